@@ -1,0 +1,222 @@
+/**
+ * Every way in which walferry refuses or stops, and what follows from it. One table decides about retries:
+ * activities derive `nonRetryable` from it and the workflow decides with it who is waited for.
+ *
+ * `timed`     Temporal tries the same activity again, for as long as it takes.
+ * `operator`  a person has to act: before the snapshot the migration fails, from then on it waits for `resume`.
+ * `round`     the copy's own loop settles it: the next round takes what is left under the next generation.
+ * `never`     the migration ends (bad input, findings of preflight).
+ */
+export type Handling = 'timed' | 'operator' | 'round' | 'never';
+
+interface Entry {
+  readonly handling: Handling;
+  /** What it means, in one sentence, for the error table of the documentation. */
+  readonly meaning: string;
+  /** What the operator does now. */
+  readonly action: string;
+}
+
+export const FAILURES = {
+  InvalidInput: {
+    handling: 'never',
+    meaning: 'The workflow input does not fit the schema.',
+    action: 'Correct the named field and start again.',
+  },
+  UnknownService: {
+    handling: 'operator',
+    meaning: 'The worker finds no PostgreSQL service of that name.',
+    action: 'Add the service to the file named in the message, on every worker, and try again.',
+  },
+  InvalidService: {
+    handling: 'operator',
+    meaning: 'A service file holds a setting that is not supported or out of range.',
+    action: 'Correct the named setting in the service file and try again.',
+  },
+  Preflight: {
+    handling: 'never',
+    meaning: 'Preflight found something that would make the migration fail or lose data.',
+    action: 'Do what each finding says, then start again.',
+  },
+  Unreachable: {
+    handling: 'timed',
+    meaning: 'A database does not answer or closed the connection.',
+    action: 'Nothing, if it comes back by itself; otherwise look at the server and the network.',
+  },
+  Contention: {
+    handling: 'timed',
+    meaning:
+      'A serialization failure, a deadlock, a lock that was not had in time, or no free connection.',
+    action: 'Nothing; look for who blocks when it goes on for long.',
+  },
+  SlotBusy: {
+    handling: 'timed',
+    meaning: 'Another session still uses the slot.',
+    action: 'Nothing; the session that held it is being ended.',
+  },
+  SlotBlocked: {
+    handling: 'timed',
+    meaning: 'The slot or the snapshot waits for transactions that were open before it.',
+    action: 'End the transactions that the message names, or wait for them.',
+  },
+  SlotMissing: {
+    handling: 'operator',
+    meaning: 'The slot is gone or invalidated, and with it changes that were not applied yet.',
+    action: 'Abort and start again; raise max_slot_wal_keep_size if the server dropped it.',
+  },
+  PluginRefused: {
+    handling: 'operator',
+    meaning:
+      'The source refuses wal2json (setting output_plugin_libraries, from 15.19, 17.11 and 18.6 on).',
+    action:
+      "On the source: alter system set output_plugin_libraries = 'pgoutput, test_decoding, wal2json'; select pg_reload_conf(); then resume.",
+  },
+  Denied: {
+    handling: 'operator',
+    meaning: 'A role lacks a right that walferry needs.',
+    action: 'Grant the right that the message names, then resume.',
+  },
+  SchemaFailed: {
+    handling: 'operator',
+    meaning: 'A statement of the schema could not be run on the target.',
+    action: 'Mend the named object on the target or exclude it, then try again.',
+  },
+  ConstraintFailed: {
+    handling: 'operator',
+    meaning: 'An index or constraint could not be built over the copied rows.',
+    action:
+      'Mend the rows on the source (the change arrives through the stream) or the constraint, then resume.',
+  },
+  SnapshotLost: {
+    handling: 'round',
+    meaning:
+      'The session that holds the snapshot ended; tables not finished are taken again under the next one.',
+    action: 'Nothing.',
+  },
+  TableRewritten: {
+    handling: 'round',
+    meaning: 'A table was truncated or rewritten on the source during its copy; it is taken again.',
+    action: 'Nothing.',
+  },
+  CopyFailed: {
+    handling: 'operator',
+    meaning: 'Rows of a chunk could not be copied.',
+    action: 'Mend what the SQLSTATE says for the named table, then resume.',
+  },
+  ChangeFailed: {
+    handling: 'operator',
+    meaning: 'A change from the source could not be applied on the target.',
+    action:
+      'Look at walferry.stopped_change on the target for the key, mend the cause, then resume.',
+  },
+  RowMissing: {
+    handling: 'operator',
+    meaning: 'An update or delete from the source found no row, or several, on the target.',
+    action:
+      'Something else wrote to the target: look at walferry.stopped_change, put the row back, then resume.',
+  },
+  UnknownRelation: {
+    handling: 'operator',
+    meaning: 'The stream brought a change to a table that the plan does not know.',
+    action: 'Create the table on the target or exclude it, then resume.',
+  },
+  SchemaDrift: {
+    handling: 'operator',
+    meaning: 'The columns of a table differ between source and target.',
+    action: 'Apply the same DDL on the target, then resume.',
+  },
+  StreamWarning: {
+    handling: 'operator',
+    meaning:
+      'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
+    action: 'Give the table a replica identity, put the missing changes right, then resume.',
+  },
+  StreamMalformed: {
+    handling: 'operator',
+    meaning: 'A message of the stream could not be understood.',
+    action: 'Report it with the LSN; nothing was skipped.',
+  },
+  CheckpointMissing: {
+    handling: 'operator',
+    meaning:
+      'The control schema on the target is gone, or its LSN lies below what was confirmed before.',
+    action: 'The target was replaced or restored: abort and start again.',
+  },
+  Fenced: {
+    handling: 'timed',
+    meaning: 'A newer attempt took over; this one wrote nothing more.',
+    action: 'Nothing.',
+  },
+  Stalled: {
+    handling: 'timed',
+    meaning: 'Neither data nor keepalive came from the source for too long.',
+    action: 'Nothing, if it goes on by itself; otherwise look at the network and the walsender.',
+  },
+  NotEqual: {
+    handling: 'operator',
+    meaning: 'Row counts of source and target differ after the drain.',
+    action: 'Find the rows with `npm run compare`; the slot is kept and streaming goes on.',
+  },
+  StillWriting: {
+    handling: 'operator',
+    meaning: 'Selected tables changed after the end mark: the writers were not stopped.',
+    action: 'Stop the writers, then call cutover again.',
+  },
+  SlotKept: {
+    handling: 'never',
+    meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
+    action: 'Drop it with the command in the message.',
+  },
+  Aborted: {
+    handling: 'never',
+    meaning: 'The operator aborted the migration.',
+    action: 'The copied tables are still on the target; drop them before starting again.',
+  },
+  Internal: {
+    handling: 'operator',
+    meaning: 'walferry met a situation that its code does not know.',
+    action: 'Report it; resume tries again.',
+  },
+} as const satisfies Record<string, Entry>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** The codes of one kind of handling. */
+export function codesHandled(handling: Handling): FailureCode[] {
+  return (Object.keys(FAILURES) as FailureCode[]).filter(
+    (code) => FAILURES[code].handling === handling,
+  );
+}
+
+/** Whether the text is a code of this catalogue. */
+export function isFailureCode(text: unknown): text is FailureCode {
+  return typeof text === 'string' && Object.hasOwn(FAILURES, text);
+}
+
+/** Names that locate a failure. Never a row value, never a secret: history and logs are read by many. */
+export interface FailureDetails {
+  readonly table?: string;
+  readonly object?: string;
+  readonly lsn?: string;
+  readonly sqlstate?: string;
+  readonly constraint?: string;
+  readonly column?: string;
+  readonly slot?: string;
+  readonly pids?: readonly number[];
+}
+
+/**
+ * The one error that postgres/ throws on purpose. The message says what happened and where, and must be fit
+ * for Temporal's history: SQLSTATE and object names, no server message text (those carry row values).
+ */
+export class MigrationError extends Error {
+  override readonly name = 'MigrationError';
+  readonly code: FailureCode;
+  readonly details: FailureDetails;
+
+  constructor(code: FailureCode, message: string, details: FailureDetails = {}, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.details = details;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * The workflow's input: schema, defaults, and one clear message for every mistake. Pure, because the workflow
+ * itself parses it (deterministically) before anything is done. Values are never repeated in messages: an
+ * operator may have put a password into the wrong field.
+ */
+import * as v from 'valibot';
+
+/** Service names as libpq takes them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never fits. */
+const serviceName = v.pipe(
+  v.string('must be the name of a PostgreSQL service, in quotes'),
+  v.minLength(1, 'must not be empty'),
+  v.maxLength(128, 'must be at most 128 characters'),
+  v.regex(
+    /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/,
+    'must be the name of a service from pg_service.conf (letters, digits, "_", "-", "."), never a URI or a connection string',
+  ),
+);
+
+const whole = (least: number, most: number) =>
+  v.pipe(
+    v.number(`must be a whole number from ${least} to ${most}`),
+    v.integer(`must be a whole number from ${least} to ${most}`),
+    v.minValue(least, `must be a whole number from ${least} to ${most}`),
+    v.maxValue(most, `must be a whole number from ${least} to ${most}`),
+  );
+
+/** `schema.table`, each part with `*` for any run of characters and `?` for one; quotes around a part keep dots in it. */
+const pattern = v.pipe(
+  v.string('must be a list of patterns like "public.*"'),
+  v.regex(
+    /^(?:"(?:[^"]|"")+"|[^".]+)\.(?:"(?:[^"]|"")+"|[^".]+)$/u,
+    'must be a list of schema-qualified patterns like "public.orders" or "app.*" ("*" stands for any characters; quote a name that holds a dot)',
+  ),
+);
+const patterns = v.array(pattern, 'must be a list of patterns like ["public.*"]');
+
+const schema = v.strictObject({
+  /** Service of the database to move. */
+  source: serviceName,
+  /** Service of the database to move it to. */
+  target: serviceName,
+  tables: v.optional(
+    v.strictObject({
+      /** Tables to move; everything but system schemas by default. */
+      include: v.optional(v.pipe(patterns, v.minLength(1, 'must name at least one pattern')), [
+        '*.*',
+      ]),
+      /** Tables to leave out; wins over `include`. */
+      exclude: v.optional(patterns, []),
+    }),
+    {},
+  ),
+  schema: v.optional(
+    v.strictObject({
+      /** Whether objects on the target get the owners that they have on the source. */
+      owners: v.optional(v.boolean('must be true or false'), true),
+      /** Whether grants are carried over. */
+      grants: v.optional(v.boolean('must be true or false'), true),
+    }),
+    {},
+  ),
+  copy: v.optional(
+    v.strictObject({
+      /** Chunks that are copied at the same time. */
+      parallelism: v.optional(whole(1, 32), 4),
+      /** Size of a chunk on the source in MiB of table pages: what a crash repeats at most, per lane. */
+      chunkMegabytes: v.optional(whole(1, 4096), 16),
+    }),
+    {},
+  ),
+  stream: v.optional(
+    v.strictObject({
+      /** A batch is applied when it holds so many changes … */
+      batchChanges: v.optional(whole(1, 1_000_000), 20_000),
+      /** … or its first change waited so long. Bounds the lag of a quiet database. */
+      batchMilliseconds: v.optional(whole(10, 60_000), 500),
+      /** How long one `streamChanges` activity works before it returns its checkpoint to the workflow. */
+      leaseSeconds: v.optional(whole(5, 3600), 300),
+    }),
+    {},
+  ),
+  cutover: v.optional(
+    v.strictObject({
+      /** `exact` counts the rows of every table on both sides after the drain; `off` skips it. */
+      compare: v.optional(v.picklist(['exact', 'off'], 'must be "exact" or "off"'), 'exact'),
+    }),
+    {},
+  ),
+});
+
+/** A complete input: every default filled in. */
+export type MigrationInput = v.InferOutput<typeof schema>;
+
+export type ParsedInput =
+  | { readonly ok: true; readonly input: MigrationInput }
+  | { readonly ok: false; readonly message: string };
+
+/** Field names that tell of a secret; the value is never looked at or repeated. */
+const SECRET_FIELD = /passw|secret|token|uri|url|dsn|conninfo|connectionstring/i;
+
+/**
+ * Parses what the operator gave to `temporal workflow start --input`. Never throws; the message names every
+ * wrong field and what is allowed, and repeats no value.
+ */
+export function parseInput(raw: unknown): ParsedInput {
+  if (raw === undefined || raw === null) {
+    return refused(
+      'the input is missing; the smallest one is {"source": "SERVICE", "target": "SERVICE"}',
+    );
+  }
+  if (typeof raw !== 'object' || Array.isArray(raw)) {
+    return refused(
+      'the input must be one JSON object like {"source": "SERVICE", "target": "SERVICE"}',
+    );
+  }
+  const result = v.safeParse(schema, raw);
+  if (!result.success) return refused(result.issues.map(describe).join('; '));
+  const input = result.output;
+  if (input.source === input.target) {
+    return refused('"target" must be another service than "source"');
+  }
+  return { ok: true, input };
+}
+
+function refused(reason: string): ParsedInput {
+  return { ok: false, message: `invalid input: ${reason}` };
+}
+
+function describe(issue: v.BaseIssue<unknown>): string {
+  const field = v.getDotPath(issue) ?? 'input';
+  if (issue.expected === 'never') {
+    if (SECRET_FIELD.test(field)) {
+      return `"${field}" is not allowed: secrets never pass through Temporal; name a service and keep the password in PGPASSFILE on the worker`;
+    }
+    return `unknown field "${field}"`;
+  }
+  if (issue.type === 'strict_object') {
+    return issue.received === 'undefined'
+      ? `"${field}" is missing`
+      : `"${field}" must be an object`;
+  }
+  return `"${field}" ${issue.message}`;
+}

@@ -1,0 +1,60 @@
+/**
+ * Log sequence numbers. Text `X/Y` on every wire and in every payload (Temporal's JSON cannot carry a
+ * bigint), `bigint` where positions are compared. This file is the only converter.
+ */
+
+declare const lsnBrand: unique symbol;
+
+/** A WAL position as PostgreSQL prints it (`16/B374D848`): two hexadecimal numbers, high and low 32 bits. */
+export type Lsn = string & { readonly [lsnBrand]: true };
+
+const PATTERN = /^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/i;
+
+/** Whether the text is a WAL position. */
+export function isLsn(text: unknown): text is Lsn {
+  return typeof text === 'string' && PATTERN.test(text);
+}
+
+/**
+ * Reads a WAL position from text.
+ * @throws RangeError when the text is not of the form `X/Y` with at most 8 hexadecimal digits on each side.
+ */
+export function parseLsn(text: string): Lsn {
+  if (!isLsn(text))
+    throw new RangeError(`not a WAL position: ${JSON.stringify(text.slice(0, 40))}`);
+  return formatLsn(lsnToBigInt(text));
+}
+
+/** The position as a number of bytes since the beginning of the WAL, 0 to 2^64 - 1. */
+export function lsnToBigInt(lsn: Lsn): bigint {
+  const slash = lsn.indexOf('/');
+  return (BigInt(`0x${lsn.slice(0, slash)}`) << 32n) | BigInt(`0x${lsn.slice(slash + 1)}`);
+}
+
+/**
+ * The text of a position, in the upper-case form without leading zeros that PostgreSQL prints.
+ * @throws RangeError outside 0 to 2^64 - 1.
+ */
+export function formatLsn(position: bigint): Lsn {
+  if (position < 0n || position > 0xffff_ffff_ffff_ffffn) {
+    throw new RangeError(`WAL position out of range: ${position}`);
+  }
+  const text = `${(position >> 32n).toString(16)}/${(position & 0xffff_ffffn).toString(16)}`;
+  return text.toUpperCase() as Lsn;
+}
+
+/** Negative when `a` lies before `b`, 0 when equal, positive when after. Text order would be wrong: `9/0` < `10/0`. */
+export function compareLsn(a: Lsn, b: Lsn): number {
+  const difference = lsnToBigInt(a) - lsnToBigInt(b);
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
+}
+
+/** Bytes of WAL from `from` to `to`; negative when `to` lies before. Exact below 2^53 bytes (8 PiB). */
+export function lsnDistance(from: Lsn, to: Lsn): number {
+  return Number(lsnToBigInt(to) - lsnToBigInt(from));
+}
+
+/** The later of two positions. */
+export function maxLsn(a: Lsn, b: Lsn): Lsn {
+  return compareLsn(a, b) >= 0 ? a : b;
+}

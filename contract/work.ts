@@ -1,0 +1,109 @@
+/**
+ * What passes between workflow, activities and postgres/: inputs and results of the steps, heartbeats. Everything is
+ * small, flat JSON: it lives in Temporal's history, which is limited and readable by many. No bigint, no row value.
+ */
+import type { Lsn } from './lsn.ts';
+
+/** Flat details of a heartbeat, shown under Pending Activities in the Web UI. */
+export type Heartbeat = Readonly<Record<string, string | number | boolean | null>>;
+
+/** What a long-running step gets from its caller. postgres/ knows nothing of Temporal. */
+export interface Work {
+  /** Aborted when the step should stop; its reason is rethrown as it is. */
+  readonly signal: AbortSignal;
+  /** Reports progress; call it only when the work really got on (a stalled step must look stalled). */
+  readonly beat: (details: Heartbeat) => void;
+  readonly log: Log;
+}
+
+export interface Log {
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+}
+
+export interface SchemaReport {
+  /** Whether walferry created the tables, or found them there and empty. */
+  readonly created: boolean;
+  readonly tables: number;
+  readonly statements: number;
+}
+
+export interface SlotReport {
+  readonly slot: string;
+  readonly consistentLsn: Lsn;
+}
+
+/** Consecutive chunks that one `copyChunks` activity takes. */
+export interface CopyRun {
+  /** Unique within the migration: activity id and log field. */
+  readonly id: string;
+  /** Label of the timeline: `public.orders 3/12`, or `42 small tables 1/2`. */
+  readonly label: string;
+  /** First and last chunk id, both included. */
+  readonly firstChunk: number;
+  readonly lastChunk: number;
+}
+
+export interface CopyPlan {
+  readonly generation: number;
+  readonly runs: readonly CopyRun[];
+  /** How many `copyChunks` may run at once: from the plan, so that replay does not depend on a default. */
+  readonly parallelism: number;
+  readonly tables: number;
+  readonly chunksDone: number;
+  readonly chunksTotal: number;
+  /** Rows and bytes of the chunks that are done. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Estimate over all tables, from pages and statistics of the source. */
+  readonly estimatedRows: number;
+  readonly estimatedBytes: number;
+}
+
+export interface CopyResult {
+  readonly chunks: number;
+  /** Chunks of the run that an earlier attempt had finished already. */
+  readonly skipped: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+export interface IndexReport {
+  readonly indexes: number;
+  readonly constraints: number;
+}
+
+/** Where the target stands. */
+export interface Checkpoint {
+  readonly confirmedLsn: Lsn;
+  /** Since the migration began. */
+  readonly transactions: number;
+  readonly changes: number;
+}
+
+export interface StreamReport extends Checkpoint {
+  readonly receivedLsn: Lsn;
+  /** Source's flush position minus confirmed LSN. */
+  readonly lagBytes: number;
+  /** Age of the newest applied commit while behind; 0 when nothing is waiting. */
+  readonly lagSeconds: number;
+  /** Changes applied per second over this lease. */
+  readonly rate: number;
+  /** Whether the stream has passed the newest generation's position. */
+  readonly firstConsistent: boolean;
+  /** `until` was given and everything committed before it is applied. */
+  readonly reached: boolean;
+}
+
+export interface CutoverReport {
+  readonly sequences: number;
+  readonly tables: number;
+  /** Rows counted on each side, or null when comparing is off. */
+  readonly rows: number | null;
+}
+
+export interface CleanupReport {
+  readonly slot: 'dropped' | 'absent' | 'kept';
+  /** For a kept slot: why, and the command that drops it. */
+  readonly hint?: string;
+}

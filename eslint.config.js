@@ -1,0 +1,95 @@
+import tseslint from 'typescript-eslint';
+
+// One way only: workers → activities → postgres → contract, workflows → contract.
+// `banned` lists the folders that a folder must not import from (types included unless said otherwise).
+const oneWay = (folder, banned, extra = []) => ({
+  files: [`${folder}/**/*.ts`],
+  rules: {
+    '@typescript-eslint/no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          ...banned.map((name) => ({
+            group: [`**/${name}/**`, `${name}/**`],
+            message: `${folder}/ must not depend on ${name}/ (docs/architecture.md, "Folders").`,
+          })),
+          ...extra,
+        ],
+      },
+    ],
+  },
+});
+
+const noTemporal = {
+  group: ['@temporalio/*'],
+  message: 'Only workflows/, activities/, workers/ and scripts/ speak Temporal.',
+};
+
+export default tseslint.config(
+  { ignores: ['node_modules', '.local', 'dist'] },
+  ...tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js', 'scripts/*.mjs'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/only-throw-error': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
+      'no-console': 'error',
+    },
+  },
+  { files: ['**/*.js', '**/*.mjs'], ...tseslint.configs.disableTypeChecked },
+  { files: ['scripts/**', 'bench/**'], rules: { 'no-console': 'off' } },
+  oneWay(
+    'contract',
+    ['postgres', 'workflows', 'activities', 'workers', 'scripts', 'tests'],
+    [noTemporal, { group: ['node:*', 'pg', 'pg-*'], message: 'contract/ is pure.' }],
+  ),
+  oneWay('postgres', ['workflows', 'activities', 'workers', 'scripts', 'tests'], [noTemporal]),
+  oneWay('activities', ['workflows', 'workers', 'scripts', 'tests']),
+  oneWay('workers', ['scripts', 'tests']),
+  oneWay(
+    'workflows',
+    ['postgres', 'workers', 'scripts', 'tests'],
+    [
+      {
+        group: ['**/activities/**'],
+        allowTypeImports: true,
+        message: 'Workflow code may import types of activities only: it runs in a sandbox.',
+      },
+      {
+        group: [
+          'node:*',
+          'pg',
+          'pg-*',
+          '@temporalio/client',
+          '@temporalio/worker',
+          '@temporalio/activity',
+        ],
+        message: 'Workflow code is deterministic: no Node builtins, no databases.',
+      },
+    ],
+  ),
+  {
+    // The independent check must share no code with the copy that it checks.
+    files: ['scripts/compare/**/*.ts', 'scripts/compare.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            { group: ['**/postgres/**'], message: 'compare shares no code with the copy.' },
+          ],
+        },
+      ],
+    },
+  },
+);
