@@ -1,0 +1,87 @@
+/**
+ * The control schema on the target: the truth about a migration's confirmed LSN, generations and chunks, written in
+ * the same transactions as the rows. One migration per target database at a time.
+ */
+export const CONTROL_SCHEMA = 'walferry';
+
+/** xid8 values are kept as bigint: every transaction id below 2^63 fits, and JavaScript reads them as text anyway. */
+export const CREATE_CONTROL_SCHEMA = /* sql */ `
+create schema if not exists walferry;
+comment on schema walferry is 'State of a running walferry migration; removed when it ends.';
+
+create table if not exists walferry.migration (
+  id text primary key,                     -- firstExecutionRunId of the workflow
+  workflow_id text not null,
+  slot text not null,
+  source_system text not null,             -- system_identifier of the source: another server is refused
+  source_database text not null,
+  created_at timestamptz not null default now(),
+  consistent_lsn pg_lsn,                   -- from here on the slot delivers every commit
+  gate bigint,                             -- transaction id taken after the slot was ready
+  epoch bigint not null default 0,         -- taken by every attempt to stream; guards every apply transaction
+  attempt_pid integer,                     -- backend of the newest attempt on the target ...
+  attempt_started timestamptz,             -- ... and its backend_start, so that a reused pid is never ended
+  confirmed_lsn pg_lsn,
+  transactions bigint not null default 0,
+  changes bigint not null default 0,
+  first_consistent boolean not null default false,
+  tables_created boolean,                  -- whether walferry made the tables or found them empty
+  archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
+);
+
+create table if not exists walferry.generation (
+  migration text not null references walferry.migration on delete cascade,
+  number integer not null,
+  snapshot text not null,                  -- name from pg_export_snapshot()
+  xmin bigint not null,
+  xmax bigint not null,
+  xip bigint[] not null,
+  lsn pg_lsn not null,                     -- a commit record at or after it is never visible in this generation
+  holder_pid integer not null,
+  holder_started timestamptz not null,
+  taken_at timestamptz not null default now(),
+  primary key (migration, number)
+);
+
+create table if not exists walferry.relation (
+  migration text not null references walferry.migration on delete cascade,
+  id integer not null,                     -- small number of our own
+  source_oid bigint not null,
+  schema_name text not null,
+  table_name text not null,
+  pages bigint not null default 0,
+  estimated_rows bigint not null default 0,
+  estimated_bytes bigint not null default 0,
+  generation integer,                      -- the generation that all its chunks belong to
+  rewritten boolean not null default false,-- met a rewrite under its generation: the next round takes it again
+  primary key (migration, id),
+  unique (migration, schema_name, table_name)
+);
+
+create table if not exists walferry.chunk (
+  migration text not null references walferry.migration on delete cascade,
+  id integer not null,
+  generation integer not null,
+  relations integer[] not null,            -- one, or a bundle of small tables
+  first_block bigint,                      -- null: the whole table
+  end_block bigint,                        -- first block not in the chunk; null: to the end
+  pages bigint not null,
+  done_at timestamptz,
+  rows bigint,
+  bytes bigint,
+  worker text,                             -- who copied it: hostname and process id
+  primary key (migration, id)
+);
+
+create table if not exists walferry.stopped_change (
+  migration text not null references walferry.migration on delete cascade,
+  at timestamptz not null default now(),
+  lsn pg_lsn not null,
+  schema_name text,
+  table_name text,
+  action text,
+  key_columns jsonb,                       -- the key of the row: kept here because no row value leaves the databases
+  code text not null,
+  sqlstate text
+);
+`;

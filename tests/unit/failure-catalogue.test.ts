@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { FAILURES, codesHandled, isFailureCode } from '../../contract/failure.ts';
+
+describe('failure catalogue', () => {
+  it.each(Object.entries(FAILURES))('%s says what it means and what to do', (code, entry) => {
+    expect(code).toMatch(/^[A-Z][A-Za-z]+$/);
+    expect(entry.meaning).toMatch(/\.$/);
+    expect(entry.action.length).toBeGreaterThan(5);
+  });
+
+  it('knows its own codes and no others', () => {
+    expect(isFailureCode('SnapshotLost')).toBe(true);
+    expect(isFailureCode('toString')).toBe(false);
+    expect(isFailureCode(7)).toBe(false);
+  });
+
+  it('lets the copy settle only what the next generation can settle', () => {
+    expect(codesHandled('round')).toEqual(['SnapshotLost', 'TableRewritten']);
+  });
+});
+
+/** docs/errors.md is this table; `npx vitest run -u` writes it anew after a change of the catalogue. */
+it('the documentation lists every code of the catalogue', async () => {
+  const handling = {
+    timed: 'tried again by itself',
+    operator: 'waits for the operator (before the snapshot: the migration fails)',
+    round: 'settled by the next round of the copy',
+    never: 'the migration ends',
+  };
+  const rows = Object.entries(FAILURES).map(
+    ([code, entry]) =>
+      `| \`${code}\` | ${entry.meaning} | ${handling[entry.handling]} | ${entry.action.replaceAll('|', '\\|')} |`,
+  );
+  const page = [
+    '# Errors',
+    '',
+    'Every failure carries one of these codes as its type in the Web UI and in `progress`.',
+    'Messages name tables, LSNs and SQLSTATEs, never row values.',
+    '',
+    '| code | what it means | what walferry does | what you do |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+  await expect(page).toMatchFileSnapshot('../../docs/errors.md');
+});

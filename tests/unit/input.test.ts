@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { parseInput } from '../../contract/input.ts';
+
+function refusal(raw: unknown): string {
+  const parsed = parseInput(raw);
+  if (parsed.ok) throw new Error('expected a refusal');
+  return parsed.message;
+}
+
+describe('workflow input', () => {
+  it('is complete with source and target alone; everything else has a default', () => {
+    const parsed = parseInput({ source: 'a', target: 'b' });
+    expect(parsed).toEqual({
+      ok: true,
+      input: {
+        source: 'a',
+        target: 'b',
+        tables: { include: ['*.*'], exclude: [] },
+        schema: { owners: true, grants: true },
+        copy: { parallelism: 4, chunkMegabytes: 16 },
+        stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
+        cutover: { compare: 'exact' },
+      },
+    });
+  });
+
+  it('keeps what was given beside the defaults of its group', () => {
+    const parsed = parseInput({ source: 'a', target: 'b', copy: { parallelism: 9 } });
+    expect(parsed.ok && parsed.input.copy).toEqual({ parallelism: 9, chunkMegabytes: 16 });
+  });
+
+  it.each([
+    [undefined, 'the input is missing'],
+    [null, 'the input is missing'],
+    ['text', 'must be one JSON object'],
+    [[1], 'must be one JSON object'],
+    [{ target: 'b' }, '"source" is missing'],
+    [{ source: 'a', target: '' }, '"target" must not be empty'],
+    [{ source: 1, target: 'b' }, '"source" must be the name of a PostgreSQL service'],
+    [{ source: 'a', target: 'a' }, '"target" must be another service'],
+    [{ source: 'a', target: 'b', sorce: 1 }, 'unknown field "sorce"'],
+    [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
+    [
+      { source: 'a', target: 'b', copy: { parallelism: 0 } },
+      '"copy.parallelism" must be a whole number from 1 to 32',
+    ],
+    [
+      { source: 'a', target: 'b', copy: { parallelism: 1.5 } },
+      '"copy.parallelism" must be a whole number from 1 to 32',
+    ],
+    [
+      { source: 'a', target: 'b', copy: { parallelism: '4' } },
+      '"copy.parallelism" must be a whole number from 1 to 32',
+    ],
+    [
+      { source: 'a', target: 'b', stream: { leaseSeconds: 1 } },
+      '"stream.leaseSeconds" must be a whole number from 5 to 3600',
+    ],
+    [
+      { source: 'a', target: 'b', tables: { include: [] } },
+      '"tables.include" must name at least one pattern',
+    ],
+    [
+      { source: 'a', target: 'b', tables: { include: ['orders'] } },
+      '"tables.include.0" must be a list of schema-qualified patterns',
+    ],
+    [
+      { source: 'a', target: 'b', tables: { exclude: 'public.*' } },
+      '"tables.exclude" must be a list of patterns',
+    ],
+    [
+      { source: 'a', target: 'b', cutover: { compare: 'some' } },
+      '"cutover.compare" must be "exact" or "off"',
+    ],
+    [
+      { source: 'a', target: 'b', schema: { owners: 'no' } },
+      '"schema.owners" must be true or false',
+    ],
+  ])('a mistake names the field and what is allowed: %j', (raw, expected) => {
+    expect(refusal(raw)).toContain(expected);
+  });
+
+  it('names every mistake in one message', () => {
+    const message = refusal({ source: 1, target: 'b', copy: { parallelism: 99 }, extra: true });
+    expect(message).toContain('"source"');
+    expect(message).toContain('"copy.parallelism"');
+    expect(message).toContain('"extra"');
+  });
+
+  it.each([
+    { source: 'postgres://app:MARKER-SECRET@db/orders', target: 'b' },
+    { source: 'host=db password=MARKER-SECRET', target: 'b' },
+    { source: 'a', target: 'b', password: 'MARKER-SECRET' },
+    { source: 'a', target: 'b', sourceUrl: 'postgres://app:MARKER-SECRET@db/orders' },
+    { source: 'a', target: 'b', copy: { parallelism: 'MARKER-SECRET' } },
+    { source: 'a', target: 'b', tables: { include: ['MARKER-SECRET'] } },
+    { source: { host: 'db', password: 'MARKER-SECRET' }, target: 'b' },
+  ])('a secret in the input is refused and never repeated (%#)', (raw) => {
+    expect(refusal(raw)).not.toContain('MARKER');
+  });
+
+  it('a field for a secret is refused with the place where secrets belong', () => {
+    expect(refusal({ source: 'a', target: 'b', password: 'x' })).toContain('PGPASSFILE');
+  });
+
+  it.each(['public.orders', 'app.*', '*.*', '"odd.name".t', 'a."b ""c"".d"', 'ünï.täble'])(
+    'takes the pattern %s',
+    (pattern) => {
+      expect(parseInput({ source: 'a', target: 'b', tables: { include: [pattern] } }).ok).toBe(
+        true,
+      );
+    },
+  );
+});
