@@ -1,0 +1,185 @@
+/**
+ * A batch on its way to the target: folded and applied as sets where that is possible, one by one where it is not.
+ *
+ * TRUNCATE is a barrier: everything before it is applied, then the one statement, then what follows.
+ * Between barriers tables are independent of each other (in replica role nothing reaches from one to another), so
+ * each table's changes are applied together, in their own order.
+ *
+ * Sets can break a rule that the single steps did not. Then the work since the savepoint is undone and done again in
+ * smaller parts, and a part that breaks again is replayed change by change. What fails there is a fault of its own.
+ */
+import type pg from 'pg';
+import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
+import { isPassing } from './passing.ts';
+import { fold } from './fold.ts';
+import type { Image } from './fold.ts';
+import { replay } from './replay.ts';
+import type { Step } from './replay.ts';
+import { applySets, FEW_ROWS, insertRows, Staging } from './sets.ts';
+import { readTable } from './table.ts';
+import type { TargetTable } from './table.ts';
+
+/**
+ * Into how many parts a refused batch is cut before the refused parts are replayed: one conflict in 20,000 changes
+ * then costs the replay of about 1,250, and a batch full of conflicts costs its sets only twice.
+ */
+const PARTS = 16;
+
+/** A TRUNCATE that could not be applied. */
+export class TruncateFailed extends Error {
+  override readonly name = 'TruncateFailed';
+  readonly truncate: Truncate;
+
+  constructor(truncate: Truncate, cause: unknown) {
+    super('a TRUNCATE could not be applied', { cause });
+    this.truncate = truncate;
+  }
+}
+
+export class Batch {
+  readonly #client: pg.Client;
+  readonly staging: Staging;
+  readonly #tables = new Map<string, TargetTable>();
+  /** How often sets were refused and done again: shown by benches and tests, decides nothing. */
+  refusals = 0;
+
+  constructor(client: pg.Client) {
+    this.#client = client;
+    this.staging = new Staging(client);
+  }
+
+  /**
+   * Applies changes in the open transaction.
+   * @throws StepFailed, TruncateFailed for a change that cannot be applied; the server's error when it is a passing one.
+   */
+  async apply(changes: readonly Change[]): Promise<void> {
+    let rows: RowChange[] = [];
+    for (const change of changes) {
+      if (change.kind !== 'truncate') {
+        rows.push(change);
+        continue;
+      }
+      await this.#applyRows(rows);
+      rows = [];
+      await this.#truncate(change);
+    }
+    await this.#applyRows(rows);
+  }
+
+  async #applyRows(changes: readonly RowChange[]): Promise<void> {
+    const steps: Step[] = [];
+    for (const origin of changes) {
+      const table = await this.#table(origin.relation);
+      steps.push({ table, change: table.positioned(origin), origin });
+    }
+    await this.#applySteps(steps, PARTS);
+  }
+
+  async #applySteps(steps: readonly Step[], parts: number): Promise<void> {
+    if (steps.length <= FEW_ROWS) {
+      await replay(this.#client, steps);
+      return;
+    }
+    await this.#client.query(/* sql */ 'savepoint walferry_sets');
+    try {
+      for (const group of byTable(steps)) await this.#applyTable(group);
+      await this.#client.query(/* sql */ 'release savepoint walferry_sets');
+      return;
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      this.refusals += 1;
+      await this.#client.query(/* sql */ 'rollback to savepoint walferry_sets');
+      await this.#client.query(/* sql */ 'release savepoint walferry_sets');
+      this.staging.rolledBack();
+    }
+    if (parts === 1) {
+      await replay(this.#client, steps);
+      return;
+    }
+    // Any cut is legal: the first part's effect is what the source had at that point.
+    const size = Math.ceil(steps.length / parts);
+    for (let from = 0; from < steps.length; from += size) {
+      await this.#applySteps(steps.slice(from, from + size), 1);
+    }
+  }
+
+  /** One table's changes, in source order. */
+  async #applyTable(steps: readonly Step[]): Promise<void> {
+    const table = steps[0]?.table;
+    if (!table || steps.length <= FEW_ROWS) {
+      await replay(this.#client, steps);
+      return;
+    }
+    const net = table.foldable
+      ? fold(
+          steps.map(({ change }) => change),
+          (table.key ?? []).map(({ position }) => position),
+        )
+      : undefined;
+    if (net) await applySets(this.#client, this.staging, table, net);
+    else await this.#applyInOrder(table, steps);
+  }
+
+  /** A table that cannot be folded: source order, but consecutive inserts go together. */
+  async #applyInOrder(table: TargetTable, steps: readonly Step[]): Promise<void> {
+    let others: Step[] = [];
+    let inserts: Step[] = [];
+    const flush = async (): Promise<void> => {
+      if (inserts.length <= FEW_ROWS) {
+        others.push(...inserts);
+      } else {
+        await replay(this.#client, others);
+        others = [];
+        await insertRows(this.#client, table, inserts.map(insertedImage));
+      }
+      inserts = [];
+    };
+    for (const step of steps) {
+      if (step.change.kind === 'insert') {
+        inserts.push(step);
+      } else {
+        if (inserts.length > 0) await flush();
+        others.push(step);
+      }
+    }
+    await flush();
+    await replay(this.#client, others);
+  }
+
+  /** One statement for all tables of the source's statement: foreign keys between them allow no other way. */
+  async #truncate(change: Truncate): Promise<void> {
+    const names: string[] = [];
+    for (const relation of change.relations) names.push((await this.#table(relation)).only);
+    if (names.length === 0) return;
+    try {
+      await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      throw new TruncateFailed(change, error);
+    }
+  }
+
+  async #table(relation: PlannedRelation): Promise<TargetTable> {
+    const name = JSON.stringify([relation.schema, relation.name]);
+    let table = this.#tables.get(name);
+    if (!table) {
+      table = await readTable(this.#client, relation, this.#tables.size);
+      this.#tables.set(name, table);
+    }
+    return table;
+  }
+}
+
+function byTable(steps: readonly Step[]): Step[][] {
+  const groups = new Map<TargetTable, Step[]>();
+  for (const step of steps) {
+    const group = groups.get(step.table);
+    if (group) group.push(step);
+    else groups.set(step.table, [step]);
+  }
+  return [...groups.values()];
+}
+
+function insertedImage(step: Step): Image {
+  return step.change.kind === 'insert' ? step.change.columns : [];
+}

@@ -1,0 +1,244 @@
+/**
+ * The folded effect of a batch on one table, applied as sets: deletes, then updates, then inserts.
+ *
+ * The order: a key freed by a delete or by a key change can be taken again by an update or an insert, never the other
+ * way round, because what is freed after it was taken would have been two rows of one key on the source. So a deleted
+ * row goes before the row that takes its key, whether that one is moved there or new, and a row that moves away goes
+ * before the new one. Chains of key changes (1→2 while 2→3) and swapped unique values are the cases that no order of
+ * sets can promise: the server refuses them and the caller replays.
+ *
+ * Every set's row count is compared with what was sent. With a unique index on the key a statement touches at most one
+ * row per staged row and each row at most once, so an equal count means: every staged row hit its own row.
+ */
+import type pg from 'pg';
+import copyFrom from 'pg-copy-streams';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { copyLine, copyPieces } from './copy-text.ts';
+import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
+import {
+  assigned,
+  deleteByKey,
+  insertOf,
+  runStatements,
+  updateByKey,
+  writable,
+  WrongRowCount,
+} from './replay.ts';
+import type { Statement } from './replay.ts';
+import type { TargetTable } from './table.ts';
+
+/**
+ * Up to this many rows go as single prepared statements: a staging table costs a COPY, a join and sometimes its own
+ * creation, about as much as this many statements sent in one go (bench/apply.ts).
+ */
+export const FEW_ROWS = 50;
+
+/** Staging tables kept by a session before all are dropped: each is emptied at every commit that touched any of them. */
+const MOST_STAGING_TABLES = 100;
+
+/**
+ * Temporary tables of the session, one per target table, that hold old keys (`k0`, `k1`, …) and new columns (`c0`, …)
+ * in the target's own types: the input functions of the target parse the text, and the planner compares like with like.
+ */
+export class Staging {
+  readonly #client: pg.Client;
+  /** Created and committed. */
+  readonly #kept = new Set<number>();
+  /** Created in the open transaction: gone again after a rollback, also one to a savepoint. */
+  readonly #fresh = new Set<number>();
+  /** Holding rows of an earlier set of the open transaction. */
+  readonly #filled = new Set<number>();
+
+  constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  committed(): void {
+    for (const number of this.#fresh) this.#kept.add(number);
+    this.#fresh.clear();
+    this.#filled.clear();
+  }
+
+  rolledBack(): void {
+    // After a rollback to a savepoint rows of an earlier set may be back, and a table may be there or not: every one
+    // that is known counts as filled, and the fresh ones as not created.
+    for (const number of [...this.#kept, ...this.#fresh]) this.#filled.add(number);
+    this.#fresh.clear();
+  }
+
+  /** Drops the staging tables when there are many; outside of a transaction only. */
+  async prune(): Promise<void> {
+    if (this.#kept.size < MOST_STAGING_TABLES) return;
+    await this.#client.query(/* sql */ 'discard temp');
+    this.#kept.clear();
+    this.#filled.clear();
+  }
+
+  /** Fills the table's staging table with these lines and returns its name. */
+  async fill(
+    table: TargetTable,
+    columns: readonly string[],
+    lines: Iterable<string>,
+  ): Promise<string> {
+    const { number } = table;
+    const name = `pg_temp.walferry_stage_${number}`;
+    if (!this.#kept.has(number) && !this.#fresh.has(number)) {
+      const keys = (table.key ?? []).map(({ position }, index) => {
+        const column = table.columns[position];
+        return `k${index} ${column?.baseType}${column?.collate}`;
+      });
+      const values = table.columns.map(({ baseType }, index) => `c${index} ${baseType}`);
+      // `if not exists`: after a rollback to a savepoint it can still be there from before the savepoint.
+      await this.#client.query(
+        /* sql */ `create temporary table if not exists ${name} (${[...keys, ...values].join(', ')}) on commit delete rows`,
+      );
+      this.#fresh.add(number);
+    }
+    if (this.#filled.has(number)) await this.#client.query(/* sql */ `truncate ${name}`);
+    this.#filled.add(number);
+    await copy(this.#client, `copy ${name} (${columns.join(', ')}) from stdin`, lines);
+    return name;
+  }
+}
+
+/** Applies a table's net effect. @throws the server's error or WrongRowCount; the caller rolls back and replays. */
+export async function applySets(
+  client: pg.Client,
+  staging: Staging,
+  table: TargetTable,
+  net: NetEffect,
+): Promise<void> {
+  await deleteRows(client, staging, table, net.deletes);
+  for (const group of byShape(table, net.updates)) {
+    await updateRows(client, staging, table, group);
+  }
+  await insertRows(client, table, net.inserts);
+}
+
+async function deleteRows(
+  client: pg.Client,
+  staging: Staging,
+  table: TargetTable,
+  keys: readonly KeyValues[],
+): Promise<void> {
+  if (keys.length <= FEW_ROWS) {
+    await runStatements(client, present(keys.map((key) => deleteByKey(table, key))));
+    return;
+  }
+  const stage = await staging.fill(table, keyNames(table), keys.map(copyLine));
+  const { rowCount } = await client.query(
+    /* sql */ `delete from ${table.only} t using ${stage} s where ${joined(table)}`,
+  );
+  expectRows(keys.length, rowCount);
+}
+
+interface UpdateGroup {
+  readonly positions: readonly number[];
+  readonly updates: readonly NetUpdate[];
+}
+
+/** Updates that write the same columns can go in one statement. */
+function byShape(table: TargetTable, updates: readonly NetUpdate[]): UpdateGroup[] {
+  const groups = new Map<string, { positions: number[]; updates: NetUpdate[] }>();
+  for (const update of updates) {
+    const positions = assigned(table, update.columns, update.keyChanged);
+    const shape = positions.join();
+    const group = groups.get(shape);
+    if (group) group.updates.push(update);
+    else groups.set(shape, { positions, updates: [update] });
+  }
+  return [...groups.values()];
+}
+
+async function updateRows(
+  client: pg.Client,
+  staging: Staging,
+  table: TargetTable,
+  { positions, updates }: UpdateGroup,
+): Promise<void> {
+  if (updates.length <= FEW_ROWS || positions.length === 0) {
+    await runStatements(client, present(updates.map((update) => updateByKey(table, update))));
+    return;
+  }
+  const stage = await staging.fill(
+    table,
+    [...keyNames(table), ...positions.map((position) => `c${position}`)],
+    updates.map(({ key, columns }) =>
+      copyLine([...key, ...positions.map((position) => columns[position] ?? null)]),
+    ),
+  );
+  const sets = positions.map((position) => `${table.columns[position]?.quoted} = s.c${position}`);
+  const { rowCount } = await client.query(
+    /* sql */ `update ${table.only} t set ${sets.join(', ')} from ${stage} s where ${joined(table)}`,
+  );
+  expectRows(updates.length, rowCount);
+}
+
+/**
+ * Inserts rows in their order: with COPY straight into the table (which also writes identity columns), grouped by the
+ * columns that they bring (all the same, unless a column was added in between).
+ */
+export async function insertRows(
+  client: pg.Client,
+  table: TargetTable,
+  images: readonly Image[],
+): Promise<void> {
+  if (images.length <= FEW_ROWS) {
+    await runStatements(
+      client,
+      images.map((image) => insertOf(table, image)),
+    );
+    return;
+  }
+  const groups = new Map<string, { positions: number[]; images: Image[] }>();
+  for (const image of images) {
+    const positions = writable(table, image);
+    const group = groups.get(positions.join());
+    if (group) group.images.push(image);
+    else groups.set(positions.join(), { positions, images: [image] });
+  }
+  for (const { positions, images: rows } of groups.values()) {
+    if (positions.length === 0) {
+      await runStatements(
+        client,
+        rows.map((image) => insertOf(table, image)),
+      );
+      continue;
+    }
+    const names = positions.map((position) => table.columns[position]?.quoted).join(', ');
+    const lines = rows.map((image) =>
+      copyLine(positions.map((position) => image[position] ?? null)),
+    );
+    const count = await copy(client, `copy ${table.qualified} (${names}) from stdin`, lines);
+    expectRows(rows.length, count);
+  }
+}
+
+/** Runs `COPY … FROM STDIN`; returns the number of rows that arrived. */
+async function copy(client: pg.Client, text: string, lines: Iterable<string>): Promise<number> {
+  const stream = client.query(copyFrom.from(text));
+  await pipeline(Readable.from(copyPieces(lines)), stream);
+  return stream.rowCount;
+}
+
+function keyNames(table: TargetTable): string[] {
+  return (table.key ?? []).map((_, index) => `k${index}`);
+}
+
+/** Joins target rows (t) and staged rows (s) by key, with the operator that the target's index knows. */
+function joined(table: TargetTable): string {
+  return (table.key ?? [])
+    .map(
+      ({ position, equals }, index) => `t.${table.columns[position]?.quoted} ${equals} s.k${index}`,
+    )
+    .join(' and ');
+}
+
+function present(statements: readonly (Statement | undefined)[]): Statement[] {
+  return statements.filter((statement) => statement !== undefined);
+}
+
+function expectRows(expected: number, rows: number | null): void {
+  if (rows !== expected) throw new WrongRowCount(expected, rows ?? 0);
+}

@@ -1,0 +1,233 @@
+/**
+ * NaN, Infinity and -Infinity on wal2json before 2.6: in float4, float8 and numeric columns (and domains over them)
+ * they arrive as null, like a real null. Such a null is settled by looking at the row on the source, by its key.
+ *
+ * The source shows the row as it is now, which may be later than the change. That is right in the end: if nothing
+ * touched the row since, it is the change's own value; if something did, that later change is in the stream too, holds
+ * the column, and overwrites whatever was written here (docs/apply.md has the argument in full).
+ *
+ * The row must be looked at no earlier than its change: with synchronous replication a transaction is decoded before
+ * others can see it. So the transactions concerned must be visible first.
+ */
+import pg from 'pg';
+import { setTimeout as pause } from 'node:timers/promises';
+import { MigrationError } from '../../contract/failure.ts';
+import { connect } from '../connection/session.ts';
+import type { Cell, Change, Insert, PlannedColumn, PlannedRelation, Update } from './change.ts';
+import { tableName } from './table.ts';
+
+const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
+const SPECIAL_VALUES: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
+/** For a NOT NULL column of a row that is gone: a later change deletes or moves the row, and overwrites it. */
+const PLACEHOLDER = 'NaN';
+
+/** Keys per query: bounds the size of one statement and keeps the planner on the index. */
+const KEYS_PER_QUERY = 1_000;
+/** A commit waiting for its synchronous standby can take a while; then the batch is tried again. */
+const VISIBLE_DEADLINE_MS = 20_000;
+const VISIBLE_POLL_MS = 20;
+
+interface Ambiguous {
+  readonly index: number;
+  readonly change: Insert | Update;
+  readonly key: readonly string[];
+  readonly columns: readonly PlannedColumn[];
+}
+
+export class SpecialValues {
+  readonly #service: string;
+  #client: (pg.Client & AsyncDisposable) | undefined;
+
+  constructor(service: string) {
+    this.#service = service;
+  }
+
+  /** The changes with every ambiguous null settled. Throws the source's errors; the session is then dropped. */
+  async settle(changes: readonly Change[]): Promise<readonly Change[]> {
+    const found = ambiguousChanges(changes);
+    if (found.size === 0) return changes;
+    try {
+      this.#client ??= await connect(this.#service, 'stream');
+      await waitVisible(this.#client, [...found.values()].flat());
+      const settled = [...changes];
+      for (const [relation, items] of found) {
+        for (let from = 0; from < items.length; from += KEYS_PER_QUERY) {
+          const part = items.slice(from, from + KEYS_PER_QUERY);
+          const rows = await readBack(this.#client, relation, part);
+          for (const item of part) settled[item.index] = settledChange(item, rows);
+        }
+      }
+      return settled;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    // A session that is broken already must not hide why.
+    await client?.end().catch(() => undefined);
+  }
+}
+
+function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambiguous[]> {
+  const found = new Map<PlannedRelation, Ambiguous[]>();
+  for (const [index, change] of changes.entries()) {
+    if (change.kind !== 'insert' && change.kind !== 'update') continue;
+    const { relation } = change;
+    if (!relation.key) continue;
+    const exposed = exposedColumns(relation);
+    if (exposed.size === 0) continue;
+    const columns = change.columns
+      .filter((cell) => cell.value === null)
+      .map((cell) => exposed.get(cell.name))
+      .filter((column) => column !== undefined);
+    if (columns.length === 0) continue;
+    const key = newKey(change, relation.key);
+    if (!key) continue;
+    const items = found.get(relation);
+    const item = { index, change, key, columns };
+    if (items) items.push(item);
+    else found.set(relation, [item]);
+  }
+  return found;
+}
+
+const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
+
+function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
+  let exposed = exposedByRelation.get(relation);
+  if (!exposed) {
+    exposed = new Map(
+      relation.columns
+        .filter((column) => EXPOSED_TYPES.has(column.baseTypeName) && !column.generated)
+        .map((column) => [column.name, column]),
+    );
+    exposedByRelation.set(relation, exposed);
+  }
+  return exposed;
+}
+
+/** The row's key after the change; a key column left out (unchanged TOAST) has its old value. */
+function newKey(change: Insert | Update, names: readonly string[]): string[] | undefined {
+  const values: string[] = [];
+  for (const name of names) {
+    const value =
+      valueOf(change.columns, name) ??
+      (change.kind === 'update' ? valueOf(change.identity, name) : undefined);
+    if (value === undefined || value === null) return undefined;
+    values.push(value);
+  }
+  return values;
+}
+
+function valueOf(cells: readonly Cell[], name: string): string | null | undefined {
+  return cells.find((cell) => cell.name === name)?.value;
+}
+
+/** Rows by key text, exposed columns by name. */
+type Rows = ReadonlyMap<string, ReadonlyMap<string, string | null>>;
+
+async function readBack(
+  client: pg.Client,
+  relation: PlannedRelation,
+  items: readonly Ambiguous[],
+): Promise<Rows> {
+  const keys = [...new Map(items.map(({ key }) => [JSON.stringify(key), key])).values()];
+  const exposed = [...exposedColumns(relation).values()];
+  const names = relation.key ?? [];
+  const types = new Map(relation.columns.map(({ name, typeName }) => [name, typeName]));
+  const wanted = names.map((_, index) => `k${index}`).join(', ');
+  const arrays = names.map((_, index) => `$${index + 1}::text[]`).join(', ');
+  const matches = names.map(
+    (name, index) => `t.${pg.escapeIdentifier(name)} = w.k${index}::${types.get(name)}`,
+  );
+  const columns = exposed.map(({ name }) => `t.${pg.escapeIdentifier(name)}::text`);
+  const { rows } = await client.query<(string | null)[]>({
+    text: /* sql */ `
+      select w.n::text, ${columns.join(', ')}
+        from unnest(${arrays}) with ordinality as w (${wanted}, n)
+        join only ${pg.escapeIdentifier(relation.schema)}.${pg.escapeIdentifier(relation.name)} t
+          on ${matches.join(' and ')}`,
+    values: names.map((_, index) => keys.map((key) => key[index])),
+    rowMode: 'array',
+  });
+  const found = new Map<string, ReadonlyMap<string, string | null>>();
+  for (const [ordinal, ...values] of rows) {
+    const key = keys[Number(ordinal) - 1];
+    const row = new Map(exposed.map(({ name }, index) => [name, values[index] ?? null]));
+    found.set(JSON.stringify(key), row);
+  }
+  return found;
+}
+
+function settledChange({ change, key, columns }: Ambiguous, rows: Rows): Change {
+  const row = rows.get(JSON.stringify(key));
+  const values = new Map(
+    columns.map(({ name, notNull }) => [name, settledValue(notNull, row, name)]),
+  );
+  return {
+    ...change,
+    columns: change.columns.map((cell) => {
+      const value = values.get(cell.name);
+      return value === undefined ? cell : { name: cell.name, value };
+    }),
+  };
+}
+
+/**
+ * The value to write for an ambiguous null:
+ *   row there, special value       that value
+ *   row there, nullable, other     null: it was null, or a later change brings what is there now
+ *   row there, NOT NULL, other     what is there now: the change's own value was overwritten, and a null is impossible
+ *   row gone, nullable             null
+ *   row gone, NOT NULL             a placeholder
+ */
+function settledValue(
+  notNull: boolean,
+  row: ReadonlyMap<string, string | null> | undefined,
+  name: string,
+): string | null {
+  const value = row?.get(name) ?? null;
+  if (value !== null && SPECIAL_VALUES.has(value)) return value;
+  if (!notNull) return null;
+  return value ?? PLACEHOLDER;
+}
+
+/** Waits until the source shows every transaction that the ambiguous changes belong to. */
+async function waitVisible(client: pg.Client, items: readonly Ambiguous[]): Promise<void> {
+  let waiting = [...new Set(items.map(({ change }) => change.xid).filter((xid) => xid !== null))];
+  const deadline = Date.now() + VISIBLE_DEADLINE_MS;
+  while (waiting.length > 0) {
+    const { rows } = await client.query<{ snapshot: string }>(
+      /* sql */ `select pg_current_snapshot()::text as snapshot`,
+    );
+    const snapshot = rows[0]?.snapshot ?? '';
+    waiting = waiting.filter((xid) => !isSettled(xid, snapshot));
+    if (waiting.length === 0) return;
+    if (Date.now() > deadline) {
+      const change = items.find(({ change: { xid } }) => xid === waiting[0])?.change;
+      throw new MigrationError(
+        'Contention',
+        `${waiting.length} committed transactions of the source are not visible there yet (a synchronous standby that does not answer?)`,
+        change ? { table: tableName(change.relation), lsn: change.lsn } : {},
+      );
+    }
+    await pause(VISIBLE_POLL_MS);
+  }
+}
+
+/**
+ * Whether a snapshot (`xmin:xmax:running,running`) shows the transaction as ended. A 32-bit id is near the snapshot:
+ * the difference decides on which side of a wrap-around it lies.
+ */
+export function isSettled(xid: number, snapshot: string): boolean {
+  const [xmin = '', xmax = '', running = ''] = snapshot.split(':');
+  if (xmin === '' || xmax === '') return false;
+  const end = BigInt(xmax);
+  const wide = end + BigInt.asIntN(32, BigInt(xid) - end);
+  if (wide < BigInt(xmin)) return true;
+  return wide < end && !running.split(',').includes(wide.toString());
+}

@@ -1,0 +1,112 @@
+/**
+ * What is said about a change that cannot be applied: names and codes in the message, the row's key only in the
+ * control schema on the target, because messages go into histories and logs that many can read.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureDetails } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Cell, Change, PlannedRelation } from './change.ts';
+import { KeyMissing, WrongRowCount } from './replay.ts';
+import { sqlstateOf } from './passing.ts';
+import { tableName } from './table.ts';
+
+/** What an operator types on the target. */
+export const SHOW_STOPPED_CHANGE =
+  'select * from walferry.stopped_change order by at desc limit 1;';
+
+/** Without a key the row's columns stand for it; long ones are cut, they are there to be recognised. */
+const RECOGNISABLE_CHARACTERS = 200;
+
+/** The error for a change, from what the server (or the row count) said. */
+export function changeFailure(change: Change, cause: unknown, target: string): MigrationError {
+  const relation = relationOf(change);
+  const table = relation ? tableName(relation) : 'no table';
+  const what = `${change.kind} of ${table} at ${change.lsn}`;
+  const where = `its key, on "${target}": ${SHOW_STOPPED_CHANGE}`;
+  const details: FailureDetails = { table, lsn: change.lsn };
+  if (cause instanceof WrongRowCount) {
+    const rows = cause.rows === 0 ? 'no row' : `${cause.rows} rows`;
+    return new MigrationError(
+      'RowMissing',
+      `${what} hit ${rows} on the target instead of one; ${where}`,
+      details,
+    );
+  }
+  if (cause instanceof KeyMissing) {
+    return new MigrationError(
+      'ChangeFailed',
+      `${what} does not hold the row's key (missing, or a NaN that wal2json before 2.6 sends as null); ${where}`,
+      details,
+    );
+  }
+  const sqlstate = sqlstateOf(cause) ?? 'unknown';
+  const names = namesOf(cause);
+  const named = names.constraint ?? names.column;
+  const object =
+    named === undefined
+      ? ''
+      : ` (${names.constraint === undefined ? 'column' : 'constraint'} ${named})`;
+  return new MigrationError(
+    'ChangeFailed',
+    `${what} failed on the target with SQLSTATE ${sqlstate}${object}; ${where}`,
+    { ...details, ...names, sqlstate },
+  );
+}
+
+/** Names of objects in a server's answer. Its message, detail and context carry row values and are left alone. */
+function namesOf(cause: unknown): Pick<FailureDetails, 'constraint' | 'column'> {
+  if (!(cause instanceof pg.DatabaseError)) return {};
+  return {
+    ...(cause.constraint === undefined ? {} : { constraint: cause.constraint }),
+    ...(cause.column === undefined ? {} : { column: cause.column }),
+  };
+}
+
+/**
+ * Keeps the change's key on the target, in a transaction of its own (the one that failed is rolled back). Fenced like
+ * everything else: an attempt that is over writes nothing.
+ */
+export async function recordStopped(
+  client: pg.Client,
+  migration: Migration,
+  epoch: bigint,
+  change: Change,
+  failure: MigrationError,
+): Promise<void> {
+  const relation = relationOf(change);
+  await client.query(
+    /* sql */ `
+      insert into walferry.stopped_change
+        (migration, lsn, schema_name, table_name, action, key_columns, code, sqlstate)
+      select id, $3, $4, $5, $6, $7, $8, $9 from walferry.migration where id = $1 and epoch = $2`,
+    [
+      migration.id,
+      epoch.toString(),
+      change.lsn,
+      relation?.schema ?? null,
+      relation?.name ?? null,
+      change.kind,
+      JSON.stringify(keyColumns(change)),
+      failure.code,
+      failure.details.sqlstate ?? null,
+    ],
+  );
+}
+
+function relationOf(change: Change): PlannedRelation | undefined {
+  return change.kind === 'truncate' ? change.relations[0] : change.relation;
+}
+
+function keyColumns(change: Change): Record<string, string | null> | null {
+  if (change.kind === 'truncate') return null;
+  const cells = change.kind === 'insert' ? change.columns : change.identity;
+  const { key } = change.relation;
+  const chosen = key ? cells.filter(({ name }) => key.includes(name)) : cells.map(shortened);
+  return Object.fromEntries(chosen.map(({ name, value }) => [name, value]));
+}
+
+function shortened({ name, value }: Cell): Cell {
+  if (value === null || value.length <= RECOGNISABLE_CHARACTERS) return { name, value };
+  return { name, value: `${value.slice(0, RECOGNISABLE_CHARACTERS)}…` };
+}

@@ -1,0 +1,245 @@
+/**
+ * A table as the target's catalog describes it, and the way from a change's cells to columns by position.
+ *
+ * Types, generated columns, identity columns and indexes are the target's own: they decide what may be written and how
+ * text is parsed. Read once per session and table: DDL on the target happens while the stream is stopped, and the next
+ * attempt is a new session.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Cell, PlannedRelation, RowChange } from './change.ts';
+import type { Image, PositionedChange } from './fold.ts';
+
+export interface TargetColumn {
+  readonly name: string;
+  readonly quoted: string;
+  /**
+   * The type below all domains, without length or precision: casts to it never cut a value. The assignment to the
+   * column does the rest (length, precision, domain checks) and fails where a cast would silently truncate.
+   */
+  readonly baseType: string;
+  /** ` collate "schema"."name"`, or empty: comparing columns of different collations is an error. */
+  readonly collate: string;
+  readonly generated: boolean;
+  /** Whether the source has the column: a target may have more. */
+  readonly planned: boolean;
+  /** GENERATED ALWAYS AS IDENTITY on both sides: an UPDATE can neither change it there nor write it here. */
+  readonly fixed: boolean;
+  /** The equality operator of the index that helps to find rows by this column alone, or undefined. */
+  readonly indexed: string | undefined;
+}
+
+/** A column of the key with the equality operator that its index knows (an extension's may not be on the search path). */
+export interface KeyColumn {
+  readonly position: number;
+  readonly equals: string;
+}
+
+export class TargetTable {
+  /** Small number of the session, for names of staging tables and prepared statements. */
+  readonly number: number;
+  readonly relation: PlannedRelation;
+  /** Quoted schema and name. */
+  readonly qualified: string;
+  readonly partitioned: boolean;
+  readonly columns: readonly TargetColumn[];
+  readonly key: readonly KeyColumn[] | null;
+  /** Whether the target has a unique index on the key that lets one statement match each row exactly once. */
+  readonly foldable: boolean;
+  readonly #positions: ReadonlyMap<string, number>;
+
+  constructor(
+    number: number,
+    relation: PlannedRelation,
+    partitioned: boolean,
+    columns: readonly TargetColumn[],
+    key: readonly KeyColumn[] | null,
+    foldable: boolean,
+  ) {
+    this.number = number;
+    this.relation = relation;
+    this.qualified = `${pg.escapeIdentifier(relation.schema)}.${pg.escapeIdentifier(relation.name)}`;
+    this.partitioned = partitioned;
+    this.columns = columns;
+    this.key = key;
+    this.foldable = foldable;
+    this.#positions = new Map(columns.map((column, position) => [column.name, position]));
+  }
+
+  /**
+   * The table for UPDATE and DELETE: `only`, because a parent's key can occur in a child table too. A partitioned
+   * table holds no rows itself, so there it must be left out.
+   */
+  get only(): string {
+    return this.partitioned ? this.qualified : `only ${this.qualified}`;
+  }
+
+  /** Cells by column position. Throws SchemaDrift for a column that the target does not have. */
+  image(cells: readonly Cell[]): Image {
+    const image = new Array<string | null | undefined>(this.columns.length).fill(undefined);
+    for (let index = 0; index < cells.length; index += 1) {
+      const cell = cells[index];
+      if (cell === undefined) continue;
+      // Source and target mostly have their columns in the same order.
+      const position =
+        this.columns[index]?.name === cell.name ? index : this.#positions.get(cell.name);
+      if (position === undefined) {
+        throw new MigrationError(
+          'SchemaDrift',
+          `the target's table ${tableName(this.relation)} has no column ${cell.name}`,
+          { table: tableName(this.relation), column: cell.name },
+        );
+      }
+      image[position] = this.#written(position, cell.value);
+    }
+    return image;
+  }
+
+  positioned(change: RowChange): PositionedChange {
+    if (change.kind === 'insert') return { kind: 'insert', columns: this.image(change.columns) };
+    const identity = this.image(change.identity);
+    if (change.kind === 'delete') return { kind: 'delete', identity };
+    return { kind: 'update', columns: this.image(change.columns), identity };
+  }
+
+  /** wal2json leaves the `\x` of bytea out; without it the digits would be taken for the bytes themselves. */
+  #written(position: number, value: string | null): string | null {
+    if (value === null || this.columns[position]?.baseType !== 'bytea') return value;
+    return value.startsWith('\\x') ? value : `\\x${value}`;
+  }
+}
+
+/** `schema.name` as messages and details spell it. */
+export function tableName(relation: { readonly schema: string; readonly name: string }): string {
+  return `${relation.schema}.${relation.name}`;
+}
+
+const COLUMNS = /* sql */ `
+  select a.attnum, a.attname as name, c.relkind = 'p' as partitioned, c.oid,
+         a.attgenerated <> '' as generated, a.attidentity = 'a' as always,
+         (with recursive d (oid, typbasetype) as (
+            select t.oid, t.typbasetype from pg_catalog.pg_type t where t.oid = a.atttypid
+            union all
+            select t.oid, t.typbasetype from d join pg_catalog.pg_type t on t.oid = d.typbasetype)
+          select pg_catalog.format_type(d.oid, -1) from d where d.typbasetype = 0) as base_type,
+         case when a.attcollation <> 0 then
+           (select pg_catalog.format(' collate %I.%I', n.nspname, l.collname)
+              from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid = l.collnamespace
+             where l.oid = a.attcollation and l.collname <> 'default') end as collate
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace s on s.oid = c.relnamespace
+    left join pg_catalog.pg_attribute a
+      on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+   where s.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')
+   order by a.attnum`;
+
+/** Indexes whose equality a WHERE clause can use, with the columns and operators of their keys. */
+const INDEXES = /* sql */ `
+  select i.indexrelid, m.amname, i.indisunique and i.indimmediate and i.indpred is null
+           and i.indexprs is null as identifies,
+         array_agg(k.attnum::int order by k.n) as columns,
+         array_agg((select pg_catalog.format('operator(%I.%s)', n.nspname, o.oprname)
+                      from pg_catalog.pg_opclass oc
+                      join pg_catalog.pg_amop ao on ao.amopfamily = oc.opcfamily
+                       and ao.amoplefttype = oc.opcintype and ao.amoprighttype = oc.opcintype
+                       and ao.amopstrategy = case m.amname when 'btree' then 3 else 1 end
+                      join pg_catalog.pg_operator o on o.oid = ao.amopopr
+                      join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+                     where oc.oid = i.indclass[k.n - 1]) order by k.n) as operators,
+         bool_and(i.indcollation[k.n - 1] = coalesce(a.attcollation, 0)) as same_collation
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_class x on x.oid = i.indexrelid
+    join pg_catalog.pg_am m on m.oid = x.relam and m.amname in ('btree', 'hash')
+    cross join lateral generate_series(1, i.indnkeyatts) as g (n)
+    cross join lateral (select g.n::int as n, i.indkey[g.n - 1] as attnum) k
+    left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+   where i.indrelid = $1 and i.indisvalid and i.indpred is null
+   group by i.indexrelid, m.amname, i.indisunique, i.indimmediate, i.indpred, i.indexprs
+   order by i.indexrelid`;
+
+interface ColumnRow {
+  attnum: number | null;
+  name: string;
+  partitioned: boolean;
+  oid: number;
+  generated: boolean;
+  always: boolean;
+  base_type: string;
+  collate: string | null;
+}
+
+interface IndexRow {
+  identifies: boolean;
+  columns: number[];
+  operators: (string | null)[];
+  same_collation: boolean;
+}
+
+/** PostgreSQL's limit; a staging table holds the key twice. */
+const MOST_COLUMNS = 1_600;
+
+/**
+ * Reads what the target's catalog says about a table.
+ * @throws MigrationError `UnknownRelation` when the target has no such table, `SchemaDrift` when a key column is missing.
+ */
+export async function readTable(
+  client: pg.Client,
+  relation: PlannedRelation,
+  number: number,
+): Promise<TargetTable> {
+  const { rows } = await client.query<ColumnRow>(COLUMNS, [relation.schema, relation.name]);
+  const first = rows[0];
+  if (!first) {
+    throw new MigrationError(
+      'UnknownRelation',
+      `the target has no table ${tableName(relation)}, but the stream brings changes to it`,
+      { table: tableName(relation) },
+    );
+  }
+  const attributes = rows.filter((row) => row.attnum !== null);
+  const indexes = (await client.query<IndexRow>(INDEXES, [first.oid])).rows;
+  const planned = new Map(relation.columns.map((column) => [column.name, column]));
+  const columns = attributes.map((row): TargetColumn => ({
+    name: row.name,
+    quoted: pg.escapeIdentifier(row.name),
+    baseType: row.base_type,
+    collate: row.collate ?? '',
+    generated: row.generated,
+    planned: planned.has(row.name),
+    fixed: row.always && planned.get(row.name)?.identity === 'a',
+    indexed: indexes.find((index) => index.columns[0] === row.attnum)?.operators[0] ?? undefined,
+  }));
+
+  const numbers = new Map(attributes.map((row) => [row.name, row.attnum ?? 0]));
+  const unique = relation.key && indexes.find((index) => identifies(index, relation.key, numbers));
+  const key = relation.key?.map((name): KeyColumn => {
+    const attnum = numbers.get(name);
+    if (attnum === undefined) {
+      throw new MigrationError(
+        'SchemaDrift',
+        `the target's table ${tableName(relation)} has no column ${name}, which is part of the key`,
+        { table: tableName(relation), column: name },
+      );
+    }
+    return {
+      position: columns.findIndex((column) => column.name === name),
+      equals: unique?.operators[unique.columns.indexOf(attnum)] ?? '=',
+    };
+  });
+  const foldable =
+    unique != null && key !== undefined && columns.length + key.length <= MOST_COLUMNS;
+  return new TargetTable(number, relation, first.partitioned, columns, key ?? null, foldable);
+}
+
+/** Whether the index is unique at once, over all rows, on exactly the key's columns, by the columns' own equality. */
+function identifies(
+  index: IndexRow,
+  key: readonly string[] | null,
+  numbers: ReadonlyMap<string, number>,
+): boolean {
+  if (!index.identifies || !index.same_collation || key === null) return false;
+  return (
+    index.columns.length === key.length &&
+    key.every((name) => index.columns.includes(numbers.get(name) ?? 0))
+  );
+}

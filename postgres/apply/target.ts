@@ -1,0 +1,226 @@
+/**
+ * The applying session on the target: one transaction after another, each opened by taking the control row and closed
+ * by storing the confirmed LSN in it. Rows and LSN become durable together or not at all.
+ *
+ * States: idle; open (after begin). Every error in an open transaction rolls all of it back and leaves the session
+ * idle. When the connection is lost, also at COMMIT, nobody knows here what became of the transaction: the caller opens
+ * a new session, and the LSN that its `takeEpoch` reads tells.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { classify } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { advance, holdEpoch } from '../control/epoch.ts';
+import type { Advance } from '../control/epoch.ts';
+import { Batch, TruncateFailed } from './batch.ts';
+import type { Change } from './change.ts';
+import { isPassing, sqlstateOf } from './passing.ts';
+import { StepFailed } from './replay.ts';
+import { SpecialValues } from './special.ts';
+import { changeFailure, recordStopped } from './stopped.ts';
+
+export interface ApplierOptions {
+  /** Whether the plugin sends numbers as text (wal2json 2.6 on); if not, NaN and infinities are read back. */
+  readonly numericAsText: boolean;
+}
+
+/** What a change waits for a lock before the batch is tried again: an operator's own work on the target may hold it. */
+const LOCK_TIMEOUT_MS = 30_000;
+/** Room for staging tables in memory; a larger set spills to disk. */
+const TEMP_BUFFERS_MB = 32;
+
+/**
+ * `synchronous_commit`: a confirmed LSN must survive a crash of the target. No time limit may end a transaction between
+ * two pieces of a huge source transaction. `row_security = off` makes a policy that hides rows an error instead of a
+ * missing row. `jit`: compiling costs more than these statements.
+ * Settings that a server does not know are left out.
+ */
+const SETTINGS: Readonly<Record<string, string>> = {
+  synchronous_commit: 'on',
+  statement_timeout: '0',
+  transaction_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  lock_timeout: String(LOCK_TIMEOUT_MS),
+  row_security: 'off',
+  jit: 'off',
+  client_min_messages: 'warning',
+  temp_buffers: `${TEMP_BUFFERS_MB}MB`,
+};
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+export class TargetApplier implements AsyncDisposable {
+  /**
+   * Whether triggers, rules and foreign keys are quiet (`session_replication_role = replica`). Without that right
+   * constraints are only deferred: foreign keys must then be left out until the drain.
+   */
+  readonly replicaRole: boolean;
+  /** The session itself: run `takeEpoch` on it, so that the recorded backend is the one that applies. */
+  readonly client: pg.Client;
+  readonly #migration: Migration;
+  readonly #batch: Batch;
+  readonly #special: SpecialValues | undefined;
+  #epoch: bigint | undefined;
+
+  private constructor(
+    migration: Migration,
+    client: pg.Client,
+    replicaRole: boolean,
+    options: ApplierOptions,
+  ) {
+    this.#migration = migration;
+    this.client = client;
+    this.replicaRole = replicaRole;
+    this.#batch = new Batch(client);
+    this.#special = options.numericAsText ? undefined : new SpecialValues(migration.source);
+  }
+
+  /** Opens the session on the target. @throws MigrationError `Unreachable`, `Denied`. */
+  static async open(migration: Migration, options: ApplierOptions): Promise<TargetApplier> {
+    let client: (pg.Client & AsyncDisposable) | undefined;
+    try {
+      client = await connect(migration.target, 'apply');
+      await client.query(
+        /* sql */ `
+          select set_config(wanted.key, wanted.value, false)
+            from json_each_text($1::json) wanted join pg_settings s on s.name = wanted.key`,
+        [JSON.stringify(SETTINGS)],
+      );
+      return new TargetApplier(migration, client, await becomeReplica(client), options);
+    } catch (error) {
+      await client?.end().catch(() => undefined);
+      throw classify(error, { step: 'open the applying session', side: 'target' }, 'Internal');
+    }
+  }
+
+  /**
+   * Opens a transaction. Its first statement takes the control row, which fences and reads in one step.
+   * @returns the stored LSN.
+   * @throws MigrationError `Fenced` when a newer attempt took over; nothing is open then.
+   */
+  async begin(epoch: bigint): Promise<Lsn | null> {
+    if (this.#epoch !== undefined) throw misuse('begin inside an open transaction');
+    try {
+      await this.#batch.staging.prune();
+      await this.client.query(/* sql */ 'begin isolation level read committed read write');
+      const lsn = await holdEpoch(this.client, this.#migration, epoch);
+      if (!this.replicaRole) await this.client.query(/* sql */ 'set constraints all deferred');
+      this.#epoch = epoch;
+      return lsn;
+    } catch (error) {
+      await this.rollback();
+      throw classify(error, { step: 'begin to apply', side: 'target' }, 'Internal');
+    }
+  }
+
+  /**
+   * Applies changes in the open transaction: a batch, or a piece of a huge source transaction. Any error rolls the
+   * whole transaction back first.
+   * @throws MigrationError `ChangeFailed` or `RowMissing` for a change that cannot be applied (its key is then in
+   *   walferry.stopped_change), `Contention` and `Unreachable` when the batch is to be tried again, `UnknownRelation`,
+   *   `SchemaDrift`.
+   */
+  async apply(changes: readonly Change[]): Promise<void> {
+    const epoch = this.#epoch;
+    if (epoch === undefined) throw misuse('apply outside of a transaction');
+    let settled = changes;
+    try {
+      if (this.#special) settled = await this.#special.settle(changes);
+    } catch (error) {
+      await this.rollback();
+      throw classify(error, { step: 'read special values back', side: 'source' }, 'Internal');
+    }
+    try {
+      await this.#batch.apply(settled);
+    } catch (error) {
+      await this.rollback();
+      throw await this.#failure(error, epoch);
+    }
+  }
+
+  /**
+   * Stores the position and commits.
+   * @throws MigrationError `Fenced`; `Unreachable` when the answer was lost: the transaction may be committed or not.
+   */
+  async commit(progress: Advance): Promise<void> {
+    const epoch = this.#epoch;
+    if (epoch === undefined) throw misuse('commit outside of a transaction');
+    try {
+      await advance(this.client, this.#migration, epoch, progress);
+      const { command } = await this.client.query(/* sql */ 'commit');
+      // A transaction that failed before answers COMMIT with ROLLBACK, without an error.
+      if (command !== 'COMMIT') throw misuse('commit of a failed transaction');
+      this.#epoch = undefined;
+      this.#batch.staging.committed();
+    } catch (error) {
+      await this.rollback();
+      throw classify(
+        error,
+        { step: 'commit', lsn: progress.confirmedLsn, side: 'target' },
+        sqlstateOf(error) === undefined ? 'Internal' : 'ChangeFailed',
+      );
+    }
+  }
+
+  /** Undoes the open transaction, if there is one. Never throws: a lost connection undoes it too. */
+  async rollback(): Promise<void> {
+    this.#epoch = undefined;
+    this.#batch.staging.rolledBack();
+    await this.client.query(/* sql */ 'rollback').catch(() => undefined);
+  }
+
+  /** How often sets were refused and done again in smaller parts: a number to watch, not an error. */
+  get refusals(): number {
+    return this.#batch.refusals;
+  }
+
+  async close(): Promise<void> {
+    await this.#special?.close();
+    await this.client.end().catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Names the change behind an error, and keeps its key on the target. */
+  async #failure(error: unknown, epoch: bigint): Promise<MigrationError> {
+    const context = { step: 'apply', side: 'target' } as const;
+    const [change, cause] = blamed(error);
+    if (!change) return classify(error, context, 'Internal');
+    if (isPassing(cause)) {
+      return classify(cause, { ...context, lsn: change.lsn }, 'Contention');
+    }
+    const failure = changeFailure(change, cause, this.#migration.target);
+    // The failure itself matters more than its note: a target that refuses the note still stops with the LSN.
+    await recordStopped(this.client, this.#migration, epoch, change, failure).catch(
+      () => undefined,
+    );
+    return failure;
+  }
+}
+
+/** The change that an error is about, and what the server said. */
+function blamed(error: unknown): [Change | undefined, unknown] {
+  if (error instanceof StepFailed) return [error.step.origin, error.cause];
+  if (error instanceof TruncateFailed) return [error.truncate, error.cause];
+  return [undefined, error];
+}
+
+/** Tries replica role; a role without the right goes on with deferred constraints. */
+async function becomeReplica(client: pg.Client): Promise<boolean> {
+  try {
+    await client.query(/* sql */ 'set session_replication_role = replica');
+    return true;
+  } catch (error) {
+    if (sqlstateOf(error) === INSUFFICIENT_PRIVILEGE) return false;
+    throw error;
+  }
+}
+
+function misuse(what: string): MigrationError {
+  return new MigrationError('Internal', `the applier was called out of order: ${what}`);
+}

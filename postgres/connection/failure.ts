@@ -1,0 +1,140 @@
+/**
+ * From a driver's error to the one error that walferry shows. Classification is by SQLSTATE, never by the server's text:
+ * that text carries row values (DETAIL of 23505, the message itself of 22P02) and is not passed on.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureCode, FailureDetails } from '../../contract/failure.ts';
+
+/** SQLSTATEs that code decides on, by name. Source: PostgreSQL, appendix A. */
+export const SQLSTATE = {
+  insufficientPrivilege: '42501',
+  undefinedObject: '42704',
+  undefinedTable: '42P01',
+  invalidSchemaName: '3F000',
+  objectInUse: '55006',
+  notInPrerequisiteState: '55000',
+  lockNotAvailable: '55P03',
+  serializationFailure: '40001',
+  deadlockDetected: '40P01',
+  tooManyConnections: '53300',
+  invalidParameterValue: '22023',
+  uniqueViolation: '23505',
+  cardinalityViolation: '21000',
+  queryCanceled: '57014',
+} as const;
+
+/** Where an error happened, in names that are fit for history. */
+export interface FailureContext {
+  /** What was being done, as the object of a sentence: `copying a chunk`. */
+  readonly step?: string;
+  readonly table?: string;
+  readonly lsn?: string;
+  readonly side?: 'source' | 'target';
+}
+
+const SOCKET_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/**
+ * Texts of `pg` itself (8.x), which has no codes for them: "Connection terminated", "Connection terminated unexpectedly",
+ * "Connection terminated due to connection timeout", "Client has encountered a connection error and is not queryable",
+ * "Client was closed and is not queryable", "timeout expired".
+ */
+const DRIVER_CONNECTION =
+  /^(connection terminated|client (was closed|has encountered)|timeout expired)/i;
+
+/** The SQLSTATE of a server error; undefined for anything else. */
+export function sqlstate(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/**
+ * The error as walferry's own; MigrationErrors pass through unchanged. The cause is kept for a debugger, and is never
+ * printed or sent.
+ * @param fallback code for a server error that has no meaning of its own here.
+ */
+export function classify(
+  error: unknown,
+  context: FailureContext,
+  fallback: FailureCode,
+): MigrationError {
+  if (error instanceof MigrationError) return error;
+  const state = sqlstate(error);
+  const code = state === undefined ? driverCode(error, fallback) : (stateCode(state) ?? fallback);
+  return new MigrationError(
+    code,
+    sentence(error, state, code, context),
+    details(error, state, context),
+    error,
+  );
+}
+
+function stateCode(state: string): FailureCode | undefined {
+  // 57P01 to 57P05: shutdown, crash, starting up, database dropped, idle session timeout.
+  if (state.startsWith('08') || state.startsWith('57P')) return 'Unreachable';
+  switch (state) {
+    case SQLSTATE.serializationFailure:
+    case SQLSTATE.deadlockDetected:
+    case SQLSTATE.lockNotAvailable:
+    case SQLSTATE.tooManyConnections:
+      return 'Contention';
+    case SQLSTATE.objectInUse:
+      return 'SlotBusy';
+    case SQLSTATE.insufficientPrivilege:
+      return 'Denied';
+    default:
+      return undefined;
+  }
+}
+
+function driverCode(error: unknown, fallback: FailureCode): FailureCode {
+  if (!(error instanceof Error)) return fallback;
+  if ('code' in error && typeof error.code === 'string' && SOCKET_CODES.has(error.code)) {
+    return 'Unreachable';
+  }
+  return DRIVER_CONNECTION.test(error.message) ? 'Unreachable' : fallback;
+}
+
+function sentence(
+  error: unknown,
+  state: string | undefined,
+  code: FailureCode,
+  { step, table, lsn, side }: FailureContext,
+): string {
+  const where = [table && `table ${table}`, lsn && `LSN ${lsn}`, side && `on the ${side}`]
+    .filter(Boolean)
+    .join(', ');
+  const what =
+    code === 'Unreachable' ? 'the database did not answer or closed the connection' : 'failed';
+  const reason = state === undefined ? nameOf(error) : `SQLSTATE ${state}`;
+  return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what} (${reason})`;
+}
+
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown error';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}
+
+function details(
+  error: unknown,
+  state: string | undefined,
+  context: FailureContext,
+): FailureDetails {
+  const server = error instanceof pg.DatabaseError ? error : undefined;
+  return {
+    ...(context.table === undefined ? {} : { table: context.table }),
+    ...(context.lsn === undefined ? {} : { lsn: context.lsn }),
+    ...(state === undefined ? {} : { sqlstate: state }),
+    ...(server?.constraint === undefined ? {} : { constraint: server.constraint }),
+    ...(server?.column === undefined ? {} : { column: server.column }),
+  };
+}

@@ -1,0 +1,219 @@
+/**
+ * Fencing of the stream. One control row per migration holds an epoch: every attempt takes the next one, and every
+ * apply transaction locks the row `where epoch = mine` first. Two attempts can overlap (a worker that was stopped and
+ * goes on again cannot be prevented); only the newest can write. The row is also where the confirmed LSN lives, so
+ * that reading it and fencing everybody else is one step.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Checkpoint } from '../../contract/work.ts';
+
+/** What an attempt starts from. */
+export interface Attempt extends Checkpoint {
+  readonly epoch: bigint;
+  readonly firstConsistent: boolean;
+}
+
+/** What one apply transaction records beside its rows. Counters are totals since the migration began. */
+export interface Advance extends Checkpoint {
+  readonly firstConsistent: boolean;
+}
+
+/** One try to lock the row; the holder is ended before each. */
+const LOCK_TIMEOUT_MS = 1_000;
+/** An ended backend rolls back first; a huge transaction's rollback is quick, so a longer wait has another reason. */
+const TAKE_DEADLINE_MS = 30_000;
+
+const LOCK_NOT_AVAILABLE = '55P03';
+const UNDEFINED_TABLE = '42P01';
+const INVALID_SCHEMA_NAME = '3F000';
+
+/**
+ * Takes the next epoch on this session, which is recorded as the attempt's backend: run it on the session that will
+ * apply. Ends the previous attempt's backend (by pid and start time, so that a reused pid is never hit), because that
+ * one may hold the row's lock in an open transaction of a stopped process.
+ * @param floor LSN that was confirmed before, as the workflow knows it: a target that stands below it was restored.
+ * @throws MigrationError `CheckpointMissing` when the row is gone or stands below the floor, `Contention` when the row
+ *   stayed locked.
+ */
+export async function takeEpoch(
+  client: pg.ClientBase,
+  migration: Migration,
+  floor: Lsn | null = null,
+): Promise<Attempt> {
+  const deadline = Date.now() + TAKE_DEADLINE_MS;
+  for (;;) {
+    await endPreviousAttempt(client, migration);
+    const row = await tryTake(client, migration);
+    if (row !== 'locked') return attemptOf(row, migration, floor);
+    if (Date.now() > deadline) {
+      throw new MigrationError(
+        'Contention',
+        `the control row of the migration on "${migration.target}" stayed locked for ${TAKE_DEADLINE_MS / 1000} s`,
+        { object: 'walferry.migration' },
+      );
+    }
+  }
+}
+
+/**
+ * First statement of an apply transaction: locks the row when this attempt is still the newest.
+ * @returns the stored LSN.
+ * @throws MigrationError `Fenced`.
+ */
+export async function holdEpoch(
+  client: pg.ClientBase,
+  migration: Migration,
+  epoch: bigint,
+): Promise<Lsn | null> {
+  // `for update` instead of an update that changes nothing: the same lock and the same second look at the epoch after
+  // waiting, without a dead row version per transaction.
+  const { rows } = await client.query<{ confirmed: string | null }>(
+    /* sql */ `
+      select coalesce(confirmed_lsn, consistent_lsn)::text as confirmed
+        from walferry.migration where id = $1 and epoch = $2 for update`,
+    [migration.id, epoch.toString()],
+  );
+  const row = rows[0];
+  if (!row) throw fenced(epoch);
+  return row.confirmed === null ? null : parseLsn(row.confirmed);
+}
+
+/**
+ * Stores where the target stands, inside the apply transaction.
+ * @throws MigrationError `Fenced` when a newer attempt took over, `Internal` when the position would move back.
+ */
+export async function advance(
+  client: pg.ClientBase,
+  migration: Migration,
+  epoch: bigint,
+  to: Advance,
+): Promise<void> {
+  const { rows } = await client.query<{ forward: boolean }>(
+    /* sql */ `
+      update walferry.migration m
+         set confirmed_lsn = $3, transactions = $4, changes = $5,
+             first_consistent = m.first_consistent or $6
+        from walferry.migration old
+       where m.id = $1 and m.epoch = $2 and old.id = m.id
+      returning old.confirmed_lsn is null or old.confirmed_lsn <= m.confirmed_lsn as forward`,
+    [
+      migration.id,
+      epoch.toString(),
+      to.confirmedLsn,
+      to.transactions,
+      to.changes,
+      to.firstConsistent,
+    ],
+  );
+  const row = rows[0];
+  if (!row) throw fenced(epoch);
+  if (!row.forward) {
+    throw new MigrationError('Internal', `the stored LSN would move back to ${to.confirmedLsn}`, {
+      lsn: to.confirmedLsn,
+    });
+  }
+}
+
+function fenced(epoch: bigint): MigrationError {
+  return new MigrationError('Fenced', `epoch ${epoch} is over: a newer attempt took the migration`);
+}
+
+async function endPreviousAttempt(client: pg.ClientBase, migration: Migration): Promise<void> {
+  await controlQuery(
+    client,
+    migration,
+    /* sql */ `
+      select pg_terminate_backend(a.pid)
+        from walferry.migration m
+        join pg_stat_activity a on a.pid = m.attempt_pid and a.backend_start = m.attempt_started
+       where m.id = $1 and a.pid <> pg_backend_pid()`,
+  );
+}
+
+interface AttemptRow {
+  readonly epoch: string;
+  readonly confirmed: string | null;
+  readonly transactions: string;
+  readonly changes: string;
+  readonly first_consistent: boolean;
+}
+
+async function tryTake(
+  client: pg.ClientBase,
+  migration: Migration,
+): Promise<AttemptRow | undefined | 'locked'> {
+  await client.query(/* sql */ `begin`);
+  try {
+    await client.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    // The epoch must survive a crash of the target: an attempt that counts on it may have begun already.
+    await client.query(/* sql */ `set local synchronous_commit = on`);
+    const rows = await controlQuery<AttemptRow>(
+      client,
+      migration,
+      /* sql */ `
+        update walferry.migration
+           set epoch = epoch + 1, attempt_pid = pg_backend_pid(),
+               attempt_started = (select backend_start from pg_stat_activity
+                                   where pid = pg_backend_pid())
+         where id = $1
+        returning epoch::text, coalesce(confirmed_lsn, consistent_lsn)::text as confirmed,
+                  transactions::text, changes::text, first_consistent`,
+    );
+    await client.query(/* sql */ `commit`);
+    return rows[0];
+  } catch (error) {
+    // The first error is the one to report; a connection that is gone cannot be rolled back.
+    await client.query(/* sql */ `rollback`).catch(() => undefined);
+    if (sqlstateOf(error) === LOCK_NOT_AVAILABLE) return 'locked';
+    throw error;
+  }
+}
+
+async function controlQuery<R extends pg.QueryResultRow>(
+  client: pg.ClientBase,
+  migration: Migration,
+  sql: string,
+): Promise<R[]> {
+  try {
+    return (await client.query<R>(sql, [migration.id])).rows;
+  } catch (error) {
+    const state = sqlstateOf(error);
+    if (state === UNDEFINED_TABLE || state === INVALID_SCHEMA_NAME) throw missing(migration);
+    throw error;
+  }
+}
+
+function attemptOf(row: AttemptRow | undefined, migration: Migration, floor: Lsn | null): Attempt {
+  if (!row || row.confirmed === null) throw missing(migration);
+  const confirmedLsn = parseLsn(row.confirmed);
+  if (floor !== null && compareLsn(confirmedLsn, floor) < 0) {
+    throw new MigrationError(
+      'CheckpointMissing',
+      `the target "${migration.target}" stands at ${confirmedLsn}, but ${floor} was confirmed before: it was restored or replaced`,
+      { lsn: confirmedLsn },
+    );
+  }
+  return {
+    epoch: BigInt(row.epoch),
+    confirmedLsn,
+    transactions: Number(row.transactions),
+    changes: Number(row.changes),
+    firstConsistent: row.first_consistent,
+  };
+}
+
+function missing(migration: Migration): MigrationError {
+  return new MigrationError(
+    'CheckpointMissing',
+    `the target "${migration.target}" holds no checkpoint of this migration (schema walferry is gone, replaced or incomplete)`,
+    { object: 'walferry.migration' },
+  );
+}
+
+function sqlstateOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,362 @@
+/**
+ * The replication connection: one ordered queue over `pg-logical-replication`, which is used against its defaults. Each
+ * of them was seen to lose data:
+ * - its timer and its automatic mode confirm what was *received*: both are off, our own timer sends the *confirmed* LSN;
+ * - `acknowledge(x)` puts x + 1 on the wire, and a position one too high loses the next transaction: it gets L - 1;
+ * - without an LSN it starts where the last subscription stopped: every start names L;
+ * - with flow control keepalives overtake queued data, without it nothing slows the sender: keepalives and data go into one
+ *   queue here, and the socket is paused while that holds too much;
+ * - after a handler threw, the next message still arrives: nothing is taken after the first failure.
+ *
+ * A failure stands at its place in the queue: what was received before it can still be applied.
+ */
+import { createRequire } from 'node:module';
+import type pg from 'pg';
+import type * as Library from 'pg-logical-replication';
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, formatLsn, lsnToBigInt, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import { clientConfig } from '../connection/session.ts';
+import { renderOptions } from '../wal2json/options.ts';
+import { Fifo } from './queue.ts';
+import { startFailure, streamFailure, warningFailure } from './refusal.ts';
+import { within } from './deadline.ts';
+
+// The library is CommonJS; its types describe a default that Node's ESM loader would hand over differently.
+const { LogicalReplicationService } = createRequire(import.meta.url)(
+  'pg-logical-replication',
+) as typeof Library;
+
+export interface ReaderOptions {
+  readonly service: string;
+  readonly slot: string;
+  /** The stored LSN: the stream starts there, and it is what the source is told until {@link ReplicationReader.confirm}. */
+  readonly start: Lsn;
+  /** Options of the output plugin, from `pluginOptions`. */
+  readonly plugin: Readonly<Record<string, string>>;
+  readonly limits?: Partial<ReaderLimits>;
+}
+
+export interface ReaderLimits {
+  /** Text that waits in the queue before the socket is paused: enough for the next batch while one is applied. */
+  readonly queueBytes: number;
+  /** How often the source hears of us, also under back-pressure: well below its timeout. */
+  readonly statusMs: number;
+  /** `wal_sender_timeout` of this session: a server that lost us ends the walsender and frees the slot. */
+  readonly senderTimeoutMs: number;
+  /** Neither data nor keepalive for so long, although we asked: the connection is dead. */
+  readonly stallMs: number;
+}
+
+const LIMITS: ReaderLimits = {
+  queueBytes: 16 * 1024 * 1024,
+  statusMs: 5_000,
+  senderTimeoutMs: 60_000,
+  stallMs: 60_000,
+};
+/** The answer to START_REPLICATION comes before any decoding; a server that does not give it is not well. */
+const START_MS = 30_000;
+/** Closing means destroying a socket. */
+const STOP_MS = 5_000;
+
+export type StreamItem =
+  | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
+  /** `sentAt`: the source's clock, milliseconds since 1970. */
+  | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number };
+
+type Socket = Pick<NodeJS.ReadableStream, 'pause' | 'resume'>;
+
+export class ReplicationReader implements AsyncDisposable {
+  readonly #service: Library.LogicalReplicationService;
+  readonly #options: ReaderOptions;
+  readonly #limits: ReaderLimits;
+  readonly #queue = new Fifo<StreamItem>();
+  #queuedBytes = 0;
+  #confirmed: Lsn;
+  #received: Lsn;
+  #socket: Socket | null = null;
+  #client: pg.Client | null = null;
+  #paused = false;
+  #stopped = false;
+  #failure: unknown = null;
+  #heardAt = Date.now();
+  #statusAt = 0;
+  #tickedAt = Date.now();
+  #timer: NodeJS.Timeout | undefined;
+  #wake: (() => void) | null = null;
+  #pauses = 0;
+  #heard = 0;
+
+  private constructor(options: ReaderOptions) {
+    this.#options = options;
+    this.#limits = { ...LIMITS, ...options.limits };
+    this.#confirmed = options.start;
+    this.#received = options.start;
+    const config = clientConfig(options.service, 'stream');
+    this.#service = new LogicalReplicationService(
+      { ...config, options: `${config.options ?? ''} ${sessionOptions(this.#limits)}` },
+      { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
+    );
+  }
+
+  /**
+   * Connects and starts the stream at `options.start`.
+   * @throws MigrationError `SlotBusy`, `SlotMissing`, `PluginRefused`, `Denied`, `Unreachable`.
+   */
+  static async open(options: ReaderOptions): Promise<ReplicationReader> {
+    const reader = new ReplicationReader(options);
+    try {
+      await reader.#start();
+    } catch (error) {
+      await reader.stop();
+      throw error;
+    }
+    return reader;
+  }
+
+  /** Position of the newest message or keepalive. */
+  get receivedLsn(): Lsn {
+    return this.#received;
+  }
+
+  /** How often the queue was full, for tests and logs. */
+  get pauses(): number {
+    return this.#pauses;
+  }
+
+  /**
+   * The next item in wire order, or null when none is here yet.
+   * @throws the failure that ended the stream, once everything before it was taken.
+   */
+  take(): StreamItem | null {
+    const item = this.#queue.shift();
+    if (item === undefined) {
+      if (this.#failure !== null) throw asError(this.#failure);
+      return null;
+    }
+    if (item.kind === 'message') this.#queuedBytes -= item.bytes;
+    if (this.#paused && this.#queuedBytes < this.#limits.queueBytes / 2) this.#resume();
+    return item;
+  }
+
+  /** Resolves when an item or a failure is there, or after `ms`. */
+  async ready(ms: number): Promise<void> {
+    if (this.#queue.length > 0 || this.#failure !== null || this.#stopped) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        if (this.#wake === done) this.#wake = null;
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#wake = done;
+    });
+  }
+
+  /** Ends a waiting {@link ready} at once: something else than the stream needs its caller. */
+  nudge(): void {
+    this.#wake?.();
+  }
+
+  /** Grows with every message and keepalive that arrives: proof that the connection is alive. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** Whether messages wait in the queue. */
+  get waiting(): boolean {
+    return this.#queuedBytes > 0;
+  }
+
+  /** The walsender's process id on the source. */
+  get backendPid(): number | null {
+    const pid: unknown = this.#client === null ? null : Reflect.get(this.#client, 'processID');
+    return typeof pid === 'number' ? pid : null;
+  }
+
+  /** Tells the source that everything before the LSN may go. Only a position that the target stored. */
+  confirm(lsn: Lsn): void {
+    if (compareLsn(lsn, this.#confirmed) > 0) this.#confirmed = lsn;
+    this.#sendStatus(false);
+  }
+
+  /** Closes the connection; nothing is delivered after it. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#wake?.();
+    // A paused socket never sees its end.
+    this.#socket?.resume();
+    await within(STOP_MS, this.#service.stop()).catch(() => undefined);
+    // The library took its listeners away; an error that comes late must not end the process.
+    this.#client?.on('error', ignore);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #start(): Promise<void> {
+    const { slot, start, plugin } = this.#options;
+    const service = this.#service;
+    service.on('error', (error) => this.#fail(streamFailure(error, this.#received)));
+    service.on('data', (lsn, text) => this.#take(lsn, text));
+    service.on('heartbeat', (lsn, sentAt, asked) => this.#keepalive(lsn, sentAt, asked));
+    const started = new Promise<void>((resolve) => service.on('start', resolve));
+    const subscription = service
+      .subscribe(this.#plugin(renderOptions(plugin)), slot, start)
+      // The library swallows a connection that ends before it was told to: an end that we did not ask for is a failure.
+      .then(() => {
+        throw new Error('Connection terminated');
+      });
+    subscription.catch((error: unknown) => this.#fail(streamFailure(error, this.#received)));
+    try {
+      await within(START_MS, Promise.race([started, subscription]));
+    } catch (error) {
+      throw startFailure(error, slot, this.#client !== null);
+    }
+    this.#heardAt = Date.now();
+    this.#sendStatus(false);
+    const every = Math.max(
+      20,
+      Math.min(1_000, this.#limits.statusMs / 2, this.#limits.stallMs / 4),
+    );
+    this.#timer = setInterval(() => this.#tick(), every);
+  }
+
+  /** What the library calls a plugin; its own wal2json plugin would run the numbers through JSON.parse. */
+  #plugin(rendered: string): Parameters<Library.LogicalReplicationService['subscribe']>[0] {
+    return {
+      options: {},
+      name: 'wal2json',
+      start: (client, slot, lsn) => {
+        this.#client = client;
+        this.#socket = socketOf(client);
+        client.on('notice', (notice) => {
+          // Changes without a replica identity are left out by the plugin with a WARNING, between B and C.
+          if (isWarning(notice)) this.#fail(warningFailure(notice.code, this.#received));
+        });
+        return client.query(`START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`);
+      },
+      // The buffer is the parser's and is written again: it must become a string now.
+      parse: (buffer: Buffer): string => buffer.toString('utf8'),
+    };
+  }
+
+  #take(lsn: string, text: unknown): void {
+    this.#heardAt = Date.now();
+    this.#heard += 1;
+    if (this.#failure !== null || this.#stopped || typeof text !== 'string') return;
+    const position = parseLsn(lsn);
+    this.#received = position;
+    this.#queuedBytes += text.length;
+    this.#queue.push({ kind: 'message', lsn: position, text, bytes: text.length });
+    if (!this.#paused && this.#queuedBytes > this.#limits.queueBytes) this.#pause();
+    this.#wake?.();
+  }
+
+  #keepalive(lsn: string, sentAt: number, asked: boolean): void {
+    this.#heardAt = Date.now();
+    this.#heard += 1;
+    if (this.#failure !== null || this.#stopped) return;
+    const position = parseLsn(lsn);
+    if (compareLsn(position, this.#received) > 0) this.#received = position;
+    this.#queue.push({ kind: 'keepalive', lsn: position, sentAt });
+    // The server ends us when it asked and hears nothing, however full our queue is.
+    if (asked) this.#sendStatus(false);
+    this.#wake?.();
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#pauses += 1;
+    this.#socket?.pause();
+  }
+
+  #resume(): void {
+    this.#paused = false;
+    this.#heardAt = Date.now();
+    this.#socket?.resume();
+  }
+
+  #tick(): void {
+    const now = Date.now();
+    // A process that was stopped for a while has heard nothing either, and what came meanwhile is not read yet.
+    if (now - this.#tickedAt > this.#limits.stallMs / 2) this.#heardAt = now;
+    this.#tickedAt = now;
+    if (this.#failure !== null) return;
+    const silentMs = now - this.#heardAt;
+    // Under back-pressure the silence is ours.
+    if (!this.#paused && silentMs > this.#limits.stallMs) {
+      const seconds = Math.round(silentMs / 1000);
+      this.#fail(
+        new MigrationError(
+          'Stalled',
+          `neither data nor keepalive came from "${this.#options.service}" for ${seconds} s`,
+          { lsn: this.#received, slot: this.#options.slot },
+        ),
+      );
+      return;
+    }
+    // We answer so often that the server has no reason to send keepalives: ask for one before the silence counts.
+    if (now - this.#statusAt >= this.#limits.statusMs) {
+      this.#sendStatus(silentMs > this.#limits.stallMs / 4);
+    }
+  }
+
+  #sendStatus(ask: boolean): void {
+    if (this.#stopped) return;
+    this.#statusAt = Date.now();
+    const below = lsnToBigInt(this.#confirmed) - 1n; // the library adds one
+    if (below < 0n) return;
+    this.#service.acknowledge(formatLsn(below), ask).catch((error: unknown) => {
+      this.#fail(streamFailure(error, this.#received));
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== null || this.#stopped) return;
+    this.#failure = error;
+    this.#wake?.();
+  }
+}
+
+function sessionOptions(limits: ReaderLimits): string {
+  // A role or database with a quieter setting would hide the WARNING that tells of changes left out.
+  return `-c client_min_messages=warning -c wal_sender_timeout=${limits.senderTimeoutMs}`;
+}
+
+/** The socket (TLS or not) below the client; `pg` has no public way to it. */
+function socketOf(client: pg.Client): Socket {
+  const connection: unknown = Reflect.get(client, 'connection');
+  const stream: unknown =
+    typeof connection === 'object' && connection !== null
+      ? Reflect.get(connection, 'stream')
+      : undefined;
+  if (!isSocket(stream)) {
+    throw new MigrationError('Internal', 'the pg client has no socket that can be paused');
+  }
+  return stream;
+}
+
+function isSocket(value: unknown): value is Socket {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof Reflect.get(value, 'pause') === 'function' &&
+    typeof Reflect.get(value, 'resume') === 'function'
+  );
+}
+
+/** By SQLSTATE class 01: the word WARNING is translated on a server with another language. */
+function isWarning(notice: { code?: string | undefined; severity?: string | undefined }): boolean {
+  return notice.code?.startsWith('01') === true || notice.severity === 'WARNING';
+}
+
+function asError(failure: unknown): Error {
+  return failure instanceof Error ? failure : new Error('the stream failed', { cause: failure });
+}
+
+function ignore(): void {
+  // Nothing is left to do with an error of a connection that was closed.
+}

@@ -1,0 +1,71 @@
+/** What the source says when it will not stream, and what it means here. By SQLSTATE, never by text. */
+import { MigrationError } from '../../contract/failure.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import { classify, sqlstate } from '../connection/failure.ts';
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+const UNDEFINED_OBJECT = '42704';
+const OBJECT_IN_USE = '55006';
+/** `wal_status = lost` and other invalidations. */
+const OBJECT_NOT_IN_PREREQUISITE_STATE = '55000';
+/** A WAL segment that the slot needs is gone. */
+const UNDEFINED_FILE = '58P01';
+
+/** @param connected whether the session was there already: before, 42501 is about the role and not about the plugin. */
+export function startFailure(error: unknown, slot: string, connected: boolean): MigrationError {
+  if (error instanceof MigrationError) return error;
+  const state = sqlstate(error);
+  if (state === OBJECT_IN_USE) {
+    return new MigrationError('SlotBusy', `slot "${slot}" is in use by another session`, {
+      slot,
+      sqlstate: state,
+    });
+  }
+  if (connected && state !== undefined) {
+    const refusal = decodingFailure(state, { slot });
+    if (refusal) return refusal;
+  }
+  return classify(error, { step: 'start of the stream', side: 'source' }, 'Internal');
+}
+
+/** A failure of the running stream. */
+export function streamFailure(error: unknown, lsn: Lsn): MigrationError {
+  if (error instanceof MigrationError) return error;
+  const state = sqlstate(error);
+  const refusal = state === undefined ? null : decodingFailure(state, { lsn });
+  return refusal ?? classify(error, { step: 'stream', lsn, side: 'source' }, 'Internal');
+}
+
+/** The plugin left something out, or the server has another reason to warn: nothing after it is trusted. */
+export function warningFailure(code: string | undefined, lsn: Lsn): MigrationError {
+  return new MigrationError(
+    'StreamWarning',
+    `the source sent a WARNING${code === undefined ? '' : ` (SQLSTATE ${code})`} after ${lsn}: a change may be left out of the stream`,
+    { lsn, ...(code === undefined ? {} : { sqlstate: code }) },
+  );
+}
+
+function decodingFailure(
+  state: string,
+  where: { readonly slot?: string; readonly lsn?: Lsn },
+): MigrationError | null {
+  const at = where.slot === undefined ? `after ${where.lsn}` : `from slot "${where.slot}"`;
+  switch (state) {
+    case INSUFFICIENT_PRIVILEGE:
+      return new MigrationError(
+        'PluginRefused',
+        `the source refuses to decode with wal2json ${at} (SQLSTATE ${state}): "wal2json" must be in its setting output_plugin_libraries`,
+        { ...where, sqlstate: state },
+      );
+    case UNDEFINED_OBJECT:
+    case OBJECT_NOT_IN_PREREQUISITE_STATE:
+    case UNDEFINED_FILE:
+      return new MigrationError(
+        'SlotMissing',
+        `the source cannot decode ${at} (SQLSTATE ${state}): the slot or WAL that it needs is gone`,
+        { ...where, sqlstate: state },
+      );
+    default:
+      return null;
+  }
+}

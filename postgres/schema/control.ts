@@ -1,0 +1,158 @@
+/**
+ * What the steps of the schema remember on the target, beside the migration's own row: every entry of the archive that
+ * belongs to the migration with its SQL (so that a worker without client programs can go on), a mark for each that was
+ * run, written in the transaction that ran it, and the triggers that are kept quiet until cutover.
+ */
+import type pg from 'pg';
+import { describeEntry } from './archive.ts';
+import type { PlannedEntry, SchemaPhase } from './filter.ts';
+
+/** Run after CREATE_CONTROL_SCHEMA, in the same transaction. */
+export const CREATE_SCHEMA_CONTROL = /* sql */ `
+create table if not exists walferry.schema_entry (
+  migration text not null references walferry.migration on delete cascade,
+  position integer not null,               -- order of the archive's script
+  id integer not null,                     -- number in the archive's table of contents
+  phase text not null,                     -- tables, indexes or constraints
+  kind text not null,                      -- pg_dump's word: TABLE, INDEX, FK CONSTRAINT, ...
+  schema_name text,
+  name text not null,                      -- pg_dump's tag
+  sql text not null,
+  depends integer[] not null,
+  refresh boolean not null default false,  -- a materialized view that is populated on the source
+  added oid,                               -- a foreign key that exists here but is not validated yet
+  done_at timestamptz,
+  primary key (migration, id)
+);
+
+create table if not exists walferry.quieted (
+  migration text not null references walferry.migration on delete cascade,
+  kind text not null,                      -- trigger, rule or event trigger
+  schema_name text not null default '',
+  table_name text not null default '',
+  name text not null,
+  state "char" not null,                   -- tgenabled, ev_enabled or evtenabled to give back at cutover
+  primary key (migration, kind, schema_name, table_name, name)
+);
+`;
+
+/** An entry as the control schema knows it. */
+export interface StoredEntry {
+  readonly id: number;
+  readonly phase: SchemaPhase;
+  readonly kind: string;
+  readonly schema: string | null;
+  readonly name: string;
+  readonly sql: string;
+  readonly depends: readonly number[];
+  readonly refresh: boolean;
+  /** Oid of a foreign key that was added without being validated. */
+  readonly added: string | null;
+  readonly done: boolean;
+}
+
+/** Writes the plan. `present` are entries that need not be created because the target has them already. */
+export async function storeEntries(
+  target: pg.ClientBase,
+  migration: string,
+  entries: readonly PlannedEntry[],
+  options: { readonly present: ReadonlySet<number>; readonly refresh: ReadonlySet<string> },
+): Promise<void> {
+  const kept = entries.filter((entry) => !options.present.has(entry.id));
+  await target.query(
+    /* sql */ `
+    insert into walferry.schema_entry
+      (migration, position, id, phase, kind, schema_name, name, sql, depends, refresh)
+    select $1, e.position, e.id, e.phase, e.kind, e.schema, e.name, e.sql,
+           array(select jsonb_array_elements_text(e.depends)::integer), e.refresh
+      from jsonb_to_recordset($2::jsonb)
+        as e(position integer, id integer, phase text, kind text, schema text, name text, sql text,
+             depends jsonb, refresh boolean)`,
+    [
+      migration,
+      JSON.stringify(
+        kept.map((entry, position) => ({
+          position,
+          id: entry.id,
+          phase: entry.phase,
+          kind: entry.kind,
+          schema: entry.schema,
+          name: entry.name,
+          sql: entry.sql,
+          depends: entry.dependencies,
+          refresh: entry.kind === 'MATERIALIZED VIEW' && options.refresh.has(entry.oid),
+        })),
+      ),
+    ],
+  );
+}
+
+interface Row {
+  id: number;
+  phase: SchemaPhase;
+  kind: string;
+  schema_name: string | null;
+  name: string;
+  sql: string;
+  depends: number[];
+  refresh: boolean;
+  added: string | null;
+  done: boolean;
+}
+
+/** The entries of some phases in the order of the script; none when the tables were not made by walferry. */
+export async function readEntries(
+  target: pg.ClientBase,
+  migration: string,
+  phases: readonly SchemaPhase[],
+): Promise<StoredEntry[]> {
+  const { rows } = await target.query<Row>(
+    /* sql */ `
+    select id, phase, kind, schema_name, name, sql, depends, refresh, added::text as added,
+           done_at is not null as done
+      from walferry.schema_entry where migration = $1 and phase = any($2) order by position`,
+    [migration, phases],
+  );
+  return rows.map(({ schema_name, ...row }) => ({ ...row, schema: schema_name }));
+}
+
+/**
+ * Takes an entry for this transaction: marks it done, which counts only if the transaction commits. False when another
+ * attempt has done it already; while one is at it, this waits.
+ */
+export async function claimEntry(
+  target: pg.ClientBase,
+  migration: string,
+  id: number,
+): Promise<boolean> {
+  const { rowCount } = await target.query(
+    /* sql */ `
+    update walferry.schema_entry set done_at = now()
+     where migration = $1 and id = $2 and done_at is null`,
+    [migration, id],
+  );
+  return rowCount === 1;
+}
+
+/** The tables and materialized views that each entry stands on, as readable names. */
+export function relationsOf(
+  entries: readonly StoredEntry[],
+  all: readonly StoredEntry[],
+): Map<number, string[]> {
+  const relations = new Map(
+    all
+      .filter(({ kind }) => kind === 'TABLE' || kind === 'MATERIALIZED VIEW')
+      .map((entry) => [entry.id, `${entry.schema ?? ''}.${entry.name}`]),
+  );
+  return new Map(
+    entries.map((entry) => [
+      entry.id,
+      [...new Set(entry.depends.flatMap((id) => relations.get(id) ?? []))],
+    ]),
+  );
+}
+
+/** Name of an entry in messages, with its table where the kind has one. */
+export function nameEntry(entry: StoredEntry): string {
+  return describeEntry(entry);
+}

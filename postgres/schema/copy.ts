@@ -1,0 +1,236 @@
+/**
+ * The target's tables before the rows: control schema, the migration's row and all pre-data, normally in one transaction,
+ * so that an error leaves nothing behind and a retry finds all or nothing. A schema so large that one transaction's locks
+ * do not fit into the target's lock table goes in several; the marks tell a retry where to go on, and an error that a
+ * person has to mend undoes what was made.
+ */
+import type pg from 'pg';
+import { FAILURES, MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { SchemaReport, Work } from '../../contract/work.ts';
+import { compareColumns } from '../catalog/drift.ts';
+import { readRelations } from '../catalog/relation.ts';
+import { registerMigration } from '../control/migration.ts';
+import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
+import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
+import { ArchiveFile } from './dump.ts';
+import { findPresent, findTables } from './existing.ts';
+import { filterArchive, type FilteredArchive } from './filter.ts';
+import { endEarlierSessions, Lane } from './lane.ts';
+import { loudStates, quietTables } from './quiet.ts';
+import { SourceSchema, type Identity } from './source.ts';
+import { failed, prepareSession } from './statement.ts';
+import { undoSchema } from './undo.ts';
+
+/** Locks that the creation of one table takes at most: itself, its TOAST table and that one's index, its sequence. */
+const LOCKS_PER_ENTRY = 5;
+const BEAT_EVERY_ENTRIES = 50;
+const SHOWN = 10;
+
+/**
+ * Creates the selected tables and what they need, or takes over empty ones that are there. Idempotent.
+ * @throws MigrationError `SchemaFailed` naming the object and the SQLSTATE, `Denied`, `SchemaDrift`; nothing is left on
+ *   the target then. `signal.reason` when aborted.
+ */
+export async function copySchema(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<SchemaReport> {
+  try {
+    await using lane = await Lane.open(migration.target, 'schema', work.signal);
+    await endEarlierSessions(lane.client, 'schema');
+    await prepareSession(lane.client);
+    if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
+      await begin(lane, migration, input, work);
+    }
+    await createRest(lane, migration, work);
+    return await report(lane.client, migration, input);
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+  }
+}
+
+async function progressOf(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<'absent' | 'begun' | 'created' | 'used'> {
+  const { rows } = await target.query<{ there: boolean }>(
+    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
+  );
+  if (rows[0]?.there !== true) return 'absent';
+  const found = await target.query<{ created: boolean | null }>(
+    /* sql */ `select tables_created as created from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  const row = found.rows[0];
+  if (row === undefined) return 'absent';
+  return row.created === null ? 'begun' : row.created ? 'created' : 'used';
+}
+
+async function report(
+  target: pg.ClientBase,
+  migration: Migration,
+  input: MigrationInput,
+): Promise<SchemaReport> {
+  if ((await progressOf(target, migration)) === 'used') {
+    await using source = await SourceSchema.open(migration, input);
+    return { created: false, tables: source.relations.length, statements: 0 };
+  }
+  const entries = await readEntries(target, migration.id, ['tables']);
+  return {
+    created: true,
+    tables: entries.filter(({ kind }) => kind === 'TABLE').length,
+    statements: entries.length,
+  };
+}
+
+/** Reads the source, decides, and writes the control rows together with the first (normally the only) batch. */
+async function begin(
+  lane: Lane,
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<void> {
+  await using source = await SourceSchema.open(migration, input);
+  const state = await lane.run((client) => findTables(client, source.relations));
+  if (state === 'empty') {
+    await useTables(lane, migration, input, source);
+    return;
+  }
+  const { archive, populated } = await source.dump(work);
+  await using file = await ArchiveFile.create(archive, work.signal);
+  const entries = await file.entries(input.schema.owners);
+  const plan = filterArchive(entries, {
+    selected: new Set(source.relations.map(({ oid }) => String(oid))),
+    excluded: () => false,
+    grants: input.schema.grants,
+  });
+  refuseImpossible(plan);
+  if (plan.leftOut.length > 0) {
+    work.log.info('objects that stand on tables left out are left out too', {
+      count: plan.leftOut.length,
+      objects: plan.leftOut.slice(0, 100),
+    });
+  }
+  await lane.transaction(async (client) => {
+    if (!(await register(client, migration, source.identity))) return;
+    await client.query(/* sql */ `update walferry.migration set archive = $2 where id = $1`, [
+      migration.id,
+      archive,
+    ]);
+    const present = await findPresent(client, plan.kept);
+    await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
+    await createBatch(client, migration, work);
+  });
+}
+
+function refuseImpossible(plan: FilteredArchive): void {
+  if (plan.impossible.length === 0) return;
+  const more = plan.impossible.length - SHOWN;
+  throw new MigrationError(
+    'SchemaFailed',
+    `the selection cannot be created: ${plan.impossible.slice(0, SHOWN).join('; ')}${more > 0 ? ` and ${more} more` : ''}`,
+  );
+}
+
+/** Takes over empty tables: their columns must fit, and what would fire while changes are applied is kept quiet. */
+async function useTables(
+  lane: Lane,
+  migration: Migration,
+  input: MigrationInput,
+  source: SourceSchema,
+): Promise<void> {
+  await lane.transaction(async (client) => {
+    if (!(await register(client, migration, source.identity))) return;
+    const differences = compareColumns(source.relations, await readRelations(client, input.tables));
+    if (differences.length > 0) {
+      throw new MigrationError(
+        'SchemaDrift',
+        `tables on the target do not fit the source: ${differences.slice(0, SHOWN).join('; ')}`,
+      );
+    }
+    await quietTables(client, migration, source.relations, await loudStates(client));
+    await client.query(/* sql */ `update walferry.migration set tables_created = false where id = $1`, [
+      migration.id,
+    ]);
+  });
+}
+
+/** Control schema and the migration's row; false when another attempt of this migration wrote them meanwhile. */
+async function register(
+  target: pg.ClientBase,
+  migration: Migration,
+  identity: Identity,
+): Promise<boolean> {
+  // Two attempts at once would trip over each other's "if not exists".
+  await target.query(/* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`);
+  if ((await progressOf(target, migration)) !== 'absent') return false;
+  await target.query(CREATE_CONTROL_SCHEMA);
+  await target.query(CREATE_SCHEMA_CONTROL);
+  await registerMigration(target, migration, identity);
+  return true;
+}
+
+/** Further batches, for schemas that do not fit into one transaction. */
+async function createRest(lane: Lane, migration: Migration, work: Work): Promise<void> {
+  try {
+    while ((await lane.run((client) => progressOf(client, migration))) === 'begun') {
+      await lane.transaction((client) => createBatch(client, migration, work));
+    }
+  } catch (error) {
+    if (error instanceof MigrationError && FAILURES[error.code].handling !== 'timed') {
+      await undoSchema(migration, work.signal);
+    }
+    throw error;
+  }
+}
+
+/** Runs the next statements, marks them, and marks the whole when they were the last. */
+async function createBatch(client: pg.ClientBase, migration: Migration, work: Work): Promise<void> {
+  await client.query(/* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`);
+  const entries = await readEntries(client, migration.id, ['tables']);
+  const waiting = entries.filter(({ done }) => !done);
+  const batch = waiting.slice(0, await batchSize(client));
+  for (const [index, entry] of batch.entries()) {
+    work.signal.throwIfAborted();
+    try {
+      await client.query(entry.sql);
+    } catch (error) {
+      work.signal.throwIfAborted();
+      throw failed(error, {
+        what: `${nameEntry(entry)} could not be created`,
+        object: nameEntry(entry),
+        code: 'SchemaFailed',
+      });
+    }
+    if (index % BEAT_EVERY_ENTRIES === 0) {
+      work.beat({
+        step: 'creating tables',
+        done: entries.length - waiting.length + index,
+        total: entries.length,
+      });
+    }
+  }
+  await client.query(
+    /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
+    [migration.id, batch.map(({ id }) => id)],
+  );
+  if (batch.length === waiting.length) {
+    await client.query(/* sql */ `update walferry.migration set tables_created = true where id = $1`, [
+      migration.id,
+    ]);
+  }
+}
+
+/** Entries whose locks fit into the target's lock table, with half of it left to others. */
+async function batchSize(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ locks: number }>(/* sql */ `
+    select current_setting('max_locks_per_transaction')::int
+         * (current_setting('max_connections')::int
+            + current_setting('max_prepared_transactions')::int) as locks`);
+  // Settings of hosted servers are at least the default 64 * 100; the floor only guards against nonsense.
+  return Math.max(100, Math.floor((rows[0]?.locks ?? 6400) / LOCKS_PER_ENTRY));
+}

@@ -1,0 +1,159 @@
+/**
+ * The source's schema as a pg_dump archive, and what pg_restore makes of it: entries with SQL, and drop statements.
+ * The whole database is dumped: `pg_dump --table` leaves out the schemas, types, functions and extensions that tables
+ * need. The selection is applied to the archive's entries afterwards.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import type { Work } from '../../contract/work.ts';
+import { clientProgram } from '../connection/program.ts';
+import { parseArchive, type ArchiveEntry } from './archive.ts';
+import { ProgramFailed, runProgram } from './process.ts';
+
+/** pg_dump locks every table; behind a long ALTER TABLE it would queue, and every other session behind it. */
+const LOCK_WAIT_MS = 20_000;
+/** Sign of life while the program runs; several fit into a heartbeat timeout of 10 s. */
+const BEAT_MS = 1_000;
+
+/**
+ * Dumps the schema of the source, as `snapshot` (an exported one) sees it.
+ * @throws MigrationError `Unreachable`, `Denied`, `Contention` or `SchemaFailed`; `signal.reason` when aborted.
+ */
+export async function dumpSchema(service: string, snapshot: string, work: Work): Promise<Buffer> {
+  const program = await clientProgram('pg_dump');
+  const started = Date.now();
+  let bytes = 0;
+  const report = () =>
+    work.beat({
+      step: 'reading the schema of the source',
+      bytes,
+      seconds: Math.round((Date.now() - started) / 1000),
+    });
+  const timer = setInterval(report, BEAT_MS);
+  try {
+    return await runProgram({
+      program,
+      args: [
+        `--dbname=service=${service}`,
+        '--no-password',
+        '--format=custom',
+        '--schema-only',
+        '--encoding=UTF8',
+        '--no-publications',
+        '--no-subscriptions',
+        '--no-security-labels',
+        `--snapshot=${snapshot}`,
+        `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+      ],
+      signal: work.signal,
+      onOutput: (received) => (bytes = received),
+    });
+  } catch (error) {
+    throw explained(error, 'pg_dump');
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Which texts of standard error mean what; LC_ALL=C keeps them the same on every machine. */
+const CAUSES: readonly (readonly [RegExp, FailureCode, string])[] = [
+  // pg_dump: error: connection to server at "127.0.0.1", port 5432 failed: Connection refused
+  [/connection to server .* failed|server closed the connection/, 'Unreachable', 'no connection'],
+  // pg_dump: error: query failed: ERROR:  permission denied for table secrets
+  [/permission denied/, 'Denied', 'the role may not read every table (it has to lock them)'],
+  // pg_dump: error: aborting because of server version mismatch
+  [/server version mismatch/, 'SchemaFailed', "the program is older than the source's server"],
+  // pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout
+  [/due to lock timeout|deadlock detected/, 'Contention', 'a table of the source stayed locked'],
+];
+
+function explained(error: unknown, program: string): unknown {
+  if (!(error instanceof ProgramFailed)) return error;
+  for (const [text, code, reason] of CAUSES) {
+    if (text.test(error.stderr)) return new MigrationError(code, `${program}: ${reason}`);
+  }
+  return new MigrationError(
+    'SchemaFailed',
+    `${program} ${error.message}; run it by hand with the same service to see why`,
+  );
+}
+
+/** An archive in a file of its own, readable by us only, while pg_restore looks at it. */
+export class ArchiveFile implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #program: string;
+  readonly #signal: AbortSignal;
+
+  private constructor(folder: string, program: string, signal: AbortSignal) {
+    this.#folder = folder;
+    this.#program = program;
+    this.#signal = signal;
+  }
+
+  /** Writes the archive into a new folder below the system's temporary one; removed on disposal. */
+  static async create(archive: Buffer, signal: AbortSignal): Promise<ArchiveFile> {
+    const program = await clientProgram('pg_restore');
+    const file = new ArchiveFile(
+      await mkdtemp(path.join(tmpdir(), 'walferry-')),
+      program,
+      signal,
+    );
+    await writeFile(path.join(file.#folder, 'archive'), archive, { mode: 0o600 });
+    return file;
+  }
+
+  /** Every entry with its SQL, in the order to run them. Owners are set by the entries only when asked for. */
+  async entries(owners: boolean): Promise<ArchiveEntry[]> {
+    // Tablespaces and table access methods belong to a server, not to a schema; without these two options the script
+    // also sets them between entries, where they would hang on to the wrong one.
+    const plain = ['--no-tablespaces', '--no-table-access-method'];
+    const [all, pre, post, script] = await Promise.all([
+      this.#restore(['--list']),
+      this.#restore(['--list', '--section=pre-data']),
+      this.#restore(['--list', '--section=post-data']),
+      this.#restore(['--verbose', ...plain, ...(owners ? [] : ['--no-owner']), '--file=-']),
+    ]);
+    return parseArchive({ all, pre, post }, script);
+  }
+
+  /** The archive's own DROP statements (each `IF EXISTS`, in reverse order) for these entries and nothing else. */
+  async drops(ids: readonly number[]): Promise<string> {
+    const wanted = new Set(ids.map(String));
+    const list = (await this.#restore(['--list']))
+      .split('\n')
+      .filter((line) => wanted.has(line.slice(0, Math.max(0, line.indexOf(';')))));
+    const listFile = path.join(this.#folder, 'list');
+    await writeFile(listFile, list.join('\n') + '\n', { mode: 0o600 });
+    const script = await this.#restore([
+      '--clean',
+      '--if-exists',
+      '--verbose',
+      `--use-list=${listFile}`,
+      '--file=-',
+    ]);
+    // The drops stand between the settings and the first marked entry.
+    const begin = /^SET row_security = off;$/m.exec(script);
+    const end = /^--\n-- TOC entry \d+ /m.exec(script);
+    if (begin === null || end === null) throw new Error('no drop statements in the script');
+    return script.slice(begin.index + begin[0].length, end.index).trim();
+  }
+
+  async #restore(args: readonly string[]): Promise<string> {
+    try {
+      const output = await runProgram({
+        program: this.#program,
+        args: [...args, path.join(this.#folder, 'archive')],
+        signal: this.#signal,
+      });
+      return output.toString('utf8');
+    } catch (error) {
+      throw explained(error, 'pg_restore');
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * What the target has already: schemas and extensions that are not created again, and the selected tables, which must be
+ * all absent (walferry creates them) or all there without rows (walferry uses them).
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { ArchiveEntry } from './archive.ts';
+
+export interface TableName {
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** Tables that one query looks into for a first row; keeps the statement's size and its locks bounded. */
+const TABLES_PER_LOOK = 200;
+const NAMES_SHOWN = 10;
+
+/**
+ * Whether the selected tables are on the target.
+ * @throws MigrationError `SchemaFailed` naming the tables when some are there and some are not, when one holds rows, or
+ *   when something else has a table's name.
+ */
+export async function findTables(
+  target: pg.ClientBase,
+  tables: readonly TableName[],
+): Promise<'absent' | 'empty'> {
+  const { rows } = await target.query<{
+    schema: string;
+    name: string;
+    relkind: string;
+    sql: string;
+  }>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as name, c.relkind, format('%I.%I', n.nspname, c.relname) as sql
+      from unnest($1::text[], $2::text[]) as wanted(schema, name)
+      join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name`,
+    [tables.map(({ schema }) => schema), tables.map(({ name }) => name)],
+  );
+  const clashes = rows.filter(({ relkind }) => relkind !== 'r' && relkind !== 'p');
+  if (clashes.length > 0) {
+    throw refused(`other objects on the target have the names of tables: ${list(clashes)}`);
+  }
+  if (rows.length === 0) return 'absent';
+  if (rows.length < tables.length) {
+    const there = new Set(rows.map(({ schema, name }) => `${schema}.${name}`));
+    const absent = tables.filter(({ schema, name }) => !there.has(`${schema}.${name}`));
+    throw refused(
+      `the target has some of the tables and not others: ${list(rows)} there, ${list(absent)} not; drop the former or create the latter`,
+    );
+  }
+  const filled = await withRows(
+    target,
+    rows.filter(({ relkind }) => relkind === 'r'),
+  );
+  if (filled.length > 0) {
+    throw refused(
+      `tables on the target hold rows: ${list(filled)}; empty them, drop them, or exclude them`,
+    );
+  }
+  return 'empty';
+}
+
+/** Those of the tables (with their quoted name as `sql`) that hold at least one row. */
+export async function withRows<T extends { readonly sql: string }>(
+  target: pg.ClientBase,
+  tables: readonly T[],
+): Promise<T[]> {
+  const filled: T[] = [];
+  for (let at = 0; at < tables.length; at += TABLES_PER_LOOK) {
+    const some = tables.slice(at, at + TABLES_PER_LOOK);
+    const looks = some.map(({ sql }, i) => `select ${i} as i where exists (select from only ${sql})`);
+    const { rows } = await target.query<{ i: number }>(looks.join(' union all '));
+    for (const { i } of rows) {
+      const table = some[i];
+      if (table !== undefined) filled.push(table);
+    }
+  }
+  return filled;
+}
+
+/** Numbers of the schemas and extensions of the archive that the target has already. */
+export async function findPresent(
+  target: pg.ClientBase,
+  entries: readonly ArchiveEntry[],
+): Promise<Set<number>> {
+  const { rows } = await target.query<{ kind: string; name: string }>(/* sql */ `
+    select 'SCHEMA' as kind, nspname as name from pg_catalog.pg_namespace
+    union all select 'EXTENSION', extname from pg_catalog.pg_extension`);
+  const there = new Set(rows.map(({ kind, name }) => `${kind} ${name}`));
+  return new Set(
+    entries.filter(({ kind, name }) => there.has(`${kind} ${name}`)).map(({ id }) => id),
+  );
+}
+
+function list(tables: readonly TableName[]): string {
+  const names = tables.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
+  const more = tables.length - names.length;
+  return names.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+function refused(message: string): MigrationError {
+  return new MigrationError('SchemaFailed', message);
+}

@@ -1,0 +1,195 @@
+/**
+ * Which entries of an archive belong to a migration, and in which of its steps they run. Pure.
+ *
+ * The whole schema is moved, less the tables that were not selected and what cannot be without them: the archive's own
+ * dependencies say what that is (constraints, indexes, triggers, defaults, owned sequences, views, grants, comments,
+ * foreign keys that point there). A selected table is never left out silently; when it needs one that is left out,
+ * that is refused.
+ */
+import { describeEntry, type ArchiveEntry } from './archive.ts';
+
+/** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
+export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
+
+export interface Choice {
+  /** Oids of the selected tables on the source. */
+  readonly selected: ReadonlySet<string>;
+  /** Whether a pattern leaves out a view, sequence or foreign table of that name. */
+  readonly excluded: (schema: string, name: string) => boolean;
+  readonly grants: boolean;
+}
+
+export interface PlannedEntry extends ArchiveEntry {
+  readonly phase: SchemaPhase;
+}
+
+export interface FilteredArchive {
+  readonly kept: readonly PlannedEntry[];
+  /** For the log: what is not moved although its table was not named by a pattern. */
+  readonly leftOut: readonly string[];
+  /** Selected tables that cannot be created, with the reason. Not empty: refuse. */
+  readonly impossible: readonly string[];
+}
+
+const NEVER = new Set([
+  'PUBLICATION',
+  'PUBLICATION TABLE',
+  'PUBLICATION TABLES IN SCHEMA',
+  'SUBSCRIPTION',
+  'SUBSCRIPTION TABLE',
+  'SECURITY LABEL', // needs the same label provider on the target
+  'DATABASE',
+  'DATABASE PROPERTIES',
+]);
+const GRANTS = new Set(['ACL', 'DEFAULT ACL']);
+const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'FOREIGN TABLE', 'SEQUENCE']);
+const INDEX_LIKE = new Set(['INDEX', 'CONSTRAINT']);
+const INDEX_PHASE = new Set([
+  'INDEX',
+  'CONSTRAINT',
+  'CHECK CONSTRAINT',
+  'INDEX ATTACH',
+  'STATISTICS',
+  'COMMENT',
+]);
+const OWN_SCHEMA = 'walferry';
+
+/** Sorts the entries of an archive into kept ones with their phase, and those left out. */
+export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice): FilteredArchive {
+  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+  const needed = neededSequences(entries, byId, choice);
+  const out = new Set(
+    entries.filter((entry) => !needed.has(entry.id) && unwanted(entry, choice)).map(({ id }) => id),
+  );
+  const impossible: string[] = [];
+
+  // To the fixpoint: a rule that goes takes its view along, and that again what depends on the view.
+  for (let before = -1; before !== out.size; ) {
+    before = out.size;
+    for (const entry of entries) {
+      if (out.has(entry.id) || needed.has(entry.id) || isSelectedTable(entry, choice)) continue;
+      const goes =
+        entry.dependencies.some((id) => out.has(id) && decides(entry, byId.get(id))) ||
+        ownerGone(entry, byId, out);
+      if (!goes) continue;
+      out.add(entry.id);
+      if (isViewRule(entry)) {
+        for (const id of entry.dependencies) if (byId.get(id)?.kind === 'VIEW') out.add(id);
+      }
+    }
+  }
+
+  const attached = attachments(entries);
+  const present = new Set(entries.map((entry) => entry.oid));
+  for (const oid of choice.selected) {
+    if (!present.has(oid)) impossible.push(`the table with oid ${oid} is not in the dump`);
+  }
+  for (const entry of entries) {
+    if (!isSelectedTable(entry, choice)) continue;
+    for (const id of entry.dependencies) {
+      const needs = byId.get(id);
+      if (!out.has(id) || needs === undefined || attached.has(`${entry.id} ${id}`)) continue;
+      impossible.push(`${describeEntry(entry)} needs ${describeEntry(needs)}, which is left out`);
+    }
+  }
+  const kept = entries.filter((entry) => !out.has(entry.id));
+  return {
+    kept: withPhases(kept),
+    leftOut: entries
+      .filter((entry) => out.has(entry.id) && entry.kind !== 'TABLE' && entry.section !== 'other')
+      .map(describeEntry),
+    impossible: [...new Set(impossible)],
+  };
+}
+
+function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {
+  return entry.kind === 'TABLE' && choice.selected.has(entry.oid);
+}
+
+function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
+  const { kind, schema, name } = entry;
+  if (entry.section === 'other' || NEVER.has(kind)) return true;
+  if (GRANTS.has(kind) && !choice.grants) return true;
+  if (schema === OWN_SCHEMA || (kind === 'SCHEMA' && name === OWN_SCHEMA)) return true;
+  // An extension brings its own comment, and only its owner may set one: often not us on a hosted server.
+  if (kind === 'COMMENT' && name.startsWith('EXTENSION ')) return true;
+  if (kind === 'TABLE') return !choice.selected.has(entry.oid);
+  return EXCLUDABLE.has(kind) && schema !== null && choice.excluded(schema, name);
+}
+
+/**
+ * Whether an entry goes when one that it depends on goes. A partition's index depends on its parent's index only for
+ * the order, and a partition on its parent only through TABLE ATTACH.
+ */
+function decides(entry: ArchiveEntry, on: ArchiveEntry | undefined): boolean {
+  if (on === undefined) return false;
+  return !(INDEX_LIKE.has(entry.kind) && INDEX_LIKE.has(on.kind));
+}
+
+/** SEQUENCE OWNED BY depends on the sequence only, yet names the owning table. */
+function ownerGone(
+  entry: ArchiveEntry,
+  byId: ReadonlyMap<number, ArchiveEntry>,
+  out: ReadonlySet<number>,
+): boolean {
+  if (entry.kind !== 'SEQUENCE OWNED BY') return false;
+  return entry.dependencies.some((id) =>
+    byId.get(id)?.dependencies.some((owner) => out.has(owner)),
+  );
+}
+
+/** `CREATE OR REPLACE VIEW` that pg_dump postponed: without it the view is an empty shell of nulls. */
+function isViewRule(entry: ArchiveEntry): boolean {
+  return entry.kind === 'RULE' && entry.name.endsWith(' _RETURN');
+}
+
+/** Partition and parent, `child parent`, where the archive attaches them in a statement of its own. */
+function attachments(entries: readonly ArchiveEntry[]): Set<string> {
+  const pairs = new Set<string>();
+  for (const entry of entries) {
+    if (entry.kind !== 'TABLE ATTACH') continue;
+    for (const one of entry.dependencies) {
+      for (const other of entry.dependencies) pairs.add(`${one} ${other}`);
+    }
+  }
+  return pairs;
+}
+
+/** Sequences that a selected table takes a default from: they stay, whoever owns them. */
+function neededSequences(
+  entries: readonly ArchiveEntry[],
+  byId: ReadonlyMap<number, ArchiveEntry>,
+  choice: Choice,
+): Set<number> {
+  const needed = new Set<number>();
+  for (const entry of entries) {
+    const uses =
+      isSelectedTable(entry, choice) ||
+      (entry.kind === 'DEFAULT' &&
+        entry.dependencies.some((id) => {
+          const on = byId.get(id);
+          return on !== undefined && isSelectedTable(on, choice);
+        }));
+    if (!uses) continue;
+    for (const id of entry.dependencies) if (byId.get(id)?.kind === 'SEQUENCE') needed.add(id);
+  }
+  return needed;
+}
+
+function withPhases(kept: readonly ArchiveEntry[]): PlannedEntry[] {
+  const phases = new Map<number, SchemaPhase>();
+  return kept.map((entry) => {
+    let phase: SchemaPhase = 'tables';
+    if (entry.section === 'post') {
+      // What stands on something late (an index on a postponed materialized view) is late itself.
+      const late = entry.dependencies.some((id) => phases.get(id) === 'constraints');
+      phase = INDEX_PHASE.has(entry.kind) && !late ? 'indexes' : 'constraints';
+    } else if (entry.dependencies.some((id) => phases.get(id) === 'constraints')) {
+      phase = 'constraints'; // grants and comments are listed by pg_restore where their object stands
+    } else if (entry.dependencies.some((id) => phases.get(id) === 'indexes')) {
+      phase = 'indexes';
+    }
+    phases.set(entry.id, phase);
+    return { ...entry, phase };
+  });
+}

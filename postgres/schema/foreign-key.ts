@@ -1,0 +1,93 @@
+/**
+ * Foreign keys in two steps: added NOT VALID, which takes its locks for a moment only, then validated while writers go on.
+ * The SQL is pg_dump's own; its end is the one place where NOT VALID may be appended.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { claimEntry, nameEntry, type StoredEntry } from './control.ts';
+import { matchExisting } from './match.ts';
+
+/**
+ * The statement with NOT VALID, or null where that is not possible or not wanted: before version 18 not for partitioned
+ * tables (pg_dump writes those without ONLY), and not for a key that is not validated on the source either. Pure.
+ */
+export function deferred(sql: string): string | null {
+  if (!sql.startsWith('ALTER TABLE ONLY ') || !/ADD CONSTRAINT .* FOREIGN KEY /s.test(sql)) return null;
+  if (!sql.endsWith(';') || / NOT (VALID|ENFORCED);$/.test(sql)) return null;
+  return `${sql.slice(0, -1)} NOT VALID;`;
+}
+
+/** Adds the key in the caller's transaction, and notes its oid when it still has to be validated. */
+export async function addForeignKey(
+  target: pg.ClientBase,
+  migration: Migration,
+  entry: StoredEntry,
+): Promise<void> {
+  if (!(await claimEntry(target, migration.id, entry.id))) return;
+  if ((await matchExisting(target, entry)) !== null) return;
+  const unchecked = deferred(entry.sql);
+  if (unchecked === null) {
+    await target.query(entry.sql);
+    return;
+  }
+  if (entry.added !== null && (await findKey(target, entry.added)) !== null) {
+    await unclaim(target, migration, entry.id, entry.added);
+    return;
+  }
+  await target.query(unchecked);
+  // The row that this very transaction made: no name has to be taken apart for it.
+  const { rows } = await target.query<{ oid: string }>(/* sql */ `
+    select oid::text from pg_catalog.pg_constraint
+     where contype = 'f' and conparentid = 0 and xmin = pg_catalog.pg_current_xact_id()::xid`);
+  await unclaim(target, migration, entry.id, rows[0]?.oid ?? null);
+}
+
+/** Not done yet: added only. */
+async function unclaim(
+  target: pg.ClientBase,
+  migration: Migration,
+  id: number,
+  added: string | null,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.schema_entry set done_at = null, added = $3::oid where migration = $1 and id = $2`,
+    [migration.id, id, added],
+  );
+}
+
+/** Validates a key that was added, and marks its entry done. */
+export async function validateForeignKey(
+  target: pg.ClientBase,
+  migration: Migration,
+  entry: StoredEntry,
+): Promise<void> {
+  if (!(await claimEntry(target, migration.id, entry.id))) return;
+  const key = entry.added === null ? null : await findKey(target, entry.added);
+  if (key === null) {
+    throw new MigrationError(
+      'Contention',
+      `${nameEntry(entry)} was dropped between adding and validating it; it is added again`,
+    );
+  }
+  await target.query(
+    /* sql */ `alter table ${key.table} validate constraint ${pg.escapeIdentifier(key.name)}`,
+  );
+}
+
+async function findKey(
+  target: pg.ClientBase,
+  oid: string,
+): Promise<{ table: string; name: string } | null> {
+  const { rows } = await target.query<{ table: string; name: string }>(
+    /* sql */ `
+    select format('%I.%I', n.nspname, c.relname) as table, k.conname as name
+      from pg_catalog.pg_constraint k
+      join pg_catalog.pg_class c on c.oid = k.conrelid
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where k.oid = $1::oid and k.contype = 'f'`,
+    [oid],
+  );
+  return rows[0] ?? null;
+}

@@ -1,0 +1,146 @@
+/**
+ * Indexes and the constraints that are indexes, built after the rows over several sessions, and statistics at the end.
+ * Every build is one transaction with its mark: a build that was cut off leaves nothing (no CONCURRENTLY, so no invalid
+ * index), and one that was done is not done again.
+ */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { IndexReport, Work } from '../../contract/work.ts';
+import { sqlstate } from '../connection/failure.ts';
+import { analyzeTasks } from './analyze.ts';
+import { claimEntry, nameEntry, readEntries, relationsOf, type StoredEntry } from './control.ts';
+import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { matchExisting } from './match.ts';
+import { failed, isViolation, prepareSession } from './statement.ts';
+import { runTasks, type Task } from './tasks.ts';
+import { watchBackends } from './watch.ts';
+
+interface BuildTask extends Task {
+  readonly entry: StoredEntry;
+}
+
+/** Something of that name is there: duplicate table (index), duplicate object, a second primary key. */
+const TAKEN = new Set(['42P07', '42710', '42P16']);
+
+/**
+ * Builds every index, primary key, unique, exclusion and NOT VALID check constraint, index attachment and statistics
+ * object of the migration, then analyzes its tables. Idempotent. Nothing but ANALYZE when the tables were not made by
+ * walferry.
+ * @throws MigrationError `ConstraintFailed` or `SchemaFailed` naming object and table; `signal.reason` when aborted.
+ */
+export async function buildIndexes(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<IndexReport> {
+  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  try {
+    const first = await lanes.open(prepareSession);
+    await endEarlierSessions(first.client, 'index');
+    const all = await readEntries(first.client, migration.id, ['tables', 'indexes']);
+    const entries = all.filter(({ phase }) => phase === 'indexes');
+    const pending = entries.filter(({ done }) => !done);
+    const pages = await tablePages(first.client);
+    const relations = relationsOf(pending, all);
+    const tasks = pending.map((entry) => buildTask(entry, relations.get(entry.id) ?? [], pages));
+
+    while (lanes.all.length < input.copy.parallelism) await lanes.open(prepareSession);
+    const sessions = lanes.all;
+    const progress = { running: [] as readonly string[], done: 0, total: tasks.length };
+    await using _watch = watchBackends(
+      { service: migration.target, purpose: 'index', pids: sessions.map(({ pid }) => pid) },
+      work,
+      () => ({
+        step: 'building indexes',
+        now: progress.running.slice(0, 3).join(', '),
+        done: progress.done,
+        total: progress.total,
+      }),
+    );
+    const onChange = (running: readonly string[], done: number) =>
+      Object.assign(progress, { running, done });
+
+    await runTasks(tasks, sessions, (lane, task) => build(lane, migration, task, work), onChange);
+    const analyses = await analyzeTasks(first.client, migration.id);
+    progress.total = analyses.length;
+    await runTasks(
+      analyses,
+      sessions,
+      (lane, task) => lane.run(async (client) => void (await client.query(task.sql))),
+      onChange,
+    );
+    return {
+      indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
+      constraints: entries.filter(({ kind }) => kind.endsWith('CONSTRAINT')).length,
+    };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'indexes could not be built', code: 'SchemaFailed' });
+  }
+}
+
+function buildTask(
+  entry: StoredEntry,
+  tables: readonly string[],
+  pages: ReadonlyMap<string, number>,
+): BuildTask {
+  return {
+    id: entry.id,
+    depends: entry.depends,
+    tables,
+    // A plain CREATE INDEX shares its table with others. With a second statement (CLUSTER ON, REPLICA IDENTITY) two of
+    // them would hold the same lock and each wait for the other to get a stronger one.
+    exclusive: !(entry.kind === 'INDEX' && !/;\s*\n/.test(entry.sql)),
+    weight: Math.max(0, ...tables.map((table) => pages.get(table) ?? 0)),
+    label: nameEntry(entry),
+    entry,
+  };
+}
+
+async function tablePages(target: pg.ClientBase): Promise<Map<string, number>> {
+  // From the file, not from relpages: the tables were not analyzed yet.
+  const { rows } = await target.query<{ name: string; bytes: string }>(/* sql */ `
+    select n.nspname || '.' || c.relname as name, pg_catalog.pg_relation_size(c.oid)::text as bytes
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')`);
+  return new Map(rows.map(({ name, bytes }) => [name, Number(bytes)]));
+}
+
+async function build(
+  lane: Lane,
+  migration: Migration,
+  { entry, tables }: BuildTask,
+  work: Work,
+): Promise<void> {
+  const once = (sql: string) =>
+    lane.transaction(async (client) => {
+      if (await claimEntry(client, migration.id, entry.id)) await client.query(sql);
+    });
+  const what = `${nameEntry(entry)} could not be built${tables.length > 0 ? ` for ${tables.join(', ')}` : ''}`;
+  const failing = {
+    what,
+    object: nameEntry(entry),
+    ...(tables[0] === undefined ? {} : { table: tables[0] }),
+    ...(entry.kind.endsWith('CONSTRAINT') ? { constraint: entry.name } : {}),
+  };
+  try {
+    await once(entry.sql);
+  } catch (error) {
+    work.signal.throwIfAborted();
+    if (!TAKEN.has(sqlstate(error) ?? '')) {
+      throw failed(error, { ...failing, code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed' });
+    }
+    // Somebody built it by hand, which is welcome when it is exactly what is wanted.
+    const rest = await matchExisting(lane.client, entry);
+    if (rest === null) {
+      throw failed(error, {
+        ...failing,
+        what: `${what}: another object, or an invalid one, has its name or place; drop it`,
+        code: 'SchemaFailed',
+      });
+    }
+    work.log.info('index was there already', { object: nameEntry(entry) });
+    await once(rest);
+  }
+}

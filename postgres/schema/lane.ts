@@ -1,0 +1,141 @@
+/**
+ * One session for statements that may last hours: whoever is told to stop cancels the statement on the server at once,
+ * and a worker that died takes its statement along instead of leaving it running beside the next attempt's.
+ */
+import type pg from 'pg';
+import { connect, type Purpose } from '../connection/session.ts';
+
+/** How long a cancelled statement may take to end before the connection is cut instead. */
+const CANCEL_PATIENCE_MS = 5_000;
+
+export class Lane implements AsyncDisposable {
+  readonly client: pg.Client & AsyncDisposable;
+  readonly pid: number;
+  readonly #service: string;
+  readonly #purpose: Purpose;
+  readonly #signal: AbortSignal;
+
+  private constructor(
+    client: pg.Client & AsyncDisposable,
+    pid: number,
+    options: { service: string; purpose: Purpose; signal: AbortSignal },
+  ) {
+    this.client = client;
+    this.pid = pid;
+    this.#service = options.service;
+    this.#purpose = options.purpose;
+    this.#signal = options.signal;
+  }
+
+  /** Opens a session without time limits of its own. */
+  static async open(service: string, purpose: Purpose, signal: AbortSignal): Promise<Lane> {
+    signal.throwIfAborted();
+    const client = await connect(service, purpose);
+    // The server looks every 2 s whether we still live. Not every platform can: then the setting is refused.
+    await client
+      .query(/* sql */ `set client_connection_check_interval = '2s'`)
+      .catch(() => undefined);
+    const { rows } = await client.query<{ pid: number }>(/* sql */ `
+      select pg_backend_pid() as pid, count(set_config(name, '0', false))
+        from pg_settings
+       where name in ('statement_timeout', 'idle_in_transaction_session_timeout',
+                      'idle_session_timeout', 'transaction_timeout')`);
+    return new Lane(client, rows[0]?.pid ?? 0, { service, purpose, signal });
+  }
+
+  /**
+   * Runs statements; on abort the current one is cancelled and the signal's reason is thrown, whatever the statement
+   * made of it.
+   */
+  async run<T>(statements: (client: pg.Client) => Promise<T>): Promise<T> {
+    this.#signal.throwIfAborted();
+    let cut: NodeJS.Timeout | undefined;
+    const stop = () => {
+      cut = setTimeout(() => void this.client.end().catch(() => undefined), CANCEL_PATIENCE_MS);
+      void this.#cancel();
+    };
+    this.#signal.addEventListener('abort', stop, { once: true });
+    try {
+      const result = await statements(this.client);
+      this.#signal.throwIfAborted();
+      return result;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(cut);
+      this.#signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Runs statements as one transaction. */
+  async transaction<T>(statements: (client: pg.Client) => Promise<T>): Promise<T> {
+    return this.run(async (client) => {
+      await client.query('begin');
+      try {
+        const result = await statements(client);
+        // Not after an abort: the caller is told that nothing was done, and that must be true.
+        this.#signal.throwIfAborted();
+        await client.query('commit');
+        return result;
+      } catch (error) {
+        await client.query('rollback').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  async #cancel(): Promise<void> {
+    try {
+      await using client = await connect(this.#service, this.#purpose);
+      await client.query(/* sql */ `select pg_cancel_backend($1)`, [this.pid]);
+    } catch {
+      // The server does not answer: cutting the connection is what is left.
+      await this.client.end().catch(() => undefined);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.end().catch(() => undefined);
+  }
+}
+
+/** Several lanes for one step, closed together. */
+export class Lanes implements AsyncDisposable {
+  readonly all: Lane[] = [];
+  readonly #service: string;
+  readonly #purpose: Purpose;
+  readonly #signal: AbortSignal;
+
+  constructor(service: string, purpose: Purpose, signal: AbortSignal) {
+    this.#service = service;
+    this.#purpose = purpose;
+    this.#signal = signal;
+  }
+
+  /** Opens one more, after `prepare` gave it its settings. */
+  async open(prepare: (client: pg.Client) => Promise<void>): Promise<Lane> {
+    const lane = await Lane.open(this.#service, this.#purpose, this.#signal);
+    this.all.push(lane);
+    await prepare(lane.client);
+    return lane;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.all.map((lane) => lane[Symbol.asyncDispose]()));
+  }
+}
+
+/**
+ * Ends sessions of earlier attempts of the same step: their worker may be stopped or cut off, and what they hold locked
+ * would keep this attempt waiting. One migration per target database, so all of one purpose are ours.
+ */
+export async function endEarlierSessions(client: pg.ClientBase, purpose: Purpose): Promise<void> {
+  await client.query(
+    /* sql */ `
+    select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name = $1 and pid <> pg_backend_pid()
+       and backend_start < (select backend_start from pg_stat_activity where pid = pg_backend_pid())`,
+    [`walferry ${purpose}`],
+  );
+}

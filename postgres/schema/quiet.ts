@@ -1,0 +1,163 @@
+/**
+ * Triggers, rules and event triggers that would fire while walferry applies changes. Ordinary ones are quiet in replica
+ * role; those that are ENABLE ALWAYS or ENABLE REPLICA would fire for every row once more than on the source. They are
+ * disabled in the transaction that makes them, remembered, and given back their state at cutover.
+ */
+import pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { connect } from '../connection/session.ts';
+import type { TableName } from './existing.ts';
+import { failed } from './statement.ts';
+
+type Kind = 'trigger' | 'rule' | 'event trigger';
+
+interface Loud {
+  readonly kind: Kind;
+  readonly schema_name: string;
+  readonly table_name: string;
+  readonly name: string;
+  readonly state: string;
+}
+
+/** Partitions of a table have clones of its triggers, each with a state of its own. */
+const LOUD_ON_TABLES = /* sql */ `
+with named as (
+  select c.oid from unnest($1::text[], $2::text[]) as wanted(schema, name)
+    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+), tree as (
+  select oid from named
+  union select t.relid from named, lateral pg_catalog.pg_partition_tree(named.oid) t
+), loud as (
+  select 'trigger' as kind, tgrelid as relid, tgname as name, tgenabled as state
+    from pg_catalog.pg_trigger where not tgisinternal
+  union all
+  select 'rule', ev_class, rulename, ev_enabled from pg_catalog.pg_rewrite where ev_type <> '1'
+)
+select l.kind, n.nspname as schema_name, c.relname as table_name, l.name, l.state
+  from loud l join tree t on t.oid = l.relid
+  join pg_catalog.pg_class c on c.oid = l.relid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where l.state::text = any($3)`;
+
+const LOUD_EVENTS = /* sql */ `
+select 'event trigger' as kind, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
+  from pg_catalog.pg_event_trigger where evtname = $1 and evtenabled <> 'D'`;
+
+/**
+ * Which states fire while changes are applied: with the right to replica role only ALWAYS and REPLICA, without it all
+ * that are enabled.
+ */
+export async function loudStates(target: pg.ClientBase): Promise<string[]> {
+  try {
+    await target.query(/* sql */ `set session_replication_role = replica`);
+    await target.query(/* sql */ `reset session_replication_role`);
+    return ['A', 'R'];
+  } catch {
+    return ['O', 'A', 'R'];
+  }
+}
+
+/** Disables and remembers what is loud on these tables, in the caller's transaction. Returns how many. */
+export async function quietTables(
+  target: pg.ClientBase,
+  migration: Migration,
+  tables: readonly TableName[],
+  states: readonly string[],
+): Promise<number> {
+  const { rows } = await target.query<Loud>(LOUD_ON_TABLES, [
+    tables.map(({ schema }) => schema),
+    tables.map(({ name }) => name),
+    states,
+  ]);
+  await quiet(target, migration, rows);
+  return rows.length;
+}
+
+/** The same for an event trigger. */
+export async function quietEvent(
+  target: pg.ClientBase,
+  migration: Migration,
+  name: string,
+): Promise<void> {
+  await quiet(target, migration, (await target.query<Loud>(LOUD_EVENTS, [name])).rows);
+}
+
+async function quiet(
+  target: pg.ClientBase,
+  migration: Migration,
+  loud: readonly Loud[],
+): Promise<void> {
+  for (const one of loud) {
+    await target.query(switchTo(one, 'disable'));
+    await target.query(
+      /* sql */ `
+      insert into walferry.quieted (migration, kind, schema_name, table_name, name, state)
+      values ($1, $2, $3, $4, $5, $6)
+      on conflict (migration, kind, schema_name, table_name, name) do nothing`,
+      [migration.id, one.kind, one.schema_name, one.table_name, one.name, one.state],
+    );
+  }
+}
+
+const SWITCH: Readonly<Record<string, string>> = {
+  O: 'enable',
+  A: 'enable always',
+  R: 'enable replica',
+};
+
+function switchTo(one: Loud, action: string): string {
+  const name = pg.escapeIdentifier(one.name);
+  if (one.kind === 'event trigger') return /* sql */ `alter event trigger ${name} ${action}`;
+  const table = `${pg.escapeIdentifier(one.schema_name)}.${pg.escapeIdentifier(one.table_name)}`;
+  return /* sql */ `alter table only ${table} ${action} ${one.kind} ${name}`;
+}
+
+/**
+ * Gives every quieted trigger and rule the state back that it has on the source. For cutover (after the last change was
+ * applied) and for abort. Idempotent; all or none. Returns how many.
+ * @throws MigrationError `SchemaFailed` naming the trigger.
+ */
+export async function enableTriggers(migration: Migration): Promise<number> {
+  await using target = await connect(migration.target, 'cutover').catch((error: unknown) => {
+    throw failed(error, { what: 'the target could not be reached', code: 'Unreachable' });
+  });
+  let at = 'triggers';
+  try {
+    await target.query('begin');
+    const there = await target.query<{ there: boolean }>(
+      /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
+    );
+    const { rows } = there.rows[0]?.there
+      ? await target.query<Loud>(
+          /* sql */ `
+          delete from walferry.quieted where migration = $1
+          returning kind, schema_name, table_name, name, state`,
+          [migration.id],
+        )
+      : { rows: [] };
+    // Event triggers last: they would fire for the others' ALTER TABLE.
+    rows.sort((a, b) => Number(a.kind === 'event trigger') - Number(b.kind === 'event trigger'));
+    for (const one of rows) {
+      at = `${one.kind} ${one.name}${one.table_name === '' ? '' : ` of ${one.schema_name}.${one.table_name}`}`;
+      await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
+    }
+    if (there.rows[0]?.there) at = await enableRowSecurity(target, migration);
+    await target.query('commit');
+    return rows.length;
+  } catch (error) {
+    throw failed(error, { what: `${at} could not be enabled`, code: 'SchemaFailed', object: at });
+  }
+}
+
+/** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
+async function enableRowSecurity(target: pg.ClientBase, migration: Migration): Promise<string> {
+  const { rows } = await target.query<{ id: number; sql: string }>(
+    /* sql */ `
+    update walferry.schema_entry set done_at = now()
+     where migration = $1 and kind = 'ROW SECURITY' and done_at is null returning id, sql`,
+    [migration.id],
+  );
+  for (const { sql } of rows) await target.query(sql);
+  return 'row security';
+}

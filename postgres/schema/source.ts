@@ -1,0 +1,85 @@
+/** The source's schema as one snapshot of it shows it: the selected tables, and the archive that pg_dump makes of it all. */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import { connect } from '../connection/session.ts';
+import { dumpSchema } from './dump.ts';
+import { failed } from './statement.ts';
+
+export interface Identity {
+  readonly system: string;
+  readonly database: string;
+}
+
+export interface Dump {
+  readonly archive: Buffer;
+  /** Oids of the materialized views that hold rows. */
+  readonly populated: ReadonlySet<string>;
+}
+
+/** A read-only transaction on the source; everything that it returns is of one moment. */
+export class SourceSchema implements AsyncDisposable {
+  readonly #client: pg.Client;
+  readonly #service: string;
+  readonly identity: Identity;
+  readonly relations: readonly Relation[];
+
+  private constructor(
+    client: pg.Client,
+    service: string,
+    found: { identity: Identity; relations: readonly Relation[] },
+  ) {
+    this.#client = client;
+    this.#service = service;
+    this.identity = found.identity;
+    this.relations = found.relations;
+  }
+
+  /** @throws MigrationError `SchemaFailed` when the selection matches no table. */
+  static async open(migration: Migration, input: MigrationInput): Promise<SourceSchema> {
+    const client = await connect(migration.source, 'schema');
+    try {
+      await client.query(/* sql */ `set idle_in_transaction_session_timeout = 0`);
+      await client.query(/* sql */ `begin isolation level repeatable read read only`);
+      const { rows } = await client.query<{ system: string; database: string }>(/* sql */ `
+        select system_identifier::text as system, current_database() as database
+          from pg_catalog.pg_control_system()`);
+      const identity = rows[0] ?? { system: '', database: '' };
+      const relations = await readRelations(client, input.tables);
+      if (relations.length === 0) {
+        throw new MigrationError(
+          'SchemaFailed',
+          'the selection ("tables" of the input) matches no table of the source',
+        );
+      }
+      return new SourceSchema(client, migration.source, { identity, relations });
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw failed(error, {
+        what: 'the tables of the source could not be read',
+        code: 'SchemaFailed',
+        side: 'source',
+      });
+    }
+  }
+
+  /** pg_dump works on the same snapshot, so that tables and archive agree whatever DDL runs meanwhile. */
+  async dump(work: Work): Promise<Dump> {
+    const { rows } = await this.#client.query<{ snapshot: string }>(
+      /* sql */ `select pg_catalog.pg_export_snapshot() as snapshot`,
+    );
+    const populated = await this.#client.query<{ oid: string }>(/* sql */ `
+      select oid::text from pg_catalog.pg_class where relkind = 'm' and relispopulated`);
+    return {
+      archive: await dumpSchema(this.#service, rows[0]?.snapshot ?? '', work),
+      populated: new Set(populated.rows.map(({ oid }) => oid)),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+}

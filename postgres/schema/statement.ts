@@ -1,0 +1,67 @@
+/** Running the archive's statements: the settings that they were written for, and errors without the server's words. */
+import type pg from 'pg';
+import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { classify, sqlstate } from '../connection/failure.ts';
+
+/**
+ * What pg_restore sets at the head of its script. An empty search path makes every name mean what it meant to pg_dump;
+ * row_security off turns silently filtered rows into an error.
+ */
+const SCRIPT_SETTINGS = /* sql */ `
+set client_encoding = 'UTF8';
+set standard_conforming_strings = on;
+set search_path = '';
+set check_function_bodies = false;
+set xmloption = content;
+set client_min_messages = warning;
+set row_security = off;
+`;
+
+/** Gives a session the settings for statements of the archive. */
+export async function prepareSession(client: pg.ClientBase): Promise<void> {
+  await client.query(SCRIPT_SETTINGS);
+}
+
+export interface Failing {
+  /** What could not be done, as the message's beginning: `TABLE app.orders could not be created`. */
+  readonly what: string;
+  readonly code: FailureCode;
+  readonly object?: string;
+  readonly table?: string;
+  readonly constraint?: string;
+  readonly side?: 'source' | 'target';
+}
+
+/**
+ * A driver's error as a failure of the catalogue: lost connections, contention and missing rights keep their own codes,
+ * everything else becomes `failing.code` with the object's name and the SQLSTATE. The server's text is dropped.
+ */
+export function failed(error: unknown, failing: Failing): unknown {
+  const state = sqlstate(error);
+  // Not an answer of the database and not a lost connection: ours or the caller's, to be passed on as it is.
+  const known = classify(
+    error,
+    { step: failing.what, side: failing.side ?? 'target', ...tableOf(failing) },
+    failing.code,
+  );
+  if (known.code !== failing.code || error instanceof MigrationError) return known;
+  return new MigrationError(
+    failing.code,
+    `${failing.what} on the ${failing.side ?? 'target'}${state === undefined ? '' : ` (SQLSTATE ${state})`}`,
+    {
+      ...(failing.object === undefined ? {} : { object: failing.object }),
+      ...tableOf(failing),
+      ...(failing.constraint === undefined ? {} : { constraint: failing.constraint }),
+      ...(state === undefined ? {} : { sqlstate: state }),
+    },
+  );
+}
+
+function tableOf(failing: Failing): { table?: string } {
+  return failing.table === undefined ? {} : { table: failing.table };
+}
+
+/** Class 23: the rows break an index or constraint. */
+export function isViolation(error: unknown): boolean {
+  return sqlstate(error)?.startsWith('23') ?? false;
+}

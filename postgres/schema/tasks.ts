@@ -1,0 +1,100 @@
+/**
+ * Several statements at a time over a few sessions: each as soon as what it depends on is done, the heaviest first, and
+ * never two at once that would wait for (or deadlock on) each other's table lock. Knows nothing of SQL.
+ */
+
+export interface Task {
+  readonly id: number;
+  /** Tasks that must have ended before; ids that are not among the tasks are done. */
+  readonly depends: readonly number[];
+  /** Tables that it locks. */
+  readonly tables: readonly string[];
+  /** Whether it needs its tables for itself; others share them among each other. */
+  readonly exclusive: boolean;
+  /** Any unit; the heaviest of those that are ready begins first. */
+  readonly weight: number;
+  readonly label: string;
+}
+
+/**
+ * The next task that may begin, or undefined when all that are left have to wait. Pure.
+ * @param waiting heaviest first.
+ * @param unfinished ids of the waiting and the running ones.
+ */
+export function nextTask<T extends Task>(
+  waiting: Iterable<T>,
+  running: ReadonlySet<T>,
+  unfinished: ReadonlySet<number>,
+): T | undefined {
+  for (const task of waiting) {
+    if (task.depends.some((id) => unfinished.has(id))) continue;
+    if ([...running].some((other) => collide(task, other))) continue;
+    return task;
+  }
+  return undefined;
+}
+
+function collide(a: Task, b: Task): boolean {
+  if (!a.exclusive && !b.exclusive) return false;
+  return a.tables.some((table) => b.tables.includes(table));
+}
+
+/**
+ * Runs all tasks, at most one per lane. After the first failure no more are begun; those that run are let finish (an
+ * index that took an hour is not thrown away for another one's error), then the first failure is thrown.
+ * @param onChange told about the labels of what runs and how many are done.
+ */
+export async function runTasks<L, T extends Task>(
+  tasks: readonly T[],
+  lanes: readonly L[],
+  run: (lane: L, task: T) => Promise<void>,
+  onChange: (running: readonly string[], done: number) => void = () => undefined,
+): Promise<void> {
+  const waiting = new Set([...tasks].sort((a, b) => b.weight - a.weight));
+  const unfinished = new Set(tasks.map(({ id }) => id));
+  const running = new Set<T>();
+  const idle = [...lanes];
+  let failure: { readonly error: unknown } | undefined;
+  let done = 0;
+  let wake: () => void = () => undefined;
+  const tell = () => onChange(
+    [...running].map(({ label }) => label),
+    done,
+  );
+
+  const begin = (lane: L, task: T) => {
+    waiting.delete(task);
+    running.add(task);
+    run(lane, task)
+      .then(() => {
+        unfinished.delete(task.id);
+        done += 1;
+      })
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .finally(() => {
+        running.delete(task);
+        idle.push(lane);
+        wake();
+      });
+  };
+
+  for (;;) {
+    while (idle.length > 0 && failure === undefined) {
+      const task = nextTask(waiting, running, unfinished);
+      const lane = task === undefined ? undefined : idle.pop();
+      if (task === undefined || lane === undefined) break;
+      begin(lane, task);
+    }
+    tell();
+    if (running.size === 0) break;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+  if (failure !== undefined) throw failure.error;
+  if (waiting.size > 0) {
+    throw new Error(`tasks wait for each other: ${[...waiting].map(({ label }) => label).join(', ')}`);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Takes back what copySchema made, for a migration that fails before its snapshot. Only objects that carry a mark are
+ * dropped, by the archive's own DROP statements in reverse order. Nothing is dropped with CASCADE that is not ours, and
+ * no table that holds a row.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { dropControl } from '../control/migration.ts';
+import { readEntries, type StoredEntry } from './control.ts';
+import { ArchiveFile } from './dump.ts';
+import { withRows } from './existing.ts';
+import { endEarlierSessions, Lane } from './lane.ts';
+import { enableTriggers } from './quiet.ts';
+import { failed, prepareSession } from './statement.ts';
+
+/** Objects that one transaction drops; their locks have to fit into the lock table. */
+const ENTRIES_PER_BATCH = 1_000;
+
+const RELATIONS = new Set(['TABLE', 'VIEW', 'MATERIALIZED VIEW', 'FOREIGN TABLE', 'SEQUENCE']);
+
+/**
+ * Drops what walferry created on the target and the migration's control rows. Idempotent.
+ * @throws MigrationError `SchemaFailed` when a table holds rows, when the snapshot has begun, or when something else
+ *   depends on what would be dropped; what could not be dropped stays, with its marks.
+ */
+export async function undoSchema(
+  migration: Migration,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<void> {
+  try {
+    await using lane = await Lane.open(migration.target, 'cleanup', signal);
+    await endEarlierSessions(lane.client, 'schema');
+    await prepareSession(lane.client);
+    const archive = await lane.run((client) => readArchive(client, migration));
+    if (archive === undefined) return;
+    await enableTriggers(migration);
+    if (archive !== null) await dropEntries(lane, migration, archive, signal);
+    await lane.transaction((client) => dropControl(client, migration.id));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw failed(error, { what: 'the schema could not be taken back', code: 'SchemaFailed' });
+  }
+}
+
+/** Undefined: nothing of this migration is there. Null: it used tables that were there. */
+async function readArchive(
+  client: pg.ClientBase,
+  migration: Migration,
+): Promise<Buffer | null | undefined> {
+  const there = await client.query<{ there: boolean }>(
+    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
+  );
+  if (there.rows[0]?.there !== true) return undefined;
+  const { rows } = await client.query<{ archive: Buffer | null; copied: boolean }>(
+    /* sql */ `
+    select archive, exists (select from walferry.generation g where g.migration = m.id) as copied
+      from walferry.migration m where id = $1`,
+    [migration.id],
+  );
+  const row = rows[0];
+  if (row?.copied === true) {
+    throw new MigrationError('SchemaFailed', 'the snapshot has begun: the schema is not taken back');
+  }
+  return row?.archive;
+}
+
+async function dropEntries(
+  lane: Lane,
+  migration: Migration,
+  archive: Buffer,
+  signal: AbortSignal,
+): Promise<void> {
+  await using file = await ArchiveFile.create(archive, signal);
+  const made = (await readEntries(lane.client, migration.id, ['tables']))
+    .filter(({ done }) => done)
+    .reverse();
+  for (let at = 0; at < made.length; at += ENTRIES_PER_BATCH) {
+    const batch = made.slice(at, at + ENTRIES_PER_BATCH);
+    const drops = await file.drops(batch.map(({ id }) => id));
+    await lane.transaction(async (client) => {
+      await refuseRows(client, batch);
+      const before = await countRelations(client);
+      await client.query(drops);
+      // pg_dump's own statement for a base type says CASCADE: nobody else's table or view may go along.
+      const gone = before - (await countRelations(client));
+      if (gone > batch.filter(({ kind }) => RELATIONS.has(kind)).length) {
+        throw new MigrationError('SchemaFailed', 'others use a type that would be dropped');
+      }
+      await client.query(
+        /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
+        [migration.id, batch.map(({ id }) => id)],
+      );
+    });
+  }
+}
+
+/** Locks the tables against writers, so that none gets a row between the look and the drop. */
+async function refuseRows(client: pg.ClientBase, batch: readonly StoredEntry[]): Promise<void> {
+  const tables = batch
+    .filter(({ kind }) => kind === 'TABLE')
+    .map(({ schema, name }) => ({
+      label: `${schema ?? ''}.${name}`,
+      sql: `${pg.escapeIdentifier(schema ?? '')}.${pg.escapeIdentifier(name)}`,
+    }));
+  const there = await client.query<{ i: number }>(
+    /* sql */ `
+    select i::int from unnest($1::text[]) with ordinality as t(sql, i)
+     where to_regclass(sql) is not null`,
+    [tables.map(({ sql }) => sql)],
+  );
+  const present = there.rows.flatMap(({ i }) => tables[i - 1] ?? []);
+  for (const { sql } of present) {
+    await client.query(/* sql */ `lock table only ${sql} in access exclusive mode`);
+  }
+  const [filled] = await withRows(client, present);
+  if (filled === undefined) return;
+  throw new MigrationError(
+    'SchemaFailed',
+    `${filled.label} holds rows that walferry did not copy: the schema is not taken back`,
+    { table: filled.label },
+  );
+}
+
+async function countRelations(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ count: number }>(/* sql */ `
+    select count(*)::int as count from pg_catalog.pg_class
+     where relkind in ('r', 'p', 'v', 'm', 'f', 'S')`);
+  return rows[0]?.count ?? 0;
+}

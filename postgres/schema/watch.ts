@@ -1,0 +1,65 @@
+/**
+ * Heartbeats of long DDL. A timer alone would prove only that this process turns: each beat follows an answer of the
+ * server that says that one of our sessions is at work, with what it has got through.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Heartbeat, Work } from '../../contract/work.ts';
+import { connect, type Purpose } from '../connection/session.ts';
+
+/** Several beats fit into a heartbeat timeout of 10 s. */
+const LOOK_EVERY_MS = 1_000;
+
+interface Row {
+  percent: string | null;
+  waiting: boolean;
+}
+
+/**
+ * Beats until disposed, while at least one of the backends executes something.
+ * @param describe what to say beside the numbers: evaluated at every beat.
+ */
+export function watchBackends(
+  options: { readonly service: string; readonly purpose: Purpose; readonly pids: readonly number[] },
+  work: Work,
+  describe: () => Heartbeat,
+): AsyncDisposable {
+  const ended = new AbortController();
+  const watching = loop(ended.signal);
+
+  async function loop(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await using client = await connect(options.service, options.purpose);
+        while (!signal.aborted) {
+          const { rows } = await client.query<Row>(PROGRESS, [options.pids]);
+          const row = rows[0];
+          if (row !== undefined) {
+            work.beat({ ...describe(), percent: row.percent, waitingForLock: row.waiting });
+          }
+          await sleep(LOOK_EVERY_MS, undefined, { signal });
+        }
+      } catch {
+        // Ended, or the server does not answer: then there is nothing to report, and no beat is the right report.
+        await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  return {
+    [Symbol.asyncDispose]: async () => {
+      ended.abort();
+      // A connection attempt that hangs must not hold up a step that was told to stop.
+      await Promise.race([watching, sleep(LOOK_EVERY_MS)]);
+    },
+  };
+}
+
+/** No row when none of the sessions is at work. The view's block and tuple counts belong to different steps of a build. */
+const PROGRESS = /* sql */ `
+select max(case when p.tuples_total > 0 then round(100.0 * p.tuples_done / p.tuples_total)
+                when p.blocks_total > 0 then round(100.0 * p.blocks_done / p.blocks_total) end)::text as percent,
+       bool_and(coalesce(a.wait_event_type = 'Lock', false)) as waiting
+  from pg_catalog.pg_stat_activity a
+  left join pg_catalog.pg_stat_progress_create_index p on p.pid = a.pid
+ where a.pid = any($1) and a.state = 'active'
+having count(*) > 0`;

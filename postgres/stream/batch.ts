@@ -1,0 +1,81 @@
+/**
+ * What is applied at once: whole source transactions gathered up to a size or an age, or one piece of a huge transaction.
+ * A batch that ends at a commit boundary carries the position to store; a piece that does not end its transaction carries
+ * none, and the target transaction stays open behind it.
+ */
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Change } from '../apply/change.ts';
+
+export interface Batch {
+  readonly changes: readonly Change[];
+  /** To store with the commit; null leaves the target transaction open for the next piece. */
+  readonly end: Lsn | null;
+  /** Source transactions that end in it and brought a change. */
+  readonly transactions: number;
+  /** Commit time of the newest transaction in it, as the source printed it. */
+  readonly committedAt: string | null;
+}
+
+export interface BatchLimits {
+  readonly changes: number;
+  readonly bytes: number;
+  /** Milliseconds after the first change. */
+  readonly age: number;
+}
+
+/** Gathers whole transactions. */
+export class Gathering {
+  readonly #limits: BatchLimits;
+  #changes: Change[] = [];
+  #bytes = 0;
+  #transactions = 0;
+  #firstAt: number | null = null;
+  #committedAt: string | null = null;
+
+  constructor(limits: BatchLimits) {
+    this.#limits = limits;
+  }
+
+  get empty(): boolean {
+    return this.#changes.length === 0;
+  }
+
+  get full(): boolean {
+    return this.#changes.length >= this.#limits.changes || this.#bytes >= this.#limits.bytes;
+  }
+
+  /** Commit time of the newest transaction gathered. */
+  get committedAt(): string | null {
+    return this.#committedAt;
+  }
+
+  add(changes: readonly Change[], bytes: number, committedAt: string | null, now: number): void {
+    if (changes.length === 0) return;
+    for (const change of changes) this.#changes.push(change);
+    this.#bytes += bytes;
+    this.#transactions += 1;
+    this.#committedAt = committedAt ?? this.#committedAt;
+    this.#firstAt ??= now;
+  }
+
+  /** Milliseconds until the age limit; 0 when it is reached, null while there is no change. */
+  dueIn(now: number): number | null {
+    return this.#firstAt === null ? null : Math.max(0, this.#firstAt + this.#limits.age - now);
+  }
+
+  /** Hands the gathered transactions on and begins anew. */
+  seal(end: Lsn): Batch {
+    const batch = {
+      changes: this.#changes,
+      end,
+      transactions: this.#transactions,
+      committedAt: this.#committedAt,
+    };
+    this.#changes = [];
+    this.#bytes = 0;
+    this.#transactions = 0;
+    this.#firstAt = null;
+    this.#committedAt = null;
+    return batch;
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The loop between the two connections: receive, gather, apply, confirm. While one batch is applied the next is received
+ * and gathered; at most those two and the reader's queue are in memory.
+ *
+ * It ends at a commit boundary, for one of these reasons: `until` is reached, the lease is over, the signal is aborted, or
+ * something failed. Whole transactions that were received before the stream failed are applied first: they are in order,
+ * and nobody has to read them again.
+ */
+import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
+import { Assembler, type Piece } from '../replication/assemble.ts';
+import { Horizon } from '../replication/confirm.ts';
+import type { ReplicationReader, StreamItem } from '../replication/reader.ts';
+import { decodeMessage } from '../wal2json/decode.ts';
+import { Gathering, type Batch, type BatchLimits } from './batch.ts';
+import { changesOf, type Routes, type Unsettled } from './filter.ts';
+import type { Lease } from './lease.ts';
+import type { Meter } from './meter.ts';
+import type { TargetWriter } from './writer.ts';
+
+export interface LoopLimits extends BatchLimits {
+  /** A position without changes is stored at least so often, so that an idle database's slot moves. Milliseconds. */
+  readonly positionMs: number;
+  /** … or when it has moved on so many bytes. */
+  readonly positionBytes: number;
+}
+
+export interface LoopParts {
+  readonly reader: Pick<
+    ReplicationReader,
+    'take' | 'ready' | 'nudge' | 'confirm' | 'waiting' | 'receivedLsn'
+  >;
+  readonly writer: TargetWriter;
+  readonly routes: Routes;
+  /** Finds out what an unknown table is and sets its route, or throws. */
+  readonly settle: (table: Unsettled) => Promise<void>;
+  readonly newest: Lsn | null;
+  readonly lease: Lease;
+  readonly meter: Meter;
+  readonly limits: LoopLimits;
+  readonly until: Lsn | null;
+  readonly signal: AbortSignal;
+}
+
+/** Longest sleep: lease and position timers are looked at so often. */
+const LOOK_MS = 250;
+
+export class StreamLoop {
+  readonly #parts: LoopParts;
+  readonly #assembler: Assembler;
+  readonly #horizon: Horizon;
+  readonly #gathering: Gathering;
+  /** Sealed, in order, not yet given to the writer; holds more than one only around a huge transaction. */
+  readonly #sealed: Batch[] = [];
+  #writing: Batch | null = null;
+  #written: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | null = null;
+  #storedAt = Date.now();
+  #progress = 0;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+    const start = parts.writer.checkpoint.confirmedLsn;
+    this.#assembler = new Assembler(start, parts.limits);
+    this.#horizon = new Horizon(start);
+    this.#gathering = new Gathering(parts.limits);
+  }
+
+  /** Grows when an item was taken or a batch written. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  /** Whether the target is at work right now. */
+  get applying(): boolean {
+    return this.#writing !== null;
+  }
+
+  get reached(): boolean {
+    const { until, writer } = this.#parts;
+    return until !== null && compareLsn(writer.checkpoint.confirmedLsn, until) >= 0;
+  }
+
+  /** Commit time of what waits to be applied; undefined when nothing waits. */
+  get waiting(): string | null | undefined {
+    if (this.#writing && this.#writing.changes.length > 0) return this.#writing.committedAt;
+    if (!this.#gathering.empty) return this.#gathering.committedAt;
+    return this.#parts.reader.waiting || this.#sealed.length > 0 ? null : undefined;
+  }
+
+  /**
+   * Runs until one of the ends. After an abort the writer may still be at work: see {@link settled}.
+   * @throws what the stream or the target failed with.
+   */
+  async run(): Promise<void> {
+    const { signal, reader } = this.#parts;
+    const wake = (): void => reader.nudge();
+    signal.addEventListener('abort', wake);
+    try {
+      let streamFailure: { readonly error: unknown } | null = null;
+      while (!signal.aborted) {
+        this.#raise();
+        if (streamFailure === null) {
+          try {
+            await this.#receive();
+          } catch (error) {
+            streamFailure = { error };
+          }
+        }
+        const ending = streamFailure !== null || this.#isOver();
+        this.#seal(ending);
+        this.#feedWriter();
+        if (ending && this.#writing === null && this.#sealed.length === 0) break;
+        // Whatever was received last, the target may have something to say first.
+        if (ending || this.#sealed.length > 0) await this.#written;
+        else await reader.ready(this.#patience());
+      }
+      if (!signal.aborted && streamFailure !== null) throw streamFailure.error;
+    } finally {
+      signal.removeEventListener('abort', wake);
+    }
+  }
+
+  /** Resolves when the writer is idle; never rejects. */
+  async settled(): Promise<void> {
+    await this.#written;
+  }
+
+  /** Takes what is there, until the next batch is full. */
+  async #receive(): Promise<void> {
+    const { reader } = this.#parts;
+    while (this.#sealed.length === 0 && !this.#gathering.full) {
+      const item = reader.take();
+      if (item === null) return;
+      this.#progress += 1;
+      const piece = this.#accept(item);
+      if (piece) await this.#gather(piece);
+    }
+  }
+
+  #accept(item: StreamItem): Piece | null {
+    if (item.kind === 'keepalive') {
+      this.#horizon.keepalive(item.lsn);
+      const { meter, lease } = this.#parts;
+      const { flushed } = meter;
+      if (flushed !== null && compareLsn(this.#horizon.position, flushed) >= 0) lease.caughtUp();
+      return null;
+    }
+    const message = decodeMessage(item.text, item.lsn);
+    if (message.action === 'B') this.#horizon.begin();
+    const piece = this.#assembler.push(message, item.bytes);
+    if (message.action === 'C') this.#horizon.end(message.nextlsn);
+    return piece;
+  }
+
+  async #gather(piece: Piece): Promise<void> {
+    const { routes, newest, settle } = this.#parts;
+    let changes = changesOf(piece, routes, newest);
+    while (!Array.isArray(changes)) {
+      await settle(changes);
+      changes = changesOf(piece, routes, newest);
+    }
+    const committedAt = piece.end?.committedAt ?? null;
+    if (piece.first && piece.end) {
+      this.#gathering.add(changes, piece.bytes, committedAt, Date.now());
+      return;
+    }
+    // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
+    if (piece.first && !this.#gathering.empty) this.#sealed.push(this.#gathering.seal(this.#before));
+    const end = piece.end === null ? null : this.#horizon.position;
+    this.#sealed.push({ changes, end, transactions: end === null ? 0 : 1, committedAt });
+  }
+
+  /** Inside a transaction this is the position before it. */
+  get #before(): Lsn {
+    return this.#horizon.position;
+  }
+
+  #isOver(): boolean {
+    if (this.#assemblingHuge) return false;
+    return this.#reachable || this.#parts.lease.over(Date.now());
+  }
+
+  /** Between two pieces there is no commit boundary to end at. */
+  get #assemblingHuge(): boolean {
+    return this.#parts.writer.open || this.#sealed.some((batch) => batch.end === null);
+  }
+
+  /** Everything before `until` was received. */
+  get #reachable(): boolean {
+    const { until } = this.#parts;
+    return until !== null && compareLsn(this.#horizon.position, until) >= 0;
+  }
+
+  #seal(ending: boolean): void {
+    if (this.#sealed.length > 0 || this.#writing !== null || this.#parts.writer.open) return;
+    const now = Date.now();
+    const due = this.#gathering.full || this.#gathering.dueIn(now) === 0;
+    if (due || (ending && !this.#gathering.empty) || this.#positionDue(ending, now)) {
+      this.#sealed.push(this.#gathering.seal(this.#horizon.position));
+    }
+  }
+
+  /** A position alone costs a target transaction: now and then, and at the end. */
+  #positionDue(ending: boolean, now: number): boolean {
+    const { writer, limits } = this.#parts;
+    const { position } = this.#horizon;
+    if (!this.#gathering.empty || !writer.wouldAdvance(position)) return false;
+    const { confirmedLsn } = writer.checkpoint;
+    return (
+      ending ||
+      now - this.#storedAt >= limits.positionMs ||
+      lsnDistance(confirmedLsn, position) >= limits.positionBytes
+    );
+  }
+
+  #feedWriter(): void {
+    if (this.#writing !== null) return;
+    const batch = this.#sealed.shift();
+    if (batch === undefined) return;
+    this.#writing = batch;
+    this.#written = this.#write(batch);
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const { writer, reader, meter, lease } = this.#parts;
+    try {
+      const committed = await writer.write(batch);
+      meter.applied(batch.changes.length, batch.committedAt);
+      if (committed) {
+        this.#storedAt = Date.now();
+        this.#horizon.stored(writer.checkpoint.confirmedLsn);
+        reader.confirm(this.#horizon.confirmable);
+        lease.stored(this.#storedAt);
+      }
+    } catch (error) {
+      this.#failure ??= { error };
+    } finally {
+      this.#writing = null;
+      this.#progress += 1;
+      reader.nudge();
+    }
+  }
+
+  #raise(): void {
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  #patience(): number {
+    const due = this.#writing === null ? this.#gathering.dueIn(Date.now()) : null;
+    return Math.min(LOOK_MS, due ?? LOOK_MS);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * How far the stream is and how fast: numbers for people, decided from outside the stream itself. The lag is measured
+ * against the source's flush position (keepalives of a source that is behind with decoding would flatter it), by its clock.
+ */
+import type pg from 'pg';
+import { compareLsn, lsnDistance, parseLsn, type Lsn } from '../../contract/lsn.ts';
+
+export class Meter {
+  readonly #startedAt = Date.now();
+  #flushed: Lsn | null = null;
+  /** Source's clock minus ours, milliseconds. */
+  #clockOffset = 0;
+  #appliedAt: number | null = null;
+  #changes = 0;
+  #measuring = false;
+
+  /** Asks the source for its flush position and clock. */
+  async measure(source: pg.ClientBase): Promise<void> {
+    // One at a time: a source that answers slowly must not pile up questions.
+    if (this.#measuring) return;
+    this.#measuring = true;
+    try {
+      const { rows } = await source.query<{ flushed: string; now: string }>(
+        /* sql */ `select pg_current_wal_flush_lsn()::text as flushed,
+                          (extract(epoch from clock_timestamp()) * 1000)::bigint::text as now`,
+      );
+      const row = rows[0];
+      if (!row) return;
+      this.#flushed = parseLsn(row.flushed);
+      this.#clockOffset = Number(row.now) - Date.now();
+    } finally {
+      this.#measuring = false;
+    }
+  }
+
+  /** The source had written so much when it was last asked. */
+  get flushed(): Lsn | null {
+    return this.#flushed;
+  }
+
+  /** A batch was committed on the target; `committedAt` is the newest source commit in it. */
+  applied(changes: number, committedAt: string | null): void {
+    this.#changes += changes;
+    const at = committedAt === null ? NaN : commitTime(committedAt);
+    if (!Number.isNaN(at)) this.#appliedAt = at;
+  }
+
+  /** Changes applied per second since the lease began. */
+  get rate(): number {
+    const seconds = (Date.now() - this.#startedAt) / 1000;
+    return seconds <= 0 ? 0 : Math.round(this.#changes / seconds);
+  }
+
+  lagBytes(confirmed: Lsn, received: Lsn): number {
+    const end =
+      this.#flushed !== null && compareLsn(this.#flushed, received) > 0 ? this.#flushed : received;
+    return Math.max(0, lsnDistance(confirmed, end));
+  }
+
+  /**
+   * Age of what waits to be applied, seconds.
+   * @param waiting commit time of it as the source printed it; null when unknown, then the newest applied commit counts.
+   */
+  lagSeconds(waiting: string | null): number {
+    const since = waiting === null ? this.#appliedAt : commitTime(waiting);
+    if (since === null || Number.isNaN(since)) return 0;
+    return Math.max(0, Math.round((Date.now() + this.#clockOffset - since) / 100) / 10);
+  }
+}
+
+/** Milliseconds since 1970 of `2026-01-31 12:00:00.123456+00`; NaN when it is not of that form. */
+function commitTime(text: string): number {
+  return Date.parse(`${text.replace(' ', 'T').replace(/\.(\d{3})\d*/, '.$1')}:00`);
+}

@@ -1,0 +1,132 @@
+/** The slot as the stream meets it: fit to stream from, in nobody else's hands, and let go at the end. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+
+/** How long another session may hold the slot after it was told to end. */
+const BUSY_MS = 15_000;
+/** The walsender notices a closed connection within one round of its loop; it may be in the middle of a huge transaction. */
+const RELEASE_MS = 5_000;
+const POLL_MS = 50;
+
+interface SlotRow {
+  readonly plugin: string | null;
+  readonly here: boolean;
+  readonly wal_status: string | null;
+  readonly confirmed: string | null;
+}
+
+/**
+ * Refuses a slot that cannot deliver everything after the stored LSN.
+ * @throws MigrationError `SlotMissing` when it is gone, invalidated or somebody else's; `CheckpointMissing` when the slot has
+ *   moved past the stored LSN: what lies between is gone, and the server would skip it without a word.
+ */
+export async function checkSlot(
+  source: pg.ClientBase,
+  migration: Migration,
+  stored: Lsn,
+): Promise<void> {
+  const { slot } = migration;
+  const { rows } = await source.query<SlotRow>(
+    /* sql */ `
+      select plugin, database = current_database() as here, wal_status,
+             confirmed_flush_lsn::text as confirmed
+        from pg_replication_slots where slot_name = $1`,
+    [slot],
+  );
+  const row = rows[0];
+  if (!row) throw missing(slot, 'does not exist');
+  if (row.plugin !== 'wal2json' || !row.here) throw missing(slot, 'is not one of this database');
+  if (row.wal_status === 'lost') throw missing(slot, 'was invalidated (wal_status = lost)');
+  if (row.confirmed === null) throw missing(slot, 'never became ready');
+  const confirmed = parseLsn(row.confirmed);
+  if (compareLsn(stored, confirmed) < 0) {
+    throw new MigrationError(
+      'CheckpointMissing',
+      `the target stands at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
+      { slot, lsn: stored },
+    );
+  }
+}
+
+/**
+ * Opens what needs the slot; while another session holds it, that session is ended (an earlier attempt of this migration:
+ * nobody else knows the name) and the opening tried again.
+ */
+export async function withSlotFree<T>(
+  source: pg.ClientBase,
+  migration: Migration,
+  open: () => Promise<T>,
+): Promise<T> {
+  const deadline = Date.now() + BUSY_MS;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      const busy = error instanceof MigrationError && error.code === 'SlotBusy';
+      if (!busy || Date.now() > deadline) throw error;
+      await endHolder(source, migration.slot);
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+/** Waits until the source has written down the confirmed LSN; false when it did not in time, which costs only a re-read. */
+export async function confirmedBySource(
+  source: pg.ClientBase,
+  slot: string,
+  lsn: Lsn,
+): Promise<boolean> {
+  return poll(async () => {
+    const { rowCount } = await source.query(
+      /* sql */ `select from pg_replication_slots where slot_name = $1 and confirmed_flush_lsn >= $2`,
+      [slot, lsn],
+    );
+    return rowCount === 1;
+  });
+}
+
+/** Waits until no session holds the slot, so that the next one does not meet 55006; ends ours when it does not go. */
+export async function released(
+  source: pg.ClientBase,
+  slot: string,
+  ours: number | null,
+): Promise<boolean> {
+  const free = async (): Promise<boolean> => {
+    const { rowCount } = await source.query(
+      /* sql */ `select from pg_replication_slots where slot_name = $1 and active_pid = $2`,
+      [slot, ours],
+    );
+    return rowCount === 0;
+  };
+  if (ours === null || (await poll(free))) return true;
+  await source.query(
+    /* sql */ `select pg_terminate_backend(active_pid) from pg_replication_slots
+                where slot_name = $1 and active_pid = $2`,
+    [slot, ours],
+  );
+  return poll(free);
+}
+
+async function endHolder(source: pg.ClientBase, slot: string): Promise<void> {
+  await source.query(
+    /* sql */ `select pg_terminate_backend(active_pid) from pg_replication_slots
+                where slot_name = $1 and active_pid is not null`,
+    [slot],
+  );
+}
+
+async function poll(done: () => Promise<boolean>): Promise<boolean> {
+  const deadline = Date.now() + RELEASE_MS;
+  for (;;) {
+    if (await done()) return true;
+    if (Date.now() > deadline) return false;
+    await sleep(POLL_MS);
+  }
+}
+
+function missing(slot: string, what: string): MigrationError {
+  return new MigrationError('SlotMissing', `slot "${slot}" ${what}`, { slot });
+}

@@ -1,0 +1,102 @@
+/**
+ * Brings batches to the target, one at a time and in order, and keeps the checkpoint. Between two pieces of a huge source
+ * transaction the target transaction stays open; it is committed only with the piece that ends it.
+ */
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Checkpoint } from '../../contract/work.ts';
+import type { TargetApplier } from '../apply/target.ts';
+import type { Attempt } from '../control/epoch.ts';
+import type { Batch } from './batch.ts';
+import { failPoint } from './failpoint.ts';
+
+/** What the writer needs of the applying session; tests put another in its place. */
+export type Applying = Pick<TargetApplier, 'begin' | 'apply' | 'commit' | 'rollback'>;
+
+export class TargetWriter {
+  readonly #applier: Applying;
+  readonly #epoch: bigint;
+  /** Once the stored LSN has reached it, the target is first consistent; null when nothing was copied. */
+  readonly #newest: Lsn | null;
+  #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
+  #open = false;
+  /** Counters of the open transaction. */
+  #transactions = 0;
+  #changes = 0;
+
+  constructor(applier: Applying, attempt: Attempt, newest: Lsn | null) {
+    this.#applier = applier;
+    this.#epoch = attempt.epoch;
+    this.#newest = newest;
+    const { confirmedLsn, transactions, changes, firstConsistent } = attempt;
+    this.#checkpoint = { confirmedLsn, transactions, changes, firstConsistent };
+  }
+
+  /** Where the target stands. */
+  get checkpoint(): Checkpoint & { readonly firstConsistent: boolean } {
+    return this.#checkpoint;
+  }
+
+  /** Whether a target transaction waits for the next piece of a huge source transaction. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Whether the stored row would learn something from a commit at this position, even without changes. */
+  wouldAdvance(position: Lsn): boolean {
+    return (
+      position !== this.#checkpoint.confirmedLsn ||
+      this.#consistentAt(position) !== this.#checkpoint.firstConsistent
+    );
+  }
+
+  /**
+   * Applies the batch, and commits when it ends at a commit boundary.
+   * @returns whether it was committed.
+   * @throws MigrationError of the applier; the target transaction is rolled back then.
+   */
+  async write(batch: Batch): Promise<boolean> {
+    try {
+      if (!this.#open) {
+        await this.#applier.begin(this.#epoch);
+        this.#open = true;
+      }
+      if (batch.changes.length > 0) await this.#applier.apply(batch.changes);
+      this.#transactions += batch.transactions;
+      this.#changes += batch.changes.length;
+      if (batch.end === null) return false;
+      const next = {
+        confirmedLsn: batch.end,
+        transactions: this.#checkpoint.transactions + this.#transactions,
+        changes: this.#checkpoint.changes + this.#changes,
+        firstConsistent: this.#consistentAt(batch.end),
+      };
+      failPoint('before-target-commit');
+      await this.#applier.commit(next);
+      failPoint('after-target-commit-before-confirm');
+      this.#checkpoint = next;
+      this.#closed();
+      return true;
+    } catch (error) {
+      this.#closed();
+      throw error;
+    }
+  }
+
+  /** Gives up the open transaction, if there is one. */
+  async rollback(): Promise<void> {
+    if (!this.#open) return;
+    this.#closed();
+    await this.#applier.rollback();
+  }
+
+  #consistentAt(position: Lsn): boolean {
+    if (this.#checkpoint.firstConsistent || this.#newest === null) return true;
+    return compareLsn(position, this.#newest) >= 0;
+  }
+
+  #closed(): void {
+    this.#open = false;
+    this.#transactions = 0;
+    this.#changes = 0;
+  }
+}

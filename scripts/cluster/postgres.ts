@@ -1,0 +1,317 @@
+/**
+ * One PostgreSQL server of ours: made, started, stopped, found again. It lives in a folder of its own (`data`, `server.log`,
+ * `server.json`), listens on TCP only (socket paths may not be longer than about 100 bytes, folders may) and asks for a
+ * password, so that password handling is used and not only configured.
+ *
+ * It counts as up only when the very process that we started is alive and answers from our data folder: somebody else's
+ * server on the same port is not ours.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync, appendFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { give, makeFolderFor, serverAccount } from './account.ts';
+import { LOOPBACK, freePort } from './port.ts';
+import { clearStaleLock, ownerOfData, readyLine } from './postmaster.ts';
+import {
+  endProcess,
+  isAlive,
+  processOf,
+  readRecord,
+  recordedProcess,
+  signalProcess,
+  writeRecord,
+} from './process.ts';
+import type { StartedProcess } from './process.ts';
+import { OUTPUT_PLUGIN_LIBRARIES } from './settings.ts';
+import type { ServerSettings } from './settings.ts';
+
+/** Everything that is needed to make, start and find a server; plain data, so that tests can pass it between processes. */
+export interface PostgresSpec {
+  /** Name in messages: `source`, `target`. */
+  readonly name: string;
+  /** Folder of this server alone; the server's account must be able to enter its parents. */
+  readonly folder: string;
+  /** Folder with `initdb` and `postgres`. */
+  readonly programs: string;
+  /** Superuser that initdb makes. */
+  readonly role: string;
+  readonly password: string;
+  readonly settings: ServerSettings;
+  /** False for throw-away servers: no fsync, the data need not survive the machine. */
+  readonly durable: boolean;
+}
+
+const START_SECONDS = 60;
+const PORT_ATTEMPTS = 5;
+const POLL_MILLISECONDS = 30;
+/** Children of a killed server hold its shared memory for a moment, and a new server does not start before they are gone. */
+const RETRY_AFTER_KILL_SECONDS = 20;
+
+export class PostgresServer {
+  readonly spec: PostgresSpec;
+
+  constructor(spec: PostgresSpec) {
+    this.spec = spec;
+  }
+
+  get dataFolder(): string {
+    return path.join(this.spec.folder, 'data');
+  }
+
+  get logFile(): string {
+    return path.join(this.spec.folder, 'server.log');
+  }
+
+  /** The port that the server has, or had when it ran last. */
+  get port(): number | undefined {
+    const port = this.#record?.['port'];
+    return typeof port === 'number' ? port : undefined;
+  }
+
+  /** The server's process when it is alive; says nothing about whether it answers. */
+  get process(): StartedProcess | undefined {
+    const recorded = recordedProcess(this.#record);
+    return recorded && isAlive(recorded) ? recorded : undefined;
+  }
+
+  get #record(): Record<string, unknown> | undefined {
+    return readRecord(this.#recordFile);
+  }
+
+  get #recordFile(): string {
+    return path.join(this.spec.folder, 'server.json');
+  }
+
+  /** Makes the data folder unless it is there. A cut-off earlier try leaves `data.new`, never half a `data`. */
+  initialise(): void {
+    if (existsSync(path.join(this.dataFolder, 'PG_VERSION'))) return;
+    const account = serverAccount();
+    mkdirSync(this.spec.folder, { recursive: true });
+    chmodSync(this.spec.folder, 0o755);
+    const fresh = `${this.dataFolder}.new`;
+    rmSync(fresh, { recursive: true, force: true });
+    makeFolderFor(fresh, account);
+    // A file and not an argument: arguments are for everybody to read.
+    const passwordFile = path.join(this.spec.folder, 'password.new');
+    writeFileSync(passwordFile, this.spec.password + '\n', { mode: 0o600 });
+    give(passwordFile, account);
+    try {
+      const outcome = spawnSync(
+        path.join(this.spec.programs, 'initdb'),
+        [
+          ...['-D', fresh, '-U', this.spec.role, '--auth=scram-sha-256'],
+          ...[`--pwfile=${passwordFile}`, '--encoding=UTF8', '--locale=C', '--no-sync'],
+        ],
+        { ...account, cwd: '/', env: serverEnvironment(), encoding: 'utf8' },
+      );
+      if (outcome.status !== 0) {
+        const reason = outcome.error?.message ?? outcome.stderr;
+        throw new Error(`initdb for ${this.spec.name} failed: ${reason.trim()}`);
+      }
+    } finally {
+      rmSync(passwordFile, { force: true });
+    }
+    // Ours stands apart, so that it can be written anew at every start; `alter system` still wins over it.
+    appendFileSync(path.join(fresh, 'postgresql.conf'), "\ninclude_if_exists = 'walferry.conf'\n");
+    renameSync(fresh, this.dataFolder);
+  }
+
+  /**
+   * Starts the server unless it is up, and waits until it answers.
+   * @returns the port; the preferred one or the last one if that is free, else another.
+   * @throws Error with the end of the server's log.
+   */
+  async start(preferredPort?: number): Promise<number> {
+    if (await this.isUp()) return this.port ?? 0;
+    await this.stop();
+    this.initialise();
+    this.#writeSettings();
+    clearStaleLock(this.dataFolder);
+    const deadline = Date.now() + RETRY_AFTER_KILL_SECONDS * 1000;
+    let wanted = preferredPort ?? this.port;
+    let triedPorts = 0;
+    for (;;) {
+      const port = await freePort(wanted);
+      const failure = await this.#launch(port);
+      if (failure === undefined) return port;
+      const sharedMemoryInUse = failure.includes('shared memory block');
+      // Between our look and the server's, somebody else may take the port.
+      const portTaken = failure.includes('could not bind') || failure.includes('could not create');
+      if (portTaken && ++triedPorts < PORT_ATTEMPTS) wanted = undefined;
+      else if (!sharedMemoryInUse || Date.now() > deadline) {
+        throw new Error(`${this.spec.name} (PostgreSQL) did not start; its log ends:\n${failure}`);
+      }
+      await sleep(POLL_MILLISECONDS);
+    }
+  }
+
+  /** Stops the server if it runs: `fast` ends sessions and writes a checkpoint, `immediate` is a crash on purpose. */
+  async stop(mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
+    const running = this.process ?? ownerOfData(this.dataFolder);
+    if (!running) return;
+    await endProcess(running, [
+      ...(mode === 'fast' ? ([['SIGINT', 30_000]] as const) : []),
+      ['SIGQUIT', 10_000],
+      ['SIGKILL', 5_000],
+    ]);
+  }
+
+  /** SIGKILL to the server's first process, as the out-of-memory killer would; its children end by themselves. */
+  async kill(): Promise<void> {
+    const running = this.process;
+    if (running) await endProcess(running, [['SIGKILL', 5_000]]);
+  }
+
+  /** Sends a signal to the server's first process (SIGSTOP, SIGCONT, SIGHUP). */
+  signal(signal: NodeJS.Signals): void {
+    const running = this.process;
+    if (running) signalProcess(running, signal);
+  }
+
+  /** True when our process is alive and answers a query from our data folder. */
+  async isUp(): Promise<boolean> {
+    if (!this.process || this.port === undefined) return false;
+    return this.#answers(this.port);
+  }
+
+  /** Connection settings for `pg`; for the harness and the cluster command, not for the product. */
+  connection(database: string): pg.ClientConfig {
+    return {
+      host: LOOPBACK,
+      port: this.port ?? 0,
+      database,
+      user: this.spec.role,
+      password: this.spec.password,
+    };
+  }
+
+  /** Makes a database unless it is there. */
+  async ensureDatabase(database: string): Promise<void> {
+    await this.query('postgres', async (client) => {
+      const found = await client.query(/* sql */ `select 1 from pg_database where datname = $1`, [
+        database,
+      ]);
+      if (found.rowCount === 0) {
+        await client.query(/* sql */ `create database ${pg.escapeIdentifier(database)}`);
+      }
+    });
+  }
+
+  /** Runs something on a connection that is closed afterwards. */
+  async query<T>(database: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
+    const client = new pg.Client({
+      ...this.connection(database),
+      connectionTimeoutMillis: 5_000,
+    });
+    // A server that ends while we are connected must not end us.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      return await body(client);
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  async #answers(port: number): Promise<boolean> {
+    try {
+      const folder = await this.query('postgres', async (client) => {
+        const result = await client.query<{ folder: string }>(
+          /* sql */ `select current_setting('data_directory') as folder`,
+        );
+        return result.rows[0]?.folder;
+      });
+      return folder === this.dataFolder && this.port === port;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Starts the process on this port; returns undefined when it answers, else the end of its log. */
+  async #launch(port: number): Promise<string | undefined> {
+    const log = openSync(this.logFile, 'w', 0o644);
+    const child = spawn(
+      path.join(this.spec.programs, 'postgres'),
+      ['-D', this.dataFolder, '-p', String(port)],
+      {
+        ...serverAccount(),
+        cwd: '/',
+        env: serverEnvironment(),
+        // A group of its own: Ctrl-C in the terminal is meant for the command, not for the servers.
+        detached: true,
+        stdio: ['ignore', log, log],
+      },
+    );
+    closeSync(log);
+    const failed = new Promise<never>((_, reject) => child.once('error', reject));
+    failed.catch(() => undefined);
+    child.unref();
+    const started = child.pid === undefined ? undefined : processOf(child.pid);
+    if (!started) {
+      await Promise.race([failed, sleep(500)]);
+      return this.#logEnd();
+    }
+    writeRecord(this.#recordFile, { ...started, port });
+    const deadline = Date.now() + START_SECONDS * 1000;
+    while (isAlive(started)) {
+      if (readyLine(this.dataFolder, started.pid) && (await this.#answers(port))) return undefined;
+      if (Date.now() > deadline) {
+        await this.stop('immediate');
+        return `no answer within ${START_SECONDS} s\n${this.#logEnd()}`;
+      }
+      await sleep(POLL_MILLISECONDS);
+    }
+    return this.#logEnd();
+  }
+
+  #writeSettings(): void {
+    const settings: Record<string, string> = {
+      listen_addresses: LOOPBACK,
+      unix_socket_directories: '',
+      ...this.spec.settings,
+      ...(this.spec.durable
+        ? {}
+        : { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'on' }),
+    };
+    if (this.#knows('output_plugin_libraries')) {
+      settings['output_plugin_libraries'] ??= OUTPUT_PLUGIN_LIBRARIES;
+    }
+    const lines = Object.entries(settings).map(
+      ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
+    );
+    const file = path.join(this.dataFolder, 'walferry.conf');
+    writeFileSync(file, '# Written at every start.\n' + lines.join('\n') + '\n');
+    give(file, serverAccount());
+  }
+
+  /** True when this server's programs know the setting. */
+  #knows(setting: string): boolean {
+    // Without the file of an earlier start, which might hold what these programs no longer (or not yet) know.
+    rmSync(path.join(this.dataFolder, 'walferry.conf'), { force: true });
+    const outcome = spawnSync(
+      path.join(this.spec.programs, 'postgres'),
+      ['-C', setting, '-D', this.dataFolder],
+      { ...serverAccount(), cwd: '/', env: serverEnvironment(), stdio: 'ignore' },
+    );
+    return outcome.status === 0;
+  }
+
+  #logEnd(): string {
+    try {
+      return readFileSync(this.logFile, 'utf8').split('\n').slice(-15).join('\n').trim();
+    } catch {
+      return '(no log)';
+    }
+  }
+}
+
+/** The user's own PG… and LC_… variables would reach into the server (PGDATA, PGOPTIONS, a locale that is not there). */
+function serverEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('PG') && !name.startsWith('LC_') && name !== 'LANG',
+  );
+  return { ...Object.fromEntries(kept), LC_ALL: 'C' };
+}

@@ -1,0 +1,139 @@
+/**
+ * The door to every command (`npm start`, `npm test`, `npm run …`). Plain JavaScript without dependencies, because on a fresh
+ * clone there is nothing else yet: it installs the node packages where that is its business, and then runs the TypeScript
+ * of the command in one process, without npx in between, so that a signal reaches what it is meant for.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const OLDEST_NODE = [20, 3];
+/** These set up what is missing; the others only say that it is missing. */
+const SETTING_UP = ['setup', 'start', 'test'];
+/** These speak to servers and take the addresses of the local ones unless the caller has set others. */
+const WITH_ENVIRONMENT = ['worker', 'writer', 'watch', 'tail', 'compare', 'cleanup'];
+const FILES = { worker: 'workers/worker.ts' };
+
+const [name, ...words] = process.argv.slice(2);
+main();
+
+function main() {
+  if (name === undefined) fail('usage: node scripts/run.mjs COMMAND [ARGUMENT …]');
+  checkNode();
+  const file = path.join(ROOT, FILES[name] ?? `scripts/${name}.ts`);
+  if (!existsSync(file)) fail(`there is no command "${name}"`);
+  if (!packagesAreInstalled()) {
+    if (!SETTING_UP.includes(name)) fail('the node packages are not installed: run npm run setup');
+    installPackages();
+  }
+  if (name === 'cluster' && !existsSync(path.join(ROOT, '.local/env'))) {
+    fail('set-up has not run in this checkout: run npm run setup');
+  }
+  run(file);
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST_NODE;
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    fail(`Node ${OLDEST_NODE.join('.')} or newer is needed; this is ${process.versions.node}`);
+  }
+}
+
+/**
+ * Compares what the lock file asks for with what npm noted when it installed. Not file times: a checkout changes those.
+ * Optional packages are skipped, as most of them are for other machines.
+ */
+function packagesAreInstalled() {
+  const wanted = packagesOf(path.join(ROOT, 'package-lock.json'));
+  const installed = packagesOf(path.join(ROOT, 'node_modules/.package-lock.json'));
+  if (!wanted || !installed) return false;
+  return Object.entries(wanted).every(
+    ([folder, entry]) =>
+      folder === '' || entry.optional === true || installed[folder]?.version === entry.version,
+  );
+}
+
+function packagesOf(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+function installPackages() {
+  say('node packages: installing with npm ci (a minute on a slow network) …');
+  const outcome = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], {
+    cwd: ROOT,
+    // Standard output stays with the command itself, whose last lines others may read.
+    stdio: ['ignore', 2, 2],
+  });
+  if (outcome.status !== 0) {
+    fail(`npm ci failed in ${ROOT}: mend that by hand, then run this again`);
+  }
+}
+
+function run(file) {
+  const tsx = createRequire(path.join(ROOT, 'package.json')).resolve('tsx');
+  const child = spawn(process.execPath, ['--import', pathToFileURL(tsx).href, file, ...words], {
+    stdio: 'inherit',
+    env: environment(),
+  });
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {
+    process.on(signal, () => {
+      // A terminal sends Ctrl-C to the whole group: passed on once more it would count as a second one.
+      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on('error', (error) => fail(error.message));
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
+/** The caller's environment, completed with what set-up wrote into `.local/env`. */
+function environment() {
+  if (!WITH_ENVIRONMENT.includes(name)) return process.env;
+  const local = localEnvironment();
+  const complete = { ...process.env };
+  for (const [variable, value] of Object.entries(local)) {
+    if (variable === 'PATH') complete.PATH = `${value}${path.delimiter}${process.env.PATH ?? ''}`;
+    // A profile names its own address; ours would win over it.
+    else if (variable === 'TEMPORAL_ADDRESS' && hasTemporalProfile()) continue;
+    else complete[variable] ??= value;
+  }
+  return complete;
+}
+
+function hasTemporalProfile() {
+  return ['TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some((variable) => process.env[variable]);
+}
+
+/** Reads the lines `export NAME='value'` that set-up writes; of PATH the part before the present one. */
+function localEnvironment() {
+  let text = '';
+  try {
+    text = readFileSync(path.join(ROOT, '.local/env'), 'utf8');
+  } catch {
+    // No set-up here: the caller brings addresses of his own.
+  }
+  const lines = text.matchAll(/^export ([A-Z_]+)='((?:[^']|'\\'')*)'/gm);
+  return Object.fromEntries(
+    [...lines].map(([, variable, value]) => [variable, value.replaceAll(String.raw`'\''`, "'")]),
+  );
+}
+
+function say(text) {
+  process.stderr.write(`${text}\n`);
+}
+
+function fail(text) {
+  say(`walferry: ${text}`);
+  process.exit(1);
+}

@@ -1,0 +1,20 @@
+/** `npm run setup`: brings everything that walferry needs onto this machine, or says what to install by hand. */
+import { Command } from 'commander';
+import { SetupError, setUp } from './setup/set-up.ts';
+
+const command = new Command('npm run setup')
+  .description(
+    'Finds or installs PostgreSQL (15 or newer, with wal2json) and the Temporal CLI, and writes .local/env.\n' +
+      'Asks no question, starts no server, and changes nothing when everything is there.',
+  )
+  .action(async () => {
+    try {
+      await setUp();
+    } catch (error) {
+      if (!(error instanceof SetupError)) throw error;
+      console.error(`walferry: ${error.message}`);
+      process.exitCode = 1;
+    }
+  });
+
+await command.parseAsync();

@@ -1,0 +1,98 @@
+/**
+ * `npm test`: set-up, then everything that is checked: formatting, lint, types, and all tests against real servers. The last
+ * line counts: `N passed, N failed`, where formatting, lint and types count as one each.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Command } from 'commander';
+import { CHECKOUT } from './cluster/places.ts';
+import { SetupError, setUp } from './setup/set-up.ts';
+import { summaryLine, testCounts } from './test/summary.ts';
+import type { Counts } from './test/summary.ts';
+
+const program = new Command('npm test --')
+  .description('Sets up what is missing, then checks formatting, lint and types and runs every test.')
+  .argument('[filters...]', 'test files to run (parts of their paths); the checks run all the same')
+  .option('--project <names...>', 'only these test projects: unit, replay, pg, e2e, setup')
+  .action(async (filters: string[], options: { project?: string[] }) => {
+    const projects = (options.project ?? []).flatMap((name) => ['--project', name]);
+    process.exitCode = await runAll([...projects, ...filters]);
+  });
+
+await program.parseAsync();
+
+async function runAll(vitestWords: readonly string[]): Promise<number> {
+  try {
+    await setUp();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(`walferry: ${error.message}`);
+    // Without the servers no test says anything; that is one failure, not none.
+    console.log(summaryLine({ passed: 0, failed: 1, skipped: 0 }));
+    return 1;
+  }
+  const counts: Counts[] = [
+    await check('prettier', ['prettier/bin/prettier.cjs', '--check', '.']),
+    await check('eslint', ['eslint/bin/eslint.js', '.']),
+    await check('tsc', ['typescript/bin/tsc', '--noEmit']),
+    await tests(vitestWords),
+  ];
+  const total = counts.reduce((one, other) => ({
+    passed: one.passed + other.passed,
+    failed: one.failed + other.failed,
+    skipped: one.skipped + other.skipped,
+  }));
+  console.log(summaryLine(total));
+  return total.failed === 0 ? 0 : 1;
+}
+
+async function check(name: string, words: readonly string[]): Promise<Counts> {
+  console.log(`\n> ${name}`);
+  const passed = (await runNode(words)) === 0;
+  return { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 };
+}
+
+async function tests(words: readonly string[]): Promise<Counts> {
+  console.log('\n> vitest');
+  const folder = mkdtempSync(path.join(tmpdir(), 'walferry-report-'));
+  const report = path.join(folder, 'report.json');
+  try {
+    const code = await runNode([
+      ...['vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json'],
+      ...[`--outputFile.json=${report}`, ...words],
+    ]);
+    return testCounts(readReport(report), code);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readReport(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    // It died before it could write one.
+    return '';
+  }
+}
+
+/** Runs a program of node_modules in this Node, without a wrapper; signals end it with us. */
+function runNode([file = '', ...words]: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const program = path.join(CHECKOUT, 'node_modules', file);
+    const child = spawn(process.execPath, [program, ...words], { cwd: CHECKOUT, stdio: 'inherit' });
+    const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+    process.once('SIGTERM', pass);
+    process.once('SIGINT', pass);
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      process.off('SIGTERM', pass);
+      process.off('SIGINT', pass);
+      // Ended by a signal: so do we, without going on to the next check.
+      if (signal !== null) process.kill(process.pid, signal);
+      resolve(code ?? 1);
+    });
+  });
+}

@@ -1,0 +1,107 @@
+/** `npm run writer`: an application that writes to a database all the time and keeps a ledger of what it committed. */
+import { Command, InvalidArgumentError } from 'commander';
+import { checkLedger, printVerdict } from './writer/check.ts';
+import { describeTotals, prepare, write } from './writer/run.ts';
+
+/** So that the copy of all rows lasts about 10 s on a small machine. */
+const DEFAULT_ROWS = 3_000_000;
+
+const whole = (least: number, most: number) => (text: string) => {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}.`);
+  }
+  return value;
+};
+
+interface RunOptions {
+  rows: number;
+  rate: number;
+  connections: number;
+  duration?: number;
+  ledger?: string;
+  seed: number;
+}
+
+const program = new Command('npm run writer --')
+  .description('A small application that writes to a PostgreSQL service without pause.')
+  .showHelpAfterError()
+  .addHelpText(
+    'after',
+    `
+Examples:
+  npm run writer -- source                                    seed and write until Ctrl-C
+  npm run writer -- source --rate 2000 --duration 30 --ledger ledger.jsonl
+  npm run writer -- source --rows 100000 --rate 0             only seed
+  npm run writer -- check target --ledger ledger.jsonl        is every acknowledged commit there, and nothing else?
+
+The tables are person, account, purchase, note and event. Ctrl-C or SIGTERM finishes the open transactions.
+Exit codes: 0 done (check: everything as the ledger says), 1 check found a difference, 2 error.`,
+  );
+
+program
+  .command('run', { isDefault: true })
+  .description('seed the tables if they are empty, then write (the default command)')
+  .argument('<service>', 'PostgreSQL service to write to')
+  .option('--rows <n>', 'persons to seed', whole(1, 1_000_000_000), DEFAULT_ROWS)
+  .option(
+    '--rate <n>',
+    'changes per second over all connections; 0 only seeds',
+    whole(0, 1_000_000),
+    500,
+  )
+  .option('--connections <n>', 'connections with overlapping transactions', whole(1, 100), 4)
+  .option('--duration <seconds>', 'stop by itself', whole(1, 1_000_000))
+  .option('--ledger <file>', 'append every transaction and its outcome to this file')
+  .option('--seed <n>', 'seed of the random choices', whole(0, 2 ** 32 - 1), Date.now() % 2 ** 32)
+  .action(async (service: string, options: RunOptions) => {
+    await prepare(service, options.rows, print);
+    if (options.rate === 0) return;
+    print(
+      `writing to "${service}": ${options.rate} changes/s over ${options.connections} connections, seed ${options.seed}`,
+    );
+    const { duration, ledger, ...rest } = options;
+    const totals = await write(
+      { service, seconds: duration, ledger, ...rest },
+      stopSignal(),
+      print,
+    );
+    print(describeTotals(totals));
+  });
+
+program
+  .command('check')
+  .description('compare a ledger with a database, row by row')
+  .argument('<service>', 'PostgreSQL service to look at')
+  .requiredOption('--ledger <file>', 'the file that the writer wrote')
+  .action(async (service: string, options: { ledger: string }) => {
+    const verdict = await checkLedger(service, options.ledger);
+    printVerdict(verdict, print);
+    process.exitCode = verdict.problems === 0 ? 0 : 1;
+  });
+
+/** The first signal asks to finish, the second ends at once. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+function print(line: string): void {
+  console.log(line);
+}
+
+// A reader that went away (`npm run writer … | head`) is no error of the application.
+process.stdout.on('error', () => process.exit(0));
+
+try {
+  await program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)).parseAsync();
+} catch (error) {
+  console.error(`writer: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,38 @@
+/** How the writer reaches its database: as any application would, by a service name. */
+import pg from 'pg';
+import { clientConfig } from '../../postgres/connection/session.ts';
+
+export type Connection = pg.Client & AsyncDisposable;
+
+/** An outage of the source must be noticed by an answer or an error, not by waiting for ever. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export class Database {
+  readonly service: string;
+
+  constructor(service: string) {
+    this.service = service;
+    // Unknown services are named at once, not at the first connection of the fifth lane.
+    this.#config();
+  }
+
+  /** A connection of its own; the caller ends it. Sessions have the pinned text settings that hashes need. */
+  async connect(): Promise<Connection> {
+    const client = new pg.Client(this.#config());
+    // Without a listener a connection that breaks while idle ends the process.
+    client.on('error', () => undefined);
+    await client.connect();
+    return Object.assign(client, {
+      [Symbol.asyncDispose]: () => client.end().catch(() => undefined),
+    });
+  }
+
+  #config(): pg.ClientConfig {
+    return {
+      // The application is no part of walferry, so it goes by its own name in pg_stat_activity.
+      ...clientConfig(this.service, 'preflight'),
+      application_name: 'walferry-writer',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    };
+  }
+}

@@ -1,0 +1,182 @@
+/** What an operator does: pause, resume, abort, cancel, cut over too early, and mistakes in the input. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { connectTo } from '../support/database.ts';
+import { Lab } from '../support/lab.ts';
+import { LOAD_TABLES } from '../support/load.ts';
+import { testRun } from '../support/run.ts';
+import { temporal } from '../support/temporal.ts';
+import { until } from '../support/until.ts';
+
+test('pause stops at a commit and answers with its LSN; resume goes on; both may be repeated', async () => {
+  await using lab = await Lab.open(LOAD_TABLES);
+  await lab.worker();
+  const load = lab.load();
+  await lab.start();
+  await lab.phase('stream');
+  const paused = await lab.update('pause');
+  expect(paused.code, paused.stderr).toBe(0);
+  const { state, confirmedLsn } = await lab.progress();
+  expect(state).toBe('paused');
+  expect(paused.stdout).toContain(String(confirmedLsn));
+  const committed = load.committed;
+  await until('more load', () => load.committed > committed + 100);
+  const [row] = await lab.onTarget<{ lsn: string }>(
+    /* sql */ `select confirmed_lsn::text as lsn from walferry.migration`,
+  );
+  expect(row?.lsn).toBe(confirmedLsn);
+  expect((await lab.update('pause')).stdout).toContain(String(confirmedLsn));
+  expect((await lab.update('resume')).code).toBe(0);
+  const again = await lab.update('resume');
+  expect(again.code).not.toBe(0);
+  await until('the checkpoint to move', async () => {
+    const [now] = await lab.onTarget<{ lsn: string }>(
+      /* sql */ `select confirmed_lsn::text as lsn from walferry.migration`,
+    );
+    return now?.lsn !== confirmedLsn;
+  });
+  await lab.finish();
+});
+
+test('cutover while the writers still write fails with the tables named, keeps the slot and goes on streaming', async () => {
+  await using lab = await Lab.open(LOAD_TABLES);
+  await lab.worker();
+  lab.load();
+  await lab.start();
+  await lab.phase('stream');
+  const answer = await lab.update('cutover');
+  expect(answer.code).not.toBe(0);
+  expect(answer.stdout + answer.stderr).toMatch(/public\.(item|note|pair)/);
+  const slots = await lab.onSource(
+    /* sql */ `select 1 from pg_replication_slots where database = current_database()`,
+  );
+  expect(slots).toHaveLength(1);
+  await lab.phase('stream');
+  await lab.finish();
+});
+
+test('abort says what stays, drops slot and control schema, and ends the workflow Failed with type Aborted', async () => {
+  await using lab = await Lab.open(LOAD_TABLES);
+  await lab.worker();
+  await lab.start();
+  await lab.phase('stream');
+  const answer = await lab.update('abort');
+  expect(answer.code, answer.stderr).toBe(0);
+  expect(answer.stdout).toMatch(/table/i);
+  const ending = await lab.ending();
+  expect(ending.status).toBe('FAILED');
+  expect(ending.text).toContain('Aborted');
+  await lab.expectNothingLeft();
+  expect(await lab.onTarget('select 1 from item limit 1')).toHaveLength(1);
+});
+
+test('cancelling the workflow in the middle of the copy cleans up too', async () => {
+  await using lab = await Lab.open(`${LOAD_TABLES}
+    create table big (id bigint primary key, filler text not null);
+    insert into big select i, repeat(md5(i::text), 3) from generate_series(1, 300000) i;`);
+  await lab.worker();
+  await lab.start({ copy: { parallelism: 1, chunkMegabytes: 1 } });
+  await until(
+    'the copy to begin',
+    async () =>
+      (await lab.onTarget(/* sql */ `select 1 from walferry.chunk where done_at is not null`))
+        .length > 0,
+    { everyMilliseconds: 5, seconds: 60 },
+  );
+  await temporal('workflow', 'cancel', '-w', lab.id);
+  expect((await lab.ending()).status).toBe('CANCELLED');
+  await lab.expectNothingLeft();
+});
+
+test('updates in the wrong phase are refused with a reason and change nothing', async () => {
+  await using lab = await Lab.open(LOAD_TABLES);
+  await lab.worker();
+  // An open transaction holds the slot back: the migration stays before its stream.
+  await using blocker = await connectTo(lab.pair.source);
+  await blocker.query('begin');
+  await blocker.query('select pg_current_xact_id()');
+  await lab.start();
+  await until('the slot to wait', async () => (await lab.progress()).phase !== 'preflight');
+  for (const name of ['cutover', 'resume']) {
+    const answer = await lab.update(name);
+    expect(answer.code, name).not.toBe(0);
+    expect(answer.stdout + answer.stderr).toMatch(/phase|resume/);
+  }
+  await blocker.query('rollback');
+  await lab.phase('stream');
+  await lab.finish();
+  const late = await lab.update('pause');
+  expect(late.code).not.toBe(0);
+});
+
+test.each([
+  [{ source: 'x' }, '"target" is missing'],
+  [
+    { source: 'x', target: 'y', copy: { parallelism: 0 } },
+    '"copy.parallelism" must be a whole number from 1 to 32',
+  ],
+  [{ source: 'postgres://u:MARKER@h/d', target: 'y' }, 'never a URI'],
+  [{ source: 'x', target: 'y', password: 'MARKER' }, 'PGPASSFILE'],
+])(
+  'a wrong input fails the workflow at once with one clear message: %j',
+  async (input, expected) => {
+    await using lab = await Lab.open('select 1');
+    await lab.worker();
+    await lab.startRaw(input);
+    const ending = await lab.ending();
+    expect(ending.status).toBe('FAILED');
+    expect(ending.text.replaceAll('\\"', '"')).toContain(expected);
+    if (!JSON.stringify(input).includes('MARKER')) return;
+    const failure = ending.text.slice(ending.text.indexOf('"failure"'));
+    expect(failure).not.toContain('MARKER');
+  },
+);
+
+test('a service that the worker does not know is named, with the file where it looked', async () => {
+  await using lab = await Lab.open('select 1');
+  await lab.worker();
+  await lab.startRaw({ source: 'no_such_service', target: lab.pair.target });
+  const ending = await lab.ending();
+  expect(ending.status).toBe('FAILED');
+  expect(ending.text).toContain('no_such_service');
+  expect(ending.text).toContain(testRun().serviceFile);
+});
+
+test('no password and no row value reaches history, logs or argument lists', async () => {
+  const marker = 'MARKERvalue0815';
+  await using lab = await Lab.open(`
+    create table person (id int primary key, name text unique, n int);
+    insert into person select i, '${marker}' || i, i from generate_series(1, 100) i;`);
+  const worker = await lab.worker();
+  await lab.start();
+  await lab.phase('stream');
+  // A row of another writer on the target makes the next change fail with a unique violation, whose message has values.
+  await lab.onTarget(`insert into person values (1000, '${marker}other', 0)`);
+  await lab.onSource(`insert into person values (1000, '${marker}new', 0)`);
+  const waiting = await lab.waiting();
+  expect(waiting.waiting?.code).toBe('ChangeFailed');
+  expect(waiting.waiting?.reason).toContain('public.person');
+  const stopped = await lab.onTarget<{ key: string }>(
+    /* sql */ `select key_columns::text as key from walferry.stopped_change`,
+  );
+  expect(stopped.map((row) => row.key).join()).toContain('1000');
+  await lab.onTarget('delete from person where id = 1000');
+  expect((await lab.update('resume')).code).toBe(0);
+  await lab.finish();
+  const history = await temporal('workflow', 'show', '-w', lab.id, '-o', 'json');
+  const argv = readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8');
+  for (const [where, text] of Object.entries({
+    history: history.stdout,
+    log: worker.log(),
+    argv,
+  })) {
+    // Payloads are base64 in the history: look into both forms.
+    const decoded = text.replaceAll(/"data": "([^"]+)"/g, (_, data: string) =>
+      Buffer.from(data, 'base64').toString(),
+    );
+    expect(decoded.includes(marker), where).toBe(false);
+    for (const { password } of [testRun().source, testRun().target]) {
+      expect(decoded.includes(password), where).toBe(false);
+    }
+  }
+});

@@ -1,0 +1,122 @@
+/**
+ * A pair of empty databases for one test, one on the source cluster and one on the target, with service names in the run's
+ * service file: `await using db = await freshPair()`. At the end of the scope slots, prepared transactions and databases
+ * are gone, whatever the test left.
+ */
+import { randomBytes } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
+import pg from 'pg';
+import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { testRun } from './run.ts';
+import { until } from './until.ts';
+
+export interface FreshPair extends AsyncDisposable {
+  /** Service name of the source database; also the database's name. */
+  readonly source: string;
+  /** Service name of the target database; also the database's name. */
+  readonly target: string;
+  readonly sourceClient: pg.Client;
+  readonly targetClient: pg.Client;
+}
+
+/** The source cluster of this run: `stop`, `kill`, `start`, `signal`. Restarting it disturbs every other test. */
+export function sourceServer(): PostgresServer {
+  return new PostgresServer(testRun().source);
+}
+
+/** The target cluster of this run. */
+export function targetServer(): PostgresServer {
+  return new PostgresServer(testRun().target);
+}
+
+/** Makes the two databases and connects to both as superuser. */
+export async function freshPair(): Promise<FreshPair> {
+  const id = randomBytes(5).toString('hex');
+  const source = await freshDatabase(sourceServer(), `src_${id}`);
+  const target = await freshDatabase(targetServer(), `dst_${id}`);
+  return {
+    source: source.name,
+    target: target.name,
+    sourceClient: source.client,
+    targetClient: target.client,
+    [Symbol.asyncDispose]: async () => {
+      await source.drop();
+      await target.drop();
+    },
+  };
+}
+
+/** A client for a service of this run, as superuser, closed at the end of the scope. */
+export async function connectTo(service: string): Promise<pg.Client & AsyncDisposable> {
+  const server = service.startsWith('src_') ? sourceServer() : targetServer();
+  const client = await connected(server, service);
+  return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
+}
+
+/**
+ * Adds a service to the run's service file.
+ * @param settings libpq's names: host, port, dbname, user, …
+ */
+export function addService(name: string, settings: Readonly<Record<string, string>>): void {
+  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+  // One short append is one write: test processes share the file.
+  appendFileSync(testRun().serviceFile, `\n[${name}]\n${lines.join('\n')}\n`);
+}
+
+async function freshDatabase(
+  server: PostgresServer,
+  name: string,
+): Promise<{ name: string; client: pg.Client; drop: () => Promise<void> }> {
+  await server.ensureDatabase(name);
+  addService(name, {
+    host: LOOPBACK,
+    port: String(server.port),
+    dbname: name,
+    user: server.spec.role,
+  });
+  const client = await connected(server, name);
+  const drop = async (): Promise<void> => {
+    await client.end().catch(() => undefined);
+    await dropDatabase(server, name);
+  };
+  return { name, client, drop };
+}
+
+async function connected(server: PostgresServer, database: string): Promise<pg.Client> {
+  const client = new pg.Client(server.connection(database));
+  // Tests restart servers; a broken idle connection is for the next query to report.
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+async function dropDatabase(server: PostgresServer, name: string): Promise<void> {
+  await until(`database ${name} to be dropped`, async () => {
+    await server.query(name, async (client) => {
+      const prepared = await client.query<{ gid: string }>(
+        /* sql */ `select gid from pg_prepared_xacts where database = current_database()`,
+      );
+      for (const { gid } of prepared.rows) {
+        await client.query(/* sql */ `rollback prepared ${pg.escapeLiteral(gid)}`);
+      }
+    });
+    await server.query('postgres', async (client) => {
+      // A killed worker's walsender lives on until it notices; its slot cannot be dropped before.
+      await client.query(
+        /* sql */ `select pg_terminate_backend(active_pid)
+                   from pg_replication_slots where database = $1 and active_pid is not null`,
+        [name],
+      );
+      await client.query(
+        /* sql */ `select pg_drop_replication_slot(slot_name)
+                   from pg_replication_slots where database = $1`,
+        [name],
+      );
+      await client.query(
+        /* sql */ `drop database if exists ${pg.escapeIdentifier(name)} with (force)`,
+      );
+    });
+    return true;
+  });
+}

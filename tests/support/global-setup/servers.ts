@@ -1,0 +1,110 @@
+/**
+ * Throw-away servers for one run of one project: two PostgreSQL clusters, and a Temporal server where asked for. Everything
+ * lives below one temporary folder, and what an earlier run left behind (it was killed) is ended first.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { mayEnter, serverAccount } from '../../../scripts/cluster/account.ts';
+import { LOOPBACK } from '../../../scripts/cluster/port.ts';
+import { PostgresServer } from '../../../scripts/cluster/postgres.ts';
+import type { PostgresSpec } from '../../../scripts/cluster/postgres.ts';
+import { processOf, writeRecord } from '../../../scripts/cluster/process.ts';
+import { ROLE, SETTINGS } from '../../../scripts/cluster/settings.ts';
+import type { Side } from '../../../scripts/cluster/settings.ts';
+import { TemporalServer } from '../../../scripts/cluster/temporal.ts';
+import { findPostgres } from '../../../scripts/setup/postgres.ts';
+import { findTemporal } from '../../../scripts/setup/temporal.ts';
+import type { TestRun } from '../run.ts';
+import { FOLDER_PREFIX, endLeftovers, endRecordedProcesses } from './leftovers.ts';
+
+/** Many test files and worker processes share the clusters, and every test may hold a slot and a few sessions. */
+const MANY = {
+  max_connections: '300',
+  max_replication_slots: '60',
+  max_wal_senders: '60',
+  shared_buffers: '128MB',
+  // Workers' sessions die by SIGKILL in the tests; the server should notice within the test's patience.
+  tcp_keepalives_idle: '5',
+};
+
+/** Starts the servers; `stop` ends them and removes their folder. */
+export async function startRun(
+  project: string,
+  options: { temporal: boolean },
+): Promise<{ run: TestRun; stop: () => Promise<void> }> {
+  await endLeftovers();
+  const postgres = findPostgres();
+  const cli = findTemporal();
+  if (!postgres || (options.temporal && !cli)) {
+    throw new Error('the tests need PostgreSQL with wal2json and the Temporal CLI: npm run setup');
+  }
+  const folder = makeRunFolder(project);
+  const spec = (side: Side): PostgresSpec => ({
+    name: `test ${side}`,
+    folder: path.join(folder, side),
+    programs: postgres.folder,
+    role: ROLE,
+    // Also part of what the tests look for in history and logs, where it must never be.
+    password: `secret-${randomBytes(12).toString('hex')}`,
+    settings: { ...SETTINGS[side], ...MANY },
+    durable: false,
+  });
+  const source = new PostgresServer(spec('source'));
+  const target = new PostgresServer(spec('target'));
+  const temporal =
+    options.temporal && cli
+      ? new TemporalServer({ folder: path.join(folder, 'temporal'), program: cli.program })
+      : undefined;
+  const stop = async (): Promise<void> => {
+    await endRecordedProcesses(folder);
+    await Promise.all([source.stop('immediate'), target.stop('immediate'), temporal?.kill()]);
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  };
+  try {
+    const [sourcePort, targetPort] = await Promise.all([
+      source.start(),
+      target.start(),
+      temporal?.start(),
+    ]);
+    const serviceFile = path.join(folder, 'pg_service.conf');
+    writeFileSync(serviceFile, '# services of one test run\n', { mode: 0o600 });
+    const passFile = path.join(folder, 'pgpass');
+    const passwords = [
+      `${LOOPBACK}:${sourcePort}:*:${ROLE}:${source.spec.password}`,
+      `${LOOPBACK}:${targetPort}:*:${ROLE}:${target.spec.password}`,
+    ];
+    writeFileSync(passFile, passwords.join('\n') + '\n', { mode: 0o600 });
+    const run: TestRun = {
+      folder,
+      source: source.spec,
+      target: target.spec,
+      sourcePort,
+      targetPort,
+      serviceFile,
+      passFile,
+      programs: [postgres.folder, ...(cli ? [path.dirname(cli.program)] : [])],
+      temporal: temporal?.spec ?? null,
+      temporalAddress: temporal?.address ?? null,
+    };
+    return { run, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function makeRunFolder(project: string): string {
+  const account = serverAccount();
+  // A TMPDIR of one's own may be closed to user postgres.
+  const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => mayEnter(folder, account));
+  if (parent === undefined) throw new Error('no temporary folder that user postgres may enter');
+  const folder = mkdtempSync(path.join(parent, `${FOLDER_PREFIX}${project}-`));
+  chmodSync(folder, 0o711);
+  mkdirSync(path.join(folder, 'logs'));
+  mkdirSync(path.join(folder, 'processes'));
+  const self = processOf(process.pid);
+  if (self) writeRecord(path.join(folder, 'run.json'), self);
+  return folder;
+}

@@ -1,0 +1,172 @@
+/**
+ * One real migration for one test: a fresh pair of databases, worker processes, and the operator's commands through the
+ * Temporal CLI. At the end of the scope the workflow is ended, workers are killed and the databases dropped.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'vitest';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import type { Phase, Progress } from '../../contract/progress.ts';
+import { connectTo, freshPair } from './database.ts';
+import type { FreshPair } from './database.ts';
+import { expectEqual } from './equality.ts';
+import { Load } from './load.ts';
+import { testRun } from './run.ts';
+import { connectTemporal, temporal } from './temporal.ts';
+import type { CliOutcome } from './temporal.ts';
+import { until } from './until.ts';
+import { startWorker } from './worker.ts';
+import type { WorkerOptions, WorkerProcess } from './worker.ts';
+
+export class Lab implements AsyncDisposable {
+  readonly pair: FreshPair;
+  readonly id: string;
+  readonly workers: WorkerProcess[] = [];
+  readonly #client: Client & AsyncDisposable;
+  readonly #loads: Load[] = [];
+
+  private constructor(pair: FreshPair, client: Client & AsyncDisposable) {
+    this.pair = pair;
+    this.id = `lab-${randomBytes(5).toString('hex')}`;
+    this.#client = client;
+  }
+
+  /** @param sql made on the source before anything else. */
+  static async open(sql: string): Promise<Lab> {
+    const pair = await freshPair();
+    await pair.sourceClient.query(sql);
+    return new Lab(pair, await connectTemporal());
+  }
+
+  async worker(options: WorkerOptions = {}): Promise<WorkerProcess> {
+    const worker = await startWorker(options);
+    this.workers.push(worker);
+    return worker;
+  }
+
+  /** Starts an application that writes to the source until it is stopped. */
+  load(lanes = 3): Load {
+    const load = new Load(() => connectTo(this.pair.source), lanes);
+    this.#loads.push(load);
+    return load;
+  }
+
+  /** Starts the workflow as an operator does: the CLI, and an input file. */
+  async start(input: Record<string, unknown> = {}): Promise<CliOutcome> {
+    return this.startRaw({ source: this.pair.source, target: this.pair.target, ...input });
+  }
+
+  /** Starts the workflow with exactly this input, right or wrong. */
+  async startRaw(input: unknown): Promise<CliOutcome> {
+    const file = path.join(mkdtempSync(path.join(testRun().folder, 'input-')), 'migration.json');
+    writeFileSync(file, JSON.stringify(input));
+    const outcome = await temporal(
+      ...['workflow', 'start', '--type', 'migrateDatabase', '--task-queue', 'walferry'],
+      ...['--workflow-id', this.id, '--input-file', file, '--fail-existing'],
+    );
+    expect(outcome, outcome.stderr).toMatchObject({ code: 0 });
+    return outcome;
+  }
+
+  /** An update through the CLI: `pause`, `resume`, `cutover`, `abort`. */
+  async update(name: string, input?: unknown): Promise<CliOutcome> {
+    const words = ['workflow', 'update', 'execute', '-w', this.id, '--name', name];
+    if (input !== undefined) words.push('--input', JSON.stringify(input));
+    return temporal(...words);
+  }
+
+  get handle(): WorkflowHandle {
+    return this.#client.workflow.getHandle(this.id);
+  }
+
+  async progress(): Promise<Progress> {
+    return this.handle.query<Progress>('progress');
+  }
+
+  /** Waits for a phase; fails at once with the workflow's failure when it ended before. */
+  async phase(phase: Phase, seconds = 90): Promise<Progress> {
+    return until(
+      `phase ${phase}`,
+      async () => {
+        const now = await this.progress();
+        return now.phase === phase ? now : null;
+      },
+      { seconds },
+    );
+  }
+
+  /** Waits until the migration waits for its operator. */
+  async waiting(seconds = 90): Promise<Progress> {
+    return until(
+      'the migration to wait for its operator',
+      async () => {
+        const now = await this.progress();
+        return now.state === 'waiting' ? now : null;
+      },
+      { seconds },
+    );
+  }
+
+  /** How the workflow ended: `COMPLETED`, `FAILED`, …, with the failure's text from the CLI. */
+  async ending(seconds = 60): Promise<{ status: string; text: string }> {
+    const status = await until(
+      'the workflow to end',
+      async () => {
+        const { status } = await this.handle.describe();
+        return status.name === 'RUNNING' ? null : status.name;
+      },
+      { seconds },
+    );
+    const described = await temporal('workflow', 'result', '-w', this.id, '-o', 'json');
+    return { status, text: described.stdout + described.stderr };
+  }
+
+  /** Stops the writers, cuts over, and expects source and target equal and nothing left behind. */
+  async finish(): Promise<void> {
+    for (const load of this.#loads) await load.stop();
+    const answer = await this.update('cutover');
+    expect(answer.code, answer.stderr + answer.stdout).toBe(0);
+    expect((await this.ending()).status).toBe('COMPLETED');
+    await this.expectEqual();
+    await this.expectNothingLeft();
+  }
+
+  /** Exact comparison of every row and sequence, over new connections: servers may have been restarted. */
+  async expectEqual(): Promise<void> {
+    await using source = await connectTo(this.pair.source);
+    await using target = await connectTo(this.pair.target);
+    await expectEqual(source, target);
+  }
+
+  /** No slot on the source, no control schema on the target, no session of walferry on either. */
+  async expectNothingLeft(): Promise<void> {
+    await using source = await connectTo(this.pair.source);
+    await using target = await connectTo(this.pair.target);
+    const slots = await source.query(
+      /* sql */ `select slot_name from pg_replication_slots where database = current_database()`,
+    );
+    expect(slots.rows).toEqual([]);
+    const schemas = await target.query(
+      /* sql */ `select nspname from pg_namespace where nspname = 'walferry'`,
+    );
+    expect(schemas.rows).toEqual([]);
+  }
+
+  /** Rows of a query on the target, e.g. on the control schema. */
+  async onTarget<T extends object>(sql: string): Promise<T[]> {
+    return (await this.pair.targetClient.query<T>(sql)).rows;
+  }
+
+  async onSource<T extends object>(sql: string): Promise<T[]> {
+    return (await this.pair.sourceClient.query<T>(sql)).rows;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const load of this.#loads) await load.stop();
+    await this.handle.terminate('end of the test').catch(() => undefined);
+    for (const worker of this.workers) await worker.kill();
+    await this.#client[Symbol.asyncDispose]();
+    await this.pair[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,35 @@
+/** Waiting for a condition instead of sleeping: as short as possible, with an end, and with words when it ends badly. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const DEFAULT_SECONDS = 30;
+const DEFAULT_POLL_MILLISECONDS = 50;
+
+/**
+ * Calls `look` until it gives something other than false, null or undefined, and returns that. Errors of `look` count as
+ * "not yet" (a server that restarts), and the last one is part of the failure.
+ * @param what completes the sentence "waited 30 s for …".
+ */
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  options: { seconds?: number; everyMilliseconds?: number } = {},
+): Promise<Exclude<T, false | null | undefined>> {
+  const seconds = options.seconds ?? DEFAULT_SECONDS;
+  const deadline = Date.now() + seconds * 1000;
+  let last = 'nothing';
+  for (;;) {
+    try {
+      const seen = await look();
+      if (isThere(seen)) return seen;
+      last = String(seen);
+    } catch (error) {
+      last = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    }
+    if (Date.now() > deadline) throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);
+    await sleep(options.everyMilliseconds ?? DEFAULT_POLL_MILLISECONDS);
+  }
+}
+
+function isThere<T>(seen: T): seen is Exclude<T, false | null | undefined> {
+  return seen !== false && seen !== null && seen !== undefined;
+}

@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest';
+import { isSettled } from '../../postgres/apply/special.ts';
+
+test.each([
+  ['before the oldest running', 99, '100:110:100,105', true],
+  ['running', 105, '100:110:100,105', false],
+  ['ended between running ones', 104, '100:110:100,105', true],
+  ['not begun when the snapshot was taken', 110, '100:110:100', false],
+  ['before a wrap-around, seen from behind it', 4_294_967_290, '4294967300:4294967310:', true],
+  ['behind a wrap-around', 3, '4294967290:4294967310:4294967299', false],
+  ['behind a wrap-around and ended', 4, '4294967290:4294967310:4294967299', true],
+])('a transaction %s', (_, xid, snapshot, settled) => {
+  expect(isSettled(xid, snapshot)).toBe(settled);
+});
