@@ -167,6 +167,11 @@ export const FAILURES = {
     meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
     action: 'Drop it with the command in the message.',
   },
+  ControlKept: {
+    handling: 'never',
+    meaning: 'The migration ended but its control schema could not be removed from the target.',
+    action: 'Remove it with the command in the message.',
+  },
   Aborted: {
     handling: 'never',
     meaning: 'The operator aborted the migration.',

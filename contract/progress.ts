@@ -60,4 +60,8 @@ export interface Progress {
   readonly stream: StreamCounters | null;
   /** When each phase began, ISO 8601, in workflow time. */
   readonly startedAt: Readonly<Partial<Record<Phase, string>>>;
+  /** When the numbers were last true, ISO 8601: the workflow learns them from activities that ended. */
+  readonly asOf?: string;
+  /** Warnings of preflight, and what goes wrong beside work that goes on. */
+  readonly notes?: readonly string[];
 }

@@ -107,3 +107,22 @@ export interface CleanupReport {
   /** For a kept slot: why, and the command that drops it. */
   readonly hint?: string;
 }
+
+/** What the finished workflow returns: one sentence to read, and its numbers for scripts. */
+export interface MigrationSummary {
+  readonly summary: string;
+  readonly source: string;
+  readonly target: string;
+  /** Everything committed on the source before this position is on the target. */
+  readonly confirmedLsn: Lsn;
+  readonly tables: number;
+  /** Rows counted on each side at cutover, or null when comparing was off. */
+  readonly rows: number | null;
+  readonly copiedRows: number;
+  readonly copiedBytes: number;
+  readonly sequences: number;
+  /** Since the slot was created. */
+  readonly transactions: number;
+  readonly changes: number;
+  readonly seconds: number;
+}

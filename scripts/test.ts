@@ -13,7 +13,9 @@ import { summaryLine, testCounts } from './test/summary.ts';
 import type { Counts } from './test/summary.ts';
 
 const program = new Command('npm test --')
-  .description('Sets up what is missing, then checks formatting, lint and types and runs every test.')
+  .description(
+    'Sets up what is missing, then checks formatting, lint and types and runs every test.',
+  )
   .argument('[filters...]', 'test files to run (parts of their paths); the checks run all the same')
   .option('--project <names...>', 'only these test projects: unit, replay, pg, e2e, setup')
   .action(async (filters: string[], options: { project?: string[] }) => {

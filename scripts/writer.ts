@@ -1,5 +1,5 @@
 /** `npm run writer`: an application that writes to a database all the time and keeps a ledger of what it committed. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { checkLedger, printVerdict } from './writer/check.ts';
 import { describeTotals, prepare, write } from './writer/run.ts';
 
@@ -26,6 +26,8 @@ interface RunOptions {
 const program = new Command('npm run writer --')
   .description('A small application that writes to a PostgreSQL service without pause.')
   .showHelpAfterError()
+  // Before the subcommands, which inherit it: a mistake is 2, because 1 is an answer of `check`.
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .addHelpText(
     'after',
     `
@@ -39,7 +41,7 @@ The tables are person, account, purchase, note and event. Ctrl-C or SIGTERM fini
 Exit codes: 0 done (check: everything as the ledger says), 1 check found a difference, 2 error.`,
   );
 
-program
+const run = program
   .command('run', { isDefault: true })
   .description('seed the tables if they are empty, then write (the default command)')
   .argument('<service>', 'PostgreSQL service to write to')
@@ -53,7 +55,11 @@ program
   .option('--connections <n>', 'connections with overlapping transactions', whole(1, 100), 4)
   .option('--duration <seconds>', 'stop by itself', whole(1, 1_000_000))
   .option('--ledger <file>', 'append every transaction and its outcome to this file')
-  .option('--seed <n>', 'seed of the random choices', whole(0, 2 ** 32 - 1), Date.now() % 2 ** 32)
+  .addOption(
+    new Option('--seed <n>', 'seed of the random choices')
+      .argParser(whole(0, 2 ** 32 - 1))
+      .default(Date.now() % 2 ** 32, 'random, printed'),
+  )
   .action(async (service: string, options: RunOptions) => {
     await prepare(service, options.rows, print);
     if (options.rate === 0) return;
@@ -80,6 +86,9 @@ program
     process.exitCode = verdict.problems === 0 ? 0 : 1;
   });
 
+// What most people look for in `--help` are the options of the default command.
+program.addHelpText('before', () => `${run.helpInformation()}\nAll commands:\n`);
+
 /** The first signal asks to finish, the second ends at once. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
@@ -100,7 +109,7 @@ function print(line: string): void {
 process.stdout.on('error', () => process.exit(0));
 
 try {
-  await program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)).parseAsync();
+  await program.parseAsync();
 } catch (error) {
   console.error(`writer: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 2;

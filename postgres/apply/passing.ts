@@ -1,15 +1,7 @@
 /** Errors that say nothing about a change: the whole batch is tried again later, by this attempt or the next one. */
-import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { WrongRowCount } from './replay.ts';
-
-/** The SQLSTATE of a server's answer; undefined for everything else. */
-export function sqlstateOf(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined;
-}
-
-const LOCK_NOT_AVAILABLE = '55P03';
-const TOO_MANY_CONNECTIONS = '53300';
 
 /**
  * Whether the error is one of the moment or of the session: serialization failures, deadlocks and locks not had in
@@ -19,12 +11,12 @@ const TOO_MANY_CONNECTIONS = '53300';
 export function isPassing(error: unknown): boolean {
   if (error instanceof WrongRowCount) return false;
   if (error instanceof MigrationError) return true;
-  const state = sqlstateOf(error);
+  const state = sqlstate(error);
   // No SQLSTATE: the connection is gone, or the fault is our own; neither gets better by sending it in other words.
   if (state === undefined) return true;
   return (
-    state === LOCK_NOT_AVAILABLE ||
-    state === TOO_MANY_CONNECTIONS ||
+    state === SQLSTATE.lockNotAvailable ||
+    state === SQLSTATE.tooManyConnections ||
     ['40', '57', '08'].includes(state.slice(0, 2))
   );
 }

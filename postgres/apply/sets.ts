@@ -79,7 +79,7 @@ export class Staging {
   async fill(
     table: TargetTable,
     columns: readonly string[],
-    lines: Iterable<string>,
+    rows: Iterable<string>,
   ): Promise<string> {
     const { number } = table;
     const name = `pg_temp.walferry_stage_${number}`;
@@ -97,7 +97,7 @@ export class Staging {
     }
     if (this.#filled.has(number)) await this.#client.query(/* sql */ `truncate ${name}`);
     this.#filled.add(number);
-    await copy(this.#client, `copy ${name} (${columns.join(', ')}) from stdin`, lines);
+    await copy(this.#client, /* sql */ `copy ${name} (${columns.join(', ')}) from stdin`, rows);
     return name;
   }
 }
@@ -126,7 +126,7 @@ async function deleteRows(
     await runStatements(client, present(keys.map((key) => deleteByKey(table, key))));
     return;
   }
-  const stage = await staging.fill(table, keyNames(table), keys.map(copyLine));
+  const stage = await staging.fill(table, keyNames(table), lines(keys, copyLine));
   const { rowCount } = await client.query(
     /* sql */ `delete from ${table.only} t using ${stage} s where ${joined(table)}`,
   );
@@ -164,7 +164,7 @@ async function updateRows(
   const stage = await staging.fill(
     table,
     [...keyNames(table), ...positions.map((position) => `c${position}`)],
-    updates.map(({ key, columns }) =>
+    lines(updates, ({ key, columns }) =>
       copyLine([...key, ...positions.map((position) => columns[position] ?? null)]),
     ),
   );
@@ -207,18 +207,24 @@ export async function insertRows(
       continue;
     }
     const names = positions.map((position) => table.columns[position]?.quoted).join(', ');
-    const lines = rows.map((image) =>
-      copyLine(positions.map((position) => image[position] ?? null)),
+    const count = await copy(
+      client,
+      /* sql */ `copy ${table.qualified} (${names}) from stdin`,
+      lines(rows, (image) => copyLine(positions.map((position) => image[position] ?? null))),
     );
-    const count = await copy(client, `copy ${table.qualified} (${names}) from stdin`, lines);
     expectRows(rows.length, count);
   }
 }
 
+/** Lines made as they are sent: a batch of large values is not held twice. */
+function* lines<T>(items: readonly T[], line: (item: T) => string): Generator<string> {
+  for (const item of items) yield line(item);
+}
+
 /** Runs `COPY … FROM STDIN`; returns the number of rows that arrived. */
-async function copy(client: pg.Client, text: string, lines: Iterable<string>): Promise<number> {
+async function copy(client: pg.Client, text: string, rows: Iterable<string>): Promise<number> {
   const stream = client.query(copyFrom.from(text));
-  await pipeline(Readable.from(copyPieces(lines)), stream);
+  await pipeline(Readable.from(copyPieces(rows)), stream);
   return stream.rowCount;
 }
 

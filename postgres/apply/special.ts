@@ -1,6 +1,7 @@
 /**
- * NaN, Infinity and -Infinity on wal2json before 2.6: in float4, float8 and numeric columns (and domains over them)
- * they arrive as null, like a real null. Such a null is settled by looking at the row on the source, by its key.
+ * NaN, Infinity and -Infinity on wal2json before 2.6: in float4, float8 and numeric columns they arrive as null, like a
+ * real null (domains over these types, and arrays of them, arrive as text and are safe). Such a null is settled by
+ * looking at the row on the source, by its key.
  *
  * The source shows the row as it is now, which may be later than the change. That is right in the end: if nothing
  * touched the row since, it is the change's own value; if something did, that later change is in the stream too, holds
@@ -101,13 +102,17 @@ function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedC
   let exposed = exposedByRelation.get(relation);
   if (!exposed) {
     exposed = new Map(
-      relation.columns
-        .filter((column) => EXPOSED_TYPES.has(column.baseTypeName) && !column.generated)
-        .map((column) => [column.name, column]),
+      relation.columns.filter((column) => isExposed(column)).map((column) => [column.name, column]),
     );
     exposedByRelation.set(relation, exposed);
   }
   return exposed;
+}
+
+/** The plugin looks at the column's own type: `numeric` and `numeric(10,2)`, not a domain over them. */
+function isExposed({ typeName, baseTypeName, generated }: PlannedColumn): boolean {
+  if (generated || !EXPOSED_TYPES.has(baseTypeName)) return false;
+  return typeName === baseTypeName || typeName.startsWith(`${baseTypeName}(`);
 }
 
 /** The row's key after the change; a key column left out (unchanged TOAST) has its old value. */

@@ -5,10 +5,10 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FailureDetails } from '../../contract/failure.ts';
+import { sqlstate } from '../connection/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Cell, Change, PlannedRelation } from './change.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
-import { sqlstateOf } from './passing.ts';
 import { tableName } from './table.ts';
 
 /** What an operator types on the target. */
@@ -40,7 +40,7 @@ export function changeFailure(change: Change, cause: unknown, target: string): M
       details,
     );
   }
-  const sqlstate = sqlstateOf(cause) ?? 'unknown';
+  const state = sqlstate(cause) ?? 'unknown';
   const names = namesOf(cause);
   const named = names.constraint ?? names.column;
   const object =
@@ -49,8 +49,8 @@ export function changeFailure(change: Change, cause: unknown, target: string): M
       : ` (${names.constraint === undefined ? 'column' : 'constraint'} ${named})`;
   return new MigrationError(
     'ChangeFailed',
-    `${what} failed on the target with SQLSTATE ${sqlstate}${object}; ${where}`,
-    { ...details, ...names, sqlstate },
+    `${what} failed on the target with SQLSTATE ${state}${object}; ${where}`,
+    { ...details, ...names, sqlstate: state },
   );
 }
 

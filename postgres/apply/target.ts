@@ -10,13 +10,13 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { classify } from '../connection/failure.ts';
+import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { advance, holdEpoch } from '../control/epoch.ts';
 import type { Advance } from '../control/epoch.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
-import { isPassing, sqlstateOf } from './passing.ts';
+import { isPassing } from './passing.ts';
 import { StepFailed } from './replay.ts';
 import { SpecialValues } from './special.ts';
 import { changeFailure, recordStopped } from './stopped.ts';
@@ -49,8 +49,6 @@ const SETTINGS: Readonly<Record<string, string>> = {
   client_min_messages: 'warning',
   temp_buffers: `${TEMP_BUFFERS_MB}MB`,
 };
-
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 export class TargetApplier implements AsyncDisposable {
   /**
@@ -92,7 +90,7 @@ export class TargetApplier implements AsyncDisposable {
       return new TargetApplier(migration, client, await becomeReplica(client), options);
     } catch (error) {
       await client?.end().catch(() => undefined);
-      throw classify(error, { step: 'open the applying session', side: 'target' }, 'Internal');
+      throw classify(error, { step: 'opening the applying session', side: 'target' }, 'Internal');
     }
   }
 
@@ -112,7 +110,7 @@ export class TargetApplier implements AsyncDisposable {
       return lsn;
     } catch (error) {
       await this.rollback();
-      throw classify(error, { step: 'begin to apply', side: 'target' }, 'Internal');
+      throw classify(error, { step: 'beginning to apply', side: 'target' }, 'Internal');
     }
   }
 
@@ -131,7 +129,7 @@ export class TargetApplier implements AsyncDisposable {
       if (this.#special) settled = await this.#special.settle(changes);
     } catch (error) {
       await this.rollback();
-      throw classify(error, { step: 'read special values back', side: 'source' }, 'Internal');
+      throw classify(error, { step: 'reading special values back', side: 'source' }, 'Internal');
     }
     try {
       await this.#batch.apply(settled);
@@ -159,8 +157,8 @@ export class TargetApplier implements AsyncDisposable {
       await this.rollback();
       throw classify(
         error,
-        { step: 'commit', lsn: progress.confirmedLsn, side: 'target' },
-        sqlstateOf(error) === undefined ? 'Internal' : 'ChangeFailed',
+        { step: 'committing', lsn: progress.confirmedLsn, side: 'target' },
+        sqlstate(error) === undefined ? 'Internal' : 'ChangeFailed',
       );
     }
   }
@@ -188,7 +186,7 @@ export class TargetApplier implements AsyncDisposable {
 
   /** Names the change behind an error, and keeps its key on the target. */
   async #failure(error: unknown, epoch: bigint): Promise<MigrationError> {
-    const context = { step: 'apply', side: 'target' } as const;
+    const context = { step: 'applying', side: 'target' } as const;
     const [change, cause] = blamed(error);
     if (!change) return classify(error, context, 'Internal');
     if (isPassing(cause)) {
@@ -216,7 +214,7 @@ async function becomeReplica(client: pg.Client): Promise<boolean> {
     await client.query(/* sql */ 'set session_replication_role = replica');
     return true;
   } catch (error) {
-    if (sqlstateOf(error) === INSUFFICIENT_PRIVILEGE) return false;
+    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
     throw error;
   }
 }

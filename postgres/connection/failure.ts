@@ -9,6 +9,9 @@ import type { FailureCode, FailureDetails } from '../../contract/failure.ts';
 /** SQLSTATEs that code decides on, by name. Source: PostgreSQL, appendix A. */
 export const SQLSTATE = {
   insufficientPrivilege: '42501',
+  undefinedDatabase: '3D000',
+  undefinedFile: '58P01',
+  configurationLimitExceeded: '53400',
   undefinedObject: '42704',
   undefinedTable: '42P01',
   invalidSchemaName: '3F000',
@@ -42,7 +45,24 @@ const SOCKET_CODES = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  'EHOSTDOWN',
+  'ENETDOWN',
+  'ECONNABORTED',
+  'EADDRNOTAVAIL',
+  'ERR_STREAM_DESTROYED',
+  // A Unix socket that is not there; every other file is opened in connection/ and reported there.
+  'ENOENT',
 ]);
+
+/** Codes of Node and OpenSSL for a handshake that failed: somebody has to mend a certificate or a setting. */
+const TLS_CODE =
+  /^(ERR_(SSL|TLS|OSSL)_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_|HOSTNAME_|EPROTO$)/;
+
+/** Texts of `pg` for a server without TLS, or with something else than PostgreSQL behind the port. */
+const DRIVER_TLS = /^(the server does not support SSL|there was an error establishing an SSL)/i;
+
+/** Texts of `pg` when the server asks for a password and there is none, or uses a method that `pg` does not know. */
+const DRIVER_LOGIN = /^(SASL|unknown authenticationOk|password must be)/i;
 
 /**
  * Texts of `pg` itself (8.x), which has no codes for them: "Connection terminated", "Connection terminated unexpectedly",
@@ -81,6 +101,8 @@ export function classify(
 function stateCode(state: string): FailureCode | undefined {
   // 57P01 to 57P05: shutdown, crash, starting up, database dropped, idle session timeout.
   if (state.startsWith('08') || state.startsWith('57P')) return 'Unreachable';
+  // Class 28: no such role, wrong password, not allowed by pg_hba.conf.
+  if (state.startsWith('28')) return 'Denied';
   switch (state) {
     case SQLSTATE.serializationFailure:
     case SQLSTATE.deadlockDetected:
@@ -91,6 +113,8 @@ function stateCode(state: string): FailureCode | undefined {
       return 'SlotBusy';
     case SQLSTATE.insufficientPrivilege:
       return 'Denied';
+    case SQLSTATE.undefinedDatabase:
+      return 'InvalidService';
     default:
       return undefined;
   }
@@ -98,9 +122,12 @@ function stateCode(state: string): FailureCode | undefined {
 
 function driverCode(error: unknown, fallback: FailureCode): FailureCode {
   if (!(error instanceof Error)) return fallback;
-  if ('code' in error && typeof error.code === 'string' && SOCKET_CODES.has(error.code)) {
-    return 'Unreachable';
+  if ('code' in error && typeof error.code === 'string') {
+    if (SOCKET_CODES.has(error.code)) return 'Unreachable';
+    if (TLS_CODE.test(error.code)) return 'InvalidService';
   }
+  if (DRIVER_TLS.test(error.message)) return 'InvalidService';
+  if (DRIVER_LOGIN.test(error.message)) return 'Denied';
   return DRIVER_CONNECTION.test(error.message) ? 'Unreachable' : fallback;
 }
 
@@ -114,9 +141,24 @@ function sentence(
     .filter(Boolean)
     .join(', ');
   const what =
-    code === 'Unreachable' ? 'the database did not answer or closed the connection' : 'failed';
+    code === 'Unreachable'
+      ? 'the database did not answer or closed the connection'
+      : (describe(state, error) ?? 'failed');
   const reason = state === undefined ? nameOf(error) : `SQLSTATE ${state}`;
   return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what} (${reason})`;
+}
+
+/** What goes wrong while connecting, in words: an operator who sees only a code looks in the wrong place. */
+function describe(state: string | undefined, error: unknown): string | undefined {
+  if (state === SQLSTATE.undefinedDatabase) return 'the server has no such database';
+  if (state === '28P01') return 'the server refused the password (PGPASSFILE on the worker)';
+  if (state?.startsWith('28')) return 'the server refused the log-in (role, pg_hba.conf)';
+  if (state !== undefined || !(error instanceof Error)) return undefined;
+  if (DRIVER_TLS.test(error.message)) return 'the server does not offer TLS';
+  if (DRIVER_LOGIN.test(error.message)) {
+    return 'the server asks for a password, and the worker has none for it (PGPASSFILE)';
+  }
+  return TLS_CODE.test(nameOf(error)) ? 'TLS failed (certificates, host name)' : undefined;
 }
 
 function nameOf(error: unknown): string {

@@ -1,62 +1,145 @@
 /**
- * PostgreSQL services as libpq reads them: `pg_service.conf` names the database, `PGPASSFILE` holds the password.
- * The same name works in `psql service=NAME`, in `pg_dump` and here.
+ * PostgreSQL services as libpq understands them: settings from the service file, below them libpq's environment variables
+ * (PGHOST …), below those libpq's defaults. The same name works in `psql service=NAME`, in `pg_dump` and here.
+ *
+ * Messages name the service, the file, the line and the key; never a value, because a password may stand in the wrong place.
  */
-import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import path from 'node:path';
+import { existsSync } from 'node:fs';
 import { MigrationError } from '../../contract/failure.ts';
+import { systemUser } from './home.ts';
+import { findSection } from './service-file.ts';
+import { isTaken, refusal, refusedVariable, TAKEN } from './setting.ts';
+import type { ServiceSettings, TakenKey } from './setting.ts';
 
-export type ServiceSettings = Readonly<Record<string, string>>;
+export { serviceFiles } from './service-file.ts';
+export type { ServiceSettings } from './setting.ts';
 
-/** Files in libpq's order: the user's file, then the system's. */
-export function serviceFiles(env: NodeJS.ProcessEnv = process.env): string[] {
-  const files = [env['PGSERVICEFILE'] ?? path.join(homedir(), '.pg_service.conf')];
-  if (env['PGSYSCONFDIR'] !== undefined) {
-    files.push(path.join(env['PGSYSCONFDIR'], 'pg_service.conf'));
-  } else {
-    files.push('/etc/postgresql-common/pg_service.conf');
-  }
-  return files;
+const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+export type SslMode = (typeof SSL_MODES)[number];
+
+/** A service with every default filled in. */
+export interface Endpoint {
+  readonly service: string;
+  /** Name, address, or folder of a Unix socket (begins with `/`). */
+  readonly host: string;
+  /** Where to connect to; `host` is then only the name that certificate and password file are looked up by. */
+  readonly hostaddr: string | null;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly sslmode: SslMode;
+  /** 0: no limit was set. */
+  readonly connectTimeoutMs: number;
+  /** The service's own name for its sessions, if it has one. */
+  readonly applicationName: string | null;
+  readonly options: string;
+  /** The settings that TLS and password are read from. */
+  readonly settings: ServiceSettings;
 }
 
 /**
- * The settings of a service.
- * @throws MigrationError `UnknownService`, naming the files that were looked at.
+ * The settings of a service, with environment variables below them.
+ * @throws MigrationError `UnknownService`, naming the files that were looked at; `InvalidService`, naming file, line and key.
  */
 export function readService(name: string, env: NodeJS.ProcessEnv = process.env): ServiceSettings {
-  const files = serviceFiles(env);
-  for (const file of files) {
-    const settings = section(textOf(file), name);
-    if (settings) return settings;
+  const { file, lines } = findSection(name, env);
+  const settings: Partial<Record<TakenKey, string>> = {};
+  for (const { key, value, line } of lines) {
+    if (isTaken(key)) {
+      settings[key] ??= value;
+      continue;
+    }
+    const reason = refusal(key, value);
+    if (reason !== null) throw invalid(name, `line ${line} of ${file}: ${reason}`);
   }
-  throw new MigrationError(
-    'UnknownService',
-    `the worker knows no PostgreSQL service "${name}"; looked in ${files.join(' and ')}`,
-    { object: name },
+  const variable = refusedVariable(env, new Set(lines.map(({ key }) => key)));
+  if (variable !== null) throw invalid(name, variable);
+  for (const [key, from] of Object.entries(TAKEN)) {
+    if (!isTaken(key) || from === null) continue;
+    const value = env[from];
+    if (value !== undefined && value !== '') settings[key] ??= value;
+  }
+  return settings;
+}
+
+/**
+ * The service as an endpoint: parsed, in range, defaults as libpq's.
+ * @throws MigrationError as {@link readService}.
+ */
+export function endpointOf(name: string, env: NodeJS.ProcessEnv = process.env): Endpoint {
+  const settings = readService(name, env);
+  for (const key of ['host', 'hostaddr', 'port'] as const) {
+    if (settings[key]?.includes(',')) {
+      throw invalid(name, `"${key}" lists several servers; name the one to connect to`);
+    }
+  }
+  const port = integer(name, 'port', settings.port, 5432, 1, 65_535);
+  const user = nonEmpty(settings.user) ?? systemUser();
+  const host = nonEmpty(settings.host) ?? nonEmpty(settings.hostaddr) ?? defaultHost(port);
+  if (host.startsWith('@')) throw invalid(name, '"host" is an abstract Unix socket');
+  const seconds = integer(name, 'connect_timeout', settings.connect_timeout, 0, -1, 2_000_000);
+  return {
+    service: name,
+    host,
+    hostaddr: nonEmpty(settings.hostaddr) ?? null,
+    port,
+    user,
+    database: nonEmpty(settings.dbname) ?? user,
+    sslmode: sslMode(name, settings),
+    connectTimeoutMs: Math.max(0, seconds) * 1000,
+    applicationName:
+      nonEmpty(settings.application_name) ?? nonEmpty(settings.fallback_application_name) ?? null,
+    options: settings.options ?? '',
+    settings,
+  };
+}
+
+/** An error about a service's settings; the text must not hold a value. */
+export function invalid(service: string, reason: string, cause?: unknown): MigrationError {
+  return new MigrationError(
+    'InvalidService',
+    `service "${service}": ${reason}`,
+    { object: service },
+    cause,
   );
 }
 
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
+function sslMode(name: string, settings: ServiceSettings): SslMode {
+  const system = settings.sslrootcert === 'system';
+  const given = nonEmpty(settings.sslmode);
+  // libpq 16 and later: the system's certificates vouch for every public name, so nothing weaker is allowed with them.
+  if (system && given !== undefined && given !== 'verify-full') {
+    throw invalid(name, '"sslrootcert" is system, which needs "sslmode" verify-full');
   }
+  const mode = SSL_MODES.find((one) => one === (given ?? (system ? 'verify-full' : 'prefer')));
+  if (!mode) throw invalid(name, `"sslmode" must be one of ${SSL_MODES.join(', ')}`);
+  return mode;
 }
 
-function section(text: string, name: string): ServiceSettings | undefined {
-  let found: Record<string, string> | undefined;
-  for (const raw of text.split('\n')) {
-    const line = raw.trim();
-    if (line === '' || line.startsWith('#')) continue;
-    if (line.startsWith('[')) {
-      if (found) return found;
-      if (line === `[${name}]`) found = {};
-    } else if (found) {
-      const equals = line.indexOf('=');
-      if (equals > 0) found[line.slice(0, equals)] = line.slice(equals + 1);
-    }
+function integer(
+  name: string,
+  key: TakenKey,
+  text: string | undefined,
+  fallback: number,
+  least: number,
+  most: number,
+): number {
+  const trimmed = text?.trim();
+  if (trimmed === undefined || trimmed === '') return fallback;
+  const value = Number(trimmed);
+  if (!/^[+-]?\d+$/.test(trimmed) || value < least || value > most) {
+    throw invalid(name, `"${key}" must be a whole number from ${least} to ${most}`);
   }
-  return found;
+  return value;
+}
+
+/** An empty setting means the default, as in libpq. */
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
+/** libpq's own default is a folder that it was built with; these two are the ones in use. */
+function defaultHost(port: number): string {
+  const folders = ['/var/run/postgresql', '/tmp'];
+  return folders.find((folder) => existsSync(`${folder}/.s.PGSQL.${port}`)) ?? 'localhost';
 }

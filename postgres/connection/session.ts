@@ -1,6 +1,17 @@
-/** Sessions with the settings that make text values identical on both sides. */
+/**
+ * Sessions: how every connection to a database is made. A session says what it is for (application_name), has the settings
+ * that make text values identical on both sides, has its timeouts stated and not inherited from a role or database, and
+ * notices within seconds that the other end is gone.
+ */
+import { setTimeout as after } from 'node:timers';
 import pg from 'pg';
-import { readService } from './service.ts';
+import { connectFailure, isFinal } from './connect-failure.ts';
+import { preferringTls } from './negotiation.ts';
+import { passwordOf } from './password.ts';
+import { endpointOf } from './service.ts';
+import type { Endpoint } from './service.ts';
+import { tlsOptions, waysOf } from './tls.ts';
+import type { Way } from './tls.ts';
 
 /** What the connection is for; part of application_name, so that an operator sees in pg_stat_activity who it is. */
 export type Purpose =
@@ -25,33 +36,186 @@ export const PINNED: Readonly<Record<string, string>> = {
   bytea_output: 'hex',
   lc_monetary: 'C',
   client_encoding: 'UTF8',
+  // Off, `{NULL}` would be read as the text "NULL".
+  array_nulls: 'on',
+  // As `document`, a value that is a fragment would be refused.
+  xmloption: 'content',
+  standard_conforming_strings: 'on',
+  // Off means: an error instead of rows that are silently left out by a policy.
+  row_security: 'off',
 };
 
-/** The `pg` configuration of a service; also what the replication connection starts from. */
-export function clientConfig(service: string, purpose: Purpose): pg.ClientConfig {
-  const settings = readService(service);
-  return {
-    host: settings['host'] ?? 'localhost',
-    port: Number(settings['port'] ?? 5432),
-    database: settings['dbname'] ?? settings['user'] ?? 'postgres',
-    ...(settings['user'] === undefined ? {} : { user: settings['user'] }),
-    ...(settings['password'] === undefined ? {} : { password: settings['password'] }),
-    application_name: `walferry ${purpose}`,
-    options: Object.entries(PINNED)
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(' '),
-    keepAlive: true,
-  };
+/** Defaults of a role or database that would change what our transactions are. */
+const TRANSACTION_DEFAULTS: Readonly<Record<string, string>> = {
+  default_transaction_isolation: 'read\\ committed',
+  default_transaction_read_only: 'off',
+  default_transaction_deferrable: 'off',
+};
+
+export interface Timeouts {
+  /** Milliseconds; 0, the default, is no limit. */
+  readonly statementTimeoutMs?: number;
+  readonly lockTimeoutMs?: number;
+  readonly idleInTransactionTimeoutMs?: number;
 }
 
-/** A connected client with pinned settings; the caller ends it (`await using`). */
+export interface SessionOptions extends Timeouts {
+  /**
+   * Ends the attempt to connect, and later the session: a running query then fails like one whose connection was lost, and
+   * the caller asks its signal first.
+   */
+  readonly signal?: AbortSignal;
+  /** Milliseconds; for tests and quick looks. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** A host that swallows packets would hold a step until its activity times out, and leave it without a reason. */
+const CONNECT_TIMEOUT_MS = 15_000;
+/** First probe on an idle connection; Linux then asks every second and gives up after ten. */
+const KEEPALIVE_DELAY_MS = 10_000;
+/** A backend whose worker died should not work on: the server looks for the closed socket this often. */
+const CLIENT_CHECK_MS = 1_000;
+/** PostgreSQL cuts application_name here. */
+const APPLICATION_NAME_BYTES = 63;
+
+/**
+ * The way that a server took last, by service. A configuration cannot try two ways by itself; with this it begins with the
+ * one that `connect` found to work (a server that answers to TLS and then refuses the login over it, for one).
+ */
+const taken = new Map<string, Way>();
+
+/**
+ * The `pg` configuration of a service; also what the replication connection starts from. Good for one client.
+ * @throws MigrationError `UnknownService`, `InvalidService`.
+ */
+export function clientConfig(
+  service: string,
+  purpose: Purpose,
+  options: SessionOptions = {},
+): pg.ClientConfig {
+  const endpoint = endpointOf(service);
+  const ways = waysOf(endpoint);
+  // What was taken once counts only as long as the service still allows it.
+  const way = ways.find((one) => one === taken.get(service)) ?? ways[0] ?? 'plain';
+  return configure(endpoint, purpose, way, options);
+}
+
+/**
+ * A connected client with pinned settings; the caller ends it (`await using`).
+ * @throws MigrationError `UnknownService`, `InvalidService`, `Denied`, `Unreachable`, `Contention`; `signal.reason`.
+ */
 export async function connect(
   service: string,
   purpose: Purpose,
+  options: SessionOptions = {},
 ): Promise<pg.Client & AsyncDisposable> {
-  const client = new pg.Client(clientConfig(service, purpose));
+  const endpoint = endpointOf(service);
+  const failures: { way: Way; error: unknown }[] = [];
+  for (const way of waysOf(endpoint)) {
+    options.signal?.throwIfAborted();
+    try {
+      const client = await open(configure(endpoint, purpose, way, options), options.signal);
+      taken.set(service, way);
+      return client;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      failures.push({ way, error });
+      if (isFinal(error)) break;
+    }
+  }
+  throw connectFailure(endpoint, failures);
+}
+
+function configure(
+  endpoint: Endpoint,
+  purpose: Purpose,
+  way: Way,
+  options: SessionOptions,
+): pg.ClientConfig {
+  const env = process.env;
+  const ssl = way === 'tls' ? tlsOptions(endpoint, env) : false;
+  const keep = { keepAlive: true, keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS };
+  const limit = options.connectTimeoutMs ?? endpoint.connectTimeoutMs;
+  return {
+    host: endpoint.hostaddr ?? endpoint.host,
+    port: endpoint.port,
+    database: endpoint.database,
+    user: endpoint.user,
+    // A function, because the driver prints no functions; and never undefined, or it would look for a password itself.
+    password: () => passwordOf(endpoint, env) ?? '',
+    ssl,
+    ...(ssl !== false && endpoint.sslmode === 'prefer'
+      ? { connection: preferringTls({ ssl, ...keep }) }
+      : {}),
+    ...keep,
+    connectionTimeoutMillis: limit === 0 ? CONNECT_TIMEOUT_MS : limit,
+    application_name: applicationName(endpoint, purpose),
+    // The last of two equal settings counts: the service's own options cannot undo ours.
+    options: `${endpoint.options} ${startupOptions(options)}`.trim(),
+  };
+}
+
+function applicationName({ applicationName: own }: Endpoint, purpose: Purpose): string {
+  const name = own === null ? `walferry ${purpose}` : `walferry ${purpose} (${own})`;
+  return Buffer.from(name).subarray(0, APPLICATION_NAME_BYTES).toString();
+}
+
+function startupOptions(timeouts: Timeouts): string {
+  const settings = {
+    ...PINNED,
+    ...TRANSACTION_DEFAULTS,
+    statement_timeout: String(timeouts.statementTimeoutMs ?? 0),
+    lock_timeout: String(timeouts.lockTimeoutMs ?? 0),
+    idle_in_transaction_session_timeout: String(timeouts.idleInTransactionTimeoutMs ?? 0),
+  };
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ');
+}
+
+/** Settings that older servers do not know cannot be part of the start-up: they would refuse the connection. */
+const NEWER_SETTINGS = /* sql */ `
+  select pg_catalog.set_config(name, case name when 'client_connection_check_interval'
+                               then '${CLIENT_CHECK_MS}' else '0' end, false)
+    from pg_catalog.pg_settings
+   where name in ('idle_session_timeout', 'transaction_timeout', 'client_connection_check_interval')`;
+
+async function open(
+  config: pg.ClientConfig,
+  signal: AbortSignal | undefined,
+): Promise<pg.Client & AsyncDisposable> {
+  const client = new pg.Client(config);
   // Without a listener a broken idle connection would end the process; the next query reports it anyway.
   client.on('error', () => undefined);
-  await client.connect();
-  return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
+  const stop = (): void => destroy(client);
+  signal?.addEventListener('abort', stop, { once: true });
+  client.once('end', () => signal?.removeEventListener('abort', stop));
+  try {
+    await client.connect();
+    await client.query(NEWER_SETTINGS);
+  } catch (error) {
+    destroy(client);
+    throw error;
+  }
+  return Object.assign(client, { [Symbol.asyncDispose]: () => close(client) });
+}
+
+/** A server that is gone does not answer the goodbye; nobody waits longer for it than this. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+async function close(client: pg.Client): Promise<void> {
+  const timer = after(() => destroy(client), CLOSE_TIMEOUT_MS);
+  try {
+    await client.end();
+  } catch {
+    // Ended by the other side: what was to be reached is reached.
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Closes the socket at once; `pg` has no public way to do it. */
+function destroy(client: pg.Client): void {
+  const { connection } = client as unknown as { connection: pg.Connection };
+  connection.stream.destroy();
 }

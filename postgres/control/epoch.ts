@@ -9,6 +9,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint } from '../../contract/work.ts';
+import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 
 /** What an attempt starts from. */
 export interface Attempt extends Checkpoint {
@@ -25,10 +26,6 @@ export interface Advance extends Checkpoint {
 const LOCK_TIMEOUT_MS = 1_000;
 /** An ended backend rolls back first; a huge transaction's rollback is quick, so a longer wait has another reason. */
 const TAKE_DEADLINE_MS = 30_000;
-
-const LOCK_NOT_AVAILABLE = '55P03';
-const UNDEFINED_TABLE = '42P01';
-const INVALID_SCHEMA_NAME = '3F000';
 
 /**
  * Takes the next epoch on this session, which is recorded as the attempt's backend: run it on the session that will
@@ -167,7 +164,7 @@ async function tryTake(
   } catch (error) {
     // The first error is the one to report; a connection that is gone cannot be rolled back.
     await client.query(/* sql */ `rollback`).catch(() => undefined);
-    if (sqlstateOf(error) === LOCK_NOT_AVAILABLE) return 'locked';
+    if (sqlstate(error) === SQLSTATE.lockNotAvailable) return 'locked';
     throw error;
   }
 }
@@ -180,8 +177,10 @@ async function controlQuery<R extends pg.QueryResultRow>(
   try {
     return (await client.query<R>(sql, [migration.id])).rows;
   } catch (error) {
-    const state = sqlstateOf(error);
-    if (state === UNDEFINED_TABLE || state === INVALID_SCHEMA_NAME) throw missing(migration);
+    const state = sqlstate(error);
+    if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) {
+      throw missing(migration);
+    }
     throw error;
   }
 }
@@ -211,9 +210,4 @@ function missing(migration: Migration): MigrationError {
     `the target "${migration.target}" holds no checkpoint of this migration (schema walferry is gone, replaced or incomplete)`,
     { object: 'walferry.migration' },
   );
-}
-
-function sqlstateOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }

@@ -33,9 +33,9 @@ create table if not exists walferry.generation (
   migration text not null references walferry.migration on delete cascade,
   number integer not null,
   snapshot text not null,                  -- name from pg_export_snapshot()
-  xmin bigint not null,
-  xmax bigint not null,
-  xip bigint[] not null,
+  snapshot_xmin bigint not null,           -- (a column cannot be named xmin: that is a system column)
+  snapshot_xmax bigint not null,
+  snapshot_xip bigint[] not null,
   lsn pg_lsn not null,                     -- a commit record at or after it is never visible in this generation
   holder_pid integer not null,
   holder_started timestamptz not null,
@@ -49,6 +49,7 @@ create table if not exists walferry.relation (
   source_oid bigint not null,
   schema_name text not null,
   table_name text not null,
+  kind text not null default 'r',          -- r: table; p: partitioned table, holds no rows itself
   pages bigint not null default 0,
   estimated_rows bigint not null default 0,
   estimated_bytes bigint not null default 0,

@@ -1,13 +1,8 @@
 /** What the source says when it will not stream, and what it means here. By SQLSTATE, never by text. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import { classify, sqlstate } from '../connection/failure.ts';
+import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
 
-const INSUFFICIENT_PRIVILEGE = '42501';
-const UNDEFINED_OBJECT = '42704';
-const OBJECT_IN_USE = '55006';
-/** `wal_status = lost` and other invalidations. */
-const OBJECT_NOT_IN_PREREQUISITE_STATE = '55000';
 /** A WAL segment that the slot needs is gone. */
 const UNDEFINED_FILE = '58P01';
 
@@ -15,7 +10,7 @@ const UNDEFINED_FILE = '58P01';
 export function startFailure(error: unknown, slot: string, connected: boolean): MigrationError {
   if (error instanceof MigrationError) return error;
   const state = sqlstate(error);
-  if (state === OBJECT_IN_USE) {
+  if (state === SQLSTATE.objectInUse) {
     return new MigrationError('SlotBusy', `slot "${slot}" is in use by another session`, {
       slot,
       sqlstate: state,
@@ -51,14 +46,15 @@ function decodingFailure(
 ): MigrationError | null {
   const at = where.slot === undefined ? `after ${where.lsn}` : `from slot "${where.slot}"`;
   switch (state) {
-    case INSUFFICIENT_PRIVILEGE:
+    case SQLSTATE.insufficientPrivilege:
       return new MigrationError(
         'PluginRefused',
         `the source refuses to decode with wal2json ${at} (SQLSTATE ${state}): "wal2json" must be in its setting output_plugin_libraries`,
         { ...where, sqlstate: state },
       );
-    case UNDEFINED_OBJECT:
-    case OBJECT_NOT_IN_PREREQUISITE_STATE:
+    case SQLSTATE.undefinedObject:
+    // `wal_status = lost` and other invalidations.
+    case SQLSTATE.notInPrerequisiteState:
     case UNDEFINED_FILE:
       return new MigrationError(
         'SlotMissing',

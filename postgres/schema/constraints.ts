@@ -10,13 +10,13 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
-import { claimEntry, nameEntry, readEntries, relationsOf, type StoredEntry } from './control.ts';
+import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { loudStates, quietEvent, quietTables } from './quiet.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
-import { watchBackends } from './watch.ts';
+import { whileWatched } from './watch.ts';
 
 /** A lock that is waited for blocks everybody behind it, the stream's apply transactions among them. */
 const LOCK_TIMEOUT_MS = 2_000;
@@ -27,7 +27,6 @@ const NOT_HAD = new Set(['55P03', '40P01']);
 interface Step {
   readonly migration: Migration;
   readonly work: Work;
-  readonly tables: ReadonlyMap<number, string[]>;
   readonly all: ReadonlyMap<number, StoredEntry>;
   readonly loud: readonly string[];
 }
@@ -58,32 +57,33 @@ export async function buildConstraints(
       while (lanes.all.length < input.copy.parallelism) await lanes.open(prepare);
     }
     const progress = { now: '', done: 0, total: entries.length + views.length };
-    await using _watch = watchBackends(
-      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
-      work,
-      () => ({ step: 'building constraints', ...progress }),
-    );
     const step: Step = {
       migration,
       work,
-      tables: relationsOf(entries, all),
       all: new Map(all.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
-    for (const entry of entries) {
-      progress.now = nameEntry(entry);
-      // Row security would hide rows from a role without BYPASSRLS that still has to apply changes to them.
-      const later = entry.kind === 'ROW SECURITY' && !bypasses;
-      if (!entry.done && !later) await buildOne(first, entry, step);
-      progress.done += 1;
-    }
-    await validateAll(lanes.all, step, (now) => (progress.now = now));
-    for (const view of views) {
-      progress.now = nameEntry(view);
-      await refresh(first, view, work);
-      progress.done += 1;
-    }
+    await whileWatched(
+      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      work,
+      () => ({ step: 'building constraints', ...progress }),
+      async () => {
+        for (const entry of entries) {
+          progress.now = nameEntry(entry);
+          // Row security would hide rows from a role without BYPASSRLS that still has to apply changes to them.
+          const later = entry.kind === 'ROW SECURITY' && !bypasses;
+          if (!entry.done && !later) await buildOne(first, entry, step);
+          progress.done += 1;
+        }
+        await validateAll(lanes.all, step, (now) => (progress.now = now));
+        for (const view of views) {
+          progress.now = nameEntry(view);
+          await refresh(first, view, work);
+          progress.done += 1;
+        }
+      },
+    );
     return {
       indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
       constraints: entries.filter(({ kind }) => kind.endsWith('CONSTRAINT')).length,
@@ -136,7 +136,7 @@ async function validateAll(
     .map((entry): Task & { entry: StoredEntry } => ({
       id: entry.id,
       depends: [],
-      tables: step.tables.get(entry.id) ?? [],
+      tables: entry.tables.slice(0, 1),
       exclusive: true,
       weight: 0,
       label: nameEntry(entry),
@@ -191,12 +191,13 @@ async function patiently<T>(work: Work, run: () => Promise<T>): Promise<T> {
 function named(error: unknown, entry: StoredEntry, step: Step): unknown {
   step.work.signal.throwIfAborted();
   if (error instanceof MigrationError) return error;
-  const table = step.tables.get(entry.id)?.[0];
+  const [table] = entry.tables;
+  const part = partOf(entry);
   return failed(error, {
     what: `${nameEntry(entry)} could not be built`,
     object: nameEntry(entry),
     ...(table === undefined ? {} : { table }),
-    ...(entry.kind.endsWith('CONSTRAINT') ? { constraint: entry.name } : {}),
+    ...(part === null ? {} : { constraint: part }),
     code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
   });
 }

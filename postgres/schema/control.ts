@@ -19,6 +19,7 @@ create table if not exists walferry.schema_entry (
   name text not null,                      -- pg_dump's tag
   sql text not null,
   depends integer[] not null,
+  tables text[] not null,                  -- readable names of the tables it is part of, its own first
   refresh boolean not null default false,  -- a materialized view that is populated on the source
   added oid,                               -- a foreign key that exists here but is not validated yet
   done_at timestamptz,
@@ -45,6 +46,8 @@ export interface StoredEntry {
   readonly name: string;
   readonly sql: string;
   readonly depends: readonly number[];
+  /** Tables and materialized views that it stands on, as `schema.table`, its own first. */
+  readonly tables: readonly string[];
   readonly refresh: boolean;
   /** Oid of a foreign key that was added without being validated. */
   readonly added: string | null;
@@ -59,15 +62,19 @@ export async function storeEntries(
   options: { readonly present: ReadonlySet<number>; readonly refresh: ReadonlySet<string> },
 ): Promise<void> {
   const kept = entries.filter((entry) => !options.present.has(entry.id));
+  const relations = new Map(
+    entries.filter(({ kind }) => RELATIONS.has(kind)).map((entry) => [entry.id, entry]),
+  );
   await target.query(
     /* sql */ `
     insert into walferry.schema_entry
-      (migration, position, id, phase, kind, schema_name, name, sql, depends, refresh)
+      (migration, position, id, phase, kind, schema_name, name, sql, depends, tables, refresh)
     select $1, e.position, e.id, e.phase, e.kind, e.schema, e.name, e.sql,
-           array(select jsonb_array_elements_text(e.depends)::integer), e.refresh
+           array(select jsonb_array_elements_text(e.depends)::integer),
+           array(select jsonb_array_elements_text(e.tables)), e.refresh
       from jsonb_to_recordset($2::jsonb)
         as e(position integer, id integer, phase text, kind text, schema text, name text, sql text,
-             depends jsonb, refresh boolean)`,
+             depends jsonb, tables jsonb, refresh boolean)`,
     [
       migration,
       JSON.stringify(
@@ -80,6 +87,7 @@ export async function storeEntries(
           name: entry.name,
           sql: entry.sql,
           depends: entry.dependencies,
+          tables: tablesOf(entry, relations),
           refresh: entry.kind === 'MATERIALIZED VIEW' && options.refresh.has(entry.oid),
         })),
       ),
@@ -95,6 +103,7 @@ interface Row {
   name: string;
   sql: string;
   depends: number[];
+  tables: string[];
   refresh: boolean;
   added: string | null;
   done: boolean;
@@ -108,7 +117,7 @@ export async function readEntries(
 ): Promise<StoredEntry[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
-    select id, phase, kind, schema_name, name, sql, depends, refresh, added::text as added,
+    select id, phase, kind, schema_name, name, sql, depends, tables, refresh, added::text as added,
            done_at is not null as done
       from walferry.schema_entry where migration = $1 and phase = any($2) order by position`,
     [migration, phases],
@@ -134,25 +143,30 @@ export async function claimEntry(
   return rowCount === 1;
 }
 
-/** The tables and materialized views that each entry stands on, as readable names. */
-export function relationsOf(
-  entries: readonly StoredEntry[],
-  all: readonly StoredEntry[],
-): Map<number, string[]> {
-  const relations = new Map(
-    all
-      .filter(({ kind }) => kind === 'TABLE' || kind === 'MATERIALIZED VIEW')
-      .map((entry) => [entry.id, `${entry.schema ?? ''}.${entry.name}`]),
-  );
-  return new Map(
-    entries.map((entry) => [
-      entry.id,
-      [...new Set(entry.depends.flatMap((id) => relations.get(id) ?? []))],
-    ]),
-  );
+const RELATIONS = new Set(['TABLE', 'MATERIALIZED VIEW', 'FOREIGN TABLE']);
+
+/** A foreign key depends on two tables; its own is the one that its name begins with. */
+function tablesOf(entry: PlannedEntry, relations: ReadonlyMap<number, PlannedEntry>): string[] {
+  const found = entry.dependencies.flatMap((id) => relations.get(id) ?? []);
+  const own = (table: PlannedEntry) =>
+    table.schema === entry.schema && entry.name.startsWith(`${table.name} `)
+      ? table.name.length
+      : 0;
+  found.sort((a, b) => own(b) - own(a));
+  return [...new Set(found.map(({ schema, name }) => `${schema ?? ''}.${name}`))];
 }
 
-/** Name of an entry in messages, with its table where the kind has one. */
+/** Name of an entry in messages: `FK CONSTRAINT order_customer_fkey on app.order`, `INDEX app.order_placed_idx`. */
 export function nameEntry(entry: StoredEntry): string {
-  return describeEntry(entry);
+  const part = partOf(entry);
+  return part === null ? describeEntry(entry) : `${entry.kind} ${part} on ${entry.tables[0] ?? ''}`;
+}
+
+/** The part's own name for constraints, triggers and other parts of a table; null for whole objects. */
+export function partOf(entry: StoredEntry): string | null {
+  const table = entry.tables[0];
+  const prefix = `${entry.schema ?? ''}.${entry.name}`;
+  return table !== undefined && prefix.startsWith(`${table} `)
+    ? prefix.slice(table.length + 1)
+    : null;
 }

@@ -9,9 +9,11 @@ import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SchemaReport, Work } from '../../contract/work.ts';
-import { compareColumns } from '../catalog/drift.ts';
-import { readRelations } from '../catalog/relation.ts';
-import { registerMigration } from '../control/migration.ts';
+import { compareColumns, renderDifferences } from '../catalog/drift.ts';
+import { readRelationsNamed } from '../catalog/relation.ts';
+import { compileSelection } from '../catalog/selection.ts';
+import { registerMigration, type Registration } from '../control/migration.ts';
+import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
 import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
 import { ArchiveFile } from './dump.ts';
@@ -19,7 +21,7 @@ import { findPresent, findTables } from './existing.ts';
 import { filterArchive, type FilteredArchive } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { loudStates, quietTables } from './quiet.ts';
-import { SourceSchema, type Identity } from './source.ts';
+import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
 import { undoSchema } from './undo.ts';
 
@@ -97,15 +99,16 @@ async function begin(
   await using source = await SourceSchema.open(migration, input);
   const state = await lane.run((client) => findTables(client, source.relations));
   if (state === 'empty') {
-    await useTables(lane, migration, input, source);
+    await useTables(lane, migration, source);
     return;
   }
   const { archive, populated } = await source.dump(work);
   await using file = await ArchiveFile.create(archive, work.signal);
   const entries = await file.entries(input.schema.owners);
+  const matcher = compileSelection(input.tables);
   const plan = filterArchive(entries, {
     selected: new Set(source.relations.map(({ oid }) => String(oid))),
-    excluded: () => false,
+    excluded: (schema, name) => matcher.excludes({ schema, name }),
     grants: input.schema.grants,
   });
   refuseImpossible(plan);
@@ -116,11 +119,7 @@ async function begin(
     });
   }
   await lane.transaction(async (client) => {
-    if (!(await register(client, migration, source.identity))) return;
-    await client.query(/* sql */ `update walferry.migration set archive = $2 where id = $1`, [
-      migration.id,
-      archive,
-    ]);
+    if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     const present = await findPresent(client, plan.kept);
     await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
     await createBatch(client, migration, work);
@@ -137,25 +136,21 @@ function refuseImpossible(plan: FilteredArchive): void {
 }
 
 /** Takes over empty tables: their columns must fit, and what would fire while changes are applied is kept quiet. */
-async function useTables(
-  lane: Lane,
-  migration: Migration,
-  input: MigrationInput,
-  source: SourceSchema,
-): Promise<void> {
+async function useTables(lane: Lane, migration: Migration, source: SourceSchema): Promise<void> {
   await lane.transaction(async (client) => {
-    if (!(await register(client, migration, source.identity))) return;
-    const differences = compareColumns(source.relations, await readRelations(client, input.tables));
+    const kind = { tablesCreated: false, archive: null };
+    if (!(await register(client, migration, source, kind))) return;
+    const differences = compareColumns(
+      source.relations,
+      await readRelationsNamed(client, source.relations),
+    );
     if (differences.length > 0) {
       throw new MigrationError(
         'SchemaDrift',
-        `tables on the target do not fit the source: ${differences.slice(0, SHOWN).join('; ')}`,
+        `tables on the target do not fit the source: ${renderDifferences(differences)}`,
       );
     }
     await quietTables(client, migration, source.relations, await loudStates(client));
-    await client.query(/* sql */ `update walferry.migration set tables_created = false where id = $1`, [
-      migration.id,
-    ]);
   });
 }
 
@@ -163,14 +158,23 @@ async function useTables(
 async function register(
   target: pg.ClientBase,
   migration: Migration,
-  identity: Identity,
+  source: SourceSchema,
+  stored: Pick<Registration, 'tablesCreated' | 'archive'>,
 ): Promise<boolean> {
   // Two attempts at once would trip over each other's "if not exists".
-  await target.query(/* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`);
+  await target.query(
+    /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
+  );
   if ((await progressOf(target, migration)) !== 'absent') return false;
   await target.query(CREATE_CONTROL_SCHEMA);
   await target.query(CREATE_SCHEMA_CONTROL);
-  await registerMigration(target, migration, identity);
+  await registerMigration(target, {
+    migration,
+    sourceSystem: source.identity.system,
+    sourceDatabase: source.identity.database,
+    ...stored,
+  });
+  await registerRelations(target, migration, source.relations);
   return true;
 }
 
@@ -190,7 +194,9 @@ async function createRest(lane: Lane, migration: Migration, work: Work): Promise
 
 /** Runs the next statements, marks them, and marks the whole when they were the last. */
 async function createBatch(client: pg.ClientBase, migration: Migration, work: Work): Promise<void> {
-  await client.query(/* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`);
+  await client.query(
+    /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
+  );
   const entries = await readEntries(client, migration.id, ['tables']);
   const waiting = entries.filter(({ done }) => !done);
   const batch = waiting.slice(0, await batchSize(client));
@@ -219,9 +225,10 @@ async function createBatch(client: pg.ClientBase, migration: Migration, work: Wo
     [migration.id, batch.map(({ id }) => id)],
   );
   if (batch.length === waiting.length) {
-    await client.query(/* sql */ `update walferry.migration set tables_created = true where id = $1`, [
-      migration.id,
-    ]);
+    await client.query(
+      /* sql */ `update walferry.migration set tables_created = true where id = $1`,
+      [migration.id],
+    );
   }
 }
 

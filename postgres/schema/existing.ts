@@ -69,7 +69,9 @@ export async function withRows<T extends { readonly sql: string }>(
   const filled: T[] = [];
   for (let at = 0; at < tables.length; at += TABLES_PER_LOOK) {
     const some = tables.slice(at, at + TABLES_PER_LOOK);
-    const looks = some.map(({ sql }, i) => `select ${i} as i where exists (select from only ${sql})`);
+    const looks = some.map(
+      ({ sql }, i) => `select ${i} as i where exists (select from only ${sql})`,
+    );
     const { rows } = await target.query<{ i: number }>(looks.join(' union all '));
     for (const { i } of rows) {
       const table = some[i];

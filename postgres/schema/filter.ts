@@ -14,7 +14,7 @@ export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
 export interface Choice {
   /** Oids of the selected tables on the source. */
   readonly selected: ReadonlySet<string>;
-  /** Whether a pattern leaves out a view, sequence or foreign table of that name. */
+  /** Whether a pattern leaves out a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
   readonly grants: boolean;
 }
@@ -42,7 +42,8 @@ const NEVER = new Set([
   'DATABASE PROPERTIES',
 ]);
 const GRANTS = new Set(['ACL', 'DEFAULT ACL']);
-const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'FOREIGN TABLE', 'SEQUENCE']);
+const TABLES = new Set(['TABLE', 'FOREIGN TABLE']);
+const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
 const INDEX_LIKE = new Set(['INDEX', 'CONSTRAINT']);
 const INDEX_PHASE = new Set([
   'INDEX',
@@ -64,7 +65,7 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   const impossible: string[] = [];
 
   // To the fixpoint: a rule that goes takes its view along, and that again what depends on the view.
-  for (let before = -1; before !== out.size; ) {
+  for (let before = -1; before !== out.size;) {
     before = out.size;
     for (const entry of entries) {
       if (out.has(entry.id) || needed.has(entry.id) || isSelectedTable(entry, choice)) continue;
@@ -96,14 +97,14 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   return {
     kept: withPhases(kept),
     leftOut: entries
-      .filter((entry) => out.has(entry.id) && entry.kind !== 'TABLE' && entry.section !== 'other')
+      .filter((entry) => out.has(entry.id) && !TABLES.has(entry.kind) && entry.section !== 'other')
       .map(describeEntry),
     impossible: [...new Set(impossible)],
   };
 }
 
 function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {
-  return entry.kind === 'TABLE' && choice.selected.has(entry.oid);
+  return TABLES.has(entry.kind) && choice.selected.has(entry.oid);
 }
 
 function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
@@ -113,7 +114,7 @@ function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
   if (schema === OWN_SCHEMA || (kind === 'SCHEMA' && name === OWN_SCHEMA)) return true;
   // An extension brings its own comment, and only its owner may set one: often not us on a hosted server.
   if (kind === 'COMMENT' && name.startsWith('EXTENSION ')) return true;
-  if (kind === 'TABLE') return !choice.selected.has(entry.oid);
+  if (TABLES.has(kind)) return !choice.selected.has(entry.oid);
   return EXCLUDABLE.has(kind) && schema !== null && choice.excluded(schema, name);
 }
 

@@ -13,7 +13,8 @@ import { matchExisting } from './match.ts';
  * tables (pg_dump writes those without ONLY), and not for a key that is not validated on the source either. Pure.
  */
 export function deferred(sql: string): string | null {
-  if (!sql.startsWith('ALTER TABLE ONLY ') || !/ADD CONSTRAINT .* FOREIGN KEY /s.test(sql)) return null;
+  if (!sql.startsWith('ALTER TABLE ONLY ') || !/ADD CONSTRAINT .* FOREIGN KEY /s.test(sql))
+    return null;
   if (!sql.endsWith(';') || / NOT (VALID|ENFORCED);$/.test(sql)) return null;
   return `${sql.slice(0, -1)} NOT VALID;`;
 }

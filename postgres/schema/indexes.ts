@@ -9,12 +9,12 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { analyzeTasks } from './analyze.ts';
-import { claimEntry, nameEntry, readEntries, relationsOf, type StoredEntry } from './control.ts';
+import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { matchExisting } from './match.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
-import { watchBackends } from './watch.ts';
+import { whileWatched } from './watch.ts';
 
 interface BuildTask extends Task {
   readonly entry: StoredEntry;
@@ -38,37 +38,46 @@ export async function buildIndexes(
   try {
     const first = await lanes.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
-    const all = await readEntries(first.client, migration.id, ['tables', 'indexes']);
-    const entries = all.filter(({ phase }) => phase === 'indexes');
+    const entries = await readEntries(first.client, migration.id, ['indexes']);
     const pending = entries.filter(({ done }) => !done);
     const pages = await tablePages(first.client);
-    const relations = relationsOf(pending, all);
-    const tasks = pending.map((entry) => buildTask(entry, relations.get(entry.id) ?? [], pages));
+    const tasks = pending.map((entry) => buildTask(entry, pages));
 
     while (lanes.all.length < input.copy.parallelism) await lanes.open(prepareSession);
     const sessions = lanes.all;
-    const progress = { running: [] as readonly string[], done: 0, total: tasks.length };
-    await using _watch = watchBackends(
+    const progress = {
+      step: 'building indexes',
+      running: [] as readonly string[],
+      done: 0,
+      total: tasks.length,
+    };
+    const onChange = (running: readonly string[], done: number) =>
+      Object.assign(progress, { running, done });
+    await whileWatched(
       { service: migration.target, purpose: 'index', pids: sessions.map(({ pid }) => pid) },
       work,
       () => ({
-        step: 'building indexes',
+        step: progress.step,
         now: progress.running.slice(0, 3).join(', '),
         done: progress.done,
         total: progress.total,
       }),
-    );
-    const onChange = (running: readonly string[], done: number) =>
-      Object.assign(progress, { running, done });
-
-    await runTasks(tasks, sessions, (lane, task) => build(lane, migration, task, work), onChange);
-    const analyses = await analyzeTasks(first.client, migration.id);
-    progress.total = analyses.length;
-    await runTasks(
-      analyses,
-      sessions,
-      (lane, task) => lane.run(async (client) => void (await client.query(task.sql))),
-      onChange,
+      async () => {
+        await runTasks(
+          tasks,
+          sessions,
+          (lane, task) => build(lane, migration, task, work),
+          onChange,
+        );
+        const analyses = await analyzeTasks(first.client, migration.id);
+        Object.assign(progress, { step: 'analyzing tables', total: analyses.length });
+        await runTasks(
+          analyses,
+          sessions,
+          (lane, task) => lane.run(async (client) => void (await client.query(task.sql))),
+          onChange,
+        );
+      },
     );
     return {
       indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
@@ -80,11 +89,8 @@ export async function buildIndexes(
   }
 }
 
-function buildTask(
-  entry: StoredEntry,
-  tables: readonly string[],
-  pages: ReadonlyMap<string, number>,
-): BuildTask {
+function buildTask(entry: StoredEntry, pages: ReadonlyMap<string, number>): BuildTask {
+  const { tables } = entry;
   return {
     id: entry.id,
     depends: entry.depends,
@@ -117,19 +123,23 @@ async function build(
     lane.transaction(async (client) => {
       if (await claimEntry(client, migration.id, entry.id)) await client.query(sql);
     });
-  const what = `${nameEntry(entry)} could not be built${tables.length > 0 ? ` for ${tables.join(', ')}` : ''}`;
+  const part = partOf(entry);
+  const what = `${nameEntry(entry)}${part === null && tables[0] !== undefined ? ` of ${tables[0]}` : ''} could not be built`;
   const failing = {
     what,
     object: nameEntry(entry),
     ...(tables[0] === undefined ? {} : { table: tables[0] }),
-    ...(entry.kind.endsWith('CONSTRAINT') ? { constraint: entry.name } : {}),
+    ...(part === null ? {} : { constraint: part }),
   };
   try {
     await once(entry.sql);
   } catch (error) {
     work.signal.throwIfAborted();
     if (!TAKEN.has(sqlstate(error) ?? '')) {
-      throw failed(error, { ...failing, code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed' });
+      throw failed(error, {
+        ...failing,
+        code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
+      });
     }
     // Somebody built it by hand, which is welcome when it is exactly what is wanted.
     const rest = await matchExisting(lane.client, entry);

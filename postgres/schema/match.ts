@@ -29,12 +29,12 @@ select pg_catalog.pg_get_indexdef(i.indexrelid) || ';' as statement
 
 /** pg_dump's own form of the statement, with ONLY or (for foreign keys of partitioned tables) without. */
 const CONSTRAINT = /* sql */ `
-select format(e'ALTER TABLE %s%I.%I\n    ADD CONSTRAINT %I %s;', only.word, n.nspname, c.relname,
+select format(e'ALTER TABLE %s%I.%I\n    ADD CONSTRAINT %I %s;', form.word, n.nspname, c.relname,
               k.conname, pg_catalog.pg_get_constraintdef(k.oid)) as statement
   from pg_catalog.pg_constraint k
   join pg_catalog.pg_class c on c.oid = k.conrelid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_index i on i.indexrelid = k.conindid and k.contype in ('p', 'u', 'x')
-  cross join (values ('ONLY '), ('')) as only(word)
+  cross join (values ('ONLY '), ('')) as form(word)
  where n.nspname = $1 and c.relname || ' ' || k.conname = $2
    and (i.indexrelid is null or i.indisvalid or c.relkind = 'p')`;

@@ -36,15 +36,16 @@ export interface Failing {
  * A driver's error as a failure of the catalogue: lost connections, contention and missing rights keep their own codes,
  * everything else becomes `failing.code` with the object's name and the SQLSTATE. The server's text is dropped.
  */
-export function failed(error: unknown, failing: Failing): unknown {
-  const state = sqlstate(error);
-  // Not an answer of the database and not a lost connection: ours or the caller's, to be passed on as it is.
+export function failed(error: unknown, failing: Failing): MigrationError {
+  if (process.env['DBG'])
+    process.stderr.write(String((error as Error).stack) + JSON.stringify(error) + '\n');
   const known = classify(
     error,
     { step: failing.what, side: failing.side ?? 'target', ...tableOf(failing) },
     failing.code,
   );
   if (known.code !== failing.code || error instanceof MigrationError) return known;
+  const state = sqlstate(error);
   return new MigrationError(
     failing.code,
     `${failing.what} on the ${failing.side ?? 'target'}${state === undefined ? '' : ` (SQLSTATE ${state})`}`,

@@ -57,10 +57,11 @@ export async function runTasks<L, T extends Task>(
   let failure: { readonly error: unknown } | undefined;
   let done = 0;
   let wake: () => void = () => undefined;
-  const tell = () => onChange(
-    [...running].map(({ label }) => label),
-    done,
-  );
+  const tell = () =>
+    onChange(
+      [...running].map(({ label }) => label),
+      done,
+    );
 
   const begin = (lane: L, task: T) => {
     waiting.delete(task);
@@ -95,6 +96,8 @@ export async function runTasks<L, T extends Task>(
   }
   if (failure !== undefined) throw failure.error;
   if (waiting.size > 0) {
-    throw new Error(`tasks wait for each other: ${[...waiting].map(({ label }) => label).join(', ')}`);
+    throw new Error(
+      `tasks wait for each other: ${[...waiting].map(({ label }) => label).join(', ')}`,
+    );
   }
 }

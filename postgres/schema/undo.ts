@@ -36,7 +36,7 @@ export async function undoSchema(
     if (archive === undefined) return;
     await enableTriggers(migration);
     if (archive !== null) await dropEntries(lane, migration, archive, signal);
-    await lane.transaction((client) => dropControl(client, migration.id));
+    await lane.run((client) => dropControl(client, migration));
   } catch (error) {
     signal.throwIfAborted();
     throw failed(error, { what: 'the schema could not be taken back', code: 'SchemaFailed' });
@@ -60,7 +60,10 @@ async function readArchive(
   );
   const row = rows[0];
   if (row?.copied === true) {
-    throw new MigrationError('SchemaFailed', 'the snapshot has begun: the schema is not taken back');
+    throw new MigrationError(
+      'SchemaFailed',
+      'the snapshot has begun: the schema is not taken back',
+    );
   }
   return row?.archive;
 }
@@ -90,6 +93,11 @@ async function dropEntries(
       await client.query(
         /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
         [migration.id, batch.map(({ id }) => id)],
+      );
+      // An attempt of copySchema that comes after a half-finished undo must not take it for a finished schema.
+      await client.query(
+        /* sql */ `update walferry.migration set tables_created = null where id = $1`,
+        [migration.id],
       );
     });
   }

@@ -15,14 +15,19 @@ interface Row {
 }
 
 /**
- * Beats until disposed, while at least one of the backends executes something.
+ * Runs `step`, and beats as long as it runs and at least one of the backends executes something.
  * @param describe what to say beside the numbers: evaluated at every beat.
  */
-export function watchBackends(
-  options: { readonly service: string; readonly purpose: Purpose; readonly pids: readonly number[] },
+export async function whileWatched<T>(
+  options: {
+    readonly service: string;
+    readonly purpose: Purpose;
+    readonly pids: readonly number[];
+  },
   work: Work,
   describe: () => Heartbeat,
-): AsyncDisposable {
+  step: () => Promise<T>,
+): Promise<T> {
   const ended = new AbortController();
   const watching = loop(ended.signal);
 
@@ -45,13 +50,13 @@ export function watchBackends(
     }
   }
 
-  return {
-    [Symbol.asyncDispose]: async () => {
-      ended.abort();
-      // A connection attempt that hangs must not hold up a step that was told to stop.
-      await Promise.race([watching, sleep(LOOK_EVERY_MS)]);
-    },
-  };
+  try {
+    return await step();
+  } finally {
+    ended.abort();
+    // A connection attempt that hangs must not hold up a step that was told to stop.
+    await Promise.race([watching, sleep(LOOK_EVERY_MS, undefined, { ref: false })]);
+  }
 }
 
 /** No row when none of the sessions is at work. The view's block and tuple counts belong to different steps of a build. */

@@ -9,8 +9,9 @@
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
-import type { ReplicationReader, StreamItem } from '../replication/reader.ts';
+import type { ReplicationReader } from '../replication/reader.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
+import type { WalMessage } from '../wal2json/message.ts';
 import { Gathering, type Batch, type BatchLimits } from './batch.ts';
 import { changesOf, type Routes, type Unsettled } from './filter.ts';
 import type { Lease } from './lease.ts';
@@ -95,29 +96,39 @@ export class StreamLoop {
     const { signal, reader } = this.#parts;
     const wake = (): void => reader.nudge();
     signal.addEventListener('abort', wake);
+    const aborted = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     try {
       let streamFailure: { readonly error: unknown } | null = null;
+      // Once it ends nothing more is received: under a steady load there would always be one more batch.
+      let ending = false;
       while (!signal.aborted) {
         this.#raise();
-        if (streamFailure === null) {
+        if (!ending) {
           try {
             await this.#receive();
           } catch (error) {
             streamFailure = { error };
           }
+          ending = streamFailure !== null || this.#isOver();
         }
-        const ending = streamFailure !== null || this.#isOver();
         this.#seal(ending);
         this.#feedWriter();
         if (ending && this.#writing === null && this.#sealed.length === 0) break;
-        // Whatever was received last, the target may have something to say first.
-        if (ending || this.#sealed.length > 0) await this.#written;
-        else await reader.ready(this.#patience());
+        // With a full batch in hand the next thing to happen is the target's.
+        const blocked = ending || this.#sealed.length > 0 || this.#gathering.full;
+        await (blocked ? Promise.race([this.#written, aborted]) : reader.ready(this.#patience()));
       }
       if (!signal.aborted && streamFailure !== null) throw streamFailure.error;
     } finally {
       signal.removeEventListener('abort', wake);
     }
+  }
+
+  /** What the target failed with, if it did; after an abort nobody has thrown it. */
+  get failed(): boolean {
+    return this.#failure !== null;
   }
 
   /** Resolves when the writer is idle; never rejects. */
@@ -132,24 +143,23 @@ export class StreamLoop {
       const item = reader.take();
       if (item === null) return;
       this.#progress += 1;
-      const piece = this.#accept(item);
-      if (piece) await this.#gather(piece);
+      if (item.kind === 'keepalive') this.#keepalive(item.lsn);
+      else await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
     }
   }
 
-  #accept(item: StreamItem): Piece | null {
-    if (item.kind === 'keepalive') {
-      this.#horizon.keepalive(item.lsn);
-      const { meter, lease } = this.#parts;
-      const { flushed } = meter;
-      if (flushed !== null && compareLsn(this.#horizon.position, flushed) >= 0) lease.caughtUp();
-      return null;
-    }
-    const message = decodeMessage(item.text, item.lsn);
+  #keepalive(lsn: Lsn): void {
+    this.#horizon.keepalive(lsn);
+    const { meter, lease } = this.#parts;
+    if (meter.caughtUpAt(this.#horizon.position)) lease.caughtUp();
+  }
+
+  async #message(message: WalMessage, bytes: number): Promise<void> {
     if (message.action === 'B') this.#horizon.begin();
-    const piece = this.#assembler.push(message, item.bytes);
+    const piece = this.#assembler.push(message, bytes);
+    if (piece) await this.#gather(piece);
+    // Only now: when the piece was refused, the position must stay before its transaction.
     if (message.action === 'C') this.#horizon.end(message.nextlsn);
-    return piece;
   }
 
   async #gather(piece: Piece): Promise<void> {
@@ -165,14 +175,11 @@ export class StreamLoop {
       return;
     }
     // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
-    if (piece.first && !this.#gathering.empty) this.#sealed.push(this.#gathering.seal(this.#before));
-    const end = piece.end === null ? null : this.#horizon.position;
+    if (piece.first && !this.#gathering.empty) {
+      this.#sealed.push(this.#gathering.seal(this.#horizon.position));
+    }
+    const end = piece.end?.nextLsn ?? null;
     this.#sealed.push({ changes, end, transactions: end === null ? 0 : 1, committedAt });
-  }
-
-  /** Inside a transaction this is the position before it. */
-  get #before(): Lsn {
-    return this.#horizon.position;
   }
 
   #isOver(): boolean {
@@ -182,7 +189,11 @@ export class StreamLoop {
 
   /** Between two pieces there is no commit boundary to end at. */
   get #assemblingHuge(): boolean {
-    return this.#parts.writer.open || this.#sealed.some((batch) => batch.end === null);
+    return (
+      this.#parts.writer.open ||
+      this.#writing?.end === null ||
+      this.#sealed.some((batch) => batch.end === null)
+    );
   }
 
   /** Everything before `until` was received. */

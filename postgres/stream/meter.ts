@@ -5,9 +5,13 @@
 import type pg from 'pg';
 import { compareLsn, lsnDistance, parseLsn, type Lsn } from '../../contract/lsn.ts';
 
+/** The flush position may stand behind the header of a page that holds no record yet; the stream never gets there. */
+const PAGE_HEADER_BYTES = 64;
+
 export class Meter {
   readonly #startedAt = Date.now();
   #flushed: Lsn | null = null;
+  #flushedFirst: Lsn | null = null;
   /** Source's clock minus ours, milliseconds. */
   #clockOffset = 0;
   #appliedAt: number | null = null;
@@ -20,22 +24,26 @@ export class Meter {
     if (this.#measuring) return;
     this.#measuring = true;
     try {
-      const { rows } = await source.query<{ flushed: string; now: string }>(
-        /* sql */ `select pg_current_wal_flush_lsn()::text as flushed,
-                          (extract(epoch from clock_timestamp()) * 1000)::bigint::text as now`,
-      );
+      const { rows } = await source.query<{
+        flushed: string;
+        now: string;
+      }>(/* sql */ `select pg_current_wal_flush_lsn()::text as flushed,
+                          (extract(epoch from clock_timestamp()) * 1000)::bigint::text as now`);
       const row = rows[0];
       if (!row) return;
       this.#flushed = parseLsn(row.flushed);
+      this.#flushedFirst ??= this.#flushed;
       this.#clockOffset = Number(row.now) - Date.now();
     } finally {
       this.#measuring = false;
     }
   }
 
-  /** The source had written so much when it was last asked. */
-  get flushed(): Lsn | null {
-    return this.#flushed;
+  /** Whether the position covers what the source had flushed when it was first asked. */
+  caughtUpAt(position: Lsn): boolean {
+    return (
+      this.#flushedFirst !== null && lsnDistance(position, this.#flushedFirst) <= PAGE_HEADER_BYTES
+    );
   }
 
   /** A batch was committed on the target; `committedAt` is the newest source commit in it. */

@@ -45,6 +45,7 @@ export interface PostgresSpec {
 }
 
 const START_SECONDS = 60;
+const RECOVERY_SECONDS = 15;
 const PORT_ATTEMPTS = 5;
 const POLL_MILLISECONDS = 30;
 /** Children of a killed server hold its shared memory for a moment, and a new server does not start before they are gone. */
@@ -125,7 +126,7 @@ export class PostgresServer {
    * @throws Error with the end of the server's log.
    */
   async start(preferredPort?: number): Promise<number> {
-    if (await this.isUp()) return this.port ?? 0;
+    if (await this.#comesUp()) return this.port ?? 0;
     await this.stop();
     this.initialise();
     this.#writeSettings();
@@ -214,6 +215,17 @@ export class PostgresServer {
     } finally {
       await client.end().catch(() => undefined);
     }
+  }
+
+  /** Gives a living server time: one that recovers from a crash of its own must not be taken for a dead one. */
+  async #comesUp(): Promise<boolean> {
+    const deadline = Date.now() + RECOVERY_SECONDS * 1000;
+    while (this.process) {
+      if (await this.isUp()) return true;
+      if (Date.now() > deadline) return false;
+      await sleep(POLL_MILLISECONDS);
+    }
+    return false;
   }
 
   async #answers(port: number): Promise<boolean> {

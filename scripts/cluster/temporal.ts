@@ -34,6 +34,7 @@ export interface TemporalPorts {
 }
 
 const START_SECONDS = 60;
+const PATIENCE_SECONDS = 15;
 const PORT_ATTEMPTS = 5;
 const POLL_MILLISECONDS = 50;
 const ANSWER_MILLISECONDS = 10_000;
@@ -84,7 +85,7 @@ export class TemporalServer {
    */
   async start(preferred?: TemporalPorts): Promise<TemporalPorts> {
     const last = this.ports;
-    if (last && (await this.isUp())) return last;
+    if (last && (await this.#comesUp())) return last;
     await this.stop();
     mkdirSync(this.spec.folder, { recursive: true });
     let wanted = preferred ?? last;
@@ -132,6 +133,17 @@ export class TemporalServer {
     if (!this.process) return false;
     const outcome = await this.#command(['operator', 'cluster', 'health']);
     return outcome && this.process !== undefined;
+  }
+
+  /** Gives a living server time: a busy one must not be taken for a dead one. */
+  async #comesUp(): Promise<boolean> {
+    const deadline = Date.now() + PATIENCE_SECONDS * 1000;
+    while (this.process) {
+      if (await this.isUp()) return true;
+      if (Date.now() > deadline) return false;
+      await sleep(POLL_MILLISECONDS);
+    }
+    return false;
   }
 
   /** Starts the process on these ports; returns undefined when it answers, else the end of its log. */

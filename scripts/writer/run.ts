@@ -58,11 +58,12 @@ export async function write(
     reconnects: 0,
   };
   const over = new AbortController();
-  const ends = AbortSignal.any([
-    stop,
-    over.signal,
-    ...(settings.seconds === undefined ? [] : [AbortSignal.timeout(settings.seconds * 1000)]),
-  ]);
+  const ends = AbortSignal.any([stop, over.signal]);
+  // A timer of our own: AbortSignal.timeout() inside any() is lost to the garbage collector on Node 20.
+  const clock =
+    settings.seconds === undefined
+      ? undefined
+      : setTimeout(() => over.abort(), settings.seconds * 1000);
   const pace = new Pace(settings.rate);
   const ticker = reportEverySecond(totals, print);
   try {
@@ -85,6 +86,7 @@ export async function write(
     );
   } finally {
     clearInterval(ticker);
+    clearTimeout(clock);
   }
   return totals;
 }

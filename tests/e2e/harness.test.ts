@@ -7,7 +7,7 @@ import { sourceServer } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
 import { connectTemporal, restartTemporal, temporal } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
-import { startProcess } from '../support/worker.ts';
+import { startProcess, startWorker } from '../support/worker.ts';
 
 test('a killed Temporal server comes back on its port with its workflows', async () => {
   const id = `harness-${Date.now()}`;
@@ -55,4 +55,12 @@ test('a process can be frozen, thawed and killed by its own id', async () => {
   await ticker.kill();
   expect(ticker.isAlive()).toBe(false);
   rmSync(folder, { recursive: true });
+});
+
+test('a worker says when it is ready, ends in good order at SIGTERM, and at once at SIGKILL', async () => {
+  await using polite = await startWorker({ name: 'polite' });
+  expect(await polite.shutDown()).toEqual({ code: 0, signal: null });
+  await using killed = await startWorker({ name: 'killed' });
+  await killed.kill();
+  expect(killed.isAlive()).toBe(false);
 });

@@ -203,7 +203,7 @@ test('a lost answer to COMMIT: the LSN that the next attempt reads tells that it
   // The server commits, then the connection breaks before the answer is read.
   Object.assign(old.client, {
     query: async (...sent: Parameters<typeof query>) => {
-      const answer: unknown = await query(...sent);
+      const answer = await Promise.resolve<unknown>(query(...sent));
       if (String(sent[0]) !== 'commit') return answer;
       throw new Error('Connection terminated unexpectedly');
     },
@@ -252,7 +252,7 @@ test('a role without replica role says so, defers constraints and still applies'
     insert into public.node select n, null, n from generate_series(1, 100) n;`);
   const role = `plain_${feed.pair.target}`;
   await feed.target.query(/* sql */ `
-    create role ${role} login;
+    create role ${role} login password 'plain';
     grant usage on schema walferry, public to ${role};
     grant all on all tables in schema walferry, public to ${role};`);
   addService(role, {
@@ -260,6 +260,7 @@ test('a role without replica role says so, defers constraints and still applies'
     port: String(targetServer().port),
     dbname: feed.pair.target,
     user: role,
+    password: 'plain',
   });
   try {
     await feed.source.query(/* sql */ `

@@ -40,7 +40,7 @@ export interface WorkerOptions {
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 /** What workers/worker.ts prints when it polls. */
-const READY = /\bready\b/i;
+const READY = /worker ready/;
 const READY_SECONDS = 60;
 const SHUTDOWN_MILLISECONDS = 45_000;
 const LOG_TAIL_LINES = 40;

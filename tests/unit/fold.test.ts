@@ -77,7 +77,9 @@ const wish = fc.oneof(
   fc.record({ kind: fc.constant('delete' as const), pick: fc.nat(8) }),
 );
 
-function history(before: Table, wishes: readonly fc.infer<typeof wish>[]): PositionedChange[] {
+type Wish = typeof wish extends fc.Arbitrary<infer T> ? T : never;
+
+function history(before: Table, wishes: readonly Wish[]): PositionedChange[] {
   let table = copyOf(before);
   const changes: PositionedChange[] = [];
   for (const item of wishes) {

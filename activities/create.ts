@@ -1,0 +1,65 @@
+/** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
+import type { Activities, StreamStep } from './interface.ts';
+import type { Steps, StreamOptions } from './steps.ts';
+import { activity } from './work.ts';
+
+/** @param steps what the activities call; tests give their own. */
+export function createActivities(steps: Steps): Activities {
+  return {
+    preflight: activity('preflight', ({ migration, input }, work) =>
+      steps.inspect(migration, input, work),
+    ),
+    copySchema: activity('copySchema', ({ migration, input }, work) =>
+      steps.copySchema(migration, input, work),
+    ),
+    createSlot: activity('createSlot', ({ migration }, work) => steps.createSlot(migration, work)),
+    // On shutdown it fails instead, and another worker takes the next generation at once: a holder that returned would
+    // end the round.
+    holdSnapshot: activity(
+      'holdSnapshot',
+      ({ migration }, work) => steps.holdSnapshot(migration, work),
+      { early: 'on cancel' },
+    ),
+    planCopy: activity('planCopy', ({ migration, input }, work) =>
+      steps.planCopy(migration, input, work),
+    ),
+    copyChunks: activity('copyChunks', ({ migration, input, generation, run }, work) =>
+      steps.copyChunks(migration, input, { generation, run }, work),
+    ),
+    buildIndexes: activity('buildIndexes', ({ migration, input }, work) =>
+      steps.buildIndexes(migration, input, work),
+    ),
+    buildConstraints: activity('buildConstraints', ({ migration, input }, work) =>
+      steps.buildConstraints(migration, input, work),
+    ),
+    // A checkpoint is always worth returning: on shutdown the workflow begins the next lease on another worker.
+    streamChanges: activity(
+      'streamChanges',
+      (step, work) => steps.streamChanges(step.migration, streamOptions(step), work),
+      { early: 'on cancel and shutdown' },
+    ),
+    fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration)),
+    writeEndMark: activity('writeEndMark', ({ migration }) => steps.writeEndMark(migration)),
+    setSequences: activity('setSequences', ({ migration, input }) =>
+      steps.setSequences(migration, input),
+    ),
+    compareCounts: activity('compareCounts', ({ migration, input }, work) =>
+      steps.compareCounts(migration, input, work),
+    ),
+    laterChanges: activity('laterChanges', ({ migration, input, since }, work) =>
+      steps.laterChanges(migration, input, since, work.signal),
+    ),
+    enableTriggers: activity('enableTriggers', ({ migration }) => steps.enableTriggers(migration)),
+    dropSlot: activity('dropSlot', ({ migration }) => steps.dropSlot(migration)),
+    undoSchema: activity('undoSchema', ({ migration }, work) =>
+      steps.undoSchema(migration, work.signal),
+    ),
+    dropControl: activity('dropControl', ({ migration }) => steps.dropControl(migration)),
+  };
+}
+
+function streamOptions({ input, floor, until, leaseMs }: StreamStep): StreamOptions {
+  const { batchChanges, batchMilliseconds } = input.stream;
+  const { include, exclude } = input.tables;
+  return { floor, until, leaseMs, batchChanges, batchMilliseconds, include, exclude };
+}

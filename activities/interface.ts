@@ -1,0 +1,77 @@
+/**
+ * The activities as the workflow sees them. Names and shapes are wire format: they stand in the histories of running
+ * migrations, so a name is never changed, and a field is only ever added. One object in, one small object out.
+ */
+import type { Finding } from '../contract/finding.ts';
+import type { MigrationInput } from '../contract/input.ts';
+import type { Lsn } from '../contract/lsn.ts';
+import type { Migration } from '../contract/migration.ts';
+import type {
+  Checkpoint,
+  CopyPlan,
+  CopyResult,
+  CutoverReport,
+  IndexReport,
+  SchemaReport,
+  SlotReport,
+  StreamReport,
+} from '../contract/work.ts';
+
+export interface Step {
+  readonly migration: Migration;
+  readonly input: MigrationInput;
+}
+
+export interface CopyStep extends Step {
+  readonly generation: number;
+  readonly run: CopyPlan['runs'][number];
+}
+
+export interface StreamStep extends Step {
+  /** The target must not stand below it: it was confirmed before. */
+  readonly floor: Lsn | null;
+  /** Apply everything up to this position and return, instead of working for a lease. */
+  readonly until: Lsn | null;
+  readonly leaseMs: number;
+}
+
+export interface LaterChangesStep extends Step {
+  readonly since: Lsn;
+}
+
+export interface SequenceReport {
+  readonly sequences: number;
+  /** Sequences of the source that the target does not have. */
+  readonly missing: readonly string[];
+}
+
+export interface Activities {
+  /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
+  preflight(step: Step): Promise<Finding[]>;
+  copySchema(step: Step): Promise<SchemaReport>;
+  createSlot(step: Step): Promise<SlotReport>;
+  /** Holds one snapshot generation until it is cancelled. */
+  holdSnapshot(step: Step): Promise<void>;
+  /** Waits for a live generation and lists the runs that are left; none when all is copied. */
+  planCopy(step: Step): Promise<CopyPlan>;
+  copyChunks(step: CopyStep): Promise<CopyResult>;
+  buildIndexes(step: Step): Promise<IndexReport>;
+  buildConstraints(step: Step): Promise<IndexReport>;
+  /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
+  streamChanges(step: StreamStep): Promise<StreamReport>;
+  /** Takes the next epoch, so that no earlier attempt writes any more, and reads the checkpoint. */
+  fenceStream(step: Step): Promise<Checkpoint>;
+  /** Everything committed before the call lies before the returned position. */
+  writeEndMark(step: Step): Promise<Lsn>;
+  setSequences(step: Step): Promise<SequenceReport>;
+  compareCounts(step: Step): Promise<Pick<CutoverReport, 'tables' | 'rows'>>;
+  /** Tables that changed at or after `since`. */
+  laterChanges(step: LaterChangesStep): Promise<string[]>;
+  /** Gives triggers and rules of the target the state that they have on the source. How many. */
+  enableTriggers(step: Step): Promise<number>;
+  dropSlot(step: Step): Promise<'dropped' | 'absent'>;
+  /** Takes back what copySchema made on the target, control rows included. Never a table with rows. */
+  undoSchema(step: Step): Promise<void>;
+  /** Removes the migration's control rows, and the control schema with the last of them. */
+  dropControl(step: Step): Promise<void>;
+}

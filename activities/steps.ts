@@ -1,0 +1,66 @@
+/** What the activities call: the steps of postgres/ as they offer them. Tests give steps of their own. */
+import type { Finding } from '../contract/finding.ts';
+import type { MigrationInput } from '../contract/input.ts';
+import type { Lsn } from '../contract/lsn.ts';
+import type { Migration } from '../contract/migration.ts';
+import type {
+  Checkpoint,
+  CopyPlan,
+  CopyResult,
+  CopyRun,
+  CutoverReport,
+  IndexReport,
+  SchemaReport,
+  SlotReport,
+  StreamReport,
+  Work,
+} from '../contract/work.ts';
+import type { SequenceReport } from './interface.ts';
+
+export interface StreamOptions {
+  readonly floor: Lsn | null;
+  readonly until: Lsn | null;
+  readonly leaseMs: number;
+  readonly batchChanges: number;
+  readonly batchMilliseconds: number;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** A step that needs the input and works for long. */
+type LongStep<T> = (migration: Migration, input: MigrationInput, work: Work) => Promise<T>;
+
+export interface Steps {
+  readonly inspect: LongStep<Finding[]>;
+  readonly copySchema: LongStep<SchemaReport>;
+  readonly createSlot: (migration: Migration, work: Work) => Promise<SlotReport>;
+  readonly holdSnapshot: (migration: Migration, work: Work) => Promise<void>;
+  readonly planCopy: LongStep<CopyPlan>;
+  readonly copyChunks: (
+    migration: Migration,
+    input: MigrationInput,
+    what: { readonly generation: number; readonly run: CopyRun },
+    work: Work,
+  ) => Promise<CopyResult>;
+  readonly buildIndexes: LongStep<IndexReport>;
+  readonly buildConstraints: LongStep<IndexReport>;
+  readonly streamChanges: (
+    migration: Migration,
+    options: StreamOptions,
+    work: Work,
+  ) => Promise<StreamReport>;
+  readonly fenceStream: (migration: Migration) => Promise<Checkpoint>;
+  readonly writeEndMark: (migration: Migration) => Promise<Lsn>;
+  readonly setSequences: (migration: Migration, input: MigrationInput) => Promise<SequenceReport>;
+  readonly compareCounts: LongStep<Pick<CutoverReport, 'tables' | 'rows'>>;
+  readonly laterChanges: (
+    migration: Migration,
+    input: MigrationInput,
+    since: Lsn,
+    signal: AbortSignal,
+  ) => Promise<string[]>;
+  readonly enableTriggers: (migration: Migration) => Promise<number>;
+  readonly dropSlot: (migration: Migration) => Promise<'dropped' | 'absent'>;
+  readonly undoSchema: (migration: Migration, signal: AbortSignal) => Promise<void>;
+  readonly dropControl: (migration: Migration) => Promise<void>;
+}

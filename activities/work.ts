@@ -1,0 +1,61 @@
+/**
+ * What an activity of Temporal's gives to a step of postgres/: a signal, a heartbeat, a log. And how its end is reported:
+ *
+ *   the signal is aborted because    early-ending step returned      any step threw
+ *   the workflow cancelled it        its result (a checkpoint)       the signal's reason: cancelled
+ *   the worker shuts down            see `Early`                     the signal's reason: retried at once elsewhere
+ *   paused, reset, timed out, gone   the signal's reason is thrown   the signal's reason: Temporal knows what follows
+ *
+ * The reason is always thrown as it is. An AbortError would be taken for a cancellation that nobody asked for, and the
+ * attempt would dangle; an error of a connection that we closed ourselves would look like a failure.
+ */
+import { Context } from '@temporalio/activity';
+import type { Work } from '../contract/work.ts';
+import { toApplicationFailure } from './failure.ts';
+
+/** Steps that return before their work is done when they are told to stop, and for whom that counts as a result. */
+export type Early = 'on cancel' | 'on cancel and shutdown';
+
+export interface Adapting {
+  /** Unset: when the step returns its work is done, whatever the signal says. */
+  readonly early?: Early;
+}
+
+/** Makes an activity of a step: input object in, result out, errors as failures of the catalogue. */
+export function activity<I, O>(
+  name: string,
+  step: (input: I, work: Work) => Promise<O>,
+  { early }: Adapting = {},
+): (input: I) => Promise<O> {
+  return async (input) => {
+    const context = Context.current();
+    const { cancellationSignal: signal } = context;
+    try {
+      const work = workOf(context);
+      // Connecting may take longer than it takes to be missed.
+      work.beat({ step: name });
+      const result = await step(input, work);
+      if (early && signal.aborted && !countsAsResult(context, early)) signal.throwIfAborted();
+      return result;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toApplicationFailure(error, name);
+    }
+  };
+}
+
+function workOf(context: Context): Work {
+  return {
+    signal: context.cancellationSignal,
+    beat: (details) => context.heartbeat(details),
+    log: {
+      info: (message, fields) => void context.log.info(message, fields),
+      warn: (message, fields) => void context.log.warn(message, fields),
+    },
+  };
+}
+
+function countsAsResult({ cancellationDetails }: Context, early: Early): boolean {
+  if (cancellationDetails?.cancelRequested === true) return true;
+  return early === 'on cancel and shutdown' && cancellationDetails?.workerShutdown === true;
+}

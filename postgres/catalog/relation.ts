@@ -1,0 +1,214 @@
+/**
+ * The tables of a database as its catalog describes them: what is selected, how big it is, its columns, and the key by which
+ * a change finds its row. Source and target are read with the same queries, so that they can be compared.
+ *
+ * Everything is read under an empty search_path: `format_type` leaves out the schema of a type that happens to be on the path,
+ * and such a name would mean something else (or nothing) on another session.
+ */
+import type pg from 'pg';
+import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
+
+export interface Column {
+  readonly name: string;
+  readonly attnum: number;
+  readonly typeOid: number;
+  /** The type below all domains. */
+  readonly baseTypeOid: number;
+  /** `format_type` with modifiers, schema-qualified unless in pg_catalog. */
+  readonly typeName: string;
+  /** `format_type` of the type below all domains, without modifiers. */
+  readonly baseTypeName: string;
+  readonly notNull: boolean;
+  readonly hasDefault: boolean;
+  readonly generated: boolean;
+  readonly identity: '' | 'a' | 'd';
+}
+
+export interface Relation extends TableName {
+  readonly oid: number;
+  /** Table, partitioned table (holds no rows itself), or foreign table (reported so that preflight can refuse it). */
+  readonly kind: 'r' | 'p' | 'f';
+  /** Permanent or unlogged; temporary tables are never selected. */
+  readonly persistence: 'p' | 'u';
+  /** REPLICA IDENTITY: default, nothing, full, index. */
+  readonly identity: 'd' | 'n' | 'f' | 'i';
+  /** Table access method (`heap`); null for partitioned and foreign tables. Block ranges are the heap's. */
+  readonly accessMethod: string | null;
+  /** Blocks of the main fork now, 0 when the table has no storage. */
+  readonly pages: number;
+  readonly estimatedRows: number;
+  /** Main fork and TOAST, without indexes. */
+  readonly bytes: number;
+  /** Next table above, by partitioning or inheritance; null for none. Several parents: the first declared. */
+  readonly parentOid: number | null;
+  readonly isPartition: boolean;
+  readonly columns: readonly Column[];
+  /**
+   * Columns of the unique index that identifies a row in the stream: valid, immediate, not partial, no expressions, on NOT NULL
+   * columns, and part of what the replica identity sends. Null: none.
+   */
+  readonly key: readonly string[] | null;
+}
+
+interface NameRow {
+  oid: number;
+  schema: string;
+  name: string;
+  parents: number[];
+}
+
+/** What preflight, copy and stream never touch: the system's, our own, and what belongs to an extension. */
+const CANDIDATES = /* sql */ `
+select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
+       array(select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
+              where i.inhrelid = c.oid order by i.inhseqno) as parents
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
+   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+   and not exists (select from pg_catalog.pg_depend d
+                    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+                      and d.objsubid = 0 and d.deptype = 'e')`;
+
+/** The key's index: what the replica identity names; with FULL the primary key, or the usable index with the fewest columns. */
+const DETAILS = /* sql */ `
+with recursive base (typ, oid, below) as (
+  select t.oid, t.oid, t.typbasetype from pg_catalog.pg_type t
+  union all
+  select b.typ, t.oid, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.below
+)
+select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
+       c.relpersistence as persistence, c.relreplident as identity, am.amname as "accessMethod",
+       c.relispartition as "isPartition",
+       coalesce(case when c.relkind = 'r' then
+         pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 end, 0)::float8 as pages,
+       coalesce(case when c.relkind = 'r' then pg_catalog.pg_table_size(c.oid) end, 0)::float8 as bytes,
+       c.relpages::float8 as relpages, c.reltuples::float8 as reltuples, widths.row::float8 as width,
+       (select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
+         where i.inhrelid = c.oid order by i.inhseqno limit 1) as "parentOid",
+       widths.columns, keys.key
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  left join pg_catalog.pg_am am on am.oid = c.relam
+  cross join lateral (
+    select coalesce(sum(case when t.typlen > 0 then t.typlen else 32 end), 0) as row,
+           coalesce(json_agg(json_build_object(
+             'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::int8, 'baseTypeOid', b.oid::int8,
+             'typeName', pg_catalog.format_type(a.atttypid, a.atttypmod),
+             'baseTypeName', pg_catalog.format_type(b.oid, null),
+             'notNull', a.attnotnull, 'hasDefault', a.atthasdef, 'generated', a.attgenerated <> '',
+             'identity', a.attidentity) order by a.attnum), '[]') as columns
+      from pg_catalog.pg_attribute a
+      join pg_catalog.pg_type t on t.oid = a.atttypid
+      join base b on b.typ = a.atttypid and b.below = 0
+     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  ) widths
+  left join lateral (
+    select array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
+                   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                  where k.at <= i.indnkeyatts order by k.at) as key
+      from pg_catalog.pg_index i
+     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
+       and i.indpred is null and i.indexprs is null
+       and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident
+                               when 'f' then true else false end
+       and not exists (select from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
+                         join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                        where k.at <= i.indnkeyatts and not a.attnotnull)
+     order by i.indisprimary desc, i.indnkeyatts, i.indexrelid limit 1
+  ) keys on true
+ where c.oid = any($1::oid[])
+ order by n.nspname, c.relname`;
+
+interface DetailRow extends Omit<Relation, 'estimatedRows'> {
+  relpages: number;
+  reltuples: number;
+  width: number;
+}
+
+/**
+ * The selected tables, ordered by schema and name: ordinary and partitioned tables, every leaf partition, inherited tables,
+ * unlogged and foreign ones (for preflight to refuse). Inside a transaction the answer is what its snapshot sees.
+ */
+export async function readRelations(
+  client: pg.ClientBase,
+  selection: Selection,
+): Promise<Relation[]> {
+  return withEmptySearchPath(client, async () => {
+    const { rows } = await client.query<NameRow>(CANDIDATES);
+    return details(client, selectOids(rows, selection));
+  });
+}
+
+/** The tables with these names, as far as they exist; for comparing the other side with a selection. */
+export async function readRelationsNamed(
+  client: pg.ClientBase,
+  names: readonly TableName[],
+): Promise<Relation[]> {
+  return withEmptySearchPath(client, async () => {
+    const { rows } = await client.query<{ oid: number }>(
+      /* sql */ `
+      select c.oid::int8::float8 as oid
+        from unnest($1::text[], $2::text[]) as wanted (schema, name)
+        join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+        join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+       where c.relkind in ('r', 'p', 'f')`,
+      [names.map(({ schema }) => schema), names.map(({ name }) => name)],
+    );
+    return details(
+      client,
+      rows.map(({ oid }) => oid),
+    );
+  });
+}
+
+async function details(client: pg.ClientBase, oids: readonly number[]): Promise<Relation[]> {
+  const { rows } = await client.query<DetailRow>(DETAILS, [oids]);
+  return rows.map(({ relpages, reltuples, width, ...relation }) => ({
+    ...relation,
+    estimatedRows: estimateRows(relation.pages, { relpages, reltuples, width }),
+  }));
+}
+
+/** Applies the patterns; a table that has several ancestors follows all of them. */
+function selectOids(rows: readonly NameRow[], selection: Selection): number[] {
+  const matcher = compileSelection(selection);
+  const byOid = new Map(rows.map((row) => [row.oid, row]));
+  const ancestors = (row: NameRow): NameRow[] =>
+    row.parents.flatMap((oid) => {
+      const parent = byOid.get(oid);
+      return parent ? [parent, ...ancestors(parent)] : [];
+    });
+  return rows.filter((row) => isSelected(matcher, row, ancestors(row))).map(({ oid }) => oid);
+}
+
+const PAGE_BYTES = 8192;
+/** Tuple header, line pointer and padding. */
+const TUPLE_OVERHEAD_BYTES = 32;
+
+/** The planner's way: the density of the last ANALYZE over today's pages, else a guess from the columns' widths. */
+function estimateRows(
+  pages: number,
+  known: { relpages: number; reltuples: number; width: number },
+): number {
+  const density =
+    known.reltuples >= 0 && known.relpages > 0
+      ? known.reltuples / known.relpages
+      : PAGE_BYTES / (known.width + TUPLE_OVERHEAD_BYTES);
+  return Math.round(density * pages);
+}
+
+/** Works inside and outside a transaction, and gives the session back as it was. */
+async function withEmptySearchPath<T>(client: pg.ClientBase, read: () => Promise<T>): Promise<T> {
+  const { rows } = await client.query<{ path: string }>(
+    /* sql */ `select pg_catalog.current_setting('search_path') as path`,
+  );
+  const set = /* sql */ `select pg_catalog.set_config('search_path', $1, false)`;
+  await client.query(set, ['']);
+  try {
+    return await read();
+  } finally {
+    // After an error inside a transaction this fails, and the rollback restores the path.
+    await client.query(set, [rows[0]?.path ?? '']).catch(() => undefined);
+  }
+}

@@ -1,0 +1,46 @@
+/** Why a connection was not made: one error for all the ways that were tried, without a word of the server's own text. */
+import { MigrationError } from '../../contract/failure.ts';
+import { classify, sqlstate } from './failure.ts';
+import type { Endpoint } from './service.ts';
+import type { Way } from './tls.ts';
+
+export interface FailedWay {
+  readonly way: Way;
+  readonly error: unknown;
+}
+
+/**
+ * Whether the other way need not be tried. As libpq: a server that refused the log-in over one way may take it over the other
+ * (class 28, by pg_hba.conf), and so may one whose TLS failed (our own certificate files included); one that is not there, or
+ * has no such database, will not.
+ */
+export function isFinal(error: unknown): boolean {
+  if (error instanceof MigrationError) return false;
+  const state = sqlstate(error);
+  if (state !== undefined) return !state.startsWith('28');
+  return classify(error, {}, 'InvalidService').code === 'Unreachable';
+}
+
+/** The error to throw; codes as for {@link classify}, `InvalidService` for TLS that cannot be agreed on. */
+export function connectFailure(endpoint: Endpoint, failures: readonly FailedWay[]): MigrationError {
+  const place = endpoint.host.startsWith('/') ? endpoint.host : `${endpoint.host}:${endpoint.port}`;
+  const step = `connecting to service "${endpoint.service}" at ${place}`;
+  const classified = failures.map(({ way, error }) => ({
+    way,
+    failure: classify(error, { step }, 'InvalidService'),
+  }));
+  const last = classified.at(-1);
+  if (!last) return new MigrationError('Internal', `${step}: no way to connect was tried`);
+  if (classified.length === 1) return last.failure;
+  // Both, because the first is what the operator asked for and the second is often only its consequence.
+  const both = classified.map(({ way, failure }) => {
+    const what = failure.message.slice(step.length + 2);
+    return `${way === 'tls' ? 'with' : 'without'} TLS ${what}`;
+  });
+  return new MigrationError(
+    last.failure.code,
+    `${step}: ${both.join('; ')}`,
+    last.failure.details,
+    last.failure.cause,
+  );
+}

@@ -1,0 +1,84 @@
+/**
+ * The password file (`PGPASSFILE`, `~/.pgpass`) as libpq reads it. Written anew because the driver's reader knows neither
+ * the setting `passfile` nor libpq's rule for sockets and addresses, and two readers that disagree are a login that works in
+ * psql and not here.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { homeFolder } from './home.ts';
+import type { Endpoint } from './service.ts';
+
+/** What an entry is matched with; host and port as the service names them. */
+export interface Login {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+}
+
+/** The default socket's folder is looked up under this name. */
+const LOCAL = 'localhost';
+const SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'];
+
+/** The password of a service: its own setting, else the first entry of the password file that fits; null for none. */
+export function passwordOf(endpoint: Endpoint, env: NodeJS.ProcessEnv): string | null {
+  const { settings, host, port, database, user } = endpoint;
+  if (settings.password !== undefined && settings.password !== '') return settings.password;
+  const text = passwordFile(settings.passfile, env);
+  const name = SOCKET_FOLDERS.includes(host) ? LOCAL : host;
+  return text === null ? null : findPassword(text, { host: name, port, database, user });
+}
+
+/** The password of the first entry that fits. Pure. */
+export function findPassword(text: string, login: Login): string | null {
+  const wanted = [login.host, String(login.port), login.database, login.user];
+  for (const raw of text.split('\n')) {
+    const line = raw.replace(/\r$/, '');
+    if (line === '' || line.startsWith('#')) continue;
+    const fields = split(line);
+    const password = fields[wanted.length];
+    if (password === undefined || password === '') continue;
+    const fits = wanted.every((value, i) => {
+      const field = fields[i];
+      return field !== undefined && (field.raw === '*' || field.value === value);
+    });
+    if (fits) return password.value;
+  }
+  return null;
+}
+
+interface Field {
+  /** As it stands in the file: only a bare `*` is a wildcard, an escaped one is a star. */
+  readonly raw: string;
+  readonly value: string;
+}
+
+/** Fields end at a colon; a backslash takes the next character as it is. */
+function split(line: string): Field[] {
+  const fields: Field[] = [];
+  let [start, value] = [0, ''];
+  for (let at = 0; at <= line.length; at++) {
+    if (at === line.length || line[at] === ':') {
+      fields.push({ raw: line.slice(start, at), value });
+      [start, value] = [at + 1, ''];
+    } else {
+      if (line[at] === '\\' && at + 1 < line.length) at++;
+      value += line[at] ?? '';
+    }
+  }
+  return fields;
+}
+
+const ACCESS_OF_OTHERS = 0o077;
+
+/** The file's text; null when there is none, or when others may read it (libpq ignores such a file, too). */
+function passwordFile(named: string | undefined, env: NodeJS.ProcessEnv): string | null {
+  const file = named === undefined || named === '' ? path.join(homeFolder(env), '.pgpass') : named;
+  try {
+    const found = statSync(file);
+    if ((found.mode & ACCESS_OF_OTHERS) !== 0 || !found.isFile()) return null;
+    return readFileSync(file, 'utf8');
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * PostgreSQL's client programs on this machine, and how to point them at a service: they read the same service and password
+ * files as we do, so no secret is ever among their arguments or in what they print.
+ */
+import { execFile } from 'node:child_process';
+import { accessSync, constants, readdirSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { MigrationError } from '../../contract/failure.ts';
+
+export type ProgramName = 'pg_dump' | 'pg_restore' | 'psql';
+
+export interface ClientProgram {
+  readonly path: string;
+  /** Major version: 15 for 15.18. */
+  readonly major: number;
+}
+
+/** Where Debian's packages put the programs of each server version. */
+const DEBIAN_FOLDER = '/usr/lib/postgresql';
+const VERSION_TIMEOUT_MS = 10_000;
+
+const run = promisify(execFile);
+
+/**
+ * The newest of the programs on the PATH and in Debian's folders; of equal versions the first on the PATH. Newest, because
+ * pg_dump refuses a server that is newer than itself.
+ * @throws MigrationError `SchemaFailed` when there is none.
+ */
+export async function clientProgram(
+  name: ProgramName,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<ClientProgram> {
+  const onPath = (env['PATH'] ?? '').split(path.delimiter).filter(Boolean);
+  const files = [...onPath, ...debianFolders()].map((folder) => path.join(folder, name));
+  let newest: ClientProgram | null = null;
+  for (const file of uniquePrograms(files)) {
+    const major = await majorVersion(file, env);
+    if (major !== null && (newest === null || major > newest.major)) newest = { path: file, major };
+  }
+  if (newest) return newest;
+  throw new MigrationError(
+    'SchemaFailed',
+    `the worker has no ${name}: install PostgreSQL's client programs or put them on its PATH`,
+    { object: name },
+  );
+}
+
+/** The argument that points a client program at a service. */
+export function connectArgument(service: string, database?: string): string {
+  // Quoted as libpq wants it, although the input's schema lets no such character into a service's name.
+  const quote = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`;
+  const base = `--dbname=service=${quote(service)}`;
+  return database === undefined ? base : `${base} dbname=${quote(database)}`;
+}
+
+/** The environment of a client program: ours, English messages, and a name in pg_stat_activity. */
+export function programEnvironment(
+  purpose: string,
+  env: NodeJS.ProcessEnv = process.env,
+): NodeJS.ProcessEnv {
+  return {
+    ...env,
+    LC_ALL: 'C',
+    PGAPPNAME: `walferry ${purpose}`,
+    PGCONNECT_TIMEOUT: env['PGCONNECT_TIMEOUT'] ?? '15',
+  };
+}
+
+function debianFolders(): string[] {
+  try {
+    return readdirSync(DEBIAN_FOLDER)
+      .sort((a, b) => Number(b) - Number(a))
+      .map((version) => path.join(DEBIAN_FOLDER, version, 'bin'));
+  } catch {
+    return [];
+  }
+}
+
+function uniquePrograms(files: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return files.filter((file) => {
+    try {
+      accessSync(file, constants.X_OK);
+      // Not by its real path: Debian's wrapper is one file that is another program under every name.
+      const place = path.join(realpathSync(path.dirname(file)), path.basename(file));
+      if (seen.has(place)) return false;
+      seen.add(place);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function majorVersion(file: string, env: NodeJS.ProcessEnv): Promise<number | null> {
+  try {
+    const { stdout } = await run(file, ['--version'], {
+      env: { ...env, LC_ALL: 'C' },
+      timeout: VERSION_TIMEOUT_MS,
+    });
+    const major = /\(PostgreSQL\) (\d+)/.exec(stdout)?.[1];
+    return major === undefined ? null : Number(major);
+  } catch {
+    // A wrapper without a server behind it, or not a program of this machine: as good as absent.
+    return null;
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Service files (`pg_service.conf`) as libpq reads them, so that a name means the same in `psql service=NAME`, in
+ * `pg_dump` and here: which files, in which order, and what a line means. What the settings themselves mean is in
+ * setting.ts.
+ *
+ * libpq's rules, where they surprise: the user's file wins over the system's as a whole (settings are not mixed); of two
+ * sections of one name the first counts, of two equal keys in it too; nothing is trimmed around `=`; `#` starts a comment
+ * only at the start of a line; PGSERVICEFILE naming a file that is not there is an error by itself.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { MigrationError } from '../../contract/failure.ts';
+import { homeFolder } from './home.ts';
+
+/** One `key=value` line of a section. */
+export interface ServiceLine {
+  readonly key: string;
+  readonly value: string;
+  readonly line: number;
+}
+
+export interface ServiceSection {
+  readonly file: string;
+  readonly lines: readonly ServiceLine[];
+}
+
+/** libpq reads lines into a buffer of this size and refuses longer ones. */
+const LONGEST_LINE_BYTES = 1023;
+const FILE_NAME = 'pg_service.conf';
+
+/** What libpq is built with in Debian's, Red Hat's and PostgreSQL's own packages; asked only when pg_config is not there. */
+const USUAL_SYSTEM_FOLDERS = [
+  '/etc/postgresql-common',
+  '/etc/sysconfig/pgsql',
+  '/usr/local/pgsql/etc',
+];
+
+/** Files in libpq's order: the user's file, then the system's. */
+export function serviceFiles(env: NodeJS.ProcessEnv = process.env): string[] {
+  const user = env['PGSERVICEFILE'] ?? path.join(homeFolder(env), '.pg_service.conf');
+  return [user, ...systemFolders(env).map((folder) => path.join(folder, FILE_NAME))];
+}
+
+/**
+ * The section of a service; its keys are not checked here.
+ * @throws MigrationError `UnknownService`, naming the files that were looked at; `InvalidService` for a broken line.
+ */
+export function findSection(name: string, env: NodeJS.ProcessEnv = process.env): ServiceSection {
+  const named = env['PGSERVICEFILE'];
+  if (named !== undefined && textOf(named) === null) {
+    throw new MigrationError(
+      'UnknownService',
+      `the worker knows no PostgreSQL service "${name}": PGSERVICEFILE names ${named}, which cannot be read`,
+      { object: name },
+    );
+  }
+  const files = serviceFiles(env);
+  for (const file of files) {
+    const text = textOf(file);
+    const lines = text === null ? null : parseSection(text, name, file);
+    if (lines) return { file, lines };
+  }
+  throw new MigrationError(
+    'UnknownService',
+    `the worker knows no PostgreSQL service "${name}"; looked in ${files.join(' and ')}`,
+    { object: name },
+  );
+}
+
+/**
+ * The lines of the section `[name]`, or null when there is none. Pure.
+ * @throws MigrationError `InvalidService` naming file and line, for a line without `=` or one that is too long.
+ */
+export function parseSection(text: string, name: string, file: string): ServiceLine[] | null {
+  let found: ServiceLine[] | null = null;
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = index + 1;
+    if (Buffer.byteLength(raw) > LONGEST_LINE_BYTES) {
+      throw brokenLine(name, file, line, `is longer than ${LONGEST_LINE_BYTES} bytes`);
+    }
+    const content = raw.replace(SPACE_AROUND, '');
+    if (content === '' || content.startsWith('#')) continue;
+    if (content.startsWith('[')) {
+      if (found) return found;
+      // Like libpq: what follows the bracket is not looked at.
+      if (content.startsWith(`[${name}]`)) found = [];
+    } else if (found) {
+      const equals = content.indexOf('=');
+      // The line itself is never quoted: it may be a password that lost its key.
+      if (equals < 0) throw brokenLine(name, file, line, 'has no "="');
+      found.push({ key: content.slice(0, equals), value: content.slice(equals + 1), line });
+    }
+  }
+  return found;
+}
+
+/** C's isspace, which is less than what JavaScript trims. */
+const SPACE_AROUND = /^[ \t\r\v\f]+|[ \t\r\v\f]+$/g;
+
+function brokenLine(name: string, file: string, line: number, what: string): MigrationError {
+  return new MigrationError(
+    'InvalidService',
+    `service "${name}": line ${line} of ${file} ${what}`,
+    {
+      object: name,
+    },
+  );
+}
+
+function textOf(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function systemFolders(env: NodeJS.ProcessEnv): readonly string[] {
+  const set = env['PGSYSCONFDIR'];
+  if (set !== undefined) return [set];
+  compiledIn ??= askPgConfig(env);
+  return compiledIn === '' ? USUAL_SYSTEM_FOLDERS : [compiledIn];
+}
+
+/** The folder that this machine's libpq was built with; empty when nobody can tell. Asked once for each process. */
+let compiledIn: string | undefined;
+
+function askPgConfig(env: NodeJS.ProcessEnv): string {
+  try {
+    return execFileSync('pg_config', ['--sysconfdir'], {
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 5_000,
+    }).trim();
+  } catch {
+    return '';
+  }
+}

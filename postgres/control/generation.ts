@@ -1,0 +1,91 @@
+/**
+ * The snapshot generations of a migration in the control schema: what each one sees, for the stream's filter, and which backend
+ * of the source holds it, for whoever wants to copy under it.
+ */
+import type pg from 'pg';
+import { parseLsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Generation } from '../snapshot/visibility.ts';
+
+/** A backend of the source: pids are reused, start times are not. */
+export interface Backend {
+  readonly pid: number;
+  /** `backend_start` as the source prints it, with microseconds. */
+  readonly started: string;
+}
+
+export interface HeldGeneration extends Generation {
+  /** Name from `pg_export_snapshot()`. */
+  readonly snapshot: string;
+  readonly holder: Backend;
+}
+
+/** Writes the next generation. @returns its number, from 1. */
+export async function recordGeneration(
+  target: pg.ClientBase,
+  migration: Migration,
+  taken: Omit<HeldGeneration, 'number'>,
+): Promise<number> {
+  // An earlier attempt that still lives may write at the same time: the key decides, and one of the two tries again.
+  const { rows } = await target.query<{ number: number }>(
+    /* sql */ `
+    insert into walferry.generation
+      (migration, number, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip, lsn, holder_pid, holder_started)
+    select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8
+      from walferry.generation where migration = $1
+    returning number`,
+    [
+      migration.id,
+      taken.snapshot,
+      taken.xmin.toString(),
+      taken.xmax.toString(),
+      [...taken.xip].map(String),
+      taken.lsn,
+      taken.holder.pid,
+      taken.holder.started,
+    ],
+  );
+  return rows[0]?.number ?? 0;
+}
+
+interface Row {
+  number: number;
+  snapshot: string;
+  xmin: string;
+  xmax: string;
+  xip: string[];
+  lsn: string;
+  pid: number;
+  started: string;
+}
+
+/** All generations, oldest first. */
+export async function readGenerations(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<HeldGeneration[]> {
+  const { rows } = await target.query<Row>(
+    /* sql */ `
+    select number, snapshot, snapshot_xmin::text as xmin, snapshot_xmax::text as xmax,
+           snapshot_xip::text[] as xip, lsn::text, holder_pid as pid, holder_started::text as started
+      from walferry.generation where migration = $1 order by number`,
+    [migration.id],
+  );
+  return rows.map((row) => ({
+    number: row.number,
+    snapshot: row.snapshot,
+    xmin: BigInt(row.xmin),
+    xmax: BigInt(row.xmax),
+    xip: new Set(row.xip.map(BigInt)),
+    lsn: parseLsn(row.lsn),
+    holder: { pid: row.pid, started: row.started },
+  }));
+}
+
+/** The newest generation, or null before the first. */
+export async function readNewestGeneration(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<HeldGeneration | null> {
+  return (await readGenerations(target, migration)).at(-1) ?? null;
+}

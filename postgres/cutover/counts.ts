@@ -1,0 +1,125 @@
+/** Exact row counts of both sides after the drain, a few tables at a time. */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import { classify } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { Lanes, type Lane } from '../schema/lane.ts';
+import { runTasks } from '../schema/tasks.ts';
+import { whileWatched } from '../schema/watch.ts';
+
+export interface CountReport {
+  readonly tables: number;
+  /** Rows on each side; exact below 2^53. */
+  readonly rows: number;
+}
+
+/** More sessions would only take the disks from each other; the writers wait for this step. */
+const MOST_PAIRS = 4;
+const SHOWN = 10;
+
+interface Difference {
+  readonly table: string;
+  readonly source: bigint;
+  readonly target: bigint;
+}
+
+/**
+ * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves).
+ * @throws MigrationError `NotEqual` naming the tables with both counts; `signal.reason` when aborted.
+ */
+export async function compareCounts(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<CountReport> {
+  try {
+    const tables = await countable(migration, input);
+    await using sources = new Lanes(migration.source, 'cutover', work.signal);
+    await using targets = new Lanes(migration.target, 'cutover', work.signal);
+    const pairs: { source: Lane; target: Lane }[] = [];
+    while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
+      pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
+    }
+    const progress = { now: '', done: 0, total: tables.length };
+    const describe = () => ({ step: 'counting rows', ...progress });
+    const [onSource, onTarget] = [sources, targets].map(({ all }) => all.map(({ pid }) => pid));
+    const differences: Difference[] = [];
+    let rows = 0n;
+    const compare = () =>
+      runTasks(
+        tables.map((table, id) => ({
+          id,
+          depends: [],
+          tables: [],
+          exclusive: false,
+          weight: table.pages,
+          label: `${table.schema}.${table.name}`,
+          table,
+        })),
+        pairs,
+        async (pair, { table, label }) => {
+          const [source, target] = await Promise.all([
+            count(pair.source, table),
+            count(pair.target, table),
+          ]);
+          rows += target;
+          if (source !== target) differences.push({ table: label, source, target });
+        },
+        (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
+      );
+    await whileWatched(
+      { service: migration.source, purpose: 'cutover', pids: onSource ?? [] },
+      work,
+      describe,
+      () =>
+        whileWatched(
+          { service: migration.target, purpose: 'cutover', pids: onTarget ?? [] },
+          work,
+          describe,
+          compare,
+        ),
+    );
+    if (differences.length > 0) throw notEqual(differences);
+    return { tables: tables.length, rows: Number(rows) };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw classify(error, { step: 'counting rows' }, 'NotEqual');
+  }
+}
+
+async function countable(migration: Migration, input: MigrationInput): Promise<Relation[]> {
+  await using source = await connect(migration.source, 'cutover');
+  // A partitioned table has no rows of its own.
+  return (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
+}
+
+/** Row security must fail a count, not make it smaller. */
+async function exact(client: pg.Client): Promise<void> {
+  await client.query(/* sql */ `set row_security = off`);
+}
+
+async function count(lane: Lane, table: Relation): Promise<bigint> {
+  const name = `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.name)}`;
+  return lane.run(async (client) => {
+    const { rows } = await client.query<{ count: string }>(
+      /* sql */ `select count(*)::text as count from only ${name}`,
+    );
+    return BigInt(rows[0]?.count ?? '0');
+  });
+}
+
+function notEqual(differences: readonly Difference[]): MigrationError {
+  const named = differences
+    .slice(0, SHOWN)
+    .map(({ table, source, target }) => `${table} (source ${source}, target ${target})`);
+  const more = differences.length - named.length;
+  return new MigrationError(
+    'NotEqual',
+    `row counts differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
+    { table: differences[0]?.table ?? '' },
+  );
+}

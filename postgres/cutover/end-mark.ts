@@ -1,0 +1,45 @@
+/**
+ * The end mark: a transactional logical message in the source's WAL. Everything that was committed before it has its
+ * commit record before it.
+ */
+import { randomUUID } from 'node:crypto';
+import { MigrationError } from '../../contract/failure.ts';
+import { isLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { classify } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+
+/** Prefix of our messages; the stream asks wal2json for this one only. */
+export const MESSAGE_PREFIX = 'walferry';
+
+/**
+ * Writes an end mark and returns the end of its message record, M.
+ *
+ * Why draining to M covers every commit that returned before this call: their commit records were inserted before the
+ * message, so they start before M; a stream whose confirmed LSN is at or after M has applied every transaction whose
+ * commit record starts before M. And why a stream gets there at once, also on an idle source: the mark's own commit
+ * record follows the message, so its end (`C.nextlsn`, the next position to be confirmed) is greater than M.
+ *
+ * `synchronous_commit = on` because decoding stops at the flush position: the mark's flush takes everything before it
+ * along, including commits that returned unflushed.
+ * @throws MigrationError `Unreachable`, `Denied`.
+ */
+export async function writeEndMark(migration: Migration): Promise<Lsn> {
+  try {
+    await using source = await connect(migration.source, 'cutover');
+    await source.query(/* sql */ `set synchronous_commit = on`);
+    const { rows } = await source.query<{ lsn: string }>(
+      /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,
+      [
+        MESSAGE_PREFIX,
+        JSON.stringify({ kind: 'end mark', migration: migration.id, nonce: randomUUID() }),
+      ],
+    );
+    const lsn = rows[0]?.lsn;
+    if (!isLsn(lsn))
+      throw new MigrationError('Internal', 'the source gave no position of the end mark');
+    return lsn;
+  } catch (error) {
+    throw classify(error, { step: 'writing the end mark', side: 'source' }, 'Internal');
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * A last look into the slot before it is dropped: did anything change after the end mark? Peeking leaves the slot where
+ * it is.
+ */
+import type { Lsn } from '../../contract/lsn.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { readRelations } from '../catalog/relation.ts';
+import { classify, sqlstate } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { Lane } from '../schema/lane.ts';
+import { writeEndMark } from './end-mark.ts';
+
+/**
+ * Changed tables only, put together by the server: whatever happened since the mark, few rows come here. A transaction
+ * counts by its commit record (`lsn` of its C message is where that starts); every message carries its `xid`.
+ */
+const CHANGED = /* sql */ `
+with message as materialized (
+  select m.xid::text as xid, m.data::json ->> 'action' as action, m.data::json ->> 'lsn' as lsn,
+         m.data::json ->> 'schema' as schema, m.data::json ->> 'table' as "table"
+    from pg_catalog.pg_logical_slot_peek_changes($1, pg_catalog.pg_current_wal_flush_lsn(), null,
+           'format-version', '2', 'include-lsn', '1', 'include-types', '0') m
+)
+select distinct c.schema, c."table"
+  from message c
+ where c.action in ('I', 'U', 'D', 'T')
+   and exists (select from message e
+                where e.action = 'C' and e.xid = c.xid and e.lsn::pg_lsn >= $2::pg_lsn)`;
+
+/** The selected tables that transactions committed at or after `since` changed, as `schema.name`. */
+export async function laterChanges(
+  migration: Migration,
+  input: MigrationInput,
+  since: Lsn,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<string[]> {
+  try {
+    // Flushes whatever was committed asynchronously: decoding stops at the flush position.
+    await writeEndMark(migration);
+    await using source = await connect(migration.source, 'cutover');
+    const relations = await readRelations(source, input.tables);
+    const selected = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
+    await using lane = await Lane.open(migration.source, 'cutover', signal);
+    let warned = false;
+    lane.client.on('notice', ({ severity }) => {
+      warned ||= severity === 'WARNING';
+    });
+    const { rows } = await lane.run((client) =>
+      client.query<{ schema: string; table: string }>(CHANGED, [migration.slot, since]),
+    );
+    // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
+    if (warned) {
+      throw new MigrationError(
+        'StreamWarning',
+        'the source warned while decoding what came after the end mark: changes may be left out',
+      );
+    }
+    return rows
+      .filter(({ schema, table }) => selected.has(JSON.stringify([schema, table])))
+      .map(({ schema, table }) => `${schema}.${table}`)
+      .sort();
+  } catch (error) {
+    signal.throwIfAborted();
+    const gone = sqlstate(error) === UNDEFINED_OBJECT;
+    throw classify(
+      error,
+      { step: 'looking for later changes', side: 'source' },
+      gone ? 'SlotMissing' : 'Internal',
+    );
+  }
+}
+
+const UNDEFINED_OBJECT = '42704';

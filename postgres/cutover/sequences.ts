@@ -1,0 +1,161 @@
+/**
+ * Sequences are not in the stream: after the writers stopped, their state is read on the source and set on the target.
+ * Values stay text; `is_called` goes along, so that the next value is the same on both sides.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { readRelations } from '../catalog/relation.ts';
+import { classify, sqlstate } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+
+export interface SequenceReport {
+  /** Sequences that were set. */
+  readonly sequences: number;
+  /** Sequences of the source that the target does not have, as `schema.name`. */
+  readonly missing: readonly string[];
+}
+
+interface Sequence {
+  readonly schema: string;
+  readonly name: string;
+  /** Column that owns it (serial and identity), null for a sequence of its own. */
+  readonly table: string | null;
+  readonly table_schema: string | null;
+  readonly column: string | null;
+  readonly sql: string;
+}
+
+interface State extends Omit<Sequence, 'sql'> {
+  readonly value: string;
+  readonly called: boolean;
+}
+
+/** Sequences that one statement reads; each is a relation to open and lock. */
+const SEQUENCES_PER_READ = 500;
+
+/** All sequences of the schemas in question; the caller drops those that belong to tables left out. */
+const SEQUENCES = /* sql */ `
+select n.nspname as schema, s.relname as name, tn.nspname as table_schema, t.relname as table,
+       a.attname as column, format('%I.%I', n.nspname, s.relname) as sql
+  from pg_catalog.pg_class s
+  join pg_catalog.pg_namespace n on n.oid = s.relnamespace
+  left join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = s.oid
+        and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+  left join pg_catalog.pg_class t on t.oid = d.refobjid
+  left join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
+  left join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
+ where s.relkind = 'S' and s.relpersistence <> 't'
+   and n.nspname not in ('pg_catalog', 'information_schema', 'walferry') and n.nspname !~ '^pg_(toast|temp)'
+   and not exists (select from pg_catalog.pg_depend e
+                    where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = s.oid and e.deptype = 'e')
+ order by 1, 2`;
+
+/** The target's sequence: the one that the same column owns (its name may differ), otherwise the one of that name. */
+const SET = /* sql */ `
+with wanted as (
+  select * from jsonb_to_recordset($1::jsonb)
+    as w(schema text, name text, table_schema text, "table" text, "column" text, value text, called boolean)
+), found as (
+  select w.*, coalesce(
+      (select d.objid from pg_catalog.pg_depend d
+         join pg_catalog.pg_class t on t.oid = d.refobjid
+         join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
+         join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
+         join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+        where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+          and d.deptype in ('a', 'i') and tn.nspname = w.table_schema and t.relname = w."table"
+          and a.attname = w."column" limit 1),
+      (select s.oid from pg_catalog.pg_class s join pg_catalog.pg_namespace n on n.oid = s.relnamespace
+        where s.relkind = 'S' and n.nspname = w.schema and s.relname = w.name)) as oid
+    from wanted w
+)
+select schema, name, oid is not null as there,
+       case when oid is not null
+            then pg_catalog.setval(oid::regclass, value::bigint, called) is not null end as set
+  from found`;
+
+/**
+ * Gives every sequence of the migration its state on the target. Idempotent.
+ * @throws MigrationError `SchemaFailed` naming a sequence whose value does not fit the target's.
+ */
+export async function setSequences(
+  migration: Migration,
+  input: MigrationInput,
+): Promise<SequenceReport> {
+  try {
+    await using source = await connect(migration.source, 'cutover');
+    const states = await readStates(source, input);
+    await using target = await connect(migration.target, 'cutover');
+    // Sequence values must survive a crash right after the cutover.
+    await target.query(/* sql */ `set synchronous_commit = on`);
+    const { rows } = await setStates(target, states);
+    return {
+      sequences: rows.filter(({ there }) => there).length,
+      missing: rows.filter(({ there }) => !there).map(({ schema, name }) => `${schema}.${name}`),
+    };
+  } catch (error) {
+    throw classify(error, { step: 'setting sequences' }, 'SchemaFailed');
+  }
+}
+
+/** State of all sequences of schemas with selected tables, and of those that selected tables own. */
+async function readStates(source: pg.ClientBase, input: MigrationInput): Promise<State[]> {
+  const relations = await readRelations(source, input.tables);
+  const tables = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
+  const schemas = new Set(relations.map(({ schema }) => schema));
+  const found = await source.query<Sequence>(SEQUENCES);
+  const wanted = found.rows.filter((sequence) =>
+    sequence.table === null
+      ? schemas.has(sequence.schema)
+      : tables.has(JSON.stringify([sequence.table_schema, sequence.table])),
+  );
+  const states: State[] = [];
+  for (let at = 0; at < wanted.length; at += SEQUENCES_PER_READ) {
+    const some = wanted.slice(at, at + SEQUENCES_PER_READ);
+    const reads = some.map(
+      ({ sql }, i) =>
+        `select ${i} as i, last_value::text as value, is_called as called from ${sql}`,
+    );
+    const { rows } = await source.query<{ i: number; value: string; called: boolean }>(
+      reads.join(' union all '),
+    );
+    for (const { i, value, called } of rows) {
+      const sequence = some[i];
+      if (sequence !== undefined) states.push({ ...sequence, value, called });
+    }
+  }
+  return states;
+}
+
+interface SetRow {
+  schema: string;
+  name: string;
+  there: boolean;
+}
+
+async function setStates(
+  target: pg.ClientBase,
+  states: readonly State[],
+): Promise<pg.QueryResult<SetRow>> {
+  try {
+    return await target.query<SetRow>(SET, [JSON.stringify(states)]);
+  } catch (error) {
+    if (sqlstate(error) !== OUT_OF_RANGE) throw error;
+    // The whole statement fails for one: find out which.
+    for (const state of states) {
+      await target.query<SetRow>(SET, [JSON.stringify([state])]).catch((one: unknown) => {
+        if (sqlstate(one) !== OUT_OF_RANGE) throw one;
+        throw new MigrationError(
+          'SchemaFailed',
+          `the value of sequence ${state.schema}.${state.name} does not fit the target's sequence (SQLSTATE ${OUT_OF_RANGE})`,
+          { object: `${state.schema}.${state.name}`, sqlstate: OUT_OF_RANGE },
+        );
+      });
+    }
+    throw error;
+  }
+}
+
+const OUT_OF_RANGE = '22003';

@@ -1,0 +1,53 @@
+/**
+ * Who keeps a slot or a snapshot waiting: transactions with an id that were open before it, in whatever database of the cluster.
+ * Pids, ages and names of prepared transactions only; what they run is not ours to show.
+ */
+import type pg from 'pg';
+
+export interface Blocker {
+  /** Null for a prepared transaction, which has no session any more. */
+  readonly pid: number | null;
+  /** Name of the prepared transaction, null for a session. */
+  readonly prepared: string | null;
+  readonly database: string;
+  /** Since the transaction began (or was prepared). */
+  readonly seconds: number;
+}
+
+const NAMED = 5;
+
+/** Open transactions with an id below `limit`, oldest first. Another role's sessions may be hidden from this one. */
+export async function readBlockers(client: pg.ClientBase, limit: bigint): Promise<Blocker[]> {
+  const { rows } = await client.query<Blocker>(
+    /* sql */ `
+    select pid, null::text as prepared, coalesce(datname, '') as database,
+           extract(epoch from clock_timestamp() - xact_start)::float8 as seconds
+      from pg_catalog.pg_stat_activity
+     where backend_xid is not null and age(backend_xid) > age($1::xid8::xid) and pid <> pg_backend_pid()
+    union all
+    select null, gid, database, extract(epoch from clock_timestamp() - prepared)::float8
+      from pg_catalog.pg_prepared_xacts
+     where age(transaction) > age($1::xid8::xid)
+     order by 4 desc nulls last`,
+    [limit.toString()],
+  );
+  return rows;
+}
+
+/** For messages and heartbeats: `pid 4711 (open for 12 s), prepared transaction "x" (for 3600 s) and 2 more`. */
+export function renderBlockers(blockers: readonly Blocker[]): string {
+  if (blockers.length === 0) return 'transactions that this role cannot see';
+  const named = blockers.slice(0, NAMED).map(({ pid, prepared, seconds }) => {
+    const age = `${Math.max(0, Math.round(seconds))} s`;
+    return prepared === null
+      ? `pid ${pid} (open for ${age})`
+      : `prepared transaction "${prepared}" (for ${age})`;
+  });
+  const more = blockers.length - named.length;
+  return named.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+/** Pids for a failure's details. */
+export function pidsOf(blockers: readonly Blocker[]): number[] {
+  return blockers.flatMap(({ pid }) => (pid === null ? [] : [pid]));
+}

@@ -1,0 +1,238 @@
+/**
+ * The slot and the gate. Short and idempotent: it uses no snapshot of the slot's own (that would die with its session), so that a
+ * crash afterwards costs nothing. Each precaution closes a hole that was seen:
+ *
+ * - a slot whose `confirmed_flush_lsn` is null is not ready and is never adopted;
+ * - a creator that died leaves a backend waiting on the source that makes the slot later, hence the time limit and the look
+ *   for the client on the creating session;
+ * - the gate is a transaction id given out after the slot was ready: only a snapshot to which everything older has ended contains
+ *   all that the slot does not deliver.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { SlotReport, Work } from '../../contract/work.ts';
+import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { readNewestGeneration } from '../control/generation.ts';
+import { requireMigration, type MigrationState } from '../control/migration.ts';
+import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
+import { removeSlot } from './drop.ts';
+import { lookAtSlot, type SlotState } from './look.ts';
+import { creationFailure } from './refusal.ts';
+import { connectPatiently } from './session.ts';
+
+/**
+ * One wait of the creation is for one transaction. Where transactions of some length are always open, the time must cover their
+ * length, or the slot never gets ready: twice the age of the oldest one, within these bounds.
+ */
+const LOCK_TIMEOUT_LEAST_MS = 30_000;
+const LOCK_TIMEOUT_MOST_MS = 600_000;
+const WATCH_EVERY_MS = 1_000;
+const WARN_EVERY_MS = 30_000;
+
+export interface SlotOptions {
+  /** Overrides the measured time, for tests. */
+  readonly lockTimeoutMs?: number;
+}
+
+/**
+ * Makes the slot and the gate, or recognises those that an earlier attempt finished; both are stored on the target.
+ * @throws MigrationError `SlotBlocked` naming who blocks, `PluginRefused`, `Denied`, `SlotMissing` when a slot that was used
+ *   already is gone, `SlotBusy`, `CheckpointMissing`; `signal.reason` when aborted.
+ */
+export async function createSlot(
+  migration: Migration,
+  work: Work,
+  options: SlotOptions = {},
+): Promise<SlotReport> {
+  try {
+    await using target = await connect(migration.target, 'slot');
+    await using source = await connect(migration.source, 'slot');
+    const stored = await requireMigration(target, migration);
+    const begun = (await readNewestGeneration(target, migration)) !== null;
+    let found = await lookAtSlot(source, migration.slot);
+    if (stored.consistentLsn !== null && found !== null && isTheStoredOne(stored, found)) {
+      return { slot: migration.slot, consistentLsn: stored.consistentLsn };
+    }
+    if (begun) throw lostSlot(migration);
+    // One that is in use is not finished either: its creator has not kept it for good yet.
+    if (
+      found !== null &&
+      (found.confirmedFlushLsn === null || found.activePid !== null || found.lost)
+    ) {
+      work.log.warn('removing a slot that an earlier attempt did not finish', {
+        slot: migration.slot,
+      });
+      await removeSlot(source, migration.slot);
+      found = null;
+    }
+    const consistentLsn =
+      found?.confirmedFlushLsn ?? (await create(migration, source, work, options));
+    await store(target, migration, consistentLsn, await takeGate(source));
+    work.log.info('slot created', { slot: migration.slot, consistentLsn });
+    return { slot: migration.slot, consistentLsn };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw classify(error, { step: `creating slot "${migration.slot}"` }, 'Internal');
+  }
+}
+
+/** Until a stream begins nobody moves the slot: another position is another slot, made after the stored gate. */
+function isTheStoredOne(stored: MigrationState, found: SlotState): boolean {
+  if (found.lost || found.confirmedFlushLsn === null) return false;
+  return stored.epoch > 0n || found.confirmedFlushLsn === stored.consistentLsn;
+}
+
+function lostSlot({ slot, source }: Migration): MigrationError {
+  return new MigrationError(
+    'SlotMissing',
+    `slot "${slot}" is gone or lost on the source "${source}", and rows were copied that count on it`,
+    { slot },
+  );
+}
+
+async function create(
+  migration: Migration,
+  watcher: pg.ClientBase,
+  work: Work,
+  options: SlotOptions,
+): Promise<Lsn> {
+  const { limit, oldestMs } = await openTransactions(watcher);
+  const lockTimeoutMs =
+    options.lockTimeoutMs ??
+    Math.min(LOCK_TIMEOUT_MOST_MS, Math.max(LOCK_TIMEOUT_LEAST_MS, 2 * oldestMs));
+  await using creator = await connectPatiently(migration.source, 'slot', {
+    lock_timeout: `${lockTimeoutMs}ms`,
+  });
+  const pid = await pidOf(creator);
+  using watch = new Watch(migration, watcher, work, { pid, limit });
+  try {
+    // The name is a literal in the statement's text: drop.ts finds orphans by it.
+    const { rows } = await creator.query<{ lsn: string }>(
+      /* sql */ `select lsn::text from pg_create_logical_replication_slot(${pg.escapeLiteral(migration.slot)}, 'wal2json')`,
+    );
+    return parseLsn(rows[0]?.lsn ?? '');
+  } catch (error) {
+    await watch.end();
+    work.signal.throwIfAborted();
+    if (sqlstate(error) !== SQLSTATE.lockNotAvailable) {
+      throw await creationFailure(error, migration.slot, watcher);
+    }
+    const blockers = await readBlockers(watcher, limit);
+    throw new MigrationError(
+      'SlotBlocked',
+      `slot "${migration.slot}" waited ${Math.round(lockTimeoutMs / 1000)} s for transactions that were open before it: ${renderBlockers(blockers)}`,
+      { slot: migration.slot, sqlstate: SQLSTATE.lockNotAvailable, pids: pidsOf(blockers) },
+    );
+  } finally {
+    await watch.end();
+  }
+}
+
+async function pidOf(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
+  return rows[0]?.pid ?? 0;
+}
+
+async function openTransactions(
+  client: pg.ClientBase,
+): Promise<{ limit: bigint; oldestMs: number }> {
+  const { rows } = await client.query<{ xmax: string; age: number | null }>(/* sql */ `
+    select pg_snapshot_xmax(pg_current_snapshot())::text as xmax,
+           (select 1000 * extract(epoch from max(clock_timestamp() - xact_start))
+              from pg_catalog.pg_stat_activity where backend_xid is not null)::float8 as age`);
+  return { limit: BigInt(rows[0]?.xmax ?? 0), oldestMs: rows[0]?.age ?? 0 };
+}
+
+/** A transaction of its own: it must not begin before the slot is ready, and has ended when a snapshot is taken. */
+async function takeGate(source: pg.ClientBase): Promise<bigint> {
+  const { rows } = await source.query<{ gate: string }>(
+    /* sql */ `select pg_current_xact_id()::text as gate`,
+  );
+  return BigInt(rows[0]?.gate ?? 0);
+}
+
+/** The greatest gate wins: an attempt that was overtaken must not put its older slot's position over the newer one's. */
+async function store(
+  target: pg.ClientBase,
+  migration: Migration,
+  consistentLsn: Lsn,
+  gate: bigint,
+): Promise<void> {
+  const { rowCount } = await target.query(
+    /* sql */ `
+    update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, gate = $3
+     where id = $1 and epoch = 0 and (gate is null or gate < $3)`,
+    [migration.id, consistentLsn, gate.toString()],
+  );
+  if (rowCount === 1) return;
+  throw new MigrationError(
+    'SlotBusy',
+    `another attempt has made slot "${migration.slot}" meanwhile`,
+    {
+      slot: migration.slot,
+    },
+  );
+}
+
+/** Reports who blocks while the creator waits, and ends the creator's backend when the work is aborted. */
+class Watch implements Disposable {
+  readonly #ended = new AbortController();
+  readonly #loop: Promise<void>;
+
+  constructor(
+    migration: Migration,
+    client: pg.ClientBase,
+    work: Work,
+    creator: { readonly pid: number; readonly limit: bigint },
+  ) {
+    this.#loop = this.#run(migration, client, work, creator);
+  }
+
+  /** After this the watching session is free for others. */
+  async end(): Promise<void> {
+    this.#ended.abort();
+    await this.#loop;
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended.abort();
+  }
+
+  async #run(
+    migration: Migration,
+    client: pg.ClientBase,
+    work: Work,
+    creator: { readonly pid: number; readonly limit: bigint },
+  ): Promise<void> {
+    const began = Date.now();
+    let warned = began;
+    const either = AbortSignal.any([this.#ended.signal, work.signal]);
+    for (;;) {
+      await sleep(WATCH_EVERY_MS, undefined, { signal: either }).catch(() => undefined);
+      if (this.#ended.signal.aborted) return;
+      try {
+        if (work.signal.aborted) {
+          await client.query(/* sql */ `select pg_terminate_backend($1)`, [creator.pid]);
+          return;
+        }
+        const waitingFor = renderBlockers(await readBlockers(client, creator.limit));
+        const seconds = Math.round((Date.now() - began) / 1000);
+        work.beat({ step: 'creating the slot', waitingFor, seconds });
+        if (Date.now() - warned > WARN_EVERY_MS) {
+          warned = Date.now();
+          work.log.warn('the slot waits for open transactions', {
+            slot: migration.slot,
+            waitingFor,
+          });
+        }
+      } catch {
+        // A broken watcher must not end the creation; it stops beating, and then Temporal decides.
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Removing the slot for good. A slot in use cannot be dropped, so its session is ended first; and a creator that died may have left
+ * a backend on the source that waits and makes the slot later: it is ended too, and the result is looked at again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+
+/** An ended walsender leaves its slot within milliseconds; one that rolls back or flushes may take longer. */
+const DEADLINE_MS = 20_000;
+const POLL_MS = 50;
+
+/**
+ * Drops the migration's slot, whoever uses it. Idempotent.
+ * @returns `absent` when there was none (and no session that was creating it).
+ * @throws MigrationError `SlotBusy` when it stays in use, `Denied` when its session may not be ended, `Unreachable`.
+ */
+export async function dropSlot(migration: Migration): Promise<'dropped' | 'absent'> {
+  try {
+    await using client = await connect(migration.source, 'cleanup');
+    return await removeSlot(client, migration.slot);
+  } catch (error) {
+    throw classify(
+      error,
+      { step: `dropping slot "${migration.slot}"`, side: 'source' },
+      'Internal',
+    );
+  }
+}
+
+/** {@link dropSlot} on a session that is there. */
+export async function removeSlot(
+  client: pg.ClientBase,
+  slot: string,
+): Promise<'dropped' | 'absent'> {
+  const deadline = Date.now() + DEADLINE_MS;
+  let found = false;
+  for (;;) {
+    const pids = await endUsers(client, slot);
+    const exists = await tryDrop(client, slot);
+    found ||= exists || pids.length > 0;
+    // Gone only when it is not there and nobody is left who could make it again.
+    if (!exists && pids.length === 0) return found ? 'dropped' : 'absent';
+    if (Date.now() > deadline) {
+      throw new MigrationError(
+        'SlotBusy',
+        `slot "${slot}" is still in use${pids.length > 0 ? ` by pid ${pids.join(', ')}` : ''} after ${DEADLINE_MS / 1000} s`,
+        { slot, pids },
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** Ends the sessions that use the slot or are creating it. @returns their pids. */
+async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
+  // The slot's name stands in the creating statement's text as a literal, see create.ts.
+  const { rows } = await client.query<{ pid: number }>(
+    /* sql */ `
+    select users.pid, pg_terminate_backend(users.pid)
+      from (select active_pid as pid from pg_catalog.pg_replication_slots
+             where slot_name = $1 and active_pid is not null
+            union
+            select pid from pg_catalog.pg_stat_activity
+             where state = 'active' and query like '%pg_create_logical_replication_slot%'
+               and strpos(query, $1) > 0) users
+     where users.pid <> pg_backend_pid()`,
+    [slot],
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+/** @returns whether the slot was there. */
+async function tryDrop(client: pg.ClientBase, slot: string): Promise<boolean> {
+  try {
+    await client.query(/* sql */ `select pg_drop_replication_slot($1)`, [slot]);
+    return true;
+  } catch (error) {
+    const state = sqlstate(error);
+    if (state === SQLSTATE.undefinedObject) return false;
+    if (state === SQLSTATE.objectInUse) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,69 @@
+/** Why the source does not create a slot: by SQLSTATE, and for the ambiguous one by asking the source. */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
+
+/** All slots are taken. */
+const CONFIGURATION_LIMIT_EXCEEDED = '53400';
+/** The plugin's library is not installed. */
+const UNDEFINED_FILE = '58P01';
+const DUPLICATE_OBJECT = '42710';
+
+/** @param asker a session of the same role that can still be queried. */
+export async function creationFailure(
+  error: unknown,
+  slot: string,
+  asker: pg.ClientBase,
+): Promise<MigrationError> {
+  const state = sqlstate(error);
+  if (state === undefined || error instanceof MigrationError) return other(error, slot);
+  const failure = (code: MigrationError['code'], text: string) =>
+    new MigrationError(code, `${text} (SQLSTATE ${state})`, { slot, sqlstate: state }, error);
+  switch (state) {
+    case SQLSTATE.insufficientPrivilege:
+      return (await isPluginRefused(asker))
+        ? failure(
+            'PluginRefused',
+            'the source refuses wal2json: its setting output_plugin_libraries does not list it',
+          )
+        : failure(
+            'Denied',
+            'the role of the source may not create a replication slot: alter role … replication',
+          );
+    case UNDEFINED_FILE:
+      return failure(
+        'PluginRefused',
+        'wal2json is not installed on the source: install its package there',
+      );
+    case CONFIGURATION_LIMIT_EXCEEDED:
+      return failure(
+        'Contention',
+        'all replication slots of the source are taken: drop one or raise max_replication_slots',
+      );
+    case DUPLICATE_OBJECT:
+      return failure('SlotBusy', `another attempt is creating slot "${slot}"`);
+    case SQLSTATE.notInPrerequisiteState:
+      return failure(
+        'Denied',
+        'the source does not allow logical slots: set wal_level = logical and restart it',
+      );
+    default:
+      return other(error, slot);
+  }
+}
+
+function other(error: unknown, slot: string): MigrationError {
+  return classify(error, { step: `creating slot "${slot}"`, side: 'source' }, 'Internal');
+}
+
+/** Both a missing right and a plugin that is not listed answer 42501; only one of them is true of this source. */
+async function isPluginRefused(client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ listed: boolean | null; may: boolean }>(/* sql */ `
+    select (select 'wal2json' = any(regexp_split_to_array(replace(setting, '"', ''), '\\s*,\\s*'))
+              from pg_catalog.pg_settings where name = 'output_plugin_libraries') as listed,
+           (select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user) as may`);
+  const [row] = rows;
+  // Servers without the setting have only one reason. A hosted server's role may create slots without the attribute, so the
+  // setting alone decides where it is known.
+  return row?.listed === false || (row?.listed === null && row.may);
+}

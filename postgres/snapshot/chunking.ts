@@ -1,0 +1,157 @@
+/**
+ * Cutting tables into chunks and chunks into runs. Pure and deterministic.
+ *
+ * A chunk is a range of blocks of one table, or a bundle of small tables. The last chunk of a table has no end: the table may have
+ * grown between the snapshot and the look at its size, and no row may be cut off. A run is what one activity takes: a few hundred
+ * for any database, so that the history stays small, and several for a small one, so that workers can share it.
+ */
+import type { CopyRun } from '../../contract/work.ts';
+
+export interface SizedTable {
+  /** Number of the table in the plan. */
+  readonly id: number;
+  readonly pages: number;
+  /** With TOAST: a table of few blocks can hold gigabytes there. */
+  readonly bytes: number;
+  /** Whether block ranges mean anything to it (heap tables only). */
+  readonly splittable: boolean;
+}
+
+export interface Chunk {
+  readonly relations: readonly number[];
+  /** Null: whole tables. */
+  readonly firstBlock: number | null;
+  /** First block not in the chunk; null: to the end. */
+  readonly endBlock: number | null;
+  readonly pages: number;
+}
+
+/** Bounds the locks and round trips of one chunk. */
+const TABLES_PER_BUNDLE = 200;
+/** A table counts as small while so many of them fit into a chunk; larger ones have chunks of their own. */
+const SMALL_PER_CHUNK = 2;
+
+/** Largest tables first (a big one begun late would leave the other lanes idle), then bundles. */
+export function cutTables(tables: readonly SizedTable[], chunkBytes: number): Chunk[] {
+  const ordered = [...tables].sort((a, b) => b.bytes - a.bytes || a.id - b.id);
+  const isSmall = ({ bytes }: SizedTable) => bytes * SMALL_PER_CHUNK <= chunkBytes;
+  return [
+    ...ordered.filter((table) => !isSmall(table)).flatMap((table) => cutTable(table, chunkBytes)),
+    ...bundle(ordered.filter(isSmall), chunkBytes),
+  ];
+}
+
+function cutTable({ id, pages, bytes, splittable }: SizedTable, chunkBytes: number): Chunk[] {
+  const count = splittable ? Math.max(1, Math.min(pages, Math.ceil(bytes / chunkBytes))) : 1;
+  if (count === 1) return [{ relations: [id], firstBlock: null, endBlock: null, pages }];
+  const border = (i: number) => Math.floor((i * pages) / count);
+  return Array.from({ length: count }, (_, i) => ({
+    relations: [id],
+    firstBlock: border(i),
+    endBlock: i === count - 1 ? null : border(i + 1),
+    pages: border(i + 1) - border(i),
+  }));
+}
+
+function bundle(tables: readonly SizedTable[], chunkBytes: number): Chunk[] {
+  const chunks: Chunk[] = [];
+  let ids: number[] = [];
+  let bytes = 0;
+  let pages = 0;
+  const close = () => {
+    if (ids.length > 0) chunks.push({ relations: ids, firstBlock: null, endBlock: null, pages });
+    [ids, bytes, pages] = [[], 0, 0];
+  };
+  for (const table of tables) {
+    if (ids.length === TABLES_PER_BUNDLE || bytes + table.bytes > chunkBytes) close();
+    ids.push(table.id);
+    bytes += table.bytes;
+    pages += table.pages;
+  }
+  close();
+  return chunks;
+}
+
+export interface PendingChunk {
+  readonly id: number;
+  readonly relations: readonly number[];
+}
+
+/** Each run costs about six events of a history that is limited to some thousands. */
+const RUNS_MOST = 200;
+/** A run of fewer chunks than this is more overhead than copy, where there is enough for all lanes. */
+const CHUNKS_PER_RUN = 8;
+/** Runs for each lane at least, or the lanes end far apart. */
+const RUNS_PER_LANE = 8;
+
+/**
+ * Groups consecutive chunks into runs. A table with enough chunks has runs of its own; what remains small is put together.
+ * @param chunks not done yet, ascending; ids between them belong to chunks that are done.
+ * @param nameOf readable name of a table.
+ */
+export function groupRuns(
+  chunks: readonly PendingChunk[],
+  options: {
+    readonly prefix: string;
+    readonly parallelism: number;
+    readonly nameOf: (relation: number) => string;
+  },
+): CopyRun[] {
+  const most = Math.min(
+    RUNS_MOST,
+    Math.max(options.parallelism * RUNS_PER_LANE, chunks.length / CHUNKS_PER_RUN),
+  );
+  const size = Math.max(1, Math.ceil(chunks.length / most));
+  const groups = joinSmall(byTable(chunks), size);
+  const runs = groups.flatMap((group) => splitGroup(group, size, options.nameOf));
+  return runs.map((run, i) => ({ id: `${options.prefix}-${i + 1}`, ...run }));
+}
+
+/** Chunks of one table each, then bundles; in the order of their numbers. */
+function byTable(chunks: readonly PendingChunk[]): PendingChunk[][] {
+  const groups: PendingChunk[][] = [];
+  let last: string | null = null;
+  for (const chunk of chunks) {
+    const key = chunk.relations.length === 1 ? `table ${chunk.relations[0]}` : 'bundles';
+    if (key === last) groups.at(-1)?.push(chunk);
+    else groups.push([chunk]);
+    last = key;
+  }
+  return groups;
+}
+
+/** Puts neighbours together that are shorter than a run, as long as they stay within one. */
+function joinSmall(groups: readonly PendingChunk[][], size: number): PendingChunk[][] {
+  const joined: PendingChunk[][] = [];
+  for (const group of groups) {
+    const last = joined.at(-1);
+    if (last && last.length + group.length <= size) last.push(...group);
+    else joined.push([...group]);
+  }
+  return joined;
+}
+
+function splitGroup(
+  group: readonly PendingChunk[],
+  size: number,
+  nameOf: (relation: number) => string,
+): Omit<CopyRun, 'id'>[] {
+  const count = Math.ceil(group.length / size);
+  const border = (i: number) => Math.floor((i * group.length) / count);
+  return Array.from({ length: count }, (_, i) => {
+    const part = group.slice(border(i), border(i + 1));
+    return {
+      label: label(group, nameOf) + (count > 1 ? ` ${i + 1}/${count}` : ''),
+      firstChunk: part[0]?.id ?? 0,
+      lastChunk: part.at(-1)?.id ?? 0,
+    };
+  });
+}
+
+function label(group: readonly PendingChunk[], nameOf: (relation: number) => string): string {
+  const tables = new Set(group.flatMap(({ relations }) => relations));
+  const [only] = tables;
+  if (tables.size === 1 && only !== undefined) return nameOf(only);
+  const small = group.some(({ relations }) => relations.length > 1);
+  return `${tables.size} ${small ? 'small ' : ''}tables`;
+}

@@ -1,0 +1,192 @@
+/**
+ * The session that holds a snapshot generation: an ordinary exported snapshot, taken behind the gate and kept open as long as
+ * somebody copies under it. When it is lost, the next attempt takes the next generation; nothing else has to be undone.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { parseLsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { classify } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
+import { requireMigration } from '../control/migration.ts';
+import { readBlockers, renderBlockers } from '../slot/blockers.ts';
+import { connectPatiently, cut } from '../slot/session.ts';
+import { parseSnapshot } from './visibility.ts';
+
+const GATE_POLL_MS = 500;
+const BEAT_EVERY_MS = 2_000;
+const WARN_EVERY_MS = 60_000;
+/** A holder that does not answer a trivial query for so long is taken for lost. */
+const ANSWER_WITHIN_MS = 30_000;
+
+/**
+ * Takes one generation and holds it until the signal is aborted; then returns.
+ * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`. Each attempt is a new generation.
+ */
+export async function holdSnapshot(migration: Migration, work: Work): Promise<void> {
+  let taken: HeldGeneration | null = null;
+  try {
+    const gate = await readGate(migration);
+    await using source = await connectPatiently(migration.source, 'holder');
+    const stop = () => cut(source);
+    work.signal.addEventListener('abort', stop, { once: true });
+    try {
+      work.signal.throwIfAborted();
+      taken = await take(migration, source, gate, work);
+      await hold(taken, source, work);
+    } finally {
+      work.signal.removeEventListener('abort', stop);
+      // Ending the session ends the snapshot, whatever state the connection is in.
+      cut(source);
+    }
+  } catch (error) {
+    if (work.signal.aborted) return;
+    throw taken === null
+      ? classify(error, { step: 'taking a snapshot' }, 'Internal')
+      : lost(taken, error);
+  }
+}
+
+async function readGate(migration: Migration): Promise<bigint> {
+  await using target = await connect(migration.target, 'holder');
+  const { gate } = await requireMigration(target, migration);
+  if (gate !== null) return gate;
+  throw new MigrationError('CheckpointMissing', 'no slot was made yet for this migration', {
+    slot: migration.slot,
+  });
+}
+
+async function take(
+  migration: Migration,
+  source: pg.Client,
+  gate: bigint,
+  work: Work,
+): Promise<HeldGeneration> {
+  const holder = await backendOf(source);
+  let snapshot: Omit<HeldGeneration, 'number'> | null = null;
+  while (snapshot === null) {
+    await passGate(source, gate, work);
+    snapshot = await tryTake(source, gate, holder);
+  }
+  await using target = await connect(migration.target, 'holder');
+  const number = await recordGeneration(target, migration, snapshot);
+  work.log.warn(
+    'a snapshot is held: vacuum removes no newer dead rows on the source until the copy ends',
+    {
+      generation: number,
+      pid: holder.pid,
+      lsn: snapshot.lsn,
+    },
+  );
+  return { ...snapshot, number };
+}
+
+/** Waits until everything older than the gate has ended, reporting who has not. */
+async function passGate(source: pg.ClientBase, gate: bigint, work: Work): Promise<void> {
+  const began = Date.now();
+  let warned = began;
+  for (;;) {
+    // Autocommit: each look is a new snapshot.
+    const { rows } = await source.query<{ xmin: string }>(
+      /* sql */ `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin`,
+    );
+    if (BigInt(rows[0]?.xmin ?? 0) >= gate) return;
+    const waitingFor = renderBlockers(await readBlockers(source, gate));
+    const seconds = Math.round((Date.now() - began) / 1000);
+    work.beat({ step: 'waiting for older transactions', waitingFor, seconds });
+    if (Date.now() - warned > WARN_EVERY_MS) {
+      warned = Date.now();
+      work.log.warn('the snapshot waits for transactions that were open before the slot', {
+        waitingFor,
+      });
+    }
+    await sleep(GATE_POLL_MS, undefined, { signal: work.signal });
+  }
+}
+
+interface TakenRow {
+  snapshot: string;
+  name: string;
+  lsn: string;
+}
+
+/** Null when the snapshot is not behind the gate after all. Otherwise the transaction stays open. */
+async function tryTake(
+  source: pg.ClientBase,
+  gate: bigint,
+  holder: Backend,
+): Promise<Omit<HeldGeneration, 'number'> | null> {
+  await source.query(/* sql */ `begin isolation level repeatable read read only`);
+  // The transaction's first query: its snapshot is older than the position that is noted, so whatever commits from that
+  // position on cannot be visible.
+  const { rows } = await source.query<TakenRow>(/* sql */ `
+    select pg_current_snapshot()::text as snapshot, pg_export_snapshot() as name,
+           pg_current_wal_insert_lsn()::text as lsn`);
+  const row = rows[0];
+  const seen = row && parseSnapshot(row.snapshot);
+  if (!seen || seen.xmin < gate) {
+    await source.query(/* sql */ `rollback`);
+    return null;
+  }
+  return { ...seen, snapshot: row.name, lsn: parseLsn(row.lsn), holder };
+}
+
+async function backendOf(source: pg.ClientBase): Promise<Backend> {
+  const { rows } = await source.query<Backend>(/* sql */ `
+    select pid, backend_start::text as started from pg_catalog.pg_stat_activity
+     where pid = pg_backend_pid()`);
+  const row = rows[0];
+  if (row) return row;
+  throw new MigrationError(
+    'Denied',
+    'the source does not show its own session in pg_stat_activity',
+  );
+}
+
+/** A beat means that the session has just answered: a holder that hangs looks like one. */
+async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promise<never> {
+  const began = Date.now();
+  for (;;) {
+    const watchdog = setTimeout(() => cut(source), ANSWER_WITHIN_MS);
+    try {
+      await source.query(/* sql */ `select 1`);
+    } finally {
+      clearTimeout(watchdog);
+    }
+    work.beat({
+      step: 'holding the snapshot',
+      generation: taken.number,
+      pid: taken.holder.pid,
+      seconds: Math.round((Date.now() - began) / 1000),
+    });
+    await endOrPause(source, work.signal);
+  }
+}
+
+/** Until the next beat is due, or the session's end, which is seen at once. */
+async function endOrPause(source: pg.Client, signal: AbortSignal): Promise<void> {
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  source.once('end', end);
+  try {
+    await sleep(BEAT_EVERY_MS, undefined, { signal: AbortSignal.any([signal, ended.signal]) });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!ended.signal.aborted) throw error;
+    throw new Error('the session ended', { cause: error });
+  } finally {
+    source.off('end', end);
+  }
+}
+
+function lost(taken: HeldGeneration, error: unknown): MigrationError {
+  return new MigrationError(
+    'SnapshotLost',
+    `the session that held generation ${taken.number} (pid ${taken.holder.pid} on the source) ended`,
+    { pids: [taken.holder.pid] },
+    error,
+  );
+}

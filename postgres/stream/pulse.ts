@@ -1,0 +1,96 @@
+/**
+ * The heartbeat of the stream, tied to progress: it beats only when something moved since the last beat (an item left the
+ * queue, the source was heard, a batch was written). A step that hangs must look like one. A target that works for long on
+ * one statement has not moved, but its server says that it is at work: that counts, asked over a second session.
+ */
+import type pg from 'pg';
+import type { Heartbeat, Work } from '../../contract/work.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { connect } from '../connection/session.ts';
+
+const BEAT_MS = 1_000;
+/** An apply that lasts longer is looked at from a second session. */
+const SLOW_APPLY_MS = 3_000;
+
+export interface Vitals {
+  /** Any number that changes when the stream gets on. */
+  readonly progress: number;
+  /** Whether the target is at work on a batch. */
+  readonly applying: boolean;
+}
+
+export class Pulse implements AsyncDisposable {
+  readonly #work: Work;
+  readonly #migration: Migration;
+  readonly #applierPid: number | null;
+  readonly #vitals: () => Vitals;
+  readonly #details: () => Heartbeat;
+  readonly #measure: () => Promise<void>;
+  #timer: NodeJS.Timeout | undefined;
+  #last = -1;
+  #movedAt = Date.now();
+  #looking: Promise<void> | null = null;
+  #watcher: (pg.Client & AsyncDisposable) | null = null;
+
+  constructor(parts: {
+    readonly work: Work;
+    readonly migration: Migration;
+    readonly applierPid: number | null;
+    readonly vitals: () => Vitals;
+    readonly details: () => Heartbeat;
+    /** Refreshes the numbers from the source; its failure only makes them older. */
+    readonly measure: () => Promise<void>;
+  }) {
+    this.#work = parts.work;
+    this.#migration = parts.migration;
+    this.#applierPid = parts.applierPid;
+    this.#vitals = parts.vitals;
+    this.#details = parts.details;
+    this.#measure = parts.measure;
+  }
+
+  start(): void {
+    this.#beat();
+    this.#timer = setInterval(() => this.#tick(), BEAT_MS);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+    await this.#watcher?.end().catch(() => undefined);
+  }
+
+  #tick(): void {
+    this.#measure().catch(() => undefined);
+    const { progress, applying } = this.#vitals();
+    if (progress !== this.#last) {
+      this.#last = progress;
+      this.#movedAt = Date.now();
+      this.#beat();
+    } else if (applying && Date.now() - this.#movedAt > SLOW_APPLY_MS) {
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = null;
+      });
+    }
+  }
+
+  #beat(): void {
+    this.#work.beat(this.#details());
+  }
+
+  async #look(): Promise<void> {
+    try {
+      this.#watcher ??= await connect(this.#migration.target, 'apply');
+      const { rowCount } = await this.#watcher.query(
+        /* sql */ `select from pg_stat_activity where pid = $1 and state = 'active'`,
+        [this.#applierPid],
+      );
+      if (rowCount === 1) this.#beat();
+    } catch {
+      // No answer is no sign of life; the next look tries a new session.
+      const broken = this.#watcher;
+      this.#watcher = null;
+      await broken?.end().catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,148 @@
+/** Comparing two databases: every table of both sides, every sequence, each side at one moment. */
+import { matches, readSequences, readTables } from './catalog.ts';
+import { CompareError, Psql } from './psql.ts';
+import { compareTable } from './table.ts';
+import type { Hashing, TableResult } from './table.ts';
+
+export interface SequenceResult {
+  readonly sequence: string;
+  readonly source: string;
+  readonly target: string;
+}
+
+export interface CompareResult {
+  readonly equal: boolean;
+  readonly seconds: number;
+  readonly tables: readonly TableResult[];
+  /** Compared sequences, and those that differ. */
+  readonly sequences: number;
+  readonly differingSequences: readonly SequenceResult[];
+}
+
+export interface CompareSettings {
+  readonly source: string;
+  readonly target: string;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly sequences: boolean;
+  readonly md5: boolean;
+  readonly show: number;
+}
+
+const ABSENT = 'not there';
+
+/**
+ * @param report called after each table.
+ * @throws CompareError when a service is unknown, a server does not answer, or a pattern names no table.
+ */
+export async function compare(
+  settings: CompareSettings,
+  report: (result: TableResult) => void = () => undefined,
+): Promise<CompareResult> {
+  const began = performance.now();
+  // Opened together, so that the two moments lie close to each other.
+  await using sides = await openBoth(settings.source, settings.target);
+  const { source, target } = sides;
+  const [here, there] = await Promise.all([readTables(source), readTables(target)]);
+  const selected = select([...new Set([...here, ...there].map((table) => table.name))], settings);
+  const hashing = settings.md5 ? 'md5' : await commonHashing(source, target);
+
+  const tables: TableResult[] = [];
+  for (const name of selected) {
+    const left = here.find((table) => table.name === name);
+    const right = there.find((table) => table.name === name);
+    const result =
+      left && right
+        ? await compareTable(
+            source,
+            target,
+            { source: left, target: right },
+            { hashing, show: settings.show },
+          )
+        : missing(name, left === undefined ? 'source' : 'target');
+    tables.push(result);
+    report(result);
+  }
+  const sequences = settings.sequences ? await compareSequences(source, target) : [];
+  const differingSequences = sequences.filter((sequence) => sequence.source !== sequence.target);
+  return {
+    equal: tables.every((table) => table.equal) && differingSequences.length === 0,
+    seconds: (performance.now() - began) / 1000,
+    tables,
+    sequences: sequences.length,
+    differingSequences,
+  };
+}
+
+interface Sides extends AsyncDisposable {
+  readonly source: Psql;
+  readonly target: Psql;
+}
+
+async function openBoth(source: string, target: string): Promise<Sides> {
+  const opened = await Promise.allSettled([Psql.open(source), Psql.open(target)]);
+  const [first, second] = opened;
+  if (first.status === 'fulfilled' && second.status === 'fulfilled') {
+    return {
+      source: first.value,
+      target: second.value,
+      [Symbol.asyncDispose]: async () => {
+        await Promise.all([
+          first.value[Symbol.asyncDispose](),
+          second.value[Symbol.asyncDispose](),
+        ]);
+      },
+    };
+  }
+  const reasons: string[] = [];
+  for (const result of opened) {
+    if (result.status === 'fulfilled') await result.value[Symbol.asyncDispose]();
+    else
+      reasons.push(result.reason instanceof Error ? result.reason.message : String(result.reason));
+  }
+  throw new CompareError(reasons.join('\n'));
+}
+
+function select(names: readonly string[], settings: CompareSettings): string[] {
+  for (const pattern of settings.include) {
+    if (!names.some((name) => matches(pattern, name))) {
+      throw new CompareError(`no table on either side matches "${pattern}"`);
+    }
+  }
+  return names
+    .filter(
+      (name) =>
+        settings.include.length === 0 || settings.include.some((pattern) => matches(pattern, name)),
+    )
+    .filter((name) => !settings.exclude.some((pattern) => matches(pattern, name)))
+    .sort();
+}
+
+/** The servers' own hash is fast, but nobody promises that two versions or machines have the same one: ask them. */
+async function commonHashing(source: Psql, target: Psql): Promise<Hashing> {
+  const probe = `select hashtextextended('walferry' collate "C", 11)`;
+  const [here, there] = await Promise.all([source.rows('', probe), target.rows('', probe)]);
+  return here[0]?.[0] === there[0]?.[0] ? 'fast' : 'md5';
+}
+
+function missing(table: string, side: 'source' | 'target'): TableResult {
+  return {
+    table,
+    equal: false,
+    sourceRows: 0,
+    targetRows: 0,
+    problem: `the table is not on the ${side}`,
+    differences: [],
+    differing: 0,
+    complete: true,
+  };
+}
+
+async function compareSequences(source: Psql, target: Psql): Promise<SequenceResult[]> {
+  const [here, there] = await Promise.all([readSequences(source), readSequences(target)]);
+  return [...new Set([...here.keys(), ...there.keys()])].sort().map((sequence) => ({
+    sequence,
+    source: here.get(sequence) ?? ABSENT,
+    target: there.get(sequence) ?? ABSENT,
+  }));
+}

@@ -1,0 +1,142 @@
+/**
+ * One psql session on a service. psql, and nothing of walferry's own, speaks to the databases here: a mistake in the
+ * migration's connection, its pinned settings or its decoding cannot hide in the check of its result.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+
+/** Text of every value must not depend on defaults of server, database or role. */
+const SETTINGS = `
+set client_encoding = 'UTF8';
+set datestyle = 'ISO, YMD';
+set intervalstyle = 'postgres';
+set timezone = 'UTC';
+set extra_float_digits = 3;
+set bytea_output = 'hex';
+set lc_monetary = 'C';
+set xmloption = 'content';
+set search_path = pg_catalog;
+set row_security = off;
+set statement_timeout = 0;
+set lock_timeout = '10s';
+set idle_in_transaction_session_timeout = 0;
+set application_name = 'walferry-compare';
+`;
+
+/** A mistake of the operator or of a server, told without a stack. */
+export class CompareError extends Error {
+  override readonly name = 'CompareError';
+}
+
+export class Psql implements AsyncDisposable {
+  readonly service: string;
+  readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #lines: AsyncIterator<string>;
+  readonly #closed: Promise<void>;
+  #errors = '';
+  #number = 0;
+
+  private constructor(service: string) {
+    this.service = service;
+    const conninfo = `service='${service.replace(/[\\']/g, '\\$&')}'`;
+    this.#process = spawn(
+      'psql',
+      ['-X', '-q', '-A', '-t', '-w', '-v', 'ON_ERROR_STOP=1', '-d', conninfo],
+      { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, PGOPTIONS: '' } },
+    );
+    this.#closed = new Promise((resolve) => {
+      this.#process.once('error', (error) => {
+        this.#errors += `psql could not be started (${error.message}); is it on the PATH?`;
+        resolve();
+      });
+      this.#process.once('close', () => resolve());
+    });
+    this.#process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
+    // A psql that ended by an error no longer reads; the error itself is reported by the query.
+    this.#process.stdin.on('error', () => undefined);
+    this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
+  }
+
+  /**
+   * A session inside one read-only snapshot: every later query sees the same moment.
+   * @throws CompareError for an unknown service or a database that cannot be reached.
+   */
+  static async open(service: string): Promise<Psql> {
+    const session = new Psql(service);
+    try {
+      await session.rows(
+        `${SETTINGS} begin isolation level repeatable read read only;`,
+        'select 1',
+      );
+    } catch (error) {
+      await session[Symbol.asyncDispose]();
+      throw error;
+    }
+    return session;
+  }
+
+  /** The rows of a SELECT, each value as COPY prints it (null as undefined). `before` runs first and returns nothing. */
+  async rows(before: string, select: string): Promise<(string | undefined)[][]> {
+    const rows: (string | undefined)[][] = [];
+    await this.each(before, select, (row) => rows.push(row));
+    return rows;
+  }
+
+  /** Like {@link rows}, without keeping them. */
+  async each(
+    before: string,
+    select: string,
+    take: (row: (string | undefined)[]) => void,
+  ): Promise<void> {
+    this.#number += 1;
+    const end = `--walferry-compare-end-${this.#number}--`;
+    // COPY, because its text form is unambiguous: values with tabs and newlines stay in their field.
+    this.#process.stdin.write(`${before}\ncopy (${select}) to stdout;\n\\echo ${end}\n`);
+    for (;;) {
+      const line = await this.#lines.next();
+      if (line.done === true) throw await this.#failure();
+      if (line.value === end) return;
+      take(line.value.split('\t').map(unescape));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.stdin.end();
+    this.#process.kill();
+    await this.#closed;
+  }
+
+  async #failure(): Promise<CompareError> {
+    await this.#closed;
+    const reason = this.#errors.trim().replace(/^psql: error: |^psql:<stdin>:\d+: /gm, '');
+    return new CompareError(
+      `service "${this.service}": ${reason || 'psql ended without a reason'}`,
+    );
+  }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
+};
+
+function unescape(field: string): string | undefined {
+  if (field === '\\N') return undefined;
+  if (!field.includes('\\')) return field;
+  return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
+}
+
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+export function quoteLiteral(text: string): string {
+  // E'' is independent of standard_conforming_strings.
+  return `E'${text.replace(/[\\']/g, '\\$&')}'`;
+}

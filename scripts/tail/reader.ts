@@ -1,0 +1,126 @@
+/**
+ * The smallest possible change reader: one replication connection, one temporary slot, and the protocol by hand, so that
+ * nothing stands between wal2json and the screen. It is for looking, not for moving data: the slot goes with the session,
+ * so nothing is read twice and nothing is kept for a reader that went away.
+ *
+ * On the wire, inside CopyData: `w` + start, end and clock (8 bytes each) + payload is a message; `k` + end and clock
+ * (8 bytes each) + 1 byte is a keepalive, and asks for an answer when that byte is 1. We answer `r` + written, flushed and
+ * applied position and clock (8 bytes each) + 1 byte.
+ */
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { formatLsn } from '../../contract/lsn.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import { clientConfig } from '../../postgres/connection/session.ts';
+import { renderOptions } from '../../postgres/wal2json/options.ts';
+
+const OPTIONS = renderOptions({
+  'format-version': '2',
+  'include-types': 'off',
+  'include-xids': 'on',
+  'include-lsn': 'on',
+  'include-timestamp': 'on',
+});
+
+/** Well below the usual `wal_sender_timeout` of 60 s. */
+const STATUS_MS = 10_000;
+/** Without it a reader that is gone while its slot still waits for open transactions leaves a backend behind. */
+const SESSION = '-c client_connection_check_interval=300 -c client_min_messages=warning';
+const MICROSECONDS_TO_2000 = 946_684_800_000_000n;
+
+export interface TailEvents {
+  /** One line of wal2json. Return false to have the source slowed down until {@link ChangeReader.resume}. */
+  message(text: string, lsn: Lsn): boolean;
+  /** A WARNING of the server: changes of a table without replica identity are left out, for one. */
+  warning(text: string): void;
+}
+
+export class ChangeReader {
+  readonly #client: pg.Client;
+  readonly #events: TailEvents;
+  #position = 0n;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(service: string, events: TailEvents) {
+    const config = clientConfig(service, 'stream');
+    // `replication` makes it a walsender; pg passes it on, its types do not know it.
+    const replication = { replication: 'database' };
+    this.#client = new pg.Client({
+      ...config,
+      ...replication,
+      application_name: 'walferry-tail',
+      options: `${config.options ?? ''} ${SESSION}`,
+    });
+    this.#events = events;
+    this.#client.on('error', () => undefined);
+    this.#client.on('notice', (notice) =>
+      events.warning(notice.message ?? 'a warning without text'),
+    );
+  }
+
+  /**
+   * Makes the slot and reads until {@link stop}, or until the connection fails.
+   * @param started called when the slot is there: every commit from now on is delivered.
+   */
+  async read(started: (lsn: string) => void): Promise<void> {
+    try {
+      await this.#client.connect();
+      const slot = `tail_${randomBytes(6).toString('hex')}`;
+      const made = await this.#client.query<{ consistent_point: string }>(
+        `CREATE_REPLICATION_SLOT "${slot}" TEMPORARY LOGICAL wal2json NOEXPORT_SNAPSHOT`,
+      );
+      started(made.rows[0]?.consistent_point ?? '');
+      this.#client.connection.on('copyData', (frame: { chunk: Buffer }) =>
+        this.#frame(frame.chunk),
+      );
+      this.#timer = setInterval(() => this.#status(), STATUS_MS);
+      // Answered only at the end of the stream: by an error, or by stop().
+      await this.#client.query(`START_REPLICATION SLOT "${slot}" LOGICAL 0/0 ${OPTIONS}`);
+    } catch (error) {
+      if (!this.#stopped) throw error;
+    } finally {
+      await this.stop();
+    }
+  }
+
+  /** Continues after `message` returned false. */
+  resume(): void {
+    this.#client.connection.stream.resume();
+  }
+
+  /** Ends the session, and with it the slot. Safe to call again. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    // end() would wait for the answer to START_REPLICATION; the server notices a closed socket at once.
+    this.#client.connection.stream.destroy();
+    await this.#client.end().catch(() => undefined);
+  }
+
+  #frame(frame: Buffer): void {
+    if (this.#stopped) return;
+    const kind = String.fromCharCode(frame.readUInt8(0));
+    const position = frame.readBigUInt64BE(1);
+    if (position > this.#position) this.#position = position;
+    if (kind === 'w') {
+      // The buffer is the parser's and is written again: it must become a string now.
+      const goOn = this.#events.message(frame.toString('utf8', 25), formatLsn(position));
+      if (!goOn) this.#client.connection.stream.pause();
+    } else if (frame.readUInt8(17) === 1) {
+      this.#status();
+    }
+  }
+
+  #status(): void {
+    const status = Buffer.alloc(34);
+    status.write('r', 0, 'latin1');
+    for (const offset of [1, 9, 17]) status.writeBigUInt64BE(this.#position, offset);
+    status.writeBigInt64BE(BigInt(Date.now()) * 1000n - MICROSECONDS_TO_2000, 25);
+    const frame = Buffer.alloc(5);
+    frame.write('d', 0, 'latin1');
+    frame.writeUInt32BE(status.length + 4, 1);
+    this.#client.connection.stream.write(Buffer.concat([frame, status]));
+  }
+}

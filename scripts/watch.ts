@@ -1,0 +1,63 @@
+/** `npm run watch`: shows a migration while it works, until it ends. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { ProgressModel } from './watch/model.ts';
+import { Observer, UnknownWorkflow } from './watch/observer.ts';
+import { screenFor } from './watch/screen.ts';
+import { NoTemporal, connectTemporal } from './watch/temporal.ts';
+
+const LOOK_EVERY_MS = 1_000;
+
+const program = new Command('npm run watch --')
+  .description('Shows phase, numbers, rate, ETA and lag of a migration until it ends.')
+  .argument('<workflow-id>', 'id of the workflow; the newest run is shown, across continue-as-new')
+  .showHelpAfterError()
+  .addHelpText(
+    'after',
+    `
+Examples:
+  npm run watch -- orders
+  npm run watch -- orders | tee orders.log        plain lines instead of a block
+
+The server is found as the Temporal CLI finds it (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE, …).
+Ctrl-C ends the watching only, never the migration.
+Exit codes: 0 migration done, 1 failed, aborted, cancelled or terminated, 2 unknown id or no server.`,
+  )
+  .action(async (workflowId: string) => {
+    process.exitCode = await watch(workflowId);
+  });
+
+async function watch(workflowId: string): Promise<number> {
+  await using temporal = await connectTemporal();
+  const observer = new Observer(temporal, workflowId);
+  const model = new ProgressModel();
+  const first = await observer.look();
+  const screen = screenFor(workflowId, process.stdout);
+  // The cursor that the block hides has to come back.
+  process.once('SIGINT', () => {
+    screen.end();
+    process.exit(130);
+  });
+  let sample = first;
+  while (sample.status === 'RUNNING' || sample.status === 'CONTINUED_AS_NEW') {
+    screen.show(model.view(sample));
+    await sleep(LOOK_EVERY_MS);
+    sample = await observer.look();
+  }
+  screen.show(model.view(sample));
+  const { ok, text } = await observer.ending();
+  screen.say(`${workflowId}: ${sample.status.toLowerCase().replace('_', ' ')}: ${text}`);
+  screen.end();
+  return ok ? 0 : 1;
+}
+
+// A reader that went away (`npm run watch … | head`) is no error.
+process.stdout.on('error', () => process.exit(0));
+
+try {
+  await program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)).parseAsync();
+} catch (error) {
+  if (!(error instanceof UnknownWorkflow || error instanceof NoTemporal)) throw error;
+  console.error(`watch: ${error.message}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,189 @@
+/**
+ * From samples to what is shown. Two sources are put together: the `progress` query, which knows what activities returned,
+ * and the heartbeats of activities at work, which are a second old but go back when an attempt is repeated. So no shown
+ * number of work done ever falls within a phase. Pure: time comes with the samples.
+ */
+import type { Phase, Progress } from '../../contract/progress.ts';
+import type { LiveActivity, RunStatus, Sample } from './sample.ts';
+
+export interface CopyView {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly chunksDone: number;
+  readonly chunksTotal: number;
+  /** 0 to 1. */
+  readonly fraction: number;
+  readonly rowsPerSecond: number;
+  readonly bytesPerSecond: number;
+  /** Seconds to the end of the copy; undefined while there is no rate. */
+  readonly etaSeconds: number | undefined;
+}
+
+export interface StreamView {
+  readonly transactions: number;
+  readonly changes: number;
+  readonly changesPerSecond: number;
+  readonly lagBytes: number;
+  readonly lagSeconds: number;
+}
+
+export interface View {
+  readonly status: RunStatus;
+  readonly phase: Phase | undefined;
+  readonly state: Progress['state'] | undefined;
+  readonly source: string;
+  readonly target: string;
+  readonly confirmedLsn: string | undefined;
+  readonly copy: CopyView | undefined;
+  readonly stream: StreamView | undefined;
+  /** What an activity says of itself in phases that have no numbers. */
+  readonly step: string | undefined;
+  readonly waiting: Progress['waiting'];
+  readonly notes: readonly string[];
+  /** Activities that are being tried again, and whatever keeps the numbers old. */
+  readonly troubles: readonly string[];
+}
+
+/** Rates are those of the last seconds: long enough to be calm, short enough to show a kill. */
+const WINDOW_MS = 8_000;
+
+interface Point {
+  readonly at: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly fraction: number;
+  readonly changes: number;
+}
+
+export class ProgressModel {
+  #points: Point[] = [];
+  #generation: number | undefined;
+  #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, changes: 0 };
+
+  /** Takes the newest sample; samples come in the order of their time. */
+  view(sample: Sample): View {
+    const { progress, activities, status } = sample;
+    const point = this.#point(sample);
+    this.#points.push(point);
+    while ((this.#points[0]?.at ?? 0) < sample.at - WINDOW_MS) this.#points.shift();
+    const streaming = activities.find(({ type }) => type === 'streamChanges')?.heartbeat;
+    return {
+      status,
+      phase: progress?.phase,
+      state: progress?.state,
+      source: progress?.source ?? '',
+      target: progress?.target ?? '',
+      confirmedLsn: text(streaming?.['confirmedLsn']) ?? progress?.confirmedLsn ?? undefined,
+      copy: this.#copy(progress, point),
+      stream: this.#stream(progress, streaming, point),
+      step: activities.map(({ heartbeat }) => stepOf(heartbeat)).find((step) => step !== undefined),
+      waiting: progress?.waiting ?? null,
+      notes: progress?.notes ?? [],
+      troubles: [
+        ...(sample.trouble === undefined ? [] : [sample.trouble]),
+        ...activities.flatMap((activity) => troubleOf(activity)),
+      ],
+    };
+  }
+
+  #point({ at, progress, activities }: Sample): Point {
+    const snapshot = progress?.snapshot;
+    // Another generation takes tables again: only there the numbers may fall.
+    if (snapshot && snapshot.generation !== this.#generation) {
+      this.#generation = snapshot.generation;
+      this.#best = { ...this.#best, rows: 0, bytes: 0, fraction: 0 };
+      this.#points = [];
+    }
+    const copying = activities.filter(({ type }) => type === 'copyChunks');
+    const live = (name: string) =>
+      copying.reduce((sum, { heartbeat }) => sum + (number(heartbeat[name]) ?? 0), 0);
+    const rows = (snapshot?.rows ?? 0) + live('rows');
+    const bytes = (snapshot?.bytes ?? 0) + live('bytes');
+    const streaming = activities.find(({ type }) => type === 'streamChanges')?.heartbeat;
+    const changes = number(streaming?.['changes']) ?? progress?.stream?.changes ?? 0;
+    this.#best = {
+      at,
+      rows: Math.max(this.#best.rows, rows),
+      bytes: Math.max(this.#best.bytes, bytes),
+      fraction: Math.max(this.#best.fraction, fractionOf(progress, rows)),
+      changes: Math.max(this.#best.changes, changes),
+    };
+    return this.#best;
+  }
+
+  /** Per second over the window. */
+  #rate(of: (point: Point) => number): number {
+    const first = this.#points[0];
+    const last = this.#points.at(-1);
+    if (first === undefined || last === undefined || last.at <= first.at) return 0;
+    return ((of(last) - of(first)) * 1000) / (last.at - first.at);
+  }
+
+  #copy(progress: Progress | undefined, now: Point): CopyView | undefined {
+    const snapshot = progress?.snapshot;
+    if (!snapshot) return undefined;
+    const perSecond = this.#rate(({ fraction }) => fraction);
+    return {
+      rows: now.rows,
+      bytes: now.bytes,
+      chunksDone: snapshot.chunksDone,
+      chunksTotal: snapshot.chunksTotal,
+      fraction: now.fraction,
+      rowsPerSecond: this.#rate(({ rows }) => rows),
+      bytesPerSecond: this.#rate(({ bytes }) => bytes),
+      etaSeconds: perSecond > 0 ? (1 - now.fraction) / perSecond : undefined,
+    };
+  }
+
+  #stream(
+    progress: Progress | undefined,
+    live: LiveActivity['heartbeat'] | undefined,
+    now: Point,
+  ): StreamView | undefined {
+    const last = progress?.stream;
+    const transactions = number(live?.['transactions']) ?? last?.transactions;
+    if (transactions === undefined) return undefined;
+    return {
+      transactions,
+      changes: now.changes,
+      changesPerSecond: Math.max(
+        0,
+        this.#rate(({ changes }) => changes),
+      ),
+      lagBytes: number(live?.['lagBytes']) ?? last?.lagBytes ?? 0,
+      lagSeconds: number(live?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
+    };
+  }
+}
+
+/** Rows against the estimate where there is one, else chunks; whole only when every chunk is marked. */
+function fractionOf(progress: Progress | undefined, rows: number): number {
+  const snapshot = progress?.snapshot;
+  if (!snapshot || snapshot.chunksTotal === 0) return 0;
+  if (snapshot.chunksDone >= snapshot.chunksTotal) return 1;
+  const byChunks = snapshot.chunksDone / snapshot.chunksTotal;
+  const byRows = snapshot.estimatedRows > 0 ? rows / snapshot.estimatedRows : byChunks;
+  return Math.min(0.99, byRows);
+}
+
+function troubleOf({ type, attempt, failure }: LiveActivity): string[] {
+  if (attempt <= 1) return [];
+  return [
+    `${type} is tried again (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`,
+  ];
+}
+
+function stepOf(heartbeat: LiveActivity['heartbeat']): string | undefined {
+  const step = text(heartbeat['step']);
+  if (step === undefined) return undefined;
+  const [done, total] = [number(heartbeat['done']), number(heartbeat['total'])];
+  return done === undefined || total === undefined ? step : `${step} ${done} of ${total}`;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,140 @@
+/** Looks at a workflow again and again: description, `progress` query, heartbeats, and in the end its result. */
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import type { Payload } from '@temporalio/common';
+import type { Progress } from '../../contract/progress.ts';
+import type { LiveActivity, Numbers, Sample } from './sample.ts';
+import type { TemporalClient } from './temporal.ts';
+
+/** A query needs a worker; with none, the rest of the picture must not wait for it. */
+const QUERY_DEADLINE_MS = 5_000;
+const DESCRIBE_DEADLINE_MS = 5_000;
+
+export interface Ending {
+  readonly ok: boolean;
+  /** One sentence: the summary of a completed migration, or why it ended. */
+  readonly text: string;
+}
+
+/** The server knows no workflow of that id. */
+export class UnknownWorkflow extends Error {
+  override readonly name = 'UnknownWorkflow';
+}
+
+export class Observer {
+  readonly #temporal: TemporalClient;
+  readonly #id: string;
+  /** Without a run id: every call reaches the newest run, so continue-as-new is followed by itself. */
+  readonly #handle: WorkflowHandle;
+  #progress: Progress | undefined;
+  #last: Sample | undefined;
+  #query: Promise<void> | undefined;
+  #queryTrouble: string | undefined;
+
+  constructor(temporal: TemporalClient, workflowId: string) {
+    this.#temporal = temporal;
+    this.#id = workflowId;
+    this.#handle = temporal.client.workflow.getHandle(workflowId);
+  }
+
+  /**
+   * @throws UnknownWorkflow; a server that does not answer is a `trouble` of the sample instead.
+   */
+  async look(): Promise<Sample> {
+    const at = performance.now();
+    try {
+      const described = await this.#temporal.client.withDeadline(
+        Date.now() + DESCRIBE_DEADLINE_MS,
+        () => this.#handle.describe(),
+      );
+      this.#ask();
+      await Promise.race([this.#query, soon()]);
+      this.#last = {
+        at,
+        status: described.status.name,
+        progress: this.#progress,
+        activities: liveActivities(described),
+        trouble: this.#queryTrouble,
+      };
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) {
+        throw new UnknownWorkflow(
+          `the server at ${this.#temporal.address} knows no workflow "${this.#id}" in namespace ${this.#temporal.namespace}`,
+        );
+      }
+      const trouble = `the Temporal server at ${this.#temporal.address} does not answer; trying again`;
+      const before = this.#last ?? { status: 'RUNNING', progress: undefined, activities: [] };
+      this.#last = { ...before, at, trouble };
+    }
+    return this.#last;
+  }
+
+  /** How a closed workflow ended. */
+  async ending(): Promise<Ending> {
+    try {
+      const result: unknown = await this.#handle.result();
+      return { ok: true, text: summaryOf(result) };
+    } catch (error) {
+      return { ok: false, text: reasonOf(error) };
+    }
+  }
+
+  /** Asks in the background, one question at a time. */
+  #ask(): void {
+    this.#query ??= this.#temporal.client
+      .withDeadline(Date.now() + QUERY_DEADLINE_MS, () => this.#handle.query<Progress>('progress'))
+      .then(
+        (progress) => {
+          this.#progress = progress;
+          this.#queryTrouble = undefined;
+        },
+        () => {
+          this.#queryTrouble = 'no worker answers; the numbers are old';
+        },
+      )
+      .finally(() => {
+        this.#query = undefined;
+      });
+  }
+}
+
+/** A quick answer belongs into the same sample; a slow one into a later one. */
+function soon(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 300));
+}
+
+function liveActivities({ raw }: WorkflowExecutionDescription): LiveActivity[] {
+  return (raw.pendingActivities ?? []).map((activity) => ({
+    type: activity.activityType?.name ?? '',
+    attempt: activity.attempt ?? 1,
+    heartbeat: decode(activity.heartbeatDetails?.payloads?.[0]),
+    failure: activity.lastFailure?.message ?? undefined,
+  }));
+}
+
+function decode(payload: Payload | null | undefined): Numbers {
+  if (!payload) return {};
+  try {
+    const value: unknown = defaultPayloadConverter.fromPayload(payload);
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    // Encrypted by a codec that this machine does not have: the query's numbers are enough.
+    return {};
+  }
+}
+
+function summaryOf(result: unknown): string {
+  if (typeof result === 'string') return result;
+  if (typeof result === 'object' && result !== null && 'summary' in result) {
+    return String(result.summary);
+  }
+  return 'completed';
+}
+
+/** The innermost reason is the one that the workflow gave; what stands around it only says that it failed. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof Error) return reasonOf(cause);
+  return error instanceof Error ? error.message : String(error);
+}

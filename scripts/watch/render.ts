@@ -1,0 +1,87 @@
+/** A view as text: a block for a terminal, one line for a pipe. Pure. */
+import { bytes, count, counted, duration } from '../../workflows/wording.ts';
+import type { CopyView, StreamView, View } from './model.ts';
+
+const BAR_WIDTH = 30;
+
+/** Lines of the block, none longer than `columns`: a line that wraps would be left behind by the next update. */
+export function renderBlock(workflowId: string, view: View, columns: number): string[] {
+  const lines = [
+    `${workflowId}: ${headline(view)}`,
+    ...(view.copy ? copyLines(view.copy) : []),
+    ...(view.stream ? [`  stream ${streamText(view.stream)}`] : []),
+    ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
+    ...(view.waiting
+      ? [
+          `  waits at ${view.waiting.step}: ${view.waiting.reason} (${view.waiting.code})`,
+          `  what to do: ${view.waiting.action}`,
+        ]
+      : []),
+    ...view.troubles.map((trouble) => `  ${trouble}`),
+  ];
+  return lines.map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
+}
+
+/** Everything that matters on one line. */
+export function renderLine(view: View): string {
+  const { phase, copy, stream, waiting } = view;
+  const parts = [headline(view)];
+  if (copy && phase === 'snapshot') {
+    parts.push(
+      `${percent(copy)} ${copyText(copy)}`,
+      `chunks ${copy.chunksDone}/${copy.chunksTotal}`,
+      speedText(copy),
+    );
+  } else if (stream) {
+    parts.push(streamText(stream), `confirmed ${view.confirmedLsn ?? 'nothing yet'}`);
+  }
+  if (waiting) {
+    parts.push(`waits at ${waiting.step}: ${waiting.reason} (${waiting.code}); ${waiting.action}`);
+  }
+  return [...parts, ...view.troubles].join(', ');
+}
+
+/** Changes of it are worth a line at once. */
+export function headline({ phase, state, status, source, target, step, waiting }: View): string {
+  if (phase === undefined) return 'no answer yet (is a worker running?)';
+  const over = phase === 'done' || phase === 'failed' || phase === 'aborted';
+  const situation =
+    status === 'RUNNING' && !over && state !== undefined && state !== 'running'
+      ? ` (${state})`
+      : '';
+  const doing = step === undefined || waiting || over ? '' : `, ${step}`;
+  return `${phase}${situation} ${source} → ${target}${NUMBERED.has(phase) ? '' : doing}`;
+}
+
+/** Phases whose own numbers say what is being done. */
+const NUMBERED = new Set(['snapshot', 'stream']);
+
+function copyLines(copy: CopyView): string[] {
+  const full = Math.round(copy.fraction * BAR_WIDTH);
+  const bar = '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full);
+  return [
+    `  ${bar} ${percent(copy)}`,
+    `  copied ${copyText(copy)}, chunks ${count(copy.chunksDone)} of ${count(copy.chunksTotal)}`,
+    ...(copy.fraction < 1 ? [`  ${speedText(copy)}`] : []),
+  ];
+}
+
+function percent({ fraction }: CopyView): string {
+  return `${Math.floor(fraction * 100)} %`;
+}
+
+function copyText(copy: CopyView): string {
+  return `${counted(copy.rows, 'row')}, ${bytes(copy.bytes)}`;
+}
+
+function speedText({ rowsPerSecond, bytesPerSecond, etaSeconds }: CopyView): string {
+  const eta = etaSeconds === undefined ? 'unknown' : duration(Math.round(etaSeconds));
+  return `${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s, ETA ${eta}`;
+}
+
+function streamText(stream: StreamView): string {
+  return (
+    `${counted(stream.transactions, 'transaction')}, ${counted(stream.changes, 'change')}, ` +
+    `${count(stream.changesPerSecond)} changes/s, lag ${bytes(stream.lagBytes)} / ${duration(stream.lagSeconds)}`
+  );
+}

@@ -1,0 +1,36 @@
+/** One look at a migration, as the server told it. Plain data, so that the model can be tested without a server. */
+import type { Progress } from '../../contract/progress.ts';
+
+export type Numbers = Readonly<Record<string, unknown>>;
+
+/** An activity that is at work, with what its last heartbeat said. */
+export interface LiveActivity {
+  readonly type: string;
+  readonly attempt: number;
+  readonly heartbeat: Numbers;
+  /** Why the attempt before this one ended, when there was one. */
+  readonly failure: string | undefined;
+}
+
+export type RunStatus =
+  | 'RUNNING'
+  | 'COMPLETED'
+  | 'FAILED'
+  | 'CANCELLED'
+  | 'TERMINATED'
+  | 'TIMED_OUT'
+  | 'CONTINUED_AS_NEW'
+  | 'PAUSED'
+  | 'UNSPECIFIED'
+  | 'UNKNOWN';
+
+export interface Sample {
+  /** Milliseconds of any clock that only goes forward. */
+  readonly at: number;
+  readonly status: RunStatus;
+  /** The newest answer of the query; none yet when no worker answered. */
+  readonly progress: Progress | undefined;
+  readonly activities: readonly LiveActivity[];
+  /** What keeps the numbers from being fresh: no worker, no server. */
+  readonly trouble: string | undefined;
+}

@@ -1,0 +1,78 @@
+/** Where the view goes: one block updated in place on a terminal, plain lines everywhere else. */
+import { createLogUpdate } from 'log-update';
+import type { View } from './model.ts';
+import { headline, renderBlock, renderLine } from './render.ts';
+
+export interface Screen {
+  show(view: View): void;
+  /** Leaves what is shown and prints a line below it. */
+  say(line: string): void;
+  end(): void;
+}
+
+/** In a log one line every few seconds is enough, and a new phase or state at once. */
+const LINE_EVERY_MS = 5_000;
+const DEFAULT_COLUMNS = 80;
+
+/** @param out a terminal or anything else. */
+export function screenFor(workflowId: string, out: NodeJS.WriteStream): Screen {
+  return out.isTTY ? new TerminalScreen(workflowId, out) : new LineScreen(out);
+}
+
+class TerminalScreen implements Screen {
+  readonly #workflowId: string;
+  readonly #out: NodeJS.WriteStream;
+  readonly #update: ReturnType<typeof createLogUpdate>;
+
+  constructor(workflowId: string, out: NodeJS.WriteStream) {
+    this.#workflowId = workflowId;
+    this.#out = out;
+    this.#update = createLogUpdate(out);
+  }
+
+  show(view: View): void {
+    // A pseudo-terminal without a size says 0 columns.
+    const columns = this.#out.columns > 0 ? this.#out.columns : DEFAULT_COLUMNS;
+    this.#update(renderBlock(this.#workflowId, view, columns).join('\n'));
+  }
+
+  say(line: string): void {
+    this.#update.done();
+    this.#out.write(`${line}\n`);
+  }
+
+  end(): void {
+    this.#update.done();
+  }
+}
+
+class LineScreen implements Screen {
+  readonly #out: NodeJS.WritableStream;
+  #shown: string | undefined;
+  #headline: string | undefined;
+  #at = -Infinity;
+
+  constructor(out: NodeJS.WritableStream) {
+    this.#out = out;
+  }
+
+  show(view: View): void {
+    const now = performance.now();
+    const title = [headline(view), view.waiting?.reason ?? '', ...view.troubles].join('\n');
+    if (title === this.#headline && now - this.#at < LINE_EVERY_MS) return;
+    const line = renderLine(view);
+    this.#headline = title;
+    this.#at = now;
+    if (line === this.#shown) return;
+    this.#shown = line;
+    this.#out.write(`${line}\n`);
+  }
+
+  say(line: string): void {
+    this.#out.write(`${line}\n`);
+  }
+
+  end(): void {
+    // Every line is complete already.
+  }
+}

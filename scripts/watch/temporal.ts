@@ -1,0 +1,42 @@
+/** The Temporal client of the operator's scripts, found as the CLI finds its server: `TEMPORAL_*` or a profile. */
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+
+/** A server that does not answer is told within that time; the script itself decides whether it waits on. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export interface TemporalClient extends AsyncDisposable {
+  readonly client: Client;
+  readonly address: string;
+  readonly namespace: string;
+}
+
+/** No Temporal server answers. */
+export class NoTemporal extends Error {
+  override readonly name = 'NoTemporal';
+}
+
+/**
+ * @throws NoTemporal naming the address that was tried.
+ */
+export async function connectTemporal(): Promise<TemporalClient> {
+  const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+  const address = connectionOptions.address ?? 'localhost:7233';
+  try {
+    const connection = await Connection.connect({
+      ...connectionOptions,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+    });
+    return {
+      client: new Client({ connection, namespace }),
+      address,
+      namespace,
+      [Symbol.asyncDispose]: () => connection.close(),
+    };
+  } catch (error) {
+    throw new NoTemporal(
+      `no Temporal server answers at ${address} (TEMPORAL_ADDRESS); is it running?`,
+      { cause: error },
+    );
+  }
+}

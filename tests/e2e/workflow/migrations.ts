@@ -1,0 +1,201 @@
+/**
+ * Migrations over simulated databases: the real workflow and the real activity adapters on a real Temporal server, with
+ * workers inside the test's process. Imports nothing of the test runner: the recorder of histories uses it too.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  Client,
+  Connection,
+  WorkflowFailedError,
+  WorkflowUpdateFailedError,
+  type WorkflowHandle,
+} from '@temporalio/client';
+import { ApplicationFailure, TimeoutFailure } from '@temporalio/common';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { createActivities } from '../../../activities/create.ts';
+import type { Phase, Progress, RunState } from '../../../contract/progress.ts';
+import type { UpdateName } from '../../../workflows/policy.ts';
+import { workflowBundle } from '../../../workers/bundle.ts';
+import { until } from '../../support/until.ts';
+import { World, simulatedSteps } from './world.ts';
+
+/** What the caller of an update got. */
+export interface Answered {
+  readonly allowed: boolean;
+  readonly text: string;
+  readonly type?: string;
+}
+
+/** How a workflow ended. */
+export interface Ended {
+  readonly status: string;
+  readonly type: string | undefined;
+  readonly text: string;
+}
+
+const logger = new DefaultLogger('ERROR');
+Runtime.install({ logger });
+
+/** Faster than in production, so that the tests do not wait for heartbeats. */
+const HEARTBEAT_THROTTLE = '100 milliseconds';
+
+/** One Temporal server and one task queue. */
+export class Migrations implements AsyncDisposable {
+  readonly client: Client;
+  readonly #taskQueue = `simulated-${randomUUID()}`;
+  readonly #connection: Connection;
+  readonly #native: NativeConnection;
+  readonly #worlds = new Map<string, World>();
+  readonly #workers: InProcessWorker[] = [];
+
+  private constructor(connection: Connection, native: NativeConnection) {
+    this.#connection = connection;
+    this.#native = native;
+    this.client = new Client({ connection });
+  }
+
+  /** Connects and starts one worker. */
+  static async open(address: string): Promise<Migrations> {
+    const migrations = new Migrations(
+      await Connection.connect({ address }),
+      await NativeConnection.connect({ address }),
+    );
+    await migrations.startWorker();
+    return migrations;
+  }
+
+  async startWorker(): Promise<InProcessWorker> {
+    const worker = await Worker.create({
+      connection: this.#native,
+      taskQueue: this.#taskQueue,
+      workflowBundle: await workflowBundle(logger),
+      activities: createActivities(simulatedSteps((m) => this.worldOf(m.workflowId))),
+      maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+      defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+      stickyQueueScheduleToStartTimeout: '3 seconds',
+      shutdownForceTime: '20 seconds',
+    });
+    const running = worker.run();
+    running.catch(() => undefined);
+    const started = { shutDown: () => (worker.shutdown(), running) };
+    this.#workers.push(started);
+    return started;
+  }
+
+  get workers(): readonly InProcessWorker[] {
+    return this.#workers;
+  }
+
+  worldOf(workflowId: string): World {
+    let world = this.#worlds.get(workflowId);
+    if (!world) this.#worlds.set(workflowId, (world = new World()));
+    return world;
+  }
+
+  /** Starts a migration; `prepare` sets its databases up first. */
+  async start(prepare: (world: World) => void = () => undefined, ...args: unknown[]) {
+    const workflowId = `simulated-${randomUUID().slice(0, 8)}`;
+    const world = this.worldOf(workflowId);
+    prepare(world);
+    const handle = await this.client.workflow.start('migrateDatabase', {
+      taskQueue: this.#taskQueue,
+      workflowId,
+      args: args.length > 0 ? args : [{ source: 'orders_old', target: 'orders_new' }],
+    });
+    return new SimulatedMigration(handle, world);
+  }
+
+  /** Starts one and waits until it streams. */
+  async streaming(prepare?: (world: World) => void): Promise<SimulatedMigration> {
+    const migration = await this.start(prepare);
+    await migration.reaches('stream');
+    await until('the stream to run', () => migration.world.isRunning('streamChanges'));
+    return migration;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const worker of this.#workers) {
+      await worker.shutDown().catch(() => undefined);
+    }
+    await this.#native.close();
+    await this.#connection.close();
+  }
+}
+
+export interface InProcessWorker {
+  shutDown(): Promise<void>;
+}
+
+export class SimulatedMigration {
+  readonly handle: WorkflowHandle;
+  readonly world: World;
+
+  constructor(handle: WorkflowHandle, world: World) {
+    this.handle = handle;
+    this.world = world;
+  }
+
+  get id(): string {
+    return this.handle.workflowId;
+  }
+
+  progress(): Promise<Progress> {
+    return this.handle.query<Progress>('progress');
+  }
+
+  async reaches(phase: Phase, state?: RunState): Promise<Progress> {
+    return until(`phase ${phase} ${state ?? ''}`, async () => {
+      const progress = await this.progress();
+      return progress.phase === phase && (!state || progress.state === state) && progress;
+    });
+  }
+
+  async ask(update: UpdateName, ...args: [] | [unknown]): Promise<Answered> {
+    try {
+      const options = args.length === 0 ? {} : { args };
+      return {
+        allowed: true,
+        text: await this.handle.executeUpdate<string, [unknown]>(
+          update,
+          options as { args: [unknown] },
+        ),
+      };
+    } catch (error) {
+      if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      const { cause } = error;
+      const type = cause instanceof ApplicationFailure ? cause.type : undefined;
+      return { allowed: false, text: cause?.message ?? error.message, type: type ?? 'none' };
+    }
+  }
+
+  /** Waits for the end. */
+  async end(): Promise<Ended> {
+    let text: string;
+    let type: string | undefined;
+    try {
+      const result: unknown = await this.handle.result();
+      text = JSON.stringify(result);
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError)) throw error;
+      const { cause } = error;
+      text = cause?.message ?? '';
+      type = cause instanceof ApplicationFailure ? (cause.type ?? undefined) : cause?.name;
+      if (cause instanceof TimeoutFailure) type = 'Timeout';
+    }
+    const { status } = await this.handle.describe();
+    return { status: status.name, type, text };
+  }
+
+  /** Types of all activities that this run scheduled, in order. */
+  async activities(): Promise<string[]> {
+    const { events } = await this.handle.fetchHistory();
+    return (events ?? []).flatMap((event) => {
+      const name = event.activityTaskScheduledEventAttributes?.activityType?.name;
+      return name == null ? [] : [name];
+    });
+  }
+
+  async eventCount(): Promise<number> {
+    return (await this.handle.describe()).historyLength;
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * Two databases in memory, one pair per migration: what the steps of postgres/ would find and leave. They stand behind the
+ * real activity adapters, so that the workflow meets real heartbeats, cancellations and failures, and a test can say at
+ * any step what happens next. Imports nothing of the test runner: the recorder of histories uses it too.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Steps } from '../../../activities/steps.ts';
+import { MigrationError, type FailureCode } from '../../../contract/failure.ts';
+import type { Finding } from '../../../contract/finding.ts';
+import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
+import type { Migration } from '../../../contract/migration.ts';
+import type { CopyPlan, CopyRun, Work } from '../../../contract/work.ts';
+
+export type StepName = keyof Steps;
+
+/** What a step does once, instead of or before its usual work. */
+export type Twist = (work: Work) => Promise<void>;
+
+const TICK_MS = 10;
+/** The simulation's work has no size of its own: a source commits this many bytes of WAL each tick. */
+const WAL_PER_TICK = 0x60n;
+
+export class World {
+  findings: Finding[] = [];
+  tables = false;
+  slot = false;
+  control = false;
+  triggersEnabled = false;
+  /** Tables that changed after the end mark. */
+  late: string[] = [];
+  equal = true;
+  generation = 0;
+  /** The generation whose holder lives. */
+  live: number | undefined;
+  /** Generation → runs of it that met a rewritten table. */
+  readonly rewritten = new Set<string>();
+  readonly done = new Set<number>();
+  /** Chunk → how often it was copied. */
+  readonly copies = new Map<number, number>();
+  chunksTotal = 6;
+  chunksPerRun = 2;
+  parallelism = 2;
+  /** The source's position and the target's. */
+  position = 0x1000n;
+  confirmed = 0x1000n;
+  epoch = 0;
+  /** Newest generation's position: the stream is first consistent behind it. */
+  consistentAt = 0n;
+  leaseMs: number | undefined;
+  readonly calls = new Map<StepName, number>();
+  /** Attempts of a step that run right now, and the most that ever did. */
+  readonly running = new Map<StepName, number>();
+  readonly #twists = new Map<StepName, Twist[]>();
+
+  /** The next calls of the step begin with these, one each. */
+  script(step: StepName, ...twists: Twist[]): void {
+    this.#twists.set(step, [...(this.#twists.get(step) ?? []), ...twists]);
+  }
+
+  /** The next call of the step fails. */
+  fail(step: StepName, code: FailureCode, message = `${step} met ${code}`): void {
+    this.script(step, () =>
+      Promise.reject(new MigrationError(code, message, { sqlstate: 'XX000' })),
+    );
+  }
+
+  /** The next call of the step stands still, beating, until the returned function is called or it is told to stop. */
+  hold(step: StepName): () => void {
+    const gate = { open: false };
+    this.script(step, async (work) => {
+      while (!gate.open) await tick(work);
+    });
+    return () => {
+      gate.open = true;
+    };
+  }
+
+  count(step: StepName): number {
+    return this.calls.get(step) ?? 0;
+  }
+
+  isRunning(step: StepName): boolean {
+    return (this.running.get(step) ?? 0) > 0;
+  }
+
+  /** Whether anything is left that a migration must not leave. */
+  get leftovers(): string[] {
+    return [
+      ...(this.slot ? ['slot'] : []),
+      ...(this.control ? ['control'] : []),
+      ...[...this.running].filter(([, n]) => n > 0).map(([step]) => `running ${step}`),
+    ];
+  }
+
+  async run<T>(step: StepName, work: Work | undefined, body: () => Promise<T>): Promise<T> {
+    this.calls.set(step, this.count(step) + 1);
+    this.running.set(step, (this.running.get(step) ?? 0) + 1);
+    try {
+      const twist = this.#twists.get(step)?.shift();
+      if (twist) await twist(work ?? IDLE);
+      return await body();
+    } finally {
+      this.running.set(step, (this.running.get(step) ?? 0) - 1);
+    }
+  }
+}
+
+const IDLE: Work = {
+  signal: new AbortController().signal,
+  beat: () => undefined,
+  log: { info: () => undefined, warn: () => undefined },
+};
+
+/** A moment of work: beats, and stops when told. */
+async function tick(work: Work, milliseconds = TICK_MS): Promise<void> {
+  await sleep(milliseconds);
+  work.signal.throwIfAborted();
+  work.beat({ simulated: true });
+}
+
+/** The steps over the worlds; `worldOf` finds the world of a migration. */
+export function simulatedSteps(worldOf: (migration: Migration) => World): Steps {
+  const on = <T>(
+    step: StepName,
+    migration: Migration,
+    work: Work | undefined,
+    body: (world: World) => Promise<T> | T,
+  ): Promise<T> => {
+    const world = worldOf(migration);
+    return world.run(step, work, async () => body(world));
+  };
+  return {
+    inspect: (m, _input, work) => on('inspect', m, work, (world) => world.findings),
+    copySchema: (m, _input, work) =>
+      on('copySchema', m, work, (world) => {
+        world.tables = world.control = true;
+        return { created: true, tables: 3, statements: 9 };
+      }),
+    createSlot: (m, work) =>
+      on('createSlot', m, work, (world) => {
+        world.slot = true;
+        return { slot: m.slot, consistentLsn: formatLsn(world.confirmed) };
+      }),
+    holdSnapshot: (m, work) => on('holdSnapshot', m, work, (world) => hold(world, work)),
+    planCopy: (m, _input, work) => on('planCopy', m, work, (world) => plan(world, work)),
+    copyChunks: (m, _input, { generation, run }, work) =>
+      on('copyChunks', m, work, (world) => copy(world, generation, run, work)),
+    buildIndexes: (m, _input, work) =>
+      on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0 })),
+    buildConstraints: (m, _input, work) =>
+      on('buildConstraints', m, work, () => ({ indexes: 0, constraints: 2 })),
+    streamChanges: (m, { floor, until, leaseMs }, work) =>
+      on('streamChanges', m, work, (world) =>
+        stream(world, { floor, until, leaseMs: world.leaseMs ?? leaseMs }, work),
+      ),
+    fenceStream: (m) =>
+      on('fenceStream', m, undefined, (world) => {
+        world.epoch++;
+        return { confirmedLsn: formatLsn(world.confirmed), transactions: 1, changes: 2 };
+      }),
+    writeEndMark: (m) => on('writeEndMark', m, undefined, (world) => formatLsn(world.position)),
+    setSequences: (m) => on('setSequences', m, undefined, () => ({ sequences: 5, missing: [] })),
+    compareCounts: (m, _input, work) =>
+      on('compareCounts', m, work, (world) => {
+        if (world.equal) return { tables: 3, rows: 600 };
+        throw new MigrationError('NotEqual', 'public.orders: 600 rows on the source, 599 here');
+      }),
+    laterChanges: (m) => on('laterChanges', m, undefined, (world) => world.late),
+    enableTriggers: (m) =>
+      on('enableTriggers', m, undefined, (world) => {
+        world.triggersEnabled = true;
+        return 1;
+      }),
+    dropSlot: (m) =>
+      on('dropSlot', m, undefined, (world) => {
+        const before = world.slot;
+        world.slot = false;
+        return before ? 'dropped' : 'absent';
+      }),
+    undoSchema: (m) =>
+      on('undoSchema', m, undefined, (world) => {
+        world.tables = world.control = false;
+      }),
+    dropControl: (m) =>
+      on('dropControl', m, undefined, (world) => {
+        world.control = false;
+      }),
+  };
+}
+
+async function hold(world: World, work: Work): Promise<void> {
+  const mine = ++world.generation;
+  world.live = mine;
+  world.consistentAt = world.position;
+  try {
+    while (!work.signal.aborted) {
+      if (world.live !== mine) throw new MigrationError('SnapshotLost', 'the holder ended');
+      work.beat({ generation: mine });
+      await sleep(TICK_MS);
+    }
+  } finally {
+    if (world.live === mine) world.live = undefined;
+  }
+}
+
+async function plan(world: World, work: Work): Promise<CopyPlan> {
+  while (world.live === undefined) await tick(work);
+  const left = Array.from({ length: world.chunksTotal }, (_, i) => i).filter(
+    (chunk) => !world.done.has(chunk),
+  );
+  const runs: CopyRun[] = [];
+  for (let i = 0; i < left.length; i += world.chunksPerRun) {
+    const chunks = left.slice(i, i + world.chunksPerRun);
+    const [first = 0] = chunks;
+    const last = chunks.at(-1) ?? first;
+    const label = `public.orders ${first + 1}-${last + 1}`;
+    runs.push({ id: `copy-${first}-${last}`, label, firstChunk: first, lastChunk: last });
+  }
+  const done = world.done.size;
+  return {
+    ...{ generation: world.live, runs, parallelism: world.parallelism, tables: 3 },
+    ...{ chunksDone: done, chunksTotal: world.chunksTotal, rows: done * 100, bytes: done * 10_000 },
+    ...{ estimatedRows: world.chunksTotal * 100, estimatedBytes: world.chunksTotal * 10_000 },
+  };
+}
+
+async function copy(world: World, generation: number, run: CopyRun, work: Work) {
+  let chunks = 0;
+  let skipped = 0;
+  for (let chunk = run.firstChunk; chunk <= run.lastChunk; chunk++) {
+    if (world.done.has(chunk)) {
+      skipped++;
+      continue;
+    }
+    if (world.live !== generation) {
+      throw new MigrationError('SnapshotLost', `generation ${generation} is over`);
+    }
+    if (world.rewritten.has(`${generation}:${chunk}`)) {
+      throw new MigrationError('TableRewritten', 'table public.orders was rewritten');
+    }
+    await tick(work, world.chunksTotal > 1000 ? 0 : TICK_MS);
+    world.done.add(chunk);
+    world.copies.set(chunk, (world.copies.get(chunk) ?? 0) + 1);
+    chunks++;
+  }
+  return { chunks, skipped, rows: chunks * 100, bytes: chunks * 10_000 };
+}
+
+interface StreamLimits {
+  readonly floor: Lsn | null;
+  readonly until: Lsn | null;
+  readonly leaseMs: number;
+}
+
+/** Applies the WAL that the source writes meanwhile; ends at a commit when it is told to, like the real one. */
+async function stream(world: World, { floor, until, leaseMs }: StreamLimits, work: Work) {
+  const mine = ++world.epoch;
+  if (floor !== null && compareLsn(formatLsn(world.confirmed), floor) < 0) {
+    throw new MigrationError('CheckpointMissing', `the target stands below ${floor}`);
+  }
+  const ends = Date.now() + leaseMs;
+  const reached = () => until !== null && compareLsn(formatLsn(world.confirmed), until) >= 0;
+  while (!work.signal.aborted && !reached() && (until !== null || Date.now() < ends)) {
+    await sleep(TICK_MS);
+    if (world.epoch !== mine) throw new MigrationError('Fenced', `epoch ${mine} is over`);
+    if (until === null) world.position += WAL_PER_TICK;
+    world.confirmed = world.position;
+    work.beat({ confirmedLsn: formatLsn(world.confirmed) });
+  }
+  const confirmedLsn = formatLsn(world.confirmed);
+  const applied = Number((world.confirmed - 0x1000n) / WAL_PER_TICK);
+  return {
+    ...{ confirmedLsn, receivedLsn: confirmedLsn, transactions: applied, changes: applied * 2 },
+    ...{ lagBytes: 0, lagSeconds: 0, rate: 10, reached: reached() },
+    firstConsistent: world.confirmed > world.consistentAt,
+  };
+}

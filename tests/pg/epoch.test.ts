@@ -1,0 +1,105 @@
+/** Fencing: two attempts can overlap, only the newest writes. */
+import pg from 'pg';
+import { expect, test } from 'vitest';
+import { parseLsn } from '../../contract/lsn.ts';
+import { advance, holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
+import { connectTo, freshPair } from '../support/database.ts';
+import { startMigration, storedLsn } from '../support/stream.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key)`;
+const FAR = parseLsn('FF/0');
+const to = { confirmedLsn: FAR, transactions: 3, changes: 9, firstConsistent: true };
+
+test('an attempt that was overtaken can neither open nor finish an apply transaction', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const before = await storedLsn(db, migration);
+  await using old = await connectTo(db.target);
+  await using other = await connectTo(db.target);
+  const first = await takeEpoch(old, migration);
+  // The old attempt's backend is gone then, so its statements go over a session of their own here.
+  const second = await takeEpoch(db.targetClient, migration);
+  expect(second.epoch).toBe(first.epoch + 1n);
+  await expect(old.query('select 1')).rejects.toThrow();
+
+  await other.query('begin');
+  await expect(holdEpoch(other, migration, first.epoch)).rejects.toMatchObject({ code: 'Fenced' });
+  await expect(advance(other, migration, first.epoch, to)).rejects.toMatchObject({
+    code: 'Fenced',
+  });
+  await other.query('rollback');
+  expect(await storedLsn(db, migration)).toBe(before);
+
+  await other.query('begin');
+  expect(await holdEpoch(other, migration, second.epoch)).toBe(before);
+  await advance(other, migration, second.epoch, to);
+  await other.query('commit');
+  const third = await takeEpoch(db.targetClient, migration);
+  expect(third).toMatchObject({ ...to, epoch: second.epoch + 1n });
+});
+
+test('an attempt that holds the row in an open transaction is ended, and what it had not committed is gone', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await using stuck = await connectTo(db.target);
+  const first = await takeEpoch(stuck, migration);
+  await stuck.query('begin');
+  await holdEpoch(stuck, migration, first.epoch);
+  await stuck.query(/* sql */ `insert into t values (1)`);
+  const second = await takeEpoch(db.targetClient, migration);
+  expect(second.epoch).toBe(first.epoch + 1n);
+  const { rowCount } = await db.targetClient.query(/* sql */ `select from t`);
+  expect(rowCount).toBe(0);
+});
+
+test("a stranger's session is never ended, not even one with the recorded process id", async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await using stranger = await connectTo(db.target);
+  await db.targetClient.query(
+    /* sql */ `update walferry.migration set attempt_pid = $1, attempt_started = '2001-01-01'`,
+    [Reflect.get(stranger, 'processID')],
+  );
+  await takeEpoch(db.targetClient, migration);
+  await expect(stranger.query('select 1')).resolves.toBeInstanceOf(pg.Result);
+});
+
+test(
+  'a row that a stranger keeps locked is Contention, not a hang',
+  { timeout: 90_000 },
+  async () => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, TABLE);
+    await using stranger = await connectTo(db.target);
+    await stranger.query(/* sql */ `begin; select from walferry.migration for update`);
+    await expect(takeEpoch(db.targetClient, migration)).rejects.toMatchObject({
+      code: 'Contention',
+    });
+    await stranger.query('rollback');
+    await takeEpoch(db.targetClient, migration);
+  },
+);
+
+test('a target without the checkpoint, or below what was confirmed, is refused', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await expect(takeEpoch(db.targetClient, migration, FAR)).rejects.toMatchObject({
+    code: 'CheckpointMissing',
+  });
+  await expect(takeEpoch(db.targetClient, { ...migration, id: 'another' })).rejects.toMatchObject({
+    code: 'CheckpointMissing',
+  });
+  await db.targetClient.query(/* sql */ `drop schema walferry cascade`);
+  await expect(takeEpoch(db.targetClient, migration)).rejects.toMatchObject({
+    code: 'CheckpointMissing',
+  });
+});
+
+test('the stored LSN never moves back', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const { epoch } = await takeEpoch(db.targetClient, migration);
+  await expect(
+    advance(db.targetClient, migration, epoch, { ...to, confirmedLsn: parseLsn('0/1') }),
+  ).rejects.toMatchObject({ code: 'Internal' });
+});

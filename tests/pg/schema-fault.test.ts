@@ -1,0 +1,233 @@
+/** Errors, aborts and second attempts on the way of the schema. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { undoSchema } from '../../postgres/schema/undo.ts';
+import { addService, connectTo, freshPair } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import {
+  buildMuseum,
+  dumpLines,
+  failure,
+  inputOf,
+  migrationOf,
+  testWork,
+} from './schema-museum.ts';
+
+const SECRET = 'secret-value-4711';
+
+test('an object that cannot be created is named, and nothing is left behind', async () => {
+  await using db = await freshPair();
+  await buildMuseum(db.sourceClient, db.targetClient);
+  await db.targetClient.query(/* sql */ `
+    create schema app; create function app.atomic(a int) returns int language sql return 1`);
+  const before = await dumpLines(db.target);
+  const error = await failure(copySchema(migrationOf(db), inputOf(db), testWork()), 'SchemaFailed');
+  expect(error.message).toBe(
+    'FUNCTION app.atomic(integer) could not be created on the target (SQLSTATE 42723)',
+  );
+  expect(await dumpLines(db.target)).toEqual(before);
+  const control = await db.targetClient.query(
+    /* sql */ `select from pg_namespace where nspname = 'walferry'`,
+  );
+  expect(control.rowCount).toBe(0);
+});
+
+test('two attempts at once make the schema once', async () => {
+  await using db = await freshPair();
+  await buildMuseum(db.sourceClient, db.targetClient);
+  const migration = migrationOf(db);
+  const results = await Promise.allSettled([
+    copySchema(migration, inputOf(db), testWork()),
+    copySchema(migration, inputOf(db), testWork()),
+  ]);
+  // The later one may end the earlier one's session; that one is tried again by its caller.
+  expect(results.some(({ status }) => status === 'fulfilled')).toBe(true);
+  const report = await copySchema(migration, inputOf(db), testWork());
+  expect(report.tables).toBe(26);
+});
+
+test('undo takes back exactly what was made, and never a table with rows', async () => {
+  await using db = await freshPair();
+  await buildMuseum(db.sourceClient, db.targetClient);
+  await db.targetClient.query(/* sql */ `
+    create schema app; create table app.other (id int); insert into app.other values (1)`);
+  const before = await dumpLines(db.target);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  await db.targetClient.query(/* sql */ `insert into app.zero default values`);
+  const error = await failure(undoSchema(migration), 'SchemaFailed');
+  expect(error.details.table).toBe('app.zero');
+  await db.targetClient.query(/* sql */ `delete from app.zero`);
+  // Something of somebody else's stands on a table of ours: not dropped along.
+  await db.targetClient.query(/* sql */ `create view app.theirs as select * from app.nn`);
+  await failure(undoSchema(migration), 'SchemaFailed');
+  await db.targetClient.query(/* sql */ `drop view app.theirs`);
+  await undoSchema(migration);
+  await undoSchema(migration);
+  expect(await dumpLines(db.target)).toEqual(before);
+  // And the next try begins from the start.
+  expect((await copySchema(migration, inputOf(db), testWork())).created).toBe(true);
+});
+
+test('a schema too large for one transaction is made in several, and undone when one fails', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `do $$ begin
+    for i in 1..2600 loop execute format('create table t%s (id serial primary key, t text)', i); end loop;
+  end $$`);
+  const migration = migrationOf(db);
+  const before = await dumpLines(db.target);
+  await db.targetClient.query(/* sql */ `create sequence t999_id_seq`);
+  const error = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaFailed');
+  expect(error.message).toContain('t999_id_seq');
+  await db.targetClient.query(/* sql */ `drop sequence t999_id_seq`);
+  expect(await dumpLines(db.target)).toEqual(before);
+  const report = await copySchema(migration, inputOf(db), testWork());
+  expect(report.tables).toBe(2600);
+  await undoSchema(migration);
+  expect(await dumpLines(db.target)).toEqual(before);
+}, 120_000);
+
+test('rows that break a unique constraint are reported by name, and a second try goes on from there', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table person (id int primary key, mail text constraint person_mail unique, n int);
+    create index person_n on person (n); create table child (id int primary key, person int references person)`);
+  const migration = migrationOf(db);
+  const input = inputOf(db);
+  await copySchema(migration, input, testWork());
+  await db.targetClient.query(/* sql */ `
+    insert into person values (1, '${SECRET}', 1), (2, '${SECRET}', 2); insert into child values (1, 3)`);
+  const error = await failure(buildIndexes(migration, input, testWork()), 'ConstraintFailed');
+  expect(error.message).toBe(
+    'CONSTRAINT person_mail on public.person could not be built on the target (SQLSTATE 23505)',
+  );
+  expect(error.details).toMatchObject({
+    table: 'public.person',
+    constraint: 'person_mail',
+    sqlstate: '23505',
+  });
+  expect(JSON.stringify([error.message, error.details, String(error.cause)])).not.toContain(SECRET);
+  await db.targetClient.query(/* sql */ `update person set mail = 'other' where id = 2`);
+  await buildIndexes(migration, input, testWork());
+
+  const missing = await failure(buildConstraints(migration, input, testWork()), 'ConstraintFailed');
+  expect(missing.details).toMatchObject({
+    table: 'public.child',
+    constraint: 'child_person_fkey',
+    sqlstate: '23503',
+  });
+  const notValid = /* sql */ `select convalidated from pg_constraint where conname = 'child_person_fkey'`;
+  expect((await db.targetClient.query(notValid)).rows).toEqual([{ convalidated: false }]);
+  await db.targetClient.query(/* sql */ `update child set person = 1`);
+  await buildConstraints(migration, input, testWork());
+  expect((await db.targetClient.query(notValid)).rows).toEqual([{ convalidated: true }]);
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+});
+
+test('an index that was built by hand is taken when it is the same, and refused when it is not', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table t (id int primary key, n int, m int); create index t_n on t (n); create index t_m on t (m);
+    alter table t cluster on t_n`);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  await db.targetClient.query(/* sql */ `
+    alter table t add primary key (id); create index t_n on t (n); create index t_m on t (n)`);
+  const error = await failure(buildIndexes(migration, inputOf(db), testWork()), 'SchemaFailed');
+  expect(error.message).toContain('INDEX public.t_m');
+  await db.targetClient.query(/* sql */ `drop index t_m`);
+  await buildIndexes(migration, inputOf(db), testWork());
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+});
+
+test('an abort cancels the build on the server at once, and leaves it to be done again', async () => {
+  await using db = await freshPair();
+  // An index whose function sleeps: as slow as wanted, whatever the machine.
+  await db.sourceClient.query(/* sql */ `
+    create function slow(int) returns int language plpgsql immutable as 'begin perform pg_sleep(0.05); return $1; end';
+    create table t (id int); create index t_slow on t (slow(id))`);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  await db.targetClient.query(/* sql */ `insert into t select generate_series(1, 2000)`);
+  const abort = new AbortController();
+  const work = testWork(abort.signal);
+  const building = buildIndexes(migration, inputOf(db), work);
+  building.catch(() => undefined);
+  await until('a heartbeat of the build', () =>
+    work.beats.some(({ now }) => now === 'INDEX public.t_slow'),
+  );
+  const reason = new Error('stop it');
+  abort.abort(reason);
+  await expect(building).rejects.toBe(reason);
+  const active = await db.targetClient.query(/* sql */ `select from pg_stat_activity
+                where datname = current_database() and application_name = 'walferry index' and state = 'active'`);
+  expect(active.rowCount).toBe(0);
+  await db.targetClient.query(/* sql */ `truncate t`);
+  expect(await buildIndexes(migration, inputOf(db), testWork())).toEqual({
+    indexes: 1,
+    constraints: 0,
+  });
+});
+
+test('a build whose worker is gone does not hold up the next attempt', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(
+    /* sql */ `create table t (id int primary key, n int); create index t_n on t (n)`,
+  );
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  // The stopped worker: its session holds the entry's row and the table.
+  await using stopped = await connectTo(db.target);
+  await stopped.query(/* sql */ `set application_name = 'walferry index'; begin;
+    update walferry.schema_entry set done_at = now() where name = 't_n'; create index t_n on t (n)`);
+  await buildIndexes(migration, inputOf(db), testWork());
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+});
+
+test('foreign keys wait for the applying transaction instead of failing', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(
+    /* sql */ `create table p (id int primary key); create table c (p int references p)`,
+  );
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  await buildIndexes(migration, inputOf(db), testWork());
+  await using applying = await connectTo(db.target);
+  await applying.query(/* sql */ `begin; insert into p values (1)`);
+  const building = buildConstraints(migration, inputOf(db), testWork());
+  await sleep(2_500);
+  await applying.query('commit');
+  expect((await building).constraints).toBe(1);
+});
+
+test('a role without rights is told which object it may not make', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `create schema s; create table s.t (id int)`);
+  await db.targetClient.query(/* sql */ `
+    do $$ begin create role museum_weak login; exception when duplicate_object or unique_violation then null; end $$;
+    grant create on database ${db.target} to museum_weak`);
+  const { rows } = await db.targetClient.query<{ port: string }>(
+    /* sql */ `select inet_server_port()::text as port`,
+  );
+  addService(`weak_${db.target}`, {
+    host: '127.0.0.1',
+    port: rows[0]?.port ?? '',
+    dbname: db.target,
+    user: 'museum_weak',
+  });
+  const pair = { source: db.source, target: `weak_${db.target}` };
+  const before = await dumpLines(db.target);
+  const error = await failure(copySchema(migrationOf(pair), inputOf(pair), testWork()), 'Denied');
+  expect(error.message).toContain('s');
+  expect(await dumpLines(db.target)).toEqual(before);
+});
+
+test('a source that is not there is unreachable, and the message holds no connection text', async () => {
+  await using db = await freshPair();
+  addService(`gone_${db.source}`, { host: '127.0.0.1', port: '1', dbname: 'x', user: 'y' });
+  const pair = { source: `gone_${db.source}`, target: db.target };
+  await failure(copySchema(migrationOf(pair), inputOf(pair), testWork()), 'Unreachable');
+});

@@ -1,0 +1,143 @@
+/** What belongs to a selection, and what the target may hold before. */
+import { expect, test } from 'vitest';
+import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { undoSchema } from '../../postgres/schema/undo.ts';
+import { freshPair } from '../support/database.ts';
+import {
+  buildMuseum,
+  dumpLines,
+  failure,
+  inputOf,
+  migrationOf,
+  testWork,
+} from './schema-museum.ts';
+
+test('a table left out takes along what stands on it, and nothing else', async () => {
+  await using db = await freshPair();
+  await buildMuseum(db.sourceClient, db.targetClient);
+  const migration = migrationOf(db);
+  const input = inputOf(db, {
+    tables: {
+      exclude: ['app.order', 'app.measure_2020', 'app.free_seq', '"Odd; Schema"."ta ""b.c"'],
+    },
+  });
+  const work = testWork();
+  await copySchema(migration, input, work);
+  await buildIndexes(migration, input, work);
+  await buildConstraints(migration, input, work);
+  await enableTriggers(migration);
+
+  const source = await dumpLines(db.source);
+  const target = await dumpLines(db.target);
+  const missing = source.filter((line) => !target.includes(line)).join('\n');
+  expect(target.filter((line) => !source.includes(line))).toEqual([]);
+  for (const gone of [
+    'app."order"',
+    'app.v1',
+    'app.mv ',
+    'measure_2020',
+    'free_seq',
+    'idx; odd',
+    'ta ""b.c"',
+    'app.st',
+  ]) {
+    expect(missing).toContain(gone);
+    expect(target.join('\n')).not.toContain(gone);
+  }
+  // Longer names that begin alike, the rest of a partitioned table, a view over another table: they stay.
+  for (const stays of [
+    '"ta ""b.c d"',
+    'app.measure_2021',
+    'app.vgrp',
+    'app.mv_late',
+    'app.touch',
+  ]) {
+    expect(target.join('\n')).toContain(stays);
+  }
+  expect(work.notes.join('\n')).toContain('mref mref_at_mid_fkey');
+});
+
+test('a selected table keeps the sequence of its default whoever owns it', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table owner_table (id serial);
+    create table user_table (id int default nextval('owner_table_id_seq'), n int)`);
+  const input = inputOf(db, { tables: { exclude: ['public.owner_table'] } });
+  await copySchema(migrationOf(db), input, testWork());
+  const { rows } = await db.targetClient.query(
+    /* sql */ `insert into user_table (n) values (1) returning id`,
+  );
+  expect(rows).toEqual([{ id: 1 }]);
+});
+
+test('a table whose parent is left out is refused with both names, before anything is made', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table odd_type (a int); create table user_table (b odd_type)`);
+  const input = inputOf(db, { tables: { exclude: ['public.odd_type'] } });
+  const error = await failure(copySchema(migrationOf(db), input, testWork()), 'SchemaFailed');
+  expect(error.message).toContain('TABLE public.user_table needs TABLE public.odd_type');
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.target));
+  const none = inputOf(db, { tables: { include: ['nothing.*'] } });
+  await failure(copySchema(migrationOf(db), none, testWork()), 'SchemaFailed');
+});
+
+test('owners and grants are carried over only when asked for', async () => {
+  await using db = await freshPair();
+  await buildMuseum(db.sourceClient, db.targetClient);
+  const input = inputOf(db, { schema: { owners: false, grants: false } });
+  await copySchema(migrationOf(db), input, testWork());
+  const target = (await dumpLines(db.target)).join('\n');
+  expect(target).not.toContain('museum_owner');
+  expect(target).not.toContain('museum_reader');
+});
+
+const TABLES = /* sql */ `
+  create table a (id int primary key, t text); create table b (id int, n bigint);
+  create function loud() returns trigger language plpgsql as 'begin return new; end';
+  create trigger always before insert on a for each row execute function loud();
+  alter table a enable always trigger always;`;
+
+test('empty tables that are there are used, their loud triggers kept quiet until cutover', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(TABLES);
+  await db.targetClient.query(TABLES);
+  const migration = migrationOf(db);
+  const input = inputOf(db);
+  const before = await dumpLines(db.target);
+  const report = { created: false, tables: 2, statements: 0 };
+  expect(await copySchema(migration, input, testWork())).toEqual(report);
+  expect(await copySchema(migration, input, testWork())).toEqual(report);
+  const loud = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
+  expect((await db.targetClient.query(loud)).rowCount).toBe(0);
+  expect(await buildIndexes(migration, input, testWork())).toEqual({ indexes: 0, constraints: 0 });
+  await buildConstraints(migration, input, testWork());
+  await undoSchema(migration);
+  expect(await dumpLines(db.target)).toEqual(before);
+  expect((await db.targetClient.query(loud)).rowCount).toBe(1);
+});
+
+test('tables with rows, some tables only, other columns, other objects: refused by name, nothing left', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(TABLES);
+  const migration = migrationOf(db);
+  const attempt = async (code: 'SchemaFailed' | 'SchemaDrift', name: string) => {
+    const error = await failure(copySchema(migration, inputOf(db), testWork()), code);
+    expect(error.message).toContain(name);
+    const control = await db.targetClient.query(
+      /* sql */ `select from pg_namespace where nspname = 'walferry'`,
+    );
+    expect(control.rowCount).toBe(0);
+  };
+  await db.targetClient.query(/* sql */ `create view a as select 1`);
+  await attempt('SchemaFailed', 'public.a');
+  await db.targetClient.query(/* sql */ `drop view a; create table a (id int primary key, t text)`);
+  await attempt('SchemaFailed', 'public.b not');
+  await db.targetClient.query(/* sql */ `create table b (id int, n int)`);
+  await attempt('SchemaDrift', 'public.b.n');
+  await db.targetClient.query(/* sql */ `insert into b values (4711, 1)`);
+  await attempt('SchemaFailed', 'hold rows: public.b');
+});

@@ -1,0 +1,406 @@
+/** One lease of the stream against real servers: what arrives, what is refused, when it ends. */
+import { expect, test } from 'vitest';
+import { compareLsn } from '../../contract/lsn.ts';
+import { fenceStream, streamChanges } from '../../postgres/stream/changes.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import {
+  addGeneration,
+  drain,
+  endMark,
+  EVERYTHING,
+  expectSame,
+  OPTIONS,
+  slotState,
+  startMigration,
+  storedLsn,
+  testWork,
+} from '../support/stream.ts';
+import { until } from '../support/until.ts';
+
+const TABLE = /* sql */ `create table t (id bigint primary key, v text); insert into t values (1, 'one')`;
+
+async function rowsOf(db: FreshPair, table: string): Promise<number> {
+  const { rows } = await db.targetClient.query<{ n: string }>(`select count(*) as n from ${table}`);
+  return Number(rows[0]?.n);
+}
+
+test('every value arrives as the source prints it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `
+    create domain raw as bytea; create domain flag as bool;
+    create type mood as enum ('so', 'la la'); create type pair as (a int, b text);
+    create table v (id bigint primary key, n numeric, f8 float8, f4 float4, b bytea, rb raw, ok bool, fl flag, j json, jb jsonb,
+      ts timestamptz, d date, iv interval, a int[], ta text[], c "char", bits bit varying, m mood, p pair, u uuid, money money,
+      r int4range, x xml, t text, g bigint generated always as (id / 2) stored);`,
+  );
+  const insert = /* sql */ `insert into v values
+    (9007199254740993, $1::numeric, 1e-300, 3.4e38, '\\x00ff5c27', '\\x0001', true, false, '{"a" :  1.0, "a":2}', '{"b": 1.10}',
+     'infinity', '-infinity', '1 year -3 days 04:05:06.7', '{1,null,3}', '{"a,b","c\\"d",null,""}', 'x', b'1010', 'la la',
+     row(1, 'a "b"'), '00000000-0000-0000-0000-000000000001', 12.34, '[1,5)', '<a>&amp;</a>', E'line\\nend\\ttab \\\\ "q" ünï'),
+    (-9223372036854775808, 'NaN', 'NaN', 'Infinity', '', null, false, null, 'null', 'null', '0001-01-01 00:00:00+00 BC', null, null,
+     '{}', '{}', '', '', null, null, null, null, 'empty', null, ''),
+    (9223372036854775807, 0.10, '-Infinity', '-0', null, null, null, null, '[1.00]', '[]', null, null, null,
+     '{{1,2},{3,4}}', null, null, null, null, null, null, null, null, null, null)`;
+  const digits = `-${'1234567890'.repeat(100)}.${'0'.repeat(50)}10`;
+  await db.sourceClient.query(insert, [digits]);
+  await drain(db, migration);
+  await expectSame(db);
+  await db.sourceClient.query(
+    /* sql */ `update v set n = n * 3, b = b || '\\x01', f8 = null where id > 0`,
+  );
+  await db.sourceClient.query(
+    /* sql */ `update v set f4 = 'NaN', n = 'Infinity', id = id + 1 where id < 0`,
+  );
+  const report = await drain(db, migration);
+  expect(report.reached).toBe(true);
+  await expectSame(db);
+});
+
+test('what is committed before `until` is on the target and confirmed to the source when it returns', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(
+    /* sql */ `insert into t select i, 'x' from generate_series(2, 5000) i`,
+  );
+  const work = testWork();
+  const report = await drain(db, migration, {}, work);
+  expect(report).toMatchObject({
+    reached: true,
+    transactions: 1,
+    changes: 4999,
+    firstConsistent: true,
+  });
+  await expectSame(db);
+  const slot = await slotState(db, migration);
+  expect(slot).toEqual({ confirmed: report.confirmedLsn, active: null });
+  expect(await storedLsn(db, migration)).toBe(report.confirmedLsn);
+  // Again, with nothing new: at once, from the same place.
+  const again = await streamChanges(
+    migration,
+    { ...OPTIONS, until: report.confirmedLsn },
+    testWork(),
+  );
+  expect(again).toMatchObject({ reached: true, transactions: 1, changes: 4999 });
+  expect(work.beats[0]).toMatchObject({ phase: 'stream' });
+  expect(
+    Object.values(work.beats[0] ?? {}).every((v) => typeof v !== 'object' && typeof v !== 'bigint'),
+  ).toBe(true);
+});
+
+test('a lease ends at the first commit boundary after its time, also when nothing happens', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const idle = await streamChanges(migration, { ...OPTIONS, leaseMs: 300 }, testWork());
+  expect(idle).toMatchObject({ reached: false, changes: 0, lagSeconds: 0 });
+  let writing = true;
+  const writer = (async () => {
+    for (let id = 2; writing; id += 1) {
+      await db.sourceClient.query(/* sql */ `insert into t values ($1, 'x')`, [id]);
+    }
+  })();
+  const busy = await streamChanges(migration, { ...OPTIONS, leaseMs: 300 }, testWork());
+  writing = false;
+  await writer;
+  expect(busy.changes).toBeGreaterThan(0);
+  expect(busy.reached).toBe(false);
+  await drain(db, migration, { floor: busy.confirmedLsn });
+  await expectSame(db);
+});
+
+test('an abort ends the lease at a commit with the LSN that the target holds', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const work = testWork();
+  const lease = streamChanges(migration, OPTIONS, work);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+  await until('the row', async () => (await rowsOf(db, 't')) === 2);
+  work.abort();
+  const report = await lease;
+  expect(report.confirmedLsn).toBe(await storedLsn(db, migration));
+  expect(await slotState(db, migration)).toEqual({ confirmed: report.confirmedLsn, active: null });
+});
+
+test.each(['in the stream', 'at its start'])(
+  'an abort does not wait for a target that is stuck %s, and still tells the truth',
+  async (when) => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, TABLE);
+    const before = await storedLsn(db, migration);
+    await using blocker = await connectTo(db.target);
+    if (when === 'at its start')
+      await blocker.query(/* sql */ `begin; lock table t in access exclusive mode`);
+    const work = testWork();
+    const lease = streamChanges(migration, OPTIONS, work);
+    if (when === 'in the stream') {
+      await until('the stream', async () => (await slotState(db, migration)).active !== null);
+    }
+    if (when === 'in the stream')
+      await blocker.query(/* sql */ `begin; lock table t in access exclusive mode`);
+    await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+    await until('the lease to wait for the lock', async () => {
+      const waiting =
+        await blocker.query(/* sql */ `select from pg_locks where not granted and database = (
+      select oid from pg_database where datname = current_database())`);
+      return (waiting.rowCount ?? 0) > 0;
+    });
+    work.abort();
+    const report = await lease;
+    await blocker.query('rollback');
+    expect(compareLsn(report.confirmedLsn, before)).toBeGreaterThanOrEqual(0);
+    expect(report.confirmedLsn).toBe(await storedLsn(db, migration));
+    expect(await rowsOf(db, 't')).toBe(1);
+    await drain(db, migration, { floor: report.confirmedLsn });
+    await expectSame(db);
+  },
+);
+
+test('a huge transaction is applied in pieces and becomes visible whole', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const target = await endMark(db);
+  const seen = new Set<number>();
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'before')`);
+  await db.sourceClient
+    .query(/* sql */ `begin; insert into t select i, 'x' from generate_series(3, 20000) i;
+    update t set v = 'y' where id % 2 = 0; delete from t where id % 3 = 0; commit`);
+  await db.sourceClient.query(/* sql */ `insert into t values (100000, 'after')`);
+  const end = await endMark(db);
+  expect(compareLsn(end, target)).toBeGreaterThan(0);
+  const streaming = streamChanges(migration, { ...OPTIONS, until: end }, testWork());
+  let done = false;
+  const watching = (async () => {
+    while (!done) seen.add(await rowsOf(db, 't'));
+  })();
+  const report = await streaming.finally(() => {
+    done = true;
+  });
+  await watching;
+  expect(report.transactions).toBe(3);
+  await expectSame(db);
+  const whole = await rowsOf(db, 't');
+  // before anything, after the first transaction, after the huge one, after the last one
+  for (const count of seen) expect([1, 2, whole - 1, whole]).toContain(count);
+});
+
+test("changes that a table's copy holds are skipped until the newest generation, each table by its own", async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table a (id int primary key, v int); create table b (id int primary key, v int)`,
+  );
+  await using open = await connectTo(db.source);
+  // Begun before the second generation, committed after it: not in that copy.
+  await open.query(/* sql */ `begin; insert into a values (50, 0); insert into b values (50, 0)`);
+  await db.sourceClient.query(/* sql */ `insert into a values (1, 1); insert into b values (1, 1)`);
+  const newest = await addGeneration(db, migration);
+  // What a copy of b under generation 2 would have brought.
+  await db.targetClient.query(/* sql */ `insert into b values (1, 1);
+    update walferry.relation set generation = 2 where table_name = 'b'`);
+  const half = await streamChanges(migration, { ...OPTIONS, leaseMs: 200 }, testWork());
+  await open.query('commit');
+  await db.sourceClient.query(/* sql */ `update b set v = v + 1; delete from a where id = 1`);
+  const report = await drain(db, migration);
+  expect(compareLsn(report.confirmedLsn, newest)).toBeGreaterThan(0);
+  expect(report.firstConsistent).toBe(true);
+  expect(half.reached).toBe(false);
+  await expectSame(db);
+});
+
+test('the target is first consistent only when the newest generation was passed, and stays so', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.targetClient
+    .query(/* sql */ `insert into walferry.generation select migration, 2, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip,
+                 'FF/0', 0, now() from walferry.generation`);
+  expect(await drain(db, migration)).toMatchObject({ reached: true, firstConsistent: false });
+  await db.targetClient.query(/* sql */ `delete from walferry.generation where number = 2`);
+  expect(await drain(db, migration)).toMatchObject({ firstConsistent: true });
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select first_consistent from walferry.migration`,
+  );
+  expect(rows).toEqual([{ first_consistent: true }]);
+});
+
+test('a change to a selected table that the plan does not know stops before it, with everything earlier applied', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `create table later (id int primary key)`);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+  await db.sourceClient.query(
+    /* sql */ `begin; insert into t values (3, 'three'); insert into later values (1); commit`,
+  );
+  const failing = drain(db, migration);
+  await expect(failing).rejects.toMatchObject({
+    code: 'UnknownRelation',
+    details: { table: 'public.later' },
+  });
+  expect(await rowsOf(db, 't')).toBe(2);
+  // Nothing was skipped: excluded, it goes on with the transaction that it stopped at.
+  await drain(db, migration, { exclude: ['public.later'] });
+  expect(await rowsOf(db, 't')).toBe(3);
+});
+
+test('tables that are not to be moved do not stop the stream: excluded, extension, materialized view, dropped early', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['public.*'], exclude: ['public.log'] };
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table t (id int primary key, v text); create table log (id int primary key);
+      create schema other; create table other.x (id int primary key);
+      create table gone (id int primary key);
+      create materialized view mv as select 1 as id; create unique index on mv (id)`,
+    selection,
+  );
+  await db.targetClient.query(/* sql */ `delete from walferry.relation where table_name = 'gone'`);
+  await db.sourceClient.query(/* sql */ `insert into gone values (1)`);
+  await db.sourceClient.query(/* sql */ `drop table gone`);
+  await db.targetClient.query(
+    /* sql */ `drop table gone; update walferry.generation set lsn = $$FF/0$$`,
+  );
+  await db.sourceClient.query(
+    /* sql */ `insert into log values (1); insert into other.x values (1); insert into t values (1, 'x')`,
+  );
+  await db.sourceClient.query(/* sql */ `refresh materialized view concurrently mv`);
+  await drain(db, migration, selection);
+  expect(await rowsOf(db, 't')).toBe(1);
+  expect(await rowsOf(db, 'log')).toBe(0);
+});
+
+test('TRUNCATE of several tables with foreign keys, of a partitioned table, and changes around it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table parent (id int primary key); create table child (id int primary key, p int references parent);
+      create table part (id int, v text, primary key (id)) partition by range (id);
+      create table part_1 partition of part for values from (0) to (100);
+      create table part_2 partition of part for values from (100) to (200);
+      insert into parent values (1), (2); insert into child values (1, 1); insert into part values (1, 'a'), (150, 'b')`,
+  );
+  await db.sourceClient.query(
+    /* sql */ `begin; insert into parent values (3); truncate parent, child; insert into parent values (4); commit`,
+  );
+  await db.sourceClient.query(/* sql */ `update part set id = 160 where id = 1`);
+  await drain(db, migration);
+  await expectSame(db);
+  await db.sourceClient.query(
+    /* sql */ `begin; truncate part; insert into part values (5, 'c'); commit`,
+  );
+  await drain(db, migration);
+  await expectSame(db);
+});
+
+test('columns that differ, before the start or in the middle, stop the stream with table and column', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `alter table t alter v type varchar(9)`);
+  await expect(drain(db, migration)).rejects.toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.t', column: 'v' },
+  });
+  await db.targetClient.query(/* sql */ `alter table t alter v type varchar(9)`);
+  const streaming = streamChanges(migration, OPTIONS, testWork());
+  streaming.catch(() => undefined);
+  await until('the stream', async () => (await slotState(db, migration)).active !== null);
+  await db.sourceClient.query(
+    /* sql */ `alter table t add extra int; insert into t values (2, 'two', 2)`,
+  );
+  await expect(streaming).rejects.toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.t', column: 'extra' },
+  });
+  await db.targetClient.query(/* sql */ `alter table t add extra int`);
+  await drain(db, migration);
+  await expectSame(db);
+  await db.sourceClient.query(
+    /* sql */ `drop table t; create table t (id bigint primary key, v varchar(9), extra int)`,
+  );
+  await expect(drain(db, migration)).rejects.toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.t' },
+  });
+});
+
+test('a slot that is gone, or has moved past the target, is refused', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+  await db.sourceClient.query(
+    /* sql */ `select pg_replication_slot_advance($1, pg_current_wal_lsn())`,
+    [migration.slot],
+  );
+  await expect(drain(db, migration)).rejects.toMatchObject({ code: 'CheckpointMissing' });
+  await db.sourceClient.query(/* sql */ `select pg_drop_replication_slot($1)`, [migration.slot]);
+  await expect(drain(db, migration)).rejects.toMatchObject({ code: 'SlotMissing' });
+  expect(await rowsOf(db, 't')).toBe(1);
+});
+
+test('a source that lost a replica identity stops the stream with StreamWarning and everything earlier applied', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+  await db.sourceClient.query(/* sql */ `alter table t replica identity nothing`);
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'three')`);
+  await db.sourceClient.query(/* sql */ `delete from t where id = 1`);
+  await expect(drain(db, migration)).rejects.toMatchObject({ code: 'StreamWarning' });
+  expect(await rowsOf(db, 't')).toBe(3);
+});
+
+test('an idle database in a busy cluster lets the slot move on', async () => {
+  await using db = await freshPair();
+  await using busy = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const before = await slotState(db, migration);
+  const work = testWork();
+  const limits = { positionMs: 100, positionBytes: 1 << 20 };
+  const lease = streamChanges(migration, { ...OPTIONS, limits }, work);
+  await busy.sourceClient.query(
+    /* sql */ `create table noise as select i, repeat('x', 500) from generate_series(1, 10000) i`,
+  );
+  await until('the slot to move', async () => {
+    const { confirmed } = await slotState(db, migration);
+    // Never further than what the target has stored.
+    expect(compareLsn(confirmed, await storedLsn(db, migration))).toBeLessThanOrEqual(0);
+    const distance = await db.sourceClient.query<{ n: string }>(
+      /* sql */ `select $1::pg_lsn - $2::pg_lsn as n`,
+      [confirmed, before.confirmed],
+    );
+    return Number(distance.rows[0]?.n) > 4_000_000;
+  });
+  work.abort();
+  expect((await lease).changes).toBe(0);
+});
+
+test('the fence takes over from a running stream, which writes nothing more', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const streaming = streamChanges(migration, OPTIONS, testWork());
+  streaming.catch(() => undefined);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+  await until('the row', async () => (await rowsOf(db, 't')) === 2);
+  const checkpoint = await fenceStream(migration);
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'three')`);
+  await expect(streaming).rejects.toMatchObject({
+    code: expect.stringMatching(/Unreachable|Fenced/),
+  });
+  expect(checkpoint.confirmedLsn).toBe(await storedLsn(db, migration));
+  expect(await rowsOf(db, 't')).toBe(2);
+  await drain(db, migration, { floor: checkpoint.confirmedLsn });
+  expect(await rowsOf(db, 't')).toBe(3);
+});
+
+test('two attempts at once: the newer ends the older and everything arrives once', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const first = streamChanges(migration, OPTIONS, testWork());
+  first.catch(() => undefined);
+  await until('the first', async () => (await slotState(db, migration)).active !== null);
+  await db.sourceClient.query(
+    /* sql */ `insert into t select i, 'x' from generate_series(2, 3000) i`,
+  );
+  const report = await drain(db, migration, EVERYTHING);
+  await expect(first).rejects.toMatchObject({ code: expect.stringMatching(/Unreachable|Fenced/) });
+  expect(report).toMatchObject({ transactions: 1, changes: 2999 });
+  await expectSame(db);
+});

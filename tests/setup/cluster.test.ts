@@ -1,0 +1,181 @@
+/** `npm run setup` and `npm run cluster` as a newcomer uses them, in a fresh copy, as an ordinary user, with crashes. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { processOf, readRecord } from '../../scripts/cluster/process.ts';
+import { until } from '../support/until.ts';
+import { FreshCopy } from './fresh-copy.ts';
+import type { Outcome } from './fresh-copy.ts';
+
+/**
+ * "A second run skips everything in a second"; twice that, and of processor time: other tests and servers that share the
+ * machine make everything wait, which says nothing about set-up.
+ */
+const SECOND_RUN_SECONDS = 2;
+
+let copy: FreshCopy;
+
+beforeAll(() => {
+  copy = new FreshCopy();
+});
+afterAll(() => {
+  copy[Symbol.dispose]();
+});
+
+test('before set-up a command says that set-up has to run', () => {
+  expect(copy.run('writer')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('npm run setup') as string,
+  });
+  expect(copy.run('no-such-command')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('"no-such-command"') as string,
+  });
+});
+
+test('npm ci works in a fresh copy, and cluster still asks for set-up', () => {
+  const installed = copy.installPackages();
+  expect(installed.code, installed.stderr).toBe(0);
+  expect(copy.run('cluster', 'up')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('npm run setup') as string,
+  });
+});
+
+test('set-up writes an environment that works from a path with a space and a quote', () => {
+  const first = copy.run('setup');
+  expect(first.code, first.stderr).toBe(0);
+  const shown = copy.shell('printf "%s\\n" "$PGSERVICEFILE" "$PGPASSFILE" && temporal --version');
+  const lines = shown.stdout.split('\n');
+  expect(lines.slice(0, 2)).toEqual([
+    path.join(copy.folder, '.local/pg_service.conf'),
+    path.join(copy.folder, '.local/pgpass'),
+  ]);
+  expect(lines[2]).toMatch(/^temporal version 1\./);
+});
+
+test('a second run of set-up changes nothing and is quick', () => {
+  const before = readFileSync(path.join(copy.folder, '.local/env'), 'utf8');
+  const seconds = [1, 2, 3].map(() =>
+    processorSeconds(copy.shell(`node scripts/run.mjs setup && times`)),
+  );
+  expect(readFileSync(path.join(copy.folder, '.local/env'), 'utf8')).toBe(before);
+  expect(Math.min(...seconds)).toBeLessThan(SECOND_RUN_SECONDS);
+});
+
+test('up starts everything and can be repeated; status tells it', () => {
+  expect(copy.run('cluster', 'status').code).toBe(1);
+  const up = copy.run('cluster', 'up');
+  expect(up.code, up.stderr).toBe(0);
+  expect(up.stdout).toContain('Web UI: http://127.0.0.1:');
+  const pids = ['source', 'target', 'temporal'].map(pid);
+  expect(copy.run('cluster', 'up').code).toBe(0);
+  expect(['source', 'target', 'temporal'].map(pid)).toEqual(pids);
+  expect(copy.run('cluster', 'status').code).toBe(0);
+  expect(sql('source', 'show wal_level')).toBe('logical');
+  expect(sql('source', 'create table kept as select 1 as id')).toBe('SELECT 1');
+  sql('source', "select pg_create_logical_replication_slot('probe', 'wal2json')");
+  sql('source', "select pg_drop_replication_slot('probe')");
+  expect(sql('target', 'select current_database()')).toBe('app');
+  const start = copy.shell(
+    'temporal workflow start --type none --task-queue nobody --workflow-id kept',
+  );
+  expect(start.code, start.stderr).toBe(0);
+});
+
+test('without the password nobody gets in', () => {
+  const refused = copy.shell('PGPASSFILE=/nonexistent psql -w service=source -c "select 1"');
+  expect(refused.stderr).toContain('no password supplied');
+});
+
+test('after SIGKILL to a database and to Temporal, up brings both back with their data', () => {
+  for (const name of ['source', 'temporal']) process.kill(pid(name), 'SIGKILL');
+  const status = copy.run('cluster', 'status');
+  expect(status.code).toBe(1);
+  expect(status.stdout).toMatch(/^source +down/m);
+  expect(status.stdout).toMatch(/^target +up/m);
+  expect(status.stdout).toMatch(/^temporal +down/m);
+  const up = copy.run('cluster', 'up');
+  expect(up.code, up.stderr).toBe(0);
+  expect(sql('source', 'select id from kept')).toBe('1');
+  const found = copy.shell('temporal workflow describe -w kept');
+  expect(found.code, found.stderr).toBe(0);
+});
+
+test('down ends every process; a stale pid file and a stranger on the port do not stop the next up', async () => {
+  const pids = ['source', 'target', 'temporal'].map(pid);
+  expect(copy.run('cluster', 'down').code).toBe(0);
+  expect(pids.map(processOf)).toEqual([undefined, undefined, undefined]);
+
+  // As after a reboot: the numbers of our servers belong to somebody else by now.
+  const bystander = spawn('sleep', ['300'], { stdio: 'ignore' });
+  const stranger = createServer();
+  try {
+    const data = path.join(copy.folder, '.local/source/data');
+    writeFileSync(path.join(data, 'postmaster.pid'), `${bystander.pid}\n${data}\n`);
+    const record = path.join(copy.folder, '.local/target/server.json');
+    const target = readRecord(record);
+    writeFileSync(record, JSON.stringify({ ...target, pid: bystander.pid }));
+    const taken = Number(readRecord(path.join(copy.folder, '.local/source/server.json'))?.['port']);
+    stranger.listen(taken, '127.0.0.1');
+    await once(stranger, 'listening');
+
+    const up = copy.run('cluster', 'up');
+    expect(up.code, up.stderr).toBe(0);
+    expect(up.stdout).not.toContain(`:${taken} `);
+    expect(sql('source', 'select id from kept')).toBe('1');
+    expect(copy.run('cluster', 'down').code).toBe(0);
+    expect(bystander.exitCode ?? bystander.signalCode).toBeNull();
+  } finally {
+    bystander.kill();
+    stranger.close();
+  }
+});
+
+test('wipe removes the data', () => {
+  expect(copy.run('cluster', 'wipe').code).toBe(0);
+  for (const name of ['source', 'target', 'temporal']) {
+    expect(existsSync(path.join(copy.folder, '.local', name))).toBe(false);
+  }
+});
+
+test('a command is one process that gets the signals, the environment and passes on the exit code', async () => {
+  const script = `
+    process.on('SIGTERM', () => { console.log('terminated'); process.exit(7); });
+    setInterval(() => undefined, 1000);
+    console.log(process.env.PGSERVICEFILE, process.env.TEMPORAL_ADDRESS);`;
+  // In the place of a command that takes the local environment.
+  writeFileSync(path.join(copy.folder, 'scripts/watch.ts'), script);
+  const running = copy.start('watch');
+  let output = '';
+  running.stdout?.on('data', (data: Buffer) => (output += data.toString()));
+  await until('the command to begin', () => output.includes('127.0.0.1:'));
+  expect(output).toContain(path.join(copy.folder, '.local/pg_service.conf'));
+  running.kill('SIGTERM');
+  const [code] = (await once(running, 'exit')) as [number];
+  expect(output).toContain('terminated');
+  expect(code).toBe(7);
+});
+
+/** User and system time of the commands before `times`, from its last line: `0m0.740s 0m0.100s`. */
+function processorSeconds({ code, stdout, stderr }: Outcome): number {
+  expect(code, stderr).toBe(0);
+  const times = stdout.trim().split('\n').at(-1) ?? '';
+  const parts = [...times.matchAll(/(\d+)m([\d.]+)s/g)];
+  expect(parts).toHaveLength(2);
+  return parts.reduce((sum, [, minutes, rest]) => sum + Number(minutes) * 60 + Number(rest), 0);
+}
+
+function pid(name: string): number {
+  const record = readRecord(path.join(copy.folder, '.local', name, 'server.json'));
+  return Number(record?.['pid']);
+}
+
+function sql(service: string, text: string): string {
+  const answer = copy.shell(`psql service=${service} -At -c "${text}"`);
+  expect(answer.code, answer.stderr).toBe(0);
+  return answer.stdout.trim();
+}

@@ -1,0 +1,181 @@
+/**
+ * A migration at the point where streaming begins, made without the copy's code: tables on both sides, the slot, the control
+ * schema, and one generation at the slot's consistent point. Nobody writes while it is made.
+ */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { parseLsn, type Lsn } from '../../contract/lsn.ts';
+import { slotName, type Migration } from '../../contract/migration.ts';
+import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
+import { readRelations } from '../../postgres/catalog/relation.ts';
+import { recordGeneration } from '../../postgres/control/generation.ts';
+import { registerRelations } from '../../postgres/control/relation.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
+import { streamChanges, type StreamOptions } from '../../postgres/stream/changes.ts';
+import { connectTo, type FreshPair } from './database.ts';
+import { expectEqual } from './equality.ts';
+
+export const EVERYTHING = { include: ['*.*'], exclude: [] };
+
+/** Options with a lease that a test never waits for. */
+export const OPTIONS: StreamOptions = {
+  floor: null,
+  until: null,
+  leaseMs: 60_000,
+  batchChanges: 500,
+  batchMilliseconds: 50,
+  ...EVERYTHING,
+};
+
+/** Runs `ddl` on both sides, copies all rows, and stands at the slot's consistent point. */
+export async function startMigration(
+  db: FreshPair,
+  ddl: string,
+  selection: { include: string[]; exclude: string[] } = EVERYTHING,
+): Promise<Migration> {
+  await db.sourceClient.query(ddl);
+  await db.targetClient.query(ddl);
+  const workflowId = db.source;
+  const id = randomBytes(8).toString('hex');
+  const migration: Migration = {
+    id,
+    workflowId,
+    source: db.source,
+    target: db.target,
+    slot: slotName(workflowId, id),
+  };
+  const slot = await db.sourceClient.query<{ lsn: string }>(
+    /* sql */ `select lsn::text from pg_create_logical_replication_slot($1, 'wal2json')`,
+    [migration.slot],
+  );
+  const consistent = slot.rows[0]?.lsn;
+  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+  await db.targetClient.query(
+    /* sql */ `insert into walferry.migration
+      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn)
+      values ($1, $2, $3, 'test', $4, $5, $5)`,
+    [id, workflowId, migration.slot, db.source, consistent],
+  );
+  const relations = await readRelations(db.sourceClient, selection);
+  for (const { kind, schema, name } of relations) {
+    if (kind !== 'r') continue;
+    copyTable(db, `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`);
+  }
+  await registerRelations(db.targetClient, migration, relations);
+  await addGeneration(db, migration);
+  await db.targetClient.query(/* sql */ `update walferry.relation set generation = 1`);
+  return migration;
+}
+
+/** Records what the source shows right now as a generation. */
+export async function addGeneration(db: FreshPair, migration: Migration): Promise<Lsn> {
+  const { rows } = await db.sourceClient.query<{ snapshot: string; lsn: string }>(
+    /* sql */ `select pg_current_snapshot()::text as snapshot, pg_current_wal_insert_lsn()::text as lsn`,
+  );
+  const row = rows[0];
+  if (!row) throw new Error('no snapshot');
+  const lsn = parseLsn(row.lsn);
+  const holder = { pid: 0, started: '2000-01-01 00:00:00+00' };
+  await recordGeneration(db.targetClient, migration, {
+    ...parseSnapshot(row.snapshot),
+    snapshot: 'test',
+    lsn,
+    holder,
+  });
+  return lsn;
+}
+
+function copyTable(db: FreshPair, table: string): void {
+  const columns = /* sql */ `select coalesce(string_agg(quote_ident(attname), ',' order by attnum), '')
+    from pg_attribute where attrelid = ${pg.escapeLiteral(table)}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`;
+  const list = psql(db.source, columns).trim();
+  if (list === '') return;
+  const rows = psql(db.source, `copy (select ${list} from only ${table}) to stdout`);
+  psql(db.target, `set session_replication_role = replica; delete from only ${table}`);
+  execFileSync(
+    'psql',
+    [`service=${db.target}`, '-qAt', '-c', `copy ${table} (${list}) from stdin`],
+    {
+      input: rows,
+    },
+  );
+}
+
+function psql(service: string, sql: string): string {
+  return execFileSync('psql', [`service=${service}`, '-qAtX', '-v', 'ON_ERROR_STOP=1', '-c', sql], {
+    maxBuffer: 1 << 28,
+  }).toString();
+}
+
+export interface TestWork extends Work {
+  readonly beats: Heartbeat[];
+  readonly warnings: string[];
+  abort(): void;
+}
+
+/** A caller that notes everything. */
+export function testWork(): TestWork {
+  const controller = new AbortController();
+  const beats: Heartbeat[] = [];
+  const warnings: string[] = [];
+  return {
+    signal: controller.signal,
+    beat: (details) => beats.push(details),
+    log: { info: () => undefined, warn: (message) => warnings.push(message) },
+    beats,
+    warnings,
+    abort: () => controller.abort(new Error('stopped by the test')),
+  };
+}
+
+/** A position such that draining to it covers everything that committed before the call. */
+export async function endMark(db: FreshPair): Promise<Lsn> {
+  const { rows } = await db.sourceClient.query<{ lsn: string }>(
+    /* sql */ `select pg_logical_emit_message(true, 'walferry', 'end')::text as lsn`,
+  );
+  return parseLsn(rows[0]?.lsn ?? '');
+}
+
+/** Streams until everything that was committed on the source is on the target. */
+export async function drain(
+  db: FreshPair,
+  migration: Migration,
+  options: Partial<StreamOptions> = {},
+  work: Work = testWork(),
+): Promise<StreamReport> {
+  const until = await endMark(db);
+  return streamChanges(migration, { ...OPTIONS, ...options, until }, work);
+}
+
+/** Compares over sessions of its own: the comparison changes settings. */
+export async function expectSame(db: FreshPair): Promise<void> {
+  await using source = await connectTo(db.source);
+  await using target = await connectTo(db.target);
+  await expectEqual(source, target);
+}
+
+export interface SlotState {
+  readonly confirmed: Lsn;
+  readonly active: number | null;
+}
+
+export async function slotState(db: FreshPair, migration: Migration): Promise<SlotState> {
+  const { rows } = await db.sourceClient.query<{ confirmed: string; active: number | null }>(
+    /* sql */ `select confirmed_flush_lsn::text as confirmed, active_pid as active
+                 from pg_replication_slots where slot_name = $1`,
+    [migration.slot],
+  );
+  const row = rows[0];
+  if (!row) throw new Error('the slot is gone');
+  return { confirmed: parseLsn(row.confirmed), active: row.active };
+}
+
+export async function storedLsn(db: FreshPair, migration: Migration): Promise<Lsn> {
+  const { rows } = await db.targetClient.query<{ lsn: string }>(
+    /* sql */ `select confirmed_lsn::text as lsn from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  return parseLsn(rows[0]?.lsn ?? '');
+}

@@ -1,0 +1,61 @@
+/**
+ * The workflow code as one file. Bundling takes 2 to 7 seconds, which is long for a worker that replaces a killed one, so
+ * the bundle is kept and found again by a hash of everything that goes into it.
+ */
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { bundleWorkflowCode, type Logger, type WorkflowBundleOption } from '@temporalio/worker';
+
+const ROOT = path.resolve(import.meta.dirname, '..');
+const ENTRY = path.join(ROOT, 'workflows/migrate-database.ts');
+const CACHE = path.join(ROOT, 'node_modules/.cache/walferry');
+/** Folders whose code runs in the workflow sandbox. */
+const FOLDERS = ['workflows', 'contract'];
+/** Exact versions of every package that is bundled. */
+const LOCK = path.join(ROOT, 'package-lock.json');
+
+/** A bundle for `Worker.create`; made when there is none of this code yet. */
+export async function workflowBundle(logger: Logger): Promise<WorkflowBundleOption> {
+  const codePath = path.join(CACHE, `workflows-${fingerprint()}.js`);
+  if (existsSync(codePath)) return { codePath };
+  const { code } = await bundleWorkflowCode({ workflowsPath: ENTRY, logger });
+  return keep(codePath, code) ? { codePath } : { code };
+}
+
+/** Whole or not at all: two workers that start together may write the same file. */
+function keep(codePath: string, code: string): boolean {
+  const fresh = `${codePath}.${process.pid}`;
+  try {
+    mkdirSync(CACHE, { recursive: true });
+    writeFileSync(fresh, code);
+    renameSync(fresh, codePath);
+    return true;
+  } catch {
+    // An installation that its user may not write to: bundling again costs seconds, failing would cost the worker.
+    return false;
+  }
+}
+
+function fingerprint(): string {
+  const hash = createHash('sha256');
+  const sources = FOLDERS.flatMap((folder) =>
+    readdirSync(path.join(ROOT, folder))
+      .filter((name) => name.endsWith('.ts'))
+      .sort()
+      .map((name) => path.join(ROOT, folder, name)),
+  );
+  for (const file of [...sources, LOCK]) {
+    hash.update(path.relative(ROOT, file)).update('\0');
+    if (existsSync(file)) hash.update(readFileSync(file));
+    hash.update('\0');
+  }
+  return hash.digest('hex').slice(0, 16);
+}

@@ -1,0 +1,108 @@
+/**
+ * The worker process: polls the task queue, runs workflow code and activities. Any number of them share the work; any of
+ * them may die at any moment. One process, no wrapper, so that a signal hits the worker and nothing else.
+ *
+ * Ends with 0 after SIGINT or SIGTERM, 1 when it cannot go on, 2 when it was called wrongly.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
+import { createActivities } from '../activities/create.ts';
+import { postgresSteps } from '../activities/postgres-steps.ts';
+import { workflowBundle } from './bundle.ts';
+import { connectTemporal } from './connection.ts';
+import { LOG_LEVELS, createLogger, type LogFormat, type LogLevelName } from './logger.ts';
+import {
+  HEARTBEAT_THROTTLE,
+  MAX_ACTIVITIES,
+  SHUTDOWN_FORCE,
+  STICKY_TIMEOUT,
+  TASK_QUEUE,
+} from './options.ts';
+
+interface Settings {
+  readonly taskQueue: string;
+  readonly maxActivities: number;
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevelName;
+}
+
+const USAGE_ERROR = 2;
+
+const HELP = `
+Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
+TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: PGSERVICEFILE,
+PGPASSFILE. Every open migration holds one activity slot for good.`;
+
+function settingsOf(args: readonly string[]): Settings {
+  const program = new Command('worker')
+    .description('Runs migrations: polls a task queue of a Temporal server.')
+    .option('--task-queue <name>', 'where migrations are started', TASK_QUEUE)
+    .option('--max-activities <n>', 'activities at the same time', positive, MAX_ACTIVITIES)
+    .addOption(
+      new Option('--log-format <format>', 'lines for machines or for people (default: by terminal)')
+        .choices(['json', 'pretty'])
+        .default(process.stdout.isTTY ? 'pretty' : 'json', 'pretty on a terminal'),
+    )
+    .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
+    .addHelpText('after', HELP)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_ERROR));
+  program.parse([...args], { from: 'user' });
+  return program.opts<Settings>();
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('must be a whole number above 0');
+}
+
+async function main(settings: Settings): Promise<void> {
+  const logger = createLogger(settings.logFormat, settings.logLevel);
+  Runtime.install({
+    logger,
+    telemetryOptions: { logging: { filter: { core: 'WARN', other: 'WARN' }, forward: {} } },
+  });
+  const bundling = workflowBundle(quiet(logger));
+  const { connection, address, namespace } = await connectTemporal(logger);
+  const worker = await createWorker(settings, connection, namespace, await bundling);
+  const running = worker.run();
+  logger.info('worker ready', { address, namespace, queue: settings.taskQueue });
+  await running;
+  await connection.close();
+  logger.info('worker stopped');
+}
+
+function createWorker(
+  { taskQueue, maxActivities }: Settings,
+  connection: NativeConnection,
+  namespace: string,
+  bundle: Awaited<ReturnType<typeof workflowBundle>>,
+): Promise<Worker> {
+  return Worker.create({
+    connection,
+    namespace,
+    taskQueue,
+    workflowBundle: bundle,
+    activities: createActivities(postgresSteps),
+    maxConcurrentActivityTaskExecutions: maxActivities,
+    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+    stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
+    shutdownForceTime: SHUTDOWN_FORCE,
+  });
+}
+
+/** The bundler reports its own progress as information; a worker's log is for migrations. */
+function quiet(logger: Logger): Logger {
+  return { ...logger, info: (message, meta) => void logger.debug(message, meta) };
+}
+
+main(settingsOf(process.argv.slice(2))).then(
+  () => process.exit(0),
+  (error: unknown) => {
+    // A worker that lives on without polling would look alive to its supervisor.
+    process.stderr.write(
+      `worker failed: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    process.exit(1);
+  },
+);

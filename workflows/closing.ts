@@ -1,0 +1,68 @@
+/**
+ * How a migration ends: clean up, say how it ended to everybody who waits for an answer, and only then close. Closing
+ * first would make the callers' answer read "AcceptedUpdateCompletedWorkflow".
+ *
+ *   outcome     everything removed           something left behind
+ *   done        Completed with the summary   Failed: SlotKept or ControlKept, the target is ready
+ *   aborted     Failed: Aborted              Failed: Aborted, with what is left
+ *   cancelled   Canceled                     Failed: SlotKept or ControlKept (a Canceled workflow carries no text)
+ *   failed      Failed: its code             Failed: its code, with what is left
+ */
+import { allHandlersFinished, condition, isCancellation, log } from '@temporalio/workflow';
+import type { TemporalFailure } from '@temporalio/workflow';
+import type { MigrationSummary } from '../contract/work.ts';
+import { cleanUp, type Leftover } from './cleanup.ts';
+import type { Execution } from './execution.ts';
+import { ending, reasonOf } from './failure.ts';
+
+export type Outcome =
+  | { readonly done: MigrationSummary }
+  | { readonly done?: undefined; readonly failure: TemporalFailure };
+
+/** Ends the migration. To be run in a scope that cannot be cancelled. */
+export async function close(run: Execution, outcome: Outcome): Promise<MigrationSummary> {
+  run.ending = true;
+  run.waiting = null;
+  run.state.paused = false;
+  const cancelled = !outcome.done && !run.aborting && isCancellation(outcome.failure);
+  if (!outcome.done) run.enter(run.aborting || cancelled ? 'aborted' : 'failed');
+  const leftovers = await cleanUp(run);
+  const left = leftovers.map(({ text }) => `; ${text}`).join('');
+  if (outcome.done) run.enter('done');
+  const how = outcome.done ? outcome.done.summary : stopped(run, cancelled, outcome.failure);
+  answer(run, outcome, how, left);
+  run.show();
+  await condition(allHandlersFinished);
+  log.info('closing', { phase: run.state.phase, leftovers: leftovers.length });
+  const [first] = leftovers;
+  if (outcome.done) return first ? raise(kept(first, how, left)) : outcome.done;
+  if (run.aborting) throw ending('Aborted', `${how}${left}`);
+  if (cancelled) throw first ? kept(first, how, left) : outcome.failure;
+  throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`);
+}
+
+/** In words how it was stopped, and what that means for the target. */
+function stopped(run: Execution, cancelled: boolean, failure: TemporalFailure): string {
+  const target = run.hasRows
+    ? `the tables copied so far stay on "${run.migration.target}": drop them before starting again`
+    : `"${run.migration.target}" is as it was before`;
+  if (run.aborting) return `aborted by the operator; ${target}`;
+  if (cancelled) return `cancelled; ${target}`;
+  return reasonOf(failure)?.message ?? failure.message;
+}
+
+function answer(run: Execution, outcome: Outcome, how: string, left: string): void {
+  const { cutover } = run;
+  if (outcome.done) cutover?.answer.give(`Cutover complete: ${how}${left}`);
+  else cutover?.answer.refuse(ending('Ended', `the migration ended: ${how}${left}`));
+  run.ended.give(`${how.slice(0, 1).toUpperCase()}${how.slice(1)}${left}`);
+  run.cutover = undefined;
+}
+
+function kept(first: Leftover, how: string, left: string): Error {
+  return ending(first.code, `${how}${left}`);
+}
+
+function raise(error: Error): never {
+  throw error;
+}

@@ -1,0 +1,133 @@
+/**
+ * The cutover: end mark, drain, sequences, counts, a last look for late writes. Nobody is waited for in here: whoever
+ * asked for the cutover gets the reason as the answer, the slot is kept, and streaming goes on. Only when everything
+ * holds is the migration's end decided; slot and control schema are removed after that, by the common ending.
+ */
+import type { Lsn } from '../contract/lsn.ts';
+import type { MigrationSummary } from '../contract/work.ts';
+import type { SequenceReport } from '../activities/interface.ts';
+import { long, quick } from './activities.ts';
+import type { CutoverRequest, Execution } from './execution.ts';
+import { ending, reasonOf, throwIfStopped } from './failure.ts';
+import { LONG, QUICK } from './options.ts';
+import { buildConstraints, noteReport, streamChanges } from './stream.ts';
+import { count, counted, duration } from './wording.ts';
+
+const MS_PER_SECOND = 1000;
+const SHOWN_TABLES = 20;
+
+/** Runs the cutover that was asked for. @returns undefined when it was undone and its caller was told why. */
+export async function cutOver(run: Execution): Promise<MigrationSummary | undefined> {
+  const request = run.cutover;
+  if (!request) return undefined;
+  run.enter('cutover');
+  try {
+    const outcome = await settle(run, request);
+    throwIfStopped();
+    return outcome;
+  } catch (error) {
+    throwIfStopped();
+    const reason = reasonOf(error);
+    if (!reason) throw error;
+    run.undoCutover(reason, 'cutover undone, streaming goes on');
+    return undefined;
+  }
+}
+
+async function settle(run: Execution, request: CutoverRequest): Promise<MigrationSummary> {
+  const endMark = await quick.writeEndMark.executeWithOptions(
+    { ...QUICK, activityId: 'end-mark', summary: 'write end mark' },
+    [run.step],
+  );
+  throwIfStopped();
+  await drain(run, endMark);
+  // The stream has passed every generation now, so that the target is consistent at the latest here.
+  if (!run.state.constraintsBuilt) await buildConstraints(run);
+  const sequences = await quick.setSequences.executeWithOptions(
+    { ...QUICK, activityId: 'sequences', summary: 'set sequences' },
+    [run.step],
+  );
+  throwIfStopped();
+  const counts = await compare(run, request);
+  await refuseLaterChanges(run, endMark);
+  await quick.enableTriggers.executeWithOptions(
+    { ...QUICK, activityId: 'triggers', summary: 'enable triggers' },
+    [run.step],
+  );
+  return summary(run, endMark, sequences, counts);
+}
+
+/** A drain returns early when its worker shuts down: then the next worker goes on with it. */
+async function drain(run: Execution, endMark: Lsn): Promise<void> {
+  for (let reached = false; !reached;) {
+    const report = await streamChanges(run, 'drain', endMark);
+    throwIfStopped();
+    noteReport(run, report);
+    ({ reached } = report);
+  }
+}
+
+interface Counts {
+  readonly tables: number;
+  readonly rows: number | null;
+}
+
+async function compare(run: Execution, request: CutoverRequest): Promise<Counts> {
+  if (request.compare === 'off') return { tables: run.state.snapshot?.tables ?? 0, rows: null };
+  const counts = await long.compareCounts.executeWithOptions(
+    { ...LONG, activityId: 'counts', summary: 'compare row counts' },
+    [run.step],
+  );
+  throwIfStopped();
+  return counts;
+}
+
+/** Before the slot goes: a writer that was not stopped would lose everything that it wrote after the end mark. */
+async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
+  const tables = await quick.laterChanges.executeWithOptions(
+    { ...QUICK, activityId: 'later-changes', summary: 'look for late writes' },
+    [{ ...run.step, since: endMark }],
+  );
+  throwIfStopped();
+  if (tables.length === 0) return;
+  const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
+  throw ending(
+    'StillWriting',
+    `${tables.slice(0, SHOWN_TABLES).join(', ')}${more} changed after the end mark ${endMark}: stop the writers, then call cutover again`,
+  );
+}
+
+function summary(
+  run: Execution,
+  endMark: Lsn,
+  { sequences, missing }: SequenceReport,
+  counts: Counts,
+): MigrationSummary {
+  const { migration, state } = run;
+  const { source, target } = migration;
+  const began = Date.parse(state.startedAt.preflight ?? state.asOf);
+  const seconds = Math.round((Date.now() - began) / MS_PER_SECOND);
+  const equal =
+    counts.rows === null ? 'row counts not compared' : `${count(counts.rows)} rows on both sides`;
+  return {
+    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)} Point the application to it.`,
+    source,
+    target,
+    confirmedLsn: state.confirmedLsn ?? endMark,
+    tables: counts.tables,
+    rows: counts.rows,
+    copiedRows: state.snapshot?.rows ?? 0,
+    copiedBytes: state.snapshot?.bytes ?? 0,
+    sequences,
+    transactions: state.stream?.transactions ?? 0,
+    changes: state.stream?.changes ?? 0,
+    seconds,
+  };
+}
+
+function absent(missing: readonly string[]): string {
+  if (missing.length === 0) return '';
+  const named = missing.slice(0, SHOWN_TABLES).join(', ');
+  const more = missing.length > SHOWN_TABLES ? ` and ${missing.length - SHOWN_TABLES} more` : '';
+  return ` The target has no sequence ${named}${more}.`;
+}

@@ -1,0 +1,125 @@
+/**
+ * Current Details of the Web UI: phase, numbers, what is the matter, and the next commands to type. Headings, bullets and
+ * code only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
+ */
+import type { Phase, Progress } from '../contract/progress.ts';
+import type { Situation, UpdateName } from './policy.ts';
+import { bytes, count, counted, duration, percent } from './wording.ts';
+
+const CODE_LINE = 63;
+
+const TITLES: Readonly<Record<Phase, string>> = {
+  preflight: 'Preflight: looking at both databases',
+  schema: 'Schema: creating tables and the slot',
+  snapshot: 'Snapshot: copying rows',
+  indexes: 'Indexes: building indexes and constraints',
+  stream: 'Stream: applying changes as they commit',
+  cutover: 'Cutover: draining, settling, checking',
+  done: 'Done',
+  failed: 'Failed',
+  aborted: 'Aborted',
+};
+
+/** The text for one moment. Built from nothing but its arguments, so that a replay builds the same. */
+export function renderDetails(
+  workflowId: string,
+  progress: Progress,
+  situation: Situation,
+): string {
+  const { source, target, waiting, notes = [] } = progress;
+  return [
+    `## ${title(progress, situation)}`,
+    '',
+    `- from **${source}** to **${target}**`,
+    ...(waiting
+      ? [
+          `- step **${waiting.step}** stopped: ${waiting.reason} (\`${waiting.code}\`)`,
+          `- **what to do:** ${waiting.action}`,
+        ]
+      : []),
+    ...numbers(progress),
+    ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
+    ...commands(workflowId, progress.phase, situation),
+  ].join('\n');
+}
+
+function title({ phase }: Progress, situation: Situation): string {
+  switch (situation) {
+    case 'waiting':
+      return 'Waiting for the operator';
+    case 'paused':
+      return 'Paused';
+    case 'ending':
+      return phase === 'done' ? TITLES.done : `${TITLES[phase]} (cleaning up)`;
+    case 'running':
+      return TITLES[phase];
+  }
+}
+
+function numbers({ phase, snapshot, stream, confirmedLsn, slot, asOf }: Progress): string[] {
+  const lines: string[] = [];
+  if (snapshot) {
+    const { chunksDone, chunksTotal, rows, generation } = snapshot;
+    lines.push(
+      `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
+    );
+    if (generation > 1) lines.push(`- snapshot generation ${generation}`);
+  }
+  if (confirmedLsn !== null) {
+    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the target`);
+  }
+  if (stream) {
+    lines.push(
+      `- applied ${counted(stream.transactions, 'transaction')}, ${counted(stream.changes, 'change')}; ${count(stream.rate)} changes/s`,
+      `- lag ${bytes(stream.lagBytes)}, ${duration(stream.lagSeconds)}; ${counted(stream.leases, 'lease')}`,
+    );
+  }
+  if (phase !== 'preflight') lines.push(`- slot \`${slot}\``);
+  if (asOf !== undefined) {
+    const live = isOver(phase) ? '' : '; live numbers stand under Pending Activities';
+    lines.push(`- as of ${asOf.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}${live}`);
+  }
+  return lines;
+}
+
+function isOver(phase: Phase): boolean {
+  return phase === 'done' || phase === 'failed' || phase === 'aborted';
+}
+
+/** The updates that lead somewhere from here; asking again for what is already so is left out. */
+function nextUpdates(phase: Phase, situation: Situation): UpdateName[] {
+  if (situation === 'ending' || isOver(phase)) return [];
+  if (situation === 'waiting') return ['resume', 'abort'];
+  if (situation === 'paused') return ['resume', 'cutover', 'abort'];
+  return phase === 'stream' ? ['pause', 'cutover', 'abort'] : ['abort'];
+}
+
+const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
+  pause: 'stop at a commit; the slot keeps the WAL',
+  resume: 'go on',
+  cutover: 'finish; stop the writers first',
+  abort: 'end it; copied tables stay on the target',
+};
+
+function commands(workflowId: string, phase: Phase, situation: Situation): string[] {
+  const updates = nextUpdates(phase, situation);
+  if (updates.length === 0) return [];
+  const lines = updates.flatMap((name) => [
+    `# ${WHAT_IT_DOES[name]}`,
+    ...command(['temporal workflow update execute', `-w ${quoted(workflowId)}`, `--name ${name}`]),
+  ]);
+  return ['', '### What you can do now', '', '```', ...lines, '```'];
+}
+
+/** One line where it fits, else one argument a line, joined by backslashes so that it can still be pasted. */
+function command(words: readonly string[]): string[] {
+  const line = words.join(' ');
+  if (line.length <= CODE_LINE) return [line];
+  return words.map(
+    (word, i) => `${i === 0 ? '' : '  '}${word}${i === words.length - 1 ? '' : ' \\'}`,
+  );
+}
+
+function quoted(workflowId: string): string {
+  return /^[\w./:@-]+$/.test(workflowId) ? workflowId : `'${workflowId.replaceAll("'", `'\\''`)}'`;
+}

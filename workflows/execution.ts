@@ -1,0 +1,110 @@
+/**
+ * One execution of the workflow: what the steps share. `state` survives continue-as-new; everything else here belongs to
+ * this run alone, which is why a run is never continued while any of it is in use.
+ */
+import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
+import type { Step } from '../activities/interface.ts';
+import type { MigrationInput } from '../contract/input.ts';
+import type { Migration } from '../contract/migration.ts';
+import type { Phase, Progress, Waiting } from '../contract/progress.ts';
+import { Answer } from './answer.ts';
+import { renderDetails } from './details.ts';
+import { ending, type Reason } from './failure.ts';
+import type { Situation } from './policy.ts';
+import type { State } from './state.ts';
+
+/** A `streamChanges` activity under way. */
+export interface Lease {
+  readonly scope: CancellationScope;
+  /** Given when it stopped at a commit and the checkpoint is known; refused when that could not be established. */
+  readonly stopped: Answer<void>;
+}
+
+/** A cutover that was asked for and not answered yet. */
+export interface CutoverRequest {
+  readonly compare: 'exact' | 'off';
+  readonly answer: Answer<string>;
+}
+
+export class Execution {
+  readonly migration: Migration;
+  readonly input: MigrationInput;
+  readonly state: State;
+  waiting: Waiting | null = null;
+  lease: Lease | undefined;
+  cutover: CutoverRequest | undefined;
+  aborting = false;
+  /** The outcome is decided; slot and control schema are being removed. */
+  ending = false;
+  /** What an abort answers: how the migration ended, in one sentence. */
+  readonly ended = new Answer<string>();
+
+  constructor(migration: Migration, input: MigrationInput, state: State) {
+    this.migration = migration;
+    this.input = input;
+    this.state = state;
+    // Current Details begin empty in every run of a continue-as-new chain.
+    this.show();
+  }
+
+  /** Input of every activity. */
+  get step(): Step {
+    return { migration: this.migration, input: this.input };
+  }
+
+  get situation(): Situation {
+    if (this.ending) return 'ending';
+    if (this.waiting) return 'waiting';
+    return this.state.paused ? 'paused' : 'running';
+  }
+
+  /** Before it there are no rows on the target: an error ends the migration and everything is taken back. */
+  get hasRows(): boolean {
+    return this.state.startedAt.snapshot !== undefined;
+  }
+
+  enter(phase: Phase): void {
+    if (this.state.phase !== phase) log.info('phase', { from: this.state.phase, to: phase });
+    this.state.phase = phase;
+    // A cutover that was undone and the stream after it keep their first beginning.
+    this.state.startedAt[phase] ??= new Date().toISOString();
+    this.show();
+  }
+
+  /** Notes that numbers of the state are true now, and shows them. */
+  refresh(): void {
+    this.state.asOf = new Date().toISOString();
+    this.show();
+  }
+
+  show(): void {
+    setCurrentDetails(renderDetails(this.migration.workflowId, this.progress(), this.situation));
+  }
+
+  /** Answers the caller of a cutover with the reason why not, and goes back to the stream. */
+  undoCutover(reason: Reason, what: string): void {
+    if (!this.cutover) return;
+    this.cutover.answer.refuse(ending(reason.code, `${what}: ${reason.message}`));
+    this.cutover = undefined;
+    this.enter('stream');
+  }
+
+  progress(): Progress {
+    const { phase, startedAt, asOf, notes, confirmedLsn, snapshot, stream } = this.state;
+    const { situation } = this;
+    return {
+      phase,
+      state: situation === 'ending' ? 'running' : situation,
+      waiting: this.waiting,
+      source: this.migration.source,
+      target: this.migration.target,
+      slot: this.migration.slot,
+      confirmedLsn,
+      snapshot,
+      stream,
+      startedAt: { ...startedAt },
+      asOf,
+      notes,
+    };
+  }
+}

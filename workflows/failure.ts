@@ -1,0 +1,54 @@
+/** How failures are told apart, and how they are worded for people. */
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  TemporalFailure,
+} from '@temporalio/workflow';
+import { isFailureCode, type FailureCode } from '../contract/failure.ts';
+
+/** A reason in one line, with its code from the catalogue. */
+export interface Reason {
+  readonly code: FailureCode;
+  readonly message: string;
+}
+
+/**
+ * A failure that reads well in CLI and Web UI. Without the stack, because a stack repeats the whole message; our own,
+ * because a rethrown ActivityFailure reads "Activity task failed" and prints twice.
+ */
+export function ending(
+  type: FailureCode | 'Refused' | 'Ended',
+  message: string,
+): ApplicationFailure {
+  const failure = ApplicationFailure.nonRetryable(message, type);
+  failure.stack = '';
+  return failure;
+}
+
+/**
+ * Why a step failed. Whatever an activity ends with counts (a timeout without retries, a completion by hand), so that no
+ * failure of a step can end a migration that has rows.
+ * @returns undefined for anything that is no failure of Temporal's: a bug, or continue-as-new.
+ */
+export function reasonOf(error: unknown): Reason | undefined {
+  if (!(error instanceof TemporalFailure)) return undefined;
+  const cause = error instanceof ActivityFailure ? (error.cause ?? error) : error;
+  const type = cause instanceof ApplicationFailure ? cause.type : undefined;
+  return { code: isFailureCode(type) ? type : 'Internal', message: cause.message };
+}
+
+/** Whether the scope that this code runs in was asked to stop. */
+export function isStopped(): boolean {
+  return CancellationScope.current().consideredCancelled;
+}
+
+/**
+ * To be called after every await of an activity: a stopped activity may end as returned, cancelled, failed or timed out,
+ * and only the scope says which of them was our doing. Without it a holder or drain that *returns* looks like success.
+ * @throws CancelledFailure
+ */
+export function throwIfStopped(): void {
+  if (isStopped()) throw new CancelledFailure('stopped');
+}

@@ -1,0 +1,136 @@
+/**
+ * The workflow `migrateDatabase`: moves one database to another PostgreSQL while the application keeps writing. This file
+ * is the whole story from top to bottom; each step has its own. It is also the entry of the workflow bundle, so that every
+ * function exported from it is a workflow type.
+ *
+ * Deterministic code: what decides about commands (how many lanes, which runs) comes from recorded results of activities.
+ * Names and ids of activities, and their order, stand in the histories of running migrations.
+ */
+import {
+  CancellationScope,
+  CancelledFailure,
+  TemporalFailure,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { renderFindings } from '../contract/finding.ts';
+import { parseInput, type MigrationInput } from '../contract/input.ts';
+import { slotName, type Migration } from '../contract/migration.ts';
+import type { MigrationSummary } from '../contract/work.ts';
+import { long } from './activities.ts';
+import { attended } from './attention.ts';
+import { close, type Outcome } from './closing.ts';
+import { cutOver } from './cutover.ts';
+import { Execution } from './execution.ts';
+import { ending, throwIfStopped } from './failure.ts';
+import { acceptOperator } from './operator.ts';
+import { LONG } from './options.ts';
+import { copyRows } from './snapshot.ts';
+import { carriedState, initialState, type State } from './state.ts';
+import { buildConstraints, streamUntilCutover } from './stream.ts';
+
+/**
+ * @param raw what the operator gave with `--input`; parsed here.
+ * @param carried state of the previous run of a continue-as-new chain; nobody else may give it.
+ */
+export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise<MigrationSummary> {
+  const input = inputOf(raw);
+  const run = new Execution(identity(input), input, stateOf(carried));
+  const work = new CancellationScope();
+  acceptOperator(run, work);
+  const outcome = await settled(work, () => migrate(run, raw));
+  return CancellationScope.nonCancellable(() => close(run, outcome));
+}
+
+async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> {
+  if (run.state.phase === 'preflight') {
+    await preflight(run);
+    await prepare(run);
+    run.enter('snapshot');
+    await attended(run, 'snapshot', () => copyRows(run));
+    run.enter('indexes');
+    await attended(run, 'indexes', () => buildIndexes(run));
+    if (run.state.firstConsistent) await attended(run, 'constraints', () => buildConstraints(run));
+    run.enter('stream');
+  }
+  for (;;) {
+    await streamUntilCutover(run, raw);
+    const done = await cutOver(run);
+    if (done) return done;
+  }
+}
+
+/** Errors end the migration before anything was changed; warnings stay visible. */
+async function preflight(run: Execution): Promise<void> {
+  const findings = await long.preflight.executeWithOptions(
+    { ...LONG, activityId: 'preflight', summary: 'preflight' },
+    [run.step],
+  );
+  throwIfStopped();
+  const errors = findings.filter(({ level }) => level === 'error');
+  if (errors.length > 0) {
+    const found = errors.length === 1 ? '1 problem' : `${errors.length} problems`;
+    throw ending('Preflight', `preflight found ${found}:\n${renderFindings(findings)}`);
+  }
+  run.state.notes = findings.map(({ message, action }) => `${message}. ${action}`);
+}
+
+/** Tables and slot. Marked as begun before they are, because an answer can be lost after the work was done. */
+async function prepare(run: Execution): Promise<void> {
+  run.state.schemaBegun = true;
+  run.enter('schema');
+  await long.copySchema.executeWithOptions(
+    { ...LONG, activityId: 'schema', summary: 'copy schema' },
+    [run.step],
+  );
+  throwIfStopped();
+  run.state.slotBegun = true;
+  const { consistentLsn } = await long.createSlot.executeWithOptions(
+    { ...LONG, activityId: 'slot', summary: 'create slot' },
+    [run.step],
+  );
+  throwIfStopped();
+  run.state.confirmedLsn = consistentLsn;
+}
+
+async function buildIndexes(run: Execution): Promise<void> {
+  await long.buildIndexes.executeWithOptions(
+    { ...LONG, activityId: 'indexes', summary: 'build indexes' },
+    [run.step],
+  );
+  throwIfStopped();
+}
+
+/**
+ * How the work ended. Only Temporal's failures are ends: continue-as-new passes, and a programming error must fail the
+ * workflow task (which is tried again after a fix) instead of dropping the slot of a migration that could go on.
+ */
+async function settled(
+  work: CancellationScope,
+  steps: () => Promise<MigrationSummary>,
+): Promise<Outcome> {
+  try {
+    return { done: await work.run(steps) };
+  } catch (error) {
+    if (!(error instanceof TemporalFailure)) throw error;
+    // A step that was told to stop may end as timed out or failed; what ended the migration is the request.
+    return { failure: work.consideredCancelled ? new CancelledFailure('cancelled') : error };
+  }
+}
+
+function inputOf(raw: unknown): MigrationInput {
+  const parsed = parseInput(raw);
+  if (!parsed.ok) throw ending('InvalidInput', parsed.message);
+  return parsed.input;
+}
+
+function stateOf(carried: unknown): State {
+  if (workflowInfo().continuedFromExecutionRunId !== undefined) return carriedState(carried);
+  // A second `--input` on the command line arrives here, and would be believed.
+  if (carried !== undefined) throw ending('InvalidInput', 'invalid input: give one input only');
+  return initialState(new Date());
+}
+
+function identity({ source, target }: MigrationInput): Migration {
+  const { workflowId, firstExecutionRunId: id } = workflowInfo();
+  return { id, workflowId, source, target, slot: slotName(workflowId, id) };
+}

@@ -1,0 +1,121 @@
+/**
+ * The operator's side: four updates and one query. What is allowed when stands in policy.ts; here is what each does. An
+ * update answers when the thing is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
+ *
+ * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
+ */
+import {
+  defineQuery,
+  defineUpdate,
+  setHandler,
+  type CancellationScope,
+} from '@temporalio/workflow';
+import type { Progress } from '../contract/progress.ts';
+import { Answer } from './answer.ts';
+import type { Execution } from './execution.ts';
+import { ending } from './failure.ts';
+import { rule, type UpdateName } from './policy.ts';
+import { count } from './wording.ts';
+
+const progressQuery = defineQuery<Progress>('progress');
+const pauseUpdate = defineUpdate<string>('pause');
+const resumeUpdate = defineUpdate<string>('resume');
+const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
+const abortUpdate = defineUpdate<string>('abort');
+
+/** @param work the scope of everything that an abort has to stop. */
+export function acceptOperator(run: Execution, work: CancellationScope): void {
+  setHandler(progressQuery, () => run.progress(), {
+    description:
+      'Phase, state (running, paused, waiting: with reason and action), confirmed LSN, counters',
+  });
+  setHandler(pauseUpdate, () => pause(run), {
+    description: 'Stop the stream at a commit; answers with the confirmed LSN',
+    validator: () => mayAsk(run, 'pause'),
+  });
+  setHandler(resumeUpdate, () => resume(run), {
+    description: 'Go on after a pause, or try again when the migration waits for the operator',
+    validator: () => mayAsk(run, 'resume'),
+  });
+  setHandler(cutoverUpdate, (options) => cutover(run, options), {
+    description:
+      'Writers are stopped: drain, set sequences, compare counts, finish. Optional input: {"compare": "exact" | "off"}',
+    validator: (options) => {
+      mayAsk(run, 'cutover');
+      compareOf(run, options);
+    },
+  });
+  setHandler(abortUpdate, () => abort(run, work), {
+    description:
+      'End the migration: drops slot and control schema, copied tables stay on the target',
+    validator: () => mayAsk(run, 'abort'),
+  });
+}
+
+/** Synchronous, as the SDK demands of validators: a promise would be taken for consent. */
+function mayAsk(run: Execution, update: UpdateName): void {
+  const ruling = rule(update, run.state.phase, run.situation);
+  if (!ruling.allowed) throw ending('Refused', ruling.text);
+}
+
+async function pause(run: Execution): Promise<string> {
+  run.state.paused = true;
+  run.show();
+  // This lease's own end: a condition that none is running would miss it when a resume starts the next one at once.
+  const { lease } = run;
+  lease?.scope.cancel();
+  await lease?.stopped.promise;
+  const { confirmedLsn, stream } = run.state;
+  const applied = stream ? `; ${count(stream.transactions)} transactions applied so far` : '';
+  return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;
+}
+
+function resume(run: Execution): string {
+  const { waiting } = run;
+  const { paused, phase, confirmedLsn } = run.state;
+  run.waiting = null;
+  run.state.paused = false;
+  run.show();
+  if (waiting) return `Trying step ${waiting.step} again; it had stopped with ${waiting.code}.`;
+  if (paused) return `Streaming again from ${confirmedLsn}.`;
+  return `The migration is running, in phase ${phase}.`;
+}
+
+function cutover(run: Execution, options: unknown): Promise<string> {
+  if (!run.cutover) {
+    run.cutover = { compare: compareOf(run, options), answer: new Answer() };
+    run.state.paused = false;
+    // Entered here and not when the drain begins, so that a pause in between is refused.
+    run.enter('cutover');
+    run.lease?.scope.cancel();
+  }
+  return run.cutover.answer.promise;
+}
+
+/** What the caller of `cutover` wants compared; the input's setting when nothing is said. */
+function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
+  if (options === undefined || options === null) return run.input.cutover.compare;
+  if (typeof options === 'object' && !Array.isArray(options)) {
+    const entries: [string, unknown][] = Object.entries(options);
+    const [first] = entries;
+    if (!first) return run.input.cutover.compare;
+    const [name, value] = first;
+    if (entries.length === 1 && name === 'compare' && (value === 'exact' || value === 'off')) {
+      return value;
+    }
+  }
+  throw ending(
+    'Refused',
+    'the input of cutover is empty, {"compare": "exact"} or {"compare": "off"}',
+  );
+}
+
+function abort(run: Execution, work: CancellationScope): Promise<string> {
+  if (!run.ending) {
+    run.aborting = true;
+    run.ending = true;
+    run.enter('aborted');
+    work.cancel();
+  }
+  return run.ended.promise;
+}

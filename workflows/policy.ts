@@ -1,0 +1,104 @@
+/**
+ * What an operator may ask for, and when: one table over update, phase and situation. A cell is `ALLOWED` or the text of
+ * the refusal, as the Temporal CLI prints it. Pure: validators look it up, tests walk through all of it.
+ *
+ * Asking twice is allowed wherever asking once was: the second call joins the first or gets its answer again.
+ */
+import type { Phase } from '../contract/progress.ts';
+
+export const UPDATES = ['pause', 'resume', 'cutover', 'abort'] as const;
+export type UpdateName = (typeof UPDATES)[number];
+
+/** `ending`: the outcome is decided, slot and control schema are being removed. */
+export const SITUATIONS = ['running', 'paused', 'waiting', 'ending'] as const;
+export type Situation = (typeof SITUATIONS)[number];
+
+const ALLOWED = Symbol('allowed');
+type Verdict = typeof ALLOWED | string;
+type Row = Readonly<Record<Situation, Verdict>>;
+
+const ENDING = 'the migration is ending: slot and control schema are being removed';
+const ENDED = 'the migration has ended';
+
+const row = (verdict: Verdict, differing: Partial<Row> = {}): Row => ({
+  running: verdict,
+  paused: verdict,
+  waiting: verdict,
+  ending: ENDING,
+  ...differing,
+});
+const over = row(ENDED);
+
+const NO_PAUSE_YET =
+  'pause works in phase stream; this migration is in phase {phase}, where abort is the only way to stop it';
+const WAITS_ALREADY =
+  'the migration stands still already: it waits for the operator (see the query progress); resume tries again';
+const NOTHING_TO_RESUME =
+  'nothing to resume: in phase {phase} an error ends the migration instead of waiting';
+const NO_CUTOVER_YET = 'cutover works in phase stream; this migration is in phase {phase}';
+const CUTTING_OVER =
+  'the cutover is under way: it completes the migration, or answers with the reason and goes back to phase stream';
+
+/** The table. `{phase}` in a text stands for the phase. */
+const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
+  pause: {
+    preflight: row(NO_PAUSE_YET),
+    schema: row(NO_PAUSE_YET),
+    snapshot: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
+    indexes: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
+    stream: row(ALLOWED, { waiting: WAITS_ALREADY }),
+    cutover: row(CUTTING_OVER),
+    done: over,
+    failed: over,
+    aborted: over,
+  },
+  resume: {
+    preflight: row(NOTHING_TO_RESUME),
+    schema: row(NOTHING_TO_RESUME),
+    snapshot: row(ALLOWED),
+    indexes: row(ALLOWED),
+    stream: row(ALLOWED),
+    cutover: row(CUTTING_OVER),
+    done: over,
+    failed: over,
+    aborted: over,
+  },
+  cutover: {
+    preflight: row(NO_CUTOVER_YET),
+    schema: row(NO_CUTOVER_YET),
+    snapshot: row(NO_CUTOVER_YET),
+    indexes: row(NO_CUTOVER_YET),
+    stream: row(ALLOWED, {
+      waiting:
+        'the migration waits for the operator (see the query progress): resume first, cut over when it streams again',
+    }),
+    // A second call joins, also while slot and control schema are being removed.
+    cutover: row(ALLOWED, { ending: ALLOWED }),
+    done: over,
+    failed: over,
+    aborted: over,
+  },
+  abort: {
+    preflight: row(ALLOWED),
+    schema: row(ALLOWED),
+    snapshot: row(ALLOWED),
+    indexes: row(ALLOWED),
+    stream: row(ALLOWED),
+    cutover: row(ALLOWED, {
+      ending: 'too late to abort: the cutover is complete and the target is ready',
+    }),
+    done: over,
+    failed: over,
+    aborted: row(ENDED, { ending: ALLOWED }),
+  },
+};
+
+export type Ruling =
+  { readonly allowed: true } | { readonly allowed: false; readonly text: string };
+
+/** Whether the update may be asked for now, or the text of the refusal. Total: every combination has an answer. */
+export function rule(update: UpdateName, phase: Phase, situation: Situation): Ruling {
+  const verdict = RULES[update][phase][situation];
+  if (typeof verdict !== 'string') return { allowed: true };
+  return { allowed: false, text: verdict.replace('{phase}', phase) };
+}

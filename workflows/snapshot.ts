@@ -1,0 +1,206 @@
+/**
+ * The copy, in rounds. One round is one snapshot generation: a session holds it in the background, and the runs of the
+ * plan are copied in lanes. When the holder is lost or a table was rewritten under the copy, the next round takes what is
+ * left under the next generation; chunks that are marked done stay done. There is no other mechanism.
+ *
+ *   holder                  copy                               what follows
+ *   holds                   plan is empty                      complete
+ *   holds                   a table was rewritten              next round, new holder: this snapshot cannot take it
+ *   lost, Temporal retries  runs end with SnapshotLost         plan again: it waits for the next generation
+ *   failed: SnapshotLost    whatever                           next round, new holder
+ *   failed otherwise        whatever                           the operator
+ *   holds                   a run failed otherwise             the others end, then the operator
+ */
+import { CancellationScope, log, sleep } from '@temporalio/workflow';
+import { FAILURES } from '../contract/failure.ts';
+import type { CopyPlan, CopyResult, CopyRun } from '../contract/work.ts';
+import { holder, long } from './activities.ts';
+import type { Execution } from './execution.ts';
+import { ending, reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { BARREN_ROUNDS, BARREN_ROUND_PAUSE_MS, HOLDER, LONG } from './options.ts';
+
+type Round = 'complete' | 'again';
+
+/** What the lanes met. */
+interface Copied {
+  /** Chunks that this plan's runs finished. */
+  chunks: number;
+  lost: Reason | undefined;
+  rewritten: Reason | undefined;
+  failed: Reason | undefined;
+}
+
+/** Copies all rows. Throws the first failure that a person has to settle. */
+export async function copyRows(run: Execution): Promise<void> {
+  const patience = new Patience();
+  while ((await oneRound(run, patience)) === 'again');
+  // A database without a single row to copy never had a run.
+  run.state.firstConsistent ||= run.state.firstGeneration === null;
+  run.state.notes = run.state.notes.filter((note) => !isCopyNote(note));
+}
+
+/**
+ * One holder and the copy beside it. Neither outlives this function, whatever happens: cleanup must not start beside a
+ * running copy, and a snapshot that nobody uses holds back vacuum on the source.
+ */
+async function oneRound(run: Execution, patience: Patience): Promise<Round> {
+  const holding = new CancellationScope();
+  const copying = new CancellationScope();
+  const held = holding.run(() => hold(run));
+  const copied = copying.run(() => planAndCopy(run, patience));
+  const first = await Promise.race([
+    held.then(
+      () => 'holder' as const,
+      () => 'holder' as const,
+    ),
+    copied.then(
+      () => 'copy' as const,
+      () => 'copy' as const,
+    ),
+  ]);
+  copying.cancel();
+  holding.cancel();
+  const [holderEnd] = await CancellationScope.nonCancellable(() =>
+    Promise.allSettled([held, copied]),
+  );
+  throwIfStopped();
+  if (first === 'copy') return await copied;
+  return afterHolder(holderEnd, patience);
+}
+
+function hold(run: Execution): Promise<void> {
+  return holder.holdSnapshot.executeWithOptions(
+    { ...HOLDER, activityId: 'snapshot', summary: 'hold snapshot' },
+    [run.step],
+  );
+}
+
+/** The holder ended while the copy wanted it. */
+async function afterHolder(end: PromiseSettledResult<void>, patience: Patience): Promise<Round> {
+  const reason: Reason =
+    end.status === 'rejected'
+      ? (reasonOf(end.reason) ?? raise(end.reason))
+      : { code: 'SnapshotLost', message: 'the session that holds the snapshot ended by itself' };
+  if (FAILURES[reason.code].handling !== 'round') throw ending(reason.code, reason.message);
+  await patience.spend(0, reason);
+  return 'again';
+}
+
+async function planAndCopy(run: Execution, patience: Patience): Promise<Round> {
+  for (;;) {
+    const plan = await long.planCopy.executeWithOptions(
+      { ...LONG, activityId: 'plan', summary: 'plan copy' },
+      [run.step],
+    );
+    throwIfStopped();
+    notePlan(run, plan);
+    if (plan.runs.length === 0) return 'complete';
+    const copied = await copyRuns(run, plan);
+    if (copied.failed) throw ending(copied.failed.code, copied.failed.message);
+    const { rewritten, lost } = copied;
+    if (rewritten ?? lost) {
+      log.info('copy goes to the next generation', { generation: plan.generation });
+    }
+    const reason = rewritten ?? lost;
+    if (reason) await patience.spend(copied.chunks, reason);
+    if (rewritten) return 'again';
+  }
+}
+
+function notePlan(run: Execution, plan: CopyPlan): void {
+  const { state } = run;
+  const { generation, tables, chunksDone, chunksTotal, rows, bytes } = plan;
+  const { estimatedRows, estimatedBytes } = plan;
+  const counters = { tables, chunksDone, chunksTotal, rows, bytes, estimatedRows, estimatedBytes };
+  state.snapshot = { generation, ...counters };
+  if (plan.runs.length > 0) {
+    state.firstGeneration ??= generation;
+    // Rows of one generation alone are consistent as they stand; of several, only when the stream has passed the newest.
+    state.firstConsistent = state.firstGeneration === generation;
+  }
+  run.refresh();
+}
+
+/** Runs the plan's runs in lanes. How many comes from the plan, a recorded result, so that a replay does the same. */
+async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
+  const queue = [...plan.runs];
+  const met: Copied = { chunks: 0, lost: undefined, rewritten: undefined, failed: undefined };
+  const lane = async (): Promise<void> => {
+    // A lost snapshot fails every further run: none is begun. After any other failure the rest goes on, because tables
+    // that are finished stay finished and a person is needed anyway.
+    for (let next = queue.shift(); next && !met.lost; next = queue.shift()) {
+      try {
+        noteCopied(run, met, await copyOne(run, plan.generation, next));
+      } catch (error) {
+        throwIfStopped();
+        noteFailure(run, met, next, error);
+      }
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: plan.parallelism }, lane));
+  for (const end of lanes) if (end.status === 'rejected') raise(end.reason);
+  return met;
+}
+
+function copyOne(run: Execution, generation: number, next: CopyRun): Promise<CopyResult> {
+  return long.copyChunks.executeWithOptions(
+    { ...LONG, activityId: next.id, summary: `copy ${next.label}` },
+    [{ ...run.step, generation, run: next }],
+  );
+}
+
+function noteCopied(run: Execution, met: Copied, result: CopyResult): void {
+  const { snapshot } = run.state;
+  met.chunks += result.chunks;
+  if (!snapshot) return;
+  run.state.snapshot = {
+    ...snapshot,
+    chunksDone: snapshot.chunksDone + result.chunks,
+    rows: snapshot.rows + result.rows,
+    bytes: snapshot.bytes + result.bytes,
+  };
+  run.refresh();
+}
+
+function noteFailure(run: Execution, met: Copied, failed: CopyRun, error: unknown): void {
+  const reason = reasonOf(error) ?? raise(error);
+  if (reason.code === 'SnapshotLost') met.lost ??= reason;
+  else if (reason.code === 'TableRewritten') met.rewritten ??= reason;
+  else {
+    met.failed ??= reason;
+    // The person is asked when the other runs have ended, which may take hours: say it now.
+    run.state.notes = [...run.state.notes, copyNote(failed.label, reason)].slice(-MOST_NOTES);
+    run.refresh();
+  }
+}
+
+/** Current Details are for reading; the timeline shows every failure. */
+const MOST_NOTES = 20;
+const COPY_NOTE = 'copy of ';
+const copyNote = (label: string, reason: Reason) =>
+  `${COPY_NOTE}${label} stopped: ${reason.message} (\`${reason.code}\`); the other runs go on`;
+const isCopyNote = (note: string) => note.startsWith(COPY_NOTE);
+
+/** Bounds what rounds without any result cost: history, and a source that is asked for snapshots without end. */
+class Patience {
+  #barren = 0;
+
+  /** To be called when another round is needed. @throws ApplicationFailure when too many in a row finished nothing. */
+  async spend(chunks: number, reason: Reason): Promise<void> {
+    this.#barren = chunks > 0 ? 0 : this.#barren + 1;
+    if (this.#barren > BARREN_ROUNDS) {
+      throw ending(
+        reason.code,
+        `${BARREN_ROUNDS} rounds finished no chunk; last: ${reason.message}`,
+      );
+    }
+    if (this.#barren > 1) {
+      await sleep(BARREN_ROUND_PAUSE_MS * (this.#barren - 1), { summary: 'before the next round' });
+    }
+  }
+}
+
+/** Passes on what was caught, as it is. */
+function raise(error: unknown): never {
+  throw error;
+}

@@ -1,0 +1,132 @@
+/**
+ * Streaming in leases. One `streamChanges` activity works for a lease and returns its checkpoint, which the workflow
+ * stores; between leases it pauses, builds what had to wait for consistency, or continues as new. Stopping is cancelling
+ * the lease's scope: the activity ends at a commit and still returns. When it ends in any other way after it was asked to
+ * stop, the target is fenced and asked where it stands.
+ */
+import {
+  CancellationScope,
+  allHandlersFinished,
+  continueAsNew,
+  log,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { maxLsn, type Lsn } from '../contract/lsn.ts';
+import type { Checkpoint, StreamReport } from '../contract/work.ts';
+import { long, quick } from './activities.ts';
+import { Answer } from './answer.ts';
+import { attended, visibly } from './attention.ts';
+import type { Execution, Lease } from './execution.ts';
+import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
+import { CATCH_UP_LEASE_MS, LONG, QUICK } from './options.ts';
+import type { State } from './state.ts';
+
+const MS_PER_SECOND = 1000;
+
+/**
+ * Streams until a cutover was asked for.
+ * @param raw the workflow's input as it came, for the next run of the chain.
+ */
+export async function streamUntilCutover(run: Execution, raw: unknown): Promise<void> {
+  while (!run.cutover) {
+    // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
+    // the next run's, and an update could be lost.
+    if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
+      await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
+    }
+    if (run.state.paused) {
+      const paused = `paused at ${run.state.confirmedLsn}`;
+      await visibly(paused, () => !run.state.paused || run.cutover !== undefined);
+    } else if (run.state.firstConsistent && !run.state.constraintsBuilt) {
+      await attended(run, 'constraints', () => buildConstraints(run));
+    } else {
+      await attended(run, 'stream', () => streamOneLease(run));
+    }
+    throwIfStopped();
+  }
+}
+
+/** Foreign keys and triggers. Only over a consistent target: rows of two generations may contradict each other. */
+export async function buildConstraints(run: Execution): Promise<void> {
+  await long.buildConstraints.executeWithOptions(
+    { ...LONG, activityId: 'constraints', summary: 'build foreign keys and triggers' },
+    [run.step],
+  );
+  throwIfStopped();
+  run.state.constraintsBuilt = true;
+  run.refresh();
+}
+
+async function streamOneLease(run: Execution): Promise<void> {
+  const lease: Lease = { scope: new CancellationScope(), stopped: new Answer() };
+  run.lease = lease;
+  try {
+    noteReport(run, await lease.scope.run(() => streamChanges(run, 'stream', null)));
+    lease.stopped.give();
+  } catch (error) {
+    try {
+      // Only a stop that we asked for, and that left the migration alive, may be settled by a fence.
+      if (isStopped() || !lease.scope.consideredCancelled) throw error;
+      await fence(run, error);
+      lease.stopped.give();
+    } catch (unsettled) {
+      const why = reasonOf(unsettled)?.message ?? 'unknown';
+      lease.stopped.refuse(ending('Ended', `the stream did not stop at a known position: ${why}`));
+      throw unsettled;
+    }
+  } finally {
+    run.lease = undefined;
+  }
+}
+
+/** It was asked to stop and ended without an answer: between attempts, its worker died, its connection was lost. */
+async function fence(run: Execution, ended: unknown): Promise<void> {
+  log.info('stream stopped without a checkpoint', { how: reasonOf(ended)?.message ?? 'unknown' });
+  const at = await quick.fenceStream.executeWithOptions(
+    { ...QUICK, activityId: 'fence', summary: 'fence, read checkpoint' },
+    [run.step],
+  );
+  throwIfStopped();
+  noteCheckpoint(run, at);
+}
+
+/** One `streamChanges` activity. @param until null for a lease. */
+export function streamChanges(
+  run: Execution,
+  activityId: 'stream' | 'drain',
+  until: Lsn | null,
+): Promise<StreamReport> {
+  const { confirmedLsn, firstConsistent } = run.state;
+  const leaseMs = run.input.stream.leaseSeconds * MS_PER_SECOND;
+  const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
+  return long.streamChanges.executeWithOptions({ ...LONG, activityId, summary }, [
+    {
+      ...run.step,
+      floor: confirmedLsn,
+      until,
+      leaseMs: firstConsistent ? leaseMs : Math.min(leaseMs, CATCH_UP_LEASE_MS),
+    },
+  ]);
+}
+
+/** Stores what a lease or a drain returned. */
+export function noteReport(run: Execution, report: StreamReport): void {
+  const { transactions, changes, lagBytes, lagSeconds, rate } = report;
+  const leases = (run.state.stream?.leases ?? 0) + 1;
+  run.state.stream = { transactions, changes, lagBytes, lagSeconds, rate, leases };
+  run.state.firstConsistent ||= report.firstConsistent;
+  moveTo(run, report.confirmedLsn);
+}
+
+function noteCheckpoint(run: Execution, { confirmedLsn, transactions, changes }: Checkpoint): void {
+  const { lagBytes = 0, lagSeconds = 0, leases = 0 } = run.state.stream ?? {};
+  run.state.stream = { transactions, changes, lagBytes, lagSeconds, rate: 0, leases };
+  moveTo(run, confirmedLsn);
+}
+
+/** The floor never falls: a target that stands below it was restored, and the next lease has to notice. */
+function moveTo(run: Execution, confirmed: Lsn): void {
+  const { confirmedLsn } = run.state;
+  run.state.confirmedLsn = confirmedLsn === null ? confirmed : maxLsn(confirmedLsn, confirmed);
+  run.refresh();
+}
