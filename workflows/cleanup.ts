@@ -17,8 +17,11 @@ export interface Leftover {
   readonly text: string;
 }
 
-/** Removes slot and control schema, and before the snapshot also what copySchema made. Never throws for an activity. */
-export async function cleanUp(run: Execution): Promise<Leftover[]> {
+/**
+ * Removes slot and control schema, and before the snapshot also what copySchema made. Never throws for an activity.
+ * @param cutOver whether the cutover enabled the triggers already.
+ */
+export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftover[]> {
   const { slotBegun, schemaBegun } = run.state;
   const leftovers: Leftover[] = [];
   if (slotBegun) {
@@ -30,7 +33,7 @@ export async function cleanUp(run: Execution): Promise<Leftover[]> {
     if (why !== undefined) leftovers.push(slotKept(run, why));
   }
   if (schemaBegun) {
-    const why = await (run.hasRows ? releaseTarget(run) : undoSchema(run));
+    const why = await (run.hasRows ? releaseTarget(run, cutOver) : undoSchema(run));
     if (why !== undefined) leftovers.push(controlKept(run, why));
   }
   for (const { code, text } of leftovers) log.warn('left behind', { code, text });
@@ -38,14 +41,16 @@ export async function cleanUp(run: Execution): Promise<Leftover[]> {
 }
 
 /** Tables with rows stay; their triggers get back the state that they have on the source. */
-async function releaseTarget(run: Execution): Promise<string | undefined> {
-  const enable = await attempt('enable triggers', (summary) =>
-    cleanup.enableTriggers.executeWithOptions({ ...CLEANUP, activityId: 'triggers', summary }, [
-      run.step,
-    ]),
-  );
-  // The control schema knows which triggers are still disabled: it stays until they are not.
-  if (enable !== undefined) return enable;
+async function releaseTarget(run: Execution, cutOver: boolean): Promise<string | undefined> {
+  if (!cutOver) {
+    const why = await attempt('enable triggers', (summary) =>
+      cleanup.enableTriggers.executeWithOptions({ ...CLEANUP, activityId: 'triggers', summary }, [
+        run.step,
+      ]),
+    );
+    // The control schema knows which triggers are still disabled: it stays until they are not.
+    if (why !== undefined) return why;
+  }
   return attempt('drop control schema', (summary) =>
     cleanup.dropControl.executeWithOptions({ ...CLEANUP, activityId: 'drop-control', summary }, [
       run.step,

@@ -26,7 +26,7 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   run.state.paused = false;
   const cancelled = !outcome.done && !run.aborting && isCancellation(outcome.failure);
   if (!outcome.done) run.enter(run.aborting || cancelled ? 'aborted' : 'failed');
-  const leftovers = await cleanUp(run);
+  const leftovers = await cleanUp(run, outcome.done !== undefined);
   const left = leftovers.map(({ text }) => `; ${text}`).join('');
   if (outcome.done) run.enter('done');
   const how = outcome.done ? outcome.done.summary : stopped(run, cancelled, outcome.failure);

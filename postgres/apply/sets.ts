@@ -16,16 +16,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { copyLine, copyPieces } from './copy-text.ts';
 import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
-import {
-  assigned,
-  deleteByKey,
-  insertOf,
-  runStatements,
-  updateByKey,
-  writable,
-  WrongRowCount,
-} from './replay.ts';
-import type { Statement } from './replay.ts';
+import { runStatements, WrongRowCount } from './replay.ts';
+import { assigned, deleteByKey, insertOf, updateByKey, writable } from './statement.ts';
+import type { Statement } from './statement.ts';
 import type { TargetTable } from './table.ts';
 
 /**

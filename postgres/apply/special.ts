@@ -14,7 +14,16 @@ import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError } from '../../contract/failure.ts';
 import { connect } from '../connection/session.ts';
-import type { Cell, Change, Insert, PlannedColumn, PlannedRelation, Update } from './change.ts';
+import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
+import type {
+  Cell,
+  Change,
+  Insert,
+  PlannedColumn,
+  PlannedRelation,
+  RowChange,
+  Update,
+} from './change.ts';
 import { tableName } from './table.ts';
 
 const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
@@ -76,11 +85,15 @@ export class SpecialValues {
 function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambiguous[]> {
   const found = new Map<PlannedRelation, Ambiguous[]>();
   for (const [index, change] of changes.entries()) {
-    if (change.kind !== 'insert' && change.kind !== 'update') continue;
+    if (change.kind === 'truncate') continue;
     const { relation } = change;
-    if (!relation.key) continue;
     const exposed = exposedColumns(relation);
     if (exposed.size === 0) continue;
+    if (!relation.key) {
+      refuseAmbiguous(change, exposed);
+      continue;
+    }
+    if (change.kind === 'delete') continue;
     const columns = change.columns
       .filter((cell) => cell.value === null)
       .map((cell) => exposed.get(cell.name))
@@ -94,6 +107,22 @@ function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambi
     else found.set(relation, [item]);
   }
   return found;
+}
+
+/** Without a key nothing can be read back, and a null in the old row could match a row that really has a null. */
+function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, PlannedColumn>): void {
+  const cells = [
+    ...(change.kind === 'delete' ? [] : change.columns),
+    ...(change.kind === 'insert' ? [] : change.identity),
+  ];
+  const cell = cells.find(({ name, value }) => value === null && exposed.has(name));
+  if (!cell) return;
+  const table = tableName(change.relation);
+  throw new MigrationError(
+    'ChangeFailed',
+    `${change.kind} of ${table} at ${change.lsn}: column ${cell.name} arrived as null, which is NaN or null on wal2json before 2.6, and the table has no key to look it up by`,
+    { table, lsn: change.lsn, column: cell.name },
+  );
 }
 
 const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
@@ -224,15 +253,9 @@ async function waitVisible(client: pg.Client, items: readonly Ambiguous[]): Prom
   }
 }
 
-/**
- * Whether a snapshot (`xmin:xmax:running,running`) shows the transaction as ended. A 32-bit id is near the snapshot:
- * the difference decides on which side of a wrap-around it lies.
- */
+/** Whether a snapshot (text of `pg_current_snapshot()`) shows the transaction as ended. */
 export function isSettled(xid: number, snapshot: string): boolean {
-  const [xmin = '', xmax = '', running = ''] = snapshot.split(':');
-  if (xmin === '' || xmax === '') return false;
-  const end = BigInt(xmax);
-  const wide = end + BigInt.asIntN(32, BigInt(xid) - end);
-  if (wide < BigInt(xmin)) return true;
-  return wide < end && !running.split(',').includes(wide.toString());
+  const { xmin, xmax, xip } = parseSnapshot(snapshot);
+  const wide = widenXid(xid, xmax);
+  return wide < xmin || (wide < xmax && !xip.has(wide));
 }

@@ -37,12 +37,12 @@ export function findPassword(text: string, login: Login): string | null {
     if (line === '' || line.startsWith('#')) continue;
     const fields = split(line);
     const password = fields[wanted.length];
-    if (password === undefined || password === '') continue;
+    if (password === undefined) continue;
     const fits = wanted.every((value, i) => {
       const field = fields[i];
       return field !== undefined && (field.raw === '*' || field.value === value);
     });
-    if (fits) return password.value;
+    if (fits) return password.value === '' ? null : password.value;
   }
   return null;
 }

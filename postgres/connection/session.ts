@@ -174,11 +174,12 @@ function startupOptions(timeouts: Timeouts): string {
 }
 
 /** Settings that older servers do not know cannot be part of the start-up: they would refuse the connection. */
-const NEWER_SETTINGS = /* sql */ `
-  select pg_catalog.set_config(name, case name when 'client_connection_check_interval'
-                               then '${CLIENT_CHECK_MS}' else '0' end, false)
-    from pg_catalog.pg_settings
-   where name in ('idle_session_timeout', 'transaction_timeout', 'client_connection_check_interval')`;
+const NO_NEWER_LIMITS = /* sql */ `
+  select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings
+   where name in ('idle_session_timeout', 'transaction_timeout')`;
+const LOOK_FOR_CLIENT = /* sql */ `
+  select pg_catalog.set_config(name, '${CLIENT_CHECK_MS}ms', false) from pg_catalog.pg_settings
+   where name = 'client_connection_check_interval'`;
 
 async function open(
   config: pg.ClientConfig,
@@ -192,7 +193,9 @@ async function open(
   client.once('end', () => signal?.removeEventListener('abort', stop));
   try {
     await client.connect();
-    await client.query(NEWER_SETTINGS);
+    await client.query(NO_NEWER_LIMITS);
+    // Some operating systems cannot look; the server refuses the value there.
+    await client.query(LOOK_FOR_CLIENT).catch(() => undefined);
   } catch (error) {
     destroy(client);
     throw error;

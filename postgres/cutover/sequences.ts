@@ -24,10 +24,12 @@ interface Sequence {
   readonly table: string | null;
   readonly table_schema: string | null;
   readonly column: string | null;
+  /** Oids of tables with a default that takes its values from it. */
+  readonly users: readonly number[];
   readonly sql: string;
 }
 
-interface State extends Omit<Sequence, 'sql'> {
+interface State extends Omit<Sequence, 'sql' | 'users'> {
   readonly value: string;
   readonly called: boolean;
 }
@@ -38,7 +40,12 @@ const SEQUENCES_PER_READ = 500;
 /** All sequences of the schemas in question; the caller drops those that belong to tables left out. */
 const SEQUENCES = /* sql */ `
 select n.nspname as schema, s.relname as name, tn.nspname as table_schema, t.relname as table,
-       a.attname as column, format('%I.%I', n.nspname, s.relname) as sql
+       a.attname as column, format('%I.%I', n.nspname, s.relname) as sql,
+       array(select f.adrelid::int8::float8
+               from pg_catalog.pg_depend u
+               join pg_catalog.pg_attrdef f on f.oid = u.objid
+              where u.classid = 'pg_catalog.pg_attrdef'::regclass
+                and u.refclassid = 'pg_catalog.pg_class'::regclass and u.refobjid = s.oid) as users
   from pg_catalog.pg_class s
   join pg_catalog.pg_namespace n on n.oid = s.relnamespace
   left join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = s.oid
@@ -86,8 +93,8 @@ export async function setSequences(
 ): Promise<SequenceReport> {
   try {
     await using source = await connect(migration.source, 'cutover');
-    const states = await readStates(source, input);
     await using target = await connect(migration.target, 'cutover');
+    const states = await readStates(source, input, await madeByUs(target, migration));
     // Sequence values must survive a crash right after the cutover.
     await target.query(/* sql */ `set synchronous_commit = on`);
     const { rows } = await setStates(target, states);
@@ -100,16 +107,41 @@ export async function setSequences(
   }
 }
 
-/** State of all sequences of schemas with selected tables, and of those that selected tables own. */
-async function readStates(source: pg.ClientBase, input: MigrationInput): Promise<State[]> {
+/** Sequences that walferry created on the target, whatever schema they are in. */
+async function madeByUs(target: pg.ClientBase, migration: Migration): Promise<Set<string>> {
+  const there = await target.query<{ there: boolean }>(
+    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
+  );
+  if (there.rows[0]?.there !== true) return new Set();
+  const { rows } = await target.query<{ schema_name: string; name: string }>(
+    /* sql */ `
+    select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'SEQUENCE'`,
+    [migration.id],
+  );
+  return new Set(rows.map(({ schema_name, name }) => key(schema_name, name)));
+}
+
+/**
+ * State of the sequences that belong to the migration: those of schemas with selected tables, those that selected tables own
+ * or take defaults from, and those that walferry created. Not those of tables left out, unless one of these holds.
+ */
+async function readStates(
+  source: pg.ClientBase,
+  input: MigrationInput,
+  made: ReadonlySet<string>,
+): Promise<State[]> {
   const relations = await readRelations(source, input.tables);
-  const tables = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
+  const tables = new Set(relations.map(({ schema, name }) => key(schema, name)));
+  const oids = new Set(relations.map(({ oid }) => oid));
   const schemas = new Set(relations.map(({ schema }) => schema));
   const found = await source.query<Sequence>(SEQUENCES);
-  const wanted = found.rows.filter((sequence) =>
-    sequence.table === null
-      ? schemas.has(sequence.schema)
-      : tables.has(JSON.stringify([sequence.table_schema, sequence.table])),
+  const wanted = found.rows.filter(
+    (sequence) =>
+      (sequence.table === null
+        ? schemas.has(sequence.schema)
+        : tables.has(key(sequence.table_schema, sequence.table))) ||
+      sequence.users.some((oid) => oids.has(oid)) ||
+      made.has(key(sequence.schema, sequence.name)),
   );
   const states: State[] = [];
   for (let at = 0; at < wanted.length; at += SEQUENCES_PER_READ) {
@@ -127,6 +159,10 @@ async function readStates(source: pg.ClientBase, input: MigrationInput): Promise
     }
   }
   return states;
+}
+
+function key(schema: string | null, name: string): string {
+  return JSON.stringify([schema, name]);
 }
 
 interface SetRow {

@@ -41,7 +41,10 @@ export interface ReaderLimits {
   readonly queueBytes: number;
   /** How often the source hears of us, also under back-pressure: well below its timeout. */
   readonly statusMs: number;
-  /** `wal_sender_timeout` of this session: a server that lost us ends the walsender and frees the slot. */
+  /**
+   * `wal_sender_timeout` of this session: a server that lost us ends the walsender and frees the slot. In the middle of a
+   * huge transaction of which nothing is selected, keepalives come at half of it, and they are all that shows life then.
+   */
   readonly senderTimeoutMs: number;
   /** Neither data nor keepalive for so long, although we asked: the connection is dead. */
   readonly stallMs: number;
@@ -49,8 +52,8 @@ export interface ReaderLimits {
 
 const LIMITS: ReaderLimits = {
   queueBytes: 16 * 1024 * 1024,
-  statusMs: 5_000,
-  senderTimeoutMs: 60_000,
+  statusMs: 2_000,
+  senderTimeoutMs: 12_000,
   stallMs: 60_000,
 };
 /** The answer to START_REPLICATION comes before any decoding; a server that does not give it is not well. */
@@ -216,7 +219,7 @@ export class ReplicationReader implements AsyncDisposable {
       throw startFailure(error, slot, this.#client !== null);
     }
     this.#heardAt = Date.now();
-    this.#sendStatus(false);
+    this.#sendStatus(true);
     const every = Math.max(
       20,
       Math.min(1_000, this.#limits.statusMs / 2, this.#limits.stallMs / 4),
@@ -298,9 +301,9 @@ export class ReplicationReader implements AsyncDisposable {
       );
       return;
     }
-    // We answer so often that the server has no reason to send keepalives: ask for one before the silence counts.
+    // We report so often that an idle server has no reason to send keepalives: ask for one, it is the sign of life.
     if (now - this.#statusAt >= this.#limits.statusMs) {
-      this.#sendStatus(silentMs > this.#limits.stallMs / 4);
+      this.#sendStatus(silentMs >= this.#limits.statusMs / 2);
     }
   }
 

@@ -59,7 +59,8 @@ export function parseArchive(listing: ArchiveListing, script: string): ArchiveEn
   const post = parseList(listing.post);
   const end = script.lastIndexOf(END);
   if (end < 0) throw new Error('the script of the archive has no end');
-  const body = script.slice(0, end);
+  // The date belongs to the script; left in, it would be part of the last entry's statement.
+  const body = script.slice(0, end).replace(/\n-- Completed on [^\n]*\n\s*$/, '\n');
 
   const headers = acceptedHeaders(body, listed);
   const found = new Set(headers.map((header) => header.id));

@@ -81,7 +81,7 @@ export async function storeEntries(
         kept.map((entry, position) => ({
           position,
           id: entry.id,
-          phase: entry.phase,
+          phase: phaseOf(entry, options.present),
           kind: entry.kind,
           schema: entry.schema,
           name: entry.name,
@@ -93,6 +93,14 @@ export async function storeEntries(
       ),
     ],
   );
+}
+
+/** Grants and comments on what was there before come late: taking the schema back must not have to undo them. */
+function phaseOf(entry: PlannedEntry, present: ReadonlySet<number>): SchemaPhase {
+  const onPresent = entry.dependencies.some((id) => present.has(id));
+  return onPresent && (entry.kind === 'ACL' || entry.kind === 'COMMENT')
+    ? 'constraints'
+    : entry.phase;
 }
 
 interface Row {

@@ -27,6 +27,11 @@ import { undoSchema } from './undo.ts';
 
 /** Locks that the creation of one table takes at most: itself, its TOAST table and that one's index, its sequence. */
 const LOCKS_PER_ENTRY = 5;
+/** For tests: a small schema takes the way of a large one. */
+export interface Limits {
+  readonly entriesPerTransaction?: number;
+}
+
 const BEAT_EVERY_ENTRIES = 50;
 const SHOWN = 10;
 
@@ -39,15 +44,16 @@ export async function copySchema(
   migration: Migration,
   input: MigrationInput,
   work: Work,
+  limits: Limits = {},
 ): Promise<SchemaReport> {
   try {
     await using lane = await Lane.open(migration.target, 'schema', work.signal);
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
     if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
-      await begin(lane, migration, input, work);
+      await begin(lane, migration, input, work, limits);
     }
-    await createRest(lane, migration, work);
+    await createRest(lane, migration, work, limits);
     return await report(lane.client, migration, input);
   } catch (error) {
     work.signal.throwIfAborted();
@@ -79,7 +85,7 @@ async function report(
 ): Promise<SchemaReport> {
   if ((await progressOf(target, migration)) === 'used') {
     await using source = await SourceSchema.open(migration, input);
-    return { created: false, tables: source.relations.length, statements: 0 };
+    return { created: false, tables: source.tables.length, statements: 0 };
   }
   const entries = await readEntries(target, migration.id, ['tables']);
   return {
@@ -95,9 +101,10 @@ async function begin(
   migration: Migration,
   input: MigrationInput,
   work: Work,
+  limits: Limits,
 ): Promise<void> {
   await using source = await SourceSchema.open(migration, input);
-  const state = await lane.run((client) => findTables(client, source.relations));
+  const state = await lane.run((client) => findTables(client, source.tables));
   if (state === 'empty') {
     await useTables(lane, migration, source);
     return;
@@ -105,6 +112,7 @@ async function begin(
   const { archive, populated } = await source.dump(work);
   await using file = await ArchiveFile.create(archive, work.signal);
   const entries = await file.entries(input.schema.owners);
+  work.beat({ step: 'sorting the schema', entries: entries.length });
   const matcher = compileSelection(input.tables);
   const plan = filterArchive(entries, {
     selected: new Set(source.relations.map(({ oid }) => String(oid))),
@@ -122,7 +130,7 @@ async function begin(
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     const present = await findPresent(client, plan.kept);
     await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
-    await createBatch(client, migration, work);
+    await createBatch(client, migration, work, limits);
   });
 }
 
@@ -137,6 +145,8 @@ function refuseImpossible(plan: FilteredArchive): void {
 
 /** Takes over empty tables: their columns must fit, and what would fire while changes are applied is kept quiet. */
 async function useTables(lane: Lane, migration: Migration, source: SourceSchema): Promise<void> {
+  // Not in the transaction: a role without the right to replica role gets an error as the answer.
+  const loud = await loudStates(lane.client);
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
@@ -150,7 +160,7 @@ async function useTables(lane: Lane, migration: Migration, source: SourceSchema)
         `tables on the target do not fit the source: ${renderDifferences(differences)}`,
       );
     }
-    await quietTables(client, migration, source.relations, await loudStates(client));
+    await quietTables(client, migration, source.tables, loud);
   });
 }
 
@@ -179,10 +189,15 @@ async function register(
 }
 
 /** Further batches, for schemas that do not fit into one transaction. */
-async function createRest(lane: Lane, migration: Migration, work: Work): Promise<void> {
+async function createRest(
+  lane: Lane,
+  migration: Migration,
+  work: Work,
+  limits: Limits,
+): Promise<void> {
   try {
     while ((await lane.run((client) => progressOf(client, migration))) === 'begun') {
-      await lane.transaction((client) => createBatch(client, migration, work));
+      await lane.transaction((client) => createBatch(client, migration, work, limits));
     }
   } catch (error) {
     if (error instanceof MigrationError && FAILURES[error.code].handling !== 'timed') {
@@ -193,13 +208,18 @@ async function createRest(lane: Lane, migration: Migration, work: Work): Promise
 }
 
 /** Runs the next statements, marks them, and marks the whole when they were the last. */
-async function createBatch(client: pg.ClientBase, migration: Migration, work: Work): Promise<void> {
+async function createBatch(
+  client: pg.ClientBase,
+  migration: Migration,
+  work: Work,
+  limits: Limits,
+): Promise<void> {
   await client.query(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
   const entries = await readEntries(client, migration.id, ['tables']);
   const waiting = entries.filter(({ done }) => !done);
-  const batch = waiting.slice(0, await batchSize(client));
+  const batch = waiting.slice(0, limits.entriesPerTransaction ?? (await batchSize(client)));
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();
     try {

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import type { Work } from '../../contract/work.ts';
+import { clientProgram, connectArgument } from '../connection/program.ts';
 import { parseArchive, type ArchiveEntry } from './archive.ts';
-import { clientProgram } from './program.ts';
 import { ProgramFailed, runProgram } from './process.ts';
 
 /** pg_dump locks every table; behind a long ALTER TABLE it would queue, and every other session behind it. */
@@ -22,7 +22,7 @@ const BEAT_MS = 1_000;
  * @throws MigrationError `Unreachable`, `Denied`, `Contention` or `SchemaFailed`; `signal.reason` when aborted.
  */
 export async function dumpSchema(service: string, snapshot: string, work: Work): Promise<Buffer> {
-  const program = clientProgram('pg_dump');
+  const { path: program } = await clientProgram('pg_dump');
   const started = Date.now();
   let bytes = 0;
   const report = () =>
@@ -36,7 +36,7 @@ export async function dumpSchema(service: string, snapshot: string, work: Work):
     return await runProgram({
       program,
       args: [
-        `--dbname=service=${service}`,
+        connectArgument(service),
         '--no-password',
         '--format=custom',
         '--schema-only',
@@ -94,7 +94,7 @@ export class ArchiveFile implements AsyncDisposable {
 
   /** Writes the archive into a new folder below the system's temporary one; removed on disposal. */
   static async create(archive: Buffer, signal: AbortSignal): Promise<ArchiveFile> {
-    const program = clientProgram('pg_restore');
+    const { path: program } = await clientProgram('pg_restore');
     const file = new ArchiveFile(await mkdtemp(path.join(tmpdir(), 'walferry-')), program, signal);
     await writeFile(path.join(file.#folder, 'archive'), archive, { mode: 0o600 });
     return file;

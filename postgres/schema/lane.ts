@@ -2,11 +2,13 @@
  * One session for statements that may last hours: whoever is told to stop cancels the statement on the server at once,
  * and a worker that died takes its statement along instead of leaving it running beside the next attempt's.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { connect, type Purpose } from '../connection/session.ts';
 
 /** How long a cancelled statement may take to end before the connection is cut instead. */
 const CANCEL_PATIENCE_MS = 5_000;
+const CANCEL_AGAIN_MS = 200;
 
 export class Lane implements AsyncDisposable {
   readonly client: pg.Client & AsyncDisposable;
@@ -27,19 +29,13 @@ export class Lane implements AsyncDisposable {
     this.#signal = options.signal;
   }
 
-  /** Opens a session without time limits of its own. */
+  /** Opens a session; `connect` gave it no time limits, and lets the server look whether we still live. */
   static async open(service: string, purpose: Purpose, signal: AbortSignal): Promise<Lane> {
     signal.throwIfAborted();
     const client = await connect(service, purpose);
-    // The server looks every 2 s whether we still live. Not every platform can: then the setting is refused.
-    await client
-      .query(/* sql */ `set client_connection_check_interval = '2s'`)
-      .catch(() => undefined);
-    const { rows } = await client.query<{ pid: number }>(/* sql */ `
-      select pg_backend_pid() as pid, count(set_config(name, '0', false))
-        from pg_settings
-       where name in ('statement_timeout', 'idle_in_transaction_session_timeout',
-                      'idle_session_timeout', 'transaction_timeout')`);
+    const { rows } = await client.query<{ pid: number }>(
+      /* sql */ `select pg_backend_pid() as pid`,
+    );
     return new Lane(client, rows[0]?.pid ?? 0, { service, purpose, signal });
   }
 
@@ -49,11 +45,8 @@ export class Lane implements AsyncDisposable {
    */
   async run<T>(statements: (client: pg.Client) => Promise<T>): Promise<T> {
     this.#signal.throwIfAborted();
-    let cut: NodeJS.Timeout | undefined;
-    const stop = () => {
-      cut = setTimeout(() => void this.client.end().catch(() => undefined), CANCEL_PATIENCE_MS);
-      void this.#cancel();
-    };
+    const ended = new AbortController();
+    const stop = () => void this.#cancel(ended.signal);
     this.#signal.addEventListener('abort', stop, { once: true });
     try {
       const result = await statements(this.client);
@@ -63,7 +56,7 @@ export class Lane implements AsyncDisposable {
       this.#signal.throwIfAborted();
       throw error;
     } finally {
-      clearTimeout(cut);
+      ended.abort();
       this.#signal.removeEventListener('abort', stop);
     }
   }
@@ -85,13 +78,19 @@ export class Lane implements AsyncDisposable {
     });
   }
 
-  async #cancel(): Promise<void> {
+  /** Cancels again and again: one that falls between two statements would let the next one run. */
+  async #cancel(ended: AbortSignal): Promise<void> {
+    const cut = setTimeout(() => void this.client.end().catch(() => undefined), CANCEL_PATIENCE_MS);
     try {
       await using client = await connect(this.#service, this.#purpose);
-      await client.query(/* sql */ `select pg_cancel_backend($1)`, [this.pid]);
+      while (!ended.aborted) {
+        await client.query(/* sql */ `select pg_cancel_backend($1)`, [this.pid]);
+        await sleep(CANCEL_AGAIN_MS, undefined, { signal: ended });
+      }
     } catch {
-      // The server does not answer: cutting the connection is what is left.
-      await this.client.end().catch(() => undefined);
+      // Ended while we slept. If the server does not answer instead, cutting the connection is what is left.
+    } finally {
+      if (ended.aborted) clearTimeout(cut);
     }
   }
 
@@ -134,7 +133,7 @@ export async function endEarlierSessions(client: pg.ClientBase, purpose: Purpose
   await client.query(
     /* sql */ `
     select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and application_name = $1 and pid <> pg_backend_pid()
+     where datname = current_database() and (application_name = $1 or application_name like $1 || ' (%)') and pid <> pg_backend_pid()
        and backend_start < (select backend_start from pg_stat_activity where pid = pg_backend_pid())`,
     [`walferry ${purpose}`],
   );

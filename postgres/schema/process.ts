@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { MigrationError } from '../../contract/failure.ts';
+import { programEnvironment } from '../connection/program.ts';
 
 export interface ProgramRun {
   readonly program: string;
@@ -36,8 +37,8 @@ export async function runProgram(run: ProgramRun): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const child = spawn(run.program, run.args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      // English messages, because failures are told apart by them; and a name in pg_stat_activity.
-      env: { ...process.env, LC_ALL: 'C', PGAPPNAME: 'walferry schema', PGCONNECT_TIMEOUT: '15' },
+      // English messages, because failures are told apart by them.
+      env: programEnvironment('schema'),
     });
     const chunks: Buffer[] = [];
     let received = 0;

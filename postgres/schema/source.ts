@@ -38,11 +38,15 @@ export class SourceSchema implements AsyncDisposable {
     this.relations = found.relations;
   }
 
+  /** Those that can hold rows or partitions; foreign tables are for preflight to refuse. */
+  get tables(): readonly Relation[] {
+    return this.relations.filter(({ kind }) => kind !== 'f');
+  }
+
   /** @throws MigrationError `SchemaFailed` when the selection matches no table. */
   static async open(migration: Migration, input: MigrationInput): Promise<SourceSchema> {
     const client = await connect(migration.source, 'schema');
     try {
-      await client.query(/* sql */ `set idle_in_transaction_session_timeout = 0`);
       await client.query(/* sql */ `begin isolation level repeatable read read only`);
       const { rows } = await client.query<{ system: string; database: string }>(/* sql */ `
         select system_identifier::text as system, current_database() as database

@@ -21,7 +21,7 @@ const RELATIONS = new Set(['TABLE', 'VIEW', 'MATERIALIZED VIEW', 'FOREIGN TABLE'
 
 /**
  * Drops what walferry created on the target and the migration's control rows. Idempotent.
- * @throws MigrationError `SchemaFailed` when a table holds rows, when the snapshot has begun, or when something else
+ * @throws MigrationError `SchemaFailed` when a table holds rows, when chunks were copied, or when something else
  *   depends on what would be dropped; what could not be dropped stays, with its marks.
  */
 export async function undoSchema(
@@ -54,16 +54,13 @@ async function readArchive(
   if (there.rows[0]?.there !== true) return undefined;
   const { rows } = await client.query<{ archive: Buffer | null; copied: boolean }>(
     /* sql */ `
-    select archive, exists (select from walferry.generation g where g.migration = m.id) as copied
+    select archive, exists (select from walferry.chunk c where c.migration = m.id and c.done_at is not null) as copied
       from walferry.migration m where id = $1`,
     [migration.id],
   );
   const row = rows[0];
   if (row?.copied === true) {
-    throw new MigrationError(
-      'SchemaFailed',
-      'the snapshot has begun: the schema is not taken back',
-    );
+    throw new MigrationError('SchemaFailed', 'rows were copied: the schema is not taken back');
   }
   return row?.archive;
 }

@@ -16,20 +16,26 @@ export interface Blocker {
 
 const NAMED = 5;
 
-/** Open transactions with an id below `limit`, oldest first. Another role's sessions may be hidden from this one. */
-export async function readBlockers(client: pg.ClientBase, limit: bigint): Promise<Blocker[]> {
+/**
+ * Open transactions that have an id, oldest first. Another role's sessions may be hidden from this one.
+ * @param limit only ids below it; null: all.
+ */
+export async function readBlockers(
+  client: pg.ClientBase,
+  limit: bigint | null,
+): Promise<Blocker[]> {
   const { rows } = await client.query<Blocker>(
     /* sql */ `
     select pid, null::text as prepared, coalesce(datname, '') as database,
            extract(epoch from clock_timestamp() - xact_start)::float8 as seconds
       from pg_catalog.pg_stat_activity
-     where backend_xid is not null and age(backend_xid) > age($1::xid8::xid) and pid <> pg_backend_pid()
+     where backend_xid is not null and ($1::text is null or age(backend_xid) > age($1::text::xid8::xid)) and pid <> pg_backend_pid()
     union all
     select null, gid, database, extract(epoch from clock_timestamp() - prepared)::float8
       from pg_catalog.pg_prepared_xacts
-     where age(transaction) > age($1::xid8::xid)
+     where $1::text is null or age(transaction) > age($1::text::xid8::xid)
      order by 4 desc nulls last`,
-    [limit.toString()],
+    [limit === null ? null : limit.toString()],
   );
   return rows;
 }

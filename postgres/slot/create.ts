@@ -100,7 +100,7 @@ async function create(
   work: Work,
   options: SlotOptions,
 ): Promise<Lsn> {
-  const { limit, oldestMs } = await openTransactions(watcher);
+  const oldestMs = 1000 * ((await readBlockers(watcher, null))[0]?.seconds ?? 0);
   const lockTimeoutMs =
     options.lockTimeoutMs ??
     Math.min(LOCK_TIMEOUT_MOST_MS, Math.max(LOCK_TIMEOUT_LEAST_MS, 2 * oldestMs));
@@ -108,7 +108,7 @@ async function create(
     lock_timeout: `${lockTimeoutMs}ms`,
   });
   const pid = await pidOf(creator);
-  using watch = new Watch(migration, watcher, work, { pid, limit });
+  using watch = new Watch(migration, watcher, work, pid);
   try {
     // The name is a literal in the statement's text: drop.ts finds orphans by it.
     const { rows } = await creator.query<{ lsn: string }>(
@@ -121,7 +121,7 @@ async function create(
     if (sqlstate(error) !== SQLSTATE.lockNotAvailable) {
       throw await creationFailure(error, migration.slot, watcher);
     }
-    const blockers = await readBlockers(watcher, limit);
+    const blockers = await readBlockers(watcher, null);
     throw new MigrationError(
       'SlotBlocked',
       `slot "${migration.slot}" waited ${Math.round(lockTimeoutMs / 1000)} s for transactions that were open before it: ${renderBlockers(blockers)}`,
@@ -135,16 +135,6 @@ async function create(
 async function pidOf(client: pg.ClientBase): Promise<number> {
   const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
   return rows[0]?.pid ?? 0;
-}
-
-async function openTransactions(
-  client: pg.ClientBase,
-): Promise<{ limit: bigint; oldestMs: number }> {
-  const { rows } = await client.query<{ xmax: string; age: number | null }>(/* sql */ `
-    select pg_snapshot_xmax(pg_current_snapshot())::text as xmax,
-           (select 1000 * extract(epoch from max(clock_timestamp() - xact_start))
-              from pg_catalog.pg_stat_activity where backend_xid is not null)::float8 as age`);
-  return { limit: BigInt(rows[0]?.xmax ?? 0), oldestMs: rows[0]?.age ?? 0 };
 }
 
 /** A transaction of its own: it must not begin before the slot is ready, and has ended when a snapshot is taken. */
@@ -183,13 +173,8 @@ class Watch implements Disposable {
   readonly #ended = new AbortController();
   readonly #loop: Promise<void>;
 
-  constructor(
-    migration: Migration,
-    client: pg.ClientBase,
-    work: Work,
-    creator: { readonly pid: number; readonly limit: bigint },
-  ) {
-    this.#loop = this.#run(migration, client, work, creator);
+  constructor(migration: Migration, client: pg.ClientBase, work: Work, creatorPid: number) {
+    this.#loop = this.#run(migration, client, work, creatorPid);
   }
 
   /** After this the watching session is free for others. */
@@ -206,7 +191,7 @@ class Watch implements Disposable {
     migration: Migration,
     client: pg.ClientBase,
     work: Work,
-    creator: { readonly pid: number; readonly limit: bigint },
+    creatorPid: number,
   ): Promise<void> {
     const began = Date.now();
     let warned = began;
@@ -216,10 +201,10 @@ class Watch implements Disposable {
       if (this.#ended.signal.aborted) return;
       try {
         if (work.signal.aborted) {
-          await client.query(/* sql */ `select pg_terminate_backend($1)`, [creator.pid]);
+          await client.query(/* sql */ `select pg_terminate_backend($1)`, [creatorPid]);
           return;
         }
-        const waitingFor = renderBlockers(await readBlockers(client, creator.limit));
+        const waitingFor = renderBlockers(await readBlockers(client, null));
         const seconds = Math.round((Date.now() - began) / 1000);
         work.beat({ step: 'creating the slot', waitingFor, seconds });
         if (Date.now() - warned > WARN_EVERY_MS) {

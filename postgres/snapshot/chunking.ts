@@ -81,6 +81,8 @@ export interface PendingChunk {
 const RUNS_MOST = 200;
 /** A run of fewer chunks than this is more overhead than copy, where there is enough for all lanes. */
 const CHUNKS_PER_RUN = 8;
+/** Up to so many tables each one has runs of its own, under its own name in the timeline. */
+const TABLES_APART = 100;
 /** Runs for each lane at least, or the lanes end far apart. */
 const RUNS_PER_LANE = 8;
 
@@ -102,7 +104,8 @@ export function groupRuns(
     Math.max(options.parallelism * RUNS_PER_LANE, chunks.length / CHUNKS_PER_RUN),
   );
   const size = Math.max(1, Math.ceil(chunks.length / most));
-  const groups = joinSmall(byTable(chunks), size);
+  const tables = byTable(chunks);
+  const groups = tables.length > TABLES_APART ? joinSmall(tables, size) : tables;
   const runs = groups.flatMap((group) => splitGroup(group, size, options.nameOf));
   return runs.map((run, i) => ({ id: `${options.prefix}-${i + 1}`, ...run }));
 }
@@ -137,11 +140,12 @@ function splitGroup(
   nameOf: (relation: number) => string,
 ): Omit<CopyRun, 'id'>[] {
   const count = Math.ceil(group.length / size);
+  const name = label(group, nameOf);
   const border = (i: number) => Math.floor((i * group.length) / count);
   return Array.from({ length: count }, (_, i) => {
     const part = group.slice(border(i), border(i + 1));
     return {
-      label: label(group, nameOf) + (count > 1 ? ` ${i + 1}/${count}` : ''),
+      label: name + (count > 1 ? ` ${i + 1}/${count}` : ''),
       firstChunk: part[0]?.id ?? 0,
       lastChunk: part.at(-1)?.id ?? 0,
     };

@@ -43,7 +43,9 @@ const BATCH_BYTES = 32 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
 /** After an abort a batch may finish; a target that is stuck longer is cut off, and asked where it stands. */
-const ABORT_MS = 5_000;
+const ABORT_MS = 3_000;
+/** The same for a whole lease, which may hang in its beginnings, and has the slot to let go of at its end. */
+const ABORT_LEASE_MS = 8_000;
 
 /**
  * Streams for one lease. Returns at a commit boundary: when `until` is reached, when the lease is over, or when the signal
@@ -69,27 +71,39 @@ async function oneLease(
 ): Promise<StreamReport> {
   try {
     await using source = await connect(migration.source, 'stream');
-    const asText = await probe(source, migration);
+    // Each step of the beginning is bounded; the beat between them tells that it gets on.
+    const step = (): void => work.beat({ phase: 'stream', step: 'starting' });
+    step();
+    const asText = await probe(source, migration, step);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText });
     const attempt = await takeEpoch(applier.client, migration, options.floor);
+    step();
     await checkSlot(source, migration, attempt.confirmedLsn);
     const plan = await readPlan(source, applier.client, migration, options);
-    const reader = await withSlotFree(source, migration, () =>
+    step();
+    const open = (): Promise<ReplicationReader> =>
       ReplicationReader.open({
         service: migration.source,
         slot: migration.slot,
         start: attempt.confirmedLsn,
         plugin: pluginOptions({ schemas: plan.schemas, numericAsText: asText }),
         ...(options.limits === undefined ? {} : { limits: options.limits }),
-      }),
-    );
-    await using closing = reader;
+      });
+    await using reader = await withSlotFree(source, migration, open, step);
     work.log.info('stream started', {
       epoch: attempt.epoch.toString(),
       confirmedLsn: attempt.confirmedLsn,
     });
-    const lease = { migration, options, work, source, applier, attempt, plan, reader: closing };
-    return await streamLease(lease);
+    return await streamLease({
+      migration,
+      options,
+      work,
+      source,
+      applier,
+      attempt,
+      plan,
+      reader,
+    });
   } catch (error) {
     throw classify(error, { step: 'stream' }, 'Internal');
   }
@@ -104,7 +118,7 @@ async function outlasted(lease: Promise<unknown>, signal: AbortSignal): Promise<
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     const wait = (): void => {
-      timer = setTimeout(() => resolve(true), 2 * ABORT_MS);
+      timer = setTimeout(() => resolve(true), ABORT_LEASE_MS);
     };
     if (signal.aborted) wait();
     else signal.addEventListener('abort', wait, { once: true });
@@ -163,13 +177,14 @@ interface Parts {
 async function streamLease(parts: Parts): Promise<StreamReport> {
   const { migration, options, work, source, applier, attempt, plan, reader } = parts;
   const meter = new Meter();
+  const inTurn = turns();
   await meter.measure(source);
   const writer = new TargetWriter(applier, attempt, plan.newest);
   const loop = new StreamLoop({
     reader,
     writer,
     routes: plan.routes,
-    settle: (table) => plan.settle(table),
+    settle: (table) => inTurn(() => plan.settle(table)),
     newest: plan.newest,
     lease: new Lease(options.leaseMs, Date.now()),
     meter,
@@ -205,7 +220,7 @@ async function streamLease(parts: Parts): Promise<StreamReport> {
       applierPid: pidOf(applier.client),
       vitals: () => ({ progress: loop.progress + reader.heard, applying: loop.applying }),
       details: (): Heartbeat => ({ phase: 'stream', ...numbers() }),
-      measure: () => meter.measure(source),
+      measure: () => inTurn(() => meter.measure(source)),
     });
     pulse.start();
     await loop.run();
@@ -213,7 +228,7 @@ async function streamLease(parts: Parts): Promise<StreamReport> {
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
         // The target was cut off: what it holds is what it says now.
-        await letGo(parts, fenced.confirmedLsn);
+        await inTurn(() => letGo(parts, fenced.confirmedLsn));
         return { ...numbers(), ...fenced, reached: false };
       }
     }
@@ -221,6 +236,16 @@ async function streamLease(parts: Parts): Promise<StreamReport> {
   const { confirmedLsn, firstConsistent } = writer.checkpoint;
   await letGo(parts, confirmedLsn);
   return { ...numbers(), firstConsistent, reached: loop.reached };
+}
+
+/** One after another over one session: the driver would queue them, and wants its callers to do that. */
+function turns(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const mine = last.then(task);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
 }
 
 /** After an abort: lets the batch at work finish, gives up a transaction that is only half there. Null when that was enough. */
@@ -243,25 +268,33 @@ async function stopWriting(
 }
 
 /** The slot's first use: what is wrong with it, or with the plugin, shows here. */
-async function probe(source: pg.Client, migration: Migration): Promise<boolean> {
+async function probe(
+  source: pg.Client,
+  migration: Migration,
+  waiting: () => void,
+): Promise<boolean> {
   const { slot } = migration;
-  return withSlotFree(source, migration, async () => {
+  const ask = async (): Promise<boolean> => {
     try {
       return await probeNumericAsText(source, slot);
     } catch (error) {
       throw startFailure(error, slot, true);
     }
-  });
+  };
+  return withSlotFree(source, migration, ask, waiting);
 }
 
 /** Tells the source how far it is, and leaves the slot free for the next lease. A source that is gone is its problem, not ours. */
 async function letGo({ source, migration, reader, work }: Parts, lsn: Lsn): Promise<void> {
-  reader.confirm(lsn);
   const pid = reader.backendPid;
+  const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
   try {
+    step();
+    reader.confirm(lsn);
     if (!(await confirmedBySource(source, migration.slot, lsn))) {
       work.log.warn('the source has not written down the confirmed LSN yet', { lsn });
     }
+    step();
     await reader.stop();
     if (!(await released(source, migration.slot, pid))) {
       work.log.warn('the slot is still in use', { slot: migration.slot });

@@ -16,27 +16,19 @@ export class Meter {
   #clockOffset = 0;
   #appliedAt: number | null = null;
   #changes = 0;
-  #measuring = false;
 
   /** Asks the source for its flush position and clock. */
   async measure(source: pg.ClientBase): Promise<void> {
-    // One at a time: a source that answers slowly must not pile up questions.
-    if (this.#measuring) return;
-    this.#measuring = true;
-    try {
-      const { rows } = await source.query<{
-        flushed: string;
-        now: string;
-      }>(/* sql */ `select pg_current_wal_flush_lsn()::text as flushed,
-                          (extract(epoch from clock_timestamp()) * 1000)::bigint::text as now`);
-      const row = rows[0];
-      if (!row) return;
-      this.#flushed = parseLsn(row.flushed);
-      this.#flushedFirst ??= this.#flushed;
-      this.#clockOffset = Number(row.now) - Date.now();
-    } finally {
-      this.#measuring = false;
-    }
+    const { rows } = await source.query<{
+      flushed: string;
+      now: string;
+    }>(/* sql */ `select pg_current_wal_flush_lsn()::text as flushed,
+                        (extract(epoch from clock_timestamp()) * 1000)::bigint::text as now`);
+    const row = rows[0];
+    if (!row) return;
+    this.#flushed = parseLsn(row.flushed);
+    this.#flushedFirst ??= this.#flushed;
+    this.#clockOffset = Number(row.now) - Date.now();
   }
 
   /** Whether the position covers what the source had flushed when it was first asked. */

@@ -30,6 +30,7 @@ export class Pulse implements AsyncDisposable {
   #last = -1;
   #movedAt = Date.now();
   #looking: Promise<void> | null = null;
+  #measuring: Promise<void> | null = null;
   #watcher: (pg.Client & AsyncDisposable) | null = null;
 
   constructor(parts: {
@@ -57,11 +58,17 @@ export class Pulse implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await this.#looking;
+    await this.#measuring;
     await this.#watcher?.end().catch(() => undefined);
   }
 
   #tick(): void {
-    this.#measure().catch(() => undefined);
+    // One question at a time: a source that answers slowly must not pile them up.
+    this.#measuring ??= this.#measure()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#measuring = null;
+      });
     const { progress, applying } = this.#vitals();
     if (progress !== this.#last) {
       this.#last = progress;

@@ -54,11 +54,13 @@ export async function checkSlot(
 /**
  * Opens what needs the slot; while another session holds it, that session is ended (an earlier attempt of this migration:
  * nobody else knows the name) and the opening tried again.
+ * @param waiting called before each further try.
  */
 export async function withSlotFree<T>(
   source: pg.ClientBase,
   migration: Migration,
   open: () => Promise<T>,
+  waiting: () => void = () => undefined,
 ): Promise<T> {
   const deadline = Date.now() + BUSY_MS;
   for (;;) {
@@ -67,6 +69,7 @@ export async function withSlotFree<T>(
     } catch (error) {
       const busy = error instanceof MigrationError && error.code === 'SlotBusy';
       if (!busy || Date.now() > deadline) throw error;
+      waiting();
       await endHolder(source, migration.slot);
       await sleep(POLL_MS);
     }

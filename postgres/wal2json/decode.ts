@@ -5,7 +5,8 @@
  * half understood must not be applied.
  */
 import { MigrationError } from '../../contract/failure.ts';
-import { isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import { Fields, Unexpected } from './fields.ts';
 import type { Cell, WalMessage } from './message.ts';
 
 const QUOTE = 0x22;
@@ -16,11 +17,6 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-
-const NO_CELLS: readonly Cell[] = [];
-
-/** Thrown inside only: its text names what was expected, never what was found (that may be a row's value). */
-class Unexpected extends Error {}
 
 /**
  * Reads one message.
@@ -177,138 +173,4 @@ function unescape(quoted: string): string {
     // JSON.parse quotes its input in its message: never pass that on.
   }
   throw new Unexpected('expected a string with known escapes');
-}
-
-/** The flat fields of one line, checked when the whole line was read. */
-class Fields {
-  columns: readonly Cell[] | null = null;
-  identity: readonly Cell[] | null = null;
-  #action: string | null = null;
-  #xid: string | null = null;
-  #lsn: string | null = null;
-  #nextlsn: string | null = null;
-  #timestamp: string | null = null;
-  #schema: string | null = null;
-  #table: string | null = null;
-  #transactional: string | null = null;
-  #prefix: string | null = null;
-  #content: string | null = null;
-
-  set(key: string, value: string | null): void {
-    switch (key) {
-      case 'action':
-        this.#action = value;
-        break;
-      case 'xid':
-        this.#xid = value;
-        break;
-      case 'lsn':
-        this.#lsn = value;
-        break;
-      case 'nextlsn':
-        this.#nextlsn = value;
-        break;
-      case 'timestamp':
-        this.#timestamp = value;
-        break;
-      case 'schema':
-        this.#schema = value;
-        break;
-      case 'table':
-        this.#table = value;
-        break;
-      case 'transactional':
-        this.#transactional = value;
-        break;
-      case 'prefix':
-        this.#prefix = value;
-        break;
-      case 'content':
-        this.#content = value;
-        break;
-      default: // an option that was not asked for adds fields; none of them changes what a row is
-    }
-  }
-
-  message(): WalMessage {
-    const action = this.#action;
-    switch (action) {
-      case 'I':
-      case 'U':
-      case 'D': {
-        if (action !== 'D' && this.columns === null) throw new Unexpected('expected columns');
-        if (action !== 'I' && this.identity === null) throw new Unexpected('expected an identity');
-        return {
-          action,
-          xid: this.#transaction(),
-          lsn: this.#position(),
-          ...this.#relation(),
-          columns: this.columns ?? NO_CELLS,
-          identity: this.identity ?? NO_CELLS,
-        };
-      }
-      case 'B':
-        return {
-          action,
-          xid: this.#transaction(),
-          lsn: required(this.#position(), 'a position'),
-          timestamp: this.#timestamp,
-        };
-      case 'C':
-        return {
-          action,
-          xid: this.#transaction(),
-          lsn: required(this.#position(), 'a position'),
-          nextlsn: required(lsnOf(this.#nextlsn), 'the end of the commit record'),
-          timestamp: this.#timestamp,
-        };
-      case 'T':
-        return {
-          action,
-          xid: this.#transaction(),
-          lsn: this.#position(),
-          ...this.#relation(),
-        };
-      case 'M':
-        return {
-          action,
-          xid: this.#xid === null ? null : this.#transaction(),
-          lsn: this.#position(),
-          transactional: this.#transactional === 't',
-          prefix: required(this.#prefix, 'a prefix'),
-          content: this.#content ?? '',
-        };
-      default:
-        throw new Unexpected('expected one of the actions B, C, I, U, D, T, M');
-    }
-  }
-
-  #relation(): { schema: string; table: string } {
-    return {
-      schema: required(this.#schema, 'a schema'),
-      table: required(this.#table, 'a table'),
-    };
-  }
-
-  #transaction(): number {
-    // 32 bits: exact as a JavaScript number.
-    const xid = Number(required(this.#xid, 'a transaction id'));
-    if (!Number.isInteger(xid) || xid < 0) throw new Unexpected('expected a transaction id');
-    return xid;
-  }
-
-  #position(): Lsn | null {
-    return lsnOf(this.#lsn);
-  }
-}
-
-function required<T>(value: T | null, what: string): T {
-  if (value === null) throw new Unexpected(`expected ${what}`);
-  return value;
-}
-
-function lsnOf(text: string | null): Lsn | null {
-  if (text === null) return null;
-  if (!isLsn(text)) throw new Unexpected('expected a WAL position');
-  return parseLsn(text);
 }

@@ -148,6 +148,18 @@ test.each([
   },
 );
 
+test('without a key a null that may be NaN stops the stream instead of matching a real null', async () => {
+  await using feed = await Feed.start(/* sql */ `
+    create table public.sample (a int, v numeric);
+    alter table public.sample replica identity full;
+    insert into public.sample values (1, null), (1, 'NaN');`);
+  await feed.source.query(/* sql */ `delete from public.sample where v = 'NaN'`);
+  await expect(feed.apply()).rejects.toMatchObject({
+    code: 'ChangeFailed',
+    details: { table: 'public.sample', column: 'v' },
+  });
+});
+
 test('a row that went on on the source before it was read back is right once the later changes are applied', async () => {
   await using feed = await Feed.start(SPECIAL);
   await feed.source.query(/* sql */ `

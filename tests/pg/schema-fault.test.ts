@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { enableTriggers } from '../../postgres/schema/quiet.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { addService, connectTo, freshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -46,7 +47,9 @@ test('two attempts at once make the schema once', async () => {
   // The later one may end the earlier one's session; that one is tried again by its caller.
   expect(results.some(({ status }) => status === 'fulfilled')).toBe(true);
   const report = await copySchema(migration, inputOf(db), testWork());
-  expect(report.tables).toBe(26);
+  const there = await db.sourceClient.query(/* sql */ `select from pg_class
+    where relkind in ('r', 'p') and relnamespace in ('app'::regnamespace, '"Odd; Schema"'::regnamespace)`);
+  expect(report.tables).toBe(there.rowCount);
 });
 
 test('undo takes back exactly what was made, and never a table with rows', async () => {
@@ -74,21 +77,42 @@ test('undo takes back exactly what was made, and never a table with rows', async
 
 test('a schema too large for one transaction is made in several, and undone when one fails', async () => {
   await using db = await freshPair();
-  await db.sourceClient.query(/* sql */ `do $$ begin
-    for i in 1..2600 loop execute format('create table t%s (id serial primary key, t text)', i); end loop;
-  end $$`);
+  await buildMuseum(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
   const before = await dumpLines(db.target);
-  await db.targetClient.query(/* sql */ `create sequence t999_id_seq`);
-  const error = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaFailed');
-  expect(error.message).toContain('t999_id_seq');
-  await db.targetClient.query(/* sql */ `drop sequence t999_id_seq`);
-  expect(await dumpLines(db.target)).toEqual(before);
-  const report = await copySchema(migration, inputOf(db), testWork());
-  expect(report.tables).toBe(2600);
+  const several = { entriesPerTransaction: 7 };
+  // Late in the archive, so that many transactions have committed when it fails.
+  await db.sourceClient
+    .query(/* sql */ `create schema zoo; create function zoo.z() returns int language sql return 1;
+    create table zoo.t (id int default zoo.z())`);
+  await db.targetClient.query(/* sql */ `create schema zoo; create table zoo.other (id int)`);
+  await db.targetClient.query(/* sql */ `create view zoo.v as select 1`);
+  const withZoo = await dumpLines(db.target);
+  await db.sourceClient.query(/* sql */ `create view zoo.v as select 1`);
+  const error = await failure(
+    copySchema(migration, inputOf(db), testWork(), several),
+    'SchemaFailed',
+  );
+  expect(error.message).toContain('VIEW zoo.v');
+  expect(await dumpLines(db.target)).toEqual(withZoo);
+  await db.targetClient.query(/* sql */ `drop schema zoo cascade`);
+  const abort = new AbortController();
+  const stopping = testWork(abort.signal);
+  const reason = new Error('stop');
+  const stopped = copySchema(
+    migration,
+    inputOf(db),
+    { ...stopping, beat: ({ done }) => Number(done) > 40 && abort.abort(reason) },
+    several,
+  );
+  await expect(stopped).rejects.toBe(reason);
+  const { tables } = await copySchema(migration, inputOf(db), testWork(), several);
+  const there = await db.sourceClient.query(/* sql */ `select from pg_class
+    where relkind in ('r', 'p') and relnamespace in ('app'::regnamespace, 'zoo'::regnamespace, '"Odd; Schema"'::regnamespace)`);
+  expect(tables).toBe(there.rowCount);
   await undoSchema(migration);
   expect(await dumpLines(db.target)).toEqual(before);
-}, 120_000);
+});
 
 test('rows that break a unique constraint are reported by name, and a second try goes on from there', async () => {
   await using db = await freshPair();
@@ -207,7 +231,7 @@ test('a role without rights is told which object it may not make', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create schema s; create table s.t (id int)`);
   await db.targetClient.query(/* sql */ `
-    do $$ begin create role museum_weak login; exception when duplicate_object or unique_violation then null; end $$;
+    do $$ begin create role museum_weak login password 'weak'; exception when duplicate_object or unique_violation then null; end $$;
     grant create on database ${db.target} to museum_weak`);
   const { rows } = await db.targetClient.query<{ port: string }>(
     /* sql */ `select inet_server_port()::text as port`,
@@ -217,12 +241,54 @@ test('a role without rights is told which object it may not make', async () => {
     port: rows[0]?.port ?? '',
     dbname: db.target,
     user: 'museum_weak',
+    password: 'weak',
   });
   const pair = { source: db.source, target: `weak_${db.target}` };
   const before = await dumpLines(db.target);
   const error = await failure(copySchema(migrationOf(pair), inputOf(pair), testWork()), 'Denied');
-  expect(error.message).toContain('s');
+  expect(error.message).toContain('SCHEMA s could not be created');
   expect(await dumpLines(db.target)).toEqual(before);
+});
+
+test('without the right to replica role every trigger, and row security, wait for the cutover', async () => {
+  await using db = await freshPair();
+  await db.targetClient.query(/* sql */ `
+    do $$ begin create role museum_plain login password 'plain'; exception when duplicate_object or unique_violation then null; end $$;
+    grant create on database ${db.target} to museum_plain; grant create on schema public to museum_plain`);
+  const { rows } = await db.targetClient.query<{ port: string }>(
+    /* sql */ `select inet_server_port()::text as port`,
+  );
+  addService(`plain_${db.target}`, {
+    host: '127.0.0.1',
+    port: rows[0]?.port ?? '',
+    dbname: db.target,
+    user: 'museum_plain',
+    password: 'plain',
+  });
+  await db.sourceClient.query(/* sql */ `
+    create function f() returns trigger language plpgsql as 'begin return new; end';
+    create table t (id int primary key); create trigger plain before insert on t for each row execute function f();
+    create trigger off before insert on t for each row execute function f(); alter table t disable trigger off;
+    alter table t enable row level security; alter table t force row level security`);
+  const pair = { source: db.source, target: `plain_${db.target}` };
+  const migration = migrationOf(pair);
+  const input = inputOf(pair, { schema: { owners: false, grants: false } });
+  await copySchema(migration, input, testWork());
+  await buildIndexes(migration, input, testWork());
+  await buildConstraints(migration, input, testWork());
+  const state = /* sql */ `
+    select tgname, tgenabled, relrowsecurity from pg_trigger join pg_class c on c.oid = tgrelid
+     where relname = 't' order by tgname`;
+  expect((await db.targetClient.query(state)).rows).toEqual([
+    { tgname: 'off', tgenabled: 'D', relrowsecurity: false },
+    { tgname: 'plain', tgenabled: 'D', relrowsecurity: false },
+  ]);
+  expect(await enableTriggers(migration)).toBe(1);
+  expect((await db.targetClient.query(state)).rows).toEqual([
+    { tgname: 'off', tgenabled: 'D', relrowsecurity: true },
+    { tgname: 'plain', tgenabled: 'O', relrowsecurity: true },
+  ]);
+  await db.targetClient.query(/* sql */ `drop owned by museum_plain`);
 });
 
 test('a source that is not there is unreachable, and the message holds no connection text', async () => {

@@ -382,7 +382,7 @@ test('the fence takes over from a running stream, which writes nothing more', as
   const checkpoint = await fenceStream(migration);
   await db.sourceClient.query(/* sql */ `insert into t values (3, 'three')`);
   await expect(streaming).rejects.toMatchObject({
-    code: expect.stringMatching(/Unreachable|Fenced/),
+    code: expect.stringMatching(/Unreachable|Fenced/) as string,
   });
   expect(checkpoint.confirmedLsn).toBe(await storedLsn(db, migration));
   expect(await rowsOf(db, 't')).toBe(2);
@@ -400,7 +400,9 @@ test('two attempts at once: the newer ends the older and everything arrives once
     /* sql */ `insert into t select i, 'x' from generate_series(2, 3000) i`,
   );
   const report = await drain(db, migration, EVERYTHING);
-  await expect(first).rejects.toMatchObject({ code: expect.stringMatching(/Unreachable|Fenced/) });
+  await expect(first).rejects.toMatchObject({
+    code: expect.stringMatching(/Unreachable|Fenced/) as string,
+  });
   expect(report).toMatchObject({ transactions: 1, changes: 2999 });
   await expectSame(db);
 });

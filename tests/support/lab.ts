@@ -86,14 +86,21 @@ export class Lab implements AsyncDisposable {
 
   /** Waits for a phase; fails at once with the workflow's failure when it ended before. */
   async phase(phase: Phase, seconds = 90): Promise<Progress> {
-    return until(
+    const ends: readonly Phase[] = ['done', 'failed', 'aborted'];
+    const seen = await until(
       `phase ${phase}`,
       async () => {
         const now = await this.progress();
-        return now.phase === phase ? now : null;
+        return now.phase === phase || now.state === 'waiting' || ends.includes(now.phase)
+          ? now
+          : null;
       },
       { seconds },
     );
+    if (seen.phase === phase) return seen;
+    // Waiting on would only hide why: the migration ended or waits for its operator.
+    const why = seen.waiting?.reason ?? (await this.ending()).text;
+    throw new Error(`${this.id} is ${seen.state} in phase ${seen.phase}: ${why}`);
   }
 
   /** Waits until the migration waits for its operator. */

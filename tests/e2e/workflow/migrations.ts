@@ -44,29 +44,28 @@ export class Migrations implements AsyncDisposable {
   readonly client: Client;
   readonly #taskQueue = `simulated-${randomUUID()}`;
   readonly #connection: Connection;
-  readonly #native: NativeConnection;
+  readonly #address: string;
   readonly #worlds = new Map<string, World>();
   readonly #workers: InProcessWorker[] = [];
 
-  private constructor(connection: Connection, native: NativeConnection) {
+  private constructor(address: string, connection: Connection) {
+    this.#address = address;
     this.#connection = connection;
-    this.#native = native;
     this.client = new Client({ connection });
   }
 
   /** Connects and starts one worker. */
   static async open(address: string): Promise<Migrations> {
-    const migrations = new Migrations(
-      await Connection.connect({ address }),
-      await NativeConnection.connect({ address }),
-    );
+    const migrations = new Migrations(address, await Connection.connect({ address }));
     await migrations.startWorker();
     return migrations;
   }
 
   async startWorker(): Promise<InProcessWorker> {
+    const native = await NativeConnection.connect({ address: this.#address });
     const worker = await Worker.create({
-      connection: this.#native,
+      // A second worker on one connection and queue is refused.
+      connection: native,
       taskQueue: this.#taskQueue,
       workflowBundle: await workflowBundle(logger),
       activities: createActivities(simulatedSteps((m) => this.worldOf(m.workflowId))),
@@ -77,7 +76,16 @@ export class Migrations implements AsyncDisposable {
     });
     const running = worker.run();
     running.catch(() => undefined);
-    const started = { shutDown: () => (worker.shutdown(), running) };
+    let ending: Promise<void> | undefined;
+    const started = {
+      shutDown: () => {
+        if (!ending) {
+          worker.shutdown();
+          ending = running.finally(() => native.close());
+        }
+        return ending;
+      },
+    };
     this.#workers.push(started);
     return started;
   }
@@ -102,7 +110,7 @@ export class Migrations implements AsyncDisposable {
       workflowId,
       args: args.length > 0 ? args : [{ source: 'orders_old', target: 'orders_new' }],
     });
-    return new SimulatedMigration(handle, world);
+    return new SimulatedMigration(handle, world, handle.firstExecutionRunId);
   }
 
   /** Starts one and waits until it streams. */
@@ -117,7 +125,6 @@ export class Migrations implements AsyncDisposable {
     for (const worker of this.#workers) {
       await worker.shutDown().catch(() => undefined);
     }
-    await this.#native.close();
     await this.#connection.close();
   }
 }
@@ -130,9 +137,12 @@ export class SimulatedMigration {
   readonly handle: WorkflowHandle;
   readonly world: World;
 
-  constructor(handle: WorkflowHandle, world: World) {
+  readonly firstRunId: string;
+
+  constructor(handle: WorkflowHandle, world: World, firstRunId: string) {
     this.handle = handle;
     this.world = world;
+    this.firstRunId = firstRunId;
   }
 
   get id(): string {

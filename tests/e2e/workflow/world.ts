@@ -39,6 +39,8 @@ export class World {
   readonly copies = new Map<number, number>();
   chunksTotal = 6;
   chunksPerRun = 2;
+  /** Chunks that take no time, for plans of a size that could not be waited for. */
+  instantChunks = false;
   parallelism = 2;
   /** The source's position and the target's. */
   position = 0x1000n;
@@ -48,9 +50,17 @@ export class World {
   consistentAt = 0n;
   leaseMs: number | undefined;
   readonly calls = new Map<StepName, number>();
-  /** Attempts of a step that run right now, and the most that ever did. */
+  /** Attempts of a step that run right now. */
   readonly running = new Map<StepName, number>();
+  /** How many streams ever ran at the same time. */
+  mostStreams = 0;
   readonly #twists = new Map<StepName, Twist[]>();
+  readonly #mangled = new Map<StepName, unknown>();
+
+  /** The next call of the step returns this instead of its result: what only a bug would return. */
+  mangle(step: StepName, result: unknown): void {
+    this.#mangled.set(step, result);
+  }
 
   /** The next calls of the step begin with these, one each. */
   script(step: StepName, ...twists: Twist[]): void {
@@ -95,10 +105,15 @@ export class World {
   async run<T>(step: StepName, work: Work | undefined, body: () => Promise<T>): Promise<T> {
     this.calls.set(step, this.count(step) + 1);
     this.running.set(step, (this.running.get(step) ?? 0) + 1);
+    this.mostStreams = Math.max(this.mostStreams, this.running.get('streamChanges') ?? 0);
     try {
       const twist = this.#twists.get(step)?.shift();
       if (twist) await twist(work ?? IDLE);
-      return await body();
+      const result = await body();
+      if (!this.#mangled.has(step)) return result;
+      const mangled = this.#mangled.get(step) as T;
+      this.#mangled.delete(step);
+      return mangled;
     } finally {
       this.running.set(step, (this.running.get(step) ?? 0) - 1);
     }
@@ -238,7 +253,7 @@ async function copy(world: World, generation: number, run: CopyRun, work: Work) 
     if (world.rewritten.has(`${generation}:${chunk}`)) {
       throw new MigrationError('TableRewritten', 'table public.orders was rewritten');
     }
-    await tick(work, world.chunksTotal > 1000 ? 0 : TICK_MS);
+    if (!world.instantChunks) await tick(work);
     world.done.add(chunk);
     world.copies.set(chunk, (world.copies.get(chunk) ?? 0) + 1);
     chunks++;

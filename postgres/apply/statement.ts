@@ -1,0 +1,200 @@
+/**
+ * The SQL of single changes: statements with parameters, built once per table and shape, prepared by the server.
+ *
+ * Parameters of INSERT and SET have no cast: the server takes the column's own type, parses the text with its input
+ * function and applies length, precision and domain as to any assigned value. A cast would cut a text to its length.
+ */
+import { keyOf } from './fold.ts';
+import type { Image, NetUpdate, PositionedChange } from './fold.ts';
+import type { TargetTable } from './table.ts';
+
+/** One statement that must hit exactly one row. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+  readonly values: readonly (string | null)[];
+}
+
+/** The statement for a change, or undefined when the change does not hold the key of its row. */
+export function statementOf(table: TargetTable, change: PositionedChange): Statement | undefined {
+  if (change.kind === 'insert') return insertOf(table, change.columns);
+  const where = rowOf(table, change.identity);
+  if (!where) return undefined;
+  if (change.kind === 'delete') return deleteOf(table, where);
+  return updateOf(table, change.columns, where, keyChanged(table, change.columns, change.identity));
+}
+
+/** The DELETE of one row of a folded effect. */
+export function deleteByKey(table: TargetTable, key: readonly string[]): Statement | undefined {
+  const where = rowByKey(table, key);
+  return where && deleteOf(table, where);
+}
+
+/** The UPDATE of one row of a folded effect. */
+export function updateByKey(table: TargetTable, update: NetUpdate): Statement | undefined {
+  const where = rowByKey(table, update.key);
+  return where && updateOf(table, update.columns, where, update.keyChanged);
+}
+
+/** The INSERT of a row. */
+export function insertOf(table: TargetTable, image: Image): Statement {
+  const positions = writable(table, image);
+  const values = positions.map((position) => image[position] ?? null);
+  const names = positions.map((position) => table.columns[position]?.quoted).join(', ');
+  const parameters = positions.map((_, index) => `$${index + 1}`).join(', ');
+  return named(table, `i${positions.join()}`, values, () =>
+    positions.length === 0
+      ? `insert into ${table.qualified} default values`
+      : `insert into ${table.qualified} (${names}) overriding system value values (${parameters})`,
+  );
+}
+
+/** Positions that an image brings and that may be written. */
+export function writable(table: TargetTable, image: Image): number[] {
+  const positions: number[] = [];
+  for (const [position, column] of table.columns.entries()) {
+    if (image[position] !== undefined && !column.generated) positions.push(position);
+  }
+  return positions;
+}
+
+/**
+ * Positions that an update sets, possibly none. An unchanged key is left out: less to write, and an identity column
+ * cannot be set at all.
+ */
+export function assigned(table: TargetTable, image: Image, keyChanges: boolean): number[] {
+  const key = new Set(table.key?.map(({ position }) => position));
+  return writable(table, image).filter(
+    (position) => !table.columns[position]?.fixed && (keyChanges || !key.has(position)),
+  );
+}
+
+interface Where {
+  readonly shape: string;
+  readonly values: readonly (string | null)[];
+  /** The condition, with parameters numbered from `first`; `all` columns or the key. */
+  readonly condition: (first: number) => string;
+}
+
+/** How to find the row of a change: by its key where there is one, else by all columns of the old row. */
+function rowOf(table: TargetTable, identity: Image): Where | undefined {
+  if (table.key) {
+    const key = keyOf(
+      identity,
+      table.key.map(({ position }) => position),
+    );
+    return key && rowByKey(table, key);
+  }
+  return rowByColumns(table, identity);
+}
+
+function rowByKey(table: TargetTable, values: readonly string[]): Where | undefined {
+  const { key } = table;
+  if (!key) return undefined;
+  return {
+    shape: 'k',
+    values,
+    condition: (first) =>
+      key
+        .map(({ position, equals }, index) => {
+          const column = table.columns[position];
+          return `t.${column?.quoted} ${equals} $${first + index}::${column?.baseType}`;
+        })
+        .join(' and '),
+  };
+}
+
+/**
+ * One of the rows whose columns all have the old row's text. Text, because types like json have no equality, and
+ * because it is exact (1.0 is not 1.00). The value passes through the type first: both sides then come from the same
+ * output function. Equal text is equal value, so `=` on an indexed column changes nothing but lets the index help.
+ */
+function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
+  const positions = writable(table, identity);
+  const { full } = table.relation;
+  // Fewer columns than the source sends would match rows that are not meant.
+  const needed = table.columns.filter((column) => !column.generated && column.planned).length;
+  if (full ? positions.length < needed : positions.length === 0) return undefined;
+  const given = positions.map((position) => identity[position] ?? null);
+  const helped = positions.map(
+    (position, index) => given[index] !== null && table.columns[position]?.indexed !== undefined,
+  );
+  const kind = helped.map((flag, index) => (flag ? 'x' : given[index] === null ? 'n' : 'v'));
+  return {
+    shape: `c${positions.join()}${kind.join('')}`,
+    values: given.filter((value) => value !== null),
+    condition: (first) => {
+      let next = first;
+      const conditions = positions.map((position, index) => {
+        const column = table.columns[position];
+        if (kind[index] === 'n') return `t.${column?.quoted} is null`;
+        const value = `$${next}::${column?.baseType}`;
+        next += 1;
+        const help = helped[index] ? `t.${column?.quoted} ${column?.indexed} ${value} and ` : '';
+        return `${help}t.${column?.quoted}::text = ${value}::text`;
+      });
+      // Without FULL the identity is a key of the source: several rows that fit it are a fault.
+      if (!full) return conditions.join(' and ');
+      // True duplicates are told apart by nothing: any one of them is the right one, but only one. A partitioned
+      // table has the same ctid in several partitions.
+      const row = table.partitioned ? '(t.tableoid, t.ctid)' : 't.ctid';
+      return `${row} = (select ${row.replace(/[()]/g, '')} from ${table.only} t where ${
+        conditions.length === 0 ? 'true' : conditions.join(' and ')
+      } limit 1)`;
+    },
+  };
+}
+
+function deleteOf(table: TargetTable, where: Where): Statement {
+  return named(
+    table,
+    `d${where.shape}`,
+    where.values,
+    () => `delete from ${table.only} t where ${where.condition(1)}`,
+  );
+}
+
+function updateOf(table: TargetTable, image: Image, where: Where, keyChanges: boolean): Statement {
+  const positions = assigned(table, image, keyChanges);
+  const values = positions.map((position) => image[position] ?? null);
+  return named(table, `u${positions.join()}${where.shape}`, [...values, ...where.values], () => {
+    const sets = positions.map(
+      (position, index) => `${table.columns[position]?.quoted} = $${index + 1}`,
+    );
+    if (sets.length === 0) {
+      // Nothing to write (every column unchanged and out of line): the row must still be there.
+      return `select from ${table.only} t where ${where.condition(1)} for update`;
+    }
+    return `update ${table.only} t set ${sets.join(', ')} where ${where.condition(positions.length + 1)}`;
+  });
+}
+
+function keyChanged(table: TargetTable, columns: Image, identity: Image): boolean {
+  if (!table.key) return true;
+  return table.key.some(
+    ({ position }) => columns[position] !== undefined && columns[position] !== identity[position],
+  );
+}
+
+/** Statements by table and shape: building a text costs more than looking it up. */
+const prepared = new WeakMap<TargetTable, Map<string, { readonly name: string; text: string }>>();
+
+/** Beyond this many shapes of one table statements are parsed each time instead of being kept by the server. */
+const MOST_KEPT_SHAPES = 64;
+
+function named(
+  table: TargetTable,
+  shape: string,
+  values: readonly (string | null)[],
+  build: () => string,
+): Statement {
+  let known = prepared.get(table);
+  if (!known) prepared.set(table, (known = new Map<string, { name: string; text: string }>()));
+  let statement = known.get(shape);
+  if (!statement) {
+    const name = known.size < MOST_KEPT_SHAPES ? `walferry_${table.number}_${known.size}` : '';
+    statement = { name, text: build() };
+    known.set(shape, statement);
+  }
+  return { ...statement, values };
+}

@@ -1,0 +1,37 @@
+/** Every check of preflight, in the order in which findings are read. A new check is a function of its own and a line here. */
+import { capacity } from './checks/capacity.ts';
+import { identity } from './checks/identity.ts';
+import { leftover } from './checks/leftover.ts';
+import { number } from './checks/number.ts';
+import { persistence } from './checks/persistence.ts';
+import { plugin } from './checks/plugin.ts';
+import { program } from './checks/program.ts';
+import { reach } from './checks/reach.ts';
+import { role } from './checks/role.ts';
+import { rowSecurity } from './checks/row-security.ts';
+import { selection } from './checks/selection.ts';
+import { sourceRight } from './checks/source-right.ts';
+import { table } from './checks/table.ts';
+import { targetRight } from './checks/target-right.ts';
+import { version } from './checks/version.ts';
+import { wal } from './checks/wal.ts';
+import type { Check } from './facts.ts';
+
+export const CHECKS: readonly Check[] = [
+  reach,
+  version,
+  leftover,
+  wal,
+  plugin,
+  capacity,
+  sourceRight,
+  targetRight,
+  rowSecurity,
+  selection,
+  table,
+  persistence,
+  identity,
+  number,
+  program,
+  role,
+];

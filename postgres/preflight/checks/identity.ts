@@ -1,0 +1,54 @@
+/**
+ * Every selected table tells which row an UPDATE or DELETE is about. Without a usable replica identity the plugin leaves such
+ * changes out, with no more than a warning.
+ *
+ * | identity        | usable when                                   | else, the first that is there                       |
+ * | --------------- | --------------------------------------------- | --------------------------------------------------- |
+ * | default         | the primary key is immediate                  | a unique index on not-null columns; FULL            |
+ * | nothing         | never                                         | default (with a primary key); index; FULL           |
+ * | index           | it exists, is valid, immediate, on not-null   | default (with a primary key); index; FULL           |
+ * | full            | always (see number.ts for wal2json up to 2.5) |                                                     |
+ */
+import type { Relation } from '../../catalog/relation.ts';
+import type { Check, IdentityRemedy } from '../facts.ts';
+import { error, list, nameOf, sqlName, statements } from '../wording.ts';
+import { specialColumns } from './number.ts';
+
+export const identity: Check = ({ source }) => {
+  if (source === null) return [];
+  const lost = source.relations.filter(
+    (one) => one.kind === 'r' && one.identity !== 'f' && one.key === null,
+  );
+  if (lost.length === 0) return [];
+  const remedies = new Map(source.remedies.map((one) => [one.oid, one]));
+  const numericAsText = source.plugin.numericAsText === true;
+  const commands = lost.map((one) => remedyOf(one, remedies.get(one.oid), numericAsText));
+  return [
+    error(
+      'replica-identity',
+      `UPDATE and DELETE cannot be followed on tables without a usable replica identity: ${list(lost.map((one) => `${nameOf(one)} (${reasonOf(one, remedies.get(one.oid))})`))}`,
+      `On the source: ${statements(commands)} Or give them a primary key, or exclude them.`,
+    ),
+  ];
+};
+
+function reasonOf({ identity: kind }: Relation, remedy: IdentityRemedy | undefined): string {
+  if (kind === 'n') return 'replica identity nothing';
+  if (kind === 'i') return 'its replica identity index is gone or not usable';
+  return remedy?.deferrablePrimaryKey === true ? 'its primary key is deferrable' : 'no primary key';
+}
+
+function remedyOf(
+  table: Relation,
+  remedy: IdentityRemedy | undefined,
+  numericAsText: boolean,
+): string {
+  const alter = `alter table ${sqlName(table)}`;
+  if (remedy?.hasPrimaryKey === true) return `${alter} replica identity default`;
+  if (remedy?.index != null) return `${alter} replica identity using index ${remedy.index}`;
+  // FULL would be refused by the next preflight: a NaN in such a column looks like a null to an old wal2json.
+  if (!numericAsText && specialColumns(table).length > 0) {
+    return `${alter} add column walferry_key bigint generated always as identity primary key`;
+  }
+  return `${alter} replica identity full`;
+}

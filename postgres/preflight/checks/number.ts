@@ -1,0 +1,52 @@
+/**
+ * NaN and infinities. A wal2json before 2.6 sends them as null. Where a row has a key, its value is read back from the source;
+ * where it has none (identity FULL), the null could match another row's real null, and such tables are refused.
+ */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Relation } from '../../catalog/relation.ts';
+import type { Check } from '../facts.ts';
+import { error, list, nameOf, warning } from '../wording.ts';
+
+/** float4, float8, numeric. Domains over them, arrays and composites arrive as text and are safe. */
+const SPECIAL_TYPES = new Set([700, 701, 1700]);
+
+export const number: Check = ({ source }) => {
+  if (source === null || source.plugin.numericAsText === true) return [];
+  // Not tried (or not possible to try): nothing is known, so nothing is refused for it.
+  const known = source.plugin.numericAsText === false;
+  const exposed = source.relations.filter(
+    (one) => one.kind === 'r' && specialColumns(one).length > 0,
+  );
+  const full = exposed.filter((one) => one.identity === 'f' && one.key === null);
+  const keyed = exposed.filter((one) => !full.includes(one));
+  const findings: Finding[] = [];
+  if (full.length > 0) {
+    const finding = known ? error : warning;
+    findings.push(
+      finding(
+        'special-numbers-full',
+        `tables with REPLICA IDENTITY FULL, no key, and float or numeric columns${known ? '' : ' (if the source has wal2json 2.5 or older)'}: ${list(full.map(columnsOf))}; that wal2json sends NaN and infinities as null, and a wrong row could be matched`,
+        'Update wal2json on the source to 2.6 or newer, give the tables a primary key, or exclude them.',
+      ),
+    );
+  }
+  if (known && keyed.length > 0) {
+    findings.push(
+      warning(
+        'special-numbers',
+        `the source's wal2json (2.5 or older) sends NaN and infinities as null in: ${list(keyed.map(columnsOf))}; every null there is read back from the source by key, which is slower`,
+        'Nothing is lost. With wal2json 2.6 or newer on the source the detour is not needed.',
+      ),
+    );
+  }
+  return findings;
+};
+
+/** Names of the columns in which a null may be something else. */
+export function specialColumns({ columns }: Relation): string[] {
+  return columns.filter(({ typeOid }) => SPECIAL_TYPES.has(typeOid)).map(({ name }) => name);
+}
+
+function columnsOf(table: Relation): string {
+  return `${nameOf(table)} (${list(specialColumns(table))})`;
+}

@@ -1,0 +1,50 @@
+/** wal2json is on the source and may be used. */
+import type { Check, SourceFacts } from '../facts.ts';
+import { error, warning } from '../wording.ts';
+
+const PLUGIN = 'wal2json';
+
+export const plugin: Check = ({ source }) => {
+  if (source === null) return [];
+  const found = [];
+  const list = source.outputPluginLibraries;
+  const listed = list === null || libraries(list).includes(PLUGIN);
+  // The setting is looked at by itself, too: it may be the second obstacle behind a missing right or a full slot table.
+  if (!listed || source.plugin.state === 'refused') found.push(refused(source));
+  if (source.plugin.state === 'missing') {
+    found.push(
+      error(
+        'plugin-missing',
+        'the source has no output plugin wal2json',
+        `Install it on the source's server (Debian and Ubuntu: postgresql-${source.major}-wal2json; Red Hat: wal2json_${source.major}); no restart is needed.`,
+      ),
+    );
+  }
+  if (source.plugin.state === 'blocked') {
+    found.push(
+      warning(
+        'open-transactions',
+        `creating a slot on the source has to wait for transactions that are open: ${source.plugin.blockers ?? 'unknown'}`,
+        'End them or wait for them; the migration waits for them, too.',
+      ),
+    );
+  }
+  return found;
+};
+
+function refused({ outputPluginLibraries, version }: SourceFacts) {
+  const allowed = [...libraries(outputPluginLibraries ?? 'pgoutput, test_decoding'), PLUGIN];
+  return error(
+    'plugin-refused',
+    `the source (PostgreSQL ${version}) does not allow wal2json: its setting output_plugin_libraries does not list it`,
+    `On the source: alter system set output_plugin_libraries = '${[...new Set(allowed)].join(', ')}'; select pg_reload_conf();`,
+  );
+}
+
+/** The names in the setting, as the server splits them: commas, white space around, double quotes. */
+export function libraries(setting: string): string[] {
+  return setting
+    .split(',')
+    .map((name) => name.trim().replace(/^"(.*)"$/, '$1'))
+    .filter((name) => name !== '');
+}

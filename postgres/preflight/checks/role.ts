@@ -1,0 +1,40 @@
+/** The roles that the moved schema names are on the target, and ours may hand objects to them. */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check } from '../facts.ts';
+import { error, identifier, list, statements } from '../wording.ts';
+
+export const role: Check = ({ source, target, input }) => {
+  // With the tables already there, their owners and grants are the operator's.
+  if (source === null || target === null || target.tables.length > 0) return [];
+  const { owners, grantees, policies } = source.roles;
+  const named = [
+    ...(input.schema.owners ? owners : []),
+    ...(input.schema.grants ? grantees : []),
+    ...policies,
+  ];
+  const missing = [...new Set(named)].filter((name) => !target.roles.has(name)).sort();
+  const findings: Finding[] = [];
+  if (missing.length > 0) {
+    findings.push(
+      error(
+        'role-missing',
+        `roles that own objects, have grants, or are named by policies on the source do not exist on the target: ${list(missing)}`,
+        `On the target: ${statements(missing.map((name) => `create role ${identifier(name)}`))} Or set "schema": {"owners": false, "grants": false} in the input.`,
+      ),
+    );
+  }
+  const closed = input.schema.owners
+    ? owners.filter((name) => target.roles.get(name)?.member === false)
+    : [];
+  if (closed.length > 0) {
+    const to = identifier(target.role.name);
+    findings.push(
+      error(
+        'role-not-member',
+        `role ${target.role.name} is no member of roles that own objects, and cannot give them their objects: ${list(closed)}`,
+        `On the target: ${statements(closed.map((name) => `grant ${identifier(name)} to ${to}`))} Or set "schema": {"owners": false} in the input.`,
+      ),
+    );
+  }
+  return findings;
+};

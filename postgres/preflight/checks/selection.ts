@@ -1,0 +1,48 @@
+/** The patterns of the input mean something. */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check } from '../facts.ts';
+import { error, list, nameOf, warning } from '../wording.ts';
+
+export const selection: Check = ({ source, input }) => {
+  if (source === null) return [];
+  const findings: Finding[] = [];
+  const { include, exclude } = source.idlePatterns;
+  if (source.relations.length === 0) {
+    const but = input.tables.exclude.length > 0 ? ` without ${list(input.tables.exclude)}` : '';
+    findings.push(
+      error(
+        'nothing-selected',
+        `the patterns select no table of the source database "${source.database}": ${list(input.tables.include)}${but}`,
+        'Correct "tables" in the input (names as the catalog has them, case included), or the source.',
+      ),
+    );
+  } else if (include.length > 0) {
+    findings.push(
+      error(
+        'pattern-unmatched',
+        `patterns of "tables.include" fit no table of the source: ${list(include)}`,
+        'Correct or remove them.',
+      ),
+    );
+  }
+  if (exclude.length > 0) {
+    findings.push(
+      warning(
+        'exclude-unmatched',
+        `patterns of "tables.exclude" fit nothing on the source: ${list(exclude)}`,
+        'Correct them if a table was meant to stay behind.',
+      ),
+    );
+  }
+  const foreign = source.relations.filter(({ kind }) => kind === 'f').map(nameOf);
+  if (foreign.length > 0) {
+    findings.push(
+      error(
+        'foreign-table',
+        `foreign tables hold no rows of their own and cannot be moved: ${list(foreign)}`,
+        `Add them to "tables.exclude".`,
+      ),
+    );
+  }
+  return findings;
+};

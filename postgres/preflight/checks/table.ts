@@ -1,0 +1,44 @@
+/** On the target the selected tables are all absent, or all there and empty. */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check, TargetTable } from '../facts.ts';
+import { error, list, nameOf, sqlName, statements } from '../wording.ts';
+
+export const table: Check = ({ source, target }) => {
+  if (source === null || target === null) return [];
+  const there = target.tables;
+  if (there.length === 0) return [];
+  const findings: Finding[] = [];
+  const clashes = there.filter(({ kind }) => kind !== 'r' && kind !== 'p');
+  if (clashes.length > 0) {
+    findings.push(
+      error(
+        'target-clash',
+        `other objects on the target have the names of tables: ${list(clashes.map(nameOf))}`,
+        'Rename or drop them on the target, or exclude the tables.',
+      ),
+    );
+  }
+  const filled = there.filter(({ hasRows }) => hasRows === true);
+  if (filled.length > 0) {
+    findings.push(
+      error(
+        'target-rows',
+        `tables on the target hold rows: ${list(filled.map(nameOf))}`,
+        `If the rows are not needed, on the target: truncate ${filled.slice(0, 10).map(sqlName).join(', ')}; or drop all selected tables there, or exclude these.`,
+      ),
+    );
+  }
+  const names = new Set(there.map(nameOf));
+  const absent = source.relations.filter((one) => !names.has(nameOf(one)));
+  if (absent.length > 0) findings.push(mixed(there, absent.map(nameOf)));
+  return findings;
+};
+
+function mixed(there: readonly TargetTable[], absent: readonly string[]): Finding {
+  const tables = there.filter(({ kind }) => kind === 'r' || kind === 'p');
+  return error(
+    'target-mixed',
+    `the target has some of the tables and not others: ${list(there.map(nameOf))} there, ${list(absent)} not`,
+    `Drop the former (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and walferry creates all, or create the latter.`,
+  );
+}

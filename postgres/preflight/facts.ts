@@ -1,0 +1,148 @@
+/**
+ * What preflight knows: plain data, read from both sides before anything is judged. Checks are pure functions from these
+ * facts to findings, so each can be tried without a server, and adding one means adding one function to checks.ts.
+ *
+ * A side that could not be reached (or not be read to the end) is null and has its failure in `failures`; the other side is
+ * inspected all the same, so that an operator hears everything in one go.
+ */
+import type { Finding } from '../../contract/finding.ts';
+import type { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Relation } from '../catalog/relation.ts';
+import type { TableName } from '../catalog/selection.ts';
+
+export type Side = 'source' | 'target';
+
+export interface Facts {
+  readonly migration: Migration;
+  readonly input: MigrationInput;
+  readonly source: SourceFacts | null;
+  readonly target: TargetFacts | null;
+  readonly failures: readonly { readonly side: Side; readonly failure: MigrationError }[];
+  readonly programs: readonly ProgramFacts[];
+}
+
+export type Check = (facts: Facts) => Finding[];
+
+/** Read in the same way on both sides. */
+export interface ServerFacts {
+  /** 15 for 15.18. */
+  readonly major: number;
+  readonly version: string;
+  readonly database: string;
+  readonly encoding: string;
+  readonly inRecovery: boolean;
+  /** Equal only for one and the same database of one and the same running server. */
+  readonly fingerprint: string;
+  readonly role: {
+    readonly name: string;
+    readonly superuser: boolean;
+    readonly replication: boolean;
+    readonly bypassesRowSecurity: boolean;
+  };
+}
+
+export interface SlotFacts {
+  readonly name: string;
+  /** Null for a physical slot. */
+  readonly database: string | null;
+  readonly active: boolean;
+  readonly temporary: boolean;
+  /** WAL that the server keeps for it. */
+  readonly retainedBytes: number;
+}
+
+/** What became of the try to use wal2json. */
+export interface PluginFacts {
+  /**
+   * `usable`: a temporary slot was made. `missing`: no such library. `refused`: the server's list does not allow it.
+   * `denied`: the role may not make slots. `blocked`: it is there, but open transactions kept the try waiting.
+   * `untried`: something else stands in the way (wal_level, no free slot), reported by its own check.
+   */
+  readonly state: 'usable' | 'missing' | 'refused' | 'denied' | 'blocked' | 'untried';
+  /** Whether it takes `numeric-data-types-as-string` (from 2.6 on); null when that could not be tried. */
+  readonly numericAsText: boolean | null;
+  /** With `blocked`: who blocks, as text. */
+  readonly blockers: string | null;
+}
+
+/** A table whose changes cannot be matched, and what the catalog offers to mend it. */
+export interface IdentityRemedy {
+  readonly oid: number;
+  readonly hasPrimaryKey: boolean;
+  readonly deferrablePrimaryKey: boolean;
+  /** Quoted name of a unique index that would do. */
+  readonly index: string | null;
+}
+
+export interface TableRight extends TableName {
+  readonly selected: boolean;
+}
+
+export interface SourceFacts extends ServerFacts {
+  readonly walLevel: string;
+  /** Null on servers that do not know the setting. */
+  readonly outputPluginLibraries: string | null;
+  readonly slotsMax: number;
+  readonly slots: readonly SlotFacts[];
+  readonly sendersMax: number;
+  readonly sendersUsed: number;
+  readonly plugin: PluginFacts;
+  readonly relations: readonly Relation[];
+  /** Patterns of the input that fit no table. */
+  readonly idlePatterns: {
+    readonly include: readonly string[];
+    readonly exclude: readonly string[];
+  };
+  readonly remedies: readonly IdentityRemedy[];
+  /** Tables that the role may not read; pg_dump locks the others, too. */
+  readonly unreadable: readonly TableRight[];
+  /** Selected tables of which the role would see only some rows. */
+  readonly rowSecurity: readonly TableName[];
+  /** Sequences that the role may not read. */
+  readonly unreadableSequences: readonly TableName[];
+  readonly schemas: readonly string[];
+  readonly roles: NamedRoles;
+}
+
+/** Roles that the schema names; which of them matter depends on the input. */
+export interface NamedRoles {
+  readonly owners: readonly string[];
+  readonly grantees: readonly string[];
+  /** Named by row security policies, which are always moved. */
+  readonly policies: readonly string[];
+}
+
+export interface TargetTable extends TableName {
+  readonly kind: string;
+  /** Null when it could not be looked at. */
+  readonly hasRows: boolean | null;
+  readonly owned: boolean;
+  readonly writable: boolean;
+  readonly rowSecurity: boolean;
+}
+
+export interface ControlFacts {
+  /** `foreign`: a schema of that name that walferry did not make. `hidden`: the role may not read it. */
+  readonly state: 'absent' | 'readable' | 'foreign' | 'hidden';
+  readonly migrations: readonly { readonly id: string; readonly workflowId: string }[];
+}
+
+export interface TargetFacts extends ServerFacts {
+  readonly mayCreateSchemas: boolean;
+  /** Existing schemas of the source's names in which the role may not create. */
+  readonly closedSchemas: readonly string[];
+  readonly mayReplicate: boolean;
+  /** Those of the selected tables that are there. */
+  readonly tables: readonly TargetTable[];
+  readonly control: ControlFacts;
+  /** Every role of the target, and whether our role may act for it. */
+  readonly roles: ReadonlyMap<string, { readonly member: boolean }>;
+}
+
+export interface ProgramFacts {
+  readonly name: string;
+  /** Null when the worker has none. */
+  readonly major: number | null;
+}

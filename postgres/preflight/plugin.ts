@@ -1,0 +1,72 @@
+/**
+ * Whether the source's wal2json can be used, found out by using it: SQL shows neither the library's file nor its version, and
+ * a hosted server's rights to make slots are in no catalog. A temporary slot is made and dropped; the library is loaded before
+ * the server waits for open transactions, so even a try that waits in vain tells whether it is there.
+ */
+import type pg from 'pg';
+import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { readBlockers, renderBlockers } from '../slot/blockers.ts';
+import { probePluginOptions } from '../slot/plugin.ts';
+import type { PluginFacts } from './facts.ts';
+
+/** A busy source has the slot ready within a moment; only a transaction that lasts keeps it longer. */
+const WAIT_MS = 3_000;
+/** The wait is for one transaction after another; this ends it all. */
+const WHOLE_MS = 10_000;
+
+const WAITED: ReadonlySet<string> = new Set([SQLSTATE.lockNotAvailable, SQLSTATE.queryCanceled]);
+/** No free slot, wal_level, a standby: each has a check of its own. */
+const REPORTED_ELSEWHERE: ReadonlySet<string> = new Set([
+  SQLSTATE.configurationLimitExceeded,
+  SQLSTATE.notInPrerequisiteState,
+]);
+const UNTRIED: PluginFacts = { state: 'untried', numericAsText: null, blockers: null };
+
+/**
+ * Tries wal2json on a session of its own.
+ * @param mayCreateSlots whether the role has the attribute (or is superuser): decides what a refusal means.
+ * @throws MigrationError for anything that is no answer about the plugin.
+ */
+export async function probePlugin(
+  service: string,
+  mayCreateSlots: boolean,
+  signal: AbortSignal,
+): Promise<PluginFacts> {
+  await using client = await connect(service, 'preflight', {
+    lockTimeoutMs: WAIT_MS,
+    statementTimeoutMs: WHOLE_MS,
+    signal,
+  });
+  const limit = await newestTransaction(client);
+  try {
+    // Not a name that counts as a migration's slot, and gone with the session whatever happens.
+    const { rows } = await client.query<{ slot: string }>(/* sql */ `
+      select slot_name as slot
+        from pg_create_logical_replication_slot('walferry_probe_' || pg_backend_pid(), 'wal2json', true)`);
+    const slot = rows[0]?.slot ?? '';
+    const { numericAsText } = await probePluginOptions(client, slot);
+    await client.query(/* sql */ `select pg_drop_replication_slot($1)`, [slot]);
+    return { state: 'usable', numericAsText, blockers: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    const state = sqlstate(error) ?? '';
+    if (WAITED.has(state)) {
+      const blockers = renderBlockers(await readBlockers(client, limit));
+      return { state: 'blocked', numericAsText: null, blockers };
+    }
+    if (state === SQLSTATE.undefinedFile) return { ...UNTRIED, state: 'missing' };
+    if (state === SQLSTATE.insufficientPrivilege) {
+      return { ...UNTRIED, state: mayCreateSlots ? 'refused' : 'denied' };
+    }
+    if (REPORTED_ELSEWHERE.has(state)) return UNTRIED;
+    throw classify(error, { step: 'trying wal2json', side: 'source' }, 'Internal');
+  }
+}
+
+async function newestTransaction(client: pg.ClientBase): Promise<bigint> {
+  const { rows } = await client.query<{ xmax: string }>(
+    /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as xmax`,
+  );
+  return BigInt(rows[0]?.xmax ?? 0);
+}

@@ -1,0 +1,202 @@
+/** The facts of the source. Reads only; the try of wal2json is in plugin.ts. */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import { compileSelection, type TableName } from '../catalog/selection.ts';
+import type {
+  IdentityRemedy,
+  NamedRoles,
+  PluginFacts,
+  ServerFacts,
+  SlotFacts,
+  SourceFacts,
+  TableRight,
+} from './facts.ts';
+
+/** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
+const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
+
+/** Reads everything but `server` and `plugin`, which the caller has already. */
+export async function readSource(
+  client: pg.ClientBase,
+  input: MigrationInput,
+  server: ServerFacts,
+  plugin: PluginFacts,
+): Promise<SourceFacts> {
+  const relations = await readRelations(client, input.tables);
+  const oids = relations.map(({ oid }) => oid);
+  return {
+    ...server,
+    ...(await readSettings(client)),
+    slots: await readSlots(client),
+    plugin,
+    relations,
+    idlePatterns: await readIdlePatterns(client, input),
+    remedies: await readRemedies(client, relations),
+    unreadable: await readUnreadable(client, oids),
+    rowSecurity: await readRowSecurity(client, oids),
+    unreadableSequences: await readUnreadableSequences(client),
+    schemas: [...new Set(relations.map(({ schema }) => schema))],
+    roles: await readRoles(client, oids),
+  };
+}
+
+type Settings = Pick<
+  SourceFacts,
+  'walLevel' | 'outputPluginLibraries' | 'slotsMax' | 'sendersMax' | 'sendersUsed'
+>;
+
+async function readSettings(client: pg.ClientBase): Promise<Settings> {
+  const { rows } = await client.query<Settings>(/* sql */ `
+    select current_setting('wal_level') as "walLevel",
+           current_setting('output_plugin_libraries', true) as "outputPluginLibraries",
+           current_setting('max_replication_slots')::int4 as "slotsMax",
+           current_setting('max_wal_senders')::int4 as "sendersMax",
+           (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);
+  const [row] = rows;
+  if (!row) throw new Error('a select without from gave no row');
+  return row;
+}
+
+async function readSlots(client: pg.ClientBase): Promise<SlotFacts[]> {
+  const { rows } = await client.query<SlotFacts>(/* sql */ `
+    select slot_name as name, database, active, temporary,
+           coalesce(case when not pg_is_in_recovery() then
+             pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) end, 0)::float8 as "retainedBytes"
+      from pg_catalog.pg_replication_slots order by slot_name`);
+  return rows;
+}
+
+/** Patterns that name no table at all: nearly always a slip of the pen. */
+async function readIdlePatterns(
+  client: pg.ClientBase,
+  { tables }: MigrationInput,
+): Promise<SourceFacts['idlePatterns']> {
+  const { rows } = await client.query<TableName>(/* sql */ `
+    select n.nspname as schema, c.relname as name
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S') and ${FOREIGN_TO_SYSTEM}`);
+  const idle = (pattern: string): boolean => {
+    const matcher = compileSelection({ include: [pattern], exclude: [] });
+    return !rows.some((table) => matcher.includes(table));
+  };
+  return { include: tables.include.filter(idle), exclude: tables.exclude.filter(idle) };
+}
+
+/** For tables without a usable key: what their catalog entry offers instead. */
+async function readRemedies(
+  client: pg.ClientBase,
+  relations: readonly Relation[],
+): Promise<IdentityRemedy[]> {
+  const oids = relations.filter(({ kind, key }) => kind === 'r' && key === null).map((r) => r.oid);
+  const { rows } = await client.query<IdentityRemedy>(
+    /* sql */ `
+    select c.oid::int8::float8 as oid,
+           coalesce(bool_or(i.indisprimary and i.indimmediate), false) as "hasPrimaryKey",
+           coalesce(bool_or(i.indisprimary and not i.indimmediate), false) as "deferrablePrimaryKey",
+           min(quote_ident(x.relname)) filter (where i.indimmediate and not i.indisprimary
+             and i.indpred is null and i.indexprs is null and not exists (
+               select from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
+                 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                where k.at <= i.indnkeyatts and not a.attnotnull)) as index
+      from unnest($1::oid[]) as c (oid)
+      left join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisunique and i.indisvalid
+      left join pg_catalog.pg_class x on x.oid = i.indexrelid
+     group by c.oid`,
+    [oids],
+  );
+  return rows;
+}
+
+async function readUnreadable(
+  client: pg.ClientBase,
+  selected: readonly number[],
+): Promise<TableRight[]> {
+  const { rows } = await client.query<TableRight>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as name, c.oid = any($1::oid[]) as selected
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and ${FOREIGN_TO_SYSTEM}
+       and not (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))
+     order by 1, 2`,
+    [selected],
+  );
+  return rows;
+}
+
+async function readRowSecurity(
+  client: pg.ClientBase,
+  selected: readonly number[],
+): Promise<TableName[]> {
+  const { rows } = await client.query<TableName>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as name
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     -- Not row_security_active(): our sessions turn policies off, and it would answer for those.
+     where c.oid = any($1::oid[]) and c.relrowsecurity
+       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)
+       and (c.relforcerowsecurity or not pg_has_role(c.relowner, 'usage'))
+     order by 1, 2`,
+    [selected],
+  );
+  return rows;
+}
+
+async function readUnreadableSequences(client: pg.ClientBase): Promise<TableName[]> {
+  const { rows } = await client.query<TableName>(/* sql */ `
+    select n.nspname as schema, c.relname as name
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind = 'S' and c.relpersistence <> 't' and ${FOREIGN_TO_SYSTEM}
+       and not (has_schema_privilege(n.oid, 'usage') and has_sequence_privilege(c.oid, 'select'))
+     order by 1, 2`);
+  return rows;
+}
+
+/**
+ * Roles that the moved schema names. Tables that are not selected do not count; what belongs to an extension comes with it on
+ * the target.
+ */
+async function readRoles(client: pg.ClientBase, selected: readonly number[]): Promise<NamedRoles> {
+  const { rows } = await client.query<{ kind: 'owner' | 'grantee' | 'policy'; name: string }>(
+    /* sql */ `
+    with object (class, oid, schema, owner, acl) as (
+      select 'pg_class'::regclass::oid, c.oid, c.relnamespace, c.relowner, c.relacl
+        from pg_catalog.pg_class c
+       where c.relkind in ('v', 'm', 'S') and c.relpersistence <> 't' or c.oid = any($1::oid[])
+      union all
+      select 'pg_class'::regclass::oid, a.attrelid, c.relnamespace, null, a.attacl
+        from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+       where a.attacl is not null and (c.relkind in ('v', 'm') or c.oid = any($1::oid[]))
+      union all
+      select 'pg_namespace'::regclass::oid, n.oid, n.oid, n.nspowner, n.nspacl
+        from pg_catalog.pg_namespace n
+      union all
+      select 'pg_proc'::regclass::oid, p.oid, p.pronamespace, p.proowner, p.proacl
+        from pg_catalog.pg_proc p
+      union all
+      select 'pg_type'::regclass::oid, t.oid, t.typnamespace, t.typowner, t.typacl
+        from pg_catalog.pg_type t
+        -- A table's row type and an array follow their table or element.
+       where t.typtype in ('d', 'e', 'r') or t.typtype = 'c' and exists (
+         select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind = 'c')
+    ), moved as (
+      select o.owner, o.acl from object o join pg_catalog.pg_namespace n on n.oid = o.schema
+       where ${FOREIGN_TO_SYSTEM}
+         and not exists (select from pg_catalog.pg_depend d
+                          where d.classid = o.class and d.objid = o.oid and d.objsubid = 0 and d.deptype = 'e')
+      union all
+      select null, d.defaclacl from pg_catalog.pg_default_acl d
+    ), named (kind, oid) as (
+      select 'owner', owner from moved
+      union select 'grantee', x.grantee from moved cross join lateral aclexplode(moved.acl) x
+      union select 'grantee', d.defaclrole from pg_catalog.pg_default_acl d
+      union select 'policy', r.oid from pg_catalog.pg_policy p, unnest(p.polroles) as r (oid)
+             where p.polrelid = any($1::oid[])
+    )
+    select named.kind, r.rolname as name
+      from named join pg_catalog.pg_roles r on r.oid = named.oid order by 1, 2`,
+    [selected],
+  );
+  const of = (kind: string) => rows.filter((row) => row.kind === kind).map(({ name }) => name);
+  return { owners: of('owner'), grantees: of('grantee'), policies: of('policy') };
+}

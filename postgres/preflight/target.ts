@@ -1,0 +1,116 @@
+/** The facts of the target. Reads only. */
+import type pg from 'pg';
+import { sqlstate, SQLSTATE } from '../connection/failure.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { withRows } from '../schema/existing.ts';
+import type { ControlFacts, ServerFacts, SourceFacts, TargetFacts, TargetTable } from './facts.ts';
+
+/** @param source null when it could not be read: tables and schemas are then not compared. */
+export async function readTarget(
+  client: pg.ClientBase,
+  server: ServerFacts,
+  source: Pick<SourceFacts, 'relations' | 'schemas'> | null,
+): Promise<TargetFacts> {
+  const { rows } = await client.query<{ may: boolean }>(
+    /* sql */ `select has_database_privilege(current_database(), 'create') as may`,
+  );
+  return {
+    ...server,
+    mayCreateSchemas: rows[0]?.may === true,
+    closedSchemas: await readClosedSchemas(client, source?.schemas ?? []),
+    mayReplicate: await mayReplicate(client),
+    tables: await readTables(client, source?.relations ?? []),
+    control: await readControl(client),
+    roles: await readRoles(client),
+  };
+}
+
+async function readClosedSchemas(
+  client: pg.ClientBase,
+  names: readonly string[],
+): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    /* sql */ `select nspname as name from pg_catalog.pg_namespace
+                where nspname = any($1::text[]) and not has_schema_privilege(oid, 'create') order by 1`,
+    [names],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** Only trying tells: the right is an attribute, a grant (from 15 on), or a hosted server's own rule. */
+async function mayReplicate(client: pg.ClientBase): Promise<boolean> {
+  await client.query(/* sql */ `begin`);
+  try {
+    await client.query(/* sql */ `set local session_replication_role = replica`);
+    return true;
+  } catch (error) {
+    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
+    throw error;
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
+}
+
+interface TableRow extends Omit<TargetTable, 'hasRows'> {
+  readonly sql: string;
+  readonly readable: boolean;
+}
+
+async function readTables(
+  client: pg.ClientBase,
+  wanted: readonly TableName[],
+): Promise<TargetTable[]> {
+  const { rows } = await client.query<TableRow>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as name, c.relkind as kind,
+           format('%I.%I', n.nspname, c.relname) as sql,
+           pg_has_role(c.relowner, 'usage') as owned,
+           usage.granted and has_table_privilege(c.oid, 'select') as readable,
+           usage.granted and has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+             and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')
+             and has_table_privilege(c.oid, 'truncate') as writable,
+           c.relrowsecurity and (c.relforcerowsecurity or not pg_has_role(c.relowner, 'usage'))
+             and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles
+                       where rolname = current_user) as "rowSecurity"
+      from unnest($1::text[], $2::text[]) as wanted (schema, name)
+      join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+      cross join lateral (select has_schema_privilege(n.oid, 'usage') as granted) usage
+      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+     where c.relkind <> 'i' and c.relkind <> 'I'
+     order by 1, 2`,
+    [wanted.map(({ schema }) => schema), wanted.map(({ name }) => name)],
+  );
+  const visible = rows.filter((row) => row.kind === 'r' && row.readable && !row.rowSecurity);
+  const filled = new Set((await withRows(client, visible)).map(({ sql }) => sql));
+  const looked = new Set(visible.map(({ sql }) => sql));
+  return rows.map(({ sql, readable: _, ...table }) => ({
+    ...table,
+    // A partitioned table holds no rows itself; its partitions are tables of their own here.
+    hasRows: table.kind === 'p' ? false : looked.has(sql) ? filled.has(sql) : null,
+  }));
+}
+
+/** What an earlier migration left, or another one is using. */
+async function readControl(client: pg.ClientBase): Promise<ControlFacts> {
+  const { rows } = await client.query<{ usable: boolean; ours: boolean }>(/* sql */ `
+    select has_schema_privilege(n.oid, 'usage')
+             and coalesce(has_table_privilege(c.oid, 'select'), false) as usable,
+           c.oid is not null as ours
+      from pg_catalog.pg_namespace n
+      left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = 'migration'
+     where n.nspname = 'walferry'`);
+  const [schema] = rows;
+  if (!schema) return { state: 'absent', migrations: [] };
+  if (!schema.ours) return { state: 'foreign', migrations: [] };
+  if (!schema.usable) return { state: 'hidden', migrations: [] };
+  const found = await client.query<{ id: string; workflowId: string }>(
+    /* sql */ `select id, workflow_id as "workflowId" from walferry.migration order by created_at`,
+  );
+  return { state: 'readable', migrations: found.rows };
+}
+
+async function readRoles(client: pg.ClientBase): Promise<Map<string, { member: boolean }>> {
+  const { rows } = await client.query<{ name: string; member: boolean }>(/* sql */ `
+    select rolname as name, pg_has_role(oid, 'member') as member from pg_catalog.pg_roles`);
+  return new Map(rows.map(({ name, member }) => [name, { member }]));
+}

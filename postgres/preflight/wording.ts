@@ -1,0 +1,73 @@
+/** How findings are worded: names in lists that end, statements that can be pasted. */
+import pg from 'pg';
+import type { Finding } from '../../contract/finding.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { TableName } from '../catalog/selection.ts';
+
+/** A failure's message has room for 4 KiB; a thousand names help nobody. */
+const NAMES_SHOWN = 10;
+
+export function error(code: string, message: string, action: string): Finding {
+  return { level: 'error', code, message, action };
+}
+
+export function warning(code: string, message: string, action: string): Finding {
+  return { level: 'warning', code, message, action };
+}
+
+/** `a, b, c and 4 more`. */
+export function list(names: readonly string[]): string {
+  return listWith(names, ', ');
+}
+
+/** Statements one after another, each with its semicolon, for pasting into psql. */
+export function statements(sql: readonly string[]): string {
+  return sql.length <= NAMES_SHOWN
+    ? sql.map((one) => `${one};`).join(' ')
+    : `${sql
+        .slice(0, NAMES_SHOWN)
+        .map((one) => `${one};`)
+        .join(' ')} (and so on for ${sql.length - NAMES_SHOWN} more)`;
+}
+
+function listWith(names: readonly string[], separator: string): string {
+  const more = names.length - NAMES_SHOWN;
+  const shown = names.slice(0, NAMES_SHOWN).join(separator);
+  return more > 0 ? `${shown} and ${more} more` : shown;
+}
+
+/** For people: `public.orders`. */
+export function nameOf({ schema, name }: TableName): string {
+  return `${schema}.${name}`;
+}
+
+/** For SQL, quoted where needed only: `public."Orders"`. */
+export function sqlName({ schema, name }: TableName): string {
+  return `${identifier(schema)}.${identifier(name)}`;
+}
+
+/** Plain lower-case names that could be key words are rare in schemas, and quoted names everywhere are hard to read. */
+export function identifier(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) && !KEY_WORDS.has(name) ? name : pg.escapeIdentifier(name);
+}
+
+/** Reserved words that people do use as names. */
+const KEY_WORDS = new Set(
+  (
+    'all analyse analyze and any array as asc authorization between binary both case cast check collate collation ' +
+    'column concurrently constraint create cross default deferrable desc distinct do else end except false fetch for ' +
+    'foreign freeze from full grant group having ilike in initially inner intersect into is isnull join lateral ' +
+    'leading left like limit natural not notnull null offset on only or order outer overlaps placing primary ' +
+    'references returning right select session_user similar some symmetric table tablesample then to trailing true ' +
+    'union unique user using variadic verbose when where window with'
+  ).split(' '),
+);
+
+/** The command that removes what an earlier migration left, as it is typed. */
+export function cleanupCommand({ source, target }: Migration, workflowId: string): string {
+  return `npm run cleanup -- ${source} ${target} --workflow-id ${shellWord(workflowId)}`;
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,101 @@
+/**
+ * One chunk: its rows and its mark in one transaction of the target, read under the generation's snapshot. The transaction begins
+ * by locking the chunk where it is still this generation's and not done: reading that and fencing everybody else is one step.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { markChunk, type ChunkRow } from '../control/chunk.ts';
+import type { HeldGeneration } from '../control/generation.ts';
+import { claimChunk } from './claim.ts';
+import { beginUnder, snapshotLost } from './imported.ts';
+import { pipeTable, type Copied } from './pipe.ts';
+import { lockTables, type ChunkTable } from './tables.ts';
+
+export interface ChunkWork {
+  readonly migration: Migration;
+  readonly generation: HeldGeneration;
+  readonly source: pg.Client;
+  readonly target: pg.Client;
+  /** Recorded with the mark: host name and process id. */
+  readonly worker: string;
+  /** Bytes of a table that passed just now. */
+  readonly moved: (table: ChunkTable, bytes: number) => void;
+  /** A look at a lock that somebody holds; throws to give up. */
+  readonly waiting: (table: ChunkTable) => void;
+  /** A table that the snapshot does not see as it is. */
+  readonly rewritten: (table: ChunkTable) => void;
+}
+
+/**
+ * Copies a chunk, or sees that an earlier attempt has done it. Tables that were rewritten since the snapshot are flagged for the
+ * next round and left out.
+ * @returns null when there was nothing to do. After an error the sessions are unusable.
+ * @throws MigrationError `SnapshotLost`, and what {@link pipeTable} throws.
+ */
+export async function copyChunk(
+  chunk: ChunkRow,
+  tables: readonly ChunkTable[],
+  work: ChunkWork,
+): Promise<Copied | null> {
+  const { migration, generation, source, target } = work;
+  await target.query(/* sql */ `begin`);
+  await claimChunk(target, migration, chunk.id);
+  const wanted = await lockChunk(chunk, tables, work);
+  if (wanted === 'done' || wanted.length === 0) {
+    await target.query(/* sql */ `rollback`);
+    return null;
+  }
+  await beginUnder(source, generation);
+  const checked = await lockTables(source, wanted, work.waiting);
+  let rows = 0;
+  let bytes = 0;
+  for (const table of checked) {
+    if (!table.same) {
+      await flagRewritten(table, work);
+      continue;
+    }
+    const copied = await pipeTable(source, target, table, chunk, (n) => work.moved(table, n));
+    rows += copied.rows;
+    bytes += copied.bytes;
+  }
+  await source.query(/* sql */ `commit`);
+  const marked = await markChunk(target, migration, chunk, { rows, bytes, worker: work.worker });
+  if (!marked) throw snapshotLost(generation.number);
+  await target.query(/* sql */ `commit`);
+  return { rows, bytes };
+}
+
+/** Locks the chunk. @returns the tables of it that can be copied: not those that met a rewrite before. */
+async function lockChunk(
+  chunk: ChunkRow,
+  tables: readonly ChunkTable[],
+  { migration, generation, target }: ChunkWork,
+): Promise<readonly ChunkTable[] | 'done'> {
+  const { rows } = await target.query<{ done: boolean }>(
+    /* sql */ `
+    select done_at is not null as done from walferry.chunk
+     where migration = $1 and id = $2 and generation = $3 for update`,
+    [migration.id, chunk.id, generation.number],
+  );
+  const row = rows[0];
+  if (!row) throw snapshotLost(generation.number);
+  if (row.done) return 'done';
+  const usable = await target.query<{ id: number }>(
+    /* sql */ `
+    select id from walferry.relation
+     where migration = $1 and id = any($2) and generation = $3 and not rewritten`,
+    [migration.id, tables.map(({ id }) => id), generation.number],
+  );
+  const ids = new Set(usable.rows.map(({ id }) => id));
+  return tables.filter(({ id }) => ids.has(id));
+}
+
+async function flagRewritten(table: ChunkTable, work: ChunkWork): Promise<void> {
+  work.rewritten(table);
+  await work.target.query(
+    /* sql */ `
+    update walferry.relation set rewritten = true
+     where migration = $1 and id = $2 and generation = $3`,
+    [work.migration.id, table.id, work.generation.number],
+  );
+}

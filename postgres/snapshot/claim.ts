@@ -1,0 +1,57 @@
+/**
+ * Chunks at work on the target. Whoever copies a chunk holds an advisory lock for it, so that its backend is known to the next
+ * attempt: a worker that was stopped or cut off sits in an open transaction and would keep the chunk's row locked for ever.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+
+/** An ended backend rolls back its COPY at once. */
+const DEADLINE_MS = 20_000;
+const POLL_MS = 20;
+
+/**
+ * Claims the chunk until the transaction ends, and ends the backend of an earlier attempt that has it.
+ * @throws MigrationError `Contention` when that one does not go.
+ */
+export async function claimChunk(
+  target: pg.ClientBase,
+  migration: Migration,
+  chunk: number,
+): Promise<void> {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const { rows } = await target.query<{ mine: boolean }>(
+      /* sql */ `select pg_try_advisory_xact_lock(hashtext($1), $2) as mine`,
+      [migration.id, chunk],
+    );
+    if (rows[0]?.mine === true) return;
+    await endCopiers(target, migration, [chunk]);
+    if (Date.now() > deadline) {
+      throw new MigrationError(
+        'Contention',
+        `chunk ${chunk} stayed in the hands of an earlier attempt`,
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** Ends the backends that copy these chunks. @returns how many there were. */
+export async function endCopiers(
+  target: pg.ClientBase,
+  migration: Migration,
+  chunks: readonly number[],
+): Promise<number> {
+  const { rowCount } = await target.query(
+    /* sql */ `
+    select pg_terminate_backend(l.pid)
+      from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
+     where d.datname = current_database() and l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+       and l.classid = (hashtext($1)::bigint & 4294967295)::oid and l.objid::bigint = any($2::bigint[])
+       and l.pid <> pg_backend_pid()`,
+    [migration.id, chunks],
+  );
+  return rowCount ?? 0;
+}

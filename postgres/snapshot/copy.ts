@@ -1,0 +1,146 @@
+/**
+ * One run of chunks, on any worker: one session on each side for as long as all goes well, each chunk its own transaction. What an
+ * earlier attempt finished is recognised by its marks; what it left open is begun anew.
+ */
+import { hostname } from 'node:os';
+import type { Migration } from '../../contract/migration.ts';
+import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
+import { classify } from '../connection/failure.ts';
+import { readChunks, type ChunkRow } from '../control/chunk.ts';
+import { readGenerations } from '../control/generation.ts';
+import { requireMigration } from '../control/migration.ts';
+import { readPlannedRelations } from '../control/relation.ts';
+import { connectPatiently, cut } from '../slot/session.ts';
+import { copyChunk, type ChunkWork } from './chunk.ts';
+import { snapshotLost } from './imported.ts';
+import { Progress } from './progress.ts';
+import { quietTriggers } from './quiet.ts';
+import type { ChunkTable } from './tables.ts';
+
+/** What a run is copied by. */
+export interface RunOfGeneration {
+  readonly generation: number;
+  readonly run: CopyRun;
+}
+
+/**
+ * Copies the chunks of a run that have no mark yet. Idempotent.
+ * @throws MigrationError `SnapshotLost` when the generation is over, `CopyFailed` naming table and SQLSTATE, `Unreachable`,
+ *   `Contention`, `Denied`, `CheckpointMissing`; `signal.reason` when aborted, with both connections closed.
+ */
+export async function copyChunks(
+  migration: Migration,
+  { generation, run }: RunOfGeneration,
+  work: Work,
+): Promise<CopyResult> {
+  try {
+    return await copyRun(migration, generation, run, work);
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw classify(error, { step: `copying ${run.label}` }, 'CopyFailed');
+  }
+}
+
+async function copyRun(
+  migration: Migration,
+  generation: number,
+  run: CopyRun,
+  work: Work,
+): Promise<CopyResult> {
+  await using target = await connectPatiently(migration.target, 'copy');
+  await using source = await connectPatiently(migration.source, 'copy', {
+    // With row security a role that is subject to it would copy nothing, silently; like this it is an error.
+    row_security: 'off',
+  });
+  const stop = () => {
+    cut(source);
+    cut(target);
+  };
+  work.signal.addEventListener('abort', stop, { once: true });
+  try {
+    work.signal.throwIfAborted();
+    await requireMigration(target, migration);
+    const generations = await readGenerations(target, migration);
+    const held = generations.at(-1);
+    if (held?.number !== generation) throw snapshotLost(generation);
+    if (!(await quietTriggers(target))) {
+      work.log.warn('the role may not silence triggers on the target', {
+        target: migration.target,
+      });
+    }
+    const progress = new Progress(work);
+    return await copyAll(await chunksOf(run, migration, target), progress, {
+      migration,
+      generation: held,
+      source,
+      target,
+      worker: `${hostname()}:${process.pid}`,
+      moved: (table, bytes) => progress.moved(nameOf(table), bytes),
+      waiting: (table) => {
+        work.signal.throwIfAborted();
+        progress.waiting(nameOf(table));
+      },
+      rewritten: (table) =>
+        work.log.warn('a table was rewritten after the snapshot: the next round takes it', {
+          table: nameOf(table),
+          generation,
+        }),
+    });
+  } finally {
+    work.signal.removeEventListener('abort', stop);
+    // A COPY that failed leaves both sessions in the middle of it: nothing polite can be said there.
+    stop();
+  }
+}
+
+interface PlannedChunk {
+  readonly chunk: ChunkRow;
+  readonly tables: readonly ChunkTable[];
+}
+
+async function chunksOf(
+  run: CopyRun,
+  migration: Migration,
+  target: ChunkWork['target'],
+): Promise<PlannedChunk[]> {
+  const chunks = await readChunks(target, migration, {
+    first: run.firstChunk,
+    last: run.lastChunk,
+  });
+  const relations = await readPlannedRelations(target, migration);
+  const tables = new Map(relations.map(({ id, schema, name }) => [id, { id, schema, name }]));
+  return chunks.map((chunk) => ({
+    chunk,
+    tables: chunk.relations.flatMap((id) => tables.get(id) ?? []),
+  }));
+}
+
+async function copyAll(
+  chunks: readonly PlannedChunk[],
+  progress: Progress,
+  work: ChunkWork,
+): Promise<CopyResult> {
+  let copied = 0;
+  let skipped = 0;
+  for (const { chunk, tables } of chunks) {
+    // A finished chunk keeps its old generation when the others of its range were taken into this one.
+    if (chunk.done) {
+      skipped += 1;
+      continue;
+    }
+    progress.begin(chunk.id);
+    const result = await copyChunk(chunk, tables, work);
+    if (result === null) {
+      skipped += 1;
+      continue;
+    }
+    copied += 1;
+    progress.finish(result.rows);
+  }
+  const { rows, bytes } = progress;
+  return { chunks: copied, skipped, rows, bytes };
+}
+
+function nameOf({ schema, name }: ChunkTable): string {
+  return `${schema}.${name}`;
+}

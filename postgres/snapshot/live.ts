@@ -1,0 +1,46 @@
+/** Waiting for a generation that somebody holds. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { readNewestGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
+
+const POLL_MS = 250;
+const BEAT_EVERY_MS = 2_000;
+
+/**
+ * The newest generation, once its holder is there and `fits` says that it can be used.
+ * @throws `signal.reason` when aborted.
+ */
+export async function waitForLive(
+  migration: Migration,
+  clients: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
+  work: Work,
+  fits: (generation: HeldGeneration) => boolean,
+): Promise<HeldGeneration> {
+  const began = Date.now();
+  let beaten = began;
+  for (;;) {
+    work.signal.throwIfAborted();
+    const newest = await readNewestGeneration(clients.target, migration);
+    if (newest !== null && fits(newest) && (await isAlive(clients.source, newest.holder))) {
+      return newest;
+    }
+    if (Date.now() - beaten > BEAT_EVERY_MS) {
+      beaten = Date.now();
+      const seconds = Math.round((Date.now() - began) / 1000);
+      work.beat({ step: 'waiting for a snapshot', seconds });
+    }
+    await sleep(POLL_MS, undefined, { signal: work.signal }).catch(() => undefined);
+  }
+}
+
+/** Whether that backend is there; a reused pid has another start. */
+async function isAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
+  const { rowCount } = await source.query(
+    /* sql */ `
+    select from pg_catalog.pg_stat_activity where pid = $1 and backend_start = $2::timestamptz`,
+    [holder.pid, holder.started],
+  );
+  return rowCount === 1;
+}

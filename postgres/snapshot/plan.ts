@@ -1,0 +1,123 @@
+/**
+ * The plan of one round of the copy: takes what is left under a live generation and lists it as runs. When nothing is left the
+ * plan is empty, whether somebody holds a snapshot or not.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { CopyPlan, Work } from '../../contract/work.ts';
+import { compareColumns, renderDifferences } from '../catalog/drift.ts';
+import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { classify } from '../connection/failure.ts';
+import { readPendingChunks, readTotals } from '../control/chunk.ts';
+import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
+import { requireMigration } from '../control/migration.ts';
+import { readPlannedRelations } from '../control/relation.ts';
+import { connectPatiently } from '../slot/session.ts';
+import { groupRuns } from './chunking.ts';
+import { beginUnder } from './imported.ts';
+import { waitForLive } from './live.ts';
+import { quietTriggers } from './quiet.ts';
+import { takeTables, unfinished } from './take.ts';
+
+const MEBIBYTE = 1024 * 1024;
+
+/**
+ * Waits for a live generation if anything is left, takes it in, and returns the runs that remain.
+ * @throws MigrationError `SnapshotLost`, `SchemaDrift` when the target cannot take a table, `CheckpointMissing`;
+ *   `signal.reason` when aborted.
+ */
+export async function planCopy(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<CopyPlan> {
+  try {
+    await using target = await connectPatiently(migration.target, 'plan');
+    await requireMigration(target, migration);
+    await quietTriggers(target);
+    if (await isFinished(target, migration)) {
+      const newest = await readNewestGeneration(target, migration);
+      return await planOf(target, migration, newest?.number ?? 0, input);
+    }
+    await using source = await connectPatiently(migration.source, 'plan');
+    const relations = await readPlannedRelations(target, migration);
+    // A table that was rewritten under a generation needs another one, even while that one still lives.
+    const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
+    const live = await waitForLive(
+      migration,
+      { source, target },
+      work,
+      ({ number }) => !spoiled.has(number),
+    );
+    const found = await readUnder(source, live, input);
+    await refuseDrift(target, found);
+    const taken = await takeTables(target, migration, live.number, {
+      found,
+      chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+    });
+    if (taken > 0)
+      work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
+    return await planOf(target, migration, live.number, input);
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw classify(error, { step: 'planning the copy' }, 'Internal');
+  }
+}
+
+async function isFinished(target: pg.ClientBase, migration: Migration): Promise<boolean> {
+  // Before the first generation nobody has looked under a snapshot which tables there are.
+  if ((await readNewestGeneration(target, migration)) === null) return false;
+  const pending = await readPendingChunks(target, migration);
+  const relations = await readPlannedRelations(target, migration);
+  return unfinished(relations, pending, null).length === 0;
+}
+
+/** The catalog as the snapshot sees it: a table made before it is copied or refused, one made after it comes by the stream. */
+async function readUnder(
+  source: pg.ClientBase,
+  generation: HeldGeneration,
+  input: MigrationInput,
+): Promise<Relation[]> {
+  await beginUnder(source, generation);
+  const relations = await readRelations(source, input.tables);
+  await source.query(/* sql */ `commit`);
+  return relations.filter(({ kind }) => kind !== 'f');
+}
+
+async function refuseDrift(target: pg.ClientBase, found: readonly Relation[]): Promise<void> {
+  const differences = compareColumns(found, await readRelationsNamed(target, found));
+  const [first] = differences;
+  if (!first) return;
+  throw new MigrationError(
+    'SchemaDrift',
+    `tables of the target cannot take the source's rows: ${renderDifferences(differences)}`,
+    { table: `${first.schema}.${first.table}` },
+  );
+}
+
+async function planOf(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  input: MigrationInput,
+): Promise<CopyPlan> {
+  const all = await readPlannedRelations(target, migration);
+  const relations = all.filter(({ kind }) => kind === 'r');
+  const pending = await readPendingChunks(target, migration);
+  const names = new Map(relations.map(({ id, schema, name }) => [id, `${schema}.${name}`]));
+  const { parallelism } = input.copy;
+  return {
+    generation,
+    runs: groupRuns(
+      pending.filter((chunk) => chunk.generation === generation),
+      { prefix: `g${generation}`, parallelism, nameOf: (id) => names.get(id) ?? 'a table' },
+    ),
+    parallelism,
+    tables: relations.length,
+    ...(await readTotals(target, migration)),
+    estimatedRows: relations.reduce((sum, r) => sum + r.estimatedRows, 0),
+    estimatedBytes: relations.reduce((sum, r) => sum + r.estimatedBytes, 0),
+  };
+}

@@ -1,0 +1,123 @@
+/**
+ * The tables of a chunk on the source, locked and held against the snapshot. Only these tables are locked, and only for the chunk: a
+ * lock on everything for the whole copy would make an application's TRUNCATE wait, and every reader behind it.
+ */
+import pg from 'pg';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+
+export interface ChunkTable {
+  /** Number in the plan. */
+  readonly id: number;
+  readonly schema: string;
+  readonly name: string;
+}
+
+export interface CheckedTable extends ChunkTable {
+  /** Columns to copy, in the source's order; generated ones are computed by the target itself. */
+  readonly columns: readonly string[];
+  /**
+   * Whether what the snapshot sees is what there is. A rewrite or TRUNCATE since then puts other files in place, and the snapshot
+   * sees them empty or short, silently; a table that is gone, or another one under the name, is no better.
+   */
+  readonly same: boolean;
+}
+
+/** One look per so many milliseconds; between two the caller can be told that nothing moves. */
+const LOCK_TIMEOUT_MS = 2_000;
+
+/** Quoted schema and name. */
+export function quoted({ schema, name }: Pick<ChunkTable, 'schema' | 'name'>): string {
+  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+}
+
+/**
+ * Locks the tables in access share mode until the transaction ends and compares them with the snapshot. The transaction must have
+ * its snapshot already.
+ * @param waiting called after each look at a table that somebody holds exclusively; it throws to give up.
+ */
+export async function lockTables(
+  source: pg.ClientBase,
+  tables: readonly ChunkTable[],
+  waiting: (table: ChunkTable) => void,
+): Promise<CheckedTable[]> {
+  await source.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+  const locked = new Set<number>();
+  if ((await tryLock(source, tables)) === 'locked') {
+    for (const { id } of tables) locked.add(id);
+  } else {
+    for (const table of tables) {
+      if (await lockTable(source, table, waiting)) locked.add(table.id);
+    }
+  }
+  // The rows' own waits are not ours to limit.
+  await source.query(/* sql */ `set local lock_timeout = 0`);
+  const checked = await check(source, tables);
+  return checked.map((table) => ({ ...table, same: table.same && locked.has(table.id) }));
+}
+
+/** @returns false when there is no table of that name now. */
+async function lockTable(
+  source: pg.ClientBase,
+  table: ChunkTable,
+  waiting: (table: ChunkTable) => void,
+): Promise<boolean> {
+  for (;;) {
+    const answer = await tryLock(source, [table]);
+    if (answer === 'locked') return true;
+    if (answer === 'absent') return false;
+    waiting(table);
+  }
+}
+
+/** One statement for all; what was locked before another one failed is given back. */
+async function tryLock(
+  source: pg.ClientBase,
+  tables: readonly ChunkTable[],
+): Promise<'locked' | 'busy' | 'absent'> {
+  const names = tables.map((table) => `only ${quoted(table)}`).join(', ');
+  await source.query(/* sql */ `savepoint look`);
+  try {
+    await source.query(/* sql */ `lock table ${names} in access share mode`);
+    await source.query(/* sql */ `release savepoint look`);
+    return 'locked';
+  } catch (error) {
+    const state = sqlstate(error);
+    if (state === undefined) throw error;
+    await source.query(/* sql */ `rollback to savepoint look`);
+    if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) return 'absent';
+    if (state === SQLSTATE.lockNotAvailable) return 'busy';
+    throw error;
+  }
+}
+
+interface Row {
+  at: number;
+  same: boolean;
+  columns: string[];
+}
+
+/** `pg_class` is what the snapshot sees; `to_regclass` and `pg_relation_filenode` answer what is. */
+async function check(
+  source: pg.ClientBase,
+  tables: readonly ChunkTable[],
+): Promise<CheckedTable[]> {
+  const { rows } = await source.query<Row>(
+    /* sql */ `
+    select wanted.at::int as at,
+           coalesce(c.oid = to_regclass(format('%I.%I', wanted.schema, wanted.name))
+                    and c.relfilenode = pg_relation_filenode(c.oid), false) as same,
+           array(select a.attname::text from pg_catalog.pg_attribute a
+                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+                  order by a.attnum) as columns
+      from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
+      left join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+      left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+     order by wanted.at`,
+    [tables.map(({ schema }) => schema), tables.map(({ name }) => name)],
+  );
+  return tables.map((table, i) => ({
+    ...table,
+    columns: rows[i]?.columns ?? [],
+    same: rows[i]?.same ?? false,
+  }));
+}

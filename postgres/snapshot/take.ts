@@ -1,0 +1,184 @@
+/**
+ * Taking tables into a generation. The table is the unit: all its chunks are of one generation, so one transaction empties it on
+ * the target, forgets its marks and writes the new chunks. From that commit on nobody can write under the old ones.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { insertChunks, readPendingChunks } from '../control/chunk.ts';
+import { readNewestGeneration } from '../control/generation.ts';
+import { readPlannedRelations, registerRelations } from '../control/relation.ts';
+import type { PlannedRelationRow } from '../control/relation.ts';
+import { cutTables } from './chunking.ts';
+import { endCopiers } from './claim.ts';
+import { snapshotLost } from './imported.ts';
+import { isQuiet } from './quiet.ts';
+
+const LOCK_TIMEOUT_MS = 2_000;
+const LOCK_ATTEMPTS = 10;
+const PAUSE_MS = 50;
+
+/**
+ * Tables that have rows still to be copied under the generation: never taken, taken under another one with chunks left, or
+ * rewritten under another one.
+ */
+export function unfinished(
+  relations: readonly PlannedRelationRow[],
+  pending: readonly { readonly generation: number; readonly relations: readonly number[] }[],
+  generation: number | null,
+): PlannedRelationRow[] {
+  const left = new Set(
+    pending.flatMap((chunk) => (chunk.generation === generation ? [] : chunk.relations)),
+  );
+  return relations.filter(
+    ({ id, kind, generation: own, rewritten }) =>
+      kind === 'r' && (own === null || left.has(id) || (rewritten && own !== generation)),
+  );
+}
+
+/**
+ * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
+ * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
+ *   before, and so were all changes that could be for it: it has nothing to copy.
+ * @throws MigrationError `SnapshotLost` when there is a newer generation.
+ */
+export async function takeTables(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  plan: { readonly found: readonly Relation[]; readonly chunkBytes: number },
+): Promise<number> {
+  for (let attempt = 1; ; attempt += 1) {
+    await target.query(/* sql */ `begin`);
+    try {
+      await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+      const taken = await take(target, migration, generation, plan);
+      await target.query(/* sql */ `commit`);
+      return taken;
+    } catch (error) {
+      await target.query(/* sql */ `rollback`).catch(() => undefined);
+      // The backend of a worker that was stopped holds a table: it was ended, or will be by the next try.
+      if (sqlstate(error) !== SQLSTATE.lockNotAvailable || attempt === LOCK_ATTEMPTS) throw error;
+      await sleep(PAUSE_MS);
+    }
+  }
+}
+
+async function take(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  plan: { readonly found: readonly Relation[]; readonly chunkBytes: number },
+): Promise<number> {
+  // Conflicts with the foreign key of a new generation: none is written between this look and the commit.
+  await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
+    migration.id,
+  ]);
+  if ((await readNewestGeneration(target, migration))?.number !== generation) {
+    throw snapshotLost(generation);
+  }
+  await registerRelations(target, migration, plan.found);
+  const relations = await readPlannedRelations(target, migration);
+  const pending = await readPendingChunks(target, migration);
+  const tables = unfinished(relations, pending, generation);
+  if (tables.length === 0) return 0;
+  const filled = await forget(
+    target,
+    migration,
+    tables.map(({ id }) => id),
+  );
+  await empty(
+    target,
+    tables.filter(({ id }) => filled.has(id)),
+  );
+  const there = new Map(plan.found.map((relation) => [nameOf(relation), relation]));
+  const sized = tables.flatMap((table) => {
+    const relation = there.get(nameOf(table));
+    if (!relation) return [];
+    const { pages, bytes, accessMethod } = relation;
+    return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
+  });
+  await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
+  await target.query(
+    /* sql */ `
+    update walferry.relation set generation = $3, rewritten = false
+     where migration = $1 and id = any($2)`,
+    [migration.id, tables.map(({ id }) => id), generation],
+  );
+  return tables.length;
+}
+
+/** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */
+async function forget(
+  target: pg.ClientBase,
+  migration: Migration,
+  ids: readonly number[],
+): Promise<Set<number>> {
+  const { rows } = await target.query<{ id: number; relations: number[]; done: boolean }>(
+    /* sql */ `
+    select id, relations, done_at is not null as done from walferry.chunk
+     where migration = $1 and relations && $2::integer[]`,
+    [migration.id, ids],
+  );
+  // Copiers lock the chunk before the table; the same order here, or the two would wait for each other.
+  await endCopiers(
+    target,
+    migration,
+    rows.filter(({ done }) => !done).map(({ id }) => id),
+  );
+  await target.query(
+    /* sql */ `
+    delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
+    [migration.id, ids],
+  );
+  // A bundle's other tables keep their mark.
+  await target.query(
+    /* sql */ `
+    update walferry.chunk c
+       set relations = array(select r from unnest(c.relations) r where r <> all($2::integer[]))
+     where migration = $1 and relations && $2::integer[]`,
+    [migration.id, ids],
+  );
+  return new Set(rows.filter(({ done }) => done).flatMap(({ relations }) => relations));
+}
+
+/**
+ * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside
+ * points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
+ */
+async function empty(target: pg.ClientBase, tables: readonly PlannedRelationRow[]): Promise<void> {
+  if (tables.length === 0) return;
+  const names = tables.map(quoted);
+  const { rows } = await target.query<{ name: string }>(
+    /* sql */ `
+    select distinct t.name
+      from unnest($1::text[]) as t (name)
+      join pg_catalog.pg_constraint k on k.confrelid = t.name::regclass and k.contype = 'f'
+     where k.conrelid <> all (select n::regclass from unnest($1::text[]) n)`,
+    [names],
+  );
+  const referenced = new Set(rows.map(({ name }) => name));
+  if (referenced.size > 0 && !(await isQuiet(target))) {
+    // Loud foreign keys could cascade into tables that are finished.
+    throw new MigrationError(
+      'Denied',
+      `foreign keys of the target point at tables that have to be emptied (${[...referenced].join(', ')}): the role needs the right to set session_replication_role, or drop them until cutover`,
+    );
+  }
+  for (const name of referenced) await target.query(/* sql */ `delete from only ${name}`);
+  const rest = names.filter((name) => !referenced.has(name));
+  if (rest.length > 0) {
+    await target.query(/* sql */ `truncate ${rest.map((name) => `only ${name}`).join(', ')}`);
+  }
+}
+
+function quoted({ schema, name }: { readonly schema: string; readonly name: string }): string {
+  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+}
+
+function nameOf({ schema, name }: { readonly schema: string; readonly name: string }): string {
+  return JSON.stringify([schema, name]);
+}

@@ -1,0 +1,44 @@
+/** What the Temporal server knows of a workflow id: whether a run is open, and the slots that its runs have had. */
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { slotName } from '../../contract/migration.ts';
+import { NoTemporal, connectTemporal } from '../watch/temporal.ts';
+
+export type KnownRuns =
+  | { readonly reachable: false; readonly reason: string }
+  | { readonly reachable: true; readonly open: boolean; readonly slots: ReadonlySet<string> };
+
+/** Asks the server that the environment names. */
+export async function knownRuns(workflowId: string): Promise<KnownRuns> {
+  try {
+    await using temporal = await connectTemporal();
+    const { workflow } = temporal.client;
+    const slots = new Set<string>();
+    let open = false;
+    const query = `WorkflowId = '${workflowId.replaceAll("'", "''")}'`;
+    for await (const { runId, status } of workflow.list({ query })) {
+      const described = await workflow.getHandle(workflowId, runId).describe();
+      // Not the list's status: the visibility store lags behind.
+      open ||= described.status.name === 'RUNNING' || status.name === 'RUNNING';
+      const first = described.raw.workflowExecutionInfo?.firstRunId;
+      if (first) slots.add(slotName(workflowId, first));
+    }
+    return { reachable: true, open: open || (await isOpen(temporal, workflowId)), slots };
+  } catch (error) {
+    if (error instanceof NoTemporal) return { reachable: false, reason: error.message };
+    throw error;
+  }
+}
+
+/** A run that was started a moment ago may not be in the list yet. */
+async function isOpen(
+  { client }: Awaited<ReturnType<typeof connectTemporal>>,
+  workflowId: string,
+): Promise<boolean> {
+  try {
+    const { status } = await client.workflow.getHandle(workflowId).describe();
+    return status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

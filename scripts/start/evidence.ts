@@ -1,0 +1,81 @@
+/**
+ * What the control schema on the target says, read beside walferry: which chunks are done and by whom, and how far the
+ * stream is. Taken before and after a kill, it shows what was not done again.
+ */
+import pg from 'pg';
+import { clientConfig } from '../../postgres/connection/session.ts';
+
+export interface ChunkMark {
+  readonly id: number;
+  readonly generation: number;
+  /** Null while it is not done. */
+  readonly doneAt: string | null;
+  readonly worker: string | null;
+}
+
+export interface StreamMark {
+  readonly epoch: string;
+  readonly confirmedLsn: string | null;
+  readonly transactions: number;
+}
+
+export class Evidence implements AsyncDisposable {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  static async open(target: string): Promise<Evidence> {
+    const client = new pg.Client({
+      ...clientConfig(target, 'cleanup'),
+      application_name: 'walferry-demo',
+    });
+    client.on('error', () => undefined);
+    await client.connect();
+    return new Evidence(client);
+  }
+
+  /** All chunks of the plan; empty before there is one. */
+  async chunks(): Promise<ChunkMark[]> {
+    if (!(await this.#has('walferry.chunk'))) return [];
+    const { rows } = await this.#client.query<ChunkMark>(/* sql */ `
+      select id, generation, done_at::text as "doneAt", worker from walferry.chunk order by id`);
+    return rows;
+  }
+
+  async stream(): Promise<StreamMark | undefined> {
+    if (!(await this.#has('walferry.migration'))) return undefined;
+    const { rows } = await this.#client.query<{ epoch: string; lsn: string | null; n: string }>(
+      /* sql */ `select epoch::text, confirmed_lsn::text as lsn, transactions::text as n from walferry.migration`,
+    );
+    const row = rows[0];
+    return row && { epoch: row.epoch, confirmedLsn: row.lsn, transactions: Number(row.n) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+
+  async #has(table: string): Promise<boolean> {
+    const { rows } = await this.#client.query<{ there: boolean }>(
+      /* sql */ `select to_regclass($1) is not null as there`,
+      [table],
+    );
+    return rows[0]?.there === true;
+  }
+}
+
+/** Marks that were there before and are still the same: those chunks were not copied again. */
+export function unchanged(before: readonly ChunkMark[], after: readonly ChunkMark[]): ChunkMark[] {
+  const now = new Map(after.map((mark) => [mark.id, mark]));
+  return before.filter(({ id, doneAt, worker, generation }) => {
+    const same = now.get(id);
+    return (
+      doneAt !== null &&
+      same?.doneAt === doneAt &&
+      same.worker === worker &&
+      same.generation === generation
+    );
+  });
+}

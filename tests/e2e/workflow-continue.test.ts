@@ -1,0 +1,79 @@
+/** Continue-as-new: on a server that suggests it after few events, so that a month of streaming fits into seconds. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import path from 'node:path';
+import type { Client } from '@temporalio/client';
+import { lsnToBigInt } from '../../contract/lsn.ts';
+import { testRun } from '../support/run.ts';
+import { until } from '../support/until.ts';
+import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
+import { startOwnServer, type OwnServer } from './workflow/server.ts';
+
+let server: OwnServer;
+let migrations: Migrations;
+beforeAll(async () => {
+  const processes = path.join(testRun().folder, 'processes');
+  server = await startOwnServer({ 'limit.historyCount.suggestContinueAsNew': '40' }, processes);
+  migrations = await Migrations.open(server.address);
+});
+afterAll(async () => {
+  await migrations[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+test('a migration streams through many runs: no update is lost, no number falls, nothing overlaps', async () => {
+  const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
+  const before = await migration.progress();
+  let lsn = 0n;
+  let answered = 0;
+  while ((await runs(migrations.client, migration)).length < 6) {
+    for (const update of ['pause', 'resume'] as const) {
+      expect(await migration.ask(update)).toMatchObject({ allowed: true });
+      answered++;
+      const { confirmedLsn, slot, startedAt, stream } = await migration.progress();
+      const now = lsnToBigInt(confirmedLsn ?? expect.fail('no LSN'));
+      expect(now >= lsn).toBe(true);
+      lsn = now;
+      expect(slot).toBe(before.slot);
+      expect(startedAt).toEqual(before.startedAt);
+      expect(stream?.leases ?? 0).toBeGreaterThan(0);
+    }
+    const count = migration.world.count('streamChanges');
+    await until('some leases', () => migration.world.count('streamChanges') > count + 3);
+  }
+  expect(answered).toBeGreaterThan(4);
+  expect((await migration.ask('cutover')).allowed).toBe(true);
+  expect((await migration.end()).status).toBe('COMPLETED');
+  expect(migration.world.leftovers).toEqual([]);
+  expect(migration.world.mostStreams).toBe(1);
+  for (const runId of await runs(migrations.client, migration)) {
+    const { events } = await migrations.client.workflow
+      .getHandle(migration.id, runId)
+      .fetchHistory();
+    const all = events ?? [];
+    const scheduled = all.filter((e) => e.activityTaskScheduledEventAttributes != null).length;
+    const ended = all.filter(
+      (e) => e.activityTaskCompletedEventAttributes ?? e.activityTaskCanceledEventAttributes,
+    ).length;
+    expect(ended, 'an activity was pending when the run ended').toBe(scheduled);
+  }
+});
+
+test('a cancel reaches the newest run, and cleans up', async () => {
+  const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
+  await until('the third run', async () => (await runs(migrations.client, migration)).length >= 3);
+  await migration.handle.cancel();
+  expect((await migration.end()).status).toBe('CANCELLED');
+  expect(migration.world.leftovers).toEqual([]);
+});
+
+/** Ids of all runs of the chain, in order. */
+async function runs(client: Client, migration: SimulatedMigration): Promise<string[]> {
+  const chain: string[] = [];
+  let next: string | null | undefined = migration.firstRunId;
+  while (next) {
+    chain.push(next);
+    const { events } = await client.workflow.getHandle(migration.id, next).fetchHistory();
+    next = events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+  }
+  return chain;
+}

@@ -1,0 +1,263 @@
+/** What the operator asks for and is told: pause, resume, cutover, abort, in every phase. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Phase, RunState } from '../../contract/progress.ts';
+import { UPDATES, rule, type UpdateName } from '../../workflows/policy.ts';
+import { temporal, temporalServer } from '../support/temporal.ts';
+import { until } from '../support/until.ts';
+import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
+import type { StepName } from './workflow/world.ts';
+
+let migrations: Migrations;
+beforeAll(async () => {
+  migrations = await Migrations.open(temporalServer().address);
+});
+afterAll(() => migrations[Symbol.asyncDispose]());
+
+const text = (pattern: RegExp): unknown => expect.stringMatching(pattern);
+const LSN = /[0-9A-F]+\/[0-9A-F]+/;
+
+/** Updates that change nothing where they are allowed in a migration that runs: asking is safe. */
+const HARMLESS: readonly UpdateName[] = ['resume'];
+
+describe('every update in every phase is answered as the table says', () => {
+  const held: [Phase, StepName][] = [
+    ['preflight', 'inspect'],
+    ['schema', 'copySchema'],
+    ['snapshot', 'copyChunks'],
+    ['indexes', 'buildIndexes'],
+  ];
+  test.concurrent.each(held)('running in %s', async (phase, step) => {
+    const migration = await migrations.start((world) => void world.hold(step));
+    await migration.reaches(phase);
+    await askEverything(migration, phase, 'running');
+    await migration.ask('abort');
+  });
+
+  const waiting: [Phase, StepName][] = [
+    ['snapshot', 'copyChunks'],
+    ['indexes', 'buildIndexes'],
+    ['indexes', 'buildConstraints'],
+    ['stream', 'streamChanges'],
+  ];
+  test.concurrent.each(waiting)('waiting in %s (%s)', async (phase, step) => {
+    const migration = await migrations.start((world) => world.fail(step, 'Denied'));
+    await migration.reaches(phase, 'waiting');
+    await askEverything(migration, phase, 'waiting');
+    await migration.ask('abort');
+  });
+
+  test.concurrent('in the cutover', async () => {
+    const migration = await migrations.streaming();
+    migration.world.hold('compareCounts');
+    const cutover = migration.ask('cutover');
+    await until('counting', () => migration.world.isRunning('compareCounts'));
+    await askEverything(migration, 'cutover', 'running');
+    await Promise.all([migration.ask('abort'), cutover]);
+  });
+
+  async function askEverything(migration: SimulatedMigration, phase: Phase, state: RunState) {
+    for (const update of UPDATES) {
+      const ruling = rule(update, phase, state);
+      if (ruling.allowed && (!HARMLESS.includes(update) || state !== 'running')) continue;
+      expect(await migration.ask(update), update).toMatchObject(
+        ruling.allowed
+          ? { allowed: true, text: `The migration is running, in phase ${phase}.` }
+          : { allowed: false, type: 'Refused', text: ruling.text },
+      );
+    }
+  }
+});
+
+describe('pause and resume', () => {
+  test.concurrent(
+    'pause answers with the LSN at which the target stands still, resume goes on from it',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      const [first, second] = await Promise.all([migration.ask('pause'), migration.ask('pause')]);
+      expect(first.text).toMatch(/^Paused at [0-9A-F]+\/[0-9A-F]+: everything committed before it/);
+      expect(second.text).toBe(first.text);
+      expect((await migration.ask('pause')).text).toBe(first.text);
+      const { state, confirmedLsn } = await migration.progress();
+      expect(state).toBe('paused');
+      expect(LSN.exec(first.text)?.[0]).toBe(confirmedLsn);
+      expect(world.isRunning('streamChanges')).toBe(false);
+      const stoodAt = world.confirmed;
+      const resumed = await migration.ask('resume');
+      expect(resumed.text).toBe(`Streaming again from ${confirmedLsn}.`);
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect((await migration.ask('resume')).text).toBe(
+        'The migration is running, in phase stream.',
+      );
+      expect(await world.count('fenceStream')).toBe(0);
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent('a resume right behind a pause leaves no update unanswered', async () => {
+    const migration = await migrations.streaming();
+    for (let i = 0; i < 10; i++) {
+      const pause = await migration.handle.startUpdate<string, []>('pause', {
+        waitForStage: 'ACCEPTED',
+      });
+      expect(await migration.ask('resume')).toMatchObject({ allowed: true });
+      expect(await pause.result()).toMatch(/^Paused at/);
+    }
+    expect((await migration.progress()).state).toBe('running');
+    await migration.ask('abort');
+  });
+
+  test.concurrent(
+    'a stream that ends without its checkpoint after a pause is fenced before the answer',
+    async () => {
+      const migration = await migrations.start((world) => {
+        // The attempt neither beats nor stops, as when its machine stands still: it ends as timed out.
+        world.script('streamChanges', () => new Promise((resolve) => setTimeout(resolve, 25_000)));
+      });
+      await until('the stream to run', () => migration.world.isRunning('streamChanges'));
+      expect(await migration.ask('pause')).toMatchObject({
+        allowed: true,
+        text: text(/^Paused at/),
+      });
+      expect(migration.world.count('fenceStream')).toBe(1);
+      expect((await migration.progress()).state).toBe('paused');
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
+    'a pause whose fence fails says so, and the migration waits for the operator',
+    async () => {
+      const migration = await migrations.start((world) => {
+        world.script('streamChanges', (work) => failWhenStopped(work.signal));
+        world.fail('fenceStream', 'CheckpointMissing', 'the control schema is gone');
+      });
+      await until('the stream to run', () => migration.world.isRunning('streamChanges'));
+      expect(await migration.ask('pause')).toMatchObject({
+        allowed: false,
+        text: text(/did not stop at a known position: the control schema is gone/),
+      });
+      expect((await migration.progress()).waiting).toMatchObject({ code: 'CheckpointMissing' });
+      await migration.ask('abort');
+    },
+  );
+});
+
+/** An error that is no answer: what a connection that breaks while it is being stopped looks like. */
+function failWhenStopped(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('connection terminated')));
+  });
+}
+
+describe('cutover', () => {
+  test.concurrent('a second call joins the first, and both get the answer', async () => {
+    const migration = await migrations.streaming();
+    const release = migration.world.hold('compareCounts');
+    const first = migration.ask('cutover');
+    await until('counting', () => migration.world.isRunning('compareCounts'));
+    const second = migration.ask('cutover');
+    await until('both to be accepted', async () => (await accepted(migration)) === 2);
+    release();
+    expect(await second).toEqual(await first);
+    expect(migration.world.count('writeEndMark')).toBe(1);
+    expect((await migration.end()).status).toBe('COMPLETED');
+  });
+
+  test.concurrent('works while the stream is paused', async () => {
+    const migration = await migrations.streaming();
+    await migration.ask('pause');
+    expect((await migration.ask('cutover')).allowed).toBe(true);
+    expect((await migration.end()).status).toBe('COMPLETED');
+  });
+
+  test.concurrent.each<[string, (migration: SimulatedMigration) => void, string, RegExp]>([
+    [
+      'unequal counts',
+      ({ world }) => world.fail('compareCounts', 'NotEqual', 'public.orders: 600 and 599 rows'),
+      'NotEqual',
+      /^cutover undone, streaming goes on: public\.orders: 600 and 599 rows/,
+    ],
+    [
+      'a late write',
+      ({ world }) => void (world.late = ['public.orders', 'public.item']),
+      'StillWriting',
+      /public\.orders, public\.item changed after the end mark .*: stop the writers/,
+    ],
+    [
+      'a change that cannot be applied',
+      ({ world }) =>
+        world.script('streamChanges', () => Promise.reject(new Error('not seen by anybody'))),
+      'Internal',
+      /^cutover undone, streaming goes on: streamChanges: failed \(Error\)/,
+    ],
+  ])(
+    '%s undoes it with the reason, keeps the slot, and streaming goes on',
+    async (_, spoil, type, reason) => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      spoil(migration);
+      expect(await migration.ask('cutover')).toMatchObject({
+        allowed: false,
+        type,
+        text: text(reason),
+      });
+      expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+      expect(world).toMatchObject({ slot: true, control: true, triggersEnabled: false });
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      world.late = [];
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+      expect(world.leftovers).toEqual([]);
+    },
+  );
+
+  test.concurrent(
+    'takes what to compare as its input, and refuses anything else by name',
+    async () => {
+      const migration = await migrations.streaming();
+      for (const wrong of [
+        { compare: 'roughly' },
+        { speed: 1 },
+        'off',
+        ['off'],
+        { compare: 'off', x: 1 },
+      ]) {
+        expect(await migration.ask('cutover', wrong)).toMatchObject({
+          allowed: false,
+          text: text(/^the input of cutover is empty, \{"compare": "exact"\} or/),
+        });
+      }
+      expect((await migration.ask('cutover', { compare: 'off' })).text).toMatch(/not compared/);
+      expect(migration.world.count('compareCounts')).toBe(0);
+    },
+  );
+
+  test.concurrent(
+    'the Temporal CLI prints answers and refusals as one readable sentence',
+    async () => {
+      const migration = await migrations.streaming();
+      const ask = (name: string, ...words: string[]) =>
+        temporal(
+          ...['workflow', 'update', 'execute', '--address', temporalServer().address],
+          ...['-w', migration.id, '--name', name, ...words],
+        );
+      expect((await ask('pause')).stdout).toMatch(/Result\s+Paused at [0-9A-F]+\/[0-9A-F]+: every/);
+      expect((await ask('resume')).stdout).toContain('Streaming again from');
+      const refused = await ask('cutover', '--input', '{"compare": "never"}');
+      expect(refused).toMatchObject({ stderr: text(/the input of cutover is empty/) });
+      expect(refused.code).not.toBe(0);
+      const first = await ask('cutover', '--update-id', 'go');
+      expect(first.stdout).toContain('Cutover complete');
+      // Asked again with the same id after everything is over: the stored answer.
+      expect((await ask('cutover', '--update-id', 'go')).stdout).toContain('Cutover complete');
+    },
+  );
+});
+
+async function accepted(migration: SimulatedMigration): Promise<number> {
+  const { events } = await migration.handle.fetchHistory();
+  return (events ?? []).filter((e) => e.workflowExecutionUpdateAcceptedEventAttributes != null)
+    .length;
+}

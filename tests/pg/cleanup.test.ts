@@ -1,0 +1,128 @@
+/** `npm run cleanup` against real servers, without a Temporal server; with one see tests/e2e/demo-operator.test.ts. */
+import { execFile } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { slotName } from '../../contract/migration.ts';
+import { registerMigration } from '../../postgres/control/migration.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { freshPair } from '../support/database.ts';
+import type { FreshPair } from '../support/database.ts';
+
+const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/cleanup.ts');
+
+async function cleanup(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  // Port 1 answers nobody: the server cannot be asked.
+  const env = { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1' };
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', SCRIPT, ...words],
+      { env },
+      (error, out, err) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
+      },
+    );
+  });
+}
+
+/** What a terminated migration leaves. */
+async function leave(pair: FreshPair, workflowId: string): Promise<string> {
+  const id = randomUUID();
+  const slot = slotName(workflowId, id);
+  const { sourceClient, targetClient, source, target } = pair;
+  await sourceClient.query(`select pg_create_logical_replication_slot($1, 'wal2json')`, [slot]);
+  await targetClient.query(CREATE_CONTROL_SCHEMA);
+  const system = await sourceClient.query<{ id: string }>(
+    'select system_identifier::text as id from pg_control_system()',
+  );
+  await registerMigration(targetClient, {
+    migration: { id, workflowId, source, target, slot },
+    sourceSystem: system.rows[0]?.id ?? '',
+    sourceDatabase: source,
+    tablesCreated: true,
+    archive: null,
+  });
+  return slot;
+}
+
+async function slots(pair: FreshPair): Promise<string[]> {
+  const { rows } = await pair.sourceClient.query<{ slot_name: string }>(
+    'select slot_name from pg_replication_slots where database = current_database() order by 1',
+  );
+  return rows.map((row) => row.slot_name);
+}
+
+async function hasControl(pair: FreshPair): Promise<boolean> {
+  const { rowCount } = await pair.targetClient.query(
+    `select from pg_namespace where nspname = 'walferry'`,
+  );
+  return rowCount === 1;
+}
+
+const workflow = (name: string) => `${name}-${randomBytes(4).toString('hex')}`;
+
+test('lists slots with the WAL they keep and the control schema, and changes nothing', async () => {
+  await using pair = await freshPair();
+  const empty = await cleanup(pair.source, pair.target);
+  expect(empty).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('nothing is left') as string,
+  });
+  const id = workflow('orders');
+  const slot = await leave(pair, id);
+  const outcome = await cleanup(pair.source, pair.target);
+  expect(outcome.code, outcome.err).toBe(0);
+  expect(outcome.out).toMatch(
+    new RegExp(`slot on .*: ${slot}, keeps .* of WAL, not in use, workflow ${id}`),
+  );
+  expect(outcome.out).toContain(`workflow ${id}, begun `);
+  expect(await slots(pair)).toEqual([slot]);
+  expect(await hasControl(pair)).toBe(true);
+});
+
+test('refuses while the Temporal server cannot be asked, and removes slot and control schema with --force', async () => {
+  await using pair = await freshPair();
+  const id = workflow('orders');
+  const slot = await leave(pair, id);
+  const refused = await cleanup(pair.source, pair.target, '--workflow-id', id);
+  expect(refused.code).toBe(1);
+  expect(refused.err).toContain('no Temporal server answers at 127.0.0.1:1');
+  expect(refused.err).toContain('--force');
+  expect(await slots(pair)).toEqual([slot]);
+  const done = await cleanup(pair.source, pair.target, '--workflow-id', id, '--force');
+  expect(done.code, done.err).toBe(0);
+  expect(done.out).toContain(`dropped slot ${slot}`);
+  expect(await slots(pair)).toEqual([]);
+  expect(await hasControl(pair)).toBe(false);
+  const again = await cleanup(pair.source, pair.target, '--workflow-id', id, '--force');
+  expect(again.code).toBe(1);
+  expect(again.err).toContain('left nothing');
+});
+
+test('leaves alone what belongs to another workflow id, a slot that is none of ours, and a similar name', async () => {
+  await using pair = await freshPair();
+  const id = workflow('orders');
+  const slot = await leave(pair, id);
+  const other = slotName(`${id}x`, randomUUID());
+  await pair.sourceClient.query(
+    `select pg_create_logical_replication_slot($1, 'wal2json'),
+            pg_create_logical_replication_slot($2, 'wal2json')`,
+    [other, `own_${id.replace('-', '_')}`],
+  );
+  // Reads the same as the id in a slot's name; its control row says whose slot it is.
+  const similar = id.replace('-', '_');
+  const done = await cleanup(pair.source, pair.target, '--workflow-id', similar, '--force');
+  expect(done.code).toBe(1);
+  expect(await slots(pair)).toEqual([`own_${similar}`, other, slot].sort());
+  expect(await hasControl(pair)).toBe(true);
+});
+
+test('mistakes end with code 2 and one clear message', async () => {
+  await using pair = await freshPair();
+  const outcome = await cleanup(pair.source, 'no_such_service');
+  expect(outcome.code).toBe(2);
+  expect(outcome.err).toContain('no_such_service');
+  expect((await cleanup(pair.source)).code).toBe(2);
+  expect((await cleanup('--help')).out).toContain('Exit codes');
+});

@@ -1,0 +1,27 @@
+/**
+ * A lease in a process of its own, for tests that kill or stop it: `node --import tsx stream-process.ts MIGRATION OPTIONS`
+ * (both JSON). Prints `started`, then one line with the report or the failure's code.
+ */
+import { parseArgs } from 'node:util';
+import type { Migration } from '../../contract/migration.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { streamChanges, type StreamOptions } from '../../postgres/stream/changes.ts';
+
+const [migration, options] = parseArgs({ allowPositionals: true }).positionals;
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+try {
+  const report = await streamChanges(
+    JSON.parse(migration ?? '') as Migration,
+    JSON.parse(options ?? '') as StreamOptions,
+    {
+      signal: new AbortController().signal,
+      beat: () => undefined,
+      log: { info: () => say('started'), warn: () => undefined },
+    },
+  );
+  say(JSON.stringify(report));
+} catch (error) {
+  say(error instanceof MigrationError ? error.code : String(error));
+}

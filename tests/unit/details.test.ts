@@ -1,0 +1,142 @@
+/** Current Details of the Web UI, and the numbers in them. */
+import { describe, expect, it } from 'vitest';
+import { parseLsn } from '../../contract/lsn.ts';
+import { PHASES, type Progress } from '../../contract/progress.ts';
+import { renderDetails } from '../../workflows/details.ts';
+import { SITUATIONS } from '../../workflows/policy.ts';
+import { bytes, count, counted, duration, percent } from '../../workflows/wording.ts';
+
+const streaming: Progress = {
+  phase: 'stream',
+  state: 'running',
+  waiting: null,
+  source: 'orders_old',
+  target: 'orders_new',
+  slot: 'walferry_orders_0123456789abcdef',
+  confirmedLsn: parseLsn('16/B374D848'),
+  snapshot: {
+    ...{ generation: 2, tables: 12, chunksDone: 48, chunksTotal: 48, rows: 3_000_000 },
+    ...{ bytes: 240_000_000, estimatedRows: 3_000_000, estimatedBytes: 240_000_000 },
+  },
+  stream: {
+    transactions: 1234,
+    changes: 5678,
+    lagBytes: 1234,
+    lagSeconds: 0.84,
+    rate: 1200,
+    leases: 3,
+  },
+  startedAt: { preflight: '2026-11-21T09:00:00.000Z' },
+  asOf: '2026-11-21T09:41:07.123Z',
+};
+const waiting = {
+  ...({ step: 'stream', code: 'RowMissing', reason: 'table t, LSN 0/1' } as const),
+  action: 'Put the row back, then resume.',
+};
+
+/** Lines inside the code block. */
+function codeLines(details: string): string[] {
+  return (/```\n([\s\S]*?)```/.exec(details)?.[1] ?? '').split('\n').filter(Boolean);
+}
+
+describe('current details', () => {
+  it('show phase, numbers, when they were true, and the next commands', () => {
+    expect(renderDetails('orders', streaming, 'running')).toMatchInlineSnapshot(`
+      "## Stream: applying changes as they commit
+
+      - from **orders_old** to **orders_new**
+      - copied 48 of 48 chunks (100 %): 3,000,000 rows, 240.0 MB, 12 tables
+      - snapshot generation 2
+      - confirmed \`16/B374D848\`: everything committed before it is on the target
+      - applied 1,234 transactions, 5,678 changes; 1,200 changes/s
+      - lag 1.2 kB, 0.8 s; 3 leases
+      - slot \`walferry_orders_0123456789abcdef\`
+      - as of 2026-11-21 09:41:07 UTC; live numbers stand under Pending Activities
+
+      ### What you can do now
+
+      \`\`\`
+      # stop at a commit; the slot keeps the WAL
+      temporal workflow update execute -w orders --name pause
+      # finish; stop the writers first
+      temporal workflow update execute -w orders --name cutover
+      # end it; copied tables stay on the target
+      temporal workflow update execute -w orders --name abort
+      \`\`\`"
+    `);
+  });
+
+  it('say why it waits and what to do, and offer resume instead of pause', () => {
+    const details = renderDetails('orders', { ...streaming, state: 'waiting', waiting }, 'waiting');
+    expect(details).toMatch(/^## Waiting for the operator\n/);
+    expect(details).toContain('- step **stream** stopped: table t, LSN 0/1 (`RowMissing`)');
+    expect(details).toContain('- **what to do:** Put the row back, then resume.');
+    expect(codeLines(details).filter((line) => line.includes('--name'))).toEqual([
+      'temporal workflow update execute -w orders --name resume',
+      'temporal workflow update execute -w orders --name abort',
+    ]);
+  });
+
+  const ids = ['orders', 'a-workflow-id-that-is-as-long-as-people-make-them-2026', "it's odd; rm"];
+  const cells = PHASES.flatMap((phase) => SITUATIONS.map((situation) => ({ phase, situation })));
+  it.each(cells)('in $phase while $situation fit into the Web UI', ({ phase, situation }) => {
+    for (const id of ids) {
+      const details = renderDetails(id, { ...streaming, phase }, situation);
+      expect(details.startsWith('## ')).toBe(true);
+      // This UI shows no tables, and code lines end at about 63 characters.
+      expect(details).not.toMatch(/^\s*\|/m);
+      for (const line of codeLines(details)) expect(line.length).toBeLessThanOrEqual(63);
+      expect(details).not.toMatch(/undefined|NaN|\[object/);
+    }
+  });
+
+  it('quote a workflow id that a shell would take apart, and end long commands with backslashes', () => {
+    const [odd, long] = [ids[2] ?? '', ids[1] ?? ''].map((id) =>
+      codeLines(renderDetails(id, streaming, 'paused')).join('\n'),
+    );
+    expect(odd).toContain(`-w 'it'\\''s odd; rm'`);
+    expect(long).toContain(
+      `temporal workflow update execute \\\n  -w ${ids[1]} \\\n  --name resume`,
+    );
+  });
+
+  it('have nothing to offer before anything is known, and nothing to type after the end', () => {
+    const nothing = { ...streaming, snapshot: null, stream: null, confirmedLsn: null };
+    expect(renderDetails('o', { ...nothing, phase: 'preflight' }, 'running')).not.toContain('slot');
+    for (const phase of ['done', 'failed', 'aborted'] as const) {
+      expect(renderDetails('o', { ...nothing, phase }, 'ending')).not.toContain('```');
+    }
+  });
+
+  it('list the notes', () => {
+    const details = renderDetails(
+      'o',
+      { ...streaming, notes: ['It is old. Upgrade it.'] },
+      'running',
+    );
+    expect(details).toContain('### Notes\n\n- It is old. Upgrade it.');
+  });
+});
+
+describe('numbers', () => {
+  it.each([
+    [count(0), '0'],
+    [count(999), '999'],
+    [count(1000), '1,000'],
+    [count(1_234_567.8), '1,234,568'],
+    [counted(1, 'table'), '1 table'],
+    [counted(0, 'table'), '0 tables'],
+    [bytes(0), '0 B'],
+    [bytes(999), '999 B'],
+    [bytes(1500), '1.5 kB'],
+    [bytes(2_500_000_000_000_000_000), '2500.0 PB'],
+    [duration(0.84), '0.8 s'],
+    [duration(59.6), '1 min 0 s'],
+    [duration(725), '12 min 5 s'],
+    [duration(11_040), '3 h 4 min'],
+    [percent(0, 0), '100 %'],
+    [percent(999, 1000), '99 %'],
+  ])('%s', (text, expected) => {
+    expect(text).toBe(expected);
+  });
+});

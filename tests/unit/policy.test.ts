@@ -1,0 +1,61 @@
+/** The table of what an operator may ask for: every cell of it. */
+import { describe, expect, it } from 'vitest';
+import { PHASES, type Phase } from '../../contract/progress.ts';
+import {
+  SITUATIONS,
+  UPDATES,
+  rule,
+  type Situation,
+  type UpdateName,
+} from '../../workflows/policy.ts';
+
+const cells = UPDATES.flatMap((update) =>
+  PHASES.flatMap((phase) => SITUATIONS.map((situation) => ({ update, phase, situation }))),
+);
+
+/** What is allowed, as `update phase situation`; everything else is refused. */
+const ALLOWED = new Set([
+  ...['running', 'paused'].map((situation) => `pause stream ${situation}`),
+  ...['snapshot', 'indexes', 'stream'].flatMap((phase) =>
+    ['running', 'paused', 'waiting'].map((situation) => `resume ${phase} ${situation}`),
+  ),
+  ...['running', 'paused'].map((situation) => `cutover stream ${situation}`),
+  ...['running', 'paused', 'waiting', 'ending'].map((situation) => `cutover cutover ${situation}`),
+  ...['preflight', 'schema', 'snapshot', 'indexes', 'stream', 'cutover'].flatMap((phase) =>
+    ['running', 'paused', 'waiting'].map((situation) => `abort ${phase} ${situation}`),
+  ),
+  'abort aborted ending',
+]);
+
+describe('what an operator may ask for', () => {
+  it.each(cells)('$update in $phase while $situation', ({ update, phase, situation }) => {
+    const ruling = rule(update, phase, situation);
+    expect(ruling.allowed).toBe(ALLOWED.has(`${update} ${phase} ${situation}`));
+    if (ruling.allowed) return;
+    // Printed by the CLI behind "unable to update workflow: ", so it starts small and has no full stop of its own.
+    expect(ruling.text).toMatch(/^[a-z].*[^.]$/);
+    expect(ruling.text).not.toContain('{');
+    expect(ruling.text.length).toBeLessThan(150);
+  });
+
+  const refusals: [UpdateName, Phase, Situation, RegExp][] = [
+    ['pause', 'snapshot', 'running', /works in phase stream; this migration is in phase snapshot/],
+    ['pause', 'stream', 'waiting', /waits for the operator.*resume tries again/],
+    ['pause', 'cutover', 'running', /cutover is under way/],
+    ['resume', 'schema', 'running', /in phase schema an error ends the migration/],
+    ['cutover', 'indexes', 'running', /works in phase stream; this migration is in phase indexes/],
+    ['cutover', 'stream', 'waiting', /resume first/],
+    ['abort', 'cutover', 'ending', /too late to abort: the cutover is complete/],
+    ['abort', 'failed', 'ending', /the migration is ending/],
+    ['resume', 'done', 'running', /the migration has ended/],
+  ];
+  it.each(refusals)(
+    '%s in %s while %s is refused with words that help',
+    (update, phase, situation, words) => {
+      expect(rule(update, phase, situation)).toMatchObject({
+        allowed: false,
+        text: expect.stringMatching(words) as unknown,
+      });
+    },
+  );
+});

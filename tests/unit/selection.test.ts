@@ -1,0 +1,59 @@
+/** Patterns of the input, as an operator writes them. */
+import { expect, test } from 'vitest';
+import { compileSelection, isSelected, literalSchemas } from '../../postgres/catalog/selection.ts';
+
+const table = (schema: string, name: string) => ({ schema, name });
+
+function selects(include: string[], exclude: string[], schema: string, name: string): boolean {
+  return isSelected(compileSelection({ include, exclude }), table(schema, name), []);
+}
+
+test('stars and question marks stand for characters, everything else for itself', () => {
+  expect(selects(['*.*'], [], 'app', 'orders')).toBe(true);
+  expect(selects(['app.ord*'], [], 'app', 'orders')).toBe(true);
+  expect(selects(['app.ord*'], [], 'app', 'border')).toBe(false);
+  expect(selects(['app.order?'], [], 'app', 'orders')).toBe(true);
+  expect(selects(['app.order?'], [], 'app', 'order')).toBe(false);
+  expect(selects(['app.a+b[1]'], [], 'app', 'a+b[1]')).toBe(true);
+  expect(selects(['app.a.b'.replace('.b', '_b')], [], 'app', 'aXb')).toBe(false);
+  expect(selects(['app.*'], [], 'app', 'two\nlines')).toBe(true);
+});
+
+test('names are exact in case', () => {
+  expect(selects(['public.Orders'], [], 'public', 'Orders')).toBe(true);
+  expect(selects(['public.Orders'], [], 'public', 'orders')).toBe(false);
+});
+
+test('a quoted part is literal, with dots, stars and doubled quotes', () => {
+  expect(selects(['"my.app".*'], [], 'my.app', 't')).toBe(true);
+  expect(selects(['app."a*"'], [], 'app', 'a*')).toBe(true);
+  expect(selects(['app."a*"'], [], 'app', 'ab')).toBe(false);
+  expect(selects(['app."say ""hi"""'], [], 'app', 'say "hi"')).toBe(true);
+});
+
+test('exclude wins over include', () => {
+  expect(selects(['app.*'], ['app.audit*'], 'app', 'audit_2024')).toBe(false);
+  expect(selects(['app.*'], ['*.audit*'], 'app', 'orders')).toBe(true);
+});
+
+test('a partition shares its root’s fate', () => {
+  const root = table('app', 'events');
+  const leaf = table('parts', 'events_2024');
+  const included = compileSelection({ include: ['app.events'], exclude: [] });
+  expect(isSelected(included, leaf, [root])).toBe(true);
+  const excluded = compileSelection({ include: ['*.*'], exclude: ['app.events'] });
+  expect(isSelected(excluded, leaf, [root])).toBe(false);
+});
+
+test('the schemas of a selection are known unless a wildcard leaves them open', () => {
+  expect(literalSchemas({ include: ['app.*', '"x.y".t', 'app.b'], exclude: [] })).toEqual([
+    'app',
+    'x.y',
+  ]);
+  expect(literalSchemas({ include: ['app.*', 'a?p.t'], exclude: [] })).toBeNull();
+  expect(literalSchemas({ include: ['"a*".t'], exclude: [] })).toEqual(['a*']);
+});
+
+test('what is no pattern is refused', () => {
+  expect(() => compileSelection({ include: ['orders'], exclude: [] })).toThrow(RangeError);
+});

@@ -1,0 +1,81 @@
+/** The rule that decides for every change whether the copy has it already. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parseLsn } from '../../contract/lsn.ts';
+import {
+  filterEnd,
+  isVisible,
+  parseSnapshot,
+  widenXid,
+  type Generation,
+} from '../../postgres/snapshot/visibility.ts';
+
+const generation = (snapshot: string, lsn = '0/1'): Generation => ({
+  number: 1,
+  lsn: parseLsn(lsn),
+  ...parseSnapshot(snapshot),
+});
+
+test('what had ended is visible, what ran or came later is not', () => {
+  const g = generation('100:110:100,105');
+  const visible = [99, 100, 101, 105, 109, 110, 111].map((xid) => isVisible(xid, g));
+  expect(visible).toEqual([true, false, true, false, true, false, false]);
+});
+
+test('a snapshot without running transactions has an empty list', () => {
+  expect(parseSnapshot('7:7:')).toEqual({ xmin: 7n, xmax: 7n, xip: new Set() });
+});
+
+test('32-bit ids are widened across a wraparound in both directions', () => {
+  const epoch = 1n << 32n;
+  // Just behind the wraparound: ids before it are old, small ones are of the new epoch.
+  expect(widenXid(0xffff_fff0, 3n * epoch + 5n)).toBe(2n * epoch + 0xffff_fff0n);
+  expect(widenXid(4, 3n * epoch + 5n)).toBe(3n * epoch + 4n);
+  // Just before it: a small id is one that came later.
+  expect(widenXid(7, 3n * epoch - 5n)).toBe(3n * epoch + 7n);
+  expect(isVisible(7, generation(`${3n * epoch - 9n}:${3n * epoch - 5n}:`))).toBe(false);
+  expect(isVisible(0xffff_fff0, generation(`${3n * epoch}:${3n * epoch + 5n}:`))).toBe(true);
+});
+
+test('every id within 2^31 of the snapshot is widened to itself', () => {
+  fc.assert(
+    fc.property(
+      fc.bigInt({ min: 1n << 31n, max: 1n << 50n }),
+      fc.bigInt({ min: -(1n << 31n), max: (1n << 31n) - 1n }),
+      (xmax, distance) => {
+        const xid = xmax + distance;
+        expect(widenXid(Number(BigInt.asUintN(32, xid)), xmax)).toBe(xid);
+      },
+    ),
+  );
+});
+
+test('visible is what is below xmax and neither running nor to come', () => {
+  fc.assert(
+    fc.property(
+      fc.bigInt({ min: 1n << 33n, max: 1n << 40n }),
+      fc.uniqueArray(fc.integer({ min: 0, max: 40 })),
+      fc.integer({ min: -50, max: 60 }),
+      (xmax, running, at) => {
+        const xip = running.map((n) => xmax - 41n + BigInt(n)).sort((a, b) => Number(a - b));
+        const g = generation(`${xip[0] ?? xmax}:${xmax}:${xip.join(',')}`);
+        const xid = xmax + BigInt(at);
+        expect(isVisible(Number(BigInt.asUintN(32, xid)), g)).toBe(
+          xid < xmax && !xip.includes(xid),
+        );
+      },
+    ),
+  );
+});
+
+test('the filter ends with the newest position', () => {
+  expect(filterEnd([])).toBeNull();
+  const positions = ['9/0', '10/0', 'A/FF'];
+  expect(filterEnd(positions.map((lsn) => generation('1:1:', lsn)))).toBe('10/0');
+});
+
+test('what is no snapshot is refused', () => {
+  for (const text of ['', '1:2', '1:2:x', '1:2:3,', 'a:b:']) {
+    expect(() => parseSnapshot(text)).toThrow(RangeError);
+  }
+});

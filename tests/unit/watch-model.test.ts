@@ -1,0 +1,152 @@
+import { expect, test } from 'vitest';
+import { parseLsn } from '../../contract/lsn.ts';
+import type { Progress, SnapshotCounters } from '../../contract/progress.ts';
+import { ProgressModel } from '../../scripts/watch/model.ts';
+import type { LiveActivity, Sample } from '../../scripts/watch/sample.ts';
+
+const SNAPSHOT: SnapshotCounters = {
+  generation: 1,
+  tables: 2,
+  chunksDone: 0,
+  chunksTotal: 10,
+  rows: 0,
+  bytes: 0,
+  estimatedRows: 1000,
+  estimatedBytes: 90_000,
+};
+
+function progress(changed: Partial<Progress> = {}): Progress {
+  return {
+    phase: 'snapshot',
+    state: 'running',
+    waiting: null,
+    source: 'a',
+    target: 'b',
+    slot: 'walferry_x',
+    confirmedLsn: parseLsn('0/10'),
+    snapshot: SNAPSHOT,
+    stream: null,
+    startedAt: {},
+    ...changed,
+  };
+}
+
+function sample(seconds: number, changed: Partial<Sample> = {}): Sample {
+  return {
+    at: seconds * 1000,
+    status: 'RUNNING',
+    progress: progress(),
+    activities: [],
+    trouble: undefined,
+    ...changed,
+  };
+}
+
+const activity = (
+  type: string,
+  heartbeat: object,
+  attempt = 1,
+  failure?: string,
+): LiveActivity => ({
+  type,
+  attempt,
+  heartbeat: { ...heartbeat },
+  failure,
+});
+const copying = (rows: number, bytes: number) => activity('copyChunks', { rows, bytes });
+
+test('rows and bytes are those of finished chunks plus those of the heartbeats', () => {
+  const view = new ProgressModel().view(
+    sample(0, {
+      progress: progress({ snapshot: { ...SNAPSHOT, chunksDone: 2, rows: 200, bytes: 2000 } }),
+      activities: [copying(30, 300), copying(20, 200), activity('holdSnapshot', { rows: 9 })],
+    }),
+  );
+  expect(view.copy).toMatchObject({ rows: 250, bytes: 2500, fraction: 0.25, chunksDone: 2 });
+});
+
+test('rate and ETA follow from the last seconds', () => {
+  const model = new ProgressModel();
+  for (let second = 0; second <= 4; second++) {
+    model.view(sample(second, { activities: [copying(second * 100, second * 1000)] }));
+  }
+  const { copy } = model.view(sample(5, { activities: [copying(500, 5000)] }));
+  expect(copy).toMatchObject({ rowsPerSecond: 100, bytesPerSecond: 1000, fraction: 0.5 });
+  expect(copy?.etaSeconds).toBeCloseTo(5);
+});
+
+test('a killed worker whose chunks begin again never lets the numbers fall; the rate goes to nothing', () => {
+  const model = new ProgressModel();
+  model.view(sample(0, { activities: [copying(0, 0)] }));
+  model.view(sample(1, { activities: [copying(400, 4000)] }));
+  for (let second = 2; second <= 9; second++) {
+    expect(model.view(sample(second)).copy).toMatchObject({ rows: 400, bytes: 4000 });
+  }
+  const view = model.view(sample(10, { activities: [copying(100, 1000)] }));
+  expect(view.copy).toMatchObject({ rows: 400, rowsPerSecond: 0, etaSeconds: undefined });
+});
+
+test('another generation takes tables again, and there the numbers may fall', () => {
+  const model = new ProgressModel();
+  model.view(sample(0, { activities: [copying(800, 8000)] }));
+  const next = { ...SNAPSHOT, generation: 2, chunksDone: 1, rows: 100, bytes: 1000 };
+  const view = model.view(sample(1, { progress: progress({ snapshot: next }) }));
+  expect(view.copy).toMatchObject({ rows: 100, bytes: 1000, fraction: 0.1 });
+});
+
+test('a wrong estimate never shows 100 % before every chunk is marked', () => {
+  const model = new ProgressModel();
+  expect(model.view(sample(0, { activities: [copying(5000, 1)] })).copy?.fraction).toBe(0.99);
+  const done = { ...SNAPSHOT, chunksDone: 10, rows: 5000 };
+  expect(model.view(sample(1, { progress: progress({ snapshot: done }) })).copy?.fraction).toBe(1);
+});
+
+test('without an estimate the marked chunks count', () => {
+  const snapshot = { ...SNAPSHOT, estimatedRows: 0, chunksDone: 3 };
+  const view = new ProgressModel().view(sample(0, { progress: progress({ snapshot }) }));
+  expect(view.copy?.fraction).toBeCloseTo(0.3);
+});
+
+test('the stream shows its heartbeat, and the last checkpoint while there is none', () => {
+  const model = new ProgressModel();
+  const stream = {
+    ...{ transactions: 5, changes: 50, lagBytes: 7, lagSeconds: 1, rate: 10, leases: 1 },
+  };
+  const streaming = progress({ phase: 'stream', stream });
+  const live = activity('streamChanges', {
+    ...{ confirmedLsn: '0/20', lagBytes: 0, lagSeconds: 0, transactions: 6, changes: 60 },
+  });
+  model.view(sample(0, { progress: streaming }));
+  const view = model.view(sample(1, { progress: streaming, activities: [live] }));
+  expect(view).toMatchObject({
+    confirmedLsn: '0/20',
+    stream: { transactions: 6, changes: 60, lagBytes: 0, changesPerSecond: 10 },
+  });
+  const between = model.view(sample(2, { progress: streaming }));
+  expect(between).toMatchObject({
+    confirmedLsn: '0/10',
+    stream: { transactions: 5, changes: 60, lagBytes: 7, lagSeconds: 1 },
+  });
+});
+
+test('what is tried again and what is out of reach are told', () => {
+  const view = new ProgressModel().view(
+    sample(0, {
+      trouble: 'no worker answers',
+      activities: [activity('copySchema', { step: 'tables', done: 3, total: 9 }, 3, 'Unreachable')],
+    }),
+  );
+  expect(view.step).toBe('tables 3 of 9');
+  expect(view.troubles).toEqual([
+    'no worker answers',
+    'copySchema is tried again (attempt 3): Unreachable',
+  ]);
+});
+
+test('nonsense in heartbeats and no answer at all are shown as nothing, not as NaN', () => {
+  const odd = activity('copyChunks', { rows: 'many', bytes: NaN });
+  const view = new ProgressModel().view(sample(0, { activities: [odd] }));
+  expect(view.copy).toMatchObject({ rows: 0, bytes: 0, rowsPerSecond: 0 });
+  const none = new ProgressModel().view(sample(0, { progress: undefined }));
+  expect(none).toMatchObject({ phase: undefined, copy: undefined, stream: undefined });
+});
