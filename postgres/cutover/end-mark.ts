@@ -8,9 +8,7 @@ import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
-
-/** Prefix of our messages; the stream asks wal2json for this one only. */
-export const MESSAGE_PREFIX = 'walferry';
+import { MESSAGE_PREFIX } from '../wal2json/options.ts';
 
 /**
  * Writes an end mark and returns the end of its message record, M.

@@ -2,14 +2,16 @@
  * A last look into the slot before it is dropped: did anything change after the end mark? Peeking leaves the slot where
  * it is.
  */
+import type pg from 'pg';
 import type { Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { readRelations } from '../catalog/relation.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { Lane } from '../schema/lane.ts';
+import { pluginOptions } from '../wal2json/options.ts';
 import { writeEndMark } from './end-mark.ts';
 
 /**
@@ -21,7 +23,7 @@ with message as materialized (
   select m.xid::text as xid, m.data::json ->> 'action' as action, m.data::json ->> 'lsn' as lsn,
          m.data::json ->> 'schema' as schema, m.data::json ->> 'table' as "table"
     from pg_catalog.pg_logical_slot_peek_changes($1, pg_catalog.pg_current_wal_flush_lsn(), null,
-           'format-version', '2', 'include-lsn', '1', 'include-types', '0') m
+           variadic $3::text[]) m
 )
 select distinct c.schema, c."table"
   from message c
@@ -42,13 +44,18 @@ export async function laterChanges(
     await using source = await connect(migration.source, 'cutover');
     const relations = await readRelations(source, input.tables);
     const selected = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
+    const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);
     let warned = false;
     lane.client.on('notice', ({ severity }) => {
       warned ||= severity === 'WARNING';
     });
     const { rows } = await lane.run((client) =>
-      client.query<{ schema: string; table: string }>(CHANGED, [migration.slot, since]),
+      client.query<{ schema: string; table: string }>(CHANGED, [
+        migration.slot,
+        since,
+        Object.entries(options).flat(),
+      ]),
     );
     // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
     if (warned) {
@@ -73,3 +80,19 @@ export async function laterChanges(
 }
 
 const UNDEFINED_OBJECT = '42704';
+
+/** Leaves out the tables that are not selected: their missing replica identity is nobody's concern here. */
+async function decodingOptions(
+  source: pg.ClientBase,
+  relations: readonly Relation[],
+): Promise<Readonly<Record<string, string>>> {
+  const schemas = [...new Set(relations.map(({ schema }) => schema))];
+  const { rows } = await source.query<{ schema: string; table: string }>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as "table"
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p') and n.nspname = any($1) and not c.oid = any($2::oid[])`,
+    [schemas, relations.map(({ oid }) => oid)],
+  );
+  return pluginOptions({ schemas, without: rows, numericAsText: false });
+}

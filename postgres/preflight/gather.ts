@@ -41,7 +41,7 @@ export async function gatherFacts(
       ...LIMITS,
       signal: work.signal,
     });
-    return readTarget(client, await readServer(client), source);
+    return await readTarget(client, await readServer(client), source);
   });
   return { migration, input, source, target, failures, programs: await lookAtPrograms() };
 }
@@ -59,7 +59,7 @@ async function lookAtSource(
       `the source is PostgreSQL ${server.version}; walferry reads ${OLDEST_READABLE} and later`,
     );
   }
-  return readSource(client, input, server, await tryPlugin(migration.source, server, signal));
+  return await readSource(client, input, server, await tryPlugin(migration.source, server, signal));
 }
 
 async function tryPlugin(

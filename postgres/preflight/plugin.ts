@@ -46,7 +46,12 @@ export async function probePlugin(
         from pg_create_logical_replication_slot('walferry_probe_' || pg_backend_pid(), 'wal2json', true)`);
     const slot = rows[0]?.slot ?? '';
     const { numericAsText } = await probePluginOptions(client, slot);
-    await client.query(/* sql */ `select pg_drop_replication_slot($1)`, [slot]);
+    // A refused option has dropped the slot already: an error ends a session's temporary slots.
+    await client.query(
+      /* sql */ `select pg_drop_replication_slot(slot_name)
+                   from pg_catalog.pg_replication_slots where slot_name = $1`,
+      [slot],
+    );
     return { state: 'usable', numericAsText, blockers: null };
   } catch (error) {
     signal.throwIfAborted();

@@ -67,11 +67,11 @@ export async function planCopy(
 }
 
 async function isFinished(target: pg.ClientBase, migration: Migration): Promise<boolean> {
-  // Before the first generation nobody has looked under a snapshot which tables there are.
-  if ((await readNewestGeneration(target, migration)) === null) return false;
   const pending = await readPendingChunks(target, migration);
   const relations = await readPlannedRelations(target, migration);
-  return unfinished(relations, pending, null).length === 0;
+  // Before the first take nobody has looked under a snapshot which tables there are.
+  const planned = relations.some(({ generation }) => generation !== null);
+  return planned && unfinished(relations, pending, null).length === 0;
 }
 
 /** The catalog as the snapshot sees it: a table made before it is copied or refused, one made after it comes by the stream. */

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { give, makeFolderFor, serverAccount } from './account.ts';
+import { CONFIGURATION, serverEnvironment, writeConfiguration } from './configuration.ts';
 import { LOOPBACK, freePort } from './port.ts';
 import { clearStaleLock, ownerOfData, readyLine } from './postmaster.ts';
 import {
@@ -25,7 +26,6 @@ import {
   writeRecord,
 } from './process.ts';
 import type { StartedProcess } from './process.ts';
-import { OUTPUT_PLUGIN_LIBRARIES } from './settings.ts';
 import type { ServerSettings } from './settings.ts';
 
 /** Everything that is needed to make, start and find a server; plain data, so that tests can pass it between processes. */
@@ -116,7 +116,8 @@ export class PostgresServer {
       rmSync(passwordFile, { force: true });
     }
     // Ours stands apart, so that it can be written anew at every start; `alter system` still wins over it.
-    appendFileSync(path.join(fresh, 'postgresql.conf'), "\ninclude_if_exists = 'walferry.conf'\n");
+    const include = `\ninclude_if_exists = '${CONFIGURATION}'\n`;
+    appendFileSync(path.join(fresh, 'postgresql.conf'), include);
     renameSync(fresh, this.dataFolder);
   }
 
@@ -129,7 +130,7 @@ export class PostgresServer {
     if (await this.#comesUp()) return this.port ?? 0;
     await this.stop();
     this.initialise();
-    this.#writeSettings();
+    writeConfiguration(this.spec, this.dataFolder);
     clearStaleLock(this.dataFolder);
     const deadline = Date.now() + RETRY_AFTER_KILL_SECONDS * 1000;
     let wanted = preferredPort ?? this.port;
@@ -279,38 +280,6 @@ export class PostgresServer {
     return this.#logEnd();
   }
 
-  #writeSettings(): void {
-    const settings: Record<string, string> = {
-      listen_addresses: LOOPBACK,
-      unix_socket_directories: '',
-      ...this.spec.settings,
-      ...(this.spec.durable
-        ? {}
-        : { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'on' }),
-    };
-    if (this.#knows('output_plugin_libraries')) {
-      settings['output_plugin_libraries'] ??= OUTPUT_PLUGIN_LIBRARIES;
-    }
-    const lines = Object.entries(settings).map(
-      ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
-    );
-    const file = path.join(this.dataFolder, 'walferry.conf');
-    writeFileSync(file, '# Written at every start.\n' + lines.join('\n') + '\n');
-    give(file, serverAccount());
-  }
-
-  /** True when this server's programs know the setting. */
-  #knows(setting: string): boolean {
-    // Without the file of an earlier start, which might hold what these programs no longer (or not yet) know.
-    rmSync(path.join(this.dataFolder, 'walferry.conf'), { force: true });
-    const outcome = spawnSync(
-      path.join(this.spec.programs, 'postgres'),
-      ['-C', setting, '-D', this.dataFolder],
-      { ...serverAccount(), cwd: '/', env: serverEnvironment(), stdio: 'ignore' },
-    );
-    return outcome.status === 0;
-  }
-
   #logEnd(): string {
     try {
       return readFileSync(this.logFile, 'utf8').split('\n').slice(-15).join('\n').trim();
@@ -318,12 +287,4 @@ export class PostgresServer {
       return '(no log)';
     }
   }
-}
-
-/** The user's own PG… and LC_… variables would reach into the server (PGDATA, PGOPTIONS, a locale that is not there). */
-function serverEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('PG') && !name.startsWith('LC_') && name !== 'LANG',
-  );
-  return { ...Object.fromEntries(kept), LC_ALL: 'C' };
 }

@@ -24,7 +24,7 @@ export function findGo(): string | undefined {
 }
 
 /**
- * Builds the CLI into the cache folder; takes about four minutes on two cores.
+ * Builds the CLI into the cache folder; takes four to eight minutes on two cores.
  * @returns why it did not work, or undefined when it is there.
  */
 export function buildTemporal(go: string): string | undefined {

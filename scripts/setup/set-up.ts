@@ -60,7 +60,7 @@ async function installTemporal(say: Say): Promise<TemporalProgram> {
     say(`Temporal CLI: no download here (${refused})`);
     const go = findGo() ?? installGo(say);
     if (go === undefined) throw temporalByHand('there is no Go to build it with either');
-    say('Temporal CLI: building it with Go (about 4 minutes on 2 cores) …');
+    say('Temporal CLI: building it with Go (4 to 8 minutes on 2 cores) …');
     const failed = buildTemporal(go);
     if (failed !== undefined) throw temporalByHand(`building it with ${go} failed: ${failed}`);
   }

@@ -15,6 +15,8 @@ export interface Ending {
   readonly ok: boolean;
   /** One sentence: the summary of a completed migration, or why it ended. */
   readonly text: string;
+  /** What a completed workflow returned; undefined otherwise. */
+  readonly result: unknown;
 }
 
 /** The server knows no workflow of that id. */
@@ -74,9 +76,9 @@ export class Observer {
   async ending(): Promise<Ending> {
     try {
       const result: unknown = await this.#handle.result();
-      return { ok: true, text: summaryOf(result) };
+      return { ok: true, text: summaryOf(result), result };
     } catch (error) {
-      return { ok: false, text: reasonOf(error) };
+      return { ok: false, text: reasonOf(error), result: undefined };
     }
   }
 
@@ -108,6 +110,7 @@ function liveActivities({ raw }: WorkflowExecutionDescription): LiveActivity[] {
   return (raw.pendingActivities ?? []).map((activity) => ({
     type: activity.activityType?.name ?? '',
     attempt: activity.attempt ?? 1,
+    worker: activity.lastWorkerIdentity ?? undefined,
     heartbeat: decode(activity.heartbeatDetails?.payloads?.[0]),
     failure: activity.lastFailure?.message ?? undefined,
   }));

@@ -7,6 +7,8 @@ export type Numbers = Readonly<Record<string, unknown>>;
 export interface LiveActivity {
   readonly type: string;
   readonly attempt: number;
+  /** Identity of the worker that has it, `pid@host`; of the last one while it waits for the next attempt. */
+  readonly worker: string | undefined;
   readonly heartbeat: Numbers;
   /** Why the attempt before this one ended, when there was one. */
   readonly failure: string | undefined;

@@ -175,9 +175,9 @@ test('later changes are found by their commit, only in selected tables, and the 
   await db.sourceClient.query(/* sql */ `
     create table "a; a" (id int primary key); create table b (id int primary key);
     create table trunc (id int primary key); create table left_out (id int primary key);
-    create table late (id int primary key)`);
+    create table late (id int primary key); create table "no, key" (id int); insert into "no, key" values (1)`);
   await createSlot(db, migration.slot);
-  const input = inputOf(db, { tables: { exclude: ['public.left_out'] } });
+  const input = inputOf(db, { tables: { exclude: ['public.left_out', 'public.no, key'] } });
   await db.sourceClient.query(/* sql */ `insert into b values (1)`);
   // Changed before the mark, committed after it: it counts.
   await db.targetClient.query('select 1');
@@ -187,7 +187,9 @@ test('later changes are found by their commit, only in selected tables, and the 
   await open.query(/* sql */ `begin; insert into late values (1)`);
   const mark = await writeEndMark(migration);
   expect(await laterChanges(migration, input, mark)).toEqual([]);
-  await db.sourceClient.query(/* sql */ `insert into left_out values (1)`);
+  await db.sourceClient.query(
+    /* sql */ `insert into left_out values (1); update "no, key" set id = 2`,
+  );
   await writeEndMark(migration);
   expect(await laterChanges(migration, input, mark)).toEqual([]);
   await open.query('commit');

@@ -88,8 +88,8 @@ test(
     const rnd = random(writer.seed);
     const seen = new Map<string, number>();
     let floor = await storedLsn(db, migration);
-    const deadline = Date.now() + 45_000;
-    while ((seen.get('Unreachable') ?? 0) < 10 && Date.now() < deadline) {
+    const deadline = Date.now() + 30_000;
+    while ((seen.get('Unreachable') ?? 0) < 8 && Date.now() < deadline) {
       const lease = streamChanges(
         migration,
         { ...OPTIONS, floor, leaseMs: 1_500, batchChanges: 20 + Math.floor(rnd() * 500) },
@@ -109,7 +109,7 @@ test(
       floor = stored;
     }
     await writer.stop();
-    const report = await drain(db, migration, { floor });
+    const report = await drain(db, migration, { floor, batchChanges: 5_000 });
     process.stdout.write(
       `${writer.committed} transactions, leases ended: ${JSON.stringify([...seen])}\n`,
     );

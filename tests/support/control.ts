@@ -3,7 +3,13 @@ import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { registerMigration } from '../../postgres/control/migration.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
+import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import type { CopyPlan, CopyResult } from '../../contract/work.ts';
+import { readNewestGeneration, type HeldGeneration } from '../../postgres/control/generation.ts';
+import { copyChunks } from '../../postgres/snapshot/copy.ts';
+import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import type { FreshPair } from './database.ts';
+import { until } from './until.ts';
 
 /** Creates the control schema on the target and registers a migration in it. */
 export async function registered(db: FreshPair): Promise<Migration> {
@@ -50,4 +56,52 @@ export function recordedWork(): RecordedWork {
     log: { info: () => undefined, warn: (message) => warnings.push(message) },
     abort: (reason = new Error('stopped by the test')) => controller.abort(reason),
   };
+}
+
+/** The input of a migration between the pair, complete with defaults. */
+export function inputOf(db: FreshPair, more: Record<string, unknown> = {}): MigrationInput {
+  const parsed = parseInput({ source: db.source, target: db.target, ...more });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.input;
+}
+
+export interface Holding extends AsyncDisposable {
+  readonly generation: HeldGeneration;
+  /** What the holder ended with: undefined when it returned. */
+  readonly ended: Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Holds the next generation until the end of the scope. */
+export async function holding(db: FreshPair, migration: Migration): Promise<Holding> {
+  const before = (await readNewestGeneration(db.targetClient, migration))?.number ?? 0;
+  const work = recordedWork();
+  const ended = holdSnapshot(migration, work).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const generation = await until('the next generation', async () => {
+    const newest = await readNewestGeneration(db.targetClient, migration);
+    return newest !== null && newest.number > before ? newest : null;
+  });
+  const stop = async () => {
+    work.abort();
+    await ended;
+  };
+  return { generation, ended, stop, [Symbol.asyncDispose]: stop };
+}
+
+/** Copies the runs of a plan, some at a time. */
+export async function copyAll(migration: Migration, plan: CopyPlan): Promise<CopyResult[]> {
+  const waiting = [...plan.runs];
+  const results: CopyResult[] = [];
+  const lane = async () => {
+    for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) {
+      results.push(
+        await copyChunks(migration, { generation: plan.generation, run }, recordedWork()),
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: plan.parallelism }, lane));
+  return results;
 }

@@ -138,7 +138,7 @@ export async function endMark(db: FreshPair): Promise<Lsn> {
   return parseLsn(rows[0]?.lsn ?? '');
 }
 
-/** Streams until everything that was committed on the source is on the target. */
+/** Streams until everything that was committed on the source is on the target, for as many leases as that takes. */
 export async function drain(
   db: FreshPair,
   migration: Migration,
@@ -146,7 +146,10 @@ export async function drain(
   work: Work = testWork(),
 ): Promise<StreamReport> {
   const until = await endMark(db);
-  return streamChanges(migration, { ...OPTIONS, ...options, until }, work);
+  for (;;) {
+    const report = await streamChanges(migration, { ...OPTIONS, ...options, until }, work);
+    if (report.reached) return report;
+  }
 }
 
 /** Compares over sessions of its own: the comparison changes settings. */

@@ -50,6 +50,7 @@ const activity = (
 ): LiveActivity => ({
   type,
   attempt,
+  worker: undefined,
   heartbeat: { ...heartbeat },
   failure,
 });

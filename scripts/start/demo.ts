@@ -1,0 +1,153 @@
+/** The demo from the first row to the verdict: one whole migration under load, with two kills. */
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { compare } from '../compare/compare.ts';
+import { checkLedger } from '../writer/check.ts';
+import { prepare } from '../writer/run.ts';
+import { Observer } from '../watch/observer.ts';
+import { screenFor } from '../watch/screen.ts';
+import { connectTemporal } from '../watch/temporal.ts';
+import { Workers, startWriter, stopWriter } from './cast.ts';
+import { commandLine, temporal } from './cli.ts';
+import { renderClosing } from './closing.ts';
+import { Evidence } from './evidence.ts';
+import { Follower } from './follow.ts';
+import { killInCopy, killInStream, provenInCopy } from './kills.ts';
+import { closingFacts, slotsLeft } from './outcome.ts';
+import type { Stage } from './stage.ts';
+
+export interface DemoSettings {
+  readonly rows: number;
+  readonly rate: number;
+}
+
+export interface DemoOutcome {
+  readonly equal: boolean;
+  readonly workflowId: string;
+}
+
+/** Below that the default chunks are so few that there is no middle of the copy to kill a worker in. */
+const SMALL_ROWS = 1_500_000;
+const PHASE_SECONDS = 120;
+
+/**
+ * @param say prints a line.
+ * @throws Error when the migration does not get through.
+ */
+export async function runDemo(
+  stage: Stage,
+  settings: DemoSettings,
+  stop: AbortSignal,
+  say: (line: string) => void,
+): Promise<DemoOutcome> {
+  const { cluster, folder } = stage;
+  const data = cluster.places.data;
+  const ledger = path.join(folder, 'ledger.jsonl');
+  const workers = new Workers(data);
+  // Two, because sharing the work is what workers are for; they get ready while rows are made.
+  const ready = Promise.all([workers.start(), workers.start()]);
+  const [[first, second]] = await Promise.all([ready, prepare('source', settings.rows, say)]);
+  stop.throwIfAborted();
+  say(`workers: ${first.name} (process ${first.pid}), ${second.name} (process ${second.pid})`);
+  const writer = startWriter(data, { rate: settings.rate, ledger });
+  say(
+    `writer (process ${writer.pid}): ${settings.rate} changes/s on "source", ledger ${relative(ledger)}`,
+  );
+
+  const workflowId = await startMigration(stage, settings, say);
+  const screen = screenFor(workflowId, process.stdout);
+  const tell = (line: string) => screen.say(line);
+  try {
+    await using client = await connectTemporal();
+    await using evidence = await Evidence.open('target');
+    const observer = new Observer(client, workflowId);
+    const follower = new Follower(observer, screen, stop);
+    const scene = { workers, follower, evidence, say: tell };
+    const kills: string[] = [];
+
+    const inCopy = await killInCopy(scene);
+    await follower.until('the end of the copy', PHASE_SECONDS, ({ progress }) =>
+      progress?.phase === 'indexes' || progress?.phase === 'stream' ? true : undefined,
+    );
+    if (inCopy && (await provenInCopy(scene, inCopy))) kills.push('copy');
+    else tell('>>> the copy was over before a worker could be killed in it: use more --rows');
+    await follower.until('phase stream', PHASE_SECONDS, ({ progress }) =>
+      progress?.phase === 'stream' ? true : undefined,
+    );
+    if (await killInStream(scene)) kills.push('stream');
+
+    tell('>>> cutting over: the application stops writing …');
+    tell(`    ${await stopWriter(writer)}`);
+    const update = ['workflow', 'update', 'execute', '-w', workflowId, '--name', 'cutover'];
+    tell(`$ temporal ${commandLine(update)}`);
+    const answer = temporal(update);
+    answer.catch(() => undefined);
+    await follower.until(
+      'the end of the migration',
+      PHASE_SECONDS,
+      ({ status }) => (status === 'RUNNING' ? undefined : true),
+      'may end',
+    );
+    tell((await answer).replace(/^/gm, '    '));
+    screen.end();
+    const facts = await closingFacts(observer, follower.sample);
+    say('comparing every row of source and target, independent of the copy …');
+    const compared = await compare(
+      {
+        ...{ source: 'source', target: 'target', include: [], exclude: [] },
+        ...{ sequences: true, md5: false, show: 10 },
+      },
+      (table) =>
+        say(
+          `    ${table.table}: ${table.equal ? 'equal' : 'DIFFERENT'}, ${table.sourceRows.toLocaleString('en')} rows`,
+        ),
+    );
+    const verdict = await checkLedger('target', ledger);
+    for (const { table, key, what } of verdict.examples)
+      say(`    ledger: ${table} ${key}: ${what}`);
+    const left = await slotsLeft();
+    for (const slot of left) say(`    a slot was left on the source: ${slot}`);
+    const rows = compared.tables.reduce((sum, table) => sum + table.sourceRows, 0);
+    say(
+      renderClosing({
+        ...facts,
+        kills,
+        compared: { equal: compared.equal, seconds: compared.seconds, rows },
+        ledger: { holds: verdict.problems === 0, transactions: verdict.transactions },
+      }),
+    );
+    return {
+      equal: compared.equal && verdict.problems === 0 && left.length === 0,
+      workflowId,
+    };
+  } finally {
+    screen.end();
+  }
+}
+
+/** Starts the workflow as an operator does, and says how. */
+async function startMigration(
+  { cluster, folder }: Stage,
+  { rows }: DemoSettings,
+  say: (line: string) => void,
+): Promise<string> {
+  const input = path.join(folder, 'migration.json');
+  const chunks = rows < SMALL_ROWS ? { copy: { chunkMegabytes: 1 } } : {};
+  const text = JSON.stringify({ source: 'source', target: 'target', ...chunks });
+  writeFileSync(input, `${text}\n`);
+  // A new id for every run, so that no earlier one is in the way.
+  const workflowId = `demo-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}`;
+  const words = [
+    ...['workflow', 'start', '--type', 'migrateDatabase', '--task-queue', 'walferry'],
+    ...['--workflow-id', workflowId, '--input-file', relative(input), '--fail-existing'],
+  ];
+  say(`${relative(input)}: ${text}`);
+  say(`$ temporal ${commandLine(words)}`);
+  await temporal(words);
+  say(`Web UI: ${cluster.uiAddress}/namespaces/default/workflows/${workflowId}`);
+  return workflowId;
+}
+
+function relative(file: string): string {
+  return path.relative(process.cwd(), file);
+}

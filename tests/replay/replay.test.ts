@@ -1,0 +1,57 @@
+/** Workflow code of today against histories of before: what a migration that is under way meets when its worker is updated. */
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { DefaultLogger, DeterminismViolationError, Runtime, Worker } from '@temporalio/worker';
+import type { WorkflowBundleOption } from '@temporalio/worker';
+import { beforeAll, expect, test } from 'vitest';
+import { workflowBundle } from '../../workers/bundle.ts';
+import { SCENARIOS } from './scenarios.ts';
+
+interface History {
+  readonly events: { readonly eventType: string }[];
+}
+
+const FOLDER = path.join(import.meta.dirname, 'histories');
+/** What a file of this repository may weigh. */
+const LARGEST_BYTES = 150_000;
+
+const logger = new DefaultLogger('ERROR');
+Runtime.install({ logger });
+let bundle: WorkflowBundleOption;
+beforeAll(async () => {
+  bundle = await workflowBundle(logger);
+});
+
+const textOf = (name: string) => readFileSync(path.join(FOLDER, `${name}.json`), 'utf8');
+const historyOf = (text: string) => JSON.parse(text) as History;
+const replay = (history: History) =>
+  Worker.runReplayHistory({ workflowBundle: bundle }, history, 'replayed');
+
+test.each(SCENARIOS)('$name replays', async ({ name, ends }) => {
+  const history = historyOf(textOf(name));
+  expect(history.events.at(-1)?.eventType).toBe(ends);
+  await replay(history);
+});
+
+test('every kept history belongs to a scenario and says nothing about the machine that recorded it', () => {
+  expect(readdirSync(FOLDER).sort()).toEqual(SCENARIOS.map(({ name }) => `${name}.json`).sort());
+  for (const { name } of SCENARIOS) {
+    const text = textOf(name);
+    expect(text.length).toBeLessThan(LARGEST_BYTES);
+    const identities = new Set([...text.matchAll(/"identity":"([^"]*)"/g)].map(([, who]) => who));
+    expect([...identities].filter((who) => who !== 'walferry')).toEqual([]);
+    expect(text).not.toMatch(/\d+@|"\/(home|root|work|tmp|Users)\//);
+  }
+});
+
+test.each([
+  ['another name', '"name":"buildIndexes"', '"name":"makeIndexes"'],
+  ['another id', '"activityId":"plan"', '"activityId":"planning"'],
+  ['a step less', '"name":"createSlot"', '"name":"buildIndexes"'],
+])('a history that does not fit is noticed: an activity has %s', async (_, from, to) => {
+  const text = textOf('done');
+  expect(text).toContain(from);
+  await expect(replay(historyOf(text.replaceAll(from, to)))).rejects.toThrow(
+    DeterminismViolationError,
+  );
+});

@@ -1,0 +1,122 @@
+/**
+ * One migration for every ending, and some for the ways in between: which histories are kept, and how they come about.
+ * A kept history stands for the migrations that run while their workers are updated: workflow code that no longer fits
+ * one of them would wedge those.
+ */
+import { until } from '../support/until.ts';
+import type { Migrations, SimulatedMigration } from '../e2e/workflow/migrations.ts';
+
+export interface Scenario {
+  /** Name of the file. */
+  readonly name: string;
+  /** The workflow's last event, as in the history's JSON. */
+  readonly ends: string;
+  /** Which run of the chain is kept: the first, or the second (it begins with carried state). */
+  readonly run?: 'second';
+  play(migrations: Migrations): Promise<SimulatedMigration>;
+}
+
+const COMPLETED = 'EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED';
+const FAILED = 'EVENT_TYPE_WORKFLOW_EXECUTION_FAILED';
+const CANCELED = 'EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED';
+const CONTINUED = 'EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW';
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'done',
+    ends: COMPLETED,
+    play: async (migrations) => {
+      const migration = await migrations.streaming();
+      await migration.ask('cutover');
+      return migration;
+    },
+  },
+  {
+    name: 'done-after-many-detours',
+    ends: COMPLETED,
+    // A rewritten table, waiting in the copy and in the stream, pause, an undone cutover.
+    play: async (migrations) => {
+      const migration = await migrations.start((world) => {
+        world.rewritten.add('1:3');
+        world.fail('copyChunks', 'CopyFailed');
+        world.fail('streamChanges', 'RowMissing');
+        world.late = ['public.orders'];
+        world.leaseMs = 500;
+      });
+      await migration.reaches('snapshot', 'waiting');
+      await migration.ask('resume');
+      await migration.reaches('stream', 'waiting');
+      await migration.ask('resume');
+      await until('constraints', () => migration.world.count('buildConstraints') > 0);
+      await until('the stream', () => migration.world.isRunning('streamChanges'));
+      await migration.ask('pause');
+      await migration.ask('resume');
+      await migration.ask('cutover');
+      migration.world.late = [];
+      await migration.ask('cutover', { compare: 'off' });
+      return migration;
+    },
+  },
+  {
+    name: 'aborted',
+    ends: FAILED,
+    play: async (migrations) => {
+      const migration = await migrations.streaming();
+      await migration.ask('abort');
+      return migration;
+    },
+  },
+  {
+    name: 'cancelled-in-the-copy',
+    ends: CANCELED,
+    play: async (migrations) => {
+      const migration = await migrations.start((world) => void world.hold('copyChunks'));
+      await until('the copy', () => migration.world.isRunning('copyChunks'));
+      await migration.handle.cancel();
+      return migration;
+    },
+  },
+  {
+    name: 'cancelled-with-kept-slot',
+    ends: FAILED,
+    play: async (migrations) => {
+      const migration = await migrations.streaming((world) => world.fail('dropSlot', 'Denied'));
+      await migration.handle.cancel();
+      return migration;
+    },
+  },
+  {
+    name: 'failed-input',
+    ends: FAILED,
+    play: (migrations) => migrations.start(undefined, { source: 'orders_old' }),
+  },
+  {
+    name: 'failed-preflight',
+    ends: FAILED,
+    play: (migrations) =>
+      migrations.start((world) => {
+        world.findings = [{ level: 'error', code: 'x', message: 'It is so', action: 'Change it.' }];
+      }),
+  },
+  {
+    name: 'failed-schema',
+    ends: FAILED,
+    play: (migrations) => migrations.start((world) => world.fail('createSlot', 'Denied')),
+  },
+  {
+    name: 'continued',
+    ends: CONTINUED,
+    run: 'second',
+    play: async (migrations) => {
+      const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
+      const before = migration.world.count('streamChanges');
+      // Two runs of the chain at least: a lease costs six events, and the second run begins after forty.
+      await until('many leases', () => migration.world.count('streamChanges') > before + 20);
+      await migration.ask('cutover');
+      return migration;
+    },
+  },
+];
+
+/** The server suggests continue-as-new so early that a scenario has it; never for the others. */
+export const SUGGEST_AT_EVENTS = { continued: '40', others: '4096' } as const;
