@@ -80,5 +80,8 @@ export const CATCH_UP_LEASE_MS = 30_000;
 /** Pause after a round of the copy that finished no chunk, times the number of such rounds in a row. */
 export const BARREN_ROUND_PAUSE_MS = 1_000;
 
-/** So many rounds in a row without a finished chunk, and a person is asked: rounds cost history (9 events at least). */
-export const BARREN_ROUNDS = 15;
+/**
+ * So many rounds in a row without a finished chunk, and a person is asked, after about half a minute: rounds cost history
+ * (15 events), and somebody rewrites the tables faster than they can be copied.
+ */
+export const BARREN_ROUNDS = 8;

@@ -5,7 +5,8 @@
  *
  *   holder                  copy                               what follows
  *   holds                   plan is empty                      complete
- *   holds                   a table was rewritten              next round, new holder: this snapshot cannot take it
+ *   holds                   all runs ended, some skipped       next round, new holder: a table may have been rewritten,
+ *                           or TableRewritten                  and this snapshot cannot take it any more
  *   lost, Temporal retries  runs end with SnapshotLost         plan again: it waits for the next generation
  *   failed: SnapshotLost    whatever                           next round, new holder
  *   failed otherwise        whatever                           the operator
@@ -23,8 +24,9 @@ type Round = 'complete' | 'again';
 
 /** What the lanes met. */
 interface Copied {
-  /** Chunks that this plan's runs finished. */
+  /** Chunks that this plan's runs finished, and chunks that they left out: rewritten, or finished by an earlier attempt. */
   chunks: number;
+  skipped: number;
   lost: Reason | undefined;
   rewritten: Reason | undefined;
   failed: Reason | undefined;
@@ -97,15 +99,21 @@ async function planAndCopy(run: Execution, patience: Patience): Promise<Round> {
     if (plan.runs.length === 0) return 'complete';
     const copied = await copyRuns(run, plan);
     if (copied.failed) throw ending(copied.failed.code, copied.failed.message);
-    const { rewritten, lost } = copied;
-    if (rewritten ?? lost) {
-      log.info('copy goes to the next generation', { generation: plan.generation });
+    const reason = copied.rewritten ?? copied.lost ?? (copied.skipped > 0 ? SKIPPED : undefined);
+    if (reason) {
+      log.info('copy goes to the next generation', { reason: reason.message });
+      await patience.spend(copied.chunks, reason);
     }
-    const reason = rewritten ?? lost;
-    if (reason) await patience.spend(copied.chunks, reason);
-    if (rewritten) return 'again';
+    // A plan waits for a snapshot that can take what is left. Under this one it would wait for ever.
+    if (copied.rewritten ?? copied.skipped > 0) return 'again';
   }
 }
+
+const SKIPPED: Reason = {
+  code: 'TableRewritten',
+  message:
+    'chunks were left out: their table was rewritten, or an earlier attempt had finished them',
+};
 
 function notePlan(run: Execution, plan: CopyPlan): void {
   const { state } = run;
@@ -124,7 +132,10 @@ function notePlan(run: Execution, plan: CopyPlan): void {
 /** Runs the plan's runs in lanes. How many comes from the plan, a recorded result, so that a replay does the same. */
 async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
   const queue = [...plan.runs];
-  const met: Copied = { chunks: 0, lost: undefined, rewritten: undefined, failed: undefined };
+  const met: Copied = {
+    ...{ chunks: 0, skipped: 0 },
+    ...{ lost: undefined, rewritten: undefined, failed: undefined },
+  };
   const lane = async (): Promise<void> => {
     // A lost snapshot fails every further run: none is begun. After any other failure the rest goes on, because tables
     // that are finished stay finished and a person is needed anyway.
@@ -152,6 +163,7 @@ function copyOne(run: Execution, generation: number, next: CopyRun): Promise<Cop
 function noteCopied(run: Execution, met: Copied, result: CopyResult): void {
   const { snapshot } = run.state;
   met.chunks += result.chunks;
+  met.skipped += result.skipped;
   if (!snapshot) return;
   run.state.snapshot = {
     ...snapshot,

@@ -25,7 +25,7 @@ export interface Advance extends Checkpoint {
 /** One try to lock the row; the holder is ended before each. */
 const LOCK_TIMEOUT_MS = 1_000;
 /** An ended backend rolls back first; a huge transaction's rollback is quick, so a longer wait has another reason. */
-const TAKE_DEADLINE_MS = 30_000;
+const TAKE_DEADLINE_MS = 15_000;
 
 /**
  * Takes the next epoch on this session, which is recorded as the attempt's backend: run it on the session that will

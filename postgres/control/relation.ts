@@ -102,3 +102,28 @@ export async function readPlannedRelations(
     estimatedBytes: Number(row.bytes),
   }));
 }
+
+/**
+ * Numbers of the tables that have rows still to be copied under the generation: never taken, taken under another one with chunks
+ * left, or rewritten under another one.
+ * @param generation null: anything left at all.
+ */
+export async function readUnfinished(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number | null,
+): Promise<number[]> {
+  const { rows } = await target.query<{ id: number }>(
+    /* sql */ `
+    select r.id from walferry.relation r
+     where r.migration = $1 and r.kind = 'r'
+       and (r.generation is null
+            or (r.rewritten and r.generation is distinct from $2::integer)
+            or r.id in (select unnest(c.relations) from walferry.chunk c
+                         where c.migration = $1 and c.done_at is null
+                           and c.generation is distinct from $2::integer))
+     order by r.id`,
+    [migration.id, generation],
+  );
+  return rows.map(({ id }) => id);
+}

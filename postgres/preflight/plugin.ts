@@ -38,7 +38,6 @@ export async function probePlugin(
     statementTimeoutMs: WHOLE_MS,
     signal,
   });
-  const limit = await newestTransaction(client);
   try {
     // Not a name that counts as a migration's slot, and gone with the session whatever happens.
     const { rows } = await client.query<{ slot: string }>(/* sql */ `
@@ -57,7 +56,7 @@ export async function probePlugin(
     signal.throwIfAborted();
     const state = sqlstate(error) ?? '';
     if (WAITED.has(state)) {
-      const blockers = renderBlockers(await readBlockers(client, limit));
+      const blockers = renderBlockers(await readBlockers(client, await nextTransaction(client)));
       return { state: 'blocked', numericAsText: null, blockers };
     }
     if (state === SQLSTATE.undefinedFile) return { ...UNTRIED, state: 'missing' };
@@ -69,9 +68,10 @@ export async function probePlugin(
   }
 }
 
-async function newestTransaction(client: pg.ClientBase): Promise<bigint> {
-  const { rows } = await client.query<{ xmax: string }>(
-    /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as xmax`,
+/** Not the snapshot's xmax: that is one above the newest transaction that *ended*, and may be the very one that blocks. */
+async function nextTransaction(client: pg.ClientBase): Promise<bigint> {
+  const { rows } = await client.query<{ xid: string }>(
+    /* sql */ `select pg_current_xact_id()::text as xid`,
   );
-  return BigInt(rows[0]?.xmax ?? 0);
+  return BigInt(rows[0]?.xid ?? 0);
 }

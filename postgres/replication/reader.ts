@@ -18,7 +18,9 @@ import { compareLsn, formatLsn, lsnToBigInt, parseLsn, type Lsn } from '../../co
 import { clientConfig } from '../connection/session.ts';
 import { renderOptions } from '../wal2json/options.ts';
 import { Fifo } from './queue.ts';
+import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
 import { startFailure, streamFailure, warningFailure } from './refusal.ts';
+import { backendPidOf, socketOf, type Socket } from './socket.ts';
 import { within } from './deadline.ts';
 
 // The library is CommonJS; its types describe a default that Node's ESM loader would hand over differently.
@@ -26,36 +28,6 @@ const { LogicalReplicationService } = createRequire(import.meta.url)(
   'pg-logical-replication',
 ) as typeof Library;
 
-export interface ReaderOptions {
-  readonly service: string;
-  readonly slot: string;
-  /** The stored LSN: the stream starts there, and it is what the source is told until {@link ReplicationReader.confirm}. */
-  readonly start: Lsn;
-  /** Options of the output plugin, from `pluginOptions`. */
-  readonly plugin: Readonly<Record<string, string>>;
-  readonly limits?: Partial<ReaderLimits>;
-}
-
-export interface ReaderLimits {
-  /** Text that waits in the queue before the socket is paused: enough for the next batch while one is applied. */
-  readonly queueBytes: number;
-  /** How often the source hears of us, also under back-pressure: well below its timeout. */
-  readonly statusMs: number;
-  /**
-   * `wal_sender_timeout` of this session: a server that lost us ends the walsender and frees the slot. In the middle of a
-   * huge transaction of which nothing is selected, keepalives come at half of it, and they are all that shows life then.
-   */
-  readonly senderTimeoutMs: number;
-  /** Neither data nor keepalive for so long, although we asked: the connection is dead. */
-  readonly stallMs: number;
-}
-
-const LIMITS: ReaderLimits = {
-  queueBytes: 16 * 1024 * 1024,
-  statusMs: 2_000,
-  senderTimeoutMs: 12_000,
-  stallMs: 60_000,
-};
 /** The answer to START_REPLICATION comes before any decoding; a server that does not give it is not well. */
 const START_MS = 30_000;
 /** Closing means destroying a socket. */
@@ -65,8 +37,6 @@ export type StreamItem =
   | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
   /** `sentAt`: the source's clock, milliseconds since 1970. */
   | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number };
-
-type Socket = Pick<NodeJS.ReadableStream, 'pause' | 'resume'>;
 
 export class ReplicationReader implements AsyncDisposable {
   readonly #service: Library.LogicalReplicationService;
@@ -172,8 +142,7 @@ export class ReplicationReader implements AsyncDisposable {
 
   /** The walsender's process id on the source. */
   get backendPid(): number | null {
-    const pid: unknown = this.#client === null ? null : Reflect.get(this.#client, 'processID');
-    return typeof pid === 'number' ? pid : null;
+    return this.#client === null ? null : backendPidOf(this.#client);
   }
 
   /** Tells the source that everything before the LSN may go. Only a position that the target stored. */
@@ -322,33 +291,6 @@ export class ReplicationReader implements AsyncDisposable {
     this.#failure = error;
     this.#wake?.();
   }
-}
-
-function sessionOptions(limits: ReaderLimits): string {
-  // A role or database with a quieter setting would hide the WARNING that tells of changes left out.
-  return `-c client_min_messages=warning -c wal_sender_timeout=${limits.senderTimeoutMs}`;
-}
-
-/** The socket (TLS or not) below the client; `pg` has no public way to it. */
-function socketOf(client: pg.Client): Socket {
-  const connection: unknown = Reflect.get(client, 'connection');
-  const stream: unknown =
-    typeof connection === 'object' && connection !== null
-      ? Reflect.get(connection, 'stream')
-      : undefined;
-  if (!isSocket(stream)) {
-    throw new MigrationError('Internal', 'the pg client has no socket that can be paused');
-  }
-  return stream;
-}
-
-function isSocket(value: unknown): value is Socket {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof Reflect.get(value, 'pause') === 'function' &&
-    typeof Reflect.get(value, 'resume') === 'function'
-  );
 }
 
 /** By SQLSTATE class 01: the word WARNING is translated on a server with another language. */

@@ -13,13 +13,14 @@ import { classify } from '../connection/failure.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
 import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
-import { readPlannedRelations } from '../control/relation.ts';
+import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
+import type { PlannedRelationRow } from '../control/relation.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { groupRuns } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
 import { quietTriggers } from './quiet.ts';
-import { takeTables, unfinished } from './take.ts';
+import { takeTables } from './take.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -37,12 +38,12 @@ export async function planCopy(
     await using target = await connectPatiently(migration.target, 'plan');
     await requireMigration(target, migration);
     await quietTriggers(target);
-    if (await isFinished(target, migration)) {
+    const relations = await readPlannedRelations(target, migration);
+    if (await isFinished(target, migration, relations)) {
       const newest = await readNewestGeneration(target, migration);
       return await planOf(target, migration, newest?.number ?? 0, input);
     }
     await using source = await connectPatiently(migration.source, 'plan');
-    const relations = await readPlannedRelations(target, migration);
     // A table that was rewritten under a generation needs another one, even while that one still lives.
     const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
     const live = await waitForLive(
@@ -66,12 +67,14 @@ export async function planCopy(
   }
 }
 
-async function isFinished(target: pg.ClientBase, migration: Migration): Promise<boolean> {
-  const pending = await readPendingChunks(target, migration);
-  const relations = await readPlannedRelations(target, migration);
+async function isFinished(
+  target: pg.ClientBase,
+  migration: Migration,
+  relations: readonly PlannedRelationRow[],
+): Promise<boolean> {
   // Before the first take nobody has looked under a snapshot which tables there are.
-  const planned = relations.some(({ generation }) => generation !== null);
-  return planned && unfinished(relations, pending, null).length === 0;
+  if (relations.every(({ generation }) => generation === null)) return false;
+  return (await readUnfinished(target, migration, null)).length === 0;
 }
 
 /** The catalog as the snapshot sees it: a table made before it is copied or refused, one made after it comes by the stream. */
@@ -105,15 +108,16 @@ async function planOf(
 ): Promise<CopyPlan> {
   const all = await readPlannedRelations(target, migration);
   const relations = all.filter(({ kind }) => kind === 'r');
-  const pending = await readPendingChunks(target, migration);
+  const pending = await readPendingChunks(target, migration, generation);
   const names = new Map(relations.map(({ id, schema, name }) => [id, `${schema}.${name}`]));
   const { parallelism } = input.copy;
   return {
     generation,
-    runs: groupRuns(
-      pending.filter((chunk) => chunk.generation === generation),
-      { prefix: `g${generation}`, parallelism, nameOf: (id) => names.get(id) ?? 'a table' },
-    ),
+    runs: groupRuns(pending, {
+      prefix: `g${generation}`,
+      parallelism,
+      nameOf: (id) => names.get(id) ?? 'a table',
+    }),
     parallelism,
     tables: relations.length,
     ...(await readTotals(target, migration)),

@@ -8,9 +8,9 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { insertChunks, readPendingChunks } from '../control/chunk.ts';
+import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
-import { readPlannedRelations, registerRelations } from '../control/relation.ts';
+import { readPlannedRelations, readUnfinished, registerRelations } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
 import { cutTables } from './chunking.ts';
 import { endCopiers } from './claim.ts';
@@ -20,24 +20,6 @@ import { isQuiet } from './quiet.ts';
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
 const PAUSE_MS = 50;
-
-/**
- * Tables that have rows still to be copied under the generation: never taken, taken under another one with chunks left, or
- * rewritten under another one.
- */
-export function unfinished(
-  relations: readonly PlannedRelationRow[],
-  pending: readonly { readonly generation: number; readonly relations: readonly number[] }[],
-  generation: number | null,
-): PlannedRelationRow[] {
-  const left = new Set(
-    pending.flatMap((chunk) => (chunk.generation === generation ? [] : chunk.relations)),
-  );
-  return relations.filter(
-    ({ id, kind, generation: own, rewritten }) =>
-      kind === 'r' && (own === null || left.has(id) || (rewritten && own !== generation)),
-  );
-}
 
 /**
  * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
@@ -81,10 +63,10 @@ async function take(
     throw snapshotLost(generation);
   }
   await registerRelations(target, migration, plan.found);
+  const left = new Set(await readUnfinished(target, migration, generation));
+  if (left.size === 0) return 0;
   const relations = await readPlannedRelations(target, migration);
-  const pending = await readPendingChunks(target, migration);
-  const tables = unfinished(relations, pending, generation);
-  if (tables.length === 0) return 0;
+  const tables = relations.filter(({ id }) => left.has(id));
   const filled = await forget(
     target,
     migration,
@@ -117,18 +99,16 @@ async function forget(
   migration: Migration,
   ids: readonly number[],
 ): Promise<Set<number>> {
-  const { rows } = await target.query<{ id: number; relations: number[]; done: boolean }>(
+  const { rows } = await target.query<{ undone: number[] | null; filled: number[] | null }>(
     /* sql */ `
-    select id, relations, done_at is not null as done from walferry.chunk
-     where migration = $1 and relations && $2::integer[]`,
+    select array_agg(c.id) filter (where c.done_at is null) as undone,
+           array_agg(distinct r) filter (where c.done_at is not null) as filled
+      from walferry.chunk c, unnest(c.relations) r
+     where c.migration = $1 and r = any($2::integer[])`,
     [migration.id, ids],
   );
   // Copiers lock the chunk before the table; the same order here, or the two would wait for each other.
-  await endCopiers(
-    target,
-    migration,
-    rows.filter(({ done }) => !done).map(({ id }) => id),
-  );
+  await endCopiers(target, migration, rows[0]?.undone ?? []);
   await target.query(
     /* sql */ `
     delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
@@ -142,7 +122,7 @@ async function forget(
      where migration = $1 and relations && $2::integer[]`,
     [migration.id, ids],
   );
-  return new Set(rows.filter(({ done }) => done).flatMap(({ relations }) => relations));
+  return new Set(rows[0]?.filled);
 }
 
 /**

@@ -3,6 +3,8 @@
  * and the heartbeats of activities at work, which are a second old but go back when an attempt is repeated. So no shown
  * number of work done ever falls within a phase. Pure: time comes with the samples.
  */
+import { isLsn, maxLsn } from '../../contract/lsn.ts';
+import type { Lsn } from '../../contract/lsn.ts';
 import type { Phase, Progress } from '../../contract/progress.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
 
@@ -52,13 +54,15 @@ interface Point {
   readonly rows: number;
   readonly bytes: number;
   readonly fraction: number;
+  readonly transactions: number;
   readonly changes: number;
 }
 
 export class ProgressModel {
   #points: Point[] = [];
   #generation: number | undefined;
-  #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, changes: 0 };
+  #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, transactions: 0, changes: 0 };
+  #confirmed: Lsn | undefined;
 
   /** Takes the newest sample; samples come in the order of their time. */
   view(sample: Sample): View {
@@ -73,7 +77,7 @@ export class ProgressModel {
       state: progress?.state,
       source: progress?.source ?? '',
       target: progress?.target ?? '',
-      confirmedLsn: text(streaming?.['confirmedLsn']) ?? progress?.confirmedLsn ?? undefined,
+      confirmedLsn: this.#confirm(streaming?.['confirmedLsn'], progress?.confirmedLsn),
       copy: this.#copy(progress, point),
       stream: this.#stream(progress, streaming, point),
       step: activities.map(({ heartbeat }) => stepOf(heartbeat)).find((step) => step !== undefined),
@@ -81,7 +85,8 @@ export class ProgressModel {
       notes: progress?.notes ?? [],
       troubles: [
         ...(sample.trouble === undefined ? [] : [sample.trouble]),
-        ...activities.flatMap((activity) => troubleOf(activity)),
+        // Several runs of the copy often meet the same thing.
+        ...new Set(activities.flatMap((activity) => troubleOf(activity))),
       ],
     };
   }
@@ -101,14 +106,26 @@ export class ProgressModel {
     const bytes = (snapshot?.bytes ?? 0) + live('bytes');
     const streaming = activities.find(({ type }) => type === 'streamChanges')?.heartbeat;
     const changes = number(streaming?.['changes']) ?? progress?.stream?.changes ?? 0;
+    const transactions = number(streaming?.['transactions']) ?? progress?.stream?.transactions ?? 0;
     this.#best = {
       at,
       rows: Math.max(this.#best.rows, rows),
       bytes: Math.max(this.#best.bytes, bytes),
       fraction: Math.max(this.#best.fraction, fractionOf(progress, rows)),
+      transactions: Math.max(this.#best.transactions, transactions),
       changes: Math.max(this.#best.changes, changes),
     };
     return this.#best;
+  }
+
+  /** The newest position that was ever told: between two attempts only the older checkpoint is known. */
+  #confirm(...told: unknown[]): Lsn | undefined {
+    for (const lsn of told) {
+      if (isLsn(lsn)) {
+        this.#confirmed = this.#confirmed === undefined ? lsn : maxLsn(this.#confirmed, lsn);
+      }
+    }
+    return this.#confirmed;
   }
 
   /** Per second over the window. */
@@ -141,10 +158,11 @@ export class ProgressModel {
     now: Point,
   ): StreamView | undefined {
     const last = progress?.stream;
-    const transactions = number(live?.['transactions']) ?? last?.transactions;
-    if (transactions === undefined) return undefined;
+    if (!last && number(live?.['transactions']) === undefined && now.transactions === 0) {
+      return undefined;
+    }
     return {
-      transactions,
+      transactions: now.transactions,
       changes: now.changes,
       changesPerSecond: Math.max(
         0,

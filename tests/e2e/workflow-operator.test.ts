@@ -89,7 +89,7 @@ describe('pause and resume', () => {
       expect((await migration.ask('resume')).text).toBe(
         'The migration is running, in phase stream.',
       );
-      expect(await world.count('fenceStream')).toBe(0);
+      expect(world.count('fenceStream')).toBe(0);
       await migration.ask('abort');
     },
   );

@@ -55,9 +55,9 @@ test('every kind of table arrives row for row, in chunks, bundles and parallel',
     insert into "Odd.schema"."say ""hi""" values (E'tab\\t nl\\n bs\\\\ \\\\N', '\\x00ff0a5c', '{"a": 1.0}'), (null, null, null), ('', '', 'null');
     insert into nothing default values; insert into nothing default values`,
   );
-  await db.targetClient.query('drop table computed');
+  await db.targetClient.query('drop table public.computed');
   await db.targetClient.query(
-    'create table computed (id bigint generated always as identity, b int generated always as (a * 2) stored, a int)',
+    'create table public.computed (id bigint generated always as identity, b int generated always as (a * 2) stored, a int)',
   );
   await using held = await holding(db, migration);
   const first = await plan(db, migration);
@@ -67,7 +67,7 @@ test('every kind of table arrives row for row, in chunks, bundles and parallel',
     2,
   );
   const results = await copyAll(migration, first);
-  await db.targetClient.query(`select setval('computed_id_seq', 50)`);
+  await db.targetClient.query(`select setval('public.computed_id_seq', 50)`);
   await expectEqual(...(await comparable(db)));
   const rows = results.reduce((sum, result) => sum + result.rows, 0);
   const after = await plan(db, migration);
@@ -83,8 +83,8 @@ test('every kind of table arrives row for row, in chunks, bundles and parallel',
 /** The one table whose columns stand in another order is compared by a view of the same shape. */
 async function comparable(db: FreshPair) {
   for (const client of [db.sourceClient, db.targetClient]) {
-    await client.query('create table sorted as select a, b, id from computed');
-    await client.query('drop table computed');
+    await client.query('create table public.sorted as select a, b, id from public.computed');
+    await client.query('drop table public.computed');
   }
   return [db.sourceClient, db.targetClient] as const;
 }
@@ -243,7 +243,7 @@ test('a worker that stopped inside a chunk is put out by the next attempt, and b
   await using _second = await holding(db, migration);
   const second = await plan(db, migration);
   await expect(two.query('commit')).rejects.toThrow();
-  await db.targetClient.query('truncate t');
+  await db.targetClient.query('truncate public.t');
   await copyAll(migration, second);
   await expectEqual(db.sourceClient, db.targetClient);
 });

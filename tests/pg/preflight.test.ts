@@ -18,12 +18,15 @@ import {
   targetServer,
 } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
+import { until } from '../support/until.ts';
 import { LOOPBACK, freePort } from '../../scripts/cluster/port.ts';
 
 interface Given {
   readonly source?: string;
   readonly target?: string;
   readonly workflowId?: string;
+  /** Whether open transactions are what the test is about. */
+  readonly busy?: boolean;
   readonly input?: Record<string, unknown>;
 }
 
@@ -39,7 +42,12 @@ async function findingsOf(db: FreshPair, given: Given = {}): Promise<Finding[]> 
   const target = given.target ?? db.target;
   const parsed = parseInput({ source, target, ...given.input });
   if (!parsed.ok) throw new Error(parsed.message);
-  const findings = await inspect(migrationOf(source, target, given.workflowId), parsed.input);
+  const migration = migrationOf(source, target, given.workflowId);
+  // A slot waits for the transactions of the whole cluster, and other tests have some open now and then.
+  const findings = await until('a moment without open transactions', async () => {
+    const found = await inspect(migration, parsed.input);
+    return given.busy === true || !codes(found).includes('open-transactions') ? found : null;
+  });
   return findings.filter(
     ({ code, message }) => code !== 'other-slot' || message.includes(db.source),
   );
@@ -156,7 +164,11 @@ describe('rights', () => {
     await using login = await loginOn(db, 'source');
     const given = {
       source: login.service,
-      input: { tables: { include: ['public.*', 'Closed.*'] } },
+      // The grants that are asked for name the role itself, which need not be on the target.
+      input: {
+        schema: { grants: false },
+        tables: { include: ['public.*', 'Closed.*'] },
+      },
     };
     const findings = await findingsOf(db, given);
     expect(codes(findings)).toEqual([
@@ -178,10 +190,11 @@ describe('rights', () => {
     );
     await using login = await loginOn(db, 'source', 'replication');
     await db.sourceClient.query(`grant select on t to ${login.role}`);
-    const finding = only(await findingsOf(db, { source: login.service }), 'source-row-security');
+    const given = { source: login.service, input: { schema: { grants: false } } };
+    const finding = only(await findingsOf(db, given), 'source-row-security');
     expect(finding.message).toContain('public.t');
     await follow(db.sourceClient, finding);
-    expect(await findingsOf(db, { source: login.service })).toEqual([]);
+    expect(await findingsOf(db, given)).toEqual([]);
   });
 
   it('a role without any on the target: schemas, tables, owners, replica role', async () => {
@@ -288,7 +301,8 @@ describe('tables whose changes could not be followed', () => {
     );
     expect(found.action).toContain('alter table public."Weird" replica identity full;');
     await follow(db.sourceClient, found);
-    expect(codes(await findingsOf(db))).toEqual([]);
+    // The table of a numeric column has a key now, and only that much to say.
+    expect(codes(await findingsOf(db)).filter((code) => code !== 'special-numbers')).toEqual([]);
   });
 
   it('unlogged and foreign tables are refused until they are excluded', async () => {
@@ -380,7 +394,7 @@ describe('a busy source', () => {
     await using blocker = await connectTo(db.source);
     const { rows } = await blocker.query<{ pid: number }>('select pg_backend_pid() as pid');
     await blocker.query("begin; insert into person values (2, 'y')");
-    const finding = only(await findingsOf(db), 'open-transactions');
+    const finding = only(await findingsOf(db, { busy: true }), 'open-transactions');
     expect(finding.message).toContain(`pid ${rows[0]?.pid}`);
     await blocker.query('commit');
     expect(await findingsOf(db)).toEqual([]);

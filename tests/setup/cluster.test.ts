@@ -111,7 +111,8 @@ test('down ends every process; a stale pid file and a stranger on the port do no
   expect(pids.map(processOf)).toEqual([undefined, undefined, undefined]);
 
   // As after a reboot: the numbers of our servers belong to somebody else by now.
-  const bystander = spawn('sleep', ['300'], { stdio: 'ignore' });
+  // Of the same user: PostgreSQL itself sees through a number of somebody else's process.
+  const bystander = spawn('sleep', ['300'], { ...copy.account, cwd: '/', stdio: 'ignore' });
   const stranger = createServer();
   try {
     const data = path.join(copy.folder, '.local/source/data');

@@ -27,20 +27,21 @@ export interface Outcome {
 export class FreshCopy implements Disposable {
   readonly folder: string;
   readonly #base: string;
-  readonly #account: Account;
+  /** Who uses the copy. */
+  readonly account: Account;
 
   constructor() {
     this.#base = mkdtempSync(path.join(tmpdir(), 'walferry-copy-'));
     chmodSync(this.#base, 0o755);
     this.folder = path.join(this.#base, "it's a copy");
-    this.#account = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
+    this.account = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
     for (const file of trackedFiles()) {
       mkdirSync(path.dirname(path.join(this.folder, file)), { recursive: true });
       cpSync(path.join(ROOT, file), path.join(this.folder, file));
     }
     for (const name of ['.local', '../home', '../bin']) {
       mkdirSync(path.join(this.folder, name), { recursive: true });
-      give(path.join(this.folder, name), this.#account);
+      give(path.join(this.folder, name), this.account);
     }
     const temporal = findTemporal();
     const postgres = findPostgres();
@@ -81,7 +82,7 @@ export class FreshCopy implements Disposable {
 
   #options() {
     return {
-      ...this.#account,
+      ...this.account,
       cwd: this.folder,
       env: {
         PATH: [path.join(this.#base, 'bin'), process.env['PATH'] ?? ''].join(path.delimiter),

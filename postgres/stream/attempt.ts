@@ -1,0 +1,156 @@
+/**
+ * One lease once everything is open: runs the loop, shows its pulse, and ends it so that the next lease finds the slot free
+ * and the source knows what the target holds.
+ */
+import type pg from 'pg';
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
+import type { TargetApplier } from '../apply/target.ts';
+import { classify } from '../connection/failure.ts';
+import type { Attempt } from '../control/epoch.ts';
+import { within } from '../replication/deadline.ts';
+import type { ReplicationReader } from '../replication/reader.ts';
+import { backendPidOf } from '../replication/socket.ts';
+import type { StreamOptions } from './changes.ts';
+import { fence, type Stopped } from './fence.ts';
+import { Lease } from './lease.ts';
+import { StreamLoop } from './loop.ts';
+import { Meter } from './meter.ts';
+import type { StreamPlan } from './plan.ts';
+import { Pulse } from './pulse.ts';
+import { confirmedBySource, released } from './slot.ts';
+import { TargetWriter } from './writer.ts';
+
+/** Text of one batch or piece: a bound on memory for wide rows. */
+const BATCH_BYTES = 32 * 1024 * 1024;
+const POSITION_MS = 5_000;
+const POSITION_BYTES = 16 * 1024 * 1024;
+/** After an abort a batch may finish; a target that is stuck longer is cut off, and asked where it stands. */
+const ABORT_MS = 3_000;
+
+export interface LeaseParts {
+  readonly migration: Migration;
+  readonly options: StreamOptions;
+  readonly work: Work;
+  readonly source: pg.Client;
+  readonly applier: TargetApplier;
+  readonly attempt: Attempt;
+  readonly plan: StreamPlan;
+  readonly reader: ReplicationReader;
+}
+
+/** Streams until the lease ends, in one of the ways that `streamChanges` names. */
+export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
+  const { migration, options, work, source, applier, attempt, plan, reader } = parts;
+  const meter = new Meter();
+  const inTurn = turns();
+  await meter.measure(source);
+  const writer = new TargetWriter(applier, attempt, plan.newest);
+  const loop = new StreamLoop({
+    reader,
+    writer,
+    routes: plan.routes,
+    settle: (table) => inTurn(() => plan.settle(table)),
+    newest: plan.newest,
+    lease: new Lease(options.leaseMs, Date.now()),
+    meter,
+    limits: {
+      bytes: BATCH_BYTES,
+      positionMs: POSITION_MS,
+      positionBytes: POSITION_BYTES,
+      ...options.limits,
+      changes: options.batchChanges,
+      age: options.batchMilliseconds,
+    },
+    until: options.until,
+    signal: work.signal,
+  });
+  const numbers = (): Omit<StreamReport, 'reached' | 'firstConsistent'> => {
+    const { confirmedLsn, transactions, changes } = writer.checkpoint;
+    const { receivedLsn } = reader;
+    const { waiting } = loop;
+    return {
+      confirmedLsn,
+      receivedLsn: compareLsn(receivedLsn, confirmedLsn) < 0 ? confirmedLsn : receivedLsn,
+      lagBytes: meter.lagBytes(confirmedLsn, receivedLsn),
+      lagSeconds: waiting === undefined ? 0 : meter.lagSeconds(waiting),
+      transactions,
+      changes,
+      rate: meter.rate,
+    };
+  };
+  {
+    await using pulse = new Pulse({
+      work,
+      migration,
+      applierPid: backendPidOf(applier.client),
+      vitals: () => ({ progress: loop.progress + reader.heard, applying: loop.applying }),
+      details: (): Heartbeat => ({ phase: 'stream', ...numbers() }),
+      measure: () => inTurn(() => meter.measure(source)),
+    });
+    pulse.start();
+    await loop.run();
+    if (work.signal.aborted) {
+      const fenced = await stopWriting(parts, loop, writer);
+      if (fenced) {
+        // The target was cut off: what it holds is what it says now.
+        await inTurn(() => letGo(parts, fenced.confirmedLsn));
+        return { ...numbers(), ...fenced, reached: false };
+      }
+    }
+  }
+  const { confirmedLsn, firstConsistent } = writer.checkpoint;
+  await letGo(parts, confirmedLsn);
+  return { ...numbers(), firstConsistent, reached: loop.reached };
+}
+
+/** One after another over one session: the driver would queue them, and wants its callers to do that. */
+function turns(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const mine = last.then(task);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
+/** After an abort: lets the batch at work finish, gives up a transaction that is only half there. Null when that was enough. */
+async function stopWriting(
+  { migration, work }: LeaseParts,
+  loop: StreamLoop,
+  writer: TargetWriter,
+): Promise<Stopped | null> {
+  try {
+    await within(ABORT_MS, loop.settled());
+    if (!loop.failed) {
+      await within(ABORT_MS, writer.rollback());
+      return null;
+    }
+  } catch {
+    work.log.warn('the target did not finish its batch in time; ending its session');
+  }
+  // Also after a failure: the answer to a COMMIT may have been lost.
+  return fence(migration);
+}
+
+/** Tells the source how far it is, and leaves the slot free for the next lease. A source that is gone is its problem, not ours. */
+async function letGo({ source, migration, reader, work }: LeaseParts, lsn: Lsn): Promise<void> {
+  const pid = reader.backendPid;
+  const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
+  try {
+    step();
+    reader.confirm(lsn);
+    if (!(await confirmedBySource(source, migration.slot, lsn))) {
+      work.log.warn('the source has not written down the confirmed LSN yet', { lsn });
+    }
+    step();
+    await reader.stop();
+    if (!(await released(source, migration.slot, pid))) {
+      work.log.warn('the slot is still in use', { slot: migration.slot });
+    }
+  } catch (error) {
+    const { code } = classify(error, {}, 'Internal');
+    work.log.warn('the source did not answer at the end of the lease', { code });
+  }
+}

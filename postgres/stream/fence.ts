@@ -1,0 +1,32 @@
+/** Stopping a stream without its answer: whoever streamed is fenced off, and the target says where it stands. */
+import type { Migration } from '../../contract/migration.ts';
+import type { Checkpoint, StreamReport } from '../../contract/work.ts';
+import { classify } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+import { takeEpoch } from '../control/epoch.ts';
+
+/**
+ * Makes sure that no attempt writes any more, and says where the target stands: for every stop without an answer.
+ * @throws MigrationError `CheckpointMissing`, `Unreachable`.
+ */
+export async function fenceStream(migration: Migration): Promise<Checkpoint> {
+  const { confirmedLsn, transactions, changes } = await fence(migration);
+  return { confirmedLsn, transactions, changes };
+}
+
+/** Where the target stands when nobody writes. */
+export type Stopped = Checkpoint & Pick<StreamReport, 'firstConsistent'>;
+
+/** The same, with what only a stream's report shows. */
+export async function fence(migration: Migration): Promise<Stopped> {
+  try {
+    await using client = await connect(migration.target, 'apply');
+    const { confirmedLsn, transactions, changes, firstConsistent } = await takeEpoch(
+      client,
+      migration,
+    );
+    return { confirmedLsn, transactions, changes, firstConsistent };
+  } catch (error) {
+    throw classify(error, { step: 'fence the stream', side: 'target' }, 'Internal');
+  }
+}

@@ -1,0 +1,125 @@
+/** The migration's rows on the target: written once, read by every step, gone at the end. */
+import { expect, test } from 'vitest';
+import { readRelations } from '../../postgres/catalog/relation.ts';
+import {
+  dropControl,
+  readMigration,
+  registerMigration,
+  requireMigration,
+} from '../../postgres/control/migration.ts';
+import { readPlannedRelations, registerRelations } from '../../postgres/control/relation.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { migrationOf, registered } from '../support/control.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+
+const registration = (db: FreshPair) => ({
+  migration: migrationOf(db),
+  sourceSystem: '1',
+  sourceDatabase: db.source,
+  tablesCreated: null,
+  archive: null,
+});
+
+test('a migration is registered once, and later facts are added', async () => {
+  await using db = await freshPair();
+  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+  const first = registration(db);
+  await registerMigration(db.targetClient, first);
+  expect(await readMigration(db.targetClient, first.migration.id)).toMatchObject({
+    slot: first.migration.slot,
+    tablesCreated: null,
+    consistentLsn: null,
+    gate: null,
+    epoch: 0n,
+    firstConsistent: false,
+  });
+  const archive = Buffer.from([0, 255, 92, 10]);
+  await registerMigration(db.targetClient, { ...first, tablesCreated: true, archive });
+  await registerMigration(db.targetClient, { ...first, tablesCreated: false });
+  expect((await readMigration(db.targetClient, first.migration.id))?.tablesCreated).toBe(true);
+  const stored = await db.targetClient.query('select archive from walferry.migration');
+  expect(stored.rows).toEqual([{ archive }]);
+});
+
+test('a target that belongs to another migration is refused, with the command that cleans it', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  const other = { ...registration(db), migration: { ...migration, id: 'another run' } };
+  await expect(registerMigration(db.targetClient, other)).rejects.toThrow(
+    `npm run cleanup -- ${db.source} ${db.target} --workflow-id orders`,
+  );
+});
+
+test('an unknown migration is nothing, or an error where it is needed', async () => {
+  await using db = await freshPair();
+  const migration = migrationOf(db);
+  expect(await readMigration(db.targetClient, migration.id)).toBeNull();
+  await expect(requireMigration(db.targetClient, migration)).rejects.toMatchObject({
+    code: 'CheckpointMissing',
+  });
+});
+
+test('dropping removes the schema, twice is once, inside and outside a transaction', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  const there = () =>
+    db.targetClient
+      .query(`select from pg_namespace where nspname = 'walferry'`)
+      .then(({ rowCount }) => rowCount === 1);
+  await db.targetClient.query('begin');
+  await dropControl(db.targetClient, migration);
+  await db.targetClient.query('rollback');
+  expect(await there()).toBe(true);
+  await dropControl(db.targetClient, migration);
+  expect(await there()).toBe(false);
+  await dropControl(db.targetClient, migration);
+});
+
+test('another migration’s rows keep the schema', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  await dropControl(db.targetClient, { ...migration, id: 'another run' });
+  expect(await readMigration(db.targetClient, migration.id)).not.toBeNull();
+});
+
+test('a schema that somebody holds is not waited for without end', async () => {
+  await using db = await freshPair();
+  await using blocker = await connectTo(db.target);
+  const migration = await registered(db);
+  await blocker.query('begin; select from walferry.migration for update');
+  await expect(dropControl(db.targetClient, migration)).rejects.toMatchObject({
+    code: 'Contention',
+  });
+  await blocker.query('rollback');
+  expect(await readMigration(db.targetClient, migration.id)).not.toBeNull();
+});
+
+test('tables are added to the plan and refreshed without losing what was recorded of them', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  await db.sourceClient.query(
+    'create table a (id int); create table root (id int) partition by list (id)',
+  );
+  const selection = { include: ['*.*'], exclude: [] };
+  await registerRelations(
+    db.targetClient,
+    migration,
+    await readRelations(db.sourceClient, selection),
+  );
+  await db.targetClient.query('update walferry.relation set generation = 3 where id = 1');
+  await db.sourceClient.query('insert into a values (1); create table b (id int)');
+  await registerRelations(
+    db.targetClient,
+    migration,
+    await readRelations(db.sourceClient, selection),
+  );
+  const planned = await readPlannedRelations(db.targetClient, migration);
+  expect(
+    planned.map(({ id, name, kind, generation, pages }) => [id, name, kind, generation, pages]),
+  ).toEqual([
+    [1, 'a', 'r', 3, 1],
+    [2, 'root', 'p', null, 0],
+    [4, 'b', 'r', null, 0],
+  ]);
+});

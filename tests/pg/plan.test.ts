@@ -1,0 +1,166 @@
+/** Planning a round of the copy: what is left, under a generation that somebody holds, in a few hundred runs. */
+import { expect, test } from 'vitest';
+import type { Migration } from '../../contract/migration.ts';
+import { readRelations } from '../../postgres/catalog/relation.ts';
+import { createSlot } from '../../postgres/slot/create.ts';
+import { copyChunks } from '../../postgres/snapshot/copy.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { takeTables } from '../../postgres/snapshot/take.ts';
+import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { expectEqual } from '../support/equality.ts';
+import { until } from '../support/until.ts';
+
+const MEBIBYTE = 1024 * 1024;
+const EVERYTHING = { include: ['*.*'], exclude: [] };
+
+async function prepared(db: FreshPair, tables: string, rows = ''): Promise<Migration> {
+  await db.sourceClient.query(tables);
+  await db.targetClient.query(tables);
+  if (rows !== '') await db.sourceClient.query(rows);
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  return migration;
+}
+
+test('the plan waits for a generation, and a dead one does not count', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
+  const dead = await holding(db, migration);
+  await dead.stop();
+  const work = recordedWork();
+  const waiting = planCopy(migration, inputOf(db), work);
+  await until('the plan to wait', () =>
+    work.beats.some(({ step }) => step === 'waiting for a snapshot'),
+  );
+  await using held = await holding(db, migration);
+  expect((await waiting).generation).toBe(held.generation.number);
+});
+
+test('aborting ends the wait with the reason', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)');
+  const work = recordedWork();
+  const waiting = planCopy(migration, inputOf(db), work);
+  work.abort(new Error('no longer'));
+  await expect(waiting).rejects.toThrow('no longer');
+});
+
+test('planning twice gives the same plan, and a finished one needs no holder', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table a (id int); create table b (id int)',
+    'insert into a values (1); insert into b values (1)',
+  );
+  const held = await holding(db, migration);
+  const first = await planCopy(migration, inputOf(db), recordedWork());
+  expect(await planCopy(migration, inputOf(db), recordedWork())).toEqual(first);
+  await copyAll(migration, first);
+  await held.stop();
+  const last = await planCopy(migration, inputOf(db), recordedWork());
+  expect(last).toMatchObject({ generation: 1, runs: [], tables: 2, chunksDone: 1, rows: 2 });
+});
+
+test('a table that the target does not have, or has otherwise, stops the plan by name', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)');
+  await db.sourceClient.query('create table late (id int)');
+  await using _held = await holding(db, migration);
+  const attempt = planCopy(migration, inputOf(db), recordedWork());
+  await expect(attempt).rejects.toMatchObject({ code: 'SchemaDrift' });
+  await expect(attempt).rejects.toThrow('public.late is missing on the target');
+  await db.targetClient.query('create table public.late (id int)');
+  expect((await planCopy(migration, inputOf(db), recordedWork())).tables).toBe(2);
+});
+
+test('a plan of 100,000 chunks is written and read, in a few hundred runs', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table huge (id int)');
+  await using held = await holding(db, migration);
+  const relations = await readRelations(db.sourceClient, EVERYTHING);
+  const pages = 100_000 * 2048;
+  await takeTables(db.targetClient, migration, held.generation.number, {
+    found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
+    chunkBytes: 16 * MEBIBYTE,
+  });
+  const plan = await planCopy(migration, inputOf(db), recordedWork());
+  expect(plan.chunksTotal).toBe(100_000);
+  expect(plan.runs.length).toBeLessThanOrEqual(200);
+  expect(plan.runs.at(-1)).toMatchObject({ label: 'public.huge 200/200', lastChunk: 100_000 });
+  // Far below Temporal's limit of 2 MiB for one payload.
+  expect(JSON.stringify(plan).length).toBeLessThan(100_000);
+});
+
+test('hundreds of small tables are a handful of chunks, and all arrive', async () => {
+  await using db = await freshPair();
+  const names = Array.from({ length: 600 }, (_, i) => `t${i}`);
+  const migration = await prepared(
+    db,
+    names.map((name) => `create table ${name} (id int)`).join(';'),
+    names.map((name, i) => `insert into ${name} values (${i})`).join(';'),
+  );
+  await using _held = await holding(db, migration);
+  const plan = await planCopy(migration, inputOf(db), recordedWork());
+  expect(plan.chunksTotal).toBe(3);
+  expect(plan.runs.map(({ label }) => label)).toEqual([
+    '600 small tables 1/3',
+    '600 small tables 2/3',
+    '600 small tables 3/3',
+  ]);
+  await copyAll(migration, plan);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a bundle keeps its mark when one of its tables has to be taken again', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table a (id int); create table b (id int)',
+    'insert into a values (1); insert into b values (1)',
+  );
+  const held = await holding(db, migration);
+  const first = await planCopy(migration, inputOf(db), recordedWork());
+  await db.sourceClient.query('truncate a; insert into a values (2)');
+  await copyAll(migration, first);
+  await held.stop();
+  await using _second = await holding(db, migration);
+  const second = await planCopy(migration, inputOf(db), recordedWork());
+  const marks = await db.targetClient.query(
+    'select relations, generation, done_at is not null as done from walferry.chunk order by id',
+  );
+  expect(marks.rows).toEqual([
+    { relations: [2], generation: 1, done: true },
+    { relations: [1], generation: 2, done: false },
+  ]);
+  await copyAll(migration, second);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a table that others point at by foreign keys is emptied without touching them', async () => {
+  await using db = await freshPair();
+  const tables = /* sql */ `
+    create table big (id int primary key, filler text);
+    create table small (id int references big on delete cascade)`;
+  const migration = await prepared(
+    db,
+    tables,
+    `insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;
+     insert into small select generate_series(1, 100)`,
+  );
+  const input = inputOf(db, { copy: { chunkMegabytes: 1 } });
+  const held = await holding(db, migration);
+  const first = await planCopy(migration, input, recordedWork());
+  const copied = first.runs.filter(({ label }) => !label.endsWith('1/4'));
+  expect(copied.length).toBeGreaterThan(1);
+  for (const run of copied) {
+    await copyChunks(migration, { generation: first.generation, run }, recordedWork());
+  }
+  await held.stop();
+  await using _second = await holding(db, migration);
+  const second = await planCopy(migration, input, recordedWork());
+  expect((await db.targetClient.query('select from public.big')).rowCount).toBe(0);
+  expect((await db.targetClient.query('select from public.small')).rowCount).toBe(100);
+  await copyAll(migration, second);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
