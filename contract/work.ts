@@ -64,6 +64,11 @@ export interface CopyResult {
   readonly chunks: number;
   /** Chunks of the run that an earlier attempt had finished already. */
   readonly skipped: number;
+  /**
+   * Tables left out because they were rewritten on the source: they need the next generation. Unset when the step
+   * cannot tell; `skipped` is then taken for it, which costs a round when it was not.
+   */
+  readonly rewritten?: number;
   readonly rows: number;
   readonly bytes: number;
 }

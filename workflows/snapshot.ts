@@ -24,7 +24,7 @@ type Round = 'complete' | 'again';
 
 /** What the lanes met. */
 interface Copied {
-  /** Chunks that this plan's runs finished, and chunks that they left out: rewritten, or finished by an earlier attempt. */
+  /** Chunks that this plan's runs finished, and chunks that they left out because (or perhaps because) of a rewrite. */
   chunks: number;
   skipped: number;
   lost: Reason | undefined;
@@ -163,7 +163,7 @@ function copyOne(run: Execution, generation: number, next: CopyRun): Promise<Cop
 function noteCopied(run: Execution, met: Copied, result: CopyResult): void {
   const { snapshot } = run.state;
   met.chunks += result.chunks;
-  met.skipped += result.skipped;
+  met.skipped += result.rewritten ?? result.skipped;
   if (!snapshot) return;
   run.state.snapshot = {
     ...snapshot,

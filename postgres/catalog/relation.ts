@@ -72,10 +72,26 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
 
 /** The key's index: what the replica identity names; with FULL the primary key, or the usable index with the fewest columns. */
 const DETAILS = /* sql */ `
-with recursive base (typ, oid, below) as (
-  select t.oid, t.oid, t.typbasetype from pg_catalog.pg_type t
+with recursive domain (typ, base) as (
+  select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'
   union all
-  select b.typ, t.oid, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.below
+  select d.typ, t.typbasetype from domain d join pg_catalog.pg_type t on t.oid = d.base and t.typtype = 'd'
+), attributes as (
+  -- Grouped once for all tables: looking up thousands of tables one by one takes minutes.
+  select a.attrelid, sum(case when t.typlen > 0 then t.typlen else 32 end) as row,
+         json_agg(json_build_object(
+           'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::int8,
+           'baseTypeOid', coalesce(d.base, a.atttypid)::int8,
+           'typeName', pg_catalog.format_type(a.atttypid, a.atttypmod),
+           'baseTypeName', pg_catalog.format_type(coalesce(d.base, a.atttypid), null),
+           'notNull', a.attnotnull, 'hasDefault', a.atthasdef, 'generated', a.attgenerated <> '',
+           'identity', a.attidentity) order by a.attnum) as columns
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_type t on t.oid = a.atttypid
+    left join (select typ, base from domain
+                where base not in (select oid from pg_catalog.pg_type where typtype = 'd')) d on d.typ = a.atttypid
+   where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped
+   group by a.attrelid
 )
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
        c.relpersistence as persistence, c.relreplident as identity, am.amname as "accessMethod",
@@ -83,26 +99,14 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
        coalesce(case when c.relkind = 'r' then
          pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 end, 0)::float8 as pages,
        coalesce(case when c.relkind = 'r' then pg_catalog.pg_table_size(c.oid) end, 0)::float8 as bytes,
-       c.relpages::float8 as relpages, c.reltuples::float8 as reltuples, widths.row::float8 as width,
+       c.relpages::float8 as relpages, c.reltuples::float8 as reltuples, coalesce(widths.row, 0)::float8 as width,
        (select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
          where i.inhrelid = c.oid order by i.inhseqno limit 1) as "parentOid",
-       widths.columns, keys.key
+       coalesce(widths.columns, '[]') as columns, keys.key
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_am am on am.oid = c.relam
-  cross join lateral (
-    select coalesce(sum(case when t.typlen > 0 then t.typlen else 32 end), 0) as row,
-           coalesce(json_agg(json_build_object(
-             'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::int8, 'baseTypeOid', b.oid::int8,
-             'typeName', pg_catalog.format_type(a.atttypid, a.atttypmod),
-             'baseTypeName', pg_catalog.format_type(b.oid, null),
-             'notNull', a.attnotnull, 'hasDefault', a.atthasdef, 'generated', a.attgenerated <> '',
-             'identity', a.attidentity) order by a.attnum), '[]') as columns
-      from pg_catalog.pg_attribute a
-      join pg_catalog.pg_type t on t.oid = a.atttypid
-      join base b on b.typ = a.atttypid and b.below = 0
-     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-  ) widths
+  left join attributes widths on widths.attrelid = c.oid
   left join lateral (
     select array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
                    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum

@@ -163,6 +163,9 @@ function describe(state: string | undefined, error: unknown): string | undefined
 
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
+  // The driver's own texts hold nothing of the server's, but they are not ours to depend on further than this.
+  if (/^timeout expired/i.test(error.message)) return 'no answer in time';
+  if (DRIVER_CONNECTION.test(error.message)) return 'connection closed';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }
 

@@ -69,7 +69,8 @@ async function copyRun(
       });
     }
     const progress = new Progress(work);
-    return await copyAll(await chunksOf(run, migration, target), progress, {
+    const planned = await chunksOf(run, migration, target);
+    const result = await copyAll(planned, progress, {
       migration,
       generation: held,
       source,
@@ -86,6 +87,7 @@ async function copyRun(
           generation,
         }),
     });
+    return { ...result, rewritten: await rewrittenIn(planned, generation, migration, target) };
   } finally {
     work.signal.removeEventListener('abort', stop);
     // A COPY that failed leaves both sessions in the middle of it: nothing polite can be said there.
@@ -113,6 +115,26 @@ async function chunksOf(
     chunk,
     tables: chunk.relations.flatMap((id) => tables.get(id) ?? []),
   }));
+}
+
+/**
+ * Tables of the run that were met rewritten under its generation. Read from their flags and not counted on the way: an
+ * earlier attempt may have flagged them, and its result was lost.
+ */
+async function rewrittenIn(
+  planned: readonly PlannedChunk[],
+  generation: number,
+  migration: Migration,
+  target: ChunkWork['target'],
+): Promise<number> {
+  const ids = planned.flatMap(({ tables }) => tables.map(({ id }) => id));
+  const { rows } = await target.query<{ count: number }>(
+    /* sql */ `
+    select count(*)::integer as count from walferry.relation
+     where migration = $1 and id = any($2) and generation = $3 and rewritten`,
+    [migration.id, ids, generation],
+  );
+  return rows[0]?.count ?? 0;
 }
 
 async function copyAll(

@@ -43,7 +43,10 @@ export async function planCopy(
       const newest = await readNewestGeneration(target, migration);
       return await planOf(target, migration, newest?.number ?? 0, input);
     }
-    await using source = await connectPatiently(migration.source, 'plan');
+    await using source = await connectPatiently(migration.source, 'plan', {
+      // Sizes are asked under a short lock; behind a long DDL the step says so instead of hanging without a beat.
+      lock_timeout: '5s',
+    });
     // A table that was rewritten under a generation needs another one, even while that one still lives.
     const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
     const live = await waitForLive(

@@ -5,7 +5,7 @@ import type { Totals } from './lane.ts';
 import { Ledger } from './ledger.ts';
 import { Pace } from './pace.ts';
 import { Random } from './random.ts';
-import { createTables, isSeeded, seed } from './seed.ts';
+import { isSeeded, seed } from './seed.ts';
 
 export interface WriterSettings {
   readonly service: string;
@@ -24,7 +24,6 @@ export async function prepare(
   print: (line: string) => void,
 ): Promise<void> {
   const database = new Database(service);
-  await createTables(database);
   if (await isSeeded(database)) {
     print(`tables of "${service}" have rows already: not seeded again`);
     return;

@@ -43,16 +43,38 @@ describe('rounds', () => {
     },
   );
 
-  test.concurrent(
-    'a rewritten table goes to the next generation while the other runs go on',
-    async () => {
-      const migration = await migrations.start((world) => void world.rewritten.add('1:3'));
-      await migration.reaches('stream');
-      expect(migration.world.generation).toBe(2);
-      expectEachChunkOnce(migration);
-      await migration.ask('abort');
-    },
-  );
+  test.concurrent.each<[string, { rewriteFails?: boolean; tellsRewrites?: boolean }]>([
+    ['fails', { rewriteFails: true }],
+    ['tells that it left chunks out', {}],
+    ['skips chunks and cannot tell why', { tellsRewrites: false }],
+  ])('a rewritten table goes to the next generation when its run %s', async (_, how) => {
+    const migration = await migrations.start((world) => {
+      Object.assign(world, how);
+      world.rewritten.add('1:3');
+    });
+    await migration.reaches('stream');
+    expect(migration.world.generation).toBe(2);
+    expectEachChunkOnce(migration);
+    await migration.ask('abort');
+  });
+
+  test.concurrent('tables that are rewritten without end are shown to the operator', async () => {
+    const migration = await migrations.start((world) => {
+      for (let generation = 1; generation <= 40; generation++) {
+        for (let chunk = 0; chunk < 6; chunk++) world.rewritten.add(`${generation}:${chunk}`);
+      }
+    });
+    const { waiting } = await until(
+      'to wait',
+      async () => {
+        const progress = await migration.progress();
+        return progress.waiting !== null && progress;
+      },
+      { seconds: 200 },
+    );
+    expect(waiting).toMatchObject({ step: 'snapshot', code: 'TableRewritten' });
+    await migration.ask('abort');
+  });
 
   test.concurrent(
     'constraints wait for consistency when there were several generations',

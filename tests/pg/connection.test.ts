@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import path from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import {
@@ -67,7 +67,7 @@ describe('the settings of a session', () => {
       statement_timeout: '1ms',
       lock_timeout: '1ms',
       idle_in_transaction_session_timeout: '1ms',
-      idle_session_timeout: '1ms',
+      idle_session_timeout: '60s',
       default_transaction_read_only: 'on',
       default_transaction_isolation: 'serializable',
     };

@@ -446,4 +446,13 @@ describe('a configuration for other clients', () => {
     await client.connect();
     await client.end();
   });
+
+  it('serves a replication connection over TLS', async () => {
+    const config = clientConfig(service(toSecure({})), 'stream');
+    const client = new pg.Client({ ...config, replication: 'database' } as pg.ClientConfig);
+    await client.connect();
+    const { rows } = await client.query<{ dbname: string }>('IDENTIFY_SYSTEM');
+    await client.end();
+    expect(rows).toMatchObject([{ dbname: 'postgres' }]);
+  });
 });

@@ -152,6 +152,16 @@ test('mistakes end with code 2 and one clear message', async () => {
   expect((await writer('--help')).out).toContain('Exit codes');
 });
 
+test("somebody else's tables are neither written to nor dropped", async () => {
+  await using pair = await freshPair();
+  await pair.sourceClient.query(`create table person (id integer); insert into person values (1)`);
+  const run = await writer(pair.source, '--rows', '10', '--rate', '0');
+  expect(run.code).toBe(2);
+  expect(run.err).toContain("that are not the writer's");
+  const rows = await pair.sourceClient.query('select * from person');
+  expect(rows.rows).toEqual([{ id: 1 }]);
+});
+
 /** The key of an event that a committed transaction deleted. */
 function deletedEvent(ledger: string): string {
   const sent = new Map<string, string>();

@@ -36,6 +36,8 @@ export class World {
   readonly rewritten = new Set<string>();
   /** Whether a run tells of a rewritten table by failing; else it leaves its chunks out. */
   rewriteFails = false;
+  /** Whether its result tells rewritten chunks from others that it skipped. */
+  tellsRewrites = true;
   /** Generations that met a rewritten table: no plan is made under them any more. */
   readonly spoiled = new Set<number>();
   readonly done = new Set<number>();
@@ -253,6 +255,7 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
 async function copy(world: World, generation: number, run: CopyRun, work: Work) {
   let chunks = 0;
   let skipped = 0;
+  let rewritten = 0;
   for (let chunk = run.firstChunk; chunk <= run.lastChunk; chunk++) {
     if (world.done.has(chunk)) {
       skipped++;
@@ -266,7 +269,7 @@ async function copy(world: World, generation: number, run: CopyRun, work: Work) 
       if (world.rewriteFails) {
         throw new MigrationError('TableRewritten', 'table public.orders was rewritten');
       }
-      skipped++;
+      rewritten++;
       continue;
     }
     if (!world.instantChunks) await tick(work);
@@ -274,7 +277,11 @@ async function copy(world: World, generation: number, run: CopyRun, work: Work) 
     world.copies.set(chunk, (world.copies.get(chunk) ?? 0) + 1);
     chunks++;
   }
-  return { chunks, skipped, rows: chunks * 100, bytes: chunks * 10_000 };
+  if (!world.tellsRewrites) skipped += rewritten;
+  return {
+    ...{ chunks, skipped, rows: chunks * 100, bytes: chunks * 10_000 },
+    ...(world.tellsRewrites ? { rewritten } : {}),
+  };
 }
 
 interface StreamLimits {
