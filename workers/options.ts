@@ -9,6 +9,13 @@ export const TASK_QUEUE = 'walferry';
  */
 export const MAX_ACTIVITIES = 64;
 
+/**
+ * Open polls of each kind. The server hands tasks to the polls of a frozen machine as well, and each costs a heartbeat
+ * timeout until it is tried elsewhere: with the default of ten polls a frozen worker held a stream up for over 40 s. Two
+ * are enough for a few hundred activities; the least for workflow tasks is two, one of them for the sticky queue.
+ */
+export const POLLS = 2;
+
 /** Heartbeats reach the server this often: how fast a pause arrives, and how fresh the live numbers are. */
 export const HEARTBEAT_THROTTLE = '2 seconds';
 

@@ -14,6 +14,7 @@ import { LOG_LEVELS, createLogger, type LogFormat, type LogLevelName } from './l
 import {
   HEARTBEAT_THROTTLE,
   MAX_ACTIVITIES,
+  POLLS,
   SHUTDOWN_FORCE,
   STICKY_TIMEOUT,
   TASK_QUEUE,
@@ -66,7 +67,9 @@ async function main(settings: Settings): Promise<void> {
   const { connection, address, namespace } = await connectTemporal(logger);
   const worker = await createWorker(settings, connection, namespace, await bundling);
   const running = worker.run();
-  logger.info('worker ready', { address, namespace, queue: settings.taskQueue });
+  logger.info(
+    `worker ready: polls task queue ${settings.taskQueue} of namespace ${namespace} at ${address}`,
+  );
   await running;
   await connection.close();
   logger.info('worker stopped');
@@ -85,6 +88,8 @@ function createWorker(
     workflowBundle: bundle,
     activities: createActivities(postgresSteps),
     maxConcurrentActivityTaskExecutions: maxActivities,
+    maxConcurrentActivityTaskPolls: POLLS,
+    maxConcurrentWorkflowTaskPolls: POLLS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
     stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
     shutdownForceTime: SHUTDOWN_FORCE,

@@ -15,7 +15,7 @@ import { Answer } from './answer.ts';
 import type { Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { rule, type UpdateName } from './policy.ts';
-import { count } from './wording.ts';
+import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
 const pauseUpdate = defineUpdate<string>('pause');
@@ -66,7 +66,7 @@ async function pause(run: Execution): Promise<string> {
   lease?.scope.cancel();
   await lease?.stopped.promise;
   const { confirmedLsn, stream } = run.state;
-  const applied = stream ? `; ${count(stream.transactions)} transactions applied so far` : '';
+  const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
   return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;
 }
 

@@ -82,7 +82,7 @@ export interface TableRight extends TableName {
 
 export interface SourceFacts extends ServerFacts {
   readonly walLevel: string;
-  /** Null on servers that do not know the setting. */
+  /** Null on servers that do not know the setting, and for roles that may not see it (superuser, pg_read_all_settings). */
   readonly outputPluginLibraries: string | null;
   readonly slotsMax: number;
   readonly slots: readonly SlotFacts[];

@@ -49,7 +49,9 @@ type Settings = Pick<
 async function readSettings(client: pg.ClientBase): Promise<Settings> {
   const { rows } = await client.query<Settings>(/* sql */ `
     select current_setting('wal_level') as "walLevel",
-           current_setting('output_plugin_libraries', true) as "outputPluginLibraries",
+           -- Not current_setting(): it refuses a role that may not see the setting, this view only leaves it out.
+           (select setting from pg_catalog.pg_settings
+             where name = 'output_plugin_libraries') as "outputPluginLibraries",
            current_setting('max_replication_slots')::int4 as "slotsMax",
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);
@@ -118,6 +120,10 @@ async function readUnreadable(
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p') and c.relpersistence <> 't' and ${FOREIGN_TO_SYSTEM}
        and not (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))
+       -- pg_dump leaves an extension's own tables alone.
+       and not exists (select from pg_catalog.pg_depend d
+                        where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid
+                          and d.objsubid = 0 and d.deptype = 'e')
      order by 1, 2`,
     [selected],
   );

@@ -44,10 +44,11 @@ export async function runDemo(
   const data = cluster.places.data;
   const ledger = path.join(folder, 'ledger.jsonl');
   const workers = new Workers(data);
+  stop.throwIfAborted();
   // Two, because sharing the work is what workers are for; they get ready while rows are made.
   const ready = Promise.all([workers.start(), workers.start()]);
-  const [[first, second]] = await Promise.all([ready, prepare('source', settings.rows, say)]);
-  stop.throwIfAborted();
+  const seeded = prepare('source', settings.rows, say);
+  const [[first, second]] = await unlessStopped(stop, Promise.all([ready, seeded]));
   say(`workers: ${first.name} (process ${first.pid}), ${second.name} (process ${second.pid})`);
   const writer = startWriter(data, { rate: settings.rate, ledger });
   say(
@@ -123,6 +124,17 @@ export async function runDemo(
   } finally {
     screen.end();
   }
+}
+
+/** Seeding lasts; whoever presses Ctrl-C should not wait for its end. */
+async function unlessStopped<T>(stop: AbortSignal, work: Promise<T>): Promise<T> {
+  // Given up, it fails when the servers go down under it: nobody asks any more.
+  work.catch(() => undefined);
+  const stopped = new Promise<never>((_, reject) => {
+    stop.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
+  });
+  stopped.catch(() => undefined);
+  return Promise.race([work, stopped]);
 }
 
 /** Starts the workflow as an operator does, and says how. */

@@ -23,12 +23,18 @@ export interface Stage {
 export async function setTheStage(say: (line: string) => void): Promise<Stage> {
   const programs = await setUp(say);
   const cluster = await localCluster(programs);
-  await endBackground(cluster.places.data);
-  await cluster.up();
-  // From here on this process and its children use what `. .local/env` gives to a person.
-  Object.assign(process.env, cluster.environment);
-  await endOpenMigrations(say);
-  for (const server of [cluster.source, cluster.target]) await freshDatabase(server);
+  try {
+    await endBackground(cluster.places.data);
+    await cluster.up();
+    // From here on this process and its children use what `. .local/env` gives to a person.
+    Object.assign(process.env, cluster.environment);
+    await endOpenMigrations(say);
+    for (const server of [cluster.source, cluster.target]) await freshDatabase(server);
+  } catch (error) {
+    // The caller has no stage that it could clear.
+    await cluster.down();
+    throw error;
+  }
   const folder = path.join(cluster.places.local, 'demo');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });

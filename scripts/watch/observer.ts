@@ -52,6 +52,12 @@ export class Observer {
       );
       this.#ask();
       await Promise.race([this.#query, soon()]);
+      if (described.status.name !== 'RUNNING') {
+        // The last look: an answer from before the end would stay on the screen for good.
+        await this.#query;
+        this.#ask();
+        await this.#query;
+      }
       this.#last = {
         at,
         status: described.status.name,

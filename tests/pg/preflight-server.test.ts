@@ -60,7 +60,7 @@ async function findings(): Promise<Finding[]> {
     target: pair.target,
     slot: slotName('w', 'r'),
   };
-  return inspect(migration, parsed.input);
+  return await inspect(migration, parsed.input);
 }
 
 const codes = async (): Promise<string[]> => (await findings()).map(({ code }) => code);
@@ -78,6 +78,7 @@ it('names wal_level, then full slots, and is content when all is mended', async 
 });
 
 it('a server that lists its output plugins is told to list wal2json; another one is left alone', async () => {
+  await restartWith("alter system set wal_level = 'logical'");
   const known = await server.query('postgres', async (client) => {
     const { rows } = await client.query<{ value: string | null }>(
       /* sql */ `select current_setting('output_plugin_libraries', true) as value`,

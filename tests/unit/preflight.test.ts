@@ -132,7 +132,7 @@ describe('wal2json', () => {
     });
     expect(more).toEqual([]);
     expect(found).toMatchObject({ level: 'error', code: 'plugin-refused' });
-    expect(found?.action).toContain("output_plugin_libraries = '$libdir/x, pgoutput, wal2json'");
+    expect(found?.action).toContain("output_plugin_libraries = '$libdir/x', pgoutput, wal2json;");
   });
 
   it('that is listed, or on a server without the setting, is not', () => {

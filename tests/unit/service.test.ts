@@ -1,17 +1,20 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { findPassword } from '../../postgres/connection/password.ts';
 import { parseSection, serviceFiles } from '../../postgres/connection/service-file.ts';
 import { endpointOf, readService } from '../../postgres/connection/service.ts';
 
+const base = mkdtempSync(path.join(tmpdir(), 'walferry-service-'));
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
 const SECRET = 'marker-7d1f';
 
 /** An environment with a service file of its own, and nothing of the developer's. */
 function environment(text: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const folder = mkdtempSync(path.join(tmpdir(), 'walferry-service-'));
+  const folder = mkdtempSync(path.join(base, 'home-'));
   const file = path.join(folder, 'services.conf');
   writeFileSync(file, text);
   return { HOME: folder, PGSYSCONFDIR: folder, PGSERVICEFILE: file, PATH: '', ...more };
@@ -66,7 +69,7 @@ describe('a service file means what libpq makes of it', () => {
   });
 
   it("looks into the user's file first, then into the system's, and takes one section whole", () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'walferry-service-'));
+    const folder = mkdtempSync(path.join(base, 'home-'));
     const env = { HOME: folder, PGSYSCONFDIR: path.join(folder), PATH: '' };
     writeFileSync(path.join(folder, '.pg_service.conf'), '[a]\nhost=mine\n');
     writeFileSync(path.join(folder, 'pg_service.conf'), '[a]\nport=1\n[b]\nhost=ours\n');

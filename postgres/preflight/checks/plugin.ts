@@ -1,4 +1,5 @@
 /** wal2json is on the source and may be used. */
+import pg from 'pg';
 import type { Check, SourceFacts } from '../facts.ts';
 import { error, warning } from '../wording.ts';
 
@@ -34,11 +35,20 @@ export const plugin: Check = ({ source }) => {
 
 function refused({ outputPluginLibraries, version }: SourceFacts) {
   const allowed = [...libraries(outputPluginLibraries ?? 'pgoutput, test_decoding'), PLUGIN];
+  // Only superusers see the list, and what an administrator allowed before must stay allowed.
+  const keep = outputPluginLibraries === null ? ' (beside what it lists already)' : '';
   return error(
     'plugin-refused',
     `the source (PostgreSQL ${version}) does not allow wal2json: its setting output_plugin_libraries does not list it`,
-    `On the source: alter system set output_plugin_libraries = '${[...new Set(allowed)].join(', ')}'; select pg_reload_conf();`,
+    `On the source: alter system set output_plugin_libraries = ${values(allowed)}; select pg_reload_conf();${keep}`,
   );
+}
+
+/** As ALTER SYSTEM wants a list: one value for each name. The whole list in one pair of quotes would be taken for one name. */
+function values(names: readonly string[]): string {
+  const quoted = (name: string) =>
+    /^[a-z_][a-z0-9_]*$/.test(name) ? name : pg.escapeLiteral(name);
+  return [...new Set(names)].map(quoted).join(', ');
 }
 
 /** The names in the setting, as the server splits them: commas, white space around, double quotes. */

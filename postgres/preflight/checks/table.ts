@@ -29,7 +29,7 @@ export const table: Check = ({ source, target }) => {
     );
   }
   const names = new Set(there.map(nameOf));
-  const absent = source.relations.filter((one) => !names.has(nameOf(one)));
+  const absent = source.relations.filter((one) => one.kind !== 'f' && !names.has(nameOf(one)));
   if (absent.length > 0) findings.push(mixed(there, absent.map(nameOf)));
   return findings;
 };

@@ -1,0 +1,109 @@
+/** `npm run watch` and `npm run cleanup` beside a real migration. */
+import { execFile, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { Lab } from '../support/lab.ts';
+import { until } from '../support/until.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+interface Outcome {
+  code: number;
+  out: string;
+  err: string;
+}
+
+function begin(
+  file: string,
+  words: string[],
+  options: object,
+): { out: string; ended: Promise<Outcome> } {
+  const run = { out: '', ended: Promise.resolve({ code: 0, out: '', err: '' }) };
+  run.ended = new Promise((resolve) => {
+    const child = execFile(file, words, { cwd: ROOT, ...options }, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
+    });
+    child.stdout?.on('data', (text: string) => (run.out += text));
+  });
+  return run;
+}
+
+function script(name: string, ...words: string[]): ReturnType<typeof begin> {
+  return begin(process.execPath, ['--import', 'tsx', `scripts/${name}.ts`, ...words], {});
+}
+
+/** Under a pseudo-terminal: util-linux `script` passes on output and exit code. */
+function onTerminal(command: string): ReturnType<typeof begin> {
+  const env = { ...process.env, NODE: process.execPath, TERM: 'xterm' };
+  return begin('script', ['-qec', `stty cols 100 rows 30; ${command}`, '/dev/null'], { env });
+}
+
+const TABLE = `create table item (id bigint primary key, name text);
+  insert into item select n, 'item ' || n from generate_series(1, 50000) n; analyze item`;
+
+test('watch follows a migration to its end, as lines through a pipe and as a block on a terminal', async () => {
+  await using lab = await Lab.open(TABLE);
+  await lab.worker();
+  await lab.start();
+  const piped = script('watch', lab.id);
+  const shown = onTerminal(`exec "$NODE" --import tsx scripts/watch.ts ${lab.id}`);
+  await until('watch to show the stream', () => /^stream/m.test(piped.out), { seconds: 90 });
+  await until('the block to show it', () => shown.out.includes(': stream'), { seconds: 90 });
+  await lab.finish();
+  const [lines, block] = await Promise.all([piped.ended, shown.ended]);
+  expect(lines, lines.err).toMatchObject({ code: 0 });
+  expect(lines.out).not.toContain('\u001b');
+  expect(lines.out).toMatch(/^stream \S+ → \S+/m);
+  expect(lines.out).toMatch(/^done \S+ → \S+/m);
+  expect(lines.out).toMatch(/confirmed [0-9A-F]+\/[0-9A-F]+/);
+  expect(lines.out).toContain(`${lab.id}: completed: "${lab.pair.target}" is ready`);
+  expect(block.code, block.out).toBe(0);
+  expect(block.out).toMatch(/\u001b\[\d*A/);
+  expect(block.out).toContain('copied 50,000 rows');
+  expect(block.out).toContain(`${lab.id}: completed: "${lab.pair.target}" is ready`);
+});
+
+test('watch ends with 1 after an abort, and with 2 for an unknown id or without a server', async () => {
+  await using lab = await Lab.open(TABLE);
+  await lab.worker();
+  await lab.start();
+  await lab.phase('stream');
+  const watching = script('watch', lab.id);
+  const answer = await lab.update('abort');
+  expect(answer.code, answer.stderr).toBe(0);
+  const aborted = await watching.ended;
+  expect(aborted.code).toBe(1);
+  expect(aborted.out).toMatch(/failed: .*abort/i);
+
+  const unknown = await script('watch', 'no-such-workflow').ended;
+  expect(unknown.code).toBe(2);
+  expect(unknown.err).toContain('knows no workflow "no-such-workflow"');
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', 'scripts/watch.ts', 'x'],
+    { cwd: ROOT, encoding: 'utf8', env: { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1' } },
+  );
+  expect(status).toBe(2);
+  expect(stderr).toContain('no Temporal server answers at 127.0.0.1:1');
+});
+
+test('cleanup refuses while the run is open, and removes what a terminated one left', async () => {
+  await using lab = await Lab.open(TABLE);
+  const worker = await lab.worker();
+  await lab.start();
+  await lab.phase('stream');
+  const { source, target } = lab.pair;
+  for (const words of [[], ['--force']]) {
+    const refused = await script('cleanup', source, target, '--workflow-id', lab.id, ...words)
+      .ended;
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain(`a run of workflow "${lab.id}" is open`);
+  }
+  await worker.kill();
+  await lab.handle.terminate('test');
+  const removed = await script('cleanup', source, target, '--workflow-id', lab.id).ended;
+  expect(removed.code, removed.err).toBe(0);
+  expect(removed.out).toContain('dropped slot walferry_');
+  expect(removed.out).toContain('removed the control schema');
+  await lab.expectNothingLeft();
+});
