@@ -47,6 +47,7 @@ export function activity<I, O>(
 function workOf(context: Context): Work {
   return {
     signal: context.cancellationSignal,
+    scheduledAt: context.info.currentAttemptScheduledTimestampMs,
     beat: (details) => context.heartbeat(details),
     log: {
       info: (message, fields) => void context.log.info(message, fields),

@@ -14,6 +14,11 @@ export interface Work {
   /** Reports progress; call it only when the work really got on (a stalled step must look stalled). */
   readonly beat: (details: Heartbeat) => void;
   readonly log: Log;
+  /**
+   * When this attempt was scheduled, milliseconds on the scheduler's clock: an attempt that a frozen machine begins after
+   * a later one took over is told by it.
+   */
+  readonly scheduledAt?: number;
 }
 
 export interface Log {

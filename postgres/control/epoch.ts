@@ -32,18 +32,24 @@ const TAKE_DEADLINE_MS = 15_000;
  * apply. Ends the previous attempt's backend (by pid and start time, so that a reused pid is never hit), because that
  * one may hold the row's lock in an open transaction of a stopped process.
  * @param floor LSN that was confirmed before, as the workflow knows it: a target that stands below it was restored.
- * @throws MigrationError `CheckpointMissing` when the row is gone or stands below the floor, `Contention` when the row
- *   stayed locked.
+ * @param scheduledAt when this attempt was scheduled, milliseconds on the scheduler's clock; null when nobody scheduled it.
+ *   A frozen machine may receive an attempt and begin it long after a later one took over: that one is refused.
+ * @throws MigrationError `CheckpointMissing` when the row is gone or stands below the floor, `Fenced` when an attempt
+ *   that was scheduled later has the epoch, `Contention` when the row stayed locked.
  */
 export async function takeEpoch(
   client: pg.ClientBase,
   migration: Migration,
   floor: Lsn | null = null,
+  scheduledAt: number | null = null,
 ): Promise<Attempt> {
   const deadline = Date.now() + TAKE_DEADLINE_MS;
   for (;;) {
+    await refuseOvertaken(client, migration, scheduledAt);
     await endPreviousAttempt(client, migration);
-    const row = await tryTake(client, migration);
+    const row = await tryTake(client, migration, scheduledAt);
+    // No row: gone, or taken by a later attempt since the look.
+    if (row === undefined) await refuseOvertaken(client, migration, scheduledAt);
     if (row !== 'locked') return attemptOf(row, migration, floor);
     if (Date.now() > deadline) {
       throw new MigrationError(
@@ -118,6 +124,32 @@ function fenced(epoch: bigint): MigrationError {
   return new MigrationError('Fenced', `epoch ${epoch} is over: a newer attempt took the migration`);
 }
 
+/**
+ * Refuses an attempt that was overtaken, before it ends anything of the newer one. The row may still change after this look;
+ * {@link takeEpoch} decides in the update itself.
+ * @throws MigrationError `Fenced`, `CheckpointMissing`.
+ */
+export async function refuseOvertaken(
+  client: pg.ClientBase,
+  migration: Migration,
+  scheduledAt: number | null,
+): Promise<void> {
+  const [row] = await controlQuery<{ newest: string | null }>(
+    client,
+    migration,
+    /* sql */ `select attempt_scheduled::text as newest from walferry.migration where id = $1`,
+  );
+  if (scheduledAt === null || row?.newest == null) return;
+  if (BigInt(row.newest) > BigInt(scheduledAt)) throw overtaken();
+}
+
+function overtaken(): MigrationError {
+  return new MigrationError(
+    'Fenced',
+    'this attempt to stream was scheduled before the one that streams now: it was overtaken',
+  );
+}
+
 async function endPreviousAttempt(client: pg.ClientBase, migration: Migration): Promise<void> {
   await controlQuery(
     client,
@@ -141,6 +173,7 @@ interface AttemptRow {
 async function tryTake(
   client: pg.ClientBase,
   migration: Migration,
+  scheduledAt: number | null,
 ): Promise<AttemptRow | undefined | 'locked'> {
   await client.query(/* sql */ `begin`);
   try {
@@ -153,11 +186,13 @@ async function tryTake(
       /* sql */ `
         update walferry.migration
            set epoch = epoch + 1, attempt_pid = pg_backend_pid(),
+               attempt_scheduled = greatest(attempt_scheduled, $2::bigint),
                attempt_started = (select backend_start from pg_stat_activity
                                    where pid = pg_backend_pid())
-         where id = $1
+         where id = $1 and ($2::bigint is null or coalesce(attempt_scheduled <= $2, true))
         returning epoch::text, coalesce(confirmed_lsn, consistent_lsn)::text as confirmed,
                   transactions::text, changes::text, first_consistent`,
+      scheduledAt,
     );
     await client.query(/* sql */ `commit`);
     return rows[0];
@@ -173,9 +208,10 @@ async function controlQuery<R extends pg.QueryResultRow>(
   client: pg.ClientBase,
   migration: Migration,
   sql: string,
+  ...more: readonly (number | null)[]
 ): Promise<R[]> {
   try {
-    return (await client.query<R>(sql, [migration.id])).rows;
+    return (await client.query<R>(sql, [migration.id, ...more])).rows;
   } catch (error) {
     const state = sqlstate(error);
     if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) {

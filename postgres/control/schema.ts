@@ -20,6 +20,7 @@ create table if not exists walferry.migration (
   gate bigint,                             -- transaction id taken after the slot was ready
   epoch bigint not null default 0,         -- taken by every attempt to stream; guards every apply transaction
   attempt_pid integer,                     -- backend of the newest attempt on the target ...
+  attempt_scheduled bigint,                -- when it was scheduled, ms on Temporal's clock: an older one is refused
   attempt_started timestamptz,             -- ... and its backend_start, so that a reused pid is never ended
   confirmed_lsn pg_lsn,
   transactions bigint not null default 0,

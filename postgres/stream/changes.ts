@@ -11,7 +11,7 @@ import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
-import { takeEpoch } from '../control/epoch.ts';
+import { refuseOvertaken, takeEpoch } from '../control/epoch.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { startFailure } from '../replication/refusal.ts';
@@ -68,6 +68,7 @@ async function oneLease(
   abandoned: AbortSignal,
 ): Promise<StreamReport> {
   try {
+    await refuseStale(migration, work);
     await using source = await connect(migration.source, 'stream');
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
     const step = (): void => work.beat({ phase: 'stream', step: 'starting' });
@@ -77,7 +78,12 @@ async function oneLease(
     // Nobody waits for this lease any more: it must not end the one that came after it.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was given up at its start');
-    const attempt = await takeEpoch(applier.client, migration, options.floor);
+    const attempt = await takeEpoch(
+      applier.client,
+      migration,
+      options.floor,
+      work.scheduledAt ?? null,
+    );
     step();
     await checkSlot(source, migration, attempt.confirmedLsn);
     const plan = await readPlan(source, applier.client, migration, options);
@@ -108,6 +114,12 @@ async function oneLease(
   } catch (error) {
     throw classify(error, { step: 'stream' }, 'Internal');
   }
+}
+
+/** The way to the epoch ends whoever uses the slot; an attempt that was overtaken must not come so far. */
+async function refuseStale(migration: Migration, work: Work): Promise<void> {
+  await using target = await connect(migration.target, 'stream');
+  await refuseOvertaken(target, migration, work.scheduledAt ?? null);
 }
 
 /** Resolves when the lease has ended (false) or goes on too long after an abort (true). */

@@ -27,8 +27,7 @@ test('pause stops at a commit and answers with its LSN; resume goes on; both may
   expect(row?.lsn).toBe(confirmedLsn);
   expect((await lab.update('pause')).stdout).toContain(String(confirmedLsn));
   expect((await lab.update('resume')).code).toBe(0);
-  const again = await lab.update('resume');
-  expect(again.code).not.toBe(0);
+  expect((await lab.update('resume')).code).toBe(0);
   await until('the checkpoint to move', async () => {
     const [now] = await lab.onTarget<{ lsn: string }>(
       /* sql */ `select confirmed_lsn::text as lsn from walferry.migration`,
