@@ -38,23 +38,38 @@ export function createActivities(steps: Steps): Activities {
       (step, work) => steps.streamChanges(step.migration, streamOptions(step), work),
       { early: 'on cancel and shutdown' },
     ),
-    fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration)),
-    writeEndMark: activity('writeEndMark', ({ migration }) => steps.writeEndMark(migration)),
-    setSequences: activity('setSequences', ({ migration, input }) =>
-      steps.setSequences(migration, input),
+    fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration), {
+      short: true,
+    }),
+    writeEndMark: activity('writeEndMark', ({ migration }) => steps.writeEndMark(migration), {
+      short: true,
+    }),
+    setSequences: activity(
+      'setSequences',
+      ({ migration, input }) => steps.setSequences(migration, input),
+      { short: true },
     ),
     compareCounts: activity('compareCounts', ({ migration, input }, work) =>
       steps.compareCounts(migration, input, work),
     ),
-    laterChanges: activity('laterChanges', ({ migration, input, since }, work) =>
-      steps.laterChanges(migration, input, since, work.signal),
+    laterChanges: activity(
+      'laterChanges',
+      ({ migration, input, since }, work) =>
+        steps.laterChanges(migration, input, since, work.signal),
+      { short: true },
     ),
-    enableTriggers: activity('enableTriggers', ({ migration }) => steps.enableTriggers(migration)),
-    dropSlot: activity('dropSlot', ({ migration }) => steps.dropSlot(migration)),
-    undoSchema: activity('undoSchema', ({ migration }, work) =>
-      steps.undoSchema(migration, work.signal),
+    enableTriggers: activity('enableTriggers', ({ migration }) => steps.enableTriggers(migration), {
+      short: true,
+    }),
+    dropSlot: activity('dropSlot', ({ migration }) => steps.dropSlot(migration), { short: true }),
+    undoSchema: activity(
+      'undoSchema',
+      ({ migration }, work) => steps.undoSchema(migration, work.signal),
+      { short: true },
     ),
-    dropControl: activity('dropControl', ({ migration }) => steps.dropControl(migration)),
+    dropControl: activity('dropControl', ({ migration }) => steps.dropControl(migration), {
+      short: true,
+    }),
   };
 }
 

@@ -69,7 +69,7 @@ export const FAILURES = {
     meaning:
       'The source refuses wal2json (setting output_plugin_libraries, from 15.19, 17.11 and 18.6 on).',
     action:
-      "On the source: alter system set output_plugin_libraries = 'pgoutput, test_decoding, wal2json'; select pg_reload_conf(); then resume.",
+      'On the source: alter system set output_plugin_libraries = pgoutput, test_decoding, wal2json; select pg_reload_conf(); then resume.',
   },
   Denied: {
     handling: 'operator',

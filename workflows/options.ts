@@ -25,13 +25,11 @@ const PATIENT_RETRY = {
   maximumInterval: '10 seconds',
 } as const;
 
-/**
- * Single statements (fence, end mark): no heartbeat, because nothing between begin and end could prove progress. Five
- * minutes bound what a worker's death costs; statements are bounded more tightly by their own timeouts.
- */
+/** A few statements (fence, end mark). They beat by the clock and stop doing so after two minutes: activities/work.ts. */
 export const QUICK = {
   ...COMMON,
   startToCloseTimeout: '5 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: PATIENT_RETRY,
 } satisfies ActivityOptions;
 
@@ -63,6 +61,7 @@ export const HOLDER = {
 export const CLEANUP = {
   ...COMMON,
   startToCloseTimeout: '1 minute',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: {
     initialInterval: '1 second',
     backoffCoefficient: 2,

@@ -62,7 +62,7 @@ export async function runDemo(
     await using client = await connectTemporal();
     await using evidence = await Evidence.open('target');
     const observer = new Observer(client, workflowId);
-    const follower = new Follower(observer, screen, stop);
+    await using follower = new Follower(observer, screen, stop);
     const scene = { workers, follower, evidence, say: tell };
     const kills: string[] = [];
 

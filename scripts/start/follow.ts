@@ -9,7 +9,7 @@ const SHOW_EVERY_MS = 500;
 /** Chunks take a few hundred milliseconds: the moment for a kill must not be slept over. */
 const CHECK_EVERY_MS = 60;
 
-export class Follower {
+export class Follower implements AsyncDisposable {
   readonly #observer: Observer;
   readonly #screen: Screen;
   readonly #stop: AbortSignal;
@@ -55,6 +55,12 @@ export class Follower {
       if (performance.now() > deadline) throw new Error(`waited ${seconds} s for ${what}`);
       await sleep(CHECK_EVERY_MS);
     }
+  }
+
+  /** To be awaited before the client's connection is closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#looking;
+    await this.#observer.settled();
   }
 
   async #expectAlive({ status, progress }: Sample): Promise<void> {

@@ -78,6 +78,11 @@ export class Observer {
     return this.#last;
   }
 
+  /** Resolves when no question is open. A retry of the client that fires after its connection closed ends the process. */
+  async settled(): Promise<void> {
+    await this.#query;
+  }
+
   /** How a closed workflow ended. */
   async ending(): Promise<Ending> {
     try {

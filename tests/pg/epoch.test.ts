@@ -103,3 +103,19 @@ test('the stored LSN never moves back', async () => {
     advance(db.targetClient, migration, epoch, { ...to, confirmedLsn: parseLsn('0/1') }),
   ).rejects.toMatchObject({ code: 'Internal' });
 });
+
+test('an attempt that a frozen machine begins late is refused, and ends nothing of the newer one', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await using newer = await connectTo(db.target);
+  const taken = await takeEpoch(newer, migration, null, 2_000);
+  await expect(takeEpoch(db.targetClient, migration, null, 1_000)).rejects.toMatchObject({
+    code: 'Fenced',
+  });
+  // The newer one's backend lives and still has the epoch.
+  await newer.query('begin');
+  await holdEpoch(newer, migration, taken.epoch);
+  await newer.query('rollback');
+  const next = await takeEpoch(db.targetClient, migration, null, 2_001);
+  expect(next.epoch).toBe(taken.epoch + 1n);
+});
