@@ -3,6 +3,13 @@ import type { Activities, StreamStep } from './interface.ts';
 import type { Steps, StreamOptions } from './steps.ts';
 import { activity } from './work.ts';
 
+/**
+ * The last look decodes from the slot's restart position, which lies as far back as the oldest transaction that was open at the
+ * confirmed one: gigabytes behind a bulk load.
+ */
+const LAST_LOOK_MS = 60 * 60_000;
+const PLAN_MS = 30 * 60_000;
+
 /** @param steps what the activities call; tests give their own. */
 export function createActivities(steps: Steps): Activities {
   return {
@@ -20,8 +27,11 @@ export function createActivities(steps: Steps): Activities {
       ({ migration }, work) => steps.holdSnapshot(migration, work),
       { early: 'on cancel' },
     ),
-    planCopy: activity('planCopy', ({ migration, input }, work) =>
-      steps.planCopy(migration, input, work),
+    // Emptying a table that was half copied is one statement, and may take minutes where others refer to it.
+    planCopy: activity(
+      'planCopy',
+      ({ migration, input }, work) => steps.planCopy(migration, input, work),
+      { short: { withinMs: PLAN_MS } },
     ),
     copyChunks: activity('copyChunks', ({ migration, input, generation, run }, work) =>
       steps.copyChunks(migration, input, { generation, run }, work),
@@ -56,7 +66,7 @@ export function createActivities(steps: Steps): Activities {
       'laterChanges',
       ({ migration, input, since }, work) =>
         steps.laterChanges(migration, input, since, work.signal),
-      { short: true },
+      { short: { withinMs: LAST_LOOK_MS } },
     ),
     enableTriggers: activity('enableTriggers', ({ migration }) => steps.enableTriggers(migration), {
       short: true,

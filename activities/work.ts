@@ -29,7 +29,7 @@ export interface Adapting {
    * A few statements that prove nothing between beginning and end: beats by the clock, within bounds, so that a worker's
    * death is noticed as fast as everywhere else.
    */
-  readonly short?: boolean;
+  readonly short?: true | { readonly withinMs: number };
   /** Unset: when the step returns its work is done, whatever the signal says. */
   readonly early?: Early;
 }
@@ -44,7 +44,8 @@ export function activity<I, O>(
     const context = Context.current();
     const { cancellationSignal: signal } = context;
     const work = workOf(context);
-    const ticking = short ? beatByClock(work, name) : undefined;
+    const within = short === true ? SHORT_STEP_MS : short?.withinMs;
+    const ticking = within === undefined ? undefined : beatByClock(work, name, within);
     try {
       // Connecting may take longer than it takes to be missed.
       work.beat({ step: name });
@@ -60,10 +61,10 @@ export function activity<I, O>(
   };
 }
 
-function beatByClock(work: Work, step: string): NodeJS.Timeout {
+function beatByClock(work: Work, step: string, withinMs: number): NodeJS.Timeout {
   const began = Date.now();
   return setInterval(() => {
-    if (Date.now() - began < SHORT_STEP_MS) work.beat({ step });
+    if (Date.now() - began < withinMs) work.beat({ step });
   }, BEAT_EVERY_MS);
 }
 

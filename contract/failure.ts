@@ -85,7 +85,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An index or constraint could not be built over the copied rows.',
     action:
-      'Mend the rows on the source (the change arrives through the stream) or the constraint, then resume.',
+      'Foreign key: mend the rows on the source; the change arrives before the next try. Unique: drop the duplicate on both sides. Then resume.',
   },
   SnapshotLost: {
     handling: 'round',
@@ -118,18 +118,20 @@ export const FAILURES = {
   UnknownRelation: {
     handling: 'operator',
     meaning: 'The stream brought a change to a table that the plan does not know.',
-    action: 'Create the table on the target or exclude it, then resume.',
+    action:
+      'Tables made after the copy began are not taken in: abort and start again, with the table excluded or in the copy.',
   },
   SchemaDrift: {
     handling: 'operator',
     meaning: 'The columns of a table differ between source and target.',
-    action: 'Apply the same DDL on the target, then resume.',
+    action:
+      'Apply the same DDL on the target, then resume. A table dropped or made anew on the source: abort and start again.',
   },
   StreamWarning: {
     handling: 'operator',
     meaning:
       'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
-    action: 'Give the table a replica identity, put the missing changes right, then resume.',
+    action: 'Abort, give the table a replica identity or exclude it, and start again.',
   },
   StreamMalformed: {
     handling: 'operator',

@@ -17,14 +17,36 @@ export async function attended<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      throwIfStopped();
-      const reason = reasonOf(error);
-      if (!reason) throw error;
-      await waitForOperator(run, step, reason);
-    }
+    const outcome = await tried(run, step, work);
+    if (outcome) return outcome.value;
+  }
+}
+
+/**
+ * Runs a step once, and waits for the operator when it failed.
+ * @returns whether it succeeded; false after a `resume`, for a caller that has something to do before the next try.
+ */
+export async function attempted(
+  run: Execution,
+  step: string,
+  work: () => Promise<void>,
+): Promise<boolean> {
+  return (await tried(run, step, work)) !== undefined;
+}
+
+async function tried<T>(
+  run: Execution,
+  step: string,
+  work: () => Promise<T>,
+): Promise<{ readonly value: T } | undefined> {
+  try {
+    return { value: await work() };
+  } catch (error) {
+    throwIfStopped();
+    const reason = reasonOf(error);
+    if (!reason) throw error;
+    await waitForOperator(run, step, reason);
+    return undefined;
   }
 }
 

@@ -43,12 +43,13 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Migratio
   await drain(run, endMark);
   // The stream has passed every generation now, so that the target is consistent at the latest here.
   if (!run.state.constraintsBuilt) await buildConstraints(run);
+  const counts = await compare(run, request);
+  // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
   const sequences = await quick.setSequences.executeWithOptions(
     { ...QUICK, activityId: 'sequences', summary: 'set sequences' },
     [run.step],
   );
   throwIfStopped();
-  const counts = await compare(run, request);
   await refuseLaterChanges(run, endMark);
   await quick.enableTriggers.executeWithOptions(
     { ...QUICK, activityId: 'triggers', summary: 'enable triggers' },
@@ -84,8 +85,8 @@ async function compare(run: Execution, request: CutoverRequest): Promise<Counts>
 
 /** Before the slot goes: a writer that was not stopped would lose everything that it wrote after the end mark. */
 async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
-  const tables = await quick.laterChanges.executeWithOptions(
-    { ...QUICK, activityId: 'later-changes', summary: 'look for late writes' },
+  const tables = await long.laterChanges.executeWithOptions(
+    { ...LONG, activityId: 'later-changes', summary: 'look for late writes' },
     [{ ...run.step, since: endMark }],
   );
   throwIfStopped();
@@ -93,7 +94,7 @@ async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
   const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
   throw ending(
     'StillWriting',
-    `${tables.slice(0, SHOWN_TABLES).join(', ')}${more} changed after the end mark ${endMark}: stop the writers, then call cutover again`,
+    `${tables.slice(0, SHOWN_TABLES).join(', ')}${more} changed after the end mark ${endMark}, or an open or prepared transaction is writing to it: stop the writers and end their transactions, then call cutover again`,
   );
 }
 

@@ -26,7 +26,7 @@ import { acceptOperator } from './operator.ts';
 import { LONG } from './options.ts';
 import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state.ts';
-import { buildConstraints, streamUntilCutover } from './stream.ts';
+import { streamUntilCutover } from './stream.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.
@@ -49,7 +49,6 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
     await attended(run, 'snapshot', () => copyRows(run));
     run.enter('indexes');
     await attended(run, 'indexes', () => buildIndexes(run));
-    if (run.state.firstConsistent) await attended(run, 'constraints', () => buildConstraints(run));
     run.enter('stream');
   }
   for (;;) {

@@ -73,7 +73,7 @@ export const CLEANUP = {
 /** A visible wait is a timer with a label; it is set again when it ends, so its length only costs events (2 a month). */
 export const WAIT_TIMER = '30 days';
 
-/** Lease until the target is first consistent: foreign keys are built at its end, so it is shorter than a usual lease. */
+/** Lease while foreign keys are still to be built at its end: shorter than a usual lease. */
 export const CATCH_UP_LEASE_MS = 30_000;
 
 /** Pause after a round of the copy that finished no chunk, times the number of such rounds in a row. */

@@ -15,7 +15,7 @@ import { maxLsn, type Lsn } from '../contract/lsn.ts';
 import type { Checkpoint, StreamReport } from '../contract/work.ts';
 import { long, quick } from './activities.ts';
 import { Answer } from './answer.ts';
-import { attended, visibly } from './attention.ts';
+import { attempted, attended, visibly } from './attention.ts';
 import type { Execution, Lease } from './execution.ts';
 import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
 import { CATCH_UP_LEASE_MS, LONG, QUICK } from './options.ts';
@@ -28,6 +28,8 @@ const MS_PER_SECOND = 1000;
  * @param raw the workflow's input as it came, for the next run of the chain.
  */
 export async function streamUntilCutover(run: Execution, raw: unknown): Promise<void> {
+  // After a failed build the stream goes on for a lease, so that rows mended on the source arrive before the next try.
+  let mending = false;
   while (!run.cutover) {
     // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
     // the next run's, and an update could be lost.
@@ -37,10 +39,14 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     if (run.state.paused) {
       const paused = `paused at ${run.state.confirmedLsn}`;
       await visibly(paused, () => !run.state.paused || run.cutover !== undefined);
-    } else if (run.state.firstConsistent && !run.state.constraintsBuilt) {
-      await attended(run, 'constraints', () => buildConstraints(run));
+    } else if (run.state.firstConsistent && !run.state.constraintsBuilt && !mending) {
+      mending = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
-      await attended(run, 'stream', () => streamOneLease(run));
+      mending = false;
+      await attended(run, 'stream', async () => {
+        // A resume may be followed by a pause or a cutover before this line is reached again.
+        if (!run.state.paused && !run.cutover) await streamOneLease(run);
+      });
     }
     throwIfStopped();
   }
@@ -96,7 +102,7 @@ export function streamChanges(
   activityId: 'stream' | 'drain',
   until: Lsn | null,
 ): Promise<StreamReport> {
-  const { confirmedLsn, firstConsistent } = run.state;
+  const { confirmedLsn, firstConsistent, constraintsBuilt } = run.state;
   const leaseMs = run.input.stream.leaseSeconds * MS_PER_SECOND;
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
   return long.streamChanges.executeWithOptions({ ...LONG, activityId, summary }, [
@@ -104,7 +110,7 @@ export function streamChanges(
       ...run.step,
       floor: confirmedLsn,
       until,
-      leaseMs: firstConsistent ? leaseMs : Math.min(leaseMs, CATCH_UP_LEASE_MS),
+      leaseMs: firstConsistent && constraintsBuilt ? leaseMs : Math.min(leaseMs, CATCH_UP_LEASE_MS),
     },
   ]);
 }

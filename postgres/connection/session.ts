@@ -43,6 +43,8 @@ export const PINNED: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'on',
   // Off means: an error instead of rows that are silently left out by a policy.
   row_security: 'off',
+  // Marks, slots and positions count on each other: a target that crashed must not have forgotten what it answered.
+  synchronous_commit: 'on',
 };
 
 /** Defaults of a role or database that would change what our transactions are. */

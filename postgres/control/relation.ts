@@ -49,7 +49,9 @@ export async function registerRelations(
              with ordinality as new (oid, schema, name, kind, pages, rows, bytes, at),
            (select coalesce(max(id), 0) as id from walferry.relation where migration = $1) last
     on conflict (migration, schema_name, table_name) do update
-       set source_oid = excluded.source_oid, kind = excluded.kind, pages = excluded.pages,
+       -- A table that was dropped and made anew is another table under the name of the one that was copied.
+       set rewritten = r.rewritten or (r.source_oid <> excluded.source_oid and r.generation is not null),
+           source_oid = excluded.source_oid, kind = excluded.kind, pages = excluded.pages,
            estimated_rows = excluded.estimated_rows, estimated_bytes = excluded.estimated_bytes`,
     [
       migration.id,

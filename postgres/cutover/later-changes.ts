@@ -31,7 +31,24 @@ select distinct c.schema, c."table"
    and exists (select from message e
                 where e.action = 'C' and e.xid = c.xid and e.lsn::pg_lsn >= $2::pg_lsn)`;
 
-/** The selected tables that transactions committed at or after `since` changed, as `schema.name`. */
+/**
+ * Tables that somebody is writing to right now. A writer locks its tables until it ends, also when it is a prepared transaction,
+ * and these locks are visible to every role (who holds a transaction id is not).
+ */
+const BEING_WRITTEN = /* sql */ `
+select distinct n.nspname as schema, c.relname as "table"
+  from pg_catalog.pg_locks l
+  join pg_catalog.pg_class c on c.oid = l.relation
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
+   and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+   and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+   and l.relation = any($1::oid[])`;
+
+/**
+ * The selected tables that transactions committed at or after `since` changed, or that a transaction is changing and has not
+ * committed, as `schema.name`.
+ */
 export async function laterChanges(
   migration: Migration,
   input: MigrationInput,
@@ -39,10 +56,14 @@ export async function laterChanges(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<string[]> {
   try {
-    // Flushes whatever was committed asynchronously: decoding stops at the flush position.
-    await writeEndMark(migration);
     await using source = await connect(migration.source, 'cutover');
     const relations = await readRelations(source, input.tables);
+    // Before the look into the slot: what commits between the two is seen there.
+    const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
+      relations.map(({ oid }) => oid),
+    ]);
+    // Flushes whatever was committed asynchronously: decoding stops at the flush position.
+    await writeEndMark(migration);
     const selected = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);
@@ -64,10 +85,10 @@ export async function laterChanges(
         'the source warned while decoding what came after the end mark: changes may be left out',
       );
     }
-    return rows
+    const names = [...rows, ...writing.rows]
       .filter(({ schema, table }) => selected.has(JSON.stringify([schema, table])))
-      .map(({ schema, table }) => `${schema}.${table}`)
-      .sort();
+      .map(({ schema, table }) => `${schema}.${table}`);
+    return [...new Set(names)].sort();
   } catch (error) {
     signal.throwIfAborted();
     const gone = sqlstate(error) === UNDEFINED_OBJECT;

@@ -85,6 +85,8 @@ export interface SourceFacts extends ServerFacts {
   /** Null on servers that do not know the setting, and for roles that may not see it (superuser, pg_read_all_settings). */
   readonly outputPluginLibraries: string | null;
   readonly slotsMax: number;
+  /** `max_slot_wal_keep_size` as the server prints it; null when it is unlimited. */
+  readonly walKept: string | null;
   readonly slots: readonly SlotFacts[];
   readonly sendersMax: number;
   readonly sendersUsed: number;

@@ -43,7 +43,7 @@ export async function readSource(
 
 type Settings = Pick<
   SourceFacts,
-  'walLevel' | 'outputPluginLibraries' | 'slotsMax' | 'sendersMax' | 'sendersUsed'
+  'walLevel' | 'outputPluginLibraries' | 'slotsMax' | 'walKept' | 'sendersMax' | 'sendersUsed'
 >;
 
 async function readSettings(client: pg.ClientBase): Promise<Settings> {
@@ -53,6 +53,7 @@ async function readSettings(client: pg.ClientBase): Promise<Settings> {
            (select setting from pg_catalog.pg_settings
              where name = 'output_plugin_libraries') as "outputPluginLibraries",
            current_setting('max_replication_slots')::int4 as "slotsMax",
+           nullif(current_setting('max_slot_wal_keep_size'), '-1') as "walKept",
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);
   const [row] = rows;

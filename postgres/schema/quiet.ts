@@ -4,7 +4,9 @@
  * disabled in the transaction that makes them, remembered, and given back their state at cutover.
  */
 import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import type { TableName } from './existing.ts';
 import { failed } from './statement.ts';
@@ -18,6 +20,9 @@ interface Loud {
   readonly name: string;
   readonly state: string;
 }
+
+/** A table on the target that somebody reads is free again within moments; longer, and the operator should know. */
+const LOCK_TIMEOUT_MS = 5_000;
 
 /** Partitions of a table have clones of its triggers, each with a state of its own. */
 const LOUD_ON_TABLES = /* sql */ `
@@ -125,6 +130,8 @@ export async function enableTriggers(migration: Migration): Promise<number> {
   let at = 'triggers';
   try {
     await target.query('begin');
+    // Writers that start again while this waits would write to a source whose slot is about to go.
+    await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
     const there = await target.query<{ there: boolean }>(
       /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
     );
@@ -146,6 +153,15 @@ export async function enableTriggers(migration: Migration): Promise<number> {
     await target.query('commit');
     return rows.length;
   } catch (error) {
+    if (sqlstate(error) === SQLSTATE.lockNotAvailable) {
+      // Not a case for trying again by itself: the cutover is undone instead of waiting with its writers stopped.
+      const seconds = LOCK_TIMEOUT_MS / 1000;
+      throw new MigrationError(
+        'SchemaFailed',
+        `${at} could not be enabled: another session on "${migration.target}" held the table locked for ${seconds} s`,
+        { object: at },
+      );
+    }
     throw failed(error, { what: `${at} could not be enabled`, code: 'SchemaFailed', object: at });
   }
 }

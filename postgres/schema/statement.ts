@@ -37,8 +37,6 @@ export interface Failing {
  * everything else becomes `failing.code` with the object's name and the SQLSTATE. The server's text is dropped.
  */
 export function failed(error: unknown, failing: Failing): MigrationError {
-  if (process.env['DBG'])
-    process.stderr.write(String((error as Error).stack) + JSON.stringify(error) + '\n');
   const known = classify(
     error,
     { step: failing.what, side: failing.side ?? 'target', ...tableOf(failing) },

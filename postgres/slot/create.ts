@@ -17,7 +17,7 @@ import type { SlotReport, Work } from '../../contract/work.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { readNewestGeneration } from '../control/generation.ts';
-import { requireMigration, type MigrationState } from '../control/migration.ts';
+import { readMigration, requireMigration, type MigrationState } from '../control/migration.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
 import { removeSlot } from './drop.ts';
 import { lookAtSlot, type SlotState } from './look.ts';
@@ -66,12 +66,22 @@ export async function createSlot(
       work.log.warn('removing a slot that an earlier attempt did not finish', {
         slot: migration.slot,
       });
+      // Once more, because all of this may have taken long: a slot that a newer attempt's copy counts on stays.
+      if ((await readNewestGeneration(target, migration)) !== null) throw lostSlot(migration);
       await removeSlot(source, migration.slot);
       found = null;
     }
     const consistentLsn =
       found?.confirmedFlushLsn ?? (await create(migration, source, work, options));
-    await store(target, migration, consistentLsn, await takeGate(source));
+    try {
+      await store(target, migration, consistentLsn, await takeGate(source));
+    } catch (error) {
+      // Cleaned up meanwhile: nobody else would ever drop this slot.
+      if ((await readMigration(target, migration.id)) === null) {
+        await removeSlot(source, migration.slot);
+      }
+      throw error;
+    }
     work.log.info('slot created', { slot: migration.slot, consistentLsn });
     return { slot: migration.slot, consistentLsn };
   } catch (error) {
@@ -145,7 +155,10 @@ async function takeGate(source: pg.ClientBase): Promise<bigint> {
   return BigInt(rows[0]?.gate ?? 0);
 }
 
-/** The greatest gate wins: an attempt that was overtaken must not put its older slot's position over the newer one's. */
+/**
+ * The greatest gate wins: an attempt that was overtaken must not put its older slot's position over the newer one's. From the
+ * first snapshot on the position stands: rows were copied that count on it.
+ */
 async function store(
   target: pg.ClientBase,
   migration: Migration,
@@ -155,7 +168,8 @@ async function store(
   const { rowCount } = await target.query(
     /* sql */ `
     update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, gate = $3
-     where id = $1 and epoch = 0 and (gate is null or gate < $3)`,
+     where id = $1 and epoch = 0 and (gate is null or gate < $3)
+       and not exists (select from walferry.generation where migration = $1)`,
     [migration.id, consistentLsn, gate.toString()],
   );
   if (rowCount === 1) return;

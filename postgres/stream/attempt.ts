@@ -131,7 +131,7 @@ async function stopWriting(
     work.log.warn('the target did not finish its batch in time; ending its session');
   }
   // Also after a failure: the answer to a COMMIT may have been lost.
-  return fence(migration);
+  return fence(migration, work.scheduledAt ?? null);
 }
 
 /** Tells the source how far it is, and leaves the slot free for the next lease. A source that is gone is its problem, not ours. */

@@ -58,7 +58,7 @@ export async function streamChanges(
   if (!(await outlasted(lease, work.signal))) return lease;
   // Also the way to a lease stands still when the target does; nothing is written by it after the fence.
   abandoned.abort();
-  return stoppedReport(await fence(migration));
+  return stoppedReport(await fence(migration, work.scheduledAt ?? null));
 }
 
 async function oneLease(
@@ -93,7 +93,11 @@ async function oneLease(
         service: migration.source,
         slot: migration.slot,
         start: attempt.confirmedLsn,
-        plugin: pluginOptions({ schemas: plan.schemas, numericAsText: asText }),
+        plugin: pluginOptions({
+          schemas: plan.schemas,
+          without: plan.without,
+          numericAsText: asText,
+        }),
         ...(options.limits === undefined ? {} : { limits: options.limits }),
       });
     await using reader = await withSlotFree(source, migration, open, step);

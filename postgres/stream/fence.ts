@@ -10,20 +10,25 @@ import { takeEpoch } from '../control/epoch.ts';
  * @throws MigrationError `CheckpointMissing`, `Unreachable`.
  */
 export async function fenceStream(migration: Migration): Promise<Checkpoint> {
-  const { confirmedLsn, transactions, changes } = await fence(migration);
+  const { confirmedLsn, transactions, changes } = await fence(migration, null);
   return { confirmedLsn, transactions, changes };
 }
 
 /** Where the target stands when nobody writes. */
 export type Stopped = Checkpoint & Pick<StreamReport, 'firstConsistent'>;
 
-/** The same, with what only a stream's report shows. */
-export async function fence(migration: Migration): Promise<Stopped> {
+/**
+ * The same, with what only a stream's report shows.
+ * @param scheduledAt of an attempt that stops: it must not fence off the one that came after it.
+ */
+export async function fence(migration: Migration, scheduledAt: number | null): Promise<Stopped> {
   try {
     await using client = await connect(migration.target, 'apply');
     const { confirmedLsn, transactions, changes, firstConsistent } = await takeEpoch(
       client,
       migration,
+      null,
+      scheduledAt,
     );
     return { confirmedLsn, transactions, changes, firstConsistent };
   } catch (error) {

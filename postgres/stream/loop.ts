@@ -113,6 +113,9 @@ export class StreamLoop {
           }
           ending = streamFailure !== null || this.#isOver();
         }
+        // Receiving may have waited for a catalog, and a batch may have failed meanwhile: the next one must not be
+        // committed behind a gap.
+        this.#raise();
         this.#seal(ending);
         this.#feedWriter();
         if (ending && this.#writing === null && this.#sealed.length === 0) break;

@@ -12,7 +12,11 @@ import { compareColumns, renderDifferences } from '../catalog/drift.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { compileSelection, literalSchemas, type Selection } from '../catalog/selection.ts';
 import { readGenerations } from '../control/generation.ts';
-import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
+import {
+  readPlannedRelations,
+  readUnfinished,
+  type PlannedRelationRow,
+} from '../control/relation.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
 import { Routes, type Route, type Unsettled } from './filter.ts';
 
@@ -24,6 +28,8 @@ export interface StreamPlan {
   readonly newest: Lsn | null;
   /** Schemas to ask the plugin for; null for all. */
   readonly schemas: readonly string[] | null;
+  /** Tables that the plugin is to leave out. */
+  readonly without: readonly { readonly schema: string; readonly table: string }[];
   /** Decides about a table without a route. @throws MigrationError `UnknownRelation`. */
   settle(table: Unsettled): Promise<void>;
 }
@@ -38,6 +44,14 @@ export async function readPlan(
   migration: Migration,
   selection: Selection,
 ): Promise<StreamPlan> {
+  // Marks that are gone again: the target crashed, and did not keep what it had committed.
+  const unfinished = await readUnfinished(target, migration, null);
+  if (unfinished.length > 0) {
+    throw new MigrationError(
+      'CheckpointMissing',
+      `${unfinished.length} tables that were copied are not complete on "${migration.target}" any more: it lost committed work`,
+    );
+  }
   const rows = await readPlannedRelations(target, migration);
   const generations = await readGenerations(target, migration);
   const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
@@ -64,11 +78,34 @@ export async function readPlan(
     routes,
     newest: filterEnd(generations),
     schemas: schemasOf(selection, rows),
+    without: await unreadable(source, rows),
     settle: async (table) => {
       await refuseUnknown(source, selection, rows, oldest, table);
       routes.set(table.schema, table.table, null);
     },
   };
+}
+
+/**
+ * Tables that are not to be moved and have no replica identity. Their updates and deletes would end the stream with a WARNING
+ * that tells no table, again after every resume; the plugin warns of nothing that it was told to leave out. Other tables are
+ * left out here: the plugin walks the list for every change.
+ */
+async function unreadable(
+  source: pg.ClientBase,
+  rows: readonly PlannedRelationRow[],
+): Promise<{ schema: string; table: string }[]> {
+  const found = await source.query<{ schema: string; table: string }>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as "table"
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind = 'r' and c.relpersistence = 'p' and not c.oid = any($1::oid[])
+       and n.nspname not in ('pg_catalog', 'information_schema')
+       and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists (
+             select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate)))`,
+    [rows.map(({ oid }) => oid)],
+  );
+  return found.rows;
 }
 
 function refuseDrift(
@@ -145,9 +182,17 @@ async function refuseUnknown(
   if (!planned) {
     const selected = await readRelations(source, selection);
     if (!selected.some((relation) => relation.schema === schema && relation.name === table)) {
-      const kind = await kindOf(source, schema, table);
+      const oid = await oidOf(source, schema, table);
+      const renamed = rows.find((row) => row.oid === oid);
+      if (renamed) {
+        throw new MigrationError(
+          'SchemaDrift',
+          `table ${renamed.schema}.${renamed.name} of the plan is named ${schema}.${table} on the source now, and changed there at ${commitLsn}`,
+          { table: `${renamed.schema}.${renamed.name}`, lsn: commitLsn },
+        );
+      }
       // There and not selected: excluded, a materialized view (refreshed concurrently it sends changes), or an extension's.
-      if (kind !== null) return;
+      if (oid !== null) return;
       // Gone before the first copy began: no copy and no later change can hold its rows.
       if (oldest !== null && compareLsn(commitLsn, oldest) < 0) return;
       const matcher = compileSelection(selection);
@@ -165,17 +210,13 @@ async function refuseUnknown(
   );
 }
 
-async function kindOf(
-  source: pg.ClientBase,
-  schema: string,
-  table: string,
-): Promise<string | null> {
-  const { rows } = await source.query<{ kind: string }>(
-    /* sql */ `select c.relkind as kind from pg_class c join pg_namespace n on n.oid = c.relnamespace
+async function oidOf(source: pg.ClientBase, schema: string, table: string): Promise<number | null> {
+  const { rows } = await source.query<{ oid: number }>(
+    /* sql */ `select c.oid::int8::float8 as oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where n.nspname = $1 and c.relname = $2`,
     [schema, table],
   );
-  return rows[0]?.kind ?? null;
+  return rows[0]?.oid ?? null;
 }
 
 function byName(relations: readonly Relation[]): Map<string, Relation> {

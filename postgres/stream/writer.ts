@@ -2,6 +2,7 @@
  * Brings batches to the target, one at a time and in order, and keeps the checkpoint. Between two pieces of a huge source
  * transaction the target transaction stays open; it is committed only with the piece that ends it.
  */
+import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Checkpoint } from '../../contract/work.ts';
 import type { TargetApplier } from '../apply/target.ts';
@@ -19,6 +20,8 @@ export class TargetWriter {
   readonly #newest: Lsn | null;
   #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
   #open = false;
+  /** After a batch that was not applied no later one may be: its position would confirm the gap. */
+  #failed = false;
   /** Counters of the open transaction. */
   #transactions = 0;
   #changes = 0;
@@ -55,6 +58,7 @@ export class TargetWriter {
    * @throws MigrationError of the applier; the target transaction is rolled back then.
    */
   async write(batch: Batch): Promise<boolean> {
+    if (this.#failed) throw behindGap(batch.end);
     try {
       if (!this.#open) {
         await this.#applier.begin(this.#epoch);
@@ -77,6 +81,7 @@ export class TargetWriter {
       this.#closed();
       return true;
     } catch (error) {
+      this.#failed = true;
       this.#closed();
       throw error;
     }
@@ -99,4 +104,12 @@ export class TargetWriter {
     this.#transactions = 0;
     this.#changes = 0;
   }
+}
+
+function behindGap(lsn: Lsn | null): MigrationError {
+  return new MigrationError(
+    'Internal',
+    'a batch was to be applied although the one before it had failed',
+    lsn === null ? {} : { lsn },
+  );
 }

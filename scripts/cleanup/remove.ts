@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { dropControl } from '../../postgres/control/migration.ts';
+import { enableTriggers } from '../../postgres/schema/quiet.ts';
 import { removeSlot } from '../../postgres/slot/drop.ts';
 import type { Leftovers, Selection } from './leftovers.ts';
 import type { KnownRuns } from './runs.ts';
@@ -20,6 +21,14 @@ export function refusal(
   if (force) return undefined;
   if (!runs.reachable) {
     return `${runs.reason} So nobody knows whether a run of "${workflowId}" is still open. If you know that none is: --force`;
+  }
+  const active = selection.slots.find(({ activePid }) => activePid !== null);
+  if (active) {
+    return `slot ${active.name} is in use by process ${active.activePid} of the source: a migration is streaming from it. If it is to end all the same: --force`;
+  }
+  const unknown = selection.controls.find(({ slot }) => !runs.slots.has(slot));
+  if (unknown) {
+    return `this Temporal server does not know the run that the control schema belongs to (${unknown.id}): is TEMPORAL_ADDRESS or TEMPORAL_NAMESPACE another one than the worker's? If no run is open anywhere: --force`;
   }
   const foreign = selection.controls.find(
     ({ sourceSystem, sourceDatabase }) =>
@@ -50,6 +59,8 @@ export async function remove(
     say(`dropped slot ${name} on "${services.source}"`);
   }
   for (const { id, workflowId, slot } of selection.controls) {
+    // The control schema alone knows which triggers were switched off for the stream.
+    await enableTriggers({ id, workflowId, slot, ...services });
     await dropControl(sides.target, { id, workflowId, slot, ...services });
     say(`removed the control schema of ${workflowId} (${id}) on "${services.target}"`);
   }

@@ -1,7 +1,7 @@
 /** What the role of the target may do. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, TargetFacts } from '../facts.ts';
-import { error, identifier, list, nameOf, sqlName, statements, warning } from '../wording.ts';
+import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 
 export const targetRight: Check = ({ target }) => {
   if (target === null) return [];
@@ -64,12 +64,13 @@ function replicaRole({ mayReplicate, major, role }: TargetFacts): Finding[] {
   if (mayReplicate) return [];
   const to = identifier(role.name);
   return [
-    warning(
+    // Foreign keys would act on their own while changes are applied: a cascaded delete meets its rows gone.
+    error(
       'replica-role',
-      `role ${role.name} may not set session_replication_role on the target: triggers and foreign keys are kept quiet in other, slower ways`,
+      `role ${role.name} may not set session_replication_role on the target, so triggers and foreign keys would act while changes are applied`,
       major >= 15
-        ? `For the better way, as a superuser of the target: grant set on parameter session_replication_role to ${to};`
-        : 'For the better way, let the target service use a superuser.',
+        ? `As a superuser of the target: grant set on parameter session_replication_role to ${to};`
+        : 'Let the target service use a superuser.',
     ),
   ];
 }
