@@ -24,11 +24,14 @@ const whole = (least: number, most: number) =>
     v.maxValue(most, `must be a whole number from ${least} to ${most}`),
   );
 
-/** `schema.table`, each part with `*` for any run of characters and `?` for one; quotes around a part keep dots in it. */
+/**
+ * `schema.table`, each part with `*` for any run of characters and `?` for one; quotes around a part keep dots in it. Without
+ * quotes `:`, `/`, `@` and `=` are refused: preflight names patterns that match nothing, and a URI may hold a password.
+ */
 const pattern = v.pipe(
   v.string('must be a list of patterns like "public.*"'),
   v.regex(
-    /^(?:"(?:[^"]|"")+"|[^".]+)\.(?:"(?:[^"]|"")+"|[^".]+)$/u,
+    /^(?:"(?:[^"]|"")+"|[^".:/@=]+)\.(?:"(?:[^"]|"")+"|[^".:/@=]+)$/u,
     'must be a list of schema-qualified patterns like "public.orders" or "app.*" ("*" stands for any characters; quote a name that holds a dot)',
   ),
 );

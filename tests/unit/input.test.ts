@@ -94,6 +94,7 @@ describe('workflow input', () => {
     { source: 'a', target: 'b', sourceUrl: 'postgres://app:MARKER-SECRET@db/orders' },
     { source: 'a', target: 'b', copy: { parallelism: 'MARKER-SECRET' } },
     { source: 'a', target: 'b', tables: { include: ['MARKER-SECRET'] } },
+    { source: 'a', target: 'b', tables: { exclude: ['postgres://u:MARKER-SECRET@host.example'] } },
     { source: { host: 'db', password: 'MARKER-SECRET' }, target: 'b' },
   ])('a secret in the input is refused and never repeated (%#)', (raw) => {
     expect(refusal(raw)).not.toContain('MARKER');
