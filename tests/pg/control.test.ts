@@ -7,7 +7,11 @@ import {
   registerMigration,
   requireMigration,
 } from '../../postgres/control/migration.ts';
-import { readPlannedRelations, registerRelations } from '../../postgres/control/relation.ts';
+import {
+  readPlannedRelations,
+  readUnfinished,
+  registerRelations,
+} from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { migrationOf, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
@@ -122,4 +126,22 @@ test('tables are added to the plan and refreshed without losing what was recorde
     [2, 'root', 'p', null, 0],
     [4, 'b', 'r', null, 0],
   ]);
+});
+
+test('a table that was dropped and made anew after its copy is taken again', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  const selection = { include: ['*.*'], exclude: [] };
+  const register = async () =>
+    registerRelations(db.targetClient, migration, await readRelations(db.sourceClient, selection));
+  await db.sourceClient.query('create table a (id int); create table b (id int)');
+  await register();
+  await db.targetClient.query('update walferry.relation set generation = 1');
+  await register();
+  expect(await readUnfinished(db.targetClient, migration, 2)).toEqual([]);
+  await db.sourceClient.query('drop table a; create table a (id int)');
+  await register();
+  const [again] = await readUnfinished(db.targetClient, migration, 2);
+  const planned = await readPlannedRelations(db.targetClient, migration);
+  expect(planned.find(({ id }) => id === again)?.name).toBe('a');
 });

@@ -1,0 +1,37 @@
+/** A batch that failed leaves a gap: nothing behind it may be committed, or its position would confirm the gap. */
+import { expect, test } from 'vitest';
+import { MigrationError } from '../../contract/failure.ts';
+import { parseLsn } from '../../contract/lsn.ts';
+import { TargetWriter, type Applying } from '../../postgres/stream/writer.ts';
+
+test('after a batch that failed no later batch reaches the target', async () => {
+  const start = parseLsn('0/10');
+  const committed: string[] = [];
+  let fail = true;
+  const applying: Applying = {
+    begin: () => Promise.resolve(start),
+    apply: () =>
+      fail ? Promise.reject(new MigrationError('Contention', 'deadlock')) : Promise.resolve(),
+    commit: ({ confirmedLsn }) => Promise.resolve(void committed.push(confirmedLsn)),
+    rollback: () => Promise.resolve(),
+  };
+  const attempt = {
+    epoch: 1n,
+    confirmedLsn: start,
+    transactions: 0,
+    changes: 0,
+    firstConsistent: true,
+  };
+  const writer = new TargetWriter(applying, attempt, null);
+  const relation = { schema: 's', name: 't', key: ['id'], full: false, columns: [] };
+  const batch = (end: string) => ({
+    changes: [{ kind: 'insert' as const, relation, columns: [], lsn: start, xid: 1 }],
+    end: parseLsn(end),
+    transactions: 1,
+    committedAt: null,
+  });
+  await expect(writer.write(batch('0/20'))).rejects.toMatchObject({ code: 'Contention' });
+  fail = false;
+  await expect(writer.write(batch('0/30'))).rejects.toMatchObject({ code: 'Internal' });
+  expect(committed).toEqual([]);
+});
