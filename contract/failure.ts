@@ -157,12 +157,14 @@ export const FAILURES = {
   NotEqual: {
     handling: 'operator',
     meaning: 'Row counts of source and target differ after the drain.',
-    action: 'Find the rows with `npm run compare`; the slot is kept and streaming goes on.',
+    action:
+      'The cutover was undone and streaming goes on: find the rows with `npm run compare`, then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',
     meaning: 'Selected tables changed after the end mark: the writers were not stopped.',
-    action: 'Stop the writers, then call cutover again.',
+    action:
+      'The cutover was undone and streaming goes on: stop the writers, end their transactions, then call cutover again.',
   },
   SlotKept: {
     handling: 'never',

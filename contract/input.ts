@@ -125,6 +125,14 @@ export function parseInput(raw: unknown): ParsedInput {
   return { ok: true, input };
 }
 
+/** The fields that a group of the input knows; the empty name is the input itself. */
+function knownIn(group: string): string[] {
+  for (const [name, field] of Object.entries(schema.entries)) {
+    if (name === group && 'wrapped' in field) return Object.keys(field.wrapped.entries);
+  }
+  return Object.keys(schema.entries);
+}
+
 function refused(reason: string): ParsedInput {
   return { ok: false, message: `invalid input: ${reason}` };
 }
@@ -135,7 +143,8 @@ function describe(issue: v.BaseIssue<unknown>): string {
     if (SECRET_FIELD.test(field)) {
       return `"${field}" is not allowed: secrets never pass through Temporal; name a service and keep the password in PGPASSFILE on the worker`;
     }
-    return `unknown field "${field}"`;
+    const group = field.includes('.') ? field.slice(0, field.indexOf('.')) : '';
+    return `unknown field "${field}"; known ${group === '' ? 'fields' : `in "${group}"`}: ${knownIn(group).join(', ')}`;
   }
   if (issue.type === 'strict_object') {
     return issue.received === 'undefined'

@@ -17,7 +17,7 @@ import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName, type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { long } from './activities.ts';
-import { attended } from './attention.ts';
+import { attempted, attended } from './attention.ts';
 import { close, type Outcome } from './closing.ts';
 import { cutOver } from './cutover.ts';
 import { Execution } from './execution.ts';
@@ -26,7 +26,7 @@ import { acceptOperator } from './operator.ts';
 import { LONG } from './options.ts';
 import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state.ts';
-import { streamUntilCutover } from './stream.ts';
+import { buildConstraints, streamUntilCutover } from './stream.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.
@@ -49,6 +49,8 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
     await attended(run, 'snapshot', () => copyRows(run));
     run.enter('indexes');
     await attended(run, 'indexes', () => buildIndexes(run));
+    // Tried once here: after a failure and a resume the stream has to go on before the next try.
+    if (run.state.firstConsistent) await attempted(run, 'constraints', () => buildConstraints(run));
     run.enter('stream');
   }
   for (;;) {

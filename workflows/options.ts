@@ -73,8 +73,12 @@ export const CLEANUP = {
 /** A visible wait is a timer with a label; it is set again when it ends, so its length only costs events (2 a month). */
 export const WAIT_TIMER = '30 days';
 
-/** Lease while foreign keys are still to be built at its end: shorter than a usual lease. */
+/** Lease until the target is first consistent: foreign keys are built at its end, so it is shorter than a usual lease. */
 export const CATCH_UP_LEASE_MS = 30_000;
+
+/** Lease between two tries to build what had failed, and the lag from which on everything mended counts as arrived. */
+export const MENDING_LEASE_MS = 5_000;
+export const CAUGHT_UP_BYTES = 1024 * 1024;
 
 /** Pause after a round of the copy that finished no chunk, times the number of such rounds in a row. */
 export const BARREN_ROUND_PAUSE_MS = 1_000;

@@ -18,7 +18,7 @@ import { Answer } from './answer.ts';
 import { attempted, attended, visibly } from './attention.ts';
 import type { Execution, Lease } from './execution.ts';
 import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
-import { CATCH_UP_LEASE_MS, LONG, QUICK } from './options.ts';
+import { CATCH_UP_LEASE_MS, CAUGHT_UP_BYTES, LONG, MENDING_LEASE_MS, QUICK } from './options.ts';
 import type { State } from './state.ts';
 
 const MS_PER_SECOND = 1000;
@@ -28,8 +28,8 @@ const MS_PER_SECOND = 1000;
  * @param raw the workflow's input as it came, for the next run of the chain.
  */
 export async function streamUntilCutover(run: Execution, raw: unknown): Promise<void> {
-  // After a failed build the stream goes on for a lease, so that rows mended on the source arrive before the next try.
-  let mending = false;
+  // After a failed build the stream goes on until it has caught up: rows mended on the source arrive before the next try.
+  let mending = run.state.firstConsistent && !run.state.constraintsBuilt;
   while (!run.cutover) {
     // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
     // the next run's, and an update could be lost.
@@ -42,11 +42,11 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     } else if (run.state.firstConsistent && !run.state.constraintsBuilt && !mending) {
       mending = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
-      mending = false;
       await attended(run, 'stream', async () => {
         // A resume may be followed by a pause or a cutover before this line is reached again.
-        if (!run.state.paused && !run.cutover) await streamOneLease(run);
+        if (!run.state.paused && !run.cutover) await streamOneLease(run, mending);
       });
+      mending &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
     }
     throwIfStopped();
   }
@@ -63,11 +63,11 @@ export async function buildConstraints(run: Execution): Promise<void> {
   run.refresh();
 }
 
-async function streamOneLease(run: Execution): Promise<void> {
+async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
   const lease: Lease = { scope: new CancellationScope(), stopped: new Answer() };
   run.lease = lease;
   try {
-    noteReport(run, await lease.scope.run(() => streamChanges(run, 'stream', null)));
+    noteReport(run, await lease.scope.run(() => streamChanges(run, 'stream', null, mending)));
     lease.stopped.give();
   } catch (error) {
     try {
@@ -101,16 +101,18 @@ export function streamChanges(
   run: Execution,
   activityId: 'stream' | 'drain',
   until: Lsn | null,
+  mending = false,
 ): Promise<StreamReport> {
-  const { confirmedLsn, firstConsistent, constraintsBuilt } = run.state;
-  const leaseMs = run.input.stream.leaseSeconds * MS_PER_SECOND;
+  const { confirmedLsn, firstConsistent } = run.state;
+  const longest = mending ? MENDING_LEASE_MS : firstConsistent ? Infinity : CATCH_UP_LEASE_MS;
+  const leaseMs = Math.min(run.input.stream.leaseSeconds * MS_PER_SECOND, longest);
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
   return long.streamChanges.executeWithOptions({ ...LONG, activityId, summary }, [
     {
       ...run.step,
       floor: confirmedLsn,
       until,
-      leaseMs: firstConsistent && constraintsBuilt ? leaseMs : Math.min(leaseMs, CATCH_UP_LEASE_MS),
+      leaseMs,
     },
   ]);
 }

@@ -131,7 +131,7 @@ export class PostgresServer {
     await this.stop();
     this.initialise();
     writeConfiguration(this.spec, this.dataFolder);
-    clearStaleLock(this.dataFolder);
+    await clearStaleLock(this.dataFolder);
     const deadline = Date.now() + RETRY_AFTER_KILL_SECONDS * 1000;
     let wanted = preferredPort ?? this.port;
     let triedPorts = 0;

@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { processOf } from './process.ts';
 import type { StartedProcess } from './process.ts';
 
@@ -26,12 +27,28 @@ export function ownerOfData(dataFolder: string): StartedProcess | undefined {
   return running && argumentsOf(pid).includes(dataFolder) ? running : undefined;
 }
 
+/** How long a parent may take to notice that its server ended. */
+const REAPED_MS = 5_000;
+const POLL_MS = 20;
+
 /** Removes the lock file when its process is not a server on this data folder. */
-export function clearStaleLock(dataFolder: string): void {
-  if (lockLines(dataFolder) && !ownerOfData(dataFolder)) {
-    const pid = Number(lockLines(dataFolder)?.[0]);
-    // With the number free PostgreSQL clears the file itself, and checks for leftover children on the way.
-    if (processOf(pid)) rmSync(path.join(dataFolder, 'postmaster.pid'), { force: true });
+export async function clearStaleLock(dataFolder: string): Promise<void> {
+  const pid = Number(lockLines(dataFolder)?.[0]);
+  if (!Number.isInteger(pid) || pid <= 0 || ownerOfData(dataFolder)) return;
+  // A killed server keeps its number until its parent has asked how it ended, and PostgreSQL takes that for a living one.
+  const deadline = Date.now() + REAPED_MS;
+  while (isTaken(pid) && !processOf(pid) && Date.now() < deadline) await sleep(POLL_MS);
+  // With the number free PostgreSQL clears the file itself, and checks for leftover children on the way.
+  if (isTaken(pid)) rmSync(path.join(dataFolder, 'postmaster.pid'), { force: true });
+}
+
+/** Whether the number stands in the process table, also for a process that has ended. */
+function isTaken(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }
 

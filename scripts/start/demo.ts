@@ -70,8 +70,10 @@ export async function runDemo(
     await follower.until('the end of the copy', PHASE_SECONDS, ({ progress }) =>
       progress?.phase === 'indexes' || progress?.phase === 'stream' ? true : undefined,
     );
-    if (inCopy && (await provenInCopy(scene, inCopy))) kills.push('copy');
-    else tell('>>> the copy was over before a worker could be killed in it: use more --rows');
+    if (inCopy) {
+      if (await provenInCopy(scene, inCopy)) kills.push('copy');
+      else tell('>>> finished chunks were copied again after the kill: that must not be');
+    } else tell('>>> the copy was over before a worker could be killed in it: use more --rows');
     await follower.until('phase stream', PHASE_SECONDS, ({ progress }) =>
       progress?.phase === 'stream' ? true : undefined,
     );

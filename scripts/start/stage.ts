@@ -26,6 +26,11 @@ export async function setTheStage(say: (line: string) => void): Promise<Stage> {
   try {
     await endBackground(cluster.places.data);
     await cluster.up();
+    for (const { name, address } of await cluster.status()) {
+      if (address !== '') say(`${name}: ${address}`);
+    }
+    const { local, data } = cluster.places;
+    if (data !== local) say(`data: ${data} (user postgres cannot enter ${local})`);
     // From here on this process and its children use what `. .local/env` gives to a person.
     Object.assign(process.env, cluster.environment);
     await endOpenMigrations(say);

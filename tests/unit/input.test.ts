@@ -38,7 +38,14 @@ describe('workflow input', () => {
     [{ source: 'a', target: '' }, '"target" must not be empty'],
     [{ source: 1, target: 'b' }, '"source" must be the name of a PostgreSQL service'],
     [{ source: 'a', target: 'a' }, '"target" must be another service'],
-    [{ source: 'a', target: 'b', sorce: 1 }, 'unknown field "sorce"'],
+    [
+      { source: 'a', target: 'b', sorce: 1 },
+      'unknown field "sorce"; known fields: source, target, tables, schema, copy, stream, cutover',
+    ],
+    [
+      { source: 'a', target: 'b', copy: { lanes: 1 } },
+      'unknown field "copy.lanes"; known in "copy": parallelism, chunkMegabytes',
+    ],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
     [
       { source: 'a', target: 'b', copy: { parallelism: 0 } },
