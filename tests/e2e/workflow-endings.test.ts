@@ -35,7 +35,7 @@ describe('done', () => {
     expect(await migration.activities()).toEqual([
       ...['preflight', 'copySchema', 'createSlot', 'holdSnapshot', 'planCopy'],
       ...['copyChunks', 'copyChunks', 'copyChunks', 'planCopy', 'buildIndexes', 'buildConstraints'],
-      ...['streamChanges', 'writeEndMark', 'streamChanges', 'setSequences', 'compareCounts'],
+      ...['streamChanges', 'writeEndMark', 'streamChanges', 'compareCounts', 'setSequences'],
       ...['laterChanges', 'enableTriggers', 'dropSlot', 'dropControl'],
     ]);
   });
