@@ -1,6 +1,7 @@
 /** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
 import type { Activities, StreamStep } from './interface.ts';
-import type { Steps, StreamOptions } from './steps.ts';
+import type { StreamOptions } from '../postgres/stream/changes.ts';
+import type { Steps } from './steps.ts';
 import { activity } from './work.ts';
 
 /**

@@ -15,17 +15,8 @@ import type {
   StreamReport,
   Work,
 } from '../contract/work.ts';
+import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { SequenceReport } from './interface.ts';
-
-export interface StreamOptions {
-  readonly floor: Lsn | null;
-  readonly until: Lsn | null;
-  readonly leaseMs: number;
-  readonly batchChanges: number;
-  readonly batchMilliseconds: number;
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-}
 
 /** A step that needs the input and works for long. */
 type LongStep<T> = (migration: Migration, input: MigrationInput, work: Work) => Promise<T>;

@@ -112,12 +112,6 @@ export interface CutoverReport {
   readonly rows: number | null;
 }
 
-export interface CleanupReport {
-  readonly slot: 'dropped' | 'absent' | 'kept';
-  /** For a kept slot: why, and the command that drops it. */
-  readonly hint?: string;
-}
-
 /** What the finished workflow returns: one sentence to read, and its numbers for scripts. */
 export interface MigrationSummary {
   readonly summary: string;

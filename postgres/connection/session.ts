@@ -190,7 +190,7 @@ async function open(
   const client = new pg.Client(config);
   // Without a listener a broken idle connection would end the process; the next query reports it anyway.
   client.on('error', () => undefined);
-  const stop = (): void => destroy(client);
+  const stop = (): void => cut(client);
   signal?.addEventListener('abort', stop, { once: true });
   client.once('end', () => signal?.removeEventListener('abort', stop));
   try {
@@ -199,7 +199,7 @@ async function open(
     // Some operating systems cannot look; the server refuses the value there.
     await client.query(LOOK_FOR_CLIENT).catch(() => undefined);
   } catch (error) {
-    destroy(client);
+    cut(client);
     throw error;
   }
   return Object.assign(client, { [Symbol.asyncDispose]: () => close(client) });
@@ -209,7 +209,7 @@ async function open(
 const CLOSE_TIMEOUT_MS = 5_000;
 
 async function close(client: pg.Client): Promise<void> {
-  const timer = after(() => destroy(client), CLOSE_TIMEOUT_MS);
+  const timer = after(() => cut(client), CLOSE_TIMEOUT_MS);
   try {
     await client.end();
   } catch {
@@ -219,8 +219,7 @@ async function close(client: pg.Client): Promise<void> {
   }
 }
 
-/** Closes the socket at once; `pg` has no public way to do it. */
-function destroy(client: pg.Client): void {
-  const { connection } = client as unknown as { connection: pg.Connection };
-  connection.stream.destroy();
+/** Ends a session without a word: a polite end would wait for a server or network that may not answer. */
+export function cut(client: pg.Client): void {
+  client.connection.stream.destroy();
 }

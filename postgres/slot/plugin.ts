@@ -1,6 +1,7 @@
 /** What the source's wal2json can do: it tells its version nowhere in SQL, so options are tried. */
 import type pg from 'pg';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { probeNumericAsText } from '../wal2json/probe.ts';
 import { creationFailure } from './refusal.ts';
 
 export interface PluginAbilities {
@@ -17,20 +18,10 @@ export async function probePluginOptions(
   client: pg.ClientBase,
   slot: string,
 ): Promise<PluginAbilities> {
-  return { numericAsText: await accepts(client, slot, 'numeric-data-types-as-string') };
-}
-
-async function accepts(client: pg.ClientBase, slot: string, option: string): Promise<boolean> {
   try {
-    await client.query(
-      /* sql */ `
-      select from pg_logical_slot_peek_changes($1, '0/1', 1, 'format-version', '2', $2, 'on')`,
-      [slot, option],
-    );
-    return true;
+    return { numericAsText: await probeNumericAsText(client, slot) };
   } catch (error) {
     const state = sqlstate(error);
-    if (state === SQLSTATE.invalidParameterValue) return false;
     if (state === SQLSTATE.insufficientPrivilege) throw await creationFailure(error, slot, client);
     const gone = state === SQLSTATE.undefinedObject || state === SQLSTATE.notInPrerequisiteState;
     throw classify(

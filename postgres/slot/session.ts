@@ -1,14 +1,9 @@
 /** Sessions of the slot and the snapshot: they wait or work for hours, so nobody's default time limit may end them. */
 import type pg from 'pg';
-import { connect, type Purpose } from '../connection/session.ts';
+import { connect, cut, type Purpose } from '../connection/session.ts';
 
-/** All limits that a server, role or database may have set; which of them exist depends on the server's version. */
+/** What a session has beyond the limits that every one of ours is without. */
 const PATIENT: Readonly<Record<string, string>> = {
-  statement_timeout: '0',
-  lock_timeout: '0',
-  idle_in_transaction_session_timeout: '0',
-  idle_session_timeout: '0',
-  transaction_timeout: '0',
   // A worker's machine that vanished is noticed within a minute instead of two hours: its locks and snapshot hold others up.
   tcp_keepalives_idle: '30',
   tcp_keepalives_interval: '10',
@@ -48,9 +43,4 @@ export async function setKnown(
       join pg_catalog.pg_settings using (name)`,
     [Object.keys(settings), Object.values(settings)],
   );
-}
-
-/** Ends a session without a word: a polite end would wait for a server or network that may not answer. */
-export function cut(client: pg.Client): void {
-  client.connection.stream.destroy();
 }

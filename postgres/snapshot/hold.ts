@@ -9,11 +9,11 @@ import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { cut, connect } from '../connection/session.ts';
 import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
-import { connectPatiently, cut } from '../slot/session.ts';
+import { connectPatiently } from '../slot/session.ts';
 import { parseSnapshot } from './visibility.ts';
 
 const GATE_POLL_MS = 500;
