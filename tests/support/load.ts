@@ -1,7 +1,9 @@
 /**
  * An application that never stops writing: several connections with overlapping random transactions (inserts, updates,
- * deletes, savepoints rolled back, rollbacks) on tables of the shape of {@link LOAD_TABLES}.
+ * deletes, savepoints rolled back, rollbacks) on tables of the shape of {@link LOAD_TABLES}. Rate and tables stay bounded:
+ * a test that waits a minute for a takeover must not leave a backlog that takes minutes to apply.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
 /** Tables that the load writes to; `note` has unchanged TOAST in most updates, `pair` a composite key. */
@@ -14,6 +16,9 @@ export const LOAD_TABLES = /* sql */ `
   insert into note (label, body) select 'note ' || i, repeat(md5(i::text), 100) from generate_series(1, 200) i;
   insert into pair select i % 50, 'k' || i, i from generate_series(1, 500) i;
 `;
+
+/** Enough to have transactions open at every instant, and far below what one stream applies. */
+const TRANSACTION_MILLISECONDS = 8;
 
 /** Small repeatable generator (mulberry32): a failing run is repeated by its printed seed. */
 export function random(seed: number): () => number {
@@ -58,14 +63,16 @@ export class Load {
   async #lane(connect: () => Promise<pg.Client>, rnd: () => number): Promise<void> {
     let client: pg.Client | undefined;
     while (!this.#stopping) {
+      const next = sleep(TRANSACTION_MILLISECONDS);
       try {
         client ??= await this.#open(connect);
         await this.#transaction(client, rnd);
+        await next;
       } catch {
         // The server went away or chose us in a deadlock; a real application connects again.
         await client?.end().catch(() => undefined);
         client = undefined;
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await sleep(50);
       }
     }
   }
@@ -96,7 +103,7 @@ export class Load {
 }
 
 function statement(pick: (n: number) => number, rnd: () => number): [string, unknown[]] {
-  switch (pick(9)) {
+  switch (pick(10)) {
     case 0:
       return ['insert into item (name, price) values ($1, $2)', [`new ${pick(1e9)}`, rnd() * 1e6]];
     case 1:
@@ -122,6 +129,8 @@ function statement(pick: (n: number) => number, rnd: () => number): [string, unk
         'update pair set b = b || $3 where a = $1 and b = $2',
         [pick(50), `k${pick(700)}`, `x${pick(1e6)}`],
       ];
+    case 8:
+      return ['delete from pair where a = $1 and n % 3 = 0', [pick(50)]];
     default:
       return ['update pair set n = n + 1 where a = $1', [pick(50)]];
   }
