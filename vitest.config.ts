@@ -1,7 +1,7 @@
 /**
- * Four kinds of tests, by what they need: `unit` needs nothing, `replay` needs stored histories, `pg` needs two PostgreSQL
- * servers, `e2e` needs two PostgreSQL servers, a Temporal server and worker processes. The servers are started by the
- * global set-up of the project that needs them, so `vitest run --project unit` starts none.
+ * Five kinds of tests, by what they need: `unit` needs nothing, `replay` stored histories, `pg` two PostgreSQL servers that all
+ * its files share, `e2e` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a fresh copy of the
+ * checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
  */
 import { defineConfig } from 'vitest/config';
 
@@ -27,41 +27,38 @@ export default defineConfig({
           // Bundling the workflow code alone takes several seconds on a busy machine.
           testTimeout: 60 * SECOND,
           hookTimeout: 60 * SECOND,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 0 },
         },
       },
       {
         test: {
           name: 'pg',
           include: ['tests/pg/**/*.test.ts'],
-          globalSetup: ['tests/support/global-setup/pg.ts'],
-          setupFiles: ['tests/support/environment.ts'],
+          globalSetup: ['tests/support/setup-files/shared-servers-start.ts'],
+          setupFiles: ['tests/support/setup-files/shared-servers.ts'],
           testTimeout: 60 * SECOND,
           hookTimeout: 60 * SECOND,
-          sequence: { groupOrder: 2 },
+          // One group with the long tests: these wait for deadlines more than they compute.
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
-          globalSetup: ['tests/support/global-setup/e2e.ts'],
-          setupFiles: ['tests/support/environment.ts'],
-          // One after another: these tests kill and restart the servers that they share.
-          fileParallelism: false,
+          setupFiles: ['tests/support/setup-files/own-servers.ts'],
           testTimeout: 240 * SECOND,
           hookTimeout: 120 * SECOND,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
           name: 'setup',
           include: ['tests/setup/**/*.test.ts'],
-          fileParallelism: false,
           testTimeout: 120 * SECOND,
           hookTimeout: 120 * SECOND,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -1,47 +1,8 @@
-/** Whatever dies while changes are applied: nothing is lost and nothing is applied twice. */
+/** Whatever happens to workers and runs while changes are applied: nothing is lost and nothing is applied twice. */
 import { expect, test } from 'vitest';
-import { connectTo, sourceServer, targetServer } from '../support/database.ts';
-import { Lab } from '../support/lab.ts';
-import { LOAD_TABLES } from '../support/load.ts';
-import type { Load } from '../support/load.ts';
-import { restartTemporal, temporal } from '../support/temporal.ts';
+import { control, flowing, streaming } from '../support/streaming.ts';
+import { temporal } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
-
-interface Control {
-  epoch: string;
-  confirmed: string;
-  transactions: string;
-}
-
-async function control(lab: Lab): Promise<Control> {
-  await using target = await connectTo(lab.pair.target);
-  const { rows } = await target.query<Control>(
-    /* sql */ `select epoch::text, confirmed_lsn::text as confirmed, transactions::text from walferry.migration`,
-  );
-  const [row] = rows;
-  if (!row) throw new Error('no control row');
-  return row;
-}
-
-/** Waits until transactions that were committed after this call began are on the target. */
-async function flowing(lab: Lab, load: Load, seconds = 40): Promise<void> {
-  const committed = load.committed;
-  const before = BigInt((await until('the control row', () => control(lab))).transactions);
-  await until(
-    'changes to arrive',
-    async () =>
-      load.committed > committed + 50 && BigInt((await control(lab)).transactions) > before + 50n,
-    { seconds },
-  );
-}
-
-async function streaming(env?: Record<string, string>): Promise<{ lab: Lab; load: Load }> {
-  const lab = await Lab.open(LOAD_TABLES);
-  await lab.worker({ name: 'first', ...(env ? { env } : {}) });
-  const load = lab.load();
-  await lab.start({ stream: { batchMilliseconds: 50 } });
-  return { lab, load };
-}
 
 test('a worker killed with SIGKILL while streaming is replaced within 30 seconds, from its checkpoint', async () => {
   const { lab, load } = await streaming();
@@ -90,44 +51,6 @@ test('an attempt that was frozen and overtaken writes nothing after it wakes up'
   await flowing(lab, load);
   // Had the old attempt taken over again, the epoch would have moved on.
   expect((await control(lab)).epoch).toBe(taken.epoch);
-  await lab.finish();
-});
-
-test.each([
-  ['source', () => sourceServer()],
-  ['target', () => targetServer()],
-] as const)(
-  'a %s killed while streaming and started again loses nothing',
-  async (_name, server) => {
-    const { lab, load } = await streaming();
-    await using _ = lab;
-    await lab.phase('stream');
-    await flowing(lab, load);
-    await server().kill();
-    await server().start();
-    await flowing(lab, load, 60);
-    await lab.finish();
-  },
-);
-
-test('a source restarted cleanly while streaming delivers nothing twice', async () => {
-  const { lab, load } = await streaming();
-  await using _ = lab;
-  await lab.phase('stream');
-  await flowing(lab, load);
-  await sourceServer().stop('fast');
-  await sourceServer().start();
-  await flowing(lab, load, 60);
-  await lab.finish();
-});
-
-test('a Temporal server killed while streaming and started again changes nothing', async () => {
-  const { lab, load } = await streaming();
-  await using _ = lab;
-  await lab.phase('stream');
-  await flowing(lab, load);
-  await restartTemporal();
-  await flowing(lab, load, 60);
   await lab.finish();
 });
 

@@ -10,7 +10,7 @@ import { serverAccount } from '../../scripts/cluster/account.ts';
 import { localCluster } from '../../scripts/cluster/local.ts';
 import { processOf, writeRecord } from '../../scripts/cluster/process.ts';
 import type { StartedProcess } from '../../scripts/cluster/process.ts';
-import { FOLDER_PREFIX, endLeftovers } from '../support/global-setup/leftovers.ts';
+import { FOLDER_PREFIX, endLeftovers } from '../support/leftovers.ts';
 import { until } from '../support/until.ts';
 import { isRoot } from './fresh-copy.ts';
 

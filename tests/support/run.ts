@@ -1,5 +1,4 @@
-/** What one test run knows about its servers; plain data that the global set-up hands to every test process. */
-import { inject } from 'vitest';
+/** What the tests know about the servers of their run; plain data, so that a global set-up can hand it to test processes. */
 import type { PostgresSpec } from '../../scripts/cluster/postgres.ts';
 import type { TemporalSpec } from '../../scripts/cluster/temporal.ts';
 
@@ -26,7 +25,15 @@ declare module 'vitest' {
   }
 }
 
-/** The present run. Only in projects with a global set-up. */
+let present: TestRun | undefined;
+
+/** Called by the project's set-up file, before any test. */
+export function beginRun(run: TestRun): void {
+  present = run;
+}
+
+/** The present run. Only in projects whose tests have servers. */
 export function testRun(): TestRun {
-  return inject('testRun');
+  if (!present) throw new Error('this test project has no servers');
+  return present;
 }

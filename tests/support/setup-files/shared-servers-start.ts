@@ -1,5 +1,5 @@
 import type { TestProject } from 'vitest/node';
-import { startRun } from './servers.ts';
+import { startRun } from '../servers.ts';
 
 /** Project `pg`: a source and a target cluster. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {

@@ -6,17 +6,17 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { mayEnter, serverAccount } from '../../../scripts/cluster/account.ts';
-import { LOOPBACK } from '../../../scripts/cluster/port.ts';
-import { PostgresServer } from '../../../scripts/cluster/postgres.ts';
-import type { PostgresSpec } from '../../../scripts/cluster/postgres.ts';
-import { processOf, writeRecord } from '../../../scripts/cluster/process.ts';
-import { ROLE, SETTINGS } from '../../../scripts/cluster/settings.ts';
-import type { Side } from '../../../scripts/cluster/settings.ts';
-import { TemporalServer } from '../../../scripts/cluster/temporal.ts';
-import { findPostgres } from '../../../scripts/setup/postgres.ts';
-import { findTemporal } from '../../../scripts/setup/temporal.ts';
-import type { TestRun } from '../run.ts';
+import { mayEnter, serverAccount } from '../../scripts/cluster/account.ts';
+import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import type { PostgresSpec } from '../../scripts/cluster/postgres.ts';
+import { processOf, writeRecord } from '../../scripts/cluster/process.ts';
+import { ROLE, SETTINGS } from '../../scripts/cluster/settings.ts';
+import type { Side } from '../../scripts/cluster/settings.ts';
+import { TemporalServer } from '../../scripts/cluster/temporal.ts';
+import { findPostgres } from '../../scripts/setup/postgres.ts';
+import { findTemporal } from '../../scripts/setup/temporal.ts';
+import type { TestRun } from './run.ts';
 import { FOLDER_PREFIX, endLeftovers, endRecordedProcesses } from './leftovers.ts';
 
 /** Many test files and worker processes share the clusters, and every test may hold a slot and a few sessions. */
