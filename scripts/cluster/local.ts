@@ -11,6 +11,7 @@ import { findTemporal } from '../setup/temporal.ts';
 import type { TemporalProgram } from '../setup/temporal.ts';
 import { backgroundProcesses, endBackground } from './background.ts';
 import { environmentFiles, environmentVariables, writeEnvironment } from './environment.ts';
+import { locked } from './lock.ts';
 import { CHECKOUT, placesOf } from './places.ts';
 import type { Places } from './places.ts';
 import { freePort } from './port.ts';
@@ -49,13 +50,15 @@ export async function localCluster(
     throw new Error('PostgreSQL with wal2json or the Temporal CLI is missing: npm run setup');
   }
   const places = placesOf(checkout);
-  const file = path.join(places.data, 'cluster.json');
-  const record = readRecord(file) ?? {};
-  const ports = await rememberedPorts(record);
-  const passwords = { source: password(record, 'source'), target: password(record, 'target') };
-  const cluster = new LocalCluster(places, programs, ports, passwords);
-  cluster.remember();
-  return cluster;
+  // Two first calls at once must not choose two passwords.
+  return locked(lockOf(places), async () => {
+    const record = readRecord(path.join(places.data, 'cluster.json')) ?? {};
+    const ports = await rememberedPorts(record);
+    const passwords = { source: password(record, 'source'), target: password(record, 'target') };
+    const cluster = new LocalCluster(places, programs, ports, passwords);
+    cluster.remember();
+    return cluster;
+  });
 }
 
 export class LocalCluster {
@@ -129,8 +132,12 @@ export class LocalCluster {
     });
   }
 
-  /** Starts what is not up, makes the databases and writes the files. */
+  /** Starts what is not up, makes the databases and writes the files; waits for another command that does so. */
   async up(): Promise<void> {
+    await locked(lockOf(this.places), () => this.#up());
+  }
+
+  async #up(): Promise<void> {
     const wanted = { port: this.#ports.temporal, uiPort: this.#ports.temporalUi };
     const outcomes = await Promise.allSettled([
       this.source.start(this.#ports.source),
@@ -159,6 +166,10 @@ export class LocalCluster {
 
   /** Ends worker and writer of an earlier start, then the servers. */
   async down(): Promise<void> {
+    await locked(lockOf(this.places), () => this.#down());
+  }
+
+  async #down(): Promise<void> {
     await endBackground(this.places.data);
     await this.temporal.stop();
     await Promise.all([this.source.stop(), this.target.stop()]);
@@ -166,10 +177,12 @@ export class LocalCluster {
 
   /** Ends everything and removes the databases, logs and workflows; ports and passwords stay. */
   async wipe(): Promise<void> {
-    await this.down();
-    for (const name of ['source', 'target', 'temporal', 'logs']) {
-      rmSync(path.join(this.places.data, name), { recursive: true, force: true });
-    }
+    await locked(lockOf(this.places), async () => {
+      await this.#down();
+      for (const name of ['source', 'target', 'temporal', 'logs']) {
+        rmSync(path.join(this.places.data, name), { recursive: true, force: true });
+      }
+    });
   }
 
   async status(): Promise<ServerStatus[]> {
@@ -190,6 +203,10 @@ export class LocalCluster {
     );
     return [...lines, ...others];
   }
+}
+
+function lockOf({ data }: Places): string {
+  return path.join(data, 'lock');
 }
 
 function presentPrograms(): LocalPrograms | undefined {

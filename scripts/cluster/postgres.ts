@@ -6,8 +6,8 @@
  * It counts as up only when the very process that we started is alive and answers from our data folder: somebody else's
  * server on the same port is not ours.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { renameSync, rmSync, writeFileSync, appendFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,16 +16,8 @@ import { give, makeFolderFor, serverAccount } from './account.ts';
 import { CONFIGURATION, serverEnvironment, writeConfiguration } from './configuration.ts';
 import { LOOPBACK, freePort } from './port.ts';
 import { clearStaleLock, ownerOfData, readyLine } from './postmaster.ts';
-import {
-  endProcess,
-  isAlive,
-  processOf,
-  readRecord,
-  recordedProcess,
-  signalProcess,
-  writeRecord,
-} from './process.ts';
-import type { StartedProcess } from './process.ts';
+import { endProcess } from './process.ts';
+import { Server } from './server.ts';
 import type { ServerSettings } from './settings.ts';
 
 /** Everything that is needed to make, start and find a server; plain data, so that tests can pass it between processes. */
@@ -44,17 +36,16 @@ export interface PostgresSpec {
   readonly durable: boolean;
 }
 
-const START_SECONDS = 60;
-const RECOVERY_SECONDS = 15;
 const PORT_ATTEMPTS = 5;
 const POLL_MILLISECONDS = 30;
 /** Children of a killed server hold its shared memory for a moment, and a new server does not start before they are gone. */
 const RETRY_AFTER_KILL_SECONDS = 20;
 
-export class PostgresServer {
+export class PostgresServer extends Server {
   readonly spec: PostgresSpec;
 
   constructor(spec: PostgresSpec) {
+    super(spec.folder);
     this.spec = spec;
   }
 
@@ -62,28 +53,10 @@ export class PostgresServer {
     return path.join(this.spec.folder, 'data');
   }
 
-  get logFile(): string {
-    return path.join(this.spec.folder, 'server.log');
-  }
-
   /** The port that the server has, or had when it ran last. */
   get port(): number | undefined {
-    const port = this.#record?.['port'];
+    const port = this.record?.['port'];
     return typeof port === 'number' ? port : undefined;
-  }
-
-  /** The server's process when it is alive; says nothing about whether it answers. */
-  get process(): StartedProcess | undefined {
-    const recorded = recordedProcess(this.#record);
-    return recorded && isAlive(recorded) ? recorded : undefined;
-  }
-
-  get #record(): Record<string, unknown> | undefined {
-    return readRecord(this.#recordFile);
-  }
-
-  get #recordFile(): string {
-    return path.join(this.spec.folder, 'server.json');
   }
 
   /** Makes the data folder unless it is there. A cut-off earlier try leaves `data.new`, never half a `data`. */
@@ -127,7 +100,7 @@ export class PostgresServer {
    * @throws Error with the end of the server's log.
    */
   async start(preferredPort?: number): Promise<number> {
-    if (await this.#comesUp()) return this.port ?? 0;
+    if (await this.comesUp()) return this.port ?? 0;
     await this.stop();
     this.initialise();
     writeConfiguration(this.spec, this.dataFolder);
@@ -159,18 +132,6 @@ export class PostgresServer {
       ['SIGQUIT', 10_000],
       ['SIGKILL', 5_000],
     ]);
-  }
-
-  /** SIGKILL to the server's first process, as the out-of-memory killer would; its children end by themselves. */
-  async kill(): Promise<void> {
-    const running = this.process;
-    if (running) await endProcess(running, [['SIGKILL', 5_000]]);
-  }
-
-  /** Sends a signal to the server's first process (SIGSTOP, SIGCONT, SIGHUP). */
-  signal(signal: NodeJS.Signals): void {
-    const running = this.process;
-    if (running) signalProcess(running, signal);
   }
 
   /** True when our process is alive and answers a query from our data folder. */
@@ -218,17 +179,6 @@ export class PostgresServer {
     }
   }
 
-  /** Gives a living server time: one that recovers from a crash of its own must not be taken for a dead one. */
-  async #comesUp(): Promise<boolean> {
-    const deadline = Date.now() + RECOVERY_SECONDS * 1000;
-    while (this.process) {
-      if (await this.isUp()) return true;
-      if (Date.now() > deadline) return false;
-      await sleep(POLL_MILLISECONDS);
-    }
-    return false;
-  }
-
   async #answers(port: number): Promise<boolean> {
     try {
       const folder = await this.query('postgres', async (client) => {
@@ -244,47 +194,14 @@ export class PostgresServer {
   }
 
   /** Starts the process on this port; returns undefined when it answers, else the end of its log. */
-  async #launch(port: number): Promise<string | undefined> {
-    const log = openSync(this.logFile, 'w', 0o644);
-    const child = spawn(
-      path.join(this.spec.programs, 'postgres'),
-      ['-D', this.dataFolder, '-p', String(port)],
-      {
-        ...serverAccount(),
-        cwd: '/',
-        env: serverEnvironment(),
-        // A group of its own: Ctrl-C in the terminal is meant for the command, not for the servers.
-        detached: true,
-        stdio: ['ignore', log, log],
-      },
-    );
-    closeSync(log);
-    const failed = new Promise<never>((_, reject) => child.once('error', reject));
-    failed.catch(() => undefined);
-    child.unref();
-    const started = child.pid === undefined ? undefined : processOf(child.pid);
-    if (!started) {
-      await Promise.race([failed, sleep(500)]);
-      return this.#logEnd();
-    }
-    writeRecord(this.#recordFile, { ...started, port });
-    const deadline = Date.now() + START_SECONDS * 1000;
-    while (isAlive(started)) {
-      if (readyLine(this.dataFolder, started.pid) && (await this.#answers(port))) return undefined;
-      if (Date.now() > deadline) {
-        await this.stop('immediate');
-        return `no answer within ${START_SECONDS} s\n${this.#logEnd()}`;
-      }
-      await sleep(POLL_MILLISECONDS);
-    }
-    return this.#logEnd();
-  }
-
-  #logEnd(): string {
-    try {
-      return readFileSync(this.logFile, 'utf8').split('\n').slice(-15).join('\n').trim();
-    } catch {
-      return '(no log)';
-    }
+  #launch(port: number): Promise<string | undefined> {
+    return this.launch({
+      program: path.join(this.spec.programs, 'postgres'),
+      args: ['-D', this.dataFolder, '-p', String(port)],
+      options: { ...serverAccount(), cwd: '/', env: serverEnvironment() },
+      ports: { port },
+      answers: async ({ pid }) => readyLine(this.dataFolder, pid) && this.#answers(port),
+      giveUp: () => this.stop('immediate'),
+    });
   }
 }

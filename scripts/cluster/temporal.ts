@@ -3,20 +3,11 @@
  * PostgreSQL it counts as up only when the process that we started is alive and answers.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LOOPBACK, freePort } from './port.ts';
-import {
-  endProcess,
-  isAlive,
-  processOf,
-  readRecord,
-  recordedProcess,
-  signalProcess,
-  writeRecord,
-} from './process.ts';
-import type { StartedProcess } from './process.ts';
+import { endProcess } from './process.ts';
+import { Server } from './server.ts';
 import { NAMESPACE, RETENTION } from './settings.ts';
 
 /** What is needed to start and find a server; plain data, so that tests can pass it between processes. */
@@ -33,29 +24,23 @@ export interface TemporalPorts {
   readonly uiPort: number;
 }
 
-const START_SECONDS = 60;
-const PATIENCE_SECONDS = 15;
 const PORT_ATTEMPTS = 5;
-const POLL_MILLISECONDS = 50;
 const ANSWER_MILLISECONDS = 10_000;
 
 /** A profile in the user's temporal.toml belongs to another server. */
 const THIS_SERVER_ONLY = ['--disable-config-file'];
 
-export class TemporalServer {
+export class TemporalServer extends Server {
   readonly spec: TemporalSpec;
 
   constructor(spec: TemporalSpec) {
+    super(spec.folder);
     this.spec = spec;
-  }
-
-  get logFile(): string {
-    return path.join(this.spec.folder, 'server.log');
   }
 
   /** The ports that the server has, or had when it ran last. */
   get ports(): TemporalPorts | undefined {
-    const { port, uiPort } = readRecord(this.#recordFile) ?? {};
+    const { port, uiPort } = this.record ?? {};
     return typeof port === 'number' && typeof uiPort === 'number' ? { port, uiPort } : undefined;
   }
 
@@ -68,16 +53,6 @@ export class TemporalServer {
     return `http://${LOOPBACK}:${this.ports?.uiPort ?? 0}`;
   }
 
-  /** The server's process when it is alive; says nothing about whether it answers. */
-  get process(): StartedProcess | undefined {
-    const recorded = recordedProcess(readRecord(this.#recordFile));
-    return recorded && isAlive(recorded) ? recorded : undefined;
-  }
-
-  get #recordFile(): string {
-    return path.join(this.spec.folder, 'server.json');
-  }
-
   /**
    * Starts the server unless it is up, and waits until it answers.
    * @returns the ports; the preferred ones or the last ones if they are free, else others.
@@ -85,7 +60,7 @@ export class TemporalServer {
    */
   async start(preferred?: TemporalPorts): Promise<TemporalPorts> {
     const last = this.ports;
-    if (last && (await this.#comesUp())) return last;
+    if (last && (await this.comesUp())) return last;
     await this.stop();
     mkdirSync(this.spec.folder, { recursive: true });
     let wanted = preferred ?? last;
@@ -116,18 +91,6 @@ export class TemporalServer {
     }
   }
 
-  /** SIGKILL: the crash that the tests want. */
-  async kill(): Promise<void> {
-    const running = this.process;
-    if (running) await endProcess(running, [['SIGKILL', 5_000]]);
-  }
-
-  /** Sends a signal to the server (SIGSTOP, SIGCONT). */
-  signal(signal: NodeJS.Signals): void {
-    const running = this.process;
-    if (running) signalProcess(running, signal);
-  }
-
   /** True when our process is alive and its frontend answers. */
   async isUp(): Promise<boolean> {
     if (!this.process) return false;
@@ -135,55 +98,21 @@ export class TemporalServer {
     return outcome && this.process !== undefined;
   }
 
-  /** Gives a living server time: a busy one must not be taken for a dead one. */
-  async #comesUp(): Promise<boolean> {
-    const deadline = Date.now() + PATIENCE_SECONDS * 1000;
-    while (this.process) {
-      if (await this.isUp()) return true;
-      if (Date.now() > deadline) return false;
-      await sleep(POLL_MILLISECONDS);
-    }
-    return false;
-  }
-
   /** Starts the process on these ports; returns undefined when it answers, else the end of its log. */
-  async #launch(ports: TemporalPorts): Promise<string | undefined> {
-    const log = openSync(this.logFile, 'w', 0o644);
-    const child = spawn(
-      this.spec.program,
-      [
+  #launch({ port, uiPort }: TemporalPorts): Promise<string | undefined> {
+    return this.launch({
+      program: this.spec.program,
+      args: [
         ...['server', 'start-dev', '--ip', LOOPBACK, '--namespace', NAMESPACE],
-        ...['--port', String(ports.port), '--ui-port', String(ports.uiPort)],
+        ...['--port', String(port), '--ui-port', String(uiPort)],
         ...['--db-filename', path.join(this.spec.folder, 'temporal.db'), '--log-level', 'warn'],
       ],
-      {
-        env: temporalEnvironment(),
-        // A group of its own: Ctrl-C in the terminal is meant for the command, not for the servers.
-        detached: true,
-        stdio: ['ignore', log, log],
-      },
-    );
-    closeSync(log);
-    const failed = new Promise<never>((_, reject) => child.once('error', reject));
-    failed.catch(() => undefined);
-    child.unref();
-    const started = child.pid === undefined ? undefined : processOf(child.pid);
-    if (!started) {
-      await Promise.race([failed, sleep(500)]);
-      return this.#logEnd();
-    }
-    writeRecord(this.#recordFile, { ...started, ...ports });
-    const deadline = Date.now() + START_SECONDS * 1000;
-    while (isAlive(started)) {
+      options: { env: temporalEnvironment() },
+      ports: { port, uiPort },
       // The server prints its addresses when it has all of its ports; somebody else's server on one of them does not.
-      if (this.#logText().includes(`:${ports.port}`) && (await this.isUp())) return undefined;
-      if (Date.now() > deadline) {
-        await this.kill();
-        return `no answer within ${START_SECONDS} s\n${this.#logEnd()}`;
-      }
-      await sleep(POLL_MILLISECONDS);
-    }
-    return this.#logEnd();
+      answers: async () => this.logText().includes(`:${port}`) && this.isUp(),
+      giveUp: () => this.kill(),
+    });
   }
 
   /** A development server forgets closed workflows after a day; a migration's record is wanted longer. */
@@ -213,18 +142,6 @@ export class TemporalServer {
       child.once('error', () => resolve(false));
       child.once('exit', (code) => resolve(code === 0));
     });
-  }
-
-  #logText(): string {
-    try {
-      return readFileSync(this.logFile, 'utf8');
-    } catch {
-      return '';
-    }
-  }
-
-  #logEnd(): string {
-    return this.#logText().split('\n').slice(-15).join('\n').trim() || '(empty log)';
   }
 }
 

@@ -154,6 +154,7 @@ async function startMigration(
   const words = [
     ...['workflow', 'start', '--type', 'migrateDatabase', '--task-queue', 'walferry'],
     ...['--workflow-id', workflowId, '--input-file', relative(input), '--fail-existing'],
+    ...['--static-summary', 'demo: source to target, under load'],
   ];
   say(`${relative(input)}: ${text}`);
   say(`$ temporal ${commandLine(words)}`);

@@ -25,7 +25,8 @@ Once more, by hand. Empty the target, then start, watch, pause, resume:
   psql service=target -c 'drop schema public cascade' -c 'create schema public'
   echo '{"source": "source", "target": "target"}' > migration.json
   temporal workflow start --type migrateDatabase --task-queue walferry \\
-    --workflow-id orders --input-file migration.json --fail-existing
+    --workflow-id orders --input-file migration.json --fail-existing \\
+    --static-summary 'orders: source to target'
   npm run watch -- orders
   temporal workflow update execute -w orders --name pause
   temporal workflow update execute -w orders --name resume

@@ -1,8 +1,13 @@
 /** Whatever happens to workers and runs while changes are applied: nothing is lost and nothing is applied twice. */
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { control, flowing, streaming } from '../support/streaming.ts';
 import { temporal } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
 
 test('a worker killed with SIGKILL while streaming is replaced within 30 seconds, from its checkpoint', async () => {
   const { lab, load } = await streaming();
@@ -54,7 +59,7 @@ test('an attempt that was frozen and overtaken writes nothing after it wakes up'
   await lab.finish();
 });
 
-test('a terminated run leaves its slot; starting again is refused with the command that cleans it up', async () => {
+test('a terminated run leaves its slot; starting again is refused with a command, and that command cleans up', async () => {
   const { lab } = await streaming();
   await using _ = lab;
   await lab.phase('stream');
@@ -62,9 +67,25 @@ test('a terminated run leaves its slot; starting again is refused with the comma
   await lab.start();
   const ending = await lab.ending();
   expect(ending.status).toBe('FAILED');
-  expect(ending.text).toContain(
-    `npm run cleanup -- ${lab.pair.source} ${lab.pair.target} --workflow-id ${lab.id}`,
-  );
+  const { source, target } = lab.pair;
+  const command = `npm run cleanup -- ${source} ${target} --workflow-id ${lab.id}`;
+  expect(ending.text).toContain(command);
+  // The worker learns of the end at its next heartbeat; until then the command refuses, as the slot is in use.
+  await until('the slot to be free', async () => {
+    const free = await lab.onSource(
+      /* sql */ `select 1 from pg_replication_slots where database = current_database() and active_pid is null`,
+    );
+    return free.length === 1;
+  });
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', command], { cwd: ROOT });
+  expect(stdout).toContain('dropped slot walferry_');
+  await lab.expectNothingLeft();
+  // Copied tables stay; without them the same id starts again and comes to its end.
+  await lab.onTarget('drop schema public cascade');
+  await lab.onTarget('create schema public');
+  await lab.start();
+  await lab.phase('stream');
+  await lab.finish();
 });
 
 test('an activity paused and unpaused from the CLI goes on where it was', async () => {

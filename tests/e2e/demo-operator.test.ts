@@ -106,4 +106,5 @@ test('cleanup refuses while the run is open, and removes what a terminated one l
   expect(removed.out).toContain('dropped slot walferry_');
   expect(removed.out).toContain('removed the control schema');
   await lab.expectNothingLeft();
+  await lab.expectContained();
 });

@@ -1,5 +1,4 @@
 /** What an operator does: pause, resume, abort, cancel, cut over too early, and mistakes in the input. */
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
@@ -66,7 +65,12 @@ test('abort says what stays, drops slot and control schema, and ends the workflo
   expect(ending.status).toBe('FAILED');
   expect(ending.text).toContain('Aborted');
   await lab.expectNothingLeft();
-  expect(await lab.onTarget('select 1 from item limit 1')).toHaveLength(1);
+  // Nobody wrote since the copy: what stays is all of it. Sequences are set at the cutover only.
+  await lab.expectContained();
+  for (const table of ['item', 'note', 'pair']) {
+    const count = /* sql */ `select count(*)::int as n from ${table}`;
+    expect(await lab.onTarget(count), table).toEqual(await lab.onSource(count));
+  }
 });
 
 test('cancelling the workflow in the middle of the copy cleans up too', async () => {
@@ -85,6 +89,7 @@ test('cancelling the workflow in the middle of the copy cleans up too', async ()
   await temporal('workflow', 'cancel', '-w', lab.id);
   expect((await lab.ending()).status).toBe('CANCELLED');
   await lab.expectNothingLeft();
+  await lab.expectContained();
 });
 
 test('updates in the wrong phase are refused with a reason and change nothing', async () => {
@@ -139,43 +144,4 @@ test('a service that the worker does not know is named, with the file where it l
   expect(ending.status).toBe('FAILED');
   expect(ending.text).toContain('no_such_service');
   expect(ending.text).toContain(testRun().serviceFile);
-});
-
-test('no password and no row value reaches history, logs or argument lists', async () => {
-  const marker = 'MARKERvalue0815';
-  await using lab = await Lab.open(`
-    create table person (id int primary key, name text unique, n int);
-    insert into person select i, '${marker}' || i, i from generate_series(1, 100) i;`);
-  const worker = await lab.worker();
-  await lab.start();
-  await lab.phase('stream');
-  // A row of another writer on the target makes the next change fail with a unique violation, whose message has values.
-  await lab.onTarget(`insert into person values (1000, '${marker}other', 0)`);
-  await lab.onSource(`insert into person values (1000, '${marker}new', 0)`);
-  const waiting = await lab.waiting();
-  expect(waiting.waiting?.code).toBe('ChangeFailed');
-  expect(waiting.waiting?.reason).toContain('public.person');
-  const stopped = await lab.onTarget<{ key: string }>(
-    /* sql */ `select key_columns::text as key from walferry.stopped_change`,
-  );
-  expect(stopped.map((row) => row.key).join()).toContain('1000');
-  await lab.onTarget('delete from person where id = 1000');
-  expect((await lab.update('resume')).code).toBe(0);
-  await lab.finish();
-  const history = await temporal('workflow', 'show', '-w', lab.id, '-o', 'json');
-  const argv = readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8');
-  for (const [where, text] of Object.entries({
-    history: history.stdout,
-    log: worker.log(),
-    argv,
-  })) {
-    // Payloads are base64 in the history: look into both forms.
-    const decoded = text.replaceAll(/"data": "([^"]+)"/g, (_, data: string) =>
-      Buffer.from(data, 'base64').toString(),
-    );
-    expect(decoded.includes(marker), where).toBe(false);
-    for (const { password } of [testRun().source, testRun().target]) {
-      expect(decoded.includes(password), where).toBe(false);
-    }
-  }
 });

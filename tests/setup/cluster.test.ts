@@ -143,6 +143,25 @@ test('wipe removes the data', () => {
   }
 });
 
+test('two ups at once on a wiped cluster start each server once, and everything works', async () => {
+  const both = [copy.start('cluster', 'up'), copy.start('cluster', 'up')].map(async (running) => {
+    let said = '';
+    running.stdout?.on('data', (data: Buffer) => (said += data.toString()));
+    const [code] = (await once(running, 'close')) as [number];
+    expect(code, said).toBe(0);
+    return said;
+  });
+  const [first, second] = await Promise.all(both);
+  // The same processes at the same addresses, told by both.
+  expect(second).toBe(first);
+  expect(copy.run('cluster', 'status').code).toBe(0);
+  expect(['source', 'target'].map((name) => sql(name, 'select current_database()'))).toEqual([
+    'app',
+    'app',
+  ]);
+  expect(copy.run('cluster', 'down').code).toBe(0);
+});
+
 test('a command is one process that gets the signals, the environment and passes on the exit code', async () => {
   const script = `
     process.on('SIGTERM', () => { console.log('terminated'); process.exit(7); });

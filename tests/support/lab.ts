@@ -7,10 +7,11 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
 import type { Client, WorkflowHandle } from '@temporalio/client';
+import type pg from 'pg';
 import type { Phase, Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
 import type { FreshPair } from './database.ts';
-import { expectEqual } from './equality.ts';
+import { expectContained, expectEqual } from './equality.ts';
 import { Load } from './load.ts';
 import { testRun } from './run.ts';
 import { connectTemporal, temporal } from './temporal.ts';
@@ -146,6 +147,13 @@ export class Lab implements AsyncDisposable {
     await expectEqual(source, target);
   }
 
+  /** After an end in the middle: rows may be missing on the target, but each that is there is a row of the source. */
+  async expectContained(): Promise<void> {
+    await using source = await connectTo(this.pair.source);
+    await using target = await connectTo(this.pair.target);
+    await expectContained(source, target);
+  }
+
   /** No slot on the source, no control schema on the target, no session of walferry on either. */
   async expectNothingLeft(): Promise<void> {
     await using source = await connectTo(this.pair.source);
@@ -158,6 +166,7 @@ export class Lab implements AsyncDisposable {
       /* sql */ `select nspname from pg_namespace where nspname = 'walferry'`,
     );
     expect(schemas.rows).toEqual([]);
+    await Promise.all([source, target].map(expectNoSession));
   }
 
   /** Rows of a query on the target, e.g. on the control schema. */
@@ -176,4 +185,15 @@ export class Lab implements AsyncDisposable {
     await this.#client[Symbol.asyncDispose]();
     await this.pair[Symbol.asyncDispose]();
   }
+}
+
+/** Waited for, not looked at once: a backend notices that its client is gone within a second (`client_connection_check_interval`). */
+async function expectNoSession(client: pg.Client): Promise<void> {
+  await until("walferry's sessions to end", async () => {
+    const { rows } = await client.query<{ session: string }>(/* sql */ `
+      select application_name || ' (' || backend_type || ', ' || coalesce(state, 'no state') || ')' as session
+      from pg_stat_activity where datname = current_database() and application_name like 'walferry%'`);
+    if (rows.length > 0) throw new Error(rows.map(({ session }) => session).join(', '));
+    return true;
+  });
 }
