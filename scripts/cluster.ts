@@ -15,7 +15,6 @@ command('up', 'start what is not up', async (cluster) => {
   if (data !== local) {
     console.log(`data: ${data} (user postgres cannot enter ${local})`);
   }
-  console.log(`Web UI: ${cluster.uiAddress}`);
   console.log(`then: . ${cluster.environmentFile} && psql service=source`);
 });
 
@@ -59,6 +58,9 @@ async function print(cluster: LocalCluster): Promise<boolean> {
   for (const { name, state, address, pid, logFile } of lines) {
     const words = [name.padEnd(9), state.padEnd(13), address.padEnd(16)];
     console.log(`${words.join(' ')} ${pid === undefined ? '' : `pid ${pid}`}  log ${logFile}`);
+  }
+  if (lines.some(({ name, state }) => name === 'temporal' && state === 'up')) {
+    console.log(`Web UI: ${cluster.uiAddress}`);
   }
   return lines.every(({ state }) => state === 'up');
 }

@@ -15,6 +15,14 @@ const ACCOUNTS = /* sql */ `
   create table public.account (id int primary key, name text not null, pin text unique);
   insert into public.account select n, 'name ' || n, 'pin ' || n from generate_series(1, 200) n;`;
 
+/** What a commit of these tests stores; no stream stands behind it. */
+const PROGRESS = {
+  confirmedLsn: parseLsn('1/0'),
+  transactions: 1,
+  changes: 1,
+  firstConsistent: true,
+};
+
 async function failure(work: Promise<unknown>): Promise<MigrationError> {
   const error: unknown = await work.then(
     () => new Error('nothing was thrown'),
@@ -152,12 +160,7 @@ test('an attempt whose epoch is over writes nothing: neither rows nor the LSN no
     (async () => {
       await old.begin(epoch);
       await old.apply(changes);
-      await old.commit({
-        confirmedLsn: parseLsn('1/0'),
-        transactions: 1,
-        changes: 1,
-        firstConsistent: true,
-      });
+      await old.commit(PROGRESS);
     })(),
   );
   expect(error.code).toBe('Fenced');
@@ -179,13 +182,7 @@ test('the next attempt ends a transaction that the old one left open, and its ro
   await using next = await feed.open();
   const taken = await takeEpoch(next.client, feed.migration);
   expect(taken.epoch).toBe(epoch + 1n);
-  const progress = {
-    confirmedLsn: parseLsn('1/0'),
-    transactions: 1,
-    changes: 1,
-    firstConsistent: true,
-  };
-  expect(await failure(old.commit(progress))).toMatchObject({ code: 'Unreachable' });
+  expect(await failure(old.commit(PROGRESS))).toMatchObject({ code: 'Unreachable' });
   expect(await count(feed, `name = 'changed'`)).toBe(0);
   await feed.applyWith(next, changes);
   await expectEqual(feed.source, feed.target);
@@ -319,11 +316,6 @@ test('a huge transaction in pieces: staging tables survive pieces, refusals and 
   expect(applier.refusals).toBeGreaterThan(0);
   // Nothing is visible before the commit.
   expect(await count(feed, `name = 'three'`)).toBe(0);
-  await applier.commit({
-    confirmedLsn: parseLsn('1/0'),
-    transactions: 1,
-    changes: 1,
-    firstConsistent: true,
-  });
+  await applier.commit(PROGRESS);
   await expectEqual(feed.source, feed.target);
 });

@@ -6,7 +6,8 @@ import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { enableTriggers } from '../../postgres/schema/quiet.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
-import { addService, connectTo, freshPair } from '../support/database.ts';
+import { addService, connectTo, freshPair, targetServer } from '../support/database.ts';
+import type { FreshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import {
   buildMuseum,
@@ -227,23 +228,28 @@ test('foreign keys wait for the applying transaction instead of failing', async 
   expect((await building).constraints).toBe(1);
 });
 
+/** A service for the target as a role of the cluster (made once) that may create schemas there and is no superuser. */
+async function targetAs(db: FreshPair, name: string): Promise<string> {
+  await db.targetClient.query(/* sql */ `
+    do $$ begin create role museum_${name} login password '${name}'; exception when duplicate_object or unique_violation then null; end $$;
+    grant create on database ${db.target} to museum_${name}`);
+  const service = `${name}_${db.target}`;
+  const { host, port } = targetServer().connection(db.target);
+  addService(service, {
+    host: String(host),
+    port: String(port),
+    dbname: db.target,
+    user: `museum_${name}`,
+    password: name,
+  });
+  return service;
+}
+
 test('a role without rights is told which object it may not make', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create schema s; create table s.t (id int)`);
-  await db.targetClient.query(/* sql */ `
-    do $$ begin create role museum_weak login password 'weak'; exception when duplicate_object or unique_violation then null; end $$;
-    grant create on database ${db.target} to museum_weak`);
-  const { rows } = await db.targetClient.query<{ port: string }>(
-    /* sql */ `select inet_server_port()::text as port`,
-  );
-  addService(`weak_${db.target}`, {
-    host: '127.0.0.1',
-    port: rows[0]?.port ?? '',
-    dbname: db.target,
-    user: 'museum_weak',
-    password: 'weak',
-  });
-  const pair = { source: db.source, target: `weak_${db.target}` };
+  const target = await targetAs(db, 'weak');
+  const pair = { source: db.source, target };
   const before = await dumpLines(db.target);
   const error = await failure(copySchema(migrationOf(pair), inputOf(pair), testWork()), 'Denied');
   expect(error.message).toContain('SCHEMA s could not be created');
@@ -252,25 +258,14 @@ test('a role without rights is told which object it may not make', async () => {
 
 test('without the right to replica role every trigger, and row security, wait for the cutover', async () => {
   await using db = await freshPair();
-  await db.targetClient.query(/* sql */ `
-    do $$ begin create role museum_plain login password 'plain'; exception when duplicate_object or unique_violation then null; end $$;
-    grant create on database ${db.target} to museum_plain; grant create on schema public to museum_plain`);
-  const { rows } = await db.targetClient.query<{ port: string }>(
-    /* sql */ `select inet_server_port()::text as port`,
-  );
-  addService(`plain_${db.target}`, {
-    host: '127.0.0.1',
-    port: rows[0]?.port ?? '',
-    dbname: db.target,
-    user: 'museum_plain',
-    password: 'plain',
-  });
+  const target = await targetAs(db, 'plain');
+  await db.targetClient.query(/* sql */ `grant create on schema public to museum_plain`);
   await db.sourceClient.query(/* sql */ `
     create function f() returns trigger language plpgsql as 'begin return new; end';
     create table t (id int primary key); create trigger plain before insert on t for each row execute function f();
     create trigger off before insert on t for each row execute function f(); alter table t disable trigger off;
     alter table t enable row level security; alter table t force row level security`);
-  const pair = { source: db.source, target: `plain_${db.target}` };
+  const pair = { source: db.source, target };
   const migration = migrationOf(pair);
   const input = inputOf(pair, { schema: { owners: false, grants: false } });
   await copySchema(migration, input, testWork());
