@@ -166,6 +166,11 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming goes on: stop the writers, end their transactions, then call cutover again.',
   },
+  CalledOff: {
+    handling: 'operator',
+    meaning: 'The operator called the cutover off with pause before its point of no return.',
+    action: 'Resume goes on streaming, whenever you like; a later cutover begins anew.',
+  },
   SlotKept: {
     handling: 'never',
     meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
