@@ -85,7 +85,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An index or constraint could not be built over the copied rows.',
     action:
-      'Foreign key: mend the rows on the source; the change arrives before the next try. Unique: drop the duplicate on both sides. Then resume.',
+      'Mend the rows on the source, then resume: the stream brings the change before the next try. Primary key or replica identity: its index on the source is broken or the target compares differently; mend that, abort and start again.',
   },
   SnapshotLost: {
     handling: 'round',

@@ -140,11 +140,17 @@ async function noteObjects(client: pg.ClientBase): Promise<void> {
        and c.relpersistence <> 't' and n.nspname not in ('pg_catalog', 'information_schema')
     union all
     select 'function', p.oid, 0, n.nspname, p.proname, null
-      from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace`);
+      from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+     where n.nspname <> 'pg_catalog';
+    -- What belongs to an extension or to a type (the constructors of a range) goes with its owner.
+    delete from pg_temp.noted using pg_catalog.pg_depend d
+     where d.objid = noted.owner and d.objsubid = 0 and d.deptype in ('e', 'i')
+       and d.classid = case noted.kind when 'function' then 'pg_catalog.pg_proc'::regclass
+                                       else 'pg_catalog.pg_class'::regclass end`);
 }
 
 const GONE = /* sql */ `
-select kind, schema, name, "column" from noted
+select kind, schema, name, "column" from pg_temp.noted
  where case kind
          when 'relation' then not exists (select from pg_catalog.pg_class c where c.oid = owner)
          when 'function' then not exists (select from pg_catalog.pg_proc p where p.oid = owner)

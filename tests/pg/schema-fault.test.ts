@@ -145,7 +145,7 @@ test.each([
   },
 );
 
-test('rows that break a unique constraint are reported by name, and a second try goes on from there', async () => {
+test('rows that break a unique constraint do not hold the stream up; they are reported by name with the query that lists them', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table person (id int primary key, mail text constraint person_mail unique, n int);
@@ -155,10 +155,13 @@ test('rows that break a unique constraint are reported by name, and a second try
   await copySchema(migration, input, testWork());
   await db.targetClient.query(/* sql */ `
     insert into person values (1, '${SECRET}', 1), (2, '${SECRET}', 2); insert into child values (1, 3)`);
-  const error = await failure(buildIndexes(migration, input, testWork()), 'ConstraintFailed');
+  await buildIndexes(migration, input, testWork());
+  const error = await failure(buildConstraints(migration, input, testWork()), 'ConstraintFailed');
+  const query = `select mail, count(*), array_agg(ctid) from only public.person where mail is not null group by 1 having count(*) > 1`;
   expect(error.message).toBe(
-    'CONSTRAINT person_mail on public.person could not be built on the target (SQLSTATE 23505)',
+    `CONSTRAINT person_mail on public.person could not be built on the target (SQLSTATE 23505); list the duplicates with: ${query}`,
   );
+  expect((await db.targetClient.query(query)).rowCount).toBe(1);
   expect(error.details).toMatchObject({
     table: 'public.person',
     constraint: 'person_mail',
@@ -166,7 +169,6 @@ test('rows that break a unique constraint are reported by name, and a second try
   });
   expect(JSON.stringify([error.message, error.details, String(error.cause)])).not.toContain(SECRET);
   await db.targetClient.query(/* sql */ `update person set mail = 'other' where id = 2`);
-  await buildIndexes(migration, input, testWork());
 
   const missing = await failure(buildConstraints(migration, input, testWork()), 'ConstraintFailed');
   expect(missing.details).toMatchObject({
