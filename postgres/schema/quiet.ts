@@ -218,7 +218,9 @@ async function turned(
     returning kind, schema_name, table_name, name, state`,
     [migration.id, givenBack],
   );
-  return rows.sort((a, b) => Number(a.kind === 'event trigger') - Number(b.kind === 'event trigger'));
+  return rows.sort(
+    (a, b) => Number(a.kind === 'event trigger') - Number(b.kind === 'event trigger'),
+  );
 }
 
 function nameOf({ kind, name, schema_name, table_name }: Loud): string {

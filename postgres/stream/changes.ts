@@ -152,11 +152,7 @@ function stoppedReport(stopped: Stopped): StreamReport {
 }
 
 /** The slot's first use: what is wrong with it, or with the plugin, shows here. */
-async function probe(
-  source: pg.Client,
-  migration: Migration,
-  claim: SlotClaim,
-): Promise<boolean> {
+async function probe(source: pg.Client, migration: Migration, claim: SlotClaim): Promise<boolean> {
   const { slot } = migration;
   const ask = async (): Promise<boolean> => {
     try {

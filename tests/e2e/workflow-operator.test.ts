@@ -381,7 +381,10 @@ describe('calling the cutover off', () => {
       const cutover = migration.ask('cutover');
       await migration.reaches('cutover');
       const pause = migration.ask('pause');
-      expect(await cutover).toMatchObject({ type: 'CalledOff', text: text(/before its first step/) });
+      expect(await cutover).toMatchObject({
+        type: 'CalledOff',
+        text: text(/before its first step/),
+      });
       lose();
       expect((await pause).text).toMatch(/^Cutover called off\. Paused at/);
       expect(migration.world.count('fenceStream')).toBe(0);
