@@ -272,7 +272,7 @@ test('an attempt that was overtaken and wakes up spares the newer one that copie
   await newer.query('insert into t values (1)');
   await gate.query('rollback');
   await until('the older attempt to ask for the chunk several times', async () => {
-    const { rows } = await newer.query<{
+    const { rows } = await db.targetClient.query<{
       idle: boolean;
     }>(/* sql */ `select state like 'idle in transaction%' and clock_timestamp() - xact_start > interval '300 ms' as idle
                   from pg_stat_activity where datname = current_database() and application_name like 'walferry copy%'`);
