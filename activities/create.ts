@@ -52,12 +52,14 @@ export function createActivities(steps: Steps): Activities {
     fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration), {
       short: true,
     }),
-    writeEndMark: activity('writeEndMark', ({ migration }) => steps.writeEndMark(migration), {
-      short: true,
-    }),
+    writeEndMark: activity(
+      'writeEndMark',
+      ({ migration }, work) => steps.writeEndMark(migration, work.signal),
+      { short: true },
+    ),
     setSequences: activity(
       'setSequences',
-      ({ migration, input }) => steps.setSequences(migration, input),
+      ({ migration, input }, work) => steps.setSequences(migration, input, work),
       { short: true },
     ),
     compareCounts: activity('compareCounts', ({ migration, input }, work) =>
@@ -69,9 +71,16 @@ export function createActivities(steps: Steps): Activities {
         steps.laterChanges(migration, input, since, work.signal),
       { short: { withinMs: LAST_LOOK_MS } },
     ),
-    enableTriggers: activity('enableTriggers', ({ migration }) => steps.enableTriggers(migration), {
-      short: true,
-    }),
+    enableTriggers: activity(
+      'enableTriggers',
+      ({ migration }, work) => steps.enableTriggers(migration, work),
+      { short: true },
+    ),
+    quietTriggers: activity(
+      'quietTriggers',
+      ({ migration }, work) => steps.quietTriggers(migration, work),
+      { short: true },
+    ),
     dropSlot: activity('dropSlot', ({ migration }) => steps.dropSlot(migration), { short: true }),
     undoSchema: activity(
       'undoSchema',

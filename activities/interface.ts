@@ -69,6 +69,8 @@ export interface Activities {
   laterChanges(step: LaterChangesStep): Promise<string[]>;
   /** Gives triggers and rules of the target the state that they have on the source. How many. */
   enableTriggers(step: Step): Promise<number>;
+  /** Takes that back, for a cutover that was undone. How many. */
+  quietTriggers(step: Step): Promise<number>;
   dropSlot(step: Step): Promise<'dropped' | 'absent'>;
   /** Takes back what copySchema made on the target, control rows included. Never a table with rows. */
   undoSchema(step: Step): Promise<void>;

@@ -9,7 +9,7 @@ import { inspect } from '../postgres/preflight/inspect.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
 import { copySchema } from '../postgres/schema/copy.ts';
 import { buildIndexes } from '../postgres/schema/indexes.ts';
-import { enableTriggers } from '../postgres/schema/quiet.ts';
+import { enableTriggers, quietTriggers } from '../postgres/schema/quiet.ts';
 import { undoSchema } from '../postgres/schema/undo.ts';
 import { createSlot } from '../postgres/slot/create.ts';
 import { dropSlot } from '../postgres/slot/drop.ts';
@@ -35,6 +35,7 @@ export const postgresSteps: Steps = {
   compareCounts,
   laterChanges,
   enableTriggers,
+  quietTriggers,
   dropSlot,
   undoSchema,
   dropControl: async (migration) => {

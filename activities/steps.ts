@@ -41,8 +41,8 @@ export interface Steps {
     work: Work,
   ) => Promise<StreamReport>;
   readonly fenceStream: (migration: Migration) => Promise<Checkpoint>;
-  readonly writeEndMark: (migration: Migration) => Promise<Lsn>;
-  readonly setSequences: (migration: Migration, input: MigrationInput) => Promise<SequenceReport>;
+  readonly writeEndMark: (migration: Migration, signal: AbortSignal) => Promise<Lsn>;
+  readonly setSequences: LongStep<SequenceReport>;
   readonly compareCounts: LongStep<Pick<CutoverReport, 'tables' | 'rows'>>;
   readonly laterChanges: (
     migration: Migration,
@@ -50,7 +50,8 @@ export interface Steps {
     since: Lsn,
     signal: AbortSignal,
   ) => Promise<string[]>;
-  readonly enableTriggers: (migration: Migration) => Promise<number>;
+  readonly enableTriggers: (migration: Migration, work: Work) => Promise<number>;
+  readonly quietTriggers: (migration: Migration, work: Work) => Promise<number>;
   readonly dropSlot: (migration: Migration) => Promise<'dropped' | 'absent'>;
   readonly undoSchema: (migration: Migration, signal: AbortSignal) => Promise<void>;
   readonly dropControl: (migration: Migration) => Promise<void>;

@@ -85,7 +85,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An index or constraint could not be built over the copied rows.',
     action:
-      'Foreign key: mend the rows on the source; the change arrives before the next try. Unique: drop the duplicate on both sides. Then resume.',
+      'Mend the rows on the source, then resume: the stream brings the change before the next try. Primary key or replica identity: its index on the source is broken or the target compares differently; mend that, abort and start again.',
   },
   SnapshotLost: {
     handling: 'round',
@@ -165,6 +165,11 @@ export const FAILURES = {
     meaning: 'Selected tables changed after the end mark: the writers were not stopped.',
     action:
       'The cutover was undone and streaming goes on: stop the writers, end their transactions, then call cutover again.',
+  },
+  CalledOff: {
+    handling: 'operator',
+    meaning: 'The operator called the cutover off with pause before its point of no return.',
+    action: 'Resume goes on streaming, whenever you like; a later cutover begins anew.',
   },
   SlotKept: {
     handling: 'never',

@@ -27,6 +27,22 @@ export interface Waiting {
   readonly action: string;
 }
 
+/** The step of a cutover that is under way, and what keeps it from getting on. */
+export interface CutoverStep {
+  readonly step: string;
+  /** When it began, ISO 8601, in workflow time. */
+  readonly since: string;
+  /** Set while its tries fail for something that may pass by itself; it goes on trying. */
+  readonly failing: {
+    readonly code: FailureCode;
+    readonly reason: string;
+    readonly action: string;
+    /** When the first and the newest failure became known here, ISO 8601. */
+    readonly since: string;
+    readonly seen: string;
+  } | null;
+}
+
 export interface SnapshotCounters {
   readonly generation: number;
   readonly tables: number;
@@ -51,6 +67,8 @@ export interface Progress {
   readonly phase: Phase;
   readonly state: RunState;
   readonly waiting: Waiting | null;
+  /** Only in phase `cutover`. */
+  readonly cutover?: CutoverStep | null;
   readonly source: string;
   readonly target: string;
   readonly slot: string;

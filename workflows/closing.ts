@@ -24,6 +24,7 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   run.ending = true;
   run.waiting = null;
   run.state.paused = false;
+  run.cutoverStep = null;
   const cancelled = !outcome.done && !run.aborting && isCancellation(outcome.failure);
   if (!outcome.done) run.enter(run.aborting || cancelled ? 'aborted' : 'failed');
   const leftovers = await cleanUp(run, outcome.done !== undefined);

@@ -1,16 +1,19 @@
 /**
  * The cutover: end mark, drain, sequences, counts, a last look for late writes. Nobody is waited for in here: whoever
  * asked for the cutover gets the reason as the answer, the slot is kept, and streaming goes on. Only when everything
- * holds is the migration's end decided; slot and control schema are removed after that, by the common ending.
+ * holds is the migration's end decided; slot and control schema are removed after that, by the common ending. Until then
+ * the operator can call it off, also while a database is away and a step keeps trying.
  */
+import { CancellationScope } from '@temporalio/workflow';
 import type { Lsn } from '../contract/lsn.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import type { SequenceReport } from '../activities/interface.ts';
 import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
+import { insisted } from './insistence.ts';
 import { LONG, QUICK } from './options.ts';
-import { buildConstraints, noteReport, streamChanges } from './stream.ts';
+import { buildConstraints, noteReport, quietTriggers, streamChanges } from './stream.ts';
 import { count, counted, duration } from './wording.ts';
 
 const MS_PER_SECOND = 1000;
@@ -21,51 +24,74 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
   const request = run.cutover;
   if (!request) return undefined;
   run.enter('cutover');
+  // Its own scope: calling it off stops its step and nothing else.
+  const scope = new CancellationScope();
+  request.scope = scope;
   try {
-    const outcome = await settle(run, request);
-    throwIfStopped();
-    return outcome;
+    return await scope.run(async () => {
+      const outcome = await settle(run, request);
+      throwIfStopped();
+      return outcome;
+    });
   } catch (error) {
     throwIfStopped();
     const reason = reasonOf(error);
     if (!reason) throw error;
-    run.undoCutover(reason, 'cutover undone, streaming goes on');
+    // Whatever the step ended with after it was told to stop: it stopped.
+    if (request.calledOff) run.callOffCutover(`in step "${run.cutoverStep?.step}"`);
+    else run.undoCutover(reason, 'cutover undone, streaming goes on');
     return undefined;
   }
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<MigrationSummary> {
-  const endMark = await quick.writeEndMark.executeWithOptions(
-    { ...QUICK, activityId: 'end-mark', summary: 'write end mark' },
-    [run.step],
+  if (run.state.triggersLoud === true) {
+    await insisted(run, 'disable triggers again', (retry) => quietTriggers(run, retry));
+  }
+  const endMark = await insisted(run, 'write end mark', (retry) =>
+    quick.writeEndMark.executeWithOptions(
+      { ...QUICK, retry, activityId: 'end-mark', summary: 'write end mark' },
+      [run.step],
+    ),
   );
-  throwIfStopped();
   await drain(run, endMark);
   // The stream has passed every generation now, so that the target is consistent at the latest here.
-  if (!run.state.constraintsBuilt) await buildConstraints(run);
+  if (!run.state.constraintsBuilt) {
+    await insisted(run, 'build foreign keys and triggers', (retry) => buildConstraints(run, retry));
+  }
   const counts = await compare(run, request);
   // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
-  const sequences = await quick.setSequences.executeWithOptions(
-    { ...QUICK, activityId: 'sequences', summary: 'set sequences' },
-    [run.step],
+  const sequences = await insisted(run, 'set sequences', (retry) =>
+    quick.setSequences.executeWithOptions(
+      { ...QUICK, retry, activityId: 'sequences', summary: 'set sequences' },
+      [run.step],
+    ),
   );
-  throwIfStopped();
   await refuseLaterChanges(run, endMark);
-  await quick.enableTriggers.executeWithOptions(
-    { ...QUICK, activityId: 'triggers', summary: 'enable triggers' },
-    [run.step],
-  );
+  await enableTriggers(run);
   return summary(run, endMark, sequences, counts);
 }
 
 /** A drain returns early when its worker shuts down: then the next worker goes on with it. */
 async function drain(run: Execution, endMark: Lsn): Promise<void> {
   for (let reached = false; !reached;) {
-    const report = await streamChanges(run, 'drain', endMark);
-    throwIfStopped();
+    const report = await insisted(run, `drain to ${endMark}`, (retry) =>
+      streamChanges(run, 'drain', { until: endMark, retry }),
+    );
     noteReport(run, report);
     ({ reached } = report);
   }
+}
+
+/** The last step. Noted before it begins, because its answer may be lost after the work was done. */
+async function enableTriggers(run: Execution): Promise<void> {
+  run.state.triggersLoud = true;
+  await insisted(run, 'enable triggers', (retry) =>
+    quick.enableTriggers.executeWithOptions(
+      { ...QUICK, retry, activityId: 'triggers', summary: 'enable triggers' },
+      [run.step],
+    ),
+  );
 }
 
 interface Counts {
@@ -75,21 +101,22 @@ interface Counts {
 
 async function compare(run: Execution, request: CutoverRequest): Promise<Counts> {
   if (request.compare === 'off') return { tables: run.state.snapshot?.tables ?? 0, rows: null };
-  const counts = await long.compareCounts.executeWithOptions(
-    { ...LONG, activityId: 'counts', summary: 'compare row counts' },
-    [run.step],
+  return insisted(run, 'compare row counts', (retry) =>
+    long.compareCounts.executeWithOptions(
+      { ...LONG, retry, activityId: 'counts', summary: 'compare row counts' },
+      [run.step],
+    ),
   );
-  throwIfStopped();
-  return counts;
 }
 
 /** Before the slot goes: a writer that was not stopped would lose everything that it wrote after the end mark. */
 async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
-  const tables = await long.laterChanges.executeWithOptions(
-    { ...LONG, activityId: 'later-changes', summary: 'look for late writes' },
-    [{ ...run.step, since: endMark }],
+  const tables = await insisted(run, 'look for late writes', (retry) =>
+    long.laterChanges.executeWithOptions(
+      { ...LONG, retry, activityId: 'later-changes', summary: 'look for late writes' },
+      [{ ...run.step, since: endMark }],
+    ),
   );
-  throwIfStopped();
   if (tables.length === 0) return;
   const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
   throw ending(

@@ -37,6 +37,7 @@ export function renderDetails(
           `- **what to do:** ${waiting.action}`,
         ]
       : []),
+    ...cutoverStep(progress),
     ...numbers(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
     ...commands(workflowId, progress.phase, situation),
@@ -54,6 +55,23 @@ function title({ phase }: Progress, situation: Situation): string {
     case 'running':
       return TITLES[phase];
   }
+}
+
+/** What the cutover is at. A step that only takes long and one that cannot get on must not look alike. */
+function cutoverStep({ cutover }: Progress): string[] {
+  if (!cutover) return [];
+  const { step, since, failing } = cutover;
+  const began = `- step **${step}** since ${moment(since)}`;
+  if (!failing) return [began];
+  return [
+    `${began}, failing since ${moment(failing.since)} (last seen ${moment(failing.seen)}): ${failing.reason} (\`${failing.code}\`)`,
+    `- **what to do:** ${failing.action}`,
+  ];
+}
+
+/** `2026-11-21 09:41:07 UTC`. */
+function moment(iso: string): string {
+  return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
 
 function numbers({ phase, snapshot, stream, confirmedLsn, slot, asOf }: Progress): string[] {
@@ -77,7 +95,7 @@ function numbers({ phase, snapshot, stream, confirmedLsn, slot, asOf }: Progress
   if (phase !== 'preflight') lines.push(`- slot \`${slot}\``);
   if (asOf !== undefined) {
     const live = isOver(phase) ? '' : '; live numbers stand under Pending Activities';
-    lines.push(`- as of ${asOf.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}${live}`);
+    lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
 }
@@ -91,6 +109,7 @@ function nextUpdates(phase: Phase, situation: Situation): UpdateName[] {
   if (situation === 'ending' || isOver(phase)) return [];
   if (situation === 'waiting') return ['resume', 'abort'];
   if (situation === 'paused') return ['resume', 'cutover', 'abort'];
+  if (phase === 'cutover') return ['pause', 'abort'];
   return phase === 'stream' ? ['pause', 'cutover', 'abort'] : ['abort'];
 }
 
@@ -101,11 +120,13 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   abort: 'end it; copied tables stay on the target',
 };
 
+const CALL_OFF = 'call the cutover off; the stream stays paused until resume';
+
 function commands(workflowId: string, phase: Phase, situation: Situation): string[] {
   const updates = nextUpdates(phase, situation);
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
-    `# ${WHAT_IT_DOES[name]}`,
+    `# ${phase === 'cutover' && name === 'pause' ? CALL_OFF : WHAT_IT_DOES[name]}`,
     ...command(['temporal workflow update execute', `-w ${quoted(workflowId)}`, `--name ${name}`]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];

@@ -6,7 +6,7 @@ import { log, setCurrentDetails, type CancellationScope } from '@temporalio/work
 import type { Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
 import type { Migration } from '../contract/migration.ts';
-import type { Phase, Progress, Waiting } from '../contract/progress.ts';
+import type { CutoverStep, Phase, Progress, Waiting } from '../contract/progress.ts';
 import { Answer } from './answer.ts';
 import { renderDetails } from './details.ts';
 import { ending, type Reason } from './failure.ts';
@@ -18,12 +18,20 @@ export interface Lease {
   readonly scope: CancellationScope;
   /** Given when it stopped at a commit and the checkpoint is known; refused when that could not be established. */
   readonly stopped: Answer<void>;
+  /** Whether somebody waits for the position: a pause does, a cutover begins with an attempt that reads it anyway. */
+  positionWanted: boolean;
+  /** The question to a target that may be gone; cancelled when a cutover is called off. */
+  fencing: CancellationScope | undefined;
 }
 
 /** A cutover that was asked for and not answered yet. */
 export interface CutoverRequest {
   readonly compare: 'exact' | 'off';
   readonly answer: Answer<string>;
+  /** Everything that it does; undefined until the last lease has ended. */
+  scope: CancellationScope | undefined;
+  /** Called off by the operator: whatever its step ends with, it is undone. */
+  calledOff: boolean;
 }
 
 export class Execution {
@@ -33,6 +41,8 @@ export class Execution {
   waiting: Waiting | null = null;
   lease: Lease | undefined;
   cutover: CutoverRequest | undefined;
+  /** What the cutover is doing. */
+  cutoverStep: CutoverStep | null = null;
   aborting = false;
   /** The outcome is decided; slot and control schema are being removed. */
   ending = false;
@@ -84,9 +94,25 @@ export class Execution {
   /** Answers the caller of a cutover with the reason why not, and goes back to the stream. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
-    this.cutover.answer.refuse(ending(reason.code, `${what}: ${reason.message}`));
+    const text = what === '' ? reason.message : `${what}: ${reason.message}`;
+    this.cutover.answer.refuse(ending(reason.code, text));
     this.cutover = undefined;
+    this.cutoverStep = null;
     this.enter('stream');
+  }
+
+  /**
+   * Calls the cutover off: as if it had not been asked for, with the stream paused. Waits for nothing but its own end,
+   * which no database can hold up.
+   */
+  callOffCutover(where: string): void {
+    this.state.paused = true;
+    const message = `cutover called off by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}, ${
+      this.state.triggersLoud
+        ? 'triggers that were enabled on the target are disabled again before the next change'
+        : 'no trigger was enabled on the target'
+    }; resume goes on streaming, a later cutover begins anew`;
+    this.undoCutover({ code: 'CalledOff', message }, '');
   }
 
   progress(): Progress {
@@ -96,6 +122,7 @@ export class Execution {
       phase,
       state: situation === 'ending' ? 'running' : situation,
       waiting: this.waiting,
+      cutover: this.cutoverStep,
       source: this.migration.source,
       target: this.migration.target,
       slot: this.migration.slot,

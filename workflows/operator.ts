@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import type { Progress } from '../contract/progress.ts';
 import { Answer } from './answer.ts';
-import type { Execution } from './execution.ts';
+import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { rule, type UpdateName } from './policy.ts';
 import { counted } from './wording.ts';
@@ -30,7 +30,8 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
       'Phase, state (running, paused, waiting: with reason and action), confirmed LSN, counters',
   });
   setHandler(pauseUpdate, () => pause(run), {
-    description: 'Stop the stream at a commit; answers with the confirmed LSN',
+    description:
+      'Stop the stream at a commit; answers with the confirmed LSN. In phase cutover: call the cutover off',
     validator: () => mayAsk(run, 'pause'),
   });
   setHandler(resumeUpdate, () => resume(run), {
@@ -59,15 +60,37 @@ function mayAsk(run: Execution, update: UpdateName): void {
 }
 
 async function pause(run: Execution): Promise<string> {
+  if (run.cutover) return callOff(run, run.cutover);
   run.state.paused = true;
   run.show();
   // This lease's own end: a condition that none is running would miss it when a resume starts the next one at once.
   const { lease } = run;
+  if (lease) lease.positionWanted = true;
   lease?.scope.cancel();
   await lease?.stopped.promise;
-  const { confirmedLsn, stream } = run.state;
+  return paused(run);
+}
+
+function paused({ state: { confirmedLsn, stream } }: Execution): string {
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
   return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;
+}
+
+/** Waits for the step under way, which is told to stop, and for no database. */
+async function callOff(run: Execution, cutover: CutoverRequest): Promise<string> {
+  cutover.calledOff = true;
+  if (cutover.scope) {
+    cutover.scope.cancel();
+    await cutover.answer.promise.catch(() => undefined);
+  } else {
+    const { lease } = run;
+    run.callOffCutover('before its first step');
+    lease?.fencing?.cancel();
+    await lease?.stopped.promise;
+  }
+  // An abort or a cancellation came in between.
+  if (run.ending) throw ending('Ended', 'the migration ended while the cutover was called off');
+  return `Cutover called off. ${paused(run)}`;
 }
 
 function resume(run: Execution): string {
@@ -83,7 +106,10 @@ function resume(run: Execution): string {
 
 function cutover(run: Execution, options: unknown): Promise<string> {
   if (!run.cutover) {
-    run.cutover = { compare: compareOf(run, options), answer: new Answer() };
+    run.cutover = {
+      ...{ compare: compareOf(run, options), answer: new Answer() },
+      ...{ scope: undefined, calledOff: false },
+    };
     run.state.paused = false;
     // Entered here and not when the drain begins, so that a pause in between is refused.
     run.enter('cutover');

@@ -70,6 +70,15 @@ export const CLEANUP = {
   },
 } satisfies ActivityOptions;
 
+/**
+ * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not worth a word, and so
+ * that a host that swallows packets (15 s a connection) is named after about 30 s.
+ */
+export const FIRST_TRIES = { ...PATIENT_RETRY, maximumAttempts: 2 };
+
+/** Between two looks at a failure that goes on: about four minutes. Each costs six events of history. */
+export const FURTHER_TRIES = { ...PATIENT_RETRY, maximumAttempts: 26 };
+
 /** A visible wait is a timer with a label; it is set again when it ends, so its length only costs events (2 a month). */
 export const WAIT_TIMER = '30 days';
 

@@ -37,7 +37,8 @@ const NOTHING_TO_RESUME =
   'nothing to resume: in phase {phase} an error ends the migration instead of waiting';
 const NO_CUTOVER_YET = 'cutover works in phase stream; this migration is in phase {phase}';
 const CUTTING_OVER =
-  'the cutover is under way: it completes the migration, or answers with the reason and goes back to phase stream';
+  'the cutover is under way and tries again by itself when a step fails: pause calls it off, resume then streams on';
+const COMPLETE = 'the cutover is complete and the target is ready';
 
 /** The table. `{phase}` in a text stands for the phase. */
 const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
@@ -47,7 +48,8 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     snapshot: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
     indexes: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
     stream: row(ALLOWED, { waiting: WAITS_ALREADY }),
-    cutover: row(CUTTING_OVER),
+    // Calls it off. Its point of no return is the end of its last step: from then on the slot is being dropped.
+    cutover: row(ALLOWED, { ending: `too late to call the cutover off: ${COMPLETE}` }),
     done: over,
     failed: over,
     aborted: over,
@@ -85,7 +87,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     indexes: row(ALLOWED),
     stream: row(ALLOWED),
     cutover: row(ALLOWED, {
-      ending: 'too late to abort: the cutover is complete and the target is ready',
+      ending: `too late to abort: ${COMPLETE}`,
     }),
     done: over,
     failed: over,

@@ -23,6 +23,11 @@ export interface State {
   firstConsistent: boolean;
   /** Foreign keys and triggers are on the target. Never before it is first consistent. */
   constraintsBuilt: boolean;
+  /**
+   * A cutover that did not come to its end may have enabled the triggers: they have to be quiet before the next change is
+   * applied. Unset in what earlier versions carried.
+   */
+  triggersLoud?: boolean;
   /** What a cleanup has to look for; set before the step that makes it, because that one's answer may be lost. */
   schemaBegun: boolean;
   slotBegun: boolean;

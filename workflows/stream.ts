@@ -2,7 +2,7 @@
  * Streaming in leases. One `streamChanges` activity works for a lease and returns its checkpoint, which the workflow
  * stores; between leases it pauses, builds what had to wait for consistency, or continues as new. Stopping is cancelling
  * the lease's scope: the activity ends at a commit and still returns. When it ends in any other way after it was asked to
- * stop, the target is fenced and asked where it stands.
+ * stop, the target is fenced and asked where it stands; before a cutover it need not be, because the drain does both.
  */
 import {
   CancellationScope,
@@ -10,6 +10,7 @@ import {
   continueAsNew,
   log,
   workflowInfo,
+  type RetryPolicy,
 } from '@temporalio/workflow';
 import { maxLsn, type Lsn } from '../contract/lsn.ts';
 import type { Checkpoint, StreamReport } from '../contract/work.ts';
@@ -36,7 +37,10 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
     }
-    if (run.state.paused) {
+    if (run.state.triggersLoud === true) {
+      // Also while paused: whoever looks at the target meanwhile should find it as it was.
+      await attended(run, 'triggers', () => quietTriggers(run));
+    } else if (run.state.paused) {
       const paused = `paused at ${run.state.confirmedLsn}`;
       await visibly(paused, () => !run.state.paused || run.cutover !== undefined);
     } else if (run.state.firstConsistent && !run.state.constraintsBuilt && !mending) {
@@ -53,9 +57,12 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
 }
 
 /** Foreign keys and triggers. Only over a consistent target: rows of two generations may contradict each other. */
-export async function buildConstraints(run: Execution): Promise<void> {
+export async function buildConstraints(
+  run: Execution,
+  retry: RetryPolicy = LONG.retry,
+): Promise<void> {
   await long.buildConstraints.executeWithOptions(
-    { ...LONG, activityId: 'constraints', summary: 'build foreign keys and triggers' },
+    { ...LONG, retry, activityId: 'constraints', summary: 'build foreign keys and triggers' },
     [run.step],
   );
   throwIfStopped();
@@ -64,16 +71,19 @@ export async function buildConstraints(run: Execution): Promise<void> {
 }
 
 async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
-  const lease: Lease = { scope: new CancellationScope(), stopped: new Answer() };
+  const lease: Lease = {
+    ...{ scope: new CancellationScope(), stopped: new Answer<void>() },
+    ...{ positionWanted: false, fencing: undefined },
+  };
   run.lease = lease;
   try {
-    noteReport(run, await lease.scope.run(() => streamChanges(run, 'stream', null, mending)));
+    noteReport(run, await lease.scope.run(() => streamChanges(run, 'stream', { mending })));
     lease.stopped.give();
   } catch (error) {
     try {
       // Only a stop that we asked for, and that left the migration alive, may be settled by a fence.
       if (isStopped() || !lease.scope.consideredCancelled) throw error;
-      await fence(run, error);
+      if (lease.positionWanted) await fence(run, lease, error);
       lease.stopped.give();
     } catch (unsettled) {
       const why = reasonOf(unsettled)?.message ?? 'unknown';
@@ -86,28 +96,56 @@ async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
 }
 
 /** It was asked to stop and ended without an answer: between attempts, its worker died, its connection was lost. */
-async function fence(run: Execution, ended: unknown): Promise<void> {
+async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void> {
   log.info('stream stopped without a checkpoint', { how: reasonOf(ended)?.message ?? 'unknown' });
-  const at = await quick.fenceStream.executeWithOptions(
-    { ...QUICK, activityId: 'fence', summary: 'fence, read checkpoint' },
+  const fencing = new CancellationScope();
+  lease.fencing = fencing;
+  try {
+    const at = await fencing.run(() =>
+      quick.fenceStream.executeWithOptions(
+        { ...QUICK, activityId: 'fence', summary: 'fence, read checkpoint' },
+        [run.step],
+      ),
+    );
+    throwIfStopped();
+    noteCheckpoint(run, at);
+  } catch (error) {
+    // Called off: the floor is a position too, and the next attempt fences.
+    if (isStopped() || !fencing.consideredCancelled) throw error;
+  }
+}
+
+/**
+ * Disables the triggers that a cutover may have enabled before it was undone: applied changes would fire them. Does
+ * nothing when there was no such cutover.
+ */
+export async function quietTriggers(
+  run: Execution,
+  retry: RetryPolicy = LONG.retry,
+): Promise<void> {
+  await long.quietTriggers.executeWithOptions(
+    { ...LONG, retry, activityId: 'quiet', summary: 'disable triggers again' },
     [run.step],
   );
   throwIfStopped();
-  noteCheckpoint(run, at);
+  run.state.triggersLoud = false;
 }
 
-/** One `streamChanges` activity. @param until null for a lease. */
+/** One `streamChanges` activity. Without `until` it works for a lease. */
 export function streamChanges(
   run: Execution,
   activityId: 'stream' | 'drain',
-  until: Lsn | null,
-  mending = false,
+  {
+    until = null,
+    mending = false,
+    retry = LONG.retry,
+  }: { until?: Lsn | null; mending?: boolean; retry?: RetryPolicy },
 ): Promise<StreamReport> {
   const { confirmedLsn, firstConsistent } = run.state;
   const longest = mending ? MENDING_LEASE_MS : firstConsistent ? Infinity : CATCH_UP_LEASE_MS;
   const leaseMs = Math.min(run.input.stream.leaseSeconds * MS_PER_SECOND, longest);
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
-  return long.streamChanges.executeWithOptions({ ...LONG, activityId, summary }, [
+  return long.streamChanges.executeWithOptions({ ...LONG, retry, activityId, summary }, [
     {
       ...run.step,
       floor: confirmedLsn,

@@ -76,11 +76,19 @@ export class TargetApplier implements AsyncDisposable {
     this.#special = options.numericAsText ? undefined : new SpecialValues(migration.source);
   }
 
-  /** Opens the session on the target. @throws MigrationError `Unreachable`, `Denied`. */
-  static async open(migration: Migration, options: ApplierOptions): Promise<TargetApplier> {
-    let client: (pg.Client & AsyncDisposable) | undefined;
+  /**
+   * Opens the session on the target.
+   * @param session one of purpose `apply` that is open already; from now on it is the applier's.
+   * @throws MigrationError `Unreachable`, `Denied`.
+   */
+  static async open(
+    migration: Migration,
+    options: ApplierOptions,
+    session?: pg.Client,
+  ): Promise<TargetApplier> {
+    let client = session;
     try {
-      client = await connect(migration.target, 'apply');
+      client ??= await connect(migration.target, 'apply');
       await client.query(
         /* sql */ `
           select set_config(wanted.key, wanted.value, false)

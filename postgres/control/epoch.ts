@@ -129,7 +129,7 @@ function fenced(epoch: bigint): MigrationError {
  * {@link takeEpoch} decides in the update itself.
  * @throws MigrationError `Fenced`, `CheckpointMissing`.
  */
-export async function refuseOvertaken(
+async function refuseOvertaken(
   client: pg.ClientBase,
   migration: Migration,
   scheduledAt: number | null,

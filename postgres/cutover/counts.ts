@@ -37,7 +37,7 @@ export async function compareCounts(
   work: Work,
 ): Promise<CountReport> {
   try {
-    const tables = await countable(migration, input);
+    const tables = await countable(migration, input, work.signal);
     await using sources = new Lanes(migration.source, 'cutover', work.signal);
     await using targets = new Lanes(migration.target, 'cutover', work.signal);
     const pairs: { source: Lane; target: Lane }[] = [];
@@ -91,8 +91,12 @@ export async function compareCounts(
   }
 }
 
-async function countable(migration: Migration, input: MigrationInput): Promise<Relation[]> {
-  await using source = await connect(migration.source, 'cutover');
+async function countable(
+  migration: Migration,
+  input: MigrationInput,
+  signal: AbortSignal,
+): Promise<Relation[]> {
+  await using source = await connect(migration.source, 'cutover', { signal });
   // A partitioned table has no rows of its own.
   return (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
 }

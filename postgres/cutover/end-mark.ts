@@ -20,11 +20,12 @@ import { MESSAGE_PREFIX } from '../wal2json/options.ts';
  *
  * `synchronous_commit = on` because decoding stops at the flush position: the mark's flush takes everything before it
  * along, including commits that returned unflushed.
+ * @param signal cuts the session: a source that hangs must not keep a cutover from being called off.
  * @throws MigrationError `Unreachable`, `Denied`.
  */
-export async function writeEndMark(migration: Migration): Promise<Lsn> {
+export async function writeEndMark(migration: Migration, signal?: AbortSignal): Promise<Lsn> {
   try {
-    await using source = await connect(migration.source, 'cutover');
+    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
     await source.query(/* sql */ `set synchronous_commit = on`);
     const { rows } = await source.query<{ lsn: string }>(
       /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,

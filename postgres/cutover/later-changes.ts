@@ -56,14 +56,14 @@ export async function laterChanges(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<string[]> {
   try {
-    await using source = await connect(migration.source, 'cutover');
+    await using source = await connect(migration.source, 'cutover', { signal });
     const relations = await readRelations(source, input.tables);
     // Before the look into the slot: what commits between the two is seen there.
     const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
       relations.map(({ oid }) => oid),
     ]);
     // Flushes whatever was committed asynchronously: decoding stops at the flush position.
-    await writeEndMark(migration);
+    await writeEndMark(migration, signal);
     const selected = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);

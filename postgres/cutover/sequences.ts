@@ -6,9 +6,11 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
+import { takeTurn } from '../control/turn.ts';
 
 export interface SequenceReport {
   /** Sequences that were set. */
@@ -90,14 +92,18 @@ select schema, name, oid is not null as there,
 export async function setSequences(
   migration: Migration,
   input: MigrationInput,
+  { signal, scheduledAt }: Partial<Pick<Work, 'signal' | 'scheduledAt'>> = {},
 ): Promise<SequenceReport> {
   try {
-    await using source = await connect(migration.source, 'cutover');
-    await using target = await connect(migration.target, 'cutover');
+    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
+    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    // An attempt that was frozen and wakes up when the application already draws from these sequences would set them back.
+    const turn = await takeTurn(target, migration, scheduledAt);
     const states = await readStates(source, input, await madeByUs(target, migration));
-    // Sequence values must survive a crash right after the cutover.
-    await target.query(/* sql */ `set synchronous_commit = on`);
+    await target.query(/* sql */ `begin`);
+    await turn.hold();
     const { rows } = await setStates(target, states);
+    await target.query(/* sql */ `commit`);
     return {
       sequences: rows.filter(({ there }) => there).length,
       missing: rows.filter(({ there }) => !there).map(({ schema, name }) => `${schema}.${name}`),
@@ -175,10 +181,12 @@ async function setStates(
   target: pg.ClientBase,
   states: readonly State[],
 ): Promise<pg.QueryResult<SetRow>> {
+  await target.query(/* sql */ `savepoint sequences`);
   try {
     return await target.query<SetRow>(SET, [JSON.stringify(states)]);
   } catch (error) {
     if (sqlstate(error) !== OUT_OF_RANGE) throw error;
+    await target.query(/* sql */ `rollback to savepoint sequences`);
     // The whole statement fails for one: find out which.
     for (const state of states) {
       await target.query<SetRow>(SET, [JSON.stringify([state])]).catch((one: unknown) => {

@@ -1,5 +1,6 @@
 /**
- * What may only stand once the target is first consistent, while the stream goes on: foreign keys (added unchecked, then
+ * What may only stand once the target is first consistent, while the stream goes on: unique indexes that the copied rows
+ * violated (mended rows arrive with the stream), foreign keys (added unchecked, then
  * validated without stopping writers), triggers, rules, policies, row security, what pg_dump postponed, and at the end
  * materialized views. Every entry is one transaction with its mark.
  */
@@ -12,6 +13,7 @@ import type { IndexReport, Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
+import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { loudStates, quietEvent, quietTables } from './quiet.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
@@ -34,7 +36,7 @@ interface Step {
 /**
  * Builds the rest of the post-data. Idempotent; abortable. Does nothing when the tables were not made by walferry.
  * Triggers and rules that would fire in replica role are created disabled: `enableTriggers` wakes them at cutover.
- * @throws MigrationError `ConstraintFailed` for rows that break a foreign key, `SchemaFailed`, `Contention` when a lock
+ * @throws MigrationError `ConstraintFailed` for rows that break a unique index or a foreign key, `SchemaFailed`, `Contention` when a lock
  *   was not had in about a minute; `signal.reason` when aborted.
  */
 export async function buildConstraints(
@@ -52,6 +54,7 @@ export async function buildConstraints(
     await endEarlierSessions(first.client, 'index');
     const all = await readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']);
     const entries = all.filter(({ phase }) => phase === 'constraints');
+    const unbuilt = all.filter(({ phase, done }) => phase === 'indexes' && !done);
     const views = all.filter(({ refresh }) => refresh);
     if (entries.some(({ done }) => !done)) {
       while (lanes.all.length < input.copy.parallelism) await lanes.open(prepare);
@@ -69,6 +72,11 @@ export async function buildConstraints(
       work,
       () => ({ step: 'building constraints', ...progress }),
       async () => {
+        // Unique indexes that the copied rows violated. Foreign keys may stand on them.
+        for (const entry of unbuilt) {
+          progress.now = nameEntry(entry);
+          await patiently(work, () => buildIndex(first, migration, entry, work));
+        }
         for (const entry of entries) {
           progress.now = nameEntry(entry);
           // Row security would hide rows from a role without BYPASSRLS that still has to apply changes to them.

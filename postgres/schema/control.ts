@@ -33,6 +33,7 @@ create table if not exists walferry.quieted (
   table_name text not null default '',
   name text not null,
   state "char" not null,                   -- tgenabled, ev_enabled or evtenabled to give back at cutover
+  given_back boolean not null default false,
   primary key (migration, kind, schema_name, table_name, name)
 );
 `;

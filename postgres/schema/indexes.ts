@@ -4,6 +4,7 @@
  * index), and one that was done is not done again.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
@@ -11,6 +12,7 @@ import { sqlstate } from '../connection/failure.ts';
 import { analyzeTasks } from './analyze.ts';
 import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { duplicatesOf } from './duplicates.ts';
 import { matchExisting } from './match.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -23,10 +25,15 @@ interface BuildTask extends Task {
 /** Something of that name is there: duplicate table (index), duplicate object, a second primary key. */
 const TAKEN = new Set(['42P07', '42710', '42P16']);
 
+/** Two rows with the same key. */
+const DUPLICATE = '23505';
+
 /**
  * Builds every index, primary key, unique, exclusion and NOT VALID check constraint, index attachment and statistics
  * object of the migration, then analyzes its tables. Idempotent. Nothing but ANALYZE when the tables were not made by
  * walferry.
+ * A unique index that the rows violate, and what stands on it, is left to `buildConstraints`: until then the stream brings
+ * what was mended on the source. Not a primary key or replica identity: the stream needs those.
  * @throws MigrationError `ConstraintFailed` or `SchemaFailed` naming object and table; `signal.reason` when aborted.
  */
 export async function buildIndexes(
@@ -42,6 +49,7 @@ export async function buildIndexes(
     const pending = entries.filter(({ done }) => !done);
     const pages = await tablePages(first.client);
     const tasks = pending.map((entry) => buildTask(entry, pages));
+    const postponed = new Set<number>();
 
     while (lanes.all.length < input.copy.parallelism) await lanes.open(prepareSession);
     const sessions = lanes.all;
@@ -66,7 +74,7 @@ export async function buildIndexes(
         await runTasks(
           tasks,
           sessions,
-          (lane, task) => build(lane, migration, task, work),
+          (lane, task) => buildOrPostpone(lane, migration, task, { work, postponed }),
           onChange,
         );
         const analyses = await analyzeTasks(first.client, migration.id);
@@ -113,12 +121,43 @@ async function tablePages(target: pg.ClientBase): Promise<Map<string, number>> {
   return new Map(rows.map(({ name, bytes }) => [name, Number(bytes)]));
 }
 
-async function build(
+async function buildOrPostpone(
   lane: Lane,
   migration: Migration,
-  { entry, tables }: BuildTask,
+  task: BuildTask,
+  { work, postponed }: { work: Work; postponed: Set<number> },
+): Promise<void> {
+  const { entry } = task;
+  if (entry.depends.some((id) => postponed.has(id))) {
+    postponed.add(entry.id);
+    return;
+  }
+  try {
+    await buildIndex(lane, migration, entry, work);
+  } catch (error) {
+    const duplicate = error instanceof MigrationError && error.details.sqlstate === DUPLICATE;
+    if (!duplicate || isIdentity(entry)) throw error;
+    postponed.add(entry.id);
+    work.log.warn('a unique index has to wait for mended rows', { reason: error.message });
+  }
+}
+
+/** Whether the stream finds rows by it. pg_dump writes a chosen replica identity behind the index. */
+function isIdentity({ sql }: StoredEntry): boolean {
+  return / PRIMARY KEY /.test(sql) || / REPLICA IDENTITY USING INDEX /.test(sql);
+}
+
+/**
+ * Builds one entry of the phase and marks it, in one transaction. Idempotent.
+ * @throws MigrationError `ConstraintFailed` with the query that lists duplicates, `SchemaFailed`.
+ */
+export async function buildIndex(
+  lane: Lane,
+  migration: Migration,
+  entry: StoredEntry,
   work: Work,
 ): Promise<void> {
+  const { tables } = entry;
   const once = (sql: string) =>
     lane.transaction(async (client) => {
       if (await claimEntry(client, migration.id, entry.id)) await client.query(sql);
@@ -136,8 +175,10 @@ async function build(
   } catch (error) {
     work.signal.throwIfAborted();
     if (!TAKEN.has(sqlstate(error) ?? '')) {
+      const query = sqlstate(error) === DUPLICATE ? duplicatesOf(entry.sql) : null;
       throw failed(error, {
         ...failing,
+        ...(query === null ? {} : { hint: `list the duplicates with: ${query}` }),
         code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
       });
     }

@@ -1,13 +1,16 @@
 /**
  * Triggers, rules and event triggers that would fire while walferry applies changes. Ordinary ones are quiet in replica
  * role; those that are ENABLE ALWAYS or ENABLE REPLICA would fire for every row once more than on the source. They are
- * disabled in the transaction that makes them, remembered, and given back their state at cutover.
+ * disabled in the transaction that makes them, remembered, and given back their state at cutover; a cutover that is undone
+ * disables them again.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
+import { takeTurn } from '../control/turn.ts';
 import type { TableName } from './existing.ts';
 import { failed } from './statement.ts';
 
@@ -118,62 +121,135 @@ function switchTo(one: Loud, action: string): string {
   return /* sql */ `alter table only ${table} ${action} ${one.kind} ${name}`;
 }
 
+/** What both directions need of the activity that runs them. */
+type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt'>>;
+
 /**
  * Gives every quieted trigger and rule the state back that it has on the source. For cutover (after the last change was
  * applied) and for abort. Idempotent; all or none. Returns how many.
  * @throws MigrationError `SchemaFailed` naming the trigger.
  */
-export async function enableTriggers(migration: Migration): Promise<number> {
-  await using target = await connect(migration.target, 'cutover').catch((error: unknown) => {
+export async function enableTriggers(migration: Migration, attempt: Attempt = {}): Promise<number> {
+  return switched(migration, attempt, 'enabled', async (target, at) => {
+    const rows = await turned(target, migration, true);
+    for (const one of rows) {
+      at(nameOf(one));
+      await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
+    }
+    at('row security');
+    await enableRowSecurity(target, migration);
+    return rows.length;
+  });
+}
+
+/**
+ * Takes {@link enableTriggers} back, for a cutover that was undone: applied changes would fire them. Idempotent; all or
+ * none. Returns how many.
+ * @throws MigrationError `SchemaFailed` naming the trigger, `CheckpointMissing`.
+ */
+export async function quietTriggers(migration: Migration, attempt: Attempt = {}): Promise<number> {
+  return switched(migration, attempt, 'disabled', async (target, at) => {
+    const rows = await turned(target, migration, false);
+    // Event triggers first here: they would fire for the others' ALTER TABLE.
+    for (const one of rows.reverse()) {
+      at(nameOf(one));
+      await target.query(switchTo(one, 'disable'));
+    }
+    at('row security');
+    await disableRowSecurity(target, migration);
+    return rows.length;
+  });
+}
+
+/** One transaction that nobody who was overtaken commits. */
+async function switched(
+  migration: Migration,
+  { signal, scheduledAt }: Attempt,
+  done: 'enabled' | 'disabled',
+  work: (target: pg.ClientBase, at: (what: string) => void) => Promise<number>,
+): Promise<number> {
+  await using target = await connect(migration.target, 'cutover', {
+    ...(signal && { signal }),
+  }).catch((error: unknown) => {
+    signal?.throwIfAborted();
     throw failed(error, { what: 'the target could not be reached', code: 'Unreachable' });
   });
   let at = 'triggers';
   try {
-    await target.query('begin');
-    // Writers that start again while this waits would write to a source whose slot is about to go.
-    await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
     const there = await target.query<{ there: boolean }>(
       /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
     );
-    const { rows } = there.rows[0]?.there
-      ? await target.query<Loud>(
-          /* sql */ `
-          delete from walferry.quieted where migration = $1
-          returning kind, schema_name, table_name, name, state`,
-          [migration.id],
-        )
-      : { rows: [] };
-    // Event triggers last: they would fire for the others' ALTER TABLE.
-    rows.sort((a, b) => Number(a.kind === 'event trigger') - Number(b.kind === 'event trigger'));
-    for (const one of rows) {
-      at = `${one.kind} ${one.name}${one.table_name === '' ? '' : ` of ${one.schema_name}.${one.table_name}`}`;
-      await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
-    }
-    if (there.rows[0]?.there) at = await enableRowSecurity(target, migration);
+    if (there.rows[0]?.there !== true) return 0;
+    const turn = await takeTurn(target, migration, scheduledAt);
+    await target.query('begin');
+    // Writers that start again while this waits would write to a source whose slot is about to go.
+    await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    await turn.hold();
+    const count = await work(target, (what) => (at = what));
     await target.query('commit');
-    return rows.length;
+    return count;
   } catch (error) {
+    signal?.throwIfAborted();
     if (sqlstate(error) === SQLSTATE.lockNotAvailable) {
       // Not a case for trying again by itself: the cutover is undone instead of waiting with its writers stopped.
       const seconds = LOCK_TIMEOUT_MS / 1000;
       throw new MigrationError(
         'SchemaFailed',
-        `${at} could not be enabled: another session on "${migration.target}" held the table locked for ${seconds} s`,
+        `${at} could not be ${done}: another session on "${migration.target}" held the table locked for ${seconds} s`,
         { object: at },
       );
     }
-    throw failed(error, { what: `${at} could not be enabled`, code: 'SchemaFailed', object: at });
+    throw failed(error, { what: `${at} could not be ${done}`, code: 'SchemaFailed', object: at });
   }
 }
 
+/**
+ * Notes that what was quieted gets its state back, or loses it again: whatever was not so already, event triggers last,
+ * because they would fire for the others' ALTER TABLE.
+ */
+async function turned(
+  target: pg.ClientBase,
+  migration: Migration,
+  givenBack: boolean,
+): Promise<Loud[]> {
+  const { rows } = await target.query<Loud>(
+    /* sql */ `
+    update walferry.quieted set given_back = $2 where migration = $1 and given_back <> $2
+    returning kind, schema_name, table_name, name, state`,
+    [migration.id, givenBack],
+  );
+  return rows.sort(
+    (a, b) => Number(a.kind === 'event trigger') - Number(b.kind === 'event trigger'),
+  );
+}
+
+function nameOf({ kind, name, schema_name, table_name }: Loud): string {
+  return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
+}
+
 /** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
-async function enableRowSecurity(target: pg.ClientBase, migration: Migration): Promise<string> {
-  const { rows } = await target.query<{ id: number; sql: string }>(
+async function enableRowSecurity(target: pg.ClientBase, migration: Migration): Promise<void> {
+  const { rows } = await target.query<{ sql: string }>(
     /* sql */ `
     update walferry.schema_entry set done_at = now()
-     where migration = $1 and kind = 'ROW SECURITY' and done_at is null returning id, sql`,
+     where migration = $1 and kind = 'ROW SECURITY' and done_at is null returning sql`,
     [migration.id],
   );
   for (const { sql } of rows) await target.query(sql);
-  return 'row security';
+}
+
+/** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */
+async function disableRowSecurity(target: pg.ClientBase, migration: Migration): Promise<void> {
+  const { rows } = await target.query<{ schema_name: string; name: string }>(
+    /* sql */ `
+    update walferry.schema_entry set done_at = null
+     where migration = $1 and kind = 'ROW SECURITY' and done_at is not null
+       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)
+    returning schema_name, name`,
+    [migration.id],
+  );
+  for (const { schema_name, name } of rows) {
+    const table = `${pg.escapeIdentifier(schema_name)}.${pg.escapeIdentifier(name)}`;
+    await target.query(/* sql */ `alter table ${table} disable row level security`);
+  }
 }

@@ -18,6 +18,7 @@ import { failed, prepareSession } from './statement.ts';
 const ENTRIES_PER_BATCH = 1_000;
 
 const RELATIONS = new Set(['TABLE', 'VIEW', 'MATERIALIZED VIEW', 'FOREIGN TABLE', 'SEQUENCE']);
+const FUNCTIONS = new Set(['FUNCTION', 'PROCEDURE', 'AGGREGATE']);
 
 /**
  * Drops what walferry created on the target and the migration's control rows. Idempotent.
@@ -80,13 +81,9 @@ async function dropEntries(
     const drops = await file.drops(batch.map(({ id }) => id));
     await lane.transaction(async (client) => {
       await refuseRows(client, batch);
-      const before = await countRelations(client);
+      await noteObjects(client);
       await client.query(drops);
-      // pg_dump's own statement for a base type says CASCADE: nobody else's table or view may go along.
-      const gone = before - (await countRelations(client));
-      if (gone > batch.filter(({ kind }) => RELATIONS.has(kind)).length) {
-        throw new MigrationError('SchemaFailed', 'others use a type that would be dropped');
-      }
+      await refuseOthers(client, made);
       await client.query(
         /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
         [migration.id, batch.map(({ id }) => id)],
@@ -127,9 +124,77 @@ async function refuseRows(client: pg.ClientBase, batch: readonly StoredEntry[]):
   );
 }
 
-async function countRelations(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ count: number }>(/* sql */ `
-    select count(*)::int as count from pg_catalog.pg_class
-     where relkind in ('r', 'p', 'v', 'm', 'f', 'S')`);
-  return rows[0]?.count ?? 0;
+/** What others could lose to a CASCADE: relations, columns (a dropped type takes them along and leaves their table), functions. */
+async function noteObjects(client: pg.ClientBase): Promise<void> {
+  await client.query(/* sql */ `
+    drop table if exists pg_temp.noted;
+    create temporary table noted on commit drop as
+    select 'relation' as kind, c.oid as owner, 0 as part, n.nspname as schema, c.relname as name, null::name as column
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't'
+    union all
+    select 'column', c.oid, a.attnum, n.nspname, c.relname, a.attname
+      from pg_catalog.pg_attribute a
+      join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'f', 'c')
+       and c.relpersistence <> 't' and n.nspname not in ('pg_catalog', 'information_schema')
+    union all
+    select 'function', p.oid, 0, n.nspname, p.proname, null
+      from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+     where n.nspname <> 'pg_catalog';
+    -- What belongs to an extension or to a type (the constructors of a range) goes with its owner.
+    delete from pg_temp.noted using pg_catalog.pg_depend d
+     where d.objid = noted.owner and d.objsubid = 0 and d.deptype in ('e', 'i')
+       and d.classid = case noted.kind when 'function' then 'pg_catalog.pg_proc'::regclass
+                                       else 'pg_catalog.pg_class'::regclass end`);
+}
+
+const GONE = /* sql */ `
+select kind, schema, name, "column" from pg_temp.noted
+ where case kind
+         when 'relation' then not exists (select from pg_catalog.pg_class c where c.oid = owner)
+         when 'function' then not exists (select from pg_catalog.pg_proc p where p.oid = owner)
+         -- Columns of a relation that is gone went with it.
+         else exists (select from pg_catalog.pg_class c where c.oid = owner)
+              and not exists (select from pg_catalog.pg_attribute a
+                               where a.attrelid = owner and a.attnum = part and not a.attisdropped)
+       end
+ order by 1, 2, 3, 4`;
+
+/**
+ * pg_dump's own statement for a base type says CASCADE: nobody else's table, view or function may go along, nor a column of a
+ * table that stays. None of our own statements drops a single column.
+ * @throws MigrationError `SchemaFailed` naming what would be lost.
+ */
+async function refuseOthers(client: pg.ClientBase, made: readonly StoredEntry[]): Promise<void> {
+  const relations = new Set(made.filter(({ kind }) => RELATIONS.has(kind)).map(keyOf));
+  // The tag of a function is its signature. Those that make up a type go with it, before their own turn.
+  const functions = new Set(
+    made
+      .filter(({ kind }) => FUNCTIONS.has(kind))
+      .map(({ schema, name }) => keyOf({ schema, name: name.slice(0, name.lastIndexOf('(')) })),
+  );
+  const { rows } = await client.query<{
+    kind: 'relation' | 'column' | 'function';
+    schema: string;
+    name: string;
+    column: string | null;
+  }>(GONE);
+  const other = rows.find(
+    ({ kind, schema, name }) =>
+      kind === 'column' ||
+      !(kind === 'relation' ? relations : functions).has(keyOf({ schema, name })),
+  );
+  if (other === undefined) return;
+  const { kind, schema, name, column } = other;
+  const object = `${schema}.${name}${column === null ? '' : `.${column}`}`;
+  throw new MigrationError(
+    'SchemaFailed',
+    `${kind} ${object}, which walferry did not make, uses a type that would be dropped: the schema is not taken back`,
+    { object },
+  );
+}
+
+function keyOf({ schema, name }: { schema: string | null; name: string }): string {
+  return JSON.stringify([schema, name]);
 }

@@ -9,10 +9,16 @@ import type { Migration } from '../../contract/migration.ts';
 
 /** An ended backend rolls back its COPY at once. */
 const DEADLINE_MS = 20_000;
+/**
+ * For so long a session spares one that began after it: that is the attempt which overtook it while its machine was frozen.
+ * Not for good, because start times come from a clock that can be set back.
+ */
+const SPARED_MS = 10_000;
 const POLL_MS = 20;
 
 /**
- * Claims the chunk until the transaction ends, and ends the backend of an earlier attempt that has it.
+ * Claims the chunk until the transaction ends, and ends the backend of an earlier attempt that has it. One that wakes up
+ * after it was overtaken waits instead, and then finds the chunk marked.
  * @throws MigrationError `Contention` when that one does not go.
  */
 export async function claimChunk(
@@ -20,14 +26,16 @@ export async function claimChunk(
   migration: Migration,
   chunk: number,
 ): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
+  const began = Date.now();
+  const deadline = began + DEADLINE_MS;
   for (;;) {
     const { rows } = await target.query<{ mine: boolean }>(
       /* sql */ `select pg_try_advisory_xact_lock(hashtext($1), $2) as mine`,
       [migration.id, chunk],
     );
     if (rows[0]?.mine === true) return;
-    await endCopiers(target, migration, [chunk]);
+    const spared = Date.now() < began + SPARED_MS;
+    await endCopiers(target, migration, [chunk], spared ? 'earlier' : 'all');
     if (Date.now() > deadline) {
       throw new MigrationError(
         'Contention',
@@ -38,11 +46,12 @@ export async function claimChunk(
   }
 }
 
-/** Ends the backends that copy these chunks. @returns how many there were. */
+/** Ends the backends that copy these chunks, or those of them that began before this session. @returns how many. */
 export async function endCopiers(
   target: pg.ClientBase,
   migration: Migration,
   chunks: readonly number[],
+  which: 'all' | 'earlier' = 'all',
 ): Promise<number> {
   const { rowCount } = await target.query(
     /* sql */ `
@@ -50,8 +59,10 @@ export async function endCopiers(
       from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
      where d.datname = current_database() and l.locktype = 'advisory' and l.objsubid = 2 and l.granted
        and l.classid = (hashtext($1)::bigint & 4294967295)::oid and l.objid::bigint = any($2::bigint[])
-       and l.pid <> pg_backend_pid()`,
-    [migration.id, chunks],
+       and l.pid <> pg_backend_pid()
+       and ($3 = 'all' or (select s.backend_start from pg_catalog.pg_stat_activity s where s.pid = l.pid)
+                        < (select s.backend_start from pg_catalog.pg_stat_activity s where s.pid = pg_backend_pid()))`,
+    [migration.id, chunks, which],
   );
   return rowCount ?? 0;
 }

@@ -15,6 +15,7 @@ import { readNewestGeneration, type HeldGeneration } from '../control/generation
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
+import { endEarlierSessions } from '../schema/lane.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { groupRuns } from './chunking.ts';
 import { beginUnder } from './imported.ts';
@@ -36,6 +37,8 @@ export async function planCopy(
 ): Promise<CopyPlan> {
   try {
     await using target = await connectPatiently(migration.target, 'plan');
+    // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
+    await endEarlierSessions(target, 'plan');
     await requireMigration(target, migration);
     await quietTriggers(target);
     const relations = await readPlannedRelations(target, migration);

@@ -11,7 +11,7 @@ import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
-import { refuseOvertaken, takeEpoch } from '../control/epoch.ts';
+import { holdEpoch, takeEpoch } from '../control/epoch.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { startFailure } from '../replication/refusal.ts';
@@ -21,7 +21,7 @@ import { streamLease } from './attempt.ts';
 import { fence, type Stopped } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
 import { readPlan } from './plan.ts';
-import { checkSlot, withSlotFree } from './slot.ts';
+import { checkSlot, withSlotFree, type SlotClaim } from './slot.ts';
 
 export { fenceStream } from './fence.ts';
 
@@ -68,23 +68,24 @@ async function oneLease(
   abandoned: AbortSignal,
 ): Promise<StreamReport> {
   try {
-    await refuseStale(migration, work);
-    await using source = await connect(migration.source, 'stream');
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
     const step = (): void => work.beat({ phase: 'stream', step: 'starting' });
-    step();
-    const asText = await probe(source, migration, step);
-    await using applier = await TargetApplier.open(migration, { numericAsText: asText });
+    await using target = await connect(migration.target, 'apply');
     // Nobody waits for this lease any more: it must not end the one that came after it.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was given up at its start');
-    const attempt = await takeEpoch(
-      applier.client,
-      migration,
-      options.floor,
-      work.scheduledAt ?? null,
-    );
+    // Before anything that needs the slot: the way to a slot in use ends whoever uses it, and an attempt that was
+    // overtaken must not come so far.
+    const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
+    const claim: SlotClaim = {
+      waiting: step,
+      stillMine: async () => void (await holdEpoch(target, migration, attempt.epoch)),
+    };
     step();
+    await using source = await connect(migration.source, 'stream');
+    step();
+    const asText = await probe(source, migration, claim);
+    await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
     await checkSlot(source, migration, attempt.confirmedLsn);
     const plan = await readPlan(source, applier.client, migration, options);
     step();
@@ -100,7 +101,7 @@ async function oneLease(
         }),
         ...(options.limits === undefined ? {} : { limits: options.limits }),
       });
-    await using reader = await withSlotFree(source, migration, open, step);
+    await using reader = await withSlotFree(source, migration, open, claim);
     work.log.info('stream started', {
       epoch: attempt.epoch.toString(),
       confirmedLsn: attempt.confirmedLsn,
@@ -118,12 +119,6 @@ async function oneLease(
   } catch (error) {
     throw classify(error, { step: 'stream' }, 'Internal');
   }
-}
-
-/** The way to the epoch ends whoever uses the slot; an attempt that was overtaken must not come so far. */
-async function refuseStale(migration: Migration, work: Work): Promise<void> {
-  await using target = await connect(migration.target, 'stream');
-  await refuseOvertaken(target, migration, work.scheduledAt ?? null);
 }
 
 /** Resolves when the lease has ended (false) or goes on too long after an abort (true). */
@@ -157,11 +152,7 @@ function stoppedReport(stopped: Stopped): StreamReport {
 }
 
 /** The slot's first use: what is wrong with it, or with the plugin, shows here. */
-async function probe(
-  source: pg.Client,
-  migration: Migration,
-  waiting: () => void,
-): Promise<boolean> {
+async function probe(source: pg.Client, migration: Migration, claim: SlotClaim): Promise<boolean> {
   const { slot } = migration;
   const ask = async (): Promise<boolean> => {
     try {
@@ -170,5 +161,5 @@ async function probe(
       throw startFailure(error, slot, true);
     }
   };
-  return withSlotFree(source, migration, ask, waiting);
+  return withSlotFree(source, migration, ask, claim);
 }

@@ -51,16 +51,23 @@ export async function checkSlot(
   }
 }
 
+/** Who may end the session that holds the slot. */
+export interface SlotClaim {
+  /** Called before each further try. */
+  readonly waiting: () => void;
+  /** Throws when a newer attempt took over: then the session that holds the slot is that one's. */
+  readonly stillMine: () => Promise<void>;
+}
+
 /**
  * Opens what needs the slot; while another session holds it, that session is ended (an earlier attempt of this migration:
  * nobody else knows the name) and the opening tried again.
- * @param waiting called before each further try.
  */
 export async function withSlotFree<T>(
   source: pg.ClientBase,
   migration: Migration,
   open: () => Promise<T>,
-  waiting: () => void = () => undefined,
+  { waiting, stillMine }: SlotClaim,
 ): Promise<T> {
   const deadline = Date.now() + BUSY_MS;
   for (;;) {
@@ -70,6 +77,7 @@ export async function withSlotFree<T>(
       const busy = error instanceof MigrationError && error.code === 'SlotBusy';
       if (!busy || Date.now() > deadline) throw error;
       waiting();
+      await stillMine();
       await endHolder(source, migration.slot);
       await sleep(POLL_MS);
     }

@@ -256,6 +256,159 @@ describe('cutover', () => {
   );
 });
 
+describe('calling the cutover off', () => {
+  /** A cutover that stands in a step whose database is away, and what its caller got. */
+  async function stuckIn(step: StepName, away = 1_000) {
+    const migration = await migrations.streaming();
+    const { world } = migration;
+    for (let i = 0; i < away; i++) world.fail(step, 'Unreachable', `${step}: nobody answers`);
+    const cutover = migration.ask('cutover');
+    const failing = await until(
+      'the failing step to be shown',
+      async () => {
+        const { cutover } = await migration.progress();
+        return cutover?.failing && cutover;
+      },
+      { seconds: 30 },
+    );
+    return { migration, world, cutover, failing };
+  }
+
+  const steps: [StepName, string, boolean][] = [
+    ['writeEndMark', 'write end mark', false],
+    ['streamChanges', 'drain to ', false],
+    ['compareCounts', 'compare row counts', false],
+    ['setSequences', 'set sequences', false],
+    ['laterChanges', 'look for late writes', false],
+    ['enableTriggers', 'enable triggers', true],
+  ];
+  test.concurrent.each(steps)(
+    'a cutover whose %s keeps failing is shown and can be called off; the stream goes on and a later cutover works',
+    async (step, label, triggers) => {
+      const { migration, world, cutover, failing } = await stuckIn(step);
+      expect(failing).toMatchObject({
+        step: text(new RegExp(`^${label}`)),
+        failing: {
+          ...{ code: 'Unreachable', reason: `${step}: nobody answers` },
+          action: text(/tried again by itself; pause calls the cutover off/),
+        },
+      });
+      expect(await migration.progress()).toMatchObject({ phase: 'cutover', state: 'running' });
+      await askTheTable(migration);
+      expect(await migration.ask('pause')).toMatchObject({
+        allowed: true,
+        text: text(/^Cutover called off\. Paused at [0-9A-F]+\/[0-9A-F]+: everything committed/),
+      });
+      expect(await cutover).toMatchObject({
+        ...{ allowed: false, type: 'CalledOff' },
+        text: text(
+          triggers
+            ? /called off by the operator in step "enable triggers".*disabled again before the next/
+            : /called off by the operator in step.*slot is kept.*no trigger was enabled/,
+        ),
+      });
+      expect(await migration.progress()).toMatchObject({
+        ...{ phase: 'stream', state: 'paused', cutover: null },
+      });
+      expect(world).toMatchObject({ slot: true, control: true });
+      world.clear(step);
+      await migration.ask('resume');
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect(world.count('quietTriggers')).toBe(triggers ? 1 : 0);
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+      expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
+    },
+  );
+
+  /** Refusals of the cells that pause does not reach. */
+  async function askTheTable(migration: SimulatedMigration) {
+    const ruling = rule('resume', 'cutover', 'running');
+    expect(await migration.ask('resume')).toEqual({
+      ...{ allowed: false, type: 'Refused' },
+      text: ruling.allowed ? '' : ruling.text,
+    });
+  }
+
+  test.concurrent(
+    'a step that fails and then succeeds is no longer shown as failing, and the cutover completes by itself',
+    async () => {
+      const { migration, cutover } = await stuckIn('setSequences', 4);
+      expect((await cutover).text).toMatch(/^Cutover complete/);
+      expect(await migration.progress()).toMatchObject({ phase: 'done', cutover: null });
+    },
+  );
+
+  test.concurrent(
+    'triggers whose enabling was done when the cutover was called off are disabled before the next change is applied',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      // The work is done on the target, and its answer does not come.
+      world.script('enableTriggers', async (work) => {
+        world.triggersEnabled = true;
+        await new Promise((_, reject) => {
+          work.signal.addEventListener('abort', () => reject(new Error('connection lost')));
+        });
+      });
+      const cutover = migration.ask('cutover');
+      await until('the last step', () => world.triggersEnabled);
+      const [first, second] = await Promise.all([migration.ask('pause'), migration.ask('pause')]);
+      expect(second.text).toBe(first.text);
+      expect((await cutover).type).toBe('CalledOff');
+      await until('quiet triggers', () => !world.triggersEnabled);
+      await migration.ask('resume');
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect((await migration.progress()).state).toBe('running');
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
+    'a cutover of which the stream has not stopped yet is called off at once, also with a target that is away',
+    async () => {
+      let lose: () => void = () => undefined;
+      const lost = new Promise<never>((_, reject) => {
+        lose = () => reject(new Error('connection lost'));
+      });
+      const migration = await migrations.streaming((world) => {
+        world.script('streamChanges', () => lost);
+        for (let i = 0; i < 1_000; i++) world.fail('streamChanges', 'Unreachable', 'away');
+        for (let i = 0; i < 1_000; i++) world.fail('fenceStream', 'Unreachable', 'away');
+      });
+      const cutover = migration.ask('cutover');
+      await migration.reaches('cutover');
+      const pause = migration.ask('pause');
+      expect(await cutover).toMatchObject({
+        type: 'CalledOff',
+        text: text(/before its first step/),
+      });
+      lose();
+      expect((await pause).text).toMatch(/^Cutover called off\. Paused at/);
+      expect(migration.world.count('fenceStream')).toBe(0);
+      migration.world.clear('streamChanges');
+      await migration.ask('resume');
+      await until('the stream', () => migration.world.confirmed > 0x1000n);
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent('after the last step it is too late: the cutover completes', async () => {
+    const migration = await migrations.streaming();
+    const release = migration.world.hold('dropSlot');
+    const cutover = migration.ask('cutover');
+    await until('the slot being dropped', () => migration.world.isRunning('dropSlot'));
+    expect(await migration.ask('pause')).toMatchObject({
+      ...{ allowed: false, type: 'Refused' },
+      text: text(/^too late to call the cutover off: the cutover is complete/),
+    });
+    release();
+    expect((await cutover).text).toMatch(/^Cutover complete/);
+  });
+});
+
 async function accepted(migration: SimulatedMigration): Promise<number> {
   const { events } = await migration.handle.fetchHistory();
   return (events ?? []).filter((e) => e.workflowExecutionUpdateAcceptedEventAttributes != null)

@@ -249,6 +249,41 @@ test('a worker that stopped inside a chunk is put out by the next attempt, and b
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
+test('an attempt that was overtaken and wakes up spares the newer one that copies its chunk, and repeats nothing', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
+  await using _ = await holding(db, migration);
+  const planned = await plan(db, migration);
+  const chunk = planned.runs[0]?.firstChunk ?? 0;
+  const work = recordedWork();
+  // Its sessions are open, and the first step on the target is held up, as if its machine stood still there.
+  await using gate = await connectTo(db.target);
+  await gate.query('begin; lock table walferry.relation in access exclusive mode');
+  const older = copyChunks(migration, runOf(planned, 't'), work);
+  await until('the older attempt to be connected', async () => {
+    const { rowCount } = await db.targetClient
+      .query(/* sql */ `select from pg_stat_activity where datname = current_database()
+                  and application_name like 'walferry copy%' and wait_event_type = 'Lock'`);
+    return rowCount === 1;
+  });
+  await using newer = await connectTo(db.target);
+  await newer.query('begin');
+  await newer.query('select pg_try_advisory_xact_lock(hashtext($1), $2)', [migration.id, chunk]);
+  await newer.query('insert into t values (1)');
+  await gate.query('rollback');
+  await until('the older attempt to ask for the chunk several times', async () => {
+    const { rows } = await db.targetClient.query<{
+      idle: boolean;
+    }>(/* sql */ `select state like 'idle in transaction%' and clock_timestamp() - xact_start > interval '300 ms' as idle
+                  from pg_stat_activity where datname = current_database() and application_name like 'walferry copy%'`);
+    return rows[0]?.idle === true;
+  });
+  await newer.query('update walferry.chunk set done_at = now() where id = $1', [chunk]);
+  await newer.query('commit');
+  expect(await older).toMatchObject({ chunks: 0, skipped: 1 });
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
 test('an attempt whose chunk was taken by the next generation while it copied commits nothing', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.target);

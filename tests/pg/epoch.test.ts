@@ -3,6 +3,10 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
 import { advance, holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
+import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { inputOf } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { startMigration, storedLsn } from '../support/stream.ts';
 
@@ -50,6 +54,31 @@ test('an attempt that holds the row in an open transaction is ended, and what it
   expect(second.epoch).toBe(first.epoch + 1n);
   const { rowCount } = await db.targetClient.query(/* sql */ `select from t`);
   expect(rowCount).toBe(0);
+});
+
+test('an attempt of the cutover that wakes up after the cutover was called off neither wakes triggers nor sets sequences', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, /* sql */ `${TABLE}; create sequence s`);
+  await db.sourceClient.query(/* sql */ `select setval('s', 7)`);
+  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
+  const input = inputOf(db);
+  expect(await quietTriggers(migration, { scheduledAt: 2_000 })).toBe(0);
+  await expect(enableTriggers(migration, { scheduledAt: 1_000 })).rejects.toMatchObject({
+    code: 'Fenced',
+  });
+  await expect(setSequences(migration, input, { scheduledAt: 1_000 })).rejects.toMatchObject({
+    code: 'Fenced',
+  });
+  const last = /* sql */ `select last_value::text as last from s`;
+  expect((await db.targetClient.query(last)).rows).toEqual([{ last: '1' }]);
+  // The next cutover's are let through, and end the session of whoever stands in the way with the row locked.
+  await using stuck = await connectTo(db.target);
+  const { epoch } = await takeEpoch(stuck, migration, null, 3_000);
+  await stuck.query('begin');
+  await holdEpoch(stuck, migration, epoch);
+  await setSequences(migration, input, { scheduledAt: 4_000 });
+  expect((await db.targetClient.query(last)).rows).toEqual([{ last: '7' }]);
+  expect(await enableTriggers(migration, { scheduledAt: 5_000 })).toBe(0);
 });
 
 test("a stranger's session is never ended, not even one with the recorded process id", async () => {

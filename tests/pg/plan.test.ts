@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
+import { connect } from '../../postgres/connection/session.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
@@ -35,6 +36,17 @@ test('the plan waits for a generation, and a dead one does not count', async () 
   );
   await using held = await holding(db, migration);
   expect((await waiting).generation).toBe(held.generation.number);
+});
+
+test('a planner that stopped with the control row locked is put out by the next attempt', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
+  await using _ = await holding(db, migration);
+  const stopped = await connect(db.target, 'plan');
+  await stopped.query('begin');
+  await stopped.query('select from walferry.migration for update');
+  expect((await planCopy(migration, inputOf(db), recordedWork())).runs).toHaveLength(1);
+  await expect(stopped.query('commit')).rejects.toThrow();
 });
 
 test('aborting ends the wait with the reason', async () => {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { addService, connectTo, freshPair, targetServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
@@ -115,7 +115,38 @@ test('a schema too large for one transaction is made in several, and undone when
   expect(await dumpLines(db.target)).toEqual(before);
 });
 
-test('rows that break a unique constraint are reported by name, and a second try goes on from there', async () => {
+test.each([
+  ['a column', 'create table others.t (id int primary key, v app.odd)', 'column others.t.v'],
+  ['a table', 'create view others.v as select null::app.odd as v', 'relation others.v'],
+  [
+    'a function',
+    'create function others.f(app.odd) returns int language sql return 1',
+    'function others.f',
+  ],
+])(
+  'taking the schema back never takes %s along that somebody else made of a type of ours',
+  async (_, statement, named) => {
+    await using db = await freshPair();
+    // The in and out functions of another type do for a type of our own.
+    await db.sourceClient.query(/* sql */ `
+      create schema app; create type app.odd;
+      create function app.odd_in(cstring) returns app.odd language internal immutable strict as 'textin';
+      create function app.odd_out(app.odd) returns cstring language internal immutable strict as 'textout';
+      create type app.odd (input = app.odd_in, output = app.odd_out, like = text);
+      create table app.t (id int primary key, v app.odd)`);
+    const migration = migrationOf(db);
+    const before = await dumpLines(db.target);
+    await copySchema(migration, inputOf(db), testWork());
+    await db.targetClient.query(`create schema others; ${statement}`);
+    const error = await failure(undoSchema(migration), 'SchemaFailed');
+    expect(error.message).toContain(`${named}, which walferry did not make, uses a type`);
+    await db.targetClient.query('drop schema others cascade');
+    await undoSchema(migration);
+    expect(await dumpLines(db.target)).toEqual(before);
+  },
+);
+
+test('rows that break a unique constraint do not hold the stream up; they are reported by name with the query that lists them', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table person (id int primary key, mail text constraint person_mail unique, n int);
@@ -125,10 +156,13 @@ test('rows that break a unique constraint are reported by name, and a second try
   await copySchema(migration, input, testWork());
   await db.targetClient.query(/* sql */ `
     insert into person values (1, '${SECRET}', 1), (2, '${SECRET}', 2); insert into child values (1, 3)`);
-  const error = await failure(buildIndexes(migration, input, testWork()), 'ConstraintFailed');
+  await buildIndexes(migration, input, testWork());
+  const error = await failure(buildConstraints(migration, input, testWork()), 'ConstraintFailed');
+  const query = `select mail, count(*), array_agg(ctid) from only public.person where mail is not null group by 1 having count(*) > 1`;
   expect(error.message).toBe(
-    'CONSTRAINT person_mail on public.person could not be built on the target (SQLSTATE 23505)',
+    `CONSTRAINT person_mail on public.person could not be built on the target (SQLSTATE 23505); list the duplicates with: ${query}`,
   );
+  expect((await db.targetClient.query(query)).rowCount).toBe(1);
   expect(error.details).toMatchObject({
     table: 'public.person',
     constraint: 'person_mail',
@@ -136,7 +170,6 @@ test('rows that break a unique constraint are reported by name, and a second try
   });
   expect(JSON.stringify([error.message, error.details, String(error.cause)])).not.toContain(SECRET);
   await db.targetClient.query(/* sql */ `update person set mail = 'other' where id = 2`);
-  await buildIndexes(migration, input, testWork());
 
   const missing = await failure(buildConstraints(migration, input, testWork()), 'ConstraintFailed');
   expect(missing.details).toMatchObject({
@@ -279,10 +312,18 @@ test('without the right to replica role every trigger, and row security, wait fo
     { tgname: 'plain', tgenabled: 'D', relrowsecurity: false },
   ]);
   expect(await enableTriggers(migration)).toBe(1);
-  expect((await db.targetClient.query(state)).rows).toEqual([
+  const awake = [
     { tgname: 'off', tgenabled: 'D', relrowsecurity: true },
     { tgname: 'plain', tgenabled: 'O', relrowsecurity: true },
-  ]);
+  ];
+  expect((await db.targetClient.query(state)).rows).toEqual(awake);
+  // A cutover that was undone at its last step, and the next one.
+  expect(await quietTriggers(migration)).toBe(1);
+  expect((await db.targetClient.query(state)).rows).toEqual(
+    awake.map(({ tgname }) => ({ tgname, tgenabled: 'D', relrowsecurity: false })),
+  );
+  expect(await enableTriggers(migration)).toBe(1);
+  expect((await db.targetClient.query(state)).rows).toEqual(awake);
   await db.targetClient.query(/* sql */ `drop owned by museum_plain`);
 });
 

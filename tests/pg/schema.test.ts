@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { freshPair } from '../support/database.ts';
 import {
   buildMuseum,
@@ -36,12 +36,16 @@ test('after the last step the target has every object of the source, and nothing
   expect(indexes.constraints).toBeGreaterThan(8);
   const constraints = await buildConstraints(migration, input, testWork());
   expect(constraints.constraints).toBe(5);
-  const loud = await db.targetClient
-    .query(/* sql */ `select from pg_trigger where tgenabled in ('A', 'R')
-               union all select from pg_event_trigger where evtenabled <> 'D'`);
-  expect(loud.rowCount).toBe(0);
+  const loudOnes = /* sql */ `select from pg_trigger where tgenabled in ('A', 'R')
+               union all select from pg_event_trigger where evtenabled <> 'D'`;
+  expect((await db.targetClient.query(loudOnes)).rowCount).toBe(0);
   expect(await enableTriggers(migration)).toBe(6);
   expect(await enableTriggers(migration)).toBe(0);
+  // A cutover that is undone at its last step.
+  expect(await quietTriggers(migration)).toBe(6);
+  expect(await quietTriggers(migration)).toBe(0);
+  expect((await db.targetClient.query(loudOnes)).rowCount).toBe(0);
+  expect(await enableTriggers(migration)).toBe(6);
 
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
   const views = await db.targetClient

@@ -1,7 +1,10 @@
 /** One lease of the stream against real servers: what arrives, what is refused, when it ends. */
 import { expect, test } from 'vitest';
 import { compareLsn } from '../../contract/lsn.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
 import { fenceStream, streamChanges } from '../../postgres/stream/changes.ts';
+import { withSlotFree } from '../../postgres/stream/slot.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   addGeneration,
@@ -388,6 +391,34 @@ test('the fence takes over from a running stream, which writes nothing more', as
   expect(await rowsOf(db, 't')).toBe(2);
   await drain(db, migration, { floor: checkpoint.confirmedLsn });
   expect(await rowsOf(db, 't')).toBe(3);
+});
+
+test('an attempt whose epoch was taken meanwhile leaves the slot to whoever streams now', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await using old = await connectTo(db.target);
+  const { epoch } = await takeEpoch(old, migration);
+  const work = testWork();
+  const streaming = streamChanges(migration, OPTIONS, work);
+  await until('the newer one', async () => (await slotState(db, migration)).active !== null);
+  const { active } = await slotState(db, migration);
+  await using source = await connectTo(db.source);
+  await using target = await connectTo(db.target);
+  const opening = withSlotFree(
+    source,
+    migration,
+    () => Promise.reject(new MigrationError('SlotBusy', 'in use')),
+    {
+      waiting: () => undefined,
+      stillMine: async () => void (await holdEpoch(target, migration, epoch)),
+    },
+  );
+  await expect(opening).rejects.toMatchObject({ code: 'Fenced' });
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+  await until('the row', async () => (await rowsOf(db, 't')) === 2);
+  expect((await slotState(db, migration)).active).toBe(active);
+  work.abort();
+  expect((await streaming).changes).toBe(1);
 });
 
 test('two attempts at once: the newer ends the older and everything arrives once', async () => {

@@ -86,6 +86,45 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'done-with-kept-slot',
+    ends: FAILED,
+    play: async (migrations) => {
+      const migration = await migrations.streaming((world) => world.fail('dropSlot', 'Denied'));
+      await migration.ask('cutover');
+      return migration;
+    },
+  },
+  {
+    name: 'done-with-kept-control',
+    ends: FAILED,
+    play: async (migrations) => {
+      const migration = await migrations.streaming((world) => world.fail('dropControl', 'Denied'));
+      await migration.ask('cutover');
+      return migration;
+    },
+  },
+  {
+    name: 'called-off',
+    ends: COMPLETED,
+    // In the last step, which keeps failing: triggers are disabled again. Then cut over after all.
+    play: async (migrations) => {
+      const migration = await migrations.streaming((world) => {
+        for (let i = 0; i < 4; i++) world.fail('enableTriggers', 'Unreachable');
+        world.hold('enableTriggers');
+      });
+      const { world } = migration;
+      const first = migration.ask('cutover');
+      await until('the step to fail', async () => (await migration.progress()).cutover?.failing);
+      await until('the step to be held', () => world.isRunning('enableTriggers'));
+      await migration.ask('pause');
+      await first;
+      await migration.ask('resume');
+      await until('the stream', () => world.isRunning('streamChanges'));
+      await migration.ask('cutover');
+      return migration;
+    },
+  },
+  {
     name: 'failed-input',
     ends: FAILED,
     play: (migrations) => migrations.start(undefined, { source: 'orders_old' }),

@@ -34,12 +34,41 @@ const waiting = {
   action: 'Put the row back, then resume.',
 };
 
+const cuttingOver: Progress = {
+  ...streaming,
+  phase: 'cutover',
+  cutover: {
+    ...{ step: 'drain to 16/B374D900', since: '2026-11-21T09:41:08.000Z' },
+    failing: {
+      code: 'Unreachable',
+      reason: 'stream: the database did not answer (ECONNREFUSED)',
+      action: 'Look at the server.',
+      since: '2026-11-21T09:41:12.000Z',
+      seen: '2026-11-21T09:45:12.000Z',
+    },
+  },
+};
+
 /** Lines inside the code block. */
 function codeLines(details: string): string[] {
   return (/```\n([\s\S]*?)```/.exec(details)?.[1] ?? '').split('\n').filter(Boolean);
 }
 
 describe('current details', () => {
+  it('name the step of a cutover that cannot get on, why, since when, and how to call it off', () => {
+    const details = renderDetails('orders', cuttingOver, 'running');
+    expect(details).toContain(
+      '- step **drain to 16/B374D900** since 2026-11-21 09:41:08 UTC, failing since 2026-11-21 09:41:12 UTC (last seen 2026-11-21 09:45:12 UTC): stream: the database did not answer (ECONNREFUSED) (`Unreachable`)',
+    );
+    expect(details).toContain('- **what to do:** Look at the server.');
+    expect(codeLines(details)).toEqual([
+      '# call the cutover off; the stream stays paused until resume',
+      'temporal workflow update execute -w orders --name pause',
+      '# end it; copied tables stay on the target',
+      'temporal workflow update execute -w orders --name abort',
+    ]);
+  });
+
   it('show phase, numbers, when they were true, and the next commands', () => {
     expect(renderDetails('orders', streaming, 'running')).toMatchInlineSnapshot(`
       "## Stream: applying changes as they commit

@@ -16,6 +16,7 @@ const cells = UPDATES.flatMap((update) =>
 /** What is allowed, as `update phase situation`; everything else is refused. */
 const ALLOWED = new Set([
   ...['running', 'paused'].map((situation) => `pause stream ${situation}`),
+  ...['running', 'paused', 'waiting'].map((situation) => `pause cutover ${situation}`),
   ...['snapshot', 'indexes', 'stream'].flatMap((phase) =>
     ['running', 'paused', 'waiting'].map((situation) => `resume ${phase} ${situation}`),
   ),
@@ -41,7 +42,8 @@ describe('what an operator may ask for', () => {
   const refusals: [UpdateName, Phase, Situation, RegExp][] = [
     ['pause', 'snapshot', 'running', /works in phase stream; this migration is in phase snapshot/],
     ['pause', 'stream', 'waiting', /waits for the operator.*resume tries again/],
-    ['pause', 'cutover', 'running', /cutover is under way/],
+    ['resume', 'cutover', 'running', /tries again by itself.*: pause calls it off, resume then/],
+    ['pause', 'cutover', 'ending', /too late to call the cutover off: the cutover is complete/],
     ['resume', 'schema', 'running', /in phase schema an error ends the migration/],
     ['cutover', 'indexes', 'running', /works in phase stream; this migration is in phase indexes/],
     ['cutover', 'stream', 'waiting', /resume first/],

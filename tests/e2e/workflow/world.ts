@@ -91,6 +91,11 @@ export class World {
     };
   }
 
+  /** What was scripted for the step is forgotten: its database is back. */
+  clear(step: StepName): void {
+    this.#twists.delete(step);
+  }
+
   count(step: StepName): number {
     return this.calls.get(step) ?? 0;
   }
@@ -180,16 +185,22 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         return { confirmedLsn: formatLsn(world.confirmed), transactions: 1, changes: 2 };
       }),
     writeEndMark: (m) => on('writeEndMark', m, undefined, (world) => formatLsn(world.position)),
-    setSequences: (m) => on('setSequences', m, undefined, () => ({ sequences: 5, missing: [] })),
+    setSequences: (m, _input, work) =>
+      on('setSequences', m, work, () => ({ sequences: 5, missing: [] })),
     compareCounts: (m, _input, work) =>
       on('compareCounts', m, work, (world) => {
         if (world.equal) return { tables: 3, rows: 600 };
         throw new MigrationError('NotEqual', 'public.orders: 600 rows on the source, 599 here');
       }),
     laterChanges: (m) => on('laterChanges', m, undefined, (world) => world.late),
-    enableTriggers: (m) =>
-      on('enableTriggers', m, undefined, (world) => {
+    enableTriggers: (m, work) =>
+      on('enableTriggers', m, work, (world) => {
         world.triggersEnabled = true;
+        return 1;
+      }),
+    quietTriggers: (m, work) =>
+      on('quietTriggers', m, work, (world) => {
+        world.triggersEnabled = false;
         return 1;
       }),
     dropSlot: (m) =>
@@ -293,6 +304,8 @@ interface StreamLimits {
 /** Applies the WAL that the source writes meanwhile; ends at a commit when it is told to, like the real one. */
 async function stream(world: World, { floor, until, leaseMs }: StreamLimits, work: Work) {
   const mine = ++world.epoch;
+  // A real one would write twice what they write.
+  if (world.triggersEnabled) throw new MigrationError('Internal', 'applied under loud triggers');
   if (floor !== null && compareLsn(formatLsn(world.confirmed), floor) < 0) {
     throw new MigrationError('CheckpointMissing', `the target stands below ${floor}`);
   }
