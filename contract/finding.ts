@@ -1,7 +1,8 @@
 /** What preflight has to say. Pure data: facts go in, findings come out, all are shown at once. */
 export interface Finding {
-  readonly level: 'error' | 'warning';
-  /** Stable kebab-case name, for scripts and for docs. */
+  /** `error` refuses the migration; `warning` is for the operator to judge; `note` says what will be otherwise than expected. */
+  readonly level: Level;
+  /** Stable kebab-case name, for scripts and for docs; see finding-catalogue.ts. */
   readonly code: string;
   /** What is the matter, with the names of the objects. */
   readonly message: string;
@@ -9,15 +10,37 @@ export interface Finding {
   readonly action: string;
 }
 
-/** At most so many findings go into a failure's message: Temporal cuts messages at 4 KiB. */
+/** In the order in which they are read. */
+export const LEVELS = ['error', 'warning', 'note'] as const;
+export type Level = (typeof LEVELS)[number];
+
+/** A failure is read in a terminal and in the Web UI; who has more findings than this mends some and asks again. */
 const SHOWN = 30;
+
+/** Errors first, then warnings, then notes; within a level as the checks gave them. */
+export function inOrder(findings: readonly Finding[]): Finding[] {
+  return LEVELS.flatMap((level) => findings.filter((one) => one.level === level));
+}
 
 /** The findings as one readable text, errors first. */
 export function renderFindings(findings: readonly Finding[]): string {
-  const ordered = [...findings].sort((a, b) => a.level.localeCompare(b.level));
-  const lines = ordered
-    .slice(0, SHOWN)
-    .map((f, i) => `${i + 1}. [${f.code}] ${f.message}. ${f.action}`);
-  if (ordered.length > SHOWN) lines.push(`and ${ordered.length - SHOWN} more`);
+  const ordered = inOrder(findings);
+  const lines = ordered.slice(0, SHOWN).map((one, i) => {
+    // Most are errors, and those are what the reader looks for; what is no error says so.
+    const level = one.level === 'error' ? '' : ` ${one.level}:`;
+    return `${i + 1}. [${one.code}]${level} ${one.message}. ${one.action}`;
+  });
+  if (ordered.length > SHOWN) {
+    lines.push(`and ${ordered.length - SHOWN} more: npm run preflight shows all`);
+  }
   return lines.join('\n');
+}
+
+/** One line for each, for Current Details and `progress`, where they stand among other notes. */
+export function noteFindings(findings: readonly Finding[]): string[] {
+  const notes = inOrder(findings).map(
+    ({ level, code, message, action }) => `${level} [${code}]: ${message}. ${action}`,
+  );
+  const more = notes.length - SHOWN;
+  return more > 0 ? [...notes.slice(0, SHOWN), `and ${more} more findings`] : notes;
 }

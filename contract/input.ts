@@ -62,6 +62,16 @@ const schema = v.strictObject({
     }),
     {},
   ),
+  /** What the operator accepts to leave behind; without a word preflight refuses a source that has it. */
+  leave: v.optional(
+    v.strictObject({
+      /** Large objects (`pg_largeobject`); columns that name them then point to nothing on the target. */
+      largeObjects: v.optional(v.boolean('must be true or false'), false),
+      /** Rows that users put into the tables of extensions (`pg_extension.extconfig`). */
+      extensionRows: v.optional(v.boolean('must be true or false'), false),
+    }),
+    {},
+  ),
   copy: v.optional(
     v.strictObject({
       /** Chunks that are copied at the same time. */

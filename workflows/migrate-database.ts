@@ -12,7 +12,7 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
-import { renderFindings } from '../contract/finding.ts';
+import { noteFindings, renderFindings } from '../contract/finding.ts';
 import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName, type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
@@ -67,12 +67,12 @@ async function preflight(run: Execution): Promise<void> {
     [run.step],
   );
   throwIfStopped();
+  run.state.notes = noteFindings(findings);
   const errors = findings.filter(({ level }) => level === 'error');
   if (errors.length > 0) {
     const found = errors.length === 1 ? '1 problem' : `${errors.length} problems`;
     throw ending('Preflight', `preflight found ${found}:\n${renderFindings(findings)}`);
   }
-  run.state.notes = findings.map(({ message, action }) => `${message}. ${action}`);
 }
 
 /** Tables and slot. Marked as begun before they are, because an answer can be lost after the work was done. */

@@ -181,13 +181,20 @@ function noteFailure(run: Execution, met: Copied, failed: CopyRun, error: unknow
   else {
     met.failed ??= reason;
     // The person is asked when the other runs have ended, which may take hours: say it now.
-    run.state.notes = [...run.state.notes, copyNote(failed.label, reason)].slice(-MOST_NOTES);
+    // Only notes of the copy make room for it: what preflight said stays to the end.
+    const { notes } = run.state;
+    const earlier = notes.filter(isCopyNote).slice(1 - MOST_COPY_NOTES);
+    run.state.notes = [
+      ...notes.filter((note) => !isCopyNote(note)),
+      ...earlier,
+      copyNote(failed.label, reason),
+    ];
     run.refresh();
   }
 }
 
 /** Current Details are for reading; the timeline shows every failure. */
-const MOST_NOTES = 20;
+const MOST_COPY_NOTES = 20;
 const COPY_NOTE = 'copy of ';
 const copyNote = (label: string, reason: Reason) =>
   `${COPY_NOTE}${label} stopped: ${reason.message} (\`${reason.code}\`); the other runs go on`;

@@ -69,6 +69,10 @@ export interface SessionOptions extends Timeouts {
   readonly signal?: AbortSignal;
   /** Milliseconds; for tests and quick looks. */
   readonly connectTimeoutMs?: number;
+  /** True: the session has the defaults of its server, database and role, so that they can be looked at. For nothing else. */
+  readonly withServerDefaults?: boolean;
+  /** A walsender that also takes SQL, as the stream's connection is. */
+  readonly replication?: boolean;
 }
 
 /** A host that swallows packets would hold a step until its activity times out, and leave it without a reason. */
@@ -153,7 +157,9 @@ function configure(
     connectionTimeoutMillis: limit === 0 ? CONNECT_TIMEOUT_MS : limit,
     application_name: applicationName(endpoint, purpose),
     // The last of two equal settings counts: the service's own options cannot undo ours.
-    options: `${endpoint.options} ${startupOptions(options)}`.trim(),
+    options:
+      `${endpoint.options} ${options.withServerDefaults === true ? '' : startupOptions(options)}`.trim(),
+    ...(options.replication === true ? { replication: 'database' } : {}),
   };
 }
 

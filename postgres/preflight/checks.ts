@@ -1,8 +1,14 @@
 /** Every check of preflight, in the order in which findings are read. A new check is a function of its own and a line here. */
+import { age } from './checks/age.ts';
 import { capacity } from './checks/capacity.ts';
+import { disk } from './checks/disk.ts';
+import { endpoint } from './checks/endpoint.ts';
+import { extension } from './checks/extension.ts';
 import { identity } from './checks/identity.ts';
 import { leftover } from './checks/leftover.ts';
+import { locale } from './checks/locale.ts';
 import { number } from './checks/number.ts';
+import { object } from './checks/object.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
 import { program } from './checks/program.ts';
@@ -10,28 +16,40 @@ import { reach } from './checks/reach.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
 import { selection } from './checks/selection.ts';
+import { sessionCount } from './checks/session-count.ts';
+import { sessionDefault } from './checks/session-default.ts';
 import { sourceRight } from './checks/source-right.ts';
 import { table } from './checks/table.ts';
 import { targetRight } from './checks/target-right.ts';
+import { transaction } from './checks/transaction.ts';
 import { version } from './checks/version.ts';
 import { wal } from './checks/wal.ts';
 import type { Check } from './facts.ts';
 
 export const CHECKS: readonly Check[] = [
   reach,
+  endpoint,
   version,
   leftover,
   wal,
   plugin,
+  transaction,
   capacity,
+  sessionCount,
   sourceRight,
   targetRight,
   rowSecurity,
+  locale,
+  sessionDefault,
   selection,
   table,
+  extension,
+  object,
   persistence,
   identity,
   number,
   program,
   role,
+  age,
+  disk,
 ];

@@ -2,8 +2,8 @@
  * What preflight knows: plain data, read from both sides before anything is judged. Checks are pure functions from these
  * facts to findings, so each can be tried without a server, and adding one means adding one function to checks.ts.
  *
- * A side that could not be reached (or not be read to the end) is null and has its failure in `failures`; the other side is
- * inspected all the same, so that an operator hears everything in one go.
+ * A side that could not be reached (or not be read to the end) is null and has its failure in `failures` (or, behind a
+ * pooler, the reason in `endpoints`); the other side is inspected all the same, so that an operator hears everything in one go.
  */
 import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
@@ -11,6 +11,12 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
+import type { Blocker } from '../slot/blockers.ts';
+import type { EndpointFacts } from './read/endpoint.ts';
+import type { ExtensionFacts, OfferedExtension } from './read/extension.ts';
+import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
+import type { LocaleFacts } from './read/locale.ts';
+import type { NamedObject, ObjectFacts, TargetObjects } from './read/object.ts';
 
 export type Side = 'source' | 'target';
 
@@ -19,6 +25,8 @@ export interface Facts {
   readonly input: MigrationInput;
   readonly source: SourceFacts | null;
   readonly target: TargetFacts | null;
+  /** What stands behind each service; null when it could not be reached. */
+  readonly endpoints: Readonly<Record<Side, EndpointFacts | null>>;
   readonly failures: readonly { readonly side: Side; readonly failure: MigrationError }[];
   readonly programs: readonly ProgramFacts[];
 }
@@ -32,6 +40,7 @@ export interface ServerFacts {
   readonly version: string;
   readonly database: string;
   readonly encoding: string;
+  readonly locale: LocaleFacts;
   readonly inRecovery: boolean;
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
@@ -41,6 +50,8 @@ export interface ServerFacts {
     readonly replication: boolean;
     readonly bypassesRowSecurity: boolean;
   };
+  readonly sessions: SessionCounts;
+  readonly age: AgeFacts;
 }
 
 export interface SlotFacts {
@@ -63,8 +74,10 @@ export interface PluginFacts {
   readonly state: 'usable' | 'missing' | 'refused' | 'denied' | 'blocked' | 'untried';
   /** Whether it takes `numeric-data-types-as-string` (from 2.6 on); null when that could not be tried. */
   readonly numericAsText: boolean | null;
-  /** With `blocked`: who blocks, as text. */
-  readonly blockers: string | null;
+  /** Options that the stream needs and this version does not take. */
+  readonly refusedOptions: readonly string[];
+  /** With `blocked`: who kept the try waiting, as far as the role can see. */
+  readonly blockers: readonly Blocker[];
 }
 
 /** A table whose changes cannot be matched, and what the catalog offers to mend it. */
@@ -85,12 +98,13 @@ export interface SourceFacts extends ServerFacts {
   /** Null on servers that do not know the setting, and for roles that may not see it (superuser, pg_read_all_settings). */
   readonly outputPluginLibraries: string | null;
   readonly slotsMax: number;
-  /** `max_slot_wal_keep_size` as the server prints it; null when it is unlimited. */
-  readonly walKept: string | null;
+  readonly wal: WalFacts;
   readonly slots: readonly SlotFacts[];
   readonly sendersMax: number;
   readonly sendersUsed: number;
   readonly plugin: PluginFacts;
+  /** Transactions with an id that are open now, prepared ones too, in whatever database of the server. */
+  readonly transactions: readonly Blocker[];
   readonly relations: readonly Relation[];
   /** Patterns of the input that fit no table. */
   readonly idlePatterns: {
@@ -106,6 +120,12 @@ export interface SourceFacts extends ServerFacts {
   readonly unreadableSequences: readonly TableName[];
   readonly schemas: readonly string[];
   readonly roles: NamedRoles;
+  readonly objects: ObjectFacts;
+  readonly extensions: readonly ExtensionFacts[];
+  /** The system's collations that columns, domains and indexes use. */
+  readonly collations: readonly string[];
+  /** What is created beside the tables. */
+  readonly created: readonly NamedObject[];
 }
 
 /** Roles that the schema names; which of them matter depends on the input. */
@@ -139,6 +159,13 @@ export interface TargetFacts extends ServerFacts {
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly control: ControlFacts;
+  readonly objects: TargetObjects;
+  /** The source's extensions, as the target has or offers them. */
+  readonly extensions: readonly OfferedExtension[];
+  /** Of the collations that the source uses, those that the target lacks. */
+  readonly missingCollations: readonly string[];
+  /** Objects that have the names of what would be created beside the tables. */
+  readonly taken: readonly NamedObject[];
   /** Every role of the target, and whether our role may act for it. */
   readonly roles: ReadonlyMap<string, { readonly member: boolean }>;
 }

@@ -1,13 +1,15 @@
 /** Reads the facts of both sides and of this worker. Fails only when told to stop: what cannot be read becomes a fact itself. */
-import { MigrationError } from '../../contract/failure.ts';
+import type pg from 'pg';
+import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { clientProgram } from '../connection/program.ts';
 import { connect } from '../connection/session.ts';
-import type { Facts, PluginFacts, ProgramFacts, ServerFacts, Side, SourceFacts } from './facts.ts';
+import type { Facts, ProgramFacts, ServerFacts, Side } from './facts.ts';
 import { probePlugin } from './plugin.ts';
+import { isOwn, readEndpoint, type EndpointFacts } from './read/endpoint.ts';
 import { readServer } from './server.ts';
 import { readSource } from './source.ts';
 import { readTarget } from './target.ts';
@@ -15,19 +17,23 @@ import { readTarget } from './target.ts';
 /** Catalog queries take milliseconds; a table on the target that somebody has locked must not hold up the findings. */
 const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
 
-/** The oldest server whose catalogs these queries fit. */
-const OLDEST_READABLE = 13;
-
 export async function gatherFacts(
   migration: Migration,
   input: MigrationInput,
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<Facts> {
   const failures: { side: Side; failure: MigrationError }[] = [];
-  const attempt = async <T>(side: Side, read: () => Promise<T>): Promise<T | null> => {
+  const endpoints: Record<Side, EndpointFacts | null> = { source: null, target: null };
+  const inspect = async <T>(side: Side, read: Reading<T>): Promise<T | null> => {
     work.beat({ step: `looking at the ${side}` });
+    const options = { ...LIMITS, signal: work.signal };
     try {
-      return await read();
+      await using client = await connect(migration[side], 'preflight', options);
+      const endpoint = await readEndpoint(migration[side], client, side === 'source', options);
+      endpoints[side] = endpoint;
+      // Whatever is read behind a pooler may be half of one session and half of another; its own check says so.
+      if (!isOwn(endpoint)) return null;
+      return await read(client, await readServer(client));
     } catch (error) {
       work.signal.throwIfAborted();
       const failure = classify(error, { step: `inspecting the ${side}`, side }, 'Internal');
@@ -35,40 +41,17 @@ export async function gatherFacts(
       return null;
     }
   };
-  const source = await attempt('source', () => lookAtSource(migration, input, work.signal));
-  const target = await attempt('target', async () => {
-    await using client = await connect(migration.target, 'preflight', {
-      ...LIMITS,
-      signal: work.signal,
-    });
-    return await readTarget(client, await readServer(client), source);
+  const source = await inspect('source', async (client, server) => {
+    const { superuser, replication } = server.role;
+    const plugin = await probePlugin(migration.source, superuser || replication, work.signal);
+    return await readSource(client, input, server, plugin);
   });
-  return { migration, input, source, target, failures, programs: await lookAtPrograms() };
+  const target = await inspect('target', (client, server) => readTarget(client, server, source));
+  const programs = await lookAtPrograms();
+  return { migration, input, source, target, endpoints, failures, programs };
 }
 
-async function lookAtSource(
-  migration: Migration,
-  input: MigrationInput,
-  signal: AbortSignal,
-): Promise<SourceFacts> {
-  await using client = await connect(migration.source, 'preflight', { ...LIMITS, signal });
-  const server = await readServer(client);
-  if (server.major < OLDEST_READABLE) {
-    throw new MigrationError(
-      'Internal',
-      `the source is PostgreSQL ${server.version}; walferry reads ${OLDEST_READABLE} and later`,
-    );
-  }
-  return await readSource(client, input, server, await tryPlugin(migration.source, server, signal));
-}
-
-async function tryPlugin(
-  service: string,
-  { role }: ServerFacts,
-  signal: AbortSignal,
-): Promise<PluginFacts> {
-  return probePlugin(service, role.superuser || role.replication, signal);
-}
+type Reading<T> = (client: pg.Client, server: ServerFacts) => Promise<T>;
 
 /** The programs that copy the schema. */
 async function lookAtPrograms(): Promise<ProgramFacts[]> {

@@ -2,7 +2,7 @@
  * Preflight: everything that would make the migration fail or lose data, found before anything is changed, and told in one go.
  * Facts first (gather.ts), then every check over them (checks.ts).
  */
-import type { Finding } from '../../contract/finding.ts';
+import { inOrder, type Finding } from '../../contract/finding.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -28,9 +28,5 @@ export async function inspect(
 
 /** All checks over the facts. Pure. */
 export function judge(facts: Facts): Finding[] {
-  const findings = CHECKS.flatMap((check) => check(facts));
-  return [
-    ...findings.filter(({ level }) => level === 'error'),
-    ...findings.filter(({ level }) => level === 'warning'),
-  ];
+  return inOrder(CHECKS.flatMap((check) => check(facts)));
 }

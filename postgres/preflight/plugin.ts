@@ -6,8 +6,9 @@
 import type pg from 'pg';
 import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
-import { readBlockers, renderBlockers } from '../slot/blockers.ts';
+import { readBlockers } from '../slot/blockers.ts';
 import { probePluginOptions } from '../slot/plugin.ts';
+import { pluginOptions } from '../wal2json/options.ts';
 import type { PluginFacts } from './facts.ts';
 
 /** A busy source has the slot ready within a moment; only a transaction that lasts keeps it longer. */
@@ -21,7 +22,12 @@ const REPORTED_ELSEWHERE: ReadonlySet<string> = new Set([
   SQLSTATE.configurationLimitExceeded,
   SQLSTATE.notInPrerequisiteState,
 ]);
-const UNTRIED: PluginFacts = { state: 'untried', numericAsText: null, blockers: null };
+const UNTRIED: PluginFacts = {
+  state: 'untried',
+  numericAsText: null,
+  refusedOptions: [],
+  blockers: [],
+};
 
 /**
  * Tries wal2json on a session of its own.
@@ -39,25 +45,21 @@ export async function probePlugin(
     signal,
   });
   try {
-    // Not a name that counts as a migration's slot, and gone with the session whatever happens.
-    const { rows } = await client.query<{ slot: string }>(/* sql */ `
-      select slot_name as slot
-        from pg_create_logical_replication_slot('walferry_probe_' || pg_backend_pid(), 'wal2json', true)`);
-    const slot = rows[0]?.slot ?? '';
+    const slot = await temporarySlot(client);
     const { numericAsText } = await probePluginOptions(client, slot);
-    // A refused option has dropped the slot already: an error ends a session's temporary slots.
-    await client.query(
-      /* sql */ `select pg_drop_replication_slot(slot_name)
-                   from pg_catalog.pg_replication_slots where slot_name = $1`,
-      [slot],
+    const refusedOptions = await refused(
+      client,
+      slot,
+      pluginOptions({ schemas: null, numericAsText }),
     );
-    return { state: 'usable', numericAsText, blockers: null };
+    await drop(client, slot);
+    return { state: 'usable', numericAsText, refusedOptions, blockers: [] };
   } catch (error) {
     signal.throwIfAborted();
     const state = sqlstate(error) ?? '';
     if (WAITED.has(state)) {
-      const blockers = renderBlockers(await readBlockers(client, await nextTransaction(client)));
-      return { state: 'blocked', numericAsText: null, blockers };
+      const blockers = await readBlockers(client, await nextTransaction(client));
+      return { ...UNTRIED, state: 'blocked', blockers };
     }
     if (state === SQLSTATE.undefinedFile) return { ...UNTRIED, state: 'missing' };
     if (state === SQLSTATE.insufficientPrivilege) {
@@ -66,6 +68,52 @@ export async function probePlugin(
     if (REPORTED_ELSEWHERE.has(state)) return UNTRIED;
     throw classify(error, { step: 'trying wal2json', side: 'source' }, 'Internal');
   }
+}
+
+/** Ours if it is still there, else a new one. Not a name that counts as a migration's slot, and gone with the session. */
+async function temporarySlot(client: pg.ClientBase): Promise<string> {
+  const { rows } = await client.query<{ slot: string }>(/* sql */ `
+    select coalesce(
+      (select slot_name from pg_catalog.pg_replication_slots
+        where slot_name = 'walferry_probe_' || pg_backend_pid()),
+      (select slot_name
+         from pg_create_logical_replication_slot('walferry_probe_' || pg_backend_pid(), 'wal2json', true))) as slot`);
+  return rows[0]?.slot ?? '';
+}
+
+async function drop(client: pg.ClientBase, slot: string): Promise<void> {
+  await client.query(
+    /* sql */ `select pg_drop_replication_slot(slot_name)
+                 from pg_catalog.pg_replication_slots where slot_name = $1`,
+    [slot],
+  );
+}
+
+/** The options that the plugin does not take; tried together first, because an error ends the session's temporary slots. */
+async function refused(
+  client: pg.ClientBase,
+  slot: string,
+  options: Readonly<Record<string, string>>,
+): Promise<string[]> {
+  const takes = async (some: readonly (readonly [string, string])[]): Promise<boolean> => {
+    await temporarySlot(client);
+    try {
+      // As far as '0/1': the plugin reads its options, and decodes nothing.
+      await client.query(
+        /* sql */ `select pg_logical_slot_peek_changes($1, '0/1', 1, variadic $2::text[])`,
+        [slot, some.flat()],
+      );
+      return true;
+    } catch (error) {
+      if (sqlstate(error) === SQLSTATE.invalidParameterValue) return false;
+      throw error;
+    }
+  };
+  const all = Object.entries(options);
+  if (await takes(all)) return [];
+  const names: string[] = [];
+  for (const one of all) if (!(await takes([one]))) names.push(one[0]);
+  return names;
 }
 
 /** Not the snapshot's xmax: that is one above the newest transaction that *ended*, and may be the very one that blocks. */

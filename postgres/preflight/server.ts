@@ -1,6 +1,12 @@
 /** What is read from both servers alike. */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { ServerFacts } from './facts.ts';
+import { readAge, readSessions } from './read/load.ts';
+import { readLocale } from './read/locale.ts';
+
+/** The oldest server whose catalogs these queries fit; checks/version.ts says what is supported. */
+const OLDEST_READABLE = 13;
 
 interface ServerRow {
   readonly version_number: number;
@@ -15,7 +21,12 @@ interface ServerRow {
   readonly bypass: boolean;
 }
 
+/**
+ * @param client a session of that service; its search path is emptied, so that names are printed alike on both sides.
+ * @throws MigrationError `Internal` for a server that is too old to be read.
+ */
 export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
+  await client.query(/* sql */ `select pg_catalog.set_config('search_path', '', false)`);
   const { rows } = await client.query<ServerRow>(/* sql */ `
     select current_setting('server_version_num')::int4 as version_number,
            current_setting('server_version') as version,
@@ -30,8 +41,13 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
      where d.datname = current_database() and r.rolname = current_user`);
   const [row] = rows;
   if (!row) throw new Error('the server does not know the database or role that it let in');
+  const major = Math.floor(row.version_number / 10_000);
+  if (major < OLDEST_READABLE) {
+    const text = `the server is PostgreSQL ${row.version}; walferry reads ${OLDEST_READABLE} and later`;
+    throw new MigrationError('Internal', text);
+  }
   return {
-    major: Math.floor(row.version_number / 10_000),
+    major,
     version: row.version,
     database: row.database,
     encoding: row.encoding,
@@ -43,5 +59,8 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
       replication: row.replication,
       bypassesRowSecurity: row.superuser || row.bypass,
     },
+    locale: await readLocale(client),
+    sessions: await readSessions(client),
+    age: await readAge(client),
   };
 }

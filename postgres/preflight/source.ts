@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
+import { readBlockers } from '../slot/blockers.ts';
 import type {
   IdentityRemedy,
   NamedRoles,
@@ -12,6 +13,10 @@ import type {
   SourceFacts,
   TableRight,
 } from './facts.ts';
+import { readExtensions } from './read/extension.ts';
+import { readWal } from './read/load.ts';
+import { readUsedCollations } from './read/locale.ts';
+import { readCreated, readObjects } from './read/object.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
@@ -28,8 +33,10 @@ export async function readSource(
   return {
     ...server,
     ...(await readSettings(client)),
+    wal: await readWal(client, server.major),
     slots: await readSlots(client),
     plugin,
+    transactions: await readBlockers(client, null),
     relations,
     idlePatterns: await readIdlePatterns(client, input),
     remedies: await readRemedies(client, relations),
@@ -38,12 +45,16 @@ export async function readSource(
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
     roles: await readRoles(client, oids),
+    objects: await readObjects(client),
+    extensions: await readExtensions(client),
+    collations: await readUsedCollations(client),
+    created: await readCreated(client, oids, input.tables),
   };
 }
 
 type Settings = Pick<
   SourceFacts,
-  'walLevel' | 'outputPluginLibraries' | 'slotsMax' | 'walKept' | 'sendersMax' | 'sendersUsed'
+  'walLevel' | 'outputPluginLibraries' | 'slotsMax' | 'sendersMax' | 'sendersUsed'
 >;
 
 async function readSettings(client: pg.ClientBase): Promise<Settings> {
@@ -53,7 +64,6 @@ async function readSettings(client: pg.ClientBase): Promise<Settings> {
            (select setting from pg_catalog.pg_settings
              where name = 'output_plugin_libraries') as "outputPluginLibraries",
            current_setting('max_replication_slots')::int4 as "slotsMax",
-           nullif(current_setting('max_slot_wal_keep_size'), '-1') as "walKept",
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);
   const [row] = rows;

@@ -4,12 +4,15 @@ import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { withRows } from '../schema/existing.ts';
 import type { ControlFacts, ServerFacts, SourceFacts, TargetFacts, TargetTable } from './facts.ts';
+import { readOffered } from './read/extension.ts';
+import { readMissingCollations } from './read/locale.ts';
+import { readTaken, readTargetObjects } from './read/object.ts';
 
 /** @param source null when it could not be read: tables and schemas are then not compared. */
 export async function readTarget(
   client: pg.ClientBase,
   server: ServerFacts,
-  source: Pick<SourceFacts, 'relations' | 'schemas'> | null,
+  source: SourceFacts | null,
 ): Promise<TargetFacts> {
   const { rows } = await client.query<{ may: boolean }>(
     /* sql */ `select has_database_privilege(current_database(), 'create') as may`,
@@ -21,6 +24,10 @@ export async function readTarget(
     mayReplicate: await mayReplicate(client),
     tables: await readTables(client, source?.relations ?? []),
     control: await readControl(client),
+    objects: await readTargetObjects(client, source?.relations ?? []),
+    extensions: await readOffered(client, source?.extensions.map(({ name }) => name) ?? []),
+    missingCollations: await readMissingCollations(client, source?.collations ?? []),
+    taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };
 }

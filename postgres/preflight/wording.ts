@@ -1,18 +1,23 @@
 /** How findings are worded: names in lists that end, statements that can be pasted. */
 import pg from 'pg';
 import type { Finding } from '../../contract/finding.ts';
+import type { FindingCode } from '../../contract/finding-catalogue.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 
 /** A failure's message has room for 4 KiB; a thousand names help nobody. */
 const NAMES_SHOWN = 10;
 
-export function error(code: string, message: string, action: string): Finding {
+export function error(code: FindingCode, message: string, action: string): Finding {
   return { level: 'error', code, message, action };
 }
 
-export function warning(code: string, message: string, action: string): Finding {
+export function warning(code: FindingCode, message: string, action: string): Finding {
   return { level: 'warning', code, message, action };
+}
+
+export function note(code: FindingCode, message: string, action: string): Finding {
+  return { level: 'note', code, message, action };
 }
 
 /** `a, b, c and 4 more`. */
@@ -62,6 +67,23 @@ const KEY_WORDS = new Set(
     'union unique user using variadic verbose when where window with'
   ).split(' '),
 );
+
+const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+
+/** As the server prints sizes (powers of 1024): `1.5 GB`. */
+export function size(bytes: number): string {
+  const power = Math.min(BYTE_UNITS.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  const number = bytes / 1024 ** power;
+  return `${number < 10 && power > 0 ? number.toFixed(1) : Math.round(number)} ${BYTE_UNITS[power] ?? ''}`;
+}
+
+/** For people: `45 s`, `12 min`, `3.5 h`, `9 days`. */
+export function span(seconds: number): string {
+  if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
 
 /** The command that removes what an earlier migration left, as it is typed. */
 export function cleanupCommand({ source, target }: Migration, workflowId: string): string {

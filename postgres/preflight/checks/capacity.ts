@@ -1,7 +1,7 @@
-/** Room for one slot and one walsender on the source. */
+/** Room for one slot on the source, and for a walsender, also when the connection breaks and is made again. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
-import { error } from '../wording.ts';
+import { error, warning } from '../wording.ts';
 
 export const capacity: Check = ({ source }) => {
   if (source === null) return [];
@@ -16,7 +16,17 @@ export const capacity: Check = ({ source }) => {
       ),
     );
   }
-  if (source.sendersUsed >= source.sendersMax) {
+  const free = source.sendersMax - source.sendersUsed;
+  if (free === 1) {
+    findings.push(
+      warning(
+        'last-sender',
+        `one WAL sender of the source is free (${source.sendersUsed} of max_wal_senders = ${source.sendersMax} are taken): when the connection breaks, the old one may live on until wal_sender_timeout, and the new one waits for it`,
+        `alter system set max_wal_senders = ${source.sendersUsed + 4}; then restart the server.`,
+      ),
+    );
+  }
+  if (free <= 0) {
     findings.push(
       error(
         'no-free-sender',

@@ -1,7 +1,7 @@
 /** wal2json is on the source and may be used. */
 import pg from 'pg';
 import type { Check, SourceFacts } from '../facts.ts';
-import { error, warning } from '../wording.ts';
+import { error } from '../wording.ts';
 
 const PLUGIN = 'wal2json';
 
@@ -21,12 +21,12 @@ export const plugin: Check = ({ source }) => {
       ),
     );
   }
-  if (source.plugin.state === 'blocked') {
+  if (source.plugin.refusedOptions.length > 0) {
     found.push(
-      warning(
-        'open-transactions',
-        `creating a slot on the source has to wait for transactions that are open: ${source.plugin.blockers ?? 'unknown'}`,
-        'End them or wait for them; the migration waits for them, too.',
+      error(
+        'plugin-options',
+        `the source's wal2json does not take options that walferry needs: ${source.plugin.refusedOptions.join(', ')}`,
+        'Update wal2json on the source to 2.5 or newer.',
       ),
     );
   }

@@ -3,9 +3,18 @@ import { FAILURES, type FailureCode } from '../../../contract/failure.ts';
 import type { Check } from '../facts.ts';
 import { error } from '../wording.ts';
 
+/** What pgbouncer answers to a start-up parameter that it does not know (`options`, for one). */
+const PROTOCOL_VIOLATION = '08P01';
+
 export const reach: Check = ({ failures, source, target }) => {
   const findings = failures.map(({ side, failure }) =>
-    error(`${side}-${ending(failure.code)}`, failure.message, FAILURES[failure.code].action),
+    failure.details.sqlstate === PROTOCOL_VIOLATION
+      ? error(
+          `${side}-pooled`,
+          `${failure.message}; the start-up settings of the session are refused, as connection poolers do`,
+          "Let the service name the server itself: its own host and port (5432 as a rule), not the pooler's or load balancer's.",
+        )
+      : error(`${side}-${ending(failure.code)}`, failure.message, FAILURES[failure.code].action),
   );
   if (source && target && source.fingerprint === target.fingerprint) {
     findings.push(
@@ -19,7 +28,9 @@ export const reach: Check = ({ failures, source, target }) => {
   return findings;
 };
 
-const ENDINGS: Readonly<Partial<Record<FailureCode, string>>> = {
+type Ending = 'service' | 'unreachable' | 'denied' | 'not-inspected';
+
+const ENDINGS: Readonly<Partial<Record<FailureCode, Ending>>> = {
   UnknownService: 'service',
   InvalidService: 'service',
   Unreachable: 'unreachable',
@@ -27,6 +38,6 @@ const ENDINGS: Readonly<Partial<Record<FailureCode, string>>> = {
   Denied: 'denied',
 };
 
-function ending(code: FailureCode): string {
+function ending(code: FailureCode): Ending {
   return ENDINGS[code] ?? 'not-inspected';
 }

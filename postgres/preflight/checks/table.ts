@@ -1,12 +1,13 @@
 /** On the target the selected tables are all absent, or all there and empty. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, TargetTable } from '../facts.ts';
+import type { NamedObject } from '../read/object.ts';
 import { error, list, nameOf, sqlName, statements } from '../wording.ts';
 
 export const table: Check = ({ source, target }) => {
   if (source === null || target === null) return [];
   const there = target.tables;
-  if (there.length === 0) return [];
+  if (there.length === 0) return taken(target.taken);
   const findings: Finding[] = [];
   const clashes = there.filter(({ kind }) => kind !== 'r' && kind !== 'p');
   if (clashes.length > 0) {
@@ -33,6 +34,22 @@ export const table: Check = ({ source, target }) => {
   if (absent.length > 0) findings.push(mixed(there, absent.map(nameOf)));
   return findings;
 };
+
+/** The whole schema is created; one name that is taken stops it. */
+function taken(objects: readonly NamedObject[]): Finding[] {
+  if (objects.length === 0) return [];
+  const shown = objects.map((one) => {
+    const call = one.catalog === 'function' ? `(${one.arguments})` : '';
+    return `${one.catalog} ${nameOf(one)}${call}`;
+  });
+  return [
+    error(
+      'target-clash',
+      `the target has objects with the names of what is created there: ${list(shown)}`,
+      'Rename or drop them on the target; views and sequences may be excluded.',
+    ),
+  ];
+}
 
 function mixed(there: readonly TargetTable[], absent: readonly string[]): Finding {
   const tables = there.filter(({ kind }) => kind === 'r' || kind === 'p');

@@ -26,15 +26,6 @@ export const version: Check = ({ source, target }) => {
       ),
     );
   }
-  if (source && target && source.encoding !== target.encoding && target.encoding !== 'UTF8') {
-    findings.push(
-      error(
-        'encoding',
-        `the target's encoding ${target.encoding} cannot hold everything that the source's ${source.encoding} can`,
-        "Create the target database with encoding 'UTF8' template template0.",
-      ),
-    );
-  }
   for (const [side, facts] of [
     ['source', source],
     ['target', target],

@@ -1,0 +1,138 @@
+/**
+ * Every code that a finding of preflight can have, with the levels that it is given and what it is about. The table of
+ * docs/errors.md is made from this, and a check can give no other code.
+ */
+import type { Level } from './finding.ts';
+
+interface Entry {
+  readonly levels: readonly Level[];
+  readonly meaning: string;
+}
+
+const refuses = (meaning: string): Entry => ({ levels: ['error'], meaning });
+const warns = (meaning: string): Entry => ({ levels: ['warning'], meaning });
+const notes = (meaning: string): Entry => ({ levels: ['note'], meaning });
+
+/** Codes of both sides, without `source-` or `target-` in front. */
+const BOTH = {
+  service: refuses(
+    'The worker does not know the service, or it holds a setting that is not supported.',
+  ),
+  unreachable: refuses('The server does not answer.'),
+  denied: refuses('The server refuses the log-in.'),
+  'not-inspected': refuses('The database could not be looked at to the end.'),
+  plain: warns('The connection goes over a network and is not encrypted.'),
+  unverified: warns('The connection is encrypted, but to whom was not verified.'),
+  pooled: refuses('A connection pooler gives the backends of one session to others.'),
+  balanced: refuses('Connections to the same service meet different servers.'),
+  proxied: warns('Something between worker and server answers for the server.'),
+  standby: refuses('The server is a standby.'),
+  sessions: warns('There may be too few free connections for the copy.'),
+  'transaction-age': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Transaction or multixact ids come close to their wraparound; the copy holds vacuum back.',
+  },
+  'row-security': refuses('Row security hides rows from the role.'),
+} as const satisfies Record<string, Entry>;
+
+const ONE = {
+  'same-database': refuses('Source and target are the same database.'),
+  'source-version': refuses('The source is older than walferry supports.'),
+  'target-older': warns('The target is an older major version than the source.'),
+  encoding: refuses('A database has another encoding than UTF8.'),
+  collation: warns('The databases sort text differently.'),
+  'collation-version': notes('The same collation comes from different library versions.'),
+  'collation-missing': refuses('Columns or indexes use a collation that the target does not have.'),
+  'time-zone': warns('Sessions of the two databases have different time zones.'),
+  'settings-differ': warns('Sessions of the two databases have different defaults.'),
+  'database-settings': notes('Settings of the source database are not moved.'),
+  'source-replication-connection': refuses('The source takes no replication connection.'),
+  'wal-level': refuses("The source's WAL cannot be decoded."),
+  'wal-limit': {
+    levels: ['error', 'warning'],
+    meaning: 'The source drops a slot that keeps more WAL than its limit; the copy may need more.',
+  },
+  'wal-expected': notes(
+    'How much WAL the copy is expected to keep; free disk is not visible in SQL.',
+  ),
+  'slot-timeout': warns('The source drops slots that are not used for a time.'),
+  'plugin-missing': refuses('wal2json is not installed on the source.'),
+  'plugin-refused': refuses('The source does not allow wal2json (output_plugin_libraries).'),
+  'plugin-options': refuses("The source's wal2json does not take the options that walferry needs."),
+  'open-transactions': warns('Open transactions will keep the slot waiting.'),
+  'prepared-transactions': warns('Prepared transactions will keep the slot waiting.'),
+  'no-free-slot': refuses('All replication slots are taken.'),
+  'no-free-sender': refuses('All WAL senders are taken.'),
+  'last-sender': warns('One WAL sender is free; a reconnect may need a second one for a moment.'),
+  'source-replication': refuses('The role may not create replication slots.'),
+  'source-select': refuses('The role may not read selected tables.'),
+  'source-select-other': refuses('The role may not read tables that pg_dump locks.'),
+  'source-sequence': refuses('The role may not read sequences.'),
+  'target-create': refuses('The role may not create schemas on the target.'),
+  'target-schema': refuses('The role may not create objects in existing schemas of the target.'),
+  'target-write': refuses('The role may not read and write existing tables of the target.'),
+  'target-owner': refuses('The role does not own existing tables of the target.'),
+  'replica-role': refuses('The role may not set session_replication_role on the target.'),
+  'role-missing': refuses('Roles that the schema names do not exist on the target.'),
+  'role-not-member': refuses('The role cannot give objects to their owners.'),
+  'default-privileges': refuses('The role cannot set the default privileges of other roles.'),
+  'target-default-privileges': warns(
+    'Default privileges of the target add grants to what is created.',
+  ),
+  'event-trigger-right': refuses('Event triggers can be created by superusers only.'),
+  'event-triggers': notes('When event triggers of the source are created on the target.'),
+  'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
+  publications: notes('Publications are not moved.'),
+  subscriptions: warns('Subscriptions are not moved; what they bring is a writer of the source.'),
+  'nothing-selected': refuses('The patterns select no table.'),
+  'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
+  'exclude-unmatched': warns('A pattern of "tables.exclude" fits nothing.'),
+  'foreign-table': refuses('Foreign tables are selected.'),
+  'unlogged-table': refuses('Unlogged tables are selected: they send no changes.'),
+  'temporary-tables': notes('Temporary tables are not moved.'),
+  'large-objects': {
+    levels: ['error', 'warning'],
+    meaning:
+      'The source has large objects, which the stream does not carry; a warning once accepted.',
+  },
+  'replica-identity': refuses('UPDATE and DELETE of a table cannot be followed.'),
+  'special-numbers-full': {
+    levels: ['error', 'warning'],
+    meaning:
+      'wal2json 2.5 could match a wrong row: REPLICA IDENTITY FULL, no key, float or numeric columns.',
+  },
+  'special-numbers': warns(
+    'wal2json 2.5 sends NaN and infinities as null; they are read back by key.',
+  ),
+  'extension-missing': refuses('An extension of the source is not available on the target.'),
+  'extension-older': warns('The target has an older version of an extension.'),
+  'extension-right': refuses('The role may not create an extension on the target.'),
+  'extension-schema': refuses('The target has an extension in another schema.'),
+  'extension-rows': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Tables of extensions hold rows of the user, which are not moved; a warning once accepted.',
+  },
+  'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
+  'target-rows': refuses('Selected tables on the target hold rows.'),
+  'target-mixed': refuses('The target has some of the selected tables and not others.'),
+  'target-other-tables': notes('The target has tables that are not part of the migration.'),
+  'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),
+  'leftover-slot': refuses('An earlier run of this workflow left its slot.'),
+  'other-slot': warns('Other slots of walferry are on the source.'),
+  'control-schema': refuses('The target has a schema "walferry" that cannot be used.'),
+  'leftover-control': refuses('The target holds the state of another migration.'),
+  'program-missing': refuses('The worker lacks a client program.'),
+  'program-older': refuses("A client program of the worker is older than the source's server."),
+} as const satisfies Record<string, Entry>;
+
+export type FindingCode = keyof typeof ONE | `${'source' | 'target'}-${keyof typeof BOTH}`;
+
+/** Code, levels and meaning, in the order of the documentation. */
+export function catalogue(): (Entry & { readonly code: string })[] {
+  const both = Object.entries<Entry>(BOTH).flatMap(([code, entry]) =>
+    (['source', 'target'] as const).map((side) => ({ code: `${side}-${code}`, ...entry })),
+  );
+  return [...both, ...Object.entries<Entry>(ONE).map(([code, entry]) => ({ code, ...entry }))];
+}

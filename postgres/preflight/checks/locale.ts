@@ -1,0 +1,77 @@
+/** Text is stored, sorted and shown alike on both sides. */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check, ServerFacts } from '../facts.ts';
+import { error, list, note, warning } from '../wording.ts';
+
+export const locale: Check = ({ source, target }) => [
+  ...encoding('source', source),
+  ...encoding('target', target),
+  ...(source && target ? sorting(source, target) : []),
+  ...(source && target && target.tables.length === 0 ? missing(target.missingCollations) : []),
+];
+
+/** The only one that is proven from end to end. */
+const PROVEN = 'UTF8';
+
+/**
+ * wal2json writes a change in the encoding of its database, and a replication connection converts nothing: bytes of LATIN1 that
+ * are read as UTF-8 become other characters without an error. SQL_ASCII promises nothing about its bytes at all.
+ */
+function encoding(side: 'source' | 'target', server: ServerFacts | null): Finding[] {
+  if (server === null || server.encoding === PROVEN) return [];
+  const why =
+    side === 'target'
+      ? 'it cannot hold everything that a source in UTF8 can'
+      : server.encoding === 'SQL_ASCII'
+        ? 'it checks no bytes, so what they mean is not known, and they may be no text in UTF8'
+        : 'the stream of changes is not converted, and would be read as other characters';
+  return [
+    error(
+      'encoding',
+      `the ${side} database "${server.database}" has encoding ${server.encoding}: ${why}`,
+      side === 'target'
+        ? "Create the target database with encoding 'UTF8' template template0."
+        : 'Convert the source first: pg_dump it with --encoding=UTF8 into a database with encoding UTF8, and move that one.',
+    ),
+  ];
+}
+
+function sorting(source: ServerFacts, target: ServerFacts): Finding[] {
+  const [from, to] = [describe(source), describe(target)];
+  if (from !== to) {
+    return [
+      warning(
+        'collation',
+        `text is sorted and compared differently: ${from} on the source, ${to} on the target`,
+        'Rows are moved exactly, but ORDER BY, ranges and upper/lower may answer otherwise. If that matters, create the target database with the same locale (template template0).',
+      ),
+    ];
+  }
+  const [was, is] = [source.locale.version, target.locale.version];
+  if (was === null || is === null || was === is) return [];
+  return [
+    note(
+      'collation-version',
+      `collation ${from} is version ${was} on the source and ${is} on the target: some strings may sort differently`,
+      'Nothing to do: indexes are built anew on the target.',
+    ),
+  ];
+}
+
+function describe({ locale: found }: ServerFacts): string {
+  const { provider, collate, ctype, locale: name } = found;
+  if (provider !== 'libc')
+    return `${provider} ${name ?? collate} (collate ${collate}, ctype ${ctype})`;
+  return collate === ctype ? `libc ${collate}` : `libc collate ${collate}, ctype ${ctype}`;
+}
+
+function missing(names: readonly string[]): Finding[] {
+  if (names.length === 0) return [];
+  return [
+    error(
+      'collation-missing',
+      `the target has no collations of these names, which columns or indexes of the source use: ${list(names)}`,
+      "Install the locales on the target's machine (locale-gen, or the ICU build of the server), then on the target as a superuser: select pg_import_system_collations('pg_catalog');",
+    ),
+  ];
+}

@@ -1,0 +1,134 @@
+/** What is not moved although it is in the source, and what needs a right of its own to be made. */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check, Facts, SourceFacts, TargetFacts } from '../facts.ts';
+import { error, identifier, list, note, statements, warning } from '../wording.ts';
+
+export const object: Check = (facts) => [
+  ...(facts.source ? left(facts.source, facts.input) : []),
+  ...(facts.source && facts.target ? made(facts.source, facts.target, facts.input) : []),
+  ...(facts.target ? onTarget(facts.target) : []),
+];
+
+function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
+  const findings: Finding[] = [];
+  const { largeObjects, temporaryTables, publications, subscriptions } = objects;
+  if (largeObjects > 0) {
+    const message = `the source has ${largeObjects.toLocaleString('en')} large objects (pg_largeobject), and changes to them are in no stream of changes`;
+    findings.push(
+      leave.largeObjects
+        ? warning(
+            'large-objects',
+            message,
+            'Left behind, as the input says: columns that name them point to nothing on the target.',
+          )
+        : error(
+            'large-objects',
+            message,
+            'Move them into bytea columns, or drop those that nobody needs (vacuumlo), or accept to leave them: "leave": {"largeObjects": true} in the input.',
+          ),
+    );
+  }
+  if (subscriptions.length > 0) {
+    const shown = subscriptions.map(
+      ({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`,
+    );
+    findings.push(
+      warning(
+        'subscriptions',
+        `subscriptions of the source are not moved: ${list(shown)}; what they bring is written like the application's rows`,
+        'Before the cutover disable them (alter subscription … disable), they are writers too; after it create them on the target with copy_data = false.',
+      ),
+    );
+  }
+  if (publications.length > 0) {
+    findings.push(
+      note(
+        'publications',
+        `publications of the source are not moved: ${list(publications)}`,
+        'Create them on the target after the cutover; subscribers need new slots there.',
+      ),
+    );
+  }
+  if (temporaryTables > 0) {
+    findings.push(
+      note(
+        'temporary-tables',
+        `${temporaryTables} temporary tables of open sessions are not moved`,
+        'Nothing to do: they end with their sessions.',
+      ),
+    );
+  }
+  return findings;
+}
+
+function made(
+  { objects }: SourceFacts,
+  target: TargetFacts,
+  { schema }: Facts['input'],
+): Finding[] {
+  // With the tables already there, nothing but rows is moved.
+  if (target.tables.length > 0) return [];
+  const findings: Finding[] = [];
+  const { eventTriggers, defaultPrivileges } = objects;
+  if (eventTriggers.length > 0) {
+    findings.push(
+      target.role.superuser
+        ? note(
+            'event-triggers',
+            `event triggers of the source are created on the target at the end: ${list(eventTriggers)}`,
+            'Nothing to do; until then they see none of what walferry creates.',
+          )
+        : error(
+            'event-trigger-right',
+            `event triggers can be created by superusers only, and role ${target.role.name} is none: ${list(eventTriggers)}`,
+            'Let the target service use a superuser, or drop them on the source and create them on the target by hand after the cutover.',
+          ),
+    );
+  }
+  const to = identifier(target.role.name);
+  const closed = schema.grants
+    ? defaultPrivileges.filter((name) => target.roles.get(name)?.member === false)
+    : [];
+  if (closed.length > 0) {
+    findings.push(
+      error(
+        'default-privileges',
+        `role ${target.role.name} is no member of roles whose default privileges are moved, and cannot set those: ${list(closed)}`,
+        `On the target: ${statements(closed.map((name) => `grant ${identifier(name)} to ${to}`))} Or set "schema": {"grants": false} in the input.`,
+      ),
+    );
+  }
+  return findings;
+}
+
+function onTarget({ objects, tables, role }: TargetFacts): Finding[] {
+  const findings: Finding[] = [];
+  if (objects.eventTriggers.length > 0) {
+    findings.push(
+      warning(
+        'target-event-triggers',
+        `event triggers of the target see what walferry creates and drops there: ${list(objects.eventTriggers)}`,
+        'If they refuse or change something: alter event trigger … disable, until the cutover.',
+      ),
+    );
+  }
+  if (objects.defaultPrivileges && tables.length === 0) {
+    findings.push(
+      warning(
+        'target-default-privileges',
+        `default privileges of role ${role.name} on the target add grants to everything that is created there`,
+        'If the target is to have the grants of the source and no others, remove them first (psql \\ddp shows them).',
+      ),
+    );
+  }
+  if (objects.otherTables > 0) {
+    findings.push(
+      note(
+        'target-other-tables',
+        `the target has ${objects.otherTables} tables that are not part of the migration`,
+        'They stay as they are.',
+      ),
+    );
+  }
+  return findings;
+}

@@ -1,0 +1,71 @@
+/** How a database sorts and compares text. The columns that tell it were renamed from version to version. */
+import type pg from 'pg';
+
+export interface LocaleFacts {
+  /** `libc`, `icu`, `builtin`. */
+  readonly provider: string;
+  readonly collate: string;
+  readonly ctype: string;
+  /** Locale of icu and builtin; null with libc. */
+  readonly locale: string | null;
+  /** Version of the library's collation that the database was made with; null where the provider has none (C). */
+  readonly version: string | null;
+}
+
+const PROVIDERS: Readonly<Record<string, string>> = { c: 'libc', i: 'icu', b: 'builtin' };
+
+export async function readLocale(client: pg.ClientBase): Promise<LocaleFacts> {
+  // As JSON, because a column that an older server does not know would be an error: datlocprovider and datcollversion came
+  // with 15, and daticulocale became datlocale in 17.
+  const { rows } = await client.query<
+    Omit<LocaleFacts, 'provider'> & { provider: string }
+  >(/* sql */ `
+    select coalesce(d ->> 'datlocprovider', 'c') as provider,
+           d ->> 'datcollate' as collate, d ->> 'datctype' as ctype,
+           coalesce(d ->> 'datlocale', d ->> 'daticulocale') as locale,
+           d ->> 'datcollversion' as version
+      from (select to_jsonb(x) as d from pg_catalog.pg_database x where datname = current_database()) y`);
+  const [row] = rows;
+  if (!row) throw new Error('the server does not know the database that it let in');
+  return { ...row, provider: PROVIDERS[row.provider] ?? row.provider };
+}
+
+/** Names of the system's collations (`pg_catalog`) that columns, domains and indexes use; the others are moved themselves. */
+export async function readUsedCollations(client: pg.ClientBase): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(/* sql */ `
+    with used (oid, schema) as (
+      select a.attcollation, c.relnamespace from pg_catalog.pg_attribute a
+        join pg_catalog.pg_class c on c.oid = a.attrelid
+       where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'c')
+      union select unnest(i.indcollation::oid[]), c.relnamespace from pg_catalog.pg_index i
+        join pg_catalog.pg_class c on c.oid = i.indexrelid
+      union select t.typcollation, t.typnamespace from pg_catalog.pg_type t where t.typtype = 'd'
+    )
+    select distinct o.collname as name
+      from used join pg_catalog.pg_namespace n on n.oid = used.schema
+      join pg_catalog.pg_collation o on o.oid = used.oid
+     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+       and o.collnamespace = 'pg_catalog'::regnamespace
+       and o.collname not in ('default', 'C', 'POSIX', 'ucs_basic')
+     order by 1`);
+  return rows.map(({ name }) => name);
+}
+
+/** Those of the names that this database has no collation for. */
+export async function readMissingCollations(
+  client: pg.ClientBase,
+  names: readonly string[],
+): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    /* sql */ `
+    select wanted.name from unnest($1::text[]) as wanted (name)
+     where not exists (
+       select from pg_catalog.pg_collation o
+        where o.collname = wanted.name and o.collnamespace = 'pg_catalog'::regnamespace
+          and o.collencoding in (-1, (select encoding from pg_catalog.pg_database
+                                       where datname = current_database())))
+     order by 1`,
+    [names],
+  );
+  return rows.map(({ name }) => name);
+}

@@ -1,0 +1,147 @@
+/** Objects beside tables: what is not moved, what needs a right to be made, and names that must be free on the target. */
+import type pg from 'pg';
+import { compileSelection, type Selection, type TableName } from '../../catalog/selection.ts';
+
+export interface ObjectFacts {
+  readonly largeObjects: number;
+  /** Of sessions that are open now. */
+  readonly temporaryTables: number;
+  readonly publications: readonly string[];
+  readonly subscriptions: readonly { readonly name: string; readonly enabled: boolean }[];
+  readonly eventTriggers: readonly string[];
+  /** Roles whose default privileges were altered. */
+  readonly defaultPrivileges: readonly string[];
+  /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
+  readonly databaseSettings: readonly string[];
+}
+
+/** One thing that copySchema creates, by the catalog that keeps its name unique. */
+export interface NamedObject extends TableName {
+  readonly catalog: 'relation' | 'type' | 'function';
+  /** Of a function; empty otherwise. */
+  readonly arguments: string;
+}
+
+const USERS = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
+
+const ofExtension = (catalog: string, oid: string): string => /* sql */ `
+  exists (select from pg_catalog.pg_depend x
+           where x.classid = 'pg_catalog.${catalog}'::regclass and x.objid = ${oid}
+             and x.objsubid = 0 and x.deptype = 'e')`;
+
+export async function readObjects(client: pg.ClientBase): Promise<ObjectFacts> {
+  const { rows } = await client.query<ObjectFacts>(/* sql */ `
+    select (select count(*)::float8 from pg_catalog.pg_largeobject_metadata) as "largeObjects",
+           (select count(*)::int4 from pg_catalog.pg_class
+             where relpersistence = 't' and relkind = 'r') as "temporaryTables",
+           array(select pubname::text from pg_catalog.pg_publication order by 1) as publications,
+           (select coalesce(json_agg(json_build_object('name', subname, 'enabled', subenabled) order by subname), '[]')
+              from pg_catalog.pg_subscription
+             where subdbid = (select oid from pg_catalog.pg_database where datname = current_database()))
+             as subscriptions,
+           array(select evtname::text from pg_catalog.pg_event_trigger t
+                  where not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggers",
+           array(select distinct r.rolname::text from pg_catalog.pg_default_acl d
+                   join pg_catalog.pg_roles r on r.oid = d.defaclrole order by 1) as "defaultPrivileges",
+           array(select distinct split_part(one, '=', 1)
+                   from pg_catalog.pg_db_role_setting s
+                   join pg_catalog.pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as one
+                  where d.datname = current_database() order by 1) as "databaseSettings"`);
+  const [row] = rows;
+  if (!row) throw new Error('a select without from gave no row');
+  return row;
+}
+
+/** Views, sequences, indexes, types and functions that would be created beside the selected tables. */
+export async function readCreated(
+  client: pg.ClientBase,
+  tables: readonly number[],
+  selection: Selection,
+): Promise<NamedObject[]> {
+  const { rows } = await client.query<NamedObject>(
+    /* sql */ `
+    select 'relation' as catalog, n.nspname as schema, c.relname as name, '' as arguments
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where ${USERS} and not ${ofExtension('pg_class', 'c.oid')} and c.relpersistence <> 't'
+       and (c.relkind in ('v', 'm', 'S', 'c')
+            or c.relkind in ('i', 'I') and exists (select from pg_catalog.pg_index i
+                 where i.indexrelid = c.oid and i.indrelid = any($1::oid[])))
+    union all
+    select 'type', n.nspname, t.typname, ''
+      from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+     where ${USERS} and t.typtype in ('d', 'e', 'r') and not ${ofExtension('pg_type', 't.oid')}
+    union all
+    select 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)
+      from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+     where ${USERS} and not ${ofExtension('pg_proc', 'p.oid')}
+       -- The constructors of a range type come with it.
+       and not exists (select from pg_catalog.pg_depend x
+                        where x.classid = 'pg_catalog.pg_proc'::regclass and x.objid = p.oid and x.deptype = 'i')
+     order by 1, 2, 3, 4`,
+    [tables],
+  );
+  const matcher = compileSelection(selection);
+  return rows.filter((one) => one.catalog !== 'relation' || !matcher.excludes(one));
+}
+
+/** Those of the names that are taken here. */
+export async function readTaken(
+  client: pg.ClientBase,
+  wanted: readonly NamedObject[],
+): Promise<NamedObject[]> {
+  const { rows } = await client.query<{ at: number }>(
+    /* sql */ `
+    select (w.at - 1)::int4 as at
+      from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+           with ordinality as w (catalog, schema, name, arguments, at)
+      join pg_catalog.pg_namespace n on n.nspname = w.schema
+     where case w.catalog
+       when 'relation' then exists (select from pg_catalog.pg_class c
+              where c.relnamespace = n.oid and c.relname = w.name)
+       when 'type' then exists (select from pg_catalog.pg_type t
+              where t.typnamespace = n.oid and t.typname = w.name)
+       else exists (select from pg_catalog.pg_proc p
+              where p.pronamespace = n.oid and p.proname = w.name
+                and pg_catalog.pg_get_function_identity_arguments(p.oid) = w.arguments) end
+     order by w.at`,
+    [
+      wanted.map((one) => one.catalog),
+      wanted.map((one) => one.schema),
+      wanted.map((one) => one.name),
+      wanted.map((one) => one.arguments),
+    ],
+  );
+  return rows.flatMap(({ at }) => wanted[at] ?? []);
+}
+
+export interface TargetObjects {
+  /** Tables of users that are not among the selected ones. */
+  readonly otherTables: number;
+  /** Enabled event triggers. */
+  readonly eventTriggers: readonly string[];
+  /** Whether objects that our role creates get grants by ALTER DEFAULT PRIVILEGES. */
+  readonly defaultPrivileges: boolean;
+}
+
+export async function readTargetObjects(
+  client: pg.ClientBase,
+  selected: readonly TableName[],
+): Promise<TargetObjects> {
+  const { rows } = await client.query<TargetObjects>(
+    /* sql */ `
+    select (select count(*)::int4
+              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+             where c.relkind in ('r', 'p') and c.relpersistence <> 't' and ${USERS}
+               and not ${ofExtension('pg_class', 'c.oid')}
+               and not exists (select from unnest($1::text[], $2::text[]) as w (schema, name)
+                                where w.schema = n.nspname and w.name = c.relname)) as "otherTables",
+           array(select evtname::text from pg_catalog.pg_event_trigger t
+                  where evtenabled <> 'D' and not ${ofExtension('pg_event_trigger', 't.oid')}
+                  order by 1) as "eventTriggers",
+           exists (select from pg_catalog.pg_default_acl d
+                    where d.defaclrole = (select oid from pg_catalog.pg_roles where rolname = current_user))
+             as "defaultPrivileges"`,
+    [selected.map(({ schema }) => schema), selected.map(({ name }) => name)],
+  );
+  return rows[0] ?? { otherTables: 0, eventTriggers: [], defaultPrivileges: false };
+}

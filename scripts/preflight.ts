@@ -1,0 +1,88 @@
+/** `npm run preflight`: what preflight of the workflow would find, before anything is started. Needs the databases only. */
+import { readFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import type { Finding } from '../contract/finding.ts';
+import { parseInput, type MigrationInput } from '../contract/input.ts';
+import { slotName } from '../contract/migration.ts';
+import type { Facts } from '../postgres/preflight/facts.ts';
+import { gatherFacts } from '../postgres/preflight/gather.ts';
+import { judge } from '../postgres/preflight/inspect.ts';
+import { describeFacts, describeFindings } from './preflight/render.ts';
+
+interface Options {
+  workflowId: string;
+  json: boolean;
+}
+
+const program = new Command('npm run preflight --')
+  .description(
+    'Looks at both databases of a migration as its first step does, and shows everything that it finds.',
+  )
+  .argument('<file>', 'the input of the migration, as for temporal workflow start --input-file')
+  .option('--workflow-id <id>', 'the id that the migration will have: finds what it left', '')
+  .option('--json', 'print one JSON object', false)
+  .showHelpAfterError()
+  .addHelpText(
+    'after',
+    `
+Examples:
+  npm run preflight -- migration.json
+  npm run preflight -- migration.json --workflow-id orders
+  npm run preflight -- migration.json --json
+
+Needs the two databases and the files behind PGSERVICEFILE and PGPASSFILE; no Temporal. Changes nothing: a temporary slot
+lives for a moment on the source. The same code runs as the first step of the workflow, on a worker.
+Exit codes: 0 ready (warnings and notes may be shown), 1 errors found, 2 the input could not be used.`,
+  )
+  .action(async (file: string, { workflowId, json }: Options) => {
+    const { facts, findings } = await look(await inputFrom(file), workflowId);
+    if (json) console.log(JSON.stringify({ ready: !refused(findings), findings }));
+    else
+      for (const line of [...describeFacts(facts), '', ...describeFindings(findings)])
+        console.log(line);
+    process.exitCode = refused(findings) ? 1 : 0;
+  });
+
+class Unusable extends Error {}
+
+async function inputFrom(file: string): Promise<MigrationInput> {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : null;
+    // Not the parser's own text: it quotes the file, and somebody may have put a password into it.
+    throw new Unusable(code === null ? `${file} is not JSON` : `${file} cannot be read (${code})`);
+  }
+  const parsed = parseInput(raw);
+  if (!parsed.ok) throw new Unusable(`${file}: ${parsed.message}`);
+  return parsed.input;
+}
+
+/** A run that is not there has no id; whatever earlier runs left is another's. */
+async function look(
+  input: MigrationInput,
+  workflowId: string,
+): Promise<{ facts: Facts; findings: Finding[] }> {
+  const { source, target } = input;
+  const migration = { id: '', workflowId, source, target, slot: slotName(workflowId, '') };
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort(new Unusable('interrupted')));
+  const facts = await gatherFacts(migration, input, {
+    signal: stop.signal,
+    beat: ({ step }) => {
+      if (process.stderr.isTTY) process.stderr.write(`${step} …\n`);
+    },
+  });
+  return { facts, findings: judge(facts) };
+}
+
+const refused = (findings: readonly Finding[]) => findings.some(({ level }) => level === 'error');
+
+try {
+  await program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)).parseAsync();
+} catch (error) {
+  if (!(error instanceof Unusable)) throw error;
+  console.error(`preflight: ${error.message}`);
+  process.exitCode = 2;
+}

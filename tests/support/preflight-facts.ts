@@ -1,0 +1,158 @@
+/** Facts of a pair that is ready, for unit tests of preflight's checks: each test changes one thing and looks at the findings. */
+import type { Finding } from '../../contract/finding.ts';
+import { parseInput } from '../../contract/input.ts';
+import { slotName } from '../../contract/migration.ts';
+import type { Relation } from '../../postgres/catalog/relation.ts';
+import type {
+  Facts,
+  ServerFacts,
+  SourceFacts,
+  TargetFacts,
+} from '../../postgres/preflight/facts.ts';
+import { judge } from '../../postgres/preflight/inspect.ts';
+import type { EndpointFacts } from '../../postgres/preflight/read/endpoint.ts';
+
+export const MIGRATION = {
+  id: 'run',
+  workflowId: 'orders',
+  source: 'old',
+  target: 'new',
+  slot: slotName('orders', 'run'),
+};
+
+export const SERVER: ServerFacts = {
+  major: 15,
+  version: '15.18',
+  database: 'app',
+  encoding: 'UTF8',
+  locale: { provider: 'libc', collate: 'C.UTF-8', ctype: 'C.UTF-8', locale: null, version: null },
+  inRecovery: false,
+  fingerprint: 'a',
+  role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
+  sessions: { most: 100, used: 10 },
+  age: { xids: 1000, multixacts: 1 },
+};
+
+export const ENDPOINT: EndpointFacts = {
+  link: { place: 'db.example.com:5432', local: false, encrypted: true, verified: 'host' },
+  servers: 1,
+  shared: false,
+  proxied: false,
+  lostSettings: [],
+  replication: null,
+  defaults: new Map([
+    ['TimeZone', 'UTC'],
+    ['search_path', '"$user", public'],
+  ]),
+};
+
+export const TABLE: Relation = {
+  oid: 1,
+  schema: 'public',
+  name: 't',
+  kind: 'r',
+  persistence: 'p',
+  identity: 'd',
+  accessMethod: 'heap',
+  pages: 1,
+  estimatedRows: 1,
+  bytes: 8192,
+  parentOid: null,
+  isPartition: false,
+  key: ['id'],
+  columns: [
+    {
+      name: 'id',
+      attnum: 1,
+      typeOid: 20,
+      baseTypeOid: 20,
+      typeName: 'bigint',
+      baseTypeName: 'bigint',
+      notNull: true,
+      hasDefault: false,
+      generated: false,
+      identity: '',
+    },
+  ],
+};
+
+export const SOURCE: SourceFacts = {
+  ...SERVER,
+  walLevel: 'logical',
+  outputPluginLibraries: null,
+  slotsMax: 10,
+  wal: { keepBytes: null, written: null, idleTimeoutSeconds: 0 },
+  slots: [],
+  sendersMax: 10,
+  sendersUsed: 0,
+  plugin: { state: 'usable', numericAsText: true, refusedOptions: [], blockers: [] },
+  transactions: [],
+  relations: [TABLE],
+  idlePatterns: { include: [], exclude: [] },
+  remedies: [],
+  unreadable: [],
+  rowSecurity: [],
+  unreadableSequences: [],
+  schemas: ['public'],
+  roles: { owners: [], grantees: [], policies: [] },
+  objects: {
+    largeObjects: 0,
+    temporaryTables: 0,
+    publications: [],
+    subscriptions: [],
+    eventTriggers: [],
+    defaultPrivileges: [],
+    databaseSettings: [],
+  },
+  extensions: [],
+  collations: [],
+  created: [],
+};
+
+export const TARGET: TargetFacts = {
+  ...SERVER,
+  fingerprint: 'b',
+  mayCreateSchemas: true,
+  closedSchemas: [],
+  mayReplicate: true,
+  tables: [],
+  control: { state: 'absent', migrations: [] },
+  objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
+  extensions: [],
+  missingCollations: [],
+  taken: [],
+  roles: new Map(),
+};
+
+export interface Changes {
+  readonly input?: Record<string, unknown>;
+  /** Null: the side could not be read. */
+  readonly source?: Partial<SourceFacts> | null;
+  readonly target?: Partial<TargetFacts> | null;
+  readonly endpoints?: { source?: Partial<EndpointFacts>; target?: Partial<EndpointFacts> };
+  readonly failures?: Facts['failures'];
+  readonly programs?: Facts['programs'];
+}
+
+/** What all checks say to the facts of a pair that is ready, with these changes. */
+export function findings(changes: Changes = {}): Finding[] {
+  const parsed = parseInput({ source: 'old', target: 'new', ...changes.input });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return judge({
+    migration: MIGRATION,
+    input: parsed.input,
+    failures: changes.failures ?? [],
+    source: changes.source === null ? null : { ...SOURCE, ...changes.source },
+    target: changes.target === null ? null : { ...TARGET, ...changes.target },
+    endpoints: {
+      source: { ...ENDPOINT, ...changes.endpoints?.source },
+      target: { ...ENDPOINT, ...changes.endpoints?.target },
+    },
+    programs: changes.programs ?? [
+      { name: 'pg_dump', major: 15 },
+      { name: 'pg_restore', major: 15 },
+    ],
+  });
+}
+
+export const codes = (changes: Changes): string[] => findings(changes).map(({ code }) => code);

@@ -1,0 +1,333 @@
+/**
+ * Every code of the catalogue, in each of its levels, is given by a check for the facts that it is about, and by nothing less.
+ * A code without a case here fails the last test.
+ */
+import { expect, it } from 'vitest';
+import { catalogue } from '../../contract/finding-catalogue.ts';
+import type { Level } from '../../contract/finding.ts';
+import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { slotName } from '../../contract/migration.ts';
+import type { SourceFacts, TargetFacts, TargetTable } from '../../postgres/preflight/facts.ts';
+import {
+  findings,
+  SERVER,
+  SOURCE,
+  TABLE,
+  TARGET,
+  type Changes,
+} from '../support/preflight-facts.ts';
+
+type Case = readonly [code: string, level: Level, changes: Changes];
+
+const { columns: BIGINT } = TABLE;
+const NUMERIC = BIGINT.map((one) => ({ ...one, typeOid: 1700 }));
+const GIGABYTES = [{ ...TABLE, bytes: 500 * 1024 ** 3 }];
+const SLOT = { name: 'x', database: 'app', active: false, temporary: false, retainedBytes: 0 };
+const THERE: TargetTable = {
+  schema: 'public',
+  name: 't',
+  kind: 'r',
+  hasRows: false,
+  owned: true,
+  writable: true,
+  rowSecurity: false,
+};
+const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
+const OFFER = { name: 'hstore', installed: null, available: '1.8', creatable: true };
+const WRITTEN = { bytes: 86_400e6, seconds: 86_400 };
+
+const source = (changes: Partial<SourceFacts>): Changes => ({ source: changes });
+const target = (changes: Partial<TargetFacts>): Changes => ({ target: changes });
+const objects = (changes: Partial<SourceFacts['objects']>): Changes =>
+  source({ objects: { ...SOURCE.objects, ...changes } });
+const wal = (changes: Partial<SourceFacts['wal']>, more: Partial<SourceFacts> = {}): Changes =>
+  source({ wal: { ...SOURCE.wal, ...changes }, ...more });
+
+/** Either side alike. */
+function bothSides(side: 'source' | 'target'): Case[] {
+  const failed = (code: FailureCode): Changes => ({
+    failures: [{ side, failure: new MigrationError(code, 'it failed') }],
+  });
+  const link = (encrypted: boolean) => ({
+    endpoints: {
+      [side]: { link: { place: 'h:1', local: false, encrypted, verified: 'nothing' as const } },
+    },
+  });
+  return [
+    [`${side}-service`, 'error', failed('UnknownService')],
+    [`${side}-unreachable`, 'error', failed('Unreachable')],
+    [`${side}-denied`, 'error', failed('Denied')],
+    [`${side}-not-inspected`, 'error', failed('Internal')],
+    [`${side}-plain`, 'warning', link(false)],
+    [`${side}-unverified`, 'warning', link(true)],
+    [`${side}-pooled`, 'error', { endpoints: { [side]: { shared: true, proxied: true } } }],
+    [`${side}-pooled`, 'error', { endpoints: { [side]: { lostSettings: ['TimeZone'] } } }],
+    [
+      `${side}-pooled`,
+      'error',
+      {
+        failures: [
+          { side, failure: new MigrationError('Unreachable', 'refused', { sqlstate: '08P01' }) },
+        ],
+      },
+    ],
+    [`${side}-balanced`, 'error', { endpoints: { [side]: { servers: 2, proxied: true } } }],
+    [`${side}-proxied`, 'warning', { endpoints: { [side]: { proxied: true } } }],
+    [`${side}-standby`, 'error', { [side]: { inRecovery: true } }],
+    [`${side}-sessions`, 'warning', { [side]: { sessions: { most: 100, used: 95 } } }],
+    [`${side}-transaction-age`, 'warning', { [side]: { age: { xids: 1.1e9, multixacts: 0 } } }],
+    [`${side}-transaction-age`, 'error', { [side]: { age: { xids: 0, multixacts: 2.05e9 } } }],
+  ];
+}
+
+const CASES: Case[] = [
+  ...bothSides('source'),
+  ...bothSides('target'),
+  ['source-row-security', 'error', source({ rowSecurity: [TABLE] })],
+  ['target-row-security', 'error', target({ tables: [{ ...THERE, rowSecurity: true }] })],
+  ['same-database', 'error', target({ fingerprint: SERVER.fingerprint })],
+  ['source-version', 'error', { source: { major: 12 }, target: { major: 12 } }],
+  ['target-older', 'warning', target({ major: 14 })],
+  ['encoding', 'error', source({ encoding: 'LATIN1' })],
+  ['encoding', 'error', source({ encoding: 'SQL_ASCII' })],
+  ['encoding', 'error', target({ encoding: 'LATIN1' })],
+  ['collation', 'warning', target({ locale: { ...SERVER.locale, provider: 'icu', locale: 'de' } })],
+  [
+    'collation-version',
+    'note',
+    {
+      source: { locale: { ...SERVER.locale, version: '2.36' } },
+      target: { locale: { ...SERVER.locale, version: '2.41' } },
+    },
+  ],
+  ['collation-missing', 'error', target({ missingCollations: ['de_DE'] })],
+  ['time-zone', 'warning', { endpoints: { target: { defaults: new Map([['TimeZone', 'CET']]) } } }],
+  [
+    'settings-differ',
+    'warning',
+    { endpoints: { target: { defaults: new Map([['search_path', '']]) } } },
+  ],
+  ['database-settings', 'note', objects({ databaseSettings: ['work_mem'] })],
+  [
+    'source-replication-connection',
+    'error',
+    { endpoints: { source: { replication: new MigrationError('Denied', 'refused') } } },
+  ],
+  ['wal-level', 'error', source({ walLevel: 'replica' })],
+  ['wal-limit', 'warning', wal({ keepBytes: 20e9 })],
+  [
+    'wal-limit',
+    'error',
+    wal({ keepBytes: 1e6, written: WRITTEN }, { relations: [{ ...TABLE, bytes: 0.9e9 }] }),
+  ],
+  ['slot-timeout', 'warning', wal({ idleTimeoutSeconds: 3600 })],
+  [
+    'plugin-missing',
+    'error',
+    source({ plugin: { ...SOURCE.plugin, state: 'missing', numericAsText: null } }),
+  ],
+  ['plugin-refused', 'error', source({ outputPluginLibraries: 'pgoutput' })],
+  [
+    'plugin-options',
+    'error',
+    source({ plugin: { ...SOURCE.plugin, refusedOptions: ['format-version'] } }),
+  ],
+  [
+    'open-transactions',
+    'warning',
+    source({ transactions: [{ pid: 7, prepared: null, database: 'app', seconds: 60 }] }),
+  ],
+  ['open-transactions', 'warning', source({ plugin: { ...SOURCE.plugin, state: 'blocked' } })],
+  [
+    'prepared-transactions',
+    'warning',
+    source({ transactions: [{ pid: null, prepared: 'g', database: 'app', seconds: 1 }] }),
+  ],
+  ['no-free-slot', 'error', source({ slotsMax: 1, slots: [SLOT] })],
+  ['no-free-sender', 'error', source({ sendersMax: 2, sendersUsed: 2 })],
+  ['last-sender', 'warning', source({ sendersMax: 2, sendersUsed: 1 })],
+  [
+    'source-replication',
+    'error',
+    source({
+      plugin: { ...SOURCE.plugin, state: 'denied' },
+      role: { ...SERVER.role, replication: false },
+    }),
+  ],
+  ['source-select', 'error', source({ unreadable: [{ ...TABLE, selected: true }] })],
+  ['source-select-other', 'error', source({ unreadable: [{ ...TABLE, selected: false }] })],
+  ['source-sequence', 'error', source({ unreadableSequences: [TABLE] })],
+  ['target-create', 'error', target({ mayCreateSchemas: false })],
+  ['target-schema', 'error', target({ closedSchemas: ['public'] })],
+  ['target-write', 'error', target({ tables: [{ ...THERE, writable: false }] })],
+  ['target-owner', 'error', target({ tables: [{ ...THERE, owned: false }] })],
+  ['replica-role', 'error', target({ mayReplicate: false })],
+  ['role-missing', 'error', source({ roles: { owners: ['boss'], grantees: [], policies: [] } })],
+  [
+    'role-not-member',
+    'error',
+    {
+      source: { roles: { owners: ['boss'], grantees: [], policies: [] } },
+      target: { roles: new Map([['boss', { member: false }]]) },
+    },
+  ],
+  [
+    'default-privileges',
+    'error',
+    {
+      ...objects({ defaultPrivileges: ['boss'] }),
+      target: { roles: new Map([['boss', { member: false }]]) },
+    },
+  ],
+  [
+    'target-default-privileges',
+    'warning',
+    target({ objects: { ...TARGET.objects, defaultPrivileges: true } }),
+  ],
+  ['event-trigger-right', 'error', objects({ eventTriggers: ['audit'] })],
+  [
+    'event-triggers',
+    'note',
+    {
+      ...objects({ eventTriggers: ['audit'] }),
+      target: { role: { ...SERVER.role, superuser: true } },
+    },
+  ],
+  [
+    'target-event-triggers',
+    'warning',
+    target({ objects: { ...TARGET.objects, eventTriggers: ['audit'] } }),
+  ],
+  ['publications', 'note', objects({ publications: ['p'] })],
+  ['subscriptions', 'warning', objects({ subscriptions: [{ name: 's', enabled: true }] })],
+  ['nothing-selected', 'error', source({ relations: [] })],
+  ['pattern-unmatched', 'error', source({ idlePatterns: { include: ['publik.*'], exclude: [] } })],
+  ['exclude-unmatched', 'warning', source({ idlePatterns: { include: [], exclude: ['x.*'] } })],
+  ['foreign-table', 'error', source({ relations: [TABLE, { ...TABLE, name: 'f', kind: 'f' }] })],
+  ['unlogged-table', 'error', source({ relations: [{ ...TABLE, persistence: 'u' }] })],
+  ['temporary-tables', 'note', objects({ temporaryTables: 2 })],
+  ['large-objects', 'error', objects({ largeObjects: 12_000 })],
+  [
+    'large-objects',
+    'warning',
+    { ...objects({ largeObjects: 1 }), input: { leave: { largeObjects: true } } },
+  ],
+  ['replica-identity', 'error', source({ relations: [{ ...TABLE, key: null }] })],
+  [
+    'special-numbers-full',
+    'error',
+    source({
+      relations: [{ ...TABLE, identity: 'f', key: null, columns: NUMERIC }],
+      plugin: { ...SOURCE.plugin, numericAsText: false },
+    }),
+  ],
+  [
+    'special-numbers-full',
+    'warning',
+    source({
+      relations: [{ ...TABLE, identity: 'f', key: null, columns: NUMERIC }],
+      plugin: { ...SOURCE.plugin, numericAsText: null },
+    }),
+  ],
+  [
+    'special-numbers',
+    'warning',
+    source({
+      relations: [{ ...TABLE, columns: NUMERIC }],
+      plugin: { ...SOURCE.plugin, numericAsText: false },
+    }),
+  ],
+  ['extension-missing', 'error', source({ extensions: [HSTORE] })],
+  [
+    'extension-older',
+    'warning',
+    {
+      source: { extensions: [{ ...HSTORE, version: '1.10' }] },
+      target: { extensions: [{ ...OFFER, available: '1.9' }] },
+    },
+  ],
+  [
+    'extension-right',
+    'error',
+    {
+      source: { extensions: [HSTORE] },
+      target: { extensions: [{ ...OFFER, creatable: false }] },
+    },
+  ],
+  [
+    'extension-schema',
+    'error',
+    {
+      source: { extensions: [HSTORE] },
+      target: { extensions: [{ ...OFFER, installed: { version: '1.8', schema: 'ext' } }] },
+    },
+  ],
+  [
+    'extension-rows',
+    'error',
+    {
+      source: { extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }] },
+      target: { extensions: [OFFER] },
+    },
+  ],
+  [
+    'extension-rows',
+    'warning',
+    {
+      source: { extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }] },
+      target: { extensions: [OFFER] },
+      input: { leave: { extensionRows: true } },
+    },
+  ],
+  [
+    'target-clash',
+    'error',
+    target({ taken: [{ catalog: 'function', schema: 'public', name: 'f', arguments: 'a int' }] }),
+  ],
+  ['target-clash', 'error', target({ tables: [{ ...THERE, kind: 'v', hasRows: null }] })],
+  ['target-rows', 'error', target({ tables: [{ ...THERE, hasRows: true }] })],
+  [
+    'target-mixed',
+    'error',
+    { source: { relations: [TABLE, { ...TABLE, name: 'u' }] }, target: { tables: [THERE] } },
+  ],
+  ['target-other-tables', 'note', target({ objects: { ...TARGET.objects, otherTables: 3 } })],
+  ['leftover-slot', 'error', source({ slots: [{ ...SLOT, name: slotName('orders', 'earlier') }] })],
+  ['other-slot', 'warning', source({ slots: [{ ...SLOT, name: slotName('other', 'run') }] })],
+  ['control-schema', 'error', target({ control: { state: 'hidden', migrations: [] } })],
+  ['control-schema', 'error', target({ control: { state: 'foreign', migrations: [] } })],
+  [
+    'leftover-control',
+    'error',
+    target({ control: { state: 'readable', migrations: [{ id: 'x', workflowId: 'w' }] } }),
+  ],
+  ['program-missing', 'error', { programs: [{ name: 'pg_restore', major: null }] }],
+  ['program-older', 'error', { programs: [{ name: 'pg_dump', major: 14 }] }],
+];
+
+it('facts of a pair that is ready give no finding', () => {
+  expect(findings()).toEqual([]);
+});
+
+it.each(CASES)('%s (%s) is what its facts give, and nothing else is', (code, level, changes) => {
+  const found = findings(changes);
+  expect(found.map((one) => [one.code, one.level])).toEqual([[code, level]]);
+  // A sentence without its full stop (the texts are joined), and something to do.
+  expect(found[0]?.message).toMatch(/^\S.*[^.]$/s);
+  expect(found[0]?.action.length).toBeGreaterThan(10);
+});
+
+it('a big copy tells of the WAL and the disk that SQL cannot see', () => {
+  const found = findings(wal({ written: WRITTEN }, { relations: GIGABYTES }));
+  expect(found.map(({ code }) => code)).toEqual(['wal-expected', 'target-disk']);
+  expect(found[0]?.message).toContain('977 kB/s, the average since the statistics began');
+  expect(found[0]?.message).toContain('5.0 GB in 89 min to 25 GB in 7.5 h');
+  expect(found[1]?.message).toContain('500 GB');
+});
+
+it('every code of the catalogue, in each of its levels, has a case', () => {
+  const cases = new Set(CASES.map(([code, level]) => `${code} ${level}`));
+  for (const code of ['wal-expected', 'target-disk']) cases.add(`${code} note`);
+  const expected = catalogue().flatMap(({ code, levels }) => levels.map((one) => `${code} ${one}`));
+  expect([...cases].sort()).toEqual(expected.sort());
+});
