@@ -5,15 +5,20 @@
  */
 import { mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FAILURES } from '../../contract/failure.ts';
 import type { Finding } from '../../contract/finding.ts';
 import { parseInput } from '../../contract/input.ts';
 import { slotName } from '../../contract/migration.ts';
+import { parseLsn } from '../../contract/lsn.ts';
 import { inspect } from '../../postgres/preflight/inspect.ts';
+import { ReplicationReader } from '../../postgres/replication/reader.ts';
+import { pluginOptions } from '../../postgres/wal2json/options.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { addService, freshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
+import { until } from '../support/until.ts';
 
 const SERVICE = 'wrong_settings';
 let server: PostgresServer;
@@ -65,10 +70,14 @@ async function findings(): Promise<Finding[]> {
 
 const codes = async (): Promise<string[]> => (await findings()).map(({ code }) => code);
 
-it('names wal_level, then full slots, and is content when all is mended', async () => {
-  expect(await codes()).toEqual(['wal-level']);
+it('names wal_level, few senders, full slots, and is content when all is mended', async () => {
+  expect(await codes()).toEqual(['wal-level', 'last-sender']);
 
   await restartWith("alter system set wal_level = 'logical'");
+  expect(await codes()).toEqual(['last-sender']);
+  const [sender] = await findings();
+  const [, set] = /(alter system [^;]+);/.exec(sender?.action ?? '') ?? [];
+  await restartWith(set ?? '');
   expect(await codes()).toEqual([]);
 
   await sql("select pg_create_physical_replication_slot('somebody')");
@@ -77,23 +86,78 @@ it('names wal_level, then full slots, and is content when all is mended', async 
   expect(await codes()).toEqual([]);
 });
 
-it('a server that lists its output plugins is told to list wal2json; another one is left alone', async () => {
-  await restartWith("alter system set wal_level = 'logical'");
-  const known = await server.query('postgres', async (client) => {
-    const { rows } = await client.query<{ value: string | null }>(
-      /* sql */ `select current_setting('output_plugin_libraries', true) as value`,
-    );
-    return rows[0]?.value != null;
-  });
-  if (!known) {
-    expect(await codes()).toEqual([]);
-    return;
-  }
-  await sql("alter system set output_plugin_libraries = 'pgoutput'", 'select pg_reload_conf()');
+it('a limit on the WAL that a slot may keep is told, and so is a slot limit in time where the server has one', async () => {
+  await sql("alter system set max_slot_wal_keep_size = '1GB'", 'select pg_reload_conf()');
   const [found, ...more] = await findings();
   expect(more).toEqual([]);
-  expect(found?.code).toBe('plugin-refused');
-  const [, set, reload] = /: (alter [^;]+); (select [^;]+);$/.exec(found?.action ?? '') ?? [];
+  expect(found).toMatchObject({ level: 'warning', code: 'wal-limit' });
+  expect(found?.message).toContain('more than 1.0 GB of WAL');
+  const [, set, reload] = /: (alter [^;]+); (select [^;]+);/.exec(found?.action ?? '') ?? [];
   await sql(set ?? '', reload ?? '');
   expect(await codes()).toEqual([]);
+});
+
+it('too few free connections for the lanes of the copy are counted', async () => {
+  await restartWith('alter system set max_connections = 8');
+  const [found] = await findings();
+  expect(found?.code).toBe('source-sessions');
+  expect(found?.message).toMatch(/^the source has \d free connections \(\d of 8 are used\)/);
+  await restartWith('alter system reset max_connections');
+  expect(await codes()).toEqual([]);
+});
+
+describe('the setting output_plugin_libraries', () => {
+  const known = async (): Promise<boolean> =>
+    await server.query('postgres', async (client) => {
+      const { rows } = await client.query<{ value: string | null }>(
+        /* sql */ `select current_setting('output_plugin_libraries', true) as value`,
+      );
+      return rows[0]?.value != null;
+    });
+
+  it('a server from 15.19, 17.11 or 18.6 on is told to list wal2json, and the line mends it', async (test) => {
+    if (!(await known())) test.skip(`this server (before those releases) has no such setting`);
+    await sql('alter system set output_plugin_libraries = pgoutput', 'select pg_reload_conf()');
+    const [found, ...more] = await findings();
+    expect(more).toEqual([]);
+    expect(found?.code).toBe('plugin-refused');
+    const [, set, reload] = /: (alter [^;]+); (select [^;]+);$/.exec(found?.action ?? '') ?? [];
+    await sql(set ?? '', reload ?? '');
+    expect(await codes()).toEqual([]);
+  });
+
+  it('a slot that was made before the list lost wal2json is refused with the line to set, and read again after it', async (test) => {
+    if (!(await known())) test.skip(`this server (before those releases) has no such setting`);
+    const slot = 'walferry_before_the_update';
+    await sql(`select pg_create_logical_replication_slot('${slot}', 'wal2json')`);
+    await sql('alter system set output_plugin_libraries = pgoutput', 'select pg_reload_conf()');
+    const { rows } = await server.query('postgres', (client) =>
+      client.query<{ lsn: string }>(
+        /* sql */ `select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1`,
+        [slot],
+      ),
+    );
+    const options = {
+      service: SERVICE,
+      slot,
+      start: parseLsn(rows[0]?.lsn ?? ''),
+      plugin: pluginOptions({ schemas: null, numericAsText: false }),
+    };
+    const refusal = await ReplicationReader.open(options).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 'PluginRefused', details: { sqlstate: '42501' } });
+    const [, set, reload] =
+      /: (alter [^;]+); (select [^;]+);/.exec(FAILURES.PluginRefused.action) ?? [];
+    await sql(set ?? '', reload ?? '');
+    const reader = await ReplicationReader.open(options);
+    await reader.stop();
+    await until('the slot to be free', async () => {
+      await sql(`select pg_drop_replication_slot('${slot}')`);
+      return true;
+    });
+  });
+
+  it('an older server, which has no such setting, is left alone', async (test) => {
+    if (await known()) test.skip('this server is newer and has the setting');
+    expect(await codes()).toEqual([]);
+  });
 });

@@ -1,15 +1,15 @@
 /** Between the worker and each server: an encrypted line to the right server, and nothing that mixes sessions. */
 import type { Finding } from '../../../contract/finding.ts';
-import type { Check, Side } from '../facts.ts';
-import type { EndpointFacts } from '../read/endpoint.ts';
+import type { Check, Side, SourceFacts } from '../facts.ts';
+import { isOwn, type EndpointFacts } from '../read/endpoint.ts';
 import { error, list, warning } from '../wording.ts';
 
-export const endpoint: Check = ({ endpoints, migration }) =>
+export const endpoint: Check = ({ endpoints, migration, source }) =>
   (['source', 'target'] as const).flatMap((side) => {
     const found = endpoints[side];
     return found === null
       ? []
-      : [...line(side, migration[side], found), ...between(side, found), ...sender(found)];
+      : [...line(side, migration[side], found), ...between(side, found), ...sender(found, source)];
   });
 
 function line(side: Side, service: string, { link }: EndpointFacts): Finding[] {
@@ -75,8 +75,12 @@ function between(side: Side, { servers, shared, lostSettings, proxied }: Endpoin
   ];
 }
 
-function sender({ replication }: EndpointFacts): Finding[] {
-  if (replication === null) return [];
+/** Reported by itself only where no other finding is its reason: a pooler, no right, no free sender. */
+function sender(found: EndpointFacts, source: SourceFacts | null): Finding[] {
+  const { replication } = found;
+  if (replication === null || !isOwn(found)) return [];
+  if (source?.plugin.state === 'denied') return [];
+  if (source !== null && source.sendersUsed >= source.sendersMax) return [];
   return [
     error(
       'source-replication-connection',

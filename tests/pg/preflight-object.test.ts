@@ -1,0 +1,117 @@
+/** Preflight of objects that are not moved, that need a right of their own, or whose names are taken on the target. */
+import { describe, expect, it } from 'vitest';
+import { freshPair } from '../support/database.ts';
+import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
+
+const TABLE = 'create table t (id int primary key)';
+
+describe('what is not moved', () => {
+  it('large objects are refused with their count, until the operator accepts to leave them', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(`${TABLE}; select lo_create(0) from generate_series(1, 3)`);
+    const finding = only(await findingsOf(db), 'large-objects');
+    expect(finding.level).toBe('error');
+    expect(finding.message).toContain('3 large objects');
+    const accepted = await findingsOf(db, { input: { leave: { largeObjects: true } } });
+    expect(accepted).toMatchObject([{ level: 'warning', code: 'large-objects' }]);
+    await db.sourceClient.query('select lo_unlink(oid) from pg_largeobject_metadata');
+    expect(await findingsOf(db)).toEqual([]);
+  });
+
+  it('publications, subscriptions, temporary tables and settings of the database are named', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(`${TABLE}; create publication "News" for table t;
+      create temporary table mine (id int)`);
+    await db.sourceClient.query(
+      `create subscription feed connection 'dbname=nowhere' publication x with (connect = false)`,
+    );
+    await db.sourceClient.query(`alter database ${db.source} set work_mem = '5MB'`);
+    try {
+      const findings = await findingsOf(db);
+      expect(findings.map(({ level, code }) => `${level} ${code}`)).toEqual(
+        expect.arrayContaining([
+          'warning subscriptions',
+          'note publications',
+          'note database-settings',
+        ]),
+      );
+      expect(only(findings, 'subscriptions').message).toContain('feed (disabled)');
+      expect(only(findings, 'publications').message).toContain('News');
+      expect(only(findings, 'database-settings').message).toMatch(/work_mem$/);
+    } finally {
+      await db.sourceClient.query('alter subscription feed set (slot_name = none)');
+      await db.sourceClient.query('drop subscription feed');
+    }
+  });
+});
+
+describe('what needs a right of its own', () => {
+  it('event triggers: refused for a role that is no superuser, told to one that is', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(`${TABLE};
+      create function f() returns event_trigger language plpgsql as 'begin end';
+      create event trigger audit on ddl_command_end execute function f()`);
+    expect(await findingsOf(db)).toMatchObject([{ level: 'note', code: 'event-triggers' }]);
+    await using login = await loginOn(db, 'target');
+    const found = await findingsOf(db, { target: login.service });
+    expect(only(found, 'event-trigger-right').message).toContain(`role ${login.role} is none`);
+  });
+
+  it('default privileges of other roles, and those that the target would add', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(TABLE);
+    await using login = await loginOn(db, 'target', 'superuser');
+    await db.targetClient.query(`alter role ${login.role} nosuperuser;
+      grant all on schema public to ${login.role};
+      grant create on database ${db.target} to ${login.role};
+      grant set on parameter session_replication_role to ${login.role}`);
+    const given = {
+      target: login.service,
+      input: { schema: { owners: false } },
+    };
+    expect(await findingsOf(db, given)).toEqual([]);
+    const { rows } = await db.sourceClient.query<{ me: string }>('select current_user as me');
+    const me = rows[0]?.me ?? '';
+    await db.sourceClient.query('alter default privileges grant select on tables to public');
+    const refused = await findingsOf(db, given);
+    expect(codes(refused)).toEqual(['default-privileges']);
+    expect(only(refused, 'default-privileges').message).toContain(me);
+    await follow(db.targetClient, only(refused, 'default-privileges'));
+    expect(await findingsOf(db, given)).toEqual([]);
+    await db.targetClient.query(
+      `alter default privileges for role ${login.role} grant select on tables to public`,
+    );
+    expect(codes(await findingsOf(db, given))).toEqual(['target-default-privileges']);
+  });
+});
+
+describe('names on the target', () => {
+  it('views, sequences, types, indexes and functions that are there already are named', async () => {
+    await using db = await freshPair();
+    const objects = `
+      create type mood as enum ('a'); create domain price as numeric; create sequence counter;
+      create function f(a int, b mood) returns int language sql as 'select 1';`;
+    await db.sourceClient.query(`${CLEAN}; ${objects} create index by_name on person (name)`);
+    await db.targetClient.query(
+      `${objects} create view people as select 1; create view by_name as select 1;
+       create function f(a int) returns int language sql as 'select 1'; create table other (id int)`,
+    );
+    const findings = await findingsOf(db);
+    expect(codes(findings)).toEqual(['target-clash', 'target-other-tables']);
+    expect(only(findings, 'target-clash').message).toContain(
+      'function public.f(a integer, b public.mood), relation public.by_name, relation public.counter, relation public.people, type public.mood, type public.price',
+    );
+    // Only the function of the same arguments is in the way.
+    expect(only(findings, 'target-clash').message).not.toContain('public.f(a integer),');
+  });
+
+  it('event triggers of the target are named', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(TABLE);
+    await db.targetClient.query(`
+      create function watch() returns event_trigger language plpgsql as 'begin end';
+      create event trigger guard on ddl_command_end execute function watch()`);
+    const finding = only(await findingsOf(db), 'target-event-triggers');
+    expect(finding.message).toMatch(/: guard$/);
+  });
+});

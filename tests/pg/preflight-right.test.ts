@@ -1,0 +1,109 @@
+/** Preflight of roles with few rights, on either side: every finding, and its own advice followed, after which it is gone. */
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { freshPair } from '../support/database.ts';
+import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
+
+describe('rights', () => {
+  it('a role without any on the source: slots, tables, other tables, sequences; the SQL mends it', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(
+      CLEAN + '; create schema "Closed"; create table "Closed".t (id int primary key)',
+    );
+    await using login = await loginOn(db, 'source');
+    const given = {
+      source: login.service,
+      // The grants that are asked for name the role itself, which need not be on the target.
+      input: {
+        schema: { grants: false },
+        tables: { include: ['public.*', 'Closed.*'] },
+      },
+    };
+    const findings = await findingsOf(db, given);
+    expect(codes(findings)).toEqual([
+      'source-replication',
+      'source-select',
+      'source-select-other',
+      'source-sequence',
+    ]);
+    expect(only(findings, 'source-select').message).toContain('public.person');
+    expect(only(findings, 'source-select-other').message).toContain('app.Order');
+    for (const finding of findings) await follow(db.sourceClient, finding);
+    expect(await findingsOf(db, given)).toEqual([]);
+  });
+
+  it('row security that hides rows on the source is refused, and bypassrls mends it', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(
+      `create table t (id int primary key); alter table t enable row level security`,
+    );
+    await using login = await loginOn(db, 'source', 'replication');
+    await db.sourceClient.query(`grant select on t to ${login.role}`);
+    const given = { source: login.service, input: { schema: { grants: false } } };
+    const finding = only(await findingsOf(db, given), 'source-row-security');
+    expect(finding.message).toContain('public.t');
+    await follow(db.sourceClient, finding);
+    expect(await findingsOf(db, given)).toEqual([]);
+  });
+
+  it('a role without any on the target: schemas, tables, owners, replica role', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query('create table t (id int primary key)');
+    await using login = await loginOn(db, 'target');
+    const findings = await findingsOf(db, { target: login.service });
+    expect(codes(findings).sort()).toEqual([
+      'replica-role',
+      'role-not-member',
+      'target-create',
+      'target-schema',
+    ]);
+    for (const finding of findings) {
+      if (finding.code !== 'role-not-member') await follow(db.targetClient, finding);
+    }
+    const given = { target: login.service, input: { schema: { owners: false } } };
+    expect(await findingsOf(db, given)).toEqual([]);
+  });
+
+  it('tables on the target that the role may not write, or does not own, are named', async () => {
+    await using db = await freshPair();
+    const tables = 'create table a (id int primary key); create table b (id int primary key)';
+    await db.sourceClient.query(tables);
+    await db.targetClient.query(tables);
+    await using login = await loginOn(db, 'target', 'superuser');
+    await db.targetClient.query(`alter role ${login.role} nosuperuser;
+      grant all on b to ${login.role}; grant create on database ${db.target} to ${login.role};
+      grant set on parameter session_replication_role to ${login.role}`);
+    const findings = await findingsOf(db, { target: login.service });
+    expect(codes(findings)).toEqual(['target-write', 'target-owner']);
+    expect(only(findings, 'target-write').message).toMatch(/public\.a$/);
+    for (const finding of findings) await follow(db.targetClient, finding);
+    expect(await findingsOf(db, { target: login.service })).toEqual([]);
+  });
+
+  it('roles that own objects, have grants or are named by policies must exist on the target', async () => {
+    await using db = await freshPair();
+    const [owner, reader, guard] = ['owner', 'reader', 'guard'].map(
+      (name) => `${name}_${randomBytes(5).toString('hex')}`,
+    );
+    await db.sourceClient.query(`
+      create role ${owner}; create role ${reader}; create role ${guard};
+      create table t (id int primary key); alter table t owner to ${owner}; grant select on t to ${reader};
+      create policy p on t to ${guard} using (true)`);
+    try {
+      const found = only(await findingsOf(db), 'role-missing').message;
+      for (const name of [owner, reader, guard]) expect(found).toContain(name);
+      const without = { input: { schema: { owners: false, grants: false } } };
+      const left = only(await findingsOf(db, without), 'role-missing');
+      expect(left.message).toContain(guard);
+      expect(left.message).not.toContain(owner);
+      expect(await findingsOf(db, { input: { tables: { exclude: ['public.t'] } } })).toMatchObject([
+        { code: 'nothing-selected' },
+      ]);
+      await follow(db.targetClient, only(await findingsOf(db), 'role-missing'));
+      expect(await findingsOf(db)).toEqual([]);
+    } finally {
+      await db.sourceClient.query(`drop table t; drop role ${owner}, ${reader}, ${guard}`);
+      await db.targetClient.query(`drop role if exists ${owner}, ${reader}, ${guard}`);
+    }
+  });
+});
