@@ -89,9 +89,28 @@ describe('before the snapshot', () => {
         text: text(/^preflight found 1 problem:\n1\. \[wal-level\] wal_level is replica\. Set it/),
       });
       expect(await migration.activities()).toEqual(['preflight']);
-      expect((await migration.progress()).phase).toBe('failed');
+      const { phase, notes } = await migration.progress();
+      expect(phase).toBe('failed');
+      // For Current Details, which stay when the failure has scrolled away.
+      expect(notes).toEqual([
+        'error [wal-level]: wal_level is replica. Set it.',
+        'warning [old-version]: It is old. Upgrade it.',
+      ]);
     },
   );
+
+  test.concurrent('many findings of preflight are in the failure to the last one', async () => {
+    const migration = await migrations.start((world) => {
+      world.findings = Array.from({ length: 30 }, (_, i) => ({
+        ...{ level: 'error', code: `code-${i}`, action: 'Do this and that. '.repeat(20) },
+        message: `object ${i} is not as it should be, ${'and so on '.repeat(20)}`,
+      }));
+    });
+    expect(await migration.end()).toMatchObject({
+      ...{ status: 'FAILED', type: 'Preflight' },
+      text: text(/^preflight found 30 problems:\n1\. \[code-0\][^]*\n30\. \[code-29\] object 29 /),
+    });
+  });
 
   test.concurrent('a warning of preflight stays visible and stops nothing', async () => {
     const migration = await migrations.streaming((world) => {
@@ -99,7 +118,9 @@ describe('before the snapshot', () => {
         { level: 'warning', code: 'old-version', message: 'It is old', action: 'Upgrade it.' },
       ];
     });
-    expect((await migration.progress()).notes).toEqual(['It is old. Upgrade it.']);
+    expect((await migration.progress()).notes).toEqual([
+      'warning [old-version]: It is old. Upgrade it.',
+    ]);
     await migration.ask('abort');
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { catalogue } from '../../contract/finding-catalogue.ts';
 import { FAILURES, codesHandled, isFailureCode } from '../../contract/failure.ts';
 
 describe('failure catalogue', () => {
@@ -19,8 +20,8 @@ describe('failure catalogue', () => {
   });
 });
 
-/** docs/errors.md is this table; `npx vitest run -u` writes it anew after a change of the catalogue. */
-it('the documentation lists every code of the catalogue', async () => {
+/** docs/errors.md is these tables; `npx vitest run -u` writes it anew after a change of a catalogue. */
+it('the documentation lists every code of both catalogues', async () => {
   const handling = {
     timed: 'tried again by itself',
     operator: 'waits for the operator (before the snapshot: the migration fails)',
@@ -40,6 +41,18 @@ it('the documentation lists every code of the catalogue', async () => {
     '| code | what it means | what walferry does | what you do |',
     '| --- | --- | --- | --- |',
     ...rows,
+    '',
+    '## Findings of preflight',
+    '',
+    'Shown all at once by `npm run preflight`, in the failure `Preflight` and in Current Details, each with the names that it is',
+    'about and what to do. An error refuses the migration before anything was changed; [fidelity.md](fidelity.md#refused-by-preflight)',
+    'says why. Warnings and notes stay visible while the migration runs.',
+    '',
+    '| code | level | what it means |',
+    '| --- | --- | --- |',
+    ...catalogue().map(
+      ({ code, levels, meaning }) => `| \`${code}\` | ${levels.join(' or ')} | ${meaning} |`,
+    ),
     '',
   ].join('\n');
   await expect(page).toMatchFileSnapshot('../../docs/errors.md');

@@ -17,6 +17,7 @@ describe('workflow input', () => {
         target: 'b',
         tables: { include: ['*.*'], exclude: [] },
         schema: { owners: true, grants: true },
+        leave: { largeObjects: false, extensionRows: false },
         copy: { parallelism: 4, chunkMegabytes: 16 },
         stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
         cutover: { compare: 'exact' },
@@ -40,13 +41,17 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be another service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, copy, stream, cutover',
+      'unknown field "sorce"; known fields: source, target, tables, schema, leave, copy, stream, cutover',
     ],
     [
       { source: 'a', target: 'b', copy: { lanes: 1 } },
       'unknown field "copy.lanes"; known in "copy": parallelism, chunkMegabytes',
     ],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
+    [
+      { source: 'a', target: 'b', leave: { largeObjects: 'yes' } },
+      '"leave.largeObjects" must be true or false',
+    ],
     [
       { source: 'a', target: 'b', copy: { parallelism: 0 } },
       '"copy.parallelism" must be a whole number from 1 to 32',

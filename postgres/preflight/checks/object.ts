@@ -75,8 +75,8 @@ function made(
       target.role.superuser
         ? note(
             'event-triggers',
-            `event triggers of the source are created on the target at the end: ${list(eventTriggers)}`,
-            'Nothing to do; until then they see none of what walferry creates.',
+            `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
+            'Nothing to do; they are made after the rows, and their functions meet what is created from then on.',
           )
         : error(
             'event-trigger-right',

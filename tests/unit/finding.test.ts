@@ -1,0 +1,63 @@
+/** How findings are shown: in the failure, in Current Details, and by the command. */
+import { describe, expect, it } from 'vitest';
+import { noteFindings, renderFindings, type Finding } from '../../contract/finding.ts';
+import { describeFacts, describeFindings } from '../../scripts/preflight/render.ts';
+import { ENDPOINT, MIGRATION, SOURCE, TARGET } from '../support/preflight-facts.ts';
+import { parseInput } from '../../contract/input.ts';
+
+const finding = (level: Finding['level'], code: string): Finding => ({
+  ...{ level, code },
+  message: `it is ${code}`,
+  action: `Mend ${code}.`,
+});
+const MIXED = [finding('note', 'n'), finding('error', 'e'), finding('warning', 'w')];
+
+describe('findings are read errors first, then warnings, then notes', () => {
+  it('in the failure, where what is no error says so', () => {
+    expect(renderFindings(MIXED)).toBe(
+      '1. [e] it is e. Mend e.\n2. [w] warning: it is w. Mend w.\n3. [n] note: it is n. Mend n.',
+    );
+  });
+
+  it('in Current Details, with their level', () => {
+    expect(noteFindings(MIXED)).toEqual([
+      'error [e]: it is e. Mend e.',
+      'warning [w]: it is w. Mend w.',
+      'note [n]: it is n. Mend n.',
+    ]);
+  });
+
+  it('more than can be read are counted, and an error is never the one left out', () => {
+    const many = [...Array.from({ length: 40 }, () => finding('note', 'n')), finding('error', 'e')];
+    expect(renderFindings(many)).toMatch(/^1\. \[e\][^]*and 11 more: npm run preflight shows all$/);
+    expect(noteFindings(many)).toHaveLength(31);
+    expect(noteFindings(many).at(0)).toMatch(/^error/);
+  });
+});
+
+describe('the command', () => {
+  it('ends with the verdict and the counts', () => {
+    expect(describeFindings(MIXED).at(-1)).toBe('refused: 1 error, 1 warning, 1 note');
+    expect(describeFindings([]).at(-1)).toBe('ready: 0 errors, 0 warnings, 0 notes');
+  });
+
+  it('says what stands where, and what could not be looked at', () => {
+    const parsed = parseInput({ source: 'old', target: 'new' });
+    if (!parsed.ok) throw new Error(parsed.message);
+    const facts = {
+      ...{ migration: MIGRATION, input: parsed.input, failures: [] },
+      ...{ source: SOURCE, target: null, endpoints: { source: ENDPOINT, target: null } },
+      programs: [{ name: 'pg_dump', major: null }],
+    };
+    expect(describeFacts(facts)).toEqual([
+      'source   old: PostgreSQL 15.18, database "app" (UTF8), role mover, db.example.com:5432 with TLS, host verified',
+      'target   new: could not be looked at',
+      'tables   1 selected, about 1 rows, 8.0 kB without indexes',
+      'wal2json usable, takes every option (2.6 or newer)',
+      'worker   pg_dump missing',
+    ]);
+    expect(describeFacts({ ...facts, target: TARGET })[1]).toBe(
+      'target   new: PostgreSQL 15.18, database "app" (UTF8), role mover',
+    );
+  });
+});
