@@ -1,7 +1,7 @@
 /** Preflight of a source with transactions that are open or prepared. */
 import { describe, expect, it } from 'vitest';
 import { connectTo, freshPair } from '../support/database.ts';
-import { CLEAN, codes, findingsOf, only } from '../support/preflight.ts';
+import { CLEAN, findingsOf, only } from '../support/preflight.ts';
 
 describe('a busy source', () => {
   it('a transaction that is open does not hold preflight up: it is named in a warning', async () => {

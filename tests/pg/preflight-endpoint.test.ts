@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, writeFileSync, chmodSync } from 'node:fs';
-import { connect as dial, createServer, type AddressInfo } from 'node:net';
+import { connect as dial, createServer } from 'node:net';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { linkOf } from '../../postgres/connection/link.ts';
@@ -25,9 +25,10 @@ async function balancer(ports: readonly number[]): Promise<{ port: number } & As
     socket.pipe(other).pipe(socket);
   });
   await new Promise<void>((resolve) => server.listen(0, LOOPBACK, resolve));
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
   return {
-    port,
+    port: address.port,
     [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }

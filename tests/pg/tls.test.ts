@@ -18,6 +18,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
+import { linkOf } from '../../postgres/connection/link.ts';
 import { clientConfig, connect } from '../../postgres/connection/session.ts';
 import { give, serverAccount } from '../../scripts/cluster/account.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
@@ -454,5 +455,31 @@ describe('a configuration for other clients', () => {
     const { rows } = await client.query<{ dbname: string }>('IDENTIFY_SYSTEM');
     await client.end();
     expect(rows).toMatchObject([{ dbname: 'postgres' }]);
+  });
+});
+
+describe('a line is described as it is, for preflight to judge', () => {
+  it.each<[string, () => Settings, object]>([
+    ['without TLS', () => ({ sslmode: 'disable' }), { encrypted: false, verified: 'nothing' }],
+    ['not verified', () => ({ sslmode: 'require' }), { encrypted: true, verified: 'nothing' }],
+    [
+      'verified by the mere presence of a root certificate',
+      () => ({ sslmode: 'require', sslrootcert: inFolder('good.crt') }),
+      { encrypted: true, verified: 'chain' },
+    ],
+    [
+      'host verified',
+      () => ({ sslmode: 'verify-full', sslrootcert: inFolder('good.crt') }),
+      { encrypted: true, verified: 'host' },
+    ],
+    [
+      'prefer with the wrong authority, which goes on without TLS',
+      () => ({ sslmode: 'prefer', sslrootcert: inFolder('bad.crt') }),
+      { encrypted: false, verified: 'nothing' },
+    ],
+  ])('%s', async (_what, settings, expected) => {
+    const name = service(toSecure(settings()));
+    await using client = await connect(name, 'preflight');
+    expect(linkOf(name, client)).toMatchObject({ local: true, ...expected });
   });
 });

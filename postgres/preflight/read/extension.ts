@@ -1,5 +1,5 @@
 /** Extensions: what the source uses, and what the target has or can get. */
-import pg from 'pg';
+import type pg from 'pg';
 import { sqlstate } from '../../connection/failure.ts';
 
 export interface ExtensionFacts {
