@@ -33,6 +33,7 @@ describe('what is not moved', () => {
           'warning subscriptions',
           'note publications',
           'note database-settings',
+          'note temporary-tables',
         ]),
       );
       expect(only(findings, 'subscriptions').message).toContain('feed (disabled)');

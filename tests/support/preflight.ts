@@ -27,7 +27,7 @@ function migrationOf(source: string, target: string, workflowId?: string): Migra
 }
 
 /** Whose causes may lie in the database of another test. */
-const OF_THE_SERVER = new Set(['other-slot', 'prepared-transactions', 'temporary-tables']);
+const OF_THE_SERVER = new Set(['other-slot', 'prepared-transactions']);
 
 /** Findings of a pair; slots of other tests on the same servers are nobody's business here. */
 export async function findingsOf(db: FreshPair, given: Given = {}): Promise<Finding[]> {

@@ -36,7 +36,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
       warning(
         'subscriptions',
         `subscriptions of the source are not moved: ${list(shown)}; what they bring is written like the application's rows`,
-        'Before the cutover disable them (alter subscription … disable), they are writers too; after it create them on the target with copy_data = false.',
+        'Before the cutover disable them (alter subscription … disable), they are writers too; after it create them on the target with copy_data = false (a superuser, or from 16 on a member of pg_create_subscription).',
       ),
     );
   }
@@ -45,7 +45,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
       note(
         'publications',
         `publications of the source are not moved: ${list(publications)}`,
-        'Create them on the target after the cutover; subscribers need new slots there.',
+        "Create them on the target after the cutover (create on the database, and the tables' owner; FOR ALL TABLES and schemas: a superuser); subscribers need new slots there.",
       ),
     );
   }
