@@ -68,6 +68,11 @@ const KEY_WORDS = new Set(
   ).split(' '),
 );
 
+/** `1 table`, `12,000 tables`. */
+export function counted(number: number, word: string): string {
+  return `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`;
+}
+
 const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
 
 /** As the server prints sizes (powers of 1024): `1.5 GB`. */

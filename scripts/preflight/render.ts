@@ -2,7 +2,7 @@
 import type { Finding } from '../../contract/finding.ts';
 import type { Facts, PluginFacts, ServerFacts, Side } from '../../postgres/preflight/facts.ts';
 import type { Link } from '../../postgres/connection/link.ts';
-import { size } from '../../postgres/preflight/wording.ts';
+import { counted, size } from '../../postgres/preflight/wording.ts';
 
 /** Both sides and the worker, a line each. */
 export function describeFacts({ migration, source, target, endpoints, programs }: Facts): string[] {
@@ -14,7 +14,7 @@ export function describeFacts({ migration, source, target, endpoints, programs }
     const bytes = tables.reduce((sum, one) => sum + one.bytes, 0);
     const rows = tables.reduce((sum, one) => sum + one.estimatedRows, 0);
     lines.push(
-      `tables   ${tables.length} selected, about ${rows.toLocaleString('en')} rows, ${size(bytes)} without indexes`,
+      `tables   ${tables.length} selected, about ${counted(rows, 'row')}, ${size(bytes)} without indexes`,
       `wal2json ${describePlugin(source.plugin)}`,
     );
   }
@@ -63,7 +63,6 @@ function total(findings: readonly Finding[]): string {
   const count = (level: Finding['level']): number =>
     findings.filter((one) => one.level === level).length;
   const [errors, warnings, notes] = [count('error'), count('warning'), count('note')];
-  const named = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`;
-  const counts = `${named(errors, 'error')}, ${named(warnings, 'warning')}, ${named(notes, 'note')}`;
+  const counts = `${counted(errors, 'error')}, ${counted(warnings, 'warning')}, ${counted(notes, 'note')}`;
   return errors > 0 ? `refused: ${counts}` : `ready: ${counts}`;
 }

@@ -38,7 +38,7 @@ it('a pair with warnings only is ready: the warnings are shown, and the exit cod
   );
   expect(outcome, outcome.err).toMatchObject({ code: 0 });
   expect(outcome.out).toMatch(new RegExp(`^source   ${source}: PostgreSQL \\d+`));
-  expect(outcome.out).toContain('warning  [large-objects] the source has 1 large objects');
+  expect(outcome.out).toContain('warning  [large-objects] the source has 1 large object ');
   expect(outcome.out).toMatch(/\nready: 0 errors, \d+ warnings?, \d+ notes?\n$/);
 });
 

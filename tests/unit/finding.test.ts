@@ -52,7 +52,7 @@ describe('the command', () => {
     expect(describeFacts(facts)).toEqual([
       'source   old: PostgreSQL 15.18, database "app" (UTF8), role mover, db.example.com:5432 with TLS, host verified',
       'target   new: could not be looked at',
-      'tables   1 selected, about 1 rows, 8.0 kB without indexes',
+      'tables   1 selected, about 1 row, 8.0 kB without indexes',
       'wal2json usable, takes every option (2.6 or newer)',
       'worker   pg_dump missing',
     ]);

@@ -1,7 +1,7 @@
 /** What is not moved although it is in the source, and what needs a right of its own to be made. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, Facts, SourceFacts, TargetFacts } from '../facts.ts';
-import { error, identifier, list, note, statements, warning } from '../wording.ts';
+import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
 
 export const object: Check = (facts) => [
   ...(facts.source ? left(facts.source, facts.input) : []),
@@ -13,7 +13,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
   const findings: Finding[] = [];
   const { largeObjects, temporaryTables, publications, subscriptions } = objects;
   if (largeObjects > 0) {
-    const message = `the source has ${largeObjects.toLocaleString('en')} large objects (pg_largeobject), and changes to them are in no stream of changes`;
+    const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), and changes to them are in no stream of changes`;
     findings.push(
       leave.largeObjects
         ? warning(
@@ -53,7 +53,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
     findings.push(
       note(
         'temporary-tables',
-        `${temporaryTables} temporary tables of open sessions are not moved`,
+        `${counted(temporaryTables, 'temporary table')} of open sessions will not be moved`,
         'Nothing to do: they end with their sessions.',
       ),
     );
@@ -125,7 +125,7 @@ function onTarget({ objects, tables, role }: TargetFacts): Finding[] {
     findings.push(
       note(
         'target-other-tables',
-        `the target has ${objects.otherTables} tables that are not part of the migration`,
+        `the target has ${counted(objects.otherTables, 'table')} beside those of the migration`,
         'They stay as they are.',
       ),
     );

@@ -1,6 +1,6 @@
 /** Connections for the copy: each lane holds one on either side, and holder, stream and control a few more. */
 import type { Check } from '../facts.ts';
-import { warning } from '../wording.ts';
+import { counted, warning } from '../wording.ts';
 
 /** Holder, planner, stream, its control session, and one to spare for a reconnect. */
 const BESIDE_THE_LANES = 5;
@@ -20,7 +20,7 @@ export const sessionCount: Check = ({ source, target, input }) => {
     return [
       warning(
         `${side}-sessions`,
-        `the ${side} has ${free} free connections (${used} of ${most} are used), and the copy takes about ${needed}`,
+        `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are used), and the copy takes about ${needed}`,
         'Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) there.',
       ),
     ];
