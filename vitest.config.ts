@@ -1,7 +1,7 @@
 /**
- * Five kinds of tests, by what they need: `unit` needs nothing, `replay` stored histories, `pg` two PostgreSQL servers that all
- * its files share, `e2e` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a fresh copy of the
- * checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
+ * Kinds of tests, by what they need: `unit` needs nothing, `replay` stored histories, `pg` two PostgreSQL servers that all
+ * its files share, `e2e` and `museum` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a
+ * fresh copy of the checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
  */
 import { defineConfig } from 'vitest/config';
 
@@ -58,6 +58,16 @@ export default defineConfig({
           include: ['tests/setup/**/*.test.ts'],
           testTimeout: 120 * SECOND,
           hookTimeout: 120 * SECOND,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'museum',
+          include: ['tests/museum/**/*.test.ts'],
+          setupFiles: ['tests/support/setup-files/own-servers.ts'],
+          // All traps go through few migrations, which one hook runs.
+          hookTimeout: 540 * SECOND,
           sequence: { groupOrder: 1 },
         },
       },

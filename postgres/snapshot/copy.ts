@@ -13,6 +13,7 @@ import { readPlannedRelations } from '../control/relation.ts';
 import { cut } from '../connection/session.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { copyChunk, type ChunkWork } from './chunk.ts';
+import { holdBeforeChunks } from './holdpoint.ts';
 import { snapshotLost } from './imported.ts';
 import { Progress } from './progress.ts';
 import { quietTriggers } from './quiet.ts';
@@ -71,6 +72,10 @@ async function copyRun(
     }
     const progress = new Progress(work);
     const planned = await chunksOf(run, migration, target);
+    await holdBeforeChunks(target, () => {
+      work.signal.throwIfAborted();
+      work.beat({ step: 'held by a test' });
+    });
     const result = await copyAll(planned, progress, {
       migration,
       generation: held,

@@ -30,11 +30,16 @@ export function targetServer(): PostgresServer {
   return new PostgresServer(testRun().target);
 }
 
-/** Makes the two databases and connects to both as superuser. */
-export async function freshPair(): Promise<FreshPair> {
+/**
+ * Makes the two databases and connects to both as superuser.
+ * @param encodings names as the server writes them, where they are to differ from the clusters' UTF8.
+ */
+export async function freshPair(
+  encodings: { readonly source?: string; readonly target?: string } = {},
+): Promise<FreshPair> {
   const id = randomBytes(5).toString('hex');
-  const source = await freshDatabase(sourceServer(), `src_${id}`);
-  const target = await freshDatabase(targetServer(), `dst_${id}`);
+  const source = await freshDatabase(sourceServer(), `src_${id}`, encodings.source);
+  const target = await freshDatabase(targetServer(), `dst_${id}`, encodings.target);
   return {
     source: source.name,
     target: target.name,
@@ -67,7 +72,15 @@ export function addService(name: string, settings: Readonly<Record<string, strin
 async function freshDatabase(
   server: PostgresServer,
   name: string,
+  encoding?: string,
 ): Promise<{ name: string; client: pg.Client; drop: () => Promise<void> }> {
+  if (encoding !== undefined) {
+    await server.query('postgres', (client) =>
+      client.query(
+        `create database ${name} encoding ${pg.escapeLiteral(encoding)} template template0`,
+      ),
+    );
+  }
   await server.ensureDatabase(name);
   addService(name, {
     host: LOOPBACK,

@@ -33,9 +33,12 @@ export class Lab implements AsyncDisposable {
     this.#client = client;
   }
 
-  /** @param sql made on the source before anything else. */
-  static async open(sql: string): Promise<Lab> {
-    const pair = await freshPair();
+  /**
+   * @param sql made on the source before anything else.
+   * @param encodings see {@link freshPair}.
+   */
+  static async open(sql: string, encodings?: Parameters<typeof freshPair>[0]): Promise<Lab> {
+    const pair = await freshPair(encodings);
     await pair.sourceClient.query(sql);
     return new Lab(pair, await connectTemporal());
   }

@@ -1,0 +1,272 @@
+/**
+ * One real migration for all traps that can share one: Temporal, a worker process, the operator's commands. What a trap
+ * changes "during the copy" is written while every run of the copy is held between the plan and its first chunk.
+ */
+import type pg from 'pg';
+import { HOLD_LOCK } from '../../../postgres/snapshot/holdpoint.ts';
+import { connectTo } from '../database.ts';
+import { Lab } from '../lab.ts';
+import { until } from '../until.ts';
+import { compareCatalogs, PIN, readCatalogs } from './catalog.ts';
+import type { Outcome } from './outcome.ts';
+import { compareSequences, compareTable, countRows, readTables } from './rows.ts';
+import { Stage } from './stage.ts';
+import type { Step, Trap } from './trap.ts';
+
+/** Counts what passes after the snapshot; test_decoding ships with the server and shares nothing with wal2json. */
+const COUNTER = 'museum_counter';
+/** Everything a trap owns beside the schema of its name: schemas named `NAME__anything`. */
+const MORE = '__';
+
+class Exhibit {
+  readonly trap: Trap;
+  readonly source: Stage;
+  readonly target: Stage;
+  readonly wrong: string[] = [];
+  copied: number | null = null;
+  streamed: number | null = null;
+
+  constructor(trap: Trap, lab: Lab) {
+    this.trap = trap;
+    this.source = new Stage(trap, lab.pair.source);
+    this.target = new Stage(trap, lab.pair.target);
+  }
+
+  /** Does the next thing unless an earlier one went wrong; what is wrong is this trap's alone. */
+  async attempt(body: () => Promise<void>): Promise<void> {
+    if (this.wrong.length > 0) return;
+    try {
+      await body();
+    } catch (error) {
+      this.wrong.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+/** Traps that can go through one migration. */
+export function groupTraps(traps: readonly Trap[]): Trap[][] {
+  const groups = new Map<string, Trap[]>();
+  for (const trap of traps) {
+    // Either all tables are on the target before, or none is: preflight refuses a mixture.
+    const own = trap.sections.target.length > 0;
+    const key = JSON.stringify([own, trap.encodings, trap.input]);
+    groups.set(key, [...(groups.get(key) ?? []), trap]);
+  }
+  return [...groups.values()];
+}
+
+/** Roles belong to a cluster: what a trap's grants and owners name has to be there before, on both sides. */
+const ROLES = /* sql */ `
+do $$ declare name text; begin
+  foreach name in array array['museum_owner', 'museum_reader'] loop
+    if not exists (select from pg_roles where rolname = name) then execute format('create role %I', name); end if;
+  end loop;
+end $$`;
+
+/** Takes the traps, which share one group, through a migration. Needs a worker that was started with the hold point. */
+export async function migrateGroup(traps: readonly Trap[]): Promise<Outcome[]> {
+  const [first] = traps;
+  if (!first) return [];
+  await using lab = await Lab.open('', first.encodings);
+  const exhibits = traps.map((trap) => new Exhibit(trap, lab));
+  let stopped: string | null = null;
+  try {
+    await migrate(lab, exhibits, first.input);
+  } catch (error) {
+    stopped = error instanceof Error ? error.message : String(error);
+  }
+  if (stopped === null) await compareAll(lab, exhibits);
+  for (const { source, target } of exhibits) {
+    await source[Symbol.asyncDispose]();
+    await target[Symbol.asyncDispose]();
+  }
+  return exhibits.map(({ trap, copied, streamed, wrong }) => {
+    const details = stopped === null ? wrong : [...wrong, blame(trap, stopped)];
+    const verdict = details.length === 0 ? 'equal' : 'different';
+    return { trap, copied, streamed, verdict, details };
+  });
+}
+
+function blame(trap: Trap, stopped: string): string {
+  return stopped.includes(`${trap.name}.`) || stopped.includes(`${trap.name}${MORE}`)
+    ? `this trap stopped the migration: ${stopped}`
+    : `not judged, because the migration stopped: ${stopped}`;
+}
+
+async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: Trap['input']) {
+  const { sourceClient, targetClient } = lab.pair;
+  await sourceClient.query(ROLES);
+  await targetClient.query(ROLES);
+  await using hold = await connectTo(lab.pair.target);
+  await hold.query(/* sql */ `select pg_advisory_lock(${HOLD_LOCK})`);
+  for (const one of exhibits) {
+    await one.attempt(async () => {
+      await one.source.begin();
+      await one.source.run(one.trap.sections.schema);
+      await one.source.expectNothingOpen('schema');
+      if (one.trap.sections.target.length > 0) {
+        await one.target.begin();
+        await one.target.run(one.trap.sections.target);
+      }
+      const schemas = await schemasOf(sourceClient, one.trap);
+      one.copied = await countRows(sourceClient, await readTables(sourceClient, schemas));
+    });
+  }
+  await lab.start(input);
+  await untilPlanned(lab);
+  await sourceClient.query(
+    /* sql */ `select pg_create_logical_replication_slot('${COUNTER}', 'test_decoding')`,
+  );
+  for (const one of exhibits) {
+    await one.attempt(() => one.source.run(one.trap.sections.copying));
+  }
+  await hold.query(/* sql */ `select pg_advisory_unlock(${HOLD_LOCK})`);
+  await lab.phase('stream');
+  for (const one of exhibits) {
+    await one.attempt(async () => {
+      await one.source.run(one.trap.sections.streaming, () => untilApplied(lab));
+      await one.source.expectNothingOpen('streaming');
+    });
+  }
+  await countChanges(sourceClient, exhibits);
+  // What is wrong with the stream is said by the migration, not by a cutover that waits for it.
+  await untilApplied(lab);
+  const answer = await lab.update('cutover');
+  if (answer.code !== 0) throw new Error(`cutover: ${answer.stderr}${answer.stdout}`);
+  const { status, text } = await lab.ending();
+  if (status !== 'COMPLETED') throw new Error(`the workflow is ${status}: ${text}`);
+}
+
+/** Waits for the plan of the copy: from there on the snapshot is taken, and no chunk begins while the lock is held. */
+async function untilPlanned(lab: Lab): Promise<void> {
+  await until('the plan of the copy', async () => (await stopsFor(lab)) ?? (await planned(lab)), {
+    seconds: 120,
+  });
+  await throwIfStopped(lab);
+}
+
+async function planned(lab: Lab): Promise<boolean> {
+  return (await lab.onTarget(/* sql */ `select from walferry.chunk limit 1`)).length > 0;
+}
+
+/** Waits until everything that is committed on the source now is durably on the target. */
+async function untilApplied(lab: Lab): Promise<void> {
+  const [now] = await lab.onSource<{ lsn: string }>(
+    // Written with a commit of its own, so that there is a commit record behind everything before it.
+    /* sql */ `select pg_logical_emit_message(true, 'museum', '')::text as lsn`,
+  );
+  await until(
+    'the changes to be applied',
+    async () => {
+      const stopped = await stopsFor(lab);
+      if (stopped !== null) return stopped;
+      const rows = await lab.onTarget(
+        `select from walferry.migration where confirmed_lsn > '${now?.lsn ?? ''}'`,
+      );
+      return rows.length > 0;
+    },
+    { seconds: 90 },
+  );
+  await throwIfStopped(lab);
+}
+
+/** An activity that failed so often in a row does not get over it. */
+const HOPELESS_ATTEMPTS = 4;
+
+/** Why the migration goes no further; null while it does. */
+async function stopsFor(lab: Lab): Promise<string | null> {
+  const { state, phase, waiting } = await lab.progress();
+  if (state === 'waiting') return waiting?.reason ?? 'it waits for its operator';
+  if (phase === 'failed' || phase === 'aborted') return (await lab.ending()).text;
+  const { raw } = await lab.handle.describe();
+  const stuck = raw.pendingActivities?.find(({ attempt }) => (attempt ?? 0) > HOPELESS_ATTEMPTS);
+  if (!stuck) return null;
+  return `${stuck.activityType?.name ?? 'an activity'} fails again and again: ${stuck.lastFailure?.message ?? ''}`;
+}
+
+async function throwIfStopped(lab: Lab): Promise<void> {
+  const stopped = await stopsFor(lab);
+  if (stopped !== null) throw new Error(stopped);
+}
+
+/** Gives each trap the number of changes that the source logged for its schemas, and drops the counting slot. */
+async function countChanges(client: pg.Client, exhibits: readonly Exhibit[]): Promise<void> {
+  const { rows } = await client.query<{ schema: string; n: string }>(/* sql */ `
+    select substring(left(data, 200) from '^table "?([a-z0-9_]+)') as schema, count(*) as n
+      from pg_logical_slot_get_changes('${COUNTER}', null, null)
+     where left(data, 6) = 'table ' group by 1`);
+  await client.query(/* sql */ `select pg_drop_replication_slot('${COUNTER}')`);
+  for (const one of exhibits) {
+    one.streamed = rows
+      .filter(({ schema }) => schema === one.trap.name || schema.startsWith(one.trap.name + MORE))
+      .reduce((sum, { n }) => sum + Number(n), 0);
+  }
+}
+
+async function compareAll(lab: Lab, exhibits: readonly Exhibit[]): Promise<void> {
+  await using source = await connectTo(lab.pair.source);
+  await using target = await connectTo(lab.pair.target);
+  await source.query(PIN);
+  await target.query(PIN);
+  for (const one of exhibits) {
+    await one.attempt(async () => {
+      one.wrong.push(...(await compareTrap(one.trap, source, target)));
+    });
+  }
+}
+
+async function compareTrap(
+  trap: Trap,
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+): Promise<string[]> {
+  const schemas = await schemasOf(source, trap);
+  const wrong: string[] = [];
+  const own = trap.sections.target.length > 0;
+  const tables = await readTables(source, schemas, own);
+  for (const table of tables) wrong.push(...(await compareTable(source, target, table)));
+  wrong.push(...(await compareSequences(source, target, schemas)));
+  // Tables that the operator made himself are meant to be different.
+  if (!own) {
+    const [left, right] = [
+      await readCatalogs(source, schemas),
+      await readCatalogs(target, schemas),
+    ];
+    for (const schema of schemas) {
+      wrong.push(...compareCatalogs(left.get(schema), right.get(schema)));
+    }
+  }
+  for (const step of trap.sections.compare) {
+    if (step.kind === 'sql') wrong.push(...(await compareQuery(trap, step, source, target)));
+  }
+  return wrong;
+}
+
+async function compareQuery(
+  trap: Trap,
+  step: Step & { kind: 'sql' },
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+): Promise<string[]> {
+  const answers: string[] = [];
+  for (const client of [source, target]) {
+    try {
+      const { rows } = await client.query<unknown[]>({ text: step.sql, rowMode: 'array' });
+      answers.push(JSON.stringify(rows));
+    } catch (error) {
+      answers.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  const [left, right] = answers;
+  if (left === right) return [];
+  return [`${trap.file}:${step.line}: ${right ?? ''} instead of ${left ?? ''}`];
+}
+
+async function schemasOf(client: pg.ClientBase, trap: Trap): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    /* sql */ `select nspname as name from pg_catalog.pg_namespace
+      where nspname = $1 or starts_with(nspname, $2) order by 1`,
+    [trap.name, trap.name + MORE],
+  );
+  return rows.map(({ name }) => name);
+}

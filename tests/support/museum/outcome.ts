@@ -1,0 +1,44 @@
+/** What became of a trap, and the table that a person reads at the end. */
+import type { Trap } from './trap.ts';
+
+export interface Outcome {
+  readonly trap: Trap;
+  /** Rows that were there when the snapshot was taken; null when it did not come to that. */
+  readonly copied: number | null;
+  /** Changes that the source's WAL holds for the trap's tables since then. */
+  readonly streamed: number | null;
+  readonly verdict: 'equal' | 'different' | 'refused' | 'skipped';
+  /** Why it was skipped, the code it was refused with, or everything that is wrong. */
+  readonly details: readonly string[];
+}
+
+/** One line for each trap, and a total. */
+export function renderOutcomes(outcomes: readonly Outcome[], seconds: number): string {
+  const rows = outcomes.map(({ trap, copied, streamed, verdict, details }) => [
+    trap.name,
+    copied === null ? '-' : String(copied),
+    streamed === null ? '-' : String(streamed),
+    word(verdict, details),
+  ]);
+  const lines = [['trap', 'copied', 'streamed', 'equal'], ...rows];
+  const widths = [0, 1, 2].map((i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  const text = lines.map(([name = '', copied = '', streamed = '', equal = '']) =>
+    [
+      name.padEnd(widths[0] ?? 0),
+      copied.padStart(widths[1] ?? 0),
+      streamed.padStart(widths[2] ?? 0),
+      equal,
+    ].join('  '),
+  );
+  const count = (verdict: Outcome['verdict']) =>
+    outcomes.filter((one) => one.verdict === verdict).length;
+  const sum = (of: 'copied' | 'streamed') => outcomes.reduce((n, one) => n + (one[of] ?? 0), 0);
+  const total = `${outcomes.length} traps: ${count('equal')} equal, ${count('refused')} refused as they should be, ${count('different')} failed, ${count('skipped')} skipped; ${sum('copied')} rows copied, ${sum('streamed')} changes streamed, ${seconds.toFixed(0)} s`;
+  return ['', ...text, '', total, ''].join('\n');
+}
+
+function word(verdict: Outcome['verdict'], details: readonly string[]): string {
+  if (verdict === 'equal') return 'yes';
+  if (verdict === 'different') return 'NO';
+  return `${verdict} ${details.join('; ')}`;
+}

@@ -1,0 +1,43 @@
+/** Traps that preflight must refuse: each has databases of its own, and nothing is moved. */
+import { inspect } from '../../../postgres/preflight/inspect.ts';
+import { parseInput } from '../../../contract/input.ts';
+import { freshPair } from '../database.ts';
+import { migrationOf } from '../control.ts';
+import type { Outcome } from './outcome.ts';
+import { countRows, readTables } from './rows.ts';
+import { Stage } from './stage.ts';
+import type { Trap } from './trap.ts';
+
+/** Looks at the trap as preflight does. */
+export async function refuse(trap: Trap, code: string): Promise<Outcome> {
+  await using pair = await freshPair(trap.encodings);
+  await using source = new Stage(trap, pair.source);
+  await using target = new Stage(trap, pair.target);
+  const outcome = (verdict: Outcome['verdict'], ...details: string[]): Outcome => {
+    return { trap, copied: null, streamed: null, verdict, details };
+  };
+  try {
+    await source.begin();
+    await source.run(trap.sections.schema);
+    await countRows(pair.sourceClient, await readTables(pair.sourceClient, [trap.name]));
+    if (trap.sections.target.length > 0) {
+      await target.begin();
+      await target.run(trap.sections.target);
+    }
+    const parsed = parseInput({ source: pair.source, target: pair.target, ...trap.input });
+    if (!parsed.ok) return outcome('different', parsed.message);
+    const findings = await inspect(migrationOf(pair), parsed.input);
+    const errors = findings.filter(({ level }) => level === 'error');
+    // Another error would stop the migration too, and this check would never be missed.
+    const only = errors.length > 0 && errors.every((one) => one.code === code);
+    const seen = findings.map((one) => `${one.level} ${one.code}: ${one.message}`).join('; ');
+    return only
+      ? outcome('refused', code)
+      : outcome(
+          'different',
+          `preflight should refuse it with ${code} alone: ${seen || 'no finding'}`,
+        );
+  } catch (error) {
+    return outcome('different', error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,79 @@
+/** The sessions of one trap on one database: its statements, one by one, each as the file has it. */
+import pg from 'pg';
+import { connectTo } from '../database.ts';
+import type { Step, Trap } from './trap.ts';
+
+/** A statement that waits for a lock longer than this waits for ever: the trap hangs on itself or on the migration. */
+const SETTINGS = `set client_encoding = 'UTF8'; set lock_timeout = '20s'; set statement_timeout = '100s'`;
+
+export class Stage implements AsyncDisposable {
+  readonly #trap: Trap;
+  readonly #service: string;
+  readonly #sessions = new Map<string, pg.Client>();
+
+  constructor(trap: Trap, service: string) {
+    this.#trap = trap;
+    this.#service = service;
+  }
+
+  /** Makes the trap's schema. */
+  async begin(): Promise<void> {
+    const client = await this.#session('main');
+    await client.query(`create schema ${pg.escapeIdentifier(this.#trap.name)}`);
+  }
+
+  /**
+   * Runs steps in order, each statement in the session it belongs to; sessions live on from section to section.
+   * @param applied waits until what is committed now is on the target.
+   * @throws Error naming file, line and the server's message.
+   */
+  async run(steps: readonly Step[], applied?: () => Promise<void>): Promise<void> {
+    for (const step of steps) {
+      if (step.kind === 'applied') await applied?.();
+      else await this.#statement(step);
+    }
+  }
+
+  /** Throws when a session is still in a transaction: slot creation or the drain would wait for it without end. */
+  async expectNothingOpen(section: string): Promise<void> {
+    for (const [name, client] of this.#sessions) {
+      // In an open transaction its start lies before the statement's; alone, both are one.
+      const { rows } = await client.query<{ open: boolean }>(
+        /* sql */ `select now() <> statement_timestamp() as open`,
+      );
+      if (rows[0]?.open === true) {
+        throw new Error(
+          `${this.#trap.file}: session ${name} is in an open transaction at the end of ${section}`,
+        );
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#sessions.values()) await client.end().catch(() => undefined);
+    this.#sessions.clear();
+  }
+
+  async #statement({ session, sql, line, fails }: Step & { kind: 'sql' }): Promise<void> {
+    const client = await this.#session(session);
+    const failed: unknown = await client.query(sql).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    const state = failed instanceof pg.DatabaseError ? (failed.code ?? null) : null;
+    if (failed === null ? fails === null : state !== null && state === fails) return;
+    const seen = failed instanceof Error ? `${state ?? ''} ${failed.message}` : 'it succeeded';
+    const wanted = fails === null ? '' : `should have failed with ${fails}: `;
+    throw new Error(`${this.#trap.file}:${line}: ${wanted}${seen}`, { cause: failed });
+  }
+
+  async #session(name: string): Promise<pg.Client> {
+    const known = this.#sessions.get(name);
+    if (known) return known;
+    const client = await connectTo(this.#service);
+    await client.query(SETTINGS);
+    await client.query(`set search_path = ${pg.escapeIdentifier(this.#trap.name)}, public`);
+    this.#sessions.set(name, client);
+    return client;
+  }
+}
