@@ -1,7 +1,7 @@
 /** Errors that say nothing about a change: the whole batch is tried again later, by this attempt or the next one. */
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { WrongRowCount } from './replay.ts';
+import { KeyMissing, WrongRowCount } from './replay.ts';
 
 /**
  * Whether the error is one of the moment or of the session: serialization failures, deadlocks and locks not had in
@@ -9,7 +9,8 @@ import { WrongRowCount } from './replay.ts';
  * change.
  */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof WrongRowCount) return false;
+  // A change that does not name its row will not name it the next time either.
+  if (error instanceof WrongRowCount || error instanceof KeyMissing) return false;
   if (error instanceof MigrationError) return true;
   const state = sqlstate(error);
   // No SQLSTATE: the connection is gone, or the fault is our own; neither gets better by sending it in other words.

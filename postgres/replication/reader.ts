@@ -18,6 +18,7 @@ import { compareLsn, formatLsn, lsnToBigInt, parseLsn, type Lsn } from '../../co
 import { clientConfig } from '../connection/session.ts';
 import { renderOptions } from '../wal2json/options.ts';
 import { Fifo } from './queue.ts';
+import { LineFailure, textOfLine } from './line.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
 import { startFailure, streamFailure, warningFailure } from './refusal.ts';
 import { backendPidOf, socketOf, type Socket } from './socket.ts';
@@ -211,15 +212,20 @@ export class ReplicationReader implements AsyncDisposable {
         return client.query(`START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`);
       },
       // The buffer is the parser's and is written again: it must become a string now.
-      parse: (buffer: Buffer): string => buffer.toString('utf8'),
+      parse: textOfLine,
     };
   }
 
   #take(lsn: string, text: unknown): void {
     this.#heardAt = Date.now();
     this.#heard += 1;
-    if (this.#failure !== null || this.#stopped || typeof text !== 'string') return;
+    if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
+    if (typeof text !== 'string') {
+      // Nothing after it may be applied: it holds a change.
+      this.#fail((text instanceof LineFailure ? text : new LineFailure('is no text')).at(position));
+      return;
+    }
     this.#received = position;
     this.#queuedBytes += text.length;
     this.#queue.push({ kind: 'message', lsn: position, text, bytes: text.length });

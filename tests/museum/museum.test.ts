@@ -2,7 +2,7 @@
  * The museum: every file of this folder is one trap for a migration (README.md). All of them are taken through as few real
  * migrations as can be, then each is one test.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freshPair } from '../support/database.ts';
@@ -23,7 +23,7 @@ const traps = readdirSync(FOLDER)
   .filter((file) => file.endsWith('.sql'))
   .filter((file) => WANTED.length === 0 || WANTED.includes(path.basename(file, '.sql')))
   .sort()
-  .map((file) => parseTrap(`tests/museum/${file}`, readFileSync(path.join(FOLDER, file), 'utf8')));
+  .map((file) => parseTrap(`tests/museum/${file}`, read(file), shared));
 const outcomes = new Map<string, Outcome>();
 const began = Date.now();
 
@@ -58,6 +58,15 @@ afterAll(() => {
   const all = traps.flatMap(({ name }) => outcomes.get(name) ?? []);
   process.stdout.write(renderOutcomes(all, (Date.now() - began) / 1000));
 });
+
+function read(file: string): string {
+  return readFileSync(path.join(FOLDER, file), 'utf8');
+}
+
+function shared(name: string): string | undefined {
+  const file = path.join('use', `${name}.sql`);
+  return existsSync(path.join(FOLDER, file)) ? read(file) : undefined;
+}
 
 function note(outcome: Outcome): void {
   outcomes.set(outcome.trap.name, outcome);

@@ -160,6 +160,24 @@ test('without a key a null that may be NaN stops the stream instead of matching 
   });
 });
 
+test.each([
+  ['insert', `insert into public.ratio values ('NaN', 2)`],
+  ['update', `update public.ratio set v = 3 where k = 'Infinity'`],
+  ['delete', `delete from public.ratio where k = 'Infinity'`],
+])(
+  'a key that is NaN or infinite, which wal2json 2.5 sends as null, stops the stream for the operator (%s)',
+  async (_, sql) => {
+    await using feed = await Feed.start(/* sql */ `
+      create table public.ratio (k numeric primary key, v int);
+      insert into public.ratio values ('Infinity', 1);`);
+    await feed.source.query(sql);
+    await expect(feed.apply()).rejects.toMatchObject({
+      code: 'ChangeFailed',
+      details: { table: 'public.ratio' },
+    });
+  },
+);
+
 test('a row that went on on the source before it was read back is right once the later changes are applied', async () => {
   await using feed = await Feed.start(SPECIAL);
   await feed.source.query(/* sql */ `

@@ -54,7 +54,7 @@ export class Stage implements AsyncDisposable {
     this.#sessions.clear();
   }
 
-  async #statement({ session, sql, line, fails }: Step & { kind: 'sql' }): Promise<void> {
+  async #statement({ session, sql, line, fails, from }: Step & { kind: 'sql' }): Promise<void> {
     const client = await this.#session(session);
     const failed: unknown = await client.query(sql).then(
       () => null,
@@ -64,7 +64,8 @@ export class Stage implements AsyncDisposable {
     if (failed === null ? fails === null : state !== null && state === fails) return;
     const seen = failed instanceof Error ? `${state ?? ''} ${failed.message}` : 'it succeeded';
     const wanted = fails === null ? '' : `should have failed with ${fails}: `;
-    throw new Error(`${this.#trap.file}:${line}: ${wanted}${seen}`, { cause: failed });
+    const at = from === undefined ? '' : `${from}:`;
+    throw new Error(`${this.#trap.file}:${at}${line}: ${wanted}${seen}`, { cause: failed });
   }
 
   async #session(name: string): Promise<pg.Client> {

@@ -16,6 +16,8 @@ export type Step =
       readonly line: number;
       /** SQLSTATE that the statement must fail with; null: it must succeed. */
       readonly fails: string | null;
+      /** The shared file that the statement is in, where it is not the trap's own. */
+      readonly from?: string;
     }
   /** Goes on when everything committed so far is on the target. */
   | { readonly kind: 'applied'; readonly line: number };
@@ -42,9 +44,14 @@ const MARKER = /^--\s*([a-z]+):\s*(.*?)\s*$/;
 
 /**
  * Parses a file of the museum.
+ * @param shared text of a file that several traps use, by its name; undefined when there is none.
  * @throws Error `FILE:LINE: what is wrong`.
  */
-export function parseTrap(file: string, text: string): Trap {
+export function parseTrap(
+  file: string,
+  text: string,
+  shared: (name: string) => string | undefined = () => undefined,
+): Trap {
   const name = path.basename(file, '.sql');
   const wrong = (line: number, reason: string) => new Error(`${file}:${line}: ${reason}`);
   if (!/^[a-z][a-z0-9_]*$/.test(name) || name.includes('__')) {
@@ -95,6 +102,14 @@ export function parseTrap(file: string, text: string): Trap {
       }
       if (!/^[a-z][a-z0-9]*$/.test(value)) throw wrong(number, 'session needs a plain name');
       session = value;
+    } else if (word === 'use') {
+      if (section === null) throw wrong(number, 'use belongs into a section');
+      const used = shared(value);
+      if (used === undefined) throw wrong(number, `there is no file use/${value}.sql`);
+      const path = `use/${value}.sql`;
+      for (const { sql, line } of split(path, { line: 1, lines: used.split('\n') })) {
+        sections[section].push({ kind: 'sql', session, sql, line, fails: null, from: path });
+      }
     } else if (word === 'await') {
       if (section !== 'streaming' || value !== 'applied') {
         throw wrong(number, '"-- await: applied" is the only one, and belongs into streaming');
@@ -176,7 +191,7 @@ class Head {
       case 'input':
         return this.#takeInput(value);
       default:
-        return 'unknown; known are title, needs, expect, encoding, input, section, session, await, fails (write a comment with a space before its colon)';
+        return 'unknown; known are title, needs, expect, encoding, input, section, session, use, await, fails (write a comment with a space before its colon)';
     }
   }
 
