@@ -9,6 +9,7 @@ import { freshPair } from '../support/database.ts';
 import { groupTraps, migrateGroup } from '../support/museum/group.ts';
 import { missingFor } from '../support/museum/need.ts';
 import { renderOutcomes, type Outcome } from '../support/museum/outcome.ts';
+import { randomTrap } from '../support/museum/random.ts';
 import { refuse } from '../support/museum/refusal.ts';
 import { parseTrap, type Trap } from '../support/museum/trap.ts';
 import { startWorker } from '../support/worker.ts';
@@ -19,11 +20,16 @@ const WANTED = (process.env['WALFERRY_MUSEUM'] ?? '').split(' ').filter((name) =
 
 const LOG_TAIL_LINES = 40;
 
-const traps = readdirSync(FOLDER)
-  .filter((file) => file.endsWith('.sql'))
-  .filter((file) => WANTED.length === 0 || WANTED.includes(path.basename(file, '.sql')))
-  .sort()
-  .map((file) => parseTrap(`tests/museum/${file}`, read(file), shared));
+/** Set it to see values again that were different once. */
+const SEED = Number(process.env['WALFERRY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+const traps = [
+  ...readdirSync(FOLDER)
+    .filter((file) => file.endsWith('.sql'))
+    .sort()
+    .map((file) => parseTrap(`tests/museum/${file}`, read(file), shared)),
+  randomTrap(SEED, shared),
+].filter(({ name }) => WANTED.length === 0 || WANTED.includes(name));
 const outcomes = new Map<string, Outcome>();
 const began = Date.now();
 

@@ -30,18 +30,6 @@ export const version: Check = ({ source, target }) => {
     ['source', source],
     ['target', target],
   ] as const) {
-    // A replication connection converts nothing: bytes of another encoding would be taken for UTF-8.
-    if (facts && facts.encoding !== 'UTF8') {
-      findings.push(
-        error(
-          'encoding',
-          `the ${side} has encoding ${facts.encoding}, and walferry moves UTF8 to UTF8`,
-          side === 'target'
-            ? "Create the target database with encoding 'UTF8' template template0."
-            : 'Convert the source first: pg_dump it with --encoding=UTF8 into a database with encoding UTF8, and move that one.',
-        ),
-      );
-    }
     if (facts?.inRecovery) {
       findings.push(
         error(

@@ -135,6 +135,7 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: Trap['inpu
   if (answer.code !== 0) throw new Error(`cutover: ${answer.stderr}${answer.stdout}`);
   const { status, text } = await lab.ending();
   if (status !== 'COMPLETED') throw new Error(`the workflow is ${status}: ${text}`);
+  await lab.expectNothingLeft();
 }
 
 /** Waits for the plan of the copy: from there on the snapshot is taken, and no chunk begins while the lock is held. */

@@ -54,6 +54,10 @@ async function hasNumericAsText(source: pg.ClientBase): Promise<boolean> {
   try {
     return await probeNumericAsText(source, slot);
   } finally {
-    await source.query(/* sql */ `select pg_drop_replication_slot($1)`, [slot]);
+    // An error in decoding drops a temporary slot.
+    await source.query(
+      /* sql */ `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1`,
+      [slot],
+    );
   }
 }
