@@ -41,6 +41,8 @@ export const PINNED: Readonly<Record<string, string>> = {
   // As `document`, a value that is a fragment would be refused.
   xmloption: 'content',
   standard_conforming_strings: 'on',
+  // On, types and names of one side print in quotes and are taken for others.
+  quote_all_identifiers: 'off',
   // Off means: an error instead of rows that are silently left out by a policy.
   row_security: 'off',
   // Marks, slots and positions count on each other: a target that crashed must not have forgotten what it answered.

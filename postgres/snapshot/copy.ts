@@ -53,6 +53,8 @@ async function copyRun(
   await using source = await connectPatiently(migration.source, 'copy', {
     // With row security a role that is subject to it would copy nothing, silently; like this it is an error.
     row_security: 'off',
+    // A name (regclass and its like) prints with its schema: on the target a short one may be another object's.
+    search_path: '',
   });
   const stop = () => {
     cut(source);

@@ -88,7 +88,7 @@ test.each([
   [
     'a view',
     `create or replace view hall.w as select id + 0 as id from hall.t`,
-    /rule _RETURN.* on w/,
+    /rule "_RETURN" on w/,
   ],
   ['a label of an enum', `alter type hall.mood add value 'c'`, /type hall\.mood/],
   [

@@ -10,7 +10,7 @@ export type Catalog = ReadonlyMap<string, string>;
 /** Names print with their schema, values in one way. */
 export const PIN = /* sql */ `set client_encoding = 'UTF8'; set datestyle = 'ISO'; set intervalstyle = 'postgres';
   set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'; set lc_monetary = 'C'; set search_path = '';
-  set xmloption = 'content'; set row_security = off`;
+  set xmloption = 'content'; set row_security = off; set quote_all_identifiers = off`;
 
 /** An absent list of rights means the owner's usual ones; a dump may write either. */
 const acl = (kind: string, list: string, owner: string): string =>
