@@ -128,3 +128,36 @@ test('a database with every kind of object arrives with all of them, as they are
   );
   expect(rows).toEqual([{ note: 'nt;', updated: (before[0]?.n ?? 0) + 1 }]);
 });
+
+test('a foreign key that rows break waits for the operator with count and query, and goes on after they are mended on the source', async () => {
+  await using lab = await Lab.open(/* sql */ `
+    create table parent (id int primary key);
+    create table child (id int primary key, parent int constraint to_parent references parent, secret text);
+    insert into parent select generate_series(1, 10);
+    insert into child select i, i, 'fine' from generate_series(1, 10) i;
+    set session_replication_role = replica;
+    insert into child values (11, 77, '${SECRET}'), (12, 78, '${SECRET}');
+    reset session_replication_role;`);
+  await lab.worker();
+  await lab.start();
+  const { waiting } = await lab.waiting();
+  expect(waiting).toMatchObject({ step: 'constraints', code: 'ConstraintFailed' });
+  const reason = waiting?.reason ?? '';
+  expect(reason).toContain('FK CONSTRAINT to_parent on public.child');
+  expect(reason).toContain('2 rows break it');
+  expect(reason).not.toContain(SECRET);
+  const query = /to list them, on either side: (.*)$/.exec(reason)?.[1] ?? '';
+  for (const rows of [await lab.onSource(query), await lab.onTarget(query)]) {
+    expect(rows).toMatchObject([{ id: 11 }, { id: 12 }]);
+  }
+  await lab.onSource(`update child set parent = 1 where id = 11`);
+  await lab.onSource(`delete from child where id = 12`);
+  expect((await lab.update('resume')).code).toBe(0);
+  await until('the foreign key', async () => {
+    const [key] = await lab.onTarget<{ valid: boolean }>(
+      `select convalidated as valid from pg_constraint where conname = 'to_parent'`,
+    );
+    return key?.valid === true;
+  });
+  await lab.finish();
+});
