@@ -20,9 +20,12 @@ create trigger g_many after insert on item referencing new table as fresh for ea
 create constraint trigger h_deferred after update on item deferrable initially deferred for each row
   when (new.n is distinct from old.n) execute function write_log();
 alter table item enable always trigger b_always, enable replica trigger c_replica, disable trigger d_off, enable always trigger f_log;
-create table part (id int, n int, note text not null default '', primary key (id, n)) partition by list (n);
+create table part (id int, n int, note text not null default '') partition by list (n);
 create table part_1 partition of part for values in (1);
 create table part_2 partition of part for values in (2);
+alter table part_1 replica identity full;
+alter table part_2 replica identity full;
+create unique index part_key on part (id, n);
 create trigger all_parts before insert or update on part for each row execute function stamp('p');
 create trigger always_parts after insert or update or delete on part for each row execute function write_log();
 alter table part enable always trigger always_parts;
