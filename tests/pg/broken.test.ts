@@ -143,7 +143,11 @@ test('when the source does not tell the definition any more, the constraint is r
   await copySchema(migration, inputOf(db), testWork());
   await db.sourceClient.query(/* sql */ `alter table t drop constraint once`);
   await db.targetClient.query(/* sql */ `insert into t values (1), (1)`);
-  const error = await failure(buildIndexes(migration, inputOf(db), testWork()), 'ConstraintFailed');
+  await buildIndexes(migration, inputOf(db), testWork());
+  const error = await failure(
+    buildConstraints(migration, inputOf(db), testWork()),
+    'ConstraintFailed',
+  );
   expect(error.details).toEqual({
     object: 'CONSTRAINT once on public.t',
     table: 'public.t',
