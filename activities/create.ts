@@ -40,8 +40,14 @@ export function createActivities(steps: Steps): Activities {
     buildIndexes: activity('buildIndexes', ({ migration, input }, work) =>
       steps.buildIndexes(migration, input, work),
     ),
+    analyzeTables: activity('analyzeTables', ({ migration, input }, work) =>
+      steps.analyzeTables(migration, input, work),
+    ),
     buildConstraints: activity('buildConstraints', ({ migration, input }, work) =>
       steps.buildConstraints(migration, input, work),
+    ),
+    refreshViews: activity('refreshViews', ({ migration, input, at }, work) =>
+      steps.refreshViews(migration, input, at, work),
     ),
     // A checkpoint is always worth returning: on shutdown the workflow begins the next lease on another worker.
     streamChanges: activity(

@@ -7,11 +7,13 @@ import type { MigrationInput } from '../contract/input.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
+  AnalyzeReport,
   Checkpoint,
   CopyPlan,
   CopyResult,
   CutoverReport,
   IndexReport,
+  RefreshReport,
   SchemaReport,
   SlotReport,
   StreamReport,
@@ -39,6 +41,11 @@ export interface LaterChangesStep extends Step {
   readonly since: Lsn;
 }
 
+export interface RefreshStep extends Step {
+  /** The cutover's end mark; null: fill those that were never filled. */
+  readonly at: Lsn | null;
+}
+
 export interface SequenceReport {
   readonly sequences: number;
   /** Sequences of the source that the target does not have. */
@@ -56,7 +63,10 @@ export interface Activities {
   planCopy(step: Step): Promise<CopyPlan>;
   copyChunks(step: CopyStep): Promise<CopyResult>;
   buildIndexes(step: Step): Promise<IndexReport>;
+  analyzeTables(step: Step): Promise<AnalyzeReport>;
   buildConstraints(step: Step): Promise<IndexReport>;
+  /** Refreshes the materialized views that hold rows on the source. */
+  refreshViews(step: RefreshStep): Promise<RefreshReport>;
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
   streamChanges(step: StreamStep): Promise<StreamReport>;
   /** Takes the next epoch, so that no earlier attempt writes any more, and reads the checkpoint. */

@@ -6,10 +6,12 @@ import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
+import { analyzeTables } from '../postgres/schema/analyze.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
 import { copySchema } from '../postgres/schema/copy.ts';
 import { buildIndexes } from '../postgres/schema/indexes.ts';
 import { enableTriggers, quietTriggers } from '../postgres/schema/quiet.ts';
+import { refreshViews } from '../postgres/schema/refresh.ts';
 import { undoSchema } from '../postgres/schema/undo.ts';
 import { createSlot } from '../postgres/slot/create.ts';
 import { dropSlot } from '../postgres/slot/drop.ts';
@@ -27,7 +29,9 @@ export const postgresSteps: Steps = {
   planCopy,
   copyChunks: (migration, _input, what, work) => copyChunks(migration, what, work),
   buildIndexes,
+  analyzeTables,
   buildConstraints,
+  refreshViews,
   streamChanges,
   fenceStream,
   writeEndMark,

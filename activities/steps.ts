@@ -4,12 +4,14 @@ import type { MigrationInput } from '../contract/input.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
+  AnalyzeReport,
   Checkpoint,
   CopyPlan,
   CopyResult,
   CopyRun,
   CutoverReport,
   IndexReport,
+  RefreshReport,
   SchemaReport,
   SlotReport,
   StreamReport,
@@ -34,7 +36,14 @@ export interface Steps {
     work: Work,
   ) => Promise<CopyResult>;
   readonly buildIndexes: LongStep<IndexReport>;
+  readonly analyzeTables: LongStep<AnalyzeReport>;
   readonly buildConstraints: LongStep<IndexReport>;
+  readonly refreshViews: (
+    migration: Migration,
+    input: MigrationInput,
+    at: Lsn | null,
+    work: Work,
+  ) => Promise<RefreshReport>;
   readonly streamChanges: (
     migration: Migration,
     options: StreamOptions,

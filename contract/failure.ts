@@ -217,6 +217,9 @@ export interface FailureDetails {
   readonly column?: string;
   readonly slot?: string;
   readonly pids?: readonly number[];
+  /** How many rows break a constraint, and the statement that lists them. */
+  readonly rows?: string;
+  readonly query?: string;
 }
 
 /**

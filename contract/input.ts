@@ -96,6 +96,8 @@ const schema = v.strictObject({
     v.strictObject({
       /** `exact` counts the rows of every table on both sides after the drain; `off` skips it. */
       compare: v.optional(v.picklist(['exact', 'off'], 'must be "exact" or "off"'), 'exact'),
+      /** Whether materialized views are refreshed once more after the drain, while the writers wait. */
+      refresh: v.optional(v.boolean('must be true or false'), true),
     }),
     {},
   ),

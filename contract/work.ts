@@ -31,6 +31,18 @@ export interface SchemaReport {
   readonly created: boolean;
   readonly tables: number;
   readonly statements: number;
+  /** Unset: nothing was left out. */
+  readonly leftOut?: LeftOut;
+}
+
+/** Objects of the source that are not carried over, by kind and name; the lists are bounded. */
+export interface LeftOut {
+  /** They stand on tables that the selection leaves out: views, functions, foreign keys, … */
+  readonly excluded: readonly string[];
+  /** Never carried over: publications, subscriptions, settings of the database. */
+  readonly never: readonly string[];
+  /** How many are not named. */
+  readonly more: number;
 }
 
 export interface SlotReport {
@@ -83,6 +95,15 @@ export interface IndexReport {
   readonly constraints: number;
 }
 
+export interface AnalyzeReport {
+  readonly tables: number;
+}
+
+export interface RefreshReport {
+  /** Materialized views that hold rows. */
+  readonly views: number;
+}
+
 /** Where the target stands. */
 export interface Checkpoint {
   readonly confirmedLsn: Lsn;
@@ -129,4 +150,6 @@ export interface MigrationSummary {
   readonly transactions: number;
   readonly changes: number;
   readonly seconds: number;
+  /** Objects that are not on the target, as far as they are named; unset for none. See {@link LeftOut}. */
+  readonly leftOut?: readonly string[];
 }

@@ -13,7 +13,14 @@ import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { insisted } from './insistence.ts';
 import { LONG, QUICK } from './options.ts';
-import { buildConstraints, noteReport, quietTriggers, streamChanges } from './stream.ts';
+import { leftOutNames, leftOutSentences } from './left-out.ts';
+import {
+  buildConstraints,
+  noteReport,
+  quietTriggers,
+  refreshViews,
+  streamChanges,
+} from './stream.ts';
 import { count, counted, duration } from './wording.ts';
 
 const MS_PER_SECOND = 1000;
@@ -60,6 +67,10 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Migratio
     await insisted(run, 'build foreign keys and triggers', (retry) => buildConstraints(run, retry));
   }
   const counts = await compare(run, request);
+  // After the counts: views over rows that differ would be made for nothing.
+  if (run.input.cutover.refresh) {
+    await insisted(run, 'refresh materialized views', (retry) => refreshViews(run, endMark, retry));
+  }
   // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
   const sequences = await insisted(run, 'set sequences', (retry) =>
     quick.setSequences.executeWithOptions(
@@ -138,7 +149,11 @@ function summary(
   const equal =
     counts.rows === null ? 'row counts not compared' : `${count(counts.rows)} rows on both sides`;
   return {
-    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)} Point the application to it.`,
+    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${leftOutSentences(
+      state.leftOut,
+    )
+      .map((sentence) => ` ${sentence}`)
+      .join('')} Point the application to it.`,
     source,
     target,
     confirmedLsn: state.confirmedLsn ?? endMark,
@@ -150,6 +165,7 @@ function summary(
     transactions: state.stream?.transactions ?? 0,
     changes: state.stream?.changes ?? 0,
     seconds,
+    ...leftOutNames(state.leftOut),
   };
 }
 

@@ -22,6 +22,7 @@ import { close, type Outcome } from './closing.ts';
 import { cutOver } from './cutover.ts';
 import { Execution } from './execution.ts';
 import { ending, throwIfStopped } from './failure.ts';
+import { leftOutSentences } from './left-out.ts';
 import { acceptOperator } from './operator.ts';
 import { LONG } from './options.ts';
 import { copyRows } from './snapshot.ts';
@@ -79,11 +80,15 @@ async function preflight(run: Execution): Promise<void> {
 async function prepare(run: Execution): Promise<void> {
   run.state.schemaBegun = true;
   run.enter('schema');
-  await long.copySchema.executeWithOptions(
+  const { leftOut } = await long.copySchema.executeWithOptions(
     { ...LONG, activityId: 'schema', summary: 'copy schema' },
     [run.step],
   );
   throwIfStopped();
+  if (leftOut) {
+    run.state.leftOut = leftOut;
+    run.state.notes = [...run.state.notes, ...leftOutSentences(leftOut)];
+  }
   run.state.slotBegun = true;
   const { consistentLsn } = await long.createSlot.executeWithOptions(
     { ...LONG, activityId: 'slot', summary: 'create slot' },
@@ -96,6 +101,11 @@ async function prepare(run: Execution): Promise<void> {
 async function buildIndexes(run: Execution): Promise<void> {
   await long.buildIndexes.executeWithOptions(
     { ...LONG, activityId: 'indexes', summary: 'build indexes' },
+    [run.step],
+  );
+  throwIfStopped();
+  await long.analyzeTables.executeWithOptions(
+    { ...LONG, activityId: 'analyze', summary: 'analyze tables' },
     [run.step],
   );
   throwIfStopped();

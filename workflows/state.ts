@@ -4,6 +4,7 @@
  */
 import type { Lsn } from '../contract/lsn.ts';
 import type { Phase, SnapshotCounters, StreamCounters } from '../contract/progress.ts';
+import type { LeftOut } from '../contract/work.ts';
 
 const VERSION = 1;
 
@@ -31,6 +32,8 @@ export interface State {
   /** What a cleanup has to look for; set before the step that makes it, because that one's answer may be lost. */
   schemaBegun: boolean;
   slotBegun: boolean;
+  /** Objects that the target will not have, for the closing summary. Absent in states of earlier code. */
+  leftOut?: LeftOut;
 }
 
 /** A migration that did nothing yet. */

@@ -56,7 +56,10 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   }
 }
 
-/** Foreign keys and triggers. Only over a consistent target: rows of two generations may contradict each other. */
+/**
+ * Foreign keys, triggers, materialized views. Only over a consistent target: rows of two generations may contradict each
+ * other.
+ */
 export async function buildConstraints(
   run: Execution,
   retry: RetryPolicy = LONG.retry,
@@ -66,8 +69,22 @@ export async function buildConstraints(
     [run.step],
   );
   throwIfStopped();
+  await refreshViews(run, null, retry);
   run.state.constraintsBuilt = true;
   run.refresh();
+}
+
+/** @param at the end mark, within a cutover; null the first time. */
+export async function refreshViews(
+  run: Execution,
+  at: Lsn | null,
+  retry: RetryPolicy = LONG.retry,
+): Promise<void> {
+  await long.refreshViews.executeWithOptions(
+    { ...LONG, retry, activityId: 'refresh', summary: 'refresh materialized views' },
+    [{ ...run.step, at }],
+  );
+  throwIfStopped();
 }
 
 async function streamOneLease(run: Execution, mending: boolean): Promise<void> {

@@ -1,19 +1,58 @@
 /** Planner statistics for the copied tables: without them the first queries after a cutover may take minutes. */
 import type pg from 'pg';
-import type { Task } from './tasks.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { AnalyzeReport, Work } from '../../contract/work.ts';
+import { endEarlierSessions, Lanes } from './lane.ts';
+import { failed, prepareSession } from './statement.ts';
+import { runTasks, type Task } from './tasks.ts';
+import { whileWatched } from './watch.ts';
 
-export interface AnalyzeTask extends Task {
+interface AnalyzeTask extends Task {
   readonly sql: string;
 }
 
 /**
- * One task for every table of the migration that was not analyzed since its last index was built; partitions come with
- * their root.
+ * Analyzes every table of the migration, several at a time, extended statistics included. Idempotent: a table that was
+ * analyzed since its last index was built is not taken again.
+ * @throws MigrationError `SchemaFailed`; `signal.reason` when aborted.
  */
-export async function analyzeTasks(
-  target: pg.ClientBase,
-  migration: string,
-): Promise<AnalyzeTask[]> {
+export async function analyzeTables(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<AnalyzeReport> {
+  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  try {
+    const first = await lanes.open(prepareSession);
+    await endEarlierSessions(first.client, 'index');
+    const tasks = await analyzeTasks(first.client, migration.id);
+    while (lanes.all.length < Math.min(input.copy.parallelism, tasks.length)) {
+      await lanes.open(prepareSession);
+    }
+    const progress = { now: '', done: 0, total: tasks.length };
+    await whileWatched(
+      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      work,
+      () => ({ step: 'analyzing tables', ...progress }),
+      async () => {
+        await runTasks(
+          tasks,
+          lanes.all,
+          (lane, { sql }) => lane.run(async (client) => void (await client.query(sql))),
+          (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
+        );
+      },
+    );
+    return { tables: tasks.length };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'tables could not be analyzed', code: 'SchemaFailed' });
+  }
+}
+
+/** One task for every table that is due; partitions come with their root. */
+async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<AnalyzeTask[]> {
   const { rows } = await target.query<{ sql: string; label: string; pages: number; oid: string }>(
     /* sql */ `
     with named as (

@@ -22,8 +22,19 @@ create table if not exists walferry.schema_entry (
   tables text[] not null,                  -- readable names of the tables it is part of, its own first
   refresh boolean not null default false,  -- a materialized view that is populated on the source
   added oid,                               -- a foreign key that exists here but is not validated yet
+  refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
+  broken_rows bigint,                      -- rows that break it, when the last try failed for that; null: not counted
+  broken_query text,                       -- lists those rows
   done_at timestamptz,
   primary key (migration, id)
+);
+
+create table if not exists walferry.left_out (
+  migration text not null references walferry.migration on delete cascade,
+  position integer not null,
+  object text not null,                    -- kind and name
+  reason text not null,                    -- excluded: stands on a table left out; kind: never carried over
+  primary key (migration, position)
 );
 
 create table if not exists walferry.quieted (

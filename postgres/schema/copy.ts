@@ -20,6 +20,7 @@ import { ArchiveFile } from './dump.ts';
 import { findPresent, findTables } from './existing.ts';
 import { filterArchive, type FilteredArchive } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
+import { readLeftOut, storeLeftOut } from './left-out.ts';
 import { loudStates, quietTables } from './quiet.ts';
 import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
@@ -88,10 +89,12 @@ async function report(
     return { created: false, tables: source.tables.length, statements: 0 };
   }
   const entries = await readEntries(target, migration.id, ['tables']);
+  const leftOut = await readLeftOut(target, migration.id);
   return {
     created: true,
     tables: entries.filter(({ kind }) => kind === 'TABLE').length,
     statements: entries.length,
+    ...(leftOut === undefined ? {} : { leftOut }),
   };
 }
 
@@ -109,7 +112,7 @@ async function begin(
     await useTables(lane, migration, source);
     return;
   }
-  const { archive, populated } = await source.dump(work);
+  const { archive, populated, never } = await source.dump(work);
   await using file = await ArchiveFile.create(archive, work.signal);
   const entries = await file.entries(input.schema.owners);
   work.beat({ step: 'sorting the schema', entries: entries.length });
@@ -130,6 +133,7 @@ async function begin(
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     const present = await findPresent(client, plan.kept);
     await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
+    await storeLeftOut(client, migration.id, { excluded: plan.news, never });
     await createBatch(client, migration, work, limits);
   });
 }

@@ -7,6 +7,7 @@
  * that is refused.
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
+import { newsOf } from './left-out.ts';
 
 /** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
 export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
@@ -25,8 +26,10 @@ export interface PlannedEntry extends ArchiveEntry {
 
 export interface FilteredArchive {
   readonly kept: readonly PlannedEntry[];
-  /** For the log: what is not moved although its table was not named by a pattern. */
+  /** For the log: every entry that is not moved. */
   readonly leftOut: readonly string[];
+  /** Those that nobody named by a pattern and that stand on something left out. */
+  readonly news: readonly string[];
   /** Selected tables that cannot be created, with the reason. Not empty: refuse. */
   readonly impossible: readonly string[];
 }
@@ -62,6 +65,7 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   const out = new Set(
     entries.filter((entry) => !needed.has(entry.id) && unwanted(entry, choice)).map(({ id }) => id),
   );
+  const unwantedIds = new Set(out);
   const impossible: string[] = [];
 
   // To the fixpoint: a rule that goes takes its view along, and that again what depends on the view.
@@ -99,6 +103,7 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
     leftOut: entries
       .filter((entry) => out.has(entry.id) && !TABLES.has(entry.kind) && entry.section !== 'other')
       .map(describeEntry),
+    news: newsOf(entries, out, unwantedIds),
     impossible: [...new Set(impossible)],
   };
 }

@@ -1,18 +1,15 @@
 /**
- * Indexes and the constraints that are indexes, built after the rows over several sessions, and statistics at the end.
- * Every build is one transaction with its mark: a build that was cut off leaves nothing (no CONCURRENTLY, so no invalid
+ * Indexes and the constraints that are indexes, built after the rows over several sessions. Every build is one transaction with its mark: a build that was cut off leaves nothing (no CONCURRENTLY, so no invalid
  * index), and one that was done is not done again.
  */
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
-import { analyzeTasks } from './analyze.ts';
+import { combined, explained, isBroken } from './broken.ts';
 import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
-import { duplicatesOf } from './duplicates.ts';
 import { matchExisting } from './match.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -25,16 +22,13 @@ interface BuildTask extends Task {
 /** Something of that name is there: duplicate table (index), duplicate object, a second primary key. */
 const TAKEN = new Set(['42P07', '42710', '42P16']);
 
-/** Two rows with the same key. */
-const DUPLICATE = '23505';
-
 /**
  * Builds every index, primary key, unique, exclusion and NOT VALID check constraint, index attachment and statistics
- * object of the migration, then analyzes its tables. Idempotent. Nothing but ANALYZE when the tables were not made by
- * walferry.
- * A unique index that the rows violate, and what stands on it, is left to `buildConstraints`: until then the stream brings
- * what was mended on the source. Not a primary key or replica identity: the stream needs those.
- * @throws MigrationError `ConstraintFailed` or `SchemaFailed` naming object and table; `signal.reason` when aborted.
+ * object of the migration. Idempotent. Does nothing when the tables were not made by walferry.
+ * A unique or exclusion constraint that the rows violate, and what stands on it, is left to `buildConstraints`: until then
+ * the stream brings what was mended on the source. Not a primary key or replica identity: the stream needs those.
+ * @throws MigrationError `ConstraintFailed` naming every such key that rows break, with count and query, after all the
+ *   others were built; `SchemaFailed` naming object and table; `signal.reason` when aborted.
  */
 export async function buildIndexes(
   migration: Migration,
@@ -54,7 +48,6 @@ export async function buildIndexes(
     while (lanes.all.length < input.copy.parallelism) await lanes.open(prepareSession);
     const sessions = lanes.all;
     const progress = {
-      step: 'building indexes',
       running: [] as readonly string[],
       done: 0,
       total: tasks.length,
@@ -65,26 +58,21 @@ export async function buildIndexes(
       { service: migration.target, purpose: 'index', pids: sessions.map(({ pid }) => pid) },
       work,
       () => ({
-        step: progress.step,
+        step: 'building indexes',
         now: progress.running.slice(0, 3).join(', '),
         done: progress.done,
         total: progress.total,
       }),
       async () => {
-        await runTasks(
+        const broken = await runTasks(
           tasks,
           sessions,
           (lane, task) => buildOrPostpone(lane, migration, task, { work, postponed }),
           onChange,
+          isBroken,
         );
-        const analyses = await analyzeTasks(first.client, migration.id);
-        Object.assign(progress, { step: 'analyzing tables', total: analyses.length });
-        await runTasks(
-          analyses,
-          sessions,
-          (lane, task) => lane.run(async (client) => void (await client.query(task.sql))),
-          onChange,
-        );
+        const failure = combined(broken.filter(isBroken));
+        if (failure !== undefined) throw failure;
       },
     );
     return {
@@ -135,8 +123,7 @@ async function buildOrPostpone(
   try {
     await buildIndex(lane, migration, entry, work);
   } catch (error) {
-    const duplicate = error instanceof MigrationError && error.details.sqlstate === DUPLICATE;
-    if (!duplicate || isIdentity(entry)) throw error;
+    if (!isBroken(error) || isIdentity(entry)) throw error;
     postponed.add(entry.id);
     work.log.warn('a unique index has to wait for mended rows', { reason: error.message });
   }
@@ -149,7 +136,7 @@ function isIdentity({ sql }: StoredEntry): boolean {
 
 /**
  * Builds one entry of the phase and marks it, in one transaction. Idempotent.
- * @throws MigrationError `ConstraintFailed` with the query that lists duplicates, `SchemaFailed`.
+ * @throws MigrationError `ConstraintFailed` with count and query of the rows that break it, `SchemaFailed`.
  */
 export async function buildIndex(
   lane: Lane,
@@ -175,12 +162,11 @@ export async function buildIndex(
   } catch (error) {
     work.signal.throwIfAborted();
     if (!TAKEN.has(sqlstate(error) ?? '')) {
-      const query = sqlstate(error) === DUPLICATE ? duplicatesOf(entry.sql) : null;
-      throw failed(error, {
-        ...failing,
-        ...(query === null ? {} : { hint: `list the duplicates with: ${query}` }),
-        code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
-      });
+      const code = isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed';
+      const failure = failed(error, { ...failing, code });
+      throw isBroken(failure)
+        ? await explained(failure, { migration, entry, lane }, work)
+        : failure;
     }
     // Somebody built it by hand, which is welcome when it is exactly what is wanted.
     const rest = await matchExisting(lane.client, entry);

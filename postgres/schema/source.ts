@@ -7,6 +7,7 @@ import type { Work } from '../../contract/work.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connect } from '../connection/session.ts';
 import { dumpSchema } from './dump.ts';
+import { readNeverCarried } from './left-out.ts';
 import { failed } from './statement.ts';
 
 export interface Identity {
@@ -18,6 +19,8 @@ export interface Dump {
   readonly archive: Buffer;
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;
+  /** Objects that are left out whatever the selection, by kind and name. */
+  readonly never: readonly string[];
 }
 
 /** A read-only transaction on the source; everything that it returns is of one moment. */
@@ -80,6 +83,7 @@ export class SourceSchema implements AsyncDisposable {
     return {
       archive: await dumpSchema(this.#service, rows[0]?.snapshot ?? '', work),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
+      never: await readNeverCarried(this.#client),
     };
   }
 

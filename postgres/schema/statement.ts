@@ -30,8 +30,6 @@ export interface Failing {
   readonly table?: string;
   readonly constraint?: string;
   readonly side?: 'source' | 'target';
-  /** What helps to act, for the message's end. */
-  readonly hint?: string;
 }
 
 /**
@@ -48,7 +46,7 @@ export function failed(error: unknown, failing: Failing): MigrationError {
   const state = sqlstate(error);
   return new MigrationError(
     failing.code,
-    `${failing.what} on the ${failing.side ?? 'target'}${state === undefined ? '' : ` (SQLSTATE ${state})`}${failing.hint === undefined ? '' : `; ${failing.hint}`}`,
+    `${failing.what} on the ${failing.side ?? 'target'}${state === undefined ? '' : ` (SQLSTATE ${state})`}`,
     {
       ...(failing.object === undefined ? {} : { object: failing.object }),
       ...tableOf(failing),

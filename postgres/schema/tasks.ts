@@ -43,18 +43,22 @@ function collide(a: Task, b: Task): boolean {
  * Runs all tasks, at most one per lane. After the first failure no more are begun; those that run are let finish (an
  * index that took an hour is not thrown away for another one's error), then the first failure is thrown.
  * @param onChange told about the labels of what runs and how many are done.
+ * @param goesOn failures that stop nothing but the tasks that depend on the failed one.
+ * @returns the failures that `goesOn` let pass.
  */
 export async function runTasks<L, T extends Task>(
   tasks: readonly T[],
   lanes: readonly L[],
   run: (lane: L, task: T) => Promise<void>,
   onChange: (running: readonly string[], done: number) => void = () => undefined,
-): Promise<void> {
+  goesOn: (error: unknown) => boolean = () => false,
+): Promise<readonly unknown[]> {
   const waiting = new Set([...tasks].sort((a, b) => b.weight - a.weight));
   const unfinished = new Set(tasks.map(({ id }) => id));
   const running = new Set<T>();
   const idle = [...lanes];
   let failure: { readonly error: unknown } | undefined;
+  const passed: unknown[] = [];
   let done = 0;
   let wake: () => void = () => undefined;
   const tell = () =>
@@ -72,7 +76,8 @@ export async function runTasks<L, T extends Task>(
         done += 1;
       })
       .catch((error: unknown) => {
-        failure ??= { error };
+        if (goesOn(error)) passed.push(error);
+        else failure ??= { error };
       })
       .finally(() => {
         running.delete(task);
@@ -95,9 +100,10 @@ export async function runTasks<L, T extends Task>(
     });
   }
   if (failure !== undefined) throw failure.error;
-  if (waiting.size > 0) {
+  if (waiting.size > 0 && passed.length === 0) {
     throw new Error(
       `tasks wait for each other: ${[...waiting].map(({ label }) => label).join(', ')}`,
     );
   }
+  return passed;
 }

@@ -34,9 +34,10 @@ describe('done', () => {
     expect((await migration.progress()).phase).toBe('done');
     expect(await migration.activities()).toEqual([
       ...['preflight', 'copySchema', 'createSlot', 'holdSnapshot', 'planCopy'],
-      ...['copyChunks', 'copyChunks', 'copyChunks', 'planCopy', 'buildIndexes', 'buildConstraints'],
-      ...['streamChanges', 'writeEndMark', 'streamChanges', 'compareCounts', 'setSequences'],
-      ...['laterChanges', 'enableTriggers', 'dropSlot', 'dropControl'],
+      ...['copyChunks', 'copyChunks', 'copyChunks', 'planCopy', 'buildIndexes', 'analyzeTables'],
+      ...['buildConstraints', 'refreshViews', 'streamChanges', 'writeEndMark', 'streamChanges'],
+      ...['compareCounts', 'refreshViews', 'setSequences', 'laterChanges', 'enableTriggers'],
+      ...['dropSlot', 'dropControl'],
     ]);
   });
 

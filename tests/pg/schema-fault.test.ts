@@ -158,11 +158,11 @@ test('rows that break a unique constraint do not hold the stream up; they are re
     insert into person values (1, '${SECRET}', 1), (2, '${SECRET}', 2); insert into child values (1, 3)`);
   await buildIndexes(migration, input, testWork());
   const error = await failure(buildConstraints(migration, input, testWork()), 'ConstraintFailed');
-  const query = `select mail, count(*), array_agg(ctid) from only public.person where mail is not null group by 1 having count(*) > 1`;
-  expect(error.message).toBe(
-    `CONSTRAINT person_mail on public.person could not be built on the target (SQLSTATE 23505); list the duplicates with: ${query}`,
+  expect(error.message).toMatch(
+    /CONSTRAINT person_mail on public.person could not be built on the target \(SQLSTATE 23505\): 2 rows break it; to list them, on either side: select /,
   );
-  expect((await db.targetClient.query(query)).rowCount).toBe(1);
+  const listed = await db.targetClient.query(error.details.query ?? '');
+  expect(listed.rows).toMatchObject([{ id: 1 }, { id: 2 }]);
   expect(error.details).toMatchObject({
     table: 'public.person',
     constraint: 'person_mail',
@@ -176,7 +176,11 @@ test('rows that break a unique constraint do not hold the stream up; they are re
     table: 'public.child',
     constraint: 'child_person_fkey',
     sqlstate: '23503',
+    rows: '1',
   });
+  expect((await db.targetClient.query(missing.details.query ?? '')).rows).toEqual([
+    { id: 1, person: 3 },
+  ]);
   const notValid = /* sql */ `select convalidated from pg_constraint where conname = 'child_person_fkey'`;
   expect((await db.targetClient.query(notValid)).rows).toEqual([{ convalidated: false }]);
   await db.targetClient.query(/* sql */ `update child set person = 1`);

@@ -1,9 +1,11 @@
 /** The schema's way to the target: everything arrives, nothing is left behind, and nothing is done twice. */
 import { expect, test } from 'vitest';
+import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { freshPair } from '../support/database.ts';
 import {
   buildMuseum,
@@ -36,6 +38,8 @@ test('after the last step the target has every object of the source, and nothing
   expect(indexes.constraints).toBeGreaterThan(8);
   const constraints = await buildConstraints(migration, input, testWork());
   expect(constraints.constraints).toBe(5);
+  expect(await analyzeTables(migration, input, testWork())).toEqual({ tables: report.tables - 4 });
+  expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 3 });
   const loudOnes = /* sql */ `select from pg_trigger where tgenabled in ('A', 'R')
                union all select from pg_event_trigger where evtenabled <> 'D'`;
   expect((await db.targetClient.query(loudOnes)).rowCount).toBe(0);
@@ -61,5 +65,7 @@ test('after the last step the target has every object of the source, and nothing
   expect(await copySchema(migration, input, testWork())).toEqual(report);
   expect(await buildIndexes(migration, input, testWork())).toEqual(indexes);
   expect(await buildConstraints(migration, input, testWork())).toEqual(constraints);
+  expect(await analyzeTables(migration, input, testWork())).toEqual({ tables: 0 });
+  expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 3 });
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });

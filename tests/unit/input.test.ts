@@ -20,7 +20,7 @@ describe('workflow input', () => {
         leave: { largeObjects: false, extensionRows: false },
         copy: { parallelism: 4, chunkMegabytes: 16 },
         stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
-        cutover: { compare: 'exact' },
+        cutover: { compare: 'exact', refresh: true },
       },
     });
   });

@@ -173,6 +173,8 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       on('copyChunks', m, work, (world) => copy(world, generation, run, work)),
     buildIndexes: (m, _input, work) =>
       on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0 })),
+    analyzeTables: (m, _input, work) => on('analyzeTables', m, work, () => ({ tables: 3 })),
+    refreshViews: (m, _input, _at, work) => on('refreshViews', m, work, () => ({ views: 1 })),
     buildConstraints: (m, _input, work) =>
       on('buildConstraints', m, work, () => ({ indexes: 0, constraints: 2 })),
     streamChanges: (m, { floor, until, leaseMs }, work) =>

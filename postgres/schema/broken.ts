@@ -1,0 +1,104 @@
+/**
+ * Rows that break a constraint or unique index which could not be built: how many there are on the target, and the query
+ * that lists them. Only the query and the number go out, never a row's values.
+ */
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import type { StoredEntry } from './control.ts';
+import type { Lane } from './lane.ts';
+import { readListing } from './listing.ts';
+
+/** Counting may compare every row with every other (exclusion constraints); the operator gets the query anyway. */
+const COUNT_LIMIT_MS = 60_000;
+/** Messages are cut at 4 KiB by Temporal; all of it is in the control schema. */
+const MOST_CHARACTERS = 2_500;
+
+/**
+ * Adds count and query to the failure of an entry that rows break, and stores both with the entry. The failure itself comes
+ * back when the source cannot tell or the rows cannot be counted: it is what the operator has to know in any case.
+ * @throws signal.reason when aborted.
+ */
+export async function explained(
+  failure: MigrationError,
+  where: { readonly migration: Migration; readonly entry: StoredEntry; readonly lane: Lane },
+  work: Work,
+): Promise<MigrationError> {
+  const { migration, entry, lane } = where;
+  try {
+    const query = await readListing(migration.source, entry);
+    if (query === null) return failure;
+    const rows = await count(lane, query);
+    await lane.run((client) =>
+      client.query(
+        /* sql */ `update walferry.schema_entry set broken_rows = $3, broken_query = $4 where migration = $1 and id = $2`,
+        [migration.id, entry.id, rows, query],
+      ),
+    );
+    const told =
+      rows === null
+        ? `its rows were not counted in ${COUNT_LIMIT_MS / 1000} s`
+        : `${rows} ${rows === '1' ? 'row breaks' : 'rows break'} it`;
+    return new MigrationError(
+      failure.code,
+      `${failure.message}: ${told}; to list them, on either side: ${query}`,
+      { ...failure.details, ...(rows === null ? {} : { rows }), query },
+      failure.cause,
+    );
+  } catch (error) {
+    work.signal.throwIfAborted();
+    work.log.warn('the rows that break a constraint could not be counted', {
+      object: failure.details.object,
+      error: error instanceof MigrationError ? error.message : 'unclassified',
+    });
+    return failure;
+  }
+}
+
+/** Null when it would take too long. */
+async function count(lane: Lane, query: string): Promise<string | null> {
+  return lane.transaction(async (client) => {
+    await client.query(/* sql */ `set local statement_timeout = ${COUNT_LIMIT_MS}`);
+    try {
+      await client.query('savepoint counting');
+      const { rows } = await client.query<{ count: string }>(
+        `select count(*)::text as count from (${query}) broken`,
+      );
+      return rows[0]?.count ?? null;
+    } catch (error) {
+      if (!isTimeout(error)) throw error;
+      await client.query('rollback to savepoint counting');
+      return null;
+    }
+  });
+}
+
+function isTimeout(error: unknown): boolean {
+  return sqlstate(error) === SQLSTATE.queryCanceled;
+}
+
+/** Rows broke it: a person has to mend them, and everything that does not depend on it can still be built. */
+export function isBroken(error: unknown): error is MigrationError {
+  return error instanceof MigrationError && error.code === 'ConstraintFailed';
+}
+
+/** All of them as one failure: the operator mends them in one go instead of meeting one after each resume. */
+export function combined(failures: readonly MigrationError[]): MigrationError | undefined {
+  const [first] = failures;
+  if (first === undefined || failures.length === 1) return first;
+  const shown: string[] = [];
+  let length = 0;
+  for (const [i, { message }] of failures.entries()) {
+    length += message.length;
+    if (shown.length > 0 && length > MOST_CHARACTERS) break;
+    shown.push(`${i + 1}. ${message}`);
+  }
+  const more = failures.length - shown.length;
+  return new MigrationError(
+    first.code,
+    `${failures.length} constraints are broken by rows: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}. All of them, on the target: select name, broken_rows, broken_query from walferry.schema_entry where broken_query is not null and done_at is null`,
+    first.details,
+    first,
+  );
+}

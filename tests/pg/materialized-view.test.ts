@@ -1,0 +1,117 @@
+/** Materialized views hold what the tables hold: first filled early, refreshed within the cutover, in the right order. */
+import { expect, test } from 'vitest';
+import { parseLsn } from '../../contract/lsn.ts';
+import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+
+const FIRST = parseLsn('0/10');
+const SECOND = parseLsn('0/20');
+
+async function schemaOf(db: FreshPair, sql: string) {
+  await db.sourceClient.query(sql);
+  const migration = migrationOf(db);
+  const input = inputOf(db);
+  await copySchema(migration, input, testWork());
+  await buildIndexes(migration, input, testWork());
+  await buildConstraints(migration, input, testWork());
+  return { migration, input };
+}
+
+const scalar = async (db: FreshPair, sql: string): Promise<unknown> => {
+  const { rows } = await db.targetClient.query<{ value: unknown }>(`select (${sql}) as value`);
+  return rows[0]?.value;
+};
+
+test('views over views are refreshed in order and once for each end mark; an empty one stays unpopulated', async () => {
+  await using db = await freshPair();
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table t (id int primary key);
+    create materialized view z_first as select count(*)::int as n from t;
+    create view between_them as select n + 1 as n from z_first;
+    create materialized view a_last as select n from between_them;
+    create materialized view never as select * from t with no data;
+    create view over_never as select * from never;`,
+  );
+  await db.targetClient.query(/* sql */ `insert into t values (1)`);
+  const work = testWork();
+  expect(await refreshViews(migration, input, null, work)).toEqual({ views: 2 });
+  expect(await scalar(db, 'select n from a_last')).toBe(2);
+  await db.targetClient.query(/* sql */ `insert into t values (2)`);
+  // Filled: not a second time before the cutover.
+  await refreshViews(migration, input, null, testWork());
+  expect(await scalar(db, 'select n from a_last')).toBe(2);
+  await refreshViews(migration, input, FIRST, testWork());
+  expect(await scalar(db, 'select n from a_last')).toBe(3);
+  // An attempt whose answer was lost begins again for the same end mark: nothing is done twice.
+  await db.targetClient.query(/* sql */ `insert into t values (3)`);
+  await refreshViews(migration, input, FIRST, testWork());
+  expect(await scalar(db, 'select n from a_last')).toBe(3);
+  await refreshViews(migration, input, SECOND, testWork());
+  expect(await scalar(db, 'select n from a_last')).toBe(4);
+  expect(await scalar(db, `select relispopulated from pg_class where relname = 'never'`)).toBe(
+    false,
+  );
+  expect(await scalar(db, `select reltuples from pg_class where relname = 'a_last'`)).toBe(1);
+});
+
+test('a view that reads another one through a function is filled after it', async () => {
+  await using db = await freshPair();
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table t (id int primary key);
+    create function peek() returns int language plpgsql stable set search_path = public as 'begin return (select n from z_read); end';
+    create materialized view a_reader as select peek() as n with no data;
+    create materialized view z_read as select 7 as n;
+    refresh materialized view a_reader;`,
+  );
+  expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 2 });
+  expect(await scalar(db, 'select n from a_reader')).toBe(7);
+});
+
+test('a view whose function needs the search_path of its sessions, or whose owner is subject to row security, is filled as on the source', async () => {
+  await using db = await freshPair();
+  const role = /* sql */ `do $$ begin create role view_owner; exception when duplicate_object or unique_violation then null; end $$`;
+  await db.sourceClient.query(role);
+  await db.targetClient.query(role);
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table secret (id int primary key, level int); grant select on secret to view_owner;
+    alter table secret enable row level security; create policy low on secret using (level < 3);
+    create function all_levels() returns bigint language sql stable as 'select sum(level) from secret';
+    create materialized view visible as select id from secret; alter materialized view visible owner to view_owner;
+    create materialized view summed as select all_levels() as n;`,
+  );
+  await db.targetClient.query(
+    /* sql */ `insert into secret select i, i from generate_series(1, 5) i`,
+  );
+  await refreshViews(migration, input, null, testWork());
+  expect(await scalar(db, 'select count(*)::int from visible')).toBe(2);
+  expect(await scalar(db, 'select n::int from summed')).toBe(15);
+});
+
+test('a view that cannot be refreshed is named with the SQLSTATE and without the server text, and the next try goes on', async () => {
+  await using db = await freshPair();
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table t (id int primary key, s text);
+    create materialized view good as select count(*) from t;
+    create materialized view bad as select s::int as n from t;`,
+  );
+  await db.targetClient.query(/* sql */ `insert into t values (1, 'secret-4711')`);
+  const error = await failure(refreshViews(migration, input, null, testWork()), 'SchemaFailed');
+  expect(error.message).toBe(
+    'MATERIALIZED VIEW public.bad could not be refreshed on the target (SQLSTATE 22P02)',
+  );
+  await db.targetClient.query(/* sql */ `update t set s = '5'`);
+  await refreshViews(migration, input, null, testWork());
+  expect(await scalar(db, 'select n from bad')).toBe(5);
+});

@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import type { ArchiveEntry } from '../../postgres/schema/archive.ts';
+import { newsOf } from '../../postgres/schema/left-out.ts';
+import { leftOutNames, leftOutSentences } from '../../workflows/left-out.ts';
+
+const entry = (id: number, kind: string, name: string, dependencies: number[]): ArchiveEntry => ({
+  ...{ id, kind, name, dependencies, classOid: 0, oid: String(id), schema: 's', sql: '' },
+  section: 'post',
+});
+
+describe('objects that are left out', () => {
+  it('are news when they belong to something that stays, or to nothing', () => {
+    const entries = [
+      entry(1, 'TABLE', 'gone', []),
+      entry(2, 'TABLE', 'gone too', []),
+      entry(3, 'TABLE', 'stays', []),
+      entry(4, 'INDEX', 'gone_idx', [1, 1]),
+      entry(5, 'FK CONSTRAINT', 'gone gone_stays_fkey', [3, 1]),
+      entry(6, 'FK CONSTRAINT', 'stays stays_gone_fkey', [1, 3]),
+      entry(7, 'TRIGGER', 'gone too trigger', [1, 2]),
+      entry(8, 'VIEW', 'over', [1]),
+      entry(9, 'COMMENT', 'VIEW over', [8]),
+      entry(10, 'FUNCTION', 'count()', [1]),
+      entry(11, 'TABLE ATTACH', 'stays', [1, 3]),
+      entry(12, 'SEQUENCE', 'gone_id_seq', [1]),
+    ];
+    const out = new Set(entries.map(({ id }) => id).filter((id) => id !== 3));
+    expect(newsOf(entries, out, new Set([1, 2]))).toEqual([
+      'FK CONSTRAINT s.stays stays_gone_fkey',
+      'VIEW s.over',
+      'FUNCTION s.count()',
+      'TABLE ATTACH s.stays',
+    ]);
+  });
+
+  it('are named in sentences, at most twenty of them each, with the number of the others', () => {
+    expect(leftOutSentences(undefined)).toEqual([]);
+    expect(leftOutNames(undefined)).toEqual({});
+    const excluded = Array.from({ length: 22 }, (_, i) => `VIEW v${i}`);
+    const leftOut = { excluded, never: ['PUBLICATION p'], more: 3 };
+    expect(leftOutSentences(leftOut)).toEqual([
+      `Left out with the excluded tables that they stand on: ${excluded.slice(0, 20).join(', ')} and 2 more.`,
+      'Never carried over, to be made by hand where wanted: PUBLICATION p.',
+      "3 more objects are left out; the worker's log names them.",
+    ]);
+    expect(leftOutNames(leftOut)).toEqual({ leftOut: [...excluded, 'PUBLICATION p'] });
+  });
+});
