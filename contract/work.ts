@@ -129,4 +129,6 @@ export interface MigrationSummary {
   readonly transactions: number;
   readonly changes: number;
   readonly seconds: number;
+  /** Indexes, constraints, defaults and the like in which the target differs from the source; empty when it does not. */
+  readonly differences?: readonly string[];
 }
