@@ -4,6 +4,7 @@ import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
+import { objectDifferences } from '../postgres/cutover/objects.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
@@ -35,7 +36,10 @@ export const postgresSteps: Steps = {
   streamChanges,
   fenceStream,
   writeEndMark,
-  setSequences,
+  setSequences: async (migration, input, work) => ({
+    ...(await setSequences(migration, input, work)),
+    differences: await objectDifferences(migration, input, work.signal),
+  }),
   compareCounts,
   laterChanges,
   enableTriggers,

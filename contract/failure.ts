@@ -98,6 +98,12 @@ export const FAILURES = {
     meaning: 'A table was truncated or rewritten on the source during its copy; it is taken again.',
     action: 'Nothing.',
   },
+  CopyAgain: {
+    handling: 'round',
+    meaning:
+      'DDL on the source changed rows without a trace in the stream, or brought rows into the selection: those tables are copied again under a new snapshot, and the stream goes on from where it stood.',
+    action: 'Nothing.',
+  },
   CopyFailed: {
     handling: 'operator',
     meaning: 'Rows of a chunk could not be copied.',
@@ -117,21 +123,23 @@ export const FAILURES = {
   },
   UnknownRelation: {
     handling: 'operator',
-    meaning: 'The stream brought a change to a table that the plan does not know.',
+    meaning:
+      'A table came into the selection while streaming (made, attached, renamed), and the target has none of that name.',
     action:
-      'Tables made after the copy began are not taken in: abort and start again, with the table excluded or in the copy.',
+      'Make the same table on the target, without rows, then resume: its rows are copied and its changes followed.',
   },
   SchemaDrift: {
     handling: 'operator',
-    meaning: 'The columns of a table differ between source and target.',
+    meaning: 'A table differs between source and target.',
     action:
-      'Apply the same DDL on the target, then resume. A table dropped or made anew on the source: abort and start again.',
+      'Apply the same DDL on the target, then resume. What the stream alone cannot bring is copied again by itself.',
   },
   StreamWarning: {
     handling: 'operator',
     meaning:
       'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
-    action: 'Abort, give the table a replica identity or exclude it, and start again.',
+    action:
+      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. Without a name in the message: abort and start again.',
   },
   StreamMalformed: {
     handling: 'operator',

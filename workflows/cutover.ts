@@ -78,6 +78,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Migratio
       [run.step],
     ),
   );
+  noteDifferences(run, sequences.differences);
   await refuseLaterChanges(run, endMark);
   await enableTriggers(run);
   return summary(run, endMark, sequences, counts);
@@ -139,7 +140,7 @@ async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
 function summary(
   run: Execution,
   endMark: Lsn,
-  { sequences, missing }: SequenceReport,
+  { sequences, missing, differences = [] }: SequenceReport,
   counts: Counts,
 ): MigrationSummary {
   const { migration, state } = run;
@@ -149,7 +150,7 @@ function summary(
   const equal =
     counts.rows === null ? 'row counts not compared' : `${count(counts.rows)} rows on both sides`;
   return {
-    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${leftOutSentences(
+    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${unlike(differences)}${leftOutSentences(
       state.leftOut,
     )
       .map((sentence) => ` ${sentence}`)
@@ -166,6 +167,7 @@ function summary(
     changes: state.stream?.changes ?? 0,
     seconds,
     ...leftOutNames(state.leftOut),
+    ...(differences.length === 0 ? {} : { differences }),
   };
 }
 
@@ -174,4 +176,25 @@ function absent(missing: readonly string[]): string {
   const named = missing.slice(0, SHOWN_TABLES).join(', ');
   const more = missing.length > SHOWN_TABLES ? ` and ${missing.length - SHOWN_TABLES} more` : '';
   return ` The target has no sequence ${named}${more}.`;
+}
+
+/** DDL since the schema was copied that changes no row. */
+function unlike(differences: readonly string[]): string {
+  if (differences.length === 0) return '';
+  const more =
+    differences.length > SHOWN_DIFFERENCES
+      ? ` and ${differences.length - SHOWN_DIFFERENCES} more`
+      : '';
+  return ` Not as on the source: ${differences.slice(0, SHOWN_DIFFERENCES).join(', ')}${more}.`;
+}
+
+const SHOWN_DIFFERENCES = 5;
+const DIFFERENCE_NOTE = 'not as on the source: ';
+
+/** Stays for whoever reads the notes when the cutover was undone. */
+function noteDifferences(run: Execution, differences: readonly string[] = []): void {
+  const others = run.state.notes.filter((note) => !note.startsWith(DIFFERENCE_NOTE));
+  const shown = differences.slice(0, SHOWN_TABLES);
+  run.state.notes = [...others, ...shown.map((one) => `${DIFFERENCE_NOTE}${one}`)];
+  run.refresh();
 }

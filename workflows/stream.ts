@@ -18,8 +18,9 @@ import { long, quick } from './activities.ts';
 import { Answer } from './answer.ts';
 import { attempted, attended, visibly } from './attention.ts';
 import type { Execution, Lease } from './execution.ts';
-import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
+import { ending, isStopped, reasonOf, throwIfStopped, type Reason } from './failure.ts';
 import { CATCH_UP_LEASE_MS, CAUGHT_UP_BYTES, LONG, MENDING_LEASE_MS, QUICK } from './options.ts';
+import { copyRows } from './snapshot.ts';
 import type { State } from './state.ts';
 
 const MS_PER_SECOND = 1000;
@@ -31,7 +32,13 @@ const MS_PER_SECOND = 1000;
 export async function streamUntilCutover(run: Execution, raw: unknown): Promise<void> {
   // After a failed build the stream goes on until it has caught up: rows mended on the source arrive before the next try.
   let mending = run.state.firstConsistent && !run.state.constraintsBuilt;
+  let outdated = false;
   while (!run.cutover) {
+    if (outdated) {
+      await attended(run, 'copy again', () => copyAgain(run));
+      throwIfStopped();
+    }
+    outdated = false;
     // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
     // the next run's, and an update could be lost.
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
@@ -46,9 +53,9 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     } else if (run.state.firstConsistent && !run.state.constraintsBuilt && !mending) {
       mending = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
-      await attended(run, 'stream', async () => {
+      outdated = await attended(run, 'stream', async () => {
         // A resume may be followed by a pause or a cutover before this line is reached again.
-        if (!run.state.paused && !run.cutover) await streamOneLease(run, mending);
+        return !run.state.paused && !run.cutover && (await followedOrOutdated(run, mending));
       });
       mending &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
     }
@@ -86,6 +93,37 @@ export async function refreshViews(
   );
   throwIfStopped();
 }
+
+/** One lease. @returns whether it found tables that have to be copied again first. */
+async function followedOrOutdated(run: Execution, mending: boolean): Promise<boolean> {
+  try {
+    await streamOneLease(run, mending);
+    return false;
+  } catch (error) {
+    throwIfStopped();
+    const reason = reasonOf(error);
+    if (reason?.code !== 'CopyAgain') throw error;
+    log.info('tables are copied again', { reason: reason.message });
+    run.state.notes = [...run.state.notes.filter((note) => !isAgainNote(note)), againNote(reason)];
+    return true;
+  }
+}
+
+/**
+ * A round of the copy for tables that DDL changed without a trace; everything else stays as it is. The stream stands still
+ * meanwhile, and the target is consistent again when the stream has passed the new generation.
+ */
+async function copyAgain(run: Execution): Promise<void> {
+  run.state.firstConsistent = false;
+  await copyRows(run);
+  run.state.firstConsistent = false;
+  run.state.notes = run.state.notes.filter((note) => !isAgainNote(note));
+  run.refresh();
+}
+
+const AGAIN_NOTE = 'the stream stands still: ';
+const againNote = ({ message }: Reason): string => `${AGAIN_NOTE}${message}`;
+const isAgainNote = (note: string): boolean => note.startsWith(AGAIN_NOTE);
 
 async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
   const lease: Lease = {

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { Shape } from '../catalog/shape.ts';
 
 export interface PlannedRelationRow {
   /** Number within the migration. */
@@ -19,9 +20,20 @@ export interface PlannedRelationRow {
   readonly generation: number | null;
   /** A rewrite or TRUNCATE met its copy: the next round takes it again. */
   readonly rewritten: boolean;
+  /** What the stream's changes look like at the confirmed LSN; null: nobody has looked yet. */
+  readonly shape: PlannedShape | null;
   readonly pages: number;
   readonly estimatedRows: number;
   readonly estimatedBytes: number;
+}
+
+/** The source's columns as the stream has followed them, and the target's attribute numbers at that time. */
+export interface PlannedShape {
+  readonly source: Shape;
+  /** Columns by which the source's changes find their row. */
+  readonly key: readonly string[] | null;
+  /** By column name. A column that was dropped and added again on the target has lost its values. */
+  readonly target: Readonly<Record<string, number>>;
 }
 
 type Registered = Pick<
@@ -74,6 +86,7 @@ interface Row {
   kind: 'r' | 'p';
   generation: number | null;
   rewritten: boolean;
+  shape: PlannedShape | null;
   pages: string;
   rows: string;
   bytes: string;
@@ -87,7 +100,7 @@ export async function readPlannedRelations(
   const { rows } = await target.query<Row>(
     /* sql */ `
     select id, source_oid::text as oid, schema_name as schema, table_name as name, kind, generation,
-           rewritten, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
+           rewritten, shape, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
       from walferry.relation where migration = $1 order by id`,
     [migration.id],
   );
@@ -99,6 +112,7 @@ export async function readPlannedRelations(
     kind: row.kind,
     generation: row.generation,
     rewritten: row.rewritten,
+    shape: row.shape,
     pages: Number(row.pages),
     estimatedRows: Number(row.rows),
     estimatedBytes: Number(row.bytes),
@@ -128,4 +142,66 @@ export async function readUnfinished(
     [migration.id, generation],
   );
   return rows.map(({ id }) => id);
+}
+
+/** A table's attribute numbers by column name. */
+export function numbersOf(relation: Pick<Relation, 'columns'>): Record<string, number> {
+  return Object.fromEntries(relation.columns.map(({ name, attnum }) => [name, attnum]));
+}
+
+/** Writes down what the stream has followed. */
+export async function storeShapes(
+  target: pg.ClientBase,
+  migration: Migration,
+  shapes: ReadonlyMap<number, PlannedShape>,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.relation r set shape = new.shape
+      from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as shape) new
+     where r.migration = $1 and r.id = given.id`,
+    [migration.id, [...shapes.keys()], [...shapes.values()].map((shape) => JSON.stringify(shape))],
+  );
+}
+
+/** Marks tables to be taken by the next round of the copy. */
+export async function markAgain(
+  target: pg.ClientBase,
+  migration: Migration,
+  ids: readonly number[],
+): Promise<void> {
+  await target.query(
+    /* sql */ `update walferry.relation set rewritten = true where migration = $1 and id = any($2)`,
+    [migration.id, ids],
+  );
+}
+
+/** A table that has another name on both sides now. */
+export async function renameRelation(
+  target: pg.ClientBase,
+  migration: Migration,
+  id: number,
+  to: { readonly schema: string; readonly name: string },
+): Promise<void> {
+  await target.query(
+    /* sql */ `update walferry.relation set schema_name = $3, table_name = $4, rewritten = true
+                where migration = $1 and id = $2`,
+    [migration.id, id, to.schema, to.name],
+  );
+}
+
+/** Takes tables out of the plan that are gone on both sides, with what is noted of their copy. */
+export async function forgetRelations(
+  target: pg.ClientBase,
+  migration: Migration,
+  ids: readonly number[],
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    with bundles as (
+      update walferry.chunk set relations = array(select r from unnest(relations) r where r <> all($2::integer[]))
+       where migration = $1 and relations && $2::integer[])
+    delete from walferry.relation where migration = $1 and id = any($2)`,
+    [migration.id, ids],
+  );
 }

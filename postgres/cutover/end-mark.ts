@@ -3,6 +3,7 @@
  * commit record before it.
  */
 import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -26,19 +27,24 @@ import { MESSAGE_PREFIX } from '../wal2json/options.ts';
 export async function writeEndMark(migration: Migration, signal?: AbortSignal): Promise<Lsn> {
   try {
     await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
-    await source.query(/* sql */ `set synchronous_commit = on`);
-    const { rows } = await source.query<{ lsn: string }>(
-      /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,
-      [
-        MESSAGE_PREFIX,
-        JSON.stringify({ kind: 'end mark', migration: migration.id, nonce: randomUUID() }),
-      ],
-    );
-    const lsn = rows[0]?.lsn;
-    if (!isLsn(lsn))
-      throw new MigrationError('Internal', 'the source gave no position of the end mark');
-    return lsn;
+    return await markPosition(source, migration);
   } catch (error) {
     throw classify(error, { step: 'writing the end mark', side: 'source' }, 'Internal');
   }
+}
+
+/** Writes a mark over an open session of the source; see {@link writeEndMark}. */
+export async function markPosition(source: pg.ClientBase, migration: Migration): Promise<Lsn> {
+  await source.query(/* sql */ `set synchronous_commit = on`);
+  const { rows } = await source.query<{ lsn: string }>(
+    /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,
+    [
+      MESSAGE_PREFIX,
+      JSON.stringify({ kind: 'end mark', migration: migration.id, nonce: randomUUID() }),
+    ],
+  );
+  const lsn = rows[0]?.lsn;
+  if (!isLsn(lsn))
+    throw new MigrationError('Internal', 'the source gave no position of the end mark');
+  return lsn;
 }

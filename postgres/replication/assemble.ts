@@ -52,6 +52,11 @@ export class Assembler {
     this.#limits = limits;
   }
 
+  /** The transaction that has begun and whose commit has not arrived; null between two. */
+  get open(): Readonly<Pick<Open, 'xid' | 'lsn' | 'known'>> | null {
+    return this.#open;
+  }
+
   /** Whether a transaction has begun and its commit has not arrived. */
   get inside(): boolean {
     return this.#open !== null;

@@ -9,6 +9,8 @@ export interface ReaderOptions {
   /** Options of the output plugin, from `pluginOptions`. */
   readonly plugin: Readonly<Record<string, string>>;
   readonly limits?: Partial<ReaderLimits>;
+  /** Deliver the plugin's WARNING of a change that was not sent as an item, for a caller who knows better than to stop. */
+  readonly unsent?: 'deliver';
 }
 
 export interface ReaderLimits {

@@ -37,7 +37,15 @@ const STOP_MS = 5_000;
 export type StreamItem =
   | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
   /** `sentAt`: the source's clock, milliseconds since 1970. */
-  | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number };
+  | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number }
+  | Unsent;
+
+/** The plugin left out an update or delete of this table, which has no replica identity, at this place in the stream. */
+export interface Unsent {
+  readonly kind: 'warning';
+  readonly schema: string;
+  readonly table: string;
+}
 
 export class ReplicationReader implements AsyncDisposable {
   readonly #service: Library.LogicalReplicationService;
@@ -207,7 +215,7 @@ export class ReplicationReader implements AsyncDisposable {
         this.#socket = socketOf(client);
         client.on('notice', (notice) => {
           // Changes without a replica identity are left out by the plugin with a WARNING, between B and C.
-          if (isWarning(notice)) this.#fail(warningFailure(notice.code, this.#received));
+          if (isWarning(notice)) this.#warning(notice.code, notice.message);
         });
         return client.query(`START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`);
       },
@@ -242,6 +250,13 @@ export class ReplicationReader implements AsyncDisposable {
     this.#queue.push({ kind: 'keepalive', lsn: position, sentAt });
     // The server ends us when it asked and hears nothing, however full our queue is.
     if (asked) this.#sendStatus(false);
+    this.#wake?.();
+  }
+
+  #warning(code: string | undefined, message: string | undefined): void {
+    const unsent = this.#options.unsent === 'deliver' ? unsentOf(message) : null;
+    if (unsent === null) this.#fail(warningFailure(code, this.#received));
+    else if (this.#failure === null && !this.#stopped) this.#queue.push(unsent);
     this.#wake?.();
   }
 
@@ -302,6 +317,17 @@ export class ReplicationReader implements AsyncDisposable {
 /** By SQLSTATE class 01: the word WARNING is translated on a server with another language. */
 function isWarning(notice: { code?: string | undefined; severity?: string | undefined }): boolean {
   return notice.code?.startsWith('01') === true || notice.severity === 'WARNING';
+}
+
+/** wal2json's text holds names only, and is not translated. Names that could be split in two ways are not guessed at. */
+function unsentOf(message = ''): Unsent | null {
+  const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
+    message,
+  );
+  const [schema, table] = [match?.[1], match?.[2]];
+  if (schema === undefined || table === undefined) return null;
+  if (schema.includes('"."') || table.includes('"."')) return null;
+  return { kind: 'warning', schema, table };
 }
 
 function asError(failure: unknown): Error {

@@ -32,11 +32,19 @@ export function streamFailure(error: unknown, lsn: Lsn): MigrationError {
 }
 
 /** The plugin left something out, or the server has another reason to warn: nothing after it is trusted. */
-export function warningFailure(code: string | undefined, lsn: Lsn): MigrationError {
+export function warningFailure(code: string | undefined, lsn: Lsn, table?: string): MigrationError {
+  const what =
+    table === undefined
+      ? 'a change may be left out of the stream'
+      : `updates and deletes of table ${table} are not sent any more: it has lost its replica identity`;
   return new MigrationError(
     'StreamWarning',
-    `the source sent a WARNING${code === undefined ? '' : ` (SQLSTATE ${code})`} after ${lsn}: a change may be left out of the stream`,
-    { lsn, ...(code === undefined ? {} : { sqlstate: code }) },
+    `the source sent a WARNING${code === undefined ? '' : ` (SQLSTATE ${code})`} ${table === undefined ? 'after' : 'at'} ${lsn}: ${what}`,
+    {
+      lsn,
+      ...(table === undefined ? {} : { table }),
+      ...(code === undefined ? {} : { sqlstate: code }),
+    },
   );
 }
 

@@ -9,6 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
 import { compareColumns, renderDifferences } from '../catalog/drift.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { readShapes, type Shape } from '../catalog/shape.ts';
 import { classify } from '../connection/failure.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
 import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
@@ -58,10 +59,13 @@ export async function planCopy(
       work,
       ({ number }) => !spoiled.has(number),
     );
-    const found = await readUnder(source, live, input);
-    await refuseDrift(target, found);
+    const { found, shapes } = await readUnder(source, live, input);
+    const counterparts = await readRelationsNamed(target, found);
+    refuseDrift(found, counterparts);
     const taken = await takeTables(target, migration, live.number, {
       found,
+      shapes,
+      counterparts,
       chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
     });
     if (taken > 0)
@@ -88,15 +92,20 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<Relation[]> {
+): Promise<{ found: Relation[]; shapes: Map<number, Shape> }> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
+  const found = relations.filter(({ kind }) => kind !== 'f');
+  const shapes = await readShapes(
+    source,
+    found.map(({ oid }) => oid),
+  );
   await source.query(/* sql */ `commit`);
-  return relations.filter(({ kind }) => kind !== 'f');
+  return { found, shapes };
 }
 
-async function refuseDrift(target: pg.ClientBase, found: readonly Relation[]): Promise<void> {
-  const differences = compareColumns(found, await readRelationsNamed(target, found));
+function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {
+  const differences = compareColumns(found, counterparts);
   const [first] = differences;
   if (!first) return;
   throw new MigrationError(

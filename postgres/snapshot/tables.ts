@@ -105,7 +105,13 @@ async function check(
     /* sql */ `
     select wanted.at::int as at,
            coalesce(c.oid = to_regclass(format('%I.%I', wanted.schema, wanted.name))
-                    and c.relfilenode = pg_relation_filenode(c.oid), false) as same,
+                    and c.relfilenode = pg_relation_filenode(c.oid)
+                    -- COPY resolves names by the catalog of now: two columns that swapped names would swap their values.
+                    and not exists (
+                      select from pg_catalog.pg_attribute a
+                        cross join lateral pg_catalog.pg_identify_object_as_address('pg_catalog.pg_class'::regclass, c.oid, a.attnum) now
+                       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                         and now.object_names[3] is distinct from a.attname), false) as same,
            array(select a.attname::text from pg_catalog.pg_attribute a
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
                   order by a.attnum) as columns

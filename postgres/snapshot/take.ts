@@ -7,11 +7,18 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
-import { readPlannedRelations, readUnfinished, registerRelations } from '../control/relation.ts';
-import type { PlannedRelationRow } from '../control/relation.ts';
+import {
+  numbersOf,
+  readPlannedRelations,
+  readUnfinished,
+  registerRelations,
+  storeShapes,
+} from '../control/relation.ts';
+import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
 import { cutTables } from './chunking.ts';
 import { endCopiers } from './claim.ts';
 import { snapshotLost } from './imported.ts';
@@ -20,6 +27,15 @@ import { isQuiet } from './quiet.ts';
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
 const PAUSE_MS = 50;
+
+export interface TakePlan {
+  readonly found: readonly Relation[];
+  /** Shapes of the found tables by oid, of the same snapshot. */
+  readonly shapes: ReadonlyMap<number, Shape>;
+  /** The same tables on the target. */
+  readonly counterparts: readonly Relation[];
+  readonly chunkBytes: number;
+}
 
 /**
  * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
@@ -31,7 +47,7 @@ export async function takeTables(
   target: pg.ClientBase,
   migration: Migration,
   generation: number,
-  plan: { readonly found: readonly Relation[]; readonly chunkBytes: number },
+  plan: TakePlan,
 ): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     await target.query(/* sql */ `begin`);
@@ -53,7 +69,7 @@ async function take(
   target: pg.ClientBase,
   migration: Migration,
   generation: number,
-  plan: { readonly found: readonly Relation[]; readonly chunkBytes: number },
+  plan: TakePlan,
 ): Promise<number> {
   // Conflicts with the foreign key of a new generation: none is written between this look and the commit.
   await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
@@ -65,6 +81,12 @@ async function take(
   await registerRelations(target, migration, plan.found);
   const left = new Set(await readUnfinished(target, migration, generation));
   if (left.size === 0) return 0;
+  // After a stream: whoever still streams must not write into tables that are emptied here, and what is read on the
+  // target is of two moments until the stream has passed this generation.
+  await target.query(
+    /* sql */ `update walferry.migration set epoch = epoch + 1, first_consistent = false where id = $1`,
+    [migration.id],
+  );
   const relations = await readPlannedRelations(target, migration);
   const tables = relations.filter(({ id }) => left.has(id));
   const filled = await forget(
@@ -74,7 +96,8 @@ async function take(
   );
   await empty(
     target,
-    tables.filter(({ id }) => filled.has(id)),
+    // What was streamed into a table that is copied again has no mark.
+    tables.filter(({ id, rewritten }) => filled.has(id) || rewritten),
   );
   const there = new Map(plan.found.map((relation) => [nameOf(relation), relation]));
   const sized = tables.flatMap((table) => {
@@ -90,7 +113,26 @@ async function take(
      where migration = $1 and id = any($2)`,
     [migration.id, tables.map(({ id }) => id), generation],
   );
+  await storeShapes(target, migration, shapesOf(tables, plan));
   return tables.length;
+}
+
+/** From the generation on the stream brings changes of this shape. */
+function shapesOf(
+  tables: readonly PlannedRelationRow[],
+  { found, shapes, counterparts }: TakePlan,
+): Map<number, PlannedShape> {
+  const here = new Map(found.map((relation) => [nameOf(relation), relation]));
+  const there = new Map(counterparts.map((relation) => [nameOf(relation), relation]));
+  return new Map(
+    tables.flatMap((table) => {
+      const relation = here.get(nameOf(table));
+      const source = relation && shapes.get(relation.oid);
+      const target = there.get(nameOf(table));
+      if (!source || !target) return [];
+      return [[table.id, { source, key: relation.key, target: numbersOf(target) }] as const];
+    }),
+  );
 }
 
 /** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */

@@ -29,7 +29,10 @@ export function widenXid(xid32: number, xmax: bigint): bigint {
 }
 
 /** Whether the generation's rows contain the effects of the (committed, top-level) transaction. */
-export function isVisible(xid32: number, generation: Generation): boolean {
+export function isVisible(
+  xid32: number,
+  generation: Pick<Generation, 'xmin' | 'xmax' | 'xip'>,
+): boolean {
   const xid = widenXid(xid32, generation.xmax);
   if (xid < generation.xmin) return true;
   return xid < generation.xmax && !generation.xip.has(xid);

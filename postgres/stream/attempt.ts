@@ -20,6 +20,7 @@ import { Meter } from './meter.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
 import { confirmedBySource, released } from './slot.ts';
+import { verifyCatalog } from './verify.ts';
 import { TargetWriter } from './writer.ts';
 
 /** Text of one batch or piece: a bound on memory for wide rows. */
@@ -46,12 +47,17 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   const meter = new Meter();
   const inTurn = turns();
   await meter.measure(source);
-  const writer = new TargetWriter(applier, attempt, plan.newest);
+  let looks = 0;
+  const writer = new TargetWriter(applier, attempt, plan.newest, (changes) =>
+    inTurn(() => verifyCatalog(source, changes, plan.tokens, () => (looks += 1))),
+  );
+  const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({
     reader,
     writer,
     routes: plan.routes,
     settle: (table) => inTurn(() => plan.settle(table)),
+    missed: (table) => inTurn(() => plan.missed(table)),
     newest: plan.newest,
     lease: new Lease(options.leaseMs, Date.now()),
     meter,
@@ -63,7 +69,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       changes: options.batchChanges,
       age: options.batchMilliseconds,
     },
-    until: options.until,
+    until,
     signal: work.signal,
   });
   const numbers = (): Omit<StreamReport, 'reached' | 'firstConsistent'> => {
@@ -85,7 +91,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       work,
       migration,
       applierPid: backendPidOf(applier.client),
-      vitals: () => ({ progress: loop.progress + reader.heard, applying: loop.applying }),
+      vitals: () => ({ progress: loop.progress + reader.heard + looks, applying: loop.applying }),
       details: (): Heartbeat => ({ phase: 'stream', ...numbers() }),
       measure: () => inTurn(() => meter.measure(source)),
     });
@@ -102,7 +108,14 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   }
   const { confirmedLsn, firstConsistent } = writer.checkpoint;
   await letGo(parts, confirmedLsn);
-  return { ...numbers(), firstConsistent, reached: loop.reached };
+  await plan.passed(confirmedLsn);
+  const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
+  return { ...numbers(), firstConsistent, reached };
+}
+
+function earlier(a: Lsn | null, b: Lsn | null): Lsn | null {
+  if (a === null || b === null) return a ?? b;
+  return compareLsn(a, b) < 0 ? a : b;
 }
 
 /** One after another over one session: the driver would queue them, and wants its callers to do that. */

@@ -20,6 +20,8 @@ import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
 import { fence, type Stopped } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
+import type { Unsettled } from './filter.ts';
+import { CatalogMoved } from './moved.ts';
 import { readPlan } from './plan.ts';
 import { checkSlot, withSlotFree, type SlotClaim } from './slot.ts';
 
@@ -46,7 +48,7 @@ const ABORT_LEASE_MS = 8_000;
  * Streams for one lease. Returns at a commit boundary: when `until` is reached, when the lease is over, or when the signal
  * was aborted (the caller decides what an abort means).
  * @throws MigrationError: `CheckpointMissing`, `SlotMissing`, `SlotBusy`, `PluginRefused`, `SchemaDrift`, `UnknownRelation`,
- *   `StreamWarning`, `StreamMalformed`, `Stalled`, `Fenced`, `Unreachable`, and what applying throws.
+ *   `StreamWarning`, `CopyAgain`, `StreamMalformed`, `Stalled`, `Fenced`, `Unreachable`, and what applying throws.
  */
 export async function streamChanges(
   migration: Migration,
@@ -54,11 +56,25 @@ export async function streamChanges(
   work: Work,
 ): Promise<StreamReport> {
   const abandoned = new AbortController();
-  const lease = oneLease(migration, options, work, abandoned.signal);
+  const lease = untilUnmoved((met) => oneLease(migration, options, work, abandoned.signal, met));
   if (!(await outlasted(lease, work.signal))) return lease;
   // Also the way to a lease stands still when the target does; nothing is written by it after the fence.
   abandoned.abort();
   return stoppedReport(await fence(migration, work.scheduledAt ?? null));
+}
+
+/** DDL in the middle: what was read of the catalogs at the beginning is read again, and the stream goes on from the target's LSN. */
+async function untilUnmoved(
+  lease: (met: Unsettled | null) => Promise<StreamReport>,
+): Promise<StreamReport> {
+  for (let met: Unsettled | null = null; ;) {
+    try {
+      return await lease(met);
+    } catch (error) {
+      if (!(error instanceof CatalogMoved)) throw error;
+      met = error.met;
+    }
+  }
 }
 
 async function oneLease(
@@ -66,6 +82,7 @@ async function oneLease(
   options: StreamOptions,
   work: Work,
   abandoned: AbortSignal,
+  met: Unsettled | null,
 ): Promise<StreamReport> {
   try {
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
@@ -87,13 +104,18 @@ async function oneLease(
     const asText = await probe(source, migration, claim);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
     await checkSlot(source, migration, attempt.confirmedLsn);
-    const plan = await readPlan(source, applier.client, migration, options);
+    const plan = await readPlan(source, applier.client, migration, {
+      selection: options,
+      attempt,
+      met,
+    });
     step();
     const open = (): Promise<ReplicationReader> =>
       ReplicationReader.open({
         service: migration.source,
         slot: migration.slot,
         start: attempt.confirmedLsn,
+        unsent: 'deliver',
         plugin: pluginOptions({
           schemas: plan.schemas,
           without: plan.without,
@@ -117,6 +139,7 @@ async function oneLease(
       reader,
     });
   } catch (error) {
+    if (error instanceof CatalogMoved) throw error;
     throw classify(error, { step: 'stream' }, 'Internal');
   }
 }

@@ -3,32 +3,37 @@
  * not selected, or when its transaction is visible in the snapshot that its table was copied from: then the copy has it.
  * Everything that is not known here stops the stream.
  */
-import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import type { Piece } from '../replication/assemble.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
+import { misfit, translate, type Form } from './form.ts';
 
 /** What becomes of a table's changes. */
 export interface Route {
   readonly relation: PlannedRelation;
-  readonly columns: ReadonlySet<string>;
+  /** Forms of its changes in the order of their time: usually one, two around a DDL that the target has already. */
+  readonly forms: readonly [Form, ...Form[]];
   /** Columns whose values arrive as hexadecimal digits without the `\x` that the input function wants. */
   readonly bytea: ReadonlySet<string>;
-  /** Whether the table's copy holds the transaction (32-bit top-level id). */
-  readonly copied: (xid: number) => boolean;
+  /** Whether the table's copy holds the transaction (32-bit top-level id), which committed at this position. */
+  readonly copied: (xid: number, commitLsn: Lsn) => boolean;
 }
 
-/** A table that the plan does not name: the caller finds out what it is and calls again. */
+/** A table that the plan does not name, or a change of no known form: the caller finds out what happened. */
 export interface Unsettled {
   readonly schema: string;
   readonly table: string;
   readonly commitLsn: Lsn;
+  /** What is strange about the change; unset for a table without a route. */
+  readonly misfit?: string;
 }
 
 /** Routes by schema and table; null for tables whose changes are left out on purpose. */
 export class Routes {
   readonly #byName = new Map<string, Route | null>();
+  /** How many forms of a table are behind: after the first change of a newer form none of an older one can come. */
+  #behind = new Map<Route, number>();
 
   set(schema: string, table: string, route: Route | null): void {
     this.#byName.set(key(schema, table), route);
@@ -37,28 +42,55 @@ export class Routes {
   get(schema: string, table: string): Route | null | undefined {
     return this.#byName.get(key(schema, table));
   }
+
+  /** @returns what takes back the forms met since, and passes its argument on. */
+  remember(): <T>(outcome: T) => T {
+    const behind = new Map(this.#behind);
+    return (outcome) => {
+      this.#behind = behind;
+      return outcome;
+    };
+  }
+
+  /** The form that the change is of, or why it is of none. */
+  formOf(route: Route, message: RowMessage): Form | string {
+    const behind = this.#behind.get(route) ?? 0;
+    let why = '';
+    for (let at = behind; at < route.forms.length; at += 1) {
+      const form = route.forms[at];
+      if (form === undefined) break;
+      const strange = misfit(message, form);
+      if (strange === null) {
+        if (at > behind) this.#behind.set(route, at);
+        return form;
+      }
+      why ||= strange;
+    }
+    return why;
+  }
 }
 
 /**
  * The changes of a piece that are to be applied, in order.
  * @param newest position of the newest generation: what commits at or after it is in no copy; null without a copy.
- * @returns an {@link Unsettled} table instead when there is no route for it.
- * @throws MigrationError `SchemaDrift` for a column that the plan does not know.
+ * @returns an {@link Unsettled} table instead when there is no route for it, or no form for one of its changes.
  */
 export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Change[] | Unsettled {
   const mayBeCopied = newest !== null && compareLsn(piece.commitLsn, newest) < 0;
   const changes: Change[] = [];
+  // The caller comes again with the whole piece.
+  const undo = routes.remember();
   let truncate: { readonly at: Lsn | null; readonly relations: PlannedRelation[] } | null = null;
   for (const message of piece.messages) {
     const route = routes.get(message.schema, message.table);
-    if (route === undefined) {
-      return { schema: message.schema, table: message.table, commitLsn: piece.commitLsn };
-    }
-    if (route === null || (mayBeCopied && route.copied(piece.xid))) continue;
+    if (route === undefined) return undo(unsettled(message, piece));
+    if (route === null || (mayBeCopied && route.copied(piece.xid, piece.commitLsn))) continue;
     const origin = { lsn: piece.commitLsn, xid: piece.xid };
     if (message.action !== 'T') {
       truncate = null;
-      changes.push(rowChange(message, route, origin));
+      const form = routes.formOf(route, message);
+      if (typeof form === 'string') return undo({ ...unsettled(message, piece), misfit: form });
+      changes.push(rowChange(message, route, form, origin));
     } else if (truncate !== null && truncate.at === message.lsn) {
       truncate.relations.push(route.relation);
     } else {
@@ -69,45 +101,38 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
   return changes;
 }
 
+function unsettled({ schema, table }: RowMessage | TruncateMessage, piece: Piece): Unsettled {
+  return { schema, table, commitLsn: piece.commitLsn };
+}
+
 function rowChange(
   message: RowMessage,
   route: Route,
+  form: Form,
   origin: { readonly lsn: Lsn; readonly xid: number },
 ): Change {
   const { relation } = route;
-  const columns = cellsOf(message.columns, message, route, origin.lsn);
+  const columns = cellsOf(message.columns, route, form);
   switch (message.action) {
-    case 'I':
-      return { kind: 'insert', relation, columns, ...origin };
+    case 'I': {
+      const whole = form.fills.length === 0 ? columns : [...columns, ...form.fills];
+      return { kind: 'insert', relation, columns: whole, ...origin };
+    }
     case 'U': {
-      const identity = cellsOf(message.identity, message, route, origin.lsn);
+      const identity = cellsOf(message.identity, route, form);
       return { kind: 'update', relation, columns, identity, ...origin };
     }
     case 'D': {
-      const identity = cellsOf(message.identity, message, route, origin.lsn);
+      const identity = cellsOf(message.identity, route, form);
       return { kind: 'delete', relation, identity, ...origin };
     }
   }
 }
 
-function cellsOf(
-  cells: readonly Cell[],
-  message: RowMessage | TruncateMessage,
-  route: Route,
-  lsn: Lsn,
-): readonly Cell[] {
-  for (const { name } of cells) {
-    if (!route.columns.has(name)) {
-      const table = `${message.schema}.${message.table}`;
-      throw new MigrationError(
-        'SchemaDrift',
-        `a change of table ${table} at ${lsn} holds column "${name}", which was not there when the stream began`,
-        { table, column: name, lsn },
-      );
-    }
-  }
-  if (route.bytea.size === 0) return cells;
-  return cells.map((cell) =>
+function cellsOf(cells: readonly Cell[], route: Route, form: Form): readonly Cell[] {
+  const named = translate(cells, form);
+  if (route.bytea.size === 0) return named;
+  return named.map((cell) =>
     cell.value !== null && route.bytea.has(cell.name) && !cell.value.startsWith('\\x')
       ? { name: cell.name, value: `\\x${cell.value}` }
       : cell,

@@ -9,7 +9,7 @@
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
-import type { ReplicationReader } from '../replication/reader.ts';
+import type { ReplicationReader, Unsent } from '../replication/reader.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import type { WalMessage } from '../wal2json/message.ts';
 import { Gathering, type Batch, type BatchLimits } from './batch.ts';
@@ -34,6 +34,8 @@ export interface LoopParts {
   readonly routes: Routes;
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
+  /** Throws for a table of which the source did not send a change. */
+  readonly missed: (table: Unsettled) => Promise<never>;
   readonly newest: Lsn | null;
   readonly lease: Lease;
   readonly meter: Meter;
@@ -147,6 +149,7 @@ export class StreamLoop {
       if (item === null) return;
       this.#progress += 1;
       if (item.kind === 'keepalive') this.#keepalive(item.lsn);
+      else if (item.kind === 'warning') await this.#warning(item);
       else await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
     }
   }
@@ -163,6 +166,23 @@ export class StreamLoop {
     if (piece) await this.#gather(piece);
     // Only now: when the piece was refused, the position must stay before its transaction.
     if (message.action === 'C') this.#horizon.end(message.nextlsn);
+  }
+
+  /** A change was not sent. It does no harm where the copy holds it, or where the table is not moved. */
+  async #warning({ schema, table }: Unsent): Promise<void> {
+    const open = this.#assembler.open;
+    if (open === null || open.known) return;
+    const { routes, newest, settle, missed } = this.#parts;
+    const where = { schema, table, commitLsn: open.lsn };
+    let route = routes.get(schema, table);
+    if (route === undefined) {
+      await settle(where);
+      route = routes.get(schema, table);
+    }
+    if (route === null) return;
+    const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
+    if (route !== undefined && mayBeCopied && route.copied(open.xid, open.lsn)) return;
+    await missed(where);
   }
 
   async #gather(piece: Piece): Promise<void> {

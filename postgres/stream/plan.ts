@@ -1,24 +1,32 @@
 /**
- * What the stream knows of the tables: the plan's rows, the generations they were copied under, and the catalogs of both
- * sides, compared before anything is applied (some DDL leaves no trace in the stream). A table that is met later and is not
- * in the plan is looked up once; unless it is certainly not to be moved, the stream stops.
+ * What the stream knows of the tables: how the audit says that each one is followed, the generations they were copied under,
+ * and what to do when a change shows that the source's catalog has moved on since.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
-import { compareColumns, renderDifferences } from '../catalog/drift.ts';
-import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { compileSelection, literalSchemas, type Selection } from '../catalog/selection.ts';
+import type { Difference } from '../catalog/drift.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import { literalSchemas, type Selection } from '../catalog/selection.ts';
+import { lookAt } from '../catalog/shape.ts';
+import { holdEpoch, type Attempt } from '../control/epoch.ts';
 import { readGenerations } from '../control/generation.ts';
 import {
+  markAgain,
   readPlannedRelations,
   readUnfinished,
+  storeShapes,
   type PlannedRelationRow,
 } from '../control/relation.ts';
+import { markPosition } from '../cutover/end-mark.ts';
+import { warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
+import { audit, copyAgain, drift, tableKey, type Audit } from './audit.ts';
 import { Routes, type Route, type Unsettled } from './filter.ts';
+import type { Followed } from './follow.ts';
+import { CatalogMoved } from './moved.ts';
 
 const BYTEA_OID = 17;
 
@@ -30,60 +38,191 @@ export interface StreamPlan {
   readonly schemas: readonly string[] | null;
   /** Tables that the plugin is to leave out. */
   readonly without: readonly { readonly schema: string; readonly table: string }[];
-  /** Decides about a table without a route. @throws MigrationError `UnknownRelation`. */
+  /** What the source says of the tables, for the look before a commit. */
+  readonly tokens: ReadonlyMap<string, string>;
+  /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
+  readonly mark: Lsn | null;
+  /** Whether the stream has to stop at the mark, because the target lacks what was done before it. */
+  readonly stopsAtMark: boolean;
+  /** Decides about a table without a route, or a change of no known form. @throws CatalogMoved, or as the audit. */
   settle(table: Unsettled): Promise<void>;
+  /** Ends the stream for a table of which changes were not sent. @throws MigrationError `StreamWarning`. */
+  missed(table: Unsettled): Promise<never>;
+  /** To be called with the stored position when a lease has ended. @throws MigrationError `SchemaDrift`. */
+  passed(stored: Lsn): Promise<void>;
 }
 
 /**
- * Reads plan and catalogs and compares them.
- * @throws MigrationError `SchemaDrift` naming tables and columns.
+ * Reads the plan and audits it.
+ * @param met the change that made this reading necessary, for messages.
+ * @throws MigrationError as {@link audit}.
  */
 export async function readPlan(
   source: pg.ClientBase,
   target: pg.ClientBase,
   migration: Migration,
-  selection: Selection,
+  parts: {
+    readonly selection: Selection;
+    readonly attempt: Attempt;
+    readonly met: Unsettled | null;
+  },
 ): Promise<StreamPlan> {
-  // Marks that are gone again: the target crashed, and did not keep what it had committed.
-  const unfinished = await readUnfinished(target, migration, null);
-  if (unfinished.length > 0) {
-    throw new MigrationError(
-      'CheckpointMissing',
-      `${unfinished.length} tables that were copied are not complete on "${migration.target}" any more: it lost committed work`,
-    );
-  }
+  const { selection, attempt, met } = parts;
   const rows = await readPlannedRelations(target, migration);
+  await refuseLostMarks(target, migration, rows);
+  const audited = await located(met, () =>
+    audit(source, target, migration, { rows, selection, epoch: attempt.epoch }),
+  );
+  const moving = audited.settled.size > 0 || audited.ahead.length > 0;
+  // After the look at the catalog: whatever was committed before that look lies before the mark.
+  const mark = moving ? await markPosition(source, migration) : null;
   const generations = await readGenerations(target, migration);
-  const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
-  const here = await readRelationsNamed(source, rows);
-  const there = await readRelationsNamed(target, rows);
-  refuseDrift(rows, here, there);
-
-  const sources = byName(here);
-  const targets = byName(there);
-  const routes = new Routes();
-  for (const row of rows) {
-    const relation = sources.get(nameOf(row));
-    const counterpart = targets.get(nameOf(row));
-    if (!relation || !counterpart) continue;
-    // A partitioned table holds no rows; a TRUNCATE names it beside its leaves, which say everything.
-    if (row.kind === 'p') routes.set(row.schema, row.name, null);
-    else if (row.generation !== null) {
-      const generation = byNumber.get(row.generation);
-      routes.set(row.schema, row.name, routeOf(relation, counterpart, generation));
+  const fenced = async (write: () => Promise<void>): Promise<void> => {
+    await target.query(/* sql */ `begin`);
+    try {
+      await holdEpoch(target, migration, attempt.epoch);
+      await write();
+      await target.query(/* sql */ `commit`);
+    } catch (error) {
+      await target.query(/* sql */ `rollback`).catch(() => undefined);
+      throw error;
     }
+  };
+  if (audited.alike.size > 0) {
+    await fenced(() => storeShapes(target, migration, audited.alike));
   }
-  const oldest = generations[0]?.lsn ?? null;
+  const routes = routesOf(rows, audited, generations);
+  const idOf = (table: Unsettled): number | undefined =>
+    rows.find(({ schema, name }) => schema === table.schema && name === table.table)?.id;
   return {
     routes,
     newest: filterEnd(generations),
     schemas: schemasOf(selection, rows),
     without: await unreadable(source, rows),
+    tokens: audited.tokens,
+    mark,
+    stopsAtMark: audited.ahead.length > 0,
     settle: async (table) => {
-      await refuseUnknown(source, selection, rows, oldest, table);
-      routes.set(table.schema, table.table, null);
+      await requireUnmoved(source, { rows, selection, audited }, table);
+      if (table.misfit === undefined) {
+        routes.set(table.schema, table.table, null);
+        return;
+      }
+      const ahead = audited.ahead.filter((one) => isOf(one, table));
+      if (ahead.length > 0) throw at(drift(ahead), table);
+      // Shaped as neither before nor after the DDL: it was altered to and fro.
+      const id = idOf(table);
+      if (id !== undefined) await fenced(() => markAgain(target, migration, [id]));
+      throw copyAgain([
+        `${fullName(table)} has a change at ${table.commitLsn} that ${table.misfit}`,
+      ]);
+    },
+    missed: async (table) => {
+      const id = idOf(table);
+      if (id !== undefined) await fenced(() => markAgain(target, migration, [id]));
+      throw warningFailure('01000', table.commitLsn, fullName(table));
+    },
+    passed: async (stored) => {
+      if (mark === null || compareLsn(stored, mark) < 0) return;
+      if (audited.ahead.length > 0) throw drift(audited.ahead);
+      await fenced(() => storeShapes(target, migration, audited.settled));
     },
   };
+}
+
+/** Marks that are gone again: the target crashed, and did not keep what it had committed. */
+async function refuseLostMarks(
+  target: pg.ClientBase,
+  migration: Migration,
+  rows: readonly PlannedRelationRow[],
+): Promise<void> {
+  const unfinished = new Set(await readUnfinished(target, migration, null));
+  const again = rows.filter(({ id, rewritten, generation }) => {
+    return unfinished.has(id) && (rewritten || generation === null);
+  });
+  if (unfinished.size > again.length) {
+    throw new MigrationError(
+      'CheckpointMissing',
+      `${unfinished.size - again.length} tables that were copied are not complete on "${migration.target}" any more: it lost committed work`,
+    );
+  }
+  const begun = again.filter(({ rewritten }) => !rewritten);
+  if (begun.length > 0) {
+    throw copyAgain(begun.map(({ schema, name }) => `${schema}.${name} is new in the selection`));
+  }
+}
+
+function routesOf(
+  rows: readonly PlannedRelationRow[],
+  { followed }: Audit,
+  generations: readonly Generation[],
+): Routes {
+  const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
+  const routes = new Routes();
+  for (const row of rows) {
+    // A partitioned table holds no rows; a TRUNCATE names it beside its leaves, which say everything.
+    if (row.kind === 'p') routes.set(row.schema, row.name, null);
+  }
+  for (const one of followed) {
+    const { row } = one;
+    if (row.generation === null) continue;
+    routes.set(row.schema, row.name, routeOf(one, byNumber.get(row.generation)));
+  }
+  return routes;
+}
+
+/** @throws CatalogMoved when the table is not what the audit saw: the next audit decides. */
+async function requireUnmoved(
+  source: pg.ClientBase,
+  known: {
+    readonly rows: readonly PlannedRelationRow[];
+    readonly selection: Selection;
+    readonly audited: Audit;
+  },
+  table: Unsettled,
+): Promise<void> {
+  const { schema, table: name } = table;
+  const look = await lookAt(source, [{ schema, name }]);
+  const token = look.tokens[0] ?? null;
+  const seen = known.audited.tokens.get(tableKey(schema, name));
+  if (table.misfit !== undefined) {
+    if (token !== seen) throw new CatalogMoved(table);
+    return;
+  }
+  // Gone: where its rows went, if they went anywhere, is a table that the next audit meets. There and not selected: excluded,
+  // a materialized view (refreshed concurrently it sends changes), or an extension's.
+  if (token === null) return;
+  if (await isSelectedNow(source, known, { schema, name })) throw new CatalogMoved(table);
+}
+
+/** Names the change that showed it. */
+function at(failure: MigrationError, { commitLsn, misfit }: Unsettled): MigrationError {
+  const what = misfit === undefined ? '' : `: it ${misfit}`;
+  return new MigrationError(
+    failure.code,
+    `${failure.message} (first shown by a change at ${commitLsn}${what})`,
+    { ...failure.details, lsn: commitLsn },
+  );
+}
+
+async function located<T>(met: Unsettled | null, look: () => Promise<T>): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof MigrationError) || met === null) throw error;
+    // A later round of the copy needs no position.
+    throw error.code === 'CopyAgain' || error.details.table !== fullName(met)
+      ? error
+      : at(error, met);
+  }
+}
+
+function isOf({ schema, table }: Difference, other: Unsettled): boolean {
+  return schema === other.schema && table === other.table;
+}
+
+function fullName({ schema, table }: Unsettled): string {
+  return `${schema}.${table}`;
 }
 
 /**
@@ -108,50 +247,33 @@ async function unreadable(
   return found.rows;
 }
 
-function refuseDrift(
-  rows: readonly PlannedRelationRow[],
-  source: readonly Relation[],
-  target: readonly Relation[],
-): void {
-  const sources = byName(source);
-  for (const row of rows) {
-    const table = `${row.schema}.${row.name}`;
-    const relation = sources.get(nameOf(row));
-    // Neither leaves a trace in the stream, and the target would keep the old rows.
-    if (relation?.oid !== row.oid) {
-      const what = relation ? 'is another table than the one that was copied' : 'is gone';
-      throw new MigrationError('SchemaDrift', `table ${table} ${what} on the source`, { table });
-    }
-  }
-  const differences = compareColumns(source, target);
-  const first = differences[0];
-  if (!first) return;
-  throw new MigrationError(
-    'SchemaDrift',
-    `the tables of source and target differ: ${renderDifferences(differences)}`,
-    {
-      table: `${first.schema}.${first.table}`,
-      ...(first.column === null ? {} : { column: first.column }),
-    },
-  );
-}
-
-function routeOf(source: Relation, target: Relation, generation: Generation | undefined): Route {
+function routeOf(
+  { source, target, forms, key }: Followed,
+  generation: Generation | undefined,
+): Route {
   const bytea = source.columns.filter(({ baseTypeOid }) => baseTypeOid === BYTEA_OID);
   return {
-    relation: plannedRelation(source, target),
-    columns: new Set(source.columns.map(({ name }) => name)),
+    relation: plannedRelation(source, target, key),
+    forms,
     bytea: new Set(bytea.map(({ name }) => name)),
-    copied: (xid) => generation !== undefined && isVisible(xid, generation),
+    // By position first: ids come round again after 2^31 transactions, and a new one would look old.
+    copied: (xid, commitLsn) =>
+      generation !== undefined &&
+      compareLsn(commitLsn, generation.lsn) < 0 &&
+      isVisible(xid, generation),
   };
 }
 
-function plannedRelation(source: Relation, target: Relation): PlannedRelation {
+function plannedRelation(
+  source: Relation,
+  target: Relation,
+  key: readonly string[] | null,
+): PlannedRelation {
   return {
     schema: source.schema,
     name: source.name,
     // A target that was made by somebody else may lack the key: then rows are found by what the source sends.
-    key: sameColumns(source.key, target.key) ? source.key : null,
+    key: sameColumns(key, target.key) ? key : null,
     full: source.identity === 'f',
     columns: source.columns.map((column) => ({
       name: column.name,
@@ -170,61 +292,24 @@ function schemasOf(selection: Selection, rows: readonly PlannedRelationRow[]): s
   return literal === null ? null : [...new Set([...literal, ...rows.map(({ schema }) => schema)])];
 }
 
-/** Returns when the table's changes can be left out. */
-async function refuseUnknown(
+async function isSelectedNow(
   source: pg.ClientBase,
-  selection: Selection,
-  rows: readonly PlannedRelationRow[],
-  oldest: Lsn | null,
-  { schema, table, commitLsn }: Unsettled,
-): Promise<void> {
-  const planned = rows.some((row) => row.schema === schema && row.name === table);
-  if (!planned) {
-    const selected = await readRelations(source, selection);
-    if (!selected.some((relation) => relation.schema === schema && relation.name === table)) {
-      const oid = await oidOf(source, schema, table);
-      const renamed = rows.find((row) => row.oid === oid);
-      if (renamed) {
-        throw new MigrationError(
-          'SchemaDrift',
-          `table ${renamed.schema}.${renamed.name} of the plan is named ${schema}.${table} on the source now, and changed there at ${commitLsn}`,
-          { table: `${renamed.schema}.${renamed.name}`, lsn: commitLsn },
-        );
-      }
-      // There and not selected: excluded, a materialized view (refreshed concurrently it sends changes), or an extension's.
-      if (oid !== null) return;
-      // Gone before the first copy began: no copy and no later change can hold its rows.
-      if (oldest !== null && compareLsn(commitLsn, oldest) < 0) return;
-      const matcher = compileSelection(selection);
-      const name = { schema, name: table };
-      if (!matcher.includes(name) || matcher.excludes(name)) return;
-    }
-  }
-  const full = `${schema}.${table}`;
-  throw new MigrationError(
-    'UnknownRelation',
-    planned
-      ? `a change of table ${full} at ${commitLsn} arrived, but its rows were not copied`
-      : `a change of table ${full} at ${commitLsn} arrived, which is selected but not in the plan`,
-    { table: full, lsn: commitLsn },
-  );
-}
-
-async function oidOf(source: pg.ClientBase, schema: string, table: string): Promise<number | null> {
-  const { rows } = await source.query<{ oid: number }>(
+  {
+    rows,
+    selection,
+  }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
+  { schema, name }: { readonly schema: string; readonly name: string },
+): Promise<boolean> {
+  const selected = await readRelations(source, selection);
+  const found = selected.some((relation) => relation.schema === schema && relation.name === name);
+  if (found) return true;
+  // A table of the plan under a name outside the selection.
+  const { rows: named } = await source.query<{ oid: number }>(
     /* sql */ `select c.oid::int8::float8 as oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where n.nspname = $1 and c.relname = $2`,
-    [schema, table],
+    [schema, name],
   );
-  return rows[0]?.oid ?? null;
-}
-
-function byName(relations: readonly Relation[]): Map<string, Relation> {
-  return new Map(relations.map((relation) => [nameOf(relation), relation]));
-}
-
-function nameOf(table: { readonly schema: string; readonly name: string }): string {
-  return JSON.stringify([table.schema, table.name]);
+  return rows.some(({ oid }) => oid === named[0]?.oid);
 }
 
 function sameColumns(a: readonly string[] | null, b: readonly string[] | null): boolean {

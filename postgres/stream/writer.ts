@@ -5,6 +5,7 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Checkpoint } from '../../contract/work.ts';
+import type { Change } from '../apply/change.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
@@ -18,6 +19,7 @@ export class TargetWriter {
   readonly #epoch: bigint;
   /** Once the stored LSN has reached it, the target is first consistent; null when nothing was copied. */
   readonly #newest: Lsn | null;
+  readonly #verify: (changes: readonly Change[]) => Promise<void>;
   #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
   #open = false;
   /** After a batch that was not applied no later one may be: its position would confirm the gap. */
@@ -26,8 +28,15 @@ export class TargetWriter {
   #transactions = 0;
   #changes = 0;
 
-  constructor(applier: Applying, attempt: Attempt, newest: Lsn | null) {
+  /** @param verify asked beside every batch and awaited before its commit; rejects when it must not be committed. */
+  constructor(
+    applier: Applying,
+    attempt: Attempt,
+    newest: Lsn | null,
+    verify: (changes: readonly Change[]) => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#applier = applier;
+    this.#verify = verify;
     this.#epoch = attempt.epoch;
     this.#newest = newest;
     const { confirmedLsn, transactions, changes, firstConsistent } = attempt;
@@ -59,12 +68,16 @@ export class TargetWriter {
    */
   async write(batch: Batch): Promise<boolean> {
     if (this.#failed) throw behindGap(batch.end);
+    const verified = this.#verify(batch.changes);
+    // Awaited below; until then a refusal must not count as unhandled.
+    verified.catch(() => undefined);
     try {
       if (!this.#open) {
         await this.#applier.begin(this.#epoch);
         this.#open = true;
       }
       if (batch.changes.length > 0) await this.#applier.apply(batch.changes);
+      await verified;
       this.#transactions += batch.transactions;
       this.#changes += batch.changes.length;
       if (batch.end === null) return false;
@@ -82,7 +95,10 @@ export class TargetWriter {
       return true;
     } catch (error) {
       this.#failed = true;
+      if (this.#open) await this.#applier.rollback();
       this.#closed();
+      // A change of an altered table often fails, too; what the operator needs to know is the DDL.
+      await verified;
       throw error;
     }
   }

@@ -127,6 +127,27 @@ test('rows that come after the snapshot stay out, also those behind the last blo
   expect(rows[0]).toEqual({ n: '12000', later: '0' });
 });
 
+test('columns that swap their names after the snapshot are not copied swapped', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table kept (id int, a text, b text)',
+    `insert into kept select i, 'a', 'b' from generate_series(1, 500) i`,
+  );
+  const swap =
+    'alter table kept rename a to x; alter table kept rename b to a; alter table kept rename x to b';
+  const held = await holding(db, migration);
+  const first = await plan(db, migration);
+  await db.sourceClient.query(swap);
+  const [result] = await copyAll(migration, first);
+  expect(result).toMatchObject({ rows: 0, rewritten: 1 });
+  await held.stop();
+  await db.targetClient.query(swap);
+  await using _second = await holding(db, migration);
+  await copyAll(migration, await plan(db, migration));
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
 const REWRITES: [string, string][] = [
   ['truncated', 'truncate kept; insert into kept values (7)'],
   ['rewritten by VACUUM FULL', 'vacuum full kept'],

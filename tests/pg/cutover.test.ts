@@ -4,6 +4,7 @@ import { compareLsn, parseLsn } from '../../contract/lsn.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
@@ -54,6 +55,33 @@ test('every commit that returned before the mark starts before its position, als
     expect(compareLsn(parseLsn(own?.nextlsn ?? ''), mark)).toBeGreaterThan(0);
     expect(compareLsn(parseLsn(before?.lsn ?? ''), mark)).toBeLessThan(0);
   }
+});
+
+test('indexes, constraints, defaults, triggers and partitions that differ are named, and equal ones are not', async () => {
+  await using db = await freshPair();
+  const migration = migrationOf(db);
+  const both = /* sql */ `
+    create table t (id int primary key, v text default 'a', n int check (n > 0));
+    create table same (id int primary key, v text unique); create index same_v on same (lower(v));
+    create table part (id int) partition by range (id); create table part_1 partition of part for values from (0) to (9);
+    create function f() returns trigger language plpgsql as 'begin return new; end';`;
+  await db.sourceClient.query(both);
+  await db.targetClient.query(both);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  await db.sourceClient.query(/* sql */ `
+    create index t_v on t (v); alter table t alter v set default 'b'; alter table t alter n set not null;
+    alter table t add constraint v_set check (v <> ''); alter table t drop constraint t_n_check;
+    create trigger g before insert on t for each row execute function f();
+    alter table part detach partition part_1`);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([
+    'public.part_1: place under public.part is on the target only',
+    'public.t: NOT NULL of column n is on the source only',
+    'public.t: constraint t_n_check is on the target only',
+    'public.t: constraint v_set is on the source only',
+    'public.t: default of column v differs',
+    'public.t: index t_v is on the source only',
+    'public.t: trigger g is on the source only',
+  ]);
 });
 
 test('sequences get value and is_called of the source, whatever they belong to', async () => {

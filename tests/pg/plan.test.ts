@@ -94,6 +94,8 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
   const pages = 100_000 * 2048;
   await takeTables(db.targetClient, migration, held.generation.number, {
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
+    shapes: new Map(),
+    counterparts: [],
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());

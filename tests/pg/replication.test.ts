@@ -154,6 +154,7 @@ test('keepalives keep their place behind the data that was sent before them', as
         if (position > horizon) horizon = position;
         continue;
       }
+      if (item.kind !== 'message') continue;
       const message = decodeMessage(item.text);
       if (message.action !== 'B') continue;
       transactions += 1;

@@ -133,6 +133,31 @@ test('empty tables that are there are used, their loud triggers kept quiet until
   expect((await db.targetClient.query(loud)).rowCount).toBe(1);
 });
 
+test('tables that are partitioned differently on the target are refused by name before anything is made', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table part (id int primary key) partition by range (id); create table part_1 partition of part for values from (0) to (9);
+    create table whole (id int primary key)`);
+  const migration = migrationOf(db);
+  await db.targetClient.query(
+    /* sql */ `create table part (id int primary key); create table whole (id int primary key)`,
+  );
+  const leaves = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaFailed');
+  expect(leaves.message).toContain('public.part_1 not');
+  await db.targetClient.query(/* sql */ `create table part_1 (id int primary key)`);
+  const root = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaDrift');
+  expect(root.message).toContain(
+    'public.part is a partitioned table on the source, a table on the target',
+  );
+  await db.targetClient.query(/* sql */ `drop table part, part_1, whole;
+    create table part (id int primary key) partition by range (id); create table part_1 partition of part for values from (0) to (9);
+    create table whole (id int primary key) partition by range (id)`);
+  const other = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaDrift');
+  expect(other.message).toContain(
+    'public.whole is a table on the source, a partitioned table on the target',
+  );
+});
+
 test('tables with rows, some tables only, other columns, other objects: refused by name, nothing left', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLES);

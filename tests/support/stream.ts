@@ -8,9 +8,20 @@ import pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
-import { readRelations } from '../../postgres/catalog/relation.ts';
+import {
+  readRelations,
+  readRelationsNamed,
+  type Relation,
+} from '../../postgres/catalog/relation.ts';
+import { readShapes } from '../../postgres/catalog/shape.ts';
 import { recordGeneration } from '../../postgres/control/generation.ts';
-import { registerRelations } from '../../postgres/control/relation.ts';
+import {
+  numbersOf,
+  readPlannedRelations,
+  registerRelations,
+  storeShapes,
+  type PlannedShape,
+} from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
 import { streamChanges, type StreamOptions } from '../../postgres/stream/changes.ts';
@@ -51,12 +62,15 @@ export async function startMigration(
     [migration.slot],
   );
   const consistent = slot.rows[0]?.lsn;
+  const gate = await db.sourceClient.query<{ gate: string }>(
+    /* sql */ `select pg_current_xact_id()::text as gate`,
+  );
   await db.targetClient.query(CREATE_CONTROL_SCHEMA);
   await db.targetClient.query(
     /* sql */ `insert into walferry.migration
-      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn)
-      values ($1, $2, $3, 'test', $4, $5, $5)`,
-    [id, workflowId, migration.slot, db.source, consistent],
+      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn, gate)
+      values ($1, $2, $3, 'test', $4, $5, $5, $6)`,
+    [id, workflowId, migration.slot, db.source, consistent, gate.rows[0]?.gate],
   );
   const relations = await readRelations(db.sourceClient, selection);
   for (const { kind, schema, name } of relations) {
@@ -66,7 +80,29 @@ export async function startMigration(
   await registerRelations(db.targetClient, migration, relations);
   await addGeneration(db, migration);
   await db.targetClient.query(/* sql */ `update walferry.relation set generation = 1`);
+  await recordShapes(db, migration, relations);
   return migration;
+}
+
+/** What the copy notes of the tables' columns. */
+async function recordShapes(
+  db: FreshPair,
+  migration: Migration,
+  relations: readonly Relation[],
+): Promise<void> {
+  const shapes = await readShapes(
+    db.sourceClient,
+    relations.map(({ oid }) => oid),
+  );
+  const there = await readRelationsNamed(db.targetClient, relations);
+  const noted = new Map<number, PlannedShape>();
+  for (const { id, oid, schema, name } of await readPlannedRelations(db.targetClient, migration)) {
+    const source = shapes.get(oid);
+    const target = there.find((one) => one.schema === schema && one.name === name);
+    const key = relations.find((one) => one.oid === oid)?.key ?? null;
+    if (source && target) noted.set(id, { source, key, target: numbersOf(target) });
+  }
+  await storeShapes(db.targetClient, migration, noted);
 }
 
 /** Records what the source shows right now as a generation. */

@@ -1,0 +1,158 @@
+/**
+ * The shape of a table at one moment, and what lies between two shapes. A name and a type are not enough: `ALTER TYPE … USING`
+ * to the same type, a column dropped and added again, and two columns that swap their names change what a value means and
+ * leave names and types as they were. So a shape holds attribute numbers (never given out twice) and, for each column, the
+ * transaction that wrote its catalog row.
+ */
+import type pg from 'pg';
+
+export interface ShapeColumn {
+  readonly name: string;
+  readonly attnum: number;
+  readonly typeOid: number;
+  readonly typmod: number;
+  /** `s` stored, `v` virtual, empty for an ordinary column. */
+  readonly generated: string;
+  /** Transaction that wrote the catalog row last (`xmin`, 32 bits). */
+  readonly version: string;
+  /** What rows older than the column hold without being rewritten (`attmissingval`); null for NULL. */
+  readonly missing: string | null;
+  /** Whether an unchanged value may be left out of an update: the types that can be TOASTed. */
+  readonly varying: boolean;
+}
+
+export interface Shape {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** File of the rows; another one after a rewrite (and after TRUNCATE, VACUUM FULL, CLUSTER). */
+  readonly filenode: number;
+  readonly columns: readonly ShapeColumn[];
+  /** Attribute numbers of columns that were dropped. */
+  readonly dropped: readonly number[];
+  /** All of the above that DDL changes, and the indexes that identify rows; equal as long as no DDL touched the table. */
+  readonly token: string;
+}
+
+const TOKEN = /* sql */ `
+  md5(format('%s %s %s', c.oid, c.relkind, c.relreplident) || coalesce((
+        select string_agg(format('%s %s %s %s', i.indexrelid::int8, i.indisprimary, i.indisreplident, i.indimmediate), ','
+                          order by i.indexrelid)
+          from pg_catalog.pg_index i
+         where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)), '')
+      || coalesce((
+        select string_agg(format('%s %I %s %s %s %s %s', a.attnum, a.attname, a.atttypid::int8, a.atttypmod, a.attgenerated,
+                                 a.attisdropped, a.xmin), ',' order by a.attnum)
+          from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0), ''))`;
+
+const SHAPES = /* sql */ `
+select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relfilenode::int8::float8 as filenode,
+       ${TOKEN} as token, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  left join (
+    select a.attrelid,
+           json_agg(json_build_object(
+             'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::int8, 'typmod', a.atttypmod,
+             'generated', a.attgenerated, 'version', a.xmin::text, 'varying', a.attlen = -1,
+             'missing', case when a.atthasmissing then (a.attmissingval::text::text[])[1] end)
+             order by a.attnum) filter (where not a.attisdropped) as columns,
+           array_agg(a.attnum::int order by a.attnum) filter (where a.attisdropped) as dropped
+      from pg_catalog.pg_attribute a
+     where a.attrelid = any($1::oid[]) and a.attnum > 0
+     group by a.attrelid) own on own.attrelid = c.oid
+ where c.oid = any($1::oid[])`;
+
+/** Shapes of the tables with these oids, as far as they exist; inside a transaction what its snapshot sees. */
+export async function readShapes(
+  client: pg.ClientBase,
+  oids: readonly number[],
+): Promise<Map<number, Shape>> {
+  const { rows } = await client.query<Shape>(SHAPES, [oids]);
+  return new Map(rows.map((shape) => [shape.oid, shape]));
+}
+
+/** What the source says of tables at one moment: tokens by schema and name, and the snapshot that saw them. */
+export interface Look {
+  readonly snapshot: string;
+  /** In the order of the names; null where there is no such table. */
+  readonly tokens: readonly (string | null)[];
+}
+
+/** One cheap query, for a look before every commit on the target. */
+export async function lookAt(
+  client: pg.ClientBase,
+  names: readonly { readonly schema: string; readonly name: string }[],
+): Promise<Look> {
+  const { rows } = await client.query<{ snapshot: string; tokens: (string | null)[] }>(
+    /* sql */ `
+    select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens
+      from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
+      left join lateral (
+        select ${TOKEN} as token from pg_catalog.pg_class c
+          join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = wanted.schema and c.relname = wanted.name) found on true`,
+    [names.map(({ schema }) => schema), names.map(({ name }) => name)],
+  );
+  return { snapshot: rows[0]?.snapshot ?? '', tokens: rows[0]?.tokens ?? [] };
+}
+
+export interface ShapeChange {
+  readonly added: readonly ShapeColumn[];
+  readonly dropped: readonly ShapeColumn[];
+  readonly renamed: readonly { readonly from: string; readonly to: string }[];
+  /**
+   * Why the same DDL on the target, typed whenever, cannot be trusted to give the same rows: then the table is copied again.
+   * Null when only columns were added, dropped or renamed without taking another one's name.
+   */
+  readonly opaque: string | null;
+}
+
+/** What was done to a table between two looks. Pure. */
+export function compareShapes(before: Shape, now: Shape): ShapeChange {
+  const then = new Map(before.columns.map((column) => [column.attnum, column]));
+  const here = new Map(now.columns.map((column) => [column.attnum, column]));
+  const kept = now.columns.flatMap((column) => {
+    const earlier = then.get(column.attnum);
+    return earlier ? [{ earlier, column }] : [];
+  });
+  return {
+    added: now.columns.filter(({ attnum }) => !then.has(attnum)),
+    dropped: before.columns.filter(({ attnum }) => !here.has(attnum)),
+    renamed: kept.flatMap(({ earlier, column }) =>
+      earlier.name === column.name ? [] : [{ from: earlier.name, to: column.name }],
+    ),
+    opaque: opaqueReason(before, now, kept),
+  };
+}
+
+type Kept = readonly { readonly earlier: ShapeColumn; readonly column: ShapeColumn }[];
+
+function opaqueReason(before: Shape, now: Shape, kept: Kept): string | null {
+  if (before.oid !== now.oid) return 'was dropped and made anew on the source';
+  const named = new Map(before.columns.map((column) => [column.name, column.attnum]));
+  const taken = now.columns.find(({ name, attnum }) => (named.get(name) ?? attnum) !== attnum);
+  if (taken) return `has another column ${taken.name} than before on the source`;
+  const known = new Set([...before.columns.map(({ attnum }) => attnum), ...before.dropped]);
+  // Added and dropped between two looks: its name may be another column's now, and messages tell only names.
+  if (now.dropped.some((attnum) => !known.has(attnum))) {
+    return 'had a column added and dropped again on the source';
+  }
+  for (const { earlier, column } of kept) {
+    if (earlier.typeOid !== column.typeOid || earlier.typmod !== column.typmod) {
+      return `had the type of column ${column.name} changed on the source`;
+    }
+    if (earlier.generated !== column.generated) {
+      return `had the expression of column ${column.name} changed on the source`;
+    }
+  }
+  // VACUUM FULL and TRUNCATE put other files in place, too, but leave the columns' catalog rows alone.
+  if (before.filenode === now.filenode) return null;
+  const altered = kept.find(
+    ({ earlier, column }) => column.generated === '' && earlier.version !== column.version,
+  );
+  if (altered) return `was rewritten on the source, with column ${altered.column.name} altered`;
+  const old = new Set(before.columns.map(({ attnum }) => attnum));
+  const filled = now.columns.find(({ attnum, generated }) => generated === '' && !old.has(attnum));
+  return filled ? `was rewritten on the source to fill column ${filled.name}` : null;
+}

@@ -1,0 +1,117 @@
+/**
+ * What was changed around the rows since the schema was copied: indexes, constraints, defaults and the like that the source
+ * has and the target has not, or the other way round. They are not in the stream and do no harm to any value, so they stop
+ * nothing; an operator who learns of a missing index after the cutover is surprised by it, so the cutover says them.
+ */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { readRelations } from '../catalog/relation.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { classify } from '../connection/failure.ts';
+import { connect } from '../connection/session.ts';
+
+interface Described {
+  readonly schema: string;
+  readonly table: string;
+  /** What it is and its name: `index t_n`, `default of column n`. */
+  readonly what: string;
+  /** Definition as the server prints it under an empty search_path. */
+  readonly text: string;
+}
+
+/** NOT NULL constraints have rows of their own from PostgreSQL 18 on, and are compared as a property of the column. */
+const OBJECTS = /* sql */ `
+with t as (
+  select c.oid, n.nspname as schema, c.relname as "table"
+    from unnest($1::text[], $2::text[]) as wanted (schema, name)
+    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind in ('r', 'p')
+)
+select t.schema, t."table", 'index ' || x.relname as what,
+       pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ' INVALID' end as text
+  from t join pg_catalog.pg_index i on i.indrelid = t.oid join pg_catalog.pg_class x on x.oid = i.indexrelid
+union all
+select t.schema, t."table", 'constraint ' || k.conname, pg_catalog.pg_get_constraintdef(k.oid)
+  from t join pg_catalog.pg_constraint k on k.conrelid = t.oid and k.contype <> 'n' and k.contype <> 't'
+union all
+select t.schema, t."table", 'default of column ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+  from t join pg_catalog.pg_attrdef d on d.adrelid = t.oid
+  join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+union all
+select t.schema, t."table", property.what || ' of column ' || a.attname, ''
+  from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+  cross join lateral (values ('NOT NULL', a.attnotnull), ('identity (always)', a.attidentity = 'a'),
+                             ('identity (by default)', a.attidentity = 'd')) as property (what, there)
+ where property.there
+union all
+select t.schema, t."table", 'trigger ' || g.tgname, pg_catalog.pg_get_triggerdef(g.oid)
+  from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
+union all
+select t.schema, t."table", 'place under ' || i.inhparent::pg_catalog.regclass,
+       coalesce(pg_catalog.pg_get_expr(c.relpartbound, c.oid), '')
+  from t join pg_catalog.pg_inherits i on i.inhrelid = t.oid and not i.inhdetachpending
+  join pg_catalog.pg_class c on c.oid = t.oid`;
+
+/** Nobody reads more, and the answer lives in Temporal's history. */
+const MOST = 50;
+
+/**
+ * Compares the selected tables' objects on both sides. Changes nothing.
+ * @param signal cuts both sessions.
+ * @returns sentences without a full stop, at most {@link MOST} and then how many more.
+ * @throws MigrationError `Unreachable`, `Denied`.
+ */
+export async function objectDifferences(
+  migration: Migration,
+  input: MigrationInput,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  try {
+    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
+    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    const relations = await readRelations(source, input.tables);
+    const tables = relations.filter(({ kind }) => kind !== 'f');
+    return compareObjects(await describe(source, tables), await describe(target, tables));
+  } catch (error) {
+    throw classify(error, { step: 'comparing indexes, constraints and defaults' }, 'Internal');
+  }
+}
+
+/** Pure. */
+export function compareObjects(
+  source: readonly Described[],
+  target: readonly Described[],
+): string[] {
+  const there = new Map(target.map((one) => [keyOf(one), one]));
+  const found: string[] = [];
+  for (const one of source) {
+    const counterpart = there.get(keyOf(one));
+    const name = `${one.schema}.${one.table}: ${one.what}`;
+    if (!counterpart) found.push(`${name} is on the source only`);
+    else if (counterpart.text !== one.text) found.push(`${name} differs`);
+    there.delete(keyOf(one));
+  }
+  for (const one of there.values()) {
+    found.push(`${one.schema}.${one.table}: ${one.what} is on the target only`);
+  }
+  const sorted = found.sort();
+  if (sorted.length <= MOST) return sorted;
+  return [...sorted.slice(0, MOST), `and ${sorted.length - MOST} more`];
+}
+
+async function describe(
+  client: pg.ClientBase,
+  tables: readonly TableName[],
+): Promise<readonly Described[]> {
+  await client.query(/* sql */ `set search_path = ''`);
+  const { rows } = await client.query<Described>(OBJECTS, [
+    tables.map(({ schema }) => schema),
+    tables.map(({ name }) => name),
+  ]);
+  return rows;
+}
+
+function keyOf({ schema, table, what }: Described): string {
+  return JSON.stringify([schema, table, what]);
+}

@@ -1,0 +1,154 @@
+/**
+ * How one table of the plan is followed, from its columns as the stream knows them, as the source has them now, and as the target
+ * has them now. Pure.
+ */
+import { compareColumns, type Difference } from '../catalog/drift.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { compareShapes, type Shape, type ShapeChange } from '../catalog/shape.ts';
+import { numbersOf, type PlannedRelationRow, type PlannedShape } from '../control/relation.ts';
+import { earlierForm, plainForm, type Form } from './form.ts';
+
+/** A table whose changes go to the target. */
+export interface Followed {
+  readonly row: PlannedRelationRow;
+  readonly source: Relation;
+  readonly target: Relation;
+  readonly forms: readonly [Form, ...Form[]];
+  /** Columns that every change of the lease is identified by; null when that changed meanwhile. */
+  readonly key: readonly string[] | null;
+}
+
+export interface Sides {
+  readonly source: Relation;
+  readonly target: Relation;
+  /** Shape of the source's table now. */
+  readonly now: Shape;
+  readonly targetShape: Shape | undefined;
+}
+
+export interface Verdict {
+  readonly followed: Followed | null;
+  /** To ask the operator about at once. */
+  readonly drift: readonly Difference[];
+  /** To ask the operator about when the stream gets there. */
+  readonly ahead: readonly Difference[];
+  /** Why the table has to be copied again, or null. */
+  readonly again: string | null;
+  /** To be stored once the stream has passed what was committed before this look. */
+  readonly settled: PlannedShape | null;
+  /** The same to be stored at once: no change can tell the two apart. */
+  readonly alike: PlannedShape | null;
+}
+
+const NOTHING = { followed: null, drift: [], ahead: [], again: null, settled: null, alike: null };
+/** Types whose NaN wal2json 2.5 sends as null: the value is then read from the source, by the names of now. */
+const READ_BACK = new Set(['real', 'double precision', 'numeric']);
+
+/** @param row a table that both sides have, and that is the one that was copied. */
+export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
+  const { source, target, now } = sides;
+  const numbers = numbersOf(target);
+  const { key } = source;
+  const before = row.shape ?? { source: now, key, target: numbers };
+  const change = compareShapes(before.source, now);
+  const differences = [...compareColumns([source], [target]), ...leftOver(source, target, change)];
+  const quiet =
+    change.opaque === null &&
+    change.added.length + change.dropped.length + change.renamed.length === 0;
+  if (differences.length > 0) {
+    // The target as it is takes the changes from before the DDL: the stream may go as far as that.
+    if (quiet || change.opaque !== null || !takesBefore(before, numbers, source, change)) {
+      return { ...NOTHING, drift: differences };
+    }
+    const forms: Followed['forms'] = [plainForm(before.source)];
+    const unchanged = sameColumns(before.key, key) ? key : null;
+    return {
+      ...NOTHING,
+      followed: { row, source, target, forms, key: unchanged },
+      ahead: differences,
+    };
+  }
+  const again = change.opaque ?? unlikeOnTarget(before, change, sides);
+  if (again !== null) return { ...NOTHING, again };
+  const renamed = new Map(change.renamed.map(({ from, to }) => [from, to]));
+  const keyBefore = before.key?.map((name) => renamed.get(name) ?? name) ?? null;
+  const forms: Followed['forms'] = quiet
+    ? [plainForm(now)]
+    : [earlierForm(before.source, change), plainForm(now)];
+  const sameKey = sameColumns(keyBefore, key);
+  const moved =
+    row.shape === null ||
+    before.source.token !== now.token ||
+    before.source.filenode !== now.filenode;
+  const shape = moved ? { source: now, key, target: numbers } : null;
+  const alike = quiet && sameKey;
+  return {
+    ...NOTHING,
+    followed: { row, source, target, forms, key: sameKey ? key : null },
+    settled: alike ? null : shape,
+    alike: alike ? shape : null,
+  };
+}
+
+/** A column that left the source has to leave the target; others may be there more. */
+function leftOver(source: Relation, target: Relation, change: ShapeChange): Difference[] {
+  const here = new Set(source.columns.map(({ name }) => name));
+  const there = new Set(target.columns.map(({ name }) => name));
+  const gone = [
+    ...change.dropped.map(({ name }) => name),
+    ...change.renamed.map(({ from }) => from),
+  ];
+  return gone
+    .filter((name) => !here.has(name) && there.has(name))
+    .map((name) => ({
+      ...{ schema: source.schema, table: source.name, column: name },
+      what: 'is gone on the source (dropped or renamed), not on the target',
+    }));
+}
+
+/** Whether changes from before the DDL can still be applied as they are. */
+function takesBefore(
+  before: PlannedShape,
+  numbers: Readonly<Record<string, number>>,
+  source: Relation,
+  change: ShapeChange,
+): boolean {
+  const readBack = source.columns.some(({ baseTypeName }) => READ_BACK.has(baseTypeName));
+  if (change.renamed.length > 0 && readBack) return false;
+  return before.source.columns.every(({ name }) => numbers[name] !== undefined);
+}
+
+/** Why the target's columns may hold other values than the source's, although they are of the same names and types. */
+function unlikeOnTarget(
+  before: PlannedShape,
+  change: ShapeChange,
+  { target, targetShape }: Sides,
+): string | null {
+  const numbers = numbersOf(target);
+  const renamed = new Map(change.renamed.map(({ from, to }) => [from, to]));
+  const dropped = new Set(change.dropped.map(({ name }) => name));
+  for (const { name, generated } of before.source.columns) {
+    const recorded = before.target[name];
+    if (dropped.has(name) || generated !== '' || recorded === undefined) continue;
+    const to = renamed.get(name) ?? name;
+    // Dropped and added where the source renamed: the values are gone.
+    if (numbers[to] !== recorded) return `had column ${to} made anew on the target`;
+  }
+  const there = new Map(targetShape?.columns.map((column) => [column.name, column]));
+  const defaults = new Map(target.columns.map(({ name, hasDefault }) => [name, hasDefault]));
+  for (const { name, missing, generated } of change.added) {
+    if (generated !== '') continue;
+    // `default now()` gives the rows of each side another value. Where neither side has noted one, the rows are NULL, unless
+    // a default was there when the target's were filled.
+    const other = (there.get(name)?.missing ?? null) !== missing;
+    if (other || (missing === null && defaults.get(name) === true)) {
+      return `may have other values than the source in column ${name} of earlier rows`;
+    }
+  }
+  return null;
+}
+
+function sameColumns(a: readonly string[] | null, b: readonly string[] | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.length === b.length && a.every((name) => b.includes(name));
+}

@@ -1,0 +1,200 @@
+/** Tables that come, go and lose their identity while the stream runs, on real servers; each ends with an exact comparison. */
+import { expect, test } from 'vitest';
+import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { expectSame, startMigration } from '../support/stream.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key, v text); insert into t values (1, 'one'), (2, 'two');`;
+
+const PARTITIONED = /* sql */ `
+  create table part (id int, v text, primary key (id)) partition by range (id);
+  create table part_1 partition of part for values from (0) to (100);
+  insert into part values (1, 'a'), (50, 'b');`;
+
+async function names(db: FreshPair): Promise<string[]> {
+  const { rows } = await db.targetClient.query<{ name: string }>(
+    /* sql */ `select table_name as name from walferry.relation order by 1`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+test('a table made while streaming: named, made on the target, and all its rows arrive', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const made = /* sql */ `create table public.later (id int primary key, v text)`;
+  await db.sourceClient.query(made);
+  await db.sourceClient.query(
+    /* sql */ `insert into later values (1, 'a'), (2, 'b'); insert into t values (3, 'c')`,
+  );
+  expect(await failureOf(db, migration)).toMatchObject({
+    code: 'UnknownRelation',
+    details: { table: 'public.later' },
+  });
+  await db.sourceClient.query(
+    /* sql */ `update later set v = 'z' where id = 1; delete from later where id = 2`,
+  );
+  await db.targetClient.query(made);
+  expect((await drainWithCopies(db, migration)).join()).toContain(
+    'public.later is new in the selection',
+  );
+  await db.sourceClient.query(
+    /* sql */ `insert into later values (4, 'd'); update later set id = 9 where id = 1`,
+  );
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
+
+test('a partition made, one attached with rows, one detached and one dropped while rows move between them', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, PARTITIONED);
+  const made = /* sql */ `create table public.part_2 partition of part for values from (100) to (200)`;
+  await db.sourceClient.query(made);
+  await db.sourceClient.query(
+    /* sql */ `insert into part values (150, 'c'); update part set id = 160 where id = 50`,
+  );
+  expect(await failureOf(db, migration)).toMatchObject({ code: 'UnknownRelation' });
+  await db.targetClient.query(made);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+  await db.sourceClient
+    .query(/* sql */ `create table public.old (id int primary key, v text); insert into old values (201, 'old');
+    alter table part attach partition old for values from (200) to (300); update part set id = 202 where id = 1`);
+  expect(await failureOf(db, migration)).toMatchObject({
+    code: 'UnknownRelation',
+    details: { table: 'public.old' },
+  });
+  await db.targetClient.query(/* sql */ `create table public.old (id int primary key, v text);
+    alter table part attach partition old for values from (200) to (300)`);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+  const detached = /* sql */ `alter table part detach partition part_2`;
+  await db.sourceClient.query(detached);
+  await db.sourceClient.query(/* sql */ `insert into part_2 values (5, 'alone'); drop table old`);
+  await db.targetClient.query(detached);
+  expect(await failureOf(db, migration)).toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.old' },
+  });
+  await db.targetClient.query(/* sql */ `drop table old`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+  expect(await names(db)).toEqual(['part', 'part_1', 'part_2']);
+});
+
+test('a table that was outside of the selection and is renamed into it arrives with the rows from before', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['public.*'], exclude: ['public.tmp_*'] };
+  const migration = await startMigration(
+    db,
+    `${TABLE} create table tmp_import (id int primary key, v text); insert into tmp_import values (1, 'old row')`,
+    selection,
+  );
+  await db.sourceClient.query(/* sql */ `insert into tmp_import values (2, 'not moved')`);
+  await db.targetClient.query(/* sql */ `truncate tmp_import`);
+  expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+  const rename = /* sql */ `alter table tmp_import rename to import`;
+  await db.sourceClient.query(`${rename}; insert into import values (3, 'moved')`);
+  expect(await failureOf(db, migration, selection)).toMatchObject({ code: 'UnknownRelation' });
+  await db.targetClient.query(`${rename}; insert into import values (9, 'in the way')`);
+  const filled = await failureOf(db, migration, selection);
+  expect(filled?.message).toContain('holds rows on the target already');
+  await db.targetClient.query(/* sql */ `truncate import`);
+  await drainWithCopies(db, migration, selection);
+  await expectSame(db);
+});
+
+test('a table dropped while streaming leaves the plan when the target drops it, too; its changes from before do no harm', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    `${TABLE} create table gone (id int primary key); insert into gone values (1)`,
+  );
+  await db.sourceClient.query(
+    /* sql */ `insert into gone values (2); insert into t values (3, 'c')`,
+  );
+  await db.sourceClient.query(/* sql */ `drop table gone`);
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.gone' } });
+  expect(failure?.message).toContain('drop it on the target');
+  await db.targetClient.query(/* sql */ `drop table gone`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+  expect(await names(db)).toEqual(['t']);
+});
+
+test('a table renamed on both sides keeps all its changes, from before and after', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'before')`);
+  await db.sourceClient.query(
+    /* sql */ `alter table t rename to u; update u set v = 'after' where id = 1`,
+  );
+  const failure = await failureOf(db, migration);
+  expect(failure?.message).toContain('is named public.u on the source now');
+  await db.targetClient.query(/* sql */ `alter table t rename to u`);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+  expect(await names(db)).toEqual(['u']);
+});
+
+test('a scratch table that is made, filled and dropped stops nothing', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(
+    /* sql */ `create table scratch (a int); insert into scratch values (1); drop table scratch`,
+  );
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'c')`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
+
+test('a table that lost its primary key and has it again is copied again: what was not sent is there', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `alter table t drop constraint t_pkey`);
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'c')`);
+  await db.sourceClient.query(/* sql */ `update t set v = 'not sent' where id = 1`);
+  expect(await failureOf(db, migration)).toMatchObject({
+    code: 'StreamWarning',
+    details: { table: 'public.t' },
+  });
+  const waits = await failureOf(db, migration);
+  expect(waits?.message).toContain('has no replica identity');
+  await db.sourceClient.query(
+    /* sql */ `delete from t where id = 2; alter table t add primary key (id)`,
+  );
+  await db.sourceClient.query(/* sql */ `update t set v = 'sent' where id = 3`);
+  expect((await drainWithCopies(db, migration)).length).toBeGreaterThan(0);
+  await expectSame(db);
+  await db.sourceClient.query(/* sql */ `update t set v = 'later' where id = 1`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
+
+test('a copy again meets the stream exactly while writers go on, also for transactions that are open around it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await using open = await connectTo(db.source);
+  await db.sourceClient.query(/* sql */ `alter table t alter v type varchar(40)`);
+  await db.targetClient.query(/* sql */ `alter table t alter v type varchar(40)`);
+  await open.query(/* sql */ `begin; insert into t values (10, 'open during the copy')`);
+  let running = true;
+  let id = 100;
+  const writing = (async () => {
+    while (running) {
+      await db.sourceClient.query(
+        /* sql */ `insert into t values (${id}, 'w'); update t set v = v || '.' where id > ${id - 5}`,
+      );
+      id += 1;
+    }
+  })();
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({ code: 'CopyAgain' });
+  const copies = drainWithCopies(db, migration);
+  await copies;
+  await open.query(/* sql */ `commit`);
+  running = false;
+  await writing;
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});

@@ -1,0 +1,70 @@
+/** What the workflow does when tables have to be copied again while streaming, without a workflow. */
+import { MigrationError } from '../../contract/failure.ts';
+import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Selection } from '../../postgres/catalog/selection.ts';
+import { copyChunks } from '../../postgres/snapshot/copy.ts';
+import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import type { FreshPair } from './database.ts';
+import { drain, EVERYTHING, testWork } from './stream.ts';
+
+/** The failure of a drain, or null. */
+export async function failureOf(
+  db: FreshPair,
+  migration: Migration,
+  selection: Selection = EVERYTHING,
+): Promise<MigrationError | null> {
+  try {
+    await drain(db, migration, selection);
+    return null;
+  } catch (error) {
+    if (error instanceof MigrationError) return error;
+    throw error;
+  }
+}
+
+function inputOf(db: FreshPair, selection: Selection = EVERYTHING): MigrationInput {
+  const parsed = parseInput({ source: db.source, target: db.target, tables: selection });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.input;
+}
+
+/** What the workflow does at CopyAgain: rounds of the copy until nothing is left. Returns how many tables the plan copied. */
+export async function copyAgain(
+  db: FreshPair,
+  migration: Migration,
+  selection: Selection = EVERYTHING,
+): Promise<string[]> {
+  const input = inputOf(db, selection);
+  const work = testWork();
+  const holder = testWork();
+  const held = holdSnapshot(migration, holder);
+  // A holder that fails must not leave the plan waiting for it.
+  held.catch(() => work.abort());
+  try {
+    const plan = await planCopy(migration, input, work);
+    for (const run of plan.runs) {
+      await copyChunks(migration, { generation: plan.generation, run }, work);
+    }
+    return plan.runs.map(({ label }) => label);
+  } finally {
+    holder.abort();
+    await held;
+  }
+}
+
+/** Drains; copies again what has to be. */
+export async function drainWithCopies(
+  db: FreshPair,
+  migration: Migration,
+  selection: Selection = EVERYTHING,
+): Promise<string[]> {
+  const copied: string[] = [];
+  for (let rounds = 0; ; rounds += 1) {
+    const failure = await failureOf(db, migration, selection);
+    if (failure === null) return copied;
+    if (failure.code !== 'CopyAgain' || rounds > 3) throw failure;
+    copied.push(failure.message, ...(await copyAgain(db, migration, selection)));
+  }
+}
