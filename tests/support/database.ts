@@ -30,11 +30,22 @@ export function targetServer(): PostgresServer {
   return new PostgresServer(testRun().target);
 }
 
+/** Where a pair is made, when not on the servers of the run. */
+export interface Places {
+  readonly source?: PostgresServer;
+  readonly target?: PostgresServer;
+}
+
+/** Services on other servers than those of the run. */
+const elsewhere = new Map<string, PostgresServer>();
+
 /** Makes the two databases and connects to both as superuser. */
-export async function freshPair(): Promise<FreshPair> {
+export async function freshPair(places: Places = {}): Promise<FreshPair> {
   const id = randomBytes(5).toString('hex');
-  const source = await freshDatabase(sourceServer(), `src_${id}`);
-  const target = await freshDatabase(targetServer(), `dst_${id}`);
+  const source = await freshDatabase(places.source ?? sourceServer(), `src_${id}`);
+  const target = await freshDatabase(places.target ?? targetServer(), `dst_${id}`);
+  if (places.source) elsewhere.set(source.name, places.source);
+  if (places.target) elsewhere.set(target.name, places.target);
   return {
     source: source.name,
     target: target.name,
@@ -49,7 +60,8 @@ export async function freshPair(): Promise<FreshPair> {
 
 /** A client for a service of this run, as superuser, closed at the end of the scope. */
 export async function connectTo(service: string): Promise<pg.Client & AsyncDisposable> {
-  const server = service.startsWith('src_') ? sourceServer() : targetServer();
+  const ours = service.startsWith('src_') ? sourceServer() : targetServer();
+  const server = elsewhere.get(service) ?? ours;
   const client = await connected(server, service);
   return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
 }

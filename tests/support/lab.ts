@@ -10,8 +10,9 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import type pg from 'pg';
 import type { Phase, Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
-import type { FreshPair } from './database.ts';
 import { expectContained, expectEqual } from './equality.ts';
+import type { FreshPair, Places } from './database.ts';
+import { expectEqual } from './equality.ts';
 import { Load } from './load.ts';
 import { testRun } from './run.ts';
 import { connectTemporal, temporal } from './temporal.ts';
@@ -33,9 +34,12 @@ export class Lab implements AsyncDisposable {
     this.#client = client;
   }
 
-  /** @param sql made on the source before anything else. */
-  static async open(sql: string): Promise<Lab> {
-    const pair = await freshPair();
+  /**
+   * @param sql made on the source before anything else.
+   * @param places servers of other versions than the run's.
+   */
+  static async open(sql: string, places: Places = {}): Promise<Lab> {
+    const pair = await freshPair(places);
     await pair.sourceClient.query(sql);
     return new Lab(pair, await connectTemporal());
   }
