@@ -2,7 +2,7 @@
 import pg from 'pg';
 import type { Pick } from './pick.ts';
 import { KEY_TYPES, TYPES, namePool, textPool } from './values.ts';
-import type { RandomType } from './values.ts';
+import type { KeyType, RandomType } from './values.ts';
 
 /** How a table's rows are told apart on the source. */
 export type Identity = 'key' | 'composite' | 'index' | 'full' | 'full with key' | 'deferrable';
@@ -11,7 +11,7 @@ export interface RandomTable {
   /** Quoted, with its schema. */
   readonly name: string;
   readonly identity: Identity;
-  readonly key: readonly { readonly column: string; readonly type: string }[];
+  readonly key: readonly { readonly column: string; readonly type: KeyType }[];
   /** Columns that may be written, beside the key. */
   readonly columns: readonly { readonly column: string; readonly type: RandomType }[];
   readonly large: string;
@@ -23,8 +23,10 @@ export interface RandomSchema {
   readonly texts: readonly string[];
 }
 
-/** Keys are drawn from this range. */
+/** Keys of rows that come and go; hot, so that writers meet. */
 export const KEYS = 400;
+/** Keys of the rows that are there from the beginning, after those. */
+export const FILLED = 2_500;
 const IDENTITIES: readonly Identity[] = [
   'key',
   'composite',
@@ -47,7 +49,7 @@ export function randomSchema(pick: Pick, seed: number): RandomSchema {
     // Columns may have the names of tables.
     const free = [...names].sort(() => pick.below(3) - 1);
     const { sql, table } = randomTable(pick, name, identity, free);
-    statements.push(sql);
+    statements.push(sql, fill(table, texts));
     return table;
   });
   return { sql: statements.join('\n'), tables, texts };
@@ -60,10 +62,9 @@ function randomTable(
   names: string[],
 ): { sql: string; table: RandomTable } {
   const column = (): string => quote(names.pop() ?? 'more');
-  const keyTypes = Object.keys(KEY_TYPES);
   const key = Array.from({ length: identity === 'composite' ? 2 : 1 }, () => ({
     column: column(),
-    type: pick.one(keyTypes),
+    type: pick.one(KEY_TYPES),
   }));
   // Without a key at once a null that may be NaN is refused on wal2json 2.5; preflight says so.
   const usable = TYPES.filter(
@@ -75,7 +76,7 @@ function randomTable(
   }));
   const [hole, generated, large] = [column(), column(), column()];
   const parts = [
-    ...key.map((part) => `${part.column} ${part.type} not null`),
+    ...key.map((part) => `${part.column} ${part.type.name} not null`),
     `${hole} int`,
     ...columns.map((part) => `${part.column} ${part.type.name}`),
     `${large} text`,
@@ -108,4 +109,12 @@ function randomTable(
     lines.push(`alter table ${name} replica identity full;`);
   }
   return { sql: lines.join('\n'), table: { name, identity, key, columns, large } };
+}
+
+/** Rows enough for several chunks of 1 MiB, so that there is a copy to disturb. */
+function fill({ name, key, large }: RandomTable, texts: readonly string[]): string {
+  const columns = [...key.map(({ column }) => column), large].join(', ');
+  const values = key.map(({ type }) => type.each(texts)).join(', ');
+  return `insert into ${name} (${columns}) select ${values}, repeat(md5(i::text), 50)
+    from generate_series(${KEYS}, ${KEYS + FILLED - 1}) i;`;
 }

@@ -6,12 +6,16 @@ import type { Pick } from './pick.ts';
 const POOL = 150;
 const NAME_BYTES = 63;
 
+/** A text of PostgreSQL holds no NUL, and no half of a surrogate pair. */
+function isText(value: string): boolean {
+  return !value.includes('\0') && Buffer.from(value).toString() === value;
+}
+
 /** Texts of a seed. */
 export function textPool(seed: number): string[] {
   const text = fc
     .oneof(fc.string({ unit: 'binary', maxLength: 12 }), fc.string({ maxLength: 40 }))
-    // A text holds no NUL, and no half of a surrogate pair.
-    .filter((value) => !value.includes('\0') && value.isWellFormed());
+    .filter(isText);
   return [
     ...['', ' ', '\\N', '\\.', 'null', '"value":12', "it's", '{"a":1}', 'a\tb\r\nc', '\b\f\v'],
     ...fc.sample(text, { seed, numRuns: POOL }),
@@ -22,8 +26,7 @@ export function textPool(seed: number): string[] {
 export function namePool(seed: number, count: number): string[] {
   const legal = (name: string): boolean =>
     name !== '' &&
-    !name.includes('\0') &&
-    name.isWellFormed() &&
+    isText(name) &&
     Buffer.byteLength(name) <= NAME_BYTES &&
     !/^(ctid|oid|tableoid|[cx]m(in|ax))$/.test(name);
   const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter(legal);
@@ -89,11 +92,32 @@ export const TYPES: readonly RandomType[] = [
   { name: 'bit varying', value: words('', '1010') },
 ];
 
-/** Types of keys, over a range small enough that writers meet each other. */
-export const KEY_TYPES: Readonly<Record<string, (id: number, texts: readonly string[]) => string>> =
+/** A type of keys: a value of a number as SQL, and the same as an expression over `i` for many at once. */
+export interface KeyType {
+  readonly name: string;
+  readonly value: (id: number, texts: readonly string[]) => string;
+  readonly each: (texts: readonly string[]) => string;
+}
+
+const FIRST_LARGE = 9_007_199_254_740_900n;
+
+/** Types of keys. */
+export const KEY_TYPES: readonly KeyType[] = [
+  { name: 'int4', value: String, each: () => 'i' },
   {
-    int4: (id) => String(id),
-    int8: (id) => String(9_007_199_254_740_900n + BigInt(id)),
-    text: (id, texts) => literal(`${texts[id % texts.length] ?? ''} ${id}`),
-    uuid: (id) => `'00000000-0000-0000-0000-${String(id).padStart(12, '0')}'`,
-  };
+    name: 'int8',
+    value: (id) => String(FIRST_LARGE + BigInt(id)),
+    each: () => `${FIRST_LARGE} + i`,
+  },
+  {
+    name: 'text',
+    value: (id, texts) => literal(`${texts[id % texts.length] ?? ''} ${id}`),
+    each: (texts) =>
+      `(array[${texts.map((text) => literal(text)).join(', ')}])[i % ${texts.length} + 1] || ' ' || i`,
+  },
+  {
+    name: 'uuid',
+    value: (id) => `'00000000-0000-0000-0000-${String(id).padStart(12, '0')}'`,
+    each: () => `('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid`,
+  },
+];

@@ -6,9 +6,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { Pick } from './pick.ts';
-import { KEYS } from './schema.ts';
+import { FILLED, KEYS } from './schema.ts';
 import type { RandomSchema, RandomTable } from './schema.ts';
-import { KEY_TYPES } from './values.ts';
 
 const LANES = 4;
 /** Far below what one stream applies, and never a moment without an open transaction. */
@@ -171,9 +170,11 @@ export class Writers {
   }
 
   #keyValues(pick: Pick, { key }: RandomTable): string[] {
-    const id = pick.below(KEYS);
-    return key.map(
-      ({ type }, index) => KEY_TYPES[type]?.(index === 0 ? id : id % 7, this.#schema.texts) ?? '0',
+    const hot = pick.chance(0.7);
+    const id = hot ? pick.below(KEYS) : KEYS + pick.below(FILLED);
+    // Only hot rows have different numbers in their parts.
+    return key.map(({ type }, index) =>
+      type.value(index === 0 || !hot ? id : id % 7, this.#schema.texts),
     );
   }
 }
