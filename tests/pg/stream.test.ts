@@ -9,7 +9,6 @@ import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   addGeneration,
   drain,
-  endMark,
   EVERYTHING,
   expectSame,
   OPTIONS,

@@ -12,7 +12,6 @@ import type { Phase, Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
 import { expectContained, expectEqual } from './equality.ts';
 import type { FreshPair, Places } from './database.ts';
-import { expectEqual } from './equality.ts';
 import { Load } from './load.ts';
 import { testRun } from './run.ts';
 import { connectTemporal, temporal } from './temporal.ts';
