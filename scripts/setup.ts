@@ -1,7 +1,7 @@
 /** `npm run setup`: brings everything that walferry needs onto this machine, or says what to install by hand. */
 import { Command } from 'commander';
 import { SetupError, setUp } from './setup/set-up.ts';
-import { fetchVersions } from './setup/versions.ts';
+import { fetchVersions, findOther, OTHER_MAJORS } from './setup/versions.ts';
 
 const command = new Command('npm run setup')
   .description(
@@ -15,7 +15,13 @@ const command = new Command('npm run setup')
   .action(async (options: { versions?: true }) => {
     try {
       await setUp();
-      if (options.versions) fetchVersions();
+      if (options.versions) {
+        fetchVersions();
+        for (const major of OTHER_MAJORS) {
+          const found = findOther(major);
+          if (found) console.log(`PostgreSQL ${found.version}: ${found.folder}`);
+        }
+      }
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
       console.error(`walferry: ${error.message}`);

@@ -62,6 +62,8 @@ export function fetchOther(major: OtherMajor): string | undefined {
     writeFileSync(path.join(home, COMPLETE), '');
     return undefined;
   } catch (error) {
+    // Another run may have put it there meanwhile.
+    if (findOther(major)) return undefined;
     return error instanceof Error ? error.message : String(error);
   } finally {
     if (work !== undefined) rmSync(work, { recursive: true, force: true });
