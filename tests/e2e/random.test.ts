@@ -14,7 +14,7 @@ import { randomSchema } from '../support/random/schema.ts';
 import { Writers } from '../support/random/writers.ts';
 import { until } from '../support/until.ts';
 
-const ROUNDS = Number(process.env['WALFERRY_RANDOM_ROUNDS'] ?? 3);
+const ROUNDS = Number(process.env['WALFERRY_RANDOM_ROUNDS'] ?? 2);
 const GIVEN = process.env['WALFERRY_RANDOM_SEED'];
 const seeds = Array.from({ length: ROUNDS }, (_, round) =>
   GIVEN === undefined ? randomInt(2 ** 31) : Number(GIVEN) + round,
