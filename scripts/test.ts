@@ -9,6 +9,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import { CHECKOUT } from './cluster/places.ts';
 import { SetupError, setUp } from './setup/set-up.ts';
+import { fetchVersions } from './setup/versions.ts';
 import { summaryLine, testCounts } from './test/summary.ts';
 import type { Counts } from './test/summary.ts';
 
@@ -28,6 +29,8 @@ await program.parseAsync();
 async function runAll(vitestWords: readonly string[]): Promise<number> {
   try {
     await setUp();
+    // Without them the tests between versions are skipped, by name; that is no failure.
+    fetchVersions();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     console.error(`walferry: ${error.message}`);

@@ -1,7 +1,9 @@
 /**
  * The workflow code as one file. Bundling takes 2 to 7 seconds, which is long for a worker that replaces a killed one, so
- * the bundle is kept and found again by a hash of everything that goes into it.
+ * the bundle is kept and found again by a hash of everything that goes into it. It also takes 100 MB that a process never
+ * gives back: a child makes the bundle.
  */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -12,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { bundleWorkflowCode, type Logger, type WorkflowBundleOption } from '@temporalio/worker';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
@@ -24,10 +27,29 @@ const LOCK = path.join(ROOT, 'package-lock.json');
 
 /** A bundle for `Worker.create`; made when there is none of this code yet. */
 export async function workflowBundle(logger: Logger): Promise<WorkflowBundleOption> {
-  const codePath = path.join(CACHE, `workflows-${fingerprint()}.js`);
-  if (existsSync(codePath)) return { codePath };
-  const { code } = await bundleWorkflowCode({ workflowsPath: ENTRY, logger });
+  const codePath = pathOfBundle();
+  if (!existsSync(codePath)) {
+    const child = [...process.execArgv, path.join(import.meta.dirname, 'make-bundle.ts')];
+    await promisify(execFile)(process.execPath, child).catch((error: unknown) => {
+      logger.debug('the bundle was not made by a child process', { error: String(error) });
+    });
+  }
+  // Where nothing may be kept, it is made once more, here, to be held in memory.
+  return existsSync(codePath) ? { codePath } : makeBundle(logger);
+}
+
+/** Bundles, and keeps the bundle if it may. */
+export async function makeBundle(logger?: Logger): Promise<WorkflowBundleOption> {
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: ENTRY,
+    ...(logger === undefined ? {} : { logger }),
+  });
+  const codePath = pathOfBundle();
   return keep(codePath, code) ? { codePath } : { code };
+}
+
+function pathOfBundle(): string {
+  return path.join(CACHE, `workflows-${fingerprint()}.js`);
 }
 
 /** Whole or not at all: two workers that start together may write the same file. */

@@ -4,6 +4,7 @@
  *
  * Ends with 0 after SIGINT or SIGTERM, 1 when it cannot go on, 2 when it was called wrongly.
  */
+import './heap.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
 import { createActivities } from '../activities/create.ts';

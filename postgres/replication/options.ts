@@ -14,7 +14,7 @@ export interface ReaderOptions {
 }
 
 export interface ReaderLimits {
-  /** Text that waits in the queue before the socket is paused: enough for the next batch while one is applied. */
+  /** Memory of what waits in the queue before the socket is paused: enough for the next batch while one is applied. */
   readonly queueBytes: number;
   /** How often the source hears of us, also under back-pressure: well below its timeout. */
   readonly statusMs: number;
@@ -28,7 +28,7 @@ export interface ReaderLimits {
 }
 
 export const LIMITS: ReaderLimits = {
-  queueBytes: 16 * 1024 * 1024,
+  queueBytes: 8 * 1024 * 1024,
   statusMs: 2_000,
   senderTimeoutMs: 12_000,
   stallMs: 60_000,

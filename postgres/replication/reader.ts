@@ -33,6 +33,8 @@ const { LogicalReplicationService } = createRequire(import.meta.url)(
 const START_MS = 30_000;
 /** Closing means destroying a socket. */
 const STOP_MS = 5_000;
+/** Memory of a queued message beside its text: a queue of short ones would hold twice what it counts. */
+const ITEM_BYTES = 160;
 
 export type StreamItem =
   | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
@@ -115,7 +117,7 @@ export class ReplicationReader implements AsyncDisposable {
       if (this.#failure !== null) throw asError(this.#failure);
       return null;
     }
-    if (item.kind === 'message') this.#queuedBytes -= item.bytes;
+    if (item.kind === 'message') this.#queuedBytes -= item.bytes + ITEM_BYTES;
     if (this.#paused && this.#queuedBytes < this.#limits.queueBytes / 2) this.#resume();
     return item;
   }
@@ -235,7 +237,7 @@ export class ReplicationReader implements AsyncDisposable {
       return;
     }
     this.#received = position;
-    this.#queuedBytes += text.length;
+    this.#queuedBytes += text.length + ITEM_BYTES;
     this.#queue.push({ kind: 'message', lsn: position, text, bytes: text.length });
     if (!this.#paused && this.#queuedBytes > this.#limits.queueBytes) this.#pause();
     this.#wake?.();

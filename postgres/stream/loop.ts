@@ -44,6 +44,11 @@ export interface LoopParts {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Changes in one piece of a huge transaction. A piece is there three times at the same moment (being assembled, waiting,
+ * being applied); with small rows larger pieces cost memory and bring no speed.
+ */
+const PIECE_CHANGES = 5_000;
 /** Longest sleep: lease and position timers are looked at so often. */
 const LOOK_MS = 250;
 
@@ -63,7 +68,8 @@ export class StreamLoop {
   constructor(parts: LoopParts) {
     this.#parts = parts;
     const start = parts.writer.checkpoint.confirmedLsn;
-    this.#assembler = new Assembler(start, parts.limits);
+    const { changes, bytes } = parts.limits;
+    this.#assembler = new Assembler(start, { changes: Math.min(changes, PIECE_CHANGES), bytes });
     this.#horizon = new Horizon(start);
     this.#gathering = new Gathering(parts.limits);
   }

@@ -6,7 +6,7 @@
  */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import { Fields, Unexpected } from './fields.ts';
+import { Fields, sharedName, Unexpected } from './fields.ts';
 import type { Cell, WalMessage } from './message.ts';
 
 const QUOTE = 0x22;
@@ -73,7 +73,7 @@ class Scanner {
       do {
         const key = this.#string();
         this.#take(COLON, 'a colon');
-        if (key === 'name') name = this.#string();
+        if (key === 'name') name = sharedName(this.#string());
         else if (key === 'value') value = this.#scalar();
         else this.#scalar();
       } while (this.#more(CLOSE_BRACE));

@@ -114,8 +114,8 @@ export class Fields {
 
   #relation(): { schema: string; table: string } {
     return {
-      schema: required(this.#schema, 'a schema'),
-      table: required(this.#table, 'a table'),
+      schema: sharedName(required(this.#schema, 'a schema')),
+      table: sharedName(required(this.#table, 'a table')),
     };
   }
 
@@ -129,6 +129,18 @@ export class Fields {
   #position(): Lsn | null {
     return lsnOf(this.#lsn);
   }
+}
+
+const names = new Map<string, string>();
+const MOST_NAMES = 20_000;
+
+/** One string for equal names: a batch of 20,000 short rows would hold each of its few names 20,000 times. */
+export function sharedName(name: string): string {
+  const known = names.get(name);
+  if (known !== undefined) return known;
+  if (names.size >= MOST_NAMES) names.clear();
+  names.set(name, name);
+  return name;
 }
 
 function required<T>(value: T | null, what: string): T {

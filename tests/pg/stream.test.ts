@@ -10,7 +10,6 @@ import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   addGeneration,
   drain,
-  endMark,
   EVERYTHING,
   expectSame,
   OPTIONS,
@@ -159,34 +158,6 @@ test.each(['in the stream', 'at its start'])(
     await expectSame(db);
   },
 );
-
-test('a huge transaction is applied in pieces and becomes visible whole', async () => {
-  await using db = await freshPair();
-  const migration = await startMigration(db, TABLE);
-  const target = await endMark(db);
-  const seen = new Set<number>();
-  await db.sourceClient.query(/* sql */ `insert into t values (2, 'before')`);
-  await db.sourceClient
-    .query(/* sql */ `begin; insert into t select i, 'x' from generate_series(3, 20000) i;
-    update t set v = 'y' where id % 2 = 0; delete from t where id % 3 = 0; commit`);
-  await db.sourceClient.query(/* sql */ `insert into t values (100000, 'after')`);
-  const end = await endMark(db);
-  expect(compareLsn(end, target)).toBeGreaterThan(0);
-  const streaming = streamChanges(migration, { ...OPTIONS, until: end }, testWork());
-  let done = false;
-  const watching = (async () => {
-    while (!done) seen.add(await rowsOf(db, 't'));
-  })();
-  const report = await streaming.finally(() => {
-    done = true;
-  });
-  await watching;
-  expect(report.transactions).toBe(3);
-  await expectSame(db);
-  const whole = await rowsOf(db, 't');
-  // before anything, after the first transaction, after the huge one, after the last one
-  for (const count of seen) expect([1, 2, whole - 1, whole]).toContain(count);
-});
 
 test("changes that a table's copy holds are skipped until the newest generation, each table by its own", async () => {
   await using db = await freshPair();

@@ -30,16 +30,39 @@ export function targetServer(): PostgresServer {
   return new PostgresServer(testRun().target);
 }
 
-/**
- * Makes the two databases and connects to both as superuser.
- * @param encodings names as the server writes them, where they are to differ from the clusters' UTF8.
- */
+/** Where a pair is made, when not on the servers of the run. */
+export interface Places {
+  readonly source?: PostgresServer;
+  readonly target?: PostgresServer;
+}
+
+/** Names as the server writes them, where they are to differ from the clusters' UTF8. */
+export interface Encodings {
+  readonly source?: string;
+  readonly target?: string;
+}
+
+/** Services on other servers than those of the run. */
+const elsewhere = new Map<string, PostgresServer>();
+
+/** Makes the two databases and connects to both as superuser. */
 export async function freshPair(
-  encodings: { readonly source?: string; readonly target?: string } = {},
+  places: Places = {},
+  encodings: Encodings = {},
 ): Promise<FreshPair> {
   const id = randomBytes(5).toString('hex');
-  const source = await freshDatabase(sourceServer(), `src_${id}`, encodings.source);
-  const target = await freshDatabase(targetServer(), `dst_${id}`, encodings.target);
+  const source = await freshDatabase(
+    places.source ?? sourceServer(),
+    `src_${id}`,
+    encodings.source,
+  );
+  const target = await freshDatabase(
+    places.target ?? targetServer(),
+    `dst_${id}`,
+    encodings.target,
+  );
+  if (places.source) elsewhere.set(source.name, places.source);
+  if (places.target) elsewhere.set(target.name, places.target);
   return {
     source: source.name,
     target: target.name,
@@ -54,7 +77,8 @@ export async function freshPair(
 
 /** A client for a service of this run, as superuser, closed at the end of the scope. */
 export async function connectTo(service: string): Promise<pg.Client & AsyncDisposable> {
-  const server = service.startsWith('src_') ? sourceServer() : targetServer();
+  const ours = service.startsWith('src_') ? sourceServer() : targetServer();
+  const server = elsewhere.get(service) ?? ours;
   const client = await connected(server, service);
   return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
 }

@@ -10,8 +10,8 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import type pg from 'pg';
 import type { Phase, Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
-import type { FreshPair } from './database.ts';
 import { expectContained, expectEqual } from './equality.ts';
+import type { Encodings, FreshPair, Places } from './database.ts';
 import { Load } from './load.ts';
 import { testRun } from './run.ts';
 import { connectTemporal, temporal } from './temporal.ts';
@@ -35,10 +35,10 @@ export class Lab implements AsyncDisposable {
 
   /**
    * @param sql made on the source before anything else.
-   * @param encodings see {@link freshPair}.
+   * @param places servers of other versions than the run's.
    */
-  static async open(sql: string, encodings?: Parameters<typeof freshPair>[0]): Promise<Lab> {
-    const pair = await freshPair(encodings);
+  static async open(sql: string, places: Places = {}, encodings: Encodings = {}): Promise<Lab> {
+    const pair = await freshPair(places, encodings);
     await pair.sourceClient.query(sql);
     return new Lab(pair, await connectTemporal());
   }

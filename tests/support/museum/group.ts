@@ -67,7 +67,7 @@ end $$`;
 export async function migrateGroup(traps: readonly Trap[]): Promise<Outcome[]> {
   const [first] = traps;
   if (!first) return [];
-  await using lab = await Lab.open('', first.encodings);
+  await using lab = await Lab.open('', {}, first.encodings);
   const exhibits = traps.map((trap) => new Exhibit(trap, lab));
   let stopped: string | null = null;
   try {

@@ -10,7 +10,7 @@ import type { Trap } from './trap.ts';
 
 /** Looks at the trap as preflight does. */
 export async function refuse(trap: Trap, code: string): Promise<Outcome> {
-  await using pair = await freshPair(trap.encodings);
+  await using pair = await freshPair({}, trap.encodings);
   await using source = new Stage(trap, pair.source);
   await using target = new Stage(trap, pair.target);
   const outcome = (verdict: Outcome['verdict'], ...details: string[]): Outcome => {

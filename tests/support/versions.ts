@@ -1,0 +1,35 @@
+/** Servers of other major versions beside those of the run, for migrations between versions. */
+import { randomBytes } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
+import path from 'node:path';
+import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { writeRecord } from '../../scripts/cluster/process.ts';
+import { ROLE, SETTINGS } from '../../scripts/cluster/settings.ts';
+import type { Side } from '../../scripts/cluster/settings.ts';
+import type { OtherPostgres } from '../../scripts/setup/versions.ts';
+import { testRun } from './run.ts';
+
+/** Starts a server of these programs in the run's folder; it ends with the scope, or with the run. */
+export async function serverOf(
+  side: Side,
+  { folder, version }: OtherPostgres,
+): Promise<PostgresServer & AsyncDisposable> {
+  const run = testRun();
+  const name = `${side}-${version}-${randomBytes(3).toString('hex')}`;
+  const server = new PostgresServer({
+    name: `test ${side} ${version}`,
+    folder: path.join(run.folder, name),
+    programs: folder,
+    role: ROLE,
+    password: `secret-${randomBytes(12).toString('hex')}`,
+    settings: { ...SETTINGS[side], shared_buffers: '64MB' },
+    durable: false,
+  });
+  const port = await server.start();
+  // A later run ends what stands here when this one is killed.
+  if (server.process)
+    writeRecord(path.join(run.folder, 'processes', `${name}.json`), server.process);
+  appendFileSync(run.passFile, `${LOOPBACK}:${port}:*:${ROLE}:${server.spec.password}\n`);
+  return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop('immediate') });
+}
