@@ -88,7 +88,7 @@ test(
 );
 
 test(
-  'DDL between copy and stream, and during a pause, is met at the first lease after it',
+  'DDL during a pause is met at the first lease after it',
   { timeout: 120_000 },
   async () => {
     await using lab = await Lab.open(LOAD_TABLES);
@@ -98,8 +98,7 @@ test(
     await lab.phase('stream');
     expect((await lab.update('pause')).code).toBe(0);
     const ddl = `alter table note rename label to title; alter table note drop body`;
-    const update = `create function t() returns void language sql as 'select'`;
-    await lab.onSource(`${ddl}; ${update}; insert into note (title) values ('paused')`);
+    await lab.onSource(`${ddl}; insert into note (title) values ('paused')`);
     expect((await lab.update('resume')).code).toBe(0);
     const waiting = await lab.waiting();
     expect(waiting.waiting?.code).toBe('SchemaDrift');
