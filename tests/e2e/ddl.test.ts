@@ -87,24 +87,19 @@ test(
   },
 );
 
-test(
-  'DDL between copy and stream, and during a pause, is met at the first lease after it',
-  { timeout: 120_000 },
-  async () => {
-    await using lab = await Lab.open(LOAD_TABLES);
-    await lab.worker();
-    lab.load();
-    await lab.start();
-    await lab.phase('stream');
-    expect((await lab.update('pause')).code).toBe(0);
-    const ddl = `alter table note rename label to title; alter table note drop body`;
-    const update = `create function t() returns void language sql as 'select'`;
-    await lab.onSource(`${ddl}; ${update}; insert into note (title) values ('paused')`);
-    expect((await lab.update('resume')).code).toBe(0);
-    const waiting = await lab.waiting();
-    expect(waiting.waiting?.code).toBe('SchemaDrift');
-    expect(waiting.waiting?.reason).toMatch(/public\.note\.(title|label|body)/);
-    await follow(lab, ddl);
-    await lab.finish();
-  },
-);
+test('DDL during a pause is met at the first lease after it', { timeout: 120_000 }, async () => {
+  await using lab = await Lab.open(LOAD_TABLES);
+  await lab.worker();
+  lab.load();
+  await lab.start();
+  await lab.phase('stream');
+  expect((await lab.update('pause')).code).toBe(0);
+  const ddl = `alter table note rename label to title; alter table note drop body`;
+  await lab.onSource(`${ddl}; insert into note (title) values ('paused')`);
+  expect((await lab.update('resume')).code).toBe(0);
+  const waiting = await lab.waiting();
+  expect(waiting.waiting?.code).toBe('SchemaDrift');
+  expect(waiting.waiting?.reason).toMatch(/public\.note\.(title|label|body)/);
+  await follow(lab, ddl);
+  await lab.finish();
+});
