@@ -46,12 +46,13 @@ const QUERIES: Readonly<Record<string, string>> = {
       from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
       left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
      where n.nspname = any($1) and a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'f', 'c')`,
+  // Only checks are inherited; a key of a partition is flagged or not by the order in which it was made and attached.
   constraint: /* sql */ `
     select n.nspname, format('constraint %I on %s', k.conname,
              coalesce(nullif(k.conrelid, 0)::regclass::text, nullif(k.contypid, 0)::regtype::text)),
            concat_ws(' | ', pg_get_constraintdef(k.oid), case when k.convalidated then 'valid' else 'not valid' end,
              case when k.condeferrable then 'deferrable' end, case when k.condeferred then 'deferred' end,
-             case when k.connoinherit then 'no inherit' end, 'inherited ' || k.coninhcount)
+             case when k.connoinherit and k.contype = 'c' then 'no inherit' end, 'inherited ' || k.coninhcount)
       from pg_constraint k join pg_namespace n on n.oid = k.connamespace where n.nspname = any($1)`,
   index: /* sql */ `
     select n.nspname, format('index %I', c.relname), concat_ws(' | ', pg_get_indexdef(i.indexrelid),
