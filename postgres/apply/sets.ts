@@ -17,7 +17,7 @@ import { pipeline } from 'node:stream/promises';
 import { copyLine, copyPieces } from './copy-text.ts';
 import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
 import { runStatements, WrongRowCount } from './replay.ts';
-import { assigned, deleteByKey, insertOf, updateByKey, writable } from './statement.ts';
+import { assigned, deleteByKey, fixed, insertOf, updateByKey, writable } from './statement.ts';
 import type { Statement } from './statement.ts';
 import type { TargetTable } from './table.ts';
 
@@ -128,18 +128,21 @@ async function deleteRows(
 
 interface UpdateGroup {
   readonly positions: readonly number[];
+  /** Identity columns that must be as the update brings them: where one is not, the row is renumbered by replay. */
+  readonly fixed: readonly number[];
   readonly updates: readonly NetUpdate[];
 }
 
 /** Updates that write the same columns can go in one statement. */
 function byShape(table: TargetTable, updates: readonly NetUpdate[]): UpdateGroup[] {
-  const groups = new Map<string, { positions: number[]; updates: NetUpdate[] }>();
+  const groups = new Map<string, { positions: number[]; fixed: number[]; updates: NetUpdate[] }>();
   for (const update of updates) {
     const positions = assigned(table, update.columns, update.keyChanged);
-    const shape = positions.join();
+    const same = fixed(table, update.columns, update.keyChanged);
+    const shape = `${positions.join()}f${same.join()}`;
     const group = groups.get(shape);
     if (group) group.updates.push(update);
-    else groups.set(shape, { positions, updates: [update] });
+    else groups.set(shape, { positions, fixed: same, updates: [update] });
   }
   return [...groups.values()];
 }
@@ -148,22 +151,27 @@ async function updateRows(
   client: pg.Client,
   staging: Staging,
   table: TargetTable,
-  { positions, updates }: UpdateGroup,
+  { positions, fixed: same, updates }: UpdateGroup,
 ): Promise<void> {
   if (updates.length <= FEW_ROWS || positions.length === 0) {
     await runStatements(client, present(updates.map((update) => updateByKey(table, update))));
     return;
   }
+  const staged = [...positions, ...same];
   const stage = await staging.fill(
     table,
-    [...keyNames(table), ...positions.map((position) => `c${position}`)],
+    [...keyNames(table), ...staged.map((position) => `c${position}`)],
     lines(updates, ({ key, columns }) =>
-      copyLine([...key, ...positions.map((position) => columns[position] ?? null)]),
+      copyLine([...key, ...staged.map((position) => columns[position] ?? null)]),
     ),
   );
   const sets = positions.map((position) => `${table.columns[position]?.quoted} = s.c${position}`);
+  const where = [
+    joined(table),
+    ...same.map((position) => `t.${table.columns[position]?.quoted} = s.c${position}`),
+  ];
   const { rowCount } = await client.query(
-    /* sql */ `update ${table.only} t set ${sets.join(', ')} from ${stage} s where ${joined(table)}`,
+    /* sql */ `update ${table.only} t set ${sets.join(', ')} from ${stage} s where ${where.join(' and ')}`,
   );
   expectRows(updates.length, rowCount);
 }

@@ -21,7 +21,10 @@ export function statementOf(table: TargetTable, change: PositionedChange): State
   const where = rowOf(table, change.identity);
   if (!where) return undefined;
   if (change.kind === 'delete') return deleteOf(table, where);
-  return updateOf(table, change.columns, where, keyChanged(table, change.columns, change.identity));
+  return updateOf(table, change.columns, where, {
+    before: change.identity,
+    keyChanged: keyChanged(table, change.columns, change.identity),
+  });
 }
 
 /** The DELETE of one row of a folded effect. */
@@ -33,7 +36,12 @@ export function deleteByKey(table: TargetTable, key: readonly string[]): Stateme
 /** The UPDATE of one row of a folded effect. */
 export function updateByKey(table: TargetTable, update: NetUpdate): Statement | undefined {
   const where = rowByKey(table, update.key);
-  return where && updateOf(table, update.columns, where, update.keyChanged);
+  if (!where) return undefined;
+  const before: Image = [];
+  for (const [index, { position }] of (table.key ?? []).entries()) {
+    before[position] = update.key[index];
+  }
+  return updateOf(table, update.columns, where, { before, keyChanged: update.keyChanged });
 }
 
 /** The INSERT of a row. */
@@ -59,14 +67,27 @@ export function writable(table: TargetTable, image: Image): number[] {
 }
 
 /**
- * Positions that an update sets, possibly none. An unchanged key is left out: less to write, and an identity column
- * cannot be set at all.
+ * Positions that an update sets, possibly none. An unchanged key is left out: less to write. A fixed column is left out,
+ * too, because no UPDATE can write it: see {@link fixed}.
  */
 export function assigned(table: TargetTable, image: Image, keyChanges: boolean): number[] {
-  const key = new Set(table.key?.map(({ position }) => position));
-  return writable(table, image).filter(
-    (position) => !table.columns[position]?.fixed && (keyChanges || !key.has(position)),
+  return brought(table, image, keyChanges).filter(
+    (position) => table.columns[position]?.fixed !== true,
   );
+}
+
+/** Positions of GENERATED ALWAYS identity columns that an update brings: with a new value, or with the one they had. */
+export function fixed(table: TargetTable, image: Image, keyChanges: boolean): number[] {
+  return brought(table, image, keyChanges).filter(
+    (position) => table.columns[position]?.fixed === true,
+  );
+}
+
+function brought(table: TargetTable, image: Image, keyChanges: boolean): number[] {
+  const positions = writable(table, image);
+  if (keyChanges) return positions;
+  const key = new Set(table.key?.map(({ position }) => position));
+  return positions.filter((position) => !key.has(position));
 }
 
 interface Where {
@@ -131,7 +152,8 @@ function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
         const value = `$${next}::${column?.baseType}`;
         next += 1;
         const help = helped[index] ? `t.${column?.quoted} ${column?.indexed} ${value} and ` : '';
-        return `${help}t.${column?.quoted}::text = ${value}::text`;
+        // The column's own collation may take two texts for one; then another row would be hit.
+        return `${help}t.${column?.quoted}::text = ${value}::text collate pg_catalog."C"`;
       });
       // Without FULL the identity is a key of the source: several rows that fit it are a fault.
       if (!full) return conditions.join(' and ');
@@ -154,8 +176,19 @@ function deleteOf(table: TargetTable, where: Where): Statement {
   );
 }
 
-function updateOf(table: TargetTable, image: Image, where: Where, keyChanges: boolean): Statement {
-  const positions = assigned(table, image, keyChanges);
+interface Old {
+  /** Columns of the row before the update, as far as they are known. */
+  readonly before: Image;
+  readonly keyChanged: boolean;
+}
+
+function updateOf(table: TargetTable, image: Image, where: Where, old: Old): Statement {
+  const { before } = old;
+  const unsure = fixed(table, image, old.keyChanged).filter(
+    (position) => image[position] !== before[position],
+  );
+  if (unsure.length > 0) return renumberOf(table, image, where, { ...old, unsure });
+  const positions = assigned(table, image, old.keyChanged);
   const values = positions.map((position) => image[position] ?? null);
   return named(table, `u${positions.join()}${where.shape}`, [...values, ...where.values], () => {
     const sets = positions.map(
@@ -166,6 +199,46 @@ function updateOf(table: TargetTable, image: Image, where: Where, keyChanges: bo
       return `select from ${table.only} t where ${where.condition(1)} for update`;
     }
     return `update ${table.only} t set ${sets.join(', ')} where ${where.condition(positions.length + 1)}`;
+  });
+}
+
+/**
+ * An update that may change an identity column GENERATED ALWAYS, as `set id = default` does on the source. UPDATE cannot
+ * write such a column and INSERT can: where the value is another one the row is deleted and inserted again, in one
+ * statement, so that columns the change does not bring come from the old row.
+ */
+function renumberOf(
+  table: TargetTable,
+  image: Image,
+  where: Where,
+  { unsure, keyChanged: keyChanges }: Old & { readonly unsure: readonly number[] },
+): Statement {
+  const positions = assigned(table, image, keyChanges);
+  const parameters = [...positions, ...unsure];
+  const values = parameters.map((position) => image[position] ?? null);
+  const shape = `r${positions.join()}f${unsure.join()}${where.shape}`;
+  return named(table, shape, [...values, ...where.values], () => {
+    const given = new Map(parameters.map((position, index) => [position, `$${index + 1}`]));
+    const row = where.condition(parameters.length + 1);
+    const same = unsure
+      .map((position) => `t.${table.columns[position]?.quoted} = ${given.get(position)}`)
+      .join(' and ');
+    const sets = positions.map(
+      (position) => `${table.columns[position]?.quoted} = ${given.get(position)}`,
+    );
+    const kept =
+      sets.length === 0
+        ? `select 1 from ${table.only} t where ${row} and ${same} for update`
+        : `update ${table.only} t set ${sets.join(', ')} where ${row} and ${same} returning 1`;
+    const columns = [...table.columns.entries()].filter(([, column]) => !column.generated);
+    const names = columns.map(([, { quoted }]) => quoted).join(', ');
+    const cells = columns.map(([position, { quoted }]) => given.get(position) ?? `o.${quoted}`);
+    return /* sql */ `
+      with kept as (${kept}),
+           old as (delete from ${table.only} t where ${row} and not (${same}) returning *),
+           renumbered as (insert into ${table.qualified} (${names}) overriding system value
+                          select ${cells.join(', ')} from old o returning 1)
+      select 1 from kept union all select 1 from renumbered`;
   });
 }
 

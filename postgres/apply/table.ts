@@ -23,7 +23,7 @@ export interface TargetColumn {
   readonly generated: boolean;
   /** Whether the source has the column: a target may have more. */
   readonly planned: boolean;
-  /** GENERATED ALWAYS AS IDENTITY on both sides: an UPDATE can neither change it there nor write it here. */
+  /** GENERATED ALWAYS AS IDENTITY here: no UPDATE can write it, though `set … = default` can change it on the source. */
   readonly fixed: boolean;
   /** The equality operator of the index that helps to find rows by this column alone, or undefined. */
   readonly indexed: string | undefined;
@@ -206,7 +206,7 @@ export async function readTable(
     collate: row.collate ?? '',
     generated: row.generated,
     planned: planned.has(row.name),
-    fixed: row.always && planned.get(row.name)?.identity === 'a',
+    fixed: row.always,
     indexed: indexes.find((index) => index.columns[0] === row.attnum)?.operators[0] ?? undefined,
   }));
 

@@ -1,0 +1,72 @@
+/**
+ * Which row a change is about, and numbers that only the server hands out: identity columns that an UPDATE sets to their
+ * default, and texts that a collation takes for equal.
+ */
+import { expect, test } from 'vitest';
+import { Feed } from './apply-feed.ts';
+
+const LARGE = /* sql */ `(select string_agg(md5(i::text || n), '') from generate_series(1, 200) n)`;
+
+/** Applies what the source was told to do as one batch, and reads the table on both sides. */
+async function both(
+  schema: string,
+  changes: readonly string[],
+): Promise<{ source: unknown[]; target: unknown[] }> {
+  await using feed = await Feed.start(schema);
+  for (const sql of changes) await feed.source.query(sql);
+  await feed.apply();
+  const read = /* sql */ `select md5(t::text), left(t::text, 60) from public.item t order by t::text collate "C"`;
+  const { rows: source } = await feed.source.query<Record<string, unknown>>(read);
+  const { rows: target } = await feed.target.query<Record<string, unknown>>(read);
+  return { source, target };
+}
+
+const KEY = /* sql */ `
+  create table public.item (id bigint generated always as identity primary key, v text, body text);
+  alter table public.item alter column body set storage external;
+  insert into public.item (v, body) select 'v', ${LARGE} from generate_series(1, 300) i;`;
+
+const BESIDE = /* sql */ `
+  create table public.item (id int primary key, body text, n smallint generated always as identity unique, v text);
+  alter table public.item alter column body set storage external;
+  insert into public.item (id, v, body) select i, 'v', ${LARGE} from generate_series(1, 300) i;`;
+
+const FULL = /* sql */ `
+  create table public.item (n int generated always as identity, v text, body text);
+  alter table public.item replica identity full;
+  insert into public.item (v, body) select 'v', ${LARGE} from generate_series(1, 100) i;`;
+
+test.each([
+  ['its key', KEY, 'id'],
+  ['beside its key', BESIDE, 'n'],
+  ['in a table without a key', FULL, 'n'],
+])(
+  'a row numbered anew by "set … = default" gets the source’s number: %s',
+  async (_, schema, n) => {
+    const few = [
+      /* sql */ `update public.item set ${n} = default, v = 'anew' where ${n} between 10 and 19`,
+      /* sql */ `update public.item set v = 'as it was' where ${n} between 15 and 25`,
+    ];
+    const many = [...few, /* sql */ `update public.item set ${n} = default where ${n} > 30`];
+    for (const changes of [few, many]) {
+      const { source, target } = await both(schema, changes);
+      expect(target).toEqual(source);
+    }
+  },
+);
+
+test('of rows whose texts the collation takes for equal, the one that was meant is changed', async () => {
+  const { source, target } = await both(
+    /* sql */ `
+    create collation public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create table public.item (v text collate public.blind, n int);
+    create index on public.item (v);
+    alter table public.item replica identity full;
+    insert into public.item select v, 0 from generate_series(1, 40), (values ('word'), ('WORD'), ('Word')) w (v);`,
+    [
+      /* sql */ `delete from public.item where ctid in (select ctid from public.item where v collate "C" = 'WORD' limit 30)`,
+      /* sql */ `update public.item set n = 1 where v collate "C" = 'Word'`,
+    ],
+  );
+  expect(target).toEqual(source);
+});
