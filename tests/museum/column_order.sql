@@ -37,7 +37,7 @@ insert into item (id, a) select i, 'new' from generate_series(2000, 2100) i;
 update item set b = b + 1;
 update item set big = null where id % 10 = 0;
 update unkeyed set a = a + 1;
-update by_index set a = a + 5, b = b + 5;
+update by_index set a = a + 1000, b = b + 5;
 update by_index set v = null;
 update keyless_there set v = 'streamed', id = id + 1000;
 delete from keyless_there where id % 3 = 0;

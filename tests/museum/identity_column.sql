@@ -17,7 +17,6 @@ insert into always (v, big) select 'copied', repeat(md5(i::text), 90) from gener
 insert into always overriding system value values (-5, 'given', null);
 insert into by_default (v) select 'copied' from generate_series(1, 150) i;
 insert into by_default values (7, 'given');
-insert into beside select i, default_n, 'copied', repeat(md5(i::text), 90) from generate_series(1, 0) i, (values (1)) d (default_n);
 insert into beside (id, v, big) select i, 'copied', repeat(md5(i::text), 90) from generate_series(1, 150) i;
 insert into by_index (a, v) select i, 'copied' from generate_series(1, 150) i;
 insert into no_key (v) select 'copied' from generate_series(1, 100) i;

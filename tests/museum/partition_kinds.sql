@@ -62,6 +62,6 @@ update by_hash set v = 'streamed';
 update deep set b = case b when 'x' then 'z' else 'x' end, c = c + 1;
 update deep set a = a + 90 where a < 100;
 delete from deep where c % 7 = 0;
-update by_expression set id = id + 1;
+update by_expression set id = id + 1000;
 update by_expression set v = 'w' || id;
 delete from by_expression where id % 7 = 0;

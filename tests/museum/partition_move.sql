@@ -12,7 +12,7 @@ alter table moved_0 alter column big set storage external;
 alter table moved_1 alter column big set storage external;
 alter table moved_2_low alter column big set storage external;
 alter table moved_2_high alter column big set storage external;
-create unique index on moved (u, k);
+create unique index on moved (u, k, id);
 insert into moved select i, i % 3, i, repeat(md5(i::text), 90), i from generate_series(1, 150) i;
 
 -- section: copying
@@ -22,11 +22,10 @@ update moved set k = 0 where id between 31 and 40;
 update moved set k = 1 where id between 31 and 40;
 update moved set n = -n where id between 31 and 40;
 commit;
+truncate moved_2_high;
 -- session: open
 begin;
 update moved set k = (k + 2) % 3 where id between 41 and 50;
--- session: main
-truncate moved_2_high;
 
 -- section: streaming
 -- session: open
