@@ -6,7 +6,7 @@ create table metropolis (size int, primary key (id)) inherits (capital);
 create table place (id int not null, pos point);
 alter table place replica identity full;
 create table town (primary key (id)) inherits (city, place);
-create table alike (v text, id int primary key, name text, extra text);
+create table alike (id int primary key, name text, v text, extra text);
 alter table alike add constraint named check (name <> '');
 alter table alike inherit city;
 insert into city select i, 'city ' || i from generate_series(1, 100) i;
@@ -14,7 +14,7 @@ insert into capital select i, 'capital ' || i, 'v', 'x' from generate_series(1, 
 insert into metropolis select i, 'metropolis ' || i, 'v', 'x', i from generate_series(1, 100) i;
 insert into place select i % 10, '(1,2)' from generate_series(1, 60) i;
 insert into town select i, 'town ' || i, 'v', '(3,4)' from generate_series(1, 100) i;
-insert into alike select 'v', i, 'alike ' || i, 'e' from generate_series(1, 100) i;
+insert into alike select i, 'alike ' || i, 'v', 'e' from generate_series(1, 100) i;
 
 -- section: copying
 update only city set v = 'only the parent' where id <= 10;
