@@ -1,6 +1,7 @@
 /** Locks of DDL beside the stream: asked for briefly and again, never queued for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 
@@ -21,9 +22,14 @@ export async function patiently<T>(work: Work, run: () => Promise<T>): Promise<T
     try {
       return await run();
     } catch (error) {
-      if (!NOT_HAD.has(sqlstate(error) ?? '') || tries >= LOCK_TRIES) throw error;
+      if (!NOT_HAD.has(stateOf(error) ?? '') || tries >= LOCK_TRIES) throw error;
       await sleep(LOCK_PAUSE_MS, undefined, { signal: work.signal }).catch(() => undefined);
       work.signal.throwIfAborted();
     }
   }
+}
+
+/** Also of an error that has been named after its object already. */
+function stateOf(error: unknown): string | undefined {
+  return error instanceof MigrationError ? error.details.sqlstate : sqlstate(error);
 }
