@@ -34,11 +34,13 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   let mending = run.state.firstConsistent && !run.state.constraintsBuilt;
   let outdated = false;
   while (!run.cutover) {
-    if (outdated) {
+    // A pause that came first holds: the copy would empty tables that its answer called complete.
+    if (outdated && !run.state.paused) {
       await attended(run, 'copy again', () => copyAgain(run));
       throwIfStopped();
+      outdated = false;
+      continue;
     }
-    outdated = false;
     // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
     // the next run's, and an update could be lost.
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
@@ -111,12 +113,15 @@ async function followedOrOutdated(run: Execution, mending: boolean): Promise<boo
 
 /**
  * A round of the copy for tables that DDL changed without a trace; everything else stays as it is. The stream stands still
- * meanwhile, and the target is consistent again when the stream has passed the new generation.
+ * meanwhile, and the target is consistent again when the stream has passed the new generation. Phase snapshot, so that
+ * pause and cutover are refused as in any copy: tables are empty, and it may take hours.
  */
 async function copyAgain(run: Execution): Promise<void> {
+  run.enter('snapshot');
   run.state.firstConsistent = false;
   await copyRows(run);
   run.state.firstConsistent = false;
+  run.enter('stream');
   run.state.notes = run.state.notes.filter((note) => !isAgainNote(note));
   run.refresh();
 }
