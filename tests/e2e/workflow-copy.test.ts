@@ -1,5 +1,6 @@
 /** The copy in rounds, waiting for the operator, and what other workers and a huge plan do to it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MigrationError } from '../../contract/failure.ts';
 import { temporalServer } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
@@ -91,6 +92,36 @@ describe('rounds', () => {
         async () => (await migration.activities()).at(-1) === 'streamChanges',
       );
       await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
+    'tables to be copied again put the migration back into phase snapshot, where pause and cutover are refused, and then it streams on',
+    async () => {
+      let release: (() => void) | undefined;
+      const migration = await migrations.start((world) => {
+        world.script('streamChanges', () => {
+          world.done.delete(0);
+          release = world.hold('planCopy');
+          return Promise.reject(new MigrationError('CopyAgain', 'public.orders was rewritten'));
+        });
+      });
+      const { world } = migration;
+      await until('the next plan', () => release !== undefined && world.isRunning('planCopy'));
+      expect((await migration.progress()).phase).toBe('snapshot');
+      for (const update of ['pause', 'cutover'] as const) {
+        const { allowed, text } = await migration.ask(update);
+        expect({ allowed, text }).toEqual({
+          allowed: false,
+          text: expect.stringContaining('this migration is in phase snapshot') as string,
+        });
+      }
+      release?.();
+      await migration.reaches('stream');
+      await until('the stream to run', () => world.isRunning('streamChanges'));
+      expect([...world.copies].filter(([, times]) => times > 1)).toEqual([[0, 2]]);
+      expect(await migration.ask('cutover')).toMatchObject({ allowed: true });
+      expect((await migration.end()).status).toBe('COMPLETED');
     },
   );
 
