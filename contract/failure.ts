@@ -192,7 +192,8 @@ export const FAILURES = {
   Aborted: {
     handling: 'never',
     meaning: 'The operator aborted the migration.',
-    action: 'The copied tables are still on the target; drop them before starting again.',
+    action:
+      'The copied tables are still on the target, and the types, functions, sequences and views made with them; before starting again drop them and what was made with them, or make the target database anew.',
   },
   Internal: {
     handling: 'operator',

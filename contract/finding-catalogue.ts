@@ -80,7 +80,7 @@ const ONE = {
   'target-default-privileges': warns(
     'Default privileges of the target add grants to what is created.',
   ),
-  'event-trigger-right': refuses('Event triggers can be created by superusers only.'),
+  'event-trigger-right': refuses('The role may not create event triggers on the target.'),
   'event-triggers': notes('When event triggers of the source are created on the target.'),
   'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
   publications: notes('Publications are not moved.'),

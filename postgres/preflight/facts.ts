@@ -130,7 +130,10 @@ export interface SourceFacts extends ServerFacts {
 
 /** Roles that the schema names; which of them matter depends on the input. */
 export interface NamedRoles {
+  /** Of everything but schemas. */
   readonly owners: readonly string[];
+  /** Every schema with its owner; copySchema creates only those that the target lacks. */
+  readonly schemas: readonly { readonly schema: string; readonly owner: string }[];
   readonly grantees: readonly string[];
   /** Named by row security policies, which are always moved. */
   readonly policies: readonly string[];
@@ -156,6 +159,10 @@ export interface TargetFacts extends ServerFacts {
   /** Existing schemas of the source's names in which the role may not create. */
   readonly closedSchemas: readonly string[];
   readonly mayReplicate: boolean;
+  /** Those of the source's schemas that are there. */
+  readonly schemas: readonly string[];
+  /** Null when the source has no event triggers: not tried. */
+  readonly mayCreateEventTriggers: boolean | null;
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly control: ControlFacts;

@@ -16,7 +16,7 @@ import type {
 import { readExtensions } from './read/extension.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
-import { readCreated, readObjects } from './read/object.ts';
+import { readCreated, readGone, readObjects } from './read/object.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
@@ -30,6 +30,7 @@ export async function readSource(
 ): Promise<SourceFacts> {
   const relations = await readRelations(client, input.tables);
   const oids = relations.map(({ oid }) => oid);
+  const gone = await readGone(client, oids);
   return {
     ...server,
     ...(await readSettings(client)),
@@ -44,11 +45,11 @@ export async function readSource(
     rowSecurity: await readRowSecurity(client, oids),
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
-    roles: await readRoles(client, oids),
+    roles: await readRoles(client, oids, gone),
     objects: await readObjects(client),
     extensions: await readExtensions(client),
-    collations: await readUsedCollations(client),
-    created: await readCreated(client, oids, input.tables),
+    collations: await readUsedCollations(client, oids, gone),
+    created: await readCreated(client, oids, gone, input.tables),
   };
 }
 
@@ -171,19 +172,29 @@ async function readUnreadableSequences(client: pg.ClientBase): Promise<TableName
 
 /**
  * Roles that the moved schema names. Tables that are not selected do not count; what belongs to an extension comes with it on
- * the target.
+ * the target. Owners of schemas come with the schema's name: they are needed only where the target lacks it.
+ * @param gone views and sequences that are left out.
  */
-async function readRoles(client: pg.ClientBase, selected: readonly number[]): Promise<NamedRoles> {
-  const { rows } = await client.query<{ kind: 'owner' | 'grantee' | 'policy'; name: string }>(
+async function readRoles(
+  client: pg.ClientBase,
+  selected: readonly number[],
+  gone: readonly number[],
+): Promise<NamedRoles> {
+  const { rows } = await client.query<{
+    kind: 'owner' | 'schema' | 'grantee' | 'policy';
+    name: string;
+    schema: string;
+  }>(
     /* sql */ `
     with object (class, oid, schema, owner, acl) as (
       select 'pg_class'::regclass::oid, c.oid, c.relnamespace, c.relowner, c.relacl
         from pg_catalog.pg_class c
-       where c.relkind in ('v', 'm', 'S') and c.relpersistence <> 't' or c.oid = any($1::oid[])
+       where c.relkind in ('v', 'm', 'S') and c.relpersistence <> 't' and c.oid <> all($2::oid[])
+          or c.oid = any($1::oid[])
       union all
       select 'pg_class'::regclass::oid, a.attrelid, c.relnamespace, null, a.attacl
         from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
-       where a.attacl is not null and (c.relkind in ('v', 'm') or c.oid = any($1::oid[]))
+       where a.attacl is not null and (c.relkind in ('v', 'm') and c.oid <> all($2::oid[]) or c.oid = any($1::oid[]))
       union all
       select 'pg_namespace'::regclass::oid, n.oid, n.oid, n.nspowner, n.nspacl
         from pg_catalog.pg_namespace n
@@ -196,24 +207,35 @@ async function readRoles(client: pg.ClientBase, selected: readonly number[]): Pr
         -- A table's row type and an array follow their table or element.
        where t.typtype in ('d', 'e', 'r') or t.typtype = 'c' and exists (
          select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind = 'c')
-    ), moved as (
-      select o.owner, o.acl from object o join pg_catalog.pg_namespace n on n.oid = o.schema
+    ), moved (owner, acl, schema) as (
+      select o.owner, o.acl, case o.class when 'pg_namespace'::regclass then n.nspname else '' end
+        from object o join pg_catalog.pg_namespace n on n.oid = o.schema
        where ${FOREIGN_TO_SYSTEM}
          and not exists (select from pg_catalog.pg_depend d
                           where d.classid = o.class and d.objid = o.oid and d.objsubid = 0 and d.deptype = 'e')
       union all
-      select null, d.defaclacl from pg_catalog.pg_default_acl d
-    ), named (kind, oid) as (
-      select 'owner', owner from moved
-      union select 'grantee', x.grantee from moved cross join lateral aclexplode(moved.acl) x
-      union select 'grantee', d.defaclrole from pg_catalog.pg_default_acl d
-      union select 'policy', r.oid from pg_catalog.pg_policy p, unnest(p.polroles) as r (oid)
+      select null, d.defaclacl, '' from pg_catalog.pg_default_acl d
+    ), named (kind, oid, schema) as (
+      select case schema when '' then 'owner' else 'schema' end, owner, schema from moved
+      union select 'grantee', x.grantee, '' from moved cross join lateral aclexplode(moved.acl) x
+             -- What a schema's owner has by itself is no grant that pg_dump writes.
+             where moved.schema = '' or x.grantee <> moved.owner
+                or not (acldefault('n', moved.owner))[1] = any (moved.acl)
+      union select 'grantee', d.defaclrole, '' from pg_catalog.pg_default_acl d
+      union select 'policy', r.oid, '' from pg_catalog.pg_policy p, unnest(p.polroles) as r (oid)
              where p.polrelid = any($1::oid[])
     )
-    select named.kind, r.rolname as name
-      from named join pg_catalog.pg_roles r on r.oid = named.oid order by 1, 2`,
-    [selected],
+    select named.kind, r.rolname as name, named.schema
+      from named join pg_catalog.pg_roles r on r.oid = named.oid order by 1, 2, 3`,
+    [selected, gone],
   );
   const of = (kind: string) => rows.filter((row) => row.kind === kind).map(({ name }) => name);
-  return { owners: of('owner'), grantees: of('grantee'), policies: of('policy') };
+  return {
+    owners: of('owner'),
+    schemas: rows.flatMap(({ kind, name, schema }) =>
+      kind === 'schema' ? [{ schema, owner: name }] : [],
+    ),
+    grantees: of('grantee'),
+    policies: of('policy'),
+  };
 }

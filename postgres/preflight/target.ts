@@ -22,6 +22,9 @@ export async function readTarget(
     mayCreateSchemas: rows[0]?.may === true,
     closedSchemas: await readClosedSchemas(client, source?.schemas ?? []),
     mayReplicate: await mayReplicate(client),
+    schemas: await readSchemas(client, source?.roles.schemas.map(({ schema }) => schema) ?? []),
+    mayCreateEventTriggers:
+      (source?.objects.eventTriggers.length ?? 0) > 0 ? await mayCreateEventTriggers(client) : null,
     tables: await readTables(client, source?.relations ?? []),
     control: await readControl(client),
     objects: await readTargetObjects(client, source?.relations ?? []),
@@ -53,6 +56,41 @@ async function mayReplicate(client: pg.ClientBase): Promise<boolean> {
   } catch (error) {
     if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
     throw error;
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
+}
+
+async function readSchemas(client: pg.ClientBase, names: readonly string[]): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    /* sql */ `select nspname as name from pg_catalog.pg_namespace where nspname = any($1::text[])`,
+    [names],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/**
+ * Only trying tells here, too: PostgreSQL wants a superuser, hosted servers let their admin roles. Rolled back, and nobody
+ * else sees it meanwhile.
+ */
+async function mayCreateEventTriggers(client: pg.ClientBase): Promise<boolean> {
+  await client.query(/* sql */ `begin; savepoint before_function`);
+  try {
+    try {
+      await client.query(/* sql */ `
+        create function pg_temp.walferry_try() returns event_trigger language plpgsql as 'begin end'`);
+    } catch {
+      // No right to temporary objects, or an event trigger in the way: the server looks at the right to an event trigger
+      // before it looks for the function, so the answer below is 42501 or that the function is missing.
+      await client.query(/* sql */ `rollback to savepoint before_function`);
+    }
+    await client.query(/* sql */ `
+      create event trigger walferry_try on ddl_command_end execute function pg_temp.walferry_try()`);
+    return true;
+  } catch (error) {
+    // Refused only for the right; what else stands in the way of the try says nothing about the real ones.
+    if (sqlstate(error) === undefined) throw error;
+    return sqlstate(error) !== SQLSTATE.insufficientPrivilege;
   } finally {
     await client.query(/* sql */ `rollback`);
   }

@@ -58,7 +58,9 @@ it('a target in LATIN1 is refused', async () => {
 
 it('another collation provider is a warning, and a collation that the target lacks an error', async () => {
   await using db = await freshPair();
-  await db.sourceClient.query('create table t (id int primary key, name text collate "und-x-icu")');
+  await db.sourceClient.query(
+    'create table t (id int primary key, name text collate "und-x-icu"); create table plain (id int primary key)',
+  );
   await using other = await databaseWith(
     db,
     'target',
@@ -70,6 +72,8 @@ it('another collation provider is a warning, and a collation that the target lac
   const findings = await findingsOf(db, { target: other.name });
   expect(codes(findings)).toEqual(['collation-missing', 'collation']);
   expect(only(findings, 'collation-missing').message).toMatch(/: und-x-icu$/);
+  const plain = { target: other.name, input: { tables: { include: ['public.plain'] } } };
+  expect(codes(await findingsOf(db, plain))).toEqual(['collation']);
   expect(only(findings, 'collation').message).toContain('libc C on the source, icu de');
 });
 

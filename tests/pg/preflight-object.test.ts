@@ -47,7 +47,7 @@ describe('what is not moved', () => {
 });
 
 describe('what needs a right of its own', () => {
-  it('event triggers: refused for a role that is no superuser, told to one that is', async () => {
+  it('event triggers: refused for a role that may not create them (tried), told to one that may', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`${TABLE};
       create function f() returns event_trigger language plpgsql as 'begin end';
@@ -55,7 +55,16 @@ describe('what needs a right of its own', () => {
     expect(await findingsOf(db)).toMatchObject([{ level: 'note', code: 'event-triggers' }]);
     await using login = await loginOn(db, 'target');
     const found = await findingsOf(db, { target: login.service });
-    expect(only(found, 'event-trigger-right').message).toContain(`role ${login.role} is none`);
+    expect(only(found, 'event-trigger-right').message).toContain(`role ${login.role} may not`);
+    // Not the right to temporary objects, which the try's function needs, decides.
+    await db.targetClient.query(`revoke temporary on database ${db.target} from public`);
+    expect(codes(await findingsOf(db, { target: login.service }))).toContain('event-trigger-right');
+    await db.targetClient.query(`alter role ${login.role} superuser`);
+    const told = await findingsOf(db, { target: login.service });
+    expect(codes(told)).toContain('event-triggers');
+    expect(codes(told)).not.toContain('event-trigger-right');
+    const { rows } = await db.targetClient.query('select from pg_event_trigger');
+    expect(rows).toEqual([]);
   });
 
   it('default privileges of other roles, and those that the target would add', async () => {
@@ -104,6 +113,30 @@ describe('names on the target', () => {
     );
     // Only the function of the same arguments is in the way.
     expect(only(findings, 'target-clash').message).not.toContain('public.f(a integer),');
+  });
+
+  it('a sequence or view of a table that is not selected is in nobody’s way', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(`${TABLE};
+      create table other (id serial primary key, n int generated always as identity);
+      create view others as select id from other; create view more as select id from others;
+      create table borrower (id int primary key default nextval('other_id_seq'))`);
+    await db.targetClient.query(`create sequence other_id_seq; create sequence other_n_seq;
+      create view others as select 1; create view more as select 1`);
+    const clash = async (include: string[]): Promise<string[]> =>
+      (await findingsOf(db, { input: { tables: { include } } }))
+        .filter(({ code }) => code === 'target-clash')
+        .map(({ message }) => message);
+    expect(await clash(['public.t'])).toEqual([]);
+    // A selected table's default needs the other table's sequence.
+    expect(await clash(['public.borrower'])).toEqual([
+      expect.stringMatching(/: relation public\.other_id_seq$/),
+    ]);
+    expect(await clash(['*.*'])).toEqual([
+      expect.stringContaining(
+        'public.more, relation public.other_id_seq, relation public.other_n_seq, relation public.others',
+      ),
+    ]);
   });
 
   it('event triggers of the target are named', async () => {

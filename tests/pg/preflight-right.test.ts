@@ -57,11 +57,51 @@ describe('rights', () => {
       'target-create',
       'target-schema',
     ]);
-    for (const finding of findings) {
-      if (finding.code !== 'role-not-member') await follow(db.targetClient, finding);
+    for (const finding of findings) await follow(db.targetClient, finding);
+    expect(await findingsOf(db, { target: login.service })).toEqual([]);
+  });
+
+  it('a target role set up as README says finds nothing: schemas that are there keep their owner', async () => {
+    await using db = await freshPair();
+    const owner = `owner_${randomBytes(5).toString('hex')}`;
+    // A platform's superuser that the target does not know at all: it owns a schema, and its rights are in the schema's grants.
+    const platform = `platform_${randomBytes(5).toString('hex')}`;
+    await db.sourceClient.query(`create role ${owner}; create role ${platform};
+      create schema app authorization ${owner}; create table app.t (id int primary key);
+      create schema shared authorization ${platform}; grant usage on schema shared to ${owner};
+      alter table app.t owner to ${owner}`);
+    try {
+      await using login = await loginOn(db, 'target');
+      await db.targetClient.query(`create role ${owner}; grant ${owner} to ${login.role};
+        create schema shared; grant create on database ${db.target} to ${login.role};
+        grant set on parameter session_replication_role to ${login.role}`);
+      const given = { target: login.service };
+      expect(await findingsOf(db, given)).toEqual([]);
+      // A schema that must be made needs its owner, as before.
+      await db.targetClient.query('drop schema shared');
+      expect(only(await findingsOf(db, given), 'role-missing').message).toMatch(
+        new RegExp(`: ${platform}$`),
+      );
+    } finally {
+      await db.sourceClient.query(
+        `drop schema app, shared cascade; drop role ${owner}, ${platform}`,
+      );
+      await db.targetClient.query(`drop role if exists ${owner}`);
     }
-    const given = { target: login.service, input: { schema: { owners: false } } };
-    expect(await findingsOf(db, given)).toEqual([]);
+  });
+
+  it('roles that only objects of tables left out belong to are not asked for', async () => {
+    await using db = await freshPair();
+    const owner = `owner_${randomBytes(5).toString('hex')}`;
+    await db.sourceClient.query(`create role ${owner}; create table t (id int primary key);
+      create table other (id serial primary key); create view others as select id from other;
+      alter table other owner to ${owner}; alter view others owner to ${owner}`);
+    try {
+      expect(await findingsOf(db, { input: { tables: { include: ['public.t'] } } })).toEqual([]);
+      expect(only(await findingsOf(db), 'role-missing').message).toContain(owner);
+    } finally {
+      await db.sourceClient.query(`drop table other cascade; drop role ${owner}`);
+    }
   });
 
   it('tables on the target that the role may not write, or does not own, are named', async () => {

@@ -94,7 +94,7 @@ export const SOURCE: SourceFacts = {
   rowSecurity: [],
   unreadableSequences: [],
   schemas: ['public'],
-  roles: { owners: [], grantees: [], policies: [] },
+  roles: { owners: [], schemas: [], grantees: [], policies: [] },
   objects: {
     largeObjects: 0,
     temporaryTables: 0,
@@ -115,6 +115,8 @@ export const TARGET: TargetFacts = {
   mayCreateSchemas: true,
   closedSchemas: [],
   mayReplicate: true,
+  schemas: ['public'],
+  mayCreateEventTriggers: null,
   tables: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },

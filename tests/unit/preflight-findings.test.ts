@@ -162,12 +162,12 @@ const CASES: Case[] = [
   ['target-write', 'error', target({ tables: [{ ...THERE, writable: false }] })],
   ['target-owner', 'error', target({ tables: [{ ...THERE, owned: false }] })],
   ['replica-role', 'error', target({ mayReplicate: false })],
-  ['role-missing', 'error', source({ roles: { owners: ['boss'], grantees: [], policies: [] } })],
+  ['role-missing', 'error', source({ roles: { ...SOURCE.roles, owners: ['boss'] } })],
   [
     'role-not-member',
     'error',
     {
-      source: { roles: { owners: ['boss'], grantees: [], policies: [] } },
+      source: { roles: { ...SOURCE.roles, owners: ['boss'] } },
       target: { roles: new Map([['boss', { member: false }]]) },
     },
   ],
@@ -184,14 +184,15 @@ const CASES: Case[] = [
     'warning',
     target({ objects: { ...TARGET.objects, defaultPrivileges: true } }),
   ],
-  ['event-trigger-right', 'error', objects({ eventTriggers: ['audit'] })],
+  [
+    'event-trigger-right',
+    'error',
+    { ...objects({ eventTriggers: ['audit'] }), target: { mayCreateEventTriggers: false } },
+  ],
   [
     'event-triggers',
     'note',
-    {
-      ...objects({ eventTriggers: ['audit'] }),
-      target: { role: { ...SERVER.role, superuser: true } },
-    },
+    { ...objects({ eventTriggers: ['audit'] }), target: { mayCreateEventTriggers: true } },
   ],
   [
     'target-event-triggers',

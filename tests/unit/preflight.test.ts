@@ -11,6 +11,50 @@ it('facts of a pair that is ready give no finding', () => {
   expect(findings()).toEqual([]);
 });
 
+describe('roles', () => {
+  const schemas = [{ schema: 'app', owner: 'boss' }];
+  const roles = new Map([
+    ['boss', { member: false }],
+    ['pg_database_owner', { member: false }],
+  ]);
+
+  it('the owner of a schema is asked for only where the target lacks the schema', () => {
+    const source = { roles: { ...SOURCE.roles, schemas } };
+    expect(codes({ source, target: { schemas: ['app'] } })).toEqual([]);
+    expect(codes({ source, target: { schemas: ['app'], roles } })).toEqual([]);
+    expect(codes({ source, target: { schemas: [] } })).toEqual(['role-missing']);
+    expect(codes({ source, target: { schemas: [], roles } })).toEqual(['role-not-member']);
+  });
+
+  it('nobody is told to grant a role of the server itself', () => {
+    const owners = ['boss', 'pg_database_owner'];
+    const [found] = findings({
+      source: { roles: { ...SOURCE.roles, owners } },
+      target: { roles },
+    });
+    expect(found?.message).toContain('boss, pg_database_owner');
+    expect(found?.action).toContain('grant boss to mover;');
+    expect(found?.action).not.toContain('grant pg_');
+  });
+});
+
+describe('special numbers', () => {
+  it('a float or numeric column of a key: that a change can stop the stream, and not that nothing is lost', () => {
+    const plugin = { ...SOURCE.plugin, numericAsText: false };
+    const [id] = TABLE.columns;
+    if (!id) throw new Error('the table has no column');
+    const columns = [id, { ...id, name: 'n', typeOid: 1700 }];
+    const [outside] = findings({ source: { plugin, relations: [{ ...TABLE, columns }] } });
+    expect(outside?.action).toMatch(/^Nothing is lost/);
+    expect(outside?.message).not.toContain('ChangeFailed');
+    const inKey = { ...TABLE, name: 'k', columns, key: ['id', 'n'] };
+    const [inside] = findings({ source: { plugin, relations: [{ ...TABLE, columns }, inKey] } });
+    expect(inside?.message).toContain('in the key: public.k (n), and');
+    expect(inside?.message).toContain('ChangeFailed');
+    expect(inside?.action).not.toMatch(/^Nothing is lost/);
+  });
+});
+
 describe('wal2json', () => {
   it('that a newer minor release does not list is refused, with the line to set', () => {
     const [found, ...more] = findings({

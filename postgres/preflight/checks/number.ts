@@ -19,6 +19,7 @@ export const number: Check = ({ source }) => {
   );
   const full = exposed.filter((one) => one.identity === 'f' && one.key === null);
   const keyed = exposed.filter((one) => !full.includes(one));
+  const inKey = keyed.filter((one) => specialColumns(one).some((name) => one.key?.includes(name)));
   const findings: Finding[] = [];
   if (full.length > 0) {
     const finding = known ? error : warning;
@@ -34,8 +35,14 @@ export const number: Check = ({ source }) => {
     findings.push(
       warning(
         'special-numbers',
-        `the source's wal2json (2.5 or older) sends NaN and infinities as null in: ${list(keyed.map(columnsOf))}; every null there is read back from the source by key, which is slower`,
-        'Nothing is lost. With wal2json 2.6 or newer on the source the detour is not needed.',
+        `the source's wal2json (2.5 or older) sends NaN and infinities as null in: ${list(keyed.map(columnsOf))}; every null there is read back from the source by key, which is slower${
+          inKey.length === 0
+            ? ''
+            : `; but these have such a column in the key: ${list(inKey.map(keyColumnsOf))}, and a change of a row whose key is NaN or infinite stops the stream (ChangeFailed)`
+        }`,
+        inKey.length === 0
+          ? 'Nothing is lost. With wal2json 2.6 or newer on the source the detour is not needed.'
+          : 'Where the key has no such column nothing is lost. Where it has, look for keys that are NaN or infinite before the start and change them on the source: once the stream has stopped at one, it goes on only with wal2json 2.6 or newer there. Or exclude those tables.',
       ),
     );
   }
@@ -45,6 +52,11 @@ export const number: Check = ({ source }) => {
 /** Names of the columns in which a null may be something else. */
 export function specialColumns({ columns }: Relation): string[] {
   return columns.filter(({ typeOid }) => SPECIAL_TYPES.has(typeOid)).map(({ name }) => name);
+}
+
+function keyColumnsOf(table: Relation): string {
+  const names = specialColumns(table).filter((name) => table.key?.includes(name));
+  return `${nameOf(table)} (${list(names)})`;
 }
 
 function columnsOf(table: Relation): string {

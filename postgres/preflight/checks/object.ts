@@ -72,7 +72,7 @@ function made(
   const { eventTriggers, defaultPrivileges } = objects;
   if (eventTriggers.length > 0) {
     findings.push(
-      target.role.superuser
+      target.mayCreateEventTriggers !== false
         ? note(
             'event-triggers',
             `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
@@ -80,8 +80,8 @@ function made(
           )
         : error(
             'event-trigger-right',
-            `event triggers can be created by superusers only, and role ${target.role.name} is none: ${list(eventTriggers)}`,
-            'Let the target service use a superuser, or drop them on the source and create them on the target by hand after the cutover.',
+            `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
+            'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or drop them on the source and create them on the target by hand after the cutover.',
           ),
     );
   }

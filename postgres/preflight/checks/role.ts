@@ -3,10 +3,19 @@ import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
 import { error, identifier, list, statements } from '../wording.ts';
 
+/** Roles of the server itself. They own nothing by custom, and pg_database_owner cannot be granted at all. */
+const PREDEFINED = /^pg_/;
+
 export const role: Check = ({ source, target, input }) => {
   // With the tables already there, their owners and grants are the operator's.
   if (source === null || target === null || target.tables.length > 0) return [];
-  const { owners, grantees, policies } = source.roles;
+  const { grantees, policies } = source.roles;
+  // A schema that is there already keeps its owner. Above all public, whose owner (pg_database_owner from 15 on, the
+  // platform's superuser before) hardly ever is a role that can be granted.
+  const created = source.roles.schemas.filter(({ schema }) => !target.schemas.includes(schema));
+  const owners = [
+    ...new Set([...source.roles.owners, ...created.map(({ owner }) => owner)]),
+  ].sort();
   const named = [
     ...(input.schema.owners ? owners : []),
     ...(input.schema.grants ? grantees : []),
@@ -28,11 +37,21 @@ export const role: Check = ({ source, target, input }) => {
     : [];
   if (closed.length > 0) {
     const to = identifier(target.role.name);
+    const grants = closed
+      .filter((name) => !PREDEFINED.test(name))
+      .map((name) => `grant ${identifier(name)} to ${to}`);
+    const fixed = closed.filter((name) => PREDEFINED.test(name));
     findings.push(
       error(
         'role-not-member',
         `role ${target.role.name} is no member of roles that own objects, and cannot give them their objects: ${list(closed)}`,
-        `On the target: ${statements(closed.map((name) => `grant ${identifier(name)} to ${to}`))} Or set "schema": {"owners": false} in the input.`,
+        [
+          ...(grants.length > 0 ? [`On the target: ${statements(grants)}`] : []),
+          ...(fixed.length > 0
+            ? [`Give what ${list(fixed)} owns another owner on the source.`]
+            : []),
+          'Or set "schema": {"owners": false} in the input.',
+        ].join(' '),
       ),
     );
   }

@@ -46,7 +46,7 @@ function taken(objects: readonly NamedObject[]): Finding[] {
     error(
       'target-clash',
       `the target has objects with the names of what is created there: ${list(shown)}`,
-      'Rename or drop them on the target; views and sequences may be excluded.',
+      'Rename or drop them on the target; views and sequences may be excluded. If an earlier migration left them, make the target database anew.',
     ),
   ];
 }
@@ -56,6 +56,6 @@ function mixed(there: readonly TargetTable[], absent: readonly string[]): Findin
   return error(
     'target-mixed',
     `the target has some of the tables and not others: ${list(there.map(nameOf))} there, ${list(absent)} not`,
-    `Drop the former (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and walferry creates all, or create the latter.`,
+    `Drop the former (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and what was made with them (types, functions, sequences and views, which would be refused as target-clash), or make the target database anew, and walferry creates all; or create the latter.`,
   );
 }

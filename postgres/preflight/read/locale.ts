@@ -30,15 +30,25 @@ export async function readLocale(client: pg.ClientBase): Promise<LocaleFacts> {
   return { ...row, provider: PROVIDERS[row.provider] ?? row.provider };
 }
 
-/** Names of the system's collations (`pg_catalog`) that columns, domains and indexes use; the others are moved themselves. */
-export async function readUsedCollations(client: pg.ClientBase): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>(/* sql */ `
+/**
+ * Names of the system's collations (`pg_catalog`) that columns, domains and indexes use; the others are moved themselves.
+ * @param selected tables that are moved. @param gone views that are not.
+ */
+export async function readUsedCollations(
+  client: pg.ClientBase,
+  selected: readonly number[],
+  gone: readonly number[],
+): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    /* sql */ `
     with used (oid, schema) as (
       select a.attcollation, c.relnamespace from pg_catalog.pg_attribute a
         join pg_catalog.pg_class c on c.oid = a.attrelid
-       where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'c')
+       where a.attnum > 0 and not a.attisdropped
+         and (c.oid = any($1::oid[]) or c.relkind in ('v', 'm', 'c') and c.oid <> all($2::oid[]))
       union select unnest(i.indcollation::oid[]), c.relnamespace from pg_catalog.pg_index i
-        join pg_catalog.pg_class c on c.oid = i.indexrelid
+        join pg_catalog.pg_class c on c.oid = i.indrelid
+       where c.oid = any($1::oid[]) or c.relkind = 'm' and c.oid <> all($2::oid[])
       union select t.typcollation, t.typnamespace from pg_catalog.pg_type t where t.typtype = 'd'
     )
     select distinct o.collname as name
@@ -47,7 +57,9 @@ export async function readUsedCollations(client: pg.ClientBase): Promise<string[
      where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
        and o.collnamespace = 'pg_catalog'::regnamespace
        and o.collname not in ('default', 'C', 'POSIX', 'ucs_basic')
-     order by 1`);
+     order by 1`,
+    [selected, gone],
+  );
   return rows.map(({ name }) => name);
 }
 

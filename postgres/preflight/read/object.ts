@@ -52,10 +52,51 @@ export async function readObjects(client: pg.ClientBase): Promise<ObjectFacts> {
   return row;
 }
 
-/** Views, sequences, indexes, types and functions that would be created beside the selected tables. */
+/**
+ * Views that read tables which are not selected, sequences that belong to such tables, and those tables: copySchema leaves
+ * them out (schema/filter.ts). A sequence that a selected table's default uses is created all the same.
+ */
+export async function readGone(
+  client: pg.ClientBase,
+  selected: readonly number[],
+): Promise<number[]> {
+  const { rows } = await client.query<{ oid: number }>(
+    /* sql */ `
+    with recursive gone (oid) as (
+      select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+       where c.relkind in ('r', 'p', 'f') and c.oid <> all($1::oid[])
+         and ${USERS} and not ${ofExtension('pg_class', 'c.oid')}
+      union
+      select v.oid from gone
+        join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = gone.oid
+         and d.classid = 'pg_catalog.pg_rewrite'::regclass
+        join pg_catalog.pg_rewrite r on r.oid = d.objid
+        join pg_catalog.pg_class v on v.oid = r.ev_class and v.relkind in ('v', 'm')
+    )
+    select oid::int8::float8 as oid from gone
+    union
+    select s.oid::int8::float8
+      from pg_catalog.pg_class s
+      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = s.oid
+       and d.refclassid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
+      join gone on gone.oid = d.refobjid
+     where s.relkind = 'S' and not exists (
+       select from pg_catalog.pg_depend u join pg_catalog.pg_attrdef f on f.oid = u.objid
+        where u.classid = 'pg_catalog.pg_attrdef'::regclass and u.refclassid = 'pg_catalog.pg_class'::regclass
+          and u.refobjid = s.oid and f.adrelid = any($1::oid[]))`,
+    [selected],
+  );
+  return rows.map(({ oid }) => oid);
+}
+
+/**
+ * Views, sequences, indexes, types and functions that would be created beside the selected tables.
+ * @param gone what readGone found.
+ */
 export async function readCreated(
   client: pg.ClientBase,
   tables: readonly number[],
+  gone: readonly number[],
   selection: Selection,
 ): Promise<NamedObject[]> {
   const { rows } = await client.query<NamedObject>(
@@ -63,7 +104,7 @@ export async function readCreated(
     select 'relation' as catalog, n.nspname as schema, c.relname as name, '' as arguments
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where ${USERS} and not ${ofExtension('pg_class', 'c.oid')} and c.relpersistence <> 't'
-       and (c.relkind in ('v', 'm', 'S', 'c')
+       and (c.relkind in ('v', 'm', 'S', 'c') and c.oid <> all($2::oid[])
             or c.relkind in ('i', 'I') and exists (select from pg_catalog.pg_index i
                  where i.indexrelid = c.oid and i.indrelid = any($1::oid[])))
     union all
@@ -78,7 +119,7 @@ export async function readCreated(
        and not exists (select from pg_catalog.pg_depend x
                         where x.classid = 'pg_catalog.pg_proc'::regclass and x.objid = p.oid and x.deptype = 'i')
      order by 1, 2, 3, 4`,
-    [tables],
+    [tables, gone],
   );
   const matcher = compileSelection(selection);
   return rows.filter((one) => one.catalog !== 'relation' || !matcher.excludes(one));
