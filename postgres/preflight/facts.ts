@@ -154,6 +154,14 @@ export interface ControlFacts {
   readonly migrations: readonly { readonly id: string; readonly workflowId: string }[];
 }
 
+/** What became of the try to make an event trigger; made only when the source has some. */
+export interface EventTriggerRight {
+  /** Null: not tried. */
+  readonly may: boolean | null;
+  /** Owners on the source that cannot own one here: missing, or no superusers. */
+  readonly refusedOwners: readonly string[];
+}
+
 export interface TargetFacts extends ServerFacts {
   readonly mayCreateSchemas: boolean;
   /** Existing schemas of the source's names in which the role may not create. */
@@ -161,8 +169,7 @@ export interface TargetFacts extends ServerFacts {
   readonly mayReplicate: boolean;
   /** Those of the source's schemas that are there. */
   readonly schemas: readonly string[];
-  /** Null when the source has no event triggers: not tried. */
-  readonly mayCreateEventTriggers: boolean | null;
+  readonly eventTriggers: EventTriggerRight;
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly control: ControlFacts;

@@ -1,9 +1,16 @@
 /** The facts of the target. Reads only. */
-import type pg from 'pg';
+import pg from 'pg';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { withRows } from '../schema/existing.ts';
-import type { ControlFacts, ServerFacts, SourceFacts, TargetFacts, TargetTable } from './facts.ts';
+import type {
+  ControlFacts,
+  EventTriggerRight,
+  ServerFacts,
+  SourceFacts,
+  TargetFacts,
+  TargetTable,
+} from './facts.ts';
 import { readOffered } from './read/extension.ts';
 import { readMissingCollations } from './read/locale.ts';
 import { readTaken, readTargetObjects } from './read/object.ts';
@@ -23,8 +30,7 @@ export async function readTarget(
     closedSchemas: await readClosedSchemas(client, source?.schemas ?? []),
     mayReplicate: await mayReplicate(client),
     schemas: await readSchemas(client, source?.roles.schemas.map(({ schema }) => schema) ?? []),
-    mayCreateEventTriggers:
-      (source?.objects.eventTriggers.length ?? 0) > 0 ? await mayCreateEventTriggers(client) : null,
+    eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
     tables: await readTables(client, source?.relations ?? []),
     control: await readControl(client),
     objects: await readTargetObjects(client, source?.relations ?? []),
@@ -73,26 +79,53 @@ async function readSchemas(client: pg.ClientBase, names: readonly string[]): Pro
  * Only trying tells here, too: PostgreSQL wants a superuser, hosted servers let their admin roles. Rolled back, and nobody
  * else sees it meanwhile.
  */
-async function mayCreateEventTriggers(client: pg.ClientBase): Promise<boolean> {
-  await client.query(/* sql */ `begin; savepoint before_function`);
+async function tryEventTrigger(
+  client: pg.ClientBase,
+  owners: readonly string[],
+): Promise<EventTriggerRight> {
+  // Each event trigger has an owner: without any there are none.
+  if (owners.length === 0) return { may: null, refusedOwners: [] };
+  await client.query(/* sql */ `begin`);
   try {
-    try {
-      await client.query(/* sql */ `
-        create function pg_temp.walferry_try() returns event_trigger language plpgsql as 'begin end'`);
-    } catch {
-      // No right to temporary objects, or an event trigger in the way: the server looks at the right to an event trigger
-      // before it looks for the function, so the answer below is 42501 or that the function is missing.
-      await client.query(/* sql */ `rollback to savepoint before_function`);
-    }
-    await client.query(/* sql */ `
-      create event trigger walferry_try on ddl_command_end execute function pg_temp.walferry_try()`);
-    return true;
-  } catch (error) {
+    // Where this is refused (no right to temporary objects, an event trigger in the way) the next answer still is 42501 or
+    // another: the server looks at the right to an event trigger before it looks for the function.
+    await attempt(
+      client,
+      /* sql */ `create function pg_temp.walferry_try() returns event_trigger language plpgsql as 'begin end'`,
+    );
+    const state = await attempt(
+      client,
+      /* sql */ `create event trigger walferry_try on ddl_command_end execute function pg_temp.walferry_try()`,
+    );
     // Refused only for the right; what else stands in the way of the try says nothing about the real ones.
-    if (sqlstate(error) === undefined) throw error;
-    return sqlstate(error) !== SQLSTATE.insufficientPrivilege;
+    if (state === SQLSTATE.insufficientPrivilege) return { may: false, refusedOwners: [] };
+    const refusedOwners: string[] = [];
+    for (const owner of state === null ? owners : []) {
+      const given = await attempt(
+        client,
+        /* sql */ `alter event trigger walferry_try owner to ${pg.escapeIdentifier(owner)}`,
+      );
+      if (given === SQLSTATE.insufficientPrivilege || given === SQLSTATE.undefinedObject) {
+        refusedOwners.push(owner);
+      }
+    }
+    return { may: true, refusedOwners };
   } finally {
     await client.query(/* sql */ `rollback`);
+  }
+}
+
+/** Runs a statement inside the open transaction, which a refusal leaves usable. Null, or the SQLSTATE of the refusal. */
+async function attempt(client: pg.ClientBase, sql: string): Promise<string | null> {
+  await client.query(/* sql */ `savepoint attempt`);
+  try {
+    await client.query(sql);
+    return null;
+  } catch (error) {
+    const state = sqlstate(error);
+    if (state === undefined) throw error;
+    await client.query(/* sql */ `rollback to savepoint attempt`);
+    return state;
   }
 }
 

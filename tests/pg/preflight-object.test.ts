@@ -1,4 +1,5 @@
 /** Preflight of objects that are not moved, that need a right of their own, or whose names are taken on the target. */
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
@@ -63,6 +64,26 @@ describe('what needs a right of its own', () => {
     const told = await findingsOf(db, { target: login.service });
     expect(codes(told)).toContain('event-triggers');
     expect(codes(told)).not.toContain('event-trigger-right');
+    // An event trigger's owner is a superuser; the role of that name on the target need not be one.
+    const owner = `owner_${randomBytes(5).toString('hex')}`;
+    await db.sourceClient.query(
+      `create role ${owner} superuser; alter event trigger audit owner to ${owner}`,
+    );
+    const owned = async (input: Record<string, unknown> = {}): Promise<string[]> =>
+      (await findingsOf(db, { input }))
+        .filter(({ code }) => code === 'event-trigger-right')
+        .map(({ message }) => message);
+    try {
+      expect(await owned()).toEqual([expect.stringContaining(owner)]);
+      await db.targetClient.query(`create role ${owner}`);
+      expect(await owned()).toEqual([expect.stringContaining(owner)]);
+      expect(await owned({ schema: { owners: false } })).toEqual([]);
+      await db.targetClient.query(`alter role ${owner} superuser`);
+      expect(await owned()).toEqual([]);
+    } finally {
+      await db.sourceClient.query(`drop event trigger audit; drop role ${owner}`);
+      await db.targetClient.query(`drop role if exists ${owner}`);
+    }
     const { rows } = await db.targetClient.query('select from pg_event_trigger');
     expect(rows).toEqual([]);
   });

@@ -187,12 +187,18 @@ const CASES: Case[] = [
   [
     'event-trigger-right',
     'error',
-    { ...objects({ eventTriggers: ['audit'] }), target: { mayCreateEventTriggers: false } },
+    {
+      ...objects({ eventTriggers: ['audit'] }),
+      target: { eventTriggers: { may: false, refusedOwners: [] } },
+    },
   ],
   [
     'event-triggers',
     'note',
-    { ...objects({ eventTriggers: ['audit'] }), target: { mayCreateEventTriggers: true } },
+    {
+      ...objects({ eventTriggers: ['audit'] }),
+      target: { eventTriggers: { may: true, refusedOwners: [] } },
+    },
   ],
   [
     'target-event-triggers',

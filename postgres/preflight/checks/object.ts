@@ -72,7 +72,7 @@ function made(
   const { eventTriggers, defaultPrivileges } = objects;
   if (eventTriggers.length > 0) {
     findings.push(
-      target.mayCreateEventTriggers !== false
+      target.eventTriggers.may !== false
         ? note(
             'event-triggers',
             `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
@@ -83,6 +83,16 @@ function made(
             `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
             'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or drop them on the source and create them on the target by hand after the cutover.',
           ),
+    );
+  }
+  const owners = schema.owners ? target.eventTriggers.refusedOwners : [];
+  if (owners.length > 0) {
+    findings.push(
+      error(
+        'event-trigger-right',
+        `event triggers of the source belong to roles that cannot own them on the target (missing there, or no superusers): ${list(owners)}`,
+        'Create these roles there, as superusers, or set "schema": {"owners": false} in the input.',
+      ),
     );
   }
   const to = identifier(target.role.name);

@@ -9,6 +9,7 @@ export interface ObjectFacts {
   readonly publications: readonly string[];
   readonly subscriptions: readonly { readonly name: string; readonly enabled: boolean }[];
   readonly eventTriggers: readonly string[];
+  readonly eventTriggerOwners: readonly string[];
   /** Roles whose default privileges were altered. */
   readonly defaultPrivileges: readonly string[];
   /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
@@ -41,6 +42,9 @@ export async function readObjects(client: pg.ClientBase): Promise<ObjectFacts> {
              as subscriptions,
            array(select evtname::text from pg_catalog.pg_event_trigger t
                   where not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggers",
+           array(select distinct r.rolname::text from pg_catalog.pg_event_trigger t
+                   join pg_catalog.pg_roles r on r.oid = t.evtowner
+                  where not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggerOwners",
            array(select distinct r.rolname::text from pg_catalog.pg_default_acl d
                    join pg_catalog.pg_roles r on r.oid = d.defaclrole order by 1) as "defaultPrivileges",
            array(select distinct split_part(one, '=', 1)
