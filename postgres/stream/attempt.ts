@@ -108,8 +108,8 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   }
   const { confirmedLsn, firstConsistent } = writer.checkpoint;
   await letGo(parts, confirmedLsn);
-  await plan.passed(confirmedLsn);
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
+  await plan.passed(confirmedLsn, reached);
   return { ...numbers(), firstConsistent, reached };
 }
 

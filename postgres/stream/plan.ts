@@ -54,8 +54,12 @@ export interface StreamPlan {
   missed(table: Unsettled): Promise<never>;
   /** Notes which tables those two want copied again. Only when nothing is open on the target. @throws MigrationError `Fenced`. */
   note(): Promise<void>;
-  /** To be called with the stored position when a lease has ended. @throws MigrationError `SchemaDrift`. */
-  passed(stored: Lsn): Promise<void>;
+  /**
+   * To be called with the stored position when a lease has ended.
+   * @param reached whether `until` was reached: after a drain nobody comes to the mark any more.
+   * @throws MigrationError `SchemaDrift`.
+   */
+  passed(stored: Lsn, reached: boolean): Promise<void>;
 }
 
 /**
@@ -132,10 +136,11 @@ export async function readPlan(
     note: async () => {
       if (again.length > 0) await fenced(() => markAgain(target, migration, again));
     },
-    passed: async (stored) => {
-      if (mark === null || compareLsn(stored, mark) < 0) return;
-      if (audited.ahead.length > 0) throw drift(audited.ahead);
-      await fenced(() => storeShapes(target, migration, audited.settled));
+    passed: async (stored, reached) => {
+      const past = mark !== null && compareLsn(stored, mark) >= 0;
+      // The mark lies after the end mark of a cutover, the DDL it stands for may lie before it: no change has to show that DDL.
+      if (audited.ahead.length > 0 && (past || reached)) throw drift(audited.ahead);
+      if (past) await fenced(() => storeShapes(target, migration, audited.settled));
     },
   };
 }
