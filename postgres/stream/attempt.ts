@@ -96,7 +96,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       measure: () => inTurn(() => meter.measure(source)),
     });
     pulse.start();
-    await loop.run();
+    await runToEnd(loop, writer, plan);
     if (work.signal.aborted) {
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
@@ -108,9 +108,22 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   }
   const { confirmedLsn, firstConsistent } = writer.checkpoint;
   await letGo(parts, confirmedLsn);
-  await plan.passed(confirmedLsn);
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
+  await plan.passed(confirmedLsn, reached);
   return { ...numbers(), firstConsistent, reached };
+}
+
+/** Runs the loop. What it learnt when it failed is written only when the batch at work is through and nothing is open. */
+async function runToEnd(loop: StreamLoop, writer: TargetWriter, plan: StreamPlan): Promise<void> {
+  try {
+    await loop.run();
+  } catch (error) {
+    await loop.settled();
+    // The pieces of a huge transaction that were applied so far: its end will not come in this lease.
+    await writer.rollback();
+    await plan.note();
+    throw error;
+  }
 }
 
 function earlier(a: Lsn | null, b: Lsn | null): Lsn | null {

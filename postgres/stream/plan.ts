@@ -44,12 +44,22 @@ export interface StreamPlan {
   readonly mark: Lsn | null;
   /** Whether the stream has to stop at the mark, because the target lacks what was done before it. */
   readonly stopsAtMark: boolean;
-  /** Decides about a table without a route, or a change of no known form. @throws CatalogMoved, or as the audit. */
+  /**
+   * Decides about a table without a route, or a change of no known form. Writes nothing: it is called while a batch is open on
+   * the target's session, and a `commit` beside it would make half of that batch visible.
+   * @throws CatalogMoved, or as the audit.
+   */
   settle(table: Unsettled): Promise<void>;
-  /** Ends the stream for a table of which changes were not sent. @throws MigrationError `StreamWarning`. */
+  /** Ends the stream for a table of which changes were not sent; writes nothing. @throws MigrationError `StreamWarning`. */
   missed(table: Unsettled): Promise<never>;
-  /** To be called with the stored position when a lease has ended. @throws MigrationError `SchemaDrift`. */
-  passed(stored: Lsn): Promise<void>;
+  /** Notes which tables those two want copied again. Only when nothing is open on the target. @throws MigrationError `Fenced`. */
+  note(): Promise<void>;
+  /**
+   * To be called with the stored position when a lease has ended.
+   * @param reached whether `until` was reached: after a drain nobody comes to the mark any more.
+   * @throws MigrationError `SchemaDrift`.
+   */
+  passed(stored: Lsn, reached: boolean): Promise<void>;
 }
 
 /**
@@ -92,8 +102,11 @@ export async function readPlan(
     await fenced(() => storeShapes(target, migration, audited.alike));
   }
   const routes = routesOf(rows, audited, generations);
-  const idOf = (table: Unsettled): number | undefined =>
-    rows.find(({ schema, name }) => schema === table.schema && name === table.table)?.id;
+  const again: number[] = [];
+  const toCopyAgain = (table: Unsettled): void => {
+    const row = rows.find(({ schema, name }) => schema === table.schema && name === table.table);
+    if (row) again.push(row.id);
+  };
   return {
     routes,
     newest: filterEnd(generations),
@@ -111,21 +124,23 @@ export async function readPlan(
       const ahead = audited.ahead.filter((one) => isOf(one, table));
       if (ahead.length > 0) throw at(drift(ahead), table);
       // Shaped as neither before nor after the DDL: it was altered to and fro.
-      const id = idOf(table);
-      if (id !== undefined) await fenced(() => markAgain(target, migration, [id]));
+      toCopyAgain(table);
       throw copyAgain([
         `${fullName(table)} has a change at ${table.commitLsn} that ${table.misfit}`,
       ]);
     },
-    missed: async (table) => {
-      const id = idOf(table);
-      if (id !== undefined) await fenced(() => markAgain(target, migration, [id]));
-      throw warningFailure('01000', table.commitLsn, fullName(table));
+    missed: (table) => {
+      toCopyAgain(table);
+      return Promise.reject(warningFailure('01000', table.commitLsn, fullName(table)));
     },
-    passed: async (stored) => {
-      if (mark === null || compareLsn(stored, mark) < 0) return;
-      if (audited.ahead.length > 0) throw drift(audited.ahead);
-      await fenced(() => storeShapes(target, migration, audited.settled));
+    note: async () => {
+      if (again.length > 0) await fenced(() => markAgain(target, migration, again));
+    },
+    passed: async (stored, reached) => {
+      const past = mark !== null && compareLsn(stored, mark) >= 0;
+      // The mark lies after the end mark of a cutover, the DDL it stands for may lie before it: no change has to show that DDL.
+      if (audited.ahead.length > 0 && (past || reached)) throw drift(audited.ahead);
+      if (past) await fenced(() => storeShapes(target, migration, audited.settled));
     },
   };
 }

@@ -7,6 +7,7 @@ import { streamChanges } from '../../postgres/stream/changes.ts';
 import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair } from '../support/database.ts';
 import {
+  endMark,
   expectSame,
   OPTIONS,
   slotState,
@@ -317,5 +318,27 @@ test('a column dropped and added again on the target, where the source renamed i
   await db.sourceClient.query(/* sql */ `alter table t rename n to m`);
   await db.targetClient.query(/* sql */ `alter table t drop n; alter table t add m numeric(10,2)`);
   expect((await drainWithCopies(db, migration)).length).toBeGreaterThan(0);
+  await expectSame(db);
+});
+
+test('a drain does not count as reached while the target lacks DDL that no change has shown', async () => {
+  await using db = await freshPair();
+  const other = /* sql */ `create table other (id int primary key);`;
+  const migration = await startMigration(db, other + TABLE);
+  await db.sourceClient.query(/* sql */ `alter table t add extra int default 5`);
+  const end = await endMark(db);
+  // Fills a batch: nothing after it is received, not even the mark that the drain itself writes behind the DDL.
+  await db.sourceClient.query(/* sql */ `insert into other values (1)`);
+  const draining = streamChanges(
+    migration,
+    { ...OPTIONS, until: end, batchChanges: 1 },
+    testWork(),
+  );
+  await expect(draining).rejects.toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.t', column: 'extra' },
+  });
+  await db.targetClient.query(/* sql */ `alter table t add extra int default 5`);
+  await drainWithCopies(db, migration);
   await expectSame(db);
 });
