@@ -168,18 +168,26 @@ async function forget(
 }
 
 /**
- * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside
- * points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
+ * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside of that
+ * statement points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
  */
 async function empty(target: pg.ClientBase, tables: readonly PlannedRelationRow[]): Promise<void> {
   if (tables.length === 0) return;
   const names = tables.map(quoted);
   const { rows } = await target.query<{ name: string }>(
     /* sql */ `
-    select distinct t.name
-      from unnest($1::text[]) as t (name)
-      join pg_catalog.pg_constraint k on k.confrelid = t.name::regclass and k.contype = 'f'
-     where k.conrelid <> all (select n::regclass from unnest($1::text[]) n)`,
+    with recursive given as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
+    -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
+    deleted (name, oid) as (
+      select g.name, g.oid
+        from given g join pg_catalog.pg_constraint k on k.confrelid = g.oid and k.contype = 'f'
+       where k.conrelid <> all (select oid from given)
+      union
+      select g.name, g.oid
+        from deleted d
+        join pg_catalog.pg_constraint k on k.conrelid = d.oid and k.contype = 'f'
+        join given g on g.oid = k.confrelid)
+    select name from deleted`,
     [names],
   );
   const referenced = new Set(rows.map(({ name }) => name));
