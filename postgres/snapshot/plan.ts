@@ -22,7 +22,7 @@ import { groupRuns } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
 import { quietTriggers } from './quiet.ts';
-import { takeTables } from './take.ts';
+import { reaches, takeTables } from './take.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -40,7 +40,7 @@ export async function planCopy(
     await using target = await connectPatiently(migration.target, 'plan');
     // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
     await endEarlierSessions(target, 'plan');
-    await requireMigration(target, migration);
+    const { confirmedLsn } = await requireMigration(target, migration);
     await quietTriggers(target);
     const relations = await readPlannedRelations(target, migration);
     if (await isFinished(target, migration, relations)) {
@@ -57,7 +57,7 @@ export async function planCopy(
       migration,
       { source, target },
       work,
-      ({ number }) => !spoiled.has(number),
+      ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
     const { found, shapes } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, found);

@@ -5,12 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
+import { requireMigration } from '../control/migration.ts';
 import {
   numbersOf,
   readPlannedRelations,
@@ -41,7 +43,7 @@ export interface TakePlan {
  * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
  * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
  *   before, and so were all changes that could be for it: it has nothing to copy.
- * @throws MigrationError `SnapshotLost` when there is a newer generation.
+ * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one.
  */
 export async function takeTables(
   target: pg.ClientBase,
@@ -65,6 +67,14 @@ export async function takeTables(
   }
 }
 
+/**
+ * Whether a snapshot of this position shows all that the stream has passed: it starts at the confirmed LSN and never brings
+ * again what lies before, so a table copied under an older snapshot would lack that.
+ */
+export function reaches(lsn: Lsn, confirmed: Lsn | null): boolean {
+  return confirmed === null || compareLsn(lsn, confirmed) >= 0;
+}
+
 async function take(
   target: pg.ClientBase,
   migration: Migration,
@@ -75,7 +85,9 @@ async function take(
   await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
     migration.id,
   ]);
-  if ((await readNewestGeneration(target, migration))?.number !== generation) {
+  const { confirmedLsn } = await requireMigration(target, migration);
+  const newest = await readNewestGeneration(target, migration);
+  if (newest?.number !== generation || !reaches(newest.lsn, confirmedLsn)) {
     throw snapshotLost(generation);
   }
   await registerRelations(target, migration, plan.found);

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { connect } from '../../postgres/connection/session.ts';
+import { recordGeneration } from '../../postgres/control/generation.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
@@ -207,4 +208,48 @@ test('tables in a chain of foreign keys are emptied together, also when others p
   expect((await db.targetClient.query('select from public.item')).rowCount).toBe(1);
   await copyAll(migration, second);
   await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a snapshot from before the confirmed LSN is never copied under, though somebody holds it', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table t (id int primary key)',
+    'insert into t values (1)',
+  );
+  await using old = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await db.sourceClient.query('insert into t values (2)');
+  const { rows } = await db.sourceClient.query<{ lsn: string }>(
+    'select pg_current_wal_insert_lsn()::text as lsn',
+  );
+  await db.targetClient.query('insert into public.t values (2)');
+  await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', [rows[0]?.lsn]);
+  // Another generation than the one that t is of: what was looked at before does not rule it out.
+  await again(db, 't');
+  await db.targetClient.query(
+    'update walferry.generation set number = 2; update walferry.chunk set generation = 2',
+  );
+  const work = recordedWork();
+  const waiting = planCopy(migration, inputOf(db), work);
+  await until('the plan to wait', () =>
+    work.beats.some(({ step }) => step === 'waiting for a snapshot'),
+  );
+  await using held = await holding(db, migration);
+  const plan = await waiting;
+  expect(plan.generation).toBe(held.generation.number);
+  await copyAll(migration, plan);
+  await expectEqual(db.sourceClient, db.targetClient);
+  const found = await readRelations(db.sourceClient, EVERYTHING);
+  const late = recordGeneration(db.targetClient, migration, old.generation);
+  await expect(late).rejects.toMatchObject({ code: 'SnapshotLost' });
+  await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', ['F0000000/0']);
+  await expect(
+    takeTables(db.targetClient, migration, plan.generation, {
+      found,
+      shapes: new Map(),
+      counterparts: [],
+      chunkBytes: MEBIBYTE,
+    }),
+  ).rejects.toMatchObject({ code: 'SnapshotLost' });
 });
