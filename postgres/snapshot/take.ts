@@ -7,7 +7,7 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Relation } from '../catalog/relation.ts';
+import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
@@ -18,9 +18,11 @@ import {
   readPlannedRelations,
   readUnfinished,
   registerRelations,
+  renameRelation,
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
+import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
 import { endCopiers } from './claim.ts';
 import { snapshotLost } from './imported.ts';
@@ -29,6 +31,7 @@ import { isQuiet } from './quiet.ts';
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
 const PAUSE_MS = 50;
+const NAMES_SHOWN = 10;
 
 export interface TakePlan {
   readonly found: readonly Relation[];
@@ -43,7 +46,8 @@ export interface TakePlan {
  * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
  * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
  *   before, and so were all changes that could be for it: it has nothing to copy.
- * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one.
+ * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
+ *   `SchemaDrift` when a table that was never copied holds rows on the target.
  */
 export async function takeTables(
   target: pg.ClientBase,
@@ -90,6 +94,7 @@ async function take(
   if (newest?.number !== generation || !reaches(newest.lsn, confirmedLsn)) {
     throw snapshotLost(generation);
   }
+  await followNames(target, migration, plan.found);
   await registerRelations(target, migration, plan.found);
   const left = new Set(await readUnfinished(target, migration, generation));
   if (left.size === 0) return 0;
@@ -101,6 +106,7 @@ async function take(
   );
   const relations = await readPlannedRelations(target, migration);
   const tables = relations.filter(({ id }) => left.has(id));
+  await refuseFilled(target, tables, plan.counterparts);
   const filled = await forget(
     target,
     migration,
@@ -127,6 +133,54 @@ async function take(
   );
   await storeShapes(target, migration, shapesOf(tables, plan));
   return tables.length;
+}
+
+/**
+ * Tables that were renamed on both sides since the stream last looked: taken for new ones, they would be copied onto the rows that
+ * they hold. Only the plain case, in which nothing has the old name on the target and nothing had the new one. Under a name that
+ * goes on with another table either that table's oid shows it, or its rows do.
+ */
+async function followNames(
+  target: pg.ClientBase,
+  migration: Migration,
+  found: readonly Relation[],
+): Promise<void> {
+  const rows = await readPlannedRelations(target, migration);
+  const planned = new Set(rows.map(nameOf));
+  const names = new Map(found.map((relation) => [relation.oid, relation]));
+  const moved = rows.flatMap((row) => {
+    const to = names.get(row.oid);
+    return row.generation !== null && to && !planned.has(nameOf(to)) ? [{ row, to }] : [];
+  });
+  if (moved.length === 0) return;
+  const before = moved.map(({ row }) => row);
+  const there = new Set((await readRelationsNamed(target, before)).map(nameOf));
+  for (const { row, to } of moved) {
+    if (!there.has(nameOf(row))) await renameRelation(target, migration, row.id, to);
+  }
+}
+
+/** What was never copied holds nothing of ours: with rows there already, each would be there twice. */
+async function refuseFilled(
+  target: pg.ClientBase,
+  tables: readonly PlannedRelationRow[],
+  counterparts: readonly Relation[],
+): Promise<void> {
+  const there = new Set(counterparts.map(nameOf));
+  const fresh = tables.filter((table) => table.generation === null && there.has(nameOf(table)));
+  const filled = await withRows(
+    target,
+    fresh.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
+  );
+  const [first] = filled;
+  if (!first) return;
+  const shown = filled.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
+  const more = filled.length > NAMES_SHOWN ? ` and ${filled.length - NAMES_SHOWN} more` : '';
+  throw new MigrationError(
+    'SchemaDrift',
+    `never copied, and holding rows on the target already: ${shown.join(', ')}${more}; empty them there, then resume`,
+    { table: `${first.schema}.${first.name}` },
+  );
 }
 
 /** From the generation on the stream brings changes of this shape. */
