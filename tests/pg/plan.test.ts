@@ -279,3 +279,37 @@ test('a table renamed on both sides between two rounds is not copied onto its ow
   await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
   await expectEqual(db.sourceClient, db.targetClient);
 });
+
+test('emptying a table is reported as long as the server works on it, and an abort ends it at once', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table big (id int primary key); create table small (id int references big)',
+    'insert into big values (1); insert into small values (1)',
+  );
+  const held = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await held.stop();
+  // Stands for a table so large that deleting its rows lasts longer than anybody's patience.
+  await db.targetClient.query(/* sql */ `
+    create function public.slow() returns trigger language plpgsql as
+      $$ begin perform pg_sleep(3600); return old; end $$;
+    create trigger slow before delete on public.big for each row execute function public.slow();
+    alter table public.big enable always trigger slow`);
+  await again(db, 'big');
+  await using _second = await holding(db, migration);
+  const work = recordedWork();
+  const waiting = planCopy(migration, inputOf(db), work).catch((error: unknown) => error);
+  await until('the emptying to be reported', () =>
+    work.beats.some(({ step }) => step === 'taking tables into the snapshot'),
+  );
+  work.abort(new Error('no longer'));
+  expect(await waiting).toMatchObject({ message: 'no longer' });
+  await until('the statement to end', async () => {
+    const { rowCount } = await db.targetClient.query(
+      `select from pg_stat_activity where datname = current_database() and application_name like 'walferry plan%'`,
+    );
+    return rowCount === 0;
+  });
+  expect((await db.targetClient.query('select from public.big')).rowCount).toBe(1);
+});
