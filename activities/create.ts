@@ -28,7 +28,8 @@ export function createActivities(steps: Steps): Activities {
       ({ migration }, work) => steps.holdSnapshot(migration, work),
       { early: 'on cancel' },
     ),
-    // Emptying a table that was half copied is one statement, and may take minutes where others refer to it.
+    // Reading the catalogs and writing the plan of a large database takes minutes at most. Emptying tables, which may take hours
+    // where others refer to them, beats by itself as long as the server works on it.
     planCopy: activity(
       'planCopy',
       ({ migration, input }, work) => steps.planCopy(migration, input, work),

@@ -10,6 +10,8 @@
  */
 import type pg from 'pg';
 import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { isQuiet } from '../snapshot/quiet.ts';
 import { isPassing } from './passing.ts';
 import { fold } from './fold.ts';
 import type { Image } from './fold.ts';
@@ -152,7 +154,18 @@ export class Batch {
     for (const relation of change.relations) names.push((await this.#table(relation)).only);
     if (names.length === 0) return;
     try {
-      await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
+      await this.#client.query(/* sql */ 'savepoint walferry_truncate');
+      try {
+        await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
+      } catch (error) {
+        if (sqlstate(error) !== SQLSTATE.featureNotSupported) throw error;
+        await this.#client.query(/* sql */ 'rollback to savepoint walferry_truncate');
+        // The table that points here was in the source's statement, and is left out because its copy is newer. Loud
+        // foreign keys would take that copy's rows along.
+        if (!(await isQuiet(this.#client))) throw error;
+        for (const name of names) await this.#client.query(/* sql */ `delete from ${name}`);
+      }
+      await this.#client.query(/* sql */ 'release savepoint walferry_truncate');
     } catch (error) {
       if (isPassing(error)) throw error;
       throw new TruncateFailed(change, error);

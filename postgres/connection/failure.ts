@@ -25,6 +25,7 @@ export const SQLSTATE = {
   uniqueViolation: '23505',
   cardinalityViolation: '21000',
   queryCanceled: '57014',
+  featureNotSupported: '0A000',
 } as const;
 
 /** Where an error happened, in names that are fit for history. */

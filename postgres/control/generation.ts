@@ -3,6 +3,7 @@
  * of the source holds it, for whoever wants to copy under it.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Generation } from '../snapshot/visibility.ts';
@@ -20,7 +21,12 @@ export interface HeldGeneration extends Generation {
   readonly holder: Backend;
 }
 
-/** Writes the next generation. @returns its number, from 1. */
+/**
+ * Writes the next generation.
+ * @returns its number, from 1.
+ * @throws MigrationError `SnapshotLost` when a younger snapshot is recorded: a holder that stood still must not put its old one
+ *   in front.
+ */
 export async function recordGeneration(
   target: pg.ClientBase,
   migration: Migration,
@@ -31,8 +37,9 @@ export async function recordGeneration(
     /* sql */ `
     insert into walferry.generation
       (migration, number, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip, lsn, holder_pid, holder_started)
-    select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8
+    select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6::pg_lsn, $7, $8
       from walferry.generation where migration = $1
+    having not exists (select from walferry.generation g where g.migration = $1 and g.lsn > $6::pg_lsn)
     returning number`,
     [
       migration.id,
@@ -45,7 +52,13 @@ export async function recordGeneration(
       taken.holder.started,
     ],
   );
-  return rows[0]?.number ?? 0;
+  const row = rows[0];
+  if (row) return row.number;
+  throw new MigrationError(
+    'SnapshotLost',
+    `the snapshot of ${taken.lsn} came too late: a younger one is held already`,
+    { pids: [taken.holder.pid] },
+  );
 }
 
 interface Row {

@@ -11,18 +11,20 @@ import { compareColumns, renderDifferences } from '../catalog/drift.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { classify } from '../connection/failure.ts';
+import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
 import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
 import { endEarlierSessions } from '../schema/lane.ts';
+import { whileWatched } from '../schema/watch.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { groupRuns } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
 import { quietTriggers } from './quiet.ts';
-import { takeTables } from './take.ts';
+import { reaches, takeTables } from './take.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -36,11 +38,15 @@ export async function planCopy(
   input: MigrationInput,
   work: Work,
 ): Promise<CopyPlan> {
+  const ended = new AbortController();
   try {
     await using target = await connectPatiently(migration.target, 'plan');
+    // Emptying may last hours; the server ends the statement of a session that is gone.
+    work.signal.addEventListener('abort', () => cut(target), { once: true, signal: ended.signal });
+    work.signal.throwIfAborted();
     // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
     await endEarlierSessions(target, 'plan');
-    await requireMigration(target, migration);
+    const { confirmedLsn } = await requireMigration(target, migration);
     await quietTriggers(target);
     const relations = await readPlannedRelations(target, migration);
     if (await isFinished(target, migration, relations)) {
@@ -57,24 +63,37 @@ export async function planCopy(
       migration,
       { source, target },
       work,
-      ({ number }) => !spoiled.has(number),
+      ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
     const { found, shapes } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, found);
     refuseDrift(found, counterparts);
-    const taken = await takeTables(target, migration, live.number, {
-      found,
-      shapes,
-      counterparts,
-      chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
-    });
+    const taken = await whileWatched(
+      { service: migration.target, purpose: 'plan', pids: [await pidOf(target)] },
+      work,
+      () => ({ step: 'taking tables into the snapshot' }),
+      () =>
+        takeTables(target, migration, live.number, {
+          found,
+          shapes,
+          counterparts,
+          chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+        }),
+    );
     if (taken > 0)
       work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
     return await planOf(target, migration, live.number, input);
   } catch (error) {
     work.signal.throwIfAborted();
     throw classify(error, { step: 'planning the copy' }, 'Internal');
+  } finally {
+    ended.abort();
   }
+}
+
+async function pidOf(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
+  return rows[0]?.pid ?? 0;
 }
 
 async function isFinished(

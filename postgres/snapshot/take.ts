@@ -5,20 +5,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Relation } from '../catalog/relation.ts';
+import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
+import { requireMigration } from '../control/migration.ts';
 import {
   numbersOf,
   readPlannedRelations,
   readUnfinished,
   registerRelations,
+  renameRelation,
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
+import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
 import { endCopiers } from './claim.ts';
 import { snapshotLost } from './imported.ts';
@@ -27,6 +31,7 @@ import { isQuiet } from './quiet.ts';
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
 const PAUSE_MS = 50;
+const NAMES_SHOWN = 10;
 
 export interface TakePlan {
   readonly found: readonly Relation[];
@@ -41,7 +46,8 @@ export interface TakePlan {
  * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
  * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
  *   before, and so were all changes that could be for it: it has nothing to copy.
- * @throws MigrationError `SnapshotLost` when there is a newer generation.
+ * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
+ *   `SchemaDrift` when a table that was never copied holds rows on the target.
  */
 export async function takeTables(
   target: pg.ClientBase,
@@ -65,6 +71,14 @@ export async function takeTables(
   }
 }
 
+/**
+ * Whether a snapshot of this position shows all that the stream has passed: it starts at the confirmed LSN and never brings
+ * again what lies before, so a table copied under an older snapshot would lack that.
+ */
+export function reaches(lsn: Lsn, confirmed: Lsn | null): boolean {
+  return confirmed === null || compareLsn(lsn, confirmed) >= 0;
+}
+
 async function take(
   target: pg.ClientBase,
   migration: Migration,
@@ -75,9 +89,12 @@ async function take(
   await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
     migration.id,
   ]);
-  if ((await readNewestGeneration(target, migration))?.number !== generation) {
+  const { confirmedLsn } = await requireMigration(target, migration);
+  const newest = await readNewestGeneration(target, migration);
+  if (newest?.number !== generation || !reaches(newest.lsn, confirmedLsn)) {
     throw snapshotLost(generation);
   }
+  await followNames(target, migration, plan.found);
   await registerRelations(target, migration, plan.found);
   const left = new Set(await readUnfinished(target, migration, generation));
   if (left.size === 0) return 0;
@@ -89,6 +106,7 @@ async function take(
   );
   const relations = await readPlannedRelations(target, migration);
   const tables = relations.filter(({ id }) => left.has(id));
+  await refuseFilled(target, tables, plan.counterparts);
   const filled = await forget(
     target,
     migration,
@@ -115,6 +133,54 @@ async function take(
   );
   await storeShapes(target, migration, shapesOf(tables, plan));
   return tables.length;
+}
+
+/**
+ * Tables that were renamed on both sides since the stream last looked: taken for new ones, they would be copied onto the rows that
+ * they hold. Only the plain case, in which nothing has the old name on the target and nothing had the new one. Under a name that
+ * goes on with another table either that table's oid shows it, or its rows do.
+ */
+async function followNames(
+  target: pg.ClientBase,
+  migration: Migration,
+  found: readonly Relation[],
+): Promise<void> {
+  const rows = await readPlannedRelations(target, migration);
+  const planned = new Set(rows.map(nameOf));
+  const names = new Map(found.map((relation) => [relation.oid, relation]));
+  const moved = rows.flatMap((row) => {
+    const to = names.get(row.oid);
+    return row.generation !== null && to && !planned.has(nameOf(to)) ? [{ row, to }] : [];
+  });
+  if (moved.length === 0) return;
+  const before = moved.map(({ row }) => row);
+  const there = new Set((await readRelationsNamed(target, before)).map(nameOf));
+  for (const { row, to } of moved) {
+    if (!there.has(nameOf(row))) await renameRelation(target, migration, row.id, to);
+  }
+}
+
+/** What was never copied holds nothing of ours: with rows there already, each would be there twice. */
+async function refuseFilled(
+  target: pg.ClientBase,
+  tables: readonly PlannedRelationRow[],
+  counterparts: readonly Relation[],
+): Promise<void> {
+  const there = new Set(counterparts.map(nameOf));
+  const fresh = tables.filter((table) => table.generation === null && there.has(nameOf(table)));
+  const filled = await withRows(
+    target,
+    fresh.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
+  );
+  const [first] = filled;
+  if (!first) return;
+  const shown = filled.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
+  const more = filled.length > NAMES_SHOWN ? ` and ${filled.length - NAMES_SHOWN} more` : '';
+  throw new MigrationError(
+    'SchemaDrift',
+    `never copied, and holding rows on the target already: ${shown.join(', ')}${more}; empty them there, then resume`,
+    { table: `${first.schema}.${first.name}` },
+  );
 }
 
 /** From the generation on the stream brings changes of this shape. */
@@ -168,18 +234,26 @@ async function forget(
 }
 
 /**
- * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside
- * points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
+ * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside of that
+ * statement points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
  */
 async function empty(target: pg.ClientBase, tables: readonly PlannedRelationRow[]): Promise<void> {
   if (tables.length === 0) return;
   const names = tables.map(quoted);
   const { rows } = await target.query<{ name: string }>(
     /* sql */ `
-    select distinct t.name
-      from unnest($1::text[]) as t (name)
-      join pg_catalog.pg_constraint k on k.confrelid = t.name::regclass and k.contype = 'f'
-     where k.conrelid <> all (select n::regclass from unnest($1::text[]) n)`,
+    with recursive given as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
+    -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
+    deleted (name, oid) as (
+      select g.name, g.oid
+        from given g join pg_catalog.pg_constraint k on k.confrelid = g.oid and k.contype = 'f'
+       where k.conrelid <> all (select oid from given)
+      union
+      select g.name, g.oid
+        from deleted d
+        join pg_catalog.pg_constraint k on k.conrelid = d.oid and k.contype = 'f'
+        join given g on g.oid = k.confrelid)
+    select name from deleted`,
     [names],
   );
   const referenced = new Set(rows.map(({ name }) => name));

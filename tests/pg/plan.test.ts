@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { connect } from '../../postgres/connection/session.ts';
+import { recordGeneration } from '../../postgres/control/generation.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
@@ -22,6 +23,14 @@ async function prepared(db: FreshPair, tables: string, rows = ''): Promise<Migra
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
   return migration;
+}
+
+/** What the stream notes of tables that the next round of the copy has to take. */
+async function again(db: FreshPair, ...names: string[]): Promise<void> {
+  await db.targetClient.query(
+    'update walferry.relation set rewritten = true where table_name = any($1)',
+    [names],
+  );
 }
 
 test('the plan waits for a generation, and a dead one does not count', async () => {
@@ -177,4 +186,130 @@ test('a table that others point at by foreign keys is emptied without touching t
   expect((await db.targetClient.query('select from public.small')).rowCount).toBe(100);
   await copyAll(migration, second);
   await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('tables in a chain of foreign keys are emptied together, also when others point at the chain', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    /* sql */ `
+    create table customer (id int primary key);
+    create table orders (id int primary key, customer int references customer);
+    create table item (id int primary key, orders int references orders)`,
+    `insert into customer values (1), (2); insert into orders values (1, 1), (2, 2); insert into item values (1, 1)`,
+  );
+  const held = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await held.stop();
+  await db.sourceClient.query(`insert into customer values (3); insert into orders values (3, 3)`);
+  await again(db, 'customer', 'orders');
+  await using _second = await holding(db, migration);
+  const second = await planCopy(migration, inputOf(db), recordedWork());
+  expect((await db.targetClient.query('select from public.item')).rowCount).toBe(1);
+  await copyAll(migration, second);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a snapshot from before the confirmed LSN is never copied under, though somebody holds it', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table t (id int primary key)',
+    'insert into t values (1)',
+  );
+  await using old = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await db.sourceClient.query('insert into t values (2)');
+  const { rows } = await db.sourceClient.query<{ lsn: string }>(
+    'select pg_current_wal_insert_lsn()::text as lsn',
+  );
+  await db.targetClient.query('insert into public.t values (2)');
+  await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', [rows[0]?.lsn]);
+  // Another generation than the one that t is of: what was looked at before does not rule it out.
+  await again(db, 't');
+  await db.targetClient.query(
+    'update walferry.generation set number = 2; update walferry.chunk set generation = 2',
+  );
+  const work = recordedWork();
+  const waiting = planCopy(migration, inputOf(db), work);
+  await until('the plan to wait', () =>
+    work.beats.some(({ step }) => step === 'waiting for a snapshot'),
+  );
+  await using held = await holding(db, migration);
+  const plan = await waiting;
+  expect(plan.generation).toBe(held.generation.number);
+  await copyAll(migration, plan);
+  await expectEqual(db.sourceClient, db.targetClient);
+  const found = await readRelations(db.sourceClient, EVERYTHING);
+  const late = recordGeneration(db.targetClient, migration, old.generation);
+  await expect(late).rejects.toMatchObject({ code: 'SnapshotLost' });
+  await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', ['F0000000/0']);
+  await expect(
+    takeTables(db.targetClient, migration, plan.generation, {
+      found,
+      shapes: new Map(),
+      counterparts: [],
+      chunkBytes: MEBIBYTE,
+    }),
+  ).rejects.toMatchObject({ code: 'SnapshotLost' });
+});
+
+test('a table renamed on both sides between two rounds is not copied onto its own rows, and no new one onto others', async () => {
+  await using db = await freshPair();
+  // Without a key a second copy of a row would be refused by nothing.
+  const migration = await prepared(
+    db,
+    'create table t (id int); create table x (id int)',
+    'insert into t values (1); insert into x values (1)',
+  );
+  const held = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await held.stop();
+  await again(db, 'x');
+  for (const side of [db.sourceClient, db.targetClient]) {
+    await side.query('alter table public.t rename to u');
+    await side.query('create table public.fresh (id int); insert into public.fresh values (1)');
+  }
+  await using _second = await holding(db, migration);
+  await expect(planCopy(migration, inputOf(db), recordedWork())).rejects.toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.fresh' },
+  });
+  await db.targetClient.query('truncate public.fresh');
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('emptying a table is reported as long as the server works on it, and an abort ends it at once', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table big (id int primary key); create table small (id int references big)',
+    'insert into big values (1); insert into small values (1)',
+  );
+  const held = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await held.stop();
+  // Stands for a table so large that deleting its rows lasts longer than anybody's patience.
+  await db.targetClient.query(/* sql */ `
+    create function public.slow() returns trigger language plpgsql as
+      $$ begin perform pg_sleep(3600); return old; end $$;
+    create trigger slow before delete on public.big for each row execute function public.slow();
+    alter table public.big enable always trigger slow`);
+  await again(db, 'big');
+  await using _second = await holding(db, migration);
+  const work = recordedWork();
+  const waiting = planCopy(migration, inputOf(db), work).catch((error: unknown) => error);
+  await until('the emptying to be reported', () =>
+    work.beats.some(({ step }) => step === 'taking tables into the snapshot'),
+  );
+  work.abort(new Error('no longer'));
+  expect(await waiting).toMatchObject({ message: 'no longer' });
+  await until('the statement to end', async () => {
+    const { rowCount } = await db.targetClient.query(
+      `select from pg_stat_activity where datname = current_database() and application_name like 'walferry plan%'`,
+    );
+    return rowCount === 0;
+  });
+  expect((await db.targetClient.query('select from public.big')).rowCount).toBe(1);
 });

@@ -257,3 +257,23 @@ for (const { title, before, shows, says, after } of GIVEN_UP) {
     await expectSame(db);
   });
 }
+
+test('a TRUNCATE of two tables, one of which was copied again since, empties the other although the first points at it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `
+    create table b (id int primary key);
+    create table a (id int primary key, v text, b int references b);
+    insert into b values (1), (2); insert into a values (1, 'one', 1)`,
+  );
+  await db.sourceClient.query(/* sql */ `truncate b cascade`);
+  await db.sourceClient.query(
+    /* sql */ `insert into b values (3); insert into a values (3, 'c', 3)`,
+  );
+  for (const side of [db.sourceClient, db.targetClient]) {
+    await side.query(/* sql */ `alter table public.a alter v type varchar(40)`);
+  }
+  expect((await drainWithCopies(db, migration)).length).toBeGreaterThan(0);
+  await expectSame(db);
+});
