@@ -46,8 +46,8 @@ export const FAILURES = {
   Contention: {
     handling: 'timed',
     meaning:
-      'A serialization failure, a deadlock, a lock that was not had in time, or no free connection.',
-    action: 'Nothing; look for who blocks when it goes on for long.',
+      'A serialization failure, a deadlock, a lock that was not had in time, no free connection, or a table that is altered again and again while its changes are applied.',
+    action: 'Nothing; look for who blocks, or alters the table, when it goes on for long.',
   },
   SlotBusy: {
     handling: 'timed',

@@ -3,6 +3,7 @@
  * checkpoint. Everything that can go wrong before the first change is looked at first, and nothing is assumed about how the
  * last attempt ended.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -18,10 +19,10 @@ import { startFailure } from '../replication/refusal.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
-import { fence, type Stopped } from './fence.ts';
+import { fence } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from './filter.ts';
-import { CatalogMoved } from './moved.ts';
+import { CatalogMoved, Moves } from './moved.ts';
 import { readPlan } from './plan.ts';
 import { checkSlot, withSlotFree, type SlotClaim } from './slot.ts';
 
@@ -48,7 +49,7 @@ const ABORT_LEASE_MS = 8_000;
  * Streams for one lease. Returns at a commit boundary: when `until` is reached, when the lease is over, or when the signal
  * was aborted (the caller decides what an abort means).
  * @throws MigrationError: `CheckpointMissing`, `SlotMissing`, `SlotBusy`, `PluginRefused`, `SchemaDrift`, `UnknownRelation`,
- *   `StreamWarning`, `CopyAgain`, `StreamMalformed`, `Stalled`, `Fenced`, `Unreachable`, and what applying throws.
+ *   `StreamWarning`, `CopyAgain`, `StreamMalformed`, `Stalled`, `Fenced`, `Contention`, `Unreachable`, and what applying throws.
  */
 export async function streamChanges(
   migration: Migration,
@@ -56,15 +57,21 @@ export async function streamChanges(
   work: Work,
 ): Promise<StreamReport> {
   const abandoned = new AbortController();
-  const lease = untilUnmoved((met) => oneLease(migration, options, work, abandoned.signal, met));
+  const moves = new Moves();
+  const lease = untilUnmoved(migration, work, moves, (met) =>
+    oneLease(migration, options, work, { abandoned: abandoned.signal, met, moves }),
+  );
   if (!(await outlasted(lease, work.signal))) return lease;
   // Also the way to a lease stands still when the target does; nothing is written by it after the fence.
   abandoned.abort();
-  return stoppedReport(await fence(migration, work.scheduledAt ?? null));
+  return fenced(migration, work);
 }
 
 /** DDL in the middle: what was read of the catalogs at the beginning is read again, and the stream goes on from the target's LSN. */
 async function untilUnmoved(
+  migration: Migration,
+  work: Work,
+  moves: Moves,
   lease: (met: Unsettled | null) => Promise<StreamReport>,
 ): Promise<StreamReport> {
   for (let met: Unsettled | null = null; ;) {
@@ -73,16 +80,28 @@ async function untilUnmoved(
     } catch (error) {
       if (!(error instanceof CatalogMoved)) throw error;
       met = error.met;
+      const pause = moves.pauseAfter(error);
+      await sleep(pause, undefined, { signal: work.signal }).catch(() => undefined);
+      // Nothing is open between two leases; only the target knows where the last one ended.
+      if (work.signal.aborted) return fenced(migration, work);
     }
   }
+}
+
+/** What one lease gets from those before it. */
+interface Renewal {
+  /** Aborted when nobody waits for the lease any more. */
+  readonly abandoned: AbortSignal;
+  /** The change for which it begins anew. */
+  readonly met: Unsettled | null;
+  readonly moves: Moves;
 }
 
 async function oneLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  abandoned: AbortSignal,
-  met: Unsettled | null,
+  { abandoned, met, moves }: Renewal,
 ): Promise<StreamReport> {
   try {
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
@@ -94,6 +113,7 @@ async function oneLease(
     // Before anything that needs the slot: the way to a slot in use ends whoever uses it, and an attempt that was
     // overtaken must not come so far.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
+    moves.begin(attempt.confirmedLsn);
     const claim: SlotClaim = {
       waiting: step,
       stillMine: async () => void (await holdEpoch(target, migration, attempt.epoch)),
@@ -162,8 +182,9 @@ async function outlasted(lease: Promise<unknown>, signal: AbortSignal): Promise<
   return Promise.race([ended, late]).finally(() => clearTimeout(timer));
 }
 
-/** What is known when only the target could be asked. */
-function stoppedReport(stopped: Stopped): StreamReport {
+/** Fences off whoever streams; what is known when only the target could be asked. */
+async function fenced(migration: Migration, work: Work): Promise<StreamReport> {
+  const stopped = await fence(migration, work.scheduledAt ?? null);
   return {
     ...stopped,
     receivedLsn: stopped.confirmedLsn,

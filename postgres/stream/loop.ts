@@ -102,11 +102,15 @@ export class StreamLoop {
    */
   async run(): Promise<void> {
     const { signal, reader } = this.#parts;
-    const wake = (): void => reader.nudge();
-    signal.addEventListener('abort', wake);
+    let wake = (): void => undefined;
     const aborted = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
+      wake = (): void => {
+        reader.nudge();
+        resolve();
+      };
     });
+    // One activity may run many leases over its signal: what is left on it would add up.
+    signal.addEventListener('abort', wake, { once: true });
     try {
       let streamFailure: { readonly error: unknown } | null = null;
       // Once it ends nothing more is received: under a steady load there would always be one more batch.

@@ -201,13 +201,14 @@ async function requireUnmoved(
   const token = look.tokens[0] ?? null;
   const seen = known.audited.tokens.get(tableKey(schema, name));
   if (table.misfit !== undefined) {
-    if (token !== seen) throw new CatalogMoved(table);
+    if (token !== seen) throw new CatalogMoved(fullName(table), table);
     return;
   }
   // Gone: where its rows went, if they went anywhere, is a table that the next audit meets. There and not selected: excluded,
   // a materialized view (refreshed concurrently it sends changes), or an extension's.
   if (token === null) return;
-  if (await isSelectedNow(source, known, { schema, name })) throw new CatalogMoved(table);
+  if (await isSelectedNow(source, known, { schema, name }))
+    throw new CatalogMoved(fullName(table), table);
 }
 
 /** Names the change that showed it. */

@@ -30,10 +30,10 @@ export async function verifyCatalog(
   if (tables.length === 0) return;
   for (;;) {
     const { snapshot, tokens: now } = await lookAt(source, tables);
-    const moved = tables.some(
+    const moved = tables.find(
       ({ schema, name }, i) => tokens.get(tableKey(schema, name)) !== (now[i] ?? undefined),
     );
-    if (moved) throw new CatalogMoved(null);
+    if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) return;
