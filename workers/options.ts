@@ -11,10 +11,12 @@ export const MAX_ACTIVITIES = 64;
 
 /**
  * Open polls of each kind. The server hands tasks to the polls of a frozen machine as well, and each costs a heartbeat
- * timeout until it is tried elsewhere: with the default of ten polls a frozen worker held a stream up for over 40 s. Two
- * are enough for a few hundred activities; the least for workflow tasks is two, one of them for the sticky queue.
+ * timeout until it is tried elsewhere: with the default of ten polls a frozen worker held a stream up for 75 s, with one it is
+ * 25 s at most. One fetches a few hundred activities fast enough; the least for workflow tasks is two, one of them for the
+ * sticky queue. SDK 1.24.0 takes `maxConcurrentActivityTaskPolls` and ignores it (its worker-options.js never reads it).
  */
-export const POLLS = 2;
+export const ACTIVITY_POLLS = { type: 'simple-maximum', maximum: 1 } as const;
+export const WORKFLOW_POLLS = { type: 'simple-maximum', maximum: 2 } as const;
 
 /** Heartbeats reach the server this often: how fast a pause arrives, and how fresh the live numbers are. */
 export const HEARTBEAT_THROTTLE = '2 seconds';

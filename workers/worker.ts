@@ -13,12 +13,13 @@ import { workflowBundle } from './bundle.ts';
 import { connectTemporal } from './connection.ts';
 import { LOG_LEVELS, createLogger, type LogFormat, type LogLevelName } from './logger.ts';
 import {
+  ACTIVITY_POLLS,
   HEARTBEAT_THROTTLE,
   MAX_ACTIVITIES,
-  POLLS,
   SHUTDOWN_FORCE,
   STICKY_TIMEOUT,
   TASK_QUEUE,
+  WORKFLOW_POLLS,
 } from './options.ts';
 
 interface Settings {
@@ -89,8 +90,8 @@ function createWorker(
     workflowBundle: bundle,
     activities: createActivities(postgresSteps),
     maxConcurrentActivityTaskExecutions: maxActivities,
-    maxConcurrentActivityTaskPolls: POLLS,
-    maxConcurrentWorkflowTaskPolls: POLLS,
+    activityTaskPollerBehavior: ACTIVITY_POLLS,
+    workflowTaskPollerBehavior: WORKFLOW_POLLS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
     stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
     shutdownForceTime: SHUTDOWN_FORCE,

@@ -48,8 +48,8 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   const inTurn = turns();
   await meter.measure(source);
   let looks = 0;
-  const writer = new TargetWriter(applier, attempt, plan.newest, (changes) =>
-    inTurn(() => verifyCatalog(source, changes, plan.tokens, () => (looks += 1))),
+  const writer = new TargetWriter(applier, attempt, plan.newest, (batch) =>
+    inTurn(() => verifyCatalog(source, batch, plan.tokens, () => (looks += 1))),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({

@@ -14,6 +14,8 @@ export interface Batch {
   readonly transactions: number;
   /** Commit time of the newest transaction in it, as the source printed it. */
   readonly committedAt: string | null;
+  /** Source transactions (32-bit top-level ids) that the position passes with a change, also with one that is left out here. */
+  readonly xids: ReadonlySet<number>;
 }
 
 export interface BatchLimits {
@@ -27,6 +29,7 @@ export interface BatchLimits {
 export class Gathering {
   readonly #limits: BatchLimits;
   #changes: Change[] = [];
+  #xids = new Set<number>();
   #bytes = 0;
   #transactions = 0;
   #firstAt: number | null = null;
@@ -41,7 +44,9 @@ export class Gathering {
   }
 
   get full(): boolean {
-    return this.#changes.length >= this.#limits.changes || this.#bytes >= this.#limits.bytes;
+    const { changes, bytes } = this.#limits;
+    // Transactions that are left out count, too: under nothing but them no position would be stored and their ids would pile up.
+    return this.#changes.length >= changes || this.#xids.size >= changes || this.#bytes >= bytes;
   }
 
   /** Commit time of the newest transaction gathered. */
@@ -49,7 +54,13 @@ export class Gathering {
     return this.#committedAt;
   }
 
-  add(changes: readonly Change[], bytes: number, committedAt: string | null, now: number): void {
+  /** @param xid null for a transaction that brought no change of any table. */
+  add(
+    changes: readonly Change[],
+    { xid, bytes, committedAt }: { xid: number | null; bytes: number; committedAt: string | null },
+    now: number,
+  ): void {
+    if (xid !== null) this.#xids.add(xid);
     if (changes.length === 0) return;
     for (const change of changes) this.#changes.push(change);
     this.#bytes += bytes;
@@ -70,8 +81,10 @@ export class Gathering {
       end,
       transactions: this.#transactions,
       committedAt: this.#committedAt,
+      xids: this.#xids,
     };
     this.#changes = [];
+    this.#xids = new Set();
     this.#bytes = 0;
     this.#transactions = 0;
     this.#firstAt = null;

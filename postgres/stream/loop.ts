@@ -203,8 +203,9 @@ export class StreamLoop {
       changes = changesOf(piece, routes, newest);
     }
     const committedAt = piece.end?.committedAt ?? null;
+    const xid = piece.messages.length > 0 ? piece.xid : null;
     if (piece.first && piece.end) {
-      this.#gathering.add(changes, piece.bytes, committedAt, Date.now());
+      this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, Date.now());
       return;
     }
     // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
@@ -212,7 +213,8 @@ export class StreamLoop {
       this.#sealed.push(this.#gathering.seal(this.#horizon.position));
     }
     const end = piece.end?.nextLsn ?? null;
-    this.#sealed.push({ changes, end, transactions: end === null ? 0 : 1, committedAt });
+    const xids = new Set([piece.xid]);
+    this.#sealed.push({ changes, end, transactions: end === null ? 0 : 1, committedAt, xids });
   }
 
   #isOver(): boolean {

@@ -10,24 +10,27 @@ import type { Change, PlannedRelation } from '../apply/change.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { tableKey } from './audit.ts';
+import type { Batch } from './batch.ts';
 import { CatalogMoved } from './moved.ts';
 
 /** With synchronous replication a transaction is decoded before others can see that it committed. */
 const POLL_MS = 20;
 
 /**
+ * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
+ * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
  * @param tokens what the audit saw, by table.
  * @param waiting called before each further look.
  * @throws CatalogMoved when one of the changes' tables was altered since.
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
-  changes: readonly Change[],
+  { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
   tokens: ReadonlyMap<string, string>,
   waiting: () => void,
 ): Promise<void> {
-  const { tables, xids } = touched(changes);
-  if (tables.length === 0) return;
+  if (xids.size === 0) return;
+  const tables = touched(changes);
   for (;;) {
     const { snapshot, tokens: now } = await lookAt(source, tables);
     const moved = tables.find(
@@ -42,13 +45,11 @@ export async function verifyCatalog(
   }
 }
 
-function touched(changes: readonly Change[]): { tables: PlannedRelation[]; xids: Set<number> } {
+function touched(changes: readonly Change[]): PlannedRelation[] {
   const tables = new Set<PlannedRelation>();
-  const xids = new Set<number>();
   for (const change of changes) {
     if (change.kind === 'truncate') for (const relation of change.relations) tables.add(relation);
     else tables.add(change.relation);
-    if (change.xid !== null) xids.add(change.xid);
   }
-  return { tables: [...tables], xids };
+  return [...tables];
 }

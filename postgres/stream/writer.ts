@@ -5,7 +5,6 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Checkpoint } from '../../contract/work.ts';
-import type { Change } from '../apply/change.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
@@ -19,7 +18,7 @@ export class TargetWriter {
   readonly #epoch: bigint;
   /** Once the stored LSN has reached it, the target is first consistent; null when nothing was copied. */
   readonly #newest: Lsn | null;
-  readonly #verify: (changes: readonly Change[]) => Promise<void>;
+  readonly #verify: (batch: Batch) => Promise<void>;
   #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
   #open = false;
   /** After a batch that was not applied no later one may be: its position would confirm the gap. */
@@ -33,7 +32,7 @@ export class TargetWriter {
     applier: Applying,
     attempt: Attempt,
     newest: Lsn | null,
-    verify: (changes: readonly Change[]) => Promise<void> = () => Promise.resolve(),
+    verify: (batch: Batch) => Promise<void> = () => Promise.resolve(),
   ) {
     this.#applier = applier;
     this.#verify = verify;
@@ -68,7 +67,7 @@ export class TargetWriter {
    */
   async write(batch: Batch): Promise<boolean> {
     if (this.#failed) throw behindGap(batch.end);
-    const verified = this.#verify(batch.changes);
+    const verified = this.#verify(batch);
     // Awaited below; until then a refusal must not count as unhandled.
     verified.catch(() => undefined);
     try {

@@ -43,8 +43,9 @@ export class Lab implements AsyncDisposable {
     return new Lab(pair, await connectTemporal());
   }
 
-  async worker(options: WorkerOptions = {}): Promise<WorkerProcess> {
-    const worker = await startWorker(options);
+  /** A worker on this lab's own task queue: labs may run side by side. */
+  async worker(options: Omit<WorkerOptions, 'args'> = {}): Promise<WorkerProcess> {
+    const worker = await startWorker({ ...options, args: ['--task-queue', this.id] });
     this.workers.push(worker);
     return worker;
   }
@@ -66,7 +67,7 @@ export class Lab implements AsyncDisposable {
     const file = path.join(mkdtempSync(path.join(testRun().folder, 'input-')), 'migration.json');
     writeFileSync(file, JSON.stringify(input));
     const outcome = await temporal(
-      ...['workflow', 'start', '--type', 'migrateDatabase', '--task-queue', 'walferry'],
+      ...['workflow', 'start', '--type', 'migrateDatabase', '--task-queue', this.id],
       ...['--workflow-id', this.id, '--input-file', file, '--fail-existing'],
     );
     expect(outcome, outcome.stderr).toMatchObject({ code: 0 });

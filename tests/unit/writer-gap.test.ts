@@ -29,6 +29,7 @@ test('after a batch that failed no later batch reaches the target', async () => 
     end: parseLsn(end),
     transactions: 1,
     committedAt: null,
+    xids: new Set([1]),
   });
   await expect(writer.write(batch('0/20'))).rejects.toMatchObject({ code: 'Contention' });
   fail = false;

@@ -1,0 +1,145 @@
+/**
+ * A source with synchronous replication whose standby does not answer: the stream gets a transaction as soon as it is in the
+ * WAL, and other sessions see it only when the standby has it. The server is this file's own: the setting holds for all of it.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { compareLsn, isLsn, type Lsn } from '../../contract/lsn.ts';
+import type { StreamReport } from '../../contract/work.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { copyAgain, drainWithCopies } from '../support/copy-again.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { testRun } from '../support/run.ts';
+import {
+  expectSame,
+  OPTIONS,
+  startMigration,
+  storedLsn,
+  testWork,
+  type TestWork,
+} from '../support/stream.ts';
+import { until } from '../support/until.ts';
+import { serverOf } from '../support/versions.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key, v text)`;
+
+let source: PostgresServer & AsyncDisposable;
+
+beforeAll(async () => {
+  source = await serverOf('source', { folder: testRun().source.programs, version: 'synchronous' });
+  await source.query('postgres', async (client) => {
+    await client.query(/* sql */ `alter system set synchronous_standby_names = 'nobody'`);
+    // Waits for its own flush and for no standby; who is to hang says so.
+    await client.query(/* sql */ `alter system set synchronous_commit = local`);
+    await client.query(/* sql */ `select pg_reload_conf()`);
+  });
+  await until('the setting', () =>
+    source.query('postgres', async (client) => {
+      const { rows } = await client.query<{ names: string }>(
+        /* sql */ `select current_setting('synchronous_standby_names') as names`,
+      );
+      return rows[0]?.names === 'nobody';
+    }),
+  );
+});
+afterAll(() => source[Symbol.asyncDispose]());
+
+/** A transaction that is in the WAL and that nobody sees. */
+interface Hanging extends AsyncDisposable {
+  /** The standby answers, as it were: the commit returns. */
+  release(): Promise<void>;
+}
+
+async function hanging(db: FreshPair, sql: string): Promise<Hanging> {
+  const client = await connectTo(db.source);
+  await client.query(/* sql */ `set synchronous_commit = on`);
+  const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
+  const pid = rows[0]?.pid;
+  const committed = client.query(sql);
+  committed.catch(() => undefined);
+  await until('the commit to wait for its standby', async () => {
+    const waiting = await db.sourceClient.query(
+      /* sql */ `select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep'`,
+      [pid],
+    );
+    return waiting.rowCount === 1;
+  });
+  const release = async (): Promise<void> => {
+    await db.sourceClient.query(/* sql */ `select pg_cancel_backend($1)`, [pid]);
+    await committed;
+  };
+  return {
+    release,
+    [Symbol.asyncDispose]: async () => {
+      await release();
+      await client[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Everything before the call has reached the stream, which then had two more seconds to store it. */
+async function received(db: FreshPair, work: TestWork): Promise<Lsn> {
+  const { rows } = await db.sourceClient.query<{ lsn: Lsn }>(
+    /* sql */ `select pg_logical_emit_message(true, 'walferry', 'mark')::text as lsn`,
+  );
+  const mark = rows[0]?.lsn;
+  if (!mark) throw new Error('no mark');
+  await until('the stream to receive what there is', () => {
+    const last = work.beats.at(-1)?.['receivedLsn'];
+    return isLsn(last) && compareLsn(last, mark) >= 0;
+  });
+  const beats = work.beats.length;
+  await until('two more beats', () => work.beats.length >= beats + 2);
+  return mark;
+}
+
+test('a transaction that the source does not show yet is neither on the target nor passed', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await using first = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
+  const before = await storedLsn(db, migration);
+  const work = testWork();
+  const lease = streamChanges(migration, OPTIONS, work);
+  lease.catch(() => undefined);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'is visible')`);
+  await received(db, work);
+  expect(await storedLsn(db, migration)).toBe(before);
+  expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
+  await first.release();
+  await until('both rows', async () => {
+    return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 2;
+  });
+  work.abort();
+  await lease;
+  await expectSame(db);
+});
+
+test('a table copied again lacks nothing that the stream has passed while only the source knew it', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  const made = /* sql */ `create table public.made (id int primary key, v text)`;
+  await db.targetClient.query(made);
+  const work = testWork();
+  const lease = streamChanges(migration, OPTIONS, work);
+  lease.catch(() => undefined);
+  // The table is not to be seen when its first change arrives: the stream takes it for one that is gone again.
+  await using first = await hanging(
+    db,
+    `begin; ${made}; insert into public.made values (1, 'x'); commit`,
+  );
+  await received(db, work);
+  await first.release();
+  await using second = await hanging(db, /* sql */ `insert into public.made values (2, 'x')`);
+  await db.sourceClient.query(/* sql */ `insert into t values (1, 'x')`);
+  const mark = await received(db, work);
+  work.abort();
+  const report: StreamReport = await lease;
+  expect(compareLsn(report.confirmedLsn, mark)).toBeLessThan(0);
+  // Copied under a snapshot that does not see the second row.
+  const next = streamChanges(migration, OPTIONS, testWork());
+  await expect(next).rejects.toThrow('to be copied again: public.made is new in the selection');
+  await copyAgain(db, migration);
+  await second.release();
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
