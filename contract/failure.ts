@@ -193,7 +193,7 @@ export const FAILURES = {
     handling: 'never',
     meaning: 'The operator aborted the migration.',
     action:
-      'The copied tables are still on the target, and the types, functions, sequences and views made with them; before starting again drop them and what was made with them, or make the target database anew.',
+      'Tables with copied rows are still on the target, complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew.',
   },
   Internal: {
     handling: 'operator',

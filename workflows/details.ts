@@ -117,7 +117,7 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   pause: 'stop at a commit; the slot keeps the WAL',
   resume: 'go on',
   cutover: 'finish; stop the writers first',
-  abort: 'end it; copied tables stay on the target',
+  abort: 'end it; what was copied stays, complete or not',
 };
 
 const CALL_OFF = 'call the cutover off; the stream stays paused until resume';

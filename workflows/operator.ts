@@ -48,7 +48,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(abortUpdate, () => abort(run, work), {
     description:
-      'End the migration: drops slot and control schema, copied tables stay on the target',
+      'End the migration: drops slot and control schema; what was copied stays on the target, complete or not',
     validator: () => mayAsk(run, 'abort'),
   });
 }

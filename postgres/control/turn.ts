@@ -1,7 +1,8 @@
 /**
- * The epoch for steps of the cutover that write to the target beside the stream (sequences, triggers). An attempt of one
- * that was frozen may wake up after the cutover was called off and changes are applied again, or after the application
- * moved over: it must not write then. Taking the epoch also ends the session of whoever had it before.
+ * The epoch for steps that write to the target where the stream may be: those of the cutover (sequences, triggers), and the
+ * plan of a copy. An attempt of one that was frozen may wake up after the cutover was called off and changes are applied
+ * again, after the copy has ended, or after the application moved over: it must not write then. Taking the epoch also ends
+ * the session of whoever had it before.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';

@@ -17,6 +17,7 @@ import { readNewestGeneration, type HeldGeneration } from '../control/generation
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
+import { takeTurn } from '../control/turn.ts';
 import { endEarlierSessions } from '../schema/lane.ts';
 import { whileWatched } from '../schema/watch.ts';
 import { connectPatiently } from '../slot/session.ts';
@@ -30,8 +31,8 @@ const MEBIBYTE = 1024 * 1024;
 
 /**
  * Waits for a live generation if anything is left, takes it in, and returns the runs that remain.
- * @throws MigrationError `SnapshotLost`, `SchemaDrift` when the target cannot take a table, `CheckpointMissing`;
- *   `signal.reason` when aborted.
+ * @throws MigrationError `SnapshotLost`, `SchemaDrift` when the target cannot take a table, `CheckpointMissing`, `Fenced` for an
+ *   attempt that was overtaken; `signal.reason` when aborted.
  */
 export async function planCopy(
   migration: Migration,
@@ -44,6 +45,9 @@ export async function planCopy(
     // Emptying may last hours; the server ends the statement of a session that is gone.
     work.signal.addEventListener('abort', () => cut(target), { once: true, signal: ended.signal });
     work.signal.throwIfAborted();
+    // Not before this: an attempt that was frozen and wakes up beside the stream must not take a table for a copy that nobody
+    // makes any more. The next lease would find it unfinished and call the target's work lost.
+    const turn = await takeTurn(target, migration, work.scheduledAt);
     // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
     await endEarlierSessions(target, 'plan');
     const { confirmedLsn } = await requireMigration(target, migration);
@@ -74,6 +78,7 @@ export async function planCopy(
       () => ({ step: 'taking tables into the snapshot' }),
       () =>
         takeTables(target, migration, live.number, {
+          turn,
           found,
           shapes,
           counterparts,

@@ -22,6 +22,7 @@ import {
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
+import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
 import { endCopiers } from './claim.ts';
@@ -34,6 +35,8 @@ const PAUSE_MS = 50;
 const NAMES_SHOWN = 10;
 
 export interface TakePlan {
+  /** Of the attempt that plans. */
+  readonly turn: Turn;
   readonly found: readonly Relation[];
   /** Shapes of the found tables by oid, of the same snapshot. */
   readonly shapes: ReadonlyMap<number, Shape>;
@@ -47,7 +50,7 @@ export interface TakePlan {
  * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
  *   before, and so were all changes that could be for it: it has nothing to copy.
  * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
- *   `SchemaDrift` when a table that was never copied holds rows on the target.
+ *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target.
  */
 export async function takeTables(
   target: pg.ClientBase,
@@ -85,6 +88,7 @@ async function take(
   generation: number,
   plan: TakePlan,
 ): Promise<number> {
+  await plan.turn.hold();
   // Conflicts with the foreign key of a new generation: none is written between this look and the commit.
   await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
     migration.id,

@@ -6,9 +6,11 @@ import { advance, holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
-import { inputOf } from '../support/control.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { holding, inputOf } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
-import { startMigration, storedLsn } from '../support/stream.ts';
+import { endMark, OPTIONS, startMigration, storedLsn, testWork } from '../support/stream.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key)`;
 const FAR = parseLsn('FF/0');
@@ -147,4 +149,21 @@ test('an attempt that a frozen machine begins late is refused, and ends nothing 
   await newer.query('rollback');
   const next = await takeEpoch(db.targetClient, migration, null, 2_001);
   expect(next.epoch).toBe(taken.epoch + 1n);
+});
+
+test('a plan of the copy that wakes up beside the stream takes no table, and the stream misses nothing', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const streamed = { ...testWork(), scheduledAt: 2_000 };
+  const until = await endMark(db);
+  await streamChanges(migration, { ...OPTIONS, until }, streamed);
+  // The stream has found that changes are missing, and the operator is asked; the copy begins when he resumes.
+  await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
+  await using _ = await holding(db, migration);
+  const woken = planCopy(migration, inputOf(db), { ...testWork(), scheduledAt: 1_000 });
+  await expect(woken).rejects.toMatchObject({ code: 'Fenced' });
+  const lease = streamChanges(migration, OPTIONS, { ...testWork(), scheduledAt: 3_000 });
+  await expect(lease).rejects.toMatchObject({ code: 'CopyAgain' });
+  const plan = await planCopy(migration, inputOf(db), { ...testWork(), scheduledAt: 4_000 });
+  expect(plan.runs).toHaveLength(1);
 });

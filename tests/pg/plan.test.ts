@@ -4,6 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { connect } from '../../postgres/connection/session.ts';
 import { recordGeneration } from '../../postgres/control/generation.ts';
+import { takeTurn } from '../../postgres/control/turn.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
@@ -102,6 +103,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
   const relations = await readRelations(db.sourceClient, EVERYTHING);
   const pages = 100_000 * 2048;
   await takeTables(db.targetClient, migration, held.generation.number, {
+    turn: await takeTurn(db.targetClient, migration, undefined),
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
     shapes: new Map(),
     counterparts: [],
@@ -246,6 +248,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
   await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', ['F0000000/0']);
   await expect(
     takeTables(db.targetClient, migration, plan.generation, {
+      turn: await takeTurn(db.targetClient, migration, undefined),
       found,
       shapes: new Map(),
       counterparts: [],

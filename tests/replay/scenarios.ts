@@ -3,8 +3,10 @@
  * A kept history stands for the migrations that run while their workers are updated: workflow code that no longer fits
  * one of them would wedge those.
  */
-import { until } from '../support/until.ts';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Migrations, SimulatedMigration } from '../e2e/workflow/migrations.ts';
+import type { World } from '../e2e/workflow/world.ts';
+import { until } from '../support/until.ts';
 
 export interface Scenario {
   /** Name of the file. */
@@ -54,6 +56,32 @@ export const SCENARIOS: readonly Scenario[] = [
       await migration.ask('cutover');
       migration.world.late = [];
       await migration.ask('cutover', { compare: 'off' });
+      return migration;
+    },
+  },
+  {
+    name: 'copied-again',
+    ends: COMPLETED,
+    // Twice: at once, and after a round that asks the operator; cut over behind it.
+    play: async (migrations) => {
+      const again = (world: World, chunk: number): void =>
+        world.script('streamChanges', () => {
+          world.done.delete(chunk);
+          return Promise.reject(new MigrationError('CopyAgain', 'public.orders was rewritten'));
+        });
+      const migration = await migrations.start((world) => again(world, 0));
+      const { world } = migration;
+      await until('the stream behind the copy', () => (world.copies.get(0) ?? 0) === 2);
+      await until('the stream', () => world.isRunning('streamChanges'));
+      await migration.ask('pause');
+      again(world, 3);
+      world.fail('planCopy', 'SchemaDrift');
+      await migration.ask('resume');
+      await migration.reaches('snapshot', 'waiting');
+      await migration.ask('resume');
+      await until('the second copy', () => (world.copies.get(3) ?? 0) === 2);
+      await until('the stream', () => world.isRunning('streamChanges'));
+      await migration.ask('cutover');
       return migration;
     },
   },

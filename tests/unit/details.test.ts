@@ -64,7 +64,7 @@ describe('current details', () => {
     expect(codeLines(details)).toEqual([
       '# call the cutover off; the stream stays paused until resume',
       'temporal workflow update execute -w orders --name pause',
-      '# end it; copied tables stay on the target',
+      '# end it; what was copied stays, complete or not',
       'temporal workflow update execute -w orders --name abort',
     ]);
   });
@@ -89,7 +89,7 @@ describe('current details', () => {
       temporal workflow update execute -w orders --name pause
       # finish; stop the writers first
       temporal workflow update execute -w orders --name cutover
-      # end it; copied tables stay on the target
+      # end it; what was copied stays, complete or not
       temporal workflow update execute -w orders --name abort
       \`\`\`"
     `);
