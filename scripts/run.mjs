@@ -14,7 +14,9 @@ const OLDEST_NODE = [20, 3];
 /** These set up what is missing; the others only say that it is missing. */
 const SETTING_UP = ['setup', 'start', 'test'];
 /** These speak to servers and take the addresses of the local ones unless the caller has set others. */
-const WITH_ENVIRONMENT = ['worker', 'writer', 'watch', 'tail', 'compare', 'cleanup', 'preflight'];
+const WITH_ENVIRONMENT = [
+  ...['worker', 'writer', 'watch', 'tail', 'compare', 'cleanup', 'preflight', 'replay'],
+];
 const FILES = { worker: 'workers/worker.ts' };
 
 const [name, ...words] = process.argv.slice(2);

@@ -1,4 +1,5 @@
 /** What an operator does: pause, resume, abort, cancel, cut over too early, and mistakes in the input. */
+import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
@@ -18,6 +19,12 @@ test('pause stops at a commit and answers with its LSN; resume goes on; both may
   const { state, confirmedLsn } = await lab.progress();
   expect(state).toBe('paused');
   expect(paused.stdout).toContain(String(confirmedLsn));
+  // What is asked before workers are updated under it.
+  const replay = spawnSync('npm', ['run', '--silent', 'replay', '--', lab.id], {
+    encoding: 'utf8',
+  });
+  expect(replay, replay.stderr).toMatchObject({ status: 0 });
+  expect(replay.stdout).toMatch(/^fits: .* \(\d+ events replayed\)/);
   const committed = load.committed;
   await until('more load', () => load.committed > committed + 100);
   const [row] = await lab.onTarget<{ lsn: string }>(
