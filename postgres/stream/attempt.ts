@@ -30,6 +30,9 @@ const POSITION_BYTES = 16 * 1024 * 1024;
 /** After an abort a batch may finish; a target that is stuck longer is cut off, and asked where it stands. */
 const ABORT_MS = 3_000;
 
+/** Commits are shown within milliseconds, with synchronous replication within a round trip. */
+const HIDDEN_WARN_MS = 5_000;
+
 export interface LeaseParts {
   readonly migration: Migration;
   readonly options: StreamOptions;
@@ -48,8 +51,19 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   const inTurn = turns();
   await meter.measure(source);
   let looks = 0;
+  let warned = false;
+  // The pulse goes on: to the operator it would look as if nothing were committed on the source.
+  const waiting = (forMs: number): void => {
+    looks += 1;
+    if (warned || forMs < HIDDEN_WARN_MS) return;
+    warned = true;
+    work.log.warn(
+      'the source has sent a transaction that it does not show yet: its commit waits, for a synchronous standby most likely',
+      { seconds: Math.round(forMs / 1000) },
+    );
+  };
   const writer = new TargetWriter(applier, attempt, plan.newest, (batch) =>
-    inTurn(() => verifyCatalog(source, batch, plan.tokens, () => (looks += 1))),
+    inTurn(() => verifyCatalog(source, batch, plan.tokens, waiting)),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({

@@ -20,17 +20,18 @@ const POLL_MS = 20;
  * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
  * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
  * @param tokens what the audit saw, by table.
- * @param waiting called before each further look.
+ * @param waiting called before each further look, with the milliseconds since the first.
  * @throws CatalogMoved when one of the changes' tables was altered since.
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
   { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
   tokens: ReadonlyMap<string, string>,
-  waiting: () => void,
+  waiting: (forMs: number) => void,
 ): Promise<void> {
   if (xids.size === 0) return;
   const tables = touched(changes);
+  const began = Date.now();
   for (;;) {
     const { snapshot, tokens: now } = await lookAt(source, tables);
     const moved = tables.find(
@@ -40,7 +41,7 @@ export async function verifyCatalog(
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) return;
-    waiting();
+    waiting(Date.now() - began);
     await sleep(POLL_MS);
   }
 }

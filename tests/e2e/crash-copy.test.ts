@@ -59,7 +59,7 @@ describe.concurrent('side by side', () => {
     await using lab = await Lab.open(LOAD_TABLES + BIG);
     const first = await lab.worker({ name: 'first' });
     lab.load();
-    await lab.start({ ...SLOW, stream: { leaseSeconds: 2 } });
+    await lab.start({ ...SLOW, stream: { leaseSeconds: 5 } });
     await lab.phase('stream');
     const generation = await generationOf(lab, 'big');
     expect((await lab.update('pause')).code).toBe(0);

@@ -105,6 +105,7 @@ test('a transaction that the source does not show yet is neither on the target n
   await received(db, work);
   expect(await storedLsn(db, migration)).toBe(before);
   expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
+  await until('the warning', () => work.warnings.some((text) => text.includes('does not show yet')));
   await first.release();
   await until('both rows', async () => {
     return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 2;
