@@ -54,6 +54,8 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   let warned = false;
   // The pulse goes on: to the operator it would look as if nothing were committed on the source.
   const waiting = (forMs: number): void => {
+    // It may be long: an abort gives the batch up, and the session is free for letting go of the slot.
+    work.signal.throwIfAborted();
     looks += 1;
     if (warned || forMs < HIDDEN_WARN_MS) return;
     warned = true;

@@ -43,6 +43,11 @@ export class Gathering {
     return this.#changes.length === 0;
   }
 
+  /** Whether there is nothing to do before a position is stored, not even a transaction to look for. */
+  get untouched(): boolean {
+    return this.empty && this.#xids.size === 0;
+  }
+
   get full(): boolean {
     const { changes, bytes } = this.#limits;
     // Transactions that are left out count, too: under nothing but them no position would be stored and their ids would pile up.

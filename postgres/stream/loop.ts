@@ -209,7 +209,7 @@ export class StreamLoop {
       return;
     }
     // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
-    if (piece.first && !this.#gathering.empty) {
+    if (piece.first && !this.#gathering.untouched) {
       this.#sealed.push(this.#gathering.seal(this.#horizon.position));
     }
     const end = piece.end?.nextLsn ?? null;

@@ -20,7 +20,7 @@ const POLL_MS = 20;
  * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
  * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
  * @param tokens what the audit saw, by table.
- * @param waiting called before each further look, with the milliseconds since the first.
+ * @param waiting called before each further look, with the milliseconds since the first; what it throws ends the wait.
  * @throws CatalogMoved when one of the changes' tables was altered since.
  */
 export async function verifyCatalog(
