@@ -1,6 +1,7 @@
 /** The facts of the source. Reads only; the try of wal2json is in plugin.ts. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
+import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
@@ -13,7 +14,6 @@ import type {
   SourceFacts,
   TableRight,
 } from './facts.ts';
-import { readExtensions } from './read/extension.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
 import { readCreated, readGone, readObjects } from './read/object.ts';

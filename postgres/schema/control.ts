@@ -33,7 +33,7 @@ create table if not exists walferry.left_out (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,
   object text not null,                    -- kind and name
-  reason text not null,                    -- excluded: stands on a table left out; kind: never carried over
+  reason text not null,                    -- excluded: stands on what is left out; kind: never carried over; accepted; unselected
   primary key (migration, position)
 );
 

@@ -1,7 +1,8 @@
 /** Extensions are created on the target before the tables that use them; their own tables are theirs and are not copied. */
 import type { Finding } from '../../../contract/finding.ts';
+import type { ExtensionFacts } from '../../catalog/extension.ts';
 import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
-import type { ExtensionFacts, OfferedExtension } from '../read/extension.ts';
+import type { OfferedExtension } from '../read/extension.ts';
 import { error, identifier, list, statements, warning } from '../wording.ts';
 
 export const extension: Check = ({ source, target, input }) => {
