@@ -14,6 +14,7 @@ import type {
   SourceFacts,
   TableRight,
 } from './facts.ts';
+import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
 import { readCreated, readGone, readObjects } from './read/object.ts';
@@ -46,8 +47,9 @@ export async function readSource(
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
     roles: await readRoles(client, oids, gone),
-    objects: await readObjects(client),
+    objects: await readObjects(client, input.leave.eventTriggers),
     extensions: await readExtensions(client),
+    left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
     created: await readCreated(client, oids, gone, input.tables),
   };
