@@ -158,6 +158,8 @@ export interface MigrationSummary {
   readonly seconds: number;
   /** Objects that are not on the target, as far as they are named; unset for none. See {@link LeftOut}. */
   readonly leftOut?: readonly string[];
+  /** Materialized views that the operator took out of the refresh; unset for none. */
+  readonly skippedViews?: readonly string[];
   /** Indexes, constraints, defaults and the like in which the target differs from the source; empty when it does not. */
   readonly differences?: readonly string[];
 }

@@ -22,6 +22,11 @@ export function leftOutNotes(leftOut: LeftOut | undefined): string[] {
   return sentence(STANDING, leftOut?.excluded ?? []);
 }
 
+/** Materialized views that the operator took out of the refresh. */
+export function skippedSentence(views: readonly string[]): string[] {
+  return sentence('Materialized views that were not refreshed', views);
+}
+
 const STANDING = 'Left out with the excluded tables or extensions that they stand on';
 
 function sentence(why: string, names: readonly string[]): string[] {

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ArchiveEntry } from '../../postgres/schema/archive.ts';
 import { newsOf } from '../../postgres/schema/left-out.ts';
-import { leftOutNames, leftOutNotes, leftOutSentences } from '../../workflows/left-out.ts';
+import {
+  leftOutNames,
+  leftOutNotes,
+  leftOutSentences,
+  skippedSentence,
+} from '../../workflows/left-out.ts';
 
 const entry = (id: number, kind: string, name: string, dependencies: number[]): ArchiveEntry => ({
   ...{ id, kind, name, dependencies, classOid: 0, oid: String(id), schema: 's', sql: '' },
@@ -55,6 +60,10 @@ describe('objects that are left out', () => {
     // Preflight has told the others, with its advice; a report of earlier code has two lists only.
     expect(leftOutNotes(leftOut)).toEqual([standing]);
     expect(leftOutNotes(undefined)).toEqual([]);
+    expect(skippedSentence([])).toEqual([]);
+    expect(skippedSentence(['MATERIALIZED VIEW v (taken out after SQLSTATE 22P02)'])).toEqual([
+      'Materialized views that were not refreshed: MATERIALIZED VIEW v (taken out after SQLSTATE 22P02).',
+    ]);
     expect(leftOutSentences({ excluded: ['VIEW v'], never: [], more: 0 })).toHaveLength(1);
   });
 });
