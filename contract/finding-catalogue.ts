@@ -82,8 +82,10 @@ const ONE = {
   ),
   'event-trigger-right': refuses('The role may not create event triggers on the target.'),
   'event-triggers': notes('When event triggers of the source are created on the target.'),
+  'event-triggers-left': warns('Event triggers are left out, as the input says.'),
   'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
   publications: notes('Publications are not moved.'),
+  'security-labels': notes('Security labels are not moved.'),
   subscriptions: warns('Subscriptions are not moved; what they bring is a writer of the source.'),
   'nothing-selected': refuses('The patterns select no table.'),
   'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
@@ -109,6 +111,9 @@ const ONE = {
   'extension-older': warns('The target has an older version of an extension.'),
   'extension-right': refuses('The role may not create an extension on the target.'),
   'extension-schema': refuses('The target has an extension in another schema.'),
+  'extension-left': warns('Extensions are left out, as the input says, and what stands on them.'),
+  'extension-needed': refuses('An extension that the input leaves out is needed.'),
+  'leave-unmatched': warns('"leave" names something that the source does not have.'),
   'extension-rows': {
     levels: ['error', 'warning'],
     meaning:

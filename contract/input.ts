@@ -37,6 +37,14 @@ const pattern = v.pipe(
 );
 const patterns = v.array(pattern, 'must be a list of patterns like ["public.*"]');
 
+/** An object's name as the catalog holds it: no pattern, no schema, no quotes. */
+const objectName = v.pipe(
+  v.string('must be a list of names like ["pg_stat_statements"]'),
+  v.minLength(1, 'must not hold an empty name'),
+  v.maxBytes(63, 'must hold names of at most 63 bytes'),
+);
+const objectNames = v.array(objectName, 'must be a list of names like ["pg_stat_statements"]');
+
 const schema = v.strictObject({
   /** Service of the database to move. */
   source: serviceName,
@@ -69,6 +77,13 @@ const schema = v.strictObject({
       largeObjects: v.optional(v.boolean('must be true or false'), false),
       /** Rows that users put into the tables of extensions (`pg_extension.extconfig`). */
       extensionRows: v.optional(v.boolean('must be true or false'), false),
+      /**
+       * Extensions that the target need not have, by name; views and functions that stand on one are left out with it.
+       * Preflight refuses one that a selected table needs.
+       */
+      extensions: v.optional(objectNames, []),
+      /** Event triggers that are not made on the target, by name. */
+      eventTriggers: v.optional(objectNames, []),
     }),
     {},
   ),

@@ -37,10 +37,14 @@ export interface SchemaReport {
 
 /** Objects of the source that are not carried over, by kind and name; the lists are bounded. */
 export interface LeftOut {
-  /** They stand on tables that the selection leaves out: views, functions, foreign keys, … */
+  /** They stand on tables or extensions that the input leaves out: views, functions, foreign keys, … */
   readonly excluded: readonly string[];
   /** Never carried over: publications, subscriptions, settings of the database. */
   readonly never: readonly string[];
+  /** What the input accepts to leave: large objects with their count, rows, extensions, event triggers. Absent in reports of earlier code. */
+  readonly accepted?: readonly string[];
+  /** Tables that are not selected. Absent in reports of earlier code. */
+  readonly unselected?: readonly string[];
   /** How many are not named. */
   readonly more: number;
 }
@@ -100,8 +104,10 @@ export interface AnalyzeReport {
 }
 
 export interface RefreshReport {
-  /** Materialized views that hold rows. */
+  /** Materialized views that were filled. */
   readonly views: number;
+  /** Those that the operator took out (see postgres/schema/refresh.ts), with the reason; unset for none. */
+  readonly skipped?: readonly string[];
 }
 
 /** Where the target stands. */
@@ -152,6 +158,8 @@ export interface MigrationSummary {
   readonly seconds: number;
   /** Objects that are not on the target, as far as they are named; unset for none. See {@link LeftOut}. */
   readonly leftOut?: readonly string[];
+  /** Materialized views that the operator took out of the refresh; unset for none. */
+  readonly skippedViews?: readonly string[];
   /** Indexes, constraints, defaults and the like in which the target differs from the source; empty when it does not. */
   readonly differences?: readonly string[];
 }

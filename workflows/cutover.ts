@@ -13,7 +13,7 @@ import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { insisted } from './insistence.ts';
 import { LONG, QUICK } from './options.ts';
-import { leftOutNames, leftOutSentences } from './left-out.ts';
+import { leftOutNames, leftOutSentences, skippedSentence } from './left-out.ts';
 import {
   buildConstraints,
   noteReport,
@@ -145,14 +145,16 @@ function summary(
 ): MigrationSummary {
   const { migration, state } = run;
   const { source, target } = migration;
+  const { skippedViews: skipped = [] } = state;
   const began = Date.parse(state.startedAt.preflight ?? state.asOf);
   const seconds = Math.round((Date.now() - began) / MS_PER_SECOND);
   const equal =
     counts.rows === null ? 'row counts not compared' : `${count(counts.rows)} rows on both sides`;
   return {
-    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${unlike(differences)}${leftOutSentences(
-      state.leftOut,
-    )
+    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${unlike(differences)}${[
+      ...leftOutSentences(state.leftOut),
+      ...skippedSentence(skipped),
+    ]
       .map((sentence) => ` ${sentence}`)
       .join('')} Point the application to it.`,
     source,
@@ -167,6 +169,7 @@ function summary(
     changes: state.stream?.changes ?? 0,
     seconds,
     ...leftOutNames(state.leftOut),
+    ...(skipped.length === 0 ? {} : { skippedViews: skipped }),
     ...(differences.length === 0 ? {} : { differences }),
   };
 }

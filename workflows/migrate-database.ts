@@ -22,7 +22,7 @@ import { close, type Outcome } from './closing.ts';
 import { cutOver } from './cutover.ts';
 import { Execution } from './execution.ts';
 import { ending, throwIfStopped } from './failure.ts';
-import { leftOutSentences } from './left-out.ts';
+import { leftOutNotes } from './left-out.ts';
 import { acceptOperator } from './operator.ts';
 import { LONG } from './options.ts';
 import { copyRows } from './snapshot.ts';
@@ -87,7 +87,7 @@ async function prepare(run: Execution): Promise<void> {
   throwIfStopped();
   if (leftOut) {
     run.state.leftOut = leftOut;
-    run.state.notes = [...run.state.notes, ...leftOutSentences(leftOut)];
+    run.state.notes = [...run.state.notes, ...leftOutNotes(leftOut)];
   }
   run.state.slotBegun = true;
   const { consistentLsn } = await long.createSlot.executeWithOptions(

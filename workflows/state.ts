@@ -34,6 +34,8 @@ export interface State {
   slotBegun: boolean;
   /** Objects that the target will not have, for the closing summary. Absent in states of earlier code. */
   leftOut?: LeftOut;
+  /** Materialized views that the operator took out, for the same. Unset before the first refresh. */
+  skippedViews?: readonly string[];
 }
 
 /** A migration that did nothing yet. */

@@ -89,11 +89,12 @@ export async function refreshViews(
   at: Lsn | null,
   retry: RetryPolicy = LONG.retry,
 ): Promise<void> {
-  await long.refreshViews.executeWithOptions(
+  const { skipped = [] } = await long.refreshViews.executeWithOptions(
     { ...LONG, retry, activityId: 'refresh', summary: 'refresh materialized views' },
     [{ ...run.step, at }],
   );
   throwIfStopped();
+  run.state.skippedViews = skipped;
 }
 
 /** One lease. @returns whether it found tables that have to be copied again first. */

@@ -6,6 +6,7 @@ import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
 import { identity } from './checks/identity.ts';
 import { leftover } from './checks/leftover.ts';
+import { left } from './checks/left.ts';
 import { locale } from './checks/locale.ts';
 import { number } from './checks/number.ts';
 import { object } from './checks/object.ts';
@@ -44,6 +45,7 @@ export const CHECKS: readonly Check[] = [
   selection,
   table,
   extension,
+  left,
   object,
   persistence,
   identity,

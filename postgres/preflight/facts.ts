@@ -9,11 +9,13 @@ import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { ExtensionFacts } from '../catalog/extension.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Blocker } from '../slot/blockers.ts';
 import type { EndpointFacts } from './read/endpoint.ts';
-import type { ExtensionFacts, OfferedExtension } from './read/extension.ts';
+import type { OfferedExtension } from './read/extension.ts';
+import type { LeftFacts } from './read/left.ts';
 import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
 import type { LocaleFacts } from './read/locale.ts';
 import type { NamedObject, ObjectFacts, TargetObjects } from './read/object.ts';
@@ -122,6 +124,7 @@ export interface SourceFacts extends ServerFacts {
   readonly roles: NamedRoles;
   readonly objects: ObjectFacts;
   readonly extensions: readonly ExtensionFacts[];
+  readonly left: LeftFacts;
   /** The system's collations that columns, domains and indexes use. */
   readonly collations: readonly string[];
   /** What is created beside the tables. */

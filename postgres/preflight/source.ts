@@ -1,6 +1,7 @@
 /** The facts of the source. Reads only; the try of wal2json is in plugin.ts. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
+import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
@@ -13,7 +14,7 @@ import type {
   SourceFacts,
   TableRight,
 } from './facts.ts';
-import { readExtensions } from './read/extension.ts';
+import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
 import { readCreated, readGone, readObjects } from './read/object.ts';
@@ -46,8 +47,9 @@ export async function readSource(
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
     roles: await readRoles(client, oids, gone),
-    objects: await readObjects(client),
+    objects: await readObjects(client, input.leave.eventTriggers),
     extensions: await readExtensions(client),
+    left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
     created: await readCreated(client, oids, gone, input.tables),
   };

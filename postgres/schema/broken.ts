@@ -12,6 +12,8 @@ import { readListing } from './listing.ts';
 
 /** Counting may compare every row with every other (exclusion constraints); the operator gets the query anyway. */
 const COUNT_LIMIT_MS = 60_000;
+/** A message has to be read, and lives in Temporal's history. */
+const LONGEST_QUERY = 1_500;
 /** Messages are cut at 4 KiB by Temporal; all of it is in the control schema. */
 const MOST_CHARACTERS = 2_500;
 
@@ -40,12 +42,21 @@ export async function explained(
       rows === null
         ? `its rows were not counted in ${COUNT_LIMIT_MS / 1000} s`
         : `${rows} ${rows === '1' ? 'row breaks' : 'rows break'} it`;
-    return new MigrationError(
-      failure.code,
-      `${failure.message}: ${told}; to list them, on either side: ${query}`,
-      { ...failure.details, ...(rows === null ? {} : { rows }), query },
-      failure.cause,
-    );
+    const known = { ...failure.details, ...(rows === null ? {} : { rows }) };
+    // A predicate may be pages long. Cut it would be no statement any more.
+    return query.length <= LONGEST_QUERY
+      ? new MigrationError(
+          failure.code,
+          `${failure.message}: ${told}; to list them, on either side: ${query}`,
+          { ...known, query },
+          failure.cause,
+        )
+      : new MigrationError(
+          failure.code,
+          `${failure.message}: ${told}; the query that lists them has ${query.length} characters and is on the target: select broken_query from walferry.schema_entry where id = ${entry.id}`,
+          known,
+          failure.cause,
+        );
   } catch (error) {
     work.signal.throwIfAborted();
     work.log.warn('the rows that break a constraint could not be counted', {

@@ -20,7 +20,8 @@ create table if not exists walferry.schema_entry (
   sql text not null,
   depends integer[] not null,
   tables text[] not null,                  -- readable names of the tables it is part of, its own first
-  refresh boolean not null default false,  -- a materialized view that is populated on the source
+  refresh boolean not null default false,  -- a materialized view to fill; the operator may set it to false
+  refresh_state text,                      -- SQLSTATE of its last try, when that failed
   added oid,                               -- a foreign key that exists here but is not validated yet
   refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
   broken_rows bigint,                      -- rows that break it, when the last try failed for that; null: not counted
@@ -33,7 +34,7 @@ create table if not exists walferry.left_out (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,
   object text not null,                    -- kind and name
-  reason text not null,                    -- excluded: stands on a table left out; kind: never carried over
+  reason text not null,                    -- excluded: stands on what is left out; kind: never carried over; accepted; unselected
   primary key (migration, position)
 );
 
@@ -61,6 +62,8 @@ export interface StoredEntry {
   /** Tables and materialized views that it stands on, as `schema.table`, its own first. */
   readonly tables: readonly string[];
   readonly refresh: boolean;
+  /** SQLSTATE with which filling it failed last; null when it did not. */
+  readonly refreshState: string | null;
   /** Oid of a foreign key that was added without being validated. */
   readonly added: string | null;
   readonly done: boolean;
@@ -125,6 +128,7 @@ interface Row {
   depends: number[];
   tables: string[];
   refresh: boolean;
+  refreshState: string | null;
   added: string | null;
   done: boolean;
 }
@@ -137,7 +141,7 @@ export async function readEntries(
 ): Promise<StoredEntry[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
-    select id, phase, kind, schema_name, name, sql, depends, tables, refresh, added::text as added,
+    select id, phase, kind, schema_name, name, sql, depends, tables, refresh, refresh_state as "refreshState", added::text as added,
            done_at is not null as done
       from walferry.schema_entry where migration = $1 and phase = any($2) order by position`,
     [migration, phases],

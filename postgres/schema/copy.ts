@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { SchemaReport, Work } from '../../contract/work.ts';
+import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
 import { compareColumns, renderDifferences } from '../catalog/drift.ts';
 import { readRelationsNamed } from '../catalog/relation.ts';
 import { compileSelection } from '../catalog/selection.ts';
@@ -84,18 +84,22 @@ async function report(
   migration: Migration,
   input: MigrationInput,
 ): Promise<SchemaReport> {
+  const leftOut = await readLeftOut(target, migration.id);
   if ((await progressOf(target, migration)) === 'used') {
     await using source = await SourceSchema.open(migration, input);
-    return { created: false, tables: source.tables.length, statements: 0 };
+    return { created: false, tables: source.tables.length, statements: 0, ...leftOutOf(leftOut) };
   }
   const entries = await readEntries(target, migration.id, ['tables']);
-  const leftOut = await readLeftOut(target, migration.id);
   return {
     created: true,
     tables: entries.filter(({ kind }) => kind === 'TABLE').length,
     statements: entries.length,
-    ...(leftOut === undefined ? {} : { leftOut }),
+    ...leftOutOf(leftOut),
   };
+}
+
+function leftOutOf(leftOut: LeftOut | undefined): Pick<SchemaReport, 'leftOut'> {
+  return leftOut === undefined ? {} : { leftOut };
 }
 
 /** Reads the source, decides, and writes the control rows together with the first (normally the only) batch. */
@@ -112,7 +116,7 @@ async function begin(
     await useTables(lane, migration, source);
     return;
   }
-  const { archive, populated, never } = await source.dump(work);
+  const { archive, populated, members } = await source.dump(work);
   await using file = await ArchiveFile.create(archive, work.signal);
   const entries = await file.entries(input.schema.owners);
   work.beat({ step: 'sorting the schema', entries: entries.length });
@@ -121,6 +125,11 @@ async function begin(
     selected: new Set(source.relations.map(({ oid }) => String(oid))),
     excluded: (schema, name) => matcher.excludes({ schema, name }),
     grants: input.schema.grants,
+    leave: {
+      extensions: new Set(input.leave.extensions),
+      eventTriggers: new Set(input.leave.eventTriggers),
+      members,
+    },
   });
   refuseImpossible(plan);
   if (plan.leftOut.length > 0) {
@@ -129,11 +138,12 @@ async function begin(
       objects: plan.leftOut.slice(0, 100),
     });
   }
+  const uncarried = await source.uncarried(true);
   await lane.transaction(async (client) => {
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     const present = await findPresent(client, plan.kept);
     await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
-    await storeLeftOut(client, migration.id, { excluded: plan.news, never });
+    await storeLeftOut(client, migration.id, { ...uncarried, excluded: plan.news });
     await createBatch(client, migration, work, limits);
   });
 }
@@ -151,6 +161,7 @@ function refuseImpossible(plan: FilteredArchive): void {
 async function useTables(lane: Lane, migration: Migration, source: SourceSchema): Promise<void> {
   // Not in the transaction: a role without the right to replica role gets an error as the answer.
   const loud = await loudStates(lane.client);
+  const uncarried = await source.uncarried(false);
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
@@ -164,6 +175,7 @@ async function useTables(lane: Lane, migration: Migration, source: SourceSchema)
         `tables on the target do not fit the source: ${renderDifferences(differences)}`,
       );
     }
+    await storeLeftOut(client, migration.id, { ...uncarried, excluded: [] });
     await quietTables(client, migration, source.tables, loud);
   });
 }

@@ -7,6 +7,7 @@
  * that is refused.
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
+import { changesMember, neededParts, wordNeed, type Member } from './left-extension.ts';
 import { newsOf } from './left-out.ts';
 
 /** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
@@ -18,6 +19,15 @@ export interface Choice {
   /** Whether a pattern leaves out a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
   readonly grants: boolean;
+  readonly leave: Leave;
+}
+
+/** Whole objects that the input leaves out by name. */
+export interface Leave {
+  readonly extensions: ReadonlySet<string>;
+  readonly eventTriggers: ReadonlySet<string>;
+  /** What belongs to those extensions: the archive does not list it. */
+  readonly members: readonly Member[];
 }
 
 export interface PlannedEntry extends ArchiveEntry {
@@ -65,24 +75,16 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   const out = new Set(
     entries.filter((entry) => !needed.has(entry.id) && unwanted(entry, choice)).map(({ id }) => id),
   );
-  const unwantedIds = new Set(out);
-  const impossible: string[] = [];
-
-  // To the fixpoint: a rule that goes takes its view along, and that again what depends on the view.
-  for (let before = -1; before !== out.size;) {
-    before = out.size;
-    for (const entry of entries) {
-      if (out.has(entry.id) || needed.has(entry.id) || isSelectedTable(entry, choice)) continue;
-      const goes =
-        entry.dependencies.some((id) => out.has(id) && decides(entry, byId.get(id))) ||
-        ownerGone(entry, byId, out);
-      if (!goes) continue;
-      out.add(entry.id);
-      if (isViewRule(entry)) {
-        for (const id of entry.dependencies) if (byId.get(id)?.kind === 'VIEW') out.add(id);
-      }
-    }
+  for (const entry of entries) {
+    if (changesMember(entry, byId, choice.leave.members)) out.add(entry.id);
   }
+  const unwantedIds = new Set(out);
+  const stays = (entry: ArchiveEntry) => needed.has(entry.id) || isSelectedTable(entry, choice);
+  const left = new Set(entries.filter((entry) => isLeft(entry, choice)).map(({ id }) => id));
+  const going = new Set(left);
+  takeAlong(going, entries, byId, stays);
+  const impossible = neededParts(entries, going, left, (entry) => isSelectedTable(entry, choice));
+  takeAlong(out, entries, byId, stays);
 
   const attached = attachments(entries);
   const present = new Set(entries.map((entry) => entry.oid));
@@ -94,7 +96,7 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
     for (const id of entry.dependencies) {
       const needs = byId.get(id);
       if (!out.has(id) || needs === undefined || attached.has(`${entry.id} ${id}`)) continue;
-      impossible.push(`${describeEntry(entry)} needs ${describeEntry(needs)}, which is left out`);
+      impossible.push(wordNeed(entry, needs));
     }
   }
   const kept = entries.filter((entry) => !out.has(entry.id));
@@ -108,13 +110,41 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   };
 }
 
+/** Adds what cannot be without those that are out. To the fixpoint: a rule that goes takes its view along, and that again what depends on the view. */
+function takeAlong(
+  out: Set<number>,
+  entries: readonly ArchiveEntry[],
+  byId: ReadonlyMap<number, ArchiveEntry>,
+  stays: (entry: ArchiveEntry) => boolean,
+): void {
+  for (let before = -1; before !== out.size;) {
+    before = out.size;
+    for (const entry of entries) {
+      if (out.has(entry.id) || stays(entry)) continue;
+      const goes =
+        entry.dependencies.some((id) => out.has(id) && decides(entry, byId.get(id))) ||
+        ownerGone(entry, byId, out);
+      if (!goes) continue;
+      out.add(entry.id);
+      if (isViewRule(entry)) {
+        for (const id of entry.dependencies) if (byId.get(id)?.kind === 'VIEW') out.add(id);
+      }
+    }
+  }
+}
+
+function isLeft({ kind, name }: ArchiveEntry, { leave }: Choice): boolean {
+  return kind === 'EXTENSION' && leave.extensions.has(name);
+}
+
 function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {
   return TABLES.has(entry.kind) && choice.selected.has(entry.oid);
 }
 
 function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
   const { kind, schema, name } = entry;
-  if (entry.section === 'other' || NEVER.has(kind)) return true;
+  if (entry.section === 'other' || NEVER.has(kind) || isLeft(entry, choice)) return true;
+  if (kind === 'EVENT TRIGGER' && choice.leave.eventTriggers.has(name)) return true;
   if (GRANTS.has(kind) && !choice.grants) return true;
   if (schema === OWN_SCHEMA || (kind === 'SCHEMA' && name === OWN_SCHEMA)) return true;
   // An extension brings its own comment, and only its owner may set one: often not us on a hosted server.

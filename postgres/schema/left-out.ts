@@ -21,7 +21,7 @@ const NEVER_NEWS = new Set([
   'INDEX ATTACH',
 ]);
 /** Have a relation of their own, which is their first dependency by name. */
-const PARTS = new Set([
+export const PARTS: ReadonlySet<string> = new Set([
   'CHECK CONSTRAINT',
   'CONSTRAINT',
   'DEFAULT',
@@ -56,7 +56,8 @@ export function newsOf(
     .map(describeEntry);
 }
 
-function ownRelation(
+/** The relation that an entry is part of; undefined when the archive does not tell. */
+export function ownRelation(
   entry: ArchiveEntry,
   byId: ReadonlyMap<number, ArchiveEntry>,
 ): ArchiveEntry | undefined {
@@ -71,42 +72,25 @@ function ownRelation(
   return named[0] ?? (found.length === 1 ? found[0] : undefined);
 }
 
-/** What no migration carries over, by the names of the source's catalog. `pg_dump` is not asked for the first three. */
-const NEVER_CARRIED = /* sql */ `
-select 'PUBLICATION ' || quote_ident(pubname) as object from pg_catalog.pg_publication
-union all
-select 'SUBSCRIPTION ' || quote_ident(subname) from pg_catalog.pg_subscription s
-  join pg_catalog.pg_database d on d.oid = s.subdbid where d.datname = current_database()
-union all
-select 'SECURITY LABEL of provider ' || quote_ident(provider) from pg_catalog.pg_seclabel group by provider
-union all
--- The setting's name only: its value may be a secret.
-select format('DATABASE SETTING %s%s', split_part(setting, '=', 1), case when r.rolname is null then '' else format(' of role %I', r.rolname) end)
-  from pg_catalog.pg_db_role_setting s
-  join pg_catalog.pg_database d on d.oid = s.setdatabase and d.datname = current_database()
-  left join pg_catalog.pg_roles r on r.oid = s.setrole
-  cross join unnest(s.setconfig) setting
-order by 1`;
-
-export async function readNeverCarried(source: pg.ClientBase): Promise<string[]> {
-  return (await source.query<{ object: string }>(NEVER_CARRIED)).rows.map(({ object }) => object);
-}
-
-export interface Names {
+/** Everything that a migration leaves behind, by kind and name, and why. */
+export interface LeftBehind {
+  /** See {@link newsOf}. */
   readonly excluded: readonly string[];
+  /** The rest: see uncarried.ts. */
   readonly never: readonly string[];
+  readonly accepted: readonly string[];
+  readonly unselected: readonly string[];
 }
 
 /** Keeps the names: a report whose answer was lost is asked for again. */
 export async function storeLeftOut(
   target: pg.ClientBase,
   migration: string,
-  { excluded, never }: Names,
+  left: LeftBehind,
 ): Promise<void> {
-  const rows = [
-    ...excluded.map((object) => ({ object, reason: 'excluded' })),
-    ...never.map((object) => ({ object, reason: 'kind' })),
-  ];
+  const rows = REASONS.flatMap(([list, reason]) =>
+    left[list].map((object) => ({ object, reason })),
+  );
   await target.query(
     /* sql */ `
     insert into walferry.left_out (migration, position, object, reason)
@@ -114,6 +98,14 @@ export async function storeLeftOut(
     [migration, JSON.stringify(rows)],
   );
 }
+
+/** As the reasons stand in the control schema. */
+const REASONS = [
+  ['excluded', 'excluded'],
+  ['never', 'kind'],
+  ['accepted', 'accepted'],
+  ['unselected', 'unselected'],
+] as const;
 
 /** The names for the report; undefined when nothing was left out. */
 export async function readLeftOut(
@@ -131,5 +123,14 @@ export async function readLeftOut(
       .slice(0, MOST_NAMES)
       .map(({ object }) => object);
   const [excluded, never] = [named('excluded'), named('kind')];
-  return { excluded, never, more: rows.length - excluded.length - never.length };
+  const [accepted, unselected] = [named('accepted'), named('unselected')];
+  const told = excluded.length + never.length + accepted.length + unselected.length;
+  return {
+    excluded,
+    never,
+    // Histories of earlier code have neither list, and a run that has nothing of the kind reads like one of those.
+    ...(accepted.length === 0 ? {} : { accepted }),
+    ...(unselected.length === 0 ? {} : { unselected }),
+    more: rows.length - told,
+  };
 }

@@ -2,14 +2,23 @@
  * Materialized views: filled once the target is first consistent, so that the first queries after a cutover need not wait
  * for it, and refreshed within the cutover, so that they show what the tables hold then. Those that hold nothing on the
  * source stay unpopulated.
+ *
+ * One whose query fails here waits for the operator, with all others of the kind; the rest is filled before. Where it cannot be
+ * mended the operator takes it out, or it would hold up the cutover for ever:
+ *
+ *   on the target                              what happens to it
+ *   `refresh` of its control row set to false  stays as it is, empty or with the rows of its last refresh
+ *   dropped, renamed, or another object        passed over
+ *
+ * Both are named in the report, and so at the end of the migration.
  */
 import pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
+import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { RefreshReport, Work } from '../../contract/work.ts';
-import { SQLSTATE } from '../connection/failure.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { nameEntry, readEntries, type StoredEntry } from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { patiently, waitBriefly } from './patience.ts';
@@ -25,7 +34,8 @@ interface RefreshTask extends Task {
  * Refreshes and analyzes the materialized views that walferry made. Idempotent: a view that an earlier attempt refreshed for
  * the same position is not refreshed again.
  * @param at the cutover's end mark; null to fill those that are not filled yet.
- * @throws MigrationError `SchemaFailed` naming the view and the SQLSTATE; `signal.reason` when aborted.
+ * @throws MigrationError `SchemaFailed` naming every view that could not be filled with its SQLSTATE and what to do;
+ *   `ConstraintFailed` for a single one whose unique index its rows break; `signal.reason` when aborted.
  */
 export async function refreshViews(
   migration: Migration,
@@ -45,8 +55,11 @@ export async function refreshViews(
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
     const all = await readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']);
-    const views = refreshTasks(all);
-    if (views.length === 0) return { views: 0 };
+    const gone = await first.run((client) => findGone(client, all));
+    const skipped = all.flatMap((view) => skip(view, gone));
+    const views = refreshTasks(all).filter(({ id }) => !gone.has(id));
+    const told = skipped.length === 0 ? {} : { skipped: skipped.slice(0, MOST_SKIPPED) };
+    if (views.length === 0) return { views: 0, ...told };
     while (lanes.all.length < Math.min(input.copy.parallelism, views.length)) {
       await lanes.open(prepare);
     }
@@ -57,7 +70,7 @@ export async function refreshViews(
       () => ({ step: 'refreshing materialized views', ...progress }),
       () => refreshAll(views, lanes.all, { migration, at, work }, progress),
     );
-    return { views: views.length };
+    return { views: views.length, ...told };
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, {
@@ -67,15 +80,47 @@ export async function refreshViews(
   }
 }
 
+/** Names live in the workflow's history: bounded. */
+const MOST_SKIPPED = 50;
+const SHOWN = 10;
+
+/** Views to fill that the target does not have any more under their name. */
+async function findGone(
+  target: pg.ClientBase,
+  all: readonly StoredEntry[],
+): Promise<ReadonlySet<number>> {
+  const wanted = all.filter(({ refresh }) => refresh);
+  const { rows } = await target.query<{ id: number }>(
+    /* sql */ `
+    select w.id from unnest($1::int[], $2::text[]) as w (id, name)
+     where not exists (select from pg_catalog.pg_class c where c.oid = to_regclass(w.name) and c.relkind = 'm')`,
+    [wanted.map(({ id }) => id), wanted.map(sqlName)],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
+/** In words, for a view that the operator took out; nothing for all others. */
+function skip(view: StoredEntry, gone: ReadonlySet<number>): string[] {
+  if (gone.has(view.id)) return [`${nameEntry(view)} (not on the target any more)`];
+  if (view.refresh || view.refreshState === null) return [];
+  return [`${nameEntry(view)} (taken out after SQLSTATE ${view.refreshState})`];
+}
+
 interface Refreshing {
   readonly migration: Migration;
   readonly at: Lsn | null;
   readonly work: Work;
 }
 
+interface Failure {
+  readonly view: StoredEntry;
+  readonly error: MigrationError;
+}
+
 /**
  * A view that reads another one through a function has no dependency that the server knows of: it meets an unpopulated one,
- * and is tried again after the others, for as long as that helps.
+ * and is tried again after the others, for as long as that helps. Any other failure is final for this attempt: a query may
+ * take an hour until it fails.
  */
 async function refreshAll(
   views: readonly RefreshTask[],
@@ -83,47 +128,107 @@ async function refreshAll(
   step: Refreshing,
   progress: { now: string; done: number },
 ): Promise<void> {
-  let left = views;
-  for (;;) {
+  const final: Failure[] = [];
+  let filled = 0;
+  for (let left = views; left.length > 0;) {
     const done = new Set<number>();
-    const before = views.length - left.length;
-    const early = await runTasks(
+    const early: Failure[] = [];
+    await runTasks(
       left,
       lanes,
       async (lane, { view, id }) => {
-        await refreshOne(lane, view, step);
-        done.add(id);
+        try {
+          await refreshOne(lane, view, step);
+          done.add(id);
+        } catch (error) {
+          if (!isForOperator(error)) throw error;
+          (isUnpopulated(error) ? early : final).push({ view, error });
+          throw error;
+        }
       },
       (running, finished) => {
         progress.now = running.slice(0, 3).join(', ');
-        progress.done = before + finished;
+        progress.done = filled + finished;
       },
-      isUnpopulated,
+      isForOperator,
     );
-    left = left.filter(({ id }) => !done.has(id));
-    if (left.length === 0) return;
-    if (done.size === 0) throw early[0];
+    filled += done.size;
+    const failing = new Set(final.map(({ view }) => view.id));
+    const before = left.length;
+    left = left.filter(({ id }) => !done.has(id) && !failing.has(id));
+    // Nothing was filled and nothing became final: the others will never be what these wait for.
+    if (left.length === before) {
+      final.push(...early);
+      break;
+    }
   }
+  if (final.length > 0) throw await told(final, lanes, step);
+}
+
+function isForOperator(error: unknown): error is MigrationError {
+  return error instanceof MigrationError && FAILURES[error.code].handling === 'operator';
 }
 
 /** A query of an unpopulated materialized view met it. */
-function isUnpopulated(error: unknown): boolean {
-  return (
-    error instanceof MigrationError && error.details.sqlstate === SQLSTATE.notInPrerequisiteState
+function isUnpopulated(error: MigrationError): boolean {
+  return error.details.sqlstate === SQLSTATE.notInPrerequisiteState;
+}
+
+/** All of them in one failure, and each with its control row, where taking it out is noticed. */
+async function told(
+  failures: readonly Failure[],
+  lanes: readonly Lane[],
+  { migration }: Refreshing,
+): Promise<MigrationError> {
+  const ids = failures.map(({ view }) => view.id);
+  await lanes[0]?.run((client) =>
+    client.query(
+      /* sql */ `
+      update walferry.schema_entry e set refresh_state = f.state
+        from unnest($2::int[], $3::text[]) as f (id, state) where e.migration = $1 and e.id = f.id`,
+      [migration.id, ids, failures.map(({ error }) => error.details.sqlstate ?? 'unknown')],
+    ),
+  );
+  const shown = failures
+    .slice(0, SHOWN)
+    .map(
+      ({ view, error }) => `${nameEntry(view)} (SQLSTATE ${error.details.sqlstate ?? 'unknown'})`,
+    );
+  const more = failures.length > SHOWN ? ` and ${failures.length - SHOWN} more` : '';
+  const which = ids.length > SHOWN ? 'refresh_state is not null' : `id in (${ids.join(', ')})`;
+  const [first] = failures;
+  return new MigrationError(
+    failures.length === 1 && first ? first.error.code : 'SchemaFailed',
+    `${shown.join(', ')}${more} could not be filled on the target: mend what the query needs there, or leave the view as it is, on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
+    first?.error.details,
+    first?.error,
   );
 }
+
+function sqlName({ schema, name }: StoredEntry): string {
+  return `${pg.escapeIdentifier(schema ?? '')}.${pg.escapeIdentifier(name)}`;
+}
+
+/**
+ * A view that belongs to a role of the name walferry: `"$user"` of its search_path would be the control schema, and a table
+ * of the application that is called like one of ours would be read there.
+ */
+const OWN_SCHEMA_ASIDE = /* sql */ `
+select set_config('search_path', replace(current_setting('search_path'), '"$user"', '"$walferry"'), true)
+  from pg_catalog.pg_class c join pg_catalog.pg_roles r on r.oid = c.relowner
+ where c.oid = $1::regclass and r.rolname = 'walferry'`;
 
 async function refreshOne(
   lane: Lane,
   view: StoredEntry,
   { migration, at, work }: Refreshing,
 ): Promise<void> {
-  const name = `${pg.escapeIdentifier(view.schema ?? '')}.${pg.escapeIdentifier(view.name)}`;
+  const name = sqlName(view);
   await patiently(work, () =>
     lane.transaction(async (client) => {
       const { rowCount } = await client.query(
         /* sql */ `
-        update walferry.schema_entry set refreshed = $3::pg_lsn
+        update walferry.schema_entry set refreshed = $3::pg_lsn, refresh_state = null
          where migration = $1 and id = $2
            and case when $3::pg_lsn is null
                     then not (select relispopulated from pg_catalog.pg_class where oid = $4::regclass)
@@ -131,11 +236,20 @@ async function refreshOne(
         [migration.id, view.id, at, name],
       );
       if (rowCount === 0) return;
+      await client.query(OWN_SCHEMA_ASIDE, [name]);
       await client.query(/* sql */ `refresh materialized view ${name}`);
       await client.query(/* sql */ `analyze ${name}`);
     }),
   ).catch((error: unknown) => {
     work.signal.throwIfAborted();
+    // What a foreign table or dblink of the query could not reach is not our connection, and would be tried for ever.
+    const state = sqlstate(error);
+    if (state?.startsWith('08')) {
+      throw new MigrationError('SchemaFailed', `${nameEntry(view)} could not be refreshed`, {
+        object: nameEntry(view),
+        sqlstate: state,
+      });
+    }
     throw failed(error, {
       what: `${nameEntry(view)} could not be refreshed`,
       object: nameEntry(view),

@@ -7,8 +7,10 @@ import type { Work } from '../../contract/work.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connect } from '../connection/session.ts';
 import { dumpSchema } from './dump.ts';
-import { readNeverCarried } from './left-out.ts';
+import type { Member } from './left-extension.ts';
+import type { LeftBehind } from './left-out.ts';
 import { failed } from './statement.ts';
+import { readMembers, readUncarried } from './uncarried.ts';
 
 export interface Identity {
   readonly system: string;
@@ -19,24 +21,27 @@ export interface Dump {
   readonly archive: Buffer;
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;
-  /** Objects that are left out whatever the selection, by kind and name. */
-  readonly never: readonly string[];
+  /** What belongs to the extensions that the input leaves out. */
+  readonly members: readonly Member[];
 }
 
 /** A read-only transaction on the source; everything that it returns is of one moment. */
 export class SourceSchema implements AsyncDisposable {
   readonly #client: pg.Client;
   readonly #service: string;
+  readonly #input: MigrationInput;
   readonly identity: Identity;
   readonly relations: readonly Relation[];
 
   private constructor(
     client: pg.Client,
     service: string,
+    input: MigrationInput,
     found: { identity: Identity; relations: readonly Relation[] },
   ) {
     this.#client = client;
     this.#service = service;
+    this.#input = input;
     this.identity = found.identity;
     this.relations = found.relations;
   }
@@ -62,7 +67,7 @@ export class SourceSchema implements AsyncDisposable {
           'the selection ("tables" of the input) matches no table of the source',
         );
       }
-      return new SourceSchema(client, migration.source, { identity, relations });
+      return new SourceSchema(client, migration.source, input, { identity, relations });
     } catch (error) {
       await client.end().catch(() => undefined);
       throw failed(error, {
@@ -83,8 +88,15 @@ export class SourceSchema implements AsyncDisposable {
     return {
       archive: await dumpSchema(this.#service, rows[0]?.snapshot ?? '', work),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
-      never: await readNeverCarried(this.#client),
+      members: await readMembers(this.#client, this.#input.leave.extensions),
     };
+  }
+
+  /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
+  async uncarried(created: boolean): Promise<Omit<LeftBehind, 'excluded'>> {
+    await using client = await connect(this.#service, 'schema');
+    const selected = this.relations.map(({ oid }) => oid);
+    return await readUncarried(client, this.#input, { created, selected });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

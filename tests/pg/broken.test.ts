@@ -155,3 +155,28 @@ test('when the source does not tell the definition any more, the constraint is r
     sqlstate: '23505',
   });
 });
+
+test('a query that is pages long stays on the target, and the message says where', async () => {
+  await using db = await freshPair();
+  const names = Array.from({ length: 400 }, (_, i) => `'name number ${i}'`).join(', ');
+  await db.sourceClient.query(/* sql */ `
+    create table t (id int, name text);
+    create unique index once on t (id) where name not in (${names})`);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  await db.targetClient.query(/* sql */ `insert into t values (1, 'a'), (1, 'b')`);
+  await buildIndexes(migration, inputOf(db), testWork());
+  const { message, details } = await failure(
+    buildConstraints(migration, inputOf(db), testWork()),
+    'ConstraintFailed',
+  );
+  expect(message.length).toBeLessThan(500);
+  expect(message).toContain('INDEX public.once');
+  expect(message).toContain('2 rows break it');
+  expect(details).toMatchObject({ rows: '2' });
+  expect(JSON.stringify(details).length).toBeLessThan(500);
+  const [where = ''] = /select broken_query from .*$/.exec(message) ?? [];
+  const { rows } = await db.targetClient.query<{ broken_query: string }>(where);
+  expect(rows[0]?.broken_query.length).toBeGreaterThan(5_000);
+  expect(await listed(db, rows[0]?.broken_query ?? '')).toBe(2);
+});

@@ -87,7 +87,11 @@ test('a view whose function needs the search_path of its sessions, or whose owne
     alter table secret enable row level security; create policy low on secret using (level < 3);
     create function all_levels() returns bigint language sql stable as 'select sum(level) from secret';
     create materialized view visible as select id from secret; alter materialized view visible owner to view_owner;
-    create materialized view summed as select all_levels() as n;`,
+    create materialized view summed as select all_levels() as n;
+    -- With the role walferry as its owner "$user" would mean our own schema, which has a table of that name.
+    create table migration (id int);
+    create function migrations() returns bigint language sql stable as 'select count(*) from migration';
+    create materialized view counted as select migrations() as n;`,
   );
   await db.targetClient.query(
     /* sql */ `insert into secret select i, i from generate_series(1, 5) i`,
@@ -95,23 +99,75 @@ test('a view whose function needs the search_path of its sessions, or whose owne
   await refreshViews(migration, input, null, testWork());
   expect(await scalar(db, 'select count(*)::int from visible')).toBe(2);
   expect(await scalar(db, 'select n::int from summed')).toBe(15);
+  expect(await scalar(db, 'select n::int from counted')).toBe(0);
 });
 
-test('a view that cannot be refreshed is named with the SQLSTATE and without the server text, and the next try goes on', async () => {
+test('views that cannot be filled are named at once with their SQLSTATE and without the server text, the others are filled, and the next try goes on', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(
     db,
     /* sql */ `
     create table t (id int primary key, s text);
+    create function far() returns int language plpgsql as
+      $$ begin if current_database() like 'dst%' then raise sqlstate '08001'; end if; return 1; end $$;
+    create materialized view a_bad as select s::int as n from t;
+    create materialized view b_over as select n from a_bad;
+    create materialized view far_away as select far() as n;
     create materialized view good as select count(*) from t;
-    create materialized view bad as select s::int as n from t;`,
+    create materialized view over_good as select * from good;`,
   );
   await db.targetClient.query(/* sql */ `insert into t values (1, 'secret-4711')`);
   const error = await failure(refreshViews(migration, input, null, testWork()), 'SchemaFailed');
-  expect(error.message).toBe(
-    'MATERIALIZED VIEW public.bad could not be refreshed on the target (SQLSTATE 22P02)',
-  );
+  // What a foreign server or dblink of a query could not reach is no lost connection of ours, which would be tried for ever.
+  for (const one of [
+    'a_bad (SQLSTATE 22P02)',
+    'b_over (SQLSTATE 55000)',
+    'far_away (SQLSTATE 08001)',
+  ]) {
+    expect(error.message).toContain(`MATERIALIZED VIEW public.${one}`);
+  }
+  expect(error.message).not.toContain('good');
+  expect(error.message).not.toContain('secret');
+  expect(await scalar(db, 'select count from over_good')).toBe('1');
   await db.targetClient.query(/* sql */ `update t set s = '5'`);
-  await refreshViews(migration, input, null, testWork());
-  expect(await scalar(db, 'select n from bad')).toBe(5);
+  await db.targetClient.query(
+    /* sql */ `create or replace function public.far() returns int language sql as 'select 2'`,
+  );
+  expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 5 });
+  expect(await scalar(db, 'select n from b_over')).toBe(5);
+});
+
+test('a view that the operator takes out, as the message says, or drops, holds nothing up any more and is named in the report', async () => {
+  await using db = await freshPair();
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table t (id int primary key, s text);
+    create materialized view bad as select s::int as n from t;
+    create materialized view worse as select s::int as n from t;
+    create materialized view good as select count(*) from t;`,
+  );
+  await db.targetClient.query(/* sql */ `insert into t values (1, 'x')`);
+  await failure(refreshViews(migration, input, null, testWork()), 'SchemaFailed');
+  await db.targetClient.query('drop materialized view worse; create view worse as select 1');
+  const { message } = await failure(
+    refreshViews(migration, input, null, testWork()),
+    'SchemaFailed',
+  );
+  expect(message).not.toContain('worse');
+  const [statement = ''] =
+    /update walferry\.\S+ set refresh = false where .*(?=;)/.exec(message) ?? [];
+  expect((await db.targetClient.query(statement)).rowCount).toBe(1);
+  const report = {
+    views: 1,
+    skipped: [
+      'MATERIALIZED VIEW public.bad (taken out after SQLSTATE 22P02)',
+      'MATERIALIZED VIEW public.worse (not on the target any more)',
+    ],
+  };
+  expect(await refreshViews(migration, input, null, testWork())).toEqual(report);
+  expect(await refreshViews(migration, input, FIRST, testWork())).toEqual(report);
+  expect(await scalar(db, `select relispopulated from pg_class where relname = 'bad'`)).toBe(false);
+  await db.targetClient.query('drop materialized view bad, good');
+  expect((await refreshViews(migration, input, SECOND, testWork())).views).toBe(0);
 });

@@ -72,3 +72,57 @@ it("rows of users in an extension's own table are refused until they are accepte
     { level: 'warning', code: 'extension-rows' },
   ]);
 });
+
+const LEFT = /* sql */ `
+  create extension pg_stat_statements; create extension pg_trgm; create extension cube; create extension earthdistance;
+  create extension "uuid-ossp"; create extension hstore; create domain tags as hstore;
+  create table plain (id int primary key);
+  create table used (id uuid primary key default uuid_generate_v4(), w text, t tags[]);
+  create index by_word on used using gin (w gin_trgm_ops);
+  create function alike(text) returns boolean language sql immutable begin atomic select similarity($1, 'a') > 0; end;
+  alter table used add constraint not_alike check (not alike(w));
+  create view slow as select query from pg_stat_statements; create view slower as select * from slow;
+  create materialized view slowest as select * from slower with no data; create index on slowest (query);
+  create function slow_ones() returns setof slow language sql as 'select * from slow'`;
+
+it('extensions that the input leaves out are no matter of the target: what goes with them is named', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(`${LEFT};
+    update pg_extension set extname = 'walferry_nowhere' where extname = 'pg_stat_statements'`);
+  const of = (extensions: string[], exclude: string[] = []) =>
+    findingsOf(db, { input: { leave: { extensions }, tables: { exclude } } });
+  expect(codes(await of([]))).toEqual(['extension-missing']);
+  const left = await of(['walferry_nowhere']);
+  expect(codes(left)).toEqual(['extension-left']);
+  expect(only(left, 'extension-left').message).toMatch(
+    /: walferry_nowhere, and what stands on them: function public\.slow_ones\(\), materialized view public\.slowest, view public\.slow, view public\.slower$/,
+  );
+  const unmatched = await of(['walferry_nowhere', 'Cube']);
+  expect(codes(unmatched).sort()).toEqual(['extension-left', 'leave-unmatched']);
+  expect(only(unmatched, 'leave-unmatched').message).toMatch(/: Cube$/);
+});
+
+it('one that a selected table or another extension needs is refused with every part by name, until those are excluded or left as well', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(LEFT);
+  const of = async (extensions: string[], exclude: string[] = []) =>
+    await findingsOf(db, { input: { leave: { extensions }, tables: { exclude } } });
+  const needed = only(await of(['hstore', 'pg_trgm', 'uuid-ossp', 'cube']), 'extension-needed');
+  for (const part of [
+    'table column public.used.t',
+    'index public.by_word',
+    'default value for public.used.id',
+    'table constraint not_alike on public.used',
+    'extension earthdistance',
+  ]) {
+    expect(needed.message).toContain(part);
+  }
+  const rest = await of(
+    ['hstore', 'pg_trgm', 'uuid-ossp', 'cube', 'earthdistance'],
+    ['public.used'],
+  );
+  expect(codes(rest)).toEqual(['extension-left']);
+  expect(rest[0]?.message).toMatch(
+    /stands on them: function public\.alike\(pg_catalog\.text\), type public\.tags$/,
+  );
+});

@@ -57,6 +57,10 @@ describe('what needs a right of its own', () => {
     await using login = await loginOn(db, 'target');
     const found = await findingsOf(db, { target: login.service });
     expect(only(found, 'event-trigger-right').message).toContain(`role ${login.role} may not`);
+    const left = { leave: { eventTriggers: ['audit'] } };
+    const accepted = codes(await findingsOf(db, { target: login.service, input: left }));
+    expect(accepted).toContain('event-triggers-left');
+    expect(accepted).not.toContain('event-trigger-right');
     // Not the right to temporary objects, which the try's function needs, decides.
     await db.targetClient.query(`revoke temporary on database ${db.target} from public`);
     expect(codes(await findingsOf(db, { target: login.service }))).toContain('event-trigger-right');

@@ -103,10 +103,15 @@ grant usage on schema app to museum_reader;
 alter default privileges in schema app grant select on tables to museum_reader;
 `;
 
-/** Runs the museum's SQL on the source, and makes its roles on both sides. */
-export async function buildMuseum(source: pg.Client, target: pg.Client): Promise<void> {
+/** Makes the museum's roles on both sides. */
+export async function buildRoles(source: pg.Client, target: pg.Client): Promise<void> {
   await target.query(ROLES);
   await source.query(ROLES);
+}
+
+/** Runs the museum's SQL on the source, and makes its roles on both sides. */
+export async function buildMuseum(source: pg.Client, target: pg.Client): Promise<void> {
+  await buildRoles(source, target);
   await source.query(MUSEUM);
 }
 

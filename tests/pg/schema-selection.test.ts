@@ -8,6 +8,7 @@ import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
 import {
   buildMuseum,
+  buildRoles,
   dumpLines,
   failure,
   inputOf,
@@ -66,6 +67,7 @@ test('a table left out takes along what stands on it, and nothing else', async (
       'FK CONSTRAINT app.mref mref_at_mid_fkey',
     ],
     never: ['PUBLICATION pub'],
+    unselected: ['TABLE Odd; Schema.ta "b.c', 'TABLE app.measure_2020', 'TABLE app.order'],
     more: 0,
   });
   // A report whose answer was lost is the same again.
@@ -119,9 +121,24 @@ test('empty tables that are there are used, their loud triggers kept quiet until
   await db.sourceClient.query(TABLES);
   await db.targetClient.query(TABLES);
   const migration = migrationOf(db);
-  const input = inputOf(db);
+  const input = inputOf(db, {
+    tables: { exclude: ['public.unselected'] },
+    leave: { largeObjects: true, extensionRows: true, extensions: ['citext'] },
+  });
   const before = await dumpLines(db.target);
-  const report = { created: false, tables: 2, statements: 0 };
+  // Of extensions and event triggers nothing is said: those of the target are the operator's own.
+  await db.sourceClient
+    .query(/* sql */ `select lo_create(0); create publication pub; create extension citext;
+    create table unselected (id int); create extension hstore; create table conf (id int);
+    alter extension hstore add table conf; insert into conf values (1);
+    update pg_extension set extconfig = array['conf'::regclass::oid], extcondition = array['']
+     where extname = 'hstore'`);
+  const leftOut = {
+    ...{ excluded: [], never: ['PUBLICATION pub'], more: 0 },
+    accepted: ['1 large object', 'rows of public.conf (extension hstore)'],
+    unselected: ['TABLE public.unselected'],
+  };
+  const report = { created: false, tables: 2, statements: 0, leftOut };
   expect(await copySchema(migration, input, testWork())).toEqual(report);
   expect(await copySchema(migration, input, testWork())).toEqual(report);
   const loud = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
@@ -178,4 +195,78 @@ test('tables with rows, some tables only, other columns, other objects: refused 
   await attempt('SchemaDrift', 'public.b.n');
   await db.targetClient.query(/* sql */ `insert into b values (4711, 1)`);
   await attempt('SchemaFailed', 'hold rows: public.b');
+});
+
+const MONITORED = /* sql */ `
+  create schema monitoring; create extension pg_stat_statements schema monitoring;
+  grant execute on function monitoring.pg_stat_statements_reset(oid, oid, bigint) to museum_reader;
+  grant select on monitoring.pg_stat_statements to museum_reader;
+  create table t (id int primary key);
+  create function touched() returns event_trigger language plpgsql as 'begin end';
+  create event trigger "Audit" on ddl_command_end execute function touched();
+  create event trigger other on ddl_command_end execute function touched();
+  create view slow as select query from monitoring.pg_stat_statements; comment on view slow is 'x';
+  create function slowest() returns setof slow language sql as 'select * from slow';
+  create function pg_stat_statements_reset(n int) returns int language sql as 'select n';
+  grant execute on function pg_stat_statements_reset(int) to museum_reader;`;
+
+test('extensions and event triggers that the input leaves are not made, nor what stands on them; the rest is as on the source', async () => {
+  await using db = await freshPair();
+  await buildRoles(db.sourceClient, db.targetClient);
+  await db.sourceClient.query(MONITORED);
+  const migration = migrationOf(db);
+  const input = inputOf(db, {
+    leave: { extensions: ['pg_stat_statements'], eventTriggers: ['Audit'] },
+  });
+  const report = await copySchema(migration, input, testWork());
+  await buildIndexes(migration, input, testWork());
+  await buildConstraints(migration, input, testWork());
+  await enableTriggers(migration);
+  expect(report.leftOut).toEqual({
+    excluded: ['VIEW public.slow', 'FUNCTION public.slowest()'],
+    never: [],
+    accepted: ['EVENT TRIGGER "Audit"', 'EXTENSION pg_stat_statements'],
+    more: 0,
+  });
+  await db.sourceClient.query(/* sql */ `
+    drop function slowest; drop view slow; drop extension pg_stat_statements; drop event trigger "Audit"`);
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+});
+
+test('an extension that a selected table or another extension needs is not left out: refused with every part by name', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create extension hstore; create extension pg_trgm; create extension cube; create extension earthdistance;
+    create domain tags as hstore;
+    create table by_column (id int primary key, t hstore);
+    create table by_domain (id int primary key, t tags[]);
+    create table by_parts (id int primary key, w text);
+    create index by_class on by_parts using gin (w gin_trgm_ops);
+    create function alike(text) returns boolean language sql immutable begin atomic select similarity($1, 'a') > 0; end;
+    create policy by_function on by_parts using (alike(w));
+    create table not_selected (id int, t hstore)`);
+  const left = (...extensions: string[]) =>
+    failure(
+      copySchema(
+        migrationOf(db),
+        inputOf(db, { tables: { exclude: ['public.not_selected'] }, leave: { extensions } }),
+        testWork(),
+      ),
+      'SchemaFailed',
+    );
+  const { message } = await left('hstore', 'pg_trgm', 'cube');
+  for (const part of [
+    'TABLE public.by_column needs EXTENSION hstore, which is left out',
+    'TABLE public.by_domain needs DOMAIN public.tags, which is left out',
+    'INDEX public.by_class needs EXTENSION pg_trgm, which is left out',
+    'POLICY public.by_parts by_function needs FUNCTION public.alike(text), which is left out',
+    'EXTENSION earthdistance needs EXTENSION cube, which is left out',
+  ]) {
+    expect(message).toContain(part);
+  }
+  expect(message).not.toContain('not_selected');
+  const { rowCount } = await db.targetClient.query(
+    /* sql */ `select from pg_namespace where nspname = 'walferry'`,
+  );
+  expect(rowCount).toBe(0);
 });

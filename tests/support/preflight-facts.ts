@@ -104,8 +104,10 @@ export const SOURCE: SourceFacts = {
     eventTriggerOwners: [],
     defaultPrivileges: [],
     databaseSettings: [],
+    labelProviders: [],
   },
   extensions: [],
+  left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
   created: [],
 };

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { describeEntry, parseArchive, type ArchiveEntry } from '../../postgres/schema/archive.ts';
-import { filterArchive, type FilteredArchive } from '../../postgres/schema/filter.ts';
+import { filterArchive, type Choice, type FilteredArchive } from '../../postgres/schema/filter.ts';
 
 const read = (name: string) =>
   readFileSync(path.join(import.meta.dirname, 'archive-example', name), 'utf8');
@@ -70,6 +70,8 @@ describe('reading', () => {
   });
 });
 
+const NOTHING: Choice['leave'] = { extensions: new Set(), eventTriggers: new Set(), members: [] };
+
 /** Filters with all tables but those named `schema.table`. */
 function without(...names: string[]): FilteredArchive {
   const selected = entries
@@ -79,6 +81,7 @@ function without(...names: string[]): FilteredArchive {
     selected: new Set(selected.map(({ oid }) => oid)),
     excluded: (schema, name) => names.includes(`${schema}.${name}`),
     grants: true,
+    leave: NOTHING,
   });
 }
 
@@ -160,7 +163,10 @@ describe('filtering', () => {
 
   test('a selected table that is not in the dump is refused', () => {
     const selected = new Set(['424242']);
-    const filtered = filterArchive(entries, { selected, excluded: () => false, grants: true });
+    const filtered = filterArchive(entries, {
+      ...{ selected, excluded: () => false },
+      ...{ grants: true, leave: NOTHING },
+    });
     expect(filtered.impossible).toEqual(['the table with oid 424242 is not in the dump']);
   });
 
@@ -173,7 +179,10 @@ describe('filtering', () => {
 
   test('grants are left out when they are not wanted', () => {
     const selected = new Set(entries.filter(({ kind }) => kind === 'TABLE').map(({ oid }) => oid));
-    const filtered = filterArchive(entries, { selected, excluded: () => false, grants: false });
+    const filtered = filterArchive(entries, {
+      ...{ selected, excluded: () => false },
+      ...{ grants: false, leave: NOTHING },
+    });
     expect(gone(filtered)).toContain('ACL public.TABLE customer');
   });
 });

@@ -17,7 +17,7 @@ describe('workflow input', () => {
         target: 'b',
         tables: { include: ['*.*'], exclude: [] },
         schema: { owners: true, grants: true },
-        leave: { largeObjects: false, extensionRows: false },
+        leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
         copy: { parallelism: 4, chunkMegabytes: 16 },
         stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true },
@@ -51,6 +51,14 @@ describe('workflow input', () => {
     [
       { source: 'a', target: 'b', leave: { largeObjects: 'yes' } },
       '"leave.largeObjects" must be true or false',
+    ],
+    [
+      { source: 'a', target: 'b', leave: { extensions: 'hstore' } },
+      '"leave.extensions" must be a list of names like ["pg_stat_statements"]',
+    ],
+    [
+      { source: 'a', target: 'b', leave: { eventTriggers: [''] } },
+      '"leave.eventTriggers.0" must not hold an empty name',
     ],
     [
       { source: 'a', target: 'b', copy: { parallelism: 0 } },

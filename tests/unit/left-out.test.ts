@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ArchiveEntry } from '../../postgres/schema/archive.ts';
 import { newsOf } from '../../postgres/schema/left-out.ts';
-import { leftOutNames, leftOutSentences } from '../../workflows/left-out.ts';
+import {
+  leftOutNames,
+  leftOutNotes,
+  leftOutSentences,
+  skippedSentence,
+} from '../../workflows/left-out.ts';
 
 const entry = (id: number, kind: string, name: string, dependencies: number[]): ArchiveEntry => ({
   ...{ id, kind, name, dependencies, classOid: 0, oid: String(id), schema: 's', sql: '' },
@@ -37,12 +42,28 @@ describe('objects that are left out', () => {
     expect(leftOutSentences(undefined)).toEqual([]);
     expect(leftOutNames(undefined)).toEqual({});
     const excluded = Array.from({ length: 22 }, (_, i) => `VIEW v${i}`);
-    const leftOut = { excluded, never: ['PUBLICATION p'], more: 3 };
+    const leftOut = {
+      ...{ excluded, never: ['PUBLICATION p'], more: 3 },
+      ...{ accepted: ['3 large objects'], unselected: ['TABLE app.old'] },
+    };
+    const standing = `Left out with the excluded tables or extensions that they stand on: ${excluded.slice(0, 20).join(', ')} and 2 more.`;
     expect(leftOutSentences(leftOut)).toEqual([
-      `Left out with the excluded tables that they stand on: ${excluded.slice(0, 20).join(', ')} and 2 more.`,
+      'Not selected by the input: TABLE app.old.',
+      standing,
+      'Left behind as the input accepts: 3 large objects.',
       'Never carried over, to be made by hand where wanted: PUBLICATION p.',
-      "3 more objects are left out; the worker's log names them.",
+      '3 more objects are left out.',
     ]);
-    expect(leftOutNames(leftOut)).toEqual({ leftOut: [...excluded, 'PUBLICATION p'] });
+    expect(leftOutNames(leftOut)).toEqual({
+      leftOut: ['TABLE app.old', ...excluded, '3 large objects', 'PUBLICATION p'],
+    });
+    // Preflight has told the others, with its advice; a report of earlier code has two lists only.
+    expect(leftOutNotes(leftOut)).toEqual([standing]);
+    expect(leftOutNotes(undefined)).toEqual([]);
+    expect(skippedSentence([])).toEqual([]);
+    expect(skippedSentence(['MATERIALIZED VIEW v (taken out after SQLSTATE 22P02)'])).toEqual([
+      'Materialized views that were not refreshed: MATERIALIZED VIEW v (taken out after SQLSTATE 22P02).',
+    ]);
+    expect(leftOutSentences({ excluded: ['VIEW v'], never: [], more: 0 })).toHaveLength(1);
   });
 });

@@ -287,6 +287,30 @@ const CASES: Case[] = [
     },
   ],
   [
+    'extension-left',
+    'warning',
+    // Missing on the target, and with rows of its own: both go without saying.
+    source({
+      extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }],
+      left: { ...SOURCE.left, extensions: ['hstore'], along: ['view public.v'] },
+    }),
+  ],
+  [
+    'extension-needed',
+    'error',
+    source({
+      extensions: [HSTORE],
+      left: { ...SOURCE.left, extensions: ['hstore'], needed: ['table column public.t.h'] },
+    }),
+  ],
+  ['leave-unmatched', 'warning', source({ left: { ...SOURCE.left, absent: ['hstor'] } })],
+  [
+    'event-triggers-left',
+    'warning',
+    source({ left: { ...SOURCE.left, eventTriggers: ['audit'] } }),
+  ],
+  ['security-labels', 'note', objects({ labelProviders: ['selinux'] })],
+  [
     'target-clash',
     'error',
     target({ taken: [{ catalog: 'function', schema: 'public', name: 'f', arguments: 'a int' }] }),

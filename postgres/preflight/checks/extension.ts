@@ -1,7 +1,8 @@
 /** Extensions are created on the target before the tables that use them; their own tables are theirs and are not copied. */
 import type { Finding } from '../../../contract/finding.ts';
+import type { ExtensionFacts } from '../../catalog/extension.ts';
 import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
-import type { ExtensionFacts, OfferedExtension } from '../read/extension.ts';
+import type { OfferedExtension } from '../read/extension.ts';
 import { error, identifier, list, statements, warning } from '../wording.ts';
 
 export const extension: Check = ({ source, target, input }) => {
@@ -10,9 +11,14 @@ export const extension: Check = ({ source, target, input }) => {
   const created = target !== null && target.tables.length === 0;
   return [
     ...(created ? offered(source, target) : []),
-    ...rows(source.extensions, input.leave.extensionRows),
+    ...rows(kept(source), input.leave.extensionRows),
   ];
 };
+
+/** Without those that the input leaves out. */
+function kept({ extensions, left }: SourceFacts): ExtensionFacts[] {
+  return extensions.filter(({ name }) => !left.extensions.includes(name));
+}
 
 interface Pair {
   readonly wanted: ExtensionFacts;
@@ -27,7 +33,7 @@ function offered(source: SourceFacts, target: TargetFacts): Finding[] {
     available: null,
     creatable: false,
   });
-  const pairs = source.extensions.map((wanted) => ({
+  const pairs = kept(source).map((wanted) => ({
     wanted,
     found: found.get(wanted.name) ?? none(wanted.name),
   }));
@@ -49,7 +55,7 @@ function missing(pairs: readonly Pair[]): Finding[] {
     error(
       'extension-missing',
       `extensions of the source are not available on the target's server: ${list(pairs.map(({ wanted }) => `${wanted.name} ${wanted.version}`))}`,
-      "Install their packages on the target's server (select name, default_version from pg_available_extensions shows what is there), or drop them on the source if nothing uses them.",
+      'Install their packages on the target\'s server (select name, default_version from pg_available_extensions shows what is there), or leave those that nothing needs: "leave": {"extensions": ["NAME", …]} in the input.',
     ),
   ];
 }

@@ -11,7 +11,7 @@ export const object: Check = (facts) => [
 
 function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
   const findings: Finding[] = [];
-  const { largeObjects, temporaryTables, publications, subscriptions } = objects;
+  const { largeObjects, temporaryTables, publications, subscriptions, labelProviders } = objects;
   if (largeObjects > 0) {
     const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), and changes to them are in no stream of changes`;
     findings.push(
@@ -49,6 +49,15 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
       ),
     );
   }
+  if (labelProviders.length > 0) {
+    findings.push(
+      note(
+        'security-labels',
+        `security labels of the source are not moved; their providers: ${list(labelProviders)}`,
+        'Set them on the target after the cutover, where its server has the same provider.',
+      ),
+    );
+  }
   if (temporaryTables > 0) {
     findings.push(
       note(
@@ -81,7 +90,7 @@ function made(
         : error(
             'event-trigger-right',
             `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
-            'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or drop them on the source and create them on the target by hand after the cutover.',
+            'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "leave": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
           ),
     );
   }
@@ -91,7 +100,7 @@ function made(
       error(
         'event-trigger-right',
         `event triggers of the source belong to roles that cannot own them on the target (missing there, or no superusers): ${list(owners)}`,
-        'Create these roles there, as superusers, or set "schema": {"owners": false} in the input.',
+        'Create these roles there, as superusers, or set "schema": {"owners": false} in the input, or leave the event triggers: "leave": {"eventTriggers": ["NAME", …]}.',
       ),
     );
   }

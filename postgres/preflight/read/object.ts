@@ -8,12 +8,15 @@ export interface ObjectFacts {
   readonly temporaryTables: number;
   readonly publications: readonly string[];
   readonly subscriptions: readonly { readonly name: string; readonly enabled: boolean }[];
+  /** Without those that the input leaves out. */
   readonly eventTriggers: readonly string[];
   readonly eventTriggerOwners: readonly string[];
   /** Roles whose default privileges were altered. */
   readonly defaultPrivileges: readonly string[];
   /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
   readonly databaseSettings: readonly string[];
+  /** Providers of security labels. */
+  readonly labelProviders: readonly string[];
 }
 
 /** One thing that copySchema creates, by the catalog that keeps its name unique. */
@@ -30,8 +33,13 @@ const ofExtension = (catalog: string, oid: string): string => /* sql */ `
            where x.classid = 'pg_catalog.${catalog}'::regclass and x.objid = ${oid}
              and x.objsubid = 0 and x.deptype = 'e')`;
 
-export async function readObjects(client: pg.ClientBase): Promise<ObjectFacts> {
-  const { rows } = await client.query<ObjectFacts>(/* sql */ `
+/** @param left names of event triggers that are not moved. */
+export async function readObjects(
+  client: pg.ClientBase,
+  left: readonly string[],
+): Promise<ObjectFacts> {
+  const { rows } = await client.query<ObjectFacts>(
+    /* sql */ `
     select (select count(*)::float8 from pg_catalog.pg_largeobject_metadata) as "largeObjects",
            (select count(*)::int4 from pg_catalog.pg_class
              where relpersistence = 't' and relkind = 'r') as "temporaryTables",
@@ -41,16 +49,19 @@ export async function readObjects(client: pg.ClientBase): Promise<ObjectFacts> {
              where subdbid = (select oid from pg_catalog.pg_database where datname = current_database()))
              as subscriptions,
            array(select evtname::text from pg_catalog.pg_event_trigger t
-                  where not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggers",
+                  where evtname <> all($1::text[]) and not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggers",
            array(select distinct r.rolname::text from pg_catalog.pg_event_trigger t
                    join pg_catalog.pg_roles r on r.oid = t.evtowner
-                  where not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggerOwners",
+                  where evtname <> all($1::text[]) and not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggerOwners",
            array(select distinct r.rolname::text from pg_catalog.pg_default_acl d
                    join pg_catalog.pg_roles r on r.oid = d.defaclrole order by 1) as "defaultPrivileges",
            array(select distinct split_part(one, '=', 1)
                    from pg_catalog.pg_db_role_setting s
                    join pg_catalog.pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as one
-                  where d.datname = current_database() order by 1) as "databaseSettings"`);
+                  where d.datname = current_database() order by 1) as "databaseSettings",
+           array(select distinct provider from pg_catalog.pg_seclabel order by 1) as "labelProviders"`,
+    [left],
+  );
   const [row] = rows;
   if (!row) throw new Error('a select without from gave no row');
   return row;

@@ -1,0 +1,115 @@
+/**
+ * What a migration leaves behind that no entry of the archive tells: kinds that are never carried over, what the input accepts
+ * to leave, tables that it does not select, and what belongs to an extension that is left. Names only, from the source's catalog.
+ */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input.ts';
+import { readExtensions } from '../catalog/extension.ts';
+import type { Member } from './left-extension.ts';
+import type { LeftBehind } from './left-out.ts';
+
+/** `pg_dump` is not asked for the first three. */
+const NEVER_CARRIED = /* sql */ `
+select 'PUBLICATION ' || quote_ident(pubname) as object from pg_catalog.pg_publication
+union all
+select 'SUBSCRIPTION ' || quote_ident(subname) from pg_catalog.pg_subscription s
+  join pg_catalog.pg_database d on d.oid = s.subdbid where d.datname = current_database()
+union all
+select 'SECURITY LABEL of provider ' || quote_ident(provider) from pg_catalog.pg_seclabel group by provider
+union all
+-- The setting's name only: its value may be a secret.
+select format('DATABASE SETTING %s%s', split_part(setting, '=', 1), case when r.rolname is null then '' else format(' of role %I', r.rolname) end)
+  from pg_catalog.pg_db_role_setting s
+  join pg_catalog.pg_database d on d.oid = s.setdatabase and d.datname = current_database()
+  left join pg_catalog.pg_roles r on r.oid = s.setrole
+  cross join unnest(s.setconfig) setting
+order by 1`;
+
+const LARGE_OBJECTS = /* sql */ `
+select count(*) || case count(*) when 1 then ' large object' else ' large objects' end as object
+  from pg_catalog.pg_largeobject_metadata having count(*) > 0`;
+
+/** Whole objects that are left by name; with tables that were there, those are the operator's own. */
+const LEFT_BY_NAME = /* sql */ `
+select 'EXTENSION ' || quote_ident(extname) as object from pg_catalog.pg_extension where extname = any($1::text[])
+union all
+select 'EVENT TRIGGER ' || quote_ident(evtname) from pg_catalog.pg_event_trigger where evtname = any($2::text[])
+order by 1`;
+
+const UNSELECTED = /* sql */ `
+select format('%s %s.%s', case c.relkind when 'f' then 'FOREIGN TABLE' else 'TABLE' end, n.nspname, c.relname) as object
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and c.oid <> all($1::oid[])
+   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+   and not exists (select from pg_catalog.pg_depend d
+                    where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid
+                      and d.objsubid = 0 and d.deptype = 'e')
+ order by 1`;
+
+const MEMBERS = /* sql */ `
+with member (classid, objid) as (
+  select d.classid, d.objid from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
+   where d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e' and e.extname = any($1::text[])
+)
+select n.nspname as schema, p.proname as name from member m
+  join pg_catalog.pg_proc p on m.classid = 'pg_catalog.pg_proc'::regclass and p.oid = m.objid
+  join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+union
+select n.nspname, c.relname from member m
+  join pg_catalog.pg_class c on m.classid = 'pg_catalog.pg_class'::regclass and c.oid = m.objid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+union
+select n.nspname, t.typname from member m
+  join pg_catalog.pg_type t on m.classid = 'pg_catalog.pg_type'::regclass and t.oid = m.objid
+  join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+union
+select null, n.nspname from member m
+  join pg_catalog.pg_namespace n on m.classid = 'pg_catalog.pg_namespace'::regclass and n.oid = m.objid
+union
+select null, l.lanname from member m
+  join pg_catalog.pg_language l on m.classid = 'pg_catalog.pg_language'::regclass and l.oid = m.objid
+union
+select null, f.fdwname from member m
+  join pg_catalog.pg_foreign_data_wrapper f on m.classid = 'pg_catalog.pg_foreign_data_wrapper'::regclass and f.oid = m.objid`;
+
+/**
+ * @param created whether walferry creates the tables; if not, extensions and event triggers of the target are the operator's.
+ * @param selected oids of the selected tables.
+ */
+export async function readUncarried(
+  source: pg.ClientBase,
+  { leave }: MigrationInput,
+  { created, selected }: { readonly created: boolean; readonly selected: readonly number[] },
+): Promise<Omit<LeftBehind, 'excluded'>> {
+  const names = async (sql: string, values: unknown[] = []): Promise<string[]> =>
+    (await source.query<{ object: string }>(sql, values)).rows.map(({ object }) => object);
+  const rows = leave.extensionRows ? await rowsOfExtensions(source, leave.extensions) : [];
+  return {
+    never: await names(NEVER_CARRIED),
+    accepted: [
+      ...(leave.largeObjects ? await names(LARGE_OBJECTS) : []),
+      ...rows,
+      ...(created ? await names(LEFT_BY_NAME, [leave.extensions, leave.eventTriggers]) : []),
+    ],
+    unselected: await names(UNSELECTED, [selected]),
+  };
+}
+
+/** Rows of an extension that is left itself go without saying. */
+async function rowsOfExtensions(source: pg.ClientBase, left: readonly string[]): Promise<string[]> {
+  const extensions = await readExtensions(source);
+  return extensions
+    .filter(({ name }) => !left.includes(name))
+    .flatMap(({ name, tablesWithRows }) =>
+      tablesWithRows.map((table) => `rows of ${table} (extension ${name})`),
+    );
+}
+
+/** What belongs to the extensions; empty for none. */
+export async function readMembers(
+  source: pg.ClientBase,
+  extensions: readonly string[],
+): Promise<Member[]> {
+  if (extensions.length === 0) return [];
+  return (await source.query<{ schema: string | null; name: string }>(MEMBERS, [extensions])).rows;
+}
