@@ -17,6 +17,7 @@ import { readExtensions } from './read/extension.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
 import { readCreated, readGone, readObjects } from './read/object.ts';
+import { readObjectNames } from './read/object-name.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
@@ -31,6 +32,7 @@ export async function readSource(
   const relations = await readRelations(client, input.tables);
   const oids = relations.map(({ oid }) => oid);
   const gone = await readGone(client, oids);
+  const unreadable = await readUnreadable(client, oids);
   return {
     ...server,
     ...(await readSettings(client)),
@@ -41,7 +43,7 @@ export async function readSource(
     relations,
     idlePatterns: await readIdlePatterns(client, input),
     remedies: await readRemedies(client, relations),
-    unreadable: await readUnreadable(client, oids),
+    unreadable,
     rowSecurity: await readRowSecurity(client, oids),
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
@@ -49,6 +51,7 @@ export async function readSource(
     objects: await readObjects(client),
     extensions: await readExtensions(client),
     collations: await readUsedCollations(client, oids, gone),
+    objectNames: await readObjectNames(client, relations, gone, unreadable),
     created: await readCreated(client, oids, gone, input.tables),
   };
 }

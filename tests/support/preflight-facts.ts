@@ -107,6 +107,7 @@ export const SOURCE: SourceFacts = {
   },
   extensions: [],
   collations: [],
+  objectNames: [],
   created: [],
 };
 
@@ -123,6 +124,7 @@ export const TARGET: TargetFacts = {
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],
   missingCollations: [],
+  absentRelations: [],
   taken: [],
   roles: new Map(),
 };
