@@ -153,7 +153,7 @@ test.each([
     code: 'SchemaDrift',
     details: { table: 'public.later' },
   });
-  await db.sourceClient.query(mended);
+  for (const client of [db.sourceClient, db.targetClient]) await client.query(mended);
   await db.sourceClient.query(/* sql */ `insert into later values (2)`);
   await drainWithCopies(db, migration);
   await expectSame(db);
