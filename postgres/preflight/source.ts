@@ -33,6 +33,7 @@ export async function readSource(
   const oids = relations.map(({ oid }) => oid);
   const gone = await readGone(client, oids);
   const unreadable = await readUnreadable(client, oids);
+  const rowSecurity = await readRowSecurity(client, oids);
   return {
     ...server,
     ...(await readSettings(client)),
@@ -44,14 +45,14 @@ export async function readSource(
     idlePatterns: await readIdlePatterns(client, input),
     remedies: await readRemedies(client, relations),
     unreadable,
-    rowSecurity: await readRowSecurity(client, oids),
+    rowSecurity,
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
     roles: await readRoles(client, oids, gone),
     objects: await readObjects(client),
     extensions: await readExtensions(client),
     collations: await readUsedCollations(client, oids, gone),
-    objectNames: await readObjectNames(client, relations, gone, unreadable),
+    objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
     created: await readCreated(client, oids, gone, input.tables),
   };
 }

@@ -1,7 +1,7 @@
 /** Preflight of columns whose values name objects (regclass and its like), over real databases. */
 import { expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
-import { findingsOf, only } from '../support/preflight.ts';
+import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
 
 const TABLES = /* sql */ `
   create domain part as regclass; create type pair as (a int, b regtype);
@@ -40,6 +40,19 @@ it('a value that names an index, a TOAST table or a table left out is refused, u
   expect(warning?.message).not.toContain('public.t.v');
   await db.sourceClient.query(/* sql */ `delete from t where id >= 3`);
   expect(only(await findingsOf(db, { input }), 'object-names').level).toBe('warning');
+});
+
+it('tables that the role may not read, or that policies filter, are told without being looked at', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(TABLES);
+  await using login = await loginOn(db, 'source', 'replication');
+  await db.sourceClient.query(/* sql */ `create table hidden (id int primary key, v regclass);
+    alter table hidden enable row level security; insert into hidden values (1, 't_v');
+    grant select on hidden to ${login.role}`);
+  const findings = await findingsOf(db, { source: login.service });
+  expect(codes(findings)).toEqual(expect.arrayContaining(['source-select', 'source-row-security']));
+  expect(only(findings, 'object-names')).toMatchObject({ level: 'warning' });
+  expect(only(findings, 'object-names').message).toContain('public.hidden.v (regclass)');
 });
 
 it('tables that are on the target with their indexes have what such values name', async () => {

@@ -28,13 +28,13 @@ const MOST_NAMES = 1000;
 /**
  * Columns of the selected tables that hold such names, also in arrays, domains and composites.
  * @param gone what `readGone` found: never made on the target.
- * @param unreadable tables that the role may not read.
+ * @param closed tables that the role may not read, or of which policies hide rows: reading them is an error.
  */
 export async function readObjectNames(
   client: pg.ClientBase,
   relations: readonly Relation[],
   gone: readonly number[],
-  unreadable: readonly TableName[],
+  closed: readonly TableName[],
 ): Promise<ObjectNameColumn[]> {
   const tables = relations.filter(({ kind }) => kind === 'r');
   const { rows } = await client.query<{ oid: number; column: string; type: string }>(
@@ -63,8 +63,8 @@ export async function readObjectNames(
     if (!table) continue;
     const { schema, name } = table;
     const plain = table.columns.find((one) => one.name === column)?.baseTypeOid === REGCLASS;
-    const closed = unreadable.some((one) => one.schema === schema && one.name === name);
-    const open = plain && table.pages <= MOST_PAGES && !closed;
+    const isClosed = closed.some((one) => one.schema === schema && one.name === name);
+    const open = plain && table.pages <= MOST_PAGES && !isClosed;
     const named = open ? await readNamed(client, table, column, made, gone) : null;
     found.push({ schema, name, column, type, named });
   }
