@@ -107,6 +107,11 @@ const ONE = {
   'special-numbers': warns(
     'wal2json 2.5 sends NaN and infinities as null; they are read back by key.',
   ),
+  'object-names': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Columns hold names of objects (regclass and its like), which the target looks up; an error where it will lack what they name.',
+  },
   'extension-missing': refuses('An extension of the source is not available on the target.'),
   'extension-older': warns('The target has an older version of an extension.'),
   'extension-right': refuses('The role may not create an extension on the target.'),

@@ -10,6 +10,7 @@ import { left } from './checks/left.ts';
 import { locale } from './checks/locale.ts';
 import { number } from './checks/number.ts';
 import { object } from './checks/object.ts';
+import { objectName } from './checks/object-name.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
 import { program } from './checks/program.ts';
@@ -47,6 +48,7 @@ export const CHECKS: readonly Check[] = [
   extension,
   left,
   object,
+  objectName,
   persistence,
   identity,
   number,

@@ -19,6 +19,7 @@ import type { LeftFacts } from './read/left.ts';
 import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
 import type { LocaleFacts } from './read/locale.ts';
 import type { NamedObject, ObjectFacts, TargetObjects } from './read/object.ts';
+import type { ObjectNameColumn } from './read/object-name.ts';
 
 export type Side = 'source' | 'target';
 
@@ -127,6 +128,8 @@ export interface SourceFacts extends ServerFacts {
   readonly left: LeftFacts;
   /** The system's collations that columns, domains and indexes use. */
   readonly collations: readonly string[];
+  /** Columns that hold names of objects. */
+  readonly objectNames: readonly ObjectNameColumn[];
   /** What is created beside the tables. */
   readonly created: readonly NamedObject[];
 }
@@ -181,6 +184,8 @@ export interface TargetFacts extends ServerFacts {
   readonly extensions: readonly OfferedExtension[];
   /** Of the collations that the source uses, those that the target lacks. */
   readonly missingCollations: readonly string[];
+  /** Of the relations that values of the source name, those that the target lacks. */
+  readonly absentRelations: readonly TableName[];
   /** Objects that have the names of what would be created beside the tables. */
   readonly taken: readonly NamedObject[];
   /** Every role of the target, and whether our role may act for it. */

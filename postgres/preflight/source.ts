@@ -18,6 +18,7 @@ import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
 import { readCreated, readGone, readObjects } from './read/object.ts';
+import { readObjectNames } from './read/object-name.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
@@ -32,6 +33,8 @@ export async function readSource(
   const relations = await readRelations(client, input.tables);
   const oids = relations.map(({ oid }) => oid);
   const gone = await readGone(client, oids);
+  const unreadable = await readUnreadable(client, oids);
+  const rowSecurity = await readRowSecurity(client, oids);
   return {
     ...server,
     ...(await readSettings(client)),
@@ -42,8 +45,8 @@ export async function readSource(
     relations,
     idlePatterns: await readIdlePatterns(client, input),
     remedies: await readRemedies(client, relations),
-    unreadable: await readUnreadable(client, oids),
-    rowSecurity: await readRowSecurity(client, oids),
+    unreadable,
+    rowSecurity,
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
     roles: await readRoles(client, oids, gone),
@@ -51,6 +54,7 @@ export async function readSource(
     extensions: await readExtensions(client),
     left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
+    objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
     created: await readCreated(client, oids, gone, input.tables),
   };
 }

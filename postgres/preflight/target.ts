@@ -14,6 +14,7 @@ import type {
 import { readOffered } from './read/extension.ts';
 import { readMissingCollations } from './read/locale.ts';
 import { readTaken, readTargetObjects } from './read/object.ts';
+import { readAbsent } from './read/object-name.ts';
 
 /** @param source null when it could not be read: tables and schemas are then not compared. */
 export async function readTarget(
@@ -36,6 +37,10 @@ export async function readTarget(
     objects: await readTargetObjects(client, source?.relations ?? []),
     extensions: await readOffered(client, source?.extensions.map(({ name }) => name) ?? []),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
+    absentRelations: await readAbsent(
+      client,
+      source?.objectNames.flatMap(({ named }) => named ?? []) ?? [],
+    ),
     taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };

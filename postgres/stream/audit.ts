@@ -5,6 +5,8 @@
  *   as before                      followed
  *   columns added, dropped,        the target has the same: followed in two forms, before and after
  *   renamed                        it has not: followed up to the first change that shows it, at most to the mark
+ *   types made of other labels or  the target has the same: nothing to do
+ *   attributes                     it has not: followed up to the mark, and then the operator is asked
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
@@ -16,6 +18,7 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { compareColumns, renderDifferences, type Difference } from '../catalog/drift.ts';
+import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
@@ -113,6 +116,15 @@ export async function audit(
     ...{ rename: [], register: [], again: [], reasons: [] },
   };
   for (const row of rows) judge(row, sides, found);
+  found.ahead.push(
+    ...compareTypeParts(
+      await readTypeParts(source, oids),
+      await readTypeParts(
+        target,
+        there.map(({ oid }) => oid),
+      ),
+    ),
+  );
   await judgeNew(target, here, sides, found);
   refuse(found);
   if (found.forget.length + found.rename.length + found.register.length + found.again.length > 0) {

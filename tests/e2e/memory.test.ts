@@ -1,6 +1,7 @@
 /**
  * One source transaction of many rows: the worker's memory does not grow with it. Read from the operating system, of a real
- * worker process: `VmHWM` is the most that was ever resident.
+ * worker process: `VmHWM` is the most that was ever resident. `WALFERRY_TEST_LARGE=1` measures single large values, too, which
+ * takes minutes (docs/fidelity.md has the figures).
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -55,3 +56,55 @@ test(
     await lab.finish();
   },
 );
+
+const LARGE: readonly (readonly [name: string, type: string, value: string])[] = [
+  ['text', 'text', `repeat('abcdefgh', 12500000)`],
+  ['text that JSON escapes', 'text', `repeat('x"\\', 33333333)`],
+  ['text of two-byte characters', 'text', `repeat('é', 50000000)`],
+  ['bytea', 'bytea', `decode(repeat('00ff5c0a', 25000000), 'hex')`],
+];
+/** A change is one line of JSON, which is held whole: as bytes, as text, and as the parameter; a bytea counts twice. */
+const LARGE_BOUND_MIB = 1_800;
+
+if (process.env['WALFERRY_TEST_LARGE'] !== undefined) {
+  test.each(LARGE)(
+    'values of 100 MB (%s) arrive, copied within the bound of every copy, streamed within one of their own',
+    { timeout: SECONDS * 1000 },
+    async (name, type, value) => {
+      await using lab = await Lab.open(/* sql */ `
+        create table large (id int primary key, v ${type}, n int); alter table large alter v set storage external;
+        insert into large values (1, ${value}, 1)`);
+      const worker = await lab.worker();
+      const figures = [`before ${peakMiB(worker.pid).toFixed(0)}`];
+      await lab.start();
+      await lab.phase('stream');
+      figures.push(`copied ${peakMiB(worker.pid).toFixed(0)}`);
+      expect(peakMiB(worker.pid)).toBeLessThan(BOUND_MIB);
+      const steps: readonly (readonly [what: string, sql: string])[] = [
+        ['inserted', `insert into large values (2, ${value}, 2)`],
+        ['updated', `update large set v = ${value}, n = 3 where id = 1`],
+        [
+          'five in one transaction',
+          `insert into large select i, ${value}, 3 + i from generate_series(3, 7) i`,
+        ],
+      ];
+      const digest = `select id, n, md5(v) from large order by id`;
+      for (const [what, sql] of steps) {
+        await lab.onSource(sql);
+        const [expected] = await lab.onSource<{ n: number }>(`select sum(n)::int4 as n from large`);
+        await until(
+          'the change to arrive',
+          async () => {
+            const [seen] = await lab.onTarget<{ n: number }>(`select sum(n)::int4 as n from large`);
+            return seen?.n === expected?.n;
+          },
+          { seconds: 120 },
+        );
+        figures.push(`${what} ${peakMiB(worker.pid).toFixed(0)}`);
+      }
+      process.stdout.write(`${name}, MiB resident at most: ${figures.join(', ')}\n`);
+      expect(await lab.onTarget(digest)).toEqual(await lab.onSource(digest));
+      expect(peakMiB(worker.pid)).toBeLessThan(LARGE_BOUND_MIB);
+    },
+  );
+}

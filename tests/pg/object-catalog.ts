@@ -89,7 +89,7 @@ export const CATALOG: Readonly<Record<string, string>> = {
   'columns with their options': /* sql */ `
     select o.oid::regclass::text as relation, a.attname, row_number() over (partition by o.oid order by a.attnum) as place,
            format_type(a.atttypid, a.atttypmod) as type, a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, a.attcompression,
-           coalesce(a.attstattarget, -1) as statistics, a.attoptions::text, a.attcollation::regcollation::text as collation,
+           coalesce(a.attstattarget, -1) as statistics, (select array_agg(o order by o) from unnest(a.attoptions) o where o not like 'pg\\_attver=%')::text as options, a.attcollation::regcollation::text as collation,
            ${ACL('a.attacl')} as acl, a.attislocal, a.attinhcount, pg_get_expr(d.adbin, d.adrelid) as "default"
       from pg_class o join pg_attribute a on a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped
       left join pg_attrdef d on d.adrelid = o.oid and d.adnum = a.attnum

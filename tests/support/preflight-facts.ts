@@ -109,6 +109,7 @@ export const SOURCE: SourceFacts = {
   extensions: [],
   left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
+  objectNames: [],
   created: [],
 };
 
@@ -125,6 +126,7 @@ export const TARGET: TargetFacts = {
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],
   missingCollations: [],
+  absentRelations: [],
   taken: [],
   roles: new Map(),
 };

@@ -1,31 +1,126 @@
-/** docs/fidelity.md's section about preflight names every code that refuses, and tests that exist. */
-import { readFileSync } from 'node:fs';
+/** docs/fidelity.md names every code that refuses and every trap of the museum, and only tests that exist. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { catalogue } from '../../contract/finding-catalogue.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const page = readFileSync(path.join(ROOT, 'docs/fidelity.md'), 'utf8');
-const [, section = ''] = /^## Refused by preflight\n([^]*?)(?=^## |$(?![^]))/m.exec(page) ?? [];
-const rows = section
-  .split('\n')
-  .filter((line) => line.startsWith('| `'))
-  .map((line) => line.split(' | ').map((cell) => cell.replace(/^\| | *\|$/g, '').trim()));
+
+/** What the page's own words about its sections say these names mean there. */
+const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  Objects: { objects: 'tests/pg/objects.test.ts', migration: 'tests/e2e/objects.test.ts' },
+  Statements: {
+    ddl: 'tests/pg/stream-ddl.test.ts',
+    tables: 'tests/pg/stream-tables.test.ts',
+    types: 'tests/pg/stream-type.test.ts',
+    migration: 'tests/e2e/ddl.test.ts',
+  },
+};
+/** Files that hold the titles of a test file beside itself. */
+const TITLES: Readonly<Record<string, string>> = {
+  'tests/pg/objects.test.ts': 'tests/pg/object-catalog.ts',
+};
+/** A trap without a file: tests/support/museum/random.ts makes it. */
+const MADE = 'random_value';
+
+interface Row {
+  readonly section: string;
+  /** The first cell, which says what it is about. */
+  readonly about: string;
+  /** The last cell, which names tests. */
+  readonly tests: string;
+}
+
+function readRows(): Row[] {
+  return page.split(/^## /m).flatMap((part) => {
+    const section = part.slice(0, part.indexOf('\n'));
+    return part
+      .split('\n')
+      .filter((line) => line.startsWith('| ') && !/^\| -+ \|/.test(line))
+      .map((line) => line.split(/(?<=^|\s)\|(?=\s|$)/).map((cell) => cell.trim()))
+      .map((cells) => ({ section, about: cells[1] ?? '', tests: cells.at(-2) ?? '' }));
+  });
+}
+
+const rows = readRows();
+const refused = rows.filter(
+  ({ section, about }) => section === 'Refused by preflight' && about.startsWith('`'),
+);
+/** Tables other than that, whose last column is about tests. */
+const others = rows.filter(({ section }) => section !== 'Refused by preflight');
+/** Names in the cell: `tests/….ts`, a trap, or a short name; settings and codes are written otherwise. */
+const namesIn = (cell: string): string[] =>
+  [...cell.matchAll(/`([^`]+)`/g)]
+    .map(([, name = '']) => name)
+    .filter((name) => !/[A-Z=]/.test(name));
+
+/** The file that a name stands for; undefined when there is none. */
+function fileOf(section: string, name: string): string | undefined {
+  const candidates = [
+    SHORT[section]?.[name],
+    name === MADE ? 'tests/support/museum/random.ts' : undefined,
+    name.includes('/') ? name : undefined,
+    `tests/museum/${name}.sql`,
+    `tests/pg/${name}.test.ts`,
+  ];
+  return candidates.find((file) => file !== undefined && isThere(file));
+}
+
+function isThere(file: string): boolean {
+  if (!file.includes('*')) return existsSync(path.join(ROOT, file));
+  const [before = '', after = ''] = path.basename(file).split('*');
+  return readdirSync(path.join(ROOT, path.dirname(file))).some(
+    (name) => name.startsWith(before) && name.endsWith(after),
+  );
+}
 
 it('every code that refuses stands there once, and no other', () => {
-  const named = rows.flatMap(([codes = '']) => [...codes.matchAll(/`([^`]+)`/g)].map(([, c]) => c));
+  const named = refused.flatMap(({ about }) => namesIn(about));
   const refusing = catalogue().filter(({ levels }) => levels.includes('error'));
   expect(named.sort()).toEqual(refusing.map(({ code }) => code).sort());
 });
 
-it('every test that it names exists under that title', () => {
-  expect(rows.length).toBeGreaterThan(30);
-  for (const row of rows) {
-    const test = row.at(-1) ?? '';
-    if (test === '_findings_') continue;
-    const [, file, title = ''] = /^(?:`(\w+)`|unit): (.+)$/.exec(test) ?? [];
+it('every test of preflight that it names exists under that title', () => {
+  expect(refused.length).toBeGreaterThan(30);
+  for (const { tests } of refused) {
+    if (tests === '_findings_') continue;
+    const [, file, title = ''] = /^(?:`([\w-]+)`|unit): (.+)$/.exec(tests) ?? [];
     const name = file === undefined ? 'unit/preflight' : `pg/preflight-${file}`;
     const text = readFileSync(path.join(ROOT, `tests/${name}.test.ts`), 'utf8');
-    expect(text.replaceAll("\\'", "'"), test).toContain(title);
+    expect(text.replaceAll("\\'", "'"), tests).toContain(title);
   }
+});
+
+it('every trap and every test file that a table names exists', () => {
+  const named = others.flatMap(({ section, about, tests }) =>
+    namesIn(tests).map((name) => ({ section, about, name })),
+  );
+  expect(named.length).toBeGreaterThan(100);
+  expect(named.filter(({ section, name }) => fileOf(section, name) === undefined)).toEqual([]);
+  // A path outside of the quotes would be looked at by nobody.
+  expect(others.filter(({ tests }) => /(?<!`)tests\//.test(tests))).toEqual([]);
+});
+
+it('a title that follows a file’s name is one of its tests', () => {
+  const titled = others.flatMap(({ section, tests }) =>
+    [...tests.matchAll(/`([\w-]+)`: ([^;`]+)/g)].map(([, name = '', title = '']) => ({
+      file: fileOf(section, name) ?? name,
+      title: title.trim(),
+    })),
+  );
+  expect(titled.length).toBeGreaterThan(15);
+  for (const { file, title } of titled) {
+    const text = [file, TITLES[file] ?? file]
+      .map((name) => readFileSync(path.join(ROOT, name), 'utf8'))
+      .join('');
+    expect(text.includes(title), `${file}: ${title}`).toBe(true);
+  }
+});
+
+it('every trap of the museum is named', () => {
+  const traps = readdirSync(path.join(ROOT, 'tests/museum'))
+    .filter((file) => file.endsWith('.sql'))
+    .map((file) => path.basename(file, '.sql'));
+  expect(traps.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });

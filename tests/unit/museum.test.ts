@@ -1,6 +1,10 @@
 /** The museum's files: what the parser takes, where it cuts, and how it says what is wrong. */
 import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { compareCatalogs } from '../support/museum/catalog.ts';
+import { readMuseum } from '../support/museum/folder.ts';
 import { splitStatements } from '../support/museum/statement.ts';
 import { parseTrap } from '../support/museum/trap.ts';
 
@@ -116,6 +120,28 @@ describe('a trap', () => {
   ])('that is wrong is refused with file and line (%#)', (file, text, message) => {
     expect(() => parseTrap(file, text)).toThrow(message);
   });
+});
+
+test('a file that is no trap is named with its reason, and the other traps are read', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'walferry-museum-'));
+  try {
+    writeFileSync(path.join(folder, 'good.sql'), '-- title: t\n-- section: schema\nselect 1;\n');
+    writeFileSync(path.join(folder, 'bad.sql'), "-- title: t\n-- section: schema\nselect 'a;\n");
+    writeFileSync(path.join(folder, 'Worse.sql'), 'select 1;\n');
+    const { traps, broken } = readMuseum(folder, 1);
+    expect(traps.map(({ name }) => name)).toEqual(['good']);
+    expect(broken).toMatchObject([
+      { name: 'Worse', reason: expect.stringMatching(/Worse\.sql:1: the file name/) as string },
+      {
+        name: 'bad',
+        reason: expect.stringMatching(/bad\.sql:3: a ' that is not closed/) as string,
+      },
+      // It is made of the shared files, which this folder does not have.
+      { name: 'random_value', reason: expect.stringContaining('there is no file use/') as string },
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('catalogs that differ are told apart object by object', () => {

@@ -33,6 +33,13 @@ const THERE: TargetTable = {
   rowSecurity: false,
 };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
+const NAMING = {
+  schema: 'public',
+  name: 't',
+  column: 'v',
+  type: 'regclass',
+  named: [{ schema: 'public', name: 'i' }],
+};
 const OFFER = { name: 'hstore', installed: null, available: '1.8', creatable: true };
 const WRITTEN = { bytes: 86_400e6, seconds: 86_400 };
 
@@ -243,6 +250,15 @@ const CASES: Case[] = [
       relations: [{ ...TABLE, columns: NUMERIC }],
       plugin: { ...SOURCE.plugin, numericAsText: false },
     }),
+  ],
+  ['object-names', 'warning', source({ objectNames: [{ ...NAMING, named: null }] })],
+  [
+    'object-names',
+    'error',
+    {
+      source: { objectNames: [NAMING] },
+      target: { absentRelations: [{ schema: 'public', name: 'i' }] },
+    },
   ],
   ['extension-missing', 'error', source({ extensions: [HSTORE] })],
   [

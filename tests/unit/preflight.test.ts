@@ -55,6 +55,39 @@ describe('special numbers', () => {
   });
 });
 
+describe('names of objects in values', () => {
+  const column = { schema: 'public', name: 't', column: 'v', type: 'regclass' };
+  const named = [
+    { schema: 'public', name: 'a_i' },
+    { schema: 'public', name: 'b_i' },
+  ];
+
+  it('are refused only where the target lacks what they name; the message counts and names none of them', () => {
+    const objectNames = [
+      { ...column, named },
+      { ...column, column: 'w', type: 'regtype', named: null },
+    ];
+    const lacking = findings({
+      source: { objectNames },
+      target: { absentRelations: [{ schema: 'public', name: 'b_i' }] },
+    });
+    expect(lacking.map(({ level }) => level)).toEqual(['error', 'warning']);
+    expect(lacking[0]?.message).toContain('public.t.v (regclass): 1 name;');
+    expect(lacking[0]?.action).toContain('select distinct v from public.t;');
+    expect(lacking[1]?.message).toContain('public.t.w (regtype)');
+    expect(lacking[1]?.message).not.toContain('public.t.v');
+    expect(JSON.stringify(lacking)).not.toContain('_i');
+    const [all, ...more] = findings({ source: { objectNames } });
+    expect(more).toEqual([]);
+    expect(all).toMatchObject({ level: 'warning', code: 'object-names' });
+    expect(all?.message).toContain('public.t.v (regclass), public.t.w (regtype)');
+  });
+
+  it('are nothing to say where no column holds any', () => {
+    expect(codes({})).toEqual([]);
+  });
+});
+
 describe('wal2json', () => {
   it('that a newer minor release does not list is refused, with the line to set', () => {
     const [found, ...more] = findings({

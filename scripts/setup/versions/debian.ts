@@ -1,7 +1,8 @@
 /**
- * PostgreSQL with wal2json from the packages of Debian 13, unpacked on Debian 12. apt resolves and checks them, with folders of
- * its own in place of the system's, so that no right is needed and nothing of the system changes. They are built for a
- * newer C library than the system's: each program becomes a script that starts it with the loader and libraries it came with.
+ * PostgreSQL with wal2json and pgvector from the packages of Debian 13, unpacked on Debian 12. apt resolves and checks them,
+ * with folders of its own in place of the system's, so that no right is needed and nothing of the system changes. They are
+ * built for a newer C library than the system's: each program becomes a script that starts it with the loader and libraries
+ * it came with.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 /** Package names beginning so are unpacked; the others (perl, tools for installing) are never used. */
 const NEEDED = /^(lib|zlib1g|postgresql-\d|postgresql-client-\d)/;
 
-/** Unpacks server, wal2json and client programs of a major version below `folder`. */
+/** Unpacks server, wal2json, pgvector and client programs of a major version below `folder`. */
 export function unpackDebian(folder: string, major: number): void {
   const apt = path.join(folder, 'apt');
   for (const name of ['lists/partial', 'archives/partial']) {
@@ -45,7 +46,7 @@ export function unpackDebian(folder: string, major: number): void {
   // With an empty list of installed packages apt brings the C library along too.
   run('apt-get', [
     ...[...words, '-q', '-y', '--download-only', 'install', ...packages],
-    `postgresql-${major}-wal2json`,
+    ...[`postgresql-${major}-wal2json`, `postgresql-${major}-pgvector`],
   ]);
   const archives = path.join(apt, 'archives');
   for (const name of readdirSync(archives)) {

@@ -34,6 +34,7 @@ const QUERIES: Readonly<Record<string, string>> = {
                          from pg_inherits i where i.inhrelid = c.oid))
       from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_am am on am.oid = c.relam
      where n.nspname = any($1)`,
+  // The server's own `pg_attver` (from 17.12 on, docs/facts.md) is another on every server.
   column: /* sql */ `
     select n.nspname, format('column %I.%I', c.relname, a.attname), concat_ws(' | ',
         'place ' || row_number() over (partition by c.oid order by a.attnum), format_type(a.atttypid, a.atttypmod),
@@ -41,7 +42,7 @@ const QUERIES: Readonly<Record<string, string>> = {
         'identity ' || nullif(a.attidentity::text, ''), 'generated ' || nullif(a.attgenerated::text, ''),
         'collation ' || nullif(a.attcollation, 0)::regcollation, 'storage ' || a.attstorage::text,
         'compression ' || nullif(a.attcompression::text, ''), 'statistics ' || a.attstattarget,
-        'options ' || a.attoptions::text, 'inherited ' || a.attinhcount, case when a.attislocal then 'local' end,
+        'options ' || (select string_agg(o, ',' order by o) from unnest(a.attoptions) o where o not like 'pg\\_attver=%'), 'inherited ' || a.attinhcount, case when a.attislocal then 'local' end,
         'rights ' || (select string_agg(item::text, ',' order by item::text) from unnest(a.attacl) item))
       from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
       left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum

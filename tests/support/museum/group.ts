@@ -2,21 +2,21 @@
  * One real migration for all traps that can share one: Temporal, a worker process, the operator's commands. What a trap
  * changes "during the copy" is written while every run of the copy is held between the plan and its first chunk.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import { HOLD_LOCK } from '../../../postgres/snapshot/holdpoint.ts';
 import { connectTo } from '../database.ts';
+import type { Places } from '../database.ts';
 import { Lab } from '../lab.ts';
-import { until } from '../until.ts';
-import { compareCatalogs, PIN, readCatalogs } from './catalog.ts';
+import { compareTrap, MORE, schemasOf } from './comparison.ts';
+import { PIN } from './catalog.ts';
 import type { Outcome } from './outcome.ts';
-import { compareSequences, compareTable, countRows, readTables } from './rows.ts';
+import { countRows, readTables } from './rows.ts';
 import { Stage } from './stage.ts';
-import type { Step, Trap } from './trap.ts';
+import type { Trap } from './trap.ts';
+import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
 
 /** Counts what passes after the snapshot; test_decoding ships with the server and shares nothing with wal2json. */
 const COUNTER = 'museum_counter';
-/** Everything a trap owns beside the schema of its name: schemas named `NAME__anything`. */
-const MORE = '__';
 
 class Exhibit {
   readonly trap: Trap;
@@ -38,8 +38,14 @@ class Exhibit {
     try {
       await body();
     } catch (error) {
-      this.wrong.push(error instanceof Error ? error.message : String(error));
+      this.wrong.push(messageOf(error));
+      await this.source.withdraw();
+      await this.target.withdraw();
     }
+  }
+
+  get hasWaiting(): boolean {
+    return this.wrong.length === 0 && this.trap.sections.starting.length > 0;
   }
 }
 
@@ -63,32 +69,63 @@ do $$ declare name text; begin
   end loop;
 end $$`;
 
-/** Takes the traps, which share one group, through a migration. Needs a worker that was started with the hold point. */
-export async function migrateGroup(traps: readonly Trap[]): Promise<Outcome[]> {
+/**
+ * Takes the traps, which share one group, through a migration. Needs a worker that was started with the hold point. A trap
+ * that stops the migration fails, and the others go through another one without it.
+ * @param places servers other than the run's.
+ */
+export async function migrateGroup(
+  traps: readonly Trap[],
+  places: Places = {},
+): Promise<Outcome[]> {
   const [first] = traps;
   if (!first) return [];
-  await using lab = await Lab.open('', {}, first.encodings);
+  const { outcomes, stopped } = await migrateOnce(traps, first, places);
+  if (stopped === null) return outcomes;
+  const others = traps.filter((trap) => !isNamedIn(stopped, trap));
+  // Nobody to blame, or nobody left: what is known is that it stopped.
+  if (others.length === 0 || others.length === traps.length) return outcomes;
+  const blamed = outcomes.filter(({ name }) => !others.some((trap) => trap.name === name));
+  return [...blamed, ...(await migrateGroup(others, places))];
+}
+
+async function migrateOnce(
+  traps: readonly Trap[],
+  { encodings, input }: Trap,
+  places: Places,
+): Promise<{ outcomes: Outcome[]; stopped: string | null }> {
+  await using lab = await Lab.open('', places, encodings);
   const exhibits = traps.map((trap) => new Exhibit(trap, lab));
   let stopped: string | null = null;
   try {
-    await migrate(lab, exhibits, first.input);
+    await migrate(lab, exhibits, input);
   } catch (error) {
-    stopped = error instanceof Error ? error.message : String(error);
+    stopped = messageOf(error);
   }
   if (stopped === null) await compareAll(lab, exhibits);
   for (const { source, target } of exhibits) {
     await source[Symbol.asyncDispose]();
     await target[Symbol.asyncDispose]();
   }
-  return exhibits.map(({ trap, copied, streamed, wrong }) => {
+  const outcomes = exhibits.map(({ trap, copied, streamed, wrong }): Outcome => {
     const details = stopped === null ? wrong : [...wrong, blame(trap, stopped)];
     const verdict = details.length === 0 ? 'equal' : 'different';
-    return { trap, copied, streamed, verdict, details };
+    return { name: trap.name, copied, streamed, verdict, details };
   });
+  return { outcomes, stopped };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether the message names something in one of the trap's schemas. */
+function isNamedIn(message: string, { name }: Trap): boolean {
+  return new RegExp(`(?<![a-z0-9_])${name}(${MORE}\\w+)?"?\\.`).test(message);
 }
 
 function blame(trap: Trap, stopped: string): string {
-  return stopped.includes(`${trap.name}.`) || stopped.includes(`${trap.name}${MORE}`)
+  return isNamedIn(stopped, trap)
     ? `this trap stopped the migration: ${stopped}`
     : `not judged, because the migration stopped: ${stopped}`;
 }
@@ -103,17 +140,33 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: Trap['inpu
     await one.attempt(async () => {
       await one.source.begin();
       await one.source.run(one.trap.sections.schema);
-      await one.source.expectNothingOpen('schema');
+      if (!one.hasWaiting) await one.source.expectNothingOpen('schema');
       if (one.trap.sections.target.length > 0) {
         await one.target.begin();
         await one.target.run(one.trap.sections.target);
+        await one.target.expectNothingOpen('target');
       }
+    });
+    // Half a trap would stop the migration of the others.
+    if (one.wrong.length > 0) await dropTrap(lab, one.trap);
+  }
+  await lab.start(input);
+  const waiting = exhibits.filter(({ hasWaiting }) => hasWaiting);
+  if (waiting.length > 0) await untilSlotWaits(lab);
+  for (const one of waiting) {
+    await one.attempt(async () => {
+      await one.source.run(one.trap.sections.starting);
+      await one.source.expectNothingOpen('starting');
+    });
+  }
+  await untilPlanned(lab);
+  // Nothing changed since the snapshot: what is there now is what will be copied.
+  for (const one of exhibits) {
+    await one.attempt(async () => {
       const schemas = await schemasOf(sourceClient, one.trap);
       one.copied = await countRows(sourceClient, await readTables(sourceClient, schemas));
     });
   }
-  await lab.start(input);
-  await untilPlanned(lab);
   await sourceClient.query(
     /* sql */ `select pg_create_logical_replication_slot('${COUNTER}', 'test_decoding')`,
   );
@@ -128,6 +181,7 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: Trap['inpu
       await one.source.expectNothingOpen('streaming');
     });
   }
+  await expectNothingPrepared(lab);
   await countChanges(sourceClient, exhibits);
   // What is wrong with the stream is said by the migration, not by a cutover that waits for it.
   await untilApplied(lab);
@@ -138,56 +192,28 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: Trap['inpu
   await lab.expectNothingLeft();
 }
 
-/** Waits for the plan of the copy: from there on the snapshot is taken, and no chunk begins while the lock is held. */
-async function untilPlanned(lab: Lab): Promise<void> {
-  await until('the plan of the copy', async () => (await stopsFor(lab)) ?? (await planned(lab)), {
-    seconds: 120,
-  });
-  await throwIfStopped(lab);
+/** Drops what a trap made before the migration began, on both sides. */
+async function dropTrap({ pair }: Lab, trap: Trap): Promise<void> {
+  for (const client of [pair.sourceClient, pair.targetClient]) {
+    for (const schema of await schemasOf(client, trap)) {
+      await client.query(`drop schema ${pg.escapeIdentifier(schema)} cascade`);
+    }
+  }
 }
 
-async function planned(lab: Lab): Promise<boolean> {
-  return (await lab.onTarget(/* sql */ `select from walferry.chunk limit 1`)).length > 0;
-}
-
-/** Waits until everything that is committed on the source now is durably on the target. */
-async function untilApplied(lab: Lab): Promise<void> {
-  const [now] = await lab.onSource<{ lsn: string }>(
-    // Written with a commit of its own, so that there is a commit record behind everything before it.
-    /* sql */ `select pg_logical_emit_message(true, 'museum', '')::text as lsn`,
-  );
-  await until(
-    'the changes to be applied',
-    async () => {
-      const stopped = await stopsFor(lab);
-      if (stopped !== null) return stopped;
-      const rows = await lab.onTarget(
-        `select from walferry.migration where confirmed_lsn > '${now?.lsn ?? ''}'`,
+/** A transaction whose name is no trap's would make the cutover refuse, and every trap would be blamed. */
+async function expectNothingPrepared({ pair }: Lab): Promise<void> {
+  for (const client of [pair.sourceClient, pair.targetClient]) {
+    const { rows } = await client.query<{ gid: string }>(
+      /* sql */ `select gid from pg_prepared_xacts where database = current_database()`,
+    );
+    const [open] = rows;
+    if (open) {
+      throw new Error(
+        `the prepared transaction "${open.gid}" is still open: begin its name with that of its trap`,
       );
-      return rows.length > 0;
-    },
-    { seconds: 90 },
-  );
-  await throwIfStopped(lab);
-}
-
-/** An activity that failed so often in a row does not get over it. */
-const HOPELESS_ATTEMPTS = 4;
-
-/** Why the migration goes no further; null while it does. */
-async function stopsFor(lab: Lab): Promise<string | null> {
-  const { state, phase, waiting } = await lab.progress();
-  if (state === 'waiting') return waiting?.reason ?? 'it waits for its operator';
-  if (phase === 'failed' || phase === 'aborted') return (await lab.ending()).text;
-  const { raw } = await lab.handle.describe();
-  const stuck = raw.pendingActivities?.find(({ attempt }) => (attempt ?? 0) > HOPELESS_ATTEMPTS);
-  if (!stuck) return null;
-  return `${stuck.activityType?.name ?? 'an activity'} fails again and again: ${stuck.lastFailure?.message ?? ''}`;
-}
-
-async function throwIfStopped(lab: Lab): Promise<void> {
-  const stopped = await stopsFor(lab);
-  if (stopped !== null) throw new Error(stopped);
+    }
+  }
 }
 
 /** Gives each trap the number of changes that the source logged for its schemas, and drops the counting slot. */
@@ -214,60 +240,4 @@ async function compareAll(lab: Lab, exhibits: readonly Exhibit[]): Promise<void>
       one.wrong.push(...(await compareTrap(one.trap, source, target)));
     });
   }
-}
-
-async function compareTrap(
-  trap: Trap,
-  source: pg.ClientBase,
-  target: pg.ClientBase,
-): Promise<string[]> {
-  const schemas = await schemasOf(source, trap);
-  const wrong: string[] = [];
-  const own = trap.sections.target.length > 0;
-  const tables = await readTables(source, schemas, own);
-  for (const table of tables) wrong.push(...(await compareTable(source, target, table)));
-  wrong.push(...(await compareSequences(source, target, schemas)));
-  // Tables that the operator made himself are meant to be different.
-  if (!own) {
-    const [left, right] = [
-      await readCatalogs(source, schemas),
-      await readCatalogs(target, schemas),
-    ];
-    for (const schema of schemas) {
-      wrong.push(...compareCatalogs(left.get(schema), right.get(schema)));
-    }
-  }
-  for (const step of trap.sections.compare) {
-    if (step.kind === 'sql') wrong.push(...(await compareQuery(trap, step, source, target)));
-  }
-  return wrong;
-}
-
-async function compareQuery(
-  trap: Trap,
-  step: Step & { kind: 'sql' },
-  source: pg.ClientBase,
-  target: pg.ClientBase,
-): Promise<string[]> {
-  const answers: string[] = [];
-  for (const client of [source, target]) {
-    try {
-      const { rows } = await client.query<unknown[]>({ text: step.sql, rowMode: 'array' });
-      answers.push(JSON.stringify(rows));
-    } catch (error) {
-      answers.push(error instanceof Error ? error.message : String(error));
-    }
-  }
-  const [left, right] = answers;
-  if (left === right) return [];
-  return [`${trap.file}:${step.line}: ${right ?? ''} instead of ${left ?? ''}`];
-}
-
-async function schemasOf(client: pg.ClientBase, trap: Trap): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>(
-    /* sql */ `select nspname as name from pg_catalog.pg_namespace
-      where nspname = $1 or starts_with(nspname, $2) order by 1`,
-    [trap.name, trap.name + MORE],
-  );
-  return rows.map(({ name }) => name);
 }

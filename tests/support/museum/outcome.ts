@@ -1,8 +1,10 @@
 /** What became of a trap, and the table that a person reads at the end. */
-import type { Trap } from './trap.ts';
 
 export interface Outcome {
-  readonly trap: Trap;
+  /** The trap's name. */
+  readonly name: string;
+  /** Servers that it was taken to, where they are not this machine's own. */
+  readonly on?: string;
   /** Rows that were there when the snapshot was taken; null when it did not come to that. */
   readonly copied: number | null;
   /** Changes that the source's WAL holds for the trap's tables since then. */
@@ -14,11 +16,11 @@ export interface Outcome {
 
 /** One line for each trap, and a total. */
 export function renderOutcomes(outcomes: readonly Outcome[], seconds: number): string {
-  const rows = outcomes.map(({ trap, copied, streamed, verdict, details }) => [
-    trap.name,
-    copied === null ? '-' : String(copied),
-    streamed === null ? '-' : String(streamed),
-    word(verdict, details),
+  const rows = outcomes.map((outcome) => [
+    outcome.name,
+    outcome.copied === null ? '-' : String(outcome.copied),
+    outcome.streamed === null ? '-' : String(outcome.streamed),
+    word(outcome),
   ]);
   const lines = [['trap', 'copied', 'streamed', 'equal'], ...rows];
   const widths = [0, 1, 2].map((i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
@@ -37,8 +39,9 @@ export function renderOutcomes(outcomes: readonly Outcome[], seconds: number): s
   return ['', ...text, '', total, ''].join('\n');
 }
 
-function word(verdict: Outcome['verdict'], details: readonly string[]): string {
-  if (verdict === 'equal') return 'yes';
-  if (verdict === 'different') return 'NO';
-  return `${verdict} ${details.join('; ')}`;
+function word({ verdict, details, on }: Outcome): string {
+  const place = on === undefined ? '' : ` (${on})`;
+  if (verdict === 'equal') return `yes${place}`;
+  if (verdict === 'different') return `NO${place}`;
+  return `${verdict} ${details.join('; ')}${verdict === 'refused' ? place : ''}`;
 }

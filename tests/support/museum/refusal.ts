@@ -2,19 +2,23 @@
 import { inspect } from '../../../postgres/preflight/inspect.ts';
 import { parseInput } from '../../../contract/input.ts';
 import { freshPair } from '../database.ts';
+import type { Places } from '../database.ts';
 import { migrationOf } from '../control.ts';
 import type { Outcome } from './outcome.ts';
 import { countRows, readTables } from './rows.ts';
 import { Stage } from './stage.ts';
 import type { Trap } from './trap.ts';
 
-/** Looks at the trap as preflight does. */
-export async function refuse(trap: Trap, code: string): Promise<Outcome> {
-  await using pair = await freshPair({}, trap.encodings);
+/**
+ * Looks at the trap as preflight does.
+ * @param places servers other than the run's.
+ */
+export async function refuse(trap: Trap, code: string, places: Places = {}): Promise<Outcome> {
+  await using pair = await freshPair(places, trap.encodings);
   await using source = new Stage(trap, pair.source);
   await using target = new Stage(trap, pair.target);
   const outcome = (verdict: Outcome['verdict'], ...details: string[]): Outcome => {
-    return { trap, copied: null, streamed: null, verdict, details };
+    return { name: trap.name, copied: null, streamed: null, verdict, details };
   };
   try {
     await source.begin();

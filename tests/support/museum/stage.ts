@@ -34,7 +34,7 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** Throws when a session is still in a transaction: slot creation or the drain would wait for it without end. */
+  /** Throws when a transaction is still open or prepared: slot creation or the drain would wait for it without end. */
   async expectNothingOpen(section: string): Promise<void> {
     for (const [name, client] of this.#sessions) {
       // In an open transaction its start lies before the statement's; alone, both are one.
@@ -47,11 +47,39 @@ export class Stage implements AsyncDisposable {
         );
       }
     }
+    const [gid] = await this.#prepared();
+    if (gid !== undefined) {
+      throw new Error(
+        `${this.#trap.file}: the prepared transaction "${gid}" is neither committed nor rolled back at the end of ${section}`,
+      );
+    }
+  }
+
+  /** Ends whatever the trap has open or prepared, so that what went wrong in it holds nobody else up. */
+  async withdraw(): Promise<void> {
+    // A session in the middle of a failed transaction takes no further statement.
+    await this[Symbol.asyncDispose]();
+    for (const gid of await this.#prepared()) {
+      const client = await this.#session('main');
+      await client.query(`rollback prepared ${pg.escapeLiteral(gid)}`);
+    }
+    await this[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#sessions.values()) await client.end().catch(() => undefined);
     this.#sessions.clear();
+  }
+
+  /** The trap's prepared transactions: those whose name begins with the trap's. */
+  async #prepared(): Promise<string[]> {
+    const client = await this.#session('main');
+    const { rows } = await client.query<{ gid: string }>(
+      /* sql */ `select gid from pg_catalog.pg_prepared_xacts
+                  where database = current_database() and starts_with(gid, $1) order by 1`,
+      [this.#trap.name],
+    );
+    return rows.map(({ gid }) => gid);
   }
 
   async #statement({ session, sql, line, fails, from }: Step & { kind: 'sql' }): Promise<void> {

@@ -22,7 +22,14 @@ export type Step =
   /** Goes on when everything committed so far is on the target. */
   | { readonly kind: 'applied'; readonly line: number };
 
-export const SECTIONS = ['schema', 'target', 'copying', 'streaming', 'compare'] as const;
+export const SECTIONS = [
+  'schema',
+  'target',
+  'starting',
+  'copying',
+  'streaming',
+  'compare',
+] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export interface Trap {
@@ -59,7 +66,7 @@ export function parseTrap(
   }
   const head = new Head();
   const sections: Record<Section, Step[]> = {
-    ...{ schema: [], target: [], copying: [], streaming: [], compare: [] },
+    ...{ schema: [], target: [], starting: [], copying: [], streaming: [], compare: [] },
   };
   let section: Section | null = null;
   let session = 'main';
@@ -98,7 +105,10 @@ export function parseTrap(
       session = 'main';
     } else if (word === 'session') {
       if (section === null || section === 'compare') {
-        throw wrong(number, 'a session belongs into schema, target, copying or streaming');
+        throw wrong(
+          number,
+          'a session belongs into schema, target, starting, copying or streaming',
+        );
       }
       if (!/^[a-z][a-z0-9]*$/.test(value)) throw wrong(number, 'session needs a plain name');
       session = value;
@@ -149,7 +159,9 @@ function finish(
   if (title === '') throw wrong(1, 'there is no "-- title:"');
   if (sections.schema.length === 0) throw wrong(1, 'there is no "-- section: schema"');
   if (refused !== null) {
-    const idle = (['copying', 'streaming', 'compare'] as const).find((s) => sections[s].length > 0);
+    const idle = (['starting', 'copying', 'streaming', 'compare'] as const).find(
+      (s) => sections[s].length > 0,
+    );
     if (idle) throw wrong(1, `preflight refuses it: section ${idle} would never run`);
   }
   return { name, file, title, needs, refused, encodings, input, sections };

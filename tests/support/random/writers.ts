@@ -113,7 +113,9 @@ export class Writers {
     const where = this.#where(pick, table);
     if (pick.chance(0.004)) {
       const other = pick.one(this.#schema.tables).name;
-      return `truncate ${name === other ? name : `${name}, ${other}`}`;
+      // Tables that point at them go along; some are refused instead.
+      const along = pick.chance(0.7) ? ' cascade' : '';
+      return `truncate ${name === other ? name : `${name}, ${other}`}${along}`;
     }
     switch (pick.below(10)) {
       case 0:
@@ -136,10 +138,13 @@ export class Writers {
   }
 
   #insert(pick: Pick, table: RandomTable): string {
-    const columns = [...table.key, ...table.columns].map(({ column }) => column);
+    const columns = [...table.key, ...table.columns, ...table.references].map(
+      ({ column }) => column,
+    );
     const values = [
       ...this.#keyValues(pick, table),
       ...table.columns.map(({ type }) => this.#value(pick, type.value)),
+      ...table.references.map(({ to }) => this.#reference(pick, to)),
     ];
     // A deferrable key cannot arbitrate a conflict, and without a key there is none.
     const arbitrated = !['deferrable', 'full'].includes(table.identity);
@@ -147,12 +152,25 @@ export class Writers {
       values (${[...values, large(pick)].join(', ')}) ${arbitrated ? 'on conflict do nothing' : ''}`;
   }
 
-  #sets(pick: Pick, { columns }: RandomTable): string {
+  #sets(pick: Pick, { columns, counter, references }: RandomTable): string {
     const chosen = pick.some(columns, 0.4);
     const written = chosen.length > 0 ? chosen : columns.slice(0, 1);
-    return written
-      .map(({ column, type }) => `${column} = ${this.#value(pick, type.value)}`)
-      .join(', ');
+    const sets = written.map(({ column, type }) => `${column} = ${this.#value(pick, type.value)}`);
+    for (const { column, to } of references) {
+      if (pick.chance(0.4)) sets.push(`${column} = ${this.#reference(pick, to)}`);
+    }
+    if (counter && pick.chance(0.3)) {
+      const free = !counter.always && pick.chance(0.5);
+      sets.push(`${counter.column} = ${free ? String(pick.below(1e6)) : 'default'}`);
+    }
+    return sets.join(', ');
+  }
+
+  /** A key that is there, or null; it may be gone again at the commit, which the foreign key then refuses. */
+  #reference(pick: Pick, to: RandomTable): string {
+    const [key] = to.key;
+    if (!key || pick.chance(0.2)) return 'null';
+    return `(select ${key.column} from ${to.name} where ${this.#where(pick, to)} limit 1)`;
   }
 
   #value(pick: Pick, value: (pick: Pick, texts: readonly string[]) => string): string {

@@ -1,0 +1,111 @@
+/**
+ * Columns whose values name objects (regclass, regtype and their like). Such a value is written as a name and looked up on the
+ * target when its row arrives: what it names has to be there by then.
+ */
+import pg from 'pg';
+import type { Relation } from '../../catalog/relation.ts';
+import type { TableName } from '../../catalog/selection.ts';
+
+export interface ObjectNameColumn extends TableName {
+  readonly column: string;
+  readonly type: string;
+  /**
+   * Relations that its values name and that copySchema does not make before the rows: indexes, TOAST tables, what is left
+   * out. Null: not looked at (another type, a large table, no right to read it).
+   */
+  readonly named: readonly TableName[] | null;
+}
+
+/** Types of one object's name each, without those whose objects are looked up by number. */
+const NAME_TYPES = /* sql */ `array['regclass', 'regcollation', 'regconfig', 'regdictionary', 'regnamespace', 'regoper',
+  'regoperator', 'regproc', 'regprocedure', 'regrole', 'regtype']::name[]`;
+const REGCLASS = 2205;
+/** Blocks of a table that is read for it (64 MB); preflight is not to scan a database. */
+const MOST_PAGES = 8192;
+/** Distinct names of one column that are looked at. */
+const MOST_NAMES = 1000;
+
+/**
+ * Columns of the selected tables that hold such names, also in arrays, domains and composites.
+ * @param gone what `readGone` found: never made on the target.
+ * @param closed tables that the role may not read, or of which policies hide rows: reading them is an error.
+ */
+export async function readObjectNames(
+  client: pg.ClientBase,
+  relations: readonly Relation[],
+  gone: readonly number[],
+  closed: readonly TableName[],
+): Promise<ObjectNameColumn[]> {
+  const tables = relations.filter(({ kind }) => kind === 'r');
+  const { rows } = await client.query<{ oid: number; column: string; type: string }>(
+    /* sql */ `
+    with recursive inside (part, whole) as (
+      select t.typelem, t.oid from pg_catalog.pg_type t where t.typcategory = 'A'
+      union all select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typtype = 'd'
+      union all select a.atttypid, c.reltype from pg_catalog.pg_attribute a
+        join pg_catalog.pg_class c on c.oid = a.attrelid
+       where a.attnum > 0 and not a.attisdropped and c.reltype <> 0
+    ), holding (typ) as (
+      select t.oid from pg_catalog.pg_type t
+       where t.typnamespace = 'pg_catalog'::regnamespace and t.typname = any(${NAME_TYPES})
+      union select i.whole from holding h join inside i on i.part = h.typ
+    )
+    select a.attrelid::int8::float8 as oid, a.attname as column, pg_catalog.format_type(a.atttypid, a.atttypmod) as type
+      from pg_catalog.pg_attribute a join holding h on h.typ = a.atttypid
+     where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped
+     order by a.attrelid, a.attnum`,
+    [tables.map(({ oid }) => oid)],
+  );
+  const made = relations.map(({ oid }) => oid);
+  const found: ObjectNameColumn[] = [];
+  for (const { oid, column, type } of rows) {
+    const table = tables.find((one) => one.oid === oid);
+    if (!table) continue;
+    const { schema, name } = table;
+    const plain = table.columns.find((one) => one.name === column)?.baseTypeOid === REGCLASS;
+    const isClosed = closed.some((one) => one.schema === schema && one.name === name);
+    const open = plain && table.pages <= MOST_PAGES && !isClosed;
+    const named = open ? await readNamed(client, table, column, made, gone) : null;
+    found.push({ schema, name, column, type, named });
+  }
+  return found;
+}
+
+async function readNamed(
+  client: pg.ClientBase,
+  { schema, name }: TableName,
+  column: string,
+  made: readonly number[],
+  gone: readonly number[],
+): Promise<TableName[]> {
+  const from = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+  const { rows } = await client.query<TableName>(
+    /* sql */ `
+    select distinct n.nspname as schema, c.relname as name
+      from only ${from} t join pg_catalog.pg_class c on c.oid = t.${pg.escapeIdentifier(column)}::regclass::oid
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname not in ('pg_catalog', 'information_schema')
+       and (c.relkind in ('i', 'I', 't') or c.relkind in ('r', 'p', 'f') and c.oid <> all($1::oid[])
+            or c.oid = any($2::oid[]))
+     limit ${MOST_NAMES}`,
+    [made, gone],
+  );
+  return rows;
+}
+
+/** Those of the relations that this database does not have. */
+export async function readAbsent(
+  client: pg.ClientBase,
+  wanted: readonly TableName[],
+): Promise<TableName[]> {
+  const { rows } = await client.query<TableName>(
+    /* sql */ `
+    select distinct w.schema, w.name from unnest($1::text[], $2::text[]) as w (schema, name)
+     where not exists (select from pg_catalog.pg_class c
+             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = w.schema and c.relname = w.name)
+     order by 1, 2`,
+    [wanted.map(({ schema }) => schema), wanted.map(({ name }) => name)],
+  );
+  return rows;
+}

@@ -1,0 +1,71 @@
+/** All traps through as few migrations as can be, on one pair of servers. */
+import path from 'node:path';
+import type { OtherPostgres } from '../../../scripts/setup/versions.ts';
+import { freshPair } from '../database.ts';
+import type { Places } from '../database.ts';
+import { serverOf } from '../versions.ts';
+import { startWorker } from '../worker.ts';
+import { groupTraps, migrateGroup } from './group.ts';
+import { missingFor } from './need.ts';
+import type { Outcome } from './outcome.ts';
+import { refuse } from './refusal.ts';
+import type { Trap } from './trap.ts';
+
+const LOG_TAIL_LINES = 40;
+
+/** What became of the traps; those that the servers lack something for are skipped, and say what. */
+export async function visit(traps: readonly Trap[], places: Places = {}): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const present: Trap[] = [];
+  {
+    await using pair = await freshPair(places);
+    for (const trap of traps) {
+      const missing = await missingFor(trap, pair.sourceClient, pair.targetClient);
+      if (missing === null) present.push(trap);
+      else outcomes.push(skipped(trap, missing));
+    }
+  }
+  for (const trap of present) {
+    if (trap.refused !== null) outcomes.push(await refuse(trap, trap.refused, places));
+  }
+  const moved = present.filter(({ refused }) => refused === null);
+  if (moved.length === 0) return outcomes;
+  await using worker = await startWorker({
+    name: 'museum',
+    env: { WALFERRY_HOLDPOINT: 'before-chunks' },
+  });
+  // One after another: a transaction that one trap leaves open for a while would keep another group's slot waiting.
+  for (const group of groupTraps(moved)) outcomes.push(...(await migrateGroup(group, places)));
+  if (outcomes.some(({ verdict }) => verdict === 'different')) {
+    const tail = worker.log().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+    process.stderr.write(`--- end of the worker's log ---\n${tail}\n`);
+  }
+  return outcomes;
+}
+
+/** The same on two servers of another version, started for it: they have what this machine's own may lack. */
+export async function visitOther(
+  traps: readonly Trap[],
+  postgres: OtherPostgres,
+): Promise<Outcome[]> {
+  if (traps.length === 0) return [];
+  const [source, target] = await Promise.all([
+    serverOf('source', postgres),
+    serverOf('target', postgres),
+  ]);
+  const before = process.env['PATH'];
+  // For the worker's pg_dump, and that of preflight here: it must be at least of the source's version.
+  process.env['PATH'] = [postgres.folder, before ?? ''].join(path.delimiter);
+  try {
+    const outcomes = await visit(traps, { source, target });
+    return outcomes.map((one) => ({ ...one, on: `PostgreSQL ${postgres.version}` }));
+  } finally {
+    process.env['PATH'] = before ?? '';
+    await Promise.all([source.stop('immediate'), target.stop('immediate')]);
+  }
+}
+
+/** A trap that no server here has what it takes for. */
+export function skipped({ name }: Trap, why: string): Outcome {
+  return { name, copied: null, streamed: null, verdict: 'skipped', details: [why] };
+}
