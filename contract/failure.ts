@@ -166,7 +166,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'Row counts of source and target differ after the drain.',
     action:
-      'The cutover was undone and streaming goes on: find the rows with `npm run compare`, then call cutover again.',
+      'The cutover was undone and streaming goes on: stop the writers if they still write, else find the rows with `npm run compare`; then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',

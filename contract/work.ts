@@ -152,6 +152,6 @@ export interface MigrationSummary {
   readonly seconds: number;
   /** Objects that are not on the target, as far as they are named; unset for none. See {@link LeftOut}. */
   readonly leftOut?: readonly string[];
-  /** Indexes, constraints, defaults and the like in which the target differs from the source; empty when it does not. */
+  /** Indexes, constraints, defaults and the like in which the target differs from the source; unset for none. */
   readonly differences?: readonly string[];
 }
