@@ -28,15 +28,22 @@ it('the documentation lists every code of both catalogues', async () => {
     round: 'settled by the next round of the copy',
     never: 'the migration ends',
   };
+  // Nobody is waited for in a cutover: its caller gets the reason.
+  const inCutover: Readonly<Record<string, string>> = {
+    NotEqual: 'the update `cutover` fails, streaming goes on',
+    StillWriting: 'the update `cutover` fails, streaming goes on',
+    CalledOff: 'the update `cutover` fails, the stream is paused',
+  };
   const rows = Object.entries(FAILURES).map(
     ([code, entry]) =>
-      `| \`${code}\` | ${entry.meaning} | ${handling[entry.handling]} | ${entry.action.replaceAll('|', '\\|')} |`,
+      `| \`${code}\` | ${entry.meaning} | ${inCutover[code] ?? handling[entry.handling]} | ${entry.action.replaceAll('|', '\\|')} |`,
   );
   const page = [
     '# Errors',
     '',
     'Every failure carries one of these codes as its type in the Web UI and in `progress`.',
-    'Messages name tables, LSNs and SQLSTATEs, never row values.',
+    'Messages name tables, LSNs and SQLSTATEs, never row values. An update that is not allowed now fails with type `Refused`, one',
+    'whose migration ended meanwhile with `Ended`; their messages say why.',
     '',
     '| code | what it means | what walferry does | what you do |',
     '| --- | --- | --- | --- |',
