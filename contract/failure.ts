@@ -204,13 +204,6 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
-/** The codes of one kind of handling. */
-export function codesHandled(handling: Handling): FailureCode[] {
-  return (Object.keys(FAILURES) as FailureCode[]).filter(
-    (code) => FAILURES[code].handling === handling,
-  );
-}
-
 /** Whether the text is a code of this catalogue. */
 export function isFailureCode(text: unknown): text is FailureCode {
   return typeof text === 'string' && Object.hasOwn(FAILURES, text);
