@@ -166,7 +166,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'Row counts of source and target differ after the drain.',
     action:
-      'The cutover was undone and streaming goes on: find the rows with `npm run compare`, then call cutover again.',
+      'The cutover was undone and streaming goes on: stop the writers if they still write, else find the rows with `npm run compare`; then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',
@@ -203,13 +203,6 @@ export const FAILURES = {
 } as const satisfies Record<string, Entry>;
 
 export type FailureCode = keyof typeof FAILURES;
-
-/** The codes of one kind of handling. */
-export function codesHandled(handling: Handling): FailureCode[] {
-  return (Object.keys(FAILURES) as FailureCode[]).filter(
-    (code) => FAILURES[code].handling === handling,
-  );
-}
 
 /** Whether the text is a code of this catalogue. */
 export function isFailureCode(text: unknown): text is FailureCode {

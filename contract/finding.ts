@@ -11,7 +11,7 @@ export interface Finding {
 }
 
 /** In the order in which they are read. */
-export const LEVELS = ['error', 'warning', 'note'] as const;
+const LEVELS = ['error', 'warning', 'note'] as const;
 export type Level = (typeof LEVELS)[number];
 
 /** A failure is read in a terminal and in the Web UI; who has more findings than this mends some and asks again. */

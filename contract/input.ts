@@ -125,8 +125,11 @@ export type ParsedInput =
   | { readonly ok: true; readonly input: MigrationInput }
   | { readonly ok: false; readonly message: string };
 
-/** Field names that tell of a secret; the value is never looked at or repeated. */
-const SECRET_FIELD = /passw|secret|token|uri|url|dsn|conninfo|connectionstring/i;
+/** Field names that tell of a secret; the value is never looked at or repeated. The short ones as words, or `during` were one. */
+const SECRET_FIELD = /passw|secret|token|conninfo|connectionstring|(?:^|[^a-z])(?:uri|url|dsn)$/i;
+const SECRET_WORD = /[a-z](?:Uri|URI|Url|URL|Dsn|DSN)$/;
+/** What may be repeated of a field that is not known: a URI with a password may stand where its name should be. */
+const FIELD_NAME = /^[\p{L}\p{N}_.-]{1,64}$/u;
 
 /**
  * Parses what the operator gave to `temporal workflow start --input`. Never throws; the message names every
@@ -143,6 +146,9 @@ export function parseInput(raw: unknown): ParsedInput {
       'the input must be one JSON object like {"source": "SERVICE", "target": "SERVICE"}',
     );
   }
+  // The schema library takes an empty list for an object without fields.
+  const list = Object.keys(schema.entries).find((name) => Array.isArray(Reflect.get(raw, name)));
+  if (list !== undefined) return refused(`"${list}" must not be a list`);
   const result = v.safeParse(schema, raw);
   if (!result.success) return refused(result.issues.map(describe).join('; '));
   const input = result.output;
@@ -167,11 +173,12 @@ function refused(reason: string): ParsedInput {
 function describe(issue: v.BaseIssue<unknown>): string {
   const field = v.getDotPath(issue) ?? 'input';
   if (issue.expected === 'never') {
-    if (SECRET_FIELD.test(field)) {
-      return `"${field}" is not allowed: secrets never pass through Temporal; name a service and keep the password in PGPASSFILE on the worker`;
+    const named = FIELD_NAME.test(field) ? `"${field}"` : '(its name is not repeated here)';
+    if (SECRET_FIELD.test(field) || SECRET_WORD.test(field)) {
+      return `field ${named} is not allowed: secrets never pass through Temporal; name a service and keep the password in PGPASSFILE on the worker`;
     }
-    const group = field.includes('.') ? field.slice(0, field.indexOf('.')) : '';
-    return `unknown field "${field}"; known ${group === '' ? 'fields' : `in "${group}"`}: ${knownIn(group).join(', ')}`;
+    const group = issue.path && issue.path.length > 1 ? String(issue.path[0].key) : '';
+    return `unknown field ${named}; known ${group === '' ? 'fields' : `in "${group}"`}: ${knownIn(group).join(', ')}`;
   }
   if (issue.type === 'strict_object') {
     return issue.received === 'undefined'

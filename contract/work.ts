@@ -160,6 +160,6 @@ export interface MigrationSummary {
   readonly leftOut?: readonly string[];
   /** Materialized views that the operator took out of the refresh; unset for none. */
   readonly skippedViews?: readonly string[];
-  /** Indexes, constraints, defaults and the like in which the target differs from the source; empty when it does not. */
+  /** Indexes, constraints, defaults and the like in which the target differs from the source; unset for none. */
   readonly differences?: readonly string[];
 }

@@ -31,7 +31,8 @@ function main() {
     if (!SETTING_UP.includes(name)) fail('the node packages are not installed: run npm run setup');
     installPackages();
   }
-  if (name === 'cluster' && !existsSync(path.join(ROOT, '.local/env'))) {
+  const asksForHelp = words.some((word) => word === '--help' || word === '-h');
+  if (name === 'cluster' && !asksForHelp && !existsSync(path.join(ROOT, '.local/env'))) {
     fail('set-up has not run in this checkout: run npm run setup');
   }
   run(file);

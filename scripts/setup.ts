@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { SetupError, setUp } from './setup/set-up.ts';
 import { fetchVersions, findOther, OTHER_MAJORS } from './setup/versions.ts';
 
-const command = new Command('npm run setup')
+const command = new Command('npm run setup --')
   .description(
     'Finds or installs PostgreSQL (15 or newer, with wal2json) and the Temporal CLI, and writes .local/env.\n' +
       'Asks no question, starts no server, and changes nothing when everything is there.',

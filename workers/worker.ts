@@ -37,7 +37,7 @@ TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: P
 PGPASSFILE. Every open migration holds one activity slot for good.`;
 
 function settingsOf(args: readonly string[]): Settings {
-  const program = new Command('worker')
+  const program = new Command('npm run worker --')
     .description('Runs migrations: polls a task queue of a Temporal server.')
     .option('--task-queue <name>', 'where migrations are started', TASK_QUEUE)
     .option('--max-activities <n>', 'activities at the same time', positive, MAX_ACTIVITIES)

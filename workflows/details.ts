@@ -74,7 +74,8 @@ function moment(iso: string): string {
   return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
 
-function numbers({ phase, snapshot, stream, confirmedLsn, slot, asOf }: Progress): string[] {
+function numbers(progress: Progress): string[] {
+  const { phase, state, snapshot, stream, confirmedLsn, slot, asOf } = progress;
   const lines: string[] = [];
   if (snapshot) {
     const { chunksDone, chunksTotal, rows, generation } = snapshot;
@@ -94,7 +95,8 @@ function numbers({ phase, snapshot, stream, confirmedLsn, slot, asOf }: Progress
   }
   if (phase !== 'preflight') lines.push(`- slot \`${slot}\``);
   if (asOf !== undefined) {
-    const live = isOver(phase) ? '' : '; live numbers stand under Pending Activities';
+    const stands = isOver(phase) || state !== 'running';
+    const live = stands ? '' : '; live numbers stand under Pending Activities';
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;

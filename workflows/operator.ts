@@ -106,12 +106,10 @@ function resume(run: Execution): string {
 
 function cutover(run: Execution, options: unknown): Promise<string> {
   if (!run.cutover) {
-    run.cutover = {
-      ...{ compare: compareOf(run, options), answer: new Answer() },
-      ...{ scope: undefined, calledOff: false },
-    };
+    const compare = compareOf(run, options);
+    run.cutover = { compare, answer: new Answer(), scope: undefined, calledOff: false };
     run.state.paused = false;
-    // Entered here and not when the drain begins, so that a pause in between is refused.
+    // Entered here and not when the drain begins, so that a pause in between calls the cutover off.
     run.enter('cutover');
     run.lease?.scope.cancel();
   }

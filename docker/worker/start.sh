@@ -4,7 +4,9 @@
 set -eu
 
 if [ -n "${WALFERRY_PASSWORD:-}" ]; then
-  (umask 077 && printf '*:*:*:walferry:%s\n' "$WALFERRY_PASSWORD" > "$PGPASSFILE")
+  # A colon or a backslash in a password has to be marked there.
+  marked=$(printf '%s' "$WALFERRY_PASSWORD" | sed 's/[\\:]/\\&/g')
+  (umask 077 && printf '*:*:*:walferry:%s\n' "$marked" > "$PGPASSFILE")
   unset WALFERRY_PASSWORD
 fi
 

@@ -15,7 +15,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** One field. Null is `\N`; the text `\N` itself comes out as `\\N`, and `\.` (end of data) as `\\.`. */
-export function copyField(value: string | null): string {
+function copyField(value: string | null): string {
   if (value === null) return '\\N';
   if (!SPECIAL.test(value)) return value;
   return value.replace(EVERY_SPECIAL, (character) => ESCAPES[character] ?? character);

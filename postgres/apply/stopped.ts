@@ -12,8 +12,7 @@ import { KeyMissing, WrongRowCount } from './replay.ts';
 import { tableName } from './table.ts';
 
 /** What an operator types on the target. */
-export const SHOW_STOPPED_CHANGE =
-  'select * from walferry.stopped_change order by at desc limit 1;';
+const SHOW_STOPPED_CHANGE = 'select * from walferry.stopped_change order by at desc limit 1;';
 
 /** Without a key the row's columns stand for it; long ones are cut, they are there to be recognised. */
 const RECOGNISABLE_CHARACTERS = 200;

@@ -72,10 +72,7 @@ export function tlsOptions(endpoint: Endpoint, env: NodeJS.ProcessEnv): Connecti
  * Whether the certificate names the host, as libpq decides it: names among the alternative names, the common name only when
  * there is no alternative name of that kind, `*` for one whole label.
  */
-export function sameHost(
-  host: string,
-  certificate: Pick<PeerCertificate, 'raw'>,
-): Error | undefined {
+function sameHost(host: string, certificate: Pick<PeerCertificate, 'raw'>): Error | undefined {
   const parsed = new X509Certificate(certificate.raw);
   const named =
     (isIP(host) !== 0 && parsed.checkIP(host) !== undefined) ||

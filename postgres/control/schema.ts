@@ -2,7 +2,6 @@
  * The control schema on the target: the truth about a migration's confirmed LSN, generations and chunks, written in
  * the same transactions as the rows. One migration per target database at a time.
  */
-export const CONTROL_SCHEMA = 'walferry';
 
 /** xid8 values are kept as bigint: every transaction id below 2^63 fits, and JavaScript reads them as text anyway. */
 export const CREATE_CONTROL_SCHEMA = /* sql */ `

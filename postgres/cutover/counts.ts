@@ -123,7 +123,7 @@ function notEqual(differences: readonly Difference[]): MigrationError {
   const more = differences.length - named.length;
   return new MigrationError(
     'NotEqual',
-    `row counts differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
+    `row counts differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; if the writers were not stopped, stop them and call cutover again`,
     { table: differences[0]?.table ?? '' },
   );
 }

@@ -79,10 +79,7 @@ export async function objectDifferences(
 }
 
 /** Pure. */
-export function compareObjects(
-  source: readonly Described[],
-  target: readonly Described[],
-): string[] {
+function compareObjects(source: readonly Described[], target: readonly Described[]): string[] {
   const there = new Map(target.map((one) => [keyOf(one), one]));
   const found: string[] = [];
   for (const one of source) {

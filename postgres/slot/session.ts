@@ -32,7 +32,7 @@ export async function connectPatiently(
 }
 
 /** Sets those of the settings that the server knows. */
-export async function setKnown(
+async function setKnown(
   client: pg.ClientBase,
   settings: Readonly<Record<string, string>>,
 ): Promise<void> {

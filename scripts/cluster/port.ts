@@ -12,7 +12,7 @@ const ATTEMPTS = 200;
 export const LOOPBACK = '127.0.0.1';
 
 /** True when nobody listens on the port, on any local address. */
-export async function isFree(port: number): Promise<boolean> {
+async function isFree(port: number): Promise<boolean> {
   // Both are asked: a listener on one address does not keep another address from being bound.
   return (await canListen(port, LOOPBACK)) && (await canListen(port, undefined));
 }

@@ -12,7 +12,7 @@ const DOWNLOAD_MILLISECONDS = 10 * 60_000;
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The official archive for this machine; undefined where there is none. */
-export function downloadAddress(
+function downloadAddress(
   platform: string = process.platform,
   architecture: string = process.arch,
 ): string | undefined {

@@ -44,7 +44,7 @@ export function findOther(major: OtherMajor): OtherPostgres | undefined {
  * Fetches a major into the cache unless it is there; about 100 MB for 17 and 25 MB for 18.
  * @returns why it is not there, or undefined.
  */
-export function fetchOther(major: OtherMajor): string | undefined {
+function fetchOther(major: OtherMajor): string | undefined {
   if (findOther(major)) return undefined;
   if (process.platform !== 'linux') return 'only on Linux';
   const home = homeOf(major);

@@ -15,7 +15,7 @@ export interface Closing {
 }
 
 /** One line a phase: name, seconds, rows, bytes, rate. Pure. */
-export function phaseRows(closing: Closing): string[][] {
+function phaseRows(closing: Closing): string[][] {
   const { startedAt, endedAt, summary, compared } = closing;
   const begun = PHASES.flatMap((phase) => {
     const at = startedAt[phase];

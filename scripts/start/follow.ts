@@ -57,6 +57,20 @@ export class Follower implements AsyncDisposable {
     }
   }
 
+  /** Shows progress until the work beside it has ended. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    let working = true;
+    const ended = work.then(
+      () => (working = false),
+      () => (working = false),
+    );
+    while (working) {
+      this.#look();
+      await Promise.race([ended, sleep(CHECK_EVERY_MS)]);
+    }
+    return work;
+  }
+
   /** To be awaited before the client's connection is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#looking;

@@ -48,7 +48,7 @@ export async function killInCopy(scene: Scene): Promise<CopyKill | undefined> {
   say(
     `>>> ${found.name} (process ${found.pid}) killed with SIGKILL: ${done} of ${before.length} chunks are done`,
   );
-  const next = await workers.start();
+  const next = await follower.during(workers.start());
   say(`>>> ${next.name} (process ${next.pid}) started in its place`);
   return { victim: found, before };
 }
@@ -85,7 +85,7 @@ export async function killInStream(scene: Scene): Promise<boolean> {
     `>>> ${victim.name} (process ${victim.pid}) killed with SIGKILL while it streams: confirmed LSN ${before?.confirmedLsn ?? 'none'}, ${before?.transactions ?? 0} transactions`,
   );
   const began = performance.now();
-  const next = await workers.start();
+  const next = await follower.during(workers.start());
   say(`>>> ${next.name} (process ${next.pid}) started in its place`);
   const after = await follower.until('the stream to go on', STREAM_SECONDS, async () => {
     const now = await evidence.stream();

@@ -69,7 +69,8 @@ export class ProgressModel {
     const { progress, activities, status } = sample;
     const point = this.#point(sample);
     this.#points.push(point);
-    while ((this.#points[0]?.at ?? 0) < sample.at - WINDOW_MS) this.#points.shift();
+    // The last one from before the window stays: after a hole in the samples there would be no rate at all.
+    while ((this.#points[1]?.at ?? Infinity) <= sample.at - WINDOW_MS) this.#points.shift();
     const streaming = activities.find(({ type }) => type === 'streamChanges')?.heartbeat;
     return {
       status,
@@ -80,11 +81,12 @@ export class ProgressModel {
       confirmedLsn: this.#confirm(streaming?.['confirmedLsn'], progress?.confirmedLsn),
       copy: this.#copy(progress, point),
       stream: this.#stream(progress, streaming, point),
-      step: activities.map(({ heartbeat }) => stepOf(heartbeat)).find((step) => step !== undefined),
+      step: progress?.cutover?.step ?? activities.map(stepOf).find((step) => step !== undefined),
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
       troubles: [
         ...(sample.trouble === undefined ? [] : [sample.trouble]),
+        ...failingOf(progress),
         // Several runs of the copy often meet the same thing.
         ...new Set(activities.flatMap((activity) => troubleOf(activity))),
       ],
@@ -184,6 +186,12 @@ function fractionOf(progress: Progress | undefined, rows: number): number {
   return Math.min(0.99, byRows);
 }
 
+/** What a step of the cutover keeps failing with, as far as the workflow knows. */
+function failingOf(progress: Progress | undefined): string[] {
+  const failing = progress?.cutover?.failing;
+  return failing ? [`keeps failing: ${failing.reason} (${failing.code}); ${failing.action}`] : [];
+}
+
 function troubleOf({ type, attempt, failure }: LiveActivity): string[] {
   if (attempt <= 1) return [];
   return [
@@ -191,9 +199,10 @@ function troubleOf({ type, attempt, failure }: LiveActivity): string[] {
   ];
 }
 
-function stepOf(heartbeat: LiveActivity['heartbeat']): string | undefined {
+/** The first beat of an activity says its own name, which tells a person less than the phase does. */
+function stepOf({ type, heartbeat }: LiveActivity): string | undefined {
   const step = text(heartbeat['step']);
-  if (step === undefined) return undefined;
+  if (step === undefined || step === type) return undefined;
   const [done, total] = [number(heartbeat['done']), number(heartbeat['total'])];
   return done === undefined || total === undefined ? step : `${step} ${done} of ${total}`;
 }

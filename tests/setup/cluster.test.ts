@@ -177,23 +177,26 @@ test('npm start as an ordinary user from a path with a space ends equal and leav
   expect(copy.run('cluster', 'status').stdout).not.toMatch(/ up /);
 }, 300_000);
 
-test('a command is one process that gets the signals, the environment and passes on the exit code', async () => {
-  const script = `
+test.each(['node', 'npm'] as const)(
+  'a command begun by %s gets the signals and the environment, and passes on the exit code',
+  async (by) => {
+    const script = `
     process.on('SIGTERM', () => { console.log('terminated'); process.exit(7); });
     setInterval(() => undefined, 1000);
     console.log(process.env.PGSERVICEFILE, process.env.TEMPORAL_ADDRESS);`;
-  // In the place of a command that takes the local environment.
-  writeFileSync(path.join(copy.folder, 'scripts/watch.ts'), script);
-  const running = copy.start('watch');
-  let output = '';
-  running.stdout?.on('data', (data: Buffer) => (output += data.toString()));
-  await until('the command to begin', () => output.includes('127.0.0.1:'));
-  expect(output).toContain(path.join(copy.folder, '.local/pg_service.conf'));
-  running.kill('SIGTERM');
-  const [code] = (await once(running, 'exit')) as [number];
-  expect(output).toContain('terminated');
-  expect(code).toBe(7);
-});
+    // In the place of a command that takes the local environment.
+    writeFileSync(path.join(copy.folder, 'scripts/watch.ts'), script);
+    const running = by === 'npm' ? copy.startByNpm('watch') : copy.start('watch');
+    let output = '';
+    running.stdout?.on('data', (data: Buffer) => (output += data.toString()));
+    await until('the command to begin', () => output.includes('127.0.0.1:'));
+    expect(output).toContain(path.join(copy.folder, '.local/pg_service.conf'));
+    running.kill('SIGTERM');
+    const [code] = (await once(running, 'exit')) as [number];
+    expect(output).toContain('terminated');
+    expect(code).toBe(7);
+  },
+);
 
 /** User and system time of the commands before `times`, from its last line: `0m0.740s 0m0.100s`. */
 function processorSeconds({ code, stdout, stderr }: Outcome): number {

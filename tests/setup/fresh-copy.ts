@@ -64,10 +64,12 @@ export class FreshCopy implements Disposable {
 
   /** The same, going on in the background. */
   start(...words: string[]): ChildProcess {
-    return spawn(process.execPath, ['scripts/run.mjs', ...words], {
-      ...this.#options(),
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    return this.#spawn(process.execPath, ['scripts/run.mjs', ...words]);
+  }
+
+  /** The same as a person types it, with npm and its shell in between. */
+  startByNpm(name: string): ChildProcess {
+    return this.#spawn('npm', ['run', '--silent', name]);
   }
 
   /** A shell command after `. .local/env`, as the README's commands are typed. */
@@ -78,6 +80,10 @@ export class FreshCopy implements Disposable {
   [Symbol.dispose](): void {
     this.run('cluster', 'wipe');
     rmSync(this.#base, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  }
+
+  #spawn(program: string, words: readonly string[]): ChildProcess {
+    return spawn(program, words, { ...this.#options(), stdio: ['ignore', 'pipe', 'inherit'] });
   }
 
   #options() {

@@ -92,6 +92,15 @@ describe('workflow input', () => {
       { source: 'a', target: 'b', cutover: { compare: 'some' } },
       '"cutover.compare" must be "exact" or "off"',
     ],
+    [{ source: 'a', target: 'b', tables: [] }, '"tables" must not be a list'],
+    [
+      { source: 'a', target: 'b', copy: { paralelism: 8 } },
+      'unknown field "copy.paralelism"; known in "copy": parallelism, chunkMegabytes',
+    ],
+    [
+      { source: 'a', target: 'b', 'during.x': 1 },
+      'unknown field "during.x"; known fields: source, target',
+    ],
     [
       { source: 'a', target: 'b', schema: { owners: 'no' } },
       '"schema.owners" must be true or false',
@@ -116,6 +125,7 @@ describe('workflow input', () => {
     { source: 'a', target: 'b', tables: { include: ['MARKER-SECRET'] } },
     { source: 'a', target: 'b', tables: { exclude: ['postgres://u:MARKER-SECRET@host.example'] } },
     { source: { host: 'db', password: 'MARKER-SECRET' }, target: 'b' },
+    { source: 'a', target: 'b', 'postgres://app:MARKER-SECRET@db/orders': 1 },
   ])('a secret in the input is refused and never repeated (%#)', (raw) => {
     expect(refusal(raw)).not.toContain('MARKER');
   });

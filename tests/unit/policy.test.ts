@@ -61,3 +61,37 @@ describe('what an operator may ask for', () => {
     },
   );
 });
+
+/** docs/updates.md is this table; `npx vitest run --project unit -u` writes it anew after a change of the rules. */
+it('the documentation has every cell of the table', async () => {
+  const cell = (update: UpdateName, phase: Phase, situation: Situation): string => {
+    const ruling = rule(update, phase, situation);
+    return ruling.allowed ? 'allowed' : ruling.text;
+  };
+  const rows = UPDATES.flatMap((update) =>
+    PHASES.flatMap((phase) => {
+      const alike = new Map<string, Situation[]>();
+      for (const situation of SITUATIONS) {
+        const text = cell(update, phase, situation);
+        alike.set(text, [...(alike.get(text) ?? []), situation]);
+      }
+      return [...alike].map(
+        ([text, situations]) =>
+          `| \`${update}\` | ${phase} | ${situations.length === SITUATIONS.length ? 'any' : situations.join(', ')} | ${text} |`,
+      );
+    }),
+  );
+  const page = [
+    '# Updates: what is allowed when',
+    '',
+    'For every update, phase and state: allowed, or the text of the refusal as `temporal workflow update` prints it. `ending`',
+    'means that the outcome is decided and slot and control schema are being removed. Asking twice is allowed wherever asking',
+    'once was: the second call joins the first or gets its answer again.',
+    '',
+    '| update | phase | state | answer |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+  await expect(page).toMatchFileSnapshot('../../docs/updates.md');
+});

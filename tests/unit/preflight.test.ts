@@ -5,7 +5,15 @@ import { slotName } from '../../contract/migration.ts';
 import { libraries } from '../../postgres/preflight/checks/plugin.ts';
 import type { SourceFacts } from '../../postgres/preflight/facts.ts';
 import { cleanupCommand, identifier, list, size, span } from '../../postgres/preflight/wording.ts';
-import { codes, findings, MIGRATION, SERVER, SOURCE, TABLE } from '../support/preflight-facts.ts';
+import {
+  codes,
+  findings,
+  MIGRATION,
+  SERVER,
+  SOURCE,
+  TABLE,
+  TARGET,
+} from '../support/preflight-facts.ts';
 
 it('facts of a pair that is ready give no finding', () => {
   expect(findings()).toEqual([]);
@@ -160,7 +168,9 @@ describe('the servers', () => {
       'target-unreachable',
       'wal-level',
     ]);
-    expect(codes({ source: null, failures: [{ side: 'source', failure }] })).toEqual([
+    // Every table of the target would be "another" one.
+    const target = { objects: { ...TARGET.objects, otherTables: 3 } };
+    expect(codes({ source: null, target, failures: [{ side: 'source', failure }] })).toEqual([
       'source-unreachable',
     ]);
   });

@@ -76,6 +76,14 @@ test('rate and ETA follow from the last seconds', () => {
   expect(copy?.etaSeconds).toBeCloseTo(5);
 });
 
+test('after a hole in the samples the rate is that over the hole, not none', () => {
+  const model = new ProgressModel();
+  model.view(sample(0, { activities: [copying(100, 1000)] }));
+  model.view(sample(1, { activities: [copying(200, 2000)] }));
+  const { copy } = model.view(sample(21, { activities: [copying(600, 6000)] }));
+  expect(copy).toMatchObject({ rowsPerSecond: 20, bytesPerSecond: 200 });
+});
+
 test('a killed worker whose chunks begin again never lets the numbers fall; the rate goes to nothing', () => {
   const model = new ProgressModel();
   model.view(sample(0, { activities: [copying(0, 0)] }));
@@ -129,6 +137,25 @@ test('the stream shows its heartbeat, and what was seen last while there is none
     confirmedLsn: '0/20',
     stream: { transactions: 6, changes: 60, lagBytes: 7, lagSeconds: 1 },
   });
+});
+
+test('a cutover shows its step and what it keeps failing with, and no names of activities', () => {
+  const failing = { code: 'Unreachable', reason: 'no answer', action: 'Look at it.' } as const;
+  const cutover = {
+    step: 'drain to 0/30',
+    since: '',
+    failing: { ...failing, since: '', seen: '' },
+  };
+  const view = new ProgressModel().view(
+    sample(0, {
+      progress: progress({ phase: 'cutover', cutover }),
+      activities: [activity('streamChanges', { step: 'streamChanges' })],
+    }),
+  );
+  expect(view.step).toBe('drain to 0/30');
+  expect(view.troubles).toEqual(['keeps failing: no answer (Unreachable); Look at it.']);
+  const beginning = [activity('buildIndexes', { step: 'buildIndexes' })];
+  expect(new ProgressModel().view(sample(0, { activities: beginning })).step).toBeUndefined();
 });
 
 test('what is tried again and what is out of reach are told', () => {

@@ -111,7 +111,7 @@ function older(pairs: readonly Pair[]): Finding[] {
 }
 
 /** Versions are free text; numbers in them are compared as numbers, in their order. `3.3.2` < `3.10`. */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const [left, right] = [a, b].map((text) => (text.match(/\d+/g) ?? []).map(Number));
   for (let i = 0; i < Math.max(left?.length ?? 0, right?.length ?? 0); i++) {
     const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);

@@ -6,7 +6,7 @@ import { counted, error, identifier, list, note, statements, warning } from '../
 export const object: Check = (facts) => [
   ...(facts.source ? left(facts.source, facts.input) : []),
   ...(facts.source && facts.target ? made(facts.source, facts.target, facts.input) : []),
-  ...(facts.target ? onTarget(facts.target) : []),
+  ...(facts.target ? onTarget(facts.target, facts.source !== null) : []),
 ];
 
 function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
@@ -120,7 +120,8 @@ function made(
   return findings;
 }
 
-function onTarget({ objects, tables, role }: TargetFacts): Finding[] {
+/** @param compared whether the source's tables are known: without them every table of the target would be another one. */
+function onTarget({ objects, tables, role }: TargetFacts, compared: boolean): Finding[] {
   const findings: Finding[] = [];
   if (objects.eventTriggers.length > 0) {
     findings.push(
@@ -140,7 +141,7 @@ function onTarget({ objects, tables, role }: TargetFacts): Finding[] {
       ),
     );
   }
-  if (objects.otherTables > 0) {
+  if (compared && objects.otherTables > 0) {
     findings.push(
       note(
         'target-other-tables',

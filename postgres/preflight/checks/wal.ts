@@ -33,7 +33,7 @@ export const wal: Check = ({ source }) => {
 };
 
 /** WAL while the copy runs, if the application goes on as it did on average. Null: not known. */
-export function expectedWal({ wal: { written }, relations }: SourceFacts) {
+function expectedWal({ wal: { written }, relations }: SourceFacts) {
   const bytes = relations.reduce((sum, one) => sum + one.bytes, 0);
   const seconds = { fast: bytes / FAST_COPY, slow: bytes / SLOW_COPY };
   if (written === null || written.seconds < LEAST_STATISTICS_SECONDS) return null;
