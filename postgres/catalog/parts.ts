@@ -15,9 +15,7 @@ export interface TypeParts extends TableName {
   readonly parts: readonly string[];
 }
 
-/**
- * Enums and composites of users that columns of these tables are made of; under an empty search_path, so that names are whole.
- */
+/** Enums and composites of users that columns of these tables are made of. */
 export async function readTypeParts(
   client: pg.ClientBase,
   oids: readonly number[],
@@ -36,15 +34,20 @@ export async function readTypeParts(
       select a.atttypid, a.attrelid, a.attnum from pg_catalog.pg_attribute a
        where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
       union select i.part, u.attrelid, u.attnum from used u join inside i on i.whole = u.typ
+    ), made (typ, type, kind, parts) as materialized (
+      -- Once for a type, which thousands of columns may be of.
+      select t.oid, pg_catalog.format('%I.%I', s.nspname, t.typname),
+             case t.typtype when 'e' then 'enum' else 'composite' end,
+             case t.typtype
+               when 'e' then array(select e.enumlabel::text from pg_catalog.pg_enum e
+                                    where e.enumtypid = t.oid order by e.enumsortorder)
+               else array(select pg_catalog.format_type(p.atttypid, p.atttypmod) from pg_catalog.pg_attribute p
+                           where p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped order by p.attnum) end
+        from pg_catalog.pg_type t join pg_catalog.pg_namespace s on s.oid = t.typnamespace
+       where t.typtype in ('e', 'c') and t.oid in (select typ from used)
     )
-    select n.nspname as schema, c.relname as name, a.attname as column, pg_catalog.format_type(t.oid, null) as type,
-           case t.typtype when 'e' then 'enum' else 'composite' end as kind,
-           case t.typtype
-             when 'e' then array(select e.enumlabel::text from pg_catalog.pg_enum e
-                                  where e.enumtypid = t.oid order by e.enumsortorder)
-             else array(select pg_catalog.format_type(p.atttypid, p.atttypmod) from pg_catalog.pg_attribute p
-                         where p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped order by p.attnum) end as parts
-      from used u join pg_catalog.pg_type t on t.oid = u.typ and t.typtype in ('e', 'c')
+    select n.nspname as schema, c.relname as name, a.attname as column, m.type, m.kind, m.parts
+      from used u join made m on m.typ = u.typ
       join pg_catalog.pg_class c on c.oid = u.attrelid
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = u.attnum

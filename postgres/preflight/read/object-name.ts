@@ -11,7 +11,7 @@ export interface ObjectNameColumn extends TableName {
   readonly type: string;
   /**
    * Relations that its values name and that copySchema does not make before the rows: indexes, TOAST tables, what is left
-   * out. Null: not looked at (another type, a large table, no right to read it).
+   * out. Null: not looked at (another type, a large table, no right to read it, too many columns).
    */
   readonly named: readonly TableName[] | null;
 }
@@ -22,6 +22,8 @@ const NAME_TYPES = /* sql */ `array['regclass', 'regcollation', 'regconfig', 're
 const REGCLASS = 2205;
 /** Blocks of a table that is read for it (64 MB); preflight is not to scan a database. */
 const MOST_PAGES = 8192;
+/** Columns that are read; each is a query. */
+const MOST_COLUMNS = 200;
 /** Distinct names of one column that are looked at. */
 const MOST_NAMES = 1000;
 
@@ -57,18 +59,26 @@ export async function readObjectNames(
     [tables.map(({ oid }) => oid)],
   );
   const made = relations.map(({ oid }) => oid);
+  const byOid = new Map(tables.map((table) => [table.oid, table]));
+  const shut = new Set(closed.map(keyOf));
   const found: ObjectNameColumn[] = [];
+  let read = 0;
   for (const { oid, column, type } of rows) {
-    const table = tables.find((one) => one.oid === oid);
+    const table = byOid.get(oid);
     if (!table) continue;
     const { schema, name } = table;
     const plain = table.columns.find((one) => one.name === column)?.baseTypeOid === REGCLASS;
-    const isClosed = closed.some((one) => one.schema === schema && one.name === name);
-    const open = plain && table.pages <= MOST_PAGES && !isClosed;
+    const open =
+      plain && table.pages <= MOST_PAGES && !shut.has(keyOf(table)) && read < MOST_COLUMNS;
+    if (open) read += 1;
     const named = open ? await readNamed(client, table, column, made, gone) : null;
     found.push({ schema, name, column, type, named });
   }
   return found;
+}
+
+function keyOf({ schema, name }: TableName): string {
+  return JSON.stringify([schema, name]);
 }
 
 async function readNamed(
