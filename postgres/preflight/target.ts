@@ -11,7 +11,8 @@ import type {
   TargetFacts,
   TargetTable,
 } from './facts.ts';
-import { readOffered } from './read/extension.ts';
+import { attempt } from './attempt.ts';
+import { readOffered, type WantedExtension } from './read/extension.ts';
 import { readMissingCollations } from './read/locale.ts';
 import { readTaken, readTargetObjects } from './read/object.ts';
 
@@ -34,11 +35,16 @@ export async function readTarget(
     tables: await readTables(client, source?.relations ?? []),
     control: await readControl(client),
     objects: await readTargetObjects(client, source?.relations ?? []),
-    extensions: await readOffered(client, source?.extensions.map(({ name }) => name) ?? []),
+    extensions: await readOffered(client, wantedOf(source)),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };
+}
+
+/** Extensions that are created here if they are not there. */
+function wantedOf(source: SourceFacts | null): readonly WantedExtension[] {
+  return (source?.extensions ?? []).filter(({ name }) => !source?.left.extensions.includes(name));
 }
 
 async function readClosedSchemas(
@@ -112,20 +118,6 @@ async function tryEventTrigger(
     return { may: true, refusedOwners };
   } finally {
     await client.query(/* sql */ `rollback`);
-  }
-}
-
-/** Runs a statement inside the open transaction, which a refusal leaves usable. Null, or the SQLSTATE of the refusal. */
-async function attempt(client: pg.ClientBase, sql: string): Promise<string | null> {
-  await client.query(/* sql */ `savepoint attempt`);
-  try {
-    await client.query(sql);
-    return null;
-  } catch (error) {
-    const state = sqlstate(error);
-    if (state === undefined) throw error;
-    await client.query(/* sql */ `rollback to savepoint attempt`);
-    return state;
   }
 }
 

@@ -33,7 +33,8 @@ const THERE: TargetTable = {
   rowSecurity: false,
 };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
-const OFFER = { name: 'hstore', installed: null, available: '1.8', creatable: true };
+const OFFER = { name: 'hstore', installed: null, available: '1.8', refused: null };
+const INSTALLED = { version: '1.8', schema: 'ext', relocatable: true, boundTo: null };
 const WRITTEN = { bytes: 86_400e6, seconds: 86_400 };
 
 const source = (changes: Partial<SourceFacts>): Changes => ({ source: changes });
@@ -258,7 +259,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, creatable: false }] },
+      target: { extensions: [{ ...OFFER, refused: '42501' }] },
     },
   ],
   [
@@ -266,7 +267,23 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, installed: { version: '1.8', schema: 'ext' } }] },
+      target: { extensions: [{ ...OFFER, installed: INSTALLED }] },
+    },
+  ],
+  [
+    'extension-schema',
+    'error',
+    {
+      source: { extensions: [HSTORE] },
+      target: { extensions: [{ ...OFFER, installed: { ...INSTALLED, boundTo: 'ext' } }] },
+    },
+  ],
+  [
+    'extension-refused',
+    'error',
+    {
+      source: { extensions: [HSTORE] },
+      target: { extensions: [{ ...OFFER, refused: '55000' }] },
     },
   ],
   [
