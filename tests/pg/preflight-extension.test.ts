@@ -147,3 +147,22 @@ it('one that a selected table or another extension needs is refused with every p
     /stands on them: function public\.alike\(pg_catalog\.text\), type public\.tags$/,
   );
 });
+
+it('roles with grants on members of an extension, or on functions of the system, have to be there', async () => {
+  await using db = await freshPair();
+  await using onMember = await loginOn(db, 'source');
+  await using onSystem = await loginOn(db, 'source');
+  await db.sourceClient.query(`${TABLE}; create extension pg_stat_statements;
+    grant execute on function pg_stat_statements_reset(oid, oid, bigint) to ${onMember.role};
+    grant execute on function pg_catalog.pg_ls_dir(text) to ${onSystem.role}`);
+  const missing = async (input: Record<string, unknown>) => {
+    const found = (await findingsOf(db, { input })).filter(({ code }) => code === 'role-missing');
+    return [onMember.role, onSystem.role].map((role) =>
+      found.some(({ message }) => message.includes(role)),
+    );
+  };
+  expect(await missing({})).toEqual([true, true]);
+  expect(await missing({ leave: { extensions: ['pg_stat_statements'] } })).toEqual([false, true]);
+  expect(await missing({ schema: { grants: false } })).toEqual([false, false]);
+  await db.sourceClient.query('drop extension pg_stat_statements');
+});

@@ -351,6 +351,16 @@ const CASES: Case[] = [
   ],
   ['program-missing', 'error', { programs: [{ name: 'pg_restore', major: null }] }],
   ['program-older', 'error', { programs: [{ name: 'pg_dump', major: 14 }] }],
+  [
+    'program-older',
+    'error',
+    {
+      programs: [
+        { name: 'pg_dump', major: 17 },
+        { name: 'pg_restore', major: 15 },
+      ],
+    },
+  ],
 ];
 
 it('facts of a pair that is ready give no finding', () => {
