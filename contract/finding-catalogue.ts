@@ -115,6 +115,7 @@ const ONE = {
   'extension-missing': refuses('An extension of the source is not available on the target.'),
   'extension-older': warns('The target has an older version of an extension.'),
   'extension-right': refuses('The role may not create an extension on the target.'),
+  'extension-refused': refuses('The target offers an extension and refuses to create it.'),
   'extension-schema': refuses('The target has an extension in another schema.'),
   'extension-left': warns('Extensions are left out, as the input says, and what stands on them.'),
   'extension-needed': refuses('An extension that the input leaves out is needed.'),

@@ -49,7 +49,7 @@ export async function readSource(
     rowSecurity,
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
-    roles: await readRoles(client, oids, gone),
+    roles: await readRoles(client, oids, gone, input.leave.extensions),
     objects: await readObjects(client, input.leave.eventTriggers),
     extensions: await readExtensions(client),
     left: await readLeft(client, input.leave, oids),
@@ -180,11 +180,13 @@ async function readUnreadableSequences(client: pg.ClientBase): Promise<TableName
  * Roles that the moved schema names. Tables that are not selected do not count; what belongs to an extension comes with it on
  * the target. Owners of schemas come with the schema's name: they are needed only where the target lacks it.
  * @param gone views and sequences that are left out.
+ * @param left extensions that are left out.
  */
 async function readRoles(
   client: pg.ClientBase,
   selected: readonly number[],
   gone: readonly number[],
+  left: readonly string[],
 ): Promise<NamedRoles> {
   const { rows } = await client.query<{
     kind: 'owner' | 'schema' | 'grantee' | 'policy';
@@ -221,6 +223,24 @@ async function readRoles(
                           where d.classid = o.class and d.objid = o.oid and d.objsubid = 0 and d.deptype = 'e')
       union all
       select null, d.defaclacl, '' from pg_catalog.pg_default_acl d
+    ), changed (kind, owner, acl, initial) as (
+      select o.kind, o.owner, o.acl, i.initprivs
+        from (select 'pg_proc'::regclass::oid, oid, 0, pronamespace, 'f'::"char", proowner, proacl from pg_catalog.pg_proc
+              union all
+              select 'pg_class'::regclass, oid, 0, relnamespace, case relkind when 'S' then 's'::"char" else 'r' end, relowner, relacl
+                from pg_catalog.pg_class
+              union all
+              select 'pg_class'::regclass, attrelid, attnum, relnamespace, 'c', relowner, attacl
+                from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+              union all
+              select 'pg_type'::regclass, oid, 0, typnamespace, 'T', typowner, typacl from pg_catalog.pg_type
+             ) as o (class, oid, sub, schema, kind, owner, acl)
+        left join pg_catalog.pg_init_privs i on i.classoid = o.class and i.objoid = o.oid and i.objsubid = o.sub
+       where o.acl is not null
+         and (o.schema in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+              or exists (select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
+                          where d.classid = o.class and d.objid = o.oid and d.objsubid = 0 and d.deptype = 'e'
+                            and d.refclassid = 'pg_extension'::regclass and e.extname <> all($3::text[])))
     ), named (kind, oid, schema) as (
       select case schema when '' then 'owner' else 'schema' end, owner, schema from moved
       union select 'grantee', x.grantee, '' from moved cross join lateral aclexplode(moved.acl) x
@@ -228,12 +248,17 @@ async function readRoles(
              where moved.schema = '' or x.grantee <> moved.owner
                 or not (acldefault('n', moved.owner))[1] = any (moved.acl)
       union select 'grantee', d.defaclrole, '' from pg_catalog.pg_default_acl d
+      -- Grants that were changed since an extension made its member, or initdb an object of the system: pg_dump writes them.
+      union select 'grantee', x.grantee, '' from changed cross join lateral (
+               select grantee, privilege_type from aclexplode(changed.acl)
+               except select grantee, privilege_type from aclexplode(changed.initial)
+               except select grantee, privilege_type from aclexplode(acldefault(changed.kind, changed.owner))) x
       union select 'policy', r.oid, '' from pg_catalog.pg_policy p, unnest(p.polroles) as r (oid)
              where p.polrelid = any($1::oid[])
     )
     select named.kind, r.rolname as name, named.schema
       from named join pg_catalog.pg_roles r on r.oid = named.oid order by 1, 2, 3`,
-    [selected, gone],
+    [selected, gone, left],
   );
   const of = (kind: string) => rows.filter((row) => row.kind === kind).map(({ name }) => name);
   return {

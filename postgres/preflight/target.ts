@@ -11,7 +11,8 @@ import type {
   TargetFacts,
   TargetTable,
 } from './facts.ts';
-import { readOffered } from './read/extension.ts';
+import { attempt } from './attempt.ts';
+import { readOffered, type WantedExtension } from './read/extension.ts';
 import { readMissingCollations } from './read/locale.ts';
 import { readTaken, readTargetObjects } from './read/object.ts';
 import { readAbsent } from './read/object-name.ts';
@@ -35,7 +36,7 @@ export async function readTarget(
     tables: await readTables(client, source?.relations ?? []),
     control: await readControl(client),
     objects: await readTargetObjects(client, source?.relations ?? []),
-    extensions: await readOffered(client, source?.extensions.map(({ name }) => name) ?? []),
+    extensions: await readOffered(client, wantedOf(source)),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     absentRelations: await readAbsent(
       client,
@@ -44,6 +45,11 @@ export async function readTarget(
     taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };
+}
+
+/** Extensions that are created here if they are not there. */
+function wantedOf(source: SourceFacts | null): readonly WantedExtension[] {
+  return (source?.extensions ?? []).filter(({ name }) => !source?.left.extensions.includes(name));
 }
 
 async function readClosedSchemas(
@@ -117,20 +123,6 @@ async function tryEventTrigger(
     return { may: true, refusedOwners };
   } finally {
     await client.query(/* sql */ `rollback`);
-  }
-}
-
-/** Runs a statement inside the open transaction, which a refusal leaves usable. Null, or the SQLSTATE of the refusal. */
-async function attempt(client: pg.ClientBase, sql: string): Promise<string | null> {
-  await client.query(/* sql */ `savepoint attempt`);
-  try {
-    await client.query(sql);
-    return null;
-  } catch (error) {
-    const state = sqlstate(error);
-    if (state === undefined) throw error;
-    await client.query(/* sql */ `rollback to savepoint attempt`);
-    return state;
   }
 }
 

@@ -42,6 +42,42 @@ describe('done', () => {
   });
 
   test.concurrent(
+    'what was left behind is named at the end, and views that could not be filled wait for the operator',
+    async () => {
+      const leftOut = {
+        ...{ excluded: ['VIEW app.v'], never: ['PUBLICATION p'], more: 0 },
+        ...{ accepted: ['3 large objects'], unselected: ['TABLE app.old'] },
+      };
+      const skipped = ['MATERIALIZED VIEW app.m (taken out after SQLSTATE 22P02)'];
+      const migration = await migrations.start((world) => {
+        world.findings = [
+          { level: 'note', code: 'publications', message: 'not moved: p', action: 'Create them.' },
+        ];
+        world.mangle('copySchema', { created: true, tables: 3, statements: 9, leftOut });
+        world.fail('refreshViews', 'SchemaFailed', 'MATERIALIZED VIEW app.m (SQLSTATE 22P02)');
+      });
+      const { waiting, notes } = await migration.reaches('indexes', 'waiting');
+      expect(waiting).toMatchObject({ step: 'constraints', code: 'SchemaFailed' });
+      expect(waiting?.reason).toContain('MATERIALIZED VIEW app.m (SQLSTATE 22P02)');
+      expect(notes).toEqual([
+        'note [publications]: not moved: p. Create them.',
+        'Left out with the excluded tables or extensions that they stand on: VIEW app.v.',
+      ]);
+      migration.world.mangle('refreshViews', { views: 0, skipped });
+      await migration.ask('resume');
+      await until('the views', () => migration.world.count('refreshViews') === 2);
+      migration.world.mangle('refreshViews', { views: 0, skipped });
+      expect((await migration.ask('cutover')).text).toMatch(
+        /TABLE app\.old.*VIEW app\.v.*3 large objects.*PUBLICATION p.*not refreshed: MATERIALIZED VIEW app\.m/,
+      );
+      expect(JSON.parse((await migration.end()).text)).toMatchObject({
+        leftOut: ['TABLE app.old', 'VIEW app.v', '3 large objects', 'PUBLICATION p'],
+        skippedViews: skipped,
+      });
+    },
+  );
+
+  test.concurrent(
     'a slot that stays after the cutover fails the workflow with the command that drops it',
     async () => {
       const migration = await migrations.streaming();

@@ -31,14 +31,35 @@ it('one that is older on the target is a warning, with both versions', async () 
   expect(finding.message).toMatch(/hstore \(99\.1 on the source, 1\.\d+ on the target\)$/);
 });
 
-it('one in another schema is refused, and the statement mends it', async () => {
+it('one in another schema is refused, and the statements mend it, whether it can be moved or has to be made anew', async () => {
   await using db = await freshPair();
-  await db.sourceClient.query(`create schema ext; ${TABLE}; create extension hstore schema ext`);
-  await db.targetClient.query('create schema ext; create extension hstore');
+  await db.sourceClient.query(`create schema "Ext"; create schema more; ${TABLE};
+    create extension hstore schema "Ext"; create extension xml2 schema more; create extension citext schema more`);
+  // Of the schemas one is there; xml2 is not relocatable.
+  await db.targetClient.query(
+    'create schema more; create extension hstore; create extension xml2; create extension citext',
+  );
   const finding = only(await findingsOf(db), 'extension-schema');
-  expect(finding.message).toContain('hstore (ext on the source, public on the target)');
+  expect(finding.message).toContain('hstore (Ext on the source, public on the target)');
+  expect(finding.message).toContain('xml2 (more on the source, public on the target)');
   await follow(db.targetClient, finding);
   expect(await findingsOf(db)).toEqual([]);
+});
+
+it('one that the target offers and cannot create is refused with the SQLSTATE of the try, which leaves nothing', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(`${TABLE}; create schema ext; create extension cube schema ext;
+    create extension earthdistance schema ext; create extension pg_trgm`);
+  await db.targetClient.query(
+    `create function similarity(text, text) returns real language sql as 'select 0'`,
+  );
+  const finding = only(await findingsOf(db), 'extension-refused');
+  expect(finding.message).toMatch(/: pg_trgm \(SQLSTATE 42723\)$/);
+  await db.targetClient.query('drop function similarity');
+  expect(await findingsOf(db)).toEqual([]);
+  const { rows } = await db.targetClient.query(/* sql */ `
+    select extname from pg_extension where extname <> 'plpgsql' union select nspname from pg_namespace where nspname = 'ext'`);
+  expect(rows).toEqual([]);
 });
 
 it('one that only a superuser may create is refused for another role, and mended by creating it', async () => {
@@ -125,4 +146,23 @@ it('one that a selected table or another extension needs is refused with every p
   expect(rest[0]?.message).toMatch(
     /stands on them: function public\.alike\(pg_catalog\.text\), type public\.tags$/,
   );
+});
+
+it('roles with grants on members of an extension, or on functions of the system, have to be there', async () => {
+  await using db = await freshPair();
+  await using onMember = await loginOn(db, 'source');
+  await using onSystem = await loginOn(db, 'source');
+  await db.sourceClient.query(`${TABLE}; create extension pg_stat_statements;
+    grant execute on function pg_stat_statements_reset(oid, oid, bigint) to ${onMember.role};
+    grant execute on function pg_catalog.pg_ls_dir(text) to ${onSystem.role}`);
+  const missing = async (input: Record<string, unknown>) => {
+    const found = (await findingsOf(db, { input })).filter(({ code }) => code === 'role-missing');
+    return [onMember.role, onSystem.role].map((role) =>
+      found.some(({ message }) => message.includes(role)),
+    );
+  };
+  expect(await missing({})).toEqual([true, true]);
+  expect(await missing({ leave: { extensions: ['pg_stat_statements'] } })).toEqual([false, true]);
+  expect(await missing({ schema: { grants: false } })).toEqual([false, false]);
+  await db.sourceClient.query('drop extension pg_stat_statements');
 });

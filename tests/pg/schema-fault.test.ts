@@ -234,6 +234,31 @@ test('an abort cancels the build on the server at once, and leaves it to be done
   });
 });
 
+test('indexes are built several at a time, and heartbeats name them with how many are done', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create function slow(int) returns int language plpgsql immutable as 'begin perform pg_sleep(0.05); return $1; end';
+    create table t (id int); create index t_slow on t (slow(id));
+    create table u (id int); create index u_slow on u (slow(id)); create index u_quick on u (id)`);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  await db.targetClient.query(/* sql */ `insert into t select generate_series(1, 2000);
+    insert into u select generate_series(1, 2000)`);
+  const abort = new AbortController();
+  const work = testWork(abort.signal);
+  const building = buildIndexes(migration, inputOf(db), work);
+  building.catch(() => undefined);
+  const beat = await until('a heartbeat that names both, after the quick one', () =>
+    work.beats.find(
+      ({ now, done }) =>
+        done === 1 && ['t_slow', 'u_slow'].every((name) => String(now).includes(name)),
+    ),
+  );
+  expect(beat).toMatchObject({ step: 'building indexes', total: 3 });
+  abort.abort(new Error('seen'));
+  await expect(building).rejects.toThrow('seen');
+});
+
 test('a build whose worker is gone does not hold up the next attempt', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(

@@ -40,7 +40,8 @@ const NAMING = {
   type: 'regclass',
   named: [{ schema: 'public', name: 'i' }],
 };
-const OFFER = { name: 'hstore', installed: null, available: '1.8', creatable: true };
+const OFFER = { name: 'hstore', installed: null, available: '1.8', refused: null };
+const INSTALLED = { version: '1.8', schema: 'ext', relocatable: true, boundTo: null };
 const WRITTEN = { bytes: 86_400e6, seconds: 86_400 };
 
 const source = (changes: Partial<SourceFacts>): Changes => ({ source: changes });
@@ -274,7 +275,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, creatable: false }] },
+      target: { extensions: [{ ...OFFER, refused: '42501' }] },
     },
   ],
   [
@@ -282,7 +283,23 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, installed: { version: '1.8', schema: 'ext' } }] },
+      target: { extensions: [{ ...OFFER, installed: INSTALLED }] },
+    },
+  ],
+  [
+    'extension-schema',
+    'error',
+    {
+      source: { extensions: [HSTORE] },
+      target: { extensions: [{ ...OFFER, installed: { ...INSTALLED, boundTo: 'ext' } }] },
+    },
+  ],
+  [
+    'extension-refused',
+    'error',
+    {
+      source: { extensions: [HSTORE] },
+      target: { extensions: [{ ...OFFER, refused: '55000' }] },
     },
   ],
   [
@@ -350,6 +367,16 @@ const CASES: Case[] = [
   ],
   ['program-missing', 'error', { programs: [{ name: 'pg_restore', major: null }] }],
   ['program-older', 'error', { programs: [{ name: 'pg_dump', major: 14 }] }],
+  [
+    'program-older',
+    'error',
+    {
+      programs: [
+        { name: 'pg_dump', major: 17 },
+        { name: 'pg_restore', major: 15 },
+      ],
+    },
+  ],
 ];
 
 it('facts of a pair that is ready give no finding', () => {

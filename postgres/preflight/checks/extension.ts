@@ -1,5 +1,6 @@
 /** Extensions are created on the target before the tables that use them; their own tables are theirs and are not copied. */
 import type { Finding } from '../../../contract/finding.ts';
+import { SQLSTATE } from '../../connection/failure.ts';
 import type { ExtensionFacts } from '../../catalog/extension.ts';
 import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
 import type { OfferedExtension } from '../read/extension.ts';
@@ -31,7 +32,7 @@ function offered(source: SourceFacts, target: TargetFacts): Finding[] {
     name,
     installed: null,
     available: null,
-    creatable: false,
+    refused: null,
   });
   const pairs = kept(source).map((wanted) => ({
     wanted,
@@ -41,10 +42,16 @@ function offered(source: SourceFacts, target: TargetFacts): Finding[] {
   return [
     ...missing(absent.filter(({ found: one }) => one.available === null)),
     ...forbidden(
-      absent.filter(({ found: one }) => one.available !== null && !one.creatable),
-      target.role.name,
+      absent.filter(({ found: one }) => one.refused === SQLSTATE.insufficientPrivilege),
+      target,
     ),
-    ...elsewhere(pairs),
+    ...refused(
+      absent.filter(
+        ({ found: one }) => one.refused !== null && one.refused !== SQLSTATE.insufficientPrivilege,
+      ),
+      target,
+    ),
+    ...elsewhere(pairs, target),
     ...older(pairs),
   ];
 }
@@ -60,35 +67,80 @@ function missing(pairs: readonly Pair[]): Finding[] {
   ];
 }
 
-function forbidden(pairs: readonly Pair[], role: string): Finding[] {
+/** A schema that the target lacks comes first; what CREATE EXTENSION puts there by itself needs no name. */
+function creating({ name, schema }: ExtensionFacts, { schemas }: TargetFacts): string[] {
+  const own = schema === 'public' || schema === 'pg_catalog';
+  const create = `create extension ${identifier(name)}`;
+  if (own) return [create];
+  const place = identifier(schema);
+  const first = schemas.includes(schema) ? [] : [`create schema if not exists ${place}`];
+  return [...first, `${create} schema ${place}`];
+}
+
+function forbidden(pairs: readonly Pair[], target: TargetFacts): Finding[] {
   if (pairs.length === 0) return [];
-  const create = pairs.map(({ wanted: { name, schema } }) => {
-    const where =
-      schema === 'public' || schema === 'pg_catalog' ? '' : ` schema ${identifier(schema)}`;
-    return `create extension ${identifier(name)}${where}`;
-  });
   return [
     error(
       'extension-right',
-      `role ${role} may not create extensions on the target: ${list(pairs.map(({ wanted }) => wanted.name))}`,
-      `As a superuser of the target: ${statements(create)}`,
+      `role ${target.role.name} may not create extensions on the target (tried, SQLSTATE 42501): ${list(pairs.map(({ wanted }) => wanted.name))}`,
+      `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "leave": {"extensions": ["NAME", …]} in the input.`,
+    ),
+  ];
+}
+
+function refused(pairs: readonly Pair[], target: TargetFacts): Finding[] {
+  if (pairs.length === 0) return [];
+  return [
+    error(
+      'extension-refused',
+      `extensions of the source are available on the target, and it refuses to create them (tried): ${list(pairs.map(({ wanted, found }) => `${wanted.name} (SQLSTATE ${found.refused ?? ''})`))}`,
+      `There, to see the reason (a library that has to be in shared_preload_libraries, a name that is taken): ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "leave": {"extensions": ["NAME", …]} in the input.`,
     ),
   ];
 }
 
 /** The schema's statements name types and functions with the source's schema in front. */
-function elsewhere(pairs: readonly Pair[]): Finding[] {
+function elsewhere(pairs: readonly Pair[], target: TargetFacts): Finding[] {
   const moved = pairs.filter(
     ({ wanted, found }) => found.installed !== null && found.installed.schema !== wanted.schema,
   );
   if (moved.length === 0) return [];
+  const bound = moved.filter(({ wanted, found }) => isBoundElsewhere(wanted, found));
+  const mend = moved.filter((pair) => !bound.includes(pair));
+  const advice = [
+    ...(mend.length > 0
+      ? [`On the target: ${statements(mend.flatMap((pair) => moving(pair, target)))}`]
+      : []),
+    ...(bound.length > 0
+      ? [
+          `In the target's version ${list(bound.map(({ wanted, found }) => `${wanted.name} can only be in schema ${found.installed?.boundTo ?? ''}`))}: install the same version on both sides, or leave it out ("leave": {"extensions": ["NAME", …]} in the input).`,
+        ]
+      : []),
+  ];
   return [
     error(
       'extension-schema',
       `extensions are in another schema on the target: ${list(moved.map(({ wanted, found }) => `${wanted.name} (${wanted.schema} on the source, ${found.installed?.schema ?? ''} on the target)`))}`,
-      `On the target: ${statements(moved.map(({ wanted }) => `alter extension ${identifier(wanted.name)} set schema ${identifier(wanted.schema)}`))}`,
+      advice.join(' '),
     ),
   ];
+}
+
+function isBoundElsewhere(wanted: ExtensionFacts, { installed }: OfferedExtension): boolean {
+  const to = installed?.boundTo ?? null;
+  return to !== null && to !== wanted.schema;
+}
+
+/** `set schema` is refused (0A000) for an extension that is not relocatable: it has to be made anew. */
+function moving({ wanted, found }: Pair, target: TargetFacts): string[] {
+  const { name, schema } = wanted;
+  if (found.installed?.relocatable !== true) {
+    return [`drop extension ${identifier(name)}`, ...creating(wanted, target)];
+  }
+  const first = target.schemas.includes(schema)
+    ? []
+    : [`create schema if not exists ${identifier(schema)}`];
+  return [...first, `alter extension ${identifier(name)} set schema ${identifier(schema)}`];
 }
 
 function older(pairs: readonly Pair[]): Finding[] {

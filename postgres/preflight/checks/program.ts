@@ -2,14 +2,25 @@
 import type { Check } from '../facts.ts';
 import { error } from '../wording.ts';
 
-export const program: Check = ({ programs, source }) =>
-  programs.flatMap(({ name, major }) => {
+export const program: Check = ({ programs, source }) => {
+  const dump = programs.find(({ name }) => name === 'pg_dump')?.major ?? null;
+  return programs.flatMap(({ name, major }) => {
     if (major === null) {
       return [
         error(
           'program-missing',
           `the worker has no ${name}`,
           `Install PostgreSQL's client programs${source ? `, version ${source.major} or newer,` : ''} on every worker, or put them on its PATH.`,
+        ),
+      ];
+    }
+    // The archive's format changes with major versions; pg_restore reads those of its own and of older ones.
+    if (name === 'pg_restore' && dump !== null && dump > major) {
+      return [
+        error(
+          'program-older',
+          `pg_restore on the worker is version ${major}, and cannot read what its pg_dump (version ${dump}) writes`,
+          `Put the client programs of one version first on the PATH of every worker (${dump} or newer for both).`,
         ),
       ];
     }
@@ -22,3 +33,4 @@ export const program: Check = ({ programs, source }) =>
       ),
     ];
   });
+};

@@ -1,45 +1,97 @@
 /** What the target has or offers of the source's extensions. */
-import type pg from 'pg';
+import pg from 'pg';
+import { SQLSTATE } from '../../connection/failure.ts';
+import { attempt } from '../attempt.ts';
 
 export interface OfferedExtension {
   readonly name: string;
   /** Where it is installed; null when it is only available. */
-  readonly installed: { readonly version: string; readonly schema: string } | null;
+  readonly installed: InstalledExtension | null;
   /** What CREATE EXTENSION would install; null when the server's files are gone. */
   readonly available: string | null;
-  /** Whether this role could create it. */
-  readonly creatable: boolean;
+  /** SQLSTATE with which the server refused to create it, when tried; null when it did not, or had no reason to be asked. */
+  readonly refused: string | null;
+}
+
+export interface InstalledExtension {
+  readonly version: string;
+  readonly schema: string;
+  /** Whether `alter extension … set schema` can move it. */
+  readonly relocatable: boolean;
+  /** The only schema in which this version can be; null when it can be made in any. */
+  readonly boundTo: string | null;
+}
+
+export interface WantedExtension {
+  readonly name: string;
+  readonly schema: string;
 }
 
 export async function readOffered(
   client: pg.ClientBase,
-  names: readonly string[],
+  wanted: readonly WantedExtension[],
 ): Promise<OfferedExtension[]> {
   const { rows } = await client.query<{
     name: string;
-    version: string | null;
-    schema: string | null;
+    installed: InstalledExtension | null;
     available: string | null;
-    creatable: boolean;
   }>(
     /* sql */ `
-    select wanted.name, e.extversion as version, n.nspname as schema, a.default_version as available,
-           coalesce(not v.superuser or r.rolsuper
-             or v.trusted and has_database_privilege(current_database(), 'create'), false) as creatable
+    select wanted.name, a.default_version as available,
+           case when e.oid is not null then json_build_object(
+             'version', e.extversion, 'schema', n.nspname, 'relocatable', e.extrelocatable, 'boundTo', v.schema) end as installed
       from unnest($1::text[]) as wanted (name)
-      join pg_catalog.pg_roles r on r.rolname = current_user
       left join pg_catalog.pg_extension e on e.extname = wanted.name
       left join pg_catalog.pg_namespace n on n.oid = e.extnamespace
       left join pg_catalog.pg_available_extensions a on a.name = wanted.name
-      left join pg_catalog.pg_available_extension_versions v
-             on v.name = wanted.name and v.version = a.default_version
+      left join pg_catalog.pg_available_extension_versions v on v.name = wanted.name and v.version = e.extversion
      order by 1`,
-    [names],
+    [wanted.map(({ name }) => name)],
   );
-  return rows.map(({ name, version, schema, available, creatable }) => ({
-    name,
-    installed: version === null || schema === null ? null : { version, schema },
-    available,
-    creatable,
-  }));
+  const absent = new Set(
+    rows.filter((row) => row.installed === null && row.available !== null).map(({ name }) => name),
+  );
+  const refusals = await tryToCreate(
+    client,
+    wanted.filter(({ name }) => absent.has(name)),
+  );
+  return rows.map((row) => ({ ...row, refused: refusals.get(row.name) ?? null }));
+}
+
+/** Of the moment, and none of the extension's: what is in the way then is not in the way later. */
+const PASSING = new Set<string>([
+  SQLSTATE.lockNotAvailable,
+  SQLSTATE.deadlockDetected,
+  SQLSTATE.queryCanceled,
+]);
+
+/**
+ * As copySchema will do it, and rolled back. The control file's `superuser` and `trusted` do not decide: hosted servers let
+ * their admin roles create some extensions and nobody create others; and some need a library to be preloaded, or a name that
+ * is taken. Those that an extension requires are made along with it, because the order is not known here.
+ */
+async function tryToCreate(
+  client: pg.ClientBase,
+  wanted: readonly WantedExtension[],
+): Promise<Map<string, string>> {
+  const refused = new Map<string, string>();
+  if (wanted.length === 0) return refused;
+  await client.query(/* sql */ `begin`);
+  try {
+    for (const { name, schema } of wanted) {
+      const place = pg.escapeIdentifier(schema);
+      // The right to make schemas has a check of its own; without it the extension is tried in the default one.
+      const made =
+        schema === 'pg_catalog' ||
+        (await attempt(client, /* sql */ `create schema if not exists ${place}`)) === null;
+      const state = await attempt(
+        client,
+        /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${made ? `with schema ${place}` : ''} cascade`,
+      );
+      if (state !== null && !PASSING.has(state)) refused.set(name, state);
+    }
+    return refused;
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
 }
