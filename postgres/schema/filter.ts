@@ -7,7 +7,7 @@
  * that is refused.
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
-import { newsOf } from './left-out.ts';
+import { newsOf, ownRelation, PARTS } from './left-out.ts';
 
 /** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
 export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
@@ -15,6 +15,8 @@ export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
 export interface Choice {
   /** Oids of the selected tables on the source. */
   readonly selected: ReadonlySet<string>;
+  /** Oids of tables that the operator made on the target: what is part of them is his, too, and what stands on them is moved. */
+  readonly given?: ReadonlySet<string>;
   /** Whether a pattern leaves out a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
   readonly grants: boolean;
@@ -62,8 +64,12 @@ const OWN_SCHEMA = 'walferry';
 export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice): FilteredArchive {
   const byId = new Map(entries.map((entry) => [entry.id, entry]));
   const needed = neededSequences(entries, byId, choice);
+  const given = givenEntries(entries, byId, choice, needed);
   const out = new Set(
-    entries.filter((entry) => !needed.has(entry.id) && unwanted(entry, choice)).map(({ id }) => id),
+    entries
+      .filter(({ id }) => !needed.has(id) && !given.has(id))
+      .filter((entry) => unwanted(entry, choice))
+      .map(({ id }) => id),
   );
   const unwantedIds = new Set(out);
   const impossible: string[] = [];
@@ -72,7 +78,8 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   for (let before = -1; before !== out.size;) {
     before = out.size;
     for (const entry of entries) {
-      if (out.has(entry.id) || needed.has(entry.id) || isSelectedTable(entry, choice)) continue;
+      if (out.has(entry.id) || needed.has(entry.id) || given.has(entry.id)) continue;
+      if (isSelectedTable(entry, choice)) continue;
       const goes =
         entry.dependencies.some((id) => out.has(id) && decides(entry, byId.get(id))) ||
         ownerGone(entry, byId, out);
@@ -97,7 +104,7 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
       impossible.push(`${describeEntry(entry)} needs ${describeEntry(needs)}, which is left out`);
     }
   }
-  const kept = entries.filter((entry) => !out.has(entry.id));
+  const kept = entries.filter(({ id }) => !out.has(id) && !given.has(id));
   return {
     kept: withPhases(kept),
     leftOut: entries
@@ -106,6 +113,35 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
     news: newsOf(entries, out, unwantedIds),
     impossible: [...new Set(impossible)],
   };
+}
+
+/** Follow the object that they are about. */
+const FOLLOWERS = new Set(['COMMENT', 'ACL', 'SECURITY LABEL', 'SEQUENCE OWNED BY']);
+
+/** Tables that are on the target already, and what is part of them there as the operator made it. */
+function givenEntries(
+  entries: readonly ArchiveEntry[],
+  byId: ReadonlyMap<number, ArchiveEntry>,
+  choice: Choice,
+  needed: ReadonlySet<number>,
+): Set<number> {
+  const tables = new Set(
+    entries
+      .filter(({ kind, oid }) => TABLES.has(kind) && choice.given?.has(oid) === true)
+      .map(({ id }) => id),
+  );
+  const given = new Set(tables);
+  for (let before = -1; before !== given.size;) {
+    before = given.size;
+    for (const entry of entries) {
+      const { id, kind, dependencies } = entry;
+      const own = PARTS.has(kind) ? ownRelation(entry, byId) : undefined;
+      const owned = kind === 'SEQUENCE' && !needed.has(id) && dependencies.some((on) => tables.has(on));
+      const follows = FOLLOWERS.has(kind) && dependencies.some((on) => given.has(on));
+      if (owned || follows || (own !== undefined && tables.has(own.id))) given.add(id);
+    }
+  }
+  return given;
 }
 
 function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {

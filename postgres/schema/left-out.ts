@@ -21,7 +21,7 @@ const NEVER_NEWS = new Set([
   'INDEX ATTACH',
 ]);
 /** Have a relation of their own, which is their first dependency by name. */
-const PARTS = new Set([
+export const PARTS: ReadonlySet<string> = new Set([
   'CHECK CONSTRAINT',
   'CONSTRAINT',
   'DEFAULT',
@@ -56,7 +56,8 @@ export function newsOf(
     .map(describeEntry);
 }
 
-function ownRelation(
+/** The table or view that an entry is part of. */
+export function ownRelation(
   entry: ArchiveEntry,
   byId: ReadonlyMap<number, ArchiveEntry>,
 ): ArchiveEntry | undefined {

@@ -49,7 +49,7 @@ export async function pipeTable(
     ),
   );
   const into = target.query(
-    copyFrom(/* sql */ `copy ${quoted(table)}${columns === '' ? '' : ` (${columns})`} from stdin`, {
+    copyFrom(/* sql */ `copy ${quoted(table.destination)}${columns === '' ? '' : ` (${columns})`} from stdin`, {
       highWaterMark: BUFFER_BYTES,
     }),
   );

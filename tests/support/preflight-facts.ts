@@ -60,6 +60,7 @@ export const TABLE: Relation = {
   parentOid: null,
   isPartition: false,
   key: ['id'],
+  viaRoot: null,
   columns: [
     {
       name: 'id',
