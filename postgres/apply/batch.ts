@@ -115,12 +115,13 @@ export class Batch {
     }
     // Partitions with other identities name their rows in other ways: those cannot be folded together.
     const alike = steps.every((step) => step.table === table);
-    const net = table.foldable && alike
-      ? fold(
-          steps.map(({ change }) => change),
-          (table.key ?? []).map(({ position }) => position),
-        )
-      : undefined;
+    const net =
+      table.foldable && alike
+        ? fold(
+            steps.map(({ change }) => change),
+            (table.key ?? []).map(({ position }) => position),
+          )
+        : undefined;
     if (net) await applySets(this.#client, this.staging, table, net);
     else await this.#applyInOrder(table, steps);
   }

@@ -131,7 +131,11 @@ select w.oid::int8::float8 as oid,
 
 async function readPlaces(
   client: pg.ClientBase,
-  wanted: readonly { readonly oid: number; readonly keyIndex: number | null; readonly root: number }[],
+  wanted: readonly {
+    readonly oid: number;
+    readonly keyIndex: number | null;
+    readonly root: number;
+  }[],
 ): Promise<Map<number, Place>> {
   if (wanted.length === 0) return new Map();
   const { rows } = await client.query<Place & { oid: number }>(PLACES, [

@@ -39,7 +39,9 @@ export function judgeTrees(
   here: readonly Relation[],
   shapes: ReadonlyMap<number, Shape>,
 ): Tree[] {
-  const roots = new Map(rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])));
+  const roots = new Map(
+    rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
+  );
   return [...roots].map(([name, root]) => {
     const of = ({ viaRoot }: { readonly viaRoot: TableName | null }) =>
       viaRoot !== null && keyOfName(viaRoot) === name;

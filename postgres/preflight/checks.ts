@@ -9,6 +9,7 @@ import { leftover } from './checks/leftover.ts';
 import { locale } from './checks/locale.ts';
 import { number } from './checks/number.ts';
 import { object } from './checks/object.ts';
+import { partitionRoot } from './checks/partition-root.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
 import { program } from './checks/program.ts';
@@ -43,6 +44,7 @@ export const CHECKS: readonly Check[] = [
   sessionDefault,
   selection,
   table,
+  partitionRoot,
   extension,
   object,
   persistence,

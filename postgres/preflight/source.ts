@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import { isViaRoot } from '../catalog/root.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
 import type {
@@ -16,7 +17,7 @@ import type {
 import { readExtensions } from './read/extension.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
-import { readCreated, readGone, readObjects } from './read/object.ts';
+import { readCreated, readGone, readObjects, readOwnedSequences } from './read/object.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
@@ -31,6 +32,8 @@ export async function readSource(
   const relations = await readRelations(client, input.tables);
   const oids = relations.map(({ oid }) => oid);
   const gone = await readGone(client, oids);
+  const own = relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => oid);
+  const rooted = relations.filter(({ viaRoot }) => viaRoot !== null).map(({ oid }) => oid);
   return {
     ...server,
     ...(await readSettings(client)),
@@ -39,17 +42,28 @@ export async function readSource(
     plugin,
     transactions: await readBlockers(client, null),
     relations,
-    idlePatterns: await readIdlePatterns(client, input),
+    idlePatterns: {
+      ...(await readIdlePatterns(client, input)),
+      viaPartitionRoot: input.tables.viaPartitionRoot.filter((pattern) => {
+        const { includes } = compileSelection({ include: [pattern], exclude: [] });
+        return !relations.some((one) => isViaRoot(one) && includes(one));
+      }),
+    },
     remedies: await readRemedies(client, relations),
     unreadable: await readUnreadable(client, oids),
     rowSecurity: await readRowSecurity(client, oids),
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
-    roles: await readRoles(client, oids, gone),
+    roles: await readRoles(client, own, gone),
     objects: await readObjects(client),
     extensions: await readExtensions(client),
     collations: await readUsedCollations(client, oids, gone),
-    created: await readCreated(client, oids, gone, input.tables),
+    created: await readCreated(
+      client,
+      own,
+      [...gone, ...(await readOwnedSequences(client, rooted))],
+      input.tables,
+    ),
   };
 }
 
@@ -85,7 +99,7 @@ async function readSlots(client: pg.ClientBase): Promise<SlotFacts[]> {
 async function readIdlePatterns(
   client: pg.ClientBase,
   { tables }: MigrationInput,
-): Promise<SourceFacts['idlePatterns']> {
+): Promise<Pick<SourceFacts['idlePatterns'], 'include' | 'exclude'>> {
   const { rows } = await client.query<TableName>(/* sql */ `
     select n.nspname as schema, c.relname as name
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -110,8 +110,7 @@ async function begin(
   await using source = await SourceSchema.open(migration, input);
   const { own, rooted } = source;
   await lane.run((client) => requireRoots(client, destinationsOf(rooted)));
-  const state =
-    own.length === 0 ? 'empty' : await lane.run((client) => findTables(client, own));
+  const state = await lane.run((client) => findTables(client, own));
   if (state === 'empty') {
     await useTables(lane, migration, source);
     return;

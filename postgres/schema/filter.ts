@@ -136,7 +136,8 @@ function givenEntries(
     for (const entry of entries) {
       const { id, kind, dependencies } = entry;
       const own = PARTS.has(kind) ? ownRelation(entry, byId) : undefined;
-      const owned = kind === 'SEQUENCE' && !needed.has(id) && dependencies.some((on) => tables.has(on));
+      const owned =
+        kind === 'SEQUENCE' && !needed.has(id) && dependencies.some((on) => tables.has(on));
       const follows = FOLLOWERS.has(kind) && dependencies.some((on) => given.has(on));
       if (owned || follows || (own !== undefined && tables.has(own.id))) given.add(id);
     }

@@ -108,7 +108,9 @@ export async function audit(
   const here = (await readRelations(source, plan.selection)).filter(({ kind }) => kind !== 'f');
   const there = await readRelationsNamed(target, [
     ...new Map(
-      [...rows, ...here].flatMap((one) => [one, destinationOf(one)]).map((one) => [keyOfName(one), one]),
+      [...rows, ...here]
+        .flatMap((one) => [one, destinationOf(one)])
+        .map((one) => [keyOfName(one), one]),
     ).values(),
   ]);
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];

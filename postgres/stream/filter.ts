@@ -104,7 +104,8 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
     const vague = leaveParts(relations);
     if (vague) {
       const { schema, name: table } = vague;
-      const misfit = 'empties this partition alone, whose rows the target cannot tell from the others';
+      const misfit =
+        'empties this partition alone, whose rows the target cannot tell from the others';
       return undo({ schema, table, commitLsn: piece.commitLsn, misfit });
     }
   }

@@ -129,7 +129,9 @@ export async function readPlan(
       }
       const row = rows.find(({ schema, name }) => schema === table.schema && name === table.table);
       // What differs is said of the table on the target.
-      const { schema, name } = row ? destinationOf(row) : { schema: table.schema, name: table.table };
+      const { schema, name } = row
+        ? destinationOf(row)
+        : { schema: table.schema, name: table.table };
       const ahead = audited.ahead.filter((one) => one.schema === schema && one.table === name);
       if (ahead.length > 0) throw at(drift(ahead), table);
       // Shaped as neither before nor after the DDL: it was altered to and fro.
@@ -193,7 +195,8 @@ function routesOf(
     const route = routeOf(one, byNumber.get(row.generation));
     routes.set(row.schema, row.name, route);
     // Partitions that go through their root are all of one generation: a TRUNCATE of the root is what it is for each of them.
-    if (row.viaRoot) routes.set(row.viaRoot.schema, row.viaRoot.name, rootRoute(row.viaRoot, route));
+    if (row.viaRoot)
+      routes.set(row.viaRoot.schema, row.viaRoot.name, rootRoute(row.viaRoot, route));
   }
   return routes;
 }

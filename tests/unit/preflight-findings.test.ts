@@ -31,7 +31,10 @@ const THERE: TargetTable = {
   owned: true,
   writable: true,
   rowSecurity: false,
+  isPartition: false,
+  isRoot: false,
 };
+const IDLE = { include: [], exclude: [], viaPartitionRoot: [] };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
 const OFFER = { name: 'hstore', installed: null, available: '1.8', creatable: true };
 const WRITTEN = { bytes: 86_400e6, seconds: 86_400 };
@@ -208,8 +211,8 @@ const CASES: Case[] = [
   ['publications', 'note', objects({ publications: ['p'] })],
   ['subscriptions', 'warning', objects({ subscriptions: [{ name: 's', enabled: true }] })],
   ['nothing-selected', 'error', source({ relations: [] })],
-  ['pattern-unmatched', 'error', source({ idlePatterns: { include: ['publik.*'], exclude: [] } })],
-  ['exclude-unmatched', 'warning', source({ idlePatterns: { include: [], exclude: ['x.*'] } })],
+  ['pattern-unmatched', 'error', source({ idlePatterns: { ...IDLE, include: ['publik.*'] } })],
+  ['exclude-unmatched', 'warning', source({ idlePatterns: { ...IDLE, exclude: ['x.*'] } })],
   ['foreign-table', 'error', source({ relations: [TABLE, { ...TABLE, name: 'f', kind: 'f' }] })],
   ['unlogged-table', 'error', source({ relations: [{ ...TABLE, persistence: 'u' }] })],
   ['temporary-tables', 'note', objects({ temporaryTables: 2 })],
