@@ -19,7 +19,7 @@ const SOURCE = /* sql */ `
   create table m_2 partition of m for values from (100) to (200) partition by hash (id);
   create table m_2_0 partition of m_2 for values with (modulus 2, remainder 0);
   create table m_2_1 partition of m_2 for values with (modulus 2, remainder 1);
-  create table m_3 partition of m for values from (200) to (300) partition by list (v);
+  create table m_3 partition of m for values from (200) to (300) partition by list (k);
   create table m_rest partition of m default;
   create table other (id int primary key, v text);
   insert into m select i, i % 200, 'copied' from generate_series(1, 400) i;
@@ -81,7 +81,7 @@ test('a key that one partition gives up and another takes in the same batch is m
     create table m_a partition of m for values in (2);
     create table m_b partition of m for values in (1);`);
   await feed.target.query(
-    /* sql */ `drop table m; create table m (id int primary key, k int, v text)`,
+    /* sql */ `drop table m; create table public.m (id int primary key, k int, v text)`,
   );
   const through = (change: Change): Change =>
     change.kind === 'truncate' ? change : routed(change);
@@ -265,7 +265,7 @@ test('a partition that is detached becomes a table of its own: made on the targe
     details: { table: 'public.m_1' },
   });
   await db.targetClient.query(
-    /* sql */ `create table m_1 (id int, k int, v text, primary key (id, k))`,
+    /* sql */ `create table public.m_1 (id int, k int, v text, primary key (id, k))`,
   );
   await drainWithCopies(db, migration, VIA);
   await expectSameRoot(db);
