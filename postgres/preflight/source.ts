@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { isViaRoot } from '../catalog/root.ts';
+import { isViaRoot, keyOfName } from '../catalog/root.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
 import type {
@@ -17,7 +17,13 @@ import type {
 import { readExtensions } from './read/extension.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
-import { readCreated, readGone, readObjects, readOwnedSequences } from './read/object.ts';
+import {
+  readCreated,
+  readGone,
+  readObjects,
+  readOwnedSequences,
+  readTypesOf,
+} from './read/object.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
@@ -33,6 +39,11 @@ export async function readSource(
   const oids = relations.map(({ oid }) => oid);
   const gone = await readGone(client, oids);
   const own = relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => oid);
+  const given = await readTypesOf(
+    client,
+    relations.filter(isViaRoot).map(({ oid }) => oid),
+  );
+  const isGiven = (one: TableName) => given.some((type) => keyOfName(type) === keyOfName(one));
   const rooted = relations.filter(({ viaRoot }) => viaRoot !== null).map(({ oid }) => oid);
   return {
     ...server,
@@ -58,12 +69,14 @@ export async function readSource(
     objects: await readObjects(client),
     extensions: await readExtensions(client),
     collations: await readUsedCollations(client, oids, gone),
-    created: await readCreated(
-      client,
-      own,
-      [...gone, ...(await readOwnedSequences(client, rooted))],
-      input.tables,
-    ),
+    created: (
+      await readCreated(
+        client,
+        own,
+        [...gone, ...(await readOwnedSequences(client, rooted))],
+        input.tables,
+      )
+    ).filter((one) => one.catalog === 'function' || !isGiven(one)),
   };
 }
 

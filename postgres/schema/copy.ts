@@ -139,7 +139,7 @@ async function begin(
   await lane.transaction(async (client) => {
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     await useGiven(client, migration, rooted, loud);
-    const present = await findPresent(client, plan.kept);
+    const present = await findPresent(client, plan.kept, plan.mayBeThere);
     await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
     await storeLeftOut(client, migration.id, { excluded: plan.news, never });
     await createBatch(client, migration, work, limits);

@@ -112,17 +112,33 @@ export async function withRows<T extends { readonly sql: string }>(
   return filled;
 }
 
-/** Numbers of the schemas and extensions of the archive that the target has already. */
+/**
+ * Numbers of the schemas and extensions of the archive that the target has already, and of these types.
+ * @param types entries of types that count as present when the target has one of the name.
+ */
 export async function findPresent(
   target: pg.ClientBase,
   entries: readonly ArchiveEntry[],
+  types: ReadonlySet<number>,
 ): Promise<Set<number>> {
-  const { rows } = await target.query<{ kind: string; name: string }>(/* sql */ `
-    select 'SCHEMA' as kind, nspname as name from pg_catalog.pg_namespace
-    union all select 'EXTENSION', extname from pg_catalog.pg_extension`);
-  const there = new Set(rows.map(({ kind, name }) => `${kind} ${name}`));
+  const { rows } = await target.query<{ kind: string; schema: string | null; name: string }>(
+    /* sql */ `
+    select 'SCHEMA' as kind, null as schema, nspname as name from pg_catalog.pg_namespace
+    union all select 'EXTENSION', null, extname from pg_catalog.pg_extension
+    union all select 'TYPE', n.nspname, t.typname
+      from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+     where $1 and n.nspname not in ('pg_catalog', 'information_schema')`,
+    [types.size > 0],
+  );
+  const line = (kind: string, schema: string | null, name: string) =>
+    JSON.stringify([kind, schema, name]);
+  const there = new Set(rows.map(({ kind, schema, name }) => line(kind, schema, name)));
   return new Set(
-    entries.filter(({ kind, name }) => there.has(`${kind} ${name}`)).map(({ id }) => id),
+    entries
+      .filter(({ id, kind, schema, name }) =>
+        types.has(id) ? there.has(line('TYPE', schema, name)) : there.has(line(kind, null, name)),
+      )
+      .map(({ id }) => id),
   );
 }
 

@@ -28,6 +28,8 @@ export interface PlannedEntry extends ArchiveEntry {
 
 export interface FilteredArchive {
   readonly kept: readonly PlannedEntry[];
+  /** Types of columns of given tables: whoever made those may have had to make these first. */
+  readonly mayBeThere: ReadonlySet<number>;
   /** For the log: every entry that is not moved. */
   readonly leftOut: readonly string[];
   /** Those that nobody named by a pattern and that stand on something left out. */
@@ -107,6 +109,7 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
   const kept = entries.filter(({ id }) => !out.has(id) && !given.has(id));
   return {
     kept: withPhases(kept),
+    mayBeThere: typesOf(given, byId),
     leftOut: entries
       .filter((entry) => out.has(entry.id) && !TABLES.has(entry.kind) && entry.section !== 'other')
       .map(describeEntry),
@@ -143,6 +146,22 @@ function givenEntries(
     }
   }
   return given;
+}
+
+const TYPES = new Set(['TYPE', 'DOMAIN', 'SHELL TYPE']);
+
+/** Types that the entries depend on, directly or through other types. */
+function typesOf(given: ReadonlySet<number>, byId: ReadonlyMap<number, ArchiveEntry>): Set<number> {
+  const types = new Set<number>();
+  const look = (id: number): void => {
+    for (const on of byId.get(id)?.dependencies ?? []) {
+      if (types.has(on) || !TYPES.has(byId.get(on)?.kind ?? '')) continue;
+      types.add(on);
+      look(on);
+    }
+  };
+  for (const id of given) look(id);
+  return types;
 }
 
 function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {

@@ -93,6 +93,38 @@ export async function readGone(
   return rows.map(({ oid }) => oid);
 }
 
+/**
+ * Types that the tables' columns are of, and what those are made of: an operator who made such a table on the target had to make
+ * them first.
+ */
+export async function readTypesOf(
+  client: pg.ClientBase,
+  tables: readonly number[],
+): Promise<TableName[]> {
+  const { rows } = await client.query<TableName>(
+    /* sql */ `
+    with recursive used (oid) as (
+      select a.atttypid from pg_catalog.pg_attribute a
+       where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped
+      union
+      select part.oid from used
+        join pg_catalog.pg_type t on t.oid = used.oid
+        cross join lateral (
+          select t.typelem as oid union select t.typbasetype
+          union select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid
+          union select a.atttypid from pg_catalog.pg_attribute a
+                 where a.attrelid = t.typrelid and t.typtype = 'c' and a.attnum > 0 and not a.attisdropped) part
+       where part.oid <> 0
+    )
+    select n.nspname as schema, t.typname as name
+      from used join pg_catalog.pg_type t on t.oid = used.oid
+      join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+     where ${USERS} and t.typtype in ('d', 'e', 'r', 'c')`,
+    [tables],
+  );
+  return rows;
+}
+
 /** Sequences that belong to columns of the tables. */
 export async function readOwnedSequences(
   client: pg.ClientBase,
