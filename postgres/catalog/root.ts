@@ -64,10 +64,11 @@ export async function assignRoots(
   found: readonly Found[],
   patterns: readonly string[],
 ): Promise<Relation[]> {
-  const { includes } = compileSelection({ include: patterns, exclude: [] });
+  const named = compileSelection({ include: patterns, exclude: [] });
   const byOid = new Map(found.map((relation) => [relation.oid, relation]));
   const rootOf = (relation: Found): Found | null => {
-    if (!relation.isPartition) return relation.kind === 'p' && includes(relation) ? relation : null;
+    if (!relation.isPartition)
+      return relation.kind === 'p' && named.includes(relation) ? relation : null;
     const parent = relation.parentOid === null ? undefined : byOid.get(relation.parentOid);
     return parent ? rootOf(parent) : null;
   };

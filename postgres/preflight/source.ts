@@ -56,8 +56,8 @@ export async function readSource(
     idlePatterns: {
       ...(await readIdlePatterns(client, input)),
       viaPartitionRoot: input.tables.viaPartitionRoot.filter((pattern) => {
-        const { includes } = compileSelection({ include: [pattern], exclude: [] });
-        return !relations.some((one) => isViaRoot(one) && includes(one));
+        const named = compileSelection({ include: [pattern], exclude: [] });
+        return !relations.some((one) => isViaRoot(one) && named.includes(one));
       }),
     },
     remedies: await readRemedies(client, relations),

@@ -29,7 +29,7 @@ insert into event (id, day, region, v) select 1000 + i, '2026-01-15', 'eu', 'whi
 -- section: streaming
 update event set day = '2026-02-10' where region = 'eu' and day < '2026-02-01';
 update event set day = '2026-01-10', region = 'us', v = 'back' where id % 6 = 0;
-update event set id = id + 1 where id > 1000;
+update event set id = id + 100 where id > 1000;
 update event set id = 5000 - id, day = '2026-01-20', region = 'eu' where id between 100 and 180;
 -- await: applied
 begin;

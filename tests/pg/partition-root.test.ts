@@ -3,10 +3,12 @@
  * what becomes of partitions that come and go, and copying again. Each ends with an exact comparison.
  */
 import { expect, test } from 'vitest';
+import { parseInput } from '../../contract/input.ts';
+import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
 import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
-import { drain, startMigration } from '../support/stream.ts';
+import { drain, startMigration, testWork } from '../support/stream.ts';
 import { compare } from '../../scripts/compare/compare.ts';
 import { Feed } from './apply-feed.ts';
 
@@ -392,6 +394,22 @@ test('large values that a move leaves alone, NaN, and columns added on both side
   await db.targetClient.query(added);
   expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
   await expectSameRoot(db);
+});
+
+test('the counts of the cutover hold the root against all partitions, and name the root', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  const parsed = parseInput({ source: db.source, target: db.target, tables: VIA });
+  if (!parsed.ok) throw new Error(parsed.message);
+  expect(await compareCounts(migration, parsed.input, testWork())).toEqual({
+    tables: 2,
+    rows: 402,
+  });
+  await db.targetClient.query(/* sql */ `delete from m where id = 17`);
+  await expect(compareCounts(migration, parsed.input, testWork())).rejects.toMatchObject({
+    code: 'NotEqual',
+    message: expect.stringContaining('public.m (source 401, target 400)') as string,
+  });
 });
 
 test('a stopped change names the partition and the table that it was for', async () => {
