@@ -83,19 +83,24 @@ export async function assignRoots(
   return found.map(({ keyIndex: _, ...relation }) => {
     const root = roots.get(relation.oid);
     const place = places.get(relation.oid);
-    if (!root || !place) return { ...relation, viaRoot: null };
+    // Half detached (CONCURRENTLY) it is no partition to anybody who looks now.
+    if (!root || !place || place.leaving) return { ...relation, viaRoot: null };
     const { oid, schema, name } = root;
-    return { ...relation, viaRoot: { oid, schema, name, ...place } };
+    const { bornInPlace, uniqueKey, bounds } = place;
+    return { ...relation, viaRoot: { oid, schema, name, bornInPlace, uniqueKey, bounds } };
   });
 }
 
-type Place = Pick<ViaRoot, 'bornInPlace' | 'uniqueKey' | 'bounds'>;
+interface Place extends Pick<ViaRoot, 'bornInPlace' | 'uniqueKey' | 'bounds'> {
+  readonly leaving: boolean;
+}
 
 /**
  * `bornInPlace`: the rows of `pg_attribute` for system columns are written when a table is made and never again, so they hold
  * the transaction and command that made it. The row of its type is as old only if the table was never renamed, moved to another
  * schema or given away, the row of `pg_inherits` only if it was never attached. The schema has to be older: renamed later, the
- * changes from before would be under another name.
+ * changes from before would be under another name. Another file than the first means a rewrite, which SET LOGGED does, too, and
+ * before that its rows were in no WAL.
  */
 const PLACES = /* sql */ `
 with recursive wanted as (
@@ -123,7 +128,10 @@ select w.oid::int8::float8 as oid,
                  join pg_catalog.pg_type t on t.oid = c.reltype
                  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                 where i.inhrelid = c.oid and i.xmin = a.xmin and t.xmin = a.xmin and t.cmin = a.cmin
-                  and age(n.xmin) > age(a.xmin)) as "bornInPlace",
+                  and age(n.xmin) > age(a.xmin)
+                  and (c.relkind = 'p' or c.relfilenode = c.oid)) as "bornInPlace",
+       exists (select from line l join pg_catalog.pg_inherits i on i.inhrelid = l.child and i.inhparent = l.parent
+                where l.oid = w.oid and (to_jsonb(i) ->> 'inhdetachpending')::boolean) as leaving,
        exists (select from indexes x join pg_catalog.pg_index i on i.indexrelid = x.index
                 where x.oid = w.oid and i.indrelid = w.root and i.indisunique) as "uniqueKey",
        case when c.relkind = 'r' and not exists (select from vague v where v.oid = w.oid)

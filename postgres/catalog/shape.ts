@@ -41,10 +41,21 @@ const PLACE = /* sql */ `
   coalesce((
     select string_agg(format('%s under %s since %s', i.inhrelid::int8, i.inhparent::int8, i.xmin), ', ' order by i.inhrelid)
       from pg_catalog.pg_partition_ancestors(c.oid) a (relid)
-      join pg_catalog.pg_inherits i on i.inhrelid = a.relid), '')`;
+      join pg_catalog.pg_inherits i on i.inhrelid = a.relid
+     where c.relispartition), '')`;
+
+/** Of a root: which partitions there are, on all levels. Not `pg_partition_tree`: that waits for whoever locks one of them. */
+const MEMBERS = /* sql */ `
+  coalesce((
+    with recursive below (oid, link) as (
+      select i.inhrelid, i.xmin from pg_catalog.pg_inherits i
+       where i.inhparent = c.oid and c.relkind = 'p' and not c.relispartition
+      union all
+      select i.inhrelid, i.xmin from below join pg_catalog.pg_inherits i on i.inhparent = below.oid)
+    select string_agg(format('%s since %s', oid::int8, link), ',' order by oid) from below), '')`;
 
 const TOKEN = /* sql */ `
-  md5(format('%s %s %s', c.oid, c.relkind, c.relreplident) || ${PLACE} || coalesce((
+  md5(format('%s %s %s', c.oid, c.relkind, c.relreplident) || ${PLACE} || ${MEMBERS} || coalesce((
         select string_agg(format('%s %s %s %s', i.indexrelid::int8, i.indisprimary, i.indisreplident, i.indimmediate), ','
                           order by i.indexrelid)
           from pg_catalog.pg_index i

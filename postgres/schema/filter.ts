@@ -134,6 +134,8 @@ function givenEntries(
       .map(({ id }) => id),
   );
   const given = new Set(tables);
+  // Indexes of its partitions, by the statements that attach them: a foreign key to the root names those, only for the order.
+  const below = new Set<number>();
   for (let before = -1; before !== given.size;) {
     before = given.size;
     for (const entry of entries) {
@@ -142,7 +144,10 @@ function givenEntries(
       const owned =
         kind === 'SEQUENCE' && !needed.has(id) && dependencies.some((on) => tables.has(on));
       const follows = FOLLOWERS.has(kind) && dependencies.some((on) => given.has(on));
-      if (owned || follows || (own !== undefined && tables.has(own.id))) given.add(id);
+      const attaches =
+        kind === 'INDEX ATTACH' && dependencies.some((on) => given.has(on) || below.has(on));
+      if (attaches) for (const on of dependencies) below.add(on);
+      if (attaches || owned || follows || (own !== undefined && tables.has(own.id))) given.add(id);
     }
   }
   return given;

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { tableKey } from './audit.ts';
@@ -42,7 +43,7 @@ export async function verifyCatalog(
   }
 }
 
-function touched(changes: readonly Change[]): { tables: PlannedRelation[]; xids: Set<number> } {
+function touched(changes: readonly Change[]): { tables: TableName[]; xids: Set<number> } {
   const tables = new Set<PlannedRelation>();
   const xids = new Set<number>();
   for (const change of changes) {
@@ -50,5 +51,11 @@ function touched(changes: readonly Change[]): { tables: PlannedRelation[]; xids:
     else tables.add(change.relation);
     if (change.xid !== null) xids.add(change.xid);
   }
-  return { tables: [...tables], xids };
+  // Rows of a partition that left the tree are still in the root: a key that comes again would be refused there.
+  const roots = new Map(
+    [...tables].flatMap(({ destination }) =>
+      destination ? [[tableKey(destination.schema, destination.name), destination]] : [],
+    ),
+  );
+  return { tables: [...tables, ...roots.values()], xids };
 }

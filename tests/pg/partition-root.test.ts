@@ -6,9 +6,11 @@ import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
 import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
-import { drain, startMigration, testWork } from '../support/stream.ts';
+import { drain, OPTIONS, startMigration, testWork } from '../support/stream.ts';
+import { until } from '../support/until.ts';
 import { compare } from '../../scripts/compare/compare.ts';
 import { Feed } from './apply-feed.ts';
 
@@ -254,6 +256,36 @@ for (const { title, sql } of RESHAPED) {
     await expectSameRoot(db);
   });
 }
+
+test('a key that comes again after its partition was dropped, in the middle of a lease, finds no old row in its way', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  const work = testWork();
+  const streaming = streamChanges(migration, { ...OPTIONS, ...VIA }, work);
+  streaming.catch(() => undefined);
+  const { sourceClient: source, targetClient: target } = db;
+  await source.query(/* sql */ `update m set v = 'streams' where id = 3`);
+  await until('the stream to be there', async () => {
+    const { rows } = await target.query(/* sql */ `select from m where v = 'streams'`);
+    return rows.length === 1;
+  });
+  await source.query(/* sql */ `drop table m_1`);
+  await source.query(/* sql */ `insert into m values (3, 3, 'again')`);
+  await expect(streaming).rejects.toMatchObject({ code: 'CopyAgain' });
+  await drainWithCopies(db, migration, VIA);
+  await expectSameRoot(db);
+});
+
+test('a partition that is made unlogged, filled and made logged is copied', async () => {
+  await using db = await freshPair();
+  const migration = await start(db);
+  await db.sourceClient.query(/* sql */ `
+    create unlogged table m_new partition of m for values from (300) to (400);
+    insert into m values (7000, 301, 'in no WAL'); alter table m_new set logged`);
+  await db.sourceClient.query(/* sql */ `insert into m values (7001, 302, 'logged')`);
+  expect((await drainWithCopies(db, migration, VIA)).join()).toContain('m_new');
+  await expectSameRoot(db);
+});
 
 test('a partition that is detached becomes a table of its own: made on the target, both arrive whole', async () => {
   await using db = await freshPair();
