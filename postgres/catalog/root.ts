@@ -130,11 +130,14 @@ select w.oid::int8::float8 as oid,
                 where i.inhrelid = c.oid and i.xmin = a.xmin and t.xmin = a.xmin and t.cmin = a.cmin
                   and age(n.xmin) > age(a.xmin)
                   and (c.relkind = 'p' or c.relfilenode = c.oid)) as "bornInPlace",
-       exists (select from line l join pg_catalog.pg_inherits i on i.inhrelid = l.child and i.inhparent = l.parent
-                where l.oid = w.oid and (to_jsonb(i) ->> 'inhdetachpending')::boolean) as leaving,
-       exists (select from indexes x join pg_catalog.pg_index i on i.indexrelid = x.index
-                where x.oid = w.oid and i.indrelid = w.root and i.indisunique) as "uniqueKey",
-       case when c.relkind = 'r' and not exists (select from vague v where v.oid = w.oid)
+       -- Not correlated: with thousands of partitions each of these is one hash instead of as many scans.
+       w.oid in (select l.oid from line l
+                   join pg_catalog.pg_inherits i on i.inhrelid = l.child and i.inhparent = l.parent
+                  where (to_jsonb(i) ->> 'inhdetachpending')::boolean) as leaving,
+       (w.oid, w.root) in (select x.oid, i.indrelid from indexes x
+                             join pg_catalog.pg_index i on i.indexrelid = x.index
+                            where i.indisunique) as "uniqueKey",
+       case when c.relkind = 'r' and w.oid not in (select v.oid from vague v)
             then pg_catalog.pg_get_partition_constraintdef(c.oid) end as bounds
   from wanted w join pg_catalog.pg_class c on c.oid = w.oid`;
 
