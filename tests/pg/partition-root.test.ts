@@ -314,6 +314,38 @@ test('a partition that is detached becomes a table of its own: made on the targe
   await expectSameRoot(db);
 });
 
+test('a partition that is only half detached (CONCURRENTLY) is one no more', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table m (id int primary key) partition by range (id);
+      create table m_1 partition of m for values from (0) to (100);
+      create table m_2 partition of m for values from (100) to (200);
+      insert into m select i from generate_series(1, 150) i`,
+    VIA,
+    /* sql */ `create table m (id int primary key)`,
+  );
+  await using reader = await connectTo(db.source);
+  await reader.query(/* sql */ `begin isolation level repeatable read; select from m`);
+  await using other = await connectTo(db.source);
+  const detached = other.query(/* sql */ `alter table m detach partition m_1 concurrently`);
+  await until('the partition to be half detached', async () => {
+    const { rows } = await db.sourceClient.query(
+      /* sql */ `select from pg_inherits where inhdetachpending`,
+    );
+    return rows.length === 1;
+  });
+  expect(await failureOf(db, migration, VIA)).toMatchObject({
+    code: 'UnknownRelation',
+    details: { table: 'public.m_1' },
+  });
+  await reader.query(/* sql */ `commit`);
+  await detached;
+  await db.targetClient.query(/* sql */ `create table public.m_1 (id int primary key)`);
+  await drainWithCopies(db, migration, VIA);
+  await expectSameRoot(db);
+});
+
 test('a table of its own whose name is a partition on the target is not taken for that', async () => {
   await using db = await freshPair();
   const migration = await start(db, 'hash');
