@@ -179,6 +179,14 @@ test('a partition that is made while streaming needs nothing on the target, and 
 /** What changes the partitions in a way that the stream does not show. */
 const RESHAPED: readonly { readonly title: string; readonly sql: readonly string[] }[] = [
   { title: 'dropped', sql: [/* sql */ `drop table m_1`] },
+  { title: 'the last one, and dropped', sql: [/* sql */ `drop table m_1, m_2, m_3, m_rest`] },
+  {
+    title: 'dropped with all others before new ones are made',
+    sql: [
+      /* sql */ `drop table m_1, m_2, m_3, m_rest; create table m_all partition of m default`,
+      /* sql */ `insert into m values (1, 1, 'again'), (2, 500, 'again')`,
+    ],
+  },
   {
     title: 'attached with rows of its own',
     sql: [
