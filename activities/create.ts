@@ -102,6 +102,5 @@ export function createActivities(steps: Steps): Activities {
 
 function streamOptions({ input, floor, until, leaseMs }: StreamStep): StreamOptions {
   const { batchChanges, batchMilliseconds } = input.stream;
-  const { include, exclude } = input.tables;
-  return { floor, until, leaseMs, batchChanges, batchMilliseconds, include, exclude };
+  return { floor, until, leaseMs, batchChanges, batchMilliseconds, ...input.tables };
 }

@@ -128,6 +128,21 @@ const ONE = {
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
+  'partition-root-unmatched': refuses(
+    'A pattern of "tables.viaPartitionRoot" fits no partitioned table of the selection.',
+  ),
+  'partition-root-missing': refuses(
+    'A table that partitions go through is not on the target, or has no partitions there.',
+  ),
+  'partition-root-columns': refuses(
+    'A table that partitions go through cannot take the rows of the source.',
+  ),
+  'partition-root-identity': refuses(
+    "A partition's replica identity is unique within the partition only, and its rows go through the root.",
+  ),
+  'partition-root-index': warns(
+    'A table that partitions go through has no index by which UPDATE and DELETE find their row.',
+  ),
   'target-other-tables': notes('The target has tables that are not part of the migration.'),
   'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),
   'leftover-slot': refuses('An earlier run of this workflow left its slot.'),

@@ -58,6 +58,11 @@ const schema = v.strictObject({
       ]),
       /** Tables to leave out; wins over `include`. */
       exclude: v.optional(patterns, []),
+      /**
+       * Partitioned tables of the source that are one table of the same name on the target, which the operator made there:
+       * plain, or partitioned in another way. All their rows and changes go through it.
+       */
+      viaPartitionRoot: v.optional(patterns, []),
     }),
     {},
   ),

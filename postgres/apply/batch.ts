@@ -3,7 +3,8 @@
  *
  * TRUNCATE is a barrier: everything before it is applied, then the one statement, then what follows.
  * Between barriers tables are independent of each other (in replica role nothing reaches from one to another), so
- * each table's changes are applied together, in their own order.
+ * each table's changes are applied together, in their own order. The table is the target's: partitions of the source that go
+ * through one root are one table here, or a key that one gives up and another takes would be met in the wrong order.
  *
  * Sets can break a rule that the single steps did not. Then the work since the savepoint is undone and done again in
  * smaller parts, and a part that breaks again is replayed change by change. What fails there is a fault of its own.
@@ -18,7 +19,7 @@ import type { Image } from './fold.ts';
 import { replay } from './replay.ts';
 import type { Step } from './replay.ts';
 import { applySets, FEW_ROWS, insertRows, Staging } from './sets.ts';
-import { readTable } from './table.ts';
+import { destinationOf, readTable } from './table.ts';
 import type { TargetTable } from './table.ts';
 
 /**
@@ -112,12 +113,15 @@ export class Batch {
       await replay(this.#client, steps);
       return;
     }
-    const net = table.foldable
-      ? fold(
-          steps.map(({ change }) => change),
-          (table.key ?? []).map(({ position }) => position),
-        )
-      : undefined;
+    // Partitions with other identities name their rows in other ways: those cannot be folded together.
+    const alike = steps.every((step) => step.table === table);
+    const net =
+      table.foldable && alike
+        ? fold(
+            steps.map(({ change }) => change),
+            (table.key ?? []).map(({ position }) => position),
+          )
+        : undefined;
     if (net) await applySets(this.#client, this.staging, table, net);
     else await this.#applyInOrder(table, steps);
   }
@@ -151,12 +155,19 @@ export class Batch {
   /** One statement for all tables of the source's statement: foreign keys between them allow no other way. */
   async #truncate(change: Truncate): Promise<void> {
     const names: string[] = [];
-    for (const relation of change.relations) names.push((await this.#table(relation)).only);
-    if (names.length === 0) return;
+    const parts: string[] = [];
+    for (const relation of change.relations) {
+      const { only } = await this.#table(relation);
+      if (relation.destination === undefined) names.push(only);
+      else if (relation.bounds !== undefined) parts.push(`${only} where ${relation.bounds}`);
+      // Neither the whole table nor nothing of it would be right.
+      else throw new TruncateFailed(change, new Error('a partition without bounds'));
+    }
+    if (names.length + parts.length === 0) return;
     try {
       await this.#client.query(/* sql */ 'savepoint walferry_truncate');
       try {
-        await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
+        if (names.length > 0) await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
       } catch (error) {
         if (sqlstate(error) !== SQLSTATE.featureNotSupported) throw error;
         await this.#client.query(/* sql */ 'rollback to savepoint walferry_truncate');
@@ -165,6 +176,7 @@ export class Batch {
         if (!(await isQuiet(this.#client))) throw error;
         for (const name of names) await this.#client.query(/* sql */ `delete from ${name}`);
       }
+      for (const part of parts) await this.#client.query(/* sql */ `delete from ${part}`);
       await this.#client.query(/* sql */ 'release savepoint walferry_truncate');
     } catch (error) {
       if (isPassing(error)) throw error;
@@ -173,7 +185,8 @@ export class Batch {
   }
 
   async #table(relation: PlannedRelation): Promise<TargetTable> {
-    const name = JSON.stringify([relation.schema, relation.name]);
+    const { schema, name: there } = destinationOf(relation);
+    const name = JSON.stringify([schema, there, relation.key, relation.full]);
     let table = this.#tables.get(name);
     if (!table) {
       table = await readTable(this.#client, relation, this.#tables.size);
@@ -184,11 +197,12 @@ export class Batch {
 }
 
 function byTable(steps: readonly Step[]): Step[][] {
-  const groups = new Map<TargetTable, Step[]>();
+  const groups = new Map<string, Step[]>();
   for (const step of steps) {
-    const group = groups.get(step.table);
+    const { qualified } = step.table;
+    const group = groups.get(qualified);
     if (group) group.push(step);
-    else groups.set(step.table, [step]);
+    else groups.set(qualified, [step]);
   }
   return [...groups.values()];
 }

@@ -6,6 +6,7 @@
  * with or without the leading `\x` (the applier adds it by the target's column type).
  */
 import type { Lsn } from '../../contract/lsn.ts';
+import type { TableName } from '../catalog/selection.ts';
 
 export interface Cell {
   readonly name: string;
@@ -36,6 +37,10 @@ export interface PlannedRelation {
   readonly columns: readonly PlannedColumn[];
   /** REPLICA IDENTITY FULL: `identity` holds every column of the old row. */
   readonly full: boolean;
+  /** The target's table, when it is not the one of the same name: the root that a partition's rows go through. */
+  readonly destination?: TableName;
+  /** With `destination`: condition for exactly the rows of this partition. */
+  readonly bounds?: string;
 }
 
 interface Origin {
@@ -65,7 +70,10 @@ export interface Delete extends Origin {
   readonly identity: readonly Cell[];
 }
 
-/** One TRUNCATE statement: all its tables, because a foreign key between them allows no other way. */
+/**
+ * One TRUNCATE statement: all its tables, because a foreign key between them allows no other way. A partition with another
+ * destination is emptied by its bounds; when the statement names its root, only that is here.
+ */
 export interface Truncate extends Origin {
   readonly kind: 'truncate';
   readonly relations: readonly PlannedRelation[];

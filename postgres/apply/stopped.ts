@@ -21,7 +21,8 @@ const RECOGNISABLE_CHARACTERS = 200;
 export function changeFailure(change: Change, cause: unknown, target: string): MigrationError {
   const relation = relationOf(change);
   const table = relation ? tableName(relation) : 'no table';
-  const what = `${change.kind} of ${table} at ${change.lsn}`;
+  const through = relation?.destination;
+  const what = `${change.kind} of ${table}${through ? ` (through ${tableName(through)})` : ''} at ${change.lsn}`;
   const where = `its key, on "${target}": ${SHOW_STOPPED_CHANGE}`;
   const details: FailureDetails = { table, lsn: change.lsn };
   if (cause instanceof WrongRowCount) {

@@ -7,6 +7,7 @@
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import type { TableName } from '../catalog/selection.ts';
 import type { Cell, PlannedRelation, RowChange } from './change.ts';
 import type { Image, PositionedChange } from './fold.ts';
 
@@ -39,7 +40,7 @@ export class TargetTable {
   /** Small number of the session, for names of staging tables and prepared statements. */
   readonly number: number;
   readonly relation: PlannedRelation;
-  /** Quoted schema and name. */
+  /** Quoted schema and name on the target: the same for all partitions that go through one root. */
   readonly qualified: string;
   readonly partitioned: boolean;
   readonly columns: readonly TargetColumn[];
@@ -58,7 +59,8 @@ export class TargetTable {
   ) {
     this.number = number;
     this.relation = relation;
-    this.qualified = `${pg.escapeIdentifier(relation.schema)}.${pg.escapeIdentifier(relation.name)}`;
+    const { schema, name } = destinationOf(relation);
+    this.qualified = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
     this.partitioned = partitioned;
     this.columns = columns;
     this.key = key;
@@ -86,7 +88,7 @@ export class TargetTable {
       if (position === undefined) {
         throw new MigrationError(
           'SchemaDrift',
-          `the target's table ${tableName(this.relation)} has no column ${cell.name}`,
+          `the target's table ${tableName(destinationOf(this.relation))} has no column ${cell.name}`,
           { table: tableName(this.relation), column: cell.name },
         );
       }
@@ -107,6 +109,11 @@ export class TargetTable {
     if (value === null || this.columns[position]?.baseType !== 'bytea') return value;
     return value.startsWith('\\x') ? value : `\\x${value}`;
   }
+}
+
+/** The target's table of a relation of the plan. */
+export function destinationOf({ schema, name, destination }: PlannedRelation): TableName {
+  return destination ?? { schema, name };
 }
 
 /** `schema.name` as messages and details spell it. */
@@ -187,12 +194,13 @@ export async function readTable(
   relation: PlannedRelation,
   number: number,
 ): Promise<TargetTable> {
-  const { rows } = await client.query<ColumnRow>(COLUMNS, [relation.schema, relation.name]);
+  const there = destinationOf(relation);
+  const { rows } = await client.query<ColumnRow>(COLUMNS, [there.schema, there.name]);
   const first = rows[0];
   if (!first) {
     throw new MigrationError(
       'UnknownRelation',
-      `the target has no table ${tableName(relation)}, but the stream brings changes to it`,
+      `the target has no table ${tableName(there)}, but the stream brings changes to it`,
       { table: tableName(relation) },
     );
   }
@@ -211,19 +219,19 @@ export async function readTable(
   }));
 
   const numbers = new Map(attributes.map((row) => [row.name, row.attnum ?? 0]));
-  const unique = relation.key && indexes.find((index) => identifies(index, relation.key, numbers));
+  const unique = relation.key && identifying(indexes, relation.key, numbers);
   const key = relation.key?.map((name): KeyColumn => {
     const attnum = numbers.get(name);
     if (attnum === undefined) {
       throw new MigrationError(
         'SchemaDrift',
-        `the target's table ${tableName(relation)} has no column ${name}, which is part of the key`,
+        `the target's table ${tableName(there)} has no column ${name}, which is part of the key`,
         { table: tableName(relation), column: name },
       );
     }
     return {
       position: columns.findIndex((column) => column.name === name),
-      equals: unique?.operators[unique.columns.indexOf(attnum)] ?? '=',
+      equals: operatorOf(attnum, unique ? [unique, ...indexes] : indexes) ?? '=',
     };
   });
   const foldable =
@@ -231,15 +239,30 @@ export async function readTable(
   return new TargetTable(number, relation, first.partitioned, columns, key ?? null, foldable);
 }
 
-/** Whether the index is unique at once, over all rows, on exactly the key's columns, by the columns' own equality. */
-function identifies(
-  index: IndexRow,
-  key: readonly string[] | null,
+/**
+ * The index that is unique at once, over all rows, by the columns' own equality, and on the key's columns or on some of them: the
+ * whole key then fits no more than one row either. A table partitioned in another way has another key.
+ */
+function identifying(
+  indexes: readonly IndexRow[],
+  key: readonly string[],
   numbers: ReadonlyMap<string, number>,
-): boolean {
-  if (!index.identifies || !index.same_collation || key === null) return false;
-  return (
-    index.columns.length === key.length &&
-    key.every((name) => index.columns.includes(numbers.get(name) ?? 0))
+): IndexRow | undefined {
+  const given = key.map((name) => numbers.get(name) ?? 0);
+  const fitting = indexes.filter(
+    (index) =>
+      index.identifies &&
+      index.same_collation &&
+      index.columns.every((attnum) => given.includes(attnum)),
   );
+  return fitting.find(({ columns }) => columns.length === key.length) ?? fitting[0];
+}
+
+/** Equality as an index of the column knows it: a type of an extension may be outside of the search path. */
+function operatorOf(attnum: number, indexes: readonly IndexRow[]): string | undefined {
+  for (const { columns, operators } of indexes) {
+    const operator = operators[columns.indexOf(attnum)];
+    if (operator != null) return operator;
+  }
+  return undefined;
 }

@@ -3,6 +3,7 @@
  * another order, and the target may have more of them, as long as they fill themselves.
  */
 import type { Column, Relation } from './relation.ts';
+import { destinationOf, keyOfName } from './root.ts';
 
 export interface Difference {
   readonly schema: string;
@@ -13,12 +14,39 @@ export interface Difference {
   readonly what: string;
 }
 
-type Shape = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns'>;
+type Shape = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'viaRoot'>;
 
-/** Everything in which the target's tables differ from the source's; tables that only the target has do not count. */
-export function compareColumns(source: readonly Shape[], target: readonly Shape[]): Difference[] {
-  const there = new Map(target.map((relation) => [nameOf(relation), relation]));
-  return source.flatMap((relation) => compareTable(relation, there.get(nameOf(relation))));
+/**
+ * Everything in which the target's tables differ from the source's; tables that only the target has do not count. A partition
+ * that goes through its root is compared with that, and what differs is said of the root, once.
+ */
+export function compareColumns(
+  source: readonly Shape[],
+  target: readonly Omit<Shape, 'viaRoot'>[],
+): Difference[] {
+  const there = new Map(target.map((relation) => [keyOfName(relation), relation]));
+  const found = source.flatMap((relation) =>
+    compareTable(relation, there.get(keyOfName(destinationOf(relation)))),
+  );
+  const line = (one: Difference) => JSON.stringify([one.schema, one.table, one.column, one.what]);
+  return [...new Map(found.map((one) => [line(one), one])).values()];
+}
+
+/**
+ * Tables of their own whose name is a partition's on the target. Beside a tree that goes through its root they would put their
+ * rows into that root.
+ */
+export function partitionsInTheWay(
+  source: readonly Pick<Relation, 'schema' | 'name' | 'isPartition' | 'viaRoot'>[],
+  target: readonly Pick<Relation, 'schema' | 'name' | 'isPartition'>[],
+): Difference[] {
+  const there = new Set(target.flatMap((one) => (one.isPartition ? [keyOfName(one)] : [])));
+  return source
+    .filter((one) => one.viaRoot === null && !one.isPartition && there.has(keyOfName(one)))
+    .map(({ schema, name }) => ({
+      ...{ schema, table: name, column: null },
+      what: 'is a table of its own on the source and a partition on the target: rename that partition',
+    }));
 }
 
 /** One line for a message: at most `shown` differences, then how many more. */
@@ -32,15 +60,15 @@ export function renderDifferences(differences: readonly Difference[], shown = 10
   return lines.join('; ') + (more > 0 ? `; and ${more} more` : '');
 }
 
-function compareTable(source: Shape, target: Shape | undefined): Difference[] {
+function compareTable(source: Shape, target: Omit<Shape, 'viaRoot'> | undefined): Difference[] {
+  const { schema, name: table } = destinationOf(source);
   const differs = (column: string | null, what: string): Difference => ({
-    schema: source.schema,
-    table: source.name,
-    column,
+    ...{ schema, table, column },
     what,
   });
   if (!target) return [differs(null, 'is missing on the target')];
-  if (source.kind !== target.kind) {
+  const oneTable = source.viaRoot !== null && target.kind !== 'f';
+  if (!oneTable && source.kind !== target.kind) {
     return [differs(null, `is ${kindOf(source)} on the source, ${kindOf(target)} on the target`)];
   }
   const there = new Map(target.columns.map((column) => [column.name, column]));
@@ -74,7 +102,7 @@ function compareColumn(source: Column, target: Column | undefined): string | nul
   return null;
 }
 
-function kindOf(relation: Shape): string {
+function kindOf(relation: Pick<Shape, 'kind'>): string {
   switch (relation.kind) {
     case 'r':
       return 'a table';
@@ -83,8 +111,4 @@ function kindOf(relation: Shape): string {
     case 'f':
       return 'a foreign table';
   }
-}
-
-function nameOf(relation: Shape): string {
-  return JSON.stringify([relation.schema, relation.name]);
 }

@@ -66,7 +66,9 @@ export function compareTypeParts(
   target: readonly TypeParts[],
 ): Difference[] {
   const there = new Map(target.map((one) => [keyOf(one), one]));
-  return source.flatMap((one) => {
+  // Once for a partition root on the target that many partitions of the source go into.
+  const here = new Map(source.map((one) => [keyOf(one), one]));
+  return [...here.values()].flatMap((one) => {
     const other = there.get(keyOf(one));
     // Other types of the columns are told as that.
     const what = other === undefined ? null : compareOne(one, other);

@@ -6,6 +6,7 @@
  * and such a name would mean something else (or nothing) on another session.
  */
 import type pg from 'pg';
+import { assignRoots, type ViaRoot } from './root.ts';
 import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
 
 export interface Column {
@@ -48,6 +49,8 @@ export interface Relation extends TableName {
    * columns, and part of what the replica identity sends. Null: none.
    */
   readonly key: readonly string[] | null;
+  /** Of a partitioned table that goes through its root on the target, and of all its partitions; null for all others. */
+  readonly viaRoot: ViaRoot | null;
 }
 
 interface NameRow {
@@ -102,7 +105,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
        c.relpages::float8 as relpages, c.reltuples::float8 as reltuples, coalesce(widths.row, 0)::float8 as width,
        (select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
          where i.inhrelid = c.oid order by i.inhseqno limit 1) as "parentOid",
-       coalesce(widths.columns, '[]') as columns, keys.key
+       coalesce(widths.columns, '[]') as columns, keys.key, keys.index as "keyIndex"
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_am am on am.oid = c.relam
@@ -110,7 +113,8 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
   left join lateral (
     select array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
                    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-                  where k.at <= i.indnkeyatts order by k.at) as key
+                  where k.at <= i.indnkeyatts order by k.at) as key,
+           i.indexrelid::int8::float8 as index
       from pg_catalog.pg_index i
      where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
        and i.indpred is null and i.indexprs is null
@@ -124,7 +128,8 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
  where c.oid = any($1::oid[])
  order by n.nspname, c.relname`;
 
-interface DetailRow extends Omit<Relation, 'estimatedRows'> {
+interface DetailRow extends Omit<Relation, 'estimatedRows' | 'viaRoot'> {
+  keyIndex: number | null;
   relpages: number;
   reltuples: number;
   width: number;
@@ -140,7 +145,8 @@ export async function readRelations(
 ): Promise<Relation[]> {
   return withEmptySearchPath(client, async () => {
     const { rows } = await client.query<NameRow>(CANDIDATES);
-    return details(client, selectOids(rows, selection));
+    const found = await details(client, selectOids(rows, selection));
+    return assignRoots(client, found, selection.viaPartitionRoot ?? []);
   });
 }
 
@@ -159,14 +165,18 @@ export async function readRelationsNamed(
        where c.relkind in ('r', 'p', 'f')`,
       [names.map(({ schema }) => schema), names.map(({ name }) => name)],
     );
-    return details(
+    const found = await details(
       client,
       rows.map(({ oid }) => oid),
     );
+    return found.map(({ keyIndex: _, ...relation }) => ({ ...relation, viaRoot: null }));
   });
 }
 
-async function details(client: pg.ClientBase, oids: readonly number[]): Promise<Relation[]> {
+async function details(
+  client: pg.ClientBase,
+  oids: readonly number[],
+): Promise<(Omit<Relation, 'viaRoot'> & { readonly keyIndex: number | null })[]> {
   const { rows } = await client.query<DetailRow>(DETAILS, [oids]);
   return rows.map(({ relpages, reltuples, width, ...relation }) => ({
     ...relation,

@@ -8,6 +8,8 @@
 export interface Selection {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  /** Partitioned tables whose rows go through the root on the target (root.ts); none by default. */
+  readonly viaPartitionRoot?: readonly string[];
 }
 
 export interface TableName {

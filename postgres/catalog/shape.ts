@@ -30,12 +30,32 @@ export interface Shape {
   readonly columns: readonly ShapeColumn[];
   /** Attribute numbers of columns that were dropped. */
   readonly dropped: readonly number[];
+  /** Links to the tables above, as oids with the transaction that made each; empty for a table that is no partition. */
+  readonly place: string;
   /** All of the above that DDL changes, and the indexes that identify rows; equal as long as no DDL touched the table. */
   readonly token: string;
 }
 
+/** A partition that was detached and attached again has another link, also at the same place. */
+const PLACE = /* sql */ `
+  coalesce((
+    select string_agg(format('%s under %s since %s', i.inhrelid::int8, i.inhparent::int8, i.xmin), ', ' order by i.inhrelid)
+      from pg_catalog.pg_partition_ancestors(c.oid) a (relid)
+      join pg_catalog.pg_inherits i on i.inhrelid = a.relid
+     where c.relispartition), '')`;
+
+/** Of a root: which partitions there are, on all levels. Not `pg_partition_tree`: that waits for whoever locks one of them. */
+const MEMBERS = /* sql */ `
+  coalesce((
+    with recursive below (oid, link) as (
+      select i.inhrelid, i.xmin from pg_catalog.pg_inherits i
+       where i.inhparent = c.oid and c.relkind = 'p' and not c.relispartition
+      union all
+      select i.inhrelid, i.xmin from below join pg_catalog.pg_inherits i on i.inhparent = below.oid)
+    select string_agg(format('%s since %s', oid::int8, link), ',' order by oid) from below), '')`;
+
 const TOKEN = /* sql */ `
-  md5(format('%s %s %s', c.oid, c.relkind, c.relreplident) || coalesce((
+  md5(format('%s %s %s', c.oid, c.relkind, c.relreplident) || ${PLACE} || ${MEMBERS} || coalesce((
         select string_agg(format('%s %s %s %s', i.indexrelid::int8, i.indisprimary, i.indisreplident, i.indimmediate), ','
                           order by i.indexrelid)
           from pg_catalog.pg_index i
@@ -47,7 +67,7 @@ const TOKEN = /* sql */ `
 
 const SHAPES = /* sql */ `
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relfilenode::int8::float8 as filenode,
-       ${TOKEN} as token, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
+       ${TOKEN} as token, ${PLACE} as place, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join (

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { TableName } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
 
 export interface PlannedRelationRow {
@@ -16,9 +17,11 @@ export interface PlannedRelationRow {
   readonly name: string;
   /** Partitioned tables hold no rows: they are here because a TRUNCATE names them. */
   readonly kind: 'r' | 'p';
+  /** The table on the target that its rows go to, when it is not the one of its own name (catalog/root.ts). */
+  readonly viaRoot: TableName | null;
   /** The generation of all its chunks; null: not taken yet. */
   readonly generation: number | null;
-  /** A rewrite or TRUNCATE met its copy: the next round takes it again. */
+  /** A rewrite or TRUNCATE met its copy: the next round takes it again. Of a root that all go through: with all partitions. */
   readonly rewritten: boolean;
   /** What the stream's changes look like at the confirmed LSN; null: nobody has looked yet. */
   readonly shape: PlannedShape | null;
@@ -38,7 +41,7 @@ export interface PlannedShape {
 
 type Registered = Pick<
   Relation,
-  'oid' | 'schema' | 'name' | 'kind' | 'pages' | 'estimatedRows' | 'bytes'
+  'oid' | 'schema' | 'name' | 'kind' | 'pages' | 'estimatedRows' | 'bytes' | 'viaRoot'
 >;
 
 /**
@@ -54,16 +57,19 @@ export async function registerRelations(
   await target.query(
     /* sql */ `
     insert into walferry.relation as r
-      (migration, id, source_oid, schema_name, table_name, kind, pages, estimated_rows, estimated_bytes)
+      (migration, id, source_oid, schema_name, table_name, kind, pages, estimated_rows, estimated_bytes,
+       root_schema, root_name)
     select $1, last.id + row_number() over (order by new.at), new.oid, new.schema, new.name, new.kind,
-           new.pages, new.rows, new.bytes
-      from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
-             with ordinality as new (oid, schema, name, kind, pages, rows, bytes, at),
+           new.pages, new.rows, new.bytes, new.root_schema, new.root_name
+      from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
+                  $9::text[], $10::text[])
+             with ordinality as new (oid, schema, name, kind, pages, rows, bytes, root_schema, root_name, at),
            (select coalesce(max(id), 0) as id from walferry.relation where migration = $1) last
     on conflict (migration, schema_name, table_name) do update
        -- A table that was dropped and made anew is another table under the name of the one that was copied.
        set rewritten = r.rewritten or (r.source_oid <> excluded.source_oid and r.generation is not null),
            source_oid = excluded.source_oid, kind = excluded.kind, pages = excluded.pages,
+           root_schema = excluded.root_schema, root_name = excluded.root_name,
            estimated_rows = excluded.estimated_rows, estimated_bytes = excluded.estimated_bytes`,
     [
       migration.id,
@@ -74,6 +80,8 @@ export async function registerRelations(
       kept.map(({ pages }) => pages),
       kept.map(({ estimatedRows }) => estimatedRows),
       kept.map(({ bytes }) => bytes),
+      kept.map(({ viaRoot }) => viaRoot?.schema ?? null),
+      kept.map(({ viaRoot }) => viaRoot?.name ?? null),
     ],
   );
 }
@@ -84,6 +92,7 @@ interface Row {
   schema: string;
   name: string;
   kind: 'r' | 'p';
+  root: TableName | null;
   generation: number | null;
   rewritten: boolean;
   shape: PlannedShape | null;
@@ -100,6 +109,7 @@ export async function readPlannedRelations(
   const { rows } = await target.query<Row>(
     /* sql */ `
     select id, source_oid::text as oid, schema_name as schema, table_name as name, kind, generation,
+           case when root_name is not null then json_build_object('schema', root_schema, 'name', root_name) end as root,
            rewritten, shape, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
       from walferry.relation where migration = $1 order by id`,
     [migration.id],
@@ -110,6 +120,7 @@ export async function readPlannedRelations(
     schema: row.schema,
     name: row.name,
     kind: row.kind,
+    viaRoot: row.root,
     generation: row.generation,
     rewritten: row.rewritten,
     shape: row.shape,
@@ -121,7 +132,7 @@ export async function readPlannedRelations(
 
 /**
  * Numbers of the tables that have rows still to be copied under the generation: never taken, taken under another one with chunks
- * left, or rewritten under another one.
+ * left, or rewritten under another one. A root that is marked counts too: it has to be emptied, also when no partition is left.
  * @param generation null: anything left at all.
  */
 export async function readUnfinished(
@@ -132,7 +143,7 @@ export async function readUnfinished(
   const { rows } = await target.query<{ id: number }>(
     /* sql */ `
     select r.id from walferry.relation r
-     where r.migration = $1 and r.kind = 'r'
+     where r.migration = $1 and (r.kind = 'r' or r.rewritten and r.root_name is not null)
        and (r.generation is null
             or (r.rewritten and r.generation is distinct from $2::integer)
             or r.id in (select unnest(c.relations) from walferry.chunk c
@@ -173,6 +184,39 @@ export async function markAgain(
   await target.query(
     /* sql */ `update walferry.relation set rewritten = true where migration = $1 and id = any($2)`,
     [migration.id, ids],
+  );
+}
+
+/** Marks everything that goes through these roots, and the roots themselves: the next round empties them first. */
+export async function markTreesAgain(
+  target: pg.ClientBase,
+  migration: Migration,
+  roots: readonly TableName[],
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.relation r set rewritten = true
+      from unnest($2::text[], $3::text[]) as root (schema, name)
+     where r.migration = $1 and r.root_schema = root.schema and r.root_name = root.name
+       and (r.kind = 'r' or (r.schema_name, r.table_name) = (root.schema, root.name))`,
+    [migration.id, roots.map(({ schema }) => schema), roots.map(({ name }) => name)],
+  );
+}
+
+/** Partitions that were made after the copy of their tree: none of their rows is in it, all are in the stream. */
+export async function joinGeneration(
+  target: pg.ClientBase,
+  migration: Migration,
+  tables: readonly TableName[],
+  generation: number,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.relation r set generation = $4
+      from unnest($2::text[], $3::text[]) as joined (schema, name)
+     where r.migration = $1 and r.kind = 'r' and r.generation is null
+       and r.schema_name = joined.schema and r.table_name = joined.name`,
+    [migration.id, tables.map(({ schema }) => schema), tables.map(({ name }) => name), generation],
   );
 }
 

@@ -55,6 +55,8 @@ create table if not exists walferry.relation (
   estimated_bytes bigint not null default 0,
   generation integer,                      -- the generation that all its chunks belong to
   rewritten boolean not null default false,-- met a rewrite under its generation: the next round takes it again
+  root_schema text,                        -- the table on the target that the rows of this partition go to ...
+  root_name text,                          -- ... null: the one of its own name
   shape jsonb,                             -- columns as the stream has followed them so far; null: as the source has them
   primary key (migration, id),
   unique (migration, schema_name, table_name)

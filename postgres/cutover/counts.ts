@@ -4,7 +4,9 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/relation.ts';
+import { destinationOf, keyOfName } from '../catalog/root.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
@@ -21,6 +23,18 @@ export interface CountReport {
 const MOST_PAIRS = 4;
 const SHOWN = 10;
 
+/** Tables of one side that hold the rows to be compared with one table of the target. */
+interface Counted {
+  readonly destination: TableName;
+  readonly parts: TableName[];
+  pages: number;
+  /** Whether the target's table counts with its partitions. */
+  readonly whole: boolean;
+}
+
+/** Partitions that one statement counts; each is a relation to open and lock. */
+const PARTS_PER_STATEMENT = 200;
+
 interface Difference {
   readonly table: string;
   readonly source: bigint;
@@ -28,7 +42,8 @@ interface Difference {
 }
 
 /**
- * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves).
+ * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves, or against
+ * the root that they go through).
  * @throws MigrationError `NotEqual` naming the tables with both counts; `signal.reason` when aborted.
  */
 export async function compareCounts(
@@ -57,14 +72,14 @@ export async function compareCounts(
           tables: [],
           exclusive: false,
           weight: table.pages,
-          label: `${table.schema}.${table.name}`,
+          label: `${table.destination.schema}.${table.destination.name}`,
           table,
         })),
         pairs,
         async (pair, { table, label }) => {
           const [source, target] = await Promise.all([
-            count(pair.source, table),
-            count(pair.target, table),
+            count(pair.source, table.parts, 'only'),
+            count(pair.target, [table.destination], table.whole ? 'whole' : 'only'),
           ]);
           rows += target;
           if (source !== target) differences.push({ table: label, source, target });
@@ -95,10 +110,20 @@ async function countable(
   migration: Migration,
   input: MigrationInput,
   signal: AbortSignal,
-): Promise<Relation[]> {
+): Promise<Counted[]> {
   await using source = await connect(migration.source, 'cutover', { signal });
   // A partitioned table has no rows of its own.
-  return (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
+  const tables = (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
+  const counted = new Map<string, Counted>();
+  for (const table of tables) {
+    const destination = destinationOf(table);
+    const whole = table.viaRoot !== null;
+    const one = counted.get(keyOfName(destination)) ?? { destination, parts: [], pages: 0, whole };
+    one.parts.push(table);
+    one.pages += table.pages;
+    counted.set(keyOfName(destination), one);
+  }
+  return [...counted.values()];
 }
 
 /** Row security must fail a count, not make it smaller. */
@@ -106,14 +131,27 @@ async function exact(client: pg.Client): Promise<void> {
   await client.query(/* sql */ `set row_security = off`);
 }
 
-async function count(lane: Lane, table: Relation): Promise<bigint> {
-  const name = `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.name)}`;
-  return lane.run(async (client) => {
-    const { rows } = await client.query<{ count: string }>(
-      /* sql */ `select count(*)::text as count from only ${name}`,
-    );
-    return BigInt(rows[0]?.count ?? '0');
-  });
+async function count(
+  lane: Lane,
+  tables: readonly TableName[],
+  how: 'only' | 'whole',
+): Promise<bigint> {
+  const names = tables.map(
+    ({ schema, name }) =>
+      `${how === 'only' ? 'only ' : ''}${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`,
+  );
+  let sum = 0n;
+  for (let at = 0; at < names.length; at += PARTS_PER_STATEMENT) {
+    const parts = names.slice(at, at + PARTS_PER_STATEMENT);
+    const counts = parts.map((name) => `(select count(*) from ${name})`).join(' + ');
+    sum += await lane.run(async (client) => {
+      const { rows } = await client.query<{ count: string }>(
+        /* sql */ `select (${counts})::text as count`,
+      );
+      return BigInt(rows[0]?.count ?? '0');
+    });
+  }
+  return sum;
 }
 
 function notEqual(differences: readonly Difference[]): MigrationError {

@@ -71,7 +71,8 @@ export async function objectDifferences(
     await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
     await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
     const relations = await readRelations(source, input.tables);
-    const tables = relations.filter(({ kind }) => kind !== 'f');
+    // What goes through a root was made by the operator, on purpose in another way.
+    const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);
     return compareObjects(await describe(source, tables), await describe(target, tables));
   } catch (error) {
     throw classify(error, { step: 'comparing indexes, constraints and defaults' }, 'Internal');

@@ -11,6 +11,7 @@ import { locale } from './checks/locale.ts';
 import { number } from './checks/number.ts';
 import { object } from './checks/object.ts';
 import { objectName } from './checks/object-name.ts';
+import { partitionRoot } from './checks/partition-root.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
 import { program } from './checks/program.ts';
@@ -45,6 +46,7 @@ export const CHECKS: readonly Check[] = [
   sessionDefault,
   selection,
   table,
+  partitionRoot,
   extension,
   left,
   object,

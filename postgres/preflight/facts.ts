@@ -113,6 +113,8 @@ export interface SourceFacts extends ServerFacts {
   readonly idlePatterns: {
     readonly include: readonly string[];
     readonly exclude: readonly string[];
+    /** Of `viaPartitionRoot`: those that name no partitioned table of the selection. */
+    readonly viaPartitionRoot: readonly string[];
   };
   readonly remedies: readonly IdentityRemedy[];
   /** Tables that the role may not read; pg_dump locks the others, too. */
@@ -152,6 +154,23 @@ export interface TargetTable extends TableName {
   readonly owned: boolean;
   readonly writable: boolean;
   readonly rowSecurity: boolean;
+  readonly isPartition: boolean;
+  /** A root that partitions of the source go through: the operator made it, whoever makes the others. */
+  readonly isRoot: boolean;
+}
+
+/** One of those roots, as far as it is on the target. */
+export interface RootFacts {
+  readonly relation: Relation;
+  /** Of a partitioned table; null for others. */
+  readonly partitions: number | null;
+  /** Columns of its usable indexes, in order. */
+  readonly indexes: readonly (readonly string[])[];
+}
+
+/** Whether walferry creates the tables: none is there but roots that the operator made. */
+export function createsTables({ tables }: Pick<TargetFacts, 'tables'>): boolean {
+  return tables.every(({ isRoot }) => isRoot);
 }
 
 export interface ControlFacts {
@@ -178,6 +197,7 @@ export interface TargetFacts extends ServerFacts {
   readonly eventTriggers: EventTriggerRight;
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
+  readonly roots: readonly RootFacts[];
   readonly control: ControlFacts;
   readonly objects: TargetObjects;
   /** The source's extensions, as the target has or offers them. */

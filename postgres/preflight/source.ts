@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import { isViaRoot, keyOfName } from '../catalog/root.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
 import type {
@@ -17,7 +18,13 @@ import type {
 import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
-import { readCreated, readGone, readObjects } from './read/object.ts';
+import {
+  readCreated,
+  readGone,
+  readObjects,
+  readOwnedSequences,
+  readTypesOf,
+} from './read/object.ts';
 import { readObjectNames } from './read/object-name.ts';
 
 /** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
@@ -35,6 +42,13 @@ export async function readSource(
   const gone = await readGone(client, oids);
   const unreadable = await readUnreadable(client, oids);
   const rowSecurity = await readRowSecurity(client, oids);
+  const own = relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => oid);
+  const given = await readTypesOf(
+    client,
+    relations.filter(isViaRoot).map(({ oid }) => oid),
+  );
+  const isGiven = (one: TableName) => given.some((type) => keyOfName(type) === keyOfName(one));
+  const rooted = relations.filter(({ viaRoot }) => viaRoot !== null).map(({ oid }) => oid);
   return {
     ...server,
     ...(await readSettings(client)),
@@ -43,19 +57,32 @@ export async function readSource(
     plugin,
     transactions: await readBlockers(client, null),
     relations,
-    idlePatterns: await readIdlePatterns(client, input),
+    idlePatterns: {
+      ...(await readIdlePatterns(client, input)),
+      viaPartitionRoot: input.tables.viaPartitionRoot.filter((pattern) => {
+        const named = compileSelection({ include: [pattern], exclude: [] });
+        return !relations.some((one) => isViaRoot(one) && named.includes(one));
+      }),
+    },
     remedies: await readRemedies(client, relations),
     unreadable,
     rowSecurity,
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
-    roles: await readRoles(client, oids, gone, input.leave.extensions),
+    roles: await readRoles(client, own, gone, input.leave.extensions),
     objects: await readObjects(client, input.leave.eventTriggers),
     extensions: await readExtensions(client),
     left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
     objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
-    created: await readCreated(client, oids, gone, input.tables),
+    created: (
+      await readCreated(
+        client,
+        own,
+        [...gone, ...(await readOwnedSequences(client, rooted))],
+        input.tables,
+      )
+    ).filter((one) => one.catalog === 'function' || !isGiven(one)),
   };
 }
 
@@ -91,7 +118,7 @@ async function readSlots(client: pg.ClientBase): Promise<SlotFacts[]> {
 async function readIdlePatterns(
   client: pg.ClientBase,
   { tables }: MigrationInput,
-): Promise<SourceFacts['idlePatterns']> {
+): Promise<Pick<SourceFacts['idlePatterns'], 'include' | 'exclude'>> {
   const { rows } = await client.query<TableName>(/* sql */ `
     select n.nspname as schema, c.relname as name
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -1,11 +1,14 @@
 /** The facts of the target. Reads only. */
 import pg from 'pg';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
+import { readRelationsNamed } from '../catalog/relation.ts';
+import { destinationsOf, keyOfName } from '../catalog/root.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { withRows } from '../schema/existing.ts';
 import type {
   ControlFacts,
   EventTriggerRight,
+  RootFacts,
   ServerFacts,
   SourceFacts,
   TargetFacts,
@@ -23,6 +26,9 @@ export async function readTarget(
   server: ServerFacts,
   source: SourceFacts | null,
 ): Promise<TargetFacts> {
+  const relations = source?.relations ?? [];
+  const wanted = destinationsOf(relations);
+  const roots = destinationsOf(relations.filter(({ viaRoot }) => viaRoot !== null));
   const { rows } = await client.query<{ may: boolean }>(
     /* sql */ `select has_database_privilege(current_database(), 'create') as may`,
   );
@@ -33,9 +39,10 @@ export async function readTarget(
     mayReplicate: await mayReplicate(client),
     schemas: await readSchemas(client, source?.roles.schemas.map(({ schema }) => schema) ?? []),
     eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
-    tables: await readTables(client, source?.relations ?? []),
+    tables: await readTables(client, wanted, roots),
+    roots: await readRoots(client, roots),
     control: await readControl(client),
-    objects: await readTargetObjects(client, source?.relations ?? []),
+    objects: await readTargetObjects(client, wanted, roots),
     extensions: await readOffered(client, wantedOf(source)),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     absentRelations: await readAbsent(
@@ -126,7 +133,7 @@ async function tryEventTrigger(
   }
 }
 
-interface TableRow extends Omit<TargetTable, 'hasRows'> {
+interface TableRow extends Omit<TargetTable, 'hasRows' | 'isRoot'> {
   readonly sql: string;
   readonly readable: boolean;
 }
@@ -134,11 +141,12 @@ interface TableRow extends Omit<TargetTable, 'hasRows'> {
 async function readTables(
   client: pg.ClientBase,
   wanted: readonly TableName[],
+  roots: readonly TableName[],
 ): Promise<TargetTable[]> {
   const { rows } = await client.query<TableRow>(
     /* sql */ `
     select n.nspname as schema, c.relname as name, c.relkind as kind,
-           format('%I.%I', n.nspname, c.relname) as sql,
+           c.relispartition as "isPartition", format('%I.%I', n.nspname, c.relname) as sql,
            pg_has_role(c.relowner, 'usage') as owned,
            usage.granted and has_table_privilege(c.oid, 'select') as readable,
            usage.granted and has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
@@ -155,13 +163,53 @@ async function readTables(
      order by 1, 2`,
     [wanted.map(({ schema }) => schema), wanted.map(({ name }) => name)],
   );
-  const visible = rows.filter((row) => row.kind === 'r' && row.readable && !row.rowSecurity);
+  const rooted = new Set(roots.map(keyOfName));
+  const isRoot = (row: TableName) => rooted.has(keyOfName(row));
+  const visible = rows.filter(
+    (row) =>
+      (row.kind === 'r' || (row.kind === 'p' && isRoot(row))) && row.readable && !row.rowSecurity,
+  );
   const filled = new Set((await withRows(client, visible)).map(({ sql }) => sql));
   const looked = new Set(visible.map(({ sql }) => sql));
   return rows.map(({ sql, readable: _, ...table }) => ({
     ...table,
-    // A partitioned table holds no rows itself; its partitions are tables of their own here.
-    hasRows: table.kind === 'p' ? false : looked.has(sql) ? filled.has(sql) : null,
+    isRoot: isRoot(table),
+    // A partitioned table holds no rows itself; its partitions are tables of their own here, but for a root that is one table.
+    hasRows: looked.has(sql)
+      ? filled.has(sql)
+      : table.kind === 'p' && !isRoot(table)
+        ? false
+        : null,
+  }));
+}
+
+async function readRoots(client: pg.ClientBase, names: readonly TableName[]): Promise<RootFacts[]> {
+  const relations = await readRelationsNamed(client, names);
+  const { rows } = await client.query<{
+    oid: number;
+    partitions: number | null;
+    indexes: string[][];
+  }>(
+    /* sql */ `
+    select c.oid::int8::float8 as oid,
+           case when c.relkind = 'p' then
+             (select count(*)::int4 from pg_catalog.pg_partition_tree(c.oid) t where t.isleaf) end as partitions,
+           coalesce((select json_agg((select json_agg(a.attname order by k.at)
+                              from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
+                              join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                             where k.at <= i.indnkeyatts))
+              from pg_catalog.pg_index i
+              join pg_catalog.pg_class x on x.oid = i.indexrelid
+              join pg_catalog.pg_am m on m.oid = x.relam and m.amname in ('btree', 'hash')
+             where i.indrelid = c.oid and i.indisvalid and i.indpred is null and i.indexprs is null), '[]') as indexes
+      from pg_catalog.pg_class c where c.oid = any($1::oid[])`,
+    [relations.map(({ oid }) => oid)],
+  );
+  const byOid = new Map(rows.map(({ oid, ...facts }) => [oid, facts]));
+  return relations.map((relation) => ({
+    relation,
+    partitions: byOid.get(relation.oid)?.partitions ?? null,
+    indexes: byOid.get(relation.oid)?.indexes ?? [],
   }));
 }
 

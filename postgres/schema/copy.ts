@@ -9,15 +9,16 @@ import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
-import { compareColumns, renderDifferences } from '../catalog/drift.ts';
-import { readRelationsNamed } from '../catalog/relation.ts';
+import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
+import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { compileSelection } from '../catalog/selection.ts';
 import { registerMigration, type Registration } from '../control/migration.ts';
 import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
 import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
 import { ArchiveFile } from './dump.ts';
-import { findPresent, findTables } from './existing.ts';
+import { findPresent, findTables, requireRoots } from './existing.ts';
 import { filterArchive, type FilteredArchive } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
@@ -111,7 +112,9 @@ async function begin(
   limits: Limits,
 ): Promise<void> {
   await using source = await SourceSchema.open(migration, input);
-  const state = await lane.run((client) => findTables(client, source.tables));
+  const { own, rooted } = source;
+  await lane.run((client) => requireRoots(client, destinationsOf(rooted)));
+  const state = await lane.run((client) => findTables(client, own));
   if (state === 'empty') {
     await useTables(lane, migration, source);
     return;
@@ -122,7 +125,10 @@ async function begin(
   work.beat({ step: 'sorting the schema', entries: entries.length });
   const matcher = compileSelection(input.tables);
   const plan = filterArchive(entries, {
-    selected: new Set(source.relations.map(({ oid }) => String(oid))),
+    selected: new Set(
+      source.relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => String(oid)),
+    ),
+    given: new Set(rooted.filter(isViaRoot).map(({ oid }) => String(oid))),
     excluded: (schema, name) => matcher.excludes({ schema, name }),
     grants: input.schema.grants,
     leave: {
@@ -139,9 +145,11 @@ async function begin(
     });
   }
   const uncarried = await source.uncarried(true);
+  const loud = rooted.length > 0 ? await loudStates(lane.client) : [];
   await lane.transaction(async (client) => {
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
-    const present = await findPresent(client, plan.kept);
+    await useGiven(client, migration, rooted, loud);
+    const present = await findPresent(client, plan.kept, plan.mayBeThere);
     await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
     await storeLeftOut(client, migration.id, { ...uncarried, excluded: plan.news });
     await createBatch(client, migration, work, limits);
@@ -157,7 +165,7 @@ function refuseImpossible(plan: FilteredArchive): void {
   );
 }
 
-/** Takes over empty tables: their columns must fit, and what would fire while changes are applied is kept quiet. */
+/** Takes over empty tables. */
 async function useTables(lane: Lane, migration: Migration, source: SourceSchema): Promise<void> {
   // Not in the transaction: a role without the right to replica role gets an error as the answer.
   const loud = await loudStates(lane.client);
@@ -165,19 +173,32 @@ async function useTables(lane: Lane, migration: Migration, source: SourceSchema)
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
-    const differences = compareColumns(
-      source.relations,
-      await readRelationsNamed(client, source.relations),
-    );
-    if (differences.length > 0) {
-      throw new MigrationError(
-        'SchemaDrift',
-        `tables on the target do not fit the source: ${renderDifferences(differences)}`,
-      );
-    }
+    await useGiven(client, migration, source.relations, loud);
     await storeLeftOut(client, migration.id, { ...uncarried, excluded: [] });
-    await quietTables(client, migration, source.tables, loud);
   });
+}
+
+/** Tables that the operator made: their columns must fit, and what would fire while changes are applied is kept quiet. */
+async function useGiven(
+  client: pg.ClientBase,
+  migration: Migration,
+  relations: readonly Relation[],
+  loud: readonly string[],
+): Promise<void> {
+  if (relations.length === 0) return;
+  const there = await readRelationsNamed(client, destinationsOf(relations));
+  const differences = compareColumns(relations, there);
+  if (relations.some(({ viaRoot }) => viaRoot !== null)) {
+    differences.push(...partitionsInTheWay(relations, there));
+  }
+  if (differences.length > 0) {
+    throw new MigrationError(
+      'SchemaDrift',
+      `tables on the target do not fit the source: ${renderDifferences(differences)}`,
+    );
+  }
+  const tables = relations.filter(({ kind }) => kind !== 'f');
+  await quietTables(client, migration, destinationsOf(tables), loud);
 }
 
 /** Control schema and the migration's row; false when another attempt of this migration wrote them meanwhile. */

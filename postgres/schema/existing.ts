@@ -2,13 +2,37 @@
  * What the target has already: schemas and extensions that are not created again, and the selected tables, which must be
  * all absent (walferry creates them) or all there without rows (walferry uses them).
  */
-import type pg from 'pg';
+import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
 
 export interface TableName {
   readonly schema: string;
   readonly name: string;
+}
+
+/**
+ * The tables that partitions go through: made by the operator, whatever walferry creates beside them.
+ * @throws MigrationError `SchemaFailed` naming those that are not there, or hold rows.
+ */
+export async function requireRoots(
+  target: pg.ClientBase,
+  roots: readonly TableName[],
+): Promise<void> {
+  if (roots.length === 0) return;
+  if ((await findTables(target, roots)) === 'absent') {
+    throw refused(
+      `tables named by "viaPartitionRoot" are not on the target: ${list(roots)}; create them there`,
+    );
+  }
+  const quoted = roots.map(({ schema, name }) => ({
+    ...{ schema, name },
+    sql: `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`,
+  }));
+  const filled = await withRows(target, quoted);
+  if (filled.length > 0) {
+    throw refused(`tables on the target hold rows: ${list(filled)}; empty them`);
+  }
 }
 
 /** Tables that one query looks into for a first row; keeps the statement's size and its locks bounded. */
@@ -61,7 +85,7 @@ export async function findTables(
   return 'empty';
 }
 
-/** Those of the tables (with their quoted name as `sql`) that hold at least one row. */
+/** Those of the tables (with their quoted name as `sql`) that hold at least one row; a partitioned one by its partitions. */
 export async function withRows<T extends { readonly sql: string }>(
   target: pg.ClientBase,
   tables: readonly T[],
@@ -69,8 +93,15 @@ export async function withRows<T extends { readonly sql: string }>(
   const filled: T[] = [];
   for (let at = 0; at < tables.length; at += TABLES_PER_LOOK) {
     const some = tables.slice(at, at + TABLES_PER_LOOK);
+    const { rows: kinds } = await target.query<{ partitioned: boolean }>(
+      /* sql */ `
+      select coalesce((select c.relkind = 'p' from pg_catalog.pg_class c where c.oid = to_regclass(t.sql)), false) as partitioned
+        from unnest($1::text[]) with ordinality as t (sql, at) order by t.at`,
+      [some.map(({ sql }) => sql)],
+    );
     const looks = some.map(
-      ({ sql }, i) => `select ${i} as i where exists (select from only ${sql})`,
+      ({ sql }, i) =>
+        `select ${i} as i where exists (select from ${kinds[i]?.partitioned === true ? '' : 'only '}${sql})`,
     );
     const { rows } = await target.query<{ i: number }>(looks.join(' union all '));
     for (const { i } of rows) {
@@ -81,17 +112,33 @@ export async function withRows<T extends { readonly sql: string }>(
   return filled;
 }
 
-/** Numbers of the schemas and extensions of the archive that the target has already. */
+/**
+ * Numbers of the schemas and extensions of the archive that the target has already, and of these types.
+ * @param types entries of types that count as present when the target has one of the name.
+ */
 export async function findPresent(
   target: pg.ClientBase,
   entries: readonly ArchiveEntry[],
+  types: ReadonlySet<number>,
 ): Promise<Set<number>> {
-  const { rows } = await target.query<{ kind: string; name: string }>(/* sql */ `
-    select 'SCHEMA' as kind, nspname as name from pg_catalog.pg_namespace
-    union all select 'EXTENSION', extname from pg_catalog.pg_extension`);
-  const there = new Set(rows.map(({ kind, name }) => `${kind} ${name}`));
+  const { rows } = await target.query<{ kind: string; schema: string | null; name: string }>(
+    /* sql */ `
+    select 'SCHEMA' as kind, null as schema, nspname as name from pg_catalog.pg_namespace
+    union all select 'EXTENSION', null, extname from pg_catalog.pg_extension
+    union all select 'TYPE', n.nspname, t.typname
+      from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+     where $1 and n.nspname not in ('pg_catalog', 'information_schema')`,
+    [types.size > 0],
+  );
+  const line = (kind: string, schema: string | null, name: string) =>
+    JSON.stringify([kind, schema, name]);
+  const there = new Set(rows.map(({ kind, schema, name }) => line(kind, schema, name)));
   return new Set(
-    entries.filter(({ kind, name }) => there.has(`${kind} ${name}`)).map(({ id }) => id),
+    entries
+      .filter(({ id, kind, schema, name }) =>
+        types.has(id) ? there.has(line('TYPE', schema, name)) : there.has(line(kind, null, name)),
+      )
+      .map(({ id }) => id),
   );
 }
 

@@ -8,7 +8,7 @@
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 import { changesMember, neededParts, wordNeed, type Member } from './left-extension.ts';
-import { newsOf } from './left-out.ts';
+import { newsOf, ownRelation, PARTS } from './left-out.ts';
 
 /** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
 export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
@@ -16,6 +16,8 @@ export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
 export interface Choice {
   /** Oids of the selected tables on the source. */
   readonly selected: ReadonlySet<string>;
+  /** Oids of tables that the operator made on the target: what is part of them is his, too, and what stands on them is moved. */
+  readonly given?: ReadonlySet<string>;
   /** Whether a pattern leaves out a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
   readonly grants: boolean;
@@ -36,6 +38,8 @@ export interface PlannedEntry extends ArchiveEntry {
 
 export interface FilteredArchive {
   readonly kept: readonly PlannedEntry[];
+  /** Types of columns of given tables: whoever made those may have had to make these first. */
+  readonly mayBeThere: ReadonlySet<number>;
   /** For the log: every entry that is not moved. */
   readonly leftOut: readonly string[];
   /** Those that nobody named by a pattern and that stand on something left out. */
@@ -72,14 +76,19 @@ const OWN_SCHEMA = 'walferry';
 export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice): FilteredArchive {
   const byId = new Map(entries.map((entry) => [entry.id, entry]));
   const needed = neededSequences(entries, byId, choice);
+  const given = givenEntries(entries, byId, choice, needed);
   const out = new Set(
-    entries.filter((entry) => !needed.has(entry.id) && unwanted(entry, choice)).map(({ id }) => id),
+    entries
+      .filter(({ id }) => !needed.has(id) && !given.has(id))
+      .filter((entry) => unwanted(entry, choice))
+      .map(({ id }) => id),
   );
   for (const entry of entries) {
     if (changesMember(entry, byId, choice.leave.members)) out.add(entry.id);
   }
   const unwantedIds = new Set(out);
-  const stays = (entry: ArchiveEntry) => needed.has(entry.id) || isSelectedTable(entry, choice);
+  const stays = (entry: ArchiveEntry) =>
+    needed.has(entry.id) || given.has(entry.id) || isSelectedTable(entry, choice);
   const left = new Set(entries.filter((entry) => isLeft(entry, choice)).map(({ id }) => id));
   const going = new Set(left);
   takeAlong(going, entries, byId, stays);
@@ -99,9 +108,10 @@ export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice):
       impossible.push(wordNeed(entry, needs));
     }
   }
-  const kept = entries.filter((entry) => !out.has(entry.id));
+  const kept = entries.filter(({ id }) => !out.has(id) && !given.has(id));
   return {
     kept: withPhases(kept),
+    mayBeThere: typesOf(given, byId),
     leftOut: entries
       .filter((entry) => out.has(entry.id) && !TABLES.has(entry.kind) && entry.section !== 'other')
       .map(describeEntry),
@@ -135,6 +145,57 @@ function takeAlong(
 
 function isLeft({ kind, name }: ArchiveEntry, { leave }: Choice): boolean {
   return kind === 'EXTENSION' && leave.extensions.has(name);
+}
+
+/** Follow the object that they are about. */
+const FOLLOWERS = new Set(['COMMENT', 'ACL', 'SECURITY LABEL', 'SEQUENCE OWNED BY']);
+
+/** Tables that are on the target already, and what is part of them there as the operator made it. */
+function givenEntries(
+  entries: readonly ArchiveEntry[],
+  byId: ReadonlyMap<number, ArchiveEntry>,
+  choice: Choice,
+  needed: ReadonlySet<number>,
+): Set<number> {
+  const tables = new Set(
+    entries
+      .filter(({ kind, oid }) => TABLES.has(kind) && choice.given?.has(oid) === true)
+      .map(({ id }) => id),
+  );
+  const given = new Set(tables);
+  // Indexes of its partitions, by the statements that attach them: a foreign key to the root names those, only for the order.
+  const below = new Set<number>();
+  for (let before = -1; before !== given.size;) {
+    before = given.size;
+    for (const entry of entries) {
+      const { id, kind, dependencies } = entry;
+      const own = PARTS.has(kind) ? ownRelation(entry, byId) : undefined;
+      const owned =
+        kind === 'SEQUENCE' && !needed.has(id) && dependencies.some((on) => tables.has(on));
+      const follows = FOLLOWERS.has(kind) && dependencies.some((on) => given.has(on));
+      const attaches =
+        kind === 'INDEX ATTACH' && dependencies.some((on) => given.has(on) || below.has(on));
+      if (attaches) for (const on of dependencies) below.add(on);
+      if (attaches || owned || follows || (own !== undefined && tables.has(own.id))) given.add(id);
+    }
+  }
+  return given;
+}
+
+const TYPES = new Set(['TYPE', 'DOMAIN', 'SHELL TYPE']);
+
+/** Types that the entries depend on, directly or through other types. */
+function typesOf(given: ReadonlySet<number>, byId: ReadonlyMap<number, ArchiveEntry>): Set<number> {
+  const types = new Set<number>();
+  const look = (id: number): void => {
+    for (const on of byId.get(id)?.dependencies ?? []) {
+      if (types.has(on) || !TYPES.has(byId.get(on)?.kind ?? '')) continue;
+      types.add(on);
+      look(on);
+    }
+  };
+  for (const id of given) look(id);
+  return types;
 }
 
 function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {

@@ -56,7 +56,7 @@ export function newsOf(
     .map(describeEntry);
 }
 
-/** The relation that an entry is part of; undefined when the archive does not tell. */
+/** The table or view that an entry is part of; undefined when the archive does not tell. */
 export function ownRelation(
   entry: ArchiveEntry,
   byId: ReadonlyMap<number, ArchiveEntry>,

@@ -51,6 +51,16 @@ export class SourceSchema implements AsyncDisposable {
     return this.relations.filter(({ kind }) => kind !== 'f');
   }
 
+  /** Those that have a table of their own on the target. */
+  get own(): readonly Relation[] {
+    return this.tables.filter(({ viaRoot }) => viaRoot === null);
+  }
+
+  /** Those that go through a root, which the operator made. */
+  get rooted(): readonly Relation[] {
+    return this.tables.filter(({ viaRoot }) => viaRoot !== null);
+  }
+
   /** @throws MigrationError `SchemaFailed` when the selection matches no table. */
   static async open(migration: Migration, input: MigrationInput): Promise<SourceSchema> {
     const client = await connect(migration.source, 'schema');

@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
+import { destinationOf } from '../catalog/root.ts';
 import { classify } from '../connection/failure.ts';
 import { readChunks, type ChunkRow } from '../control/chunk.ts';
 import { readGenerations } from '../control/generation.ts';
@@ -118,7 +119,12 @@ async function chunksOf(
     last: run.lastChunk,
   });
   const relations = await readPlannedRelations(target, migration);
-  const tables = new Map(relations.map(({ id, schema, name }) => [id, { id, schema, name }]));
+  const tables = new Map(
+    relations.map((row): [number, ChunkTable] => {
+      const { id, schema, name } = row;
+      return [id, { id, schema, name, destination: destinationOf(row) }];
+    }),
+  );
   return chunks.map((chunk) => ({
     chunk,
     tables: chunk.relations.flatMap((id) => tables.get(id) ?? []),

@@ -49,9 +49,12 @@ export async function pipeTable(
     ),
   );
   const into = target.query(
-    copyFrom(/* sql */ `copy ${quoted(table)}${columns === '' ? '' : ` (${columns})`} from stdin`, {
-      highWaterMark: BUFFER_BYTES,
-    }),
+    copyFrom(
+      /* sql */ `copy ${quoted(table.destination)}${columns === '' ? '' : ` (${columns})`} from stdin`,
+      {
+        highWaterMark: BUFFER_BYTES,
+      },
+    ),
   );
   let failed: 'source' | 'target' | null = null;
   from.once('error', () => (failed ??= 'source'));

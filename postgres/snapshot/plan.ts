@@ -7,8 +7,9 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
-import { compareColumns, renderDifferences } from '../catalog/drift.ts';
+import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
@@ -70,7 +71,7 @@ export async function planCopy(
       ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
     const { found, shapes } = await readUnder(source, live, input);
-    const counterparts = await readRelationsNamed(target, found);
+    const counterparts = await readRelationsNamed(target, destinationsOf(found));
     refuseDrift(found, counterparts);
     const taken = await whileWatched(
       { service: migration.target, purpose: 'plan', pids: [await pidOf(target)] },
@@ -130,6 +131,9 @@ async function readUnder(
 
 function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {
   const differences = compareColumns(found, counterparts);
+  if (found.some(({ viaRoot }) => viaRoot !== null)) {
+    differences.push(...partitionsInTheWay(found, counterparts));
+  }
   const [first] = differences;
   if (!first) return;
   throw new MigrationError(

@@ -3,6 +3,7 @@
  * lock on everything for the whole copy would make an application's TRUNCATE wait, and every reader behind it.
  */
 import pg from 'pg';
+import type { TableName } from '../catalog/selection.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 
 export interface ChunkTable {
@@ -10,6 +11,8 @@ export interface ChunkTable {
   readonly id: number;
   readonly schema: string;
   readonly name: string;
+  /** The target's table for its rows. */
+  readonly destination: TableName;
 }
 
 export interface CheckedTable extends ChunkTable {
@@ -26,7 +29,7 @@ export interface CheckedTable extends ChunkTable {
 const LOCK_TIMEOUT_MS = 2_000;
 
 /** Quoted schema and name. */
-export function quoted({ schema, name }: Pick<ChunkTable, 'schema' | 'name'>): string {
+export function quoted({ schema, name }: TableName): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }
 

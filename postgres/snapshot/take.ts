@@ -8,12 +8,17 @@ import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { destinationOf, destinationsOf, isViaRoot, keyOfName } from '../catalog/root.ts';
+import type { TableName } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
+  forgetRelations,
+  joinGeneration,
+  markTreesAgain,
   numbersOf,
   readPlannedRelations,
   readUnfinished,
@@ -22,6 +27,7 @@ import {
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
+import { judgeTrees, movedIn } from '../control/tree.ts';
 import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
@@ -40,7 +46,7 @@ export interface TakePlan {
   readonly found: readonly Relation[];
   /** Shapes of the found tables by oid, of the same snapshot. */
   readonly shapes: ReadonlyMap<number, Shape>;
-  /** The same tables on the target. */
+  /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   readonly chunkBytes: number;
 }
@@ -99,7 +105,7 @@ async function take(
     throw snapshotLost(generation);
   }
   await followNames(target, migration, plan.found);
-  await registerRelations(target, migration, plan.found);
+  await followTrees(target, migration, plan);
   const left = new Set(await readUnfinished(target, migration, generation));
   if (left.size === 0) return 0;
   // After a stream: whoever still streams must not write into tables that are emptied here, and what is read on the
@@ -109,7 +115,15 @@ async function take(
     [migration.id],
   );
   const relations = await readPlannedRelations(target, migration);
-  const tables = relations.filter(({ id }) => left.has(id));
+  // A tree that goes through its root is taken as a whole: of two generations, a row that moved in between came twice.
+  const roots = new Set(
+    relations.flatMap(({ id, viaRoot }) => (viaRoot && left.has(id) ? [keyOfName(viaRoot)] : [])),
+  );
+  const tables = relations.filter(
+    ({ id, kind, viaRoot }) =>
+      kind === 'r' && (viaRoot === null ? left.has(id) : roots.has(keyOfName(viaRoot))),
+  );
+  const marked = relations.filter((one) => isViaRoot(one) && one.rewritten);
   await refuseFilled(target, tables, plan.counterparts);
   const filled = await forget(
     target,
@@ -119,7 +133,10 @@ async function take(
   await empty(
     target,
     // What was streamed into a table that is copied again has no mark.
-    tables.filter(({ id, rewritten }) => filled.has(id) || rewritten),
+    destinationsOf([
+      ...tables.filter(({ id, rewritten }) => filled.has(id) || rewritten),
+      ...marked,
+    ]),
   );
   const there = new Map(plan.found.map((relation) => [nameOf(relation), relation]));
   const sized = tables.flatMap((table) => {
@@ -134,6 +151,10 @@ async function take(
     update walferry.relation set generation = $3, rewritten = false
      where migration = $1 and id = any($2)`,
     [migration.id, tables.map(({ id }) => id), generation],
+  );
+  await target.query(
+    /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,
+    [migration.id, marked.map(({ id }) => id)],
   );
   await storeShapes(target, migration, shapesOf(tables, plan));
   return tables.length;
@@ -154,13 +175,54 @@ async function followNames(
   const names = new Map(found.map((relation) => [relation.oid, relation]));
   const moved = rows.flatMap((row) => {
     const to = names.get(row.oid);
-    return row.generation !== null && to && !planned.has(nameOf(to)) ? [{ row, to }] : [];
+    if (row.generation === null || !to || planned.has(nameOf(to))) return [];
+    return row.viaRoot === null && to.viaRoot === null ? [{ row, to }] : [];
   });
   if (moved.length === 0) return;
   const before = moved.map(({ row }) => row);
   const there = new Set((await readRelationsNamed(target, before)).map(nameOf));
   for (const { row, to } of moved) {
     if (!there.has(nameOf(row))) await renameRelation(target, migration, row.id, to);
+  }
+}
+
+/**
+ * Registers the tables. Partitions that go through their root are what the stream's audit would say of them (control/tree.ts):
+ * whoever looks first after a DDL decides.
+ */
+async function followTrees(
+  target: pg.ClientBase,
+  migration: Migration,
+  { found, shapes }: TakePlan,
+): Promise<void> {
+  const rows = await readPlannedRelations(target, migration);
+  const trees = judgeTrees(rows, found, shapes);
+  const entering = movedIn(rows, found);
+  const gone = [...trees.flatMap(({ left }) => left), ...entering];
+  if (gone.length > 0) {
+    const own = (await readRelationsNamed(target, entering)).filter((one) => !one.isPartition);
+    if (own.length > 0) {
+      const shown = own.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
+      throw new MigrationError(
+        'SchemaDrift',
+        `partitions on the source now, whose rows go through their root: drop them on the target: ${shown.join(', ')}`,
+      );
+    }
+    const ids = gone.map(({ id }) => id);
+    await forget(target, migration, ids);
+    await forgetRelations(target, migration, ids);
+  }
+  await registerRelations(target, migration, found);
+  const again = trees.filter(({ reason }) => reason !== null);
+  await markTreesAgain(
+    target,
+    migration,
+    again.map(({ root }) => root),
+  );
+  for (const { reason, generation, joining } of trees) {
+    if (reason === null && generation !== null) {
+      await joinGeneration(target, migration, joining, generation);
+    }
   }
 }
 
@@ -171,7 +233,14 @@ async function refuseFilled(
   counterparts: readonly Relation[],
 ): Promise<void> {
   const there = new Set(counterparts.map(nameOf));
-  const fresh = tables.filter((table) => table.generation === null && there.has(nameOf(table)));
+  const begun = new Set(
+    tables
+      .filter(({ generation, rewritten }) => generation !== null || rewritten)
+      .map((table) => nameOf(destinationOf(table))),
+  );
+  const fresh = destinationsOf(tables).filter(
+    (table) => !begun.has(nameOf(table)) && there.has(nameOf(table)),
+  );
   const filled = await withRows(
     target,
     fresh.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
@@ -198,7 +267,7 @@ function shapesOf(
     tables.flatMap((table) => {
       const relation = here.get(nameOf(table));
       const source = relation && shapes.get(relation.oid);
-      const target = there.get(nameOf(table));
+      const target = there.get(nameOf(destinationOf(table)));
       if (!source || !target) return [];
       return [[table.id, { source, key: relation.key, target: numbersOf(target) }] as const];
     }),
@@ -241,38 +310,45 @@ async function forget(
  * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside of that
  * statement points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
  */
-async function empty(target: pg.ClientBase, tables: readonly PlannedRelationRow[]): Promise<void> {
+async function empty(target: pg.ClientBase, tables: readonly TableName[]): Promise<void> {
   if (tables.length === 0) return;
   const names = tables.map(quoted);
-  const { rows } = await target.query<{ name: string }>(
+  const { rows } = await target.query<{ name: string; partitioned: boolean; referenced: boolean }>(
     /* sql */ `
-    with recursive given as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
+    with recursive named as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
+    -- A partitioned table goes with its partitions.
+    given as (
+      select name, oid from named
+      union
+      select n.name, t.relid::oid from named n cross join lateral pg_catalog.pg_partition_tree(n.oid) t),
     -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
-    deleted (name, oid) as (
-      select g.name, g.oid
+    deleted (name) as (
+      select g.name
         from given g join pg_catalog.pg_constraint k on k.confrelid = g.oid and k.contype = 'f'
        where k.conrelid <> all (select oid from given)
       union
-      select g.name, g.oid
+      select p.name
         from deleted d
-        join pg_catalog.pg_constraint k on k.conrelid = d.oid and k.contype = 'f'
-        join given g on g.oid = k.confrelid)
-    select name from deleted`,
+        join given g on g.name = d.name
+        join pg_catalog.pg_constraint k on k.conrelid = g.oid and k.contype = 'f'
+        join given p on p.oid = k.confrelid)
+    select n.name, c.relkind = 'p' as partitioned, n.name in (select name from deleted) as referenced
+      from named n join pg_catalog.pg_class c on c.oid = n.oid`,
     [names],
   );
-  const referenced = new Set(rows.map(({ name }) => name));
-  if (referenced.size > 0 && !(await isQuiet(target))) {
+  const referenced = rows.filter((row) => row.referenced);
+  if (referenced.length > 0 && !(await isQuiet(target))) {
     // Loud foreign keys could cascade into tables that are finished.
     throw new MigrationError(
       'Denied',
-      `foreign keys of the target point at tables that have to be emptied (${[...referenced].join(', ')}): the role needs the right to set session_replication_role, or drop them until cutover`,
+      `foreign keys of the target point at tables that have to be emptied (${referenced.map(({ name }) => name).join(', ')}): the role needs the right to set session_replication_role, or drop them until cutover`,
     );
   }
-  for (const name of referenced) await target.query(/* sql */ `delete from only ${name}`);
-  const rest = names.filter((name) => !referenced.has(name));
-  if (rest.length > 0) {
-    await target.query(/* sql */ `truncate ${rest.map((name) => `only ${name}`).join(', ')}`);
-  }
+  const whole = ({ name, partitioned }: { name: string; partitioned: boolean }) =>
+    partitioned ? name : `only ${name}`;
+  for (const one of referenced) await target.query(/* sql */ `delete from ${whole(one)}`);
+  const rest = rows.filter((row) => !row.referenced).map(whole);
+  if (rest.length > 0) await target.query(/* sql */ `truncate ${rest.join(', ')}`);
 }
 
 function quoted({ schema, name }: { readonly schema: string; readonly name: string }): string {

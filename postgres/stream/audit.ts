@@ -11,26 +11,37 @@
  *   the target cannot repeat       it has not: the operator is asked at once
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
+ *   new, gone or moved in a tree   (control/tree.ts) joins as it is, or all of the tree is copied again
+ *   that goes through its root
  *
  * Copied again is always right, whatever happened in between: what its snapshot sees is skipped in the stream.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { compareColumns, renderDifferences, type Difference } from '../catalog/drift.ts';
+import {
+  compareColumns,
+  partitionsInTheWay,
+  renderDifferences,
+  type Difference,
+} from '../catalog/drift.ts';
 import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import type { Selection } from '../catalog/selection.ts';
+import { destinationOf, keyOfName } from '../catalog/root.ts';
+import type { Selection, TableName } from '../catalog/selection.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
+  joinGeneration,
   markAgain,
+  markTreesAgain,
   registerRelations,
   renameRelation,
   type PlannedRelationRow,
   type PlannedShape,
 } from '../control/relation.ts';
+import { judgeTrees, movedIn, type Tree } from '../control/tree.ts';
 import { withRows } from '../schema/existing.ts';
 import { followColumns, type Followed } from './follow.ts';
 
@@ -44,6 +55,8 @@ export interface Audit {
   readonly alike: ReadonlyMap<number, PlannedShape>;
   /** Differences that the stream may still be before; asked about when it gets to them. */
   readonly ahead: readonly Difference[];
+  /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
+  readonly grown: boolean;
 }
 
 /** What one table needs. */
@@ -59,6 +72,10 @@ interface Verdicts {
   readonly forget: number[];
   readonly rename: { readonly id: number; readonly to: Relation }[];
   readonly register: Relation[];
+  /** Partitions to follow from where their tree stands. */
+  readonly joining: { readonly relation: Relation; readonly generation: number }[];
+  /** Roots of trees to copy again. */
+  readonly trees: TableName[];
   /** Tables to copy again by number, and all of them with the reason. */
   readonly again: number[];
   readonly reasons: string[];
@@ -70,7 +87,9 @@ interface Sides {
   readonly there: ReadonlyMap<string, Relation>;
   readonly shapes: ReadonlyMap<number, Shape>;
   readonly targetShapes: ReadonlyMap<number, Shape>;
+  /** Names that the plan has, without those that are other tables now. */
   readonly planned: ReadonlySet<string>;
+  readonly trees: readonly Tree[];
 }
 
 /**
@@ -90,18 +109,31 @@ export async function audit(
 ): Promise<Audit> {
   const { rows } = plan;
   const here = (await readRelations(source, plan.selection)).filter(({ kind }) => kind !== 'f');
-  const there = await readRelationsNamed(target, [...rows, ...here]);
+  const there = await readRelationsNamed(target, [
+    ...new Map(
+      [...rows, ...here]
+        .flatMap((one) => [one, destinationOf(one)])
+        .map((one) => [keyOfName(one), one]),
+    ).values(),
+  ]);
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
+  const shapes = await readShapes(source, oids);
+  const trees = judgeTrees(rows, here, shapes);
+  const entering = movedIn(rows, here);
+  const moved = new Set([...trees.flatMap(({ left }) => left), ...entering]);
   const sides: Sides = {
     hereByOid: new Map(here.map((relation) => [relation.oid, relation])),
     here: byName(here),
     there: byName(there),
-    shapes: await readShapes(source, oids),
+    shapes,
+    trees,
     targetShapes: await readShapes(
       target,
       there.map(({ oid }) => oid),
     ),
-    planned: new Set(rows.map((row) => tableKey(row.schema, row.name))),
+    planned: new Set(
+      rows.filter((row) => !moved.has(row)).map((row) => tableKey(row.schema, row.name)),
+    ),
   };
   const found: Verdicts = {
     ...{
@@ -113,12 +145,22 @@ export async function audit(
       absent: [],
       forget: [],
     },
-    ...{ rename: [], register: [], again: [], reasons: [] },
+    ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
-  for (const row of rows) judge(row, sides, found);
+  for (const row of rows) {
+    if (moved.has(row)) found.forget.push(row.id);
+    else judge(row, sides, found);
+  }
+  for (const row of entering) judgeEntering(row, sides, found);
+  for (const { root, reason } of trees) {
+    if (reason === null) continue;
+    found.trees.push(root);
+    found.reasons.push(reason);
+  }
+  const goes = new Map([...rows, ...here].map((one) => [keyOfName(one), destinationOf(one)]));
   found.ahead.push(
     ...compareTypeParts(
-      await readTypeParts(source, oids),
+      (await readTypeParts(source, oids)).map((one) => ({ ...one, ...goes.get(keyOfName(one)) })),
       await readTypeParts(
         target,
         there.map(({ oid }) => oid),
@@ -127,15 +169,16 @@ export async function audit(
   );
   await judgeNew(target, here, sides, found);
   refuse(found);
-  if (found.forget.length + found.rename.length + found.register.length + found.again.length > 0) {
-    await note(target, migration, plan.epoch, found);
-  }
+  const { forget, rename, register, joining, again } = found;
+  const noted = [forget, rename, register, joining, again, found.trees];
+  if (noted.some((some) => some.length > 0)) await note(target, migration, plan.epoch, found);
   if (found.reasons.length > 0) throw copyAgain(found.reasons);
   return {
     followed: found.followed,
     settled: found.settled,
     alike: found.alike,
     ahead: found.ahead,
+    grown: joining.length > 0,
     tokens: new Map(
       here.map((relation) => [
         tableKey(relation.schema, relation.name),
@@ -175,7 +218,7 @@ export function tableKey(schema: string, name: string): string {
 function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
   const name = tableKey(row.schema, row.name);
   const relation = sides.here.get(name);
-  const counterpart = sides.there.get(name);
+  const counterpart = sides.there.get(keyOfName(destinationOf(row)));
   const differs = (what: string): void => {
     found.drift.push({ schema: row.schema, table: row.name, column: null, what });
   };
@@ -200,6 +243,10 @@ function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
     found.drift.push(...compareColumns([relation], [counterpart]));
     return;
   }
+  if (relation.viaRoot !== null && !isIdentified(relation)) {
+    differs(NOT_TOLD_APART);
+    return;
+  }
   if (row.rewritten) {
     if (isIdentified(relation)) found.reasons.push(`changes of ${full(row)} are missing`);
     else differs('has no replica identity on the source: its updates and deletes are not sent');
@@ -218,6 +265,19 @@ function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
     found.again.push(row.id);
     found.reasons.push(`${full(row)} ${verdict.again}`);
   }
+}
+
+const NOT_TOLD_APART =
+  'goes through its root on the target, and its replica identity is unique within the partition only: give the root a primary key, or this table REPLICA IDENTITY FULL';
+
+/** A table of its own that was attached to a tree: where its rows were on the target nothing follows them any more. */
+function judgeEntering(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
+  const own = sides.there.get(keyOfName(row));
+  if (!own || own.isPartition) return;
+  found.drift.push({
+    ...{ schema: row.schema, table: row.name, column: null },
+    what: 'is a partition on the source now, whose rows go through its root: drop it on the target',
+  });
 }
 
 /** The name is gone from the selection. */
@@ -256,26 +316,41 @@ async function judgeNew(
   const takeable: { readonly relation: Relation }[] = [];
   for (const relation of fresh) {
     const { schema, name, kind } = relation;
-    const counterpart = sides.there.get(tableKey(schema, name));
+    const counterpart = sides.there.get(keyOfName(destinationOf(relation)));
     const differs = (what: string): void => {
       found.drift.push({ schema, table: name, column: null, what });
     };
     if (kind === 'r' && relation.persistence === 'u') {
       differs('is new and unlogged: its changes are not sent; make it logged or drop it');
     } else if (kind === 'r' && !isIdentified(relation)) {
-      differs('is new and has no replica identity on the source: its updates are not sent');
+      differs(
+        relation.viaRoot === null || relation.key === null
+          ? 'is new and has no replica identity on the source: its updates are not sent'
+          : NOT_TOLD_APART,
+      );
     } else if (!counterpart) {
       found.absent.push(relation);
     } else {
       const differences = compareColumns([relation], [counterpart]);
+      if (sides.trees.length > 0) {
+        differences.push(...partitionsInTheWay([relation], [counterpart]));
+      }
       found.drift.push(...differences);
-      if (differences.length === 0) takeable.push({ relation });
+      const tree = treeOf(relation, sides.trees);
+      if (differences.length > 0) continue;
+      if (tree !== undefined && tree.reason === null && tree.generation !== null) {
+        found.joining.push({ relation, generation: tree.generation });
+      } else if (tree !== undefined && tree.reason !== null) {
+        found.register.push(relation);
+      } else {
+        takeable.push({ relation });
+      }
     }
   }
   const tables = takeable.filter(({ relation }) => relation.kind === 'r');
   const filled = await withRows(
     target,
-    tables.map(({ relation }) => ({ relation, sql: quoted(relation) })),
+    tables.map(({ relation }) => ({ relation, sql: quoted(destinationOf(relation)) })),
   );
   for (const { relation } of filled) {
     const what = 'is new in the selection and holds rows on the target already: empty it there';
@@ -316,8 +391,13 @@ async function note(
     await holdEpoch(target, migration, epoch);
     await forgetRelations(target, migration, found.forget);
     for (const { id, to } of found.rename) await renameRelation(target, migration, id, to);
-    await registerRelations(target, migration, found.register);
+    const joining = found.joining.map(({ relation }) => relation);
+    await registerRelations(target, migration, [...found.register, ...joining]);
+    for (const { relation, generation } of found.joining) {
+      await joinGeneration(target, migration, [relation], generation);
+    }
     await markAgain(target, migration, found.again);
+    await markTreesAgain(target, migration, found.trees);
     await target.query(/* sql */ `commit`);
   } catch (error) {
     await target.query(/* sql */ `rollback`).catch(() => undefined);
@@ -325,9 +405,15 @@ async function note(
   }
 }
 
-/** Whether updates and deletes of the table are sent. */
-function isIdentified({ key, identity }: Relation): boolean {
-  return key !== null || identity === 'f';
+/** Whether updates and deletes of the table are sent, and name a row of the target's table. */
+function isIdentified({ key, identity, viaRoot }: Relation): boolean {
+  return identity === 'f' || (key !== null && viaRoot?.uniqueKey !== false);
+}
+
+function treeOf({ viaRoot }: Relation, trees: readonly Tree[]): Tree | undefined {
+  return viaRoot === null
+    ? undefined
+    : trees.find(({ root }) => keyOfName(root) === keyOfName(viaRoot));
 }
 
 function byName(relations: readonly Relation[]): Map<string, Relation> {
@@ -338,6 +424,6 @@ function full({ schema, name }: { readonly schema: string; readonly name: string
   return `${schema}.${name}`;
 }
 
-function quoted({ schema, name }: Relation): string {
+function quoted({ schema, name }: TableName): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }

@@ -38,6 +38,7 @@ export interface StreamOptions {
   readonly batchMilliseconds: number;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  readonly viaPartitionRoot?: readonly string[];
   /** For tests: smaller limits make rare shapes cheap. */
   readonly limits?: Partial<ReaderLimits & Omit<LoopLimits, 'changes' | 'age'>>;
 }

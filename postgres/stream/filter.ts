@@ -80,12 +80,13 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
   const changes: Change[] = [];
   // The caller comes again with the whole piece.
   const undo = routes.remember();
+  const origin = { lsn: piece.commitLsn, xid: piece.xid };
+  const truncates: PlannedRelation[][] = [];
   let truncate: { readonly at: Lsn | null; readonly relations: PlannedRelation[] } | null = null;
   for (const message of piece.messages) {
     const route = routes.get(message.schema, message.table);
     if (route === undefined) return undo(unsettled(message, piece));
     if (route === null || (mayBeCopied && route.copied(piece.xid, piece.commitLsn))) continue;
-    const origin = { lsn: piece.commitLsn, xid: piece.xid };
     if (message.action !== 'T') {
       truncate = null;
       const form = routes.formOf(route, message);
@@ -95,10 +96,34 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
       truncate.relations.push(route.relation);
     } else {
       truncate = { at: message.lsn, relations: [route.relation] };
+      truncates.push(truncate.relations);
       changes.push({ kind: 'truncate', relations: truncate.relations, ...origin });
     }
   }
+  for (const relations of truncates) {
+    const vague = leaveParts(relations);
+    if (vague) {
+      const { schema, name: table } = vague;
+      const misfit =
+        'empties this partition alone, whose rows the target cannot tell from the others';
+      return undo({ schema, table, commitLsn: piece.commitLsn, misfit });
+    }
+  }
   return changes;
+}
+
+/**
+ * A statement that names a root empties all that goes through it: its partitions, which it names too, are left out in place.
+ * @returns a partition that is to be emptied alone and has no bounds.
+ */
+function leaveParts(relations: PlannedRelation[]): PlannedRelation | undefined {
+  const whole = relations.filter(({ destination }) => destination === undefined);
+  const names = new Set(whole.map(({ schema, name }) => key(schema, name)));
+  const parts = relations.filter(
+    ({ destination }) => destination && !names.has(key(destination.schema, destination.name)),
+  );
+  relations.splice(0, relations.length, ...whole, ...parts);
+  return parts.find(({ bounds }) => bounds === undefined);
 }
 
 function unsettled({ schema, table }: RowMessage | TruncateMessage, piece: Piece): Unsettled {

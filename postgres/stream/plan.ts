@@ -7,9 +7,9 @@ import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
-import type { Difference } from '../catalog/drift.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { literalSchemas, type Selection } from '../catalog/selection.ts';
+import { destinationOf } from '../catalog/root.ts';
+import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
 import { readGenerations } from '../control/generation.ts';
@@ -78,11 +78,17 @@ export async function readPlan(
   },
 ): Promise<StreamPlan> {
   const { selection, attempt, met } = parts;
-  const rows = await readPlannedRelations(target, migration);
-  await refuseLostMarks(target, migration, rows);
-  const audited = await located(met, () =>
-    audit(source, target, migration, { rows, selection, epoch: attempt.epoch }),
-  );
+  const look = async () => {
+    const planned = await readPlannedRelations(target, migration);
+    await refuseLostMarks(target, migration, planned);
+    const seen = await located(met, () =>
+      audit(source, target, migration, { rows: planned, selection, epoch: attempt.epoch }),
+    );
+    return { rows: planned, audited: seen };
+  };
+  let { rows, audited } = await look();
+  // New partitions are in the plan now, and are looked at like all others.
+  while (audited.grown) ({ rows, audited } = await look());
   const moving = audited.settled.size > 0 || audited.ahead.length > 0;
   // After the look at the catalog: whatever was committed before that look lies before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
@@ -121,7 +127,12 @@ export async function readPlan(
         routes.set(table.schema, table.table, null);
         return;
       }
-      const ahead = audited.ahead.filter((one) => isOf(one, table));
+      const row = rows.find(({ schema, name }) => schema === table.schema && name === table.table);
+      // What differs is said of the table on the target.
+      const { schema, name } = row
+        ? destinationOf(row)
+        : { schema: table.schema, name: table.table };
+      const ahead = audited.ahead.filter((one) => one.schema === schema && one.table === name);
       if (ahead.length > 0) throw at(drift(ahead), table);
       // Shaped as neither before nor after the DDL: it was altered to and fro.
       toCopyAgain(table);
@@ -181,9 +192,23 @@ function routesOf(
   for (const one of followed) {
     const { row } = one;
     if (row.generation === null) continue;
-    routes.set(row.schema, row.name, routeOf(one, byNumber.get(row.generation)));
+    const route = routeOf(one, byNumber.get(row.generation));
+    routes.set(row.schema, row.name, route);
+    // Partitions that go through their root are all of one generation: a TRUNCATE of the root is what it is for each of them.
+    if (row.viaRoot)
+      routes.set(row.viaRoot.schema, row.viaRoot.name, rootRoute(row.viaRoot, route));
   }
   return routes;
+}
+
+/** Of the root itself comes nothing but TRUNCATE: it has no columns to be of a form. */
+function rootRoute({ schema, name }: TableName, { copied }: Route): Route {
+  return {
+    relation: { schema, name, key: null, columns: [], full: false },
+    forms: [{ columns: [], names: new Map(), fills: [] }],
+    bytea: new Set(),
+    copied,
+  };
 }
 
 /** @throws CatalogMoved when the table is not what the audit saw: the next audit decides. */
@@ -231,10 +256,6 @@ async function located<T>(met: Unsettled | null, look: () => Promise<T>): Promis
       ? error
       : at(error, met);
   }
-}
-
-function isOf({ schema, table }: Difference, other: Unsettled): boolean {
-  return schema === other.schema && table === other.table;
 }
 
 function fullName({ schema, table }: Unsettled): string {
@@ -285,12 +306,18 @@ function plannedRelation(
   target: Relation,
   key: readonly string[] | null,
 ): PlannedRelation {
+  const through = source.viaRoot;
   return {
     schema: source.schema,
     name: source.name,
-    // A target that was made by somebody else may lack the key: then rows are found by what the source sends.
-    key: sameColumns(key, target.key) ? key : null,
+    // A target that was made by somebody else may lack the key: then rows are found by what the source sends. A root that is
+    // partitioned in another way has another key; the source's own names one row of all partitions, or is not used.
+    key: (through ? through.uniqueKey : sameColumns(key, target.key)) ? key : null,
     full: source.identity === 'f',
+    ...(through && {
+      destination: { schema: through.schema, name: through.name },
+      ...(through.bounds !== null && { bounds: through.bounds }),
+    }),
     columns: source.columns.map((column) => ({
       name: column.name,
       typeName: column.typeName,

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { tableKey } from './audit.ts';
@@ -46,11 +47,17 @@ export async function verifyCatalog(
   }
 }
 
-function touched(changes: readonly Change[]): PlannedRelation[] {
+function touched(changes: readonly Change[]): TableName[] {
   const tables = new Set<PlannedRelation>();
   for (const change of changes) {
     if (change.kind === 'truncate') for (const relation of change.relations) tables.add(relation);
     else tables.add(change.relation);
   }
-  return [...tables];
+  // Rows of a partition that left the tree are still in the root: a key that comes again would be refused there.
+  const roots = new Map(
+    [...tables].flatMap(({ destination }) =>
+      destination ? [[tableKey(destination.schema, destination.name), destination]] : [],
+    ),
+  );
+  return [...tables, ...roots.values()];
 }

@@ -52,12 +52,11 @@ export async function compareTable(
     return { ...none, equal: false, sourceRows: 0, targetRows: 0, problem };
   }
   const rows = Math.max(table.estimatedRows, tables.target.estimatedRows);
-  const query = new TableQuery(
-    table,
-    settings.hashing,
-    Math.min(BUCKETS_MOST, Math.max(1, Math.ceil(rows / ROWS_PER_BUCKET))),
-  );
-  const [here, there] = await Promise.all([buckets(source, query), buckets(target, query)]);
+  const count = Math.min(BUCKETS_MOST, Math.max(1, Math.ceil(rows / ROWS_PER_BUCKET)));
+  const onSource = new TableQuery(table, settings.hashing, count);
+  // Partitioned on one side only: `only` would leave out all rows there, or bring in children's here.
+  const onTarget = new TableQuery({ ...table, only: tables.target.only }, settings.hashing, count);
+  const [here, there] = await Promise.all([buckets(source, onSource), buckets(target, onTarget)]);
   const differing = [...new Set([...here.sums.keys(), ...there.sums.keys()])].filter(
     (bucket) => here.sums.get(bucket) !== there.sums.get(bucket),
   );
@@ -70,8 +69,8 @@ export async function compareTable(
     const part = differing.slice(looked, looked + BUCKETS_AT_ONCE);
     looked += part.length;
     const [left, right] = await Promise.all([
-      rowsOf(source, query, part),
-      rowsOf(target, query, part),
+      rowsOf(source, onSource, part),
+      rowsOf(target, onTarget, part),
     ]);
     for (const difference of differences(left, right)) found.push(difference);
   }
@@ -86,7 +85,7 @@ export async function compareTable(
   };
 }
 
-/** The SQL of one table, the same text for both sides. */
+/** The SQL of one table, the same text for both sides but for `only`. */
 class TableQuery {
   readonly #table: ComparedTable;
   readonly #hashing: Hashing;

@@ -1,4 +1,4 @@
--- title: a table partitioned on the source and not on the target is refused
+-- title: a table partitioned on the source and not on the target is refused when the operator did not say so
 -- expect: preflight target-mixed
 -- section: schema
 create table item (id int primary key, v text) partition by range (id);

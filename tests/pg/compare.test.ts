@@ -50,6 +50,30 @@ test('equal databases are equal, whatever settings their servers have', async ()
   }
 });
 
+test('a table that is partitioned on one side only, or in another way, is compared as one', async () => {
+  await using pair = await freshPair();
+  const rows = /* sql */ `insert into one select n, 'v' from generate_series(1, 300) n;
+    insert into two select n, 'v' from generate_series(1, 300) n;`;
+  await pair.sourceClient.query(/* sql */ `
+    create table one (id integer primary key, v text) partition by range (id);
+    create table one_all partition of one default;
+    create table two (id integer primary key, v text); ${rows}`);
+  await pair.targetClient.query(/* sql */ `
+    create table one (id integer primary key, v text);
+    create table two (id integer primary key, v text) partition by hash (id);
+    create table two_all partition of two for values with (modulus 1, remainder 0); ${rows}`);
+  const equal = await compare(pair.source, pair.target);
+  expect(equal.out).toContain('equal: 2 tables');
+  expect(equal.code).toBe(0);
+  await pair.targetClient.query(
+    /* sql */ `delete from two where id = 7; update one set v = 'w' where id = 8`,
+  );
+  const { code, out } = await compare(pair.source, pair.target);
+  expect(code).toBe(1);
+  expect(out).toContain('id=7  missing on target');
+  expect(out).toContain('id=8  different');
+});
+
 test('names the first keys of rows that are missing, added and different', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(TABLES);

@@ -64,6 +64,79 @@ describe('tables whose changes could not be followed', () => {
   });
 });
 
+describe('partitioned tables that go through one table on the target', () => {
+  const TREE = /* sql */ `
+    create type state as enum ('new', 'old');
+    create table m (id bigint, day date, s state, primary key (id, day)) partition by range (day);
+    create table m_1 partition of m for values from ('2026-01-01') to ('2027-01-01');
+    create table n (id int primary key);
+    create view seen as select n.id from n join m on m.id = n.id`;
+  const input = { tables: { viaPartitionRoot: ['public.m'] } };
+
+  it('the table is not there, has no partition, or lacks a column: named, and mended by what is said', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(TREE);
+    expect(codes(await findingsOf(db, { input }))).toEqual(['partition-root-missing']);
+    await db.targetClient.query(/* sql */ `
+      create type state as enum ('new', 'old');
+      create table m (id bigint, day timestamp not null) partition by hash (id)`);
+    const found = await findingsOf(db, { input });
+    expect(codes(found)).toEqual([
+      'partition-root-missing',
+      'partition-root-columns',
+      'partition-root-index',
+    ]);
+    expect(only(found, 'partition-root-missing').message).toContain('public.m (partitioned');
+    expect(only(found, 'partition-root-columns').message).toContain(
+      'public.m.day is date on the source, timestamp without time zone on the target; public.m.s is missing',
+    );
+    await db.targetClient.query(/* sql */ `
+      alter table m alter day type date, add column s state;
+      create table m_0 partition of m for values with (modulus 1, remainder 0)`);
+    const last = await findingsOf(db, { input });
+    expect(codes(last)).toEqual(['partition-root-index']);
+    await follow(db.targetClient, only(last, 'partition-root-index'));
+    expect(await findingsOf(db, { input })).toEqual([]);
+  });
+
+  it('rows in it, or a partition of the name of another table, are refused', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(TREE);
+    await db.targetClient.query(/* sql */ `
+      create type state as enum ('new', 'old');
+      create table m (id bigint primary key, day date not null, s state) partition by hash (id);
+      create table n partition of m for values with (modulus 1, remainder 0);
+      insert into m values (1, '2026-01-01')`);
+    const found = await findingsOf(db, { input });
+    expect(only(found, 'target-rows').message).toContain('public.m');
+    expect(only(found, 'partition-root-columns').message).toContain(
+      'public.n is a table of its own on the source and a partition on the target',
+    );
+  });
+
+  it('an identity that is unique within its partition only is refused with the statement that mends it', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(/* sql */ `
+      create table m (id int not null, day date) partition by range (day);
+      create table m_1 partition of m for values from ('2026-01-01') to ('2027-01-01');
+      alter table m_1 add primary key (id)`);
+    await db.targetClient.query(/* sql */ `create table m (id int not null, day date)`);
+    const found = await findingsOf(db, { input });
+    expect(codes(found)).toEqual(['partition-root-identity']);
+    await follow(db.sourceClient, only(found, 'partition-root-identity'));
+    expect(await findingsOf(db, { input })).toEqual([]);
+  });
+
+  it('a pattern that names a partition, or nothing, is refused', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(TREE);
+    const viaPartitionRoot = ['public.m_1', 'public.n', 'public.nothing'];
+    const found = await findingsOf(db, { input: { tables: { viaPartitionRoot } } });
+    expect(codes(found)).toEqual(['partition-root-unmatched']);
+    expect(found[0]?.message).toContain('public.m_1, public.n, public.nothing');
+  });
+});
+
 describe('patterns', () => {
   it('that fit no table are named, and so is a selection that is empty', async () => {
     await using db = await freshPair();

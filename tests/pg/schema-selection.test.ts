@@ -150,6 +150,84 @@ test('empty tables that are there are used, their loud triggers kept quiet until
   expect((await db.targetClient.query(loud)).rowCount).toBe(1);
 });
 
+test('a root that partitions go through stays as the operator made it; what stands on it is created, its partitions are not', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create type state as enum ('new', 'old');
+    create table other (id int primary key);
+    create table m (id serial, k int, s state default 'new', ref int references other, own int default 1,
+      primary key (id, k), constraint small check (k < 1000)) partition by range (k);
+    create table m_1 partition of m for values from (0) to (100);
+    create table m_2 partition of m for values from (100) to (200) partition by hash (id);
+    create table m_2_0 partition of m_2 for values with (modulus 1, remainder 0);
+    create index on m (s); create statistics m_ks on k, ref from m; comment on table m is 'partitioned';
+    alter table m enable row level security; create policy p on m using (true); grant select on m to public;
+    create function touch() returns trigger language plpgsql as 'begin return new; end';
+    create trigger touched before insert on m for each row execute function touch();
+    create view seen as select m.id, other.id as other from m join other on other.id = m.ref;
+    create view one_part as select * from m_1;
+    create table note (id int primary key, m_id int, m_k int, foreign key (m_id, m_k) references m)`);
+  const given = /* sql */ `
+    create type state as enum ('new', 'old');
+    create table m (k int, id int, s state, ref int, own int, primary key (id, k));
+    create function loud() returns trigger language plpgsql as 'begin return new; end';
+    create trigger always before insert on m for each row execute function loud();
+    alter table m enable always trigger always`;
+  await db.targetClient.query(given);
+  const before = await dumpLines(db.target);
+  const migration = migrationOf(db);
+  const input = inputOf(db, { tables: { viaPartitionRoot: ['public.m'] } });
+  const report = await copySchema(migration, input, testWork());
+  expect(report).toMatchObject({
+    created: true,
+    tables: 2,
+    leftOut: { excluded: ['VIEW public.one_part'] },
+  });
+  const loud = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
+  expect((await db.targetClient.query(loud)).rowCount).toBe(0);
+  await buildIndexes(migration, input, testWork());
+  await buildConstraints(migration, input, testWork());
+  await enableTriggers(migration);
+  const added = (await dumpLines(db.target)).filter((line) => !before.includes(line)).join('\n');
+  expect(added).toMatch(/VIEW public.seen/);
+  expect(added).toMatch(/note_m_id_m_k_fkey FOREIGN KEY/);
+  expect(added).toMatch(/FUNCTION public.touch/);
+  for (const his of [
+    'm_1',
+    'm_2',
+    'm_id_seq',
+    'm_s_idx',
+    'm_ks',
+    'touched',
+    'partitioned',
+    'SECURITY',
+  ]) {
+    expect(added).not.toContain(his);
+  }
+  await undoSchema(migration);
+  expect(await dumpLines(db.target)).toEqual(before);
+});
+
+test('a root that is not there, or holds rows, is refused before anything is made', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table m (id int primary key) partition by range (id);
+    create table m_1 partition of m for values from (0) to (100); create table n (id int primary key)`);
+  const migration = migrationOf(db);
+  const input = inputOf(db, { tables: { viaPartitionRoot: ['public.m'] } });
+  const before = await dumpLines(db.target);
+  const absent = await failure(copySchema(migration, input, testWork()), 'SchemaFailed');
+  expect(absent.message).toContain('public.m; create them there');
+  expect(await dumpLines(db.target)).toEqual(before);
+  await db.targetClient.query(/* sql */ `create table m (id int primary key) partition by hash (id);
+    create table h partition of m for values with (modulus 1, remainder 0); insert into m values (1)`);
+  const filled = await failure(copySchema(migration, input, testWork()), 'SchemaFailed');
+  expect(filled.message).toContain('hold rows: public.m');
+  await db.targetClient.query(/* sql */ `truncate m; alter table m rename id to other`);
+  const differs = await failure(copySchema(migration, input, testWork()), 'SchemaDrift');
+  expect(differs.message).toContain('public.m.id is missing on the target');
+});
+
 test('tables that are partitioned differently on the target are refused by name before anything is made', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `

@@ -30,11 +30,15 @@ function inputOf(db: FreshPair, selection: Selection = EVERYTHING): MigrationInp
   return parsed.input;
 }
 
-/** What the workflow does at CopyAgain: rounds of the copy until nothing is left. Returns how many tables the plan copied. */
+/**
+ * What the workflow does at CopyAgain: one round of the copy. Returns what the plan copied.
+ * @param planned called between the plan and the first chunk.
+ */
 export async function copyAgain(
   db: FreshPair,
   migration: Migration,
   selection: Selection = EVERYTHING,
+  planned: () => Promise<void> = () => Promise.resolve(),
 ): Promise<string[]> {
   const input = inputOf(db, selection);
   const work = testWork();
@@ -44,6 +48,7 @@ export async function copyAgain(
   held.catch(() => work.abort());
   try {
     const plan = await planCopy(migration, input, work);
+    await planned();
     for (const run of plan.runs) {
       await copyChunks(migration, { generation: plan.generation, run }, work);
     }

@@ -60,6 +60,7 @@ export const TABLE: Relation = {
   parentOid: null,
   isPartition: false,
   key: ['id'],
+  viaRoot: null,
   columns: [
     {
       name: 'id',
@@ -88,7 +89,7 @@ export const SOURCE: SourceFacts = {
   plugin: { state: 'usable', numericAsText: true, refusedOptions: [], blockers: [] },
   transactions: [],
   relations: [TABLE],
-  idlePatterns: { include: [], exclude: [] },
+  idlePatterns: { include: [], exclude: [], viaPartitionRoot: [] },
   remedies: [],
   unreadable: [],
   rowSecurity: [],
@@ -122,6 +123,7 @@ export const TARGET: TargetFacts = {
   schemas: ['public'],
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
+  roots: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],

@@ -13,6 +13,8 @@ import {
   readRelationsNamed,
   type Relation,
 } from '../../postgres/catalog/relation.ts';
+import { destinationOf, destinationsOf } from '../../postgres/catalog/root.ts';
+import type { Selection, TableName } from '../../postgres/catalog/selection.ts';
 import { readShapes } from '../../postgres/catalog/shape.ts';
 import { recordGeneration } from '../../postgres/control/generation.ts';
 import {
@@ -40,14 +42,17 @@ export const OPTIONS: StreamOptions = {
   ...EVERYTHING,
 };
 
-/** Runs `ddl` on both sides, copies all rows, and stands at the slot's consistent point. */
+/**
+ * Runs `ddl` on both sides (or `onTarget` on the target), copies all rows, and stands at the slot's consistent point.
+ */
 export async function startMigration(
   db: FreshPair,
   ddl: string,
-  selection: { include: string[]; exclude: string[] } = EVERYTHING,
+  selection: Selection = EVERYTHING,
+  onTarget = ddl,
 ): Promise<Migration> {
   await db.sourceClient.query(ddl);
-  await db.targetClient.query(ddl);
+  await db.targetClient.query(onTarget);
   const workflowId = db.source;
   const id = randomBytes(8).toString('hex');
   const migration: Migration = {
@@ -73,9 +78,11 @@ export async function startMigration(
     [id, workflowId, migration.slot, db.source, consistent, gate.rows[0]?.gate],
   );
   const relations = await readRelations(db.sourceClient, selection);
-  for (const { kind, schema, name } of relations) {
-    if (kind !== 'r') continue;
-    copyTable(db, `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`);
+  const quoted = ({ schema, name }: TableName) =>
+    `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+  for (const relation of relations) {
+    if (relation.kind !== 'r') continue;
+    copyTable(db, quoted(relation), relation.viaRoot && quoted(relation.viaRoot));
   }
   await registerRelations(db.targetClient, migration, relations);
   await addGeneration(db, migration);
@@ -94,9 +101,11 @@ async function recordShapes(
     db.sourceClient,
     relations.map(({ oid }) => oid),
   );
-  const there = await readRelationsNamed(db.targetClient, relations);
+  const there = await readRelationsNamed(db.targetClient, destinationsOf(relations));
   const noted = new Map<number, PlannedShape>();
-  for (const { id, oid, schema, name } of await readPlannedRelations(db.targetClient, migration)) {
+  for (const row of await readPlannedRelations(db.targetClient, migration)) {
+    const { id, oid } = row;
+    const { schema, name } = destinationOf(row);
     const source = shapes.get(oid);
     const target = there.find((one) => one.schema === schema && one.name === name);
     const key = relations.find((one) => one.oid === oid)?.key ?? null;
@@ -123,16 +132,18 @@ export async function addGeneration(db: FreshPair, migration: Migration): Promis
   return lsn;
 }
 
-function copyTable(db: FreshPair, table: string): void {
+function copyTable(db: FreshPair, table: string, root: string | null): void {
   const columns = /* sql */ `select coalesce(string_agg(quote_ident(attname), ',' order by attnum), '')
     from pg_attribute where attrelid = ${pg.escapeLiteral(table)}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`;
   const list = psql(db.source, columns).trim();
   if (list === '') return;
   const rows = psql(db.source, `copy (select ${list} from only ${table}) to stdout`);
-  psql(db.target, `set session_replication_role = replica; delete from only ${table}`);
+  if (root === null) {
+    psql(db.target, `set session_replication_role = replica; delete from only ${table}`);
+  }
   execFileSync(
     'psql',
-    [`service=${db.target}`, '-qAt', '-c', `copy ${table} (${list}) from stdin`],
+    [`service=${db.target}`, '-qAt', '-c', `copy ${root ?? table} (${list}) from stdin`],
     {
       input: rows,
     },

@@ -13,7 +13,16 @@ function column(name: string, attnum: number, more: Partial<ShapeColumn> = {}): 
 
 function shape(columns: readonly ShapeColumn[], more: Partial<Shape> = {}): Shape {
   return {
-    ...{ oid: 1, schema: 'public', name: 't', filenode: 1, columns, dropped: [], token: '' },
+    ...{
+      oid: 1,
+      schema: 'public',
+      name: 't',
+      filenode: 1,
+      columns,
+      dropped: [],
+      place: '',
+      token: '',
+    },
     ...more,
   };
 }

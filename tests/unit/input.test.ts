@@ -15,7 +15,7 @@ describe('workflow input', () => {
       input: {
         source: 'a',
         target: 'b',
-        tables: { include: ['*.*'], exclude: [] },
+        tables: { include: ['*.*'], exclude: [], viaPartitionRoot: [] },
         schema: { owners: true, grants: true },
         leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
         copy: { parallelism: 4, chunkMegabytes: 16 },

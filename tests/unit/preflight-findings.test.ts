@@ -7,7 +7,13 @@ import { catalogue } from '../../contract/finding-catalogue.ts';
 import type { Level } from '../../contract/finding.ts';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { slotName } from '../../contract/migration.ts';
-import type { SourceFacts, TargetFacts, TargetTable } from '../../postgres/preflight/facts.ts';
+import type { Relation } from '../../postgres/catalog/relation.ts';
+import type {
+  RootFacts,
+  SourceFacts,
+  TargetFacts,
+  TargetTable,
+} from '../../postgres/preflight/facts.ts';
 import {
   findings,
   SERVER,
@@ -31,7 +37,28 @@ const THERE: TargetTable = {
   owned: true,
   writable: true,
   rowSecurity: false,
+  isPartition: false,
+  isRoot: false,
 };
+const VIA = {
+  ...{ oid: 2, schema: 'public', name: 'm' },
+  ...{ bornInPlace: true, uniqueKey: true, bounds: null },
+};
+const ROOT: Relation = { ...TABLE, oid: 2, name: 'm', kind: 'p', bytes: 0, viaRoot: VIA };
+const PART: Relation = { ...TABLE, oid: 3, name: 'm_1', isPartition: true, viaRoot: VIA };
+
+/** A tree that goes through its root, and that root on the target. */
+function rooted(more: Partial<Relation>, facts: Partial<RootFacts>): Changes {
+  const relation = { ...TABLE, oid: 9, name: 'm', ...more };
+  return {
+    source: { relations: [ROOT, PART] },
+    target: {
+      tables: [{ ...THERE, name: 'm', kind: relation.kind, isRoot: true }],
+      roots: [{ relation, partitions: null, indexes: [], ...facts }],
+    },
+  };
+}
+const IDLE = { include: [], exclude: [], viaPartitionRoot: [] };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
 const NAMING = {
   schema: 'public',
@@ -216,8 +243,8 @@ const CASES: Case[] = [
   ['publications', 'note', objects({ publications: ['p'] })],
   ['subscriptions', 'warning', objects({ subscriptions: [{ name: 's', enabled: true }] })],
   ['nothing-selected', 'error', source({ relations: [] })],
-  ['pattern-unmatched', 'error', source({ idlePatterns: { include: ['publik.*'], exclude: [] } })],
-  ['exclude-unmatched', 'warning', source({ idlePatterns: { include: [], exclude: ['x.*'] } })],
+  ['pattern-unmatched', 'error', source({ idlePatterns: { ...IDLE, include: ['publik.*'] } })],
+  ['exclude-unmatched', 'warning', source({ idlePatterns: { ...IDLE, exclude: ['x.*'] } })],
   ['foreign-table', 'error', source({ relations: [TABLE, { ...TABLE, name: 'f', kind: 'f' }] })],
   ['unlogged-table', 'error', source({ relations: [{ ...TABLE, persistence: 'u' }] })],
   ['temporary-tables', 'note', objects({ temporaryTables: 2 })],
@@ -355,6 +382,23 @@ const CASES: Case[] = [
     'error',
     { source: { relations: [TABLE, { ...TABLE, name: 'u' }] }, target: { tables: [THERE] } },
   ],
+  [
+    'partition-root-unmatched',
+    'error',
+    source({ idlePatterns: { ...IDLE, viaPartitionRoot: ['public.n'] } }),
+  ],
+  ['partition-root-missing', 'error', { source: { relations: [ROOT, PART] } }],
+  ['partition-root-missing', 'error', rooted({ kind: 'p' }, { partitions: 0, indexes: [['id']] })],
+  ['partition-root-columns', 'error', rooted({ columns: [] }, { indexes: [['id']] })],
+  [
+    'partition-root-identity',
+    'error',
+    {
+      ...rooted({}, { indexes: [['id']] }),
+      source: { relations: [ROOT, { ...PART, viaRoot: { ...VIA, uniqueKey: false } }] },
+    },
+  ],
+  ['partition-root-index', 'warning', rooted({}, { indexes: [['other']] })],
   ['target-other-tables', 'note', target({ objects: { ...TARGET.objects, otherTables: 3 } })],
   ['leftover-slot', 'error', source({ slots: [{ ...SLOT, name: slotName('orders', 'earlier') }] })],
   ['other-slot', 'warning', source({ slots: [{ ...SLOT, name: slotName('other', 'run') }] })],

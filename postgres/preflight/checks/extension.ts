@@ -2,14 +2,14 @@
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import type { ExtensionFacts } from '../../catalog/extension.ts';
-import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
+import { createsTables, type Check, type SourceFacts, type TargetFacts } from '../facts.ts';
 import type { OfferedExtension } from '../read/extension.ts';
 import { error, identifier, list, statements, warning } from '../wording.ts';
 
 export const extension: Check = ({ source, target, input }) => {
   if (source === null) return [];
   // With the tables there, extensions are the operator's, too.
-  const created = target !== null && target.tables.length === 0;
+  const created = target !== null && createsTables(target);
   return [
     ...(created ? offered(source, target) : []),
     ...rows(kept(source), input.leave.extensionRows),

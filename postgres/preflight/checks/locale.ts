@@ -1,13 +1,13 @@
 /** Text is stored, sorted and shown alike on both sides. */
 import type { Finding } from '../../../contract/finding.ts';
-import type { Check, ServerFacts } from '../facts.ts';
+import { createsTables, type Check, type ServerFacts } from '../facts.ts';
 import { error, list, note, warning } from '../wording.ts';
 
 export const locale: Check = ({ source, target }) => [
   ...encoding('source', source),
   ...encoding('target', target),
   ...(source && target ? sorting(source, target) : []),
-  ...(source && target && target.tables.length === 0 ? missing(target.missingCollations) : []),
+  ...(source && target && createsTables(target) ? missing(target.missingCollations) : []),
 ];
 
 /** The only one that is proven from end to end. */

@@ -17,7 +17,9 @@ export const number: Check = ({ source }) => {
   const exposed = source.relations.filter(
     (one) => one.kind === 'r' && specialColumns(one).length > 0,
   );
-  const full = exposed.filter((one) => one.identity === 'f' && one.key === null);
+  const full = exposed.filter(
+    (one) => one.identity === 'f' && (one.key === null || one.viaRoot?.uniqueKey === false),
+  );
   const keyed = exposed.filter((one) => !full.includes(one));
   const inKey = keyed.filter((one) => specialColumns(one).some((name) => one.key?.includes(name)));
   const findings: Finding[] = [];

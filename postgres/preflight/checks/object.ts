@@ -1,6 +1,12 @@
 /** What is not moved although it is in the source, and what needs a right of its own to be made. */
 import type { Finding } from '../../../contract/finding.ts';
-import type { Check, Facts, SourceFacts, TargetFacts } from '../facts.ts';
+import {
+  createsTables,
+  type Check,
+  type Facts,
+  type SourceFacts,
+  type TargetFacts,
+} from '../facts.ts';
 import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
 
 export const object: Check = (facts) => [
@@ -76,7 +82,7 @@ function made(
   { schema }: Facts['input'],
 ): Finding[] {
   // With the tables already there, nothing but rows is moved.
-  if (target.tables.length > 0) return [];
+  if (!createsTables(target)) return [];
   const findings: Finding[] = [];
   const { eventTriggers, defaultPrivileges } = objects;
   if (eventTriggers.length > 0) {
@@ -132,7 +138,7 @@ function onTarget({ objects, tables, role }: TargetFacts, compared: boolean): Fi
       ),
     );
   }
-  if (objects.defaultPrivileges && tables.length === 0) {
+  if (objects.defaultPrivileges && createsTables({ tables })) {
     findings.push(
       warning(
         'target-default-privileges',

@@ -1,6 +1,6 @@
 /** The roles that the moved schema names are on the target, and ours may hand objects to them. */
 import type { Finding } from '../../../contract/finding.ts';
-import type { Check } from '../facts.ts';
+import { createsTables, type Check } from '../facts.ts';
 import { error, identifier, list, statements } from '../wording.ts';
 
 /** Roles of the server itself. They own nothing by custom, and pg_database_owner cannot be granted at all. */
@@ -8,7 +8,7 @@ const PREDEFINED = /^pg_/;
 
 export const role: Check = ({ source, target, input }) => {
   // With the tables already there, their owners and grants are the operator's.
-  if (source === null || target === null || target.tables.length > 0) return [];
+  if (source === null || target === null || !createsTables(target)) return [];
   const { grantees, policies } = source.roles;
   // A schema that is there already keeps its owner. Above all public, whose owner (pg_database_owner from 15 on, the
   // platform's superuser before) hardly ever is a role that can be granted.

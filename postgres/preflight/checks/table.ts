@@ -1,14 +1,13 @@
 /** On the target the selected tables are all absent, or all there and empty. */
 import type { Finding } from '../../../contract/finding.ts';
-import type { Check, TargetTable } from '../facts.ts';
+import { createsTables, type Check, type TargetTable } from '../facts.ts';
 import type { NamedObject } from '../read/object.ts';
 import { error, list, nameOf, sqlName, statements } from '../wording.ts';
 
 export const table: Check = ({ source, target }) => {
   if (source === null || target === null) return [];
   const there = target.tables;
-  if (there.length === 0) return taken(target.taken);
-  const findings: Finding[] = [];
+  const findings: Finding[] = createsTables(target) ? taken(target.taken) : [];
   const clashes = there.filter(({ kind }) => kind !== 'r' && kind !== 'p');
   if (clashes.length > 0) {
     findings.push(
@@ -29,9 +28,13 @@ export const table: Check = ({ source, target }) => {
       ),
     );
   }
-  const names = new Set(there.map(nameOf));
-  const absent = source.relations.filter((one) => one.kind !== 'f' && !names.has(nameOf(one)));
-  if (absent.length > 0) findings.push(mixed(there, absent.map(nameOf)));
+  if (createsTables(target)) return findings;
+  const own = there.filter(({ isRoot }) => !isRoot);
+  const names = new Set(own.map(nameOf));
+  const absent = source.relations.filter(
+    (one) => one.kind !== 'f' && one.viaRoot === null && !names.has(nameOf(one)),
+  );
+  if (absent.length > 0) findings.push(mixed(own, absent.map(nameOf)));
   return findings;
 };
 
@@ -56,6 +59,6 @@ function mixed(there: readonly TargetTable[], absent: readonly string[]): Findin
   return error(
     'target-mixed',
     `the target has some of the tables and not others: ${list(there.map(nameOf))} there, ${list(absent)} not`,
-    `Drop the former (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and what was made with them (types, functions, sequences and views, which would be refused as target-clash), or make the target database anew, and walferry creates all; or create the latter.`,
+    `Drop the former (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and what was made with them (types, functions, sequences and views, which would be refused as target-clash), or make the target database anew, and walferry creates all; or create the latter. A table that is to be partitioned in another way on the target, or not at all: name it in "tables.viaPartitionRoot".`,
   );
 }

@@ -1,6 +1,6 @@
 /** What the role of the target may do. */
 import type { Finding } from '../../../contract/finding.ts';
-import type { Check, TargetFacts } from '../facts.ts';
+import { createsTables, type Check, type TargetFacts } from '../facts.ts';
 import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 
 export const targetRight: Check = ({ target }) => {
@@ -21,7 +21,7 @@ function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: T
       ),
     );
   }
-  if (tables.length === 0 && closedSchemas.length > 0) {
+  if (createsTables({ tables }) && closedSchemas.length > 0) {
     findings.push(
       error(
         'target-schema',

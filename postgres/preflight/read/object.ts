@@ -105,6 +105,55 @@ export async function readGone(
 }
 
 /**
+ * Types that the tables' columns are of, and what those are made of: an operator who made such a table on the target had to make
+ * them first.
+ */
+export async function readTypesOf(
+  client: pg.ClientBase,
+  tables: readonly number[],
+): Promise<TableName[]> {
+  const { rows } = await client.query<TableName>(
+    /* sql */ `
+    with recursive used (oid) as (
+      select a.atttypid from pg_catalog.pg_attribute a
+       where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped
+      union
+      select part.oid from used
+        join pg_catalog.pg_type t on t.oid = used.oid
+        cross join lateral (
+          select t.typelem as oid union select t.typbasetype
+          union select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid
+          union select a.atttypid from pg_catalog.pg_attribute a
+                 where a.attrelid = t.typrelid and t.typtype = 'c' and a.attnum > 0 and not a.attisdropped) part
+       where part.oid <> 0
+    )
+    select n.nspname as schema, t.typname as name
+      from used join pg_catalog.pg_type t on t.oid = used.oid
+      join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+     where ${USERS} and t.typtype in ('d', 'e', 'r', 'c')`,
+    [tables],
+  );
+  return rows;
+}
+
+/** Sequences that belong to columns of the tables. */
+export async function readOwnedSequences(
+  client: pg.ClientBase,
+  tables: readonly number[],
+): Promise<number[]> {
+  const { rows } = await client.query<{ oid: number }>(
+    /* sql */ `
+    select s.oid::int8::float8 as oid
+      from pg_catalog.pg_class s
+      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = s.oid
+       and d.refclassid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
+     where s.relkind = 'S' and d.refobjid = any($1::oid[])`,
+    [tables],
+  );
+  return rows.map(({ oid }) => oid);
+}
+
+/**
  * Views, sequences, indexes, types and functions that would be created beside the selected tables.
  * @param gone what readGone found.
  */
@@ -182,6 +231,7 @@ export interface TargetObjects {
 export async function readTargetObjects(
   client: pg.ClientBase,
   selected: readonly TableName[],
+  roots: readonly TableName[],
 ): Promise<TargetObjects> {
   const { rows } = await client.query<TargetObjects>(
     /* sql */ `
@@ -190,14 +240,24 @@ export async function readTargetObjects(
              where c.relkind in ('r', 'p') and c.relpersistence <> 't' and ${USERS}
                and not ${ofExtension('pg_class', 'c.oid')}
                and not exists (select from unnest($1::text[], $2::text[]) as w (schema, name)
-                                where w.schema = n.nspname and w.name = c.relname)) as "otherTables",
+                                where w.schema = n.nspname and w.name = c.relname)
+               -- Partitions that the operator gave to a root are the root's.
+               and not exists (select from pg_catalog.pg_class r join pg_catalog.pg_namespace m on m.oid = r.relnamespace
+                                 join unnest($3::text[], $4::text[]) as w (schema, name)
+                                   on w.schema = m.nspname and w.name = r.relname
+                                where c.relispartition and r.oid = pg_catalog.pg_partition_root(c.oid))) as "otherTables",
            array(select evtname::text from pg_catalog.pg_event_trigger t
                   where evtenabled <> 'D' and not ${ofExtension('pg_event_trigger', 't.oid')}
                   order by 1) as "eventTriggers",
            exists (select from pg_catalog.pg_default_acl d
                     where d.defaclrole = (select oid from pg_catalog.pg_roles where rolname = current_user))
              as "defaultPrivileges"`,
-    [selected.map(({ schema }) => schema), selected.map(({ name }) => name)],
+    [
+      selected.map(({ schema }) => schema),
+      selected.map(({ name }) => name),
+      roots.map(({ schema }) => schema),
+      roots.map(({ name }) => name),
+    ],
   );
   return rows[0] ?? { otherTables: 0, eventTriggers: [], defaultPrivileges: false };
 }

@@ -1,0 +1,159 @@
+/**
+ * Where the rows of a source's table are on the target: in the table of its own name, or, for partitioned tables that the input
+ * names (`tables.viaPartitionRoot`), in the one table of the root's name that the operator made there. Everything that looks for
+ * a table's counterpart asks {@link destinationOf}.
+ *
+ * Such a tree of partitions is one unit: all its rows are of one generation. With two, a row that moved between partitions in
+ * between would arrive twice in the one table of the target.
+ */
+import type pg from 'pg';
+import type { Relation } from './relation.ts';
+import { compileSelection, type TableName } from './selection.ts';
+
+/** The root that a table's rows go through; the root's own entry names itself. */
+export interface ViaRoot extends TableName {
+  /** Oid on the source. */
+  readonly oid: number;
+  /**
+   * Whether the table was made as a partition where it is and under this name: then all its rows came by changes of this name.
+   * One that was attached later may hold others.
+   */
+  readonly bornInPlace: boolean;
+  /** Whether the key tells the rows of all partitions apart: its index is part of one of the root. */
+  readonly uniqueKey: boolean;
+  /**
+   * SQL condition that is true for exactly the rows of this partition, on any server; null where there is none: hash, default
+   * partitions (theirs changes with each neighbour), and text whose order depends on the server's collation.
+   */
+  readonly bounds: string | null;
+}
+
+/** The target's table for the rows of a source's table. */
+export function destinationOf(
+  relation: TableName & { readonly viaRoot: TableName | null },
+): TableName {
+  const { schema, name } = relation.viaRoot ?? relation;
+  return { schema, name };
+}
+
+/** The target's tables for these, each once. */
+export function destinationsOf(
+  relations: readonly (TableName & { readonly viaRoot: TableName | null })[],
+): TableName[] {
+  return [...new Map(relations.map(destinationOf).map((one) => [keyOfName(one), one])).values()];
+}
+
+/** Key of maps by table. */
+export function keyOfName({ schema, name }: TableName): string {
+  return JSON.stringify([schema, name]);
+}
+
+/** Whether the relation is the root itself. */
+export function isViaRoot(relation: TableName & { readonly viaRoot: TableName | null }): boolean {
+  return relation.viaRoot !== null && keyOfName(relation.viaRoot) === keyOfName(relation);
+}
+
+type Found = Omit<Relation, 'viaRoot'> & { readonly keyIndex: number | null };
+
+/**
+ * Says for each relation which root it goes through.
+ * @param found with all ancestors that are selected; the session has an empty search_path.
+ */
+export async function assignRoots(
+  client: pg.ClientBase,
+  found: readonly Found[],
+  patterns: readonly string[],
+): Promise<Relation[]> {
+  const named = compileSelection({ include: patterns, exclude: [] });
+  const byOid = new Map(found.map((relation) => [relation.oid, relation]));
+  const rootOf = (relation: Found): Found | null => {
+    if (!relation.isPartition)
+      return relation.kind === 'p' && named.includes(relation) ? relation : null;
+    const parent = relation.parentOid === null ? undefined : byOid.get(relation.parentOid);
+    return parent ? rootOf(parent) : null;
+  };
+  const roots = new Map(found.map((relation) => [relation.oid, rootOf(relation)]));
+  const places = await readPlaces(
+    client,
+    found.flatMap(({ oid, keyIndex }) => {
+      const root = roots.get(oid);
+      return root ? [{ oid, keyIndex, root: root.oid }] : [];
+    }),
+  );
+  return found.map(({ keyIndex: _, ...relation }) => {
+    const root = roots.get(relation.oid);
+    const place = places.get(relation.oid);
+    // Half detached (CONCURRENTLY) it is no partition to anybody who looks now.
+    if (!root || !place || place.leaving) return { ...relation, viaRoot: null };
+    const { oid, schema, name } = root;
+    const { bornInPlace, uniqueKey, bounds } = place;
+    return { ...relation, viaRoot: { oid, schema, name, bornInPlace, uniqueKey, bounds } };
+  });
+}
+
+interface Place extends Pick<ViaRoot, 'bornInPlace' | 'uniqueKey' | 'bounds'> {
+  readonly leaving: boolean;
+}
+
+/**
+ * `bornInPlace`: the rows of `pg_attribute` for system columns are written when a table is made and never again, so they hold
+ * the transaction and command that made it. The row of its type is as old only if the table was never renamed, moved to another
+ * schema or given away, the row of `pg_inherits` only if it was never attached. The schema has to be older: renamed later, the
+ * changes from before would be under another name. Another file than the first means a rewrite, which SET LOGGED does, too, and
+ * before that its rows were in no WAL.
+ */
+const PLACES = /* sql */ `
+with recursive wanted as (
+  select * from unnest($1::oid[], $2::oid[], $3::oid[]) as w (oid, key, root)
+), line (oid, child, parent) as (
+  select w.oid, i.inhrelid, i.inhparent from wanted w join pg_catalog.pg_inherits i on i.inhrelid = w.oid
+  union all
+  select l.oid, i.inhrelid, i.inhparent from line l join pg_catalog.pg_inherits i on i.inhrelid = l.parent
+), vague as (
+  select distinct l.oid
+    from line l join pg_catalog.pg_partitioned_table p on p.partrelid = l.parent
+   where p.partstrat not in ('r', 'l') or p.partdefid = l.child
+      or exists (select from unnest(p.partcollation::oid[]) as k (oid)
+                   join pg_catalog.pg_collation o on o.oid = k.oid
+                  where case p.partstrat when 'l' then not o.collisdeterministic
+                        else coalesce(o.collcollate, '') not in ('C', 'POSIX') end)
+), indexes (oid, index) as (
+  select w.oid, w.key from wanted w where w.key is not null
+  union all
+  select x.oid, i.inhparent from indexes x join pg_catalog.pg_inherits i on i.inhrelid = x.index
+)
+select w.oid::int8::float8 as oid,
+       exists (select from pg_catalog.pg_inherits i
+                 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'tableoid' and a.attnum < 0
+                 join pg_catalog.pg_type t on t.oid = c.reltype
+                 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                where i.inhrelid = c.oid and i.xmin = a.xmin and t.xmin = a.xmin and t.cmin = a.cmin
+                  and age(n.xmin) > age(a.xmin)
+                  and (c.relkind = 'p' or c.relfilenode = c.oid)) as "bornInPlace",
+       -- Not correlated: with thousands of partitions each of these is one hash instead of as many scans.
+       w.oid in (select l.oid from line l
+                   join pg_catalog.pg_inherits i on i.inhrelid = l.child and i.inhparent = l.parent
+                  where (to_jsonb(i) ->> 'inhdetachpending')::boolean) as leaving,
+       (w.oid, w.root) in (select x.oid, i.indrelid from indexes x
+                             join pg_catalog.pg_index i on i.indexrelid = x.index
+                            where i.indisunique) as "uniqueKey",
+       case when c.relkind = 'r' and w.oid not in (select v.oid from vague v)
+            then pg_catalog.pg_get_partition_constraintdef(c.oid) end as bounds
+  from wanted w join pg_catalog.pg_class c on c.oid = w.oid`;
+
+async function readPlaces(
+  client: pg.ClientBase,
+  wanted: readonly {
+    readonly oid: number;
+    readonly keyIndex: number | null;
+    readonly root: number;
+  }[],
+): Promise<Map<number, Place>> {
+  if (wanted.length === 0) return new Map();
+  const { rows } = await client.query<Place & { oid: number }>(PLACES, [
+    wanted.map(({ oid }) => oid),
+    wanted.map(({ keyIndex }) => keyIndex),
+    wanted.map(({ root }) => root),
+  ]);
+  return new Map(rows.map(({ oid, ...place }) => [oid, place]));
+}

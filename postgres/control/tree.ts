@@ -1,0 +1,100 @@
+/**
+ * What became of the partitions that go through one table on the target (catalog/root.ts). Pure. Their rows cannot be told apart
+ * there, so a partition that leaves the tree, or comes to it with rows, makes all of them be copied again, under one generation:
+ * that is right whatever happened in between. Only a partition that was made where it is joins as it is: whatever it holds came
+ * by changes, and none of those is in the copy of a tree that did not have it.
+ */
+import type { Relation } from '../catalog/relation.ts';
+import { isViaRoot, keyOfName } from '../catalog/root.ts';
+import type { TableName } from '../catalog/selection.ts';
+import type { Shape } from '../catalog/shape.ts';
+import type { PlannedRelationRow } from './relation.ts';
+
+export interface Tree {
+  readonly root: TableName;
+  /** Why all of it has to be copied again; null when it need not. */
+  readonly reason: string | null;
+  /** Rows of the plan that are still what and where they were, the root's own among them. */
+  readonly kept: readonly PlannedRelationRow[];
+  /** Rows of the plan for tables that are gone from the tree, renamed or moved. */
+  readonly left: readonly PlannedRelationRow[];
+  /** Tables that join the tree, under the generation of the others; with a reason all that are new to it. */
+  readonly joining: readonly Relation[];
+  /** Of the copy of its partitions; null when there is none, or when they differ. */
+  readonly generation: number | null;
+}
+
+/** Rows of the plan for tables of their own that are partitions of such a tree now. */
+export function movedIn(
+  rows: readonly PlannedRelationRow[],
+  here: readonly Relation[],
+): PlannedRelationRow[] {
+  const inside = new Set(here.flatMap((one) => (one.viaRoot ? [keyOfName(one)] : [])));
+  return rows.filter((row) => row.viaRoot === null && inside.has(keyOfName(row)));
+}
+
+/** The trees of which the plan holds something. Those that are only to be begun are not among them. */
+export function judgeTrees(
+  rows: readonly PlannedRelationRow[],
+  here: readonly Relation[],
+  shapes: ReadonlyMap<number, Shape>,
+): Tree[] {
+  const roots = new Map(
+    rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
+  );
+  return [...roots].map(([name, root]) => {
+    const of = ({ viaRoot }: { readonly viaRoot: TableName | null }) =>
+      viaRoot !== null && keyOfName(viaRoot) === name;
+    return judgeTree(root, rows.filter(of), here.filter(of), shapes);
+  });
+}
+
+function judgeTree(
+  root: TableName,
+  planned: readonly PlannedRelationRow[],
+  now: readonly Relation[],
+  shapes: ReadonlyMap<number, Shape>,
+): Tree {
+  const through = `which goes through ${full(root)} on the target,`;
+  const reasons: string[] = [];
+  const kept: PlannedRelationRow[] = [];
+  const left: PlannedRelationRow[] = [];
+  const byOid = new Map(now.map((relation) => [relation.oid, relation]));
+  for (const row of planned) {
+    const relation = byOid.get(row.oid);
+    if (relation && keyOfName(relation) === keyOfName(row)) {
+      kept.push(row);
+      const before = row.shape?.source.place;
+      if (before !== undefined && before !== shapes.get(row.oid)?.place) {
+        reasons.push(`${full(row)}, ${through} was detached and attached again`);
+      }
+    } else {
+      left.push(row);
+      const what = relation ? `is named ${full(relation)} now` : 'is a partition no more';
+      reasons.push(`${full(row)}, ${through} ${what}`);
+    }
+  }
+  const known = new Set(kept.map(({ oid }) => oid));
+  const joining = now.filter(({ oid }) => !known.has(oid));
+  for (const relation of joining) {
+    if (isViaRoot(relation) || relation.viaRoot?.bornInPlace === true) continue;
+    reasons.push(`${full(relation)}, ${through} became a partition with rows of its own`);
+  }
+  const generations = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.generation));
+  const [generation = null] = generations;
+  if (generations.size > 1) reasons.push(`the partitions of ${full(root)} are of several copies`);
+  // Nothing of it was ever copied: whatever is here now is what the first copy takes.
+  const untouched = planned.every((row) => row.generation === null && !row.rewritten);
+  return {
+    root,
+    reason: untouched ? null : (reasons[0] ?? null),
+    kept,
+    left,
+    joining,
+    generation: generations.size === 1 ? generation : null,
+  };
+}
+
+function full({ schema, name }: TableName): string {
+  return `${schema}.${name}`;
+}

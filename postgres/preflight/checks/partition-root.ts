@@ -1,0 +1,118 @@
+/**
+ * Partitioned tables that go through one table on the target (`tables.viaPartitionRoot`): it is there, takes the rows, and a
+ * change finds its row in it.
+ */
+import type { Finding } from '../../../contract/finding.ts';
+import { compareColumns, partitionsInTheWay, renderDifferences } from '../../catalog/drift.ts';
+import type { Relation } from '../../catalog/relation.ts';
+import { destinationsOf, keyOfName } from '../../catalog/root.ts';
+import type { Check, RootFacts, SourceFacts, TargetFacts } from '../facts.ts';
+import { error, identifier, list, nameOf, sqlName, statements, warning } from '../wording.ts';
+
+export const partitionRoot: Check = ({ source, target }) => {
+  if (source === null) return [];
+  return [
+    ...patterns(source),
+    ...identities(source.relations),
+    ...(target === null ? [] : onTarget(source.relations, target)),
+  ];
+};
+
+function patterns({ idlePatterns }: SourceFacts): Finding[] {
+  const idle = idlePatterns.viaPartitionRoot;
+  if (idle.length === 0) return [];
+  return [
+    error(
+      'partition-root-unmatched',
+      `patterns of "tables.viaPartitionRoot" fit no partitioned table that is selected: ${list(idle)}`,
+      'Correct or remove them. Only the topmost partitioned table of a tree can be named.',
+    ),
+  ];
+}
+
+function identities(relations: readonly Relation[]): Finding[] {
+  const vague = relations.filter(
+    (one) =>
+      one.kind === 'r' &&
+      one.viaRoot?.uniqueKey === false &&
+      one.identity !== 'f' &&
+      one.key !== null,
+  );
+  if (vague.length === 0) return [];
+  return [
+    error(
+      'partition-root-identity',
+      `partitions whose rows go through their root have a replica identity of their own, which may name another partition's row there: ${list(vague.map(nameOf))}`,
+      `On the source: ${statements(vague.map((one) => `alter table ${sqlName(one)} replica identity full`))} Or give the root a primary key.`,
+    ),
+  ];
+}
+
+function onTarget(relations: readonly Relation[], target: TargetFacts): Finding[] {
+  const rooted = relations.filter(({ viaRoot }) => viaRoot !== null);
+  if (rooted.length === 0) return [];
+  const there = new Map(target.roots.map((root) => [keyOfName(root.relation), root]));
+  // Something else under the name is a clash, said of all tables.
+  const named = new Set(target.tables.map(keyOfName));
+  const findings: Finding[] = [];
+  const absent = destinationsOf(rooted).filter((one) => !named.has(keyOfName(one)));
+  const bare = target.roots.filter(({ partitions }) => partitions === 0);
+  if (absent.length + bare.length > 0) {
+    const empty = bare.map(
+      ({ relation }) => `${nameOf(relation)} (partitioned, without a partition)`,
+    );
+    findings.push(
+      error(
+        'partition-root-missing',
+        `tables of "tables.viaPartitionRoot" that are not ready on the target: ${list([...absent.map(nameOf), ...empty])}`,
+        'Create them there, with the columns of the source, as they are to be: plain, or partitioned in another way with partitions for all rows.',
+      ),
+    );
+  }
+  const known = rooted.filter(({ viaRoot }) => viaRoot && there.has(keyOfName(viaRoot)));
+  const differences = [
+    ...compareColumns(
+      known,
+      target.roots.map(({ relation }) => relation),
+    ),
+    ...partitionsInTheWay(relations, target.tables),
+  ];
+  if (differences.length > 0) {
+    findings.push(
+      error(
+        'partition-root-columns',
+        `tables of the target cannot take the rows of the source: ${renderDifferences(differences)}`,
+        'Alter them on the target.',
+      ),
+    );
+  }
+  const slow = [...there.values()].flatMap((root) => indexFor(root, known));
+  if (slow.length > 0) {
+    findings.push(
+      warning(
+        'partition-root-index',
+        `UPDATE and DELETE have no index to find their row by on the target: ${list(slow.map(({ name }) => name))}`,
+        `On the target: ${statements(slow.map(({ sql }) => sql))} Each change reads the whole table otherwise.`,
+      ),
+    );
+  }
+  return findings;
+}
+
+/** The index that is missing: none begins with a column of the key by which the source's changes name their rows. */
+function indexFor(
+  { relation, indexes }: RootFacts,
+  known: readonly Relation[],
+): { readonly name: string; readonly sql: string }[] {
+  const leaf = known.find(
+    (one) =>
+      one.kind === 'r' &&
+      one.key !== null &&
+      one.viaRoot?.uniqueKey === true &&
+      keyOfName(one.viaRoot) === keyOfName(relation) &&
+      !indexes.some(([first = '']) => one.key?.includes(first) === true),
+  );
+  if (leaf?.key == null) return [];
+  const columns = leaf.key.map(identifier).join(', ');
+  return [{ name: nameOf(relation), sql: `create index on ${sqlName(relation)} (${columns})` }];
+}

@@ -1,0 +1,496 @@
+/**
+ * Partitioned tables that go through their root on the target, which is plain or partitioned in another way there: the stream,
+ * what becomes of partitions that come and go, and copying again. Each ends with an exact comparison.
+ */
+import { expect, test } from 'vitest';
+import { parseInput } from '../../contract/input.ts';
+import { compareCounts } from '../../postgres/cutover/counts.ts';
+import type { Change, RowChange } from '../../postgres/apply/change.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { drain, OPTIONS, startMigration, testWork } from '../support/stream.ts';
+import { until } from '../support/until.ts';
+import { compare } from '../../scripts/compare/compare.ts';
+import { Feed } from './apply-feed.ts';
+
+const VIA = { include: ['*.*'], exclude: [], viaPartitionRoot: ['public.m'] };
+
+/** By range, list and hash, with a default; 400 rows. */
+const SOURCE = /* sql */ `
+  create table m (id int, k int, v text, primary key (id, k)) partition by range (k);
+  create table m_1 partition of m for values from (0) to (100);
+  create table m_2 partition of m for values from (100) to (200) partition by hash (id);
+  create table m_2_0 partition of m_2 for values with (modulus 2, remainder 0);
+  create table m_2_1 partition of m_2 for values with (modulus 2, remainder 1);
+  create table m_3 partition of m for values from (200) to (300) partition by list (k);
+  create table m_rest partition of m default;
+  create table other (id int primary key, v text);
+  insert into m select i, i % 200, 'copied' from generate_series(1, 400) i;
+  insert into m values (500, 900, 'in the default');
+  insert into other values (1, 'one');`;
+
+const OTHER = /* sql */ `create table other (id int primary key, v text);`;
+/** What the operator makes of it on the target. */
+const TARGETS = {
+  plain: /* sql */ `create table m (id int, k int, v text, primary key (id, k)); ${OTHER}`,
+  hash: /* sql */ `${OTHER}
+    create table m (v text, k int not null, id int primary key) partition by hash (id);
+    create table m_1 partition of m for values with (modulus 2, remainder 0);
+    create table half partition of m for values with (modulus 2, remainder 1) partition by range (id);
+    create table half_low partition of half for values from (minvalue) to (50);
+    create table half_rest partition of half default;`,
+} as const;
+
+const start = (db: FreshPair, onTarget: keyof typeof TARGETS = 'plain') =>
+  startMigration(db, SOURCE, VIA, TARGETS[onTarget]);
+
+/** The independent comparison: a partitioned table as one, whatever it is on the other side. */
+async function expectSameRoot(db: FreshPair): Promise<void> {
+  const { equal, tables } = await compare({
+    ...{ source: db.source, target: db.target, include: [], exclude: [] },
+    ...{ sequences: false, md5: false, show: 5 },
+  });
+  expect({ equal, tables: tables.filter((table) => !table.equal) }).toEqual({
+    ...{ equal: true, tables: [] },
+  });
+  expect(tables.map(({ table }) => table)).toContain('public.m');
+}
+
+for (const onTarget of ['plain', 'hash'] as const) {
+  test(`rows that change, move between partitions and change their key arrive through a ${onTarget} root, in few and in many`, async () => {
+    await using db = await freshPair();
+    const migration = await start(db, onTarget);
+    const { sourceClient: source } = db;
+    await source.query(/* sql */ `update m set v = 'few' where id < 10`);
+    await source.query(/* sql */ `update m set k = 150 where id between 1 and 5`);
+    await source.query(/* sql */ `update m set id = 1000 + id, k = 99 where id between 6 and 9`);
+    expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+    await expectSameRoot(db);
+    await source.query(/* sql */ `update m set k = (k + 77) % 190`);
+    await source.query(/* sql */ `update m set id = 5000 - id, k = (k * 3) % 190, v = 'many'`);
+    await source.query(/* sql */ `delete from m where id % 5 = 0`);
+    await source.query(
+      /* sql */ `insert into m select i, 400 + i % 2, 'anew' from generate_series(9000, 9100) i`,
+    );
+    await source.query(/* sql */ `update m set k = 3 where k >= 400`);
+    expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+    await expectSameRoot(db);
+  });
+}
+
+test('a key that one partition gives up and another takes in the same batch is met in that order: no set is refused', async () => {
+  await using feed = await Feed.start(/* sql */ `
+    create table m (id int, k int, v text, primary key (id, k)) partition by list (k);
+    create table m_a partition of m for values in (2);
+    create table m_b partition of m for values in (1);`);
+  await feed.target.query(
+    /* sql */ `drop table m; create table public.m (id int primary key, k int, v text)`,
+  );
+  const through = (change: Change): Change =>
+    change.kind === 'truncate' ? change : routed(change);
+  const relations = new Map<string, RowChange['relation']>();
+  const routed = (change: RowChange): Change => {
+    const { name } = change.relation;
+    const relation = relations.get(name) ?? {
+      ...change.relation,
+      destination: { schema: 'public', name: 'm' },
+    };
+    relations.set(name, relation);
+    return { ...change, relation };
+  };
+  const apply = async (): Promise<number> => {
+    const changes = (await feed.changes()).map(through);
+    await using applier = await feed.open();
+    await feed.applyWith(applier, changes);
+    return applier.refusals;
+  };
+  await feed.source.query(
+    /* sql */ `insert into m select i, 1, 'v' from generate_series(1, 200) i`,
+  );
+  expect(await apply()).toBe(0);
+  // m_a, whose changes come first by nothing but chance, takes the ids that m_b gives up.
+  await feed.source.query(/* sql */ `
+    insert into m select i, 2, 'other' from generate_series(1001, 1100) i;
+    update m set k = 2, v = 'moved' where k = 1`);
+  expect(await apply()).toBe(0);
+  const rows = /* sql */ `select id, k, v from m order by 1`;
+  expect((await feed.target.query(rows)).rows).toEqual((await feed.source.query(rows)).rows);
+});
+
+for (const onTarget of ['plain', 'hash'] as const) {
+  test(`TRUNCATE of the root, of a part of it and of one partition empty exactly that on a ${onTarget} target`, async () => {
+    await using db = await freshPair();
+    const migration = await start(db, onTarget);
+    const { sourceClient: source } = db;
+    await source.query(/* sql */ `
+      insert into m values (600, 50, 'before'); truncate m_1; insert into m values (601, 50, 'after')`);
+    await source.query(/* sql */ `truncate m_1, other; insert into m values (602, 51, 'again')`);
+    expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+    await expectSameRoot(db);
+    await source.query(/* sql */ `
+      insert into m values (700, 1, 'before'), (701, 150, 'before');
+      truncate m, other;
+      insert into m values (702, 1, 'after'), (703, 150, 'after'), (704, 900, 'after')`);
+    expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+    await expectSameRoot(db);
+    expect((await db.targetClient.query(/* sql */ `select from m`)).rowCount).toBe(3);
+  });
+}
+
+for (const part of ['m_2_0', 'm_2', 'm_rest']) {
+  test(`TRUNCATE of ${part} alone, whose rows no condition tells on the target, copies the whole table again and doubles nothing`, async () => {
+    await using db = await freshPair();
+    const migration = await start(db);
+    await db.sourceClient.query(/* sql */ `
+      insert into m values (800, 120, 'before'), (801, 901, 'before');
+      truncate ${part};
+      insert into m values (802, 121, 'after'), (803, 902, 'after')`);
+    const failure = await failureOf(db, migration, VIA);
+    expect(failure).toMatchObject({ code: 'CopyAgain' });
+    expect(failure?.message).toContain('empties this partition alone');
+    expect((await drainWithCopies(db, migration, VIA)).join()).not.toContain('other');
+    await expectSameRoot(db);
+    await db.sourceClient.query(/* sql */ `update m set v = 'later', k = (k + 60) % 190`);
+    expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+    await expectSameRoot(db);
+  });
+}
+
+test('a partition that is made while streaming needs nothing on the target, and is not copied', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  await db.sourceClient.query(/* sql */ `
+    create table m_4 partition of m for values from (300) to (400) partition by list (k);
+    create table m_4_a partition of m_4 for values in (301, 302);`);
+  await db.sourceClient.query(/* sql */ `
+    insert into m select i, 301, 'in a new one' from generate_series(3000, 3100) i;
+    update m set k = 302 where id = 7`);
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+  await db.sourceClient.query(/* sql */ `truncate m_4; insert into m values (30000, 302, 'x')`);
+  await db.sourceClient.query(
+    /* sql */ `update m set k = 301, v = 'to the new one' where id between 20 and 40`,
+  );
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+});
+
+/** What changes the partitions in a way that the stream does not show. */
+const RESHAPED: readonly { readonly title: string; readonly sql: readonly string[] }[] = [
+  { title: 'dropped', sql: [/* sql */ `drop table m_1`] },
+  { title: 'the last one, and dropped', sql: [/* sql */ `drop table m_1, m_2, m_3, m_rest`] },
+  {
+    title: 'dropped with all others before new ones are made',
+    sql: [
+      /* sql */ `drop table m_1, m_2, m_3, m_rest; create table m_all partition of m default`,
+      /* sql */ `insert into m values (1, 1, 'again'), (2, 500, 'again')`,
+    ],
+  },
+  {
+    title: 'attached with rows of its own',
+    sql: [
+      /* sql */ `create table hidden.extra (like m including all);
+        insert into hidden.extra values (7000, 350, 'came with it')`,
+      /* sql */ `alter table m attach partition hidden.extra for values from (300) to (400)`,
+      /* sql */ `insert into m values (7001, 351, 'came later'); update m set k = 352 where id = 9`,
+    ],
+  },
+  {
+    title: 'made and given another name before its first change was read',
+    sql: [
+      /* sql */ `create table m_new partition of m for values from (300) to (400)`,
+      /* sql */ `insert into m values (7100, 301, 'under the old name')`,
+      /* sql */ `alter table m_new rename to m_renamed`,
+      /* sql */ `insert into m values (7101, 302, 'under the new name')`,
+    ],
+  },
+  {
+    title: 'made, filled and given another name in one transaction',
+    sql: [
+      /* sql */ `begin; create table m_new partition of m for values from (300) to (400);
+        insert into m values (7100, 301, 'under the old name'); alter table m_new rename to m_renamed; commit`,
+    ],
+  },
+  {
+    title: 'made, filled, and its schema given another name',
+    sql: [
+      /* sql */ `create table hidden.m_new partition of m for values from (300) to (400)`,
+      /* sql */ `insert into m values (7100, 301, 'under the old name')`,
+      /* sql */ `alter schema hidden rename to shown`,
+    ],
+  },
+  {
+    title: 'detached, changed and attached again at another place',
+    sql: [
+      /* sql */ `alter table m detach partition m_1`,
+      /* sql */ `delete from m_1; insert into m_1 values (7200, 210, 'alone')`,
+      /* sql */ `drop table m_3; alter table m attach partition m_1 for values from (200) to (300)`,
+      /* sql */ `update m set v = 'attached' where id = 7200`,
+    ],
+  },
+  {
+    title: 'split: its rows moved from the default partition to a new one',
+    sql: [
+      /* sql */ `begin; alter table m detach partition m_rest;
+        create table m_9 partition of m for values from (900) to (1000);
+        insert into m select * from m_rest; truncate m_rest; alter table m attach partition m_rest default; commit`,
+      /* sql */ `update m set v = 'moved by hand' where id = 500`,
+    ],
+  },
+];
+
+for (const { title, sql } of RESHAPED) {
+  test(`a partition that is ${title}: the table is copied again, and no row is there twice or too much`, async () => {
+    await using db = await freshPair();
+    // Not selected by itself: what a partition held before is known to nobody.
+    const selection = { ...VIA, include: ['public.*'] };
+    const migration = await startMigration(
+      db,
+      `${SOURCE} create schema hidden`,
+      selection,
+      `${TARGETS.hash} create schema hidden`,
+    );
+    await db.sourceClient.query(
+      /* sql */ `update m set v = 'before', k = (k + 30) % 190 where id < 80`,
+    );
+    for (const one of sql) await db.sourceClient.query(one);
+    await db.sourceClient.query(/* sql */ `update m set v = 'after' where id % 9 = 0`);
+    const copied = await drainWithCopies(db, migration, selection);
+    expect(copied.join()).toContain('which goes through public.m on the target');
+    await expectSameRoot(db);
+    await db.sourceClient.query(/* sql */ `update m set v = 'end' where id % 2 = 0`);
+    expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+    await expectSameRoot(db);
+  });
+}
+
+test('a key that comes again after its partition was dropped, in the middle of a lease, finds no old row in its way', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  const work = testWork();
+  const streaming = streamChanges(migration, { ...OPTIONS, ...VIA }, work);
+  streaming.catch(() => undefined);
+  const { sourceClient: source, targetClient: target } = db;
+  await source.query(/* sql */ `update m set v = 'streams' where id = 3`);
+  await until('the stream to be there', async () => {
+    const { rows } = await target.query(/* sql */ `select from m where v = 'streams'`);
+    return rows.length === 1;
+  });
+  await source.query(/* sql */ `drop table m_1`);
+  await source.query(/* sql */ `insert into m values (3, 3, 'again')`);
+  await expect(streaming).rejects.toMatchObject({ code: 'CopyAgain' });
+  await drainWithCopies(db, migration, VIA);
+  await expectSameRoot(db);
+});
+
+test('a partition that is made unlogged, filled and made logged is copied', async () => {
+  await using db = await freshPair();
+  const migration = await start(db);
+  await db.sourceClient.query(/* sql */ `
+    create unlogged table m_new partition of m for values from (300) to (400);
+    insert into m values (7000, 301, 'in no WAL'); alter table m_new set logged`);
+  await db.sourceClient.query(/* sql */ `insert into m values (7001, 302, 'logged')`);
+  expect((await drainWithCopies(db, migration, VIA)).join()).toContain('m_new');
+  await expectSameRoot(db);
+});
+
+test('a partition that is detached becomes a table of its own: made on the target, both arrive whole', async () => {
+  await using db = await freshPair();
+  const migration = await start(db);
+  await db.sourceClient.query(/* sql */ `alter table m detach partition m_1`);
+  await db.sourceClient.query(
+    /* sql */ `insert into m_1 values (10000, 1, 'alone'); update m set v = 'x'`,
+  );
+  expect(await failureOf(db, migration, VIA)).toMatchObject({
+    code: 'UnknownRelation',
+    details: { table: 'public.m_1' },
+  });
+  await db.targetClient.query(
+    /* sql */ `create table public.m_1 (id int, k int, v text, primary key (id, k))`,
+  );
+  await drainWithCopies(db, migration, VIA);
+  await expectSameRoot(db);
+  // And back: where its rows were, nothing follows them any more.
+  await db.sourceClient.query(
+    /* sql */ `alter table m attach partition m_1 for values from (0) to (100)`,
+  );
+  const failure = await failureOf(db, migration, VIA);
+  expect(failure?.message).toContain('drop it on the target');
+  await db.targetClient.query(/* sql */ `drop table m_1`);
+  await drainWithCopies(db, migration, VIA);
+  await expectSameRoot(db);
+});
+
+test('a partition that is only half detached (CONCURRENTLY) is one no more', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table m (id int primary key) partition by range (id);
+      create table m_1 partition of m for values from (0) to (100);
+      create table m_2 partition of m for values from (100) to (200);
+      insert into m select i from generate_series(1, 150) i`,
+    VIA,
+    /* sql */ `create table m (id int primary key)`,
+  );
+  await using reader = await connectTo(db.source);
+  await reader.query(/* sql */ `begin isolation level repeatable read; select from m`);
+  await using other = await connectTo(db.source);
+  const detached = other.query(/* sql */ `alter table m detach partition m_1 concurrently`);
+  await until('the partition to be half detached', async () => {
+    const { rows } = await db.sourceClient.query(
+      /* sql */ `select from pg_inherits where inhdetachpending`,
+    );
+    return rows.length === 1;
+  });
+  expect(await failureOf(db, migration, VIA)).toMatchObject({
+    code: 'UnknownRelation',
+    details: { table: 'public.m_1' },
+  });
+  await reader.query(/* sql */ `commit`);
+  await detached;
+  await db.targetClient.query(/* sql */ `create table public.m_1 (id int primary key)`);
+  await drainWithCopies(db, migration, VIA);
+  await expectSameRoot(db);
+});
+
+test('a table of its own whose name is a partition on the target is not taken for that', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  await db.sourceClient.query(/* sql */ `alter table m detach partition m_1`);
+  await db.sourceClient.query(/* sql */ `insert into m_1 values (10000, 1, 'alone')`);
+  await db.targetClient.query(/* sql */ `truncate m`);
+  const failure = await failureOf(db, migration, VIA);
+  expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.m_1' } });
+  expect(failure?.message).toContain('a partition on the target');
+});
+
+test('one partition that a rewrite met in the copy takes all others along into the next: every row is there once', async () => {
+  await using db = await freshPair();
+  const migration = await start(db);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_2_1'`,
+  );
+  await copyAgain(db, migration, VIA, async () => {
+    await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id % 3 = 0`);
+    await db.sourceClient.query(/* sql */ `vacuum full m_1`);
+  });
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select table_name as name from walferry.relation where rewritten`,
+  );
+  expect(rows).toEqual([{ name: 'm_1' }]);
+  await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id % 4 = 0`);
+  await copyAgain(db, migration, VIA);
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+  const generations = await db.targetClient.query(
+    /* sql */ `select distinct generation from walferry.relation where root_name = 'm' and kind = 'r'`,
+  );
+  expect(generations.rows).toEqual([{ generation: 3 }]);
+});
+
+test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever was copied before and after it', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_rest'`,
+  );
+  await using open = await connectTo(db.source);
+  await open.query(/* sql */ `begin; insert into m values (11000, 5, 'open around the snapshot')`);
+  await copyAgain(db, migration, VIA, async () => {
+    await open.query(/* sql */ `commit`);
+    await db.sourceClient.query(/* sql */ `truncate m`);
+    await db.sourceClient.query(
+      /* sql */ `insert into m select i, i % 200, 'anew' from generate_series(1, 90) i`,
+    );
+  });
+  await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id < 40`);
+  for (let round = 0; round < 2; round += 1) await copyAgain(db, migration, VIA);
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+});
+
+test('partitions with an identity that is theirs alone stop with what to do; with FULL every one of equal rows is found', async () => {
+  await using db = await freshPair();
+  const source = /* sql */ `
+    create table m (id int not null, k int, v text) partition by list (k);
+    create table m_1 partition of m for values in (1);
+    create table m_2 partition of m for values in (2);
+    alter table m_1 replica identity full; alter table m_2 replica identity full;
+    create unique index m_2_own on m_2 (id);
+    insert into m select 7, 1, 'equal' from generate_series(1, 60) i; insert into m values (7, 2, 'equal')`;
+  const target = /* sql */ `create table m (id int, k int, v text) partition by hash (v);
+    create table p0 partition of m for values with (modulus 2, remainder 0);
+    create table p1 partition of m for values with (modulus 2, remainder 1);`;
+  const migration = await startMigration(db, source, VIA, target);
+  await db.sourceClient.query(/* sql */ `update m_2 set v = 'of the second' where id = 7`);
+  await db.sourceClient.query(/* sql */ `update m_1 set v = 'one' where ctid = '(0,1)';
+      update m set k = 2, id = 8 where tableoid = 'm_1'::regclass and ctid = '(0,2)'`);
+  await db.sourceClient.query(
+    /* sql */ `insert into m select 9, 1, 'many' from generate_series(1, 80) i; delete from m where id = 9`,
+  );
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+  await db.sourceClient.query(/* sql */ `alter table m_2 replica identity using index m_2_own`);
+  const failure = await failureOf(db, migration, VIA);
+  expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.m_2' } });
+  expect(failure?.message).toContain('unique within the partition only');
+});
+
+test('large values that a move leaves alone, NaN, and columns added on both sides arrive through the root', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `
+    create table m (id int, k int, big text, n float8, primary key (id, k)) partition by list (k);
+    create table m_1 partition of m for values in (1); create table m_2 partition of m for values in (2);
+    alter table m_1 alter big set storage external; alter table m_2 alter big set storage external;
+    insert into m select i, 1, repeat('x', 5000), i from generate_series(1, 70) i`,
+    VIA,
+    /* sql */ `create table m (n float8, big text, id int, k int, primary key (id));
+      alter table m alter big set storage external`,
+  );
+  await db.sourceClient.query(
+    /* sql */ `update m set k = 2 where id < 60; update m set id = id + 1000`,
+  );
+  await db.sourceClient.query(
+    /* sql */ `update m set n = 'NaN' where k = 1; update m set k = 1 where id < 1010`,
+  );
+  const added = /* sql */ `alter table public.m add column late int default 5`;
+  await db.sourceClient.query(added);
+  await db.sourceClient.query(/* sql */ `update m set late = 6 where k = 1`);
+  expect(await failureOf(db, migration, VIA)).toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.m', column: 'late' },
+  });
+  await db.targetClient.query(added);
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+});
+
+test('the counts of the cutover hold the root against all partitions, and name the root', async () => {
+  await using db = await freshPair();
+  const migration = await start(db, 'hash');
+  const parsed = parseInput({ source: db.source, target: db.target, tables: VIA });
+  if (!parsed.ok) throw new Error(parsed.message);
+  expect(await compareCounts(migration, parsed.input, testWork())).toEqual({
+    tables: 2,
+    rows: 402,
+  });
+  await db.targetClient.query(/* sql */ `delete from m where id = 17`);
+  await expect(compareCounts(migration, parsed.input, testWork())).rejects.toMatchObject({
+    code: 'NotEqual',
+    message: expect.stringContaining('public.m (source 401, target 400)') as string,
+  });
+});
+
+test('a stopped change names the partition and the table that it was for', async () => {
+  await using db = await freshPair();
+  const migration = await start(db);
+  await db.targetClient.query(/* sql */ `delete from m where id = 3`);
+  await db.sourceClient.query(/* sql */ `update m set v = 'not there' where id = 3`);
+  await expect(drain(db, migration, VIA)).rejects.toMatchObject({
+    code: 'RowMissing',
+    message: expect.stringContaining('update of public.m_1 (through public.m)') as string,
+  });
+});
