@@ -9,8 +9,8 @@ const SECOND = 1000;
 
 export default defineConfig({
   test: {
-    // The machines that run this have 2 cores, and the servers under test want their share of them.
-    maxWorkers: 2,
+    // One more than the 2 cores of the machines that run this: the long tests wait for deadlines more than they compute.
+    maxWorkers: 3,
     projects: [
       {
         test: {
@@ -38,7 +38,7 @@ export default defineConfig({
           setupFiles: ['tests/support/setup-files/shared-servers.ts'],
           testTimeout: 60 * SECOND,
           hookTimeout: 60 * SECOND,
-          // One group with the long tests: these wait for deadlines more than they compute.
+          // One group with the long tests, whose waiting it fills.
           sequence: { groupOrder: 1 },
         },
       },

@@ -52,9 +52,11 @@ it('an error is shown with what to do, in JSON too, and the exit code is 1', asy
   expect(outcome.out).toContain('→ On the source: alter table public.t replica identity full;');
   const json = await preflight(input, '--json');
   expect(json.code).toBe(1);
+  // Among others: the slots of tests beside this one are on the same server.
+  const findings = [expect.objectContaining({ level: 'error', code: 'replica-identity' })];
   expect(JSON.parse(json.out)).toMatchObject({
     ready: false,
-    findings: [{ level: 'error', code: 'replica-identity' }],
+    findings: expect.arrayContaining(findings) as unknown,
   });
 });
 
