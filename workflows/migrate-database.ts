@@ -80,11 +80,15 @@ async function preflight(run: Execution): Promise<void> {
 async function prepare(run: Execution): Promise<void> {
   run.state.schemaBegun = true;
   run.enter('schema');
-  const { leftOut } = await long.copySchema.executeWithOptions(
+  const { leftOut, later } = await long.copySchema.executeWithOptions(
     { ...LONG, activityId: 'schema', summary: 'copy schema' },
     [run.step],
   );
   throwIfStopped();
+  run.noteIndexes({
+    indexesTotal: later?.indexes ?? null,
+    constraintsTotal: later?.constraints ?? null,
+  });
   if (leftOut) {
     run.state.leftOut = leftOut;
     run.state.notes = [...run.state.notes, ...leftOutNotes(leftOut)];
@@ -99,16 +103,20 @@ async function prepare(run: Execution): Promise<void> {
 }
 
 async function buildIndexes(run: Execution): Promise<void> {
-  await long.buildIndexes.executeWithOptions(
+  const { built, total } = await long.buildIndexes.executeWithOptions(
     { ...LONG, activityId: 'indexes', summary: 'build indexes' },
     [run.step],
   );
   throwIfStopped();
-  await long.analyzeTables.executeWithOptions(
+  run.noteIndexes({ indexesBuilt: built ?? null, indexesTotal: total ?? null });
+  run.refresh();
+  const { tables } = await long.analyzeTables.executeWithOptions(
     { ...LONG, activityId: 'analyze', summary: 'analyze tables' },
     [run.step],
   );
   throwIfStopped();
+  run.noteIndexes({ tablesAnalyzed: tables });
+  run.refresh();
 }
 
 /**
