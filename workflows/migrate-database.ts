@@ -12,7 +12,7 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
-import { noteFindings, renderFindings } from '../contract/finding.ts';
+import { countFindings, noteFindings, renderFindings } from '../contract/finding.ts';
 import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName, type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
@@ -69,9 +69,8 @@ async function preflight(run: Execution): Promise<void> {
   );
   throwIfStopped();
   run.state.notes = noteFindings(findings);
-  const errors = findings.filter(({ level }) => level === 'error');
-  if (errors.length > 0) {
-    const found = errors.length === 1 ? '1 problem' : `${errors.length} problems`;
+  if (findings.some(({ level }) => level === 'error')) {
+    const found = countFindings(findings);
     throw ending('Preflight', `preflight found ${found}:\n${renderFindings(findings)}`);
   }
 }
