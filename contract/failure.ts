@@ -17,6 +17,10 @@ interface Entry {
   readonly action: string;
 }
 
+/** What stays when a migration ends after rows were copied, and what to do with it: the same words wherever it is told. */
+export const LEFT_ON_TARGET =
+  'complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew';
+
 export const FAILURES = {
   InvalidInput: {
     handling: 'never',
@@ -192,8 +196,7 @@ export const FAILURES = {
   Aborted: {
     handling: 'never',
     meaning: 'The operator aborted the migration.',
-    action:
-      'Tables with copied rows are still on the target, complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew.',
+    action: `Tables with copied rows are still on the target, ${LEFT_ON_TARGET}.`,
   },
   Internal: {
     handling: 'operator',

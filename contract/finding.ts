@@ -22,6 +22,17 @@ export function inOrder(findings: readonly Finding[]): Finding[] {
   return LEVELS.flatMap((level) => findings.filter((one) => one.level === level));
 }
 
+/** `2 errors (and 1 warning, 3 notes)`: the errors always, of the rest what there is. */
+export function countFindings(findings: readonly Finding[]): string {
+  const counted = LEVELS.map((level) => {
+    const count = findings.filter((one) => one.level === level).length;
+    return { level, count, text: `${count} ${level}${count === 1 ? '' : 's'}` };
+  });
+  const [errors, ...others] = counted;
+  const rest = others.filter(({ count }) => count > 0).map(({ text }) => text);
+  return `${errors?.text ?? ''}${rest.length === 0 ? '' : ` (and ${rest.join(', ')})`}`;
+}
+
 /** The findings as one readable text, errors first. */
 export function renderFindings(findings: readonly Finding[]): string {
   const ordered = inOrder(findings);

@@ -1,6 +1,10 @@
-/** What the `progress` query answers, for the CLI, the Web UI, `npm run watch` and scripts. */
-import type { FailureCode } from './failure.ts';
-import type { Lsn } from './lsn.ts';
+/**
+ * What the `progress` query answers, for the CLI, the Web UI, `npm run watch` and scripts. The types come from one schema:
+ * whoever reads an answer, or the same counters in the state of an earlier run, checks them with it.
+ */
+import * as v from 'valibot';
+import { isFailureCode, type FailureCode } from './failure.ts';
+import { isLsn, type Lsn } from './lsn.ts';
 
 /** In their order; the last three are ends. */
 export const PHASES = [
@@ -16,70 +20,137 @@ export const PHASES = [
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
-export type RunState = 'running' | 'paused' | 'waiting';
+export const phase = v.picklist(PHASES);
+/** When each phase began, ISO 8601, in workflow time. */
+export const startedAt = v.record(phase, v.string());
+export const confirmedLsn = v.nullable(v.custom<Lsn>(isLsn));
+export const notes: v.GenericSchema<readonly string[]> = v.array(v.string());
+const failureCode = v.custom<FailureCode>(isFailureCode);
+
+const runState = v.picklist(['running', 'paused', 'waiting']);
+export type RunState = v.InferOutput<typeof runState>;
 
 /** Why a migration waits for its operator. */
-export interface Waiting {
-  /** The step that runs again at `resume`. */
-  readonly step: string;
-  readonly code: FailureCode;
-  readonly reason: string;
-  readonly action: string;
-}
+const waiting = v.pipe(
+  v.object({
+    /** The step that runs again at `resume`. */
+    step: v.string(),
+    code: failureCode,
+    reason: v.string(),
+    action: v.string(),
+  }),
+  v.readonly(),
+);
+export type Waiting = v.InferOutput<typeof waiting>;
 
 /** The step of a cutover that is under way, and what keeps it from getting on. */
-export interface CutoverStep {
-  readonly step: string;
-  /** When it began, ISO 8601, in workflow time. */
-  readonly since: string;
-  /** Set while its tries fail for something that may pass by itself; it goes on trying. */
-  readonly failing: {
-    readonly code: FailureCode;
-    readonly reason: string;
-    readonly action: string;
-    /** When the first and the newest failure became known here, ISO 8601. */
-    readonly since: string;
-    readonly seen: string;
-  } | null;
-}
+const cutoverStep = v.pipe(
+  v.object({
+    step: v.string(),
+    /** When it began, ISO 8601, in workflow time. */
+    since: v.string(),
+    /** Set while its tries fail for something that may pass by itself; it goes on trying. */
+    failing: v.nullable(
+      v.pipe(
+        v.object({
+          code: failureCode,
+          reason: v.string(),
+          action: v.string(),
+          /** When the first and the newest failure became known here, ISO 8601. */
+          since: v.string(),
+          seen: v.string(),
+        }),
+        v.readonly(),
+      ),
+    ),
+  }),
+  v.readonly(),
+);
+export type CutoverStep = v.InferOutput<typeof cutoverStep>;
 
-export interface SnapshotCounters {
-  readonly generation: number;
-  readonly tables: number;
-  readonly chunksDone: number;
-  readonly chunksTotal: number;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly estimatedRows: number;
-  readonly estimatedBytes: number;
-}
+/** Counters of phase `snapshot`. */
+export const snapshotCounters = v.pipe(
+  v.object({
+    generation: v.number(),
+    tables: v.number(),
+    chunksDone: v.number(),
+    chunksTotal: v.number(),
+    /** Rows and bytes of the chunks that are done. */
+    rows: v.number(),
+    bytes: v.number(),
+    /** Estimate over all tables, from pages and statistics of the source. */
+    estimatedRows: v.number(),
+    estimatedBytes: v.number(),
+  }),
+  v.readonly(),
+);
+export type SnapshotCounters = v.InferOutput<typeof snapshotCounters>;
 
-export interface StreamCounters {
-  readonly transactions: number;
-  readonly changes: number;
-  readonly lagBytes: number;
-  readonly lagSeconds: number;
-  readonly rate: number;
-  readonly leases: number;
-}
+/**
+ * Counters of phase `indexes`. A number is null until the step that tells it has ended: while it works, its heartbeats
+ * have the live one. All 0 when walferry found the tables there, with the indexes that somebody made.
+ */
+export const indexCounters = v.pipe(
+  v.object({
+    /** Indexes, keys, checks and statistics objects that are built after the rows. */
+    indexesBuilt: v.nullable(v.number()),
+    indexesTotal: v.nullable(v.number()),
+    tablesAnalyzed: v.nullable(v.number()),
+    /** Foreign keys, triggers, policies and the like, which wait until the target is first consistent. */
+    constraintsBuilt: v.nullable(v.number()),
+    constraintsTotal: v.nullable(v.number()),
+  }),
+  v.readonly(),
+);
+export type IndexCounters = v.InferOutput<typeof indexCounters>;
 
-export interface Progress {
-  readonly phase: Phase;
-  readonly state: RunState;
-  readonly waiting: Waiting | null;
-  /** Only in phase `cutover`. */
-  readonly cutover?: CutoverStep | null;
-  readonly source: string;
-  readonly target: string;
-  readonly slot: string;
-  /** Floor: everything committed before it is on the target. Live numbers are in the heartbeats. */
-  readonly confirmedLsn: Lsn | null;
-  readonly snapshot: SnapshotCounters | null;
-  readonly stream: StreamCounters | null;
-  /** When each phase began, ISO 8601, in workflow time. */
-  readonly startedAt: Readonly<Partial<Record<Phase, string>>>;
-  /** When the numbers were last true, ISO 8601: the workflow learns them from activities that ended. */
-  readonly asOf?: string;
-  /** Warnings of preflight, and what goes wrong beside work that goes on. */
-  readonly notes?: readonly string[];
+/** Counters of phase `stream`. */
+export const streamCounters = v.pipe(
+  v.object({
+    transactions: v.number(),
+    changes: v.number(),
+    lagBytes: v.number(),
+    lagSeconds: v.number(),
+    rate: v.number(),
+    leases: v.number(),
+  }),
+  v.readonly(),
+);
+export type StreamCounters = v.InferOutput<typeof streamCounters>;
+
+const progress = v.pipe(
+  v.object({
+    phase,
+    state: runState,
+    waiting: v.nullable(waiting),
+    /** Only in phase `cutover`. */
+    cutover: v.exactOptional(v.nullable(cutoverStep)),
+    source: v.string(),
+    target: v.string(),
+    slot: v.string(),
+    /** Floor: everything committed before it is on the target. Live numbers are in the heartbeats. */
+    confirmedLsn,
+    snapshot: v.nullable(snapshotCounters),
+    /** Absent until the schema was copied, and in answers of earlier code. */
+    indexes: v.exactOptional(indexCounters),
+    stream: v.nullable(streamCounters),
+    startedAt: v.pipe(startedAt, v.readonly()),
+    /** When the numbers were last true, ISO 8601: the workflow learns them from activities that ended. */
+    asOf: v.exactOptional(v.string()),
+    /** Warnings of preflight, and what goes wrong beside work that goes on. */
+    notes: v.exactOptional(notes),
+  }),
+  v.readonly(),
+);
+export type Progress = v.InferOutput<typeof progress>;
+
+/**
+ * Reads an answer of the query `progress`. Fields that are not known here are left out.
+ * @throws Error naming the first field that is not as it should be: the worker is of another version.
+ */
+export function parseProgress(answer: unknown): Progress {
+  const result = v.safeParse(progress, answer);
+  if (result.success) return result.output;
+  const field = v.getDotPath(result.issues[0]) ?? 'the whole of it';
+  throw new Error(`the answer of "progress" is not one that this version knows: ${field}`);
 }

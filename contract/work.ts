@@ -2,7 +2,9 @@
  * What passes between workflow, activities and postgres/: inputs and results of the steps, heartbeats. Everything is
  * small, flat JSON: it lives in Temporal's history, which is limited and readable by many. No bigint, no row value.
  */
+import * as v from 'valibot';
 import type { Lsn } from './lsn.ts';
+import type { SnapshotCounters } from './progress.ts';
 
 /** Flat details of a heartbeat, shown under Pending Activities in the Web UI. */
 export type Heartbeat = Readonly<Record<string, string | number | boolean | null>>;
@@ -31,23 +33,31 @@ export interface SchemaReport {
   readonly created: boolean;
   readonly tables: number;
   readonly statements: number;
+  /** What there is to build after the rows. Absent in reports of earlier code. */
+  readonly later?: { readonly indexes: number; readonly constraints: number };
   /** Unset: nothing was left out. */
   readonly leftOut?: LeftOut;
 }
 
-/** Objects of the source that are not carried over, by kind and name; the lists are bounded. */
-export interface LeftOut {
-  /** They stand on tables or extensions that the input leaves out: views, functions, foreign keys, … */
-  readonly excluded: readonly string[];
-  /** Never carried over: publications, subscriptions, settings of the database. */
-  readonly never: readonly string[];
-  /** What the input accepts to leave: large objects with their count, rows, extensions, event triggers. Absent in reports of earlier code. */
-  readonly accepted?: readonly string[];
-  /** Tables that are not selected. Absent in reports of earlier code. */
-  readonly unselected?: readonly string[];
-  /** How many are not named. */
-  readonly more: number;
-}
+const names = v.pipe(v.array(v.string()), v.readonly());
+
+/** Objects of the source that are not carried over, by kind and name; the lists are bounded. Part of the carried state. */
+export const leftOut = v.pipe(
+  v.object({
+    /** They stand on tables or extensions that the input leaves out: views, functions, foreign keys, … */
+    excluded: names,
+    /** Never carried over: publications, subscriptions, settings of the database. */
+    never: names,
+    /** What the input accepts to leave: large objects with their count, rows, extensions, event triggers. Absent in reports of earlier code. */
+    accepted: v.exactOptional(names),
+    /** Tables that are not selected. Absent in reports of earlier code. */
+    unselected: v.exactOptional(names),
+    /** How many are not named. */
+    more: v.number(),
+  }),
+  v.readonly(),
+);
+export type LeftOut = v.InferOutput<typeof leftOut>;
 
 export interface SlotReport {
   readonly slot: string;
@@ -65,20 +75,10 @@ export interface CopyRun {
   readonly lastChunk: number;
 }
 
-export interface CopyPlan {
-  readonly generation: number;
+export interface CopyPlan extends SnapshotCounters {
   readonly runs: readonly CopyRun[];
   /** How many `copyChunks` may run at once: from the plan, so that replay does not depend on a default. */
   readonly parallelism: number;
-  readonly tables: number;
-  readonly chunksDone: number;
-  readonly chunksTotal: number;
-  /** Rows and bytes of the chunks that are done. */
-  readonly rows: number;
-  readonly bytes: number;
-  /** Estimate over all tables, from pages and statistics of the source. */
-  readonly estimatedRows: number;
-  readonly estimatedBytes: number;
 }
 
 export interface CopyResult {
@@ -97,6 +97,9 @@ export interface CopyResult {
 export interface IndexReport {
   readonly indexes: number;
   readonly constraints: number;
+  /** Objects of every kind that the step is for: on the target now, and in all. Absent in reports of earlier code. */
+  readonly built?: number;
+  readonly total?: number;
 }
 
 export interface AnalyzeReport {

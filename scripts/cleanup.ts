@@ -1,6 +1,6 @@
 /** `npm run cleanup`: what earlier migrations left behind, and its removal. */
 import { Command } from 'commander';
-import { MigrationError } from '../contract/failure.ts';
+import { LEFT_ON_TARGET, MigrationError } from '../contract/failure.ts';
 import { classify } from '../postgres/connection/failure.ts';
 import { connect } from '../postgres/connection/session.ts';
 import { bytes } from '../workflows/wording.ts';
@@ -34,8 +34,8 @@ Examples:
   npm run cleanup -- orders_old orders_new
   npm run cleanup -- orders_old orders_new --workflow-id orders
 
-Copied tables on the target stay as they are; drop them before you start again. While a run of the workflow id is
-open nothing is removed, with --force neither.
+Copied tables stay on the target, ${LEFT_ON_TARGET}.
+While a run of the workflow id is open nothing is removed, with --force neither.
 Exit codes: 0 listed or removed, 1 refused or nothing found for the id, 2 error.`,
   )
   .action(async (source: string, target: string, options: Options) => {

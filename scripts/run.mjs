@@ -10,7 +10,6 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const OLDEST_NODE = [20, 3];
 /** These set up what is missing; the others only say that it is missing. */
 const SETTING_UP = ['setup', 'start', 'test'];
 /** These speak to servers and take the addresses of the local ones unless the caller has set others. */
@@ -39,11 +38,15 @@ function main() {
 }
 
 function checkNode() {
+  const { engines } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
   const [major, minor] = process.versions.node.split('.').map(Number);
-  const [oldestMajor, oldestMinor] = OLDEST_NODE;
-  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
-    fail(`Node ${OLDEST_NODE.join('.')} or newer is needed; this is ${process.versions.node}`);
-  }
+  // `^20.19.0 || >=24`: of these two forms alone, because there is no package yet that could read others.
+  const fits = [...engines.node.matchAll(/(\^|>=)(\d+)(?:\.(\d+))?/g)].some(
+    ([, sign, wantedMajor, wantedMinor = '0']) =>
+      (major === Number(wantedMajor) && minor >= Number(wantedMinor)) ||
+      (sign === '>=' && major > Number(wantedMajor)),
+  );
+  if (!fits) fail(`Node ${engines.node} is needed; this is ${process.versions.node}`);
 }
 
 /**

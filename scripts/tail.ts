@@ -5,7 +5,7 @@ import { classify } from '../postgres/connection/failure.ts';
 import { decodeMessage } from '../postgres/wal2json/decode.ts';
 import { LineMaker } from './tail/line.ts';
 import { ChangeReader } from './tail/reader.ts';
-import { tableMatcher } from './tail/matcher.ts';
+import { patternWarnings, tableMatcher } from './tail/matcher.ts';
 
 /** After that a person wonders; usually the slot waits for a transaction that is still open. */
 const TELL_OF_WAITING_MS = 2_000;
@@ -67,8 +67,11 @@ async function tail(service: string, options: Options): Promise<void> {
     console.error(`tail: the slot waits for transactions that are open on "${service}" …`);
   }, TELL_OF_WAITING_MS);
   try {
-    await reader.read((lsn) => {
+    await reader.read((lsn, tables) => {
       clearTimeout(waiting);
+      for (const text of patternWarnings(options.table, tables)) {
+        console.error(`tail: WARNING: ${text}`);
+      }
       console.error(`tail: reading "${service}" from ${lsn}; Ctrl-C ends it`);
     });
   } finally {

@@ -10,6 +10,7 @@
  */
 import { allHandlersFinished, condition, isCancellation, log } from '@temporalio/workflow';
 import type { TemporalFailure } from '@temporalio/workflow';
+import { LEFT_ON_TARGET } from '../contract/failure.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';
@@ -45,7 +46,7 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
 /** In words how it was stopped, and what that means for the target. */
 function stopped(run: Execution, cancelled: boolean, failure: TemporalFailure): string {
   const target = run.hasRows
-    ? `the tables copied so far stay on "${run.migration.target}": drop them before starting again`
+    ? `the tables copied so far stay on "${run.migration.target}", ${LEFT_ON_TARGET}`
     : `"${run.migration.target}" is as it was before`;
   if (run.aborting) return `aborted by the operator; ${target}`;
   if (cancelled) return `cancelled; ${target}`;

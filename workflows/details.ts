@@ -4,6 +4,7 @@
  */
 import type { Phase, Progress } from '../contract/progress.ts';
 import type { Situation, UpdateName } from './policy.ts';
+import { builtText } from './built.ts';
 import { bytes, count, counted, duration, percent } from './wording.ts';
 
 const CODE_LINE = 63;
@@ -75,7 +76,7 @@ function moment(iso: string): string {
 }
 
 function numbers(progress: Progress): string[] {
-  const { phase, state, snapshot, stream, confirmedLsn, slot, asOf } = progress;
+  const { phase, state, snapshot, indexes, stream, confirmedLsn, slot, asOf } = progress;
   const lines: string[] = [];
   if (snapshot) {
     const { chunksDone, chunksTotal, rows, generation } = snapshot;
@@ -83,6 +84,10 @@ function numbers(progress: Progress): string[] {
       `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
     );
     if (generation > 1) lines.push(`- snapshot generation ${generation}`);
+  }
+  if (indexes && (phase === 'indexes' || indexes.indexesBuilt !== null)) {
+    const built = builtText(indexes);
+    if (built !== '') lines.push(`- ${built}`);
   }
   if (confirmedLsn !== null) {
     lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the target`);

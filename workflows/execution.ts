@@ -6,7 +6,7 @@ import { log, setCurrentDetails, type CancellationScope } from '@temporalio/work
 import type { Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
 import type { Migration } from '../contract/migration.ts';
-import type { CutoverStep, Phase, Progress, Waiting } from '../contract/progress.ts';
+import type { CutoverStep, IndexCounters, Phase, Progress, Waiting } from '../contract/progress.ts';
 import { Answer } from './answer.ts';
 import { renderDetails } from './details.ts';
 import { ending, type Reason } from './failure.ts';
@@ -33,6 +33,14 @@ export interface CutoverRequest {
   /** Called off by the operator: whatever its step ends with, it is undone. */
   calledOff: boolean;
 }
+
+const NOTHING_BUILT: IndexCounters = {
+  indexesBuilt: null,
+  indexesTotal: null,
+  tablesAnalyzed: null,
+  constraintsBuilt: null,
+  constraintsTotal: null,
+};
 
 export class Execution {
   readonly migration: Migration;
@@ -81,6 +89,11 @@ export class Execution {
     this.show();
   }
 
+  /** Counters of what is built after the rows, as far as a step told them. */
+  noteIndexes(told: Partial<IndexCounters>): void {
+    this.state.indexes = { ...NOTHING_BUILT, ...this.state.indexes, ...told };
+  }
+
   /** Notes that numbers of the state are true now, and shows them. */
   refresh(): void {
     this.state.asOf = new Date().toISOString();
@@ -116,7 +129,7 @@ export class Execution {
   }
 
   progress(): Progress {
-    const { phase, startedAt, asOf, notes, confirmedLsn, snapshot, stream } = this.state;
+    const { phase, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.state;
     const { situation } = this;
     return {
       phase,
@@ -128,6 +141,7 @@ export class Execution {
       slot: this.migration.slot,
       confirmedLsn,
       snapshot,
+      ...(indexes ? { indexes } : {}),
       stream,
       startedAt: { ...startedAt },
       asOf,

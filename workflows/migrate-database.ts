@@ -12,7 +12,7 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
-import { noteFindings, renderFindings } from '../contract/finding.ts';
+import { countFindings, noteFindings, renderFindings } from '../contract/finding.ts';
 import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName, type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
@@ -69,9 +69,8 @@ async function preflight(run: Execution): Promise<void> {
   );
   throwIfStopped();
   run.state.notes = noteFindings(findings);
-  const errors = findings.filter(({ level }) => level === 'error');
-  if (errors.length > 0) {
-    const found = errors.length === 1 ? '1 problem' : `${errors.length} problems`;
+  if (findings.some(({ level }) => level === 'error')) {
+    const found = countFindings(findings);
     throw ending('Preflight', `preflight found ${found}:\n${renderFindings(findings)}`);
   }
 }
@@ -80,11 +79,15 @@ async function preflight(run: Execution): Promise<void> {
 async function prepare(run: Execution): Promise<void> {
   run.state.schemaBegun = true;
   run.enter('schema');
-  const { leftOut } = await long.copySchema.executeWithOptions(
+  const { leftOut, later } = await long.copySchema.executeWithOptions(
     { ...LONG, activityId: 'schema', summary: 'copy schema' },
     [run.step],
   );
   throwIfStopped();
+  run.noteIndexes({
+    indexesTotal: later?.indexes ?? null,
+    constraintsTotal: later?.constraints ?? null,
+  });
   if (leftOut) {
     run.state.leftOut = leftOut;
     run.state.notes = [...run.state.notes, ...leftOutNotes(leftOut)];
@@ -99,16 +102,20 @@ async function prepare(run: Execution): Promise<void> {
 }
 
 async function buildIndexes(run: Execution): Promise<void> {
-  await long.buildIndexes.executeWithOptions(
+  const { built, total } = await long.buildIndexes.executeWithOptions(
     { ...LONG, activityId: 'indexes', summary: 'build indexes' },
     [run.step],
   );
   throwIfStopped();
-  await long.analyzeTables.executeWithOptions(
+  run.noteIndexes({ indexesBuilt: built ?? null, indexesTotal: total ?? null });
+  run.refresh();
+  const { tables } = await long.analyzeTables.executeWithOptions(
     { ...LONG, activityId: 'analyze', summary: 'analyze tables' },
     [run.step],
   );
   throwIfStopped();
+  run.noteIndexes({ tablesAnalyzed: tables });
+  run.refresh();
 }
 
 /**

@@ -2,41 +2,52 @@
  * What a migration remembers across continue-as-new: small, flat, versioned. The truth about rows, chunks and LSN lies in
  * the control schema on the target; this is the workflow's copy of it, and a floor that may lag.
  */
-import type { Lsn } from '../contract/lsn.ts';
-import type { Phase, SnapshotCounters, StreamCounters } from '../contract/progress.ts';
-import type { LeftOut } from '../contract/work.ts';
+import * as v from 'valibot';
+import {
+  confirmedLsn,
+  indexCounters,
+  notes,
+  phase,
+  snapshotCounters,
+  startedAt,
+  streamCounters,
+} from '../contract/progress.ts';
+import { leftOut } from '../contract/work.ts';
 
 const VERSION = 1;
 
-export interface State {
-  readonly version: typeof VERSION;
-  phase: Phase;
-  /** ISO 8601, workflow time. */
-  startedAt: Partial<Record<Phase, string>>;
-  asOf: string;
-  notes: readonly string[];
-  paused: boolean;
-  confirmedLsn: Lsn | null;
-  snapshot: SnapshotCounters | null;
-  stream: StreamCounters | null;
+const schema = v.object({
+  version: v.literal(VERSION),
+  phase,
+  startedAt,
+  asOf: v.string(),
+  notes,
+  paused: v.boolean(),
+  confirmedLsn,
+  snapshot: v.nullable(snapshotCounters),
+  /** Unset before the schema was copied, and in what earlier versions carried. */
+  indexes: v.exactOptional(indexCounters),
+  stream: v.nullable(streamCounters),
   /** Generation of the first copied run, and whether a later one was needed: then first consistent is a matter of the stream. */
-  firstGeneration: number | null;
-  firstConsistent: boolean;
+  firstGeneration: v.nullable(v.number()),
+  firstConsistent: v.boolean(),
   /** Foreign keys and triggers are on the target. Never before it is first consistent. */
-  constraintsBuilt: boolean;
+  constraintsBuilt: v.boolean(),
   /**
    * A cutover that did not come to its end may have enabled the triggers: they have to be quiet before the next change is
    * applied. Unset in what earlier versions carried.
    */
-  triggersLoud?: boolean;
+  triggersLoud: v.exactOptional(v.boolean()),
   /** What a cleanup has to look for; set before the step that makes it, because that one's answer may be lost. */
-  schemaBegun: boolean;
-  slotBegun: boolean;
+  schemaBegun: v.boolean(),
+  slotBegun: v.boolean(),
   /** Objects that the target will not have, for the closing summary. Absent in states of earlier code. */
-  leftOut?: LeftOut;
+  leftOut: v.exactOptional(leftOut),
   /** Materialized views that the operator took out, for the same. Unset before the first refresh. */
-  skippedViews?: readonly string[];
-}
+  skippedViews: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
+});
+
+export type State = v.InferOutput<typeof schema>;
 
 /** A migration that did nothing yet. */
 export function initialState(now: Date): State {
@@ -59,17 +70,16 @@ export function initialState(now: Date): State {
 }
 
 /**
- * The state that the previous run of the workflow handed on.
- * @throws Error for a version that this code does not know: the workflow task is then tried again until a worker with the
+ * The state that the previous run of the workflow handed on. Fields that this code does not know stay in it: a newer worker
+ * may take the next run.
+ * @throws Error for a state that this code does not know: the workflow task is then tried again until a worker with the
  *   right code takes it, whereas a failure would end a migration because of one old worker.
  */
 export function carriedState(carried: unknown): State {
-  if (isState(carried)) return { ...carried };
-  throw new Error(`this worker knows state version ${VERSION} only; update it`);
-}
-
-function isState(value: unknown): value is State {
-  return (
-    typeof value === 'object' && value !== null && 'version' in value && value.version === VERSION
+  if (v.is(schema, carried)) return { ...carried };
+  const [issue] = v.safeParse(schema, carried).issues ?? [];
+  const field = (issue && v.getDotPath(issue)) ?? 'the whole of it';
+  throw new Error(
+    `this worker knows state version ${VERSION} only, and not the carried one (${field}); update it`,
   );
 }

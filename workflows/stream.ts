@@ -73,11 +73,18 @@ export async function buildConstraints(
   run: Execution,
   retry: RetryPolicy = LONG.retry,
 ): Promise<void> {
-  await long.buildConstraints.executeWithOptions(
+  const { built, total } = await long.buildConstraints.executeWithOptions(
     { ...LONG, retry, activityId: 'constraints', summary: 'build foreign keys and triggers' },
     [run.step],
   );
   throwIfStopped();
+  // It ends only when the indexes that had to wait for mended rows are built too.
+  const indexesBuilt = run.state.indexes?.indexesTotal ?? null;
+  run.noteIndexes({
+    indexesBuilt,
+    constraintsBuilt: built ?? null,
+    constraintsTotal: total ?? null,
+  });
   await refreshViews(run, null, retry);
   run.state.constraintsBuilt = true;
   run.refresh();

@@ -51,7 +51,7 @@ export function findSection(name: string, env: NodeJS.ProcessEnv = process.env):
   if (named !== undefined && textOf(named) === null) {
     throw new MigrationError(
       'UnknownService',
-      `the worker knows no PostgreSQL service "${name}": PGSERVICEFILE names ${named}, which cannot be read`,
+      `PostgreSQL service "${name}" cannot be looked up: PGSERVICEFILE names ${named}, which cannot be read`,
       { object: name },
     );
   }
@@ -63,7 +63,7 @@ export function findSection(name: string, env: NodeJS.ProcessEnv = process.env):
   }
   throw new MigrationError(
     'UnknownService',
-    `the worker knows no PostgreSQL service "${name}"; looked in ${files.join(' and ')}`,
+    `no PostgreSQL service is called "${name}"; looked in ${files.join(' and ')}`,
     { object: name },
   );
 }

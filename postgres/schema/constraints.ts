@@ -10,7 +10,14 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { combined, explained, isBroken } from './broken.ts';
-import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
+import {
+  claimEntry,
+  nameEntry,
+  partOf,
+  readEntries,
+  reportPhase,
+  type StoredEntry,
+} from './control.ts';
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
@@ -72,10 +79,7 @@ export async function buildConstraints(
         if (failure !== undefined) throw failure;
       },
     );
-    return {
-      indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
-      constraints: entries.filter(({ kind }) => kind.endsWith('CONSTRAINT')).length,
-    };
+    return await reportPhase(first.client, migration.id, 'constraints');
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'constraints could not be built', code: 'SchemaFailed' });

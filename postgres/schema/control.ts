@@ -4,6 +4,7 @@
  * run, written in the transaction that ran it, and the triggers that are kept quiet until cutover.
  */
 import type pg from 'pg';
+import type { IndexReport } from '../../contract/work.ts';
 import { describeEntry } from './archive.ts';
 import type { PlannedEntry, SchemaPhase } from './filter.ts';
 
@@ -147,6 +148,21 @@ export async function readEntries(
     [migration, phases],
   );
   return rows.map(({ schema_name, ...row }) => ({ ...row, schema: schema_name }));
+}
+
+/** What there is of a phase of the post-data, and how much of it is on the target; all 0 when walferry made no tables. */
+export async function reportPhase(
+  target: pg.ClientBase,
+  migration: string,
+  phase: Exclude<SchemaPhase, 'tables'>,
+): Promise<IndexReport> {
+  const entries = await readEntries(target, migration, [phase]);
+  return {
+    indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
+    constraints: entries.filter(({ kind }) => kind.endsWith('CONSTRAINT')).length,
+    built: entries.filter(({ done }) => done).length,
+    total: entries.length,
+  };
 }
 
 /**

@@ -19,7 +19,7 @@ import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
 import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
 import { ArchiveFile } from './dump.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import { filterArchive, type FilteredArchive } from './filter.ts';
+import { filterArchive, type FilteredArchive, type SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
 import { loudStates, quietTables } from './quiet.ts';
@@ -88,13 +88,19 @@ async function report(
   const leftOut = await readLeftOut(target, migration.id);
   if ((await progressOf(target, migration)) === 'used') {
     await using source = await SourceSchema.open(migration, input);
-    return { created: false, tables: source.tables.length, statements: 0, ...leftOutOf(leftOut) };
+    return {
+      ...{ created: false, tables: source.tables.length, statements: 0 },
+      later: { indexes: 0, constraints: 0 },
+      ...leftOutOf(leftOut),
+    };
   }
-  const entries = await readEntries(target, migration.id, ['tables']);
+  const all = await readEntries(target, migration.id, ['tables', 'indexes', 'constraints']);
+  const of = (wanted: SchemaPhase) => all.filter(({ phase }) => phase === wanted);
   return {
     created: true,
-    tables: entries.filter(({ kind }) => kind === 'TABLE').length,
-    statements: entries.length,
+    tables: of('tables').filter(({ kind }) => kind === 'TABLE').length,
+    statements: of('tables').length,
+    later: { indexes: of('indexes').length, constraints: of('constraints').length },
     ...leftOutOf(leftOut),
   };
 }

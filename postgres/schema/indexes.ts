@@ -8,7 +8,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { combined, explained, isBroken } from './broken.ts';
-import { claimEntry, nameEntry, partOf, readEntries, type StoredEntry } from './control.ts';
+import {
+  claimEntry,
+  nameEntry,
+  partOf,
+  readEntries,
+  reportPhase,
+  type StoredEntry,
+} from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { matchExisting } from './match.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
@@ -75,10 +82,7 @@ export async function buildIndexes(
         if (failure !== undefined) throw failure;
       },
     );
-    return {
-      indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
-      constraints: entries.filter(({ kind }) => kind.endsWith('CONSTRAINT')).length,
-    };
+    return await reportPhase(first.client, migration.id, 'indexes');
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'indexes could not be built', code: 'SchemaFailed' });

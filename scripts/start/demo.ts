@@ -15,6 +15,7 @@ import { Follower } from './follow.ts';
 import { killInCopy, killInStream, provenInCopy } from './kills.ts';
 import { closingFacts, slotsLeft } from './outcome.ts';
 import type { Stage } from './stage.ts';
+import { failings } from './verdict.ts';
 
 export interface DemoSettings {
   readonly rows: number;
@@ -22,7 +23,8 @@ export interface DemoSettings {
 }
 
 export interface DemoOutcome {
-  readonly equal: boolean;
+  /** Equal, nothing left, and both kills survived without finished work done again; else it was said why not. */
+  readonly passed: boolean;
   readonly workflowId: string;
 }
 
@@ -64,20 +66,19 @@ export async function runDemo(
     const observer = new Observer(client, workflowId);
     await using follower = new Follower(observer, screen, stop);
     const scene = { workers, follower, evidence, say: tell };
-    const kills: string[] = [];
 
     const inCopy = await killInCopy(scene);
     await follower.until('the end of the copy', PHASE_SECONDS, ({ progress }) =>
       progress?.phase === 'indexes' || progress?.phase === 'stream' ? true : undefined,
     );
-    if (inCopy) {
-      if (await provenInCopy(scene, inCopy)) kills.push('copy');
-      else tell('>>> finished chunks were copied again after the kill: that must not be');
-    } else tell('>>> the copy was over before a worker could be killed in it: use more --rows');
+    const copy = inCopy ? await provenInCopy(scene, inCopy) : 'too late';
+    if (copy === 'too late') {
+      tell('>>> the copy was over before a worker could be killed in it: use more --rows');
+    }
     await follower.until('phase stream', PHASE_SECONDS, ({ progress }) =>
       progress?.phase === 'stream' ? true : undefined,
     );
-    if (await killInStream(scene)) kills.push('stream');
+    const kills = { copy, stream: await killInStream(scene) };
 
     tell('>>> cutting over: the application stops writing …');
     tell(`    ${await stopWriter(writer)}`);
@@ -114,15 +115,19 @@ export async function runDemo(
     say(
       renderClosing({
         ...facts,
-        kills,
+        kills: Object.entries(kills).flatMap(([where, proof]) =>
+          proof === 'proven' ? [where] : [],
+        ),
         compared: { equal: compared.equal, seconds: compared.seconds, rows },
         ledger: { holds: verdict.problems === 0, transactions: verdict.transactions },
       }),
     );
-    return {
-      equal: compared.equal && verdict.problems === 0 && left.length === 0,
-      workflowId,
-    };
+    const failed = failings({
+      ...{ rows: settings.rows, kills, equal: compared.equal },
+      ...{ ledgerProblems: verdict.problems, slotsLeft: left.length },
+    });
+    for (const failing of failed) say(`NOT as it must be: ${failing}`);
+    return { passed: failed.length === 0, workflowId };
   } finally {
     screen.end();
   }

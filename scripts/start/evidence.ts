@@ -3,7 +3,9 @@
  * stream is. Taken before and after a kill, it shows what was not done again.
  */
 import pg from 'pg';
+import { compareLsn, isLsn } from '../../contract/lsn.ts';
 import { clientConfig } from '../../postgres/connection/session.ts';
+import type { Proof } from './verdict.ts';
 
 export interface ChunkMark {
   readonly id: number;
@@ -78,4 +80,20 @@ export function unchanged(before: readonly ChunkMark[], after: readonly ChunkMar
       same.generation === generation
     );
   });
+}
+
+/** What the marks say of a kill in the copy. @param before those right after it. @param after those of the whole copy. */
+export function provenByMarks(before: readonly ChunkMark[], after: readonly ChunkMark[]): Proof {
+  const done = before.filter(({ doneAt }) => doneAt !== null);
+  if (done.length === before.length) return 'too late';
+  return unchanged(done, after).length === done.length ? 'proven' : 'refuted';
+}
+
+/** What the checkpoints say of a kill in the stream: another attempt applied more, and nothing fell back. */
+export function killInStreamShown(before: StreamMark, after: StreamMark): Proof {
+  const from = before.confirmedLsn;
+  const to = after.confirmedLsn;
+  const further = isLsn(from) && isLsn(to) && compareLsn(from, to) <= 0;
+  const more = after.transactions > before.transactions;
+  return further && more && BigInt(after.epoch) > BigInt(before.epoch) ? 'proven' : 'refuted';
 }

@@ -7,9 +7,10 @@ import type { BackgroundProcess } from '../cluster/background.ts';
 import type { LiveActivity, Sample } from '../watch/sample.ts';
 import { killHard } from './cast.ts';
 import type { Workers } from './cast.ts';
-import { unchanged } from './evidence.ts';
+import { killInStreamShown, provenByMarks, unchanged } from './evidence.ts';
 import type { ChunkMark, Evidence } from './evidence.ts';
 import type { Follower } from './follow.ts';
+import type { Proof } from './verdict.ts';
 
 export interface Scene {
   readonly workers: Workers;
@@ -54,7 +55,7 @@ export async function killInCopy(scene: Scene): Promise<CopyKill | undefined> {
 }
 
 /** After the copy: which marks from before the kill still stand as they were. */
-export async function provenInCopy({ evidence, say }: Scene, kill: CopyKill): Promise<boolean> {
+export async function provenInCopy({ evidence, say }: Scene, kill: CopyKill): Promise<Proof> {
   const after = await evidence.chunks();
   const done = kill.before.filter(({ doneAt }) => doneAt !== null);
   const kept = unchanged(done, after);
@@ -67,11 +68,11 @@ export async function provenInCopy({ evidence, say }: Scene, kill: CopyKill): Pr
   say(
     `>>> all ${after.length} chunks are done; of the ${done.length} from before the kill ${kept.length} were not copied again (chunks by worker: ${shares})`,
   );
-  return kept.length === done.length;
+  return provenByMarks(kill.before, after);
 }
 
 /** Kills the worker that streams, starts another, and waits until the stream goes on. */
-export async function killInStream(scene: Scene): Promise<boolean> {
+export async function killInStream(scene: Scene): Promise<Proof> {
   const { workers, follower, evidence, say } = scene;
   const first = await follower.until('the stream', STREAM_SECONDS, () => evidence.stream());
   const victim = await follower.until('the stream to work', STREAM_SECONDS, async (sample) => {
@@ -89,13 +90,15 @@ export async function killInStream(scene: Scene): Promise<boolean> {
   say(`>>> ${next.name} (process ${next.pid}) started in its place`);
   const after = await follower.until('the stream to go on', STREAM_SECONDS, async () => {
     const now = await evidence.stream();
-    return now && now.transactions > (before?.transactions ?? 0) ? now : undefined;
+    // A commit of the dead worker that was under way may count up too: another epoch is another attempt.
+    const another = now !== undefined && now.epoch !== before?.epoch;
+    return another && now.transactions > (before?.transactions ?? 0) ? now : undefined;
   });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   say(
     `>>> went on after ${seconds} s from there: confirmed LSN ${after.confirmedLsn ?? 'none'}, ${after.transactions} transactions (epoch ${before?.epoch ?? '?'} → ${after.epoch})`,
   );
-  return true;
+  return before ? killInStreamShown(before, after) : 'refuted';
 }
 
 function victimOfCopy(workers: Workers, sample: Sample): BackgroundProcess | undefined {

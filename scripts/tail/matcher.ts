@@ -1,4 +1,5 @@
 /** Which tables `--table` means. */
+import type { ReadTable } from './reader.ts';
 
 /** `schema.table` or `table` (any schema), with `*` and `?`; an empty list means every table. */
 export function tableMatcher(
@@ -14,4 +15,20 @@ export function tableMatcher(
   });
   return (schema, table) =>
     expressions.length === 0 || expressions.some((e) => e.test(`${schema}.${table}`));
+}
+
+/** Patterns that will show nothing as the database is now, each with why: a typing error would be waited on for ever. */
+export function patternWarnings(
+  patterns: readonly string[],
+  tables: readonly ReadTable[],
+): string[] {
+  return patterns.flatMap((pattern) => {
+    const wanted = tableMatcher([pattern]);
+    const found = tables.filter(({ schema, name }) => wanted(schema, name));
+    if (found.length === 0) return [`no table fits "${pattern}" yet`];
+    if (found.some(({ partitioned }) => !partitioned)) return [];
+    return [
+      `only a partitioned table fits "${pattern}": name its partitions, changes come as theirs`,
+    ];
+  });
 }

@@ -35,6 +35,14 @@ export interface TailEvents {
   warning(text: string): void;
 }
 
+/** A table or partition that is there when the reading begins. */
+export interface ReadTable {
+  readonly schema: string;
+  readonly name: string;
+  /** Its changes come under the names of its partitions. */
+  readonly partitioned: boolean;
+}
+
 export class ChangeReader {
   readonly #client: pg.Client;
   readonly #events: TailEvents;
@@ -61,16 +69,26 @@ export class ChangeReader {
 
   /**
    * Makes the slot and reads until {@link stop}, or until the connection fails.
-   * @param started called when the slot is there: every commit from now on is delivered.
+   * @param started called when the slot is there: every commit from now on is delivered. Gets the tables of the database.
    */
-  async read(started: (lsn: string) => void): Promise<void> {
+  async read(started: (lsn: string, tables: readonly ReadTable[]) => void): Promise<void> {
     try {
       await this.#client.connect();
       const slot = `tail_${randomBytes(6).toString('hex')}`;
       const made = await this.#client.query<{ consistent_point: string }>(
         `CREATE_REPLICATION_SLOT "${slot}" TEMPORARY LOGICAL wal2json NOEXPORT_SNAPSHOT`,
       );
-      started(made.rows[0]?.consistent_point ?? '');
+      // A walsender of a database answers SQL too, in the simple protocol.
+      const { rows } = await this.#client.query<{
+        schema: string;
+        name: string;
+        kind: string;
+      }>(/* sql */ `
+        select n.nspname as schema, c.relname as name, c.relkind::text as kind
+          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where c.relkind in ('r', 'p')`);
+      const tables = rows.map(({ kind, ...table }) => ({ ...table, partitioned: kind === 'p' }));
+      started(made.rows[0]?.consistent_point ?? '', tables);
       this.#client.connection.on('copyData', (frame: { chunk: Buffer }) =>
         this.#frame(frame.chunk),
       );

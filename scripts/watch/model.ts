@@ -5,7 +5,7 @@
  */
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import type { Phase, Progress } from '../../contract/progress.ts';
+import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
 
 export interface CopyView {
@@ -27,6 +27,8 @@ export interface StreamView {
   readonly changesPerSecond: number;
   readonly lagBytes: number;
   readonly lagSeconds: number;
+  /** How old the numbers are, in words, when no attempt at work tells them; undefined: live. */
+  readonly age: string | undefined;
 }
 
 export interface View {
@@ -37,6 +39,8 @@ export interface View {
   readonly target: string;
   readonly confirmedLsn: string | undefined;
   readonly copy: CopyView | undefined;
+  /** While it is being built; live where a heartbeat tells it. */
+  readonly indexes: IndexCounters | undefined;
   readonly stream: StreamView | undefined;
   /** What an activity says of itself in phases that have no numbers. */
   readonly step: string | undefined;
@@ -63,6 +67,8 @@ export class ProgressModel {
   #generation: number | undefined;
   #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, transactions: 0, changes: 0 };
   #confirmed: Lsn | undefined;
+  /** When an attempt last told the stream's numbers, ISO 8601. */
+  #heardAt: string | undefined;
 
   /** Takes the newest sample; samples come in the order of their time. */
   view(sample: Sample): View {
@@ -71,15 +77,16 @@ export class ProgressModel {
     this.#points.push(point);
     // The last one from before the window stays: after a hole in the samples there would be no rate at all.
     while ((this.#points[1]?.at ?? Infinity) <= sample.at - WINDOW_MS) this.#points.shift();
-    const streaming = activities.find(({ type }) => type === 'streamChanges')?.heartbeat;
+    const streaming = activities.find(({ type }) => type === 'streamChanges');
     return {
       status,
       phase: progress?.phase,
       state: progress?.state,
       source: progress?.source ?? '',
       target: progress?.target ?? '',
-      confirmedLsn: this.#confirm(streaming?.['confirmedLsn'], progress?.confirmedLsn),
+      confirmedLsn: this.#confirm(streaming?.heartbeat['confirmedLsn'], progress?.confirmedLsn),
       copy: this.#copy(progress, point),
+      indexes: indexesOf(progress, activities),
       stream: this.#stream(progress, streaming, point),
       step: progress?.cutover?.step ?? activities.map(stepOf).find((step) => step !== undefined),
       waiting: progress?.waiting ?? null,
@@ -156,13 +163,14 @@ export class ProgressModel {
 
   #stream(
     progress: Progress | undefined,
-    live: LiveActivity['heartbeat'] | undefined,
+    activity: LiveActivity | undefined,
     now: Point,
   ): StreamView | undefined {
     const last = progress?.stream;
-    if (!last && number(live?.['transactions']) === undefined && now.transactions === 0) {
-      return undefined;
-    }
+    const told = activity?.heartbeat;
+    const tells = number(told?.['transactions']) !== undefined;
+    if (tells) this.#heardAt = activity?.heardAt;
+    if (!last && !tells && now.transactions === 0) return undefined;
     return {
       transactions: now.transactions,
       changes: now.changes,
@@ -170,10 +178,42 @@ export class ProgressModel {
         0,
         this.#rate(({ changes }) => changes),
       ),
-      lagBytes: number(live?.['lagBytes']) ?? last?.lagBytes ?? 0,
-      lagSeconds: number(live?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
+      lagBytes: number(told?.['lagBytes']) ?? last?.lagBytes ?? 0,
+      lagSeconds: number(told?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
+      age: tells && activity?.live ? undefined : this.#age(progress, now),
     };
   }
+
+  /** After a kill, between leases, while it stands: old numbers must not look like a stream that stands at them. */
+  #age(progress: Progress | undefined, now: Point): string | undefined {
+    if (progress && OVER.has(progress.phase)) return undefined;
+    const known = progress?.stream;
+    // The newest source of what is shown: a checkpoint that came after the last heartbeat, or that heartbeat.
+    const at = known && known.transactions >= now.transactions ? progress.asOf : this.#heardAt;
+    return at === undefined ? 'no heartbeat yet' : `as of ${moment(at)}`;
+  }
+}
+
+const OVER: ReadonlySet<Phase> = new Set(['done', 'failed', 'aborted']);
+const BUILDING = new Set(['buildIndexes', 'analyzeTables', 'buildConstraints']);
+
+/** What is built after the rows, while it is. A heartbeat counts what was left when its attempt began. */
+function indexesOf(
+  progress: Progress | undefined,
+  activities: readonly LiveActivity[],
+): IndexCounters | undefined {
+  const counters = progress?.indexes;
+  const building = activities.find(({ type }) => BUILDING.has(type));
+  if (!counters || (progress.phase !== 'indexes' && !building)) return undefined;
+  if (building?.type !== 'buildIndexes' || counters.indexesTotal === null) return counters;
+  const [done, left] = [number(building.heartbeat['done']), number(building.heartbeat['total'])];
+  if (done === undefined || left === undefined) return counters;
+  return { ...counters, indexesBuilt: Math.max(0, counters.indexesTotal - left + done) };
+}
+
+/** `2026-11-21 09:41:07 UTC`. */
+function moment(iso: string): string {
+  return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
 
 /** Rows against the estimate where there is one, else chunks; whole only when every chunk is marked. */

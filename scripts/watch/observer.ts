@@ -3,13 +3,16 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload } from '@temporalio/common';
-import type { Progress } from '../../contract/progress.ts';
+import { optionalTsToMs } from '@temporalio/common/lib/time.js';
+import { parseProgress, type Progress } from '../../contract/progress.ts';
 import type { LiveActivity, Numbers, Sample } from './sample.ts';
 import type { TemporalClient } from './temporal.ts';
 
 /** A query needs a worker; with none, the rest of the picture must not wait for it. */
 const QUERY_DEADLINE_MS = 5_000;
 const DESCRIBE_DEADLINE_MS = 5_000;
+/** PENDING_ACTIVITY_STATE_SCHEDULED of Temporal's API. */
+const WAITS_FOR_ITS_NEXT_ATTEMPT = 1;
 
 export interface Ending {
   readonly ok: boolean;
@@ -96,11 +99,15 @@ export class Observer {
   /** Asks in the background, one question at a time. */
   #ask(): void {
     this.#query ??= this.#temporal.client
-      .withDeadline(Date.now() + QUERY_DEADLINE_MS, () => this.#handle.query<Progress>('progress'))
+      .withDeadline(Date.now() + QUERY_DEADLINE_MS, () => this.#handle.query<unknown>('progress'))
       .then(
-        (progress) => {
-          this.#progress = progress;
-          this.#queryTrouble = undefined;
+        (answer) => {
+          try {
+            this.#progress = parseProgress(answer);
+            this.#queryTrouble = undefined;
+          } catch (error) {
+            this.#queryTrouble = `${error instanceof Error ? error.message : String(error)}; watch with the version that the workers have`;
+          }
         },
         () => {
           this.#queryTrouble = 'no worker answers; the numbers are old';
@@ -123,8 +130,22 @@ function liveActivities({ raw }: WorkflowExecutionDescription): LiveActivity[] {
     attempt: activity.attempt ?? 1,
     worker: activity.lastWorkerIdentity ?? undefined,
     heartbeat: decode(activity.heartbeatDetails?.payloads?.[0]),
+    ...heard(activity),
     failure: activity.lastFailure?.message ?? undefined,
   }));
+}
+
+type PendingActivity = NonNullable<
+  WorkflowExecutionDescription['raw']['pendingActivities']
+>[number];
+
+/** Compares times of one clock, the server's: this machine's may be another. */
+function heard(activity: PendingActivity): Pick<LiveActivity, 'live' | 'heardAt'> {
+  const at = optionalTsToMs(activity.lastHeartbeatTime);
+  if (at === undefined) return { live: false, heardAt: undefined };
+  const started = optionalTsToMs(activity.lastStartedTime) ?? 0;
+  const waits = Number(activity.state) === WAITS_FOR_ITS_NEXT_ATTEMPT;
+  return { live: !waits && at >= started, heardAt: new Date(at).toISOString() };
 }
 
 function decode(payload: Payload | null | undefined): Numbers {

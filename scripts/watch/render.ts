@@ -1,15 +1,19 @@
 /** A view as text: a block for a terminal, one line for a pipe. Pure. */
+import { builtText } from '../../workflows/built.ts';
 import { bytes, count, counted, duration } from '../../workflows/wording.ts';
-import type { CopyView, StreamView, View } from './model.ts';
+import type { CopyView, View } from './model.ts';
 
 const BAR_WIDTH = 30;
 
 /** Lines of the block, none longer than `columns`: a line that wraps would be left behind by the next update. */
 export function renderBlock(workflowId: string, view: View, columns: number): string[] {
+  const built = view.indexes ? builtText(view.indexes) : '';
+  const stream = streamText(view);
   const lines = [
     `${workflowId}: ${headline(view)}`,
     ...(view.copy ? copyLines(view.copy) : []),
-    ...(view.stream ? [`  stream ${streamText(view.stream)}`] : []),
+    ...(built === '' ? [] : [`  ${built}`]),
+    ...(stream === undefined ? [] : [`  stream ${stream}`]),
     ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
     ...(view.waiting
       ? [
@@ -24,7 +28,8 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
 
 /** Everything that matters on one line. */
 export function renderLine(view: View): string {
-  const { phase, copy, stream, waiting } = view;
+  const { phase, copy, waiting } = view;
+  const stream = streamText(view);
   const parts = [headline(view)];
   if (copy && phase === 'snapshot') {
     parts.push(
@@ -32,8 +37,8 @@ export function renderLine(view: View): string {
       `chunks ${copy.chunksDone}/${copy.chunksTotal}`,
       speedText(copy),
     );
-  } else if (stream) {
-    parts.push(streamText(stream), `confirmed ${view.confirmedLsn ?? 'nothing yet'}`);
+  } else if (stream !== undefined) {
+    parts.push(stream, `confirmed ${view.confirmedLsn ?? 'nothing yet'}`);
   }
   if (waiting) {
     parts.push(`waits at ${waiting.step}: ${waiting.reason} (${waiting.code}); ${waiting.action}`);
@@ -79,9 +84,14 @@ function speedText({ rowsPerSecond, bytesPerSecond, etaSeconds }: CopyView): str
   return `${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s, ETA ${eta}`;
 }
 
-function streamText(stream: StreamView): string {
-  return (
+/** Nothing is known of the first lease before its first beat: that is said instead of zeros. */
+function streamText({ stream, phase, state, status }: View): string | undefined {
+  if (!stream) {
+    const awaited = phase === 'stream' && state === 'running' && status === 'RUNNING';
+    return awaited ? 'no heartbeat yet' : undefined;
+  }
+  const text =
     `${counted(stream.transactions, 'transaction')}, ${counted(stream.changes, 'change')}, ` +
-    `${count(stream.changesPerSecond)} changes/s, lag ${bytes(stream.lagBytes)} / ${duration(stream.lagSeconds)}`
-  );
+    `${count(stream.changesPerSecond)} changes/s, lag ${bytes(stream.lagBytes)} / ${duration(stream.lagSeconds)}`;
+  return stream.age === undefined ? text : `${text} (${stream.age})`;
 }

@@ -10,6 +10,10 @@ export interface LiveActivity {
   /** Identity of the worker that has it, `pid@host`; of the last one while it waits for the next attempt. */
   readonly worker: string | undefined;
   readonly heartbeat: Numbers;
+  /** Whether this attempt said it; the server keeps the last words of an attempt whose worker died. */
+  readonly live: boolean;
+  /** When it was said, ISO 8601, by the server's clock; undefined when nothing was said yet. */
+  readonly heardAt: string | undefined;
   /** Why the attempt before this one ended, when there was one. */
   readonly failure: string | undefined;
 }

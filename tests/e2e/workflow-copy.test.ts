@@ -259,3 +259,31 @@ describe('a worker that shuts down', () => {
     expect(await cutover).toMatchObject({ allowed: true });
   });
 });
+
+test.concurrent(
+  'phase indexes tells what there is to build, and what each step built',
+  async () => {
+    const toBuild = { indexesTotal: 4, constraintsTotal: 2 };
+    const nothing = { indexesBuilt: null, tablesAnalyzed: null, constraintsBuilt: null };
+    const migration = await migrations.start((world) => {
+      world.fail('buildIndexes', 'SchemaFailed');
+      world.fail('buildConstraints', 'ConstraintFailed');
+    });
+    const { indexes } = await migration.reaches('indexes', 'waiting');
+    expect(indexes).toEqual({ ...toBuild, ...nothing });
+    await migration.ask('resume');
+    const built = { ...toBuild, indexesBuilt: 4, tablesAnalyzed: 3 };
+    const waiting = await until('the constraints to fail', async () => {
+      const progress = await migration.progress();
+      return progress.waiting?.step === 'constraints' && progress;
+    });
+    expect(waiting.indexes).toEqual({ ...built, constraintsBuilt: null });
+    await migration.ask('resume');
+    const done = await until('the constraints', async () => {
+      const progress = await migration.progress();
+      return progress.indexes?.constraintsBuilt !== null && progress;
+    });
+    expect(done.indexes).toEqual({ ...built, constraintsBuilt: 2 });
+    await migration.ask('abort');
+  },
+);

@@ -123,7 +123,7 @@ describe('before the snapshot', () => {
       });
       expect(await migration.end()).toMatchObject({
         ...{ status: 'FAILED', type: 'Preflight' },
-        text: text(/^preflight found 1 problem:\n1\. \[wal-level\] wal_level is replica\. Set it/),
+        text: text(/^preflight found 1 error \(and 1 warning\):\n1\. \[wal-level\] wal_level is replica\. Set it/),
       });
       expect(await migration.activities()).toEqual(['preflight']);
       const { phase, notes } = await migration.progress();
@@ -145,7 +145,7 @@ describe('before the snapshot', () => {
     });
     expect(await migration.end()).toMatchObject({
       ...{ status: 'FAILED', type: 'Preflight' },
-      text: text(/^preflight found 30 problems:\n1\. \[code-0\][^]*\n30\. \[code-29\] object 29 /),
+      text: text(/^preflight found 30 errors:\n1\. \[code-0\][^]*\n30\. \[code-29\] object 29 /),
     });
   });
 

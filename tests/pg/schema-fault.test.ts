@@ -1,5 +1,4 @@
 /** Errors, aborts and second attempts on the way of the schema. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -229,8 +228,7 @@ test('an abort cancels the build on the server at once, and leaves it to be done
   expect(active.rowCount).toBe(0);
   await db.targetClient.query(/* sql */ `truncate t`);
   expect(await buildIndexes(migration, inputOf(db), testWork())).toEqual({
-    indexes: 1,
-    constraints: 0,
+    ...{ indexes: 1, constraints: 0, built: 1, total: 1 },
   });
 });
 
@@ -285,9 +283,22 @@ test('foreign keys wait for the applying transaction instead of failing', async 
   await using applying = await connectTo(db.target);
   await applying.query(/* sql */ `begin; insert into p values (1)`);
   const building = buildConstraints(migration, inputOf(db), testWork());
-  await sleep(2_500);
+  building.catch(() => undefined);
+  const blocked = (): Promise<string | undefined> =>
+    db.targetClient
+      .query<{ start: string }>(
+        /* sql */ `select query_start::text as start from pg_stat_activity where datname = current_database()
+          and application_name = 'walferry index' and wait_event_type = 'Lock'`,
+      )
+      .then(({ rows }) => rows[0]?.start);
+  const first = await until('the builder to wait for the lock', blocked);
+  // It waits briefly, so that nobody queues behind it for long, and comes again.
+  await until('the builder to wait again', async () => {
+    const start = await blocked();
+    return start !== undefined && start !== first;
+  });
   await applying.query('commit');
-  expect((await building).constraints).toBe(1);
+  expect(await building).toMatchObject({ constraints: 1, built: 1, total: 1 });
 });
 
 /** A service for the target as a role of the cluster (made once) that may create schemas there and is no superuser. */

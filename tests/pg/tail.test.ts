@@ -127,3 +127,22 @@ test('says what it waits for while a transaction is open, and why it cannot read
   expect(await unknown.ended()).toBe(2);
   expect(unknown.err).toContain('no_such_service');
 });
+
+test('a pattern that fits no table, or only a partitioned one, is told; the table may still come', async () => {
+  await using pair = await freshPair();
+  await pair.sourceClient.query(/* sql */ `create table here (id int primary key);
+    create table root (id int primary key) partition by range (id);
+    create table leaf partition of root for values from (0) to (10)`);
+  await using tail = new Tail(
+    ...[pair.source, '--table', 'here', '--table', 'nosuch', '--table', 'root', '--table', 'le*'],
+  );
+  await tail.reads();
+  expect(tail.err.match(/WARNING: .*/g)).toEqual([
+    'WARNING: no table fits "nosuch" yet',
+    'WARNING: only a partitioned table fits "root": name its partitions, changes come as theirs',
+  ]);
+  await pair.sourceClient.query(/* sql */ `create table nosuch (id int primary key);
+    insert into nosuch values (1)`);
+  await until('the line', () => tail.lines.length > 0);
+  expect(tail.lines).toMatchObject([{ action: 'insert', table: 'public.nosuch' }]);
+});

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type pg from 'pg';
-import type { Phase, Progress } from '../../contract/progress.ts';
+import { parseProgress, type Phase, type Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
 import { expectContained, expectEqual } from './equality.ts';
 import type { Encodings, FreshPair, Places } from './database.ts';
@@ -86,7 +86,7 @@ export class Lab implements AsyncDisposable {
   }
 
   async progress(): Promise<Progress> {
-    return this.handle.query<Progress>('progress');
+    return parseProgress(await this.handle.query<unknown>('progress'));
   }
 
   /** Waits for a phase; fails at once with the workflow's failure when it ended before. */

@@ -1,7 +1,7 @@
 /** Current Details of the Web UI, and the numbers in them. */
 import { describe, expect, it } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
-import { PHASES, type Progress } from '../../contract/progress.ts';
+import { PHASES, type IndexCounters, type Progress } from '../../contract/progress.ts';
 import { renderDetails } from '../../workflows/details.ts';
 import { SITUATIONS } from '../../workflows/policy.ts';
 import { bytes, count, counted, duration, percent } from '../../workflows/wording.ts';
@@ -104,6 +104,25 @@ describe('current details', () => {
       'temporal workflow update execute -w orders --name resume',
       'temporal workflow update execute -w orders --name abort',
     ]);
+  });
+
+  it('count what is built after the rows, as far as a step told it', () => {
+    const indexes = {
+      ...{ indexesBuilt: null, indexesTotal: 14, tablesAnalyzed: null },
+      ...{ constraintsBuilt: null, constraintsTotal: 1 },
+    };
+    const at = (phase: 'snapshot' | 'indexes' | 'stream', told: Partial<IndexCounters> = {}) =>
+      renderDetails('o', { ...streaming, phase, indexes: { ...indexes, ...told } }, 'running');
+    expect(at('snapshot')).not.toContain('to build');
+    expect(at('indexes')).toContain(
+      '- 14 indexes and keys to build, 1 constraint or trigger to build\n',
+    );
+    const done = { indexesBuilt: 13, tablesAnalyzed: 5, constraintsBuilt: 1 };
+    expect(at('stream', done)).toContain(
+      '- built 13 of 14 indexes and keys, analyzed 5 tables, built 1 of 1 constraint or trigger\n',
+    );
+    const unknown = { indexesTotal: null, constraintsTotal: null };
+    expect(at('indexes', unknown)).not.toMatch(/to build|^- $/m);
   });
 
   const ids = ['orders', 'a-workflow-id-that-is-as-long-as-people-make-them-2026', "it's odd; rm"];

@@ -1,6 +1,11 @@
 /** How findings are shown: in the failure, in Current Details, and by the command. */
 import { describe, expect, it } from 'vitest';
-import { noteFindings, renderFindings, type Finding } from '../../contract/finding.ts';
+import {
+  countFindings,
+  noteFindings,
+  renderFindings,
+  type Finding,
+} from '../../contract/finding.ts';
 import { describeFacts, describeFindings } from '../../scripts/preflight/render.ts';
 import { ENDPOINT, MIGRATION, SOURCE, TARGET } from '../support/preflight-facts.ts';
 import { parseInput } from '../../contract/input.ts';
@@ -16,6 +21,14 @@ describe('findings are read errors first, then warnings, then notes', () => {
   it('in the failure, where what is no error says so', () => {
     expect(renderFindings(MIXED)).toBe(
       '1. [e] it is e. Mend e.\n2. [w] warning: it is w. Mend w.\n3. [n] note: it is n. Mend n.',
+    );
+  });
+
+  it('and are counted by level, so that a numbered list of all does not look like errors only', () => {
+    expect(countFindings(MIXED)).toBe('1 error (and 1 warning, 1 note)');
+    expect(countFindings([finding('error', 'a'), finding('error', 'b')])).toBe('2 errors');
+    expect(countFindings([finding('note', 'a'), finding('note', 'b')])).toBe(
+      '0 errors (and 2 notes)',
     );
   });
 

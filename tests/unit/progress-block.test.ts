@@ -19,6 +19,7 @@ const VIEW: View = {
     ...{ rows: 1_234_567, bytes: 98_765_432, chunksDone: 12, chunksTotal: 40, fraction: 0.3333 },
     ...{ rowsPerSecond: 250_000, bytesPerSecond: 20_000_000, etaSeconds: 9.6 },
   },
+  indexes: undefined,
   stream: undefined,
   step: undefined,
   waiting: null,
@@ -27,6 +28,7 @@ const VIEW: View = {
 };
 const STREAM = {
   ...{ transactions: 1000, changes: 5000, changesPerSecond: 480, lagBytes: 2048, lagSeconds: 0.4 },
+  age: undefined,
 };
 const WAITING: Waiting = {
   ...{ step: 'stream', code: 'RowMissing', reason: 'a row is gone', action: 'put it back' },
@@ -55,6 +57,25 @@ test('the block shows lag in bytes and seconds, and why it waits and what to do'
   expect(lines).toContain('1,000 transactions, 5,000 changes, 480 changes/s, lag 2.0 kB / 0.4 s');
   expect(lines).toContain('waits at stream: a row is gone (RowMissing)');
   expect(lines).toContain('what to do: put it back');
+});
+
+test('old numbers say of when they are, and a stream that told nothing yet shows no zeros', () => {
+  const age = 'as of 2026-11-21 09:41:07 UTC';
+  const old: View = { ...VIEW, phase: 'stream', stream: { ...STREAM, age } };
+  expect(renderBlock('orders', old, 200).join('\n')).toContain(`lag 2.0 kB / 0.4 s (${age})`);
+  const none: View = { ...VIEW, phase: 'stream', stream: undefined };
+  expect(renderBlock('orders', none, 200)).toContain('  stream no heartbeat yet');
+  expect(renderLine(none)).toBe('stream old → new, no heartbeat yet, confirmed 0/1A2B');
+});
+
+test('what is built after the rows is counted', () => {
+  const indexes = {
+    ...{ indexesBuilt: 12, indexesTotal: 14, tablesAnalyzed: null },
+    ...{ constraintsBuilt: null, constraintsTotal: 3 },
+  };
+  expect(renderBlock('orders', { ...VIEW, phase: 'indexes', indexes }, 200)).toContain(
+    '  built 12 of 14 indexes and keys, 3 constraints and triggers to build',
+  );
 });
 
 test('no line is longer than the terminal is wide', () => {

@@ -85,7 +85,8 @@ describe('a service file means what libpq makes of it', () => {
     const env = environment('[a]\n');
     const error = refusalOf(() => readService('nowhere', env));
     expect(error.code).toBe('UnknownService');
-    expect(error.message).toContain('"nowhere"');
+    // Workers, tail, writer and cleanup say it: none of them in another's name.
+    expect(error.message).toMatch(/^no PostgreSQL service is called "nowhere"; looked in /);
     for (const file of serviceFiles(env)) expect(error.message).toContain(file);
   });
 

@@ -52,6 +52,7 @@ const activity = (
   attempt,
   worker: undefined,
   heartbeat: { ...heartbeat },
+  ...{ live: true, heardAt: '2026-11-21T09:41:07.000Z' },
   failure,
 });
 const copying = (rows: number, bytes: number) => activity('copyChunks', { rows, bytes });
@@ -137,6 +138,50 @@ test('the stream shows its heartbeat, and what was seen last while there is none
     confirmedLsn: '0/20',
     stream: { transactions: 6, changes: 60, lagBytes: 7, lagSeconds: 1 },
   });
+});
+
+const STREAMED = {
+  ...{ transactions: 5, changes: 50, lagBytes: 7, lagSeconds: 1, rate: 10, leases: 1 },
+};
+
+test('numbers that no attempt at work tells are of then, and say so', () => {
+  const asOf = '2026-11-21T09:00:00.000Z';
+  const checkpoint = progress({ phase: 'stream', stream: STREAMED, asOf });
+  const numbers = { confirmedLsn: '0/20', transactions: 6, changes: 60, lagBytes: 0 };
+  const beating = activity('streamChanges', numbers);
+  const age = (model: ProgressModel, ...activities: LiveActivity[]) =>
+    model.view(sample(0, { progress: checkpoint, activities })).stream?.age;
+
+  // A watch that begins after the kill knows the checkpoint only.
+  expect(age(new ProgressModel())).toBe('as of 2026-11-21 09:00:00 UTC');
+  const starting = activity('streamChanges', { phase: 'stream', step: 'starting' }, 2);
+  expect(age(new ProgressModel(), starting)).toBe('as of 2026-11-21 09:00:00 UTC');
+  // Or the last words of the attempt that died.
+  expect(age(new ProgressModel(), { ...beating, attempt: 2, live: false })).toBe(
+    'as of 2026-11-21 09:41:07 UTC',
+  );
+  // One that was there before shows what it saw.
+  const model = new ProgressModel();
+  expect(age(model, beating)).toBeUndefined();
+  expect(age(model, starting)).toBe('as of 2026-11-21 09:41:07 UTC');
+  // The first lease told nothing yet.
+  const first = progress({ phase: 'stream', stream: null });
+  expect(new ProgressModel().view(sample(0, { progress: first })).stream).toBeUndefined();
+});
+
+test('indexes are counted while they are built: those of earlier attempts and those of this one', () => {
+  const indexes = {
+    ...{ indexesBuilt: null, indexesTotal: 14, tablesAnalyzed: null },
+    ...{ constraintsBuilt: null, constraintsTotal: 3 },
+  };
+  const building = progress({ phase: 'indexes', indexes });
+  const live = activity('buildIndexes', { step: 'building indexes', done: 2, total: 4 }, 2);
+  const view = new ProgressModel().view(sample(0, { progress: building, activities: [live] }));
+  expect(view.indexes).toEqual({ ...indexes, indexesBuilt: 12 });
+  const silent = new ProgressModel().view(sample(0, { progress: building }));
+  expect(silent.indexes).toEqual(indexes);
+  const later = progress({ phase: 'stream', indexes });
+  expect(new ProgressModel().view(sample(0, { progress: later })).indexes).toBeUndefined();
 });
 
 test('a cutover shows its step and what it keeps failing with, and no names of activities', () => {

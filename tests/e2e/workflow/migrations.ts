@@ -13,7 +13,12 @@ import {
 import { ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from '../../../activities/create.ts';
-import type { Phase, Progress, RunState } from '../../../contract/progress.ts';
+import {
+  parseProgress,
+  type Phase,
+  type Progress,
+  type RunState,
+} from '../../../contract/progress.ts';
 import type { UpdateName } from '../../../workflows/policy.ts';
 import { workflowBundle } from '../../../workers/bundle.ts';
 import { until } from '../../support/until.ts';
@@ -149,8 +154,8 @@ export class SimulatedMigration {
     return this.handle.workflowId;
   }
 
-  progress(): Promise<Progress> {
-    return this.handle.query<Progress>('progress');
+  async progress(): Promise<Progress> {
+    return parseProgress(await this.handle.query<unknown>('progress'));
   }
 
   async reaches(phase: Phase, state?: RunState): Promise<Progress> {

@@ -160,7 +160,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
     copySchema: (m, _input, work) =>
       on('copySchema', m, work, (world) => {
         world.tables = world.control = true;
-        return { created: true, tables: 3, statements: 9 };
+        return { created: true, tables: 3, statements: 9, later: { indexes: 4, constraints: 2 } };
       }),
     createSlot: (m, work) =>
       on('createSlot', m, work, (world) => {
@@ -172,11 +172,11 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
     copyChunks: (m, _input, { generation, run }, work) =>
       on('copyChunks', m, work, (world) => copy(world, generation, run, work)),
     buildIndexes: (m, _input, work) =>
-      on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0 })),
+      on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0, built: 4, total: 4 })),
     analyzeTables: (m, _input, work) => on('analyzeTables', m, work, () => ({ tables: 3 })),
     refreshViews: (m, _input, _at, work) => on('refreshViews', m, work, () => ({ views: 1 })),
     buildConstraints: (m, _input, work) =>
-      on('buildConstraints', m, work, () => ({ indexes: 0, constraints: 2 })),
+      on('buildConstraints', m, work, () => ({ indexes: 0, constraints: 2, built: 2, total: 2 })),
     streamChanges: (m, { floor, until, leaseMs }, work) =>
       on('streamChanges', m, work, (world) =>
         stream(world, { floor, until, leaseMs: world.leaseMs ?? leaseMs }, work),

@@ -1,0 +1,54 @@
+/** What comes from outside in the form of progress and state: taken when it fits, refused with the field when it does not. */
+import { describe, expect, it } from 'vitest';
+import { parseProgress } from '../../contract/progress.ts';
+import { carriedState, initialState } from '../../workflows/state.ts';
+
+/** As JSON brings it. */
+const ANSWER = {
+  ...{ phase: 'stream', state: 'waiting', source: 'a', target: 'b', slot: 'walferry_x' },
+  waiting: { step: 'stream', code: 'RowMissing', reason: 'a row is gone', action: 'put it back' },
+  ...{ confirmedLsn: '0/10', snapshot: null, stream: null, notes: ['n'] },
+  startedAt: { preflight: '2026-11-21T09:00:00.000Z' },
+};
+
+describe('an answer of the query "progress"', () => {
+  it('is taken as it is, without the fields that a newer worker added', () => {
+    expect(parseProgress({ ...ANSWER, added: 1 })).toEqual(ANSWER);
+  });
+
+  it.each([
+    ['phase', { phase: 'lunch' }],
+    ['confirmedLsn', { confirmedLsn: 16 }],
+    ['waiting.code', { waiting: { ...ANSWER.waiting, code: 'Bored' } }],
+    ['stream.transactions', { stream: { changes: 1 } }],
+    ['startedAt.preflight', { startedAt: { preflight: 5 } }],
+  ])('is refused with the name of the field: %s', (field, changed) => {
+    expect(() => parseProgress({ ...ANSWER, ...changed })).toThrow(
+      `the answer of "progress" is not one that this version knows: ${field}`,
+    );
+  });
+
+  it.each([null, 'text', 5])('is refused when it is no object: %j', (answer) => {
+    expect(() => parseProgress(answer)).toThrow('the whole of it');
+  });
+});
+
+describe('the state that an earlier run handed on', () => {
+  const state = initialState(new Date(0));
+
+  it('is taken with what a newer worker wrote into it', () => {
+    const carried = { ...state, added: 1, leftOut: { excluded: [], never: [], more: 0 } };
+    expect(carriedState(carried)).toEqual(carried);
+  });
+
+  it.each([
+    ['version', { version: 2 }],
+    ['confirmedLsn', { confirmedLsn: 'x' }],
+    ['snapshot.rows', { snapshot: { generation: 1, tables: 1, chunksDone: 1, chunksTotal: 1 } }],
+    ['leftOut.more', { leftOut: { excluded: [], never: [] } }],
+  ])('is refused when it is not known: %s', (field, changed) => {
+    expect(() => carriedState({ ...state, ...changed })).toThrow(
+      `this worker knows state version 1 only, and not the carried one (${field}); update it`,
+    );
+  });
+});
