@@ -145,6 +145,13 @@ export const FAILURES = {
     action:
       'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. Without a name in the message: abort and start again.',
   },
+  StandbyLoop: {
+    handling: 'operator',
+    meaning:
+      'The source counts the stream as a synchronous standby: its commits wait for the target, and the target waits until they are visible.',
+    action:
+      "At once, because writers hang until another standby answers: name the standbys in synchronous_standby_names on the source without `*` (`''` if there is none), `select pg_reload_conf();`, then resume.",
+  },
   StreamMalformed: {
     handling: 'operator',
     meaning: 'A message of the stream could not be understood.',

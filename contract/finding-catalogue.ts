@@ -56,6 +56,9 @@ const ONE = {
   'wal-expected': notes(
     'How much WAL the copy is expected to keep; free disk is not visible in SQL.',
   ),
+  'synchronous-standbys': warns(
+    'The source may take the stream for one of its synchronous standbys.',
+  ),
   'slot-timeout': warns('The source drops slots that are not used for a time.'),
   'plugin-missing': refuses('wal2json is not installed on the source.'),
   'plugin-refused': refuses('The source does not allow wal2json (output_plugin_libraries).'),

@@ -100,6 +100,8 @@ export interface SourceFacts extends ServerFacts {
   readonly walLevel: string;
   /** Null on servers that do not know the setting, and for roles that may not see it (superuser, pg_read_all_settings). */
   readonly outputPluginLibraries: string | null;
+  /** `synchronous_standby_names`. */
+  readonly synchronousStandbys: string;
   readonly slotsMax: number;
   readonly wal: WalFacts;
   readonly slots: readonly SlotFacts[];

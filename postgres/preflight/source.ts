@@ -88,7 +88,12 @@ export async function readSource(
 
 type Settings = Pick<
   SourceFacts,
-  'walLevel' | 'outputPluginLibraries' | 'slotsMax' | 'sendersMax' | 'sendersUsed'
+  | 'walLevel'
+  | 'outputPluginLibraries'
+  | 'synchronousStandbys'
+  | 'slotsMax'
+  | 'sendersMax'
+  | 'sendersUsed'
 >;
 
 async function readSettings(client: pg.ClientBase): Promise<Settings> {
@@ -97,6 +102,7 @@ async function readSettings(client: pg.ClientBase): Promise<Settings> {
            -- Not current_setting(): it refuses a role that may not see the setting, this view only leaves it out.
            (select setting from pg_catalog.pg_settings
              where name = 'output_plugin_libraries') as "outputPluginLibraries",
+           current_setting('synchronous_standby_names') as "synchronousStandbys",
            current_setting('max_replication_slots')::int4 as "slotsMax",
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);

@@ -20,6 +20,7 @@ import { Meter } from './meter.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
 import { confirmedBySource, released } from './slot.ts';
+import { StandbyWatch } from './standby.ts';
 import { verifyCatalog } from './verify.ts';
 import { TargetWriter } from './writer.ts';
 
@@ -53,10 +54,12 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   let looks = 0;
   let warned = false;
   // The pulse goes on: to the operator it would look as if nothing were committed on the source.
-  const waiting = (forMs: number): void => {
+  const standby = new StandbyWatch(reader.backendPid);
+  const waiting = async (forMs: number): Promise<void> => {
     // It may be long: an abort gives the batch up, and the session is free for letting go of the slot.
     work.signal.throwIfAborted();
     looks += 1;
+    await standby.look(source, forMs);
     if (warned || forMs < HIDDEN_WARN_MS) return;
     warned = true;
     work.log.warn(

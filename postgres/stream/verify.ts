@@ -16,6 +16,9 @@ import { CatalogMoved } from './moved.ts';
 
 /** With synchronous replication a transaction is decoded before others can see that it committed. */
 const POLL_MS = 20;
+/** It can last hours, with a standby away: then the source has other worries than our looks at its catalog. */
+const LONG_WAIT_MS = 2_000;
+const LONG_POLL_MS = 250;
 
 /**
  * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
@@ -28,7 +31,7 @@ export async function verifyCatalog(
   source: pg.ClientBase,
   { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
   tokens: ReadonlyMap<string, string>,
-  waiting: (forMs: number) => void,
+  waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
   if (xids.size === 0) return;
   const tables = touched(changes);
@@ -42,8 +45,9 @@ export async function verifyCatalog(
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) return;
-    waiting(Date.now() - began);
-    await sleep(POLL_MS);
+    const forMs = Date.now() - began;
+    await waiting(forMs);
+    await sleep(forMs < LONG_WAIT_MS ? POLL_MS : LONG_POLL_MS);
   }
 }
 

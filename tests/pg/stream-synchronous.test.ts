@@ -29,9 +29,16 @@ let source: PostgresServer & AsyncDisposable;
 beforeAll(async () => {
   source = await serverOf('source', { folder: testRun().source.programs, version: 'synchronous' });
   await source.query('postgres', async (client) => {
-    await client.query(/* sql */ `alter system set synchronous_standby_names = 'nobody'`);
     // Waits for its own flush and for no standby; who is to hang says so.
     await client.query(/* sql */ `alter system set synchronous_commit = local`);
+  });
+  await setStandbys('nobody');
+});
+afterAll(() => source[Symbol.asyncDispose]());
+
+async function setStandbys(names: string): Promise<void> {
+  await source.query('postgres', async (client) => {
+    await client.query(/* sql */ `alter system set synchronous_standby_names = '${names}'`);
     await client.query(/* sql */ `select pg_reload_conf()`);
   });
   await until('the setting', () =>
@@ -39,11 +46,10 @@ beforeAll(async () => {
       const { rows } = await client.query<{ names: string }>(
         /* sql */ `select current_setting('synchronous_standby_names') as names`,
       );
-      return rows[0]?.names === 'nobody';
+      return rows[0]?.names === names;
     }),
   );
-});
-afterAll(() => source[Symbol.asyncDispose]());
+}
 
 /** A transaction that is in the WAL and that nobody sees. */
 interface Hanging extends AsyncDisposable {
@@ -146,6 +152,26 @@ test('a table copied again lacks nothing that the stream has passed while only t
   await expect(next).rejects.toThrow('to be copied again: public.made is new in the selection');
   await copyAgain(db, migration);
   await second.release();
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
+
+test('a source that waits for the stream as for a synchronous standby, and the stream for it, is told and not left hanging', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await setStandbys('*');
+  await using _names = { [Symbol.asyncDispose]: () => setStandbys('nobody') };
+  const work = testWork();
+  const lease = streamChanges(migration, OPTIONS, work);
+  lease.catch(() => undefined);
+  await until('the stream', async () => (await slotState(db, migration)).active !== null);
+  await using first = await hanging(db, /* sql */ `insert into t values (1, 'waits for us')`);
+  await expect(lease).rejects.toMatchObject({ code: 'StandbyLoop' });
+  expect((await slotState(db, migration)).active).toBeNull();
+  expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
+  // As the message advises; the next lease brings what was held up.
+  await setStandbys('nobody');
+  await first.release();
   await drainWithCopies(db, migration);
   await expectSame(db);
 });

@@ -86,6 +86,7 @@ export const SOURCE: SourceFacts = {
   slots: [],
   sendersMax: 10,
   sendersUsed: 0,
+  synchronousStandbys: '',
   plugin: { state: 'usable', numericAsText: true, refusedOptions: [], blockers: [] },
   transactions: [],
   relations: [TABLE],

@@ -180,6 +180,7 @@ const CASES: Case[] = [
   ],
   ['no-free-slot', 'error', source({ slotsMax: 1, slots: [SLOT] })],
   ['no-free-sender', 'error', source({ sendersMax: 2, sendersUsed: 2 })],
+  ['synchronous-standbys', 'warning', source({ synchronousStandbys: 'FIRST 1 (*)' })],
   ['last-sender', 'warning', source({ sendersMax: 2, sendersUsed: 1 })],
   [
     'source-replication',

@@ -29,7 +29,7 @@ export const wal: Check = ({ source }) => {
       ),
     );
   }
-  return [...findings, ...kept(source), ...idle(source)];
+  return [...findings, ...kept(source), ...idle(source), ...standbys(source)];
 };
 
 /** WAL while the copy runs, if the application goes on as it did on average. Null: not known. */
@@ -79,6 +79,18 @@ function idle({ wal: { idleTimeoutSeconds: seconds } }: SourceFacts): Finding[] 
       'slot-timeout',
       `the source drops slots that nobody reads for ${span(seconds)} (idle_replication_slot_timeout); the slot is not read during the copy, nor while the migration is paused`,
       'On the source: alter system set idle_replication_slot_timeout = 0; select pg_reload_conf();',
+    ),
+  ];
+}
+
+/** A name escapes every entry of the list but this one. */
+function standbys({ synchronousStandbys: names }: SourceFacts): Finding[] {
+  if (!names.includes('*')) return [];
+  return [
+    warning(
+      'synchronous-standbys',
+      'synchronous_standby_names on the source has a *: where the stream gets a place among its synchronous standbys, commits wait for the target, and the stream ends (StandbyLoop)',
+      'On the source name the standbys instead of *: alter system set synchronous_standby_names = …; select pg_reload_conf();',
     ),
   ];
 }
