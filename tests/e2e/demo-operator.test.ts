@@ -63,6 +63,42 @@ test('watch follows a migration to its end, as lines through a pipe and as a blo
   expect(block.out).toContain(`${lab.id}: completed: "${lab.pair.target}" is ready`);
 });
 
+test('a watch that begins after a kill in the stream shows no zeros: old numbers say of when they are', async () => {
+  await using lab = await Lab.open(TABLE);
+  const first = await lab.worker();
+  await lab.start();
+  await lab.phase('stream');
+  for (let id = 1; id <= 5; id++) await lab.onSource(`delete from item where id = ${id}`);
+  await until('the changes on the target', async () => {
+    const [row] = await lab.onTarget<{ n: number }>('select count(*)::int as n from item');
+    return row?.n === 49_995;
+  });
+  await first.kill();
+  await lab.worker();
+  const piped = script('watch', lab.id);
+  await until('the next attempt to be told', () => piped.out.includes('attempt 2'), {
+    seconds: 40,
+  });
+  await lab.onSource('delete from item where id = 6');
+  // A note about the attempt stays on the line as long as it works.
+  await until(
+    'live numbers behind the kill',
+    () => /^stream .* s, confirmed \S+, .*attempt 2/m.test(piped.out),
+    { seconds: 30 },
+  ).catch((error: unknown) => expect.fail(`${String(error)}\n${piped.out}`));
+  await lab.finish();
+  const { out } = await piped.ended;
+  const streaming = out.split('\n').filter((line) => line.startsWith('stream'));
+  const unfounded = streaming.filter(
+    (line) => /\b0 transactions/.test(line) && !line.includes('(as of '),
+  );
+  expect(unfounded, out).toEqual([]);
+  expect(
+    streaming.filter((line) => line.includes('attempt 2')),
+    out,
+  ).toContainEqual(expect.stringMatching(/\(as of \S+ \S+ UTC\)|no heartbeat yet/));
+});
+
 test('watch ends with 1 after an abort, and with 2 for an unknown id or without a server', async () => {
   await using lab = await Lab.open(TABLE);
   await lab.worker();
