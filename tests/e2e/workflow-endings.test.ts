@@ -123,7 +123,9 @@ describe('before the snapshot', () => {
       });
       expect(await migration.end()).toMatchObject({
         ...{ status: 'FAILED', type: 'Preflight' },
-        text: text(/^preflight found 1 error \(and 1 warning\):\n1\. \[wal-level\] wal_level is replica\. Set it/),
+        text: text(
+          /^preflight found 1 error \(and 1 warning\):\n1\. \[wal-level\] wal_level is replica\. Set it/,
+        ),
       });
       expect(await migration.activities()).toEqual(['preflight']);
       const { phase, notes } = await migration.progress();
