@@ -10,12 +10,17 @@ import { activity } from './work.ts';
  */
 const LAST_LOOK_MS = 60 * 60_000;
 const PLAN_MS = 30 * 60_000;
+const PREFLIGHT_MS = 30 * 60_000;
 
 /** @param steps what the activities call; tests give their own. */
 export function createActivities(steps: Steps): Activities {
   return {
-    preflight: activity('preflight', ({ migration, input }, work) =>
-      steps.inspect(migration, input, work),
+    // It tries extensions and reads tables whose columns name objects. Each statement is bounded (gather.ts); all of them may
+    // last longer than a heartbeat, and tried again they would last as long, for ever.
+    preflight: activity(
+      'preflight',
+      ({ migration, input }, work) => steps.inspect(migration, input, work),
+      { short: { withinMs: PREFLIGHT_MS } },
     ),
     copySchema: activity('copySchema', ({ migration, input }, work) =>
       steps.copySchema(migration, input, work),

@@ -9,6 +9,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import {
   claimEntry,
@@ -54,6 +55,7 @@ export async function buildConstraints(
   try {
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
+    await addMissingColumns(first.client);
     const all = await readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']);
     const entries = all.filter(({ phase }) => phase === 'constraints');
     const unbuilt = all.filter(({ phase, done }) => phase === 'indexes' && !done);

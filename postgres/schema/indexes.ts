@@ -7,6 +7,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import {
   claimEntry,
@@ -46,6 +47,7 @@ export async function buildIndexes(
   try {
     const first = await lanes.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
+    await addMissingColumns(first.client);
     const entries = await readEntries(first.client, migration.id, ['indexes']);
     const pending = entries.filter(({ done }) => !done);
     const pages = await tablePages(first.client);

@@ -19,6 +19,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { RefreshReport, Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { nameEntry, readEntries, type StoredEntry } from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { patiently, waitBriefly } from './patience.ts';
@@ -54,6 +55,7 @@ export async function refreshViews(
   try {
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
+    await addMissingColumns(first.client);
     const all = await readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']);
     const gone = await first.run((client) => findGone(client, all));
     const skipped = all.flatMap((view) => skip(view, gone));

@@ -6,6 +6,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { dropControl } from '../control/migration.ts';
 import { readEntries, type StoredEntry } from './control.ts';
 import { ArchiveFile } from './dump.ts';
@@ -73,6 +74,7 @@ async function dropEntries(
   signal: AbortSignal,
 ): Promise<void> {
   await using file = await ArchiveFile.create(archive, signal);
+  await addMissingColumns(lane.client);
   const made = (await readEntries(lane.client, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();

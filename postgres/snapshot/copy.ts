@@ -8,6 +8,7 @@ import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { classify } from '../connection/failure.ts';
 import { readChunks, type ChunkRow } from '../control/chunk.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { readGenerations } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedRelations } from '../control/relation.ts';
@@ -65,6 +66,7 @@ async function copyRun(
   try {
     work.signal.throwIfAborted();
     await requireMigration(target, migration);
+    await addMissingColumns(target);
     const generations = await readGenerations(target, migration);
     const held = generations.at(-1);
     if (held?.number !== generation) throw snapshotLost(generation);

@@ -14,6 +14,7 @@ import { readShapes, type Shape } from '../catalog/shape.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
@@ -52,6 +53,7 @@ export async function planCopy(
     // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
     await endEarlierSessions(target, 'plan');
     const { confirmedLsn } = await requireMigration(target, migration);
+    await addMissingColumns(target);
     await quietTriggers(target);
     const relations = await readPlannedRelations(target, migration);
     if (await isFinished(target, migration, relations)) {

@@ -12,6 +12,7 @@ import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { holdEpoch, takeEpoch } from '../control/epoch.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
@@ -115,6 +116,7 @@ async function oneLease(
     // overtaken must not come so far.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
     moves.begin(attempt.confirmedLsn);
+    await addMissingColumns(target);
     const claim: SlotClaim = {
       waiting: step,
       stillMine: async () => void (await holdEpoch(target, migration, attempt.epoch)),

@@ -8,9 +8,12 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
+import { createActivities } from '../../activities/create.ts';
 import { activity, type Adapting } from '../../activities/work.ts';
 import { FAILURES, MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { parseInput } from '../../contract/input.ts';
 import type { Work } from '../../contract/work.ts';
+import { simulatedSteps } from '../e2e/workflow/world.ts';
 
 const logger = new DefaultLogger('ERROR');
 
@@ -108,4 +111,21 @@ test('a step beats before its first statement: connecting may take longer than i
     {},
   );
   expect(beats).toHaveLength(1);
+});
+
+test('preflight beats while one side takes longer than a heartbeat: it would be tried again for ever', async () => {
+  const environment = new MockActivityEnvironment({}, { logger });
+  const simulated = simulatedSteps(() => {
+    throw new Error('only preflight is run');
+  });
+  const inspect = () =>
+    new Promise<[]>((resolve) => {
+      environment.on('heartbeat', () => resolve([]));
+    });
+  const activities = createActivities({ ...simulated, inspect });
+  const migration = { id: 'm', workflowId: 'w', source: 's', target: 't', slot: 'walferry_w' };
+  const input = parseInput({ source: 's', target: 't' });
+  if (!input.ok) throw new Error(input.message);
+  const run = () => activities.preflight({ migration, input: input.input });
+  expect(await environment.run(run)).toEqual([]);
 });
