@@ -51,13 +51,14 @@ export function partitionsInTheWay(
 
 /** One line for a message: at most `shown` differences, then how many more. */
 export function renderDifferences(differences: readonly Difference[], shown = 10): string {
-  const lines = differences
-    .slice(0, shown)
-    .map(({ schema, table, column, what }) =>
+  // Partitions of one root say the same of it.
+  const lines = new Set(
+    differences.map(({ schema, table, column, what }) =>
       column === null ? `${schema}.${table} ${what}` : `${schema}.${table}.${column} ${what}`,
-    );
-  const more = differences.length - lines.length;
-  return lines.join('; ') + (more > 0 ? `; and ${more} more` : '');
+    ),
+  );
+  const more = lines.size - shown;
+  return [...lines].slice(0, shown).join('; ') + (more > 0 ? `; and ${more} more` : '');
 }
 
 function compareTable(source: Shape, target: Omit<Shape, 'viaRoot'> | undefined): Difference[] {

@@ -198,7 +198,13 @@ async function followTrees(
   const rows = await readPlannedRelations(target, migration);
   const trees = judgeTrees(rows, found, shapes);
   const entering = movedIn(rows, found);
-  const gone = [...trees.flatMap(({ left }) => left), ...entering];
+  const left = trees.flatMap((tree) => tree.left);
+  // A root that is gone is emptied, and the stream's audit asks for it.
+  const here = new Set(found.map(keyOfName));
+  const roots = left.filter((row) => isViaRoot(row) && !here.has(keyOfName(row)));
+  const there = new Set((await readRelationsNamed(target, roots)).map(keyOfName));
+  const asked = (row: PlannedRelationRow) => roots.includes(row) && there.has(keyOfName(row));
+  const gone = [...left.filter((row) => !asked(row)), ...entering];
   if (gone.length > 0) {
     const own = (await readRelationsNamed(target, entering)).filter((one) => !one.isPartition);
     if (own.length > 0) {

@@ -27,7 +27,7 @@ import {
 } from '../catalog/drift.ts';
 import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf, keyOfName } from '../catalog/root.ts';
+import { destinationOf, isViaRoot, keyOfName } from '../catalog/root.ts';
 import type { Selection, TableName } from '../catalog/selection.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { holdEpoch } from '../control/epoch.ts';
@@ -148,8 +148,12 @@ export async function audit(
     ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
   for (const row of rows) {
-    if (moved.has(row)) found.forget.push(row.id);
-    else judge(row, sides, found);
+    if (!moved.has(row)) judge(row, sides, found);
+    else if (isLeftRoot(row, sides)) {
+      // Forgotten, it would keep its rows with nobody told.
+      const what = 'is gone on the source (dropped or renamed): drop it on the target';
+      found.drift.push({ schema: row.schema, table: row.name, column: null, what });
+    } else found.forget.push(row.id);
   }
   for (const row of entering) judgeEntering(row, sides, found);
   for (const { root, reason } of trees) {
@@ -278,6 +282,12 @@ function judgeEntering(row: PlannedRelationRow, sides: Sides, found: Verdicts): 
     ...{ schema: row.schema, table: row.name, column: null },
     what: 'is a partition on the source now, whose rows go through its root: drop it on the target',
   });
+}
+
+/** Whether the row is of a root that the source has no more, under this name, and the target has. */
+function isLeftRoot(row: PlannedRelationRow, { here, there }: Sides): boolean {
+  const name = keyOfName(row);
+  return isViaRoot(row) && !here.has(name) && there.has(name);
 }
 
 /** The name is gone from the selection. */

@@ -7,11 +7,13 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import type { Piece } from '../replication/assemble.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
-import { misfit, translate, type Form } from './form.ts';
+import { holdsRow, misfit, translate, type Form } from './form.ts';
 
 /** What becomes of a table's changes. */
 export interface Route {
   readonly relation: PlannedRelation;
+  /** The same for changes whose replica identity was the whole row, when it is not now, or the reverse; null: none can come. */
+  readonly before: PlannedRelation | null;
   /** Forms of its changes in the order of their time: usually one, two around a DDL that the target has already. */
   readonly forms: readonly [Form, ...Form[]];
   /** Columns whose values arrive as hexadecimal digits without the `\x` that the input function wants. */
@@ -91,7 +93,18 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
       truncate = null;
       const form = routes.formOf(route, message);
       if (typeof form === 'string') return undo({ ...unsettled(message, piece), misfit: form });
-      changes.push(rowChange(message, route, form, origin));
+      const relation = message.action === 'I' ? route.relation : namedBy(message, route, form);
+      if (typeof relation === 'string') {
+        return undo({ ...unsettled(message, piece), misfit: relation });
+      }
+      changes.push(
+        rowChange(
+          message,
+          relation === route.relation ? route : { ...route, relation },
+          form,
+          origin,
+        ),
+      );
     } else if (truncate !== null && truncate.at === message.lsn) {
       truncate.relations.push(route.relation);
     } else {
@@ -144,15 +157,48 @@ function rowChange(
       return { kind: 'insert', relation, columns: whole, ...origin };
     }
     case 'U': {
-      const identity = cellsOf(message.identity, route, form);
+      const identity = identityOf(message, route, form);
       return { kind: 'update', relation, columns, identity, ...origin };
     }
     case 'D': {
-      const identity = cellsOf(message.identity, route, form);
+      const identity = identityOf(message, route, form);
       return { kind: 'delete', relation, identity, ...origin };
     }
   }
 }
+
+/** A whole old row from before a column was added has that column on the target, with the value that earlier rows hold. */
+function identityOf(message: RowMessage, route: Route, form: Form): readonly Cell[] {
+  const identity = cellsOf(message.identity, route, form);
+  const { key } = route.relation;
+  const whole = key === null && form.fills.length > 0 && holdsRow(message, form);
+  return whole ? [...identity, ...form.fills] : identity;
+}
+
+/**
+ * The table, known by what this change names its row by: the replica identity may have been another one then.
+ * @returns in words that follow "a change that" why the change cannot find its row on the target: it would come again after
+ *   every resume, and a table that is copied again does not need it.
+ */
+function namedBy(
+  message: RowMessage,
+  { relation, before }: Route,
+  form: Form,
+): PlannedRelation | string {
+  if (relation.key !== null) {
+    const { names } = form;
+    const known = relation.key.every((column) =>
+      message.identity.some(({ name }) => (names.get(name) ?? name) === column),
+    );
+    return known ? relation : OTHERWISE;
+  }
+  if (relation.full === holdsRow(message, form)) return relation;
+  // A key of a partition alone may be a row's of another one, too; in a table of its own it is one row's, and is counted.
+  if (relation.full && relation.destination) return OTHERWISE;
+  return before ?? relation;
+}
+
+const OTHERWISE = 'names its row by other columns than the replica identity of now';
 
 function cellsOf(cells: readonly Cell[], route: Route, form: Form): readonly Cell[] {
   const named = translate(cells, form);

@@ -4,6 +4,7 @@
  */
 import { compareColumns, type Difference } from '../catalog/drift.ts';
 import type { Relation } from '../catalog/relation.ts';
+import { destinationOf } from '../catalog/root.ts';
 import { compareShapes, type Shape, type ShapeChange } from '../catalog/shape.ts';
 import { numbersOf, type PlannedRelationRow, type PlannedShape } from '../control/relation.ts';
 import { earlierForm, plainForm, type Form } from './form.ts';
@@ -98,10 +99,12 @@ function leftOver(source: Relation, target: Relation, change: ShapeChange): Diff
     ...change.dropped.map(({ name }) => name),
     ...change.renamed.map(({ from }) => from),
   ];
+  // Of a partition that goes through its root: said of that, like all other differences.
+  const { schema, name: table } = destinationOf(source);
   return gone
     .filter((name) => !here.has(name) && there.has(name))
     .map((name) => ({
-      ...{ schema: source.schema, table: source.name, column: name },
+      ...{ schema, table, column: name },
       what: 'is gone on the source (dropped or renamed), not on the target',
     }));
 }

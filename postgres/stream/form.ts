@@ -64,6 +64,12 @@ export function misfit(message: RowMessage, form: Form): string | null {
   return null;
 }
 
+/** Whether the identity is the whole old row: sent under REPLICA IDENTITY FULL. */
+export function holdsRow({ identity }: RowMessage, { columns }: Form): boolean {
+  const sent = new Set(identity.map(({ name }) => name));
+  return columns.every(({ name, generated }) => generated !== '' || sent.has(name));
+}
+
 /** Cells under the target's names. The same array in the common case: every change passes through here. */
 export function translate(cells: readonly Cell[], { names }: Form): readonly Cell[] {
   if (names.size === 0) return cells;

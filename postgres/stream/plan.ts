@@ -205,6 +205,7 @@ function routesOf(
 function rootRoute({ schema, name }: TableName, { copied }: Route): Route {
   return {
     relation: { schema, name, key: null, columns: [], full: false },
+    before: null,
     forms: [{ columns: [], names: new Map(), fills: [] }],
     bytea: new Set(),
     copied,
@@ -289,8 +290,12 @@ function routeOf(
   generation: Generation | undefined,
 ): Route {
   const bytea = source.columns.filter(({ baseTypeOid }) => baseTypeOid === BYTEA_OID);
+  const relation = plannedRelation(source, target, key);
+  // A key that covers the whole row is not FULL: while it is the same, a change of it that fits two rows is a fault.
+  const changed = relation.full || (key === null && source.key !== null);
   return {
-    relation: plannedRelation(source, target, key),
+    relation,
+    before: changed ? { ...relation, full: !relation.full } : null,
     forms,
     bytea: new Set(bytea.map(({ name }) => name)),
     // By position first: ids come round again after 2^31 transactions, and a new one would look old.

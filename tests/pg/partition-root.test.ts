@@ -437,6 +437,70 @@ test('partitions with an identity that is theirs alone stop with what to do; wit
   expect(failure?.message).toContain('unique within the partition only');
 });
 
+test('a partition whose changes were named by its own index is copied again, once it is FULL as the message asks', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `
+    create table m (id int not null, k int, v text) partition by list (k);
+    create table m_1 partition of m for values in (1); create table m_2 partition of m for values in (2);
+    alter table m_1 replica identity full; alter table m_2 replica identity full;
+    create unique index m_2_own on m_2 (id);
+    insert into m values (7, 1, 'a'), (7, 2, 'b')`,
+    VIA,
+    /* sql */ `create table m (id int not null, k int, v text)`,
+  );
+  await db.sourceClient.query(/* sql */ `alter table m_2 replica identity using index m_2_own`);
+  await db.sourceClient.query(/* sql */ `update m_2 set v = 'c' where id = 7`);
+  expect((await failureOf(db, migration, VIA))?.message).toContain('REPLICA IDENTITY FULL');
+  await db.sourceClient.query(/* sql */ `alter table m_2 replica identity full`);
+  const copied = await drainWithCopies(db, migration, VIA);
+  expect(copied.join()).toContain('public.m_2 has a change at');
+  await expectSameRoot(db);
+});
+
+test('a root that is dropped is asked for, in the stream and between rounds of the copy', async () => {
+  await using db = await freshPair();
+  const migration = await start(db);
+  await db.sourceClient.query(/* sql */ `drop table m`);
+  const asked = { code: 'SchemaDrift', details: { table: 'public.m' } };
+  expect(await failureOf(db, migration, VIA)).toMatchObject(asked);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_1'`,
+  );
+  await copyAgain(db, migration, VIA);
+  const failure = await failureOf(db, migration, VIA);
+  expect(failure).toMatchObject(asked);
+  expect(failure?.message).toContain('drop it on the target');
+  await db.targetClient.query(/* sql */ `drop table m`);
+  await drainWithCopies(db, migration, VIA);
+});
+
+test('a column that only the source dropped is asked for once, under the name of the root', async () => {
+  await using db = await freshPair();
+  const columns = /* sql */ `id int, k int, v text, w int, primary key (id, k)`;
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table m (${columns}) partition by list (k);
+      create table m_1 partition of m for values in (1); create table m_2 partition of m for values in (2);
+      insert into m select i, 1 + i % 2, 'x', i from generate_series(1, 20) i`,
+    VIA,
+    /* sql */ `create table m (${columns})`,
+  );
+  await db.sourceClient.query(/* sql */ `update m set v = 'before' where id = 3`);
+  await db.sourceClient.query(/* sql */ `alter table m drop column w`);
+  await db.sourceClient.query(/* sql */ `update m set v = 'after' where id = 5`);
+  const failure = await failureOf(db, migration, VIA);
+  expect(failure).toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.m', column: 'w' },
+  });
+  expect(failure?.message.match(/m\.w/g)).toHaveLength(1);
+  await db.targetClient.query(/* sql */ `alter table m drop column w`);
+  expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
+  await expectSameRoot(db);
+});
+
 test('large values that a move leaves alone, NaN, and columns added on both sides arrive through the root', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
