@@ -3,37 +3,30 @@
  * the target, forgets its marks and writes the new chunks. From that commit on nobody can write under the old ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot, keyOfName } from '../catalog/root.ts';
-import type { TableName } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
-  forgetRelations,
-  joinGeneration,
-  markTreesAgain,
   numbersOf,
   readPlannedRelations,
   readUnfinished,
-  registerRelations,
-  renameRelation,
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
-import { judgeTrees, movedIn } from '../control/tree.ts';
 import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
-import { endCopiers } from './claim.ts';
+import { emptyTables, forgetChunks, sqlName } from './emptying.ts';
 import { snapshotLost } from './imported.ts';
-import { isQuiet } from './quiet.ts';
+import { followNames, followTrees } from './membership.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
@@ -125,12 +118,12 @@ async function take(
   );
   const marked = relations.filter((one) => isViaRoot(one) && one.rewritten);
   await refuseFilled(target, tables, plan.counterparts);
-  const filled = await forget(
+  const filled = await forgetChunks(
     target,
     migration,
     tables.map(({ id }) => id),
   );
-  await empty(
+  await emptyTables(
     target,
     // What was streamed into a table that is copied again has no mark.
     destinationsOf([
@@ -138,9 +131,9 @@ async function take(
       ...marked,
     ]),
   );
-  const there = new Map(plan.found.map((relation) => [nameOf(relation), relation]));
+  const there = new Map(plan.found.map((relation) => [keyOfName(relation), relation]));
   const sized = tables.flatMap((table) => {
-    const relation = there.get(nameOf(table));
+    const relation = there.get(keyOfName(table));
     if (!relation) return [];
     const { pages, bytes, accessMethod } = relation;
     return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
@@ -160,96 +153,24 @@ async function take(
   return tables.length;
 }
 
-/**
- * Tables that were renamed on both sides since the stream last looked: taken for new ones, they would be copied onto the rows that
- * they hold. Only the plain case, in which nothing has the old name on the target and nothing had the new one. Under a name that
- * goes on with another table either that table's oid shows it, or its rows do.
- */
-async function followNames(
-  target: pg.ClientBase,
-  migration: Migration,
-  found: readonly Relation[],
-): Promise<void> {
-  const rows = await readPlannedRelations(target, migration);
-  const planned = new Set(rows.map(nameOf));
-  const names = new Map(found.map((relation) => [relation.oid, relation]));
-  const moved = rows.flatMap((row) => {
-    const to = names.get(row.oid);
-    if (row.generation === null || !to || planned.has(nameOf(to))) return [];
-    return row.viaRoot === null && to.viaRoot === null ? [{ row, to }] : [];
-  });
-  if (moved.length === 0) return;
-  const before = moved.map(({ row }) => row);
-  const there = new Set((await readRelationsNamed(target, before)).map(nameOf));
-  for (const { row, to } of moved) {
-    if (!there.has(nameOf(row))) await renameRelation(target, migration, row.id, to);
-  }
-}
-
-/**
- * Registers the tables. Partitions that go through their root are what the stream's audit would say of them (control/tree.ts):
- * whoever looks first after a DDL decides.
- */
-async function followTrees(
-  target: pg.ClientBase,
-  migration: Migration,
-  { found, shapes }: TakePlan,
-): Promise<void> {
-  const rows = await readPlannedRelations(target, migration);
-  const trees = judgeTrees(rows, found, shapes);
-  const entering = movedIn(rows, found);
-  const left = trees.flatMap((tree) => tree.left);
-  // A root that is gone is emptied, and the stream's audit asks for it.
-  const here = new Set(found.map(keyOfName));
-  const roots = left.filter((row) => isViaRoot(row) && !here.has(keyOfName(row)));
-  const there = new Set((await readRelationsNamed(target, roots)).map(keyOfName));
-  const asked = (row: PlannedRelationRow) => roots.includes(row) && there.has(keyOfName(row));
-  const gone = [...left.filter((row) => !asked(row)), ...entering];
-  if (gone.length > 0) {
-    const own = (await readRelationsNamed(target, entering)).filter((one) => !one.isPartition);
-    if (own.length > 0) {
-      const shown = own.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
-      throw new MigrationError(
-        'SchemaDrift',
-        `partitions on the source now, whose rows go through their root: drop them on the target: ${shown.join(', ')}`,
-      );
-    }
-    const ids = gone.map(({ id }) => id);
-    await forget(target, migration, ids);
-    await forgetRelations(target, migration, ids);
-  }
-  await registerRelations(target, migration, found);
-  const again = trees.filter(({ reason }) => reason !== null);
-  await markTreesAgain(
-    target,
-    migration,
-    again.map(({ root }) => root),
-  );
-  for (const { reason, generation, joining } of trees) {
-    if (reason === null && generation !== null) {
-      await joinGeneration(target, migration, joining, generation);
-    }
-  }
-}
-
 /** What was never copied holds nothing of ours: with rows there already, each would be there twice. */
 async function refuseFilled(
   target: pg.ClientBase,
   tables: readonly PlannedRelationRow[],
   counterparts: readonly Relation[],
 ): Promise<void> {
-  const there = new Set(counterparts.map(nameOf));
+  const there = new Set(counterparts.map(keyOfName));
   const begun = new Set(
     tables
       .filter(({ generation, rewritten }) => generation !== null || rewritten)
-      .map((table) => nameOf(destinationOf(table))),
+      .map((table) => keyOfName(destinationOf(table))),
   );
   const fresh = destinationsOf(tables).filter(
-    (table) => !begun.has(nameOf(table)) && there.has(nameOf(table)),
+    (table) => !begun.has(keyOfName(table)) && there.has(keyOfName(table)),
   );
   const filled = await withRows(
     target,
-    fresh.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
+    fresh.map(({ schema, name }) => ({ schema, name, sql: sqlName({ schema, name }) })),
   );
   const [first] = filled;
   if (!first) return;
@@ -267,100 +188,15 @@ function shapesOf(
   tables: readonly PlannedRelationRow[],
   { found, shapes, counterparts }: TakePlan,
 ): Map<number, PlannedShape> {
-  const here = new Map(found.map((relation) => [nameOf(relation), relation]));
-  const there = new Map(counterparts.map((relation) => [nameOf(relation), relation]));
+  const here = new Map(found.map((relation) => [keyOfName(relation), relation]));
+  const there = new Map(counterparts.map((relation) => [keyOfName(relation), relation]));
   return new Map(
     tables.flatMap((table) => {
-      const relation = here.get(nameOf(table));
+      const relation = here.get(keyOfName(table));
       const source = relation && shapes.get(relation.oid);
-      const target = there.get(nameOf(destinationOf(table)));
+      const target = there.get(keyOfName(destinationOf(table)));
       if (!source || !target) return [];
       return [[table.id, { source, key: relation.key, target: numbersOf(target) }] as const];
     }),
   );
-}
-
-/** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */
-async function forget(
-  target: pg.ClientBase,
-  migration: Migration,
-  ids: readonly number[],
-): Promise<Set<number>> {
-  const { rows } = await target.query<{ undone: number[] | null; filled: number[] | null }>(
-    /* sql */ `
-    select array_agg(c.id) filter (where c.done_at is null) as undone,
-           array_agg(distinct r) filter (where c.done_at is not null) as filled
-      from walferry.chunk c, unnest(c.relations) r
-     where c.migration = $1 and r = any($2::integer[])`,
-    [migration.id, ids],
-  );
-  // Copiers lock the chunk before the table; the same order here, or the two would wait for each other.
-  await endCopiers(target, migration, rows[0]?.undone ?? []);
-  await target.query(
-    /* sql */ `
-    delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
-    [migration.id, ids],
-  );
-  // A bundle's other tables keep their mark.
-  await target.query(
-    /* sql */ `
-    update walferry.chunk c
-       set relations = array(select r from unnest(c.relations) r where r <> all($2::integer[]))
-     where migration = $1 and relations && $2::integer[]`,
-    [migration.id, ids],
-  );
-  return new Set(rows[0]?.filled);
-}
-
-/**
- * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside of that
- * statement points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
- */
-async function empty(target: pg.ClientBase, tables: readonly TableName[]): Promise<void> {
-  if (tables.length === 0) return;
-  const names = tables.map(quoted);
-  const { rows } = await target.query<{ name: string; partitioned: boolean; referenced: boolean }>(
-    /* sql */ `
-    with recursive named as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
-    -- A partitioned table goes with its partitions.
-    given as (
-      select name, oid from named
-      union
-      select n.name, t.relid::oid from named n cross join lateral pg_catalog.pg_partition_tree(n.oid) t),
-    -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
-    deleted (name) as (
-      select g.name
-        from given g join pg_catalog.pg_constraint k on k.confrelid = g.oid and k.contype = 'f'
-       where k.conrelid <> all (select oid from given)
-      union
-      select p.name
-        from deleted d
-        join given g on g.name = d.name
-        join pg_catalog.pg_constraint k on k.conrelid = g.oid and k.contype = 'f'
-        join given p on p.oid = k.confrelid)
-    select n.name, c.relkind = 'p' as partitioned, n.name in (select name from deleted) as referenced
-      from named n join pg_catalog.pg_class c on c.oid = n.oid`,
-    [names],
-  );
-  const referenced = rows.filter((row) => row.referenced);
-  if (referenced.length > 0 && !(await isQuiet(target))) {
-    // Loud foreign keys could cascade into tables that are finished.
-    throw new MigrationError(
-      'Denied',
-      `foreign keys of the target point at tables that have to be emptied (${referenced.map(({ name }) => name).join(', ')}): the role needs the right to set session_replication_role, or drop them until cutover`,
-    );
-  }
-  const whole = ({ name, partitioned }: { name: string; partitioned: boolean }) =>
-    partitioned ? name : `only ${name}`;
-  for (const one of referenced) await target.query(/* sql */ `delete from ${whole(one)}`);
-  const rest = rows.filter((row) => !row.referenced).map(whole);
-  if (rest.length > 0) await target.query(/* sql */ `truncate ${rest.join(', ')}`);
-}
-
-function quoted({ schema, name }: { readonly schema: string; readonly name: string }): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
-}
-
-function nameOf({ schema, name }: { readonly schema: string; readonly name: string }): string {
-  return JSON.stringify([schema, name]);
 }

@@ -16,20 +16,15 @@
  *
  * Copied again is always right, whatever happened in between: what its snapshot sees is skipped in the stream.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import {
-  compareColumns,
-  partitionsInTheWay,
-  renderDifferences,
-  type Difference,
-} from '../catalog/drift.ts';
+import { renderDifferences, type Difference } from '../catalog/drift.ts';
 import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf, isViaRoot, keyOfName } from '../catalog/root.ts';
-import type { Selection, TableName } from '../catalog/selection.ts';
-import { readShapes, type Shape } from '../catalog/shape.ts';
+import { destinationOf, keyOfName } from '../catalog/root.ts';
+import type { Selection } from '../catalog/selection.ts';
+import { readShapes } from '../catalog/shape.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
@@ -41,13 +36,21 @@ import {
   type PlannedRelationRow,
   type PlannedShape,
 } from '../control/relation.ts';
-import { judgeTrees, movedIn, type Tree } from '../control/tree.ts';
-import { withRows } from '../schema/existing.ts';
-import { followColumns, type Followed } from './follow.ts';
+import { judgeTrees, movedIn } from '../control/tree.ts';
+import type { Followed } from './follow.ts';
+import {
+  full,
+  isLeftRoot,
+  judge,
+  judgeEntering,
+  judgeNew,
+  type Sides,
+  type Verdicts,
+} from './verdict.ts';
 
 export interface Audit {
   readonly followed: readonly Followed[];
-  /** Tokens of the selected tables by {@link tableKey}. */
+  /** Tokens of the selected tables by {@link keyOfName}. */
   readonly tokens: ReadonlyMap<string, string>;
   /** Shapes to store by the plan's number, once the stream has passed what was committed before this look. */
   readonly settled: ReadonlyMap<number, PlannedShape>;
@@ -57,39 +60,6 @@ export interface Audit {
   readonly ahead: readonly Difference[];
   /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
   readonly grown: boolean;
-}
-
-/** What one table needs. */
-interface Verdicts {
-  readonly followed: Followed[];
-  readonly settled: Map<number, PlannedShape>;
-  readonly alike: Map<number, PlannedShape>;
-  readonly ahead: Difference[];
-  /** To ask the operator about at once. */
-  readonly drift: Difference[];
-  /** New tables that the target does not have. */
-  readonly absent: Relation[];
-  readonly forget: number[];
-  readonly rename: { readonly id: number; readonly to: Relation }[];
-  readonly register: Relation[];
-  /** Partitions to follow from where their tree stands. */
-  readonly joining: { readonly relation: Relation; readonly generation: number }[];
-  /** Roots of trees to copy again. */
-  readonly trees: TableName[];
-  /** Tables to copy again by number, and all of them with the reason. */
-  readonly again: number[];
-  readonly reasons: string[];
-}
-
-interface Sides {
-  readonly hereByOid: ReadonlyMap<number, Relation>;
-  readonly here: ReadonlyMap<string, Relation>;
-  readonly there: ReadonlyMap<string, Relation>;
-  readonly shapes: ReadonlyMap<number, Shape>;
-  readonly targetShapes: ReadonlyMap<number, Shape>;
-  /** Names that the plan has, without those that are other tables now. */
-  readonly planned: ReadonlySet<string>;
-  readonly trees: readonly Tree[];
 }
 
 /**
@@ -131,9 +101,7 @@ export async function audit(
       target,
       there.map(({ oid }) => oid),
     ),
-    planned: new Set(
-      rows.filter((row) => !moved.has(row)).map((row) => tableKey(row.schema, row.name)),
-    ),
+    planned: new Set(rows.filter((row) => !moved.has(row)).map((row) => keyOfName(row))),
   };
   const found: Verdicts = {
     ...{
@@ -184,10 +152,7 @@ export async function audit(
     ahead: found.ahead,
     grown: joining.length > 0,
     tokens: new Map(
-      here.map((relation) => [
-        tableKey(relation.schema, relation.name),
-        sides.shapes.get(relation.oid)?.token ?? '',
-      ]),
+      here.map((relation) => [keyOfName(relation), sides.shapes.get(relation.oid)?.token ?? '']),
     ),
   };
 }
@@ -212,162 +177,6 @@ export function drift(differences: readonly Difference[]): MigrationError {
       ...(first?.column == null ? {} : { column: first.column }),
     },
   );
-}
-
-/** Key of maps by table. */
-export function tableKey(schema: string, name: string): string {
-  return JSON.stringify([schema, name]);
-}
-
-function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
-  const name = tableKey(row.schema, row.name);
-  const relation = sides.here.get(name);
-  const counterpart = sides.there.get(keyOfName(destinationOf(row)));
-  const differs = (what: string): void => {
-    found.drift.push({ schema: row.schema, table: row.name, column: null, what });
-  };
-  if (!relation) {
-    judgeGone(row, sides, found);
-    return;
-  }
-  if (!counterpart) {
-    differs('is missing on the target');
-    return;
-  }
-  if (relation.oid !== row.oid) {
-    const differences = compareColumns([relation], [counterpart]);
-    found.drift.push(...differences);
-    if (differences.length > 0) return;
-    // Notes the other oid, and with it that the copied rows are another table's.
-    found.register.push(relation);
-    if (row.kind === 'r') found.reasons.push(`${full(row)} was made anew on the source`);
-    return;
-  }
-  if (row.kind === 'p') {
-    found.drift.push(...compareColumns([relation], [counterpart]));
-    return;
-  }
-  if (relation.viaRoot !== null && !isIdentified(relation)) {
-    differs(NOT_TOLD_APART);
-    return;
-  }
-  if (row.rewritten) {
-    if (isIdentified(relation)) found.reasons.push(`changes of ${full(row)} are missing`);
-    else differs('has no replica identity on the source: its updates and deletes are not sent');
-    return;
-  }
-  const now = sides.shapes.get(relation.oid);
-  if (!now) return;
-  const targetShape = sides.targetShapes.get(counterpart.oid);
-  const verdict = followColumns(row, { source: relation, target: counterpart, now, targetShape });
-  found.drift.push(...verdict.drift);
-  found.ahead.push(...verdict.ahead);
-  if (verdict.followed) found.followed.push(verdict.followed);
-  if (verdict.settled) found.settled.set(row.id, verdict.settled);
-  if (verdict.alike) found.alike.set(row.id, verdict.alike);
-  if (verdict.again !== null) {
-    found.again.push(row.id);
-    found.reasons.push(`${full(row)} ${verdict.again}`);
-  }
-}
-
-const NOT_TOLD_APART =
-  'goes through its root on the target, and its replica identity is unique within the partition only: give the root a primary key, or this table REPLICA IDENTITY FULL';
-
-/** A table of its own that was attached to a tree: where its rows were on the target nothing follows them any more. */
-function judgeEntering(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
-  const own = sides.there.get(keyOfName(row));
-  if (!own || own.isPartition) return;
-  found.drift.push({
-    ...{ schema: row.schema, table: row.name, column: null },
-    what: 'is a partition on the source now, whose rows go through its root: drop it on the target',
-  });
-}
-
-/** Whether the row is of a root that the source has no more, under this name, and the target has. */
-function isLeftRoot(row: PlannedRelationRow, { here, there }: Sides): boolean {
-  const name = keyOfName(row);
-  return isViaRoot(row) && !here.has(name) && there.has(name);
-}
-
-/** The name is gone from the selection. */
-function judgeGone(row: PlannedRelationRow, sides: Sides, found: Verdicts): void {
-  const counterpart = sides.there.get(tableKey(row.schema, row.name));
-  const moved = sides.hereByOid.get(row.oid);
-  const renamed = moved && tableKey(moved.schema, moved.name);
-  if (counterpart) {
-    const shape = sides.shapes.get(row.oid);
-    const now = shape && `${shape.schema}.${shape.name}`;
-    found.drift.push({
-      ...{ schema: row.schema, table: row.name, column: null },
-      what: now
-        ? `is named ${now} on the source now: rename it on the target (or drop it there, when ${now} is not to be moved)`
-        : 'is gone on the source: drop it on the target',
-    });
-  } else if (moved && renamed && sides.there.has(renamed) && !sides.planned.has(renamed)) {
-    found.rename.push({ id: row.id, to: moved });
-    if (row.kind === 'r') found.reasons.push(`${full(row)} is named ${full(moved)} now`);
-  } else {
-    found.forget.push(row.id);
-  }
-}
-
-/** Tables of the selection that the plan does not have. */
-async function judgeNew(
-  target: pg.ClientBase,
-  here: readonly Relation[],
-  sides: Sides,
-  found: Verdicts,
-): Promise<void> {
-  const renamed = new Set(found.rename.map(({ to }) => to.oid));
-  const fresh = here.filter(
-    ({ schema, name, oid }) => !sides.planned.has(tableKey(schema, name)) && !renamed.has(oid),
-  );
-  const takeable: { readonly relation: Relation }[] = [];
-  for (const relation of fresh) {
-    const { schema, name, kind } = relation;
-    const counterpart = sides.there.get(keyOfName(destinationOf(relation)));
-    const differs = (what: string): void => {
-      found.drift.push({ schema, table: name, column: null, what });
-    };
-    if (kind === 'r' && relation.persistence === 'u') {
-      differs('is new and unlogged: its changes are not sent; make it logged or drop it');
-    } else if (kind === 'r' && !isIdentified(relation)) {
-      differs(
-        relation.viaRoot === null || relation.key === null
-          ? 'is new and has no replica identity on the source: its updates are not sent'
-          : NOT_TOLD_APART,
-      );
-    } else if (!counterpart) {
-      found.absent.push(relation);
-    } else {
-      const differences = compareColumns([relation], [counterpart]);
-      if (sides.trees.length > 0) {
-        differences.push(...partitionsInTheWay([relation], [counterpart]));
-      }
-      found.drift.push(...differences);
-      const tree = treeOf(relation, sides.trees);
-      if (differences.length > 0) continue;
-      if (tree !== undefined && tree.reason === null && tree.generation !== null) {
-        found.joining.push({ relation, generation: tree.generation });
-      } else if (tree !== undefined && tree.reason !== null) {
-        found.register.push(relation);
-      } else {
-        takeable.push({ relation });
-      }
-    }
-  }
-  const tables = takeable.filter(({ relation }) => relation.kind === 'r');
-  const filled = await withRows(
-    target,
-    tables.map(({ relation }) => ({ relation, sql: quoted(destinationOf(relation)) })),
-  );
-  for (const { relation } of filled) {
-    const what = 'is new in the selection and holds rows on the target already: empty it there';
-    found.drift.push({ schema: relation.schema, table: relation.name, column: null, what });
-  }
-  found.register.push(...takeable.map(({ relation }) => relation));
-  found.reasons.push(...tables.map(({ relation }) => `${full(relation)} is new in the selection`));
 }
 
 function refuse({ drift: differences, absent }: Verdicts): void {
@@ -415,25 +224,6 @@ async function note(
   }
 }
 
-/** Whether updates and deletes of the table are sent, and name a row of the target's table. */
-function isIdentified({ key, identity, viaRoot }: Relation): boolean {
-  return identity === 'f' || (key !== null && viaRoot?.uniqueKey !== false);
-}
-
-function treeOf({ viaRoot }: Relation, trees: readonly Tree[]): Tree | undefined {
-  return viaRoot === null
-    ? undefined
-    : trees.find(({ root }) => keyOfName(root) === keyOfName(viaRoot));
-}
-
 function byName(relations: readonly Relation[]): Map<string, Relation> {
-  return new Map(relations.map((relation) => [tableKey(relation.schema, relation.name), relation]));
-}
-
-function full({ schema, name }: { readonly schema: string; readonly name: string }): string {
-  return `${schema}.${name}`;
-}
-
-function quoted({ schema, name }: TableName): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+  return new Map(relations.map((relation) => [keyOfName(relation), relation]));
 }

@@ -8,7 +8,7 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf, keyOfName } from '../catalog/root.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
@@ -23,7 +23,7 @@ import {
 import { markPosition } from '../cutover/end-mark.ts';
 import { warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
-import { audit, copyAgain, drift, tableKey, type Audit } from './audit.ts';
+import { audit, copyAgain, drift, type Audit } from './audit.ts';
 import { Routes, type Route, type Unsettled } from './filter.ts';
 import type { Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
@@ -225,7 +225,7 @@ async function requireUnmoved(
   const { schema, table: name } = table;
   const look = await lookAt(source, [{ schema, name }]);
   const token = look.tokens[0] ?? null;
-  const seen = known.audited.tokens.get(tableKey(schema, name));
+  const seen = known.audited.tokens.get(keyOfName({ schema, name }));
   if (table.misfit !== undefined) {
     if (token !== seen) throw new CatalogMoved(fullName(table), table);
     return;

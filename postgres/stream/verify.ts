@@ -10,7 +10,7 @@ import type { Change, PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
-import { tableKey } from './audit.ts';
+import { keyOfName } from '../catalog/root.ts';
 import type { Batch } from './batch.ts';
 import { CatalogMoved } from './moved.ts';
 
@@ -39,7 +39,7 @@ export async function verifyCatalog(
   for (;;) {
     const { snapshot, tokens: now } = await lookAt(source, tables);
     const moved = tables.find(
-      ({ schema, name }, i) => tokens.get(tableKey(schema, name)) !== (now[i] ?? undefined),
+      ({ schema, name }, i) => tokens.get(keyOfName({ schema, name })) !== (now[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
     // DDL of a transaction in the batch itself shows only once that transaction does.
@@ -60,7 +60,7 @@ function touched(changes: readonly Change[]): TableName[] {
   // Rows of a partition that left the tree are still in the root: a key that comes again would be refused there.
   const roots = new Map(
     [...tables].flatMap(({ destination }) =>
-      destination ? [[tableKey(destination.schema, destination.name), destination]] : [],
+      destination ? [[keyOfName(destination), destination]] : [],
     ),
   );
   return [...tables, ...roots.values()];

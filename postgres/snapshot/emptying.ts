@@ -1,0 +1,95 @@
+/**
+ * Emptying tables that are copied (again): their rows on the target, their chunks and marks. Always inside the transaction that
+ * writes the new chunks.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { endCopiers } from './claim.ts';
+import { isQuiet } from './quiet.ts';
+
+/** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */
+export async function forgetChunks(
+  target: pg.ClientBase,
+  migration: Migration,
+  ids: readonly number[],
+): Promise<Set<number>> {
+  const { rows } = await target.query<{ undone: number[] | null; filled: number[] | null }>(
+    /* sql */ `
+    select array_agg(c.id) filter (where c.done_at is null) as undone,
+           array_agg(distinct r) filter (where c.done_at is not null) as filled
+      from walferry.chunk c, unnest(c.relations) r
+     where c.migration = $1 and r = any($2::integer[])`,
+    [migration.id, ids],
+  );
+  // Copiers lock the chunk before the table; the same order here, or the two would wait for each other.
+  await endCopiers(target, migration, rows[0]?.undone ?? []);
+  await target.query(
+    /* sql */ `
+    delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
+    [migration.id, ids],
+  );
+  // A bundle's other tables keep their mark.
+  await target.query(
+    /* sql */ `
+    update walferry.chunk c
+       set relations = array(select r from unnest(c.relations) r where r <> all($2::integer[]))
+     where migration = $1 and relations && $2::integer[]`,
+    [migration.id, ids],
+  );
+  return new Set(rows[0]?.filled);
+}
+
+/**
+ * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside of that
+ * statement points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
+ */
+export async function emptyTables(
+  target: pg.ClientBase,
+  tables: readonly TableName[],
+): Promise<void> {
+  if (tables.length === 0) return;
+  const names = tables.map(sqlName);
+  const { rows } = await target.query<{ name: string; partitioned: boolean; referenced: boolean }>(
+    /* sql */ `
+    with recursive named as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
+    -- A partitioned table goes with its partitions.
+    given as (
+      select name, oid from named
+      union
+      select n.name, t.relid::oid from named n cross join lateral pg_catalog.pg_partition_tree(n.oid) t),
+    -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
+    deleted (name) as (
+      select g.name
+        from given g join pg_catalog.pg_constraint k on k.confrelid = g.oid and k.contype = 'f'
+       where k.conrelid <> all (select oid from given)
+      union
+      select p.name
+        from deleted d
+        join given g on g.name = d.name
+        join pg_catalog.pg_constraint k on k.conrelid = g.oid and k.contype = 'f'
+        join given p on p.oid = k.confrelid)
+    select n.name, c.relkind = 'p' as partitioned, n.name in (select name from deleted) as referenced
+      from named n join pg_catalog.pg_class c on c.oid = n.oid`,
+    [names],
+  );
+  const referenced = rows.filter((row) => row.referenced);
+  if (referenced.length > 0 && !(await isQuiet(target))) {
+    // Loud foreign keys could cascade into tables that are finished.
+    throw new MigrationError(
+      'Denied',
+      `foreign keys of the target point at tables that have to be emptied (${referenced.map(({ name }) => name).join(', ')}): the role needs the right to set session_replication_role, or drop them until cutover`,
+    );
+  }
+  const whole = ({ name, partitioned }: { name: string; partitioned: boolean }) =>
+    partitioned ? name : `only ${name}`;
+  for (const one of referenced) await target.query(/* sql */ `delete from ${whole(one)}`);
+  const rest = rows.filter((row) => !row.referenced).map(whole);
+  if (rest.length > 0) await target.query(/* sql */ `truncate ${rest.join(', ')}`);
+}
+
+/** A table's name as SQL. */
+export function sqlName({ schema, name }: TableName): string {
+  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+}

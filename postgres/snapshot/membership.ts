@@ -1,0 +1,98 @@
+/**
+ * Which tables the plan has, when tables are taken: renamed ones keep their place, trees that go through their root are what the
+ * stream's audit would say of them, new ones are registered.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { isViaRoot, keyOfName } from '../catalog/root.ts';
+import type { Shape } from '../catalog/shape.ts';
+import {
+  forgetRelations,
+  joinGeneration,
+  markTreesAgain,
+  readPlannedRelations,
+  registerRelations,
+  renameRelation,
+  type PlannedRelationRow,
+} from '../control/relation.ts';
+import { judgeTrees, movedIn } from '../control/tree.ts';
+import { forgetChunks } from './emptying.ts';
+
+const NAMES_SHOWN = 10;
+
+/**
+ * Tables that were renamed on both sides since the stream last looked: taken for new ones, they would be copied onto the rows that
+ * they hold. Only the plain case, in which nothing has the old name on the target and nothing had the new one. Under a name that
+ * goes on with another table either that table's oid shows it, or its rows do.
+ */
+export async function followNames(
+  target: pg.ClientBase,
+  migration: Migration,
+  found: readonly Relation[],
+): Promise<void> {
+  const rows = await readPlannedRelations(target, migration);
+  const planned = new Set(rows.map(keyOfName));
+  const names = new Map(found.map((relation) => [relation.oid, relation]));
+  const moved = rows.flatMap((row) => {
+    const to = names.get(row.oid);
+    if (row.generation === null || !to || planned.has(keyOfName(to))) return [];
+    return row.viaRoot === null && to.viaRoot === null ? [{ row, to }] : [];
+  });
+  if (moved.length === 0) return;
+  const before = moved.map(({ row }) => row);
+  const there = new Set((await readRelationsNamed(target, before)).map(keyOfName));
+  for (const { row, to } of moved) {
+    if (!there.has(keyOfName(row))) await renameRelation(target, migration, row.id, to);
+  }
+}
+
+/**
+ * Registers the tables. Partitions that go through their root are what the stream's audit would say of them (control/tree.ts):
+ * whoever looks first after a DDL decides.
+ */
+export async function followTrees(
+  target: pg.ClientBase,
+  migration: Migration,
+  {
+    found,
+    shapes,
+  }: { readonly found: readonly Relation[]; readonly shapes: ReadonlyMap<number, Shape> },
+): Promise<void> {
+  const rows = await readPlannedRelations(target, migration);
+  const trees = judgeTrees(rows, found, shapes);
+  const entering = movedIn(rows, found);
+  const left = trees.flatMap((tree) => tree.left);
+  // A root that is gone is emptied, and the stream's audit asks for it.
+  const here = new Set(found.map(keyOfName));
+  const roots = left.filter((row) => isViaRoot(row) && !here.has(keyOfName(row)));
+  const there = new Set((await readRelationsNamed(target, roots)).map(keyOfName));
+  const asked = (row: PlannedRelationRow) => roots.includes(row) && there.has(keyOfName(row));
+  const gone = [...left.filter((row) => !asked(row)), ...entering];
+  if (gone.length > 0) {
+    const own = (await readRelationsNamed(target, entering)).filter((one) => !one.isPartition);
+    if (own.length > 0) {
+      const shown = own.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
+      throw new MigrationError(
+        'SchemaDrift',
+        `partitions on the source now, whose rows go through their root: drop them on the target: ${shown.join(', ')}`,
+      );
+    }
+    const ids = gone.map(({ id }) => id);
+    await forgetChunks(target, migration, ids);
+    await forgetRelations(target, migration, ids);
+  }
+  await registerRelations(target, migration, found);
+  const again = trees.filter(({ reason }) => reason !== null);
+  await markTreesAgain(
+    target,
+    migration,
+    again.map(({ root }) => root),
+  );
+  for (const { reason, generation, joining } of trees) {
+    if (reason === null && generation !== null) {
+      await joinGeneration(target, migration, joining, generation);
+    }
+  }
+}
