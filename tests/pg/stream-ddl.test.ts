@@ -10,7 +10,7 @@ import {
   endMark,
   expectSame,
   OPTIONS,
-  slotState,
+  untilStreaming,
   startMigration,
   storedLsn,
   testWork,
@@ -171,7 +171,7 @@ for (const { title, source, target, says, copies } of CASES) {
     const migration = await startMigration(db, TABLE);
     const streaming = streamChanges(migration, OPTIONS, testWork());
     streaming.catch(() => undefined);
-    await until('the stream', async () => (await slotState(db, migration)).active !== null);
+    await untilStreaming(db, migration);
     for (const sql of source) await db.sourceClient.query(sql);
     await expect(streaming).rejects.toMatchObject({ code: 'SchemaDrift' });
     await db.targetClient.query(target);
@@ -260,7 +260,7 @@ test('two columns that swap their names in the middle of a lease: not one change
   );
   const streaming = streamChanges(migration, OPTIONS, testWork());
   streaming.catch(() => undefined);
-  await until('the stream', async () => (await slotState(db, migration)).active !== null);
+  await untilStreaming(db, migration);
   // One of the two is left out, as an unchanged TOASTed value is: the names alone fit both meanings.
   const { rows } = await db.sourceClient.query<{ big: string }>(
     /* sql */ `select string_agg(md5(i::text), '') as big from generate_series(1, 2000) i`,

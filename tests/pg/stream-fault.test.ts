@@ -20,6 +20,7 @@ import {
   expectSame,
   OPTIONS,
   slotState,
+  untilStreaming,
   startMigration,
   storedLsn,
   testWork,
@@ -213,7 +214,7 @@ test('while the target works long on one statement the stream still shows life, 
   const work = testWork();
   const lease = streamChanges(migration, OPTIONS, work);
   lease.catch(() => undefined);
-  await until('the stream', async () => (await slotState(db, migration)).active !== null);
+  await untilStreaming(db, migration);
   await db.targetClient.query(/* sql */ `begin; lock table t in access exclusive mode`);
   await db.sourceClient.query(/* sql */ `insert into t values (2, 0)`);
   await until('the wait', async () => {

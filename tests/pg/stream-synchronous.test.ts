@@ -14,6 +14,7 @@ import {
   expectSame,
   OPTIONS,
   slotState,
+  untilStreaming,
   startMigration,
   storedLsn,
   testWork,
@@ -164,7 +165,7 @@ test('a source that waits for the stream as for a synchronous standby, and the s
   const work = testWork();
   const lease = streamChanges(migration, OPTIONS, work);
   lease.catch(() => undefined);
-  await until('the stream', async () => (await slotState(db, migration)).active !== null);
+  await untilStreaming(db, migration);
   await using first = await hanging(db, /* sql */ `insert into t values (1, 'waits for us')`);
   await expect(lease).rejects.toMatchObject({ code: 'StandbyLoop' });
   expect((await slotState(db, migration)).active).toBeNull();

@@ -14,6 +14,7 @@ import {
   expectSame,
   OPTIONS,
   slotState,
+  untilStreaming,
   startMigration,
   storedLsn,
   testWork,
@@ -137,7 +138,7 @@ test.each(['in the stream', 'at its start'])(
     const work = testWork();
     const lease = streamChanges(migration, OPTIONS, work);
     if (when === 'in the stream') {
-      await until('the stream', async () => (await slotState(db, migration)).active !== null);
+      await untilStreaming(db, migration);
     }
     if (when === 'in the stream')
       await blocker.query(/* sql */ `begin; lock table t in access exclusive mode`);
@@ -277,7 +278,7 @@ test('columns that differ, before the start or in the middle, stop the stream wi
   await drainWithCopies(db, migration);
   const streaming = streamChanges(migration, OPTIONS, testWork());
   streaming.catch(() => undefined);
-  await until('the stream', async () => (await slotState(db, migration)).active !== null);
+  await untilStreaming(db, migration);
   await db.sourceClient.query(
     /* sql */ `alter table t add extra int; insert into t values (2, 'two', 2)`,
   );
@@ -394,7 +395,7 @@ test('two attempts at once: the newer ends the older and everything arrives once
   const migration = await startMigration(db, TABLE);
   const first = streamChanges(migration, OPTIONS, testWork());
   first.catch(() => undefined);
-  await until('the first', async () => (await slotState(db, migration)).active !== null);
+  await untilStreaming(db, migration);
   await db.sourceClient.query(
     /* sql */ `insert into t select i, 'x' from generate_series(2, 3000) i`,
   );

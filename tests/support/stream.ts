@@ -29,6 +29,7 @@ import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
 import { streamChanges, type StreamOptions } from '../../postgres/stream/changes.ts';
 import { connectTo, type FreshPair } from './database.ts';
 import { expectEqual } from './equality.ts';
+import { until } from './until.ts';
 
 export const EVERYTHING = { include: ['*.*'], exclude: [] };
 
@@ -228,4 +229,19 @@ export async function storedLsn(db: FreshPair, migration: Migration): Promise<Ls
     [migration.id],
   );
   return parseLsn(rows[0]?.lsn ?? '');
+}
+
+/**
+ * Awaits the stream itself. An active slot alone is not it: the lease's probe of the plugin uses the slot in an ordinary session
+ * before the catalogs are read, and DDL in between is met at the beginning of the lease instead of in its middle.
+ */
+export async function untilStreaming(db: FreshPair, migration: Migration): Promise<void> {
+  await until('the stream', async () => {
+    const { rowCount } = await db.sourceClient.query(
+      /* sql */ `select from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid
+                  where s.slot_name = $1`,
+      [migration.slot],
+    );
+    return rowCount === 1;
+  });
 }
