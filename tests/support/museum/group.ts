@@ -18,6 +18,8 @@ import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
 /** Counts what passes after the snapshot; test_decoding ships with the server and shares nothing with wal2json. */
 const COUNTER = 'museum_counter';
 
+const LOG_TAIL_LINES = 40;
+
 class Exhibit {
   readonly trap: Trap;
   readonly source: Stage;
@@ -70,8 +72,8 @@ do $$ declare name text; begin
 end $$`;
 
 /**
- * Takes the traps, which share one group, through a migration. Needs a worker that was started with the hold point. A trap
- * that stops the migration fails, and the others go through another one without it.
+ * Takes the traps, which share one group, through a migration. A trap that stops the migration fails, and the others go
+ * through another one without it.
  * @param places servers other than the run's.
  */
 export async function migrateGroup(
@@ -95,6 +97,7 @@ async function migrateOnce(
   places: Places,
 ): Promise<{ outcomes: Outcome[]; stopped: string | null }> {
   await using lab = await Lab.open('', places, encodings);
+  const worker = await lab.worker({ name: 'museum', env: { WALFERRY_HOLDPOINT: 'before-chunks' } });
   const exhibits = traps.map((trap) => new Exhibit(trap, lab));
   let stopped: string | null = null;
   try {
@@ -112,6 +115,10 @@ async function migrateOnce(
     const verdict = details.length === 0 ? 'equal' : 'different';
     return { name: trap.name, copied, streamed, verdict, details };
   });
+  if (outcomes.some(({ verdict }) => verdict === 'different')) {
+    const tail = worker.log().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+    process.stderr.write(`--- end of the worker's log ---\n${tail}\n`);
+  }
   return { outcomes, stopped };
 }
 

@@ -4,14 +4,11 @@ import type { OtherPostgres } from '../../../scripts/setup/versions.ts';
 import { freshPair } from '../database.ts';
 import type { Places } from '../database.ts';
 import { serverOf } from '../versions.ts';
-import { startWorker } from '../worker.ts';
 import { groupTraps, migrateGroup } from './group.ts';
 import { missingFor } from './need.ts';
 import type { Outcome } from './outcome.ts';
 import { refuse } from './refusal.ts';
 import type { Trap } from './trap.ts';
-
-const LOG_TAIL_LINES = 40;
 
 /** What became of the traps; those that the servers lack something for are skipped, and say what. */
 export async function visit(traps: readonly Trap[], places: Places = {}): Promise<Outcome[]> {
@@ -30,16 +27,8 @@ export async function visit(traps: readonly Trap[], places: Places = {}): Promis
   }
   const moved = present.filter(({ refused }) => refused === null);
   if (moved.length === 0) return outcomes;
-  await using worker = await startWorker({
-    name: 'museum',
-    env: { WALFERRY_HOLDPOINT: 'before-chunks' },
-  });
   // One after another: a transaction that one trap leaves open for a while would keep another group's slot waiting.
   for (const group of groupTraps(moved)) outcomes.push(...(await migrateGroup(group, places)));
-  if (outcomes.some(({ verdict }) => verdict === 'different')) {
-    const tail = worker.log().split('\n').slice(-LOG_TAIL_LINES).join('\n');
-    process.stderr.write(`--- end of the worker's log ---\n${tail}\n`);
-  }
   return outcomes;
 }
 
