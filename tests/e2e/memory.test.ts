@@ -12,7 +12,7 @@ const MIB = 1024 * 1024;
 /** Node, the Temporal SDK with its native core, and everything that streams. */
 const BOUND_MIB = 300;
 /** Far more than is held at once (5,000 changes in a piece); `WALFERRY_TEST_ROWS=1000000` for the size that was promised. */
-const ROWS = Number(process.env['WALFERRY_TEST_ROWS'] ?? 300_000);
+const ROWS = Number(process.env['WALFERRY_TEST_ROWS'] ?? 150_000);
 const SECONDS = 300;
 
 /** Most memory that the process ever had resident, MiB. */
