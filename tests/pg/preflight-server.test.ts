@@ -16,9 +16,11 @@ import { ReplicationReader } from '../../postgres/replication/reader.ts';
 import { pluginOptions } from '../../postgres/wal2json/options.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { findOther } from '../../scripts/setup/versions.ts';
 import { addService, freshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
+import { serverOf } from '../support/versions.ts';
 
 const SERVICE = 'wrong_settings';
 let server: PostgresServer;
@@ -41,7 +43,11 @@ afterAll(async () => {
 });
 
 async function sql(...statements: string[]): Promise<void> {
-  await server.query('postgres', async (client) => {
+  await sqlOn(server, statements);
+}
+
+async function sqlOn(on: PostgresServer, statements: readonly string[]): Promise<void> {
+  await on.query('postgres', async (client) => {
     for (const statement of statements) await client.query(statement);
   });
 }
@@ -54,14 +60,14 @@ async function restartWith(statement: string): Promise<void> {
   expect(await server.start(port)).toBe(port);
 }
 
-async function findings(): Promise<Finding[]> {
+async function findings(source = SERVICE): Promise<Finding[]> {
   await using pair = await freshPair();
-  const parsed = parseInput({ source: SERVICE, target: pair.target });
+  const parsed = parseInput({ source, target: pair.target });
   if (!parsed.ok) throw new Error(parsed.message);
   const migration = {
     id: 'r',
     workflowId: 'w',
-    source: SERVICE,
+    source,
     target: pair.target,
     slot: slotName('w', 'r'),
   };
@@ -107,38 +113,72 @@ it('too few free connections for the lanes of the copy are counted', async () =>
 });
 
 describe('the setting output_plugin_libraries', () => {
-  const known = async (): Promise<boolean> =>
-    await server.query('postgres', async (client) => {
+  const knows = async (one: PostgresServer): Promise<boolean> =>
+    await one.query('postgres', async (client) => {
       const { rows } = await client.query<{ value: string | null }>(
         /* sql */ `select current_setting('output_plugin_libraries', true) as value`,
       );
       return rows[0]?.value != null;
     });
+  /** The server above where it has the setting, else one of 17 where set-up fetched that. */
+  let newer: { readonly server: PostgresServer; readonly service: string } | null = null;
+  const other = findOther(17);
+  const ABSENT =
+    'no server here has the setting: npm run setup -- --versions fetches one that does';
+
+  beforeAll(async () => {
+    if (await knows(server)) {
+      newer = { server, service: SERVICE };
+    } else if (other) {
+      const started = await serverOf('source', other);
+      const { role: user, password } = started.spec;
+      const service = 'newer_server';
+      const port = String(started.port);
+      addService(service, { host: LOOPBACK, port, dbname: 'postgres', user, password });
+      await sqlOn(started, ['create table t (id int primary key)']);
+      newer = { server: started, service };
+    }
+  }, 60_000);
+
+  afterAll(async () => {
+    if (newer && newer.server !== server) await newer.server.stop('immediate');
+  });
+
+  const aboutPlugin = ({ code }: Finding): boolean => code.startsWith('plugin-');
 
   it('a server from 15.19, 17.11 or 18.6 on is told to list wal2json, and the line mends it', async (test) => {
-    if (!(await known())) test.skip(`this server (before those releases) has no such setting`);
-    await sql('alter system set output_plugin_libraries = pgoutput', 'select pg_reload_conf()');
-    const [found, ...more] = await findings();
+    if (!newer) return test.skip(ABSENT);
+    const { server: one, service } = newer;
+    await sqlOn(one, [
+      'alter system set output_plugin_libraries = pgoutput',
+      'select pg_reload_conf()',
+    ]);
+    // A newer source than this machine's client programs is told, too.
+    const [found, ...more] = (await findings(service)).filter(aboutPlugin);
     expect(more).toEqual([]);
     expect(found?.code).toBe('plugin-refused');
     const [, set, reload] = /: (alter [^;]+); (select [^;]+);$/.exec(found?.action ?? '') ?? [];
-    await sql(set ?? '', reload ?? '');
-    expect(await codes()).toEqual([]);
+    await sqlOn(one, [set ?? '', reload ?? '']);
+    expect((await findings(service)).filter(aboutPlugin)).toEqual([]);
   });
 
   it('a slot that was made before the list lost wal2json is refused with the line to set, and read again after it', async (test) => {
-    if (!(await known())) test.skip(`this server (before those releases) has no such setting`);
+    if (!newer) return test.skip(ABSENT);
+    const { server: one, service } = newer;
     const slot = 'walferry_before_the_update';
-    await sql(`select pg_create_logical_replication_slot('${slot}', 'wal2json')`);
-    await sql('alter system set output_plugin_libraries = pgoutput', 'select pg_reload_conf()');
-    const { rows } = await server.query('postgres', (client) =>
+    await sqlOn(one, [`select pg_create_logical_replication_slot('${slot}', 'wal2json')`]);
+    await sqlOn(one, [
+      'alter system set output_plugin_libraries = pgoutput',
+      'select pg_reload_conf()',
+    ]);
+    const { rows } = await one.query('postgres', (client) =>
       client.query<{ lsn: string }>(
         /* sql */ `select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1`,
         [slot],
       ),
     );
     const options = {
-      service: SERVICE,
+      service,
       slot,
       start: parseLsn(rows[0]?.lsn ?? ''),
       plugin: pluginOptions({ schemas: null, numericAsText: false }),
@@ -147,17 +187,17 @@ describe('the setting output_plugin_libraries', () => {
     expect(refusal).toMatchObject({ code: 'PluginRefused', details: { sqlstate: '42501' } });
     const [, set, reload] =
       /: (alter [^;]+); (select [^;]+);/.exec(FAILURES.PluginRefused.action) ?? [];
-    await sql(set ?? '', reload ?? '');
+    await sqlOn(one, [set ?? '', reload ?? '']);
     const reader = await ReplicationReader.open(options);
     await reader.stop();
     await until('the slot to be free', async () => {
-      await sql(`select pg_drop_replication_slot('${slot}')`);
+      await sqlOn(one, [`select pg_drop_replication_slot('${slot}')`]);
       return true;
     });
   });
 
   it('an older server, which has no such setting, is left alone', async (test) => {
-    if (await known()) test.skip('this server is newer and has the setting');
+    if (await knows(server)) test.skip('this server is newer and has the setting');
     expect(await codes()).toEqual([]);
   });
 });
