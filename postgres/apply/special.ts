@@ -15,6 +15,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError } from '../../contract/failure.ts';
 import { connect } from '../connection/session.ts';
 import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
+import { quoted } from '../catalog/table-name.ts';
 import type {
   Cell,
   Change,
@@ -183,7 +184,7 @@ async function readBack(
     text: /* sql */ `
       select w.n::text, ${columns.join(', ')}
         from unnest(${arrays}) with ordinality as w (${wanted}, n)
-        join only ${pg.escapeIdentifier(relation.schema)}.${pg.escapeIdentifier(relation.name)} t
+        join only ${quoted(relation)} t
           on ${matches.join(' and ')}`,
     values: names.map((_, index) => keys.map((key) => key[index])),
     rowMode: 'array',

@@ -8,6 +8,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { quoted } from '../catalog/table-name.ts';
 import type { Cell, PlannedRelation, RowChange } from './change.ts';
 import type { Image, PositionedChange } from './fold.ts';
 
@@ -60,7 +61,7 @@ export class TargetTable {
     this.number = number;
     this.relation = relation;
     const { schema, name } = destinationOf(relation);
-    this.qualified = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+    this.qualified = quoted({ schema, name });
     this.partitioned = partitioned;
     this.columns = columns;
     this.key = key;

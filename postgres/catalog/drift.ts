@@ -3,7 +3,8 @@
  * another order, and the target may have more of them, as long as they fill themselves.
  */
 import type { Column, Relation } from './relation.ts';
-import { destinationOf, keyOfName } from './root.ts';
+import { destinationOf } from './root.ts';
+import { keyOfName } from './table-name.ts';
 
 export interface Difference {
   readonly schema: string;

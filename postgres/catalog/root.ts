@@ -9,6 +9,7 @@
 import type pg from 'pg';
 import type { Relation } from './relation.ts';
 import { compileSelection, type TableName } from './selection.ts';
+import { keyOfName } from './table-name.ts';
 
 /** The root that a table's rows go through; the root's own entry names itself. */
 export interface ViaRoot extends TableName {
@@ -41,11 +42,6 @@ export function destinationsOf(
   relations: readonly (TableName & { readonly viaRoot: TableName | null })[],
 ): TableName[] {
   return [...new Map(relations.map(destinationOf).map((one) => [keyOfName(one), one])).values()];
-}
-
-/** Key of maps by table. */
-export function keyOfName({ schema, name }: TableName): string {
-  return JSON.stringify([schema, name]);
 }
 
 /** Whether the relation is the root itself. */

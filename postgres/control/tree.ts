@@ -5,7 +5,8 @@
  * by changes, and none of those is in the copy of a tree that did not have it.
  */
 import type { Relation } from '../catalog/relation.ts';
-import { isViaRoot, keyOfName } from '../catalog/root.ts';
+import { isViaRoot } from '../catalog/root.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
 import type { PlannedRelationRow } from './relation.ts';
@@ -55,7 +56,7 @@ function judgeTree(
   now: readonly Relation[],
   shapes: ReadonlyMap<number, Shape>,
 ): Tree {
-  const through = `which goes through ${full(root)} on the target,`;
+  const through = `which goes through ${nameOf(root)} on the target,`;
   const reasons: string[] = [];
   const kept: PlannedRelationRow[] = [];
   const left: PlannedRelationRow[] = [];
@@ -66,23 +67,23 @@ function judgeTree(
       kept.push(row);
       const before = row.shape?.source.place;
       if (before !== undefined && before !== shapes.get(row.oid)?.place) {
-        reasons.push(`${full(row)}, ${through} was detached and attached again`);
+        reasons.push(`${nameOf(row)}, ${through} was detached and attached again`);
       }
     } else {
       left.push(row);
-      const what = relation ? `is named ${full(relation)} now` : 'is a partition no more';
-      reasons.push(`${full(row)}, ${through} ${what}`);
+      const what = relation ? `is named ${nameOf(relation)} now` : 'is a partition no more';
+      reasons.push(`${nameOf(row)}, ${through} ${what}`);
     }
   }
   const known = new Set(kept.map(({ oid }) => oid));
   const joining = now.filter(({ oid }) => !known.has(oid));
   for (const relation of joining) {
     if (isViaRoot(relation) || relation.viaRoot?.bornInPlace === true) continue;
-    reasons.push(`${full(relation)}, ${through} became a partition with rows of its own`);
+    reasons.push(`${nameOf(relation)}, ${through} became a partition with rows of its own`);
   }
   const generations = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.generation));
   const [generation = null] = generations;
-  if (generations.size > 1) reasons.push(`the partitions of ${full(root)} are of several copies`);
+  if (generations.size > 1) reasons.push(`the partitions of ${nameOf(root)} are of several copies`);
   // Nothing of it was ever copied: whatever is here now is what the first copy takes.
   const untouched = planned.every((row) => row.generation === null && !row.rewritten);
   return {
@@ -93,8 +94,4 @@ function judgeTree(
     joining,
     generation: generations.size === 1 ? generation : null,
   };
-}
-
-function full({ schema, name }: TableName): string {
-  return `${schema}.${name}`;
 }

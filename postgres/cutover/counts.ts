@@ -1,11 +1,12 @@
 /** Exact row counts of both sides after the drain, a few tables at a time. */
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { readRelations } from '../catalog/relation.ts';
-import { destinationOf, keyOfName } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/root.ts';
+import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
@@ -136,10 +137,7 @@ async function count(
   tables: readonly TableName[],
   how: 'only' | 'whole',
 ): Promise<bigint> {
-  const names = tables.map(
-    ({ schema, name }) =>
-      `${how === 'only' ? 'only ' : ''}${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`,
-  );
+  const names = tables.map((table) => `${how === 'only' ? 'only ' : ''}${quoted(table)}`);
   let sum = 0n;
   for (let at = 0; at < names.length; at += PARTS_PER_STATEMENT) {
     const parts = names.slice(at, at + PARTS_PER_STATEMENT);

@@ -8,6 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { Lane } from '../schema/lane.ts';
@@ -64,7 +65,7 @@ export async function laterChanges(
     ]);
     // Flushes whatever was committed asynchronously: decoding stops at the flush position.
     await writeEndMark(migration, signal);
-    const selected = new Set(relations.map(({ schema, name }) => JSON.stringify([schema, name])));
+    const selected = new Set(relations.map(keyOfName));
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);
     let warned = false;
@@ -86,7 +87,7 @@ export async function laterChanges(
       );
     }
     const names = [...rows, ...writing.rows]
-      .filter(({ schema, table }) => selected.has(JSON.stringify([schema, table])))
+      .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
       .map(({ schema, table }) => `${schema}.${table}`);
     return [...new Set(names)].sort();
   } catch (error) {

@@ -3,7 +3,8 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { isViaRoot, keyOfName } from '../catalog/root.ts';
+import { isViaRoot } from '../catalog/root.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
 import type {

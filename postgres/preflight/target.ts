@@ -2,7 +2,8 @@
 import pg from 'pg';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import { readRelationsNamed } from '../catalog/relation.ts';
-import { destinationsOf, keyOfName } from '../catalog/root.ts';
+import { destinationsOf } from '../catalog/root.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { withRows } from '../schema/existing.ts';
 import type {

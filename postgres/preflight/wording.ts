@@ -41,10 +41,7 @@ function listWith(names: readonly string[], separator: string): string {
   return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
-/** For people: `public.orders`. */
-export function nameOf({ schema, name }: TableName): string {
-  return `${schema}.${name}`;
-}
+export { nameOf } from '../catalog/table-name.ts';
 
 /** For SQL, quoted where needed only: `public."Orders"`. */
 export function sqlName({ schema, name }: TableName): string {

@@ -2,9 +2,10 @@
  * What the target has already: schemas and extensions that are not created again, and the selected tables, which must be
  * all absent (walferry creates them) or all there without rows (walferry uses them).
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
+import { quoted } from '../catalog/table-name.ts';
 
 export interface TableName {
   readonly schema: string;
@@ -25,11 +26,10 @@ export async function requireRoots(
       `tables named by "viaPartitionRoot" are not on the target: ${list(roots)}; create them there`,
     );
   }
-  const quoted = roots.map(({ schema, name }) => ({
-    ...{ schema, name },
-    sql: `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`,
-  }));
-  const filled = await withRows(target, quoted);
+  const filled = await withRows(
+    target,
+    roots.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
+  );
   if (filled.length > 0) {
     throw refused(`tables on the target hold rows: ${list(filled)}; empty them`);
   }

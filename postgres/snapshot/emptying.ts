@@ -2,10 +2,11 @@
  * Emptying tables that are copied (again): their rows on the target, their chunks and marks. Always inside the transaction that
  * writes the new chunks.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { quoted } from '../catalog/table-name.ts';
 import { endCopiers } from './claim.ts';
 import { isQuiet } from './quiet.ts';
 
@@ -50,7 +51,7 @@ export async function emptyTables(
   tables: readonly TableName[],
 ): Promise<void> {
   if (tables.length === 0) return;
-  const names = tables.map(sqlName);
+  const names = tables.map(quoted);
   const { rows } = await target.query<{ name: string; partitioned: boolean; referenced: boolean }>(
     /* sql */ `
     with recursive named as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
@@ -87,9 +88,4 @@ export async function emptyTables(
   for (const one of referenced) await target.query(/* sql */ `delete from ${whole(one)}`);
   const rest = rows.filter((row) => !row.referenced).map(whole);
   if (rest.length > 0) await target.query(/* sql */ `truncate ${rest.join(', ')}`);
-}
-
-/** A table's name as SQL. */
-export function sqlName({ schema, name }: TableName): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }

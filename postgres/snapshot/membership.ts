@@ -6,7 +6,8 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { isViaRoot, keyOfName } from '../catalog/root.ts';
+import { isViaRoot } from '../catalog/root.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
 import {
   forgetRelations,

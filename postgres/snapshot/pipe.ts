@@ -8,7 +8,8 @@ import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { MigrationError } from '../../contract/failure.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { quoted, type CheckedTable } from './tables.ts';
+import type { CheckedTable } from './tables.ts';
+import { quoted } from '../catalog/table-name.ts';
 
 /** Large pieces: each one costs the event loop a turn. */
 const BUFFER_BYTES = 256 * 1024;

@@ -2,8 +2,9 @@
  * The tables of a chunk on the source, locked and held against the snapshot. Only these tables are locked, and only for the chunk: a
  * lock on everything for the whole copy would make an application's TRUNCATE wait, and every reader behind it.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
+import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 
 export interface ChunkTable {
@@ -27,11 +28,6 @@ export interface CheckedTable extends ChunkTable {
 
 /** One look per so many milliseconds; between two the caller can be told that nothing moves. */
 const LOCK_TIMEOUT_MS = 2_000;
-
-/** Quoted schema and name. */
-export function quoted({ schema, name }: TableName): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
-}
 
 /**
  * Locks the tables in access share mode until the transaction ends and compares them with the snapshot. The transaction must have

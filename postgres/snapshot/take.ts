@@ -8,7 +8,8 @@ import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, destinationsOf, isViaRoot, keyOfName } from '../catalog/root.ts';
+import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
+import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
@@ -24,7 +25,7 @@ import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
 import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
-import { emptyTables, forgetChunks, sqlName } from './emptying.ts';
+import { emptyTables, forgetChunks } from './emptying.ts';
 import { snapshotLost } from './imported.ts';
 import { followNames, followTrees } from './membership.ts';
 
@@ -170,7 +171,7 @@ async function refuseFilled(
   );
   const filled = await withRows(
     target,
-    fresh.map(({ schema, name }) => ({ schema, name, sql: sqlName({ schema, name }) })),
+    fresh.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
   );
   const [first] = filled;
   if (!first) return;

@@ -22,7 +22,8 @@ import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
 import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf, keyOfName } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/root.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
 import { holdEpoch } from '../control/epoch.ts';
@@ -39,7 +40,6 @@ import {
 import { judgeTrees, movedIn } from '../control/tree.ts';
 import type { Followed } from './follow.ts';
 import {
-  full,
   isLeftRoot,
   judge,
   judgeEntering,
@@ -189,12 +189,12 @@ function refuse({ drift: differences, absent }: Verdicts): void {
   }
   const [first] = absent;
   if (!first) return;
-  const names = absent.slice(0, SHOWN).map(full).join(', ');
+  const names = absent.slice(0, SHOWN).map(nameOf).join(', ');
   const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
   throw new MigrationError(
     'UnknownRelation',
     `new on the source and selected, but not on the target: ${names}${more}`,
-    { table: full(first) },
+    { table: nameOf(first) },
   );
 }
 

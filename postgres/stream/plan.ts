@@ -8,7 +8,8 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { destinationOf, keyOfName } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/root.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
@@ -109,8 +110,10 @@ export async function readPlan(
   }
   const routes = routesOf(rows, audited, generations);
   const again: number[] = [];
+  const rowOf = (table: Unsettled) =>
+    rows.find(({ schema, name }) => schema === table.schema && name === table.table);
   const toCopyAgain = (table: Unsettled): void => {
-    const row = rows.find(({ schema, name }) => schema === table.schema && name === table.table);
+    const row = rowOf(table);
     if (row) again.push(row.id);
   };
   return {
@@ -127,7 +130,7 @@ export async function readPlan(
         routes.set(table.schema, table.table, null);
         return;
       }
-      const row = rows.find(({ schema, name }) => schema === table.schema && name === table.table);
+      const row = rowOf(table);
       // What differs is said of the table on the target.
       const { schema, name } = row
         ? destinationOf(row)

@@ -1,8 +1,9 @@
 /** What became of one table of the plan or of the selection, as the audit (audit.ts) has both catalogs before it. */
-import pg from 'pg';
+import type pg from 'pg';
 import { compareColumns, partitionsInTheWay, type Difference } from '../catalog/drift.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, isViaRoot, keyOfName } from '../catalog/root.ts';
+import { destinationOf, isViaRoot } from '../catalog/root.ts';
+import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
@@ -65,7 +66,7 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
     if (differences.length > 0) return;
     // Notes the other oid, and with it that the copied rows are another table's.
     found.register.push(relation);
-    if (row.kind === 'r') found.reasons.push(`${full(row)} was made anew on the source`);
+    if (row.kind === 'r') found.reasons.push(`${nameOf(row)} was made anew on the source`);
     return;
   }
   if (row.kind === 'p') {
@@ -77,7 +78,7 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
     return;
   }
   if (row.rewritten) {
-    if (isIdentified(relation)) found.reasons.push(`changes of ${full(row)} are missing`);
+    if (isIdentified(relation)) found.reasons.push(`changes of ${nameOf(row)} are missing`);
     else differs('has no replica identity on the source: its updates and deletes are not sent');
     return;
   }
@@ -92,7 +93,7 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
   if (verdict.alike) found.alike.set(row.id, verdict.alike);
   if (verdict.again !== null) {
     found.again.push(row.id);
-    found.reasons.push(`${full(row)} ${verdict.again}`);
+    found.reasons.push(`${nameOf(row)} ${verdict.again}`);
   }
 }
 
@@ -131,7 +132,7 @@ function judgeGone(row: PlannedRelationRow, sides: Sides, found: Verdicts): void
     });
   } else if (moved && renamed && sides.there.has(renamed) && !sides.planned.has(renamed)) {
     found.rename.push({ id: row.id, to: moved });
-    if (row.kind === 'r') found.reasons.push(`${full(row)} is named ${full(moved)} now`);
+    if (row.kind === 'r') found.reasons.push(`${nameOf(row)} is named ${nameOf(moved)} now`);
   } else {
     found.forget.push(row.id);
   }
@@ -192,7 +193,9 @@ export async function judgeNew(
     found.drift.push({ schema: relation.schema, table: relation.name, column: null, what });
   }
   found.register.push(...takeable.map(({ relation }) => relation));
-  found.reasons.push(...tables.map(({ relation }) => `${full(relation)} is new in the selection`));
+  found.reasons.push(
+    ...tables.map(({ relation }) => `${nameOf(relation)} is new in the selection`),
+  );
 }
 
 /** Whether updates and deletes of the table are sent, and name a row of the target's table. */
@@ -204,13 +207,4 @@ function treeOf({ viaRoot }: Relation, trees: readonly Tree[]): Tree | undefined
   return viaRoot === null
     ? undefined
     : trees.find(({ root }) => keyOfName(root) === keyOfName(viaRoot));
-}
-
-/** A readable name. */
-export function full({ schema, name }: { readonly schema: string; readonly name: string }): string {
-  return `${schema}.${name}`;
-}
-
-function quoted({ schema, name }: TableName): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }

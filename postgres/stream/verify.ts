@@ -10,7 +10,7 @@ import type { Change, PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
-import { keyOfName } from '../catalog/root.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
 import { CatalogMoved } from './moved.ts';
 

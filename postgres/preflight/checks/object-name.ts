@@ -2,18 +2,18 @@
  * Columns that hold names of objects (regclass and its like). The copy and the stream hand the name over, and the target looks
  * it up: a name that means nothing there stops them, in the middle of a table.
  */
-import type { TableName } from '../../catalog/selection.ts';
+import { keyOfName } from '../../catalog/table-name.ts';
 import type { Check } from '../facts.ts';
 import type { ObjectNameColumn } from '../read/object-name.ts';
 import { counted, error, identifier, list, nameOf, sqlName, warning } from '../wording.ts';
 
 export const objectName: Check = ({ source, target }) => {
   if (source === null || source.objectNames.length === 0) return [];
-  const absent = new Set(target?.absentRelations.map(keyOf));
+  const absent = new Set(target?.absentRelations.map(keyOfName));
   const lost = source.objectNames
     .map((column) => ({
       column,
-      count: (column.named ?? []).filter((one) => absent.has(keyOf(one))).length,
+      count: (column.named ?? []).filter((one) => absent.has(keyOfName(one))).length,
     }))
     .filter(({ count }) => count > 0);
   const others = source.objectNames.filter((one) => !lost.some(({ column }) => column === one));
@@ -41,10 +41,6 @@ export const objectName: Check = ({ source, target }) => {
       : []),
   ];
 };
-
-function keyOf({ schema, name }: TableName): string {
-  return JSON.stringify([schema, name]);
-}
 
 function columnOf(column: ObjectNameColumn): string {
   return `${nameOf(column)}.${column.column} (${column.type})`;

@@ -5,7 +5,8 @@
 import type { Finding } from '../../../contract/finding.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../../catalog/drift.ts';
 import type { Relation } from '../../catalog/relation.ts';
-import { destinationsOf, keyOfName } from '../../catalog/root.ts';
+import { destinationsOf } from '../../catalog/root.ts';
+import { keyOfName } from '../../catalog/table-name.ts';
 import type { Check, RootFacts, SourceFacts, TargetFacts } from '../facts.ts';
 import { error, identifier, list, nameOf, sqlName, statements, warning } from '../wording.ts';
 

@@ -5,6 +5,7 @@
 import pg from 'pg';
 import type { Relation } from '../../catalog/relation.ts';
 import type { TableName } from '../../catalog/selection.ts';
+import { keyOfName, quoted } from '../../catalog/table-name.ts';
 
 export interface ObjectNameColumn extends TableName {
   readonly column: string;
@@ -60,7 +61,7 @@ export async function readObjectNames(
   );
   const made = relations.map(({ oid }) => oid);
   const byOid = new Map(tables.map((table) => [table.oid, table]));
-  const shut = new Set(closed.map(keyOf));
+  const shut = new Set(closed.map(keyOfName));
   const found: ObjectNameColumn[] = [];
   let read = 0;
   for (const { oid, column, type } of rows) {
@@ -69,16 +70,12 @@ export async function readObjectNames(
     const { schema, name } = table;
     const plain = table.columns.find((one) => one.name === column)?.baseTypeOid === REGCLASS;
     const open =
-      plain && table.pages <= MOST_PAGES && !shut.has(keyOf(table)) && read < MOST_COLUMNS;
+      plain && table.pages <= MOST_PAGES && !shut.has(keyOfName(table)) && read < MOST_COLUMNS;
     if (open) read += 1;
     const named = open ? await readNamed(client, table, column, made, gone) : null;
     found.push({ schema, name, column, type, named });
   }
   return found;
-}
-
-function keyOf({ schema, name }: TableName): string {
-  return JSON.stringify([schema, name]);
 }
 
 async function readNamed(
@@ -88,7 +85,7 @@ async function readNamed(
   made: readonly number[],
   gone: readonly number[],
 ): Promise<TableName[]> {
-  const from = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+  const from = quoted({ schema, name });
   const { rows } = await client.query<TableName>(
     /* sql */ `
     select distinct n.nspname as schema, c.relname as name
