@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
 import { destinationOf } from '../catalog/root.ts';
+import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { readChunks, type ChunkRow } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
@@ -177,8 +178,4 @@ async function copyAll(
   }
   const { rows, bytes } = progress;
   return { chunks: copied, skipped, rows, bytes };
-}
-
-function nameOf({ schema, name }: ChunkTable): string {
-  return `${schema}.${name}`;
 }
