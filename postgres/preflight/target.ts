@@ -6,6 +6,7 @@ import { destinationsOf } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { withRows } from '../schema/existing.ts';
+import { createsTables } from './facts.ts';
 import type {
   ControlFacts,
   EventTriggerRight,
@@ -33,6 +34,7 @@ export async function readTarget(
   const { rows } = await client.query<{ may: boolean }>(
     /* sql */ `select has_database_privilege(current_database(), 'create') as may`,
   );
+  const tables = await readTables(client, wanted, roots);
   return {
     ...server,
     mayCreateSchemas: rows[0]?.may === true,
@@ -40,11 +42,12 @@ export async function readTarget(
     mayReplicate: await mayReplicate(client),
     schemas: await readSchemas(client, source?.roles.schemas.map(({ schema }) => schema) ?? []),
     eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
-    tables: await readTables(client, wanted, roots),
+    tables,
     roots: await readRoots(client, roots),
     control: await readControl(client),
     objects: await readTargetObjects(client, wanted, roots),
-    extensions: await readOffered(client, wantedOf(source)),
+    // With the tables there, extensions are the operator's: no try is needed, which fires event triggers and loads libraries.
+    extensions: createsTables({ tables }) ? await readOffered(client, wantedOf(source)) : [],
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     absentRelations: await readAbsent(
       client,
