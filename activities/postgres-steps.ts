@@ -38,7 +38,7 @@ export const postgresSteps: Steps = {
   writeEndMark,
   setSequences: async (migration, input, work) => ({
     ...(await setSequences(migration, input, work)),
-    differences: await objectDifferences(migration, input, work.signal),
+    differences: await objectDifferences(migration, input, work),
   }),
   compareCounts,
   laterChanges,

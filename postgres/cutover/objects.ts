@@ -6,6 +6,7 @@
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
 import { readRelations } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
@@ -58,14 +59,14 @@ const MOST = 50;
 
 /**
  * Compares the selected tables' objects on both sides. Changes nothing.
- * @param signal cuts both sessions.
+ * @param work its signal cuts both sessions.
  * @returns sentences without a full stop, at most {@link MOST} and then how many more.
  * @throws MigrationError `Unreachable`, `Denied`.
  */
 export async function objectDifferences(
   migration: Migration,
   input: MigrationInput,
-  signal?: AbortSignal,
+  { signal }: Partial<Pick<Work, 'signal' | 'beat'>> = {},
 ): Promise<string[]> {
   try {
     await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });

@@ -31,6 +31,16 @@ create table if not exists walferry.schema_entry (
   primary key (migration, id)
 );
 
+-- Found by the batches that make the tables, each of which would read all entries.
+create index if not exists schema_entry_waiting on walferry.schema_entry (migration, phase, position) where done_at is null;
+
+create table if not exists walferry.archive (
+  migration text not null references walferry.migration on delete cascade,
+  number_offset integer not null,          -- its entries' numbers in schema_entry are higher by it than in the archive
+  content bytea not null,                  -- further archives of a schema that was dumped in parts; the first is in walferry.migration
+  primary key (migration, number_offset)
+);
+
 create table if not exists walferry.left_out (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,
@@ -70,17 +80,98 @@ export interface StoredEntry {
   readonly done: boolean;
 }
 
+/** A further archive of a schema that was dumped in parts. */
+export interface StoredArchive {
+  /** What its entries' numbers were raised by. */
+  readonly offset: number;
+  readonly content: Buffer;
+}
+
+export async function storeArchive(
+  target: pg.ClientBase,
+  migration: string,
+  { offset, content }: StoredArchive,
+): Promise<void> {
+  await target.query(
+    /* sql */ `insert into walferry.archive (migration, number_offset, content) values ($1, $2, $3)`,
+    [migration, offset, content],
+  );
+}
+
+/** Offsets of the further archives; none in the control schema of earlier code. */
+export async function readArchiveOffsets(
+  target: pg.ClientBase,
+  migration: string,
+): Promise<number[]> {
+  const there = await target.query<{ there: boolean }>(
+    /* sql */ `select to_regclass('walferry.archive') is not null as there`,
+  );
+  if (there.rows[0]?.there !== true) return [];
+  const { rows } = await target.query<{ offset: number }>(
+    /* sql */ `select number_offset as offset from walferry.archive where migration = $1 order by 1`,
+    [migration],
+  );
+  return rows.map(({ offset }) => offset);
+}
+
+/** One of them. */
+export async function readArchive(
+  target: pg.ClientBase,
+  migration: string,
+  offset: number,
+): Promise<Buffer> {
+  const { rows } = await target.query<{ content: Buffer }>(
+    /* sql */ `select content from walferry.archive where migration = $1 and number_offset = $2`,
+    [migration, offset],
+  );
+  return rows[0]?.content ?? Buffer.alloc(0);
+}
+
+/** A message to the server has room for a gigabyte, a jsonb array for a quarter of it. */
+const ENTRIES_PER_INSERT = 2_000;
+
 /** Writes the plan. `present` are entries that need not be created because the target has them already. */
 export async function storeEntries(
   target: pg.ClientBase,
   migration: string,
   entries: readonly PlannedEntry[],
-  options: { readonly present: ReadonlySet<number>; readonly refresh: ReadonlySet<string> },
+  options: {
+    readonly present: ReadonlySet<number>;
+    readonly refresh: ReadonlySet<string>;
+    /** Told how many are written. */
+    readonly stored?: (entries: number) => void;
+  },
 ): Promise<void> {
   const kept = entries.filter((entry) => !options.present.has(entry.id));
   const relations = new Map(
     entries.filter(({ kind }) => RELATIONS.has(kind)).map((entry) => [entry.id, entry]),
   );
+  for (let at = 0; at < kept.length; at += ENTRIES_PER_INSERT) {
+    await insertEntries(
+      target,
+      migration,
+      kept.slice(at, at + ENTRIES_PER_INSERT).map((entry, i) => ({
+        position: at + i,
+        id: entry.id,
+        phase: phaseOf(entry, options.present),
+        kind: entry.kind,
+        schema: entry.schema,
+        name: entry.name,
+        sql: entry.sql,
+        depends: entry.dependencies,
+        tables: tablesOf(entry, relations),
+        refresh: entry.kind === 'MATERIALIZED VIEW' && options.refresh.has(entry.oid),
+      })),
+    );
+    options.stored?.(at);
+  }
+}
+
+async function insertEntries(
+  target: pg.ClientBase,
+  migration: string,
+  entries: readonly object[],
+): Promise<void> {
   await target.query(
     /* sql */ `
     insert into walferry.schema_entry
@@ -91,23 +182,7 @@ export async function storeEntries(
       from jsonb_to_recordset($2::jsonb)
         as e(position integer, id integer, phase text, kind text, schema text, name text, sql text,
              depends jsonb, tables jsonb, refresh boolean)`,
-    [
-      migration,
-      JSON.stringify(
-        kept.map((entry, position) => ({
-          position,
-          id: entry.id,
-          phase: phaseOf(entry, options.present),
-          kind: entry.kind,
-          schema: entry.schema,
-          name: entry.name,
-          sql: entry.sql,
-          depends: entry.dependencies,
-          tables: tablesOf(entry, relations),
-          refresh: entry.kind === 'MATERIALIZED VIEW' && options.refresh.has(entry.oid),
-        })),
-      ),
-    ],
+    [migration, JSON.stringify(entries)],
   );
 }
 
@@ -142,12 +217,48 @@ export async function readEntries(
 ): Promise<StoredEntry[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
-    select id, phase, kind, schema_name, name, sql, depends, tables, refresh, refresh_state as "refreshState", added::text as added,
-           done_at is not null as done
-      from walferry.schema_entry where migration = $1 and phase = any($2) order by position`,
+    select ${ENTRY} from walferry.schema_entry where migration = $1 and phase = any($2) order by position`,
     [migration, phases],
   );
-  return rows.map(({ schema_name, ...row }) => ({ ...row, schema: schema_name }));
+  return rows.map(entryOf);
+}
+
+const ENTRY = /* sql */ `
+  id, phase, kind, schema_name, name, sql, depends, tables, refresh, refresh_state as "refreshState",
+  added::text as added, done_at is not null as done`;
+
+function entryOf({ schema_name, ...row }: Row): StoredEntry {
+  return { ...row, schema: schema_name };
+}
+
+/** The first entries of a phase that are not done, in the order of the script. */
+export async function readWaiting(
+  target: pg.ClientBase,
+  migration: string,
+  phase: SchemaPhase,
+  most: number,
+): Promise<StoredEntry[]> {
+  const { rows } = await target.query<Row>(
+    /* sql */ `
+    select ${ENTRY} from walferry.schema_entry
+     where migration = $1 and phase = $2 and done_at is null order by position limit $3`,
+    [migration, phase, most],
+  );
+  return rows.map(entryOf);
+}
+
+/** How many entries each phase has, and how many tables are among them. */
+export async function countEntries(
+  target: pg.ClientBase,
+  migration: string,
+): Promise<ReadonlyMap<SchemaPhase, { readonly total: number; readonly tables: number }>> {
+  const { rows } = await target.query<{ phase: SchemaPhase; total: number; tables: number }>(
+    /* sql */ `
+    select phase, count(*)::int as total, count(*) filter (where kind = 'TABLE')::int as tables
+      from walferry.schema_entry where migration = $1 group by phase`,
+    [migration],
+  );
+  return new Map(rows.map(({ phase, ...counts }) => [phase, counts]));
 }
 
 /** What there is of a phase of the post-data, and how much of it is on the target; all 0 when walferry made no tables. */

@@ -9,6 +9,7 @@ import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf, isViaRoot } from '../catalog/root.ts';
@@ -16,12 +17,21 @@ import { compileSelection } from '../catalog/selection.ts';
 import { registerMigration, type Registration } from '../control/migration.ts';
 import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
-import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
+import type { ArchiveEntry } from './archive.ts';
+import {
+  CREATE_SCHEMA_CONTROL,
+  countEntries,
+  nameEntry,
+  readWaiting,
+  storeArchive,
+  storeEntries,
+} from './control.ts';
 import { ArchiveFile } from './dump.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import { filterArchive, type FilteredArchive, type SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
+import { mergeArchives, offsetsOf } from './merge.ts';
 import { loudStates, quietTables } from './quiet.ts';
 import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
@@ -94,13 +104,13 @@ async function report(
       ...leftOutOf(leftOut),
     };
   }
-  const all = await readEntries(target, migration.id, ['tables', 'indexes', 'constraints']);
-  const of = (wanted: SchemaPhase) => all.filter(({ phase }) => phase === wanted);
+  const counts = await countEntries(target, migration.id);
+  const total = (phase: SchemaPhase) => counts.get(phase)?.total ?? 0;
   return {
     created: true,
-    tables: of('tables').filter(({ kind }) => kind === 'TABLE').length,
-    statements: of('tables').length,
-    later: { indexes: of('indexes').length, constraints: of('constraints').length },
+    tables: counts.get('tables')?.tables ?? 0,
+    statements: total('tables'),
+    later: { indexes: total('indexes'), constraints: total('constraints') },
     ...leftOutOf(leftOut),
   };
 }
@@ -125,9 +135,18 @@ async function begin(
     await useTables(lane, migration, source);
     return;
   }
-  const { archive, populated, members } = await source.dump(work);
-  await using file = await ArchiveFile.create(archive, work.signal);
-  const entries = await file.entries(input.schema.owners);
+  const { archives, ties, populated, members } = await source.dump(work);
+  const lists: ArchiveEntry[][] = [];
+  for (const archive of archives) {
+    await using file = await ArchiveFile.create(archive, work.signal);
+    lists.push(await file.entries(input.schema.owners));
+    work.beat({ step: 'reading the archive', parts: lists.length, of: archives.length });
+  }
+  const [first, ...further] = offsetsOf(lists).map((offset, i) => ({
+    offset,
+    content: archives[i] ?? Buffer.alloc(0),
+  }));
+  const entries = mergeArchives(lists, ties);
   work.beat({ step: 'sorting the schema', entries: entries.length });
   const matcher = compileSelection(input.tables);
   const plan = filterArchive(entries, {
@@ -153,10 +172,17 @@ async function begin(
   const uncarried = await source.uncarried(true);
   const loud = rooted.length > 0 ? await loudStates(lane.client) : [];
   await lane.transaction(async (client) => {
+    const archive = first?.content ?? null;
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
+    for (const one of further) await storeArchive(client, migration.id, one);
+    work.beat({ step: 'storing the schema', entries: plan.kept.length });
     await useGiven(client, migration, rooted, loud);
     const present = await findPresent(client, plan.kept, plan.mayBeThere);
-    await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
+    await storeEntries(client, migration.id, plan.kept, {
+      present,
+      refresh: populated,
+      stored: (entries) => work.beat({ step: 'storing the schema', entries }),
+    });
     await storeLeftOut(client, migration.id, { ...uncarried, excluded: plan.news });
     await createBatch(client, migration, work, limits);
   });
@@ -260,9 +286,10 @@ async function createBatch(
   await client.query(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
-  const entries = await readEntries(client, migration.id, ['tables']);
-  const waiting = entries.filter(({ done }) => !done);
-  const batch = waiting.slice(0, limits.entriesPerTransaction ?? (await batchSize(client)));
+  const size = limits.entriesPerTransaction ?? within(await lockCapacity(client), LOCKS_PER_ENTRY);
+  // One more than fits tells whether these are the last.
+  const waiting = await readWaiting(client, migration.id, 'tables', size + 1);
+  const batch = waiting.slice(0, size);
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();
     try {
@@ -278,8 +305,7 @@ async function createBatch(
     if (index % BEAT_EVERY_ENTRIES === 0) {
       work.beat({
         step: 'creating tables',
-        done: entries.length - waiting.length + index,
-        total: entries.length,
+        object: nameEntry(entry),
       });
     }
   }
@@ -293,14 +319,4 @@ async function createBatch(
       [migration.id],
     );
   }
-}
-
-/** Entries whose locks fit into the target's lock table, with half of it left to others. */
-async function batchSize(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ locks: number }>(/* sql */ `
-    select current_setting('max_locks_per_transaction')::int
-         * (current_setting('max_connections')::int
-            + current_setting('max_prepared_transactions')::int) as locks`);
-  // Settings of hosted servers are at least the default 64 * 100; the floor only guards against nonsense.
-  return Math.max(100, Math.floor((rows[0]?.locks ?? 6400) / LOCKS_PER_ENTRY));
 }

@@ -19,9 +19,15 @@ const BEAT_MS = 1_000;
 
 /**
  * Dumps the schema of the source, as `snapshot` (an exported one) sees it.
+ * @param only options that leave something out; none for all of it.
  * @throws MigrationError `Unreachable`, `Denied`, `Contention` or `SchemaFailed`; `signal.reason` when aborted.
  */
-export async function dumpSchema(service: string, snapshot: string, work: Work): Promise<Buffer> {
+export async function dumpSchema(
+  service: string,
+  snapshot: string,
+  work: Work,
+  only: readonly string[] = [],
+): Promise<Buffer> {
   const { path: program } = await clientProgram('pg_dump');
   const started = Date.now();
   let bytes = 0;
@@ -46,6 +52,7 @@ export async function dumpSchema(service: string, snapshot: string, work: Work):
         '--no-security-labels',
         `--snapshot=${snapshot}`,
         `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+        ...only,
       ],
       signal: work.signal,
       onOutput: (received) => (bytes = received),
@@ -57,6 +64,9 @@ export async function dumpSchema(service: string, snapshot: string, work: Work):
   }
 }
 
+/** Also the words by which the caller, who knows how many tables there are, adds what the setting has to be. */
+export const OUT_OF_LOCKS = "the lock table of the source's server is full (SQLSTATE 53200)";
+
 /** Which texts of standard error mean what; LC_ALL=C keeps them the same on every machine. */
 const CAUSES: readonly (readonly [RegExp, FailureCode, string])[] = [
   // pg_dump: error: connection to server at "127.0.0.1", port 5432 failed: Connection refused
@@ -67,6 +77,8 @@ const CAUSES: readonly (readonly [RegExp, FailureCode, string])[] = [
   [/server version mismatch/, 'SchemaFailed', "the program is older than the source's server"],
   // pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout
   [/due to lock timeout|deadlock detected/, 'Contention', 'a table of the source stayed locked'],
+  // pg_dump: error: query failed: ERROR:  out of shared memory
+  [/out of shared memory/, 'SchemaFailed', OUT_OF_LOCKS],
 ];
 
 function explained(error: unknown, program: string): unknown {

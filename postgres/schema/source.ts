@@ -4,11 +4,14 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connect } from '../connection/session.ts';
-import { dumpSchema } from './dump.ts';
+import { dumpSchema, OUT_OF_LOCKS } from './dump.ts';
+import { countLocked, readLeaves, readTies, type Tie } from './leaves.ts';
 import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
+import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
 import { readMembers, readUncarried } from './uncarried.ts';
 
@@ -18,11 +21,25 @@ export interface Identity {
 }
 
 export interface Dump {
-  readonly archive: Buffer;
+  /** One, or where the source's lock table has no room for all tables at once, several: see leaves.ts. */
+  readonly archives: readonly Buffer[];
+  /** Dependencies between those. */
+  readonly ties: readonly Tie[];
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;
   /** What belongs to the extensions that the input leaves out. */
   readonly members: readonly Member[];
+}
+
+/** What the setting has to be when even those tables do not fit that pg_dump has to lock together. */
+function withSetting(error: unknown, together: number, all: number): unknown {
+  if (!(error instanceof MigrationError) || !error.message.includes(OUT_OF_LOCKS)) return error;
+  return new MigrationError(
+    error.code,
+    `${error.message}: pg_dump locks ${together} of ${all} tables at once, because partitions, heirs, and tables that views or functions depend on belong together; on the source: alter system set max_locks_per_transaction = ${together}; then restart the server (with max_connections of 100 or more, ${Math.ceil(together / 50)} is enough when it has nothing else to lock)`,
+    error.details,
+    error.cause,
+  );
 }
 
 /** A read-only transaction on the source; everything that it returns is of one moment. */
@@ -96,10 +113,34 @@ export class SourceSchema implements AsyncDisposable {
     const populated = await this.#client.query<{ oid: string }>(/* sql */ `
       select oid::text from pg_catalog.pg_class where relkind = 'm' and relispopulated`);
     return {
-      archive: await dumpSchema(this.#service, rows[0]?.snapshot ?? '', work),
+      ...(await this.#dumpAll(rows[0]?.snapshot ?? '', work)),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
     };
+  }
+
+  async #dumpAll(snapshot: string, work: Work): Promise<Pick<Dump, 'archives' | 'ties'>> {
+    const capacity = await lockCapacity(this.#client);
+    const locked = await countLocked(this.#client);
+    if (locked <= within(capacity, 1)) {
+      return { archives: [await dumpSchema(this.#service, snapshot, work)], ties: [] };
+    }
+    const { leaves, owned, others, locked: together } = await readLeaves(this.#client);
+    const away = coveringPatterns([...leaves, ...owned], others);
+    const rest = away.map((pattern) => `--exclude-table=${pattern}`);
+    const archives = [
+      await dumpSchema(this.#service, snapshot, work, rest).catch((error: unknown) => {
+        throw withSetting(error, together, locked);
+      }),
+    ];
+    const ties = await readTies(this.#client, leaves);
+    const size = within(capacity, 1);
+    for (let at = 0; at < leaves.length; at += size) {
+      const some = leaves.slice(at, at + size).map((table) => `--table=${exactPattern(table)}`);
+      archives.push(await dumpSchema(this.#service, snapshot, work, some));
+      work.log.info('a part of the schema was read', { tables: at + some.length, locked });
+    }
+    return { archives, ties };
   }
 
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */

@@ -6,17 +6,19 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { dropControl } from '../control/migration.ts';
-import { readEntries, type StoredEntry } from './control.ts';
+import { readArchive, readArchiveOffsets, readEntries, type StoredEntry } from './control.ts';
 import { ArchiveFile } from './dump.ts';
 import { withRows } from './existing.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { enableTriggers } from './quiet.ts';
 import { failed, prepareSession } from './statement.ts';
 
-/** Objects that one transaction drops; their locks have to fit into the lock table. */
+/** Objects that one transaction drops at most, and what each may lock: itself, its TOAST table and that one's index, its sequence. */
 const ENTRIES_PER_BATCH = 1_000;
+const LOCKS_PER_ENTRY = 5;
 
 const RELATIONS = new Set(['TABLE', 'VIEW', 'MATERIALIZED VIEW', 'FOREIGN TABLE', 'SEQUENCE']);
 const FUNCTIONS = new Set(['FUNCTION', 'PROCEDURE', 'AGGREGATE']);
@@ -34,7 +36,7 @@ export async function undoSchema(
     await using lane = await Lane.open(migration.target, 'cleanup', signal);
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
-    const archive = await lane.run((client) => readArchive(client, migration));
+    const archive = await lane.run((client) => readFirstArchive(client, migration));
     if (archive === undefined) return;
     await enableTriggers(migration);
     if (archive !== null) await dropEntries(lane, migration, archive, signal);
@@ -46,7 +48,7 @@ export async function undoSchema(
 }
 
 /** Undefined: nothing of this migration is there. Null: it used tables that were there. */
-async function readArchive(
+async function readFirstArchive(
   client: pg.ClientBase,
   migration: Migration,
 ): Promise<Buffer | null | undefined> {
@@ -73,30 +75,57 @@ async function dropEntries(
   archive: Buffer,
   signal: AbortSignal,
 ): Promise<void> {
-  await using file = await ArchiveFile.create(archive, signal);
   await addMissingColumns(lane.client);
   const made = (await readEntries(lane.client, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
-  for (let at = 0; at < made.length; at += ENTRIES_PER_BATCH) {
-    const batch = made.slice(at, at + ENTRIES_PER_BATCH);
-    const drops = await file.drops(batch.map(({ id }) => id));
-    await lane.transaction(async (client) => {
-      await refuseRows(client, batch);
-      await noteObjects(client);
-      await client.query(drops);
-      await refuseOthers(client, made);
-      await client.query(
-        /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
-        [migration.id, batch.map(({ id }) => id)],
-      );
-      // An attempt of copySchema that comes after a half-finished undo must not take it for a finished schema.
-      await client.query(
-        /* sql */ `update walferry.migration set tables_created = null where id = $1`,
-        [migration.id],
-      );
-    });
+  const size = within(await lockCapacity(lane.client), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
+  const offsets = [0, ...(await readArchiveOffsets(lane.client, migration.id))];
+  const offsetOf = (entry: StoredEntry | undefined) =>
+    offsets.findLast((offset) => offset < (entry?.id ?? 0)) ?? 0;
+  for (let at = 0; at < made.length;) {
+    // A run of entries of one archive; most of them follow each other.
+    const offset = offsetOf(made[at]);
+    let end = at;
+    while (end < made.length && offsetOf(made[end]) === offset) end += 1;
+    const content = offset === 0 ? archive : await readArchive(lane.client, migration.id, offset);
+    await using file = await ArchiveFile.create(content, signal);
+    for (; at < end; at += size) {
+      const batch = made.slice(at, Math.min(end, at + size));
+      const drops = await file.drops(batch.map(({ id }) => id - offset));
+      await dropBatch(lane, migration, { batch, made, drops });
+    }
+    at = end;
   }
+}
+
+async function dropBatch(
+  lane: Lane,
+  migration: Migration,
+  parts: {
+    readonly batch: readonly StoredEntry[];
+    readonly made: readonly StoredEntry[];
+    readonly drops: string;
+  },
+): Promise<void> {
+  const { batch, made, drops } = parts;
+  // Looking at every object of the database for each batch takes hours where there are many.
+  const cascades = / CASCADE;/.test(drops);
+  await lane.transaction(async (client) => {
+    await refuseRows(client, batch);
+    if (cascades) await noteObjects(client);
+    await client.query(drops);
+    if (cascades) await refuseOthers(client, made);
+    await client.query(
+      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
+      [migration.id, batch.map(({ id }) => id)],
+    );
+    // An attempt of copySchema that comes after a half-finished undo must not take it for a finished schema.
+    await client.query(
+      /* sql */ `update walferry.migration set tables_created = null where id = $1`,
+      [migration.id],
+    );
+  });
 }
 
 /** Locks the tables against writers, so that none gets a row between the look and the drop. */

@@ -27,17 +27,21 @@ export interface Chunk {
 }
 
 /** Bounds the locks and round trips of one chunk. */
-const TABLES_PER_BUNDLE = 200;
+export const TABLES_PER_BUNDLE = 200;
 /** A table counts as small while so many of them fit into a chunk; larger ones have chunks of their own. */
 const SMALL_PER_CHUNK = 2;
 
 /** Largest tables first (a big one begun late would leave the other lanes idle), then bundles. */
-export function cutTables(tables: readonly SizedTable[], chunkBytes: number): Chunk[] {
+export function cutTables(
+  tables: readonly SizedTable[],
+  chunkBytes: number,
+  tablesPerBundle = TABLES_PER_BUNDLE,
+): Chunk[] {
   const ordered = [...tables].sort((a, b) => b.bytes - a.bytes || a.id - b.id);
   const isSmall = ({ bytes }: SizedTable) => bytes * SMALL_PER_CHUNK <= chunkBytes;
   return [
     ...ordered.filter((table) => !isSmall(table)).flatMap((table) => cutTable(table, chunkBytes)),
-    ...bundle(ordered.filter(isSmall), chunkBytes),
+    ...bundle(ordered.filter(isSmall), chunkBytes, tablesPerBundle),
   ];
 }
 
@@ -53,7 +57,7 @@ function cutTable({ id, pages, bytes, splittable }: SizedTable, chunkBytes: numb
   }));
 }
 
-function bundle(tables: readonly SizedTable[], chunkBytes: number): Chunk[] {
+function bundle(tables: readonly SizedTable[], chunkBytes: number, most: number): Chunk[] {
   const chunks: Chunk[] = [];
   let ids: number[] = [];
   let bytes = 0;
@@ -63,7 +67,7 @@ function bundle(tables: readonly SizedTable[], chunkBytes: number): Chunk[] {
     [ids, bytes, pages] = [[], 0, 0];
   };
   for (const table of tables) {
-    if (ids.length === TABLES_PER_BUNDLE || bytes + table.bytes > chunkBytes) close();
+    if (ids.length >= most || bytes + table.bytes > chunkBytes) close();
     ids.push(table.id);
     bytes += table.bytes;
     pages += table.pages;

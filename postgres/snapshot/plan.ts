@@ -7,6 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
@@ -21,9 +22,9 @@ import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
 import { takeTurn } from '../control/turn.ts';
 import { endEarlierSessions } from '../schema/lane.ts';
-import { whileWatched } from '../schema/watch.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 import { connectPatiently } from '../slot/session.ts';
-import { groupRuns } from './chunking.ts';
+import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
 import { quietTriggers } from './quiet.ts';
@@ -72,21 +73,29 @@ export async function planCopy(
       work,
       ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
-    const { found, shapes } = await readUnder(source, live, input);
-    const counterparts = await readRelationsNamed(target, destinationsOf(found));
-    refuseDrift(found, counterparts);
-    const taken = await whileWatched(
-      { service: migration.target, purpose: 'plan', pids: [await pidOf(target)] },
+    const progress = { step: 'reading the catalogs', tables: 0 };
+    const both = [
+      { service: migration.source, purpose: 'plan', client: source },
+      { service: migration.target, purpose: 'plan', client: target },
+    ] as const;
+    const taken = await whileAllWatched(
+      both,
       work,
-      () => ({ step: 'taking tables into the snapshot' }),
-      () =>
-        takeTables(target, migration, live.number, {
-          turn,
-          found,
-          shapes,
-          counterparts,
+      () => ({ ...progress }),
+      async () => {
+        const { found, shapes } = await readUnder(source, live, input);
+        const counterparts = await readRelationsNamed(target, destinationsOf(found));
+        refuseDrift(found, counterparts);
+        progress.step = 'taking tables into the snapshot';
+        const plan = {
+          ...{ turn, found, shapes, counterparts },
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
-        }),
+          tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),
+        };
+        return takeTables(target, migration, live.number, plan, (tables) => {
+          progress.tables = tables;
+        });
+      },
     );
     if (taken > 0)
       work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
@@ -99,9 +108,14 @@ export async function planCopy(
   }
 }
 
-async function pidOf(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
-  return rows[0]?.pid ?? 0;
+/** What one table of a bundle locks on either side: itself, its TOAST table, its indexes. */
+const LOCKS_PER_COPIED = 4;
+
+/** Each lane holds the locks of one bundle; the smaller lock table of the two counts. */
+async function bundleSize(sides: readonly pg.ClientBase[], lanes: number): Promise<number> {
+  const sizes = [];
+  for (const side of sides) sizes.push(await lockCapacity(side));
+  return within(Math.min(...sizes), lanes * LOCKS_PER_COPIED, TABLES_PER_BUNDLE);
 }
 
 async function isFinished(

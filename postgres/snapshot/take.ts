@@ -1,6 +1,7 @@
 /**
  * Taking tables into a generation. The table is the unit: all its chunks are of one generation, so one transaction empties it on
- * the target, forgets its marks and writes the new chunks. From that commit on nobody can write under the old ones.
+ * the target, forgets its marks and writes the new chunks. From that commit on nobody can write under the old ones. Many tables
+ * go in many transactions; nobody streams until all of them are copied.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -9,10 +10,12 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
+import { holdEpoch } from '../control/epoch.ts';
 import { readNewestGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
@@ -43,12 +46,19 @@ export interface TakePlan {
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   readonly chunkBytes: number;
+  /** Small tables that one chunk may hold: all of them are locked at once, in each lane. */
+  readonly tablesPerBundle?: number;
 }
 
+/** What a table that is emptied locks: itself, its TOAST table and that one's index, its own indexes. */
+const LOCKS_PER_EMPTIED = 8;
+/** Of tables that were never begun only control rows are written; it bounds one transaction's time and message. */
+const FRESH_PER_TAKE = 5_000;
+
 /**
- * Takes everything unfinished into the generation. Idempotent: what it has already is left alone.
- * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
- *   before, and so were all changes that could be for it: it has nothing to copy.
+ * Takes everything unfinished into the generation, so many tables in a transaction as the target's lock table has room for.
+ * Idempotent: what it has already is left alone, and what a crash left over is taken by the next attempt.
+ * @param told how many tables are taken so far.
  * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
  *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target.
  */
@@ -57,14 +67,44 @@ export async function takeTables(
   migration: Migration,
   generation: number,
   plan: TakePlan,
+  told: (tables: number) => void = () => undefined,
 ): Promise<number> {
+  const begun = await transaction(target, async () => {
+    await plan.turn.hold();
+    return begin(target, migration, generation, plan);
+  });
+  if (begun === null) return 0;
+  const { epoch, units } = begun;
+  await refuseFilled(
+    target,
+    units.flatMap(({ tables }) => tables),
+    plan.counterparts,
+  );
+  const here = new Map(plan.found.map((relation) => [keyOfName(relation), relation]));
+  const there = new Map(plan.counterparts.map((relation) => [keyOfName(relation), relation]));
+  const emptied = within(await lockCapacity(target), LOCKS_PER_EMPTIED);
+  let taken = 0;
+  for (const batch of batches(units, emptied)) {
+    await transaction(target, async () => {
+      await holdEpoch(target, migration, epoch);
+      await requireNewest(target, migration, generation);
+      await takeBatch(target, migration, generation, { ...plan, batch, here, there });
+    });
+    taken += batch.reduce((sum, { tables }) => sum + tables.length, 0);
+    told(taken);
+  }
+  return taken;
+}
+
+/** Tried again while a backend that was ended still holds a table. */
+async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     await target.query(/* sql */ `begin`);
     try {
       await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      const taken = await take(target, migration, generation, plan);
+      const result = await work();
       await target.query(/* sql */ `commit`);
-      return taken;
+      return result;
     } catch (error) {
       await target.query(/* sql */ `rollback`).catch(() => undefined);
       // The backend of a worker that was stopped holds a table: it was ended, or will be by the next try.
@@ -82,14 +122,19 @@ export function reaches(lsn: Lsn, confirmed: Lsn | null): boolean {
   return confirmed === null || compareLsn(lsn, confirmed) >= 0;
 }
 
-async function take(
+/** What is taken together or not at all: a table, or a tree that goes through its root. */
+interface Unit {
+  readonly tables: readonly PlannedRelationRow[];
+  /** The root's own row, when it has to be emptied. */
+  readonly marked: readonly PlannedRelationRow[];
+}
+
+/** Conflicts with the foreign key of a new generation: none is written between this look and the commit. */
+async function requireNewest(
   target: pg.ClientBase,
   migration: Migration,
   generation: number,
-  plan: TakePlan,
-): Promise<number> {
-  await plan.turn.hold();
-  // Conflicts with the foreign key of a new generation: none is written between this look and the commit.
+): Promise<void> {
   await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
     migration.id,
   ]);
@@ -98,27 +143,97 @@ async function take(
   if (newest?.number !== generation || !reaches(newest.lsn, confirmedLsn)) {
     throw snapshotLost(generation);
   }
+}
+
+/** Brings the plan's list of tables up to date and lists what is to be taken; null for nothing. */
+async function begin(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  plan: TakePlan,
+): Promise<{ readonly epoch: bigint; readonly units: readonly Unit[] } | null> {
+  await requireNewest(target, migration, generation);
   await followNames(target, migration, plan.found);
   await followTrees(target, migration, plan);
   const left = new Set(await readUnfinished(target, migration, generation));
-  if (left.size === 0) return 0;
+  if (left.size === 0) return null;
   // After a stream: whoever still streams must not write into tables that are emptied here, and what is read on the
   // target is of two moments until the stream has passed this generation.
-  await target.query(
-    /* sql */ `update walferry.migration set epoch = epoch + 1, first_consistent = false where id = $1`,
+  const { rows } = await target.query<{ epoch: string }>(
+    /* sql */ `
+    update walferry.migration set epoch = epoch + 1, first_consistent = false
+     where id = $1 returning epoch::text`,
     [migration.id],
   );
   const relations = await readPlannedRelations(target, migration);
-  // A tree that goes through its root is taken as a whole: of two generations, a row that moved in between came twice.
+  return { epoch: BigInt(rows[0]?.epoch ?? 0), units: unitsOf(relations, left) };
+}
+
+/** A tree that goes through its root is taken as a whole: of two generations, a row that moved in between came twice. */
+function unitsOf(relations: readonly PlannedRelationRow[], left: ReadonlySet<number>): Unit[] {
   const roots = new Set(
     relations.flatMap(({ id, viaRoot }) => (viaRoot && left.has(id) ? [keyOfName(viaRoot)] : [])),
   );
-  const tables = relations.filter(
-    ({ id, kind, viaRoot }) =>
-      kind === 'r' && (viaRoot === null ? left.has(id) : roots.has(keyOfName(viaRoot))),
-  );
-  const marked = relations.filter((one) => isViaRoot(one) && one.rewritten);
-  await refuseFilled(target, tables, plan.counterparts);
+  const units: Unit[] = [];
+  const trees = new Map<string, { tables: PlannedRelationRow[]; marked: PlannedRelationRow[] }>();
+  for (const row of relations) {
+    const { id, kind, viaRoot, rewritten } = row;
+    if (viaRoot === null) {
+      if (kind === 'r' && left.has(id)) units.push({ tables: [row], marked: [] });
+      continue;
+    }
+    const root = keyOfName(viaRoot);
+    const marked = isViaRoot(row) && rewritten;
+    if (!roots.has(root) && !marked) continue;
+    const tree = trees.get(root) ?? { tables: [], marked: [] };
+    trees.set(root, tree);
+    if (kind === 'r' && roots.has(root)) tree.tables.push(row);
+    if (marked) tree.marked.push(row);
+  }
+  return [...units, ...trees.values()];
+}
+
+/**
+ * The units in groups: first those that may have to be emptied, together as far as they fit, because foreign keys between them let
+ * TRUNCATE take them in one statement only; then the others, the largest first.
+ */
+function* batches(units: readonly Unit[], emptied: number): Generator<Unit[]> {
+  const isBegun = ({ tables, marked }: Unit) =>
+    marked.length > 0 ||
+    tables.some(({ generation, rewritten }) => generation !== null || rewritten);
+  const bytes = ({ tables }: Unit) => tables.reduce((sum, one) => sum + one.estimatedBytes, 0);
+  const ordered = [...units].sort((a, b) => bytes(b) - bytes(a));
+  for (const [list, most] of [
+    [ordered.filter(isBegun), emptied],
+    [ordered.filter((unit) => !isBegun(unit)), FRESH_PER_TAKE],
+  ] as const) {
+    let batch: Unit[] = [];
+    let size = 0;
+    for (const unit of list) {
+      if (size > 0 && size + unit.tables.length > most) {
+        yield batch;
+        [batch, size] = [[], 0];
+      }
+      batch.push(unit);
+      size += Math.max(1, unit.tables.length);
+    }
+    if (batch.length > 0) yield batch;
+  }
+}
+
+async function takeBatch(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  plan: TakePlan & {
+    readonly batch: readonly Unit[];
+    readonly here: ReadonlyMap<string, Relation>;
+    readonly there: ReadonlyMap<string, Relation>;
+  },
+): Promise<void> {
+  const { batch, here } = plan;
+  const tables = batch.flatMap((unit) => unit.tables);
+  const marked = batch.flatMap((unit) => unit.marked);
   const filled = await forgetChunks(
     target,
     migration,
@@ -132,14 +247,14 @@ async function take(
       ...marked,
     ]),
   );
-  const there = new Map(plan.found.map((relation) => [keyOfName(relation), relation]));
   const sized = tables.flatMap((table) => {
-    const relation = there.get(keyOfName(table));
+    const relation = here.get(keyOfName(table));
     if (!relation) return [];
     const { pages, bytes, accessMethod } = relation;
     return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
   });
-  await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
+  const chunks = cutTables(sized, plan.chunkBytes, plan.tablesPerBundle);
+  await insertChunks(target, migration, generation, chunks);
   await target.query(
     /* sql */ `
     update walferry.relation set generation = $3, rewritten = false
@@ -151,7 +266,6 @@ async function take(
     [migration.id, marked.map(({ id }) => id)],
   );
   await storeShapes(target, migration, shapesOf(tables, plan));
-  return tables.length;
 }
 
 /** What was never copied holds nothing of ours: with rows there already, each would be there twice. */
@@ -187,10 +301,12 @@ async function refuseFilled(
 /** From the generation on the stream brings changes of this shape. */
 function shapesOf(
   tables: readonly PlannedRelationRow[],
-  { found, shapes, counterparts }: TakePlan,
+  {
+    shapes,
+    here,
+    there,
+  }: Pick<TakePlan, 'shapes'> & Readonly<Record<'here' | 'there', ReadonlyMap<string, Relation>>>,
 ): Map<number, PlannedShape> {
-  const here = new Map(found.map((relation) => [keyOfName(relation), relation]));
-  const there = new Map(counterparts.map((relation) => [keyOfName(relation), relation]));
   return new Map(
     tables.flatMap((table) => {
       const relation = here.get(keyOfName(table));

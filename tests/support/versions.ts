@@ -10,10 +10,14 @@ import type { Side } from '../../scripts/cluster/settings.ts';
 import type { OtherPostgres } from '../../scripts/setup/versions.ts';
 import { testRun } from './run.ts';
 
-/** Starts a server of these programs in the run's folder; it ends with the scope, or with the run. */
+/**
+ * Starts a server of these programs in the run's folder; it ends with the scope, or with the run.
+ * @param settings of postgresql.conf, beside those of the side.
+ */
 export async function serverOf(
   side: Side,
   { folder, version }: OtherPostgres,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<PostgresServer & AsyncDisposable> {
   const run = testRun();
   const name = `${side}-${version}-${randomBytes(3).toString('hex')}`;
@@ -23,7 +27,7 @@ export async function serverOf(
     programs: folder,
     role: ROLE,
     password: `secret-${randomBytes(12).toString('hex')}`,
-    settings: { ...SETTINGS[side], shared_buffers: '64MB' },
+    settings: { ...SETTINGS[side], shared_buffers: '64MB', ...settings },
     durable: false,
   });
   const port = await server.start();

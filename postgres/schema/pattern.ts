@@ -1,0 +1,97 @@
+/**
+ * Names as pg_dump's options take them. Pure. The options are arguments of a process, whose number and length the operating
+ * system limits: a hundred thousand names do not fit, so they are covered by as few patterns as tell them from the rest.
+ */
+import type { TableName } from '../catalog/selection.ts';
+
+/** For `--table`: exactly this one. */
+export function exactPattern({ schema, name }: TableName): string {
+  return `${quoted(schema)}.${quoted(name)}`;
+}
+
+/** Schemas in one pattern; each is a branch of a regular expression on the server. */
+const SCHEMAS_PER_PATTERN = 100;
+
+/**
+ * Patterns for `--exclude-table` that fit all of `names` and none of `others`.
+ * @param names of relations; together with `others` all that there are.
+ */
+export function coveringPatterns(
+  names: readonly TableName[],
+  others: readonly TableName[],
+): string[] {
+  const there = bySchema(names);
+  const rest = bySchema(others);
+  // Schemas that look alike (one for each tenant) share their patterns.
+  const alike = new Map<string, string[]>();
+  for (const [schema, list] of there) {
+    const parts = cover(list, rest.get(schema) ?? [], '').join('\n');
+    const schemas = alike.get(parts);
+    if (schemas) schemas.push(schema);
+    else alike.set(parts, [schema]);
+  }
+  return [...alike].flatMap(([parts, schemas]) =>
+    // Alone in their schemas, they need not be told from anything in there: only the schemas from each other.
+    (parts === '*'
+      ? cover(schemas, schemasWithout(rest, there, schemas), '')
+      : branches(schemas)
+    ).flatMap((schema) => parts.split('\n').map((part) => `${schema}.${part}`)),
+  );
+}
+
+/** Other schemas with relations. */
+function schemasWithout(
+  rest: ReadonlyMap<string, unknown>,
+  there: ReadonlyMap<string, unknown>,
+  schemas: readonly string[],
+): string[] {
+  const ours = new Set(schemas);
+  return [...new Set([...rest.keys(), ...there.keys()])].filter((one) => !ours.has(one));
+}
+
+function branches(schemas: readonly string[]): string[] {
+  const parts: string[] = [];
+  for (let at = 0; at < schemas.length; at += SCHEMAS_PER_PATTERN) {
+    const some = schemas.slice(at, at + SCHEMAS_PER_PATTERN).map(quoted);
+    parts.push(some.length === 1 ? (some[0] ?? '') : `(${some.join('|')})`);
+  }
+  return parts;
+}
+
+/** Prefixes, and where a name goes on in others whole names. */
+function cover(names: readonly string[], others: readonly string[], prefix: string): string[] {
+  if (names.length === 0) return [];
+  if (others.length === 0) return [prefix === '' ? '*' : `${quoted(prefix)}*`];
+  const next = (list: readonly string[]) => {
+    const groups = new Map<string, string[]>();
+    for (const name of list) {
+      const character = String.fromCodePoint(name.codePointAt(prefix.length) ?? 0);
+      const key = name.length === prefix.length ? '' : character;
+      const group = groups.get(key);
+      if (group) group.push(name);
+      else groups.set(key, [name]);
+    }
+    return groups;
+  };
+  const rest = next(others);
+  return [...next(names)].flatMap(([character, group]) =>
+    character === ''
+      ? [quoted(prefix)]
+      : cover(group, rest.get(character) ?? [], prefix + character),
+  );
+}
+
+function bySchema(names: readonly TableName[]): Map<string, string[]> {
+  const schemas = new Map<string, string[]>();
+  for (const { schema, name } of names) {
+    const list = schemas.get(schema);
+    if (list) list.push(name);
+    else schemas.set(schema, [name]);
+  }
+  return schemas;
+}
+
+/** Quotes take every character as it is. */
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,99 @@
+/**
+ * Many tables on servers with a small lock table, which other sessions have nearly filled: a step that locks all tables in one
+ * transaction fails here with 53200, as it does with a hundred thousand tables on a server with default settings.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import type { Side } from '../../scripts/cluster/settings.ts';
+import { connectTo, freshPair } from '../support/database.ts';
+import { expectEqual } from '../support/equality.ts';
+import { Journey } from '../support/journey.ts';
+import { testRun } from '../support/run.ts';
+import { serverOf } from '../support/versions.ts';
+
+const TABLES = 1_500;
+/** Locks that all sessions together can take, beside those of the server's other users. */
+const FREE_LOCKS = 800;
+const SMALL = { max_locks_per_transaction: '10', max_connections: '30' };
+const SILENCE_SECONDS = 3;
+
+const servers: Partial<Record<Side, PostgresServer & AsyncDisposable>> = {};
+
+async function smallServer(side: Side): Promise<void> {
+  servers[side] = await serverOf(
+    side,
+    { folder: testRun().source.programs, version: 'many' },
+    SMALL,
+  );
+}
+
+beforeAll(async () => {
+  await Promise.all([smallServer('source'), smallServer('target')]);
+});
+afterAll(async () => {
+  await Promise.all(Object.values(servers).map((server) => server[Symbol.asyncDispose]()));
+});
+
+/** Fills the server's lock table, all but so many entries, for as long as the session lives. */
+async function crowd(service: string, free: number): Promise<AsyncDisposable> {
+  const client = await connectTo(service);
+  await client
+    .query(
+      /* sql */ `
+    do $$
+    begin
+      for i in 1..1000000 loop perform pg_advisory_lock(i); end loop;
+    exception when out_of_memory then null;
+    end $$`,
+    )
+    .catch(() => undefined);
+  const { rows } = await client.query<{ held: number }>(/* sql */ `
+    select count(*)::int as held from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`);
+  const held = rows[0]?.held ?? 0;
+  expect(held).toBeGreaterThan(free);
+  await client.query(
+    /* sql */ `select count(pg_advisory_unlock(i)) from generate_series(1, $1) i`,
+    [free],
+  );
+  return client;
+}
+
+function inputOf(source: string, target: string): MigrationInput {
+  const parsed = parseInput({ source, target });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.input;
+}
+
+test(
+  'More tables and sequences than the lock tables of both servers hold are migrated, and no step is silent for 3 s',
+  { timeout: 240_000 },
+  async () => {
+    const { source, target } = servers;
+    if (!source || !target) throw new Error('no servers');
+    await using db = await freshPair({ source, target });
+    await db.sourceClient.query(/* sql */ `
+    do $$
+    begin
+      for i in 1..${TABLES} loop
+        execute format('create table t_%s (id bigserial primary key, v text)', i);
+        execute format('insert into t_%s (v) values (%L)', i, i);
+        if i % 100 = 0 then commit; end if;
+      end loop;
+    end $$`);
+    await using _here = await crowd(db.source, FREE_LOCKS);
+    await using _there = await crowd(db.target, FREE_LOCKS);
+    const journey = new Journey(inputOf(db.source, db.target));
+    await journey.prepare();
+    // One transaction for each table: gathered into one on the target, they would lock all of them.
+    await db.sourceClient.query(/* sql */ `
+    do $$ begin for i in 1..${TABLES} loop
+      execute format('update t_%s set v = ''changed''', i); commit;
+    end loop; end $$`);
+    const { sequences, later } = await journey.cutOver();
+    expect({ sequences, later }).toEqual({ sequences: TABLES, later: [] });
+    await expectEqual(db.sourceClient, db.targetClient);
+    await journey.end();
+    expect(journey.measured.filter(({ silence }) => silence > SILENCE_SECONDS)).toEqual([]);
+  },
+);

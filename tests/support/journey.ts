@@ -1,0 +1,231 @@
+/**
+ * A migration step by step, in the workflow's order and without Temporal: how long each step takes, and for how long it says
+ * nothing in between. A step that is silent for longer than a heartbeat timeout is taken for dead and tried again, for ever.
+ */
+import { randomBytes } from 'node:crypto';
+import { slotName, type Migration } from '../../contract/migration.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { CopyPlan, Heartbeat, Work } from '../../contract/work.ts';
+import { connect } from '../../postgres/connection/session.ts';
+import { dropControl } from '../../postgres/control/migration.ts';
+import { compareCounts } from '../../postgres/cutover/counts.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { inspect } from '../../postgres/preflight/inspect.ts';
+import { analyzeTables } from '../../postgres/schema/analyze.ts';
+import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { createSlot } from '../../postgres/slot/create.ts';
+import { dropSlot } from '../../postgres/slot/drop.ts';
+import { copyChunks } from '../../postgres/snapshot/copy.ts';
+import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+
+/** A caller that remembers when it was told something. */
+export interface TimedWork extends Work {
+  abort(): void;
+  /** Longest time between two beats from its beginning until now, milliseconds. */
+  silence(): number;
+}
+
+export function timedWork(): TimedWork {
+  const controller = new AbortController();
+  let last = performance.now();
+  let longest = 0;
+  const hear = (): number => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+    return longest;
+  };
+  return {
+    signal: controller.signal,
+    beat: (_details: Heartbeat) => void hear(),
+    log: { info: () => undefined, warn: () => undefined },
+    abort: () => controller.abort(new Error('no longer needed')),
+    silence: hear,
+  };
+}
+
+export interface Measured {
+  readonly step: string;
+  readonly seconds: number;
+  /** Longest silence between two beats, seconds. */
+  readonly silence: number;
+  /** What came of it, for people. */
+  readonly outcome: string;
+}
+
+export class Journey {
+  readonly migration: Migration;
+  readonly measured: Measured[] = [];
+  readonly #input: MigrationInput;
+  readonly #tell: (measured: Measured) => void;
+
+  /** @param tell called after each step. */
+  constructor(input: MigrationInput, tell: (measured: Measured) => void = () => undefined) {
+    const id = randomBytes(8).toString('hex');
+    const workflowId = 'journey';
+    const { source, target } = input;
+    this.migration = { id, workflowId, source, target, slot: slotName(workflowId, id) };
+    this.#input = input;
+    this.#tell = tell;
+  }
+
+  /** Runs one step and notes it. */
+  async step<T>(
+    name: string,
+    run: (work: TimedWork) => Promise<T>,
+    outcome: (result: T) => string = () => '',
+  ): Promise<T> {
+    const work = timedWork();
+    const began = performance.now();
+    const note = (told: string): void => {
+      const measured = {
+        step: name,
+        seconds: (performance.now() - began) / 1000,
+        silence: work.silence() / 1000,
+        outcome: told,
+      };
+      this.measured.push(measured);
+      this.#tell(measured);
+    };
+    try {
+      const result = await run(work);
+      note(outcome(result));
+      return result;
+    } catch (error) {
+      note(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
+      throw error;
+    }
+  }
+
+  /** Everything up to the stream: schema, slot, rows, indexes, statistics. */
+  async prepare(): Promise<void> {
+    const { migration } = this;
+    const input = this.#input;
+    await this.step(
+      'preflight',
+      (work) => inspect(migration, input, work),
+      (found) => found.map(({ level, code }) => `${level} ${code}`).join(', '),
+    );
+    await this.step(
+      'copySchema',
+      (work) => copySchema(migration, input, work),
+      ({ tables, statements }) => `${tables} tables, ${statements} statements`,
+    );
+    await this.step('createSlot', (work) => createSlot(migration, work));
+    await this.copy();
+    await this.step('buildIndexes', (work) => buildIndexes(migration, input, work));
+    await this.step('analyzeTables', (work) => analyzeTables(migration, input, work));
+  }
+
+  /** One round of the copy. */
+  async copy(): Promise<CopyPlan> {
+    const { migration } = this;
+    const input = this.#input;
+    const holder = timedWork();
+    const held = holdSnapshot(migration, holder);
+    held.catch(() => undefined);
+    try {
+      const plan = await this.step(
+        'planCopy',
+        (work) => planCopy(migration, input, work),
+        ({ runs, chunksTotal }) =>
+          `${runs.length} runs, ${chunksTotal} chunks, ${JSON.stringify(runs).length} bytes of runs`,
+      );
+      const queue = [...plan.runs];
+      let longest = 0;
+      const lane = async (): Promise<void> => {
+        for (let run = queue.shift(); run; run = queue.shift()) {
+          const work = timedWork();
+          await copyChunks(migration, { generation: plan.generation, run }, work);
+          longest = Math.max(longest, work.silence());
+        }
+      };
+      await this.step(
+        'copyChunks, all runs',
+        async (work) => {
+          const ticking = setInterval(() => work.beat({}), 100);
+          await Promise.all(Array.from({ length: plan.parallelism }, lane));
+          clearInterval(ticking);
+        },
+        () => `longest silence of a run ${(longest / 1000).toFixed(1)} s`,
+      );
+      return plan;
+    } finally {
+      holder.abort();
+      await held.catch(() => undefined);
+    }
+  }
+
+  /** Applies everything that is committed now. */
+  async drain(name = 'streamChanges (drain)'): Promise<void> {
+    const { migration } = this;
+    const { stream, tables } = this.#input;
+    const until = await writeEndMark(migration);
+    await this.step(
+      name,
+      (work) =>
+        streamChanges(
+          migration,
+          {
+            ...{ floor: null, until, leaseMs: 60_000 },
+            batchChanges: stream.batchChanges,
+            batchMilliseconds: stream.batchMilliseconds,
+            ...tables,
+          },
+          work,
+        ),
+      ({ transactions, changes }) => `${transactions} transactions, ${changes} changes`,
+    );
+  }
+
+  /** Everything from the stream to the end. */
+  async cutOver(): Promise<{ readonly sequences: number; readonly later: readonly string[] }> {
+    const { migration } = this;
+    const input = this.#input;
+    const since = await writeEndMark(migration);
+    await this.drain();
+    await this.step('buildConstraints', (work) => buildConstraints(migration, input, work));
+    await this.step('refreshViews', (work) => refreshViews(migration, input, null, work));
+    await this.step(
+      'compareCounts',
+      (work) => compareCounts(migration, input, work),
+      ({ tables, rows }) => `${tables} tables, ${rows} rows`,
+    );
+    const { sequences } = await this.step(
+      'setSequences',
+      (work) => setSequences(migration, input, work),
+      (report) => `${report.sequences} set, ${report.missing.length} missing`,
+    );
+    await this.step(
+      'objectDifferences',
+      (work) => objectDifferences(migration, input, work),
+      (differences) => differences.join('; ').slice(0, 200),
+    );
+    const later = await this.step(
+      'laterChanges',
+      (work) => laterChanges(migration, input, since, work.signal),
+      (names) => names.join(', ').slice(0, 200),
+    );
+    await this.step('enableTriggers', (work) => enableTriggers(migration, work));
+    return { sequences, later };
+  }
+
+  /** Leaves nothing behind but the tables. */
+  async end(): Promise<void> {
+    const { migration } = this;
+    await this.step('dropSlot', () => dropSlot(migration));
+    await this.step('dropControl', async () => {
+      await using target = await connect(migration.target, 'cleanup');
+      await dropControl(target, migration);
+    });
+  }
+}
