@@ -69,10 +69,8 @@ export function createActivities(steps: Steps): Activities {
       ({ migration }, work) => steps.writeEndMark(migration, work.signal),
       { short: true },
     ),
-    setSequences: activity(
-      'setSequences',
-      ({ migration, input }, work) => steps.setSequences(migration, input, work),
-      { short: true },
+    setSequences: activity('setSequences', ({ migration, input }, work) =>
+      steps.setSequences(migration, input, work),
     ),
     compareCounts: activity('compareCounts', ({ migration, input }, work) =>
       steps.compareCounts(migration, input, work),

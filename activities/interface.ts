@@ -50,6 +50,8 @@ export interface SequenceReport {
   readonly sequences: number;
   /** Sequences of the source that the target does not have. */
   readonly missing: readonly string[];
+  /** How many more of those are not named; unset for none. */
+  readonly unnamed?: number;
   /** Indexes, constraints, defaults and the like that are on one side only or differ; unset when nobody looked. */
   readonly differences?: readonly string[];
 }

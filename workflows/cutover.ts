@@ -73,8 +73,9 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Migratio
   }
   // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
   const sequences = await insisted(run, 'set sequences', (retry) =>
-    quick.setSequences.executeWithOptions(
-      { ...QUICK, retry, activityId: 'sequences', summary: 'set sequences' },
+    // Not quick: reading and setting a hundred thousand takes minutes, and it beats as it gets on.
+    long.setSequences.executeWithOptions(
+      { ...LONG, retry, activityId: 'sequences', summary: 'set sequences' },
       [run.step],
     ),
   );
@@ -140,7 +141,7 @@ async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
 function summary(
   run: Execution,
   endMark: Lsn,
-  { sequences, missing, differences = [] }: SequenceReport,
+  { sequences, missing, unnamed = 0, differences = [] }: SequenceReport,
   counts: Counts,
 ): MigrationSummary {
   const { migration, state } = run;
@@ -151,7 +152,7 @@ function summary(
   const equal =
     counts.rows === null ? 'row counts not compared' : `${count(counts.rows)} rows on both sides`;
   return {
-    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${unlike(differences)}${[
+    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing, unnamed)}${unlike(differences)}${[
       ...leftOutSentences(state.leftOut),
       ...skippedSentence(skipped),
     ]
@@ -174,10 +175,11 @@ function summary(
   };
 }
 
-function absent(missing: readonly string[]): string {
+function absent(missing: readonly string[], unnamed: number): string {
   if (missing.length === 0) return '';
   const named = missing.slice(0, SHOWN_TABLES).join(', ');
-  const more = missing.length > SHOWN_TABLES ? ` and ${missing.length - SHOWN_TABLES} more` : '';
+  const left = missing.length + unnamed - SHOWN_TABLES;
+  const more = left > 0 ? ` and ${left} more` : '';
   return ` The target has no sequence ${named}${more}.`;
 }
 

@@ -149,9 +149,15 @@ function sentence(
   return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what} (${reason})`;
 }
 
-/** What goes wrong while connecting, in words: an operator who sees only a code looks in the wrong place. */
+/** One transaction, or all sessions together, lock more than the server's settings have room for. */
+const OUT_OF_MEMORY = '53200';
+
+/** What goes wrong, in words: an operator who sees only a code looks in the wrong place. */
 function describe(state: string | undefined, error: unknown): string | undefined {
   if (state === SQLSTATE.undefinedDatabase) return 'the server has no such database';
+  if (state === OUT_OF_MEMORY) {
+    return "the server's lock table is full, or its memory: raise max_locks_per_transaction there and restart it";
+  }
   if (state === '28P01') return 'the server refused the password (PGPASSFILE on the worker)';
   if (state?.startsWith('28')) return 'the server refused the log-in (role, pg_hba.conf)';
   if (state !== undefined || !(error instanceof Error)) return undefined;

@@ -11,6 +11,7 @@ import { readRelations } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 
 interface Described {
   readonly schema: string;
@@ -54,6 +55,8 @@ select t.schema, t."table", 'place under ' || i.inhparent::pg_catalog.regclass,
   from t join pg_catalog.pg_inherits i on i.inhrelid = t.oid and not i.inhdetachpending
   join pg_catalog.pg_class c on c.oid = t.oid`;
 
+/** Both sides' definitions of so many tables are in memory at once. */
+const TABLES_AT_ONCE = 2_000;
 /** Nobody reads more, and the answer lives in Temporal's history. */
 const MOST = 50;
 
@@ -66,15 +69,33 @@ const MOST = 50;
 export async function objectDifferences(
   migration: Migration,
   input: MigrationInput,
-  { signal }: Partial<Pick<Work, 'signal' | 'beat'>> = {},
+  { signal, beat = () => undefined }: Partial<Pick<Work, 'signal' | 'beat'>> = {},
 ): Promise<string[]> {
   try {
     await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
     await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
-    const relations = await readRelations(source, input.tables);
-    // What goes through a root was made by the operator, on purpose in another way.
-    const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);
-    return compareObjects(await describe(source, tables), await describe(target, tables));
+    const progress = { step: 'comparing indexes, constraints and defaults', tables: 0 };
+    const both = [
+      { service: migration.source, purpose: 'cutover', client: source },
+      { service: migration.target, purpose: 'cutover', client: target },
+    ] as const;
+    return await whileAllWatched(
+      both,
+      { beat },
+      () => ({ ...progress }),
+      async () => {
+        const relations = await readRelations(source, input.tables);
+        // What goes through a root was made by the operator, on purpose in another way.
+        const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);
+        const found: string[] = [];
+        for (let at = 0; at < tables.length; at += TABLES_AT_ONCE) {
+          const some = tables.slice(at, at + TABLES_AT_ONCE);
+          found.push(...compareObjects(await describe(source, some), await describe(target, some)));
+          progress.tables = at + some.length;
+        }
+        return bounded(found.sort());
+      },
+    );
   } catch (error) {
     throw classify(error, { step: 'comparing indexes, constraints and defaults' }, 'Internal');
   }
@@ -94,8 +115,11 @@ function compareObjects(source: readonly Described[], target: readonly Described
   for (const one of there.values()) {
     found.push(`${one.schema}.${one.table}: ${one.what} is on the target only`);
   }
-  const sorted = found.sort();
-  if (sorted.length <= MOST) return sorted;
+  return found;
+}
+
+function bounded(sorted: readonly string[]): string[] {
+  if (sorted.length <= MOST) return [...sorted];
   return [...sorted.slice(0, MOST), `and ${sorted.length - MOST} more`];
 }
 

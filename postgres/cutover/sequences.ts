@@ -7,16 +7,20 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { takeTurn } from '../control/turn.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 
 export interface SequenceReport {
   /** Sequences that were set. */
   readonly sequences: number;
-  /** Sequences of the source that the target does not have, as `schema.name`. */
+  /** Sequences of the source that the target does not have, as `schema.name`; the list is bounded. */
   readonly missing: readonly string[];
+  /** How many more of those there are; unset for none. */
+  readonly unnamed?: number;
 }
 
 interface Sequence {
@@ -36,8 +40,10 @@ interface State extends Omit<Sequence, 'sql' | 'users'> {
   readonly called: boolean;
 }
 
-/** Sequences that one statement reads; each is a relation to open and lock. */
-const SEQUENCES_PER_READ = 500;
+/** Sequences that one statement reads, or one transaction sets; each is a relation to open and lock. */
+const SEQUENCES_AT_ONCE = 500;
+/** Names live in the workflow's history. */
+const MOST_MISSING = 50;
 
 /** All sequences of the schemas in question; the caller drops those that belong to tables left out. */
 const SEQUENCES = /* sql */ `
@@ -92,22 +98,52 @@ select schema, name, oid is not null as there,
 export async function setSequences(
   migration: Migration,
   input: MigrationInput,
-  { signal, scheduledAt }: Partial<Pick<Work, 'signal' | 'scheduledAt'>> = {},
+  {
+    signal,
+    scheduledAt,
+    beat = () => undefined,
+  }: Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>> = {},
 ): Promise<SequenceReport> {
   try {
     await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
     await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
     // An attempt that was frozen and wakes up when the application already draws from these sequences would set them back.
     const turn = await takeTurn(target, migration, scheduledAt);
-    const states = await readStates(source, input, await madeByUs(target, migration));
-    await target.query(/* sql */ `begin`);
-    await turn.hold();
-    const { rows } = await setStates(target, states);
-    await target.query(/* sql */ `commit`);
-    return {
-      sequences: rows.filter(({ there }) => there).length,
-      missing: rows.filter(({ there }) => !there).map(({ schema, name }) => `${schema}.${name}`),
-    };
+    const progress = { step: 'reading sequences', done: 0, total: 0 };
+    const both = [
+      { service: migration.source, purpose: 'cutover', client: source },
+      { service: migration.target, purpose: 'cutover', client: target },
+    ] as const;
+    return await whileAllWatched(
+      both,
+      { beat },
+      () => ({ ...progress }),
+      async () => {
+        const made = await madeByUs(target, migration);
+        const states = await readStates(source, input, made, (done) => (progress.done = done));
+        Object.assign(progress, { step: 'setting sequences', done: 0, total: states.length });
+        const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
+        let sequences = 0;
+        const missing: string[] = [];
+        // Each batch is right by itself: a sequence is set to what the source says, however often.
+        for (let at = 0; at < states.length; at += size) {
+          await target.query(/* sql */ `begin`);
+          await turn.hold();
+          const { rows } = await setStates(target, states.slice(at, at + size));
+          await target.query(/* sql */ `commit`);
+          for (const { schema, name, there } of rows) {
+            if (there) sequences += 1;
+            else missing.push(`${schema}.${name}`);
+          }
+          progress.done = at + size;
+        }
+        return {
+          sequences,
+          missing: missing.slice(0, MOST_MISSING),
+          ...(missing.length > MOST_MISSING ? { unnamed: missing.length - MOST_MISSING } : {}),
+        };
+      },
+    );
   } catch (error) {
     throw classify(error, { step: 'setting sequences' }, 'SchemaFailed');
   }
@@ -135,6 +171,7 @@ async function readStates(
   source: pg.ClientBase,
   input: MigrationInput,
   made: ReadonlySet<string>,
+  told: (done: number) => void,
 ): Promise<State[]> {
   const relations = await readRelations(source, input.tables);
   const tables = new Set(relations.map(({ schema, name }) => key(schema, name)));
@@ -150,8 +187,10 @@ async function readStates(
       made.has(key(sequence.schema, sequence.name)),
   );
   const states: State[] = [];
-  for (let at = 0; at < wanted.length; at += SEQUENCES_PER_READ) {
-    const some = wanted.slice(at, at + SEQUENCES_PER_READ);
+  const size = within(await lockCapacity(source), 1, SEQUENCES_AT_ONCE);
+  for (let at = 0; at < wanted.length; at += size) {
+    const some = wanted.slice(at, at + size);
+    told(at);
     const reads = some.map(
       ({ sql }, i) =>
         `select ${i} as i, last_value::text as value, is_called as called from ${sql}`,

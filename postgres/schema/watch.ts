@@ -28,7 +28,7 @@ export async function whileWatched<T>(
     readonly purpose: Purpose;
     readonly pids: readonly number[];
   },
-  work: Work,
+  work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
 ): Promise<T> {
@@ -78,7 +78,7 @@ export async function whileAllWatched<T>(
     readonly purpose: Purpose;
     readonly client: pg.Client;
   }[],
-  work: Work,
+  work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
 ): Promise<T> {

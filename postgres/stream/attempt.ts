@@ -43,6 +43,8 @@ export interface LeaseParts {
   readonly attempt: Attempt;
   readonly plan: StreamPlan;
   readonly reader: ReplicationReader;
+  /** How many tables one transaction of the target may lock. */
+  readonly tablesPerBatch: number;
 }
 
 /** Streams until the lease ends, in one of the ways that `streamChanges` names. */
@@ -84,6 +86,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       bytes: BATCH_BYTES,
       positionMs: POSITION_MS,
       positionBytes: POSITION_BYTES,
+      tables: parts.tablesPerBatch,
       ...options.limits,
       changes: options.batchChanges,
       age: options.batchMilliseconds,

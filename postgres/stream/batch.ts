@@ -4,7 +4,7 @@
  * none, and the target transaction stays open behind it.
  */
 import type { Lsn } from '../../contract/lsn.ts';
-import type { Change } from '../apply/change.ts';
+import type { Change, PlannedRelation } from '../apply/change.ts';
 
 export interface Batch {
   readonly changes: readonly Change[];
@@ -23,6 +23,11 @@ export interface BatchLimits {
   readonly bytes: number;
   /** Milliseconds after the first change. */
   readonly age: number;
+  /**
+   * Tables with changes: one transaction of the target locks all of them, and small transactions on many tables would together
+   * fill its lock table. Unset for no limit.
+   */
+  readonly tables?: number;
 }
 
 /** Gathers whole transactions. */
@@ -30,6 +35,7 @@ export class Gathering {
   readonly #limits: BatchLimits;
   #changes: Change[] = [];
   #xids = new Set<number>();
+  #tables = new Set<PlannedRelation>();
   #bytes = 0;
   #transactions = 0;
   #firstAt: number | null = null;
@@ -49,7 +55,8 @@ export class Gathering {
   }
 
   get full(): boolean {
-    const { changes, bytes } = this.#limits;
+    const { changes, bytes, tables = Infinity } = this.#limits;
+    if (this.#tables.size >= tables) return true;
     // Transactions that are left out count, too: under nothing but them no position would be stored and their ids would pile up.
     return this.#changes.length >= changes || this.#xids.size >= changes || this.#bytes >= bytes;
   }
@@ -67,7 +74,11 @@ export class Gathering {
   ): void {
     if (xid !== null) this.#xids.add(xid);
     if (changes.length === 0) return;
-    for (const change of changes) this.#changes.push(change);
+    for (const change of changes) {
+      this.#changes.push(change);
+      if (change.kind !== 'truncate') this.#tables.add(change.relation);
+      else for (const relation of change.relations) this.#tables.add(relation);
+    }
     this.#bytes += bytes;
     this.#transactions += 1;
     this.#committedAt = committedAt ?? this.#committedAt;
@@ -90,6 +101,7 @@ export class Gathering {
     };
     this.#changes = [];
     this.#xids = new Set();
+    this.#tables = new Set();
     this.#bytes = 0;
     this.#transactions = 0;
     this.#firstAt = null;

@@ -10,6 +10,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { addMissingColumns } from '../control/columns.ts';
@@ -17,6 +18,7 @@ import { holdEpoch, takeEpoch } from '../control/epoch.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { startFailure } from '../replication/refusal.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
@@ -43,6 +45,9 @@ export interface StreamOptions {
   /** For tests: smaller limits make rare shapes cheap. */
   readonly limits?: Partial<ReaderLimits & Omit<LoopLimits, 'changes' | 'age'>>;
 }
+
+/** What a table with changes locks on the target: itself, its indexes, a staging table with its own. */
+const LOCKS_PER_CHANGED = 8;
 
 /** A lease may hang in its beginnings, or in letting go of the slot: after an abort it is not waited for any longer. */
 const ABORT_LEASE_MS = 8_000;
@@ -127,11 +132,16 @@ async function oneLease(
     const asText = await probe(source, migration, claim);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
     await checkSlot(source, migration, attempt.confirmedLsn);
-    const plan = await readPlan(source, applier.client, migration, {
-      selection: options,
-      attempt,
-      met,
-    });
+    const plan = await whileAllWatched(
+      [
+        { service: migration.source, purpose: 'stream', client: source },
+        { service: migration.target, purpose: 'apply', client: applier.client },
+      ],
+      work,
+      () => ({ phase: 'stream', step: 'looking at the catalogs' }),
+      () => readPlan(source, applier.client, migration, { selection: options, attempt, met }),
+    );
+    const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
     const open = (): Promise<ReplicationReader> =>
       ReplicationReader.open({
@@ -160,6 +170,7 @@ async function oneLease(
       attempt,
       plan,
       reader,
+      tablesPerBatch,
     });
   } catch (error) {
     if (error instanceof CatalogMoved) throw error;
