@@ -45,6 +45,8 @@ export const PINNED: Readonly<Record<string, string>> = {
   quote_all_identifiers: 'off',
   // Off means: an error instead of rows that are silently left out by a policy.
   row_security: 'off',
+  // Catalog queries over many tables look expensive to the planner: compiling them takes longer than they do.
+  jit: 'off',
   // Marks, slots and positions count on each other: a target that crashed must not have forgotten what it answered.
   synchronous_commit: 'on',
 };

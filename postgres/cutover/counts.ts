@@ -12,7 +12,7 @@ import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
-import { whileWatched } from '../schema/watch.ts';
+import { whileAllWatched, whileWatched } from '../schema/watch.ts';
 
 export interface CountReport {
   readonly tables: number;
@@ -53,7 +53,7 @@ export async function compareCounts(
   work: Work,
 ): Promise<CountReport> {
   try {
-    const tables = await countable(migration, input, work.signal);
+    const tables = await countable(migration, input, work);
     await using sources = new Lanes(migration.source, 'cutover', work.signal);
     await using targets = new Lanes(migration.target, 'cutover', work.signal);
     const pairs: { source: Lane; target: Lane }[] = [];
@@ -110,11 +110,17 @@ export async function compareCounts(
 async function countable(
   migration: Migration,
   input: MigrationInput,
-  signal: AbortSignal,
+  work: Work,
 ): Promise<Counted[]> {
-  await using source = await connect(migration.source, 'cutover', { signal });
+  await using source = await connect(migration.source, 'cutover', { signal: work.signal });
+  const relations = await whileAllWatched(
+    [{ service: migration.source, purpose: 'cutover', client: source }],
+    work,
+    () => ({ step: 'reading the tables to count' }),
+    () => readRelations(source, input.tables),
+  );
   // A partitioned table has no rows of its own.
-  const tables = (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
+  const tables = relations.filter(({ kind }) => kind === 'r');
   const counted = new Map<string, Counted>();
   for (const table of tables) {
     const destination = destinationOf(table);

@@ -10,12 +10,16 @@ import { connect } from '../connection/session.ts';
 import type { Facts, ProgramFacts, ServerFacts, Side } from './facts.ts';
 import { probePlugin } from './plugin.ts';
 import { isOwn, readEndpoint, type EndpointFacts } from './read/endpoint.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 import { readServer } from './server.ts';
 import { readSource } from './source.ts';
 import { readTarget } from './target.ts';
 
-/** Catalog queries take milliseconds; a table on the target that somebody has locked must not hold up the findings. */
-const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
+/**
+ * Catalog queries take milliseconds, and half a minute where there are a hundred thousand tables; a table on the target that
+ * somebody has locked must not hold up the findings.
+ */
+const LIMITS = { statementTimeoutMs: 300_000, lockTimeoutMs: 10_000 };
 
 export async function gatherFacts(
   migration: Migration,
@@ -33,7 +37,13 @@ export async function gatherFacts(
       endpoints[side] = endpoint;
       // Whatever is read behind a pooler may be half of one session and half of another; its own check says so.
       if (!isOwn(endpoint)) return null;
-      return await read(client, await readServer(client));
+      // The whole catalog of a database of a hundred thousand tables takes minutes.
+      return await whileAllWatched(
+        [{ service: migration[side], purpose: 'preflight', client }],
+        work,
+        () => ({ step: `looking at the ${side}` }),
+        async () => read(client, await readServer(client)),
+      );
     } catch (error) {
       work.signal.throwIfAborted();
       const failure = classify(error, { step: `inspecting the ${side}`, side }, 'Internal');

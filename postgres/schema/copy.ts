@@ -36,6 +36,7 @@ import { loudStates, quietTables } from './quiet.ts';
 import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
 import { undoSchema } from './undo.ts';
+import { whileWatched } from './watch.ts';
 
 /** Locks that the creation of one table takes at most: itself, its TOAST table and that one's index, its sequence. */
 const LOCKS_PER_ENTRY = 5;
@@ -62,11 +63,19 @@ export async function copySchema(
     await using lane = await Lane.open(migration.target, 'schema', work.signal);
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
-    if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
-      await begin(lane, migration, input, work, limits);
-    }
-    await createRest(lane, migration, work, limits);
-    return await report(lane.client, migration, input);
+    // Reading what is there and storing what is to be made is silent otherwise, and takes long where there is much.
+    return await whileWatched(
+      { service: migration.target, purpose: 'schema', pids: [lane.pid] },
+      work,
+      () => ({ step: 'copying the schema' }),
+      async () => {
+        if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
+          await begin(lane, migration, input, work, limits);
+        }
+        await createRest(lane, migration, work, limits);
+        return await report(lane.client, migration, input, work);
+      },
+    );
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
@@ -94,10 +103,11 @@ async function report(
   target: pg.ClientBase,
   migration: Migration,
   input: MigrationInput,
+  work: Work,
 ): Promise<SchemaReport> {
   const leftOut = await readLeftOut(target, migration.id);
   if ((await progressOf(target, migration)) === 'used') {
-    await using source = await SourceSchema.open(migration, input);
+    await using source = await SourceSchema.open(migration, input, work);
     return {
       ...{ created: false, tables: source.tables.length, statements: 0 },
       later: { indexes: 0, constraints: 0 },
@@ -127,7 +137,7 @@ async function begin(
   work: Work,
   limits: Limits,
 ): Promise<void> {
-  await using source = await SourceSchema.open(migration, input);
+  await using source = await SourceSchema.open(migration, input, work);
   const { own, rooted } = source;
   await lane.run((client) => requireRoots(client, destinationsOf(rooted)));
   const state = await lane.run((client) => findTables(client, own));
@@ -169,6 +179,7 @@ async function begin(
       objects: plan.leftOut.slice(0, 100),
     });
   }
+  work.beat({ step: 'looking for what is left behind' });
   const uncarried = await source.uncarried(true);
   const loud = rooted.length > 0 ? await loudStates(lane.client) : [];
   await lane.transaction(async (client) => {

@@ -13,6 +13,7 @@ import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
+import { whileAllWatched } from './watch.ts';
 import { readMembers, readUncarried } from './uncarried.ts';
 
 export interface Identity {
@@ -79,7 +80,11 @@ export class SourceSchema implements AsyncDisposable {
   }
 
   /** @throws MigrationError `SchemaFailed` when the selection matches no table. */
-  static async open(migration: Migration, input: MigrationInput): Promise<SourceSchema> {
+  static async open(
+    migration: Migration,
+    input: MigrationInput,
+    work: Work,
+  ): Promise<SourceSchema> {
     const client = await connect(migration.source, 'schema');
     try {
       await client.query(/* sql */ `begin isolation level repeatable read read only`);
@@ -87,7 +92,12 @@ export class SourceSchema implements AsyncDisposable {
         select system_identifier::text as system, current_database() as database
           from pg_catalog.pg_control_system()`);
       const identity = rows[0] ?? { system: '', database: '' };
-      const relations = await readRelations(client, input.tables);
+      const relations = await whileAllWatched(
+        [{ service: migration.source, purpose: 'schema', client }],
+        work,
+        () => ({ step: 'reading the tables of the source' }),
+        () => readRelations(client, input.tables),
+      );
       if (relations.length === 0) {
         throw new MigrationError(
           'SchemaFailed',
@@ -125,7 +135,12 @@ export class SourceSchema implements AsyncDisposable {
     if (locked <= within(capacity, 1)) {
       return { archives: [await dumpSchema(this.#service, snapshot, work)], ties: [] };
     }
-    const { leaves, owned, others, locked: together } = await readLeaves(this.#client);
+    const {
+      leaves,
+      owned,
+      others,
+      locked: together,
+    } = await this.#watched(work, () => readLeaves(this.#client));
     const away = coveringPatterns([...leaves, ...owned], others);
     const rest = away.map((pattern) => `--exclude-table=${pattern}`);
     const archives = [
@@ -133,7 +148,7 @@ export class SourceSchema implements AsyncDisposable {
         throw withSetting(error, together, locked);
       }),
     ];
-    const ties = await readTies(this.#client, leaves);
+    const ties = await this.#watched(work, () => readTies(this.#client, leaves));
     const size = within(capacity, 1);
     for (let at = 0; at < leaves.length; at += size) {
       const some = leaves.slice(at, at + size).map((table) => `--table=${exactPattern(table)}`);
@@ -141,6 +156,15 @@ export class SourceSchema implements AsyncDisposable {
       work.log.info('a part of the schema was read', { tables: at + some.length, locked });
     }
     return { archives, ties };
+  }
+
+  #watched<T>(work: Work, read: () => Promise<T>): Promise<T> {
+    return whileAllWatched(
+      [{ service: this.#service, purpose: 'schema', client: this.#client }],
+      work,
+      () => ({ step: 'sorting the tables of the source' }),
+      read,
+    );
   }
 
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */

@@ -83,7 +83,7 @@ test(
     end $$`);
     await using _here = await crowd(db.source, FREE_LOCKS);
     await using _there = await crowd(db.target, FREE_LOCKS);
-    const journey = new Journey(inputOf(db.source, db.target));
+    const journey = new Journey(inputOf(db.source, db.target), (m) => process.env['SHOW_STEPS'] && console.log(m.step, m.seconds.toFixed(1), m.silence.toFixed(1), m.outcome));
     await journey.prepare();
     // One transaction for each table: gathered into one on the target, they would lock all of them.
     await db.sourceClient.query(/* sql */ `
