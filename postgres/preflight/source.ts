@@ -231,12 +231,12 @@ async function readRoles(
     with object (class, oid, schema, owner, acl) as (
       select 'pg_class'::regclass::oid, c.oid, c.relnamespace, c.relowner, c.relacl
         from pg_catalog.pg_class c
-       where c.relkind in ('v', 'm', 'S') and c.relpersistence <> 't' and c.oid <> all($2::oid[])
+       where c.relkind in ('v', 'm', 'S') and c.relpersistence <> 't' and c.oid not in (select unnest($2::oid[]))
           or c.oid = any($1::oid[])
       union all
       select 'pg_class'::regclass::oid, a.attrelid, c.relnamespace, null, a.attacl
         from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
-       where a.attacl is not null and (c.relkind in ('v', 'm') and c.oid <> all($2::oid[]) or c.oid = any($1::oid[]))
+       where a.attacl is not null and (c.relkind in ('v', 'm') and c.oid not in (select unnest($2::oid[])) or c.oid = any($1::oid[]))
       union all
       select 'pg_namespace'::regclass::oid, n.oid, n.oid, n.nspowner, n.nspacl
         from pg_catalog.pg_namespace n

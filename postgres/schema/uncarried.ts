@@ -39,7 +39,7 @@ order by 1`;
 const UNSELECTED = /* sql */ `
 select format('%s %s.%s', case c.relkind when 'f' then 'FOREIGN TABLE' else 'TABLE' end, n.nspname, c.relname) as object
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and c.oid <> all($1::oid[])
+ where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and c.oid not in (select unnest($1::oid[]))
    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
    and not exists (select from pg_catalog.pg_depend d
                     where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid

@@ -279,7 +279,7 @@ async function unreadable(
     /* sql */ `
     select n.nspname as schema, c.relname as "table"
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.relkind = 'r' and c.relpersistence = 'p' and not c.oid = any($1::oid[])
+     where c.relkind = 'r' and c.relpersistence = 'p' and c.oid not in (select unnest($1::oid[]))
        and n.nspname not in ('pg_catalog', 'information_schema')
        and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists (
              select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate)))`,

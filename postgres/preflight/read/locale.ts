@@ -45,10 +45,10 @@ export async function readUsedCollations(
       select a.attcollation, c.relnamespace from pg_catalog.pg_attribute a
         join pg_catalog.pg_class c on c.oid = a.attrelid
        where a.attnum > 0 and not a.attisdropped
-         and (c.oid = any($1::oid[]) or c.relkind in ('v', 'm', 'c') and c.oid <> all($2::oid[]))
+         and (c.oid = any($1::oid[]) or c.relkind in ('v', 'm', 'c') and c.oid not in (select unnest($2::oid[])))
       union select unnest(i.indcollation::oid[]), c.relnamespace from pg_catalog.pg_index i
         join pg_catalog.pg_class c on c.oid = i.indrelid
-       where c.oid = any($1::oid[]) or c.relkind = 'm' and c.oid <> all($2::oid[])
+       where c.oid = any($1::oid[]) or c.relkind = 'm' and c.oid not in (select unnest($2::oid[]))
       union select t.typcollation, t.typnamespace from pg_catalog.pg_type t where t.typtype = 'd'
     )
     select distinct o.collname as name

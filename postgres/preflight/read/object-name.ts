@@ -92,7 +92,7 @@ async function readNamed(
       from only ${from} t join pg_catalog.pg_class c on c.oid = t.${pg.escapeIdentifier(column)}::regclass::oid
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where n.nspname not in ('pg_catalog', 'information_schema')
-       and (c.relkind in ('i', 'I', 't') or c.relkind in ('r', 'p', 'f') and c.oid <> all($1::oid[])
+       and (c.relkind in ('i', 'I', 't') or c.relkind in ('r', 'p', 'f') and c.oid not in (select unnest($1::oid[]))
             or c.oid = any($2::oid[]))
      limit ${MOST_NAMES}`,
     [made, gone],

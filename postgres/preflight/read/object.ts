@@ -79,7 +79,7 @@ export async function readGone(
     /* sql */ `
     with recursive gone (oid) as (
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-       where c.relkind in ('r', 'p', 'f') and c.oid <> all($1::oid[])
+       where c.relkind in ('r', 'p', 'f') and c.oid not in (select unnest($1::oid[]))
          and ${USERS} and not ${ofExtension('pg_class', 'c.oid')}
       union
       select v.oid from gone
@@ -87,18 +87,20 @@ export async function readGone(
          and d.classid = 'pg_catalog.pg_rewrite'::regclass
         join pg_catalog.pg_rewrite r on r.oid = d.objid
         join pg_catalog.pg_class v on v.oid = r.ev_class and v.relkind in ('v', 'm')
+    ), owned (oid) as materialized (
+      select s.oid from gone
+        join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = gone.oid
+         and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
+        join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+    ), used (oid) as materialized (
+      -- Read once: looked up for each sequence, a catalog that nobody has analyzed takes minutes.
+      select u.refobjid from pg_catalog.pg_depend u join pg_catalog.pg_attrdef f on f.oid = u.objid
+       where u.classid = 'pg_catalog.pg_attrdef'::regclass and u.refclassid = 'pg_catalog.pg_class'::regclass
+         and f.adrelid in (select unnest($1::oid[]))
     )
     select oid::int8::float8 as oid from gone
     union
-    select s.oid::int8::float8
-      from pg_catalog.pg_class s
-      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = s.oid
-       and d.refclassid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
-      join gone on gone.oid = d.refobjid
-     where s.relkind = 'S' and not exists (
-       select from pg_catalog.pg_depend u join pg_catalog.pg_attrdef f on f.oid = u.objid
-        where u.classid = 'pg_catalog.pg_attrdef'::regclass and u.refclassid = 'pg_catalog.pg_class'::regclass
-          and u.refobjid = s.oid and f.adrelid = any($1::oid[]))`,
+    select oid::int8::float8 from owned where oid not in (select oid from used)`,
     [selected],
   );
   return rows.map(({ oid }) => oid);
@@ -168,7 +170,7 @@ export async function readCreated(
     select 'relation' as catalog, n.nspname as schema, c.relname as name, '' as arguments
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where ${USERS} and not ${ofExtension('pg_class', 'c.oid')} and c.relpersistence <> 't'
-       and (c.relkind in ('v', 'm', 'S', 'c') and c.oid <> all($2::oid[])
+       and (c.relkind in ('v', 'm', 'S', 'c') and c.oid not in (select unnest($2::oid[]))
             or c.relkind in ('i', 'I') and exists (select from pg_catalog.pg_index i
                  where i.indexrelid = c.oid and i.indrelid = any($1::oid[])))
     union all
