@@ -130,6 +130,22 @@ export async function readPlannedRelations(
   }));
 }
 
+/** Name and destination of some tables of the plan: for a run of the copy, which needs neither the others nor their shapes. */
+export async function readDestinations(
+  target: pg.ClientBase,
+  migration: Migration,
+  ids: readonly number[],
+): Promise<Pick<PlannedRelationRow, 'id' | 'schema' | 'name' | 'viaRoot'>[]> {
+  const { rows } = await target.query<Pick<Row, 'id' | 'schema' | 'name' | 'root'>>(
+    /* sql */ `
+    select id, schema_name as schema, table_name as name,
+           case when root_name is not null then json_build_object('schema', root_schema, 'name', root_name) end as root
+      from walferry.relation where migration = $1 and id = any($2)`,
+    [migration.id, ids],
+  );
+  return rows.map(({ root, ...row }) => ({ ...row, viaRoot: root }));
+}
+
 /**
  * Numbers of the tables that have rows still to be copied under the generation: never taken, taken under another one with chunks
  * left, or rewritten under another one. A root that is marked counts too: it has to be emptied, also when no partition is left.

@@ -43,11 +43,25 @@ export function judgeTrees(
   const roots = new Map(
     rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
   );
-  return [...roots].map(([name, root]) => {
-    const of = ({ viaRoot }: { readonly viaRoot: TableName | null }) =>
-      viaRoot !== null && keyOfName(viaRoot) === name;
-    return judgeTree(root, rows.filter(of), here.filter(of), shapes);
-  });
+  // Grouped once: looking through all tables for each root takes minutes where both are many.
+  const [planned, now] = [byRoot(rows), byRoot(here)];
+  return [...roots].map(([name, root]) =>
+    judgeTree(root, planned.get(name) ?? [], now.get(name) ?? [], shapes),
+  );
+}
+
+function byRoot<T extends { readonly viaRoot: TableName | null }>(
+  tables: readonly T[],
+): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const table of tables) {
+    if (table.viaRoot === null) continue;
+    const root = keyOfName(table.viaRoot);
+    const group = groups.get(root);
+    if (group) group.push(table);
+    else groups.set(root, [table]);
+  }
+  return groups;
 }
 
 function judgeTree(

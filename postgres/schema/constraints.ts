@@ -16,6 +16,7 @@ import {
   nameEntry,
   partOf,
   readEntries,
+  readWaiting,
   reportPhase,
   type StoredEntry,
 } from './control.ts';
@@ -31,7 +32,8 @@ import { whileWatched } from './watch.ts';
 interface Step {
   readonly migration: Migration;
   readonly work: Work;
-  readonly all: ReadonlyMap<number, StoredEntry>;
+  /** Entries that triggers and rules stand on. */
+  readonly tables: ReadonlyMap<number, StoredEntry>;
   readonly loud: readonly string[];
 }
 
@@ -56,9 +58,13 @@ export async function buildConstraints(
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
-    const all = await readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']);
-    const entries = all.filter(({ phase }) => phase === 'constraints');
-    const unbuilt = all.filter(({ phase, done }) => phase === 'indexes' && !done);
+    const watched = { service: migration.target, purpose: 'index', pids: [first.pid] } as const;
+    const [entries, unbuilt, tables] = await whileWatched(
+      watched,
+      work,
+      () => ({ step: 'reading what is to be built' }),
+      () => readPlan(first.client, migration),
+    );
     if (entries.some(({ done }) => !done)) {
       while (lanes.all.length < input.copy.parallelism) await lanes.open(prepare);
     }
@@ -66,7 +72,7 @@ export async function buildConstraints(
     const step: Step = {
       migration,
       work,
-      all: new Map(all.map((entry) => [entry.id, entry])),
+      tables: new Map(tables.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
@@ -86,6 +92,21 @@ export async function buildConstraints(
     work.signal.throwIfAborted();
     throw failed(error, { what: 'constraints could not be built', code: 'SchemaFailed' });
   }
+}
+
+/** The step's entries, unbuilt indexes, and the tables where a trigger or rule is to be made. */
+async function readPlan(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<readonly [StoredEntry[], StoredEntry[], StoredEntry[]]> {
+  const entries = await readEntries(target, migration.id, ['constraints']);
+  const loud = entries.some(({ kind, done }) => !done && (kind === 'TRIGGER' || kind === 'RULE'));
+  return [
+    entries,
+    await readWaiting(target, migration.id, 'indexes'),
+    // Thousands of statements, for a few of which the table is asked for.
+    loud ? await readEntries(target, migration.id, ['tables']) : [],
+  ];
 }
 
 /** @returns the failures of entries that rows break; what depends on those is left for the next try. */
@@ -143,7 +164,7 @@ async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<voi
 
 function tablesOf(entry: StoredEntry, step: Step): { schema: string; name: string }[] {
   return entry.depends.flatMap((id) => {
-    const on = step.all.get(id);
+    const on = step.tables.get(id);
     if (on === undefined || on.schema === null) return [];
     // Views too can have triggers and rules, which the server does not let anybody switch off; nothing writes to views here.
     return on.kind === 'TABLE' ? [{ schema: on.schema, name: on.name }] : [];

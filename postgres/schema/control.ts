@@ -231,12 +231,12 @@ function entryOf({ schema_name, ...row }: Row): StoredEntry {
   return { ...row, schema: schema_name };
 }
 
-/** The first entries of a phase that are not done, in the order of the script. */
+/** The entries of a phase that are not done, or the first of them, in the order of the script. */
 export async function readWaiting(
   target: pg.ClientBase,
   migration: string,
   phase: SchemaPhase,
-  most: number,
+  most: number | null = null,
 ): Promise<StoredEntry[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
@@ -267,13 +267,15 @@ export async function reportPhase(
   migration: string,
   phase: Exclude<SchemaPhase, 'tables'>,
 ): Promise<IndexReport> {
-  const entries = await readEntries(target, migration, [phase]);
-  return {
-    indexes: entries.filter(({ kind }) => kind === 'INDEX').length,
-    constraints: entries.filter(({ kind }) => kind.endsWith('CONSTRAINT')).length,
-    built: entries.filter(({ done }) => done).length,
-    total: entries.length,
-  };
+  const { rows } = await target.query<Required<IndexReport>>(
+    /* sql */ `
+    select count(*) filter (where kind = 'INDEX')::int as indexes,
+           count(*) filter (where kind like '%CONSTRAINT')::int as constraints,
+           count(done_at)::int as built, count(*)::int as total
+      from walferry.schema_entry where migration = $1 and phase = $2`,
+    [migration, phase],
+  );
+  return rows[0] ?? { indexes: 0, constraints: 0, built: 0, total: 0 };
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   claimEntry,
   nameEntry,
   partOf,
-  readEntries,
+  readWaiting,
   reportPhase,
   type StoredEntry,
 } from './control.ts';
@@ -48,9 +48,16 @@ export async function buildIndexes(
     const first = await lanes.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
-    const entries = await readEntries(first.client, migration.id, ['indexes']);
-    const pending = entries.filter(({ done }) => !done);
-    const pages = await tablePages(first.client);
+    const watched = { service: migration.target, purpose: 'index', pids: [first.pid] } as const;
+    const [pending, pages] = await whileWatched(
+      watched,
+      work,
+      () => ({ step: 'reading what is to be built' }),
+      async () => [
+        await readWaiting(first.client, migration.id, 'indexes'),
+        await tablePages(first.client),
+      ],
+    );
     const tasks = pending.map((entry) => buildTask(entry, pages));
     const postponed = new Set<number>();
 

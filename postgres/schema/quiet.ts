@@ -29,13 +29,15 @@ const LOCK_TIMEOUT_MS = 5_000;
 
 /** Partitions of a table have clones of its triggers, each with a state of its own. */
 const LOUD_ON_TABLES = /* sql */ `
-with named as (
+with recursive named as (
   select c.oid from unnest($1::text[], $2::text[]) as wanted(schema, name)
     join pg_catalog.pg_namespace n on n.nspname = wanted.schema
     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
-), tree as (
+), tree (oid) as (
   select oid from named
-  union select t.relid from named, lateral pg_catalog.pg_partition_tree(named.oid) t
+  -- Not pg_partition_tree(), which locks all partitions until the transaction ends.
+  union select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+         join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
 ), loud as (
   select 'trigger' as kind, tgrelid as relid, tgname as name, tgenabled as state
     from pg_catalog.pg_trigger where not tgisinternal

@@ -56,7 +56,13 @@ export async function refreshViews(
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
-    const all = await readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']);
+    if (!(await first.run((client) => hasViews(client, migration)))) return { views: 0 };
+    const all = await whileWatched(
+      { service: migration.target, purpose: 'index', pids: [first.pid] },
+      work,
+      () => ({ step: 'reading the materialized views' }),
+      () => readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']),
+    );
     const gone = await first.run((client) => findGone(client, all));
     const skipped = all.flatMap((view) => skip(view, gone));
     const views = refreshTasks(all).filter(({ id }) => !gone.has(id));
@@ -85,6 +91,17 @@ export async function refreshViews(
 /** Names live in the workflow's history: bounded. */
 const MOST_SKIPPED = 50;
 const SHOWN = 10;
+
+/** Whether there is a view to fill, or one that the operator took out: the entries of a large schema are not read for nothing. */
+async function hasViews(target: pg.ClientBase, migration: Migration): Promise<boolean> {
+  const { rowCount } = await target.query(
+    /* sql */ `
+    select from walferry.schema_entry
+     where migration = $1 and (refresh or refresh_state is not null) limit 1`,
+    [migration.id],
+  );
+  return rowCount === 1;
+}
 
 /** Views to fill that the target does not have any more under their name. */
 async function findGone(

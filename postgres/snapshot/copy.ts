@@ -12,7 +12,7 @@ import { readChunks, type ChunkRow } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { readGenerations } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
-import { readPlannedRelations } from '../control/relation.ts';
+import { readDestinations } from '../control/relation.ts';
 import { cut } from '../connection/session.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { copyChunk, type ChunkWork } from './chunk.ts';
@@ -121,7 +121,11 @@ async function chunksOf(
     first: run.firstChunk,
     last: run.lastChunk,
   });
-  const relations = await readPlannedRelations(target, migration);
+  const relations = await readDestinations(
+    target,
+    migration,
+    chunks.flatMap((chunk) => chunk.relations),
+  );
   const tables = new Map(
     relations.map((row): [number, ChunkTable] => {
       const { id, schema, name } = row;

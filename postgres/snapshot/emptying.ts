@@ -59,7 +59,8 @@ export async function emptyTables(
     given as (
       select name, oid from named
       union
-      select n.name, t.relid::oid from named n cross join lateral pg_catalog.pg_partition_tree(n.oid) t),
+      select g.name, i.inhrelid from given g join pg_catalog.pg_inherits i on i.inhparent = g.oid
+        join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition),
     -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
     deleted (name) as (
       select g.name

@@ -75,6 +75,8 @@ export async function audit(
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
     readonly epoch: bigint;
+    /** Awaited between groups of tables, with how many were judged: others get a turn, and the caller learns that it gets on. */
+    readonly turn?: (tables: number) => Promise<void>;
   },
 ): Promise<Audit> {
   const { rows } = plan;
@@ -115,7 +117,8 @@ export async function audit(
     },
     ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
-  for (const row of rows) {
+  for (const [at, row] of rows.entries()) {
+    if (at % TABLES_PER_TURN === 0) await plan.turn?.(at);
     if (!moved.has(row)) judge(row, sides, found);
     else if (isLeftRoot(row, sides)) {
       // Forgotten, it would keep its rows with nobody told.
@@ -156,6 +159,9 @@ export async function audit(
     ),
   };
 }
+
+/** Some tens of milliseconds' worth. */
+const TABLES_PER_TURN = 1_000;
 
 /** For a table that is to be copied again, whatever else there is. */
 export function copyAgain(reasons: readonly string[]): MigrationError {

@@ -132,14 +132,19 @@ async function oneLease(
     const asText = await probe(source, migration, claim);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
     await checkSlot(source, migration, attempt.confirmedLsn);
+    let doing = 'looking at the catalogs';
     const plan = await whileAllWatched(
       [
         { service: migration.source, purpose: 'stream', client: source },
         { service: migration.target, purpose: 'apply', client: applier.client },
       ],
       work,
-      () => ({ phase: 'stream', step: 'looking at the catalogs' }),
-      () => readPlan(source, applier.client, migration, { selection: options, attempt, met }),
+      () => ({ phase: 'stream', step: doing }),
+      () =>
+        readPlan(source, applier.client, migration, {
+          ...{ selection: options, attempt, met },
+          tell: (what) => (doing = what),
+        }),
     );
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();

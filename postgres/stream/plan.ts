@@ -2,6 +2,7 @@
  * What the stream knows of the tables: how the audit says that each one is followed, the generations they were copied under,
  * and what to do when a change shows that the source's catalog has moved on since.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
@@ -76,14 +77,20 @@ export async function readPlan(
     readonly selection: Selection;
     readonly attempt: Attempt;
     readonly met: Unsettled | null;
+    /** Told what is done, in words that change as it gets on. */
+    readonly tell?: (what: string) => void;
   },
 ): Promise<StreamPlan> {
-  const { selection, attempt, met } = parts;
+  const { selection, attempt, met, tell = () => undefined } = parts;
+  const turn = async (tables: number): Promise<void> => {
+    tell(`comparing tables: ${tables}`);
+    await nextTurn();
+  };
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
     await refuseLostMarks(target, migration, planned);
     const seen = await located(met, () =>
-      audit(source, target, migration, { rows: planned, selection, epoch: attempt.epoch }),
+      audit(source, target, migration, { rows: planned, selection, epoch: attempt.epoch, turn }),
     );
     return { rows: planned, audited: seen };
   };
@@ -108,6 +115,8 @@ export async function readPlan(
   if (audited.alike.size > 0) {
     await fenced(() => storeShapes(target, migration, audited.alike));
   }
+  tell('making routes');
+  await nextTurn();
   const routes = routesOf(rows, audited, generations);
   const again: number[] = [];
   const rowOf = (table: Unsettled) =>
