@@ -40,8 +40,8 @@ export function createActivities(steps: Steps): Activities {
       ({ migration, input }, work) => steps.planCopy(migration, input, work),
       { short: { withinMs: PLAN_MS } },
     ),
-    copyChunks: activity('copyChunks', ({ migration, input, generation, run }, work) =>
-      steps.copyChunks(migration, input, { generation, run }, work),
+    copyChunks: activity('copyChunks', ({ migration, generation, run }, work) =>
+      steps.copyChunks(migration, { generation, run }, work),
     ),
     buildIndexes: activity('buildIndexes', ({ migration, input }, work) =>
       steps.buildIndexes(migration, input, work),
@@ -92,10 +92,8 @@ export function createActivities(steps: Steps): Activities {
       { short: true },
     ),
     dropSlot: activity('dropSlot', ({ migration }) => steps.dropSlot(migration), { short: true }),
-    undoSchema: activity(
-      'undoSchema',
-      ({ migration }, work) => steps.undoSchema(migration, work.signal),
-      { short: true },
+    undoSchema: activity('undoSchema', ({ migration }, work) =>
+      steps.undoSchema(migration, work.signal, work.beat),
     ),
     dropControl: activity('dropControl', ({ migration }) => steps.dropControl(migration), {
       short: true,

@@ -19,12 +19,16 @@ import type {
   StreamReport,
 } from '../contract/work.ts';
 
-export interface Step {
+/** For steps that find all they need in the control schema: what each of thousands carries stands in the history each time. */
+export interface BareStep {
   readonly migration: Migration;
+}
+
+export interface Step extends BareStep {
   readonly input: MigrationInput;
 }
 
-export interface CopyStep extends Step {
+export interface CopyStep extends BareStep {
   readonly generation: number;
   readonly run: CopyPlan['runs'][number];
 }
@@ -60,9 +64,9 @@ export interface Activities {
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight(step: Step): Promise<Finding[]>;
   copySchema(step: Step): Promise<SchemaReport>;
-  createSlot(step: Step): Promise<SlotReport>;
+  createSlot(step: BareStep): Promise<SlotReport>;
   /** Holds one snapshot generation until it is cancelled. */
-  holdSnapshot(step: Step): Promise<void>;
+  holdSnapshot(step: BareStep): Promise<void>;
   /** Waits for a live generation and lists the runs that are left; none when all is copied. */
   planCopy(step: Step): Promise<CopyPlan>;
   copyChunks(step: CopyStep): Promise<CopyResult>;
@@ -74,20 +78,20 @@ export interface Activities {
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
   streamChanges(step: StreamStep): Promise<StreamReport>;
   /** Takes the next epoch, so that no earlier attempt writes any more, and reads the checkpoint. */
-  fenceStream(step: Step): Promise<Checkpoint>;
+  fenceStream(step: BareStep): Promise<Checkpoint>;
   /** Everything committed before the call lies before the returned position. */
-  writeEndMark(step: Step): Promise<Lsn>;
+  writeEndMark(step: BareStep): Promise<Lsn>;
   setSequences(step: Step): Promise<SequenceReport>;
   compareCounts(step: Step): Promise<Pick<CutoverReport, 'tables' | 'rows'>>;
   /** Tables that changed at or after `since`. */
   laterChanges(step: LaterChangesStep): Promise<string[]>;
   /** Gives triggers and rules of the target the state that they have on the source. How many. */
-  enableTriggers(step: Step): Promise<number>;
+  enableTriggers(step: BareStep): Promise<number>;
   /** Takes that back, for a cutover that was undone. How many. */
-  quietTriggers(step: Step): Promise<number>;
-  dropSlot(step: Step): Promise<'dropped' | 'absent'>;
+  quietTriggers(step: BareStep): Promise<number>;
+  dropSlot(step: BareStep): Promise<'dropped' | 'absent'>;
   /** Takes back what copySchema made on the target, control rows included. Never a table with rows. */
-  undoSchema(step: Step): Promise<void>;
+  undoSchema(step: BareStep): Promise<void>;
   /** Removes the migration's control rows, and the control schema with the last of them. */
-  dropControl(step: Step): Promise<void>;
+  dropControl(step: BareStep): Promise<void>;
 }

@@ -28,7 +28,7 @@ export const postgresSteps: Steps = {
   createSlot,
   holdSnapshot,
   planCopy,
-  copyChunks: (migration, _input, what, work) => copyChunks(migration, what, work),
+  copyChunks,
   buildIndexes,
   analyzeTables,
   buildConstraints,

@@ -31,7 +31,6 @@ export interface Steps {
   readonly planCopy: LongStep<CopyPlan>;
   readonly copyChunks: (
     migration: Migration,
-    input: MigrationInput,
     what: { readonly generation: number; readonly run: CopyRun },
     work: Work,
   ) => Promise<CopyResult>;
@@ -62,6 +61,10 @@ export interface Steps {
   readonly enableTriggers: (migration: Migration, work: Work) => Promise<number>;
   readonly quietTriggers: (migration: Migration, work: Work) => Promise<number>;
   readonly dropSlot: (migration: Migration) => Promise<'dropped' | 'absent'>;
-  readonly undoSchema: (migration: Migration, signal: AbortSignal) => Promise<void>;
+  readonly undoSchema: (
+    migration: Migration,
+    signal: AbortSignal,
+    beat: Work['beat'],
+  ) => Promise<void>;
   readonly dropControl: (migration: Migration) => Promise<void>;
 }

@@ -157,10 +157,31 @@ export function parseInput(raw: unknown): ParsedInput {
   const result = v.safeParse(schema, raw);
   if (!result.success) return refused(result.issues.map(describe).join('; '));
   const input = result.output;
+  const bytes = namesOf(input).reduce((sum, name) => sum + utf8.encode(name).length, 0);
+  if (bytes > MOST_NAME_BYTES) {
+    return refused(
+      `the patterns and names in "tables" and "leave" have ${bytes} bytes together; at most ${MOST_NAME_BYTES} are possible: use "*" and "?", or name whole schemas`,
+    );
+  }
   if (input.source === input.target) {
     return refused('"target" must be another service than "source"');
   }
   return { ok: true, input };
+}
+
+/**
+ * Bytes of all patterns and names. The input is part of every step that reads the tables: Temporal takes 2 MB for one payload and
+ * 4 MB for what a workflow asks for at once, and ends a workflow whose history has 50 MB. And each pattern is held against
+ * each table.
+ */
+export const MOST_NAME_BYTES = 16_384;
+const utf8 = new TextEncoder();
+
+function namesOf({ tables, leave }: MigrationInput): string[] {
+  return [
+    ...[...tables.include, ...tables.exclude, ...tables.viaPartitionRoot],
+    ...[...leave.extensions, ...leave.eventTriggers],
+  ];
 }
 
 /** The fields that a group of the input knows; the empty name is the input itself. */

@@ -8,7 +8,7 @@ import type { FailureCode } from '../contract/failure.ts';
 import { cleanup } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
-import { CLEANUP } from './options.ts';
+import { CLEANUP, UNDO } from './options.ts';
 
 /** Something that stays, against the rule. */
 export interface Leftover {
@@ -27,7 +27,7 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
   if (slotBegun) {
     const why = await attempt('drop slot', (summary) =>
       cleanup.dropSlot.executeWithOptions({ ...CLEANUP, activityId: 'drop-slot', summary }, [
-        run.step,
+        run.bare,
       ]),
     );
     if (why !== undefined) leftovers.push(slotKept(run, why));
@@ -45,7 +45,7 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<string |
   if (!cutOver) {
     const why = await attempt('enable triggers', (summary) =>
       cleanup.enableTriggers.executeWithOptions({ ...CLEANUP, activityId: 'triggers', summary }, [
-        run.step,
+        run.bare,
       ]),
     );
     // The control schema knows which triggers are still disabled: it stays until they are not.
@@ -53,15 +53,15 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<string |
   }
   return attempt('drop control schema', (summary) =>
     cleanup.dropControl.executeWithOptions({ ...CLEANUP, activityId: 'drop-control', summary }, [
-      run.step,
+      run.bare,
     ]),
   );
 }
 
 function undoSchema(run: Execution): Promise<string | undefined> {
   return attempt('take the schema back', (summary) =>
-    cleanup.undoSchema.executeWithOptions({ ...CLEANUP, activityId: 'undo-schema', summary }, [
-      run.step,
+    cleanup.undoSchema.executeWithOptions({ ...UNDO, activityId: 'undo-schema', summary }, [
+      run.bare,
     ]),
   );
 }

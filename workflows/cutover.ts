@@ -58,7 +58,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Migratio
   const endMark = await insisted(run, 'write end mark', (retry) =>
     quick.writeEndMark.executeWithOptions(
       { ...QUICK, retry, activityId: 'end-mark', summary: 'write end mark' },
-      [run.step],
+      [run.bare],
     ),
   );
   await drain(run, endMark);
@@ -102,7 +102,7 @@ async function enableTriggers(run: Execution): Promise<void> {
   await insisted(run, 'enable triggers', (retry) =>
     quick.enableTriggers.executeWithOptions(
       { ...QUICK, retry, activityId: 'triggers', summary: 'enable triggers' },
-      [run.step],
+      [run.bare],
     ),
   );
 }

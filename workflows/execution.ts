@@ -3,7 +3,7 @@
  * this run alone, which is why a run is never continued while any of it is in use.
  */
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
-import type { Step } from '../activities/interface.ts';
+import type { BareStep, Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { CutoverStep, IndexCounters, Phase, Progress, Waiting } from '../contract/progress.ts';
@@ -65,7 +65,12 @@ export class Execution {
     this.show();
   }
 
-  /** Input of every activity. */
+  /** Input of activities that need nothing else. */
+  get bare(): BareStep {
+    return { migration: this.migration };
+  }
+
+  /** Input of activities that read tables, or need a setting. */
   get step(): Step {
     return { migration: this.migration, input: this.input };
   }

@@ -95,7 +95,7 @@ async function prepare(run: Execution): Promise<void> {
   run.state.slotBegun = true;
   const { consistentLsn } = await long.createSlot.executeWithOptions(
     { ...LONG, activityId: 'slot', summary: 'create slot' },
-    [run.step],
+    [run.bare],
   );
   throwIfStopped();
   run.state.confirmedLsn = consistentLsn;

@@ -70,6 +70,9 @@ export const CLEANUP = {
   },
 } satisfies ActivityOptions;
 
+/** Taking back a schema of a hundred thousand tables takes an hour, and beats as it gets on; what it did stays done. */
+export const UNDO = { ...CLEANUP, startToCloseTimeout: '12 hours' } satisfies ActivityOptions;
+
 /**
  * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not worth a word, and so
  * that a host that swallows packets (15 s a connection) is named after about 30 s.

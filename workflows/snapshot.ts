@@ -73,7 +73,7 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
 function hold(run: Execution): Promise<void> {
   return holder.holdSnapshot.executeWithOptions(
     { ...HOLDER, activityId: 'snapshot', summary: 'hold snapshot' },
-    [run.step],
+    [run.bare],
   );
 }
 
@@ -156,7 +156,7 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
 function copyOne(run: Execution, generation: number, next: CopyRun): Promise<CopyResult> {
   return long.copyChunks.executeWithOptions(
     { ...LONG, activityId: next.id, summary: `copy ${next.label}` },
-    [{ ...run.step, generation, run: next }],
+    [{ ...run.bare, generation, run: next }],
   );
 }
 

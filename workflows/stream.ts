@@ -172,7 +172,7 @@ async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void
     const at = await fencing.run(() =>
       quick.fenceStream.executeWithOptions(
         { ...QUICK, activityId: 'fence', summary: 'fence, read checkpoint' },
-        [run.step],
+        [run.bare],
       ),
     );
     throwIfStopped();
@@ -193,7 +193,7 @@ export async function quietTriggers(
 ): Promise<void> {
   await long.quietTriggers.executeWithOptions(
     { ...LONG, retry, activityId: 'quiet', summary: 'disable triggers again' },
-    [run.step],
+    [run.bare],
   );
   throwIfStopped();
   run.state.triggersLoud = false;

@@ -43,6 +43,8 @@ const LOCKS_PER_ENTRY = 5;
 /** For tests: a small schema takes the way of a large one. */
 export interface Limits {
   readonly entriesPerTransaction?: number;
+  /** And is dumped in parts. */
+  readonly tablesPerDump?: number;
 }
 
 const BEAT_EVERY_ENTRIES = 50;
@@ -145,7 +147,7 @@ async function begin(
     await useTables(lane, migration, source);
     return;
   }
-  const { archives, ties, populated, members } = await source.dump(work);
+  const { archives, ties, populated, members } = await source.dump(work, limits.tablesPerDump);
   const lists: ArchiveEntry[][] = [];
   for (const archive of archives) {
     await using file = await ArchiveFile.create(archive, work.signal);

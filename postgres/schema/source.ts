@@ -115,24 +115,31 @@ export class SourceSchema implements AsyncDisposable {
     }
   }
 
-  /** pg_dump works on the same snapshot, so that tables and archive agree whatever DDL runs meanwhile. */
-  async dump(work: Work): Promise<Dump> {
+  /**
+   * pg_dump works on the same snapshot, so that tables and archive agree whatever DDL runs meanwhile.
+   * @param tablesPerDump for tests; normally what the source's lock table has room for.
+   */
+  async dump(work: Work, tablesPerDump?: number): Promise<Dump> {
     const { rows } = await this.#client.query<{ snapshot: string }>(
       /* sql */ `select pg_catalog.pg_export_snapshot() as snapshot`,
     );
     const populated = await this.#client.query<{ oid: string }>(/* sql */ `
       select oid::text from pg_catalog.pg_class where relkind = 'm' and relispopulated`);
     return {
-      ...(await this.#dumpAll(rows[0]?.snapshot ?? '', work)),
+      ...(await this.#dumpAll(rows[0]?.snapshot ?? '', work, tablesPerDump)),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
     };
   }
 
-  async #dumpAll(snapshot: string, work: Work): Promise<Pick<Dump, 'archives' | 'ties'>> {
-    const capacity = await lockCapacity(this.#client);
+  async #dumpAll(
+    snapshot: string,
+    work: Work,
+    tablesPerDump?: number,
+  ): Promise<Pick<Dump, 'archives' | 'ties'>> {
+    const size = tablesPerDump ?? within(await lockCapacity(this.#client), 1);
     const locked = await countLocked(this.#client);
-    if (locked <= within(capacity, 1)) {
+    if (locked <= size) {
       return { archives: [await dumpSchema(this.#service, snapshot, work)], ties: [] };
     }
     const {
@@ -149,7 +156,6 @@ export class SourceSchema implements AsyncDisposable {
       }),
     ];
     const ties = await this.#watched(work, () => readTies(this.#client, leaves));
-    const size = within(capacity, 1);
     for (let at = 0; at < leaves.length; at += size) {
       const some = leaves.slice(at, at + size).map((table) => `--table=${exactPattern(table)}`);
       archives.push(await dumpSchema(this.#service, snapshot, work, some));

@@ -6,6 +6,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { dropControl } from '../control/migration.ts';
@@ -15,6 +16,7 @@ import { withRows } from './existing.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { enableTriggers } from './quiet.ts';
 import { failed, prepareSession } from './statement.ts';
+import { whileWatched } from './watch.ts';
 
 /** Objects that one transaction drops at most, and what each may lock: itself, its TOAST table and that one's index, its sequence. */
 const ENTRIES_PER_BATCH = 1_000;
@@ -31,6 +33,7 @@ const FUNCTIONS = new Set(['FUNCTION', 'PROCEDURE', 'AGGREGATE']);
 export async function undoSchema(
   migration: Migration,
   signal: AbortSignal = new AbortController().signal,
+  beat: Work['beat'] = () => undefined,
 ): Promise<void> {
   try {
     await using lane = await Lane.open(migration.target, 'cleanup', signal);
@@ -38,9 +41,21 @@ export async function undoSchema(
     await prepareSession(lane.client);
     const archive = await lane.run((client) => readFirstArchive(client, migration));
     if (archive === undefined) return;
-    await enableTriggers(migration);
-    if (archive !== null) await dropEntries(lane, migration, archive, signal);
-    await lane.run((client) => dropControl(client, migration));
+    const progress = { step: 'taking the schema back', dropped: 0 };
+    await whileWatched(
+      { service: migration.target, purpose: 'cleanup', pids: [lane.pid] },
+      { beat },
+      () => ({ ...progress }),
+      async () => {
+        await enableTriggers(migration);
+        if (archive !== null) {
+          await dropEntries(lane, migration, archive, signal, (dropped) => {
+            progress.dropped = dropped;
+          });
+        }
+        await lane.run((client) => dropControl(client, migration));
+      },
+    );
   } catch (error) {
     signal.throwIfAborted();
     throw failed(error, { what: 'the schema could not be taken back', code: 'SchemaFailed' });
@@ -74,6 +89,7 @@ async function dropEntries(
   migration: Migration,
   archive: Buffer,
   signal: AbortSignal,
+  told: (dropped: number) => void,
 ): Promise<void> {
   await addMissingColumns(lane.client);
   const made = (await readEntries(lane.client, migration.id, ['tables']))
@@ -94,6 +110,7 @@ async function dropEntries(
       const batch = made.slice(at, Math.min(end, at + size));
       const drops = await file.drops(batch.map(({ id }) => id - offset));
       await dropBatch(lane, migration, { batch, made, drops });
+      told(at + batch.length);
     }
     at = end;
   }

@@ -98,6 +98,7 @@ export async function readSequences(psql: Psql): Promise<Map<string, string>> {
     for (const [index, state = ''] of await psql.rows('', select)) {
       states.set(part[Number(index)]?.[0] ?? '', state);
     }
+    await psql.giveBackLocks();
   }
   return states;
 }

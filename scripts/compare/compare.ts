@@ -48,9 +48,12 @@ export async function compare(
   const hashing = settings.md5 ? 'md5' : await commonHashing(source, target);
 
   const tables: TableResult[] = [];
+  const [onSource, onTarget] = [here, there].map(
+    (side) => new Map(side.map((table) => [table.name, table])),
+  );
   for (const name of selected) {
-    const left = here.find((table) => table.name === name);
-    const right = there.find((table) => table.name === name);
+    const left = onSource?.get(name);
+    const right = onTarget?.get(name);
     const result =
       left && right
         ? await compareTable(
@@ -62,6 +65,7 @@ export async function compare(
         : missing(name, left === undefined ? 'source' : 'target');
     tables.push(result);
     report(result);
+    await Promise.all([source.giveBackLocks(), target.giveBackLocks()]);
   }
   const sequences = settings.sequences ? await compareSequences(source, target) : [];
   const differingSequences = sequences.filter((sequence) => sequence.source !== sequence.target);

@@ -70,11 +70,17 @@ export class Psql implements AsyncDisposable {
         `${SETTINGS} begin isolation level repeatable read read only;`,
         'select 1',
       );
+      await session.rows('savepoint before_tables;', 'select 1');
     } catch (error) {
       await session[Symbol.asyncDispose]();
       throw error;
     }
     return session;
+  }
+
+  /** Locks on what was read so far, which the server's lock table has no room for when it is everything. The snapshot stays. */
+  async giveBackLocks(): Promise<void> {
+    await this.rows('rollback to savepoint before_tables;', 'select 1');
   }
 
   /** The rows of a SELECT, each value as COPY prints it (null as undefined). `before` runs first and returns nothing. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseInput } from '../../contract/input.ts';
+import { MOST_NAME_BYTES, parseInput } from '../../contract/input.ts';
 
 function refusal(raw: unknown): string {
   const parsed = parseInput(raw);
@@ -23,6 +23,21 @@ describe('workflow input', () => {
         cutover: { compare: 'exact', refresh: true },
       },
     });
+  });
+
+  it('refuses more patterns and names than every step can carry, and says how many bytes are possible', () => {
+    const pattern = 'public.t_1234567';
+    const most = MOST_NAME_BYTES / pattern.length;
+    const tables = (count: number) => ({
+      include: Array.from({ length: count }, () => pattern),
+    });
+    const others = { exclude: ['öö.*'], viaPartitionRoot: [] };
+    expect(parseInput({ source: 'a', target: 'b', tables: tables(most) }).ok).toBe(true);
+    const message = refusal({ source: 'a', target: 'b', tables: { ...tables(most), ...others } });
+    expect(message).toContain(`${MOST_NAME_BYTES + 6} bytes together; at most ${MOST_NAME_BYTES}`);
+    expect(message).not.toContain(pattern);
+    const names = Array.from({ length: MOST_NAME_BYTES / 63 + 1 }, () => 'e'.repeat(63));
+    expect(refusal({ source: 'a', target: 'b', leave: { extensions: names } })).toContain('bytes');
   });
 
   it('keeps what was given beside the defaults of its group', () => {

@@ -169,7 +169,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       }),
     holdSnapshot: (m, work) => on('holdSnapshot', m, work, (world) => hold(world, work)),
     planCopy: (m, _input, work) => on('planCopy', m, work, (world) => plan(world, work)),
-    copyChunks: (m, _input, { generation, run }, work) =>
+    copyChunks: (m, { generation, run }, work) =>
       on('copyChunks', m, work, (world) => copy(world, generation, run, work)),
     buildIndexes: (m, _input, work) =>
       on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0, built: 4, total: 4 })),
