@@ -117,3 +117,29 @@ test('runs cover all chunks in order, none twice', () => {
 test('nothing left is no run', () => {
   expect(runsOf([])).toEqual([]);
 });
+
+test('the plan of ten terabytes, and that of a hundred thousand tables, fit into a payload of Temporal many times', () => {
+  const longest = 'n'.repeat(63);
+  const planOf = (chunks: readonly Chunk[], parallelism: number) =>
+    groupRuns(
+      chunks.map(({ relations }, i) => ({ id: i + 1, relations })),
+      { prefix: 'g1', parallelism, nameOf: (id) => `${longest}.${longest}${id}` },
+    );
+  const terabytes = 10 * 1024 * 1024 * MEBIBYTE;
+  const big = cutTables(
+    Array.from({ length: 1_000 }, (_, i) => table(i, terabytes / 1_000 / PAGE_BYTES)),
+    CHUNK_BYTES,
+  );
+  const small = cutTables(
+    Array.from({ length: 100_000 }, (_, i) => table(i, i % 100 === 0 ? 5_000 : 2)),
+    CHUNK_BYTES,
+    25,
+  );
+  for (const chunks of [big, small]) {
+    for (const parallelism of [1, 32]) {
+      const runs = planOf(chunks, parallelism);
+      expect(runs.length).toBeLessThanOrEqual(600);
+      expect(JSON.stringify(runs).length).toBeLessThan(200_000);
+    }
+  }
+});

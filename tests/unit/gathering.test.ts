@@ -30,3 +30,15 @@ test('transactions that are left out fill a batch, so that a position is stored 
   gathering.add([], of(3), 0);
   expect(gathering.full).toBe(true);
 });
+
+test('a batch is full when its changes are of as many tables as one transaction may lock', () => {
+  const gathering = new Gathering({ ...limits, changes: 1_000, tables: 2 });
+  const other = { ...relation, name: 'u' };
+  gathering.add([insert, insert], of(8), 0);
+  expect(gathering.full).toBe(false);
+  gathering.add([{ ...insert, relation: other }], of(9), 0);
+  expect(gathering.full).toBe(true);
+  gathering.seal(end);
+  gathering.add([{ kind: 'truncate', relations: [relation, other], lsn: end, xid: 10 }], of(10), 0);
+  expect(gathering.full).toBe(true);
+});
