@@ -247,14 +247,21 @@ export async function readWaiting(
   return rows.map(entryOf);
 }
 
-/** How many entries each phase has, and how many tables are among them. */
+export interface EntryCounts {
+  readonly total: number;
+  readonly done: number;
+  readonly tables: number;
+}
+
+/** How many entries each phase has, how many are done, and how many tables are among them. */
 export async function countEntries(
   target: pg.ClientBase,
   migration: string,
-): Promise<ReadonlyMap<SchemaPhase, { readonly total: number; readonly tables: number }>> {
-  const { rows } = await target.query<{ phase: SchemaPhase; total: number; tables: number }>(
+): Promise<ReadonlyMap<SchemaPhase, EntryCounts>> {
+  const { rows } = await target.query<EntryCounts & { phase: SchemaPhase }>(
     /* sql */ `
-    select phase, count(*)::int as total, count(*) filter (where kind = 'TABLE')::int as tables
+    select phase, count(*)::int as total, count(done_at)::int as done,
+           count(*) filter (where kind = 'TABLE')::int as tables
       from walferry.schema_entry where migration = $1 group by phase`,
     [migration],
   );

@@ -303,6 +303,7 @@ async function createBatch(
   // One more than fits tells whether these are the last.
   const waiting = await readWaiting(client, migration.id, 'tables', size + 1);
   const batch = waiting.slice(0, size);
+  const { done = 0, total = 0 } = (await countEntries(client, migration.id)).get('tables') ?? {};
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();
     try {
@@ -318,7 +319,8 @@ async function createBatch(
     if (index % BEAT_EVERY_ENTRIES === 0) {
       work.beat({
         step: 'creating tables',
-        object: nameEntry(entry),
+        done: done + index,
+        total,
       });
     }
   }
