@@ -13,9 +13,9 @@ import { Journey } from '../support/journey.ts';
 import { testRun } from '../support/run.ts';
 import { serverOf } from '../support/versions.ts';
 
-const TABLES = 1_500;
+const TABLES = 800;
 /** Locks that all sessions together can take, beside those of the server's other users. */
-const FREE_LOCKS = 800;
+const FREE_LOCKS = 500;
 const SMALL = { max_locks_per_transaction: '10', max_connections: '30' };
 /** A heartbeat times out after 10 s. Beats come every second, on a busy machine a little later. */
 const SILENCE_SECONDS = 8;
