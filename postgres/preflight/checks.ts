@@ -14,6 +14,7 @@ import { objectName } from './checks/object-name.ts';
 import { partitionRoot } from './checks/partition-root.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
+import { oldSnapshot } from './checks/old-snapshot.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
 import { role } from './checks/role.ts';
@@ -35,6 +36,7 @@ export const CHECKS: readonly Check[] = [
   version,
   leftover,
   wal,
+  oldSnapshot,
   plugin,
   transaction,
   capacity,
