@@ -43,7 +43,7 @@ const PARTS = /* sql */ `
     else '{}' end`;
 
 /** Types that type `w.oid` is made of. Version 13 has no multiranges, and no column that names them. */
-const INNER = /* sql */ `
+export const INNER = /* sql */ `
   select 1 as at, t.typelem as oid from pg_catalog.pg_type t where t.oid = w.oid and t.typcategory = 'A'
   union all
   select 1, t.typbasetype from pg_catalog.pg_type t where t.oid = w.oid and t.typtype = 'd'
