@@ -142,3 +142,20 @@ export async function readHashes(client: pg.ClientBase): Promise<ReadonlyMap<str
       ('jsonb_hash_extended', pg_catalog.jsonb_hash_extended('{"a": 1}', 1))) as h (name, hash)`);
   return new Map(rows.map(({ name, hash }) => [name, hash]));
 }
+
+/** Why no two servers choose the same partitions by this key; none when they may. Pure. */
+export function differsByServer({ strategy, enums, numbered }: PartitionKey): string[] {
+  const reasons: string[] = [];
+  if (strategy === 'h' && enums.length > 0) {
+    reasons.push(
+      `hash of ${enums.join(', ')}: it is made of the label's number, which is another one on every server`,
+    );
+  }
+  // Bounds of a list are looked up by name on the target, and mean the same objects.
+  if (strategy !== 'l' && numbered.length > 0) {
+    reasons.push(
+      `${numbered.join(', ')}: values are numbers of objects, which are others on every server`,
+    );
+  }
+  return reasons;
+}

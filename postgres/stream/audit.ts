@@ -43,6 +43,7 @@ import {
 import { judgeTrees, movedIn } from '../control/tree.ts';
 import type { Followed } from './follow.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
+import { judgeNewTrees } from './new-tree.ts';
 import {
   isLeftRoot,
   judge,
@@ -140,6 +141,7 @@ export async function audit(
     await readTypeGraph(target, there),
   );
   judgeFollowedTypes(types, found);
+  await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
   refuse(found);
   const { forget, rename, register, joining, again } = found;

@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
-import { freshPair, type FreshPair } from '../support/database.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   drain,
   endMark,
@@ -331,5 +331,53 @@ test('more labels and attributes, added on both sides in whatever order, copy no
   expect(await drainWithCopies(db, migration)).toEqual([]);
   // A second lease has the same before it.
   await drain(db, migration, { until: await endMark(db) });
+  await expectSame(db);
+});
+
+test('a table partitioned by the hash of an enum that appears while streaming is refused before its copy', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  const later = (key: string): string => /* sql */ `
+    create table public.later (s state primary key) partition by ${key};
+    create table public.later_1 partition of public.later ${key.startsWith('list') ? 'default' : 'for values with (modulus 1, remainder 0)'};`;
+  for (const client of [db.sourceClient, db.targetClient]) await client.query(later('hash (s)'));
+  await db.sourceClient.query(/* sql */ `insert into later values ('open')`);
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.later' } });
+  expect(failure?.message).toContain('hash of public.state');
+  for (const client of [db.sourceClient, db.targetClient]) {
+    await client.query(`drop table public.later; ${later('list (s)')}`);
+  }
+  await db.sourceClient.query(/* sql */ `insert into later values ('closed')`);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
+
+test('a row that the bounds of the target’s partition refuse is told from a check: by a function that was replaced on the source', async () => {
+  await using db = await freshPair();
+  const half = (by: number): string =>
+    /* sql */ `create or replace function public.part(int) returns int immutable language sql as 'select $1 / ${by}'`;
+  const migration = await startMigration(
+    db,
+    /* sql */ `${half(10)}; create table t (id int) partition by list (public.part(id));
+      create table t_0 partition of t for values in (0); create table t_rest partition of t default;
+      alter table t_0 replica identity full; alter table t_rest replica identity full;
+      insert into t select generate_series(1, 30)`,
+  );
+  await db.sourceClient.query(half(100));
+  const again = await connectTo(db.source);
+  await again.query(/* sql */ `insert into t values (55)`);
+  await again.end();
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({
+    code: 'ChangeFailed',
+    details: { table: 'public.t_0', sqlstate: '23514' },
+  });
+  expect(failure?.message).toContain("the bounds of the target's partition refuse it");
+  await db.targetClient.query(half(100));
+  await drainWithCopies(db, migration);
   await expectSame(db);
 });

@@ -2,7 +2,11 @@
  * Partitions that the two servers choose differently: the copy puts each row into the partition of the same name, which refuses it
  * there. Through the root (`tables.viaPartitionRoot`) the target chooses by itself.
  */
-import type { KeyCollation, PartitionKey } from '../../catalog/partition-key.ts';
+import {
+  differsByServer,
+  type KeyCollation,
+  type PartitionKey,
+} from '../../catalog/partition-key.ts';
 import { isViaRoot } from '../../catalog/root.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import type { Finding } from '../../../contract/finding.ts';
@@ -53,20 +57,8 @@ export const partitionKey: Check = ({ source, target }) => {
 };
 
 function judge(key: PartitionKey, source: SourceFacts, target: TargetFacts): Judged {
-  const refused: string[] = [];
+  const refused = [...differsByServer(key)];
   const unsure: string[] = [];
-  const hashed = key.strategy === 'h';
-  if (hashed && key.enums.length > 0) {
-    refused.push(
-      `hash of ${list(key.enums)}: it is made of the label's number, which is another one on every server`,
-    );
-  }
-  // Bounds of a list are looked up by name on the target, and mean the same objects.
-  if (key.strategy !== 'l' && key.numbered.length > 0) {
-    refused.push(
-      `${list(key.numbered)}: values are numbers of objects, which are others on every server`,
-    );
-  }
   const differing = key.hashes.filter(
     (name) => source.hashes.get(name) !== target.hashes.get(name),
   );
