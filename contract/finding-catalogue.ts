@@ -118,6 +118,9 @@ const ONE = {
   'special-numbers': warns(
     'wal2json 2.5 sends NaN and infinities as null; they are read back by key.',
   ),
+  'generated-reads': warns(
+    'Generated columns call functions that read tables; the target computes them when the rows arrive.',
+  ),
   'object-names': {
     levels: ['error', 'warning'],
     meaning:
@@ -154,6 +157,11 @@ const ONE = {
   'partition-root-index': warns(
     'A table that partitions go through has no index by which UPDATE and DELETE find their row.',
   ),
+  'partition-key': {
+    levels: ['error', 'warning'],
+    meaning:
+      'The target would choose other partitions for the same rows (hash of an enum, text in another order); a warning where that is not known.',
+  },
   'target-other-tables': notes('The target has tables that are not part of the migration.'),
   'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),
   'leftover-slot': refuses('An earlier run of this workflow left its slot.'),

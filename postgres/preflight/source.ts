@@ -16,6 +16,8 @@ import type {
   SourceFacts,
   TableRight,
 } from './facts.ts';
+import { readPartitionKeys } from '../catalog/partition-key.ts';
+import { readGeneratedReads } from './read/generated.ts';
 import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
@@ -76,6 +78,8 @@ export async function readSource(
     left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
     objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
+    partitionKeys: await readPartitionKeys(client, oids),
+    generatedReads: await readGeneratedReads(client, oids),
     created: (
       await readCreated(
         client,

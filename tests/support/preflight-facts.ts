@@ -26,6 +26,7 @@ export const SERVER: ServerFacts = {
   database: 'app',
   encoding: 'UTF8',
   locale: { provider: 'libc', collate: 'C.UTF-8', ctype: 'C.UTF-8', locale: null, version: null },
+  hashes: new Map(),
   inRecovery: false,
   fingerprint: 'a',
   role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
@@ -113,6 +114,8 @@ export const SOURCE: SourceFacts = {
   left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
   objectNames: [],
+  partitionKeys: [],
+  generatedReads: [],
   created: [],
 };
 
@@ -131,6 +134,8 @@ export const TARGET: TargetFacts = {
   extensions: [],
   missingCollations: [],
   absentRelations: [],
+  partitionKeys: [],
+  collationVersions: [],
   taken: [],
   roles: new Map(),
 };
