@@ -8,6 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
@@ -109,9 +110,9 @@ async function decodingOptions(
   relations: readonly Relation[],
 ): Promise<Readonly<Record<string, string>>> {
   const schemas = [...new Set(relations.map(({ schema }) => schema))];
-  const { rows } = await source.query<{ schema: string; table: string }>(
+  const { rows } = await source.query<TableName>(
     /* sql */ `
-    select n.nspname as schema, c.relname as "table"
+    select n.nspname as schema, c.relname as name
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p') and n.nspname = any($1) and not c.oid = any($2::oid[])`,
     [schemas, relations.map(({ oid }) => oid)],

@@ -62,9 +62,9 @@ export class ReplicationReader implements AsyncDisposable {
   #paused = false;
   #stopped = false;
   #failure: unknown = null;
-  #heardAt = Date.now();
+  #heardAt = performance.now();
   #statusAt = 0;
-  #tickedAt = Date.now();
+  #tickedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | null = null;
   #pauses = 0;
@@ -198,7 +198,7 @@ export class ReplicationReader implements AsyncDisposable {
     } catch (error) {
       throw startFailure(error, slot, this.#client !== null);
     }
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#sendStatus(true);
     const every = Math.max(
       20,
@@ -227,7 +227,7 @@ export class ReplicationReader implements AsyncDisposable {
   }
 
   #take(lsn: string, text: unknown): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#heard += 1;
     if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
@@ -244,7 +244,7 @@ export class ReplicationReader implements AsyncDisposable {
   }
 
   #keepalive(lsn: string, sentAt: number, asked: boolean): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#heard += 1;
     if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
@@ -270,12 +270,12 @@ export class ReplicationReader implements AsyncDisposable {
 
   #resume(): void {
     this.#paused = false;
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#socket?.resume();
   }
 
   #tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     // A process that was stopped for a while has heard nothing either, and what came meanwhile is not read yet.
     if (now - this.#tickedAt > this.#limits.stallMs / 2) this.#heardAt = now;
     this.#tickedAt = now;
@@ -301,7 +301,7 @@ export class ReplicationReader implements AsyncDisposable {
 
   #sendStatus(ask: boolean): void {
     if (this.#stopped) return;
-    this.#statusAt = Date.now();
+    this.#statusAt = performance.now();
     const below = lsnToBigInt(this.#confirmed) - 1n; // the library adds one
     if (below < 0n) return;
     this.#service.acknowledge(formatLsn(below), ask).catch((error: unknown) => {

@@ -86,6 +86,7 @@ export async function planCopy(
           shapes,
           counterparts,
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+          selection: input.tables,
         }),
     );
     if (taken > 0)

@@ -11,7 +11,8 @@
  *   the target cannot repeat       it has not: the operator is asked at once
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
- *   new, gone or moved in a tree   (control/tree.ts) joins as it is, or all of the tree is copied again
+ *   new, gone or moved in a tree   (control/tree.ts) joins as it is, if nothing of it was left out, or all of the tree is copied
+ *                                  again
  *   that goes through its root
  *
  * Copied again is always right, whatever happened in between: what its snapshot sees is skipped in the stream.
@@ -38,6 +39,7 @@ import {
   type PlannedShape,
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
+import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import {
   isLeftRoot,
@@ -75,6 +77,7 @@ export async function audit(
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
     readonly epoch: bigint;
+    readonly withheld: Withheld | null;
   },
 ): Promise<Audit> {
   const { rows } = plan;
@@ -88,7 +91,9 @@ export async function audit(
   ]);
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
   const shapes = await readShapes(source, oids);
-  const trees = judgeTrees(rows, here, shapes);
+  const trees = judgeTrees(rows, here, shapes, (one) =>
+    sentWhole(plan.withheld, plan.selection, one),
+  );
   const entering = movedIn(rows, here);
   const moved = new Set([...trees.flatMap(({ left }) => left), ...entering]);
   const sides: Sides = {

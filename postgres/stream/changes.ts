@@ -131,6 +131,7 @@ async function oneLease(
       selection: options,
       attempt,
       met,
+      leaveAll: false,
     });
     step();
     const open = (): Promise<ReplicationReader> =>

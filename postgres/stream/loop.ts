@@ -62,7 +62,7 @@ export class StreamLoop {
   #writing: Batch | null = null;
   #written: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
-  #storedAt = Date.now();
+  #storedAt = performance.now();
   #progress = 0;
 
   constructor(parts: LoopParts) {
@@ -205,7 +205,7 @@ export class StreamLoop {
     const committedAt = piece.end?.committedAt ?? null;
     const xid = piece.messages.length > 0 ? piece.xid : null;
     if (piece.first && piece.end) {
-      this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, Date.now());
+      this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, performance.now());
       return;
     }
     // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
@@ -219,7 +219,7 @@ export class StreamLoop {
 
   #isOver(): boolean {
     if (this.#assemblingHuge) return false;
-    return this.#reachable || this.#parts.lease.over(Date.now());
+    return this.#reachable || this.#parts.lease.over(performance.now());
   }
 
   /** Between two pieces there is no commit boundary to end at. */
@@ -239,7 +239,7 @@ export class StreamLoop {
 
   #seal(ending: boolean): void {
     if (this.#sealed.length > 0 || this.#writing !== null || this.#parts.writer.open) return;
-    const now = Date.now();
+    const now = performance.now();
     const due = this.#gathering.full || this.#gathering.dueIn(now) === 0;
     if (due || (ending && !this.#gathering.empty) || this.#positionDue(ending, now)) {
       this.#sealed.push(this.#gathering.seal(this.#horizon.position));
@@ -273,7 +273,7 @@ export class StreamLoop {
       const committed = await writer.write(batch);
       meter.applied(batch.changes.length, batch.committedAt);
       if (committed) {
-        this.#storedAt = Date.now();
+        this.#storedAt = performance.now();
         this.#horizon.stored(writer.checkpoint.confirmedLsn);
         reader.confirm(this.#horizon.confirmable);
         lease.stored(this.#storedAt);
@@ -292,7 +292,7 @@ export class StreamLoop {
   }
 
   #patience(): number {
-    const due = this.#writing === null ? this.#gathering.dueIn(Date.now()) : null;
+    const due = this.#writing === null ? this.#gathering.dueIn(performance.now()) : null;
     return Math.min(LOOK_MS, due ?? LOOK_MS);
   }
 }

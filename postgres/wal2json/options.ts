@@ -10,7 +10,7 @@ export interface PluginSelection {
   /** Schemas to ask for; null asks for all, for a selection whose schemas are given by a wildcard. */
   readonly schemas: readonly string[] | null;
   /** Tables that the plugin leaves out (a busy audit table need not travel); null parts mean any. */
-  readonly without?: readonly { readonly schema: string | null; readonly table: string | null }[];
+  readonly without?: readonly { readonly schema: string | null; readonly name: string | null }[];
   /** Whether the plugin knows `numeric-data-types-as-string` (from 2.6 on): NaN and infinities arrive then. */
   readonly numericAsText: boolean;
 }
@@ -32,7 +32,7 @@ export function pluginOptions(selection: PluginSelection): Readonly<Record<strin
   }
   if (without.length > 0) {
     options['filter-tables'] = without
-      .map(({ schema, table }) => `${part(schema)}.${part(table)}`)
+      .map(({ schema, name }) => `${part(schema)}.${part(name)}`)
       .join(',');
   }
   if (numericAsText) options['numeric-data-types-as-string'] = 'on';

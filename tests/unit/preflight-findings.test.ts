@@ -42,7 +42,7 @@ const THERE: TargetTable = {
 };
 const VIA = {
   ...{ oid: 2, schema: 'public', name: 'm' },
-  ...{ bornInPlace: true, uniqueKey: true, bounds: null },
+  ...{ bornInPlace: true, bornAt: '700', uniqueKey: true, bounds: null },
 };
 const ROOT: Relation = { ...TABLE, oid: 2, name: 'm', kind: 'p', bytes: 0, viaRoot: VIA };
 const PART: Relation = { ...TABLE, oid: 3, name: 'm_1', isPartition: true, viaRoot: VIA };
