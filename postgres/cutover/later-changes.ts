@@ -114,7 +114,7 @@ async function decodingOptions(
     /* sql */ `
     select n.nspname as schema, c.relname as name
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where c.relkind in ('r', 'p') and n.nspname = any($1) and not c.oid = any($2::oid[])`,
+     where c.relkind in ('r', 'p', 'm') and n.nspname = any($1) and not c.oid = any($2::oid[])`,
     [schemas, relations.map(({ oid }) => oid)],
   );
   return pluginOptions({ schemas, without: rows, numericAsText: false });

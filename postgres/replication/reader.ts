@@ -40,13 +40,22 @@ export type StreamItem =
   | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
   /** `sentAt`: the source's clock, milliseconds since 1970. */
   | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number }
-  | Unsent;
+  | Unsent
+  | Unreadable;
 
 /** The plugin left out an update or delete of this table, which has no replica identity, at this place in the stream. */
 export interface Unsent {
   readonly kind: 'warning';
   readonly schema: string;
   readonly table: string;
+}
+
+/** A change of this table arrived, and is too large or no text: whoever wants it cannot go on. */
+export interface Unreadable {
+  readonly kind: 'unreadable';
+  readonly schema: string;
+  readonly table: string;
+  readonly failure: MigrationError;
 }
 
 export class ReplicationReader implements AsyncDisposable {
@@ -222,7 +231,7 @@ export class ReplicationReader implements AsyncDisposable {
         return client.query(`START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`);
       },
       // The buffer is the parser's and is written again: it must become a string now.
-      parse: textOfLine,
+      parse: (line) => textOfLine(line, this.#limits.messageBytes),
     };
   }
 
@@ -232,14 +241,30 @@ export class ReplicationReader implements AsyncDisposable {
     if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
     if (typeof text !== 'string') {
-      // Nothing after it may be applied: it holds a change.
-      this.#fail((text instanceof LineFailure ? text : new LineFailure('is no text')).at(position));
+      this.#unreadable(
+        text instanceof LineFailure ? text : new LineFailure('is no text'),
+        position,
+      );
       return;
     }
     this.#received = position;
     this.#queuedBytes += text.length + ITEM_BYTES;
     this.#queue.push({ kind: 'message', lsn: position, text, bytes: text.length });
     if (!this.#paused && this.#queuedBytes > this.#limits.queueBytes) this.#pause();
+    this.#wake?.();
+  }
+
+  /** It may be a change, and then nothing after it is applied unless its table is not wanted. */
+  #unreadable(failure: LineFailure, at: Lsn): void {
+    const { subject } = failure;
+    if (subject === 'message') return;
+    if (subject === null || this.#options.unsent !== 'deliver') {
+      this.#fail(failure.at(at));
+      return;
+    }
+    const { schema, name: table } = subject;
+    this.#received = at;
+    this.#queue.push({ kind: 'unreadable', schema, table, failure: failure.at(at) });
     this.#wake?.();
   }
 

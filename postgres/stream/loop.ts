@@ -9,7 +9,7 @@
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
-import type { ReplicationReader, Unsent } from '../replication/reader.ts';
+import type { ReplicationReader, Unreadable, Unsent } from '../replication/reader.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import type { WalMessage } from '../wal2json/message.ts';
 import { Gathering, type Batch, type BatchLimits } from './batch.ts';
@@ -159,8 +159,9 @@ export class StreamLoop {
       if (item === null) return;
       this.#progress += 1;
       if (item.kind === 'keepalive') this.#keepalive(item.lsn);
-      else if (item.kind === 'warning') await this.#warning(item);
-      else await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
+      else if (item.kind === 'message')
+        await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
+      else await this.#missing(item);
     }
   }
 
@@ -178,8 +179,9 @@ export class StreamLoop {
     if (message.action === 'C') this.#horizon.end(message.nextlsn);
   }
 
-  /** A change was not sent. It does no harm where the copy holds it, or where the table is not moved. */
-  async #warning({ schema, table }: Unsent): Promise<void> {
+  /** A change was not sent, or cannot be read. It does no harm where the copy holds it, or where the table is not moved. */
+  async #missing(item: Unsent | Unreadable): Promise<void> {
+    const { schema, table } = item;
     const open = this.#assembler.open;
     if (open === null || open.known) return;
     const { routes, newest, settle, missed } = this.#parts;
@@ -189,9 +191,13 @@ export class StreamLoop {
       await settle(where);
       route = routes.get(schema, table);
     }
-    if (route === null) return;
+    if (route === null) {
+      routes.meet(schema, table);
+      return;
+    }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
     if (route !== undefined && mayBeCopied && route.copied(open.xid, open.lsn)) return;
+    if (item.kind === 'unreadable') throw item.failure;
     await missed(where);
   }
 

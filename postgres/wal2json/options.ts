@@ -3,8 +3,15 @@
  * table made after the start would silently never arrive, while one that arrives unknown stops the stream.
  */
 
-/** Prefix of the logical messages that walferry itself writes into the WAL (end marks, heartbeats). */
+import { randomUUID } from 'node:crypto';
+
+/** Prefix of the logical messages that walferry itself writes into the WAL (end marks). */
 export const MESSAGE_PREFIX = 'walferry';
+/**
+ * The plugin can be asked for messages of one prefix, and not for none. Nothing reads a message: the commit that follows an end mark
+ * moves the position. Others may write bytes that are no text, under any prefix that they know, so this is one that no one does.
+ */
+const NO_MESSAGES = `walferry-${randomUUID()}`;
 
 export interface PluginSelection {
   /** Schemas to ask for; null asks for all, for a selection whose schemas are given by a wildcard. */
@@ -25,7 +32,7 @@ export function pluginOptions(selection: PluginSelection): Readonly<Record<strin
     'include-xids': 'on',
     'include-lsn': 'on',
     'include-timestamp': 'on',
-    'add-msg-prefixes': MESSAGE_PREFIX,
+    'add-msg-prefixes': NO_MESSAGES,
   };
   if (schemas !== null) {
     options['add-tables'] = schemas.map((schema) => `${escapeName(schema)}.*`).join(',');
