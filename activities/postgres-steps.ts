@@ -5,6 +5,7 @@ import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
+import { releaseSlot } from '../postgres/cutover/release.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
@@ -44,7 +45,8 @@ export const postgresSteps: Steps = {
   laterChanges,
   enableTriggers,
   quietTriggers,
-  dropSlot,
+  dropSlot: (migration, input, since, signal) =>
+    since === null ? dropSlot(migration) : releaseSlot(migration, input, since, signal),
   undoSchema,
   dropControl: async (migration) => {
     await using target = await connect(migration.target, 'cleanup');

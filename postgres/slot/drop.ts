@@ -56,7 +56,7 @@ export async function removeSlot(
 }
 
 /** Ends the sessions that use the slot or are creating it. @returns their pids. */
-async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
+export async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
   // The slot's name stands in the creating statement's text as a literal, see create.ts.
   const { rows } = await client.query<{ pid: number }>(
     /* sql */ `
