@@ -7,6 +7,7 @@ import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
 import { releaseSlot } from '../postgres/cutover/release.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
+import { refuseUnlogged } from '../postgres/cutover/unlogged.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
@@ -42,7 +43,10 @@ export const postgresSteps: Steps = {
     differences: await objectDifferences(migration, input, work.signal),
   }),
   compareCounts,
-  laterChanges,
+  laterChanges: async (migration, input, since, signal) => {
+    await refuseUnlogged(migration, input, signal);
+    return laterChanges(migration, input, since, signal);
+  },
   enableTriggers,
   quietTriggers,
   dropSlot: (migration, input, since, signal) =>

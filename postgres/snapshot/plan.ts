@@ -11,6 +11,8 @@ import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalo
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
@@ -74,7 +76,7 @@ export async function planCopy(
     );
     const { found, shapes } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
-    refuseDrift(found, counterparts);
+    refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
     const taken = await whileWatched(
       { service: migration.target, purpose: 'plan', pids: [await pidOf(target)] },
       work,
@@ -132,10 +134,17 @@ async function readUnder(
   return { found, shapes };
 }
 
-function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {
+function refuseDrift(
+  found: readonly Relation[],
+  counterparts: readonly Relation[],
+  unlogged: readonly TableName[],
+): void {
   const differences = compareColumns(found, counterparts);
   if (found.some(({ viaRoot }) => viaRoot !== null)) {
     differences.push(...partitionsInTheWay(found, counterparts));
+  }
+  for (const { schema, name: table } of unlogged) {
+    differences.push({ schema, table, column: null, what: UNLOGGED_ON_TARGET });
   }
   const [first] = differences;
   if (!first) return;

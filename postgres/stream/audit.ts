@@ -9,6 +9,7 @@
  *   attributes                     it has not: followed up to the mark, and then the operator is asked
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
+ *   unlogged on the target         the operator is asked at once, and it is copied again: a crash may have emptied it
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
  *   new, gone or moved in a tree   (control/tree.ts) joins as it is, if nothing of it was left out, or all of the tree is copied
@@ -23,10 +24,11 @@ import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
 import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
@@ -120,6 +122,7 @@ export async function audit(
     },
     ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
+  await refuseUnlogged(target, migration, { ...plan, here }, found);
   for (const row of rows) {
     if (!moved.has(row)) judge(row, sides, found);
     else if (isLeftRoot(row, sides)) {
@@ -200,6 +203,39 @@ function refuse({ drift: differences, absent }: Verdicts): void {
     'UnknownRelation',
     `new on the source and selected, but not on the target: ${names}${more}`,
     { table: nameOf(first) },
+  );
+}
+
+/**
+ * A crash of the target may have emptied such tables already, and nothing tells: they are noted to be copied again, which is done once
+ * they are logged.
+ */
+async function refuseUnlogged(
+  target: pg.ClientBase,
+  migration: Migration,
+  {
+    rows,
+    here,
+    epoch,
+  }: {
+    readonly rows: readonly PlannedRelationRow[];
+    readonly here: readonly Relation[];
+    readonly epoch: bigint;
+  },
+  found: Verdicts,
+): Promise<void> {
+  const unlogged = await readUnlogged(target, destinationsOf([...rows, ...here]));
+  if (unlogged.length === 0) return;
+  const names = new Set(unlogged.map(keyOfName));
+  const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
+  found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
+  found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
+  await note(target, migration, epoch, found);
+  throw drift(
+    unlogged.map(({ schema, name }) => ({
+      ...{ schema, table: name, column: null },
+      what: UNLOGGED_ON_TARGET,
+    })),
   );
 }
 

@@ -125,6 +125,7 @@ export const TARGET: TargetFacts = {
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
   roots: [],
+  unlogged: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],

@@ -377,6 +377,7 @@ const CASES: Case[] = [
     target({ taken: [{ catalog: 'function', schema: 'public', name: 'f', arguments: 'a int' }] }),
   ],
   ['target-clash', 'error', target({ tables: [{ ...THERE, kind: 'v', hasRows: null }] })],
+  ['target-unlogged', 'error', target({ unlogged: [{ schema: 'public', name: 't' }] })],
   ['target-rows', 'error', target({ tables: [{ ...THERE, hasRows: true }] })],
   [
     'target-mixed',
