@@ -140,6 +140,7 @@ const ONE = {
       'Tables of extensions hold rows of the user, which are not moved; a warning once accepted.',
   },
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
+  'target-unlogged': refuses('Tables are unlogged on the target: a crash there would empty them.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
   'partition-root-unmatched': refuses(

@@ -210,6 +210,8 @@ export interface TargetFacts extends ServerFacts {
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly roots: readonly RootFacts[];
+  /** Those of the tables and roots that are unlogged, or have an unlogged partition. */
+  readonly unlogged: readonly TableName[];
   readonly control: ControlFacts;
   readonly objects: TargetObjects;
   /** The source's extensions, as the target has or offers them. */

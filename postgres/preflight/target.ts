@@ -6,6 +6,7 @@ import { readRelationsNamed } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { readUnlogged } from '../catalog/unlogged.ts';
 import { withRows } from '../schema/existing.ts';
 import { createsTables } from './facts.ts';
 import type {
@@ -45,6 +46,7 @@ export async function readTarget(
     eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
     tables,
     roots: await readRoots(client, roots),
+    unlogged: await readUnlogged(client, wanted),
     control: await readControl(client),
     objects: await readTargetObjects(client, wanted, roots),
     // With the tables there, extensions are the operator's: no try is needed, which fires event triggers and loads libraries.

@@ -23,13 +23,13 @@ const BEAT_MS = 1_000;
  */
 export async function dumpSchema(service: string, snapshot: string, work: Work): Promise<Buffer> {
   const { path: program } = await clientProgram('pg_dump');
-  const started = Date.now();
+  const started = performance.now();
   let bytes = 0;
   const report = () =>
     work.beat({
       step: 'reading the schema of the source',
       bytes,
-      seconds: Math.round((Date.now() - started) / 1000),
+      seconds: Math.round((performance.now() - started) / 1000),
     });
   const timer = setInterval(report, BEAT_MS);
   try {

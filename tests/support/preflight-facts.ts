@@ -129,6 +129,7 @@ export const TARGET: TargetFacts = {
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
   roots: [],
+  unlogged: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],

@@ -43,7 +43,7 @@ const THERE: TargetTable = {
 };
 const VIA = {
   ...{ oid: 2, schema: 'public', name: 'm' },
-  ...{ bornInPlace: true, uniqueKey: true, bounds: null },
+  ...{ bornInPlace: true, bornAt: '700', uniqueKey: true, bounds: null },
 };
 const ROOT: Relation = { ...TABLE, oid: 2, name: 'm', kind: 'p', bytes: 0, viaRoot: VIA };
 const PART: Relation = { ...TABLE, oid: 3, name: 'm_1', isPartition: true, viaRoot: VIA };
@@ -418,6 +418,7 @@ const CASES: Case[] = [
     target({ taken: [{ catalog: 'function', schema: 'public', name: 'f', arguments: 'a int' }] }),
   ],
   ['target-clash', 'error', target({ tables: [{ ...THERE, kind: 'v', hasRows: null }] })],
+  ['target-unlogged', 'error', target({ unlogged: [{ schema: 'public', name: 't' }] })],
   ['target-rows', 'error', target({ tables: [{ ...THERE, hasRows: true }] })],
   [
     'target-mixed',
