@@ -16,6 +16,7 @@ import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
+import { rehearsal } from './checks/rehearsal.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
 import { selection } from './checks/selection.ts';
@@ -56,6 +57,7 @@ export const CHECKS: readonly Check[] = [
   number,
   program,
   role,
+  rehearsal,
   age,
   disk,
 ];

@@ -20,6 +20,7 @@ import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
 import type { LocaleFacts } from './read/locale.ts';
 import type { NamedObject, ObjectFacts, TargetObjects } from './read/object.ts';
 import type { ObjectNameColumn } from './read/object-name.ts';
+import type { RehearsalFacts } from './rehearsal.ts';
 
 export type Side = 'source' | 'target';
 
@@ -32,6 +33,8 @@ export interface Facts {
   readonly endpoints: Readonly<Record<Side, EndpointFacts | null>>;
   readonly failures: readonly { readonly side: Side; readonly failure: MigrationError }[];
   readonly programs: readonly ProgramFacts[];
+  /** What became of the schema when it was tried on the target; null: not tried, because other findings say why it cannot be. */
+  readonly rehearsal: RehearsalFacts | null;
 }
 
 export type Check = (facts: Facts) => Finding[];

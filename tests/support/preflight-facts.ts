@@ -142,6 +142,7 @@ export interface Changes {
   readonly endpoints?: { source?: Partial<EndpointFacts>; target?: Partial<EndpointFacts> };
   readonly failures?: Facts['failures'];
   readonly programs?: Facts['programs'];
+  readonly rehearsal?: Facts['rehearsal'];
 }
 
 /** What all checks say to the facts of a pair that is ready, with these changes. */
@@ -158,6 +159,7 @@ export function findings(changes: Changes = {}): Finding[] {
       source: { ...ENDPOINT, ...changes.endpoints?.source },
       target: { ...ENDPOINT, ...changes.endpoints?.target },
     },
+    rehearsal: changes.rehearsal ?? null,
     programs: changes.programs ?? [
       { name: 'pg_dump', major: 15 },
       { name: 'pg_restore', major: 15 },
