@@ -141,6 +141,12 @@ const ONE = {
     meaning:
       'Tables of extensions hold rows of the user, which are not moved; a warning once accepted.',
   },
+  'extension-members': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Objects were made members of an extension that does not make them; a warning once accepted, or without tables.',
+  },
+  'user-mappings': warns('Options of user mappings that the role may not see arrive empty.'),
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),

@@ -9,6 +9,7 @@ import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { ExtensionMember } from '../catalog/extension-member.ts';
 import type { ExtensionFacts } from '../catalog/extension.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -132,6 +133,10 @@ export interface SourceFacts extends ServerFacts {
   readonly roles: NamedRoles;
   readonly objects: ObjectFacts;
   readonly extensions: readonly ExtensionFacts[];
+  /** What belongs to the extensions. */
+  readonly members: readonly ExtensionMember[];
+  /** User mappings whose options the role may not see: `USER MAPPING for app on server far`. */
+  readonly hiddenMappings: readonly string[];
   readonly left: LeftFacts;
   /** The system's collations that columns, domains and indexes use. */
   readonly collations: readonly string[];
@@ -207,6 +212,8 @@ export interface TargetFacts extends ServerFacts {
   readonly objects: TargetObjects;
   /** The source's extensions, as the target has or offers them. */
   readonly extensions: readonly OfferedExtension[];
+  /** What belongs to them here, or would. */
+  readonly members: readonly ExtensionMember[];
   /** Of the collations that the source uses, those that the target lacks. */
   readonly missingCollations: readonly string[];
   /** Of the relations that values of the source name, those that the target lacks. */

@@ -15,7 +15,13 @@ import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../control/migration.ts';
 import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
-import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
+import {
+  CREATE_SCHEMA_CONTROL,
+  nameEntry,
+  readEntries,
+  storeEntries,
+  type StoredEntry,
+} from './control.ts';
 import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { FilteredArchive, SchemaPhase } from './filter.ts';
@@ -55,6 +61,20 @@ export async function copySchema(
     await using lane = await Lane.open(migration.target, 'schema', work.signal);
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
+    return await create(lane, migration, input, { work, limits });
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+  }
+}
+
+async function create(
+  lane: Lane,
+  migration: Migration,
+  input: MigrationInput,
+  { work, limits }: { work: Work; limits: Limits },
+): Promise<SchemaReport> {
+  try {
     if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
       await begin(lane, migration, input, work, limits);
     }
@@ -62,8 +82,28 @@ export async function copySchema(
     return await report(lane.client, migration, input);
   } catch (error) {
     work.signal.throwIfAborted();
-    throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+    const failure = failed(error, {
+      what: 'the schema could not be copied',
+      code: 'SchemaFailed',
+    });
+    throw failure.code === 'SchemaFailed' && failure.details.sqlstate !== undefined
+      ? await withTriggers(lane, failure)
+      : failure;
   }
+}
+
+/** Whoever reads that nothing could be created looks for the reason in the schema; an event trigger is not part of it. */
+async function withTriggers(lane: Lane, failure: MigrationError): Promise<MigrationError> {
+  const { rows } = await lane.client.query<{ name: string }>(/* sql */ `
+    select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);
+  if (rows.length === 0) return failure;
+  const names = rows.slice(0, SHOWN).map(({ name }) => name);
+  return new MigrationError(
+    failure.code,
+    `${failure.message}; the target has event triggers, which may have refused it: ${names.join(', ')} (alter event trigger … disable, until the migration has ended)`,
+    failure.details,
+    failure.cause,
+  );
 }
 
 async function progressOf(
@@ -271,11 +311,14 @@ async function createBatch(
       } else await runEntry(client, entry, rights);
     } catch (error) {
       work.signal.throwIfAborted();
-      throw failed(error, {
-        what: `${nameEntry(entry)} could not be created`,
-        object: nameEntry(entry),
-        code: 'SchemaFailed',
-      });
+      throw advised(
+        entry,
+        failed(error, {
+          what: `${nameEntry(entry)} could not be created`,
+          object: nameEntry(entry),
+          code: 'SchemaFailed',
+        }),
+      );
     }
     if (index % BEAT_EVERY_ENTRIES === 0) {
       work.beat({
@@ -296,6 +339,17 @@ async function createBatch(
       [migration.id],
     );
   }
+}
+
+/** A view may use what the target's version does not have; it can be left out. */
+function advised({ kind, schema, name }: StoredEntry, failure: MigrationError): MigrationError {
+  if (kind !== 'VIEW' && kind !== 'MATERIALIZED VIEW') return failure;
+  return new MigrationError(
+    failure.code,
+    `${failure.message}; leave it out with "tables": {"exclude": ["${schema ?? ''}.${name}"]} in the input, if what it reads is not on the target`,
+    failure.details,
+    failure.cause,
+  );
 }
 
 /** Entries whose locks fit into the target's lock table, with half of it left to others. */

@@ -62,11 +62,13 @@ function unexplained(facts: Facts, objects: readonly RefusedObject[]): RefusedOb
       .filter(({ level }) => level === 'error')
       .map(({ code }) => code),
   );
-  const rights = ['target-schema', 'role-not-member', 'default-privileges', 'event-trigger-right'];
+  const rights = ['target-schema', 'role-not-member', 'default-privileges'];
   const clash = (facts.target?.taken.length ?? 0) > 0;
   return objects.filter(({ state }) => {
     if (state === SQLSTATE.insufficientPrivilege) return !rights.some((code) => found.has(code));
-    if (state === SQLSTATE.undefinedObject) return !found.has('role-missing');
+    if (state === SQLSTATE.undefinedObject) {
+      return !found.has('role-missing') && (facts.target?.missingCollations.length ?? 0) === 0;
+    }
     return !(clash && TAKEN.has(state));
   });
 }
