@@ -12,6 +12,8 @@ export interface DeferredCheck {
   readonly check: DoubtfulCheck;
   /** Adds it, NOT VALID, and its comment. */
   readonly sql: string;
+  /** Whether it is valid on the source. */
+  readonly valid: boolean;
 }
 
 /** pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a circle. */
@@ -31,9 +33,9 @@ export function deferChecks<T extends ArchiveEntry>(
   }
   for (const check of checks) {
     const of = (name: string) => named.get(JSON.stringify([check.schema, name])) ?? [];
-    const comment = of(
-      `CONSTRAINT ${check.constraint} ON ${check.kind === 'DOMAIN' ? 'DOMAIN ' : ''}${check.name}`,
-    ).filter(({ kind }) => kind === 'COMMENT');
+    const comment = commentTags(check)
+      .flatMap(of)
+      .filter(({ kind }) => kind === 'COMMENT');
     const whole = of(check.name).find(({ kind }) => kind === check.kind);
     const separate = of(`${check.name} ${check.constraint}`).find(({ kind }) => kind === SEPARATE);
     const add = separate
@@ -44,9 +46,20 @@ export function deferChecks<T extends ArchiveEntry>(
     else if (typeof add !== 'string' && whole) kept.set(whole.id, { ...whole, sql: add.rest });
     for (const { id } of comment) kept.delete(id);
     const sql = [typeof add === 'string' ? add : add.sql, ...comment.map((one) => one.sql)];
-    deferred.push({ check, sql: sql.join('\n') });
+    const valid = separate === undefined || notValid(separate.sql) !== separate.sql;
+    deferred.push({ check, sql: sql.join('\n'), valid });
   }
   return { kept: entries.flatMap(({ id }) => kept.get(id) ?? []), checks: deferred };
+}
+
+/** pg_dump quotes the names in such a tag where they need it. */
+function commentTags({ kind, name, constraint }: DoubtfulCheck): string[] {
+  const both = (one: string) => [...new Set([one, pg.escapeIdentifier(one)])];
+  return both(constraint).flatMap((part) =>
+    both(name).map(
+      (whole) => `CONSTRAINT ${part} ON ${kind === 'DOMAIN' ? 'DOMAIN ' : ''}${whole}`,
+    ),
+  );
 }
 
 function notValid(sql: string): string {
@@ -115,12 +128,12 @@ export async function storeChecks(
     /* sql */ `
     insert into walferry.schema_entry
       (migration, position, id, phase, kind, schema_name, name, sql, depends, tables)
-    select $1, $2 + c.at, -c.at, 'checks', c.kind || ' CHECK', c.schema, c.name, c.sql, '{}', array[c."constraint"]
-      from jsonb_to_recordset($3::jsonb) as c (at integer, kind text, schema text, name text, "constraint" text, sql text)`,
+    select $1, $2 + c.at, -c.at, 'checks', c.kind || case when c.valid then ' CHECK' else ' CHECK NOT VALID' end, c.schema, c.name, c.sql, '{}', array[c."constraint"]
+      from jsonb_to_recordset($3::jsonb) as c (at integer, kind text, schema text, name text, "constraint" text, sql text, valid boolean)`,
     [
       migration,
       position,
-      JSON.stringify(checks.map(({ check, sql }, i) => ({ ...check, sql, at: i + 1 }))),
+      JSON.stringify(checks.map(({ check, ...more }, i) => ({ ...check, ...more, at: i + 1 }))),
     ],
   );
 }
@@ -129,10 +142,10 @@ export async function storeChecks(
 const VALIDATE_MS = 5_000;
 
 interface StoredCheck {
-  readonly id: number;
   readonly place: string;
   readonly constraint: string;
   readonly sql: string;
+  readonly valid: boolean;
 }
 
 /** Adds them in the caller's transaction, and validates what is valid and soon looked through. */
@@ -147,7 +160,8 @@ export async function addChecks(
     await target.query(sql);
   }
   const until = Date.now() + VALIDATE_MS;
-  for (const { place, constraint } of checks) {
+  for (const { place, constraint, valid } of checks) {
+    if (!valid) continue;
     const left = until - Date.now();
     if (left <= 0) return;
     await validate(target, `alter ${place} validate constraint ${constraint}`, left);
@@ -168,28 +182,15 @@ async function validate(target: pg.ClientBase, sql: string, milliseconds: number
   }
 }
 
-/** Takes {@link addChecks} back. A constraint that is inherited goes with its parent's, which comes first. */
+/** Takes {@link addChecks} back. A child's goes with its parent's unless it is its own, too. */
 export async function dropChecks(target: pg.ClientBase, migration: Migration): Promise<void> {
-  let open = await turned(target, migration, false);
-  while (open.length > 0) {
-    const { rows } = await target.query<{ at: number }>(
-      /* sql */ `
-      select (w.at - 1)::int as at from unnest($1::int[]) with ordinality as w (id, at)
-        join walferry.schema_entry e on e.migration = $2 and e.id = w.id
-        join pg_catalog.pg_namespace n on n.nspname = e.schema_name
-        join pg_catalog.pg_constraint k on k.connamespace = n.oid and k.conname = e.tables[1]
-        left join pg_catalog.pg_class c on c.oid = k.conrelid left join pg_catalog.pg_type t on t.oid = k.contypid
-       where k.contype = 'c' and k.coninhcount = 0 and coalesce(t.typname, c.relname) = e.name`,
-      [open.map(({ id }) => id), migration.id],
-    );
-    const now = rows.flatMap(({ at }) => open[at] ?? []);
-    for (const { place, constraint } of now) {
-      await target.query(`alter ${place} drop constraint ${constraint}`);
-    }
-    open = now.length === 0 ? [] : open.filter((one) => !now.includes(one));
+  const checks = await turned(target, migration, false);
+  for (const { place, constraint } of checks.reverse()) {
+    await target.query(`alter ${place} drop constraint if exists ${constraint}`);
   }
 }
 
+/** Children's before their parents': a constraint that a child inherits already cannot be added to it, the other way merges. */
 async function turned(
   target: pg.ClientBase,
   migration: Migration,
@@ -197,11 +198,21 @@ async function turned(
 ): Promise<StoredCheck[]> {
   const { rows } = await target.query<StoredCheck>(
     /* sql */ `
-    update walferry.schema_entry set done_at = case when $2 then now() end
-     where migration = $1 and phase = 'checks' and (done_at is null) = $2
-    returning id, split_part(kind, ' ', 1) || format(' %I.%I', schema_name, name) as place,
-              quote_ident(tables[1]) as "constraint", sql`,
+    with recursive turned as (
+      update walferry.schema_entry set done_at = case when $2 then now() end
+       where migration = $1 and phase = 'checks' and (done_at is null) = $2
+      returning id, kind, schema_name, name, tables[1] as "constraint", sql
+    ), line (id, oid) as (
+      select t.id, c.oid from turned t
+        join pg_catalog.pg_namespace n on n.nspname = t.schema_name
+        join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name and t.kind like 'TABLE %'
+      union
+      select line.id, i.inhparent from line join pg_catalog.pg_inherits i on i.inhrelid = line.oid
+    )
+    select split_part(t.kind, ' ', 1) || format(' %I.%I', t.schema_name, t.name) as place,
+           quote_ident(t."constraint") as "constraint", t.sql, t.kind not like '% NOT VALID' as valid
+      from turned t order by (select count(*) from line where line.id = t.id) desc, t.id desc`,
     [migration.id, added],
   );
-  return rows.sort((a, b) => b.id - a.id);
+  return rows;
 }
