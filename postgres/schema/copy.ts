@@ -20,17 +20,17 @@ import {
   nameEntry,
   readEntries,
   storeEntries,
-  type StoredEntry,
 } from './control.ts';
 import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import type { FilteredArchive, SchemaPhase } from './filter.ts';
+import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
 import { aboutOthers, findRefused, isEmptyComment, nameOther, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { planSchema } from './plan.ts';
 import { loudStates, quietTables } from './quiet.ts';
+import { advised, refuseImpossible, withTriggers } from './refusal.ts';
 import { runEntry } from './run.ts';
 import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
@@ -44,7 +44,6 @@ export interface Limits {
 }
 
 const BEAT_EVERY_ENTRIES = 50;
-const SHOWN = 10;
 
 /**
  * Creates the selected tables and what they need, or takes over empty ones that are there. Idempotent.
@@ -90,20 +89,6 @@ async function create(
       ? await withTriggers(lane, failure)
       : failure;
   }
-}
-
-/** Whoever reads that nothing could be created looks for the reason in the schema; an event trigger is not part of it. */
-async function withTriggers(lane: Lane, failure: MigrationError): Promise<MigrationError> {
-  const { rows } = await lane.client.query<{ name: string }>(/* sql */ `
-    select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);
-  if (rows.length === 0) return failure;
-  const names = rows.slice(0, SHOWN).map(({ name }) => name);
-  return new MigrationError(
-    failure.code,
-    `${failure.message}; the target has event triggers, which may have refused it: ${names.join(', ')} (alter event trigger … disable, until the migration has ended)`,
-    failure.details,
-    failure.cause,
-  );
 }
 
 async function progressOf(
@@ -196,16 +181,6 @@ async function begin(
     });
     await createBatch(client, migration, work, limits);
   });
-}
-
-/** @throws MigrationError `SchemaFailed` naming selected tables that need something which is left out. */
-export function refuseImpossible(plan: Pick<FilteredArchive, 'impossible'>): void {
-  if (plan.impossible.length === 0) return;
-  const more = plan.impossible.length - SHOWN;
-  throw new MigrationError(
-    'SchemaFailed',
-    `the selection cannot be created: ${plan.impossible.slice(0, SHOWN).join('; ')}${more > 0 ? ` and ${more} more` : ''}`,
-  );
 }
 
 /** Takes over empty tables. */
@@ -339,17 +314,6 @@ async function createBatch(
       [migration.id],
     );
   }
-}
-
-/** A view may use what the target's version does not have; it can be left out. */
-function advised({ kind, schema, name }: StoredEntry, failure: MigrationError): MigrationError {
-  if (kind !== 'VIEW' && kind !== 'MATERIALIZED VIEW') return failure;
-  return new MigrationError(
-    failure.code,
-    `${failure.message}; leave it out with "tables": {"exclude": ["${schema ?? ''}.${name}"]} in the input, if what it reads is not on the target`,
-    failure.details,
-    failure.cause,
-  );
 }
 
 /** Entries whose locks fit into the target's lock table, with half of it left to others. */

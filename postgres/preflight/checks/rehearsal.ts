@@ -15,7 +15,7 @@ export const rehearsal: Check = (facts) => {
   return [
     ...failure(facts, tried),
     ...triggers(tried),
-    ...owners(tried),
+    ...owners(facts, tried),
     ...refused(unexplained(facts, tried.refused)),
     ...others(tried),
     ...checks(tried),
@@ -44,12 +44,12 @@ function triggers({ triggers: blocking }: RehearsalFacts): Finding[] {
   ];
 }
 
-function owners({ owners: pairs }: RehearsalFacts): Finding[] {
+function owners({ target }: Facts, { owners: pairs }: RehearsalFacts): Finding[] {
   if (pairs.length === 0) return [];
   return [
     error(
       'owner-create',
-      `objects cannot be given to owners that may not create in their schema, and our role may not grant that: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
+      `objects cannot be given to owners that may not create in their schema, and role ${target?.role.name ?? ''} may not grant that: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
       `On the target, as the schema's owner: ${statements(pairs.map(({ schema, owner }) => grantCreate(schema, owner)))} Or set "schema": {"owners": false} in the input.`,
     ),
   ];
