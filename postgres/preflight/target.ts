@@ -50,7 +50,7 @@ export async function readTarget(
     control: await readControl(client),
     objects: await readTargetObjects(client, wanted, roots),
     // With the tables there, extensions are the operator's: no try is needed, which fires event triggers and loads libraries.
-    extensions: createsTables({ tables }) ? await readOffered(client, wantedOf(source)) : [],
+    ...(createsTables({ tables }) ? await readExtensionFacts(client, source) : NO_EXTENSIONS),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     partitionKeys: await readPartitionKeys(client, await partitionedOids(client, tables)),
     collationVersions: await readCollationVersions(
@@ -64,6 +64,16 @@ export async function readTarget(
     taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };
+}
+
+const NO_EXTENSIONS = { extensions: [], members: [] };
+
+async function readExtensionFacts(
+  client: pg.ClientBase,
+  source: SourceFacts | null,
+): Promise<Pick<TargetFacts, 'extensions' | 'members'>> {
+  const { offered, members } = await readOffered(client, wantedOf(source));
+  return { extensions: offered, members };
 }
 
 async function partitionedOids(
