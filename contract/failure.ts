@@ -21,6 +21,9 @@ interface Entry {
 export const LEFT_ON_TARGET =
   'complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew';
 
+/** First words of a failure that comes after the point of no return: nothing about the target is wrong, something is left to remove. */
+export const MIGRATION_COMPLETE = 'the migration is complete, only cleaning up is not';
+
 export const FAILURES = {
   InvalidInput: {
     handling: 'never',
@@ -175,9 +178,10 @@ export const FAILURES = {
   },
   NotEqual: {
     handling: 'operator',
-    meaning: 'Row counts of source and target differ after the drain.',
+    meaning:
+      'Row counts of source and target, or values of generated columns, differ after the drain.',
     action:
-      'The cutover was undone and streaming goes on: stop the writers if they still write, else find the rows with `npm run compare`; then call cutover again.',
+      'The cutover was undone and streaming goes on. Row counts: stop the writers if they still write, else find the rows with `npm run compare`. Generated columns: do what the message says; where the difference is wanted (the last digit of a float that another machine computes), `{"compare": "off"}` passes over it. Then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',
@@ -193,12 +197,12 @@ export const FAILURES = {
   SlotKept: {
     handling: 'never',
     meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
-    action: 'Drop it with the command in the message.',
+    action: `Drop it with the command in the message. Where that begins with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   ControlKept: {
     handling: 'never',
     meaning: 'The migration ended but its control schema could not be removed from the target.',
-    action: 'Remove it with the command in the message.',
+    action: `Remove it with the command in the message. Where that begins with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   Aborted: {
     handling: 'never',

@@ -39,6 +39,9 @@ const BOTH = {
 const ONE = {
   'same-database': refuses('Source and target are the same database.'),
   'source-version': refuses('The source is older than walferry supports.'),
+  'whole-tables': warns(
+    'The source is older than 14: each table is copied as one chunk, and an interrupted table from its beginning.',
+  ),
   'target-older': warns('The target is an older major version than the source.'),
   encoding: refuses('A database has another encoding than UTF8.'),
   collation: warns('The databases sort text differently.'),
@@ -59,6 +62,11 @@ const ONE = {
   'synchronous-standbys': warns(
     'The source may take the stream for one of its synchronous standbys.',
   ),
+  'old-snapshot': {
+    levels: ['error', 'warning'],
+    meaning:
+      'The source cancels queries under old snapshots (old_snapshot_threshold); an error where the copy takes longer.',
+  },
   'slot-timeout': warns('The source drops slots that are not used for a time.'),
   'plugin-missing': refuses('wal2json is not installed on the source.'),
   'plugin-refused': refuses('The source does not allow wal2json (output_plugin_libraries).'),
@@ -87,6 +95,19 @@ const ONE = {
   'event-triggers': notes('When event triggers of the source are created on the target.'),
   'event-triggers-left': warns('Event triggers are left out, as the input says.'),
   'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
+  'target-event-trigger-blocks': refuses(
+    'Event triggers of the target refuse what walferry does there (tried and rolled back).',
+  ),
+  'owner-create': refuses('New owners may not create in the schema of their objects.'),
+  'object-refused': refuses('The target refuses objects of the schema (tried and rolled back).'),
+  'not-owned': warns('Comments and grants on objects of other roles are left out.'),
+  'check-deferred': warns(
+    'Check constraints that look at more than their row are added at the cutover, NOT VALID.',
+  ),
+  'schema-untried': {
+    levels: ['error', 'warning', 'note'],
+    meaning: 'The schema could not be tried on the target, or not all of it.',
+  },
   publications: notes('Publications are not moved.'),
   'security-labels': notes('Security labels are not moved.'),
   subscriptions: warns('Subscriptions are not moved; what they bring is a writer of the source.'),
@@ -110,6 +131,9 @@ const ONE = {
   'special-numbers': warns(
     'wal2json 2.5 sends NaN and infinities as null; they are read back by key.',
   ),
+  'generated-reads': warns(
+    'Generated columns call functions that read tables; the target computes them when the rows arrive.',
+  ),
   'object-names': {
     levels: ['error', 'warning'],
     meaning:
@@ -128,7 +152,14 @@ const ONE = {
     meaning:
       'Tables of extensions hold rows of the user, which are not moved; a warning once accepted.',
   },
+  'extension-members': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Objects were made members of an extension that does not make them; a warning once accepted, or without tables.',
+  },
+  'user-mappings': warns('Options of user mappings that the role may not see arrive empty.'),
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
+  'target-unlogged': refuses('Tables are unlogged on the target: a crash there would empty them.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
   'partition-root-unmatched': refuses(
@@ -146,6 +177,11 @@ const ONE = {
   'partition-root-index': warns(
     'A table that partitions go through has no index by which UPDATE and DELETE find their row.',
   ),
+  'partition-key': {
+    levels: ['error', 'warning'],
+    meaning:
+      'The target would choose other partitions for the same rows (hash of an enum, text in another order); a warning where that is not known.',
+  },
   'target-other-tables': notes('The target has tables that are not part of the migration.'),
   'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),
   'leftover-slot': refuses('An earlier run of this workflow left its slot.'),

@@ -9,17 +9,21 @@ import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { ExtensionMember } from '../catalog/extension-member.ts';
 import type { ExtensionFacts } from '../catalog/extension.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { KeyCollation, PartitionKey } from '../catalog/partition-key.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Blocker } from '../slot/blockers.ts';
 import type { EndpointFacts } from './read/endpoint.ts';
 import type { OfferedExtension } from './read/extension.ts';
+import type { GeneratedReads } from './read/generated.ts';
 import type { LeftFacts } from './read/left.ts';
 import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
 import type { LocaleFacts } from './read/locale.ts';
 import type { NamedObject, ObjectFacts, TargetObjects } from './read/object.ts';
 import type { ObjectNameColumn } from './read/object-name.ts';
+import type { RehearsalFacts } from './rehearsal.ts';
 
 export type Side = 'source' | 'target';
 
@@ -32,6 +36,8 @@ export interface Facts {
   readonly endpoints: Readonly<Record<Side, EndpointFacts | null>>;
   readonly failures: readonly { readonly side: Side; readonly failure: MigrationError }[];
   readonly programs: readonly ProgramFacts[];
+  /** What became of the schema when it was tried on the target; null: not tried, because other findings say why it cannot be. */
+  readonly rehearsal: RehearsalFacts | null;
 }
 
 export type Check = (facts: Facts) => Finding[];
@@ -44,6 +50,8 @@ export interface ServerFacts {
   readonly database: string;
   readonly encoding: string;
   readonly locale: LocaleFacts;
+  /** One value hashed by each function that partitions are chosen by. */
+  readonly hashes: ReadonlyMap<string, string>;
   readonly inRecovery: boolean;
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
@@ -102,6 +110,8 @@ export interface SourceFacts extends ServerFacts {
   readonly outputPluginLibraries: string | null;
   /** `synchronous_standby_names`. */
   readonly synchronousStandbys: string;
+  /** `old_snapshot_threshold` (up to 16); null when snapshots may get as old as they like. */
+  readonly snapshotSeconds: number | null;
   readonly slotsMax: number;
   readonly wal: WalFacts;
   readonly slots: readonly SlotFacts[];
@@ -129,11 +139,19 @@ export interface SourceFacts extends ServerFacts {
   readonly roles: NamedRoles;
   readonly objects: ObjectFacts;
   readonly extensions: readonly ExtensionFacts[];
+  /** What belongs to the extensions. */
+  readonly members: readonly ExtensionMember[];
+  /** User mappings whose options the role may not see: `USER MAPPING for app on server far`. */
+  readonly hiddenMappings: readonly string[];
   readonly left: LeftFacts;
   /** The system's collations that columns, domains and indexes use. */
   readonly collations: readonly string[];
   /** Columns that hold names of objects. */
   readonly objectNames: readonly ObjectNameColumn[];
+  /** Of the selected partitioned tables, by which a server chooses partitions. */
+  readonly partitionKeys: readonly PartitionKey[];
+  /** Generated columns whose functions read tables. */
+  readonly generatedReads: readonly GeneratedReads[];
   /** What is created beside the tables. */
   readonly created: readonly NamedObject[];
 }
@@ -200,12 +218,20 @@ export interface TargetFacts extends ServerFacts {
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly roots: readonly RootFacts[];
+  /** Those of the tables and roots that are unlogged, or have an unlogged partition. */
+  readonly unlogged: readonly TableName[];
   readonly control: ControlFacts;
   readonly objects: TargetObjects;
   /** The source's extensions, as the target has or offers them. */
   readonly extensions: readonly OfferedExtension[];
+  /** What belongs to them here, or would. */
+  readonly members: readonly ExtensionMember[];
   /** Of the collations that the source uses, those that the target lacks. */
   readonly missingCollations: readonly string[];
+  /** Of the selected tables that are partitioned here. */
+  readonly partitionKeys: readonly PartitionKey[];
+  /** Of the collations in the source's partition keys, the versions here. */
+  readonly collationVersions: readonly (KeyCollation & { readonly here: string | null })[];
   /** Of the relations that values of the source name, those that the target lacks. */
   readonly absentRelations: readonly TableName[];
   /** Objects that have the names of what would be created beside the tables. */

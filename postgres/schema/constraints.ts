@@ -23,8 +23,11 @@ import {
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { aboutOthers, runOther } from './others.ts';
+import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
 import { loudStates, quietEvent, quietTables } from './quiet.ts';
+import { runEntry } from './run.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
 import { whileWatched } from './watch.ts';
@@ -35,6 +38,8 @@ interface Step {
   /** Entries that triggers and rules stand on. */
   readonly tables: ReadonlyMap<number, StoredEntry>;
   readonly loud: readonly string[];
+  /** Comments and grants on what walferry did not create. */
+  readonly others: ReadonlySet<number>;
 }
 
 /**
@@ -74,6 +79,7 @@ export async function buildConstraints(
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
+      others: aboutOthers([...unbuilt, ...entries], [...tables, ...unbuilt, ...entries]),
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
@@ -94,18 +100,24 @@ export async function buildConstraints(
   }
 }
 
-/** The step's entries, unbuilt indexes, and the tables where a trigger or rule is to be made. */
+/** What triggers and rules are made on, and what grants and comments are about. */
+const STAND_ON_OTHERS = new Set(['TRIGGER', 'RULE', 'ACL', 'COMMENT']);
+
+/** The step's entries, unbuilt indexes, and where one of those needs it everything that was built before. */
 async function readPlan(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<readonly [StoredEntry[], StoredEntry[], StoredEntry[]]> {
   const entries = await readEntries(target, migration.id, ['constraints']);
-  const loud = entries.some(({ kind, done }) => !done && (kind === 'TRIGGER' || kind === 'RULE'));
+  const unbuilt = await readWaiting(target, migration.id, 'indexes');
+  const asks = [...unbuilt, ...entries].some(
+    ({ kind, done }) => !done && STAND_ON_OTHERS.has(kind),
+  );
   return [
     entries,
-    await readWaiting(target, migration.id, 'indexes'),
-    // Thousands of statements, for a few of which the table is asked for.
-    loud ? await readEntries(target, migration.id, ['tables']) : [],
+    unbuilt,
+    // Hundreds of thousands of statements, mostly for nothing.
+    asks ? await readEntries(target, migration.id, ['tables', 'indexes']) : [],
   ];
 }
 
@@ -151,7 +163,13 @@ async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<voi
         return;
       }
       if (!(await claimEntry(client, migration.id, entry.id))) return;
-      await client.query(entry.sql);
+      if (step.others.has(entry.id)) {
+        await runOther(client, migration.id, entry);
+        return;
+      }
+      const rights = new OwnerRights(client);
+      await runEntry(client, entry, rights);
+      await rights.takeBack();
       if (entry.kind === 'EVENT TRIGGER') await quietEvent(client, migration, entry.name);
       if (entry.kind === 'TRIGGER' || entry.kind === 'RULE') {
         await quietTables(client, migration, tablesOf(entry, step), step.loud);

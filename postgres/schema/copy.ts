@@ -12,12 +12,10 @@ import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationsOf, isViaRoot } from '../catalog/root.ts';
-import { compileSelection } from '../catalog/selection.ts';
+import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../control/migration.ts';
 import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
-import type { ArchiveEntry } from './archive.ts';
 import {
   CREATE_SCHEMA_CONTROL,
   countEntries,
@@ -25,14 +23,19 @@ import {
   readWaiting,
   storeArchive,
   storeEntries,
+  type StoredEntry,
 } from './control.ts';
-import { ArchiveFile } from './dump.ts';
+import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import { filterArchive, type FilteredArchive, type SchemaPhase } from './filter.ts';
+import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
-import { mergeArchives, offsetsOf } from './merge.ts';
+import { aboutOthers, findRefused, isEmptyComment, nameOther, runOther } from './others.ts';
+import { OwnerRights } from './owner.ts';
+import { planSchema } from './plan.ts';
 import { loudStates, quietTables } from './quiet.ts';
+import { advised, refuseImpossible, withTriggers } from './refusal.ts';
+import { runEntry } from './run.ts';
 import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
 import { undoSchema } from './undo.ts';
@@ -48,7 +51,6 @@ export interface Limits {
 }
 
 const BEAT_EVERY_ENTRIES = 50;
-const SHOWN = 10;
 
 /**
  * Creates the selected tables and what they need, or takes over empty ones that are there. Idempotent.
@@ -70,17 +72,35 @@ export async function copySchema(
       { service: migration.target, purpose: 'schema', pids: [lane.pid] },
       work,
       () => ({ step: 'copying the schema' }),
-      async () => {
-        if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
-          await begin(lane, migration, input, work, limits);
-        }
-        await createRest(lane, migration, work, limits);
-        return await report(lane.client, migration, input, work);
-      },
+      () => create(lane, migration, input, { work, limits }),
     );
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+  }
+}
+
+async function create(
+  lane: Lane,
+  migration: Migration,
+  input: MigrationInput,
+  { work, limits }: { work: Work; limits: Limits },
+): Promise<SchemaReport> {
+  try {
+    if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
+      await begin(lane, migration, input, work, limits);
+    }
+    await createRest(lane, migration, work, limits);
+    return await report(lane.client, migration, input, work);
+  } catch (error) {
+    work.signal.throwIfAborted();
+    const failure = failed(error, {
+      what: 'the schema could not be copied',
+      code: 'SchemaFailed',
+    });
+    throw failure.code === 'SchemaFailed' && failure.details.sqlstate !== undefined
+      ? await withTriggers(lane, failure)
+      : failure;
   }
 }
 
@@ -147,33 +167,8 @@ async function begin(
     await useTables(lane, migration, source);
     return;
   }
-  const { archives, ties, populated, members } = await source.dump(work, limits.tablesPerDump);
-  const lists: ArchiveEntry[][] = [];
-  for (const archive of archives) {
-    await using file = await ArchiveFile.create(archive, work.signal);
-    lists.push(await file.entries(input.schema.owners));
-    work.beat({ step: 'reading the archive', parts: lists.length, of: archives.length });
-  }
-  const [first, ...further] = offsetsOf(lists).map((offset, i) => ({
-    offset,
-    content: archives[i] ?? Buffer.alloc(0),
-  }));
-  const entries = mergeArchives(lists, ties);
-  work.beat({ step: 'sorting the schema', entries: entries.length });
-  const matcher = compileSelection(input.tables);
-  const plan = filterArchive(entries, {
-    selected: new Set(
-      source.relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => String(oid)),
-    ),
-    given: new Set(rooted.filter(isViaRoot).map(({ oid }) => String(oid))),
-    excluded: (schema, name) => matcher.excludes({ schema, name }),
-    grants: input.schema.grants,
-    leave: {
-      extensions: new Set(input.leave.extensions),
-      eventTriggers: new Set(input.leave.eventTriggers),
-      members,
-    },
-  });
+  const { archives, populated, plan } = await planSchema(source, input, work, limits.tablesPerDump);
+  const [first, ...further] = archives;
   refuseImpossible(plan);
   if (plan.leftOut.length > 0) {
     work.log.info('objects that stand on tables left out are left out too', {
@@ -191,23 +186,21 @@ async function begin(
     work.beat({ step: 'storing the schema', entries: plan.kept.length });
     await useGiven(client, migration, rooted, loud);
     const present = await findPresent(client, plan.kept, plan.mayBeThere);
+    const refused = await findRefused(client, plan.kept, present);
     await storeEntries(client, migration.id, plan.kept, {
-      present,
+      present: new Set([...present, ...refused.map(({ id }) => id)]),
       refresh: populated,
       stored: (entries) => work.beat({ step: 'storing the schema', entries }),
     });
-    await storeLeftOut(client, migration.id, { ...uncarried, excluded: plan.news });
+    await storeChecks(client, migration.id, plan.kept.length, plan.checks);
+    await storeLeftOut(client, migration.id, {
+      ...uncarried,
+      never: [...uncarried.never, ...refused.filter((one) => !isEmptyComment(one)).map(nameOther)],
+      excluded: plan.news,
+      unvalidated: plan.checks.map(nameCheck),
+    });
     await createBatch(client, migration, work, limits);
   });
-}
-
-function refuseImpossible(plan: FilteredArchive): void {
-  if (plan.impossible.length === 0) return;
-  const more = plan.impossible.length - SHOWN;
-  throw new MigrationError(
-    'SchemaFailed',
-    `the selection cannot be created: ${plan.impossible.slice(0, SHOWN).join('; ')}${more > 0 ? ` and ${more} more` : ''}`,
-  );
 }
 
 /** Takes over empty tables. */
@@ -299,22 +292,30 @@ async function createBatch(
   await client.query(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
-  const size = limits.entriesPerTransaction ?? within(await lockCapacity(client), LOCKS_PER_ENTRY);
+  const size = limits.entriesPerTransaction ?? (await batchSize(client));
   // One more than fits tells whether these are the last.
   const waiting = await readWaiting(client, migration.id, 'tables', size + 1);
   const batch = waiting.slice(0, size);
   const { done = 0, total = 0 } = (await countEntries(client, migration.id)).get('tables') ?? {};
+  const others = aboutOthers(batch, await readObjects(client, migration, batch));
+  const rights = new OwnerRights(client);
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();
     try {
-      await client.query(entry.sql);
+      if (others.has(entry.id)) {
+        await rights.takeBack();
+        await runOther(client, migration.id, entry);
+      } else await runEntry(client, entry, rights);
     } catch (error) {
       work.signal.throwIfAborted();
-      throw failed(error, {
-        what: `${nameEntry(entry)} could not be created`,
-        object: nameEntry(entry),
-        code: 'SchemaFailed',
-      });
+      throw advised(
+        entry,
+        failed(error, {
+          what: `${nameEntry(entry)} could not be created`,
+          object: nameEntry(entry),
+          code: 'SchemaFailed',
+        }),
+      );
     }
     if (index % BEAT_EVERY_ENTRIES === 0) {
       work.beat({
@@ -324,6 +325,7 @@ async function createBatch(
       });
     }
   }
+  await rights.takeBack();
   await client.query(
     /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
     [migration.id, batch.map(({ id }) => id)],
@@ -334,4 +336,25 @@ async function createBatch(
       [migration.id],
     );
   }
+}
+
+/** What grants and comments of the batch are about, as far as it is made here. */
+async function readObjects(
+  client: pg.ClientBase,
+  migration: Migration,
+  batch: readonly StoredEntry[],
+): Promise<Pick<StoredEntry, 'id' | 'kind'>[]> {
+  const about = batch.filter(({ kind }) => kind === 'ACL' || kind === 'COMMENT');
+  const { rows } = await client.query<Pick<StoredEntry, 'id' | 'kind'>>(
+    /* sql */ `
+    select id, kind from walferry.schema_entry
+     where migration = $1 and phase = 'tables' and id = any($2::integer[])`,
+    [migration.id, about.flatMap(({ depends }) => depends)],
+  );
+  return rows;
+}
+
+/** Entries whose locks fit into half of the target's lock table. */
+export async function batchSize(client: pg.ClientBase): Promise<number> {
+  return within(await lockCapacity(client), LOCKS_PER_ENTRY);
 }

@@ -25,17 +25,17 @@ const BEAT_MS = 1_000;
 export async function dumpSchema(
   service: string,
   snapshot: string,
-  work: Work,
+  work: Pick<Work, 'signal' | 'beat'>,
   only: readonly string[] = [],
 ): Promise<Buffer> {
   const { path: program } = await clientProgram('pg_dump');
-  const started = Date.now();
+  const started = performance.now();
   let bytes = 0;
   const report = () =>
     work.beat({
       step: 'reading the schema of the source',
       bytes,
-      seconds: Math.round((Date.now() - started) / 1000),
+      seconds: Math.round((performance.now() - started) / 1000),
     });
   const timer = setInterval(report, BEAT_MS);
   try {

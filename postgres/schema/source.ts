@@ -7,7 +7,9 @@ import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connect } from '../connection/session.ts';
+import { readDoubtfulChecks, type DoubtfulCheck } from './doubtful-check.ts';
 import { dumpSchema, OUT_OF_LOCKS } from './dump.ts';
+import { readDroppedRoles } from './init-right.ts';
 import { countLocked, readLeaves, readTies, type Tie } from './leaves.ts';
 import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
@@ -30,6 +32,10 @@ export interface Dump {
   readonly populated: ReadonlySet<string>;
   /** What belongs to the extensions that the input leaves out. */
   readonly members: readonly Member[];
+  /** Check constraints that may not hold again while rows arrive. */
+  readonly checks: readonly DoubtfulCheck[];
+  /** See init-right.ts. */
+  readonly droppedRoles: ReadonlySet<string>;
 }
 
 /** What the setting has to be when even those tables do not fit that pg_dump has to lock together. */
@@ -83,7 +89,7 @@ export class SourceSchema implements AsyncDisposable {
   static async open(
     migration: Migration,
     input: MigrationInput,
-    work: Work,
+    work: Pick<Work, 'beat'>,
   ): Promise<SourceSchema> {
     const client = await connect(migration.source, 'schema');
     try {
@@ -119,7 +125,7 @@ export class SourceSchema implements AsyncDisposable {
    * pg_dump works on the same snapshot, so that tables and archive agree whatever DDL runs meanwhile.
    * @param tablesPerDump for tests; normally what the source's lock table has room for.
    */
-  async dump(work: Work, tablesPerDump?: number): Promise<Dump> {
+  async dump(work: Pick<Work, 'signal' | 'beat'>, tablesPerDump?: number): Promise<Dump> {
     const { rows } = await this.#client.query<{ snapshot: string }>(
       /* sql */ `select pg_catalog.pg_export_snapshot() as snapshot`,
     );
@@ -129,12 +135,14 @@ export class SourceSchema implements AsyncDisposable {
       ...(await this.#dumpAll(rows[0]?.snapshot ?? '', work, tablesPerDump)),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
+      checks: await readDoubtfulChecks(this.#client),
+      droppedRoles: await readDroppedRoles(this.#client),
     };
   }
 
   async #dumpAll(
     snapshot: string,
-    work: Work,
+    work: Pick<Work, 'signal' | 'beat'>,
     tablesPerDump?: number,
   ): Promise<Pick<Dump, 'archives' | 'ties'>> {
     const size = tablesPerDump ?? within(await lockCapacity(this.#client), 1);
@@ -159,12 +167,11 @@ export class SourceSchema implements AsyncDisposable {
     for (let at = 0; at < leaves.length; at += size) {
       const some = leaves.slice(at, at + size).map((table) => `--table=${exactPattern(table)}`);
       archives.push(await dumpSchema(this.#service, snapshot, work, some));
-      work.log.info('a part of the schema was read', { tables: at + some.length, locked });
     }
     return { archives, ties };
   }
 
-  #watched<T>(work: Work, read: () => Promise<T>): Promise<T> {
+  #watched<T>(work: Pick<Work, 'beat'>, read: () => Promise<T>): Promise<T> {
     return whileAllWatched(
       [{ service: this.#service, purpose: 'schema', client: this.#client }],
       work,

@@ -12,6 +12,9 @@ import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalo
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
@@ -83,13 +86,14 @@ export async function planCopy(
       work,
       () => ({ ...progress }),
       async () => {
-        const { found, shapes } = await readUnder(source, live, input);
+        const { found, shapes, types } = await readUnder(source, live, input);
         const counterparts = await readRelationsNamed(target, destinationsOf(found));
-        refuseDrift(found, counterparts);
+        refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
         progress.step = 'taking tables into the snapshot';
         const plan = {
-          ...{ turn, found, shapes, counterparts },
+          ...{ turn, found, shapes, types, counterparts },
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+          selection: input.tables,
           tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),
         };
         return takeTables(target, migration, live.number, plan, (tables) => {
@@ -133,7 +137,7 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<{ found: Relation[]; shapes: Map<number, Shape> }> {
+): Promise<{ found: Relation[]; shapes: Map<number, Shape>; types: TypeGraph }> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
@@ -141,14 +145,22 @@ async function readUnder(
     source,
     found.map(({ oid }) => oid),
   );
+  const types = await readTypeGraph(source, found);
   await source.query(/* sql */ `commit`);
-  return { found, shapes };
+  return { found, shapes, types };
 }
 
-function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {
+function refuseDrift(
+  found: readonly Relation[],
+  counterparts: readonly Relation[],
+  unlogged: readonly TableName[],
+): void {
   const differences = compareColumns(found, counterparts);
   if (found.some(({ viaRoot }) => viaRoot !== null)) {
     differences.push(...partitionsInTheWay(found, counterparts));
+  }
+  for (const { schema, name: table } of unlogged) {
+    differences.push({ schema, table, column: null, what: UNLOGGED_ON_TARGET });
   }
   const [first] = differences;
   if (!first) return;

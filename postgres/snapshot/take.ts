@@ -11,8 +11,12 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
+import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import { TypePairs } from '../catalog/type-pair.ts';
+import { recordTypes } from '../catalog/type-record.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { holdEpoch } from '../control/epoch.ts';
@@ -43,11 +47,14 @@ export interface TakePlan {
   readonly found: readonly Relation[];
   /** Shapes of the found tables by oid, of the same snapshot. */
   readonly shapes: ReadonlyMap<number, Shape>;
+  /** Types of their columns, of the same snapshot. */
+  readonly types: TypeGraph;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   readonly chunkBytes: number;
   /** Small tables that one chunk may hold: all of them are locked at once, in each lane. */
   readonly tablesPerBundle?: number;
+  readonly selection: Selection;
 }
 
 /** What a table that is emptied locks: itself, its TOAST table and that one's index, its own indexes. */
@@ -250,8 +257,8 @@ async function takeBatch(
   const sized = tables.flatMap((table) => {
     const relation = here.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, accessMethod } = relation;
-    return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
+    const { pages, bytes, splittable } = relation;
+    return [{ id: table.id, pages, bytes, splittable }];
   });
   const chunks = cutTables(sized, plan.chunkBytes, plan.tablesPerBundle);
   await insertChunks(target, migration, generation, chunks);
@@ -265,7 +272,11 @@ async function takeBatch(
     /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,
     [migration.id, marked.map(({ id }) => id)],
   );
-  await storeShapes(target, migration, shapesOf(tables, plan));
+  // Rows are written after this look: a type that is changed on the target meanwhile is found by the stream's audit.
+  const names = new Set(destinationsOf(tables).map(keyOfName));
+  const counterparts = plan.counterparts.filter((one) => names.has(keyOfName(one)));
+  const types = new TypePairs(plan.types, await readTypeGraph(target, counterparts));
+  await storeShapes(target, migration, shapesOf(tables, plan, types));
 }
 
 /** What was never copied holds nothing of ours: with rows there already, each would be there twice. */
@@ -306,6 +317,7 @@ function shapesOf(
     here,
     there,
   }: Pick<TakePlan, 'shapes'> & Readonly<Record<'here' | 'there', ReadonlyMap<string, Relation>>>,
+  types: TypePairs,
 ): Map<number, PlannedShape> {
   return new Map(
     tables.flatMap((table) => {
@@ -313,7 +325,9 @@ function shapesOf(
       const source = relation && shapes.get(relation.oid);
       const target = there.get(keyOfName(destinationOf(table)));
       if (!source || !target) return [];
-      return [[table.id, { source, key: relation.key, target: numbersOf(target) }] as const];
+      const recorded = recordTypes(types.columns(relation, target), types);
+      const { key } = relation;
+      return [[table.id, { source, key, target: numbersOf(target), types: recorded }] as const];
     }),
   );
 }

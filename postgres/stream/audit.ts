@@ -5,13 +5,17 @@
  *   as before                      followed
  *   columns added, dropped,        the target has the same: followed in two forms, before and after
  *   renamed                        it has not: followed up to the first change that shows it, at most to the mark
- *   types made of other labels or  the target has the same: nothing to do
+ *   types with more labels or      the target has the same: nothing to do
  *   attributes                     it has not: followed up to the mark, and then the operator is asked
+ *   types with labels renamed or   the target can take the rows: copied again
+ *   attributes dropped, wherever   it cannot: the operator is asked at once
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
+ *   unlogged on the target         the operator is asked at once, and it is copied again: a crash may have emptied it
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
- *   new, gone or moved in a tree   (control/tree.ts) joins as it is, or all of the tree is copied again
+ *   new, gone or moved in a tree   (control/tree.ts) joins as it is, if nothing of it was left out, or all of the tree is copied
+ *                                  again
  *   that goes through its root
  *
  * Copied again is always right, whatever happened in between: what its snapshot sees is skipped in the stream.
@@ -20,12 +24,14 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
-import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
+import { readTypeGraph } from '../catalog/type-graph.ts';
+import { TypePairs } from '../catalog/type-pair.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
@@ -38,7 +44,10 @@ import {
   type PlannedShape,
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
+import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
+import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
+import { judgeNewTrees } from './new-tree.ts';
 import {
   isLeftRoot,
   judge,
@@ -52,6 +61,8 @@ export interface Audit {
   readonly followed: readonly Followed[];
   /** Tokens of the selected tables by {@link keyOfName}. */
   readonly tokens: ReadonlyMap<string, string>;
+  /** Of the followed tables, for the look before a commit. */
+  readonly types: WatchedTypes;
   /** Shapes to store by the plan's number, once the stream has passed what was committed before this look. */
   readonly settled: ReadonlyMap<number, PlannedShape>;
   /** Shapes to store at once. */
@@ -77,6 +88,7 @@ export async function audit(
     readonly epoch: bigint;
     /** Awaited between groups of tables, with how many were judged: others get a turn, and the caller learns that it gets on. */
     readonly turn?: (tables: number) => Promise<void>;
+    readonly withheld: Withheld | null;
   },
 ): Promise<Audit> {
   const { rows } = plan;
@@ -90,7 +102,9 @@ export async function audit(
   ]);
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
   const shapes = await readShapes(source, oids);
-  const trees = judgeTrees(rows, here, shapes);
+  const trees = judgeTrees(rows, here, shapes, (one) =>
+    sentWhole(plan.withheld, plan.selection, one),
+  );
   const entering = movedIn(rows, here);
   const moved = new Set([...trees.flatMap(({ left }) => left), ...entering]);
   const sides: Sides = {
@@ -117,6 +131,7 @@ export async function audit(
     },
     ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
+  await refuseUnlogged(target, migration, { ...plan, here }, found);
   for (const [at, row] of rows.entries()) {
     if (at % TABLES_PER_TURN === 0) await plan.turn?.(at);
     if (!moved.has(row)) judge(row, sides, found);
@@ -132,16 +147,12 @@ export async function audit(
     found.trees.push(root);
     found.reasons.push(reason);
   }
-  const goes = new Map([...rows, ...here].map((one) => [keyOfName(one), destinationOf(one)]));
-  found.ahead.push(
-    ...compareTypeParts(
-      (await readTypeParts(source, oids)).map((one) => ({ ...one, ...goes.get(keyOfName(one)) })),
-      await readTypeParts(
-        target,
-        there.map(({ oid }) => oid),
-      ),
-    ),
+  const types = new TypePairs(
+    await readTypeGraph(source, here),
+    await readTypeGraph(target, there),
   );
+  judgeFollowedTypes(types, found);
+  await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
   refuse(found);
   const { forget, rename, register, joining, again } = found;
@@ -154,6 +165,7 @@ export async function audit(
     alike: found.alike,
     ahead: found.ahead,
     grown: joining.length > 0,
+    types: watchedTypes(found.followed, types.source),
     tokens: new Map(
       here.map((relation) => [keyOfName(relation), sides.shapes.get(relation.oid)?.token ?? '']),
     ),
@@ -201,6 +213,39 @@ function refuse({ drift: differences, absent }: Verdicts): void {
     'UnknownRelation',
     `new on the source and selected, but not on the target: ${names}${more}`,
     { table: nameOf(first) },
+  );
+}
+
+/**
+ * A crash of the target may have emptied such tables already, and nothing tells: they are noted to be copied again, which is done once
+ * they are logged.
+ */
+async function refuseUnlogged(
+  target: pg.ClientBase,
+  migration: Migration,
+  {
+    rows,
+    here,
+    epoch,
+  }: {
+    readonly rows: readonly PlannedRelationRow[];
+    readonly here: readonly Relation[];
+    readonly epoch: bigint;
+  },
+  found: Verdicts,
+): Promise<void> {
+  const unlogged = await readUnlogged(target, destinationsOf([...rows, ...here]));
+  if (unlogged.length === 0) return;
+  const names = new Set(unlogged.map(keyOfName));
+  const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
+  found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
+  found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
+  await note(target, migration, epoch, found);
+  throw drift(
+    unlogged.map(({ schema, name }) => ({
+      ...{ schema, table: name, column: null },
+      what: UNLOGGED_ON_TARGET,
+    })),
   );
 }
 

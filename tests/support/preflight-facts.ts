@@ -26,6 +26,7 @@ export const SERVER: ServerFacts = {
   database: 'app',
   encoding: 'UTF8',
   locale: { provider: 'libc', collate: 'C.UTF-8', ctype: 'C.UTF-8', locale: null, version: null },
+  hashes: new Map(),
   inRecovery: false,
   fingerprint: 'a',
   role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
@@ -53,7 +54,7 @@ export const TABLE: Relation = {
   kind: 'r',
   persistence: 'p',
   identity: 'd',
-  accessMethod: 'heap',
+  splittable: true,
   pages: 1,
   estimatedRows: 1,
   bytes: 8192,
@@ -81,6 +82,7 @@ export const SOURCE: SourceFacts = {
   ...SERVER,
   walLevel: 'logical',
   outputPluginLibraries: null,
+  snapshotSeconds: null,
   slotsMax: 10,
   wal: { keepBytes: null, written: null, idleTimeoutSeconds: 0 },
   slots: [],
@@ -109,9 +111,13 @@ export const SOURCE: SourceFacts = {
     labelProviders: [],
   },
   extensions: [],
+  members: [],
+  hiddenMappings: [],
   left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
   objectNames: [],
+  partitionKeys: [],
+  generatedReads: [],
   created: [],
 };
 
@@ -125,11 +131,15 @@ export const TARGET: TargetFacts = {
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
   roots: [],
+  unlogged: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],
+  members: [],
   missingCollations: [],
   absentRelations: [],
+  partitionKeys: [],
+  collationVersions: [],
   taken: [],
   roles: new Map(),
 };
@@ -142,6 +152,7 @@ export interface Changes {
   readonly endpoints?: { source?: Partial<EndpointFacts>; target?: Partial<EndpointFacts> };
   readonly failures?: Facts['failures'];
   readonly programs?: Facts['programs'];
+  readonly rehearsal?: Facts['rehearsal'];
 }
 
 /** What all checks say to the facts of a pair that is ready, with these changes. */
@@ -158,6 +169,7 @@ export function findings(changes: Changes = {}): Finding[] {
       source: { ...ENDPOINT, ...changes.endpoints?.source },
       target: { ...ENDPOINT, ...changes.endpoints?.target },
     },
+    rehearsal: changes.rehearsal ?? null,
     programs: changes.programs ?? [
       { name: 'pg_dump', major: 15 },
       { name: 'pg_restore', major: 15 },
