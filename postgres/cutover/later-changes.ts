@@ -10,6 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
+import { isWarning } from '../connection/notice.ts';
 import { connect } from '../connection/session.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
@@ -69,8 +70,8 @@ export async function laterChanges(
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);
     let warned = false;
-    lane.client.on('notice', ({ severity }) => {
-      warned ||= severity === 'WARNING';
+    lane.client.on('notice', (notice) => {
+      warned ||= isWarning(notice);
     });
     const { rows } = await lane.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [

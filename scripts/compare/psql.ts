@@ -17,12 +17,19 @@ set extra_float_digits = 3;
 set bytea_output = 'hex';
 set lc_monetary = 'C';
 set xmloption = 'content';
+set array_nulls = on;
+set standard_conforming_strings = on;
+set quote_all_identifiers = off;
+set gin_fuzzy_search_limit = 0;
+set exit_on_error = off;
 set search_path = pg_catalog;
 set row_security = off;
 set statement_timeout = 0;
 set lock_timeout = '10s';
 set idle_in_transaction_session_timeout = 0;
 set application_name = 'walferry-compare';
+select set_config(name, '0', false) from (values ('transaction_timeout'), ('idle_session_timeout')) limits (name)
+ where current_setting(name, true) is not null \\g /dev/null
 `;
 
 /** A mistake of the operator or of a server, told without a stack. */

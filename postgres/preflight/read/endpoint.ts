@@ -10,7 +10,8 @@ import type pg from 'pg';
 import { MigrationError } from '../../../contract/failure.ts';
 import { classify } from '../../connection/failure.ts';
 import { linkOf, type Link } from '../../connection/link.ts';
-import { connect, PINNED, type SessionOptions } from '../../connection/session.ts';
+import { READABLE } from '../../connection/pinned.ts';
+import { connect, type SessionOptions } from '../../connection/session.ts';
 import { backendPidOf } from '../../replication/socket.ts';
 
 export interface EndpointFacts {
@@ -121,11 +122,11 @@ async function replicationGlance(
 async function readLost(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string; setting: string }>(
     /* sql */ `select name, setting from pg_catalog.pg_settings where name = any($1::text[])`,
-    [Object.keys(PINNED)],
+    [Object.keys(READABLE)],
   );
   return rows
     .filter(({ name, setting }) => {
-      const asked = PINNED[name] ?? '';
+      const asked = READABLE[name] ?? '';
       // DateStyle comes back as `ISO, MDY`.
       return setting !== asked && !setting.startsWith(`${asked},`);
     })
@@ -138,8 +139,9 @@ async function readDefaults(
 ): Promise<Map<string, string>> {
   await using plain = await connect(service, 'preflight', { ...options, withServerDefaults: true });
   const { rows } = await plain.query<{ name: string; setting: string }>(
-    /* sql */ `select name, setting from pg_catalog.pg_settings where name = any($1::text[])`,
-    [TOLD],
+    // Without an operator: this session has the search path of its role, which may name one of its own.
+    /* sql */ `select name, setting from pg_catalog.pg_settings`,
   );
-  return new Map(rows.map(({ name, setting }) => [name, setting]));
+  const told = new Set(TOLD);
+  return new Map(rows.flatMap(({ name, setting }) => (told.has(name) ? [[name, setting]] : [])));
 }

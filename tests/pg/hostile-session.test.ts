@@ -1,0 +1,183 @@
+/** Defaults of roles and databases that would end our sessions or change what they do: a migration does not notice them. */
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import pg from 'pg';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { freshPair } from '../support/database.ts';
+import type { FreshPair } from '../support/database.ts';
+import { expectEqual } from '../support/equality.ts';
+import { findingsOf, loginOn } from '../support/preflight.ts';
+import { Steps } from '../support/steps.ts';
+import { serverOf } from '../support/versions.ts';
+
+/** Settings with a value that hurts whoever inherits it. What a server does not know, or lets nobody set, is left out. */
+const HURTFUL: Readonly<Record<string, string>> = {
+  statement_timeout: '100ms',
+  lock_timeout: '1ms',
+  idle_in_transaction_session_timeout: '20ms',
+  idle_session_timeout: '50ms',
+  transaction_timeout: '300ms',
+  exit_on_error: 'on',
+  tcp_user_timeout: '1ms',
+  tcp_keepalives_idle: '1',
+  tcp_keepalives_interval: '1',
+  tcp_keepalives_count: '1',
+  default_transaction_read_only: 'on',
+  default_transaction_isolation: 'serializable',
+  default_transaction_deferrable: 'on',
+  client_min_messages: 'error',
+  client_encoding: 'LATIN1',
+  DateStyle: 'German',
+  IntervalStyle: 'sql_standard',
+  TimeZone: 'Asia/Kolkata',
+  extra_float_digits: '-15',
+  bytea_output: 'escape',
+  xmlbinary: 'hex',
+  xmloption: 'document',
+  array_nulls: 'off',
+  lc_messages: 'C',
+  quote_all_identifiers: 'on',
+  standard_conforming_strings: 'off',
+  escape_string_warning: 'on',
+  backslash_quote: 'off',
+  transform_null_equals: 'on',
+  row_security: 'on',
+  synchronous_commit: 'off',
+  synchronize_seqscans: 'on',
+  gin_fuzzy_search_limit: '1',
+  check_function_bodies: 'on',
+  restrict_nonsystem_relation_kind: 'view',
+  plan_cache_mode: 'force_generic_plan',
+  constraint_exclusion: 'on',
+  from_collapse_limit: '1',
+  join_collapse_limit: '1',
+  vacuum_cost_delay: '100ms',
+  work_mem: '64kB',
+  logical_decoding_work_mem: '64kB',
+  default_statistics_target: '1',
+  wal_sender_timeout: '0',
+  client_connection_check_interval: '0',
+  enable_seqscan: 'off',
+  enable_tidscan: 'off',
+  enable_indexscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_nestloop: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  enable_sort: 'off',
+  enable_hashagg: 'off',
+  debug_parallel_query: 'on',
+  force_parallel_mode: 'on',
+  default_text_search_config: 'pg_catalog.german',
+  lo_compat_privileges: 'on',
+  'plpgsql.extra_errors': 'all',
+};
+
+const SCHEMA = /* sql */ `
+  create type public.mood as enum ('good', 'bad');
+  create domain public.named as text check (value <> '');
+  create table public.item (id int primary key, d timestamptz, f float8, i interval, b bytea, l text[], m public.mood, n public.named,
+    r regclass, up text generated always as (upper(n)) stored, j jsonb);
+  create index on public.item using gin (j); create index on public.item (lower(n)) where f > 0;
+  create domain public.ratio as float8;
+  create table public.loose (v public.ratio, t text, l text[]); alter table public.loose replica identity full;
+  create table public.big (id int primary key, v text) ;
+  create table public.child (id serial primary key, item int references public.item);
+  create view public.seen as select id from public.item; create materialized view public.kept as select count(*) as n from public.seen;
+  insert into public.item (id, d, f, i, b, l, m, n, r, j)
+    select i, '2024-01-01 00:00+00', i / 3.0, '1 mon -1 day', '\\x00ff', '{NULL,"NULL"}', 'bad', 'x', 'public.item', '{"a": 1}'
+    from generate_series(1, 500) i;
+  insert into public.loose select i / 3.0, 'a\\b', '{NULL}' from generate_series(1, 100) i;
+  insert into public.child (item) select i from generate_series(1, 100) i;`;
+
+const CHANGES = /* sql */ `
+  insert into public.item (id, d, f, i, b, l, m, n, r, j) select id + 1000, d, f, i, b, l, m, n, r, j from public.item;
+  update public.item set f = f + 1, d = d + interval '1 day' where id % 2 = 0; delete from public.item where id = 1001;
+  update public.loose set t = 'b' where v > 20; delete from public.loose where v < 5;
+  insert into public.big select i, repeat('x', 20) from generate_series(1, 150000) i`;
+
+/** Sets what the server takes, on the role, for the database, and for both together. */
+async function hurt(client: pg.Client, role: string, database: string): Promise<string[]> {
+  const set: string[] = [];
+  for (const [name, value] of Object.entries(HURTFUL)) {
+    const to = `set ${name} = ${pg.escapeLiteral(value)}`;
+    try {
+      await client.query(`alter role ${role} ${to}`);
+      await client.query(`alter database ${database} ${to}`);
+      await client.query(`alter role ${role} in database ${database} ${to}`);
+      set.push(name);
+    } catch (error) {
+      // Unknown to this version.
+      if (!(error instanceof pg.DatabaseError) || error.code !== '42704') throw error;
+    }
+  }
+  return set;
+}
+
+async function command(script: string, ...words: string[]): Promise<string> {
+  const file = path.resolve(import.meta.dirname, '../../scripts', script);
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, ['--import', 'tsx', file, ...words], (error, out, err) =>
+      error ? reject(new Error(out + err)) : resolve(out),
+    );
+  });
+}
+
+/** The test's own sessions would be hurt as well. */
+async function heal(client: pg.Client, role: string, database: string): Promise<void> {
+  await client.query(`alter role ${role} reset all`);
+  await client.query(`alter role ${role} in database ${database} reset all`);
+  await client.query(`alter database ${database} reset all`);
+}
+
+async function migrates(db: FreshPair): Promise<void> {
+  await using source = await loginOn(db, 'source', 'superuser');
+  await using target = await loginOn(db, 'target', 'superuser');
+  await db.sourceClient.query(SCHEMA);
+  const set = await hurt(db.sourceClient, source.role, db.source);
+  await hurt(db.targetClient, target.role, db.target);
+  try {
+    expect(set.length).toBeGreaterThan(45);
+    await migrateAll(db, source.service, target.service);
+  } finally {
+    await heal(db.sourceClient, source.role, db.source);
+    await heal(db.targetClient, target.role, db.target);
+  }
+}
+
+async function migrateAll(db: FreshPair, source: string, target: string): Promise<void> {
+  const findings = await findingsOf(db, { source, target });
+  expect(findings.filter(({ level }) => level === 'error')).toEqual([]);
+  await using steps = new Steps(source, target, { copy: { chunkMegabytes: 1 } });
+  await steps.copy();
+  await steps.indexes();
+  await db.sourceClient.query(CHANGES);
+  await steps.cutover();
+  await expectEqual(db.sourceClient, db.targetClient);
+  const { rows } = await db.targetClient.query('select n from public.kept');
+  expect(rows).toEqual([{ n: '999' }]);
+  expect(await command('compare.ts', source, target)).toContain('equal: 4 tables');
+  expect(await command('cleanup.ts', source, target)).toContain('control schema');
+}
+
+it('a role and a database with every setting that hurts do not disturb a migration, preflight, compare or cleanup', async () => {
+  await using db = await freshPair();
+  await migrates(db);
+});
+
+const other = findOther(17);
+
+it.skipIf(!other)('nor do the settings that version 17 brought, its transaction_timeout among them', async () => {
+  if (!other) return;
+  await using server = await serverOf('source', other);
+  await using db = await freshPair({ source: server, target: server });
+  const before = process.env['PATH'];
+  process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
+  try {
+    await migrates(db);
+  } finally {
+    process.env['PATH'] = before;
+  }
+});
+
