@@ -168,16 +168,18 @@ it('a role and a database with every setting that hurts do not disturb a migrati
 
 const other = findOther(17);
 
-it.skipIf(!other)('nor do the settings that version 17 brought, its transaction_timeout among them', async () => {
-  if (!other) return;
-  await using server = await serverOf('source', other);
-  await using db = await freshPair({ source: server, target: server });
-  const before = process.env['PATH'];
-  process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
-  try {
-    await migrates(db);
-  } finally {
-    process.env['PATH'] = before;
-  }
-});
-
+it.skipIf(!other)(
+  'nor do the settings that version 17 brought, its transaction_timeout among them',
+  async () => {
+    if (!other) return;
+    await using server = await serverOf('source', other);
+    await using db = await freshPair({ source: server, target: server });
+    const before = process.env['PATH'];
+    process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
+    try {
+      await migrates(db);
+    } finally {
+      process.env['PATH'] = before;
+    }
+  },
+);

@@ -13,6 +13,7 @@ import { linkOf, type Link } from '../../connection/link.ts';
 import { READABLE } from '../../connection/pinned.ts';
 import { connect, type SessionOptions } from '../../connection/session.ts';
 import { backendPidOf } from '../../replication/socket.ts';
+import { readSession, type SessionFacts } from './session.ts';
 
 export interface EndpointFacts {
   readonly link: Link;
@@ -24,6 +25,7 @@ export interface EndpointFacts {
   readonly proxied: boolean;
   /** Settings of ours that the session does not have although the start-up asked for them. */
   readonly lostSettings: readonly string[];
+  readonly session: SessionFacts;
   /** Why no replication connection could be made; null when it could, or was not asked for. */
   readonly replication: MigrationError | null;
   /** Defaults of a session of this role in this database, where they matter to an application. */
@@ -93,6 +95,7 @@ export async function readEndpoint(
     shared: first.pid === other.pid || first.pid !== again.pid,
     proxied: backendPidOf(client) !== first.pid,
     lostSettings,
+    session: await readSession(client),
     replication: refusal,
     defaults: await readDefaults(service, options),
   };
