@@ -9,6 +9,7 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
+import { Planning } from '../connection/planning.ts';
 import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
@@ -60,6 +61,10 @@ export async function compareCounts(
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
     }
+    const planning = {
+      source: new Planning(migration.source, 'cutover'),
+      target: new Planning(migration.target, 'cutover'),
+    };
     const progress = { now: '', done: 0, total: tables.length };
     const describe = () => ({ step: 'counting rows', ...progress });
     const [onSource, onTarget] = [sources, targets].map(({ all }) => all.map(({ pid }) => pid));
@@ -79,8 +84,13 @@ export async function compareCounts(
         pairs,
         async (pair, { table, label }) => {
           const [source, target] = await Promise.all([
-            count(pair.source, table.parts, 'only'),
-            count(pair.target, [table.destination], table.whole ? 'whole' : 'only'),
+            count(pair.source, table.parts, 'only', planning.source),
+            count(
+              pair.target,
+              [table.destination],
+              table.whole ? 'whole' : 'only',
+              planning.target,
+            ),
           ]);
           rows += target;
           if (source !== target) differences.push({ table: label, source, target });
@@ -136,15 +146,18 @@ async function count(
   lane: Lane,
   tables: readonly TableName[],
   how: 'only' | 'whole',
+  planning: Planning,
 ): Promise<bigint> {
+  const [first] = tables;
   const names = tables.map((table) => `${how === 'only' ? 'only ' : ''}${quoted(table)}`);
   let sum = 0n;
   for (let at = 0; at < names.length; at += PARTS_PER_STATEMENT) {
     const parts = names.slice(at, at + PARTS_PER_STATEMENT);
     const counts = parts.map((name) => `(select count(*) from ${name})`).join(' + ');
+    const statement = /* sql */ `select (${counts})::text as count`;
     sum += await lane.run(async (client) => {
-      const { rows } = await client.query<{ count: string }>(
-        /* sql */ `select (${counts})::text as count`,
+      const { rows } = await planning.run(client, first ? quoted(first) : '', () =>
+        client.query<{ count: string }>(statement),
       );
       return BigInt(rows[0]?.count ?? '0');
     });

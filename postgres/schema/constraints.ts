@@ -9,6 +9,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
+import { Defaults } from '../connection/defaults.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import {
@@ -33,6 +34,7 @@ interface Step {
   readonly work: Work;
   readonly all: ReadonlyMap<number, StoredEntry>;
   readonly loud: readonly string[];
+  readonly defaults: Defaults;
 }
 
 /**
@@ -68,6 +70,7 @@ export async function buildConstraints(
       work,
       all: new Map(all.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
+      defaults: await Defaults.read(migration.target, 'index', first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
@@ -108,7 +111,7 @@ async function buildAll(
       try {
         // Foreign keys may stand on a unique index that had to wait for mended rows.
         if (entry.phase === 'indexes') {
-          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step.work));
+          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step));
         } else await buildOne(lane, entry, step);
       } catch (error) {
         if (!isBroken(error)) throw error;

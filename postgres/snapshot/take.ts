@@ -42,6 +42,8 @@ export interface TakePlan {
   readonly shapes: ReadonlyMap<number, Shape>;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
+  /** Oids of tables that can only be read as a whole. */
+  readonly unsplittable: ReadonlySet<number>;
   readonly chunkBytes: number;
 }
 
@@ -136,8 +138,9 @@ async function take(
   const sized = tables.flatMap((table) => {
     const relation = there.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, accessMethod } = relation;
-    return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
+    const { oid, pages, bytes, accessMethod } = relation;
+    const splittable = accessMethod === 'heap' && !plan.unsplittable.has(oid);
+    return [{ id: table.id, pages, bytes, splittable }];
   });
   await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
   await target.query(

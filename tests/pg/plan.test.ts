@@ -107,6 +107,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
     shapes: new Map(),
     counterparts: [],
+    unsplittable: new Set(),
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());
@@ -252,6 +253,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       found,
       shapes: new Map(),
       counterparts: [],
+      unsplittable: new Set(),
       chunkBytes: MEBIBYTE,
     }),
   ).rejects.toMatchObject({ code: 'SnapshotLost' });
