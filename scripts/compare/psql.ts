@@ -39,6 +39,11 @@ export class CompareError extends Error {
 
 export class Psql implements AsyncDisposable {
   readonly service: string;
+  /**
+   * Set before a table is read: the planner looks into functions of its indexes, whose bodies may need the path that the
+   * application's sessions have. pg_catalog comes first.
+   */
+  planningPath = '';
   readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #lines: AsyncIterator<string>;
   readonly #closed: Promise<void>;
@@ -73,6 +78,14 @@ export class Psql implements AsyncDisposable {
   static async open(service: string): Promise<Psql> {
     const session = new Psql(service);
     try {
+      const [[path = ''] = []] = await session.rows(
+        '',
+        `select pg_catalog.current_setting('search_path')`,
+      );
+      const names = (path.match(/"(?:[^"]|"")*"|[^\s,"]+/g) ?? []).filter(
+        (name) => name.replaceAll('"', '') !== 'pg_catalog',
+      );
+      session.planningPath = `set local search_path = ${names.length === 0 ? 'pg_catalog' : names.join(', ')};`;
       await session.rows(
         `${SETTINGS} begin isolation level repeatable read read only;`,
         'select 1',

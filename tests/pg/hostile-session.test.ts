@@ -91,11 +91,12 @@ const SCHEMA = /* sql */ `
   insert into public.loose select i / 3.0, 'a\\b', '{NULL}' from generate_series(1, 100) i;
   insert into public.child (item) select i from generate_series(1, 100) i;`;
 
-const CHANGES = /* sql */ `
+/** @param many rows of one transaction: on 17 its decoding has to take longer than the transaction_timeout. */
+const changes = (many: number) => /* sql */ `
   insert into public.item (id, d, f, i, b, l, m, n, r, j) select id + 1000, d, f, i, b, l, m, n, r, j from public.item;
   update public.item set f = f + 1, d = d + interval '1 day' where id % 2 = 0; delete from public.item where id = 1001;
   update public.loose set t = 'b' where v > 20; delete from public.loose where v < 5;
-  insert into public.big select i, repeat('x', 20) from generate_series(1, 150000) i`;
+  insert into public.big select i, repeat('x', 20) from generate_series(1, ${many}) i`;
 
 /** Sets what the server takes, on the role, for the database, and for both together. */
 async function hurt(client: pg.Client, role: string, database: string): Promise<string[]> {
@@ -131,7 +132,7 @@ async function heal(client: pg.Client, role: string, database: string): Promise<
   await client.query(`alter database ${database} reset all`);
 }
 
-async function migrates(db: FreshPair): Promise<void> {
+async function migrates(db: FreshPair, many: number): Promise<void> {
   await using source = await loginOn(db, 'source', 'superuser');
   await using target = await loginOn(db, 'target', 'superuser');
   await db.sourceClient.query(SCHEMA);
@@ -139,31 +140,86 @@ async function migrates(db: FreshPair): Promise<void> {
   await hurt(db.targetClient, target.role, db.target);
   try {
     expect(set.length).toBeGreaterThan(45);
-    await migrateAll(db, source.service, target.service);
+    await migrateAll(db, source.service, target.service, many);
   } finally {
     await heal(db.sourceClient, source.role, db.source);
     await heal(db.targetClient, target.role, db.target);
   }
 }
 
-async function migrateAll(db: FreshPair, source: string, target: string): Promise<void> {
-  const findings = await findingsOf(db, { source, target });
+async function migrateAll(
+  db: FreshPair,
+  source: string,
+  target: string,
+  many: number,
+  input: Record<string, unknown> = {},
+): Promise<void> {
+  const findings = await findingsOf(db, { source, target, input });
   expect(findings.filter(({ level }) => level === 'error')).toEqual([]);
-  await using steps = new Steps(source, target, { copy: { chunkMegabytes: 1 } });
+  await using steps = new Steps(source, target, { copy: { chunkMegabytes: 1 }, ...input });
   await steps.copy();
   await steps.indexes();
-  await db.sourceClient.query(CHANGES);
+  await db.sourceClient.query(changes(many));
   await steps.cutover();
   await expectEqual(db.sourceClient, db.targetClient);
   const { rows } = await db.targetClient.query('select n from public.kept');
   expect(rows).toEqual([{ n: '999' }]);
-  expect(await command('compare.ts', source, target)).toContain('equal: 4 tables');
+  expect(await command('compare.ts', source, target)).toContain('equal: 5 tables');
   expect(await command('cleanup.ts', source, target)).toContain('control schema');
 }
 
 it('a role and a database with every setting that hurts do not disturb a migration, preflight, compare or cleanup', async () => {
   await using db = await freshPair();
-  await migrates(db);
+  await migrates(db, 1_000);
+});
+
+/** What a schema before pg_catalog can hide: whoever calls it fails, or gets nothing. */
+const EVIL = /* sql */ `
+  create schema evil;
+  create function evil.fail() returns text language plpgsql immutable as $$ begin raise exception 'hidden'; end $$;
+  create function evil.md5(text) returns text language sql as $$ select evil.fail() $$;
+  create function evil.format(text, text, text) returns text language sql as $$ select evil.fail() $$;
+  create function evil.format(text, name, name) returns text language sql as $$ select evil.fail() $$;
+  create function evil.to_regclass(text) returns regclass language sql as $$ select null::regclass $$;
+  create function evil.current_setting(text) returns text language sql as $$ select evil.fail() $$;
+  create function evil.set_config(text, text, boolean) returns text language sql as $$ select evil.fail() $$;
+  create function evil.pg_backend_pid() returns int language sql as $$ select 0 $$;
+  create function evil.current_database() returns name language sql as $$ select 'x'::name $$;
+  create function evil.pg_current_xact_id() returns xid8 language sql as $$ select '3'::xid8 $$;
+  create function evil.quote_ident(text) returns text language sql as $$ select evil.fail() $$;
+  create function evil.now() returns timestamptz language sql as $$ select 'infinity'::timestamptz $$;
+  create function evil.fail(text, text) returns boolean language sql as $$ select evil.fail() = '' $$;
+  create function evil.fail(name, name) returns boolean language sql as $$ select evil.fail() = '' $$;
+  create function evil.fail(name, text) returns boolean language sql as $$ select evil.fail() = '' $$;
+  create function evil.fail(oid, oid) returns boolean language sql as $$ select evil.fail() = '' $$;
+  create function evil.fail(int, int) returns boolean language sql as $$ select evil.fail() = '' $$;
+  create operator evil.= (leftarg = text, rightarg = text, function = evil.fail);
+  create operator evil.= (leftarg = name, rightarg = name, function = evil.fail);
+  create operator evil.= (leftarg = name, rightarg = text, function = evil.fail);
+  create operator evil.= (leftarg = oid, rightarg = oid, function = evil.fail);
+  create operator evil.= (leftarg = int, rightarg = int, function = evil.fail);
+  create operator evil.<> (leftarg = text, rightarg = text, function = evil.fail);
+  create aggregate evil.count(*) (sfunc = pg_catalog.int8dec, stype = bigint, initcond = '0');
+  create table evil.pg_class (oid oid, relname name); create table evil.pg_locks (pid int); create table evil.migration (id text);
+  create type evil.lsn as (a int);`;
+
+it('functions, operators and tables that the path of the role puts before those of pg_catalog are not seen', async () => {
+  await using db = await freshPair();
+  await using source = await loginOn(db, 'source', 'superuser');
+  await using target = await loginOn(db, 'target', 'superuser');
+  await db.sourceClient.query(SCHEMA);
+  for (const [client, { role }, database, schema] of [
+    [db.sourceClient, source, db.source, 'evil'],
+    // What is created on the target must not be there.
+    [db.targetClient, target, db.target, 'spite'],
+  ] as const) {
+    await client.query(EVIL.replaceAll('evil', schema));
+    await client.query(`alter role ${role} set search_path = ${schema}, pg_catalog`);
+    await client.query(
+      `alter role ${role} in database ${database} set search_path = ${schema}, pg_catalog`,
+    );
+  }
+  await migrateAll(db, source.service, target.service, 100, { tables: { exclude: ['evil.*'] } });
 });
 
 const other = findOther(17);
@@ -177,7 +233,7 @@ it.skipIf(!other)(
     const before = process.env['PATH'];
     process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
     try {
-      await migrates(db);
+      await migrates(db, 150_000);
     } finally {
       process.env['PATH'] = before;
     }
