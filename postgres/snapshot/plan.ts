@@ -12,6 +12,7 @@ import { readRelations, readRelationsNamed, type Relation } from '../catalog/rel
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { quoted } from '../catalog/table-name.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
@@ -75,7 +76,7 @@ export async function planCopy(
       work,
       ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
-    const { found, shapes } = await readUnder(source, live, input);
+    const { found, shapes, types } = await readUnder(source, live, input);
     const unsplittable = await readUnsplittable(migration, source, found, input, work);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
     refuseDrift(found, counterparts);
@@ -88,6 +89,7 @@ export async function planCopy(
           turn,
           found,
           shapes,
+          types,
           counterparts,
           unsplittable,
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
@@ -124,7 +126,7 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<{ found: Relation[]; shapes: Map<number, Shape> }> {
+): Promise<{ found: Relation[]; shapes: Map<number, Shape>; types: TypeGraph }> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
@@ -132,8 +134,9 @@ async function readUnder(
     source,
     found.map(({ oid }) => oid),
   );
+  const types = await readTypeGraph(source, found);
   await source.query(/* sql */ `commit`);
-  return { found, shapes };
+  return { found, shapes, types };
 }
 
 /**
@@ -151,7 +154,7 @@ async function readUnsplittable(
   const unsplittable = new Set<number>();
   await source.query(/* sql */ `begin read only`);
   for (const table of found) {
-    if (table.kind !== 'r' || table.bytes <= input.copy.chunkMegabytes * MEBIBYTE) continue;
+    if (!table.splittable || table.bytes <= input.copy.chunkMegabytes * MEBIBYTE) continue;
     work.beat({ step: 'taking tables into the snapshot' });
     const range = blocks({ firstBlock: 0, endBlock: 1 }).join(' and ');
     const statement = /* sql */ `select from only ${quoted(table)} where ${range}`;
