@@ -23,18 +23,23 @@ export class Planning {
   }
 
   /**
-   * Runs a statement that prints no names, on a session in no transaction, first under the empty search path.
+   * Runs a statement on a session in no transaction, first under the empty search path.
+   * @param statement gets whether the path is the application's: names that it prints then need {@link PRINTS_WITH_SCHEMAS}.
    * @param table quoted name of the table whose owner's path is tried next.
    * @throws the first error when neither path helps.
    */
-  async run<T>(client: pg.ClientBase, table: string, statement: () => Promise<T>): Promise<T> {
+  async run<T>(
+    client: pg.ClientBase,
+    table: string,
+    statement: (theirs: boolean) => Promise<T>,
+  ): Promise<T> {
     try {
-      return await statement();
+      return await statement(false);
     } catch (error) {
       if (!isPlanning(error)) throw error;
       await setPath(client, await this.#pathOf(client, table), false);
       try {
-        return await statement();
+        return await statement(true);
       } catch (again) {
         throw isPlanning(again) ? error : again;
       } finally {

@@ -9,7 +9,7 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
-import { Planning } from '../connection/planning.ts';
+import { Planning, PRINTS_WITH_SCHEMAS } from '../connection/planning.ts';
 import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
@@ -107,7 +107,7 @@ export async function compareCounts(
           ]);
           rows += target;
           if (source !== target) differences.push({ table: label, source, target });
-          else generated.push(...(await compareGenerated(pair, table)));
+          else generated.push(...(await compareGenerated(pair, table, planning)));
         },
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
@@ -163,11 +163,12 @@ async function exact(client: pg.Client): Promise<void> {
 async function compareGenerated(
   pair: { readonly source: Lane; readonly target: Lane },
   { destination, parts, whole, generated }: Counted,
+  planning: { readonly source: Planning; readonly target: Planning },
 ): Promise<GeneratedDifference[]> {
   if (generated === null) return [];
   const [source, target] = await Promise.all([
-    sums(pair.source, parts, true, generated),
-    sums(pair.target, [destination], !whole, generated),
+    sums(pair.source, parts, true, generated, planning.source),
+    sums(pair.target, [destination], !whole, generated, planning.target),
   ]);
   const columns = generated.generated.filter((_, at) => source[at] !== target[at]);
   return columns.length === 0 ? [] : [{ ...destination, columns }];
@@ -178,11 +179,18 @@ async function sums(
   tables: readonly TableName[],
   only: boolean,
   generated: GeneratedColumns,
+  planning: Planning,
 ): Promise<string[]> {
+  const [first] = tables;
   const found: string[][] = [];
   for (let at = 0; at < tables.length; at += PARTS_PER_STATEMENT) {
-    const text = hashStatement(tables.slice(at, at + PARTS_PER_STATEMENT), only, generated);
-    const { rows } = await lane.run((client) => client.query<string[]>({ text, rowMode: 'array' }));
+    const parts = tables.slice(at, at + PARTS_PER_STATEMENT);
+    const { rows } = await lane.run((client) =>
+      planning.run(client, first ? quoted(first) : '', (theirs) => {
+        const text = hashStatement(parts, only, generated, theirs ? PRINTS_WITH_SCHEMAS : null);
+        return client.query<string[]>({ text, rowMode: 'array' });
+      }),
+    );
     found.push(rows[0] ?? []);
   }
   return addSums(found);
