@@ -17,7 +17,7 @@ const HURTFUL: Readonly<Record<string, string>> = {
   statement_timeout: '100ms',
   lock_timeout: '1ms',
   idle_in_transaction_session_timeout: '20ms',
-  idle_session_timeout: '50ms',
+  idle_session_timeout: '1s',
   transaction_timeout: '300ms',
   exit_on_error: 'on',
   tcp_user_timeout: '1ms',
@@ -153,11 +153,10 @@ async function migrateAll(
   source: string,
   target: string,
   many: number,
-  input: Record<string, unknown> = {},
 ): Promise<void> {
-  const findings = await findingsOf(db, { source, target, input });
+  const findings = await findingsOf(db, { source, target });
   expect(findings.filter(({ level }) => level === 'error')).toEqual([]);
-  await using steps = new Steps(source, target, { copy: { chunkMegabytes: 1 }, ...input });
+  await using steps = new Steps(source, target, { copy: { chunkMegabytes: 1 } });
   await steps.copy();
   await steps.indexes();
   await db.sourceClient.query(changes(many));
@@ -202,7 +201,8 @@ const EVIL = /* sql */ `
   create operator evil.= (leftarg = int, rightarg = int, function = evil.fail);
   create operator evil.<> (leftarg = text, rightarg = text, function = evil.fail);
   create aggregate evil.count(*) (sfunc = pg_catalog.int8dec, stype = bigint, initcond = '0');
-  create table evil.pg_class (oid oid, relname name); create table evil.pg_locks (pid int); create table evil.migration (id text);
+  create view evil.pg_class as select 1::oid as oid, 'x'::name as relname; create view evil.pg_locks as select 1 as pid;
+  create view evil.migration as select 'x'::text as id;
   create type evil.lsn as (a int);`;
 
 it('functions, operators and tables that the path of the role puts before those of pg_catalog are not seen', async () => {
@@ -221,7 +221,7 @@ it('functions, operators and tables that the path of the role puts before those 
       `alter role ${role} in database ${database} set search_path = ${schema}, pg_catalog`,
     );
   }
-  await migrateAll(db, source.service, target.service, 100, { tables: { exclude: ['evil.*'] } });
+  await migrateAll(db, source.service, target.service, 100);
 });
 
 const other = findOther(17);
@@ -245,7 +245,7 @@ it.skipIf(!other)(
 /** Looked at one by one: they change costs, logs and files, or end a statement with an error that says so. */
 const REVIEWED = `
   allow_in_place_tablespaces allow_system_table_mods application_name backend_flush_after backslash_quote
-  backtrace_functions check_function_bodies commit_delay commit_siblings compute_query_id cpu_index_tuple_cost
+  backtrace_functions check_function_bodies commit_delay commit_siblings composite_type_mismatch compute_query_id cpu_index_tuple_cost
   cpu_operator_cost cpu_tuple_cost createrole_self_grant cursor_tuple_fraction deadlock_timeout debug_discard_caches
   debug_logical_replication_streaming debug_pretty_print debug_print_parse debug_print_plan debug_print_rewritten
   default_statistics_target default_table_access_method default_tablespace default_text_search_config
