@@ -9,6 +9,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
+import { Defaults } from '../connection/defaults.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import {
@@ -38,6 +39,7 @@ interface Step {
   readonly loud: readonly string[];
   /** Comments and grants on what walferry did not create. */
   readonly others: ReadonlySet<number>;
+  readonly defaults: Defaults;
 }
 
 /**
@@ -74,6 +76,7 @@ export async function buildConstraints(
       all: new Map(all.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
       others: aboutOthers(all, all),
+      defaults: await Defaults.read(migration.target, 'index', first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
@@ -114,7 +117,7 @@ async function buildAll(
       try {
         // Foreign keys may stand on a unique index that had to wait for mended rows.
         if (entry.phase === 'indexes') {
-          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step.work));
+          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step));
         } else await buildOne(lane, entry, step);
       } catch (error) {
         if (!isBroken(error)) throw error;

@@ -15,12 +15,7 @@ import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../control/migration.ts';
 import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
-import {
-  CREATE_SCHEMA_CONTROL,
-  nameEntry,
-  readEntries,
-  storeEntries,
-} from './control.ts';
+import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
 import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';

@@ -48,6 +48,8 @@ export interface TakePlan {
   readonly types: TypeGraph;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
+  /** Oids of tables that can only be read as a whole. */
+  readonly unsplittable: ReadonlySet<number>;
   readonly chunkBytes: number;
   readonly selection: Selection;
 }
@@ -143,7 +145,8 @@ async function take(
   const sized = tables.flatMap((table) => {
     const relation = there.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, splittable } = relation;
+    const { oid, pages, bytes } = relation;
+    const splittable = relation.splittable && !plan.unsplittable.has(oid);
     return [{ id: table.id, pages, bytes, splittable }];
   });
   await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
