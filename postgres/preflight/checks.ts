@@ -16,6 +16,7 @@ import { partitionKey } from './checks/partition-key.ts';
 import { partitionRoot } from './checks/partition-root.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
+import { oldSnapshot } from './checks/old-snapshot.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
 import { role } from './checks/role.ts';
@@ -37,6 +38,7 @@ export const CHECKS: readonly Check[] = [
   version,
   leftover,
   wal,
+  oldSnapshot,
   plugin,
   transaction,
   capacity,

@@ -106,6 +106,8 @@ export interface SourceFacts extends ServerFacts {
   readonly outputPluginLibraries: string | null;
   /** `synchronous_standby_names`. */
   readonly synchronousStandbys: string;
+  /** `old_snapshot_threshold` (up to 16); null when snapshots may get as old as they like. */
+  readonly snapshotSeconds: number | null;
   readonly slotsMax: number;
   readonly wal: WalFacts;
   readonly slots: readonly SlotFacts[];

@@ -96,6 +96,7 @@ type Settings = Pick<
   | 'walLevel'
   | 'outputPluginLibraries'
   | 'synchronousStandbys'
+  | 'snapshotSeconds'
   | 'slotsMax'
   | 'sendersMax'
   | 'sendersUsed'
@@ -108,6 +109,8 @@ async function readSettings(client: pg.ClientBase): Promise<Settings> {
            (select setting from pg_catalog.pg_settings
              where name = 'output_plugin_libraries') as "outputPluginLibraries",
            current_setting('synchronous_standby_names') as "synchronousStandbys",
+           (select nullif(setting, '-1')::float8 * 60 from pg_catalog.pg_settings
+             where name = 'old_snapshot_threshold') as "snapshotSeconds",
            current_setting('max_replication_slots')::int4 as "slotsMax",
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);

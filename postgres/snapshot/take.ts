@@ -141,8 +141,8 @@ async function take(
   const sized = tables.flatMap((table) => {
     const relation = there.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, accessMethod } = relation;
-    return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
+    const { pages, bytes, splittable } = relation;
+    return [{ id: table.id, pages, bytes, splittable }];
   });
   await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
   await target.query(

@@ -135,6 +135,7 @@ const CASES: Case[] = [
   ['target-row-security', 'error', target({ tables: [{ ...THERE, rowSecurity: true }] })],
   ['same-database', 'error', target({ fingerprint: SERVER.fingerprint })],
   ['source-version', 'error', { source: { major: 12 }, target: { major: 12 } }],
+  ['whole-tables', 'warning', { source: { major: 13 }, target: { major: 13 } }],
   ['target-older', 'warning', target({ major: 14 })],
   ['encoding', 'error', source({ encoding: 'LATIN1' })],
   ['encoding', 'error', source({ encoding: 'SQL_ASCII' })],
@@ -193,6 +194,8 @@ const CASES: Case[] = [
     'error',
     wal({ keepBytes: 1e6, written: WRITTEN }, { relations: [{ ...TABLE, bytes: 0.9e9 }] }),
   ],
+  ['old-snapshot', 'warning', source({ snapshotSeconds: 3600 })],
+  ['old-snapshot', 'error', source({ snapshotSeconds: 0 })],
   ['slot-timeout', 'warning', wal({ idleTimeoutSeconds: 3600 })],
   [
     'plugin-missing',
