@@ -13,6 +13,7 @@ import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
@@ -74,7 +75,7 @@ export async function planCopy(
       work,
       ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
-    const { found, shapes } = await readUnder(source, live, input);
+    const { found, shapes, types } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
     refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
     const taken = await whileWatched(
@@ -86,6 +87,7 @@ export async function planCopy(
           turn,
           found,
           shapes,
+          types,
           counterparts,
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
           selection: input.tables,
@@ -122,7 +124,7 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<{ found: Relation[]; shapes: Map<number, Shape> }> {
+): Promise<{ found: Relation[]; shapes: Map<number, Shape>; types: TypeGraph }> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
@@ -130,8 +132,9 @@ async function readUnder(
     source,
     found.map(({ oid }) => oid),
   );
+  const types = await readTypeGraph(source, found);
   await source.query(/* sql */ `commit`);
-  return { found, shapes };
+  return { found, shapes, types };
 }
 
 function refuseDrift(

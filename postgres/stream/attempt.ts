@@ -70,9 +70,10 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   };
   const writer = new TargetWriter(applier, attempt, plan.newest, (batch) =>
     inTurn(() => {
+      const { tokens, types } = plan;
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
-      return verifyCatalog(source, batch, { tokens: plan.tokens, left, renamed }, waiting);
+      return verifyCatalog(source, batch, { tokens, types, left, renamed }, waiting);
     }),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;

@@ -30,6 +30,7 @@ import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
 import type { Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import { readOutside } from './outside.ts';
+import type { WatchedTypes } from './types.ts';
 
 const BYTEA_OID = 17;
 
@@ -45,6 +46,8 @@ export interface StreamPlan {
   leave(left: Left): Promise<void>;
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
+  /** What the tables' types are made of, for the same look. */
+  readonly types: WatchedTypes;
   /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
   readonly mark: Lsn | null;
   /** Whether the stream has to stop at the mark, because the target lacks what was done before it. */
@@ -150,6 +153,7 @@ export async function readPlan(
       routes.leave(left);
     },
     tokens: audited.tokens,
+    types: audited.types,
     mark,
     stopsAtMark: audited.ahead.length > 0,
     settle: async (table) => {

@@ -14,6 +14,7 @@ import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
 import type { Left } from './filter.ts';
 import { CatalogMoved } from './moved.ts';
+import { movedType, type WatchedTypes } from './types.ts';
 
 /** With synchronous replication a transaction is decoded before others can see that it committed. */
 const POLL_MS = 20;
@@ -24,8 +25,8 @@ const LONG_POLL_MS = 250;
 /**
  * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
  * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
- * @param known what the audit saw, by table; the names of which changes were left out; and what decides about such a name when it
- *   is not what it was.
+ * @param known what the audit saw, of tables and of their types; the names of which changes were left out; and what decides about
+ *   such a name when it is not what it was.
  * @param waiting called before each further look, with the milliseconds since the first; what it throws ends the wait.
  * @throws CatalogMoved when one of the changes' tables was altered since, or has the name of one that is left out.
  */
@@ -34,6 +35,7 @@ export async function verifyCatalog(
   { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
   known: {
     readonly tokens: ReadonlyMap<string, string>;
+    readonly types: WatchedTypes;
     readonly left: readonly Left[];
     readonly renamed: (left: Left) => Promise<void>;
   },
@@ -46,10 +48,13 @@ export async function verifyCatalog(
   const began = performance.now();
   for (;;) {
     const { snapshot, tokens } = await lookAt(source, [...tables, ...left]);
+    // Later than that snapshot, so it sees no less.
+    const restless = await movedType(source, known.types, tables);
     const moved = tables.find(
       (table, i) => known.tokens.get(keyOfName(table)) !== (tokens[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
+    if (restless !== null) throw new CatalogMoved(restless, null);
     for (const [i, one] of left.entries()) {
       const token = tokens[tables.length + i] ?? null;
       if (token === one.token) continue;
