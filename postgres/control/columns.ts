@@ -9,6 +9,7 @@ import type pg from 'pg';
 const ADDED = [
   ['relation', 'root_schema', 'text'],
   ['relation', 'root_name', 'text'],
+  ['migration', 'withheld', 'jsonb'],
   ['schema_entry', 'refresh_state', 'text'],
 ] as const;
 /** Somebody's transaction may have read the table; the attempt is made again then. */

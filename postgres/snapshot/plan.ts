@@ -13,6 +13,8 @@ import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
@@ -79,7 +81,7 @@ export async function planCopy(
     const { found, shapes, types } = await readUnder(source, live, input);
     const unsplittable = await readUnsplittable(migration, source, found, input, work);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
-    refuseDrift(found, counterparts);
+    refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
     const taken = await whileWatched(
       { service: migration.target, purpose: 'plan', pids: [await pidOf(target)] },
       work,
@@ -93,6 +95,7 @@ export async function planCopy(
           counterparts,
           unsplittable,
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+          selection: input.tables,
         }),
     );
     if (taken > 0)
@@ -164,10 +167,17 @@ async function readUnsplittable(
   return unsplittable;
 }
 
-function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {
+function refuseDrift(
+  found: readonly Relation[],
+  counterparts: readonly Relation[],
+  unlogged: readonly TableName[],
+): void {
   const differences = compareColumns(found, counterparts);
   if (found.some(({ viaRoot }) => viaRoot !== null)) {
     differences.push(...partitionsInTheWay(found, counterparts));
+  }
+  for (const { schema, name: table } of unlogged) {
+    differences.push({ schema, table, column: null, what: UNLOGGED_ON_TARGET });
   }
   const [first] = differences;
   if (!first) return;

@@ -9,6 +9,7 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
+import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
@@ -50,6 +51,7 @@ export interface TakePlan {
   /** Oids of tables that can only be read as a whole. */
   readonly unsplittable: ReadonlySet<number>;
   readonly chunkBytes: number;
+  readonly selection: Selection;
 }
 
 /**

@@ -106,9 +106,10 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     turn: await takeTurn(db.targetClient, migration, undefined),
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
     shapes: new Map(),
-        types: new Map(),
+    types: new Map(),
     counterparts: [],
     unsplittable: new Set(),
+    selection: EVERYTHING,
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());
@@ -253,9 +254,10 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       turn: await takeTurn(db.targetClient, migration, undefined),
       found,
       shapes: new Map(),
-        types: new Map(),
+      types: new Map(),
       counterparts: [],
       unsplittable: new Set(),
+      selection: EVERYTHING,
       chunkBytes: MEBIBYTE,
     }),
   ).rejects.toMatchObject({ code: 'SnapshotLost' });
