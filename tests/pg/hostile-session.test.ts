@@ -245,7 +245,7 @@ it.skipIf(!other)(
 /** Looked at one by one: they change costs, logs and files, or end a statement with an error that says so. */
 const REVIEWED = `
   allow_in_place_tablespaces allow_system_table_mods application_name backend_flush_after backslash_quote
-  backtrace_functions check_function_bodies commit_delay commit_siblings composite_type_mismatch compute_query_id cpu_index_tuple_cost
+  backtrace_functions check_function_bodies commit_delay commit_siblings  compute_query_id cpu_index_tuple_cost
   cpu_operator_cost cpu_tuple_cost createrole_self_grant cursor_tuple_fraction deadlock_timeout debug_discard_caches
   debug_logical_replication_streaming debug_pretty_print debug_print_parse debug_print_plan debug_print_rewritten
   default_statistics_target default_table_access_method default_tablespace default_text_search_config
@@ -273,7 +273,7 @@ const REVIEWED = `
   wal_init_zero wal_recycle wal_sender_timeout wal_skip_threshold work_mem xmlbinary`;
 /** Set for each session by its own need, or only by a superuser and looked at by preflight. */
 const ELSEWHERE = `statement_timeout lock_timeout idle_in_transaction_session_timeout client_connection_check_interval
-  zero_damaged_pages ignore_checksum_failure`;
+  zero_damaged_pages ignore_checksum_failure composite_type_mismatch`;
 
 it('every setting that a role or database may have is pinned, or was looked at', async () => {
   await using db = await freshPair();

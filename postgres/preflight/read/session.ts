@@ -20,7 +20,8 @@ export async function readSession(client: pg.ClientBase): Promise<SessionFacts> 
                   or not l.rolsuper and (pg_has_role(current_user, l.oid, 'usage')
                                          or pg_has_role(current_user, 'pg_signal_backend', 'usage'))) as "overOwn",
            array(select s.name from pg_catalog.pg_settings s
-                  where s.name in ('zero_damaged_pages', 'ignore_checksum_failure') and s.setting = 'on') as "hidingDamage"
+                  where s.name in ('zero_damaged_pages', 'ignore_checksum_failure') and s.setting = 'on'
+                     or s.name = 'composite_type_mismatch' and s.setting <> 'error') as "hidingDamage"
       from pg_catalog.pg_stat_activity a
       join pg_catalog.pg_roles l on l.oid = a.usesysid
       join pg_catalog.pg_roles r on r.rolname = current_user
