@@ -26,6 +26,10 @@ const BOTH = {
   pooled: refuses('A connection pooler gives the backends of one session to others.'),
   balanced: refuses('Connections to the same service meet different servers.'),
   proxied: warns('Something between worker and server answers for the server.'),
+  'session-role': refuses(
+    'The log-in becomes a role that may not see or end the sessions of the log-in.',
+  ),
+  'damage-hidden': refuses('Sessions of the role read damaged pages without an error.'),
   standby: refuses('The server is a standby.'),
   sessions: warns('There may be too few free connections for the copy.'),
   'transaction-age': {

@@ -11,8 +11,16 @@
  */
 import type pg from 'pg';
 import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
+import {
+  PINNED_FOR_ROWS,
+  printsInexactly,
+  setFor,
+  type Defaults,
+  type Settings,
+} from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { isQuiet } from '../snapshot/quiet.ts';
+import { replayByPlace } from './by-place.ts';
 import { isPassing } from './passing.ts';
 import { fold } from './fold.ts';
 import type { Image } from './fold.ts';
@@ -41,14 +49,23 @@ export class TruncateFailed extends Error {
 
 export class Batch {
   readonly #client: pg.Client;
+  readonly #defaults: Defaults;
+  /** What the open transaction computes under; null: our own settings, or not known. */
+  #settings: Settings | null = null;
   readonly staging: Staging;
   readonly #tables = new Map<string, TargetTable>();
   /** How often sets were refused and done again: shown by benches and tests, decides nothing. */
   refusals = 0;
 
-  constructor(client: pg.Client) {
+  constructor(client: pg.Client, defaults: Defaults) {
     this.#client = client;
+    this.#defaults = defaults;
     this.staging = new Staging(client);
+  }
+
+  /** A transaction has begun, or was rolled back: it has the session's settings. */
+  begun(): void {
+    this.#settings = null;
   }
 
   /**
@@ -75,7 +92,35 @@ export class Batch {
       const table = await this.#table(origin.relation);
       steps.push({ table, change: table.positioned(origin), origin });
     }
-    await this.#applySteps(steps, PARTS);
+    for (const [settings, some] of this.#bySettings(steps)) {
+      await this.#compute(settings);
+      // Their rows are told by texts.
+      const byText = ({ table }: Step) => table.key === null && printsInexactly(settings);
+      await this.#applySteps(
+        some.filter((step) => !byText(step)),
+        PARTS,
+      );
+      await replayByPlace(this.#client, some.filter(byText), settings);
+    }
+  }
+
+  /** Tables are independent of each other: those of owners with other defaults are applied for themselves. */
+  #bySettings(steps: readonly Step[]): Map<Settings, Step[]> {
+    const groups = new Map<Settings, Step[]>();
+    for (const step of steps) {
+      const settings = this.#defaults.settings(step.table.owner);
+      const group = groups.get(settings);
+      if (group) group.push(step);
+      else groups.set(settings, [step]);
+    }
+    return groups;
+  }
+
+  /** From here on the transaction computes what tables compute as the application's sessions do. */
+  async #compute(settings: Settings): Promise<void> {
+    if (this.#settings === settings) return;
+    await setFor('transaction', this.#client, settings);
+    this.#settings = settings;
   }
 
   async #applySteps(steps: readonly Step[], parts: number): Promise<void> {
@@ -156,8 +201,11 @@ export class Batch {
   async #truncate(change: Truncate): Promise<void> {
     const names: string[] = [];
     const parts: string[] = [];
+    let owner: string | null = null;
     for (const relation of change.relations) {
-      const { only } = await this.#table(relation);
+      const table = await this.#table(relation);
+      const { only } = table;
+      owner ??= table.owner;
       if (relation.destination === undefined) names.push(only);
       else if (relation.bounds !== undefined) parts.push(`${only} where ${relation.bounds}`);
       // Neither the whole table nor nothing of it would be right.
@@ -165,6 +213,7 @@ export class Batch {
     }
     if (names.length + parts.length === 0) return;
     try {
+      await this.#compute(this.#defaults.settings(owner));
       await this.#client.query(/* sql */ 'savepoint walferry_truncate');
       try {
         if (names.length > 0) await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
@@ -189,6 +238,8 @@ export class Batch {
     const name = JSON.stringify([schema, there, relation.key, relation.full]);
     let table = this.#tables.get(name);
     if (!table) {
+      if (this.#settings !== null) await setFor('transaction', this.#client, PINNED_FOR_ROWS);
+      this.#settings = null;
       table = await readTable(this.#client, relation, this.#tables.size);
       this.#tables.set(name, table);
     }

@@ -13,6 +13,7 @@
 import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError } from '../../contract/failure.ts';
+import { Planning } from '../connection/planning.ts';
 import { connect } from '../connection/session.ts';
 import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
 import { quoted } from '../catalog/table-name.ts';
@@ -47,11 +48,13 @@ interface Ambiguous {
 
 export class SpecialValues {
   readonly #service: string;
+  readonly #planning: Planning;
   #client: (pg.Client & AsyncDisposable) | undefined;
   readonly #keys = new WeakMap<PlannedRelation, readonly SourceKeyColumn[]>();
 
   constructor(service: string) {
     this.#service = service;
+    this.#planning = new Planning(service, 'stream');
   }
 
   /** The changes with every ambiguous null settled. Throws the source's errors; the session is then dropped. */
@@ -66,7 +69,10 @@ export class SpecialValues {
         const key = await this.#keyOf(this.#client, relation);
         for (let from = 0; from < items.length; from += KEYS_PER_QUERY) {
           const part = items.slice(from, from + KEYS_PER_QUERY);
-          const rows = await readBack(this.#client, relation, key, part);
+          const client = this.#client;
+          const rows = await this.#planning.run(client, quoted(relation), () =>
+            readBack(client, relation, key, part),
+          );
           for (const item of part) settled[item.index] = settledChange(item, rows);
         }
       }

@@ -15,10 +15,17 @@ export interface Statement {
   readonly values: readonly (string | null)[];
 }
 
-/** The statement for a change, or undefined when the change does not hold the key of its row. */
-export function statementOf(table: TargetTable, change: PositionedChange): Statement | undefined {
+/**
+ * The statement for a change, or undefined when the change does not hold the key of its row.
+ * @param found its row, when that was looked up before.
+ */
+export function statementOf(
+  table: TargetTable,
+  change: PositionedChange,
+  found?: Where,
+): Statement | undefined {
   if (change.kind === 'insert') return insertOf(table, change.columns);
-  const where = rowOf(table, change.identity);
+  const where = found ?? rowOf(table, change.identity);
   if (!where) return undefined;
   if (change.kind === 'delete') return deleteOf(table, where);
   return updateOf(table, change.columns, where, {
@@ -90,7 +97,7 @@ function brought(table: TargetTable, image: Image, keyChanges: boolean): number[
   return positions.filter((position) => !key.has(position));
 }
 
-interface Where {
+export interface Where {
   readonly shape: string;
   readonly values: readonly (string | null)[];
   /** The condition, with parameters numbered from `first`; `all` columns or the key. */
@@ -131,6 +138,21 @@ function rowByKey(table: TargetTable, values: readonly string[]): Where | undefi
  * output function. Equal text is equal value, so `=` on an indexed column changes nothing but lets the index help.
  */
 function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
+  const match = columnsMatch(table, identity);
+  if (!match || !table.relation.full) return match;
+  return {
+    ...match,
+    condition: (first) => {
+      // True duplicates are told apart by nothing: any one of them is the right one, but only one. A partitioned
+      // table has the same ctid in several partitions.
+      const row = table.partitioned ? '(t.tableoid, t.ctid)' : 't.ctid';
+      return `${row} = (select ${row.replace(/[()]/g, '')} from ${table.only} t where ${match.condition(first)} limit 1)`;
+    },
+  };
+}
+
+/** All rows whose columns have the old row's text. Without FULL the identity is a key of the source: several are a fault. */
+export function columnsMatch(table: TargetTable, identity: Image): Where | undefined {
   const positions = writable(table, identity);
   const { full } = table.relation;
   // Fewer columns than the source sends would match rows that are not meant.
@@ -155,14 +177,7 @@ function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
         // The column's own collation may take two texts for one; then another row would be hit.
         return `${help}t.${column?.quoted}::text = ${value}::text collate pg_catalog."C"`;
       });
-      // Without FULL the identity is a key of the source: several rows that fit it are a fault.
-      if (!full) return conditions.join(' and ');
-      // True duplicates are told apart by nothing: any one of them is the right one, but only one. A partitioned
-      // table has the same ctid in several partitions.
-      const row = table.partitioned ? '(t.tableoid, t.ctid)' : 't.ctid';
-      return `${row} = (select ${row.replace(/[()]/g, '')} from ${table.only} t where ${
-        conditions.length === 0 ? 'true' : conditions.join(' and ')
-      } limit 1)`;
+      return conditions.length === 0 ? 'true' : conditions.join(' and ');
     },
   };
 }

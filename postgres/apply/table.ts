@@ -53,6 +53,8 @@ export class TargetTable {
   readonly key: readonly KeyColumn[] | null;
   /** Whether the target has a unique index on the key that lets one statement match each row exactly once. */
   readonly foldable: boolean;
+  /** The role whose defaults count where the table computes something. */
+  readonly owner: string;
   readonly #positions: ReadonlyMap<string, number>;
 
   constructor(
@@ -62,6 +64,7 @@ export class TargetTable {
     columns: readonly TargetColumn[],
     key: readonly KeyColumn[] | null,
     foldable: boolean,
+    owner: string,
   ) {
     this.number = number;
     this.relation = relation;
@@ -71,6 +74,7 @@ export class TargetTable {
     this.columns = columns;
     this.key = key;
     this.foldable = foldable;
+    this.owner = owner;
     this.#positions = new Map(columns.map((column, position) => [column.name, position]));
   }
 
@@ -129,6 +133,7 @@ export function tableName(relation: { readonly schema: string; readonly name: st
 
 const COLUMNS = /* sql */ `
   select a.attnum, a.attname as name, c.relkind = 'p' as partitioned, c.oid,
+         pg_catalog.pg_get_userbyid(c.relowner) as owner,
          a.attgenerated <> '' as generated, a.attidentity = 'a' as always,
          (with recursive d (oid, typbasetype) as (
             select t.oid, t.typbasetype from pg_catalog.pg_type t where t.oid = a.atttypid
@@ -175,6 +180,7 @@ interface ColumnRow {
   attnum: number | null;
   name: string;
   partitioned: boolean;
+  owner: string;
   oid: number;
   generated: boolean;
   always: boolean;
@@ -199,7 +205,7 @@ function operandOf({ name, domain, base_type: type }: ColumnRow): string {
 const MOST_COLUMNS = 1_600;
 
 /**
- * Reads what the target's catalog says about a table.
+ * Reads what the target's catalog says about a table, on a session with an empty search path: names of types are good under any.
  * @throws MigrationError `UnknownRelation` when the target has no such table, `SchemaDrift` when a key column is missing.
  */
 export async function readTable(
@@ -250,7 +256,8 @@ export async function readTable(
   });
   const foldable =
     unique != null && key !== undefined && columns.length + key.length <= MOST_COLUMNS;
-  return new TargetTable(number, relation, first.partitioned, columns, key ?? null, foldable);
+  const { partitioned, owner } = first;
+  return new TargetTable(number, relation, partitioned, columns, key ?? null, foldable, owner);
 }
 
 export interface SourceKeyColumn {

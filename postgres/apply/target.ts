@@ -10,6 +10,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { Defaults } from '../connection/defaults.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { advance, holdEpoch } from '../control/epoch.ts';
@@ -31,22 +32,10 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** Room for staging tables in memory; a larger set spills to disk. */
 const TEMP_BUFFERS_MB = 32;
 
-/**
- * `synchronous_commit`: a confirmed LSN must survive a crash of the target. No time limit may end a transaction between
- * two pieces of a huge source transaction. `row_security = off` makes a policy that hides rows an error instead of a
- * missing row. `jit`: compiling costs more than these statements.
- * Settings that a server does not know are left out.
- */
+/** Beside the pinned ones. `jit`: compiling costs more than these statements. */
 const SETTINGS: Readonly<Record<string, string>> = {
-  synchronous_commit: 'on',
-  statement_timeout: '0',
-  transaction_timeout: '0',
-  idle_in_transaction_session_timeout: '0',
-  idle_session_timeout: '0',
   lock_timeout: String(LOCK_TIMEOUT_MS),
-  row_security: 'off',
   jit: 'off',
-  client_min_messages: 'warning',
   temp_buffers: `${TEMP_BUFFERS_MB}MB`,
 };
 
@@ -67,13 +56,14 @@ export class TargetApplier implements AsyncDisposable {
     migration: Migration,
     client: pg.Client,
     replicaRole: boolean,
-    options: ApplierOptions,
+    { numericAsText }: ApplierOptions,
+    defaults: Defaults,
   ) {
     this.#migration = migration;
     this.client = client;
     this.replicaRole = replicaRole;
-    this.#batch = new Batch(client);
-    this.#special = options.numericAsText ? undefined : new SpecialValues(migration.source);
+    this.#batch = new Batch(client, defaults);
+    this.#special = numericAsText ? undefined : new SpecialValues(migration.source);
   }
 
   /**
@@ -95,7 +85,8 @@ export class TargetApplier implements AsyncDisposable {
             from json_each_text($1::json) wanted join pg_settings s on s.name = wanted.key`,
         [JSON.stringify(SETTINGS)],
       );
-      return new TargetApplier(migration, client, await becomeReplica(client), options);
+      const defaults = await Defaults.read(migration.target, 'apply', client);
+      return new TargetApplier(migration, client, await becomeReplica(client), options, defaults);
     } catch (error) {
       await client?.end().catch(() => undefined);
       throw classify(error, { step: 'opening the applying session', side: 'target' }, 'Internal');
@@ -115,6 +106,7 @@ export class TargetApplier implements AsyncDisposable {
       const lsn = await holdEpoch(this.client, this.#migration, epoch);
       if (!this.replicaRole) await this.client.query(/* sql */ 'set constraints all deferred');
       this.#epoch = epoch;
+      this.#batch.begun();
       return lsn;
     } catch (error) {
       await this.rollback();
@@ -175,6 +167,7 @@ export class TargetApplier implements AsyncDisposable {
   async rollback(): Promise<void> {
     this.#epoch = undefined;
     this.#batch.staging.rolledBack();
+    this.#batch.begun();
     await this.client.query(/* sql */ 'rollback').catch(() => undefined);
   }
 

@@ -7,6 +7,8 @@ import { accessSync, constants, readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { MigrationError } from '../../contract/failure.ts';
+import { startupOptions } from './pinned.ts';
+import { endpointOf } from './service.ts';
 
 export type ProgramName = 'pg_dump' | 'pg_restore' | 'psql';
 
@@ -46,11 +48,15 @@ export async function clientProgram(
   );
 }
 
-/** The argument that points a client program at a service. */
+/**
+ * The argument that points a client program at a service, for a session with our settings (pinned.ts). They are part of the
+ * argument, because a service that has `options` of its own would win over the environment's.
+ */
 export function connectArgument(service: string, database?: string): string {
   // Quoted as libpq wants it, although the input's schema lets no such character into a service's name.
   const quote = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`;
-  const base = `--dbname=service=${quote(service)}`;
+  const options = `${endpointOf(service).options} ${startupOptions({})}`.trim();
+  const base = `--dbname=service=${quote(service)} options=${quote(options)}`;
   return database === undefined ? base : `${base} dbname=${quote(database)}`;
 }
 

@@ -1,7 +1,6 @@
 /**
  * Sessions: how every connection to a database is made. A session says what it is for (application_name), has the settings
- * that make text values identical on both sides, has its timeouts stated and not inherited from a role or database, and
- * notices within seconds that the other end is gone.
+ * of pinned.ts, inherits no timeout from a role or database, and notices within seconds that the other end is gone.
  */
 import { setTimeout as after } from 'node:timers';
 import pg from 'pg';
@@ -9,6 +8,8 @@ import { connectFailure, isFinal } from './connect-failure.ts';
 import { preferringTls } from './negotiation.ts';
 import { passwordOf } from './password.ts';
 import { endpointOf } from './service.ts';
+import { PIN_NEWER, startupOptions } from './pinned.ts';
+import type { Timeouts } from './pinned.ts';
 import type { Endpoint } from './service.ts';
 import { tlsOptions, waysOf } from './tls.ts';
 import type { Way } from './tls.ts';
@@ -26,44 +27,6 @@ export type Purpose =
   | 'apply'
   | 'cutover'
   | 'cleanup';
-
-/** Text of every value must not depend on server or role defaults. Used by every session that reads or writes values. */
-export const PINNED: Readonly<Record<string, string>> = {
-  DateStyle: 'ISO',
-  IntervalStyle: 'postgres',
-  TimeZone: 'UTC',
-  extra_float_digits: '3',
-  bytea_output: 'hex',
-  lc_monetary: 'C',
-  client_encoding: 'UTF8',
-  // Off, `{NULL}` would be read as the text "NULL".
-  array_nulls: 'on',
-  // As `document`, a value that is a fragment would be refused.
-  xmloption: 'content',
-  standard_conforming_strings: 'on',
-  // On, types and names of one side print in quotes and are taken for others.
-  quote_all_identifiers: 'off',
-  // Off means: an error instead of rows that are silently left out by a policy.
-  row_security: 'off',
-  // Catalog queries over many tables look expensive to the planner: compiling them takes longer than they do.
-  jit: 'off',
-  // Marks, slots and positions count on each other: a target that crashed must not have forgotten what it answered.
-  synchronous_commit: 'on',
-};
-
-/** Defaults of a role or database that would change what our transactions are. */
-const TRANSACTION_DEFAULTS: Readonly<Record<string, string>> = {
-  default_transaction_isolation: 'read\\ committed',
-  default_transaction_read_only: 'off',
-  default_transaction_deferrable: 'off',
-};
-
-export interface Timeouts {
-  /** Milliseconds; 0, the default, is no limit. */
-  readonly statementTimeoutMs?: number;
-  readonly lockTimeoutMs?: number;
-  readonly idleInTransactionTimeoutMs?: number;
-}
 
 export interface SessionOptions extends Timeouts {
   /**
@@ -162,7 +125,7 @@ function configure(
     application_name: applicationName(endpoint, purpose),
     // The last of two equal settings counts: the service's own options cannot undo ours.
     options:
-      `${endpoint.options} ${options.withServerDefaults === true ? '' : startupOptions(options)}`.trim(),
+      `${endpoint.options} ${startupOptions(options, options.withServerDefaults === true ? 'limits' : 'all')}`.trim(),
     ...(options.replication === true ? { replication: 'database' } : {}),
   };
 }
@@ -172,26 +135,9 @@ function applicationName({ applicationName: own }: Endpoint, purpose: Purpose): 
   return Buffer.from(name).subarray(0, APPLICATION_NAME_BYTES).toString();
 }
 
-function startupOptions(timeouts: Timeouts): string {
-  const settings = {
-    ...PINNED,
-    ...TRANSACTION_DEFAULTS,
-    statement_timeout: String(timeouts.statementTimeoutMs ?? 0),
-    lock_timeout: String(timeouts.lockTimeoutMs ?? 0),
-    idle_in_transaction_session_timeout: String(timeouts.idleInTransactionTimeoutMs ?? 0),
-  };
-  return Object.entries(settings)
-    .map(([name, value]) => `-c ${name}=${value}`)
-    .join(' ');
-}
-
-/** Settings that older servers do not know cannot be part of the start-up: they would refuse the connection. */
-const NO_NEWER_LIMITS = /* sql */ `
-  select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings
-   where name in ('idle_session_timeout', 'transaction_timeout')`;
 const LOOK_FOR_CLIENT = /* sql */ `
-  select pg_catalog.set_config(name, '${CLIENT_CHECK_MS}ms', false) from pg_catalog.pg_settings
-   where name = 'client_connection_check_interval'`;
+  select pg_catalog.set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}ms', false)
+   where pg_catalog.current_setting('client_connection_check_interval', true) is not null`;
 
 async function open(
   config: pg.ClientConfig,
@@ -205,7 +151,7 @@ async function open(
   client.once('end', () => signal?.removeEventListener('abort', stop));
   try {
     await client.connect();
-    await client.query(NO_NEWER_LIMITS);
+    await pinNewer(client);
     // Some operating systems cannot look; the server refuses the value there.
     await client.query(LOOK_FOR_CLIENT).catch(() => undefined);
   } catch (error) {
@@ -213,6 +159,11 @@ async function open(
     throw error;
   }
   return Object.assign(client, { [Symbol.asyncDispose]: () => close(client) });
+}
+
+/** For clients that are made from a {@link clientConfig}: the first statement after they connected. */
+export async function pinNewer(client: pg.ClientBase): Promise<void> {
+  await client.query(PIN_NEWER);
 }
 
 /** A server that is gone does not answer the goodbye; nobody waits longer for it than this. */

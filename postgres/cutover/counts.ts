@@ -9,6 +9,7 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
+import { Planning, PRINTS_WITH_SCHEMAS } from '../connection/planning.ts';
 import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
@@ -72,6 +73,10 @@ export async function compareCounts(
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
     }
+    const planning = {
+      source: new Planning(migration.source, 'cutover'),
+      target: new Planning(migration.target, 'cutover'),
+    };
     const progress = { now: '', done: 0, total: tables.length };
     const describe = () => ({ step: 'counting rows', ...progress });
     const [onSource, onTarget] = [sources, targets].map(({ all }) => all.map(({ pid }) => pid));
@@ -92,12 +97,17 @@ export async function compareCounts(
         pairs,
         async (pair, { table, label }) => {
           const [source, target] = await Promise.all([
-            count(pair.source, table.parts, 'only'),
-            count(pair.target, [table.destination], table.whole ? 'whole' : 'only'),
+            count(pair.source, table.parts, 'only', planning.source),
+            count(
+              pair.target,
+              [table.destination],
+              table.whole ? 'whole' : 'only',
+              planning.target,
+            ),
           ]);
           rows += target;
           if (source !== target) differences.push({ table: label, source, target });
-          else generated.push(...(await compareGenerated(pair, table)));
+          else generated.push(...(await compareGenerated(pair, table, planning)));
         },
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
@@ -159,11 +169,12 @@ async function exact(client: pg.Client): Promise<void> {
 async function compareGenerated(
   pair: { readonly source: Lane; readonly target: Lane },
   { destination, parts, whole, generated }: Counted,
+  planning: { readonly source: Planning; readonly target: Planning },
 ): Promise<GeneratedDifference[]> {
   if (generated === null) return [];
   const [source, target] = await Promise.all([
-    sums(pair.source, parts, true, generated),
-    sums(pair.target, [destination], !whole, generated),
+    sums(pair.source, parts, true, generated, planning.source),
+    sums(pair.target, [destination], !whole, generated, planning.target),
   ]);
   const columns = generated.generated.filter((_, at) => source[at] !== target[at]);
   return columns.length === 0 ? [] : [{ ...destination, columns }];
@@ -174,11 +185,18 @@ async function sums(
   tables: readonly TableName[],
   only: boolean,
   generated: GeneratedColumns,
+  planning: Planning,
 ): Promise<string[]> {
+  const [first] = tables;
   const found: string[][] = [];
   for (let at = 0; at < tables.length; at += PARTS_PER_STATEMENT) {
-    const text = hashStatement(tables.slice(at, at + PARTS_PER_STATEMENT), only, generated);
-    const { rows } = await lane.run((client) => client.query<string[]>({ text, rowMode: 'array' }));
+    const parts = tables.slice(at, at + PARTS_PER_STATEMENT);
+    const { rows } = await lane.run((client) =>
+      planning.run(client, first ? quoted(first) : '', (theirs) => {
+        const text = hashStatement(parts, only, generated, theirs ? PRINTS_WITH_SCHEMAS : null);
+        return client.query<string[]>({ text, rowMode: 'array' });
+      }),
+    );
     found.push(rows[0] ?? []);
   }
   return addSums(found);
@@ -188,15 +206,18 @@ async function count(
   lane: Lane,
   tables: readonly TableName[],
   how: 'only' | 'whole',
+  planning: Planning,
 ): Promise<bigint> {
+  const [first] = tables;
   const names = tables.map((table) => `${how === 'only' ? 'only ' : ''}${quoted(table)}`);
   let sum = 0n;
   for (let at = 0; at < names.length; at += PARTS_PER_STATEMENT) {
     const parts = names.slice(at, at + PARTS_PER_STATEMENT);
     const counts = parts.map((name) => `(select count(*) from ${name})`).join(' + ');
+    const statement = /* sql */ `select (${counts})::text as count`;
     sum += await lane.run(async (client) => {
-      const { rows } = await client.query<{ count: string }>(
-        /* sql */ `select (${counts})::text as count`,
+      const { rows } = await planning.run(client, first ? quoted(first) : '', () =>
+        client.query<{ count: string }>(statement),
       );
       return BigInt(rows[0]?.count ?? '0');
     });

@@ -30,14 +30,19 @@ export function generatedOf({
  * One number for each generated column, which is equal on both sides as long as every row has the same value there. Hashes of
  * text, because that is the same for every version and collation; added up, because the order of the rows is nobody's.
  * @param tables their rows together; `only` says whether those of partitions and children are left out.
+ * @param condition of every table's rows.
  */
 export function hashStatement(
   tables: readonly TableName[],
   only: boolean,
   { key, generated }: GeneratedColumns,
+  condition: string | null = null,
 ): string {
   const cells = [...key, ...generated].map((name) => pg.escapeIdentifier(name)).join(', ');
-  const rows = tables.map((table) => `select ${cells} from ${only ? 'only ' : ''}${quoted(table)}`);
+  const where = condition === null ? '' : ` where ${condition}`;
+  const rows = tables.map(
+    (table) => `select ${cells} from ${only ? 'only ' : ''}${quoted(table)}${where}`,
+  );
   const sums = generated.map((name, at) => {
     const row = [...key, name].map((one) => `r.${pg.escapeIdentifier(one)}`).join(', ');
     return `coalesce(sum(pg_catalog.hashtextextended(row(${row})::text collate pg_catalog."C", 0)::numeric), 0)::text as s${at}`;

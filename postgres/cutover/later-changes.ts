@@ -11,6 +11,7 @@ import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
+import { isWarning } from '../connection/notice.ts';
 import { connect } from '../connection/session.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
@@ -95,8 +96,8 @@ export async function lastLook(
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);
     let warned = false;
-    lane.client.on('notice', ({ severity }) => {
-      warned ||= severity === 'WARNING';
+    lane.client.on('notice', (notice) => {
+      warned ||= isWarning(notice);
     });
     const { rows } = await lane.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [

@@ -23,6 +23,7 @@ import { rehearsal } from './checks/rehearsal.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
 import { selection } from './checks/selection.ts';
+import { session } from './checks/session.ts';
 import { sessionCount } from './checks/session-count.ts';
 import { sessionDefault } from './checks/session-default.ts';
 import { sourceRight } from './checks/source-right.ts';
@@ -43,6 +44,7 @@ export const CHECKS: readonly Check[] = [
   plugin,
   transaction,
   capacity,
+  session,
   sessionCount,
   sourceRight,
   targetRight,

@@ -40,7 +40,5 @@ export const LIMITS: ReaderLimits = {
 
 /** Server settings of the replication session, beside the pinned ones. */
 export function sessionOptions(limits: ReaderLimits): string {
-  // A role or database with a quieter setting would hide the WARNING that tells of changes left out. With an empty search path
-  // a name (regclass and its like) prints with its schema: on the target a short one may be another object's.
-  return `-c client_min_messages=warning -c search_path= -c wal_sender_timeout=${limits.senderTimeoutMs}`;
+  return `-c wal_sender_timeout=${limits.senderTimeoutMs}`;
 }

@@ -15,7 +15,8 @@ import type pg from 'pg';
 import type * as Library from 'pg-logical-replication';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, formatLsn, lsnToBigInt, parseLsn, type Lsn } from '../../contract/lsn.ts';
-import { clientConfig } from '../connection/session.ts';
+import { isWarning } from '../connection/notice.ts';
+import { clientConfig, pinNewer } from '../connection/session.ts';
 import { renderOptions } from '../wal2json/options.ts';
 import { Fifo } from './queue.ts';
 import { LineFailure, textOfLine } from './line.ts';
@@ -221,9 +222,11 @@ export class ReplicationReader implements AsyncDisposable {
     return {
       options: {},
       name: 'wal2json',
-      start: (client, slot, lsn) => {
+      start: async (client, slot, lsn) => {
         this.#client = client;
         this.#socket = socketOf(client);
+        // `transaction_timeout` of a role would end the walsender in the middle of the stream, again and again.
+        await pinNewer(client);
         client.on('notice', (notice) => {
           // Changes without a replica identity are left out by the plugin with a WARNING, between B and C.
           if (isWarning(notice)) this.#warning(notice.code, notice.message);
@@ -339,11 +342,6 @@ export class ReplicationReader implements AsyncDisposable {
     this.#failure = error;
     this.#wake?.();
   }
-}
-
-/** By SQLSTATE class 01: the word WARNING is translated on a server with another language. */
-function isWarning(notice: { code?: string | undefined; severity?: string | undefined }): boolean {
-  return notice.code?.startsWith('01') === true || notice.severity === 'WARNING';
 }
 
 /** wal2json's text holds names only, and is not translated. Names that could be split in two ways are not guessed at. */

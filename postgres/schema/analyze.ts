@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { AnalyzeReport, Work } from '../../contract/work.ts';
+import { Defaults, setFor } from '../connection/defaults.ts';
 import { endEarlierSessions, Lanes } from './lane.ts';
 import { failed, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -10,6 +11,8 @@ import { whileWatched } from './watch.ts';
 
 interface AnalyzeTask extends Task {
   readonly sql: string;
+  /** Quoted. */
+  readonly table: string;
 }
 
 /**
@@ -26,6 +29,7 @@ export async function analyzeTables(
   try {
     const first = await lanes.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
+    const defaults = await Defaults.read(migration.target, 'index', first.client);
     const tasks = await analyzeTasks(first.client, migration.id);
     while (lanes.all.length < Math.min(input.copy.parallelism, tasks.length)) {
       await lanes.open(prepareSession);
@@ -39,7 +43,12 @@ export async function analyzeTables(
         await runTasks(
           tasks,
           lanes.all,
-          (lane, { sql }) => lane.run(async (client) => void (await client.query(sql))),
+          (lane, { sql, table }) =>
+            lane.run(async (client) => {
+              // For the session: within a transaction the locks of all partitions would add up.
+              await setFor('session', client, await defaults.forTable(client, table));
+              await client.query(sql);
+            }),
           (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
         );
       },
@@ -53,7 +62,7 @@ export async function analyzeTables(
 
 /** One task for every table that is due; partitions come with their root. */
 async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<AnalyzeTask[]> {
-  const { rows } = await target.query<{ sql: string; label: string; pages: number; oid: string }>(
+  const { rows } = await target.query<{ table: string; label: string; pages: number; oid: string }>(
     /* sql */ `
     with named as (
       select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'TABLE'
@@ -65,7 +74,7 @@ async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<A
         left join walferry.schema_entry e on e.migration = m.id and e.phase = 'indexes'
        where m.id = $1
     )
-    select format('analyze %I.%I', n.nspname, c.relname) as sql,
+    select format('%I.%I', n.nspname, c.relname) as table,
            n.nspname || '.' || c.relname as label, c.relpages as pages, c.oid::text as oid
       from named
       join pg_catalog.pg_namespace n on n.nspname = named.schema_name
@@ -81,6 +90,7 @@ async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<A
     exclusive: true,
     weight: row.pages,
     label: `statistics of ${row.label}`,
-    sql: row.sql,
+    sql: `analyze ${row.table}`,
+    table: row.table,
   }));
 }

@@ -6,7 +6,9 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { Defaults } from '../connection/defaults.ts';
 import type { StoredEntry } from './control.ts';
+import { evaluateFor } from './evaluate.ts';
 import type { Lane } from './lane.ts';
 import { readListing } from './listing.ts';
 
@@ -31,7 +33,8 @@ export async function explained(
   try {
     const query = await readListing(migration.source, entry);
     if (query === null) return failure;
-    const rows = await count(lane, query);
+    const defaults = await Defaults.read(migration.target, 'index', lane.client);
+    const rows = await count(lane, entry, query, defaults);
     await lane.run((client) =>
       client.query(
         /* sql */ `update walferry.schema_entry set broken_rows = $3, broken_query = $4 where migration = $1 and id = $2`,
@@ -68,8 +71,14 @@ export async function explained(
 }
 
 /** Null when it would take too long. */
-async function count(lane: Lane, query: string): Promise<string | null> {
+async function count(
+  lane: Lane,
+  entry: StoredEntry,
+  query: string,
+  defaults: Defaults,
+): Promise<string | null> {
   return lane.transaction(async (client) => {
+    await evaluateFor(client, defaults, entry);
     await client.query(/* sql */ `set local statement_timeout = ${COUNT_LIMIT_MS}`);
     try {
       await client.query('savepoint counting');

@@ -9,6 +9,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
+import { Defaults } from '../connection/defaults.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import {
@@ -40,6 +41,7 @@ interface Step {
   readonly loud: readonly string[];
   /** Comments and grants on what walferry did not create. */
   readonly others: ReadonlySet<number>;
+  readonly defaults: Defaults;
 }
 
 /**
@@ -80,6 +82,7 @@ export async function buildConstraints(
       tables: new Map(tables.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
       others: aboutOthers([...unbuilt, ...entries], [...tables, ...unbuilt, ...entries]),
+      defaults: await Defaults.read(migration.target, 'index', first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
@@ -141,7 +144,7 @@ async function buildAll(
       try {
         // Foreign keys may stand on a unique index that had to wait for mended rows.
         if (entry.phase === 'indexes') {
-          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step.work));
+          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step));
         } else await buildOne(lane, entry, step);
       } catch (error) {
         if (!isBroken(error)) throw error;

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
+import { Defaults } from '../connection/defaults.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
@@ -17,6 +18,7 @@ import {
   reportPhase,
   type StoredEntry,
 } from './control.ts';
+import { evaluateFor } from './evaluate.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { matchExisting } from './match.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
@@ -60,6 +62,7 @@ export async function buildIndexes(
     );
     const tasks = pending.map((entry) => buildTask(entry, pages));
     const postponed = new Set<number>();
+    const defaults = await Defaults.read(migration.target, 'index', first.client);
 
     while (lanes.all.length < input.copy.parallelism) await lanes.open(prepareSession);
     const sessions = lanes.all;
@@ -83,7 +86,7 @@ export async function buildIndexes(
         const broken = await runTasks(
           tasks,
           sessions,
-          (lane, task) => buildOrPostpone(lane, migration, task, { work, postponed }),
+          (lane, task) => buildOrPostpone(lane, migration, task, { work, defaults, postponed }),
           onChange,
           isBroken,
         );
@@ -126,7 +129,7 @@ async function buildOrPostpone(
   lane: Lane,
   migration: Migration,
   task: BuildTask,
-  { work, postponed }: { work: Work; postponed: Set<number> },
+  { work, defaults, postponed }: { work: Work; defaults: Defaults; postponed: Set<number> },
 ): Promise<void> {
   const { entry } = task;
   if (entry.depends.some((id) => postponed.has(id))) {
@@ -134,7 +137,7 @@ async function buildOrPostpone(
     return;
   }
   try {
-    await buildIndex(lane, migration, entry, work);
+    await buildIndex(lane, migration, entry, { work, defaults });
   } catch (error) {
     if (!isBroken(error) || isIdentity(entry)) throw error;
     postponed.add(entry.id);
@@ -155,12 +158,14 @@ export async function buildIndex(
   lane: Lane,
   migration: Migration,
   entry: StoredEntry,
-  work: Work,
+  { work, defaults }: { readonly work: Work; readonly defaults: Defaults },
 ): Promise<void> {
   const { tables } = entry;
   const once = (sql: string) =>
     lane.transaction(async (client) => {
-      if (await claimEntry(client, migration.id, entry.id)) await client.query(sql);
+      if (!(await claimEntry(client, migration.id, entry.id))) return;
+      await evaluateFor(client, defaults, entry);
+      await client.query(sql);
     });
   const part = partOf(entry);
   const what = `${nameEntry(entry)}${part === null && tables[0] !== undefined ? ` of ${tables[0]}` : ''} could not be built`;

@@ -18,6 +18,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { RefreshReport, Work } from '../../contract/work.ts';
+import { Defaults, setFor } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { nameEntry, readEntries, type StoredEntry } from './control.ts';
@@ -47,9 +48,6 @@ export async function refreshViews(
   await using lanes = new Lanes(migration.target, 'index', work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
-    // A refresh runs as the view's owner, for whom row security may filter, as on the source; and its functions may need
-    // the search_path that the application's own sessions get.
-    await client.query(/* sql */ `set row_security = on; reset search_path`);
     await waitBriefly(client);
   };
   try {
@@ -71,12 +69,13 @@ export async function refreshViews(
     while (lanes.all.length < Math.min(input.copy.parallelism, views.length)) {
       await lanes.open(prepare);
     }
+    const defaults = await Defaults.read(migration.target, 'index', first.client);
     const progress = { now: '', done: 0, total: views.length };
     await whileWatched(
       { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'refreshing materialized views', ...progress }),
-      () => refreshAll(views, lanes.all, { migration, at, work }, progress),
+      () => refreshAll(views, lanes.all, { migration, at, work, defaults }, progress),
     );
     return { views: views.length, ...told };
   } catch (error) {
@@ -129,6 +128,7 @@ interface Refreshing {
   readonly migration: Migration;
   readonly at: Lsn | null;
   readonly work: Work;
+  readonly defaults: Defaults;
 }
 
 interface Failure {
@@ -228,19 +228,10 @@ function sqlName({ schema, name }: StoredEntry): string {
   return `${pg.escapeIdentifier(schema ?? '')}.${pg.escapeIdentifier(name)}`;
 }
 
-/**
- * A view that belongs to a role of the name walferry: `"$user"` of its search_path would be the control schema, and a table
- * of the application that is called like one of ours would be read there.
- */
-const OWN_SCHEMA_ASIDE = /* sql */ `
-select set_config('search_path', replace(current_setting('search_path'), '"$user"', '"$walferry"'), true)
-  from pg_catalog.pg_class c join pg_catalog.pg_roles r on r.oid = c.relowner
- where c.oid = $1::regclass and r.rolname = 'walferry'`;
-
 async function refreshOne(
   lane: Lane,
   view: StoredEntry,
-  { migration, at, work }: Refreshing,
+  { migration, at, work, defaults }: Refreshing,
 ): Promise<void> {
   const name = sqlName(view);
   await patiently(work, () =>
@@ -255,7 +246,8 @@ async function refreshOne(
         [migration.id, view.id, at, name],
       );
       if (rowCount === 0) return;
-      await client.query(OWN_SCHEMA_ASIDE, [name]);
+      // Row security may filter for the owner as on the source, and before 17 functions use the session's search path.
+      await setFor('transaction', client, await defaults.forTable(client, name, 'queries'));
       await client.query(/* sql */ `refresh materialized view ${name}`);
       await client.query(/* sql */ `analyze ${name}`);
     }),

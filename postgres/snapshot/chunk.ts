@@ -4,6 +4,9 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import { quoted } from '../catalog/table-name.ts';
+import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
+import type { Planning } from '../connection/planning.ts';
 import { markChunk, type ChunkRow } from '../control/chunk.ts';
 import type { HeldGeneration } from '../control/generation.ts';
 import { claimChunk } from './claim.ts';
@@ -16,6 +19,10 @@ export interface ChunkWork {
   readonly generation: HeldGeneration;
   readonly source: pg.Client;
   readonly target: pg.Client;
+  /** Of the source's tables. */
+  readonly planning: Planning;
+  /** What the target evaluates expressions under. */
+  readonly defaults: Defaults;
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
   /** Bytes of a table that passed just now. */
@@ -49,12 +56,19 @@ export async function copyChunk(
   const checked = await lockTables(source, wanted, work.waiting);
   let rows = 0;
   let bytes = 0;
+  let given: Settings | null = null;
   for (const table of checked) {
     if (!table.same) {
       await flagRewritten(table, work);
       continue;
     }
-    const copied = await pipeTable(source, target, table, chunk, (n) => work.moved(table, n));
+    const { planning, defaults } = work;
+    // Generated columns, checks and indexes are computed as in the application's sessions.
+    const settings = await defaults.forTable(target, quoted(table.destination));
+    if (settings !== given) await setFor('transaction', target, settings);
+    given = settings;
+    const progress = (n: number) => work.moved(table, n);
+    const copied = await pipeTable(source, target, table, { range: chunk, planning, progress });
     rows += copied.rows;
     bytes += copied.bytes;
   }

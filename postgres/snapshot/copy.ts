@@ -7,7 +7,9 @@ import type { Migration } from '../../contract/migration.ts';
 import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { nameOf } from '../catalog/table-name.ts';
+import { Defaults } from '../connection/defaults.ts';
 import { classify } from '../connection/failure.ts';
+import { Planning } from '../connection/planning.ts';
 import { readChunks, type ChunkRow } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { readGenerations } from '../control/generation.ts';
@@ -53,12 +55,7 @@ async function copyRun(
   work: Work,
 ): Promise<CopyResult> {
   await using target = await connectPatiently(migration.target, 'copy');
-  await using source = await connectPatiently(migration.source, 'copy', {
-    // With row security a role that is subject to it would copy nothing, silently; like this it is an error.
-    row_security: 'off',
-    // A name (regclass and its like) prints with its schema: on the target a short one may be another object's.
-    search_path: '',
-  });
+  await using source = await connectPatiently(migration.source, 'copy');
   const stop = () => {
     cut(source);
     cut(target);
@@ -87,6 +84,8 @@ async function copyRun(
       generation: held,
       source,
       target,
+      planning: new Planning(migration.source, 'copy'),
+      defaults: await Defaults.read(migration.target, 'copy', target),
       worker: `${hostname()}:${process.pid}`,
       moved: (table, bytes) => progress.moved(nameOf(table), bytes),
       waiting: (table) => {

@@ -135,14 +135,15 @@ async function tryTake(
 }
 
 async function backendOf(source: pg.ClientBase): Promise<Backend> {
-  const { rows } = await source.query<Backend>(/* sql */ `
+  const { rows } = await source.query<{ pid: number; started: string | null }>(/* sql */ `
     select pid, backend_start::text as started from pg_catalog.pg_stat_activity
      where pid = pg_backend_pid()`);
   const row = rows[0];
-  if (row) return row;
+  // Null for a role that may not look at sessions of the log-in (`alter role … set role`).
+  if (row && row.started !== null) return { pid: row.pid, started: row.started };
   throw new MigrationError(
     'Denied',
-    'the source does not show its own session in pg_stat_activity',
+    'the source does not show its role the session itself in pg_stat_activity: grant it pg_read_all_stats',
   );
 }
 

@@ -9,6 +9,7 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { MigrationError } from '../../contract/failure.ts';
 import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
+import { PRINTS_WITH_SCHEMAS, type Planning } from '../connection/planning.ts';
 import type { CheckedTable } from './tables.ts';
 import { quoted } from '../catalog/table-name.ts';
 
@@ -23,6 +24,15 @@ export interface BlockRange {
   readonly endBlock: number | null;
 }
 
+/** How the range of a table is piped. */
+export interface Pipe {
+  readonly range: BlockRange;
+  /** Of the source. */
+  readonly planning: Planning;
+  /** Called with the bytes that passed just now. */
+  readonly progress: (bytes: number) => void;
+}
+
 export interface Copied {
   readonly rows: number;
   /** Bytes of COPY text. */
@@ -31,25 +41,18 @@ export interface Copied {
 
 /**
  * Copies a range of a table inside the two open transactions. After an error both sessions are in the middle of a COPY: cut them.
- * @param progress called with the bytes that passed just now.
  * @throws MigrationError `CopyFailed` naming table and SQLSTATE, `Unreachable`, `Contention`, `Denied`.
  */
 export async function pipeTable(
   source: pg.Client,
   target: pg.Client,
   table: CheckedTable,
-  range: BlockRange,
-  progress: (bytes: number) => void,
+  { range, planning, progress }: Pipe,
 ): Promise<Copied> {
   let bytes = 0;
   const columns = table.columns.map((name) => pg.escapeIdentifier(name)).join(', ');
-  const from = source.query(
-    copyTo(
-      // `only`: a parent would bring its children's rows, which are copied as tables of their own.
-      /* sql */ `copy (select ${columns} from only ${quoted(table)}${blocks(range)}) to stdout`,
-      { highWaterMark: BUFFER_BYTES },
-    ),
-  );
+  const reading = await copyStatement(source, table, columns, range, planning);
+  const from = source.query(copyTo(reading, { highWaterMark: BUFFER_BYTES }));
   const into = target.query(
     copyFrom(
       /* sql */ `copy ${quoted(table.destination)}${columns === '' ? '' : ` (${columns})`} from stdin`,
@@ -84,13 +87,34 @@ export async function pipeTable(
   return { rows: into.rowCount, bytes };
 }
 
-/** Block numbers are 32 bits and our own: safe to write into the statement, which takes no parameters. */
-function blocks({ firstBlock, endBlock }: BlockRange): string {
-  const limits = [
+/** A whole table is read without a plan, as pg_dump does it; neither brings the rows of children. */
+async function copyStatement(
+  source: pg.Client,
+  table: CheckedTable,
+  columns: string,
+  range: BlockRange,
+  planning: Planning,
+): Promise<string> {
+  const limits = blocks(range);
+  if (limits.length === 0) {
+    return /* sql */ `copy ${quoted(table)}${columns === '' ? '' : ` (${columns})`} to stdout`;
+  }
+  const select = (conditions: readonly string[]) =>
+    /* sql */ `select ${columns} from only ${quoted(table)} where ${conditions.join(' and ')}`;
+  try {
+    const path = await planning.settle(source, quoted(table), select(limits));
+    return `copy (${select(path === '' ? limits : [PRINTS_WITH_SCHEMAS, ...limits])}) to stdout`;
+  } catch (error) {
+    throw copyFailure(error, table, 'source');
+  }
+}
+
+/** The conditions of a range. Block numbers are 32 bits and our own: safe to write into a statement without parameters. */
+export function blocks({ firstBlock, endBlock }: BlockRange): string[] {
+  return [
     firstBlock === null ? null : `ctid >= '(${firstBlock},0)'`,
     endBlock === null ? null : `ctid < '(${endBlock},0)'`,
   ].filter((limit) => limit !== null);
-  return limits.length === 0 ? '' : ` where ${limits.join(' and ')}`;
 }
 
 function copyFailure(

@@ -12,10 +12,12 @@ import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalo
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
+import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
+import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
@@ -31,6 +33,7 @@ import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
 import { quietTriggers } from './quiet.ts';
+import { blocks } from './pipe.ts';
 import { reaches, takeTables } from './take.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -87,11 +90,12 @@ export async function planCopy(
       () => ({ ...progress }),
       async () => {
         const { found, shapes, types } = await readUnder(source, live, input);
+        const unsplittable = await readUnsplittable(migration, source, found, input, work);
         const counterparts = await readRelationsNamed(target, destinationsOf(found));
         refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
         progress.step = 'taking tables into the snapshot';
         const plan = {
-          ...{ turn, found, shapes, types, counterparts },
+          ...{ turn, found, shapes, types, counterparts, unsplittable },
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
           selection: input.tables,
           tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),
@@ -148,6 +152,31 @@ async function readUnder(
   const types = await readTypeGraph(source, found);
   await source.query(/* sql */ `commit`);
   return { found, shapes, types };
+}
+
+/**
+ * Large tables whose block ranges the source can plan under no search path: a function of an index, or of extended statistics, is
+ * understood there by nobody. They are read as wholes, without a plan. Asked in a transaction that is rolled back.
+ */
+async function readUnsplittable(
+  migration: Migration,
+  source: pg.ClientBase,
+  found: readonly Relation[],
+  input: MigrationInput,
+  work: Work,
+): Promise<ReadonlySet<number>> {
+  const planning = new Planning(migration.source, 'plan');
+  const unsplittable = new Set<number>();
+  await source.query(/* sql */ `begin read only`);
+  for (const table of found) {
+    if (!table.splittable || table.bytes <= input.copy.chunkMegabytes * MEBIBYTE) continue;
+    work.beat({ step: 'taking tables into the snapshot' });
+    const range = blocks({ firstBlock: 0, endBlock: 1 }).join(' and ');
+    const statement = /* sql */ `select from only ${quoted(table)} where ${range}`;
+    if (!(await planning.possible(source, quoted(table), statement))) unsplittable.add(table.oid);
+  }
+  await source.query(/* sql */ `rollback`);
+  return unsplittable;
 }
 
 function refuseDrift(

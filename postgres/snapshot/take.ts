@@ -51,6 +51,8 @@ export interface TakePlan {
   readonly types: TypeGraph;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
+  /** Oids of tables that can only be read as a whole. */
+  readonly unsplittable: ReadonlySet<number>;
   readonly chunkBytes: number;
   /** Small tables that one chunk may hold: all of them are locked at once, in each lane. */
   readonly tablesPerBundle?: number;
@@ -257,7 +259,8 @@ async function takeBatch(
   const sized = tables.flatMap((table) => {
     const relation = here.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, splittable } = relation;
+    const { oid, pages, bytes } = relation;
+    const splittable = relation.splittable && !plan.unsplittable.has(oid);
     return [{ id: table.id, pages, bytes, splittable }];
   });
   const chunks = cutTables(sized, plan.chunkBytes, plan.tablesPerBundle);

@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { StreamReport, Work } from '../../contract/work.ts';
+import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { classify } from '../connection/failure.ts';
@@ -120,7 +120,8 @@ async function oneLease(
 ): Promise<StreamReport> {
   try {
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
-    const step = (): void => work.beat({ phase: 'stream', step: 'starting' });
+    let stored: Heartbeat = {};
+    const step = (): void => work.beat({ phase: 'stream', step: 'starting', ...stored });
     await using target = await connect(migration.target, 'apply');
     // Nobody waits for this lease any more: it must not end the one that came after it.
     if (abandoned.aborted)
@@ -129,6 +130,9 @@ async function oneLease(
     // overtaken must not come so far.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
     moves.begin(attempt.confirmedLsn);
+    // Whoever begins to watch after a kill has no other numbers.
+    const { confirmedLsn, transactions, changes } = attempt;
+    stored = { confirmedLsn, transactions, changes };
     await addMissingColumns(target);
     const claim: SlotClaim = {
       waiting: step,

@@ -6,6 +6,10 @@ export interface ComparedTable {
   readonly name: string;
   /** Quoted, for SQL. */
   readonly sql: string;
+  /** A materialized view. */
+  readonly view: boolean;
+  /** Whether it can be read: a materialized view that was never filled cannot. */
+  readonly filled: boolean;
   /** An inheritance parent is read by itself; a partitioned table with all its partitions. */
   readonly only: boolean;
   readonly estimatedRows: number;
@@ -23,15 +27,15 @@ const IS_USERS = /* sql */ `
 
 const TABLES = /* sql */ `
 select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname),
-       c.relkind = 'r', greatest(c.reltuples, 0)::bigint
+       c.relkind = 'r', greatest(c.reltuples, 0)::bigint, c.relkind = 'm', c.relispopulated
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p') and not c.relispartition and ${IS_USERS}
+where c.relkind in ('r', 'p', 'm') and not c.relispartition and ${IS_USERS}
 order by n.nspname collate "C", c.relname collate "C"`;
 
 const COLUMNS = /* sql */ `
 select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod)
 from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p') and ${IS_USERS}
+where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'm') and ${IS_USERS}
 order by a.attrelid, a.attnum`;
 
 /** The primary key first, then the narrowest unique index that names each row exactly once. */
@@ -67,10 +71,12 @@ export async function readTables(psql: Psql): Promise<ComparedTable[]> {
     keys.set(table, textArray(names));
   }
   return (await psql.rows('', TABLES)).map(
-    ([oid = '', schema = '', table = '', sql = '', plain, rows]) => ({
+    ([oid = '', schema = '', table = '', sql = '', plain, rows, view, filled]) => ({
       name: `${schema}.${table}`,
       sql,
       only: plain === 't',
+      view: view === 't',
+      filled: filled === 't',
       estimatedRows: Number(rows),
       columns: columns.get(oid) ?? [],
       key: keys.get(oid) ?? null,

@@ -17,12 +17,19 @@ set extra_float_digits = 3;
 set bytea_output = 'hex';
 set lc_monetary = 'C';
 set xmloption = 'content';
+set array_nulls = on;
+set standard_conforming_strings = on;
+set quote_all_identifiers = off;
+set gin_fuzzy_search_limit = 0;
+set exit_on_error = off;
 set search_path = pg_catalog;
 set row_security = off;
 set statement_timeout = 0;
 set lock_timeout = '10s';
 set idle_in_transaction_session_timeout = 0;
 set application_name = 'walferry-compare';
+select set_config(name, '0', false) from (values ('transaction_timeout'), ('idle_session_timeout')) limits (name)
+ where current_setting(name, true) is not null \\g /dev/null
 `;
 
 /** A mistake of the operator or of a server, told without a stack. */
@@ -32,6 +39,11 @@ export class CompareError extends Error {
 
 export class Psql implements AsyncDisposable {
   readonly service: string;
+  /**
+   * Set before a table is read: the planner looks into functions of its indexes, whose bodies may need the path that the
+   * application's sessions have. pg_catalog comes first.
+   */
+  planningPath = '';
   readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #lines: AsyncIterator<string>;
   readonly #closed: Promise<void>;
@@ -66,6 +78,14 @@ export class Psql implements AsyncDisposable {
   static async open(service: string): Promise<Psql> {
     const session = new Psql(service);
     try {
+      const [[path = ''] = []] = await session.rows(
+        '',
+        `select pg_catalog.current_setting('search_path')`,
+      );
+      const names = (path.match(/"(?:[^"]|"")*"|[^\s,"]+/g) ?? []).filter(
+        (name) => name.replaceAll('"', '') !== 'pg_catalog',
+      );
+      session.planningPath = `set local search_path = ${names.length === 0 ? 'pg_catalog' : names.join(', ')};`;
       await session.rows(
         `${SETTINGS} begin isolation level repeatable read read only;`,
         'select 1',

@@ -46,11 +46,14 @@ export async function compareTable(
   settings: TableSettings,
 ): Promise<TableResult> {
   const table = tables.source;
-  const problem = columnsDiffer(table, tables.target);
-  const none = { table: table.name, differences: [], differing: 0, complete: true };
+  const problem = kindsDiffer(table, tables.target) ?? columnsDiffer(table, tables.target);
+  // What a view holds is of its last refresh: the operator has to know that it is one.
+  const label = table.view ? `${table.name} (materialized view)` : table.name;
+  const none = { table: label, differences: [], differing: 0, complete: true };
   if (problem !== undefined) {
     return { ...none, equal: false, sourceRows: 0, targetRows: 0, problem };
   }
+  if (!table.filled) return { ...none, equal: true, sourceRows: 0, targetRows: 0 };
   const rows = Math.max(table.estimatedRows, tables.target.estimatedRows);
   const count = Math.min(BUCKETS_MOST, Math.max(1, Math.ceil(rows / ROWS_PER_BUCKET)));
   const onSource = new TableQuery(table, settings.hashing, count);
@@ -123,7 +126,9 @@ class TableQuery {
       `row(${names.map((name) => `t.${quoteIdentifier(name)}`).join(', ')})::text collate "C"`;
     const content = text(columns.map((column) => column.name));
     return `(select ${key === null ? content : keyText(key)} as key, ${content} as content
-             from ${only ? 'only ' : ''}${sql} t offset 0) r`;
+             from ${only ? 'only ' : ''}${sql} t
+              -- Planned under the path of the application; printed under this one, so that names have their schema.
+             where (select pg_catalog.set_config('search_path', 'pg_catalog', true)) is not null offset 0) r`;
   }
 }
 
@@ -141,7 +146,10 @@ async function buckets(
 ): Promise<{ rows: number; sums: Map<string, string> }> {
   const sums = new Map<string, string>();
   let rows = 0;
-  for (const [bucket = '', count = '0', ...hashes] of await psql.rows('', query.sums)) {
+  for (const [bucket = '', count = '0', ...hashes] of await psql.rows(
+    psql.planningPath,
+    query.sums,
+  )) {
     rows += Number(count);
     sums.set(bucket, `${count} ${hashes.join(' ')}`);
   }
@@ -155,7 +163,7 @@ async function rowsOf(
   list: readonly string[],
 ): Promise<Map<string, string[]>> {
   const rows = new Map<string, string[]>();
-  await psql.each('', query.rowsOf(list), ([key = '', hash = '']) => {
+  await psql.each(psql.planningPath, query.rowsOf(list), ([key = '', hash = '']) => {
     const hashes = rows.get(key);
     if (hashes) hashes.push(hash);
     else rows.set(key, [hash]);
@@ -190,6 +198,14 @@ function sorted(hashes: readonly string[]): string {
 
 /** Numbers inside keys count as numbers: id=9 comes before id=10. */
 const inKeyOrder = new Intl.Collator('en', { numeric: true }).compare;
+
+function kindsDiffer(source: ComparedTable, target: ComparedTable): string | undefined {
+  if (source.view !== target.view) {
+    return `a materialized view on the ${source.view ? 'source' : 'target'} only`;
+  }
+  if (source.filled === target.filled) return undefined;
+  return `never filled on the ${source.filled ? 'target' : 'source'} (refresh materialized view)`;
+}
 
 function columnsDiffer(source: ComparedTable, target: ComparedTable): string | undefined {
   const list = (table: ComparedTable) =>

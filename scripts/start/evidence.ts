@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { compareLsn, isLsn } from '../../contract/lsn.ts';
-import { clientConfig } from '../../postgres/connection/session.ts';
+import { clientConfig, pinNewer } from '../../postgres/connection/session.ts';
 import type { Proof } from './verdict.ts';
 
 export interface ChunkMark {
@@ -35,6 +35,7 @@ export class Evidence implements AsyncDisposable {
     });
     client.on('error', () => undefined);
     await client.connect();
+    await pinNewer(client);
     return new Evidence(client);
   }
 

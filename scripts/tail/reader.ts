@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { formatLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import { clientConfig } from '../../postgres/connection/session.ts';
+import { clientConfig, pinNewer } from '../../postgres/connection/session.ts';
 import { renderOptions } from '../../postgres/wal2json/options.ts';
 
 const OPTIONS = renderOptions({
@@ -25,7 +25,7 @@ const OPTIONS = renderOptions({
 /** Well below the usual `wal_sender_timeout` of 60 s. */
 const STATUS_MS = 10_000;
 /** Without it a reader that is gone while its slot still waits for open transactions leaves a backend behind. */
-const SESSION = '-c client_connection_check_interval=300 -c client_min_messages=warning';
+const SESSION = '-c client_connection_check_interval=300';
 const MICROSECONDS_TO_2000 = 946_684_800_000_000n;
 
 export interface TailEvents {
@@ -74,6 +74,7 @@ export class ChangeReader {
   async read(started: (lsn: string, tables: readonly ReadTable[]) => void): Promise<void> {
     try {
       await this.#client.connect();
+      await pinNewer(this.#client);
       const slot = `tail_${randomBytes(6).toString('hex')}`;
       const made = await this.#client.query<{ consistent_point: string }>(
         `CREATE_REPLICATION_SLOT "${slot}" TEMPORARY LOGICAL wal2json NOEXPORT_SNAPSHOT`,

@@ -170,7 +170,10 @@ export class ProgressModel {
     const told = activity?.heartbeat;
     const tells = number(told?.['transactions']) !== undefined;
     if (tells) this.#heardAt = activity?.heardAt;
-    if (!last && !tells && now.transactions === 0) return undefined;
+    // A checkpoint from before the first transaction says nothing about a stream whose attempt has just begun: after a kill it would
+    // show zeros for what is at work since hours.
+    const running = progress?.phase === 'stream' && progress.state === 'running';
+    if (!tells && now.transactions === 0 && (!last || running)) return undefined;
     return {
       transactions: now.transactions,
       changes: now.changes,
@@ -180,7 +183,11 @@ export class ProgressModel {
       ),
       lagBytes: number(told?.['lagBytes']) ?? last?.lagBytes ?? 0,
       lagSeconds: number(told?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
-      age: tells && activity?.live ? undefined : this.#age(progress, now),
+      // An attempt that begins tells what the target holds, and no lag yet.
+      age:
+        activity?.live && number(told?.['lagBytes']) !== undefined
+          ? undefined
+          : this.#age(progress, now),
     };
   }
 

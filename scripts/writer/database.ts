@@ -28,9 +28,11 @@ export class Database {
   }
 
   #config(): pg.ClientConfig {
+    const config = clientConfig(this.service, 'preflight');
     return {
       // The application is no part of walferry, so it goes by its own name in pg_stat_activity.
-      ...clientConfig(this.service, 'preflight'),
+      ...config,
+      options: `${config.options ?? ''} -c search_path=public`,
       application_name: 'walferry-writer',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     };

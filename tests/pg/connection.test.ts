@@ -11,7 +11,8 @@ import {
   connectArgument,
   programEnvironment,
 } from '../../postgres/connection/program.ts';
-import { clientConfig, connect, PINNED } from '../../postgres/connection/session.ts';
+import { READABLE } from '../../postgres/connection/pinned.ts';
+import { clientConfig, connect } from '../../postgres/connection/session.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { addService, connectTo, freshPair, sourceServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
@@ -89,7 +90,7 @@ describe('the settings of a session', () => {
         options: `${options} -c work_mem=7MB`,
       });
       await using client = await connect(service, 'copy', { lockTimeoutMs: 1234 });
-      for (const [name, value] of Object.entries(PINNED)) {
+      for (const [name, value] of Object.entries(READABLE)) {
         expect(await shown(client, name), name).toMatch(new RegExp(`^${value}`));
       }
       expect(await shown(client, 'statement_timeout')).toBe('0');
@@ -120,7 +121,7 @@ describe('the settings of a session', () => {
       create table t (id int); insert into t values (1); alter table t enable row level security; grant select on t to ${role}`);
     try {
       await using client = await connect(serviceOn(db, { user: role, password: SECRET }), 'copy');
-      await expect(client.query('select * from t')).rejects.toMatchObject({ code: '42501' });
+      await expect(client.query('select * from public.t')).rejects.toMatchObject({ code: '42501' });
     } finally {
       await db.sourceClient.query(`drop owned by ${role}; drop role ${role}`);
     }

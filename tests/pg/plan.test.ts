@@ -109,6 +109,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     types: new Map(),
     counterparts: [],
     selection: EVERYTHING,
+    unsplittable: new Set(),
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());
@@ -256,6 +257,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       types: new Map(),
       counterparts: [],
       selection: EVERYTHING,
+      unsplittable: new Set(),
       chunkBytes: MEBIBYTE,
     }),
   ).rejects.toMatchObject({ code: 'SnapshotLost' });

@@ -40,6 +40,7 @@ export const ENDPOINT: EndpointFacts = {
   shared: false,
   proxied: false,
   lostSettings: [],
+  session: { login: 'mover', role: 'mover', overOwn: true, hidingDamage: [] },
   replication: null,
   defaults: new Map([
     ['TimeZone', 'UTC'],

@@ -7,7 +7,7 @@ import { parseInput } from '../../contract/input.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import { inspect } from '../../postgres/preflight/inspect.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import { addService, connectTo, sourceServer, targetServer } from './database.ts';
+import { addService, connectTo } from './database.ts';
 import type { FreshPair } from './database.ts';
 import { until } from './until.ts';
 
@@ -75,7 +75,7 @@ export async function loginOn(
   const role = `role_${randomBytes(5).toString('hex')}`;
   const password = randomBytes(8).toString('hex');
   await client.query(`create role ${role} login ${attributes} password '${password}'`);
-  const { port } = side === 'source' ? sourceServer() : targetServer();
+  const { port } = client;
   addService(role, { host: LOOPBACK, port: String(port), dbname: database, user: role, password });
   return {
     service: role,

@@ -14,6 +14,7 @@ const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ddl: 'tests/pg/stream-ddl.test.ts',
     tables: 'tests/pg/stream-tables.test.ts',
     types: 'tests/pg/stream-type.test.ts',
+    labels: 'tests/pg/stream-label.test.ts',
     migration: 'tests/e2e/ddl.test.ts',
   },
 };

@@ -16,7 +16,7 @@ import type {
   TargetFacts,
   TargetTable,
 } from '../../postgres/preflight/facts.ts';
-import {
+import { ENDPOINT,
   findings,
   SERVER,
   SOURCE,
@@ -133,6 +133,20 @@ function bothSides(side: 'source' | 'target'): Case[] {
       },
     ],
     [`${side}-balanced`, 'error', { endpoints: { [side]: { servers: 2, proxied: true } } }],
+    [
+      `${side}-session-role`,
+      'error',
+      { endpoints: { [side]: { session: { ...ENDPOINT.session, role: 'owner', overOwn: false } } } },
+    ],
+    [
+      `${side}-damage-hidden`,
+      'error',
+      {
+        endpoints: {
+          [side]: { session: { ...ENDPOINT.session, hidingDamage: ['zero_damaged_pages'] } },
+        },
+      },
+    ],
     [`${side}-proxied`, 'warning', { endpoints: { [side]: { proxied: true } } }],
     [`${side}-standby`, 'error', { [side]: { inRecovery: true } }],
     [`${side}-sessions`, 'warning', { [side]: { sessions: { most: 100, used: 95 } } }],

@@ -224,3 +224,28 @@ test('nonsense in heartbeats and no answer at all are shown as nothing, not as N
   const none = new ProgressModel().view(sample(0, { progress: undefined }));
   expect(none).toMatchObject({ phase: undefined, copy: undefined, stream: undefined });
 });
+
+test('in the seconds after a kill no zeros of an older checkpoint are shown, but what the new attempt finds on the target', () => {
+  const asOf = '2026-11-21T09:00:00.000Z';
+  const stream = { ...STREAMED, transactions: 0, changes: 0 };
+  const early = progress({ phase: 'stream', stream, asOf });
+  const begun = activity('streamChanges', { step: 'streamChanges' }, 2);
+  const model = new ProgressModel();
+  expect(model.view(sample(0, { progress: early, activities: [begun] })).stream).toBeUndefined();
+  const stored = { step: 'starting', confirmedLsn: '0/20', transactions: 6, changes: 60 };
+  const starting = activity('streamChanges', stored, 2);
+  expect(model.view(sample(1, { progress: early, activities: [starting] }))).toMatchObject({
+    confirmedLsn: '0/20',
+    stream: { transactions: 6, changes: 60, age: 'as of 2026-11-21 09:41:07 UTC' },
+  });
+  // A stream that has nothing to do says so itself, and a paused one stands at its checkpoint.
+  const idle = activity('streamChanges', { transactions: 0, changes: 0, lagBytes: 0 });
+  const fresh = new ProgressModel();
+  expect(fresh.view(sample(0, { progress: early, activities: [idle] })).stream).toMatchObject({
+    ...{ transactions: 0, age: undefined },
+  });
+  const paused = progress({ phase: 'stream', state: 'paused', stream, asOf });
+  expect(new ProgressModel().view(sample(0, { progress: paused })).stream).toMatchObject({
+    transactions: 0,
+  });
+});

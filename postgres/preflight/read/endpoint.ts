@@ -10,8 +10,10 @@ import type pg from 'pg';
 import { MigrationError } from '../../../contract/failure.ts';
 import { classify } from '../../connection/failure.ts';
 import { linkOf, type Link } from '../../connection/link.ts';
-import { connect, PINNED, type SessionOptions } from '../../connection/session.ts';
+import { READABLE } from '../../connection/pinned.ts';
+import { connect, type SessionOptions } from '../../connection/session.ts';
 import { backendPidOf } from '../../replication/socket.ts';
+import { readSession, type SessionFacts } from './session.ts';
 
 export interface EndpointFacts {
   readonly link: Link;
@@ -23,6 +25,7 @@ export interface EndpointFacts {
   readonly proxied: boolean;
   /** Settings of ours that the session does not have although the start-up asked for them. */
   readonly lostSettings: readonly string[];
+  readonly session: SessionFacts;
   /** Why no replication connection could be made; null when it could, or was not asked for. */
   readonly replication: MigrationError | null;
   /** Defaults of a session of this role in this database, where they matter to an application. */
@@ -92,6 +95,7 @@ export async function readEndpoint(
     shared: first.pid === other.pid || first.pid !== again.pid,
     proxied: backendPidOf(client) !== first.pid,
     lostSettings,
+    session: await readSession(client),
     replication: refusal,
     defaults: await readDefaults(service, options),
   };
@@ -121,11 +125,11 @@ async function replicationGlance(
 async function readLost(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string; setting: string }>(
     /* sql */ `select name, setting from pg_catalog.pg_settings where name = any($1::text[])`,
-    [Object.keys(PINNED)],
+    [Object.keys(READABLE)],
   );
   return rows
     .filter(({ name, setting }) => {
-      const asked = PINNED[name] ?? '';
+      const asked = READABLE[name] ?? '';
       // DateStyle comes back as `ISO, MDY`.
       return setting !== asked && !setting.startsWith(`${asked},`);
     })
@@ -138,8 +142,9 @@ async function readDefaults(
 ): Promise<Map<string, string>> {
   await using plain = await connect(service, 'preflight', { ...options, withServerDefaults: true });
   const { rows } = await plain.query<{ name: string; setting: string }>(
-    /* sql */ `select name, setting from pg_catalog.pg_settings where name = any($1::text[])`,
-    [TOLD],
+    // Without an operator: this session has the search path of its role, which may name one of its own.
+    /* sql */ `select name, setting from pg_catalog.pg_settings`,
   );
-  return new Map(rows.map(({ name, setting }) => [name, setting]));
+  const told = new Set(TOLD);
+  return new Map(rows.flatMap(({ name, setting }) => (told.has(name) ? [[name, setting]] : [])));
 }

@@ -1,0 +1,49 @@
+/**
+ * Updates and deletes of a table without a key, where the defaults that its expressions are computed under print two values alike
+ * (`extra_float_digits` below 1, a date style that abbreviates the zone): the row is found under the pinned settings, and changed
+ * where it lies under the application's.
+ */
+import type pg from 'pg';
+import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
+import { KeyMissing, StepFailed, WrongRowCount } from './replay.ts';
+import type { Step } from './replay.ts';
+import { columnsMatch, statementOf } from './statement.ts';
+import type { Where } from './statement.ts';
+
+/** Applies the steps in order, one by one. @throws StepFailed for the first that fails; the transaction is then aborted. */
+export async function replayByPlace(
+  client: pg.Client,
+  steps: readonly Step[],
+  settings: Settings,
+): Promise<void> {
+  for (const step of steps) {
+    try {
+      const place = step.change.kind === 'insert' ? undefined : await placeOf(client, step);
+      const statement = statementOf(step.table, step.change, place);
+      if (!statement) throw new KeyMissing('the change does not hold its row’s key');
+      await setFor('transaction', client, settings);
+      const { rowCount } = await client.query(statement.text, [...statement.values]);
+      if (rowCount !== 1) throw new WrongRowCount(1, rowCount ?? 0);
+    } catch (error) {
+      throw new StepFailed(step, error);
+    }
+  }
+}
+
+async function placeOf(client: pg.Client, { table, change }: Step): Promise<Where | undefined> {
+  const match = change.kind === 'insert' ? undefined : columnsMatch(table, change.identity);
+  if (!match) return undefined;
+  await setFor('transaction', client, PINNED_FOR_ROWS);
+  const { rows } = await client.query<{ part: string; place: string }>(
+    /* sql */ `select t.tableoid::text as part, t.ctid::text as place from ${table.only} t where ${match.condition(1)} limit 2`,
+    [...match.values],
+  );
+  const [row] = rows;
+  // Equal rows of a FULL identity are as good as each other.
+  if (!row || (rows.length > 1 && !table.relation.full)) throw new WrongRowCount(1, rows.length);
+  return {
+    shape: 'place',
+    values: [row.part, row.place],
+    condition: (first) => `t.tableoid = $${first}::oid and t.ctid = $${first + 1}::tid`,
+  };
+}

@@ -1,0 +1,243 @@
+/**
+ * The defaults that the application's own sessions have in a database: what generated columns, checks, indexes on expressions and
+ * materialized views are computed under there. Our sessions print and read values under settings of their own (pinned.ts), so
+ * these are given back, transaction by transaction, where the target evaluates something.
+ *
+ * Of the settings that a role may have, those of our own log-in do not count, and those of a table's owner do.
+ */
+import type pg from 'pg';
+import { EVALUATED, EVALUATED_IN_QUERIES, PINNED } from './pinned.ts';
+import { dependsOnRole, normalPath } from './search-path.ts';
+import { connect, type Purpose } from './session.ts';
+
+/** Values by name, for one transaction. */
+export type Settings = ReadonlyMap<string, string>;
+
+/** Not pinned, because nothing that we read or print depends on them; a role of ours may have them all the same. */
+const FURTHER = ['default_text_search_config', 'xmlbinary', 'lc_time', 'lc_numeric'] as const;
+
+/** Where `pg_settings` has a value from that is the same for every role and database. */
+const OF_THE_SERVER = new Set([
+  'default',
+  'environment variable',
+  'configuration file',
+  'command line',
+]);
+
+interface SettingRow {
+  name: string;
+  setting: string;
+  source: string;
+  boot_val: string | null;
+}
+
+interface EntryRow {
+  /** Empty: of all roles. */
+  role: string;
+  here: boolean;
+  config: string[];
+}
+
+/** By lower-case name. */
+type Values = Map<string, string>;
+
+interface Entry {
+  readonly role: string | null;
+  readonly values: Values;
+}
+
+export class Defaults {
+  readonly #server: Values;
+  /** In the order in which they win, the strongest first; role null: of all roles. */
+  readonly #entries: readonly Entry[];
+  readonly #own: string;
+  readonly #schemas: ReadonlySet<string>;
+  readonly #owners = new Map<string, string | null>();
+  readonly #known = new Map<string, Settings>();
+  /** By content: equal settings are one object, so that they can be told apart quickly. */
+  readonly #same = new Map<string, Settings>();
+
+  private constructor(
+    server: Values,
+    entries: readonly Entry[],
+    own: string,
+    schemas: ReadonlySet<string>,
+  ) {
+    this.#server = server;
+    this.#entries = entries;
+    this.#own = own;
+    this.#schemas = schemas;
+  }
+
+  /**
+   * Reads them, over a short session of its own that nothing is pinned in.
+   * @param client a session of the service that is in no transaction, or in one that an error may not end.
+   * @throws the server's errors; MigrationError as `connect`.
+   */
+  static async read(service: string, purpose: Purpose, client: pg.ClientBase): Promise<Defaults> {
+    const entries = await client.query<EntryRow>(/* sql */ `
+      select coalesce(r.rolname, '') as role, s.setdatabase <> 0 as here, s.setconfig as config
+        from pg_catalog.pg_db_role_setting s left join pg_catalog.pg_roles r on r.oid = s.setrole
+       where s.setdatabase = 0 or s.setdatabase = (select oid from pg_catalog.pg_database where datname = current_database())`);
+    const own = await client.query<{ login: string; schemas: string[] }>(/* sql */ `
+      select session_user as login,
+             array(select n.nspname::text from pg_catalog.pg_namespace n join pg_catalog.pg_roles r on r.rolname = n.nspname) as schemas`);
+    const { login = '', schemas = [] } = own.rows[0] ?? {};
+    const strength = ({ role, here }: EntryRow) => (role === '' ? 0 : 2) + (here ? 1 : 0);
+    return new Defaults(
+      await readServer(service, purpose, client),
+      entries.rows
+        .sort((a, b) => strength(b) - strength(a))
+        .map(({ role, config }) => ({ role: role === '' ? null : role, values: valuesOf(config) })),
+      login,
+      new Set(schemas),
+    );
+  }
+
+  /**
+   * What expressions of a table of this owner are computed under. `queries`: also what is pinned wherever texts are read, for a
+   * query that reads none of ours.
+   * @param owner null: of no role in particular.
+   */
+  settings(owner: string | null, what: 'rows' | 'queries' = 'rows'): Settings {
+    const key = `${what} ${owner ?? ''}`;
+    let known = this.#known.get(key);
+    if (!known) {
+      const settings = this.#settings(owner, what);
+      const content = JSON.stringify([...settings]);
+      known = this.#same.get(content) ?? settings;
+      this.#same.set(content, known);
+      this.#known.set(key, known);
+    }
+    return known;
+  }
+
+  /** The settings for a table, by its quoted name. */
+  async forTable(
+    client: pg.ClientBase,
+    table: string,
+    what?: 'rows' | 'queries',
+  ): Promise<Settings> {
+    if (!this.#ownersMatter()) return this.settings(null, what);
+    let owner = this.#owners.get(table);
+    if (owner === undefined) {
+      const { rows } = await client.query<{ owner: string }>(
+        /* sql */ `
+        select pg_catalog.pg_get_userbyid(c.relowner) as owner from pg_catalog.pg_class c
+         where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)`,
+        [table],
+      );
+      owner = rows[0]?.owner ?? null;
+      this.#owners.set(table, owner);
+    }
+    return this.settings(owner, what);
+  }
+
+  #settings(owner: string | null, what: 'rows' | 'queries'): Settings {
+    const pinned: readonly string[] = what === 'rows' ? EVALUATED : EVALUATED_IN_QUERIES;
+    const counting = this.#entries.filter(({ role }) => role === null || role === owner);
+    // Of our own log-in, too: it may have a customized one that the application does not have, and it must not count here.
+    const custom = [...counting, ...this.#entries.filter(({ role }) => role === this.#own)]
+      .flatMap(({ values }) => [...values.keys()])
+      .filter((name) => name.includes('.'));
+    const settings = new Map<string, string>();
+    for (const name of new Set([...pinned, ...FURTHER, ...custom])) {
+      const low = name.toLowerCase();
+      const entry = counting.find(({ values }) => values.has(low));
+      const value =
+        entry?.values.get(low) ?? this.#server.get(low) ?? (low.includes('.') ? '' : null);
+      if (value === null) continue;
+      settings.set(
+        name,
+        low === 'search_path' ? normalPath(value, this.#userSchema(owner)) : value,
+      );
+    }
+    return settings;
+  }
+
+  /** What `"$user"` means for the owner. Never our control schema, which a role of its name would have on its path. */
+  #userSchema(owner: string | null): string | null {
+    return owner !== null && owner !== 'walferry' && this.#schemas.has(owner) ? owner : null;
+  }
+
+  #ownersMatter(): boolean {
+    if (this.#entries.some(({ role }) => role !== null && role !== this.#own)) return true;
+    const entry = this.#entries.find(
+      ({ role, values }) => role === null && values.has('search_path'),
+    );
+    const path = entry?.values.get('search_path') ?? this.#server.get('search_path') ?? '';
+    return this.#schemas.size > 0 && dependsOnRole(path);
+  }
+}
+
+/** Gives the transaction these settings, until it ends, or the session. */
+export async function setFor(
+  scope: 'transaction' | 'session',
+  client: pg.ClientBase,
+  settings: Settings,
+): Promise<void> {
+  await client.query(
+    /* sql */ `
+    select pg_catalog.set_config(w.name, w.value, $3)
+      from unnest($1::text[], $2::text[]) as w (name, value)`,
+    [[...settings.keys()], [...settings.values()], scope === 'transaction'],
+  );
+}
+
+/** The pinned values of the same settings, to take {@link setFor} back within a transaction. */
+export const PINNED_FOR_ROWS: Settings = new Map(
+  EVALUATED.map((name): [string, string] => [name, PINNED[name] ?? '']),
+);
+
+/** Whether two values of a column may print alike under these settings: their texts identify no row then. */
+export function printsInexactly(settings: Settings): boolean {
+  return (
+    Number(settings.get('extra_float_digits') ?? '1') < 1 ||
+    // Other styles print a zone by its abbreviation, which may stand for two offsets.
+    !(settings.get('DateStyle') ?? 'ISO').startsWith('ISO')
+  );
+}
+
+/**
+ * Values that do not come from a role or database. What our own role has a setting of its own for is looked up in the
+ * configuration file, which only a superuser may read; for others the value of our own role stands.
+ */
+async function readServer(
+  service: string,
+  purpose: Purpose,
+  client: pg.ClientBase,
+): Promise<Values> {
+  await using plain = await connect(service, purpose, { withServerDefaults: true });
+  // Without an operator: this session has the search path of its role, which may name one of its own.
+  const { rows } = await plain.query<SettingRow>(
+    /* sql */ `select name, setting, source, boot_val from pg_catalog.pg_settings`,
+  );
+  const unsure = rows.some(({ source }) => !OF_THE_SERVER.has(source));
+  const file = unsure ? await readFile(client) : null;
+  return new Map(
+    rows.map(({ name, setting, source, boot_val }) => {
+      const low = name.toLowerCase();
+      if (OF_THE_SERVER.has(source) || file === null) return [low, setting];
+      return [low, file.get(low) ?? boot_val ?? setting];
+    }),
+  );
+}
+
+async function readFile(client: pg.ClientBase): Promise<Values | null> {
+  const { rows } = await client.query<{ allowed: boolean }>(/* sql */ `
+    select pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'select')
+           and pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'execute') as allowed`);
+  if (rows[0]?.allowed !== true) return null;
+  const file = await client.query<{ name: string; setting: string }>(/* sql */ `
+    select name, setting from pg_catalog.pg_file_settings where applied and name is not null and setting is not null`);
+  return new Map(file.rows.map(({ name, setting }) => [name.toLowerCase(), setting]));
+}
+
+function valuesOf(config: readonly string[]): Values {
+  return new Map(
+    config.map((entry) => {
+      const at = entry.indexOf('=');
+      return [entry.slice(0, at).toLowerCase(), entry.slice(at + 1)];
+    }),
+  );
+}

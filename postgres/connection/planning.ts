@@ -1,0 +1,111 @@
+/**
+ * Reading a table makes the server plan, and the planner looks into the SQL functions of the table's indexes and statistics: it
+ * parses their bodies with the names of the session's search path. Under our empty one such a body may not be understood that
+ * the application's sessions understand. Then the statement is planned under their path.
+ */
+import type pg from 'pg';
+import { Defaults } from './defaults.ts';
+import { sqlstate } from './failure.ts';
+import type { Purpose } from './session.ts';
+
+/** Names that are not found, privileges and values that a body is evaluated with: what a path can be the reason for. */
+const PLANNING = new Set(['42', '3F', '22', '0A', 'P0', '2F', '39']);
+
+/** The search paths that reads of a service's tables are tried with; the application's is read when it is needed first. */
+export class Planning {
+  readonly #service: string;
+  readonly #purpose: Purpose;
+  #defaults: Promise<Defaults> | undefined;
+
+  constructor(service: string, purpose: Purpose) {
+    this.#service = service;
+    this.#purpose = purpose;
+  }
+
+  /**
+   * Runs a statement on a session in no transaction, first under the empty search path.
+   * @param statement gets whether the path is the application's: names that it prints then need {@link PRINTS_WITH_SCHEMAS}.
+   * @param table quoted name of the table whose owner's path is tried next.
+   * @throws the first error when neither path helps.
+   */
+  async run<T>(
+    client: pg.ClientBase,
+    table: string,
+    statement: (theirs: boolean) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await statement(false);
+    } catch (error) {
+      if (!isPlanning(error)) throw error;
+      await setPath(client, await this.#pathOf(client, table), false);
+      try {
+        return await statement(true);
+      } catch (again) {
+        throw isPlanning(again) ? error : again;
+      } finally {
+        await setPath(client, '', false).catch(() => undefined);
+      }
+    }
+  }
+
+  /**
+   * The path under which a statement can be planned, in an open transaction; it is set for that transaction.
+   * @throws the first error when neither path helps.
+   */
+  async settle(client: pg.ClientBase, table: string, statement: string): Promise<string> {
+    const failure = await this.#fails(client, statement, '');
+    if (failure === null) return '';
+    const path = await this.#pathOf(client, table);
+    if ((await this.#fails(client, statement, path)) === null) return path;
+    throw failure;
+  }
+
+  /** Whether a statement can be planned under one of the paths; the session is in a transaction. */
+  async possible(client: pg.ClientBase, table: string, statement: string): Promise<boolean> {
+    try {
+      await this.settle(client, table, statement);
+      return true;
+    } catch (error) {
+      if (!isPlanning(error)) throw error;
+      return false;
+    }
+  }
+
+  /** Null when it can be planned. The path stays set then. */
+  async #fails(client: pg.ClientBase, statement: string, path: string): Promise<Error | null> {
+    await client.query(/* sql */ `savepoint walferry_plan`);
+    try {
+      await setPath(client, path, true);
+      await client.query(/* sql */ `explain ${statement}`);
+      await client.query(/* sql */ `release savepoint walferry_plan`);
+      return null;
+    } catch (error) {
+      if (!isPlanning(error)) throw error;
+      await client.query(/* sql */ `rollback to savepoint walferry_plan`);
+      return error;
+    }
+  }
+
+  async #pathOf(client: pg.ClientBase, table: string): Promise<string> {
+    this.#defaults ??= Defaults.read(this.#service, this.#purpose, client);
+    return (await (await this.#defaults).forTable(client, table)).get('search_path') ?? '';
+  }
+}
+
+/** Whether the planner may have raised it because of the search path. */
+export function isPlanning(error: unknown): error is Error {
+  return error instanceof Error && PLANNING.has(sqlstate(error)?.slice(0, 2) ?? '');
+}
+
+/**
+ * A condition that is always true and empties the search path when the statement begins to run: what was planned under the
+ * application's path prints names with their schemas.
+ */
+export const PRINTS_WITH_SCHEMAS = /* sql */ `(select pg_catalog.set_config('search_path', '', true)) is not null`;
+
+async function setPath(client: pg.ClientBase, path: string, local: boolean): Promise<void> {
+  await client.query(/* sql */ `select pg_catalog.set_config('search_path', $1, $2)`, [
+    path,
+    local,
+  ]);
+}

@@ -1,0 +1,33 @@
+/** What the log-in makes of our sessions: the role that they end up with, and settings that only a superuser can take away. */
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check, Side } from '../facts.ts';
+import type { SessionFacts } from '../read/session.ts';
+import { error, list } from '../wording.ts';
+
+export const session: Check = ({ endpoints }) =>
+  (['source', 'target'] as const).flatMap((side) => {
+    const found = endpoints[side];
+    return found === null ? [] : [...role(side, found.session), ...damage(side, found.session)];
+  });
+
+function role(side: Side, { login, role: becomes, overOwn }: SessionFacts): Finding[] {
+  if (overOwn) return [];
+  return [
+    error(
+      `${side}-session-role`,
+      `on the ${side} the log-in "${login}" becomes role "${becomes}" (alter role … set role), which may neither see nor end the log-in's other sessions: an attempt could not take over from an earlier one`,
+      `Let it: grant pg_read_all_stats, pg_signal_backend to "${becomes}"; or let the log-in keep its own role: alter role "${login}" reset role;`,
+    ),
+  ];
+}
+
+function damage(side: Side, { login, hidingDamage }: SessionFacts): Finding[] {
+  if (hidingDamage.length === 0) return [];
+  return [
+    error(
+      `${side}-damage-hidden`,
+      `sessions of "${login}" on the ${side} read damaged pages without an error (${list(hidingDamage)}): rows could be missing or wrong without a word`,
+      `As a superuser: alter role "${login}" reset the setting, and alter database … reset it, or take it out of postgresql.conf.`,
+    ),
+  ];
+}

@@ -1,0 +1,32 @@
+/** What a session of ours is at its server: which role, what that may do with our other sessions, and what only a superuser sets. */
+import type pg from 'pg';
+
+export interface SessionFacts {
+  /** The role that logged in. */
+  readonly login: string;
+  /** The role that the session has: another one after `alter role … set role`. */
+  readonly role: string;
+  /** Whether it sees what sessions of the login do, and may end them. Every step looks after the sessions of earlier attempts. */
+  readonly overOwn: boolean;
+  /** Settings, set by a superuser for this role or database, with which damaged pages are read without an error. */
+  readonly hidingDamage: readonly string[];
+}
+
+export async function readSession(client: pg.ClientBase): Promise<SessionFacts> {
+  const { rows } = await client.query<SessionFacts>(/* sql */ `
+    select session_user as login, current_user as role,
+           a.backend_start is not null
+             and (r.rolsuper
+                  or not l.rolsuper and (pg_has_role(current_user, l.oid, 'usage')
+                                         or pg_has_role(current_user, 'pg_signal_backend', 'usage'))) as "overOwn",
+           array(select s.name from pg_catalog.pg_settings s
+                  where s.name in ('zero_damaged_pages', 'ignore_checksum_failure') and s.setting = 'on'
+                     or s.name = 'composite_type_mismatch' and s.setting <> 'error') as "hidingDamage"
+      from pg_catalog.pg_stat_activity a
+      join pg_catalog.pg_roles l on l.oid = a.usesysid
+      join pg_catalog.pg_roles r on r.rolname = current_user
+     where a.pid = pg_backend_pid()`);
+  const [row] = rows;
+  if (!row) throw new Error('the session is not in pg_stat_activity');
+  return row;
+}

@@ -1,0 +1,23 @@
+/** Statements of the archive that compute something from rows run under the defaults of the application's sessions. */
+import type pg from 'pg';
+import { quoted } from '../catalog/table-name.ts';
+import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
+import type { StoredEntry } from './control.ts';
+
+/** For the transaction of an entry: the settings of its table. Texts of the archive are literals of standard strings. */
+export async function evaluateFor(
+  client: pg.ClientBase,
+  defaults: Defaults,
+  { schema, tables }: StoredEntry,
+): Promise<void> {
+  const [table] = tables;
+  const settings =
+    schema !== null && table?.startsWith(`${schema}.`) === true
+      ? await defaults.forTable(client, quoted({ schema, name: table.slice(schema.length + 1) }))
+      : defaults.settings(null);
+  await setFor('transaction', client, withStandardStrings(settings));
+}
+
+function withStandardStrings(settings: Settings): Settings {
+  return new Map([...settings, ['standard_conforming_strings', 'on']]);
+}

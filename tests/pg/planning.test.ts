@@ -1,0 +1,68 @@
+/** Tables that our empty search path cannot plan a read of: functions of their indexes name others without a schema. */
+import { expect, it } from 'vitest';
+import { connectTo, freshPair } from '../support/database.ts';
+import type { FreshPair } from '../support/database.ts';
+import { expectEqual } from '../support/equality.ts';
+import { Steps } from '../support/steps.ts';
+
+/** `path` is what the function needs, and what the sessions that make all this have. */
+const tables = (path: string): string => /* sql */ `
+  create schema app; create schema tools; set search_path = ${path};
+  create function tools.helper(v text) returns text language sql immutable as $$ select lower(v) $$;
+  create function app.some(v text) returns text language sql immutable as $$ select helper(v) $$;
+  create function app.wanted(v text) returns boolean language sql immutable as $$ select helper(v) like 'a%' $$;
+  create table app.other (id int primary key); create table public.other (id int primary key);
+  create table app.big (id int primary key, v text, r regclass, f float8, a regclass[]);
+  create index on app.big (app.some(v)); create index on app.big (id) where app.wanted(v);
+  create statistics app.st on (app.some(v)), id from app.big;
+  insert into app.big select i, 'A' || repeat('x', 50) || i, case when i % 2 = 0 then 'app.other'::regclass else 'public.other' end, i,
+    array['app.other'::regclass, 'public.other'] from generate_series(1, 30000) i;`;
+
+async function streams(db: FreshPair, steps: Steps): Promise<void> {
+  await steps.indexes();
+  await using app = await connectTo(db.source);
+  // NaN is read back by its key where wal2json sends a null.
+  await app.query(/* sql */ `insert into app.big select 40000 + i, 'a', 'app.other', 'NaN', null from generate_series(1, 3) i;
+    insert into app.big select 50000 + i, 'B', 'public.other', i, null from generate_series(1, 200) i;
+    update app.big set v = 'c', f = '-Infinity' where id < 200; delete from app.big where id between 300 and 302`);
+  await steps.cutover();
+  // The comparison plans, too.
+  for (const client of [db.sourceClient, db.targetClient]) {
+    await client.query(`alter function app.some set search_path = tools;
+      alter function app.wanted set search_path = tools`);
+  }
+  await expectEqual(db.sourceClient, db.targetClient);
+}
+
+async function parts(db: FreshPair): Promise<number> {
+  const { rows } = await db.targetClient.query<{ n: number }>(
+    `select count(*)::int as n from walferry.chunk where first_block is not null`,
+  );
+  return rows[0]?.n ?? 0;
+}
+
+it('are read in ranges under the path of the application, and names in their rows keep their schema', async () => {
+  await using db = await freshPair();
+  const path = 'app, tools, public';
+  await db.sourceClient.query(`alter database ${db.source} set search_path = ${path}`);
+  await db.targetClient.query(`alter database ${db.target} set search_path = ${path}`);
+  await db.sourceClient.query(tables(path));
+  await using steps = new Steps(db.source, db.target, { copy: { chunkMegabytes: 1 } });
+  await steps.copy();
+  expect(await parts(db)).toBeGreaterThan(1);
+  await streams(db, steps);
+});
+
+it('are read as wholes, without a plan, when no path of the source is known under which it could be planned', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(tables('tools'));
+  // On the target the function is mended before its indexes are built.
+  await using steps = new Steps(db.source, db.target, { copy: { chunkMegabytes: 1 } });
+  await steps.copy();
+  expect(await parts(db)).toBe(0);
+  await db.targetClient.query(`alter function app.some set search_path = tools;
+    alter function app.wanted set search_path = tools`);
+  const { rows } = await db.targetClient.query('select count(*)::int as n from app.big');
+  expect(rows).toEqual([{ n: 30_000 }]);
+  await steps.indexes();
+});
