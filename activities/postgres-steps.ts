@@ -1,11 +1,11 @@
 /** The steps that a real worker runs: every function of postgres/ that an activity stands for. */
-import { connect } from '../postgres/connection/session.ts';
 import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
+import { connectTarget } from '../postgres/identity/connect.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
@@ -47,7 +47,7 @@ export const postgresSteps: Steps = {
   dropSlot,
   undoSchema,
   dropControl: async (migration) => {
-    await using target = await connect(migration.target, 'cleanup');
+    await using target = await connectTarget(migration, 'cleanup', { unregistered: true });
     await dropControl(target, migration);
   },
 };

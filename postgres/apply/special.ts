@@ -13,7 +13,8 @@
 import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError } from '../../contract/failure.ts';
-import { connect } from '../connection/session.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { connectSource } from '../identity/connect.ts';
 import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type {
@@ -46,11 +47,11 @@ interface Ambiguous {
 }
 
 export class SpecialValues {
-  readonly #service: string;
+  readonly #migration: Migration;
   #client: (pg.Client & AsyncDisposable) | undefined;
 
-  constructor(service: string) {
-    this.#service = service;
+  constructor(migration: Migration) {
+    this.#migration = migration;
   }
 
   /** The changes with every ambiguous null settled. Throws the source's errors; the session is then dropped. */
@@ -58,7 +59,7 @@ export class SpecialValues {
     const found = ambiguousChanges(changes);
     if (found.size === 0) return changes;
     try {
-      this.#client ??= await connect(this.#service, 'stream');
+      this.#client ??= await connectSource(this.#migration, 'stream');
       await waitVisible(this.#client, [...found.values()].flat());
       const settled = [...changes];
       for (const [relation, items] of found) {

@@ -9,7 +9,7 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
 import { whileWatched } from '../schema/watch.ts';
@@ -54,8 +54,8 @@ export async function compareCounts(
 ): Promise<CountReport> {
   try {
     const tables = await countable(migration, input, work.signal);
-    await using sources = new Lanes(migration.source, 'cutover', work.signal);
-    await using targets = new Lanes(migration.target, 'cutover', work.signal);
+    await using sources = new Lanes({ side: 'source', migration, purpose: 'cutover' }, work.signal);
+    await using targets = new Lanes({ side: 'target', migration, purpose: 'cutover' }, work.signal);
     const pairs: { source: Lane; target: Lane }[] = [];
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
@@ -88,12 +88,12 @@ export async function compareCounts(
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
     await whileWatched(
-      { service: migration.source, purpose: 'cutover', pids: onSource ?? [] },
+      { side: 'source', migration, purpose: 'cutover', pids: onSource ?? [] },
       work,
       describe,
       () =>
         whileWatched(
-          { service: migration.target, purpose: 'cutover', pids: onTarget ?? [] },
+          { side: 'target', migration, purpose: 'cutover', pids: onTarget ?? [] },
           work,
           describe,
           compare,
@@ -112,7 +112,7 @@ async function countable(
   input: MigrationInput,
   signal: AbortSignal,
 ): Promise<Counted[]> {
-  await using source = await connect(migration.source, 'cutover', { signal });
+  await using source = await connectSource(migration, 'cutover', { signal });
   // A partitioned table has no rows of its own.
   const tables = (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
   const counted = new Map<string, Counted>();

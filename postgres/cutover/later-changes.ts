@@ -10,7 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { writeEndMark } from './end-mark.ts';
@@ -57,7 +57,7 @@ export async function laterChanges(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<string[]> {
   try {
-    await using source = await connect(migration.source, 'cutover', { signal });
+    await using source = await connectSource(migration, 'cutover', { signal });
     const relations = await readRelations(source, input.tables);
     // Before the look into the slot: what commits between the two is seen there.
     const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
@@ -67,7 +67,7 @@ export async function laterChanges(
     await writeEndMark(migration, signal);
     const selected = new Set(relations.map(keyOfName));
     const options = await decodingOptions(source, relations);
-    await using lane = await Lane.open(migration.source, 'cutover', signal);
+    await using lane = await Lane.open({ side: 'source', migration, purpose: 'cutover' }, signal);
     let warned = false;
     lane.client.on('notice', ({ severity }) => {
       warned ||= severity === 'WARNING';

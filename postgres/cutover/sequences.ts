@@ -9,7 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { takeTurn } from '../control/turn.ts';
 
 export interface SequenceReport {
@@ -95,8 +95,8 @@ export async function setSequences(
   { signal, scheduledAt }: Partial<Pick<Work, 'signal' | 'scheduledAt'>> = {},
 ): Promise<SequenceReport> {
   try {
-    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
-    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
+    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
     // An attempt that was frozen and wakes up when the application already draws from these sequences would set them back.
     const turn = await takeTurn(target, migration, scheduledAt);
     const states = await readStates(source, input, await madeByUs(target, migration));

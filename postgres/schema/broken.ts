@@ -29,7 +29,7 @@ export async function explained(
 ): Promise<MigrationError> {
   const { migration, entry, lane } = where;
   try {
-    const query = await readListing(migration.source, entry);
+    const query = await readListing(migration, entry);
     if (query === null) return failure;
     const rows = await count(lane, query);
     await lane.run((client) =>

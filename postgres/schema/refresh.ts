@@ -44,7 +44,7 @@ export async function refreshViews(
   at: Lsn | null,
   work: Work,
 ): Promise<RefreshReport> {
-  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
     // A refresh runs as the view's owner, for whom row security may filter, as on the source; and its functions may need
@@ -67,7 +67,7 @@ export async function refreshViews(
     }
     const progress = { now: '', done: 0, total: views.length };
     await whileWatched(
-      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'refreshing materialized views', ...progress }),
       () => refreshAll(views, lanes.all, { migration, at, work }, progress),

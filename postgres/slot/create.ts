@@ -15,9 +15,9 @@ import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SlotReport, Work } from '../../contract/work.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
 import { readNewestGeneration } from '../control/generation.ts';
 import { readMigration, requireMigration, type MigrationState } from '../control/migration.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
 import { removeSlot } from './drop.ts';
 import { lookAtSlot, type SlotState } from './look.ts';
@@ -49,8 +49,8 @@ export async function createSlot(
   options: SlotOptions = {},
 ): Promise<SlotReport> {
   try {
-    await using target = await connect(migration.target, 'slot');
-    await using source = await connect(migration.source, 'slot');
+    await using target = await connectTarget(migration, 'slot');
+    await using source = await connectSource(migration, 'slot', { target });
     const stored = await requireMigration(target, migration);
     const begun = (await readNewestGeneration(target, migration)) !== null;
     let found = await lookAtSlot(source, migration.slot);
@@ -114,7 +114,7 @@ async function create(
   const lockTimeoutMs =
     options.lockTimeoutMs ??
     Math.min(LOCK_TIMEOUT_MOST_MS, Math.max(LOCK_TIMEOUT_LEAST_MS, 2 * oldestMs));
-  await using creator = await connectPatiently(migration.source, 'slot', {
+  await using creator = await connectPatiently('source', migration, 'slot', {
     lock_timeout: `${lockTimeoutMs}ms`,
   });
   const pid = await pidOf(creator);

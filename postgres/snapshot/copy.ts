@@ -52,13 +52,19 @@ async function copyRun(
   run: CopyRun,
   work: Work,
 ): Promise<CopyResult> {
-  await using target = await connectPatiently(migration.target, 'copy');
-  await using source = await connectPatiently(migration.source, 'copy', {
-    // With row security a role that is subject to it would copy nothing, silently; like this it is an error.
-    row_security: 'off',
-    // A name (regclass and its like) prints with its schema: on the target a short one may be another object's.
-    search_path: '',
-  });
+  await using target = await connectPatiently('target', migration, 'copy');
+  await using source = await connectPatiently(
+    'source',
+    migration,
+    'copy',
+    {
+      // With row security a role that is subject to it would copy nothing, silently; like this it is an error.
+      row_security: 'off',
+      // A name (regclass and its like) prints with its schema: on the target a short one may be another object's.
+      search_path: '',
+    },
+    { target },
+  );
   const stop = () => {
     cut(source);
     cut(target);

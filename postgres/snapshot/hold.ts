@@ -9,9 +9,10 @@ import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { cut, connect } from '../connection/session.ts';
+import { cut } from '../connection/session.ts';
 import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
+import { connectTarget } from '../identity/connect.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { parseSnapshot } from './visibility.ts';
@@ -30,7 +31,7 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<vo
   let taken: HeldGeneration | null = null;
   try {
     const gate = await readGate(migration);
-    await using source = await connectPatiently(migration.source, 'holder');
+    await using source = await connectPatiently('source', migration, 'holder');
     const stop = () => cut(source);
     work.signal.addEventListener('abort', stop, { once: true });
     try {
@@ -51,7 +52,7 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<vo
 }
 
 async function readGate(migration: Migration): Promise<bigint> {
-  await using target = await connect(migration.target, 'holder');
+  await using target = await connectTarget(migration, 'holder');
   const { gate } = await requireMigration(target, migration);
   if (gate !== null) return gate;
   throw new MigrationError('CheckpointMissing', 'no slot was made yet for this migration', {
@@ -71,7 +72,7 @@ async function take(
     await passGate(source, gate, work);
     snapshot = await tryTake(source, gate, holder);
   }
-  await using target = await connect(migration.target, 'holder');
+  await using target = await connectTarget(migration, 'holder');
   const number = await recordGeneration(target, migration, snapshot);
   work.log.warn(
     'a snapshot is held: vacuum removes no newer dead rows on the source until the copy ends',

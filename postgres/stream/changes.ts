@@ -11,9 +11,10 @@ import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { holdEpoch, takeEpoch } from '../control/epoch.ts';
+import { readIdentity } from '../identity/identity.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { startFailure } from '../replication/refusal.ts';
@@ -108,7 +109,7 @@ async function oneLease(
   try {
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
     const step = (): void => work.beat({ phase: 'stream', step: 'starting' });
-    await using target = await connect(migration.target, 'apply');
+    await using target = await connectTarget(migration, 'apply');
     // Nobody waits for this lease any more: it must not end the one that came after it.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was given up at its start');
@@ -122,7 +123,7 @@ async function oneLease(
       stillMine: async () => void (await holdEpoch(target, migration, attempt.epoch)),
     };
     step();
-    await using source = await connect(migration.source, 'stream');
+    await using source = await connectSource(migration, 'stream', { target });
     step();
     const asText = await probe(source, migration, claim);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
@@ -133,9 +134,10 @@ async function oneLease(
       met,
     });
     step();
-    const open = (): Promise<ReplicationReader> =>
+    const open = async (): Promise<ReplicationReader> =>
       ReplicationReader.open({
         service: migration.source,
+        server: await readIdentity(source, migration.source),
         slot: migration.slot,
         start: attempt.confirmedLsn,
         unsent: 'deliver',
