@@ -16,6 +16,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { connectSource } from '../identity/connect.ts';
 import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type {
   Cell,
@@ -66,6 +67,8 @@ export class SpecialValues {
         for (let from = 0; from < items.length; from += KEYS_PER_QUERY) {
           const part = items.slice(from, from + KEYS_PER_QUERY);
           const rows = await readBack(this.#client, relation, part);
+          // The value may be a later commit's, which the source can still lose.
+          await flushSeen(this.#client, this.#migration);
           for (const item of part) settled[item.index] = settledChange(item, rows);
         }
       }

@@ -13,7 +13,7 @@ export interface Known {
   readonly target: Identity | null;
   /** Null until the slot was made. */
   readonly confirmedLsn: Lsn | null;
-  /** Position of the newest snapshot generation; null before the first. */
+  /** Position of the newest mark of a snapshot generation; null before the first. */
   readonly copiedLsn: Lsn | null;
   /** Whether an attempt to stream, or a plan of the copy, has begun: from then on the slot's position belongs to this row. */
   readonly begun: boolean;
@@ -45,7 +45,8 @@ export async function readKnown(
     target,
     /* sql */ `
     select m.confirmed_lsn::text as confirmed, m.epoch > 0 as begun, ${sides} as sides,
-           (select pg_catalog.max(g.lsn)::text from walferry.generation g where g.migration = m.id) as copied
+           (select pg_catalog.max((pg_catalog.to_jsonb(g) ->> 'mark_lsn')::pg_lsn)::text
+              from walferry.generation g where g.migration = m.id) as copied
       from walferry.migration m where m.id = $1`,
     migration.id,
   );

@@ -9,10 +9,10 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
-import { connectSource } from '../identity/connect.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
 import { whileWatched } from '../schema/watch.ts';
+import { openSource } from './source.ts';
 
 export interface CountReport {
   readonly tables: number;
@@ -53,7 +53,7 @@ export async function compareCounts(
   work: Work,
 ): Promise<CountReport> {
   try {
-    const tables = await countable(migration, input, work.signal);
+    const tables = await countable(migration, input, work);
     await using sources = new Lanes({ side: 'source', migration, purpose: 'cutover' }, work.signal);
     await using targets = new Lanes({ side: 'target', migration, purpose: 'cutover' }, work.signal);
     const pairs: { source: Lane; target: Lane }[] = [];
@@ -110,9 +110,9 @@ export async function compareCounts(
 async function countable(
   migration: Migration,
   input: MigrationInput,
-  signal: AbortSignal,
+  work: Work,
 ): Promise<Counted[]> {
-  await using source = await connectSource(migration, 'cutover', { signal });
+  await using source = await openSource(migration, work);
   // A partitioned table has no rows of its own.
   const tables = (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
   const counted = new Map<string, Counted>();

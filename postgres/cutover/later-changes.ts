@@ -10,10 +10,10 @@ import type { Migration } from '../../contract/migration.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { connectSource } from '../identity/connect.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { writeEndMark } from './end-mark.ts';
+import { openSource } from './source.ts';
 
 /**
  * Changed tables only, put together by the server: whatever happened since the mark, few rows come here. A transaction
@@ -57,7 +57,7 @@ export async function laterChanges(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<string[]> {
   try {
-    await using source = await connectSource(migration, 'cutover', { signal });
+    await using source = await openSource(migration, { signal });
     const relations = await readRelations(source, input.tables);
     // Before the look into the slot: what commits between the two is seen there.
     const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [

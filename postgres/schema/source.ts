@@ -7,6 +7,7 @@ import type { Work } from '../../contract/work.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connectSource } from '../identity/connect.ts';
 import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { dumpSchema } from './dump.ts';
 import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
@@ -110,6 +111,8 @@ export class SourceSchema implements AsyncDisposable {
     if (!isSame(identity, this.identity)) {
       throw wrongServer('source', source, identity, this.identity);
     }
+    // Everything that was read is noted on the target now: the source must not lose it any more.
+    await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
     return await readUncarried(client, this.#input, { created, selected });
   }

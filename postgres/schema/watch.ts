@@ -21,7 +21,7 @@ interface Row {
  */
 export async function whileWatched<T>(
   options: Place & { readonly pids: readonly number[] },
-  work: Work,
+  work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
 ): Promise<T> {

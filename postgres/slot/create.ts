@@ -18,6 +18,7 @@ import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { readNewestGeneration } from '../control/generation.ts';
 import { readMigration, requireMigration, type MigrationState } from '../control/migration.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { writeMark } from '../wal/flush.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
 import { removeSlot } from './drop.ts';
 import { lookAtSlot, type SlotState } from './look.ts';
@@ -74,7 +75,8 @@ export async function createSlot(
     const consistentLsn =
       found?.confirmedFlushLsn ?? (await create(migration, source, work, options));
     try {
-      await store(target, migration, consistentLsn, await takeGate(source));
+      // The gate is durable: an id that a crash takes back might not be given out again, and every snapshot would wait for it.
+      await store(target, migration, consistentLsn, (await writeMark(source, migration)).xid);
     } catch (error) {
       // Cleaned up meanwhile: nobody else would ever drop this slot.
       if ((await readMigration(target, migration.id)) === null) {
@@ -145,14 +147,6 @@ async function create(
 async function pidOf(client: pg.ClientBase): Promise<number> {
   const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
   return rows[0]?.pid ?? 0;
-}
-
-/** A transaction of its own: it must not begin before the slot is ready, and has ended when a snapshot is taken. */
-async function takeGate(source: pg.ClientBase): Promise<bigint> {
-  const { rows } = await source.query<{ gate: string }>(
-    /* sql */ `select pg_current_xact_id()::text as gate`,
-  );
-  return BigInt(rows[0]?.gate ?? 0);
 }
 
 /**

@@ -10,11 +10,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
-import { connectTarget } from '../identity/connect.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
 import { connectPatiently } from '../slot/session.ts';
+import { writeMark, type Mark } from '../wal/flush.ts';
+import { isAlive } from './live.ts';
 import { parseSnapshot } from './visibility.ts';
 
 const GATE_POLL_MS = 500;
@@ -67,13 +70,15 @@ async function take(
   work: Work,
 ): Promise<HeldGeneration> {
   const holder = await backendOf(source);
-  let snapshot: Omit<HeldGeneration, 'number'> | null = null;
+  let snapshot: Omit<HeldGeneration, 'number' | 'mark'> | null = null;
   while (snapshot === null) {
     await passGate(source, gate, work);
     snapshot = await tryTake(source, gate, holder);
   }
   await using target = await connectTarget(migration, 'holder');
-  const number = await recordGeneration(target, migration, snapshot);
+  await addMissingColumns(target);
+  const mark = await markBeside(migration, target, holder);
+  const number = await recordGeneration(target, migration, { ...snapshot, mark });
   work.log.warn(
     'a snapshot is held: vacuum removes no newer dead rows on the source until the copy ends',
     {
@@ -82,7 +87,22 @@ async function take(
       lsn: snapshot.lsn,
     },
   );
-  return { ...snapshot, number };
+  return { ...snapshot, mark, number };
+}
+
+/**
+ * Flushes what the snapshot sees: rows of a commit that the source loses in a crash must not be copied. On a session of its own,
+ * because a mark needs a transaction id; and on the holder's own server, or the flush would be another's.
+ */
+async function markBeside(
+  migration: Migration,
+  target: pg.ClientBase,
+  holder: Backend,
+): Promise<Mark> {
+  await using beside = await connectSource(migration, 'holder', { target });
+  const mark = await writeMark(beside, migration);
+  if (await isAlive(beside, holder)) return mark;
+  throw new Error('the session ended before its snapshot was noted');
 }
 
 /** Waits until everything older than the gate has ended, reporting who has not. */
@@ -119,7 +139,7 @@ async function tryTake(
   source: pg.ClientBase,
   gate: bigint,
   holder: Backend,
-): Promise<Omit<HeldGeneration, 'number'> | null> {
+): Promise<Omit<HeldGeneration, 'number' | 'mark'> | null> {
   await source.query(/* sql */ `begin isolation level repeatable read read only`);
   // The transaction's first query: its snapshot is older than the position that is noted, so whatever commits from that
   // position on cannot be visible.

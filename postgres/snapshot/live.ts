@@ -36,7 +36,7 @@ export async function waitForLive(
 }
 
 /** Whether that backend is there; a reused pid has another start. */
-async function isAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
+export async function isAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
   const { rowCount } = await source.query(
     /* sql */ `
     select from pg_catalog.pg_stat_activity where pid = $1 and backend_start = $2::timestamptz`,

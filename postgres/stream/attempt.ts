@@ -16,6 +16,7 @@ import type { StreamOptions } from './changes.ts';
 import { fence, type Stopped } from './fence.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
+import { Marks } from './marks.ts';
 import { Meter } from './meter.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
@@ -78,6 +79,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     settle: (table) => inTurn(() => plan.settle(table)),
     missed: (table) => inTurn(() => plan.missed(table)),
     newest: plan.newest,
+    marks: new Marks(plan.marks, attempt.confirmedLsn),
     lease: new Lease(options.leaseMs, Date.now()),
     meter,
     limits: {

@@ -38,6 +38,7 @@ import {
   type PlannedShape,
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
+import { flushSeen } from '../wal/flush.ts';
 import type { Followed } from './follow.ts';
 import {
   isLeftRoot,
@@ -140,6 +141,8 @@ export async function audit(
     ),
   );
   await judgeNew(target, here, sides, found);
+  // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
+  await flushSeen(source, migration);
   refuse(found);
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];

@@ -11,16 +11,19 @@ import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
-import { connectSource, connectTarget } from '../identity/connect.ts';
+import { connectSource, connectTarget, requireFlushed } from '../identity/connect.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { holdEpoch, takeEpoch } from '../control/epoch.ts';
 import { readIdentity } from '../identity/identity.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { startFailure } from '../replication/refusal.ts';
+import { backendPidOf } from '../replication/socket.ts';
+import { whileWatched } from '../schema/watch.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
+import { proveContinuity } from './continuity.ts';
 import { fence } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from './filter.ts';
@@ -128,6 +131,19 @@ async function oneLease(
     const asText = await probe(source, migration, claim);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
     await checkSlot(source, migration, attempt.confirmedLsn);
+    const pid = backendPidOf(source);
+    const prove = () =>
+      proveContinuity(source, applier.client, migration, (ask) =>
+        whileWatched(
+          { side: 'source', migration, purpose: 'stream', pids: pid === null ? [] : [pid] },
+          work,
+          () => ({ phase: 'stream', step: 'comparing histories' }),
+          ask,
+        ),
+      );
+    await withSlotFree(source, migration, prove, claim);
+    // A mark that was written and flushed, and is not there any more, would be waited for without end.
+    if (options.until !== null) await requireFlushed(source, migration, options.until);
     const plan = await readPlan(source, applier.client, migration, {
       selection: options,
       attempt,

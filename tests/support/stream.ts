@@ -135,6 +135,7 @@ export async function addGeneration(db: FreshPair, migration: Migration): Promis
     snapshot: 'test',
     lsn,
     holder,
+    mark: null,
   });
   return lsn;
 }
