@@ -3,7 +3,7 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { HeldGeneration } from '../control/generation.ts';
-import { isAlive } from './live.ts';
+import { mayBeAlive } from './live.ts';
 import { parseSnapshot } from './visibility.ts';
 
 /** What an exported snapshot answers when its session is gone: by version, and by how it ended. */
@@ -49,7 +49,7 @@ async function isTheExported(source: pg.ClientBase, generation: HeldGeneration):
     seen.xmax === generation.xmax &&
     seen.xip.size === generation.xip.size &&
     [...seen.xip].every((xid) => generation.xip.has(xid));
-  return same && (await isAlive(source, generation.holder));
+  return same && (await mayBeAlive(source, generation.holder));
 }
 
 /** The failure that the copy's next round settles. */

@@ -60,7 +60,6 @@ test('every commit that returned before the mark starts before its position, als
 
 test('indexes, constraints, defaults, identity, triggers and partitions that differ are named, and equal ones are not', async () => {
   await using db = await freshPair();
-  const migration = await registered(db);
   const both = /* sql */ `
     create table t (id int primary key, v text default 'a', n int check (n > 0));
     create table same (id int primary key, v text unique); create index same_v on same (lower(v));
@@ -68,6 +67,7 @@ test('indexes, constraints, defaults, identity, triggers and partitions that dif
     create function f() returns trigger language plpgsql as 'begin return new; end';`;
   await db.sourceClient.query(both);
   await db.targetClient.query(both);
+  const migration = await registered(db);
   expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
   await db.sourceClient.query(/* sql */ `
     create index t_v on t (v); alter table t alter v set default 'b'; alter table t alter n set not null;
@@ -186,11 +186,12 @@ test('counting stops at once when it is told to, on both servers', async () => {
   const ddl = /* sql */ `create table t (id int)`;
   await db.sourceClient.query(ddl);
   await db.targetClient.query(ddl);
+  const migration = await registered(db);
   // The count waits for this lock, as long as it is held.
   await db.targetClient.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const abort = new AbortController();
   const work = testWork(abort.signal);
-  const counting = compareCounts(await registered(db), inputOf(db), work);
+  const counting = compareCounts(migration, inputOf(db), work);
   counting.catch(() => undefined);
   await until('a heartbeat of the count', () => work.beats.some(({ now }) => now === 'public.t'));
   const reason = new Error('stop');
