@@ -47,7 +47,7 @@ export const postgresSteps: Steps = {
   dropSlot,
   undoSchema,
   dropControl: async (migration) => {
-    await using target = await connectTarget(migration, 'cleanup', { unregistered: true });
+    await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await dropControl(target, migration);
   },
 };

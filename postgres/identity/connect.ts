@@ -17,8 +17,8 @@ import { isSame, readIdentity, wrongServer, type Identity, type Side } from './i
 export interface SideOptions extends SessionOptions {
   /** A session of the target that is open and idle, to ask what is known; otherwise one is opened for a moment. */
   readonly target?: pg.ClientBase;
-  /** The step may run before the migration is registered on the target, or after it was removed there. */
-  readonly unregistered?: true;
+  /** The step may run when the migration is not registered on the target yet, or no more. */
+  readonly unregistered?: 'yet' | 'any more';
   /** Only looks at or ends other sessions, and must not wait for the other side: who it speaks to is all that counts. */
   readonly aside?: true;
 }
@@ -81,11 +81,11 @@ async function checkTarget(
     if (!isSame(identity, known.target)) {
       throw wrongServer('target', migration.target, identity, known.target);
     }
-  } else if (before && !isSame(identity, before)) {
+  } else if (before && unregistered !== 'yet' && !isSame(identity, before)) {
     // No control schema here, and another server had it a moment ago.
     throw wrongServer('target', migration.target, identity, before);
   }
-  remember(migration, known, unregistered ?? aside);
+  remember(migration, known, unregistered !== undefined || aside === true);
 }
 
 async function checkSource(
@@ -99,7 +99,7 @@ async function checkSource(
   // Before the target's row: a stream that runs meanwhile stores a position before it confirms it.
   const slot = await slotPosition(source, migration);
   const known = await knownOf(migration, options);
-  remember(migration, known, options.unregistered ?? options.aside);
+  remember(migration, known, options.unregistered !== undefined || options.aside === true);
   if (!known?.source) return;
   if (!isSame(identity, known.source)) {
     throw wrongServer('source', migration.source, identity, known.source);
@@ -121,7 +121,7 @@ async function checkSource(
   }
 }
 
-function remember(migration: Migration, known: Known | null, mayBeAbsent: true | undefined): void {
+function remember(migration: Migration, known: Known | null, mayBeAbsent: boolean): void {
   if (known) {
     seen.set(migration.id, known);
     return;

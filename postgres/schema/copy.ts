@@ -52,7 +52,7 @@ export async function copySchema(
     await using lane = await Lane.open(
       { side: 'target', migration, purpose: 'schema' },
       work.signal,
-      { unregistered: true },
+      { unregistered: 'yet' },
     );
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);

@@ -169,7 +169,7 @@ async function switched(
   work: (target: pg.ClientBase, at: (what: string) => void) => Promise<number>,
 ): Promise<number> {
   await using target = await connectTarget(migration, 'cutover', {
-    unregistered: true,
+    unregistered: 'any more',
     ...(signal && { signal }),
   }).catch((error: unknown) => {
     signal?.throwIfAborted();

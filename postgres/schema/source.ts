@@ -63,7 +63,7 @@ export class SourceSchema implements AsyncDisposable {
 
   /** @throws MigrationError `SchemaFailed` when the selection matches no table. */
   static async open(migration: Migration, input: MigrationInput): Promise<SourceSchema> {
-    const client = await connectSource(migration, 'schema', { unregistered: true });
+    const client = await connectSource(migration, 'schema', { unregistered: 'yet' });
     try {
       await client.query(/* sql */ `begin isolation level repeatable read read only`);
       const { rows } = await client.query<{ database: string }>(
@@ -106,7 +106,7 @@ export class SourceSchema implements AsyncDisposable {
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
   async uncarried(created: boolean): Promise<Omit<LeftBehind, 'excluded'>> {
     const { source } = this.#migration;
-    await using client = await connectSource(this.#migration, 'schema', { unregistered: true });
+    await using client = await connectSource(this.#migration, 'schema', { unregistered: 'yet' });
     const identity = await readIdentity(client, source);
     if (!isSame(identity, this.identity)) {
       throw wrongServer('source', source, identity, this.identity);

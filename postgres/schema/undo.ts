@@ -32,7 +32,7 @@ export async function undoSchema(
 ): Promise<void> {
   try {
     await using lane = await Lane.open({ side: 'target', migration, purpose: 'cleanup' }, signal, {
-      unregistered: true,
+      unregistered: 'any more',
     });
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);

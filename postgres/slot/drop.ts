@@ -22,7 +22,7 @@ const POLL_MS = 50;
 export async function dropSlot(migration: Migration): Promise<'dropped' | 'absent'> {
   try {
     await using client = await connectSource(migration, 'cleanup', {
-      unregistered: true,
+      unregistered: 'any more',
       aside: true,
     });
     return await removeSlot(client, migration.slot);
