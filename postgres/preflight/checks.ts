@@ -16,6 +16,7 @@ import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
+import { recognition } from './checks/recognition.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
 import { selection } from './checks/selection.ts';
@@ -39,6 +40,7 @@ export const CHECKS: readonly Check[] = [
   transaction,
   capacity,
   sessionCount,
+  recognition,
   sourceRight,
   targetRight,
   rowSecurity,

@@ -28,6 +28,7 @@ export const SERVER: ServerFacts = {
   locale: { provider: 'libc', collate: 'C.UTF-8', ctype: 'C.UTF-8', locale: null, version: null },
   inRecovery: false,
   fingerprint: 'a',
+  recognizable: true,
   role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
   sessions: { most: 100, used: 10 },
   age: { xids: 1000, multixacts: 1 },
@@ -118,6 +119,7 @@ export const SOURCE: SourceFacts = {
 export const TARGET: TargetFacts = {
   ...SERVER,
   fingerprint: 'b',
+  recognizable: true,
   mayCreateSchemas: true,
   closedSchemas: [],
   mayReplicate: true,

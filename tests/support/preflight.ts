@@ -20,7 +20,7 @@ export interface Given {
   readonly input?: Record<string, unknown>;
 }
 
-function migrationOf(source: string, target: string, workflowId?: string): Migration {
+export function migrationOf(source: string, target: string, workflowId?: string): Migration {
   const id = randomBytes(8).toString('hex');
   const name = workflowId ?? `wf-${id}`;
   return { id, workflowId: name, source, target, slot: slotName(name, id) };

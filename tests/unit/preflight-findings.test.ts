@@ -402,6 +402,8 @@ const CASES: Case[] = [
   ['partition-root-index', 'warning', rooted({}, { indexes: [['other']] })],
   ['target-other-tables', 'note', target({ objects: { ...TARGET.objects, otherTables: 3 } })],
   ['leftover-slot', 'error', source({ slots: [{ ...SLOT, name: slotName('orders', 'earlier') }] })],
+  ['source-recognition', 'error', source({ recognizable: false })],
+  ['target-recognition', 'error', target({ recognizable: false })],
   ['other-slot', 'warning', source({ slots: [{ ...SLOT, name: slotName('other', 'run') }] })],
   ['control-schema', 'error', target({ control: { state: 'hidden', migrations: [] } })],
   ['control-schema', 'error', target({ control: { state: 'foreign', migrations: [] } })],
