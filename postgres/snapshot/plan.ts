@@ -11,6 +11,7 @@ import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalo
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
@@ -76,7 +77,7 @@ export async function planCopy(
       work,
       ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
-    const { found, shapes } = await readUnder(source, live, input);
+    const { found, shapes, types } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
     refuseDrift(found, counterparts);
     const taken = await whileWatched(
@@ -88,6 +89,7 @@ export async function planCopy(
           turn,
           found,
           shapes,
+          types,
           counterparts,
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
         }),
@@ -123,7 +125,7 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<{ found: Relation[]; shapes: Map<number, Shape> }> {
+): Promise<{ found: Relation[]; shapes: Map<number, Shape>; types: TypeGraph }> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
@@ -131,8 +133,9 @@ async function readUnder(
     source,
     found.map(({ oid }) => oid),
   );
+  const types = await readTypeGraph(source, found);
   await source.query(/* sql */ `commit`);
-  return { found, shapes };
+  return { found, shapes, types };
 }
 
 function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {

@@ -11,6 +11,9 @@ import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import { TypePairs } from '../catalog/type-pair.ts';
+import { recordTypes } from '../catalog/type-record.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
@@ -40,6 +43,8 @@ export interface TakePlan {
   readonly found: readonly Relation[];
   /** Shapes of the found tables by oid, of the same snapshot. */
   readonly shapes: ReadonlyMap<number, Shape>;
+  /** Types of their columns, of the same snapshot. */
+  readonly types: TypeGraph;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   readonly chunkBytes: number;
@@ -136,8 +141,8 @@ async function take(
   const sized = tables.flatMap((table) => {
     const relation = there.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, accessMethod } = relation;
-    return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
+    const { pages, bytes, splittable } = relation;
+    return [{ id: table.id, pages, bytes, splittable }];
   });
   await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
   await target.query(
@@ -150,7 +155,9 @@ async function take(
     /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,
     [migration.id, marked.map(({ id }) => id)],
   );
-  await storeShapes(target, migration, shapesOf(tables, plan));
+  // Rows are written after this look: a type that is changed on the target meanwhile is found by the stream's audit.
+  const types = new TypePairs(plan.types, await readTypeGraph(target, plan.counterparts));
+  await storeShapes(target, migration, shapesOf(tables, plan, types));
   return tables.length;
 }
 
@@ -188,6 +195,7 @@ async function refuseFilled(
 function shapesOf(
   tables: readonly PlannedRelationRow[],
   { found, shapes, counterparts }: TakePlan,
+  types: TypePairs,
 ): Map<number, PlannedShape> {
   const here = new Map(found.map((relation) => [keyOfName(relation), relation]));
   const there = new Map(counterparts.map((relation) => [keyOfName(relation), relation]));
@@ -197,7 +205,9 @@ function shapesOf(
       const source = relation && shapes.get(relation.oid);
       const target = there.get(keyOfName(destinationOf(table)));
       if (!source || !target) return [];
-      return [[table.id, { source, key: relation.key, target: numbersOf(target) }] as const];
+      const recorded = recordTypes(types.columns(relation, target), types);
+      const { key } = relation;
+      return [[table.id, { source, key, target: numbersOf(target), types: recorded }] as const];
     }),
   );
 }

@@ -28,6 +28,7 @@ import { audit, copyAgain, drift, type Audit } from './audit.ts';
 import { Routes, type Route, type Unsettled } from './filter.ts';
 import type { Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
+import type { WatchedTypes } from './types.ts';
 import type { Mark } from '../wal/flush.ts';
 
 const BYTEA_OID = 17;
@@ -44,6 +45,8 @@ export interface StreamPlan {
   readonly without: readonly { readonly schema: string; readonly table: string }[];
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
+  /** What the tables' types are made of, for the same look. */
+  readonly types: WatchedTypes;
   /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
   readonly mark: Lsn | null;
   /** Whether the stream has to stop at the mark, because the target lacks what was done before it. */
@@ -126,6 +129,7 @@ export async function readPlan(
     schemas: schemasOf(selection, rows),
     without: await unreadable(source, rows),
     tokens: audited.tokens,
+    types: audited.types,
     mark,
     stopsAtMark: audited.ahead.length > 0,
     settle: async (table) => {

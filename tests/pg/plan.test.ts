@@ -106,6 +106,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     turn: await takeTurn(db.targetClient, migration, undefined),
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
     shapes: new Map(),
+    types: new Map(),
     counterparts: [],
     chunkBytes: 16 * MEBIBYTE,
   });
@@ -251,6 +252,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       turn: await takeTurn(db.targetClient, migration, undefined),
       found,
       shapes: new Map(),
+      types: new Map(),
       counterparts: [],
       chunkBytes: MEBIBYTE,
     }),

@@ -42,7 +42,8 @@ describe('what earlier migrations left', () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
     const workflowId = `orders-${randomBytes(4).toString('hex')}`;
-    const { id, slot } = migrationOf(db.source, db.target, workflowId);
+    const migration = migrationOf(db.source, db.target, workflowId);
+    const { id, slot } = migration;
     await db.sourceClient.query(
       /* sql */ `select pg_create_logical_replication_slot($1, 'wal2json')`,
       [slot],
@@ -53,7 +54,7 @@ describe('what earlier migrations left', () => {
                  values ($1, $2, $3, '1', 'd')`,
       [id, workflowId, slot],
     );
-    const findings = await findingsOf(db, { workflowId });
+    const findings = await findingsOf(db, { migration });
     expect(codes(findings)).toEqual(['leftover-slot', 'leftover-control']);
     expect(only(findings, 'leftover-slot').message).toMatch(
       new RegExp(`${slot} .* holds \\d+ MB of WAL`),
