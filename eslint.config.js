@@ -56,6 +56,29 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
+  {
+    // Durations and deadlines are measured with performance.now(): the time of day can be set, and a clock set back an hour
+    // would hold up batches, heartbeats and deadlines for that hour.
+    files: ['postgres/**/*.ts', 'activities/**/*.ts', 'workers/**/*.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'Date',
+          property: 'now',
+          message: 'Use performance.now(): it cannot be set back.',
+        },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'NewExpression[callee.name="Date"][arguments.length=0], CallExpression[callee.name="Date"]',
+          message: 'Use performance.now(), or the clock of the server in question.',
+        },
+      ],
+    },
+  },
   { files: ['**/*.js', '**/*.mjs'], ...tseslint.configs.disableTypeChecked },
   { files: ['scripts/**', 'bench/**'], rules: { 'no-console': 'off' } },
   oneWay(

@@ -93,7 +93,12 @@ export function createActivities(steps: Steps): Activities {
       ({ migration }, work) => steps.quietTriggers(migration, work),
       { short: true },
     ),
-    dropSlot: activity('dropSlot', ({ migration }) => steps.dropSlot(migration), { short: true }),
+    dropSlot: activity(
+      'dropSlot',
+      ({ migration, input, since = null }, work) =>
+        steps.dropSlot(migration, input, since, work.signal),
+      { short: { withinMs: LAST_LOOK_MS } },
+    ),
     undoSchema: activity(
       'undoSchema',
       ({ migration }, work) => steps.undoSchema(migration, work.signal),

@@ -41,6 +41,11 @@ export interface LaterChangesStep extends Step {
   readonly since: Lsn;
 }
 
+export interface DropSlotStep extends Step {
+  /** The end mark of a cutover that is to end with it: the slot is kept when something changed after that. */
+  readonly since?: Lsn;
+}
+
 export interface RefreshStep extends Step {
   /** The cutover's end mark; null: fill those that were never filled. */
   readonly at: Lsn | null;
@@ -83,7 +88,7 @@ export interface Activities {
   enableTriggers(step: Step): Promise<number>;
   /** Takes that back, for a cutover that was undone. How many. */
   quietTriggers(step: Step): Promise<number>;
-  dropSlot(step: Step): Promise<'dropped' | 'absent'>;
+  dropSlot(step: DropSlotStep): Promise<'dropped' | 'absent'>;
   /** Takes back what copySchema made on the target, control rows included. Never a table with rows. */
   undoSchema(step: Step): Promise<void>;
   /** Removes the migration's control rows, and the control schema with the last of them. */

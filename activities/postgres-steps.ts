@@ -4,8 +4,10 @@ import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
+import { releaseSlot } from '../postgres/cutover/release.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
 import { connectTarget } from '../postgres/identity/connect.ts';
+import { refuseUnlogged } from '../postgres/cutover/unlogged.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
@@ -41,10 +43,14 @@ export const postgresSteps: Steps = {
     differences: await objectDifferences(migration, input, work.signal),
   }),
   compareCounts,
-  laterChanges,
+  laterChanges: async (migration, input, since, signal) => {
+    await refuseUnlogged(migration, input, signal);
+    return laterChanges(migration, input, since, signal);
+  },
   enableTriggers,
   quietTriggers,
-  dropSlot,
+  dropSlot: (migration, input, since, signal) =>
+    since === null ? dropSlot(migration) : releaseSlot(migration, input, since, signal),
   undoSchema,
   dropControl: async (migration) => {
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });

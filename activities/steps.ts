@@ -61,7 +61,13 @@ export interface Steps {
   ) => Promise<string[]>;
   readonly enableTriggers: (migration: Migration, work: Work) => Promise<number>;
   readonly quietTriggers: (migration: Migration, work: Work) => Promise<number>;
-  readonly dropSlot: (migration: Migration) => Promise<'dropped' | 'absent'>;
+  /** @param since the end mark of a cutover; null: dropped whatever is in it. */
+  readonly dropSlot: (
+    migration: Migration,
+    input: MigrationInput,
+    since: Lsn | null,
+    signal: AbortSignal,
+  ) => Promise<'dropped' | 'absent'>;
   readonly undoSchema: (migration: Migration, signal: AbortSignal) => Promise<void>;
   readonly dropControl: (migration: Migration) => Promise<void>;
 }

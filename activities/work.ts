@@ -62,9 +62,9 @@ export function activity<I, O>(
 }
 
 function beatByClock(work: Work, step: string, withinMs: number): NodeJS.Timeout {
-  const began = Date.now();
+  const began = performance.now();
   return setInterval(() => {
-    if (Date.now() - began < withinMs) work.beat({ step });
+    if (performance.now() - began < withinMs) work.beat({ step });
   }, BEAT_EVERY_MS);
 }
 

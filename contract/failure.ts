@@ -21,6 +21,9 @@ interface Entry {
 export const LEFT_ON_TARGET =
   'complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew';
 
+/** First words of a failure that comes after the point of no return: nothing about the target is wrong, something is left to remove. */
+export const MIGRATION_COMPLETE = 'the migration is complete, only cleaning up is not';
+
 export const FAILURES = {
   InvalidInput: {
     handling: 'never',
@@ -208,12 +211,12 @@ export const FAILURES = {
   SlotKept: {
     handling: 'never',
     meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
-    action: 'Drop it with the command in the message.',
+    action: `Drop it with the command in the message. Where that begins with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   ControlKept: {
     handling: 'never',
     meaning: 'The migration ended but its control schema could not be removed from the target.',
-    action: 'Remove it with the command in the message.',
+    action: `Remove it with the command in the message. Where that begins with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   Aborted: {
     handling: 'never',

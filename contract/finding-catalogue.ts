@@ -97,6 +97,19 @@ const ONE = {
   'event-triggers': notes('When event triggers of the source are created on the target.'),
   'event-triggers-left': warns('Event triggers are left out, as the input says.'),
   'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
+  'target-event-trigger-blocks': refuses(
+    'Event triggers of the target refuse what walferry does there (tried and rolled back).',
+  ),
+  'owner-create': refuses('New owners may not create in the schema of their objects.'),
+  'object-refused': refuses('The target refuses objects of the schema (tried and rolled back).'),
+  'not-owned': warns('Comments and grants on objects of other roles are left out.'),
+  'check-deferred': warns(
+    'Check constraints that look at more than their row are added at the cutover, NOT VALID.',
+  ),
+  'schema-untried': {
+    levels: ['error', 'warning', 'note'],
+    meaning: 'The schema could not be tried on the target, or not all of it.',
+  },
   publications: notes('Publications are not moved.'),
   'security-labels': notes('Security labels are not moved.'),
   subscriptions: warns('Subscriptions are not moved; what they bring is a writer of the source.'),
@@ -141,7 +154,14 @@ const ONE = {
     meaning:
       'Tables of extensions hold rows of the user, which are not moved; a warning once accepted.',
   },
+  'extension-members': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Objects were made members of an extension that does not make them; a warning once accepted, or without tables.',
+  },
+  'user-mappings': warns('Options of user mappings that the role may not see arrive empty.'),
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
+  'target-unlogged': refuses('Tables are unlogged on the target: a crash there would empty them.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
   'partition-root-unmatched': refuses(

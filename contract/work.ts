@@ -52,6 +52,8 @@ export const leftOut = v.pipe(
     accepted: v.exactOptional(names),
     /** Tables that are not selected. Absent in reports of earlier code. */
     unselected: v.exactOptional(names),
+    /** Check constraints that are added NOT VALID at the cutover. Absent in reports of earlier code. */
+    unvalidated: v.exactOptional(names),
     /** How many are not named. */
     more: v.number(),
   }),

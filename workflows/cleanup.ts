@@ -5,10 +5,11 @@
  */
 import { log } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
+import type { Lsn } from '../contract/lsn.ts';
 import { cleanup } from './activities.ts';
 import type { Execution } from './execution.ts';
-import { reasonOf } from './failure.ts';
-import { CLEANUP } from './options.ts';
+import { reasonOf, type Reason } from './failure.ts';
+import { CLEANUP, RELEASE } from './options.ts';
 
 /** Something that stays, against the rule. */
 export interface Leftover {
@@ -25,23 +26,32 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
   const { slotBegun, schemaBegun } = run.state;
   const leftovers: Leftover[] = [];
   if (slotBegun) {
-    const why = await attempt('drop slot', (summary) =>
-      cleanup.dropSlot.executeWithOptions({ ...CLEANUP, activityId: 'drop-slot', summary }, [
-        run.step,
-      ]),
-    );
-    if (why !== undefined) leftovers.push(slotKept(run, why));
+    const why = run.slot ? run.slot.kept : await dropSlot(run);
+    if (why !== null) leftovers.push(slotKept(run, why, cutOver));
   }
   if (schemaBegun) {
     const why = await (run.hasRows ? releaseTarget(run, cutOver) : undoSchema(run));
-    if (why !== undefined) leftovers.push(controlKept(run, why));
+    if (why !== null) leftovers.push(controlKept(run, why));
   }
   for (const { code, text } of leftovers) log.warn('left behind', { code, text });
   return leftovers;
 }
 
+/**
+ * @param since the end mark of a cutover: the slot is kept when something changed after it.
+ * @returns null when it was dropped, else why not.
+ */
+export function dropSlot(run: Execution, since?: Lsn): Promise<Reason | null> {
+  const options = since === undefined ? CLEANUP : RELEASE;
+  return attempt('drop slot', (summary) =>
+    cleanup.dropSlot.executeWithOptions({ ...options, activityId: 'drop-slot', summary }, [
+      { ...run.step, ...(since === undefined ? {} : { since }) },
+    ]),
+  );
+}
+
 /** Tables with rows stay; their triggers get back the state that they have on the source. */
-async function releaseTarget(run: Execution, cutOver: boolean): Promise<string | undefined> {
+async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason | null> {
   if (!cutOver) {
     const why = await attempt('enable triggers', (summary) =>
       cleanup.enableTriggers.executeWithOptions({ ...CLEANUP, activityId: 'triggers', summary }, [
@@ -49,7 +59,7 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<string |
       ]),
     );
     // The control schema knows which triggers are still disabled: it stays until they are not.
-    if (why !== undefined) return why;
+    if (why !== null) return why;
   }
   return attempt('drop control schema', (summary) =>
     cleanup.dropControl.executeWithOptions({ ...CLEANUP, activityId: 'drop-control', summary }, [
@@ -58,7 +68,7 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<string |
   );
 }
 
-function undoSchema(run: Execution): Promise<string | undefined> {
+function undoSchema(run: Execution): Promise<Reason | null> {
   return attempt('take the schema back', (summary) =>
     cleanup.undoSchema.executeWithOptions({ ...CLEANUP, activityId: 'undo-schema', summary }, [
       run.step,
@@ -66,33 +76,33 @@ function undoSchema(run: Execution): Promise<string | undefined> {
   );
 }
 
-/** @returns undefined when it was done, else why not. */
+/** @returns null when it was done, else why not. */
 async function attempt(
   summary: string,
   remove: (summary: string) => Promise<unknown>,
-): Promise<string | undefined> {
+): Promise<Reason | null> {
   try {
     await remove(summary);
-    return undefined;
+    return null;
   } catch (error) {
     const reason = reasonOf(error);
     if (!reason) throw error;
-    return reason.message;
+    return reason;
   }
 }
 
-function slotKept({ migration }: Execution, why: string): Leftover {
+function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Leftover {
   const { slot, source } = migration;
   return {
     code: 'SlotKept',
-    text: `the slot is kept and holds WAL on "${source}" (${why}); drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+    text: `the slot is kept and holds WAL on "${source}" (${why.message})${cutOver ? '; the look before it found no late write, and what is written to the source from then on is not on the target' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
   };
 }
 
-function controlKept({ migration }: Execution, why: string): Leftover {
+function controlKept({ migration }: Execution, why: Reason): Leftover {
   const { source, target, workflowId } = migration;
   return {
     code: 'ControlKept',
-    text: `the control schema is still on "${target}" (${why}); remove it: npm run cleanup -- ${source} ${target} --workflow-id ${workflowId}`,
+    text: `the control schema is still on "${target}" (${why.message}); remove it: npm run cleanup -- ${source} ${target} --workflow-id ${workflowId}`,
   };
 }

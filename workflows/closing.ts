@@ -3,14 +3,14 @@
  * first would make the callers' answer read "AcceptedUpdateCompletedWorkflow".
  *
  *   outcome     everything removed           something left behind
- *   done        Completed with the summary   Failed: SlotKept or ControlKept, the target is ready
+ *   done        Completed with the summary   Failed: SlotKept or ControlKept, beginning with MIGRATION_COMPLETE
  *   aborted     Failed: Aborted              Failed: Aborted, with what is left
  *   cancelled   Canceled                     Failed: SlotKept or ControlKept (a Canceled workflow carries no text)
  *   failed      Failed: its code             Failed: its code, with what is left
  */
 import { allHandlersFinished, condition, isCancellation, log } from '@temporalio/workflow';
 import type { TemporalFailure } from '@temporalio/workflow';
-import { LEFT_ON_TARGET } from '../contract/failure.ts';
+import { LEFT_ON_TARGET, MIGRATION_COMPLETE } from '../contract/failure.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';
@@ -37,7 +37,9 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   await condition(allHandlersFinished);
   log.info('closing', { phase: run.state.phase, leftovers: leftovers.length });
   const [first] = leftovers;
-  if (outcome.done) return first ? raise(kept(first, how, left)) : outcome.done;
+  // Whoever sees a failed workflow reads these words first.
+  const complete = `${MIGRATION_COMPLETE}: ${how}`;
+  if (outcome.done) return first ? raise(kept(first, complete, left)) : outcome.done;
   if (run.aborting) throw ending('Aborted', `${how}${left}`);
   if (cancelled) throw first ? kept(first, how, left) : outcome.failure;
   throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`);

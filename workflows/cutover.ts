@@ -1,5 +1,5 @@
 /**
- * The cutover: end mark, drain, sequences, counts, a last look for late writes. Nobody is waited for in here: whoever
+ * The cutover: end mark, drain, counts, sequences, triggers, and last of all a look for late writes, which the end of the slot repeats. Nobody is waited for in here: whoever
  * asked for the cutover gets the reason as the answer, the slot is kept, and streaming goes on. Only when everything
  * holds is the migration's end decided; slot and control schema are removed after that, by the common ending. Until then
  * the operator can call it off, also while a database is away and a step keeps trying.
@@ -10,6 +10,7 @@ import type { MigrationSummary } from '../contract/work.ts';
 import type { SequenceReport } from '../activities/interface.ts';
 import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
+import { dropSlot } from './cleanup.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { insisted } from './insistence.ts';
 import { LONG, QUICK } from './options.ts';
@@ -35,11 +36,13 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
   const scope = new CancellationScope();
   request.scope = scope;
   try {
-    return await scope.run(async () => {
+    const { summary: done, endMark } = await scope.run(async () => {
       const outcome = await settle(run, request);
       throwIfStopped();
       return outcome;
     });
+    await release(run, endMark);
+    return done;
   } catch (error) {
     throwIfStopped();
     const reason = reasonOf(error);
@@ -51,7 +54,28 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
   }
 }
 
-async function settle(run: Execution, request: CutoverRequest): Promise<MigrationSummary> {
+/**
+ * Drops the slot, unless something was written meanwhile: then the cutover is undone after all. From here on nothing else can stop it;
+ * a slot that cannot be dropped for another reason is kept and told.
+ */
+async function release(run: Execution, endMark: Lsn): Promise<void> {
+  run.ending = true;
+  run.cutoverStep = null;
+  run.show();
+  const why = await CancellationScope.nonCancellable(() => dropSlot(run, endMark));
+  if (why?.code === 'StillWriting') {
+    run.ending = false;
+    throw ending(why.code, why.message);
+  }
+  run.slot = { kept: why ?? null };
+}
+
+interface Settled {
+  readonly summary: MigrationSummary;
+  readonly endMark: Lsn;
+}
+
+async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
   if (run.state.triggersLoud === true) {
     await insisted(run, 'disable triggers again', (retry) => quietTriggers(run, retry));
   }
@@ -79,9 +103,10 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Migratio
     ),
   );
   noteDifferences(run, sequences.differences);
-  await refuseLaterChanges(run, endMark);
   await enableTriggers(run);
-  return summary(run, endMark, sequences, counts);
+  // The last step: any of the others may have waited for a database, with the writers at work again.
+  await refuseLaterChanges(run, endMark);
+  return { summary: summary(run, endMark, sequences, counts), endMark };
 }
 
 /** A drain returns early when its worker shuts down: then the next worker goes on with it. */
@@ -95,7 +120,7 @@ async function drain(run: Execution, endMark: Lsn): Promise<void> {
   }
 }
 
-/** The last step. Noted before it begins, because its answer may be lost after the work was done. */
+/** Noted before it begins, because its answer may be lost after the work was done. */
 async function enableTriggers(run: Execution): Promise<void> {
   run.state.triggersLoud = true;
   await insisted(run, 'enable triggers', (retry) =>

@@ -42,6 +42,9 @@ const NOTHING_BUILT: IndexCounters = {
   constraintsTotal: null,
 };
 
+const POSITION_NOTE =
+  'the stream has stopped, and the target does not tell where; the position is that of the last checkpoint';
+
 export class Execution {
   readonly migration: Migration;
   readonly input: MigrationInput;
@@ -54,6 +57,12 @@ export class Execution {
   aborting = false;
   /** The outcome is decided; slot and control schema are being removed. */
   ending = false;
+  /** Why the position of a paused stream is only the last checkpoint's: the target does not answer. Null: it is known. */
+  unsure: Reason | null = null;
+  /** The question to that target; cancelled by whoever ends the pause. */
+  asking: CancellationScope | undefined;
+  /** What became of the slot at the end of a cutover; unset before. */
+  slot: { readonly kept: Reason | null } | undefined;
   /** What an abort answers: how the migration ended, in one sentence. */
   readonly ended = new Answer<string>();
 
@@ -104,6 +113,13 @@ export class Execution {
     setCurrentDetails(renderDetails(this.migration.workflowId, this.progress(), this.situation));
   }
 
+  /** The pause is over: nobody needs its position any more. */
+  endPause(): void {
+    this.state.paused = false;
+    this.unsure = null;
+    this.asking?.cancel();
+  }
+
   /** Answers the caller of a cutover with the reason why not, and goes back to the stream. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
@@ -145,7 +161,7 @@ export class Execution {
       stream,
       startedAt: { ...startedAt },
       asOf,
-      notes,
+      notes: this.unsure === null ? notes : [...notes, `${POSITION_NOTE}: ${this.unsure.message}`],
     };
   }
 }

@@ -47,7 +47,7 @@ export async function insisted<T>(
 }
 
 /** Why a round of tries ended, if the next one may succeed without anybody's doing. */
-function passing(error: unknown): Reason | undefined {
+export function passing(error: unknown): Reason | undefined {
   const reason = reasonOf(error);
   if (!reason) return undefined;
   // A worker that died or a database that hangs: the activity's own failure is not known then.

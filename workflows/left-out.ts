@@ -7,12 +7,16 @@ const SHOWN = 20;
 /** All of it, for the closing summary: one sentence for each reason; none when nothing was left out. */
 export function leftOutSentences(leftOut: LeftOut | undefined): string[] {
   if (!leftOut) return [];
-  const { excluded, never, accepted = [], unselected = [], more } = leftOut;
+  const { excluded, never, accepted = [], unselected = [], unvalidated = [], more } = leftOut;
   return [
     ...sentence('Not selected by the input', unselected),
     ...sentence(STANDING, excluded),
     ...sentence('Left behind as the input accepts', accepted),
     ...sentence('Never carried over, to be made by hand where wanted', never),
+    ...sentence(
+      'Added at the cutover for new rows, and validated only where that took moments (alter table … validate constraint …)',
+      unvalidated,
+    ),
     ...(more > 0 ? [`${more} more objects are left out.`] : []),
   ];
 }

@@ -31,7 +31,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(pauseUpdate, () => pause(run), {
     description:
-      'Stop the stream at a commit; answers with the confirmed LSN. In phase cutover: call the cutover off',
+      'Stop the stream at a commit; answers with the confirmed LSN (of the last checkpoint if the target is away). In phase cutover: call the cutover off',
     validator: () => mayAsk(run, 'pause'),
   });
   setHandler(resumeUpdate, () => resume(run), {
@@ -71,7 +71,10 @@ async function pause(run: Execution): Promise<string> {
   return paused(run);
 }
 
-function paused({ state: { confirmedLsn, stream } }: Execution): string {
+function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
+  if (unsure) {
+    return `Paused: the stream has stopped. How far it got is not known, because the target does not answer (${unsure.message}): everything committed before ${confirmedLsn}, the last checkpoint, is on the target, and possibly more. The source keeps its WAL until resume.`;
+  }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
   return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;
 }
@@ -97,7 +100,7 @@ function resume(run: Execution): string {
   const { waiting } = run;
   const { paused, phase, confirmedLsn } = run.state;
   run.waiting = null;
-  run.state.paused = false;
+  run.endPause();
   run.show();
   if (waiting) return `Trying step ${waiting.step} again; it had stopped with ${waiting.code}.`;
   if (paused) return `Streaming again from ${confirmedLsn}.`;
@@ -108,7 +111,7 @@ function cutover(run: Execution, options: unknown): Promise<string> {
   if (!run.cutover) {
     const compare = compareOf(run, options);
     run.cutover = { compare, answer: new Answer(), scope: undefined, calledOff: false };
-    run.state.paused = false;
+    run.endPause();
     // Entered here and not when the drain begins, so that a pause in between calls the cutover off.
     run.enter('cutover');
     run.lease?.scope.cancel();

@@ -70,6 +70,9 @@ export const CLEANUP = {
   },
 } satisfies ActivityOptions;
 
+/** The slot at the end of a cutover: the same, with time for a last look into it, which may read gigabytes of WAL. */
+export const RELEASE = { ...CLEANUP, startToCloseTimeout: '1 hour' } satisfies ActivityOptions;
+
 /**
  * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not worth a word, and so
  * that a host that swallows packets (15 s a connection) is named after about 30 s.

@@ -19,7 +19,16 @@ import { Answer } from './answer.ts';
 import { attempted, attended, visibly } from './attention.ts';
 import type { Execution, Lease } from './execution.ts';
 import { ending, isStopped, reasonOf, throwIfStopped, type Reason } from './failure.ts';
-import { CATCH_UP_LEASE_MS, CAUGHT_UP_BYTES, LONG, MENDING_LEASE_MS, QUICK } from './options.ts';
+import { passing } from './insistence.ts';
+import {
+  CATCH_UP_LEASE_MS,
+  CAUGHT_UP_BYTES,
+  FIRST_TRIES,
+  FURTHER_TRIES,
+  LONG,
+  MENDING_LEASE_MS,
+  QUICK,
+} from './options.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state.ts';
 
@@ -49,6 +58,8 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     if (run.state.triggersLoud === true) {
       // Also while paused: whoever looks at the target meanwhile should find it as it was.
       await attended(run, 'triggers', () => quietTriggers(run));
+    } else if (run.state.paused && run.unsure) {
+      await attended(run, 'position', () => askPosition(run));
     } else if (run.state.paused) {
       const paused = `paused at ${run.state.confirmedLsn}`;
       await visibly(paused, () => !run.state.paused || run.cutover !== undefined);
@@ -163,23 +174,51 @@ async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
   }
 }
 
-/** It was asked to stop and ended without an answer: between attempts, its worker died, its connection was lost. */
+/**
+ * It was asked to stop and ended without an answer: between attempts, its worker died, its connection was lost. A target that is away
+ * is not waited for: the stream has stopped, and the next attempt fences before it begins.
+ */
 async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void> {
   log.info('stream stopped without a checkpoint', { how: reasonOf(ended)?.message ?? 'unknown' });
-  const fencing = new CancellationScope();
-  lease.fencing = fencing;
+  lease.fencing = new CancellationScope();
+  await readPosition(run, lease.fencing, FIRST_TRIES);
+}
+
+/** Goes on asking while the pause lasts: an attempt whose worker is out of reach could still finish a batch, and is fenced off by it. */
+async function askPosition(run: Execution): Promise<void> {
+  if (!run.state.paused || run.cutover) return;
+  run.asking = new CancellationScope();
   try {
-    const at = await fencing.run(() =>
+    await readPosition(run, run.asking, FURTHER_TRIES);
+  } finally {
+    run.asking = undefined;
+  }
+}
+
+/** @param scope cancelled when nobody needs the answer any more: the floor is a position too. */
+async function readPosition(
+  run: Execution,
+  scope: CancellationScope,
+  retry: RetryPolicy,
+): Promise<void> {
+  try {
+    const at = await scope.run(() =>
       quick.fenceStream.executeWithOptions(
-        { ...QUICK, activityId: 'fence', summary: 'fence, read checkpoint' },
+        { ...QUICK, retry, activityId: 'fence', summary: 'fence, read checkpoint' },
         [run.step],
       ),
     );
     throwIfStopped();
+    run.unsure = null;
     noteCheckpoint(run, at);
   } catch (error) {
-    // Called off: the floor is a position too, and the next attempt fences.
-    if (isStopped() || !fencing.consideredCancelled) throw error;
+    if (isStopped()) throw error;
+    if (scope.consideredCancelled) return;
+    const reason = passing(error);
+    if (!reason) throw error;
+    // A resume that came meanwhile ended the pause.
+    run.unsure = run.state.paused ? reason : null;
+    run.show();
   }
 }
 

@@ -248,7 +248,7 @@ function settledValue(
 /** Waits until the source shows every transaction that the ambiguous changes belong to. */
 async function waitVisible(client: pg.Client, items: readonly Ambiguous[]): Promise<void> {
   let waiting = [...new Set(items.map(({ change }) => change.xid).filter((xid) => xid !== null))];
-  const deadline = Date.now() + VISIBLE_DEADLINE_MS;
+  const deadline = performance.now() + VISIBLE_DEADLINE_MS;
   while (waiting.length > 0) {
     const { rows } = await client.query<{ snapshot: string }>(
       /* sql */ `select pg_current_snapshot()::text as snapshot`,
@@ -256,7 +256,7 @@ async function waitVisible(client: pg.Client, items: readonly Ambiguous[]): Prom
     const snapshot = rows[0]?.snapshot ?? '';
     waiting = waiting.filter((xid) => !isSettled(xid, snapshot));
     if (waiting.length === 0) return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       const change = items.find(({ change: { xid } }) => xid === waiting[0])?.change;
       throw new MigrationError(
         'Contention',

@@ -20,6 +20,8 @@ export interface ViaRoot extends TableName {
    * One that was attached later may hold others.
    */
   readonly bornInPlace: boolean;
+  /** Transaction id (64 bits) that made the table; null when it is older than ids can tell. */
+  readonly bornAt: string | null;
   /** Whether the key tells the rows of all partitions apart: its index is part of one of the root. */
   readonly uniqueKey: boolean;
   /**
@@ -82,12 +84,15 @@ export async function assignRoots(
     // Half detached (CONCURRENTLY) it is no partition to anybody who looks now.
     if (!root || !place || place.leaving) return { ...relation, viaRoot: null };
     const { oid, schema, name } = root;
-    const { bornInPlace, uniqueKey, bounds } = place;
-    return { ...relation, viaRoot: { oid, schema, name, bornInPlace, uniqueKey, bounds } };
+    const { bornInPlace, bornAt, uniqueKey, bounds } = place;
+    return {
+      ...relation,
+      viaRoot: { oid, schema, name, bornInPlace, bornAt, uniqueKey, bounds },
+    };
   });
 }
 
-interface Place extends Pick<ViaRoot, 'bornInPlace' | 'uniqueKey' | 'bounds'> {
+interface Place extends Pick<ViaRoot, 'bornInPlace' | 'bornAt' | 'uniqueKey' | 'bounds'> {
   readonly leaving: boolean;
 }
 
@@ -126,6 +131,12 @@ select w.oid::int8::float8 as oid,
                 where i.inhrelid = c.oid and i.xmin = a.xmin and t.xmin = a.xmin and t.cmin = a.cmin
                   and age(n.xmin) > age(a.xmin)
                   and (c.relkind = 'p' or c.relfilenode = c.oid)) as "bornInPlace",
+       -- 32 bits made 64 by how far they lie behind the next id; further than half of them is not to be told.
+       (select case when behind < 2147483648 then (next.id - behind)::text end
+          from pg_catalog.pg_attribute a,
+               (select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::int8) next (id),
+               lateral (select (next.id - a.xmin::text::int8) & 4294967295) as distance (behind)
+         where a.attrelid = c.oid and a.attname = 'tableoid' and a.attnum < 0) as "bornAt",
        -- Not correlated: with thousands of partitions each of these is one hash instead of as many scans.
        w.oid in (select l.oid from line l
                    join pg_catalog.pg_inherits i on i.inhrelid = l.child and i.inhparent = l.parent

@@ -23,6 +23,7 @@ export const SQLSTATE = {
   tooManyConnections: '53300',
   invalidParameterValue: '22023',
   uniqueViolation: '23505',
+  checkViolation: '23514',
   cardinalityViolation: '21000',
   queryCanceled: '57014',
   featureNotSupported: '0A000',
@@ -138,7 +139,13 @@ function sentence(
   code: FailureCode,
   { step, table, lsn, side }: FailureContext,
 ): string {
-  const where = [table && `table ${table}`, lsn && `LSN ${lsn}`, side && `on the ${side}`]
+  const constraint = error instanceof pg.DatabaseError ? error.constraint : undefined;
+  const where = [
+    table && `table ${table}`,
+    constraint && `constraint ${constraint}`,
+    lsn && `LSN ${lsn}`,
+    side && `on the ${side}`,
+  ]
     .filter(Boolean)
     .join(', ');
   const what =
@@ -151,6 +158,9 @@ function sentence(
 
 /** What goes wrong while connecting, in words: an operator who sees only a code looks in the wrong place. */
 function describe(state: string | undefined, error: unknown): string | undefined {
+  if (state === SQLSTATE.checkViolation && error instanceof pg.DatabaseError && error.constraint) {
+    return 'rows that the source took break this check, as they do when it looks at more than its row; drop it on the target, resume, and add it NOT VALID after the cutover';
+  }
   if (state === SQLSTATE.undefinedDatabase) return 'the server has no such database';
   if (state === '28P01') return 'the server refused the password (PGPASSFILE on the worker)';
   if (state?.startsWith('28')) return 'the server refused the log-in (role, pg_hba.conf)';

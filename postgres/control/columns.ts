@@ -9,6 +9,7 @@ import type pg from 'pg';
 const ADDED = [
   ['relation', 'root_schema', 'text'],
   ['relation', 'root_name', 'text'],
+  ['migration', 'withheld', 'jsonb'],
   ['schema_entry', 'refresh_state', 'text'],
   ['migration', 'commit_lsn', 'pg_lsn'],
   ['migration', 'commit_xid', 'bigint'],

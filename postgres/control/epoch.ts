@@ -55,7 +55,7 @@ export async function takeEpoch(
   floor: Lsn | null = null,
   scheduledAt: number | null = null,
 ): Promise<Attempt> {
-  const deadline = Date.now() + TAKE_DEADLINE_MS;
+  const deadline = performance.now() + TAKE_DEADLINE_MS;
   for (;;) {
     await refuseOvertaken(client, migration, scheduledAt);
     await endPreviousAttempt(client, migration);
@@ -63,7 +63,7 @@ export async function takeEpoch(
     // No row: gone, or taken by a later attempt since the look.
     if (row === undefined) await refuseOvertaken(client, migration, scheduledAt);
     if (row !== 'locked') return attemptOf(row, migration, floor);
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new MigrationError(
         'Contention',
         `the control row of the migration on "${migration.target}" stayed locked for ${TAKE_DEADLINE_MS / 1000} s`,

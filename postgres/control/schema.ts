@@ -28,6 +28,7 @@ create table if not exists walferry.migration (
   transactions bigint not null default 0,
   changes bigint not null default 0,
   first_consistent boolean not null default false,
+  withheld jsonb,                          -- what leases told the plugin to leave out (withheld.ts); null: no lease yet
   tables_created boolean,                  -- whether walferry made the tables or found them empty
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
 );

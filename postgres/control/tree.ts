@@ -2,7 +2,8 @@
  * What became of the partitions that go through one table on the target (catalog/root.ts). Pure. Their rows cannot be told apart
  * there, so a partition that leaves the tree, or comes to it with rows, makes all of them be copied again, under one generation:
  * that is right whatever happened in between. Only a partition that was made where it is joins as it is: whatever it holds came
- * by changes, and none of those is in the copy of a tree that did not have it.
+ * by changes, and none of those is in the copy of a tree that did not have it. Nor may the plugin have been told to leave one of
+ * them out (withheld.ts).
  */
 import type { Relation } from '../catalog/relation.ts';
 import { isViaRoot } from '../catalog/root.ts';
@@ -34,11 +35,15 @@ export function movedIn(
   return rows.filter((row) => row.viaRoot === null && inside.has(keyOfName(row)));
 }
 
-/** The trees of which the plan holds something. Those that are only to be begun are not among them. */
+/**
+ * The trees of which the plan holds something. Those that are only to be begun are not among them.
+ * @param wasSent whether all changes of a table that was made in its place were sent.
+ */
 export function judgeTrees(
   rows: readonly PlannedRelationRow[],
   here: readonly Relation[],
   shapes: ReadonlyMap<number, Shape>,
+  wasSent: (relation: Relation) => boolean,
 ): Tree[] {
   const roots = new Map(
     rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
@@ -46,7 +51,7 @@ export function judgeTrees(
   return [...roots].map(([name, root]) => {
     const of = ({ viaRoot }: { readonly viaRoot: TableName | null }) =>
       viaRoot !== null && keyOfName(viaRoot) === name;
-    return judgeTree(root, rows.filter(of), here.filter(of), shapes);
+    return judgeTree(root, rows.filter(of), here.filter(of), { shapes, wasSent });
   });
 }
 
@@ -54,7 +59,10 @@ function judgeTree(
   root: TableName,
   planned: readonly PlannedRelationRow[],
   now: readonly Relation[],
-  shapes: ReadonlyMap<number, Shape>,
+  known: {
+    readonly shapes: ReadonlyMap<number, Shape>;
+    readonly wasSent: (relation: Relation) => boolean;
+  },
 ): Tree {
   const through = `which goes through ${nameOf(root)} on the target,`;
   const reasons: string[] = [];
@@ -66,7 +74,7 @@ function judgeTree(
     if (relation && keyOfName(relation) === keyOfName(row)) {
       kept.push(row);
       const before = row.shape?.source.place;
-      if (before !== undefined && before !== shapes.get(row.oid)?.place) {
+      if (before !== undefined && before !== known.shapes.get(row.oid)?.place) {
         reasons.push(`${nameOf(row)}, ${through} was detached and attached again`);
       }
     } else {
@@ -75,11 +83,17 @@ function judgeTree(
       reasons.push(`${nameOf(row)}, ${through} ${what}`);
     }
   }
-  const known = new Set(kept.map(({ oid }) => oid));
-  const joining = now.filter(({ oid }) => !known.has(oid));
+  const stayed = new Set(kept.map(({ oid }) => oid));
+  const joining = now.filter(({ oid }) => !stayed.has(oid));
   for (const relation of joining) {
-    if (isViaRoot(relation) || relation.viaRoot?.bornInPlace === true) continue;
-    reasons.push(`${nameOf(relation)}, ${through} became a partition with rows of its own`);
+    if (isViaRoot(relation)) continue;
+    if (relation.viaRoot?.bornInPlace !== true) {
+      reasons.push(`${nameOf(relation)}, ${through} became a partition with rows of its own`);
+    } else if (relation.kind === 'r' && !known.wasSent(relation)) {
+      reasons.push(
+        `${nameOf(relation)}, ${through} is new, and its changes may not have been sent`,
+      );
+    }
   }
   const generations = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.generation));
   const [generation = null] = generations;

@@ -8,6 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { Lane } from '../schema/lane.ts';
@@ -36,7 +37,7 @@ select distinct c.schema, c."table"
  * Tables that somebody is writing to right now. A writer locks its tables until it ends, also when it is a prepared transaction,
  * and these locks are visible to every role (who holds a transaction id is not).
  */
-const BEING_WRITTEN = /* sql */ `
+export const BEING_WRITTEN = /* sql */ `
 select distinct n.nspname as schema, c.relname as "table"
   from pg_catalog.pg_locks l
   join pg_catalog.pg_class c on c.oid = l.relation
@@ -56,6 +57,28 @@ export async function laterChanges(
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<string[]> {
+  return (await lastLook(migration, input, since, signal)).tables;
+}
+
+export interface LastLook {
+  /** As {@link laterChanges}. */
+  readonly tables: string[];
+  /** Oids of the selected tables. */
+  readonly oids: readonly number[];
+  /**
+   * The source's next transaction id when the look began, if no transaction was open then: as long as it is the next one, nothing
+   * was written that the look did not see. Null when there were open ones, whatever they write to.
+   */
+  readonly next: string | null;
+}
+
+/** {@link laterChanges}, with what tells whether the look still holds. */
+export async function lastLook(
+  migration: Migration,
+  input: MigrationInput,
+  since: Lsn,
+  signal: AbortSignal,
+): Promise<LastLook> {
   try {
     await using source = await openSource(migration, { signal });
     const relations = await readRelations(source, input.tables);
@@ -65,6 +88,9 @@ export async function laterChanges(
     ]);
     // Flushes whatever was committed asynchronously: decoding stops at the flush position.
     await writeEndMark(migration, signal);
+    const open = await source.query<{ next: string | null }>(/* sql */ `
+      select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
+                  then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
     const selected = new Set(relations.map(keyOfName));
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open({ side: 'source', migration, purpose: 'cutover' }, signal);
@@ -89,7 +115,11 @@ export async function laterChanges(
     const names = [...rows, ...writing.rows]
       .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
       .map(({ schema, table }) => `${schema}.${table}`);
-    return [...new Set(names)].sort();
+    return {
+      tables: [...new Set(names)].sort(),
+      oids: relations.map(({ oid }) => oid),
+      next: open.rows[0]?.next ?? null,
+    };
   } catch (error) {
     signal.throwIfAborted();
     const gone = sqlstate(error) === UNDEFINED_OBJECT;
@@ -109,11 +139,11 @@ async function decodingOptions(
   relations: readonly Relation[],
 ): Promise<Readonly<Record<string, string>>> {
   const schemas = [...new Set(relations.map(({ schema }) => schema))];
-  const { rows } = await source.query<{ schema: string; table: string }>(
+  const { rows } = await source.query<TableName>(
     /* sql */ `
-    select n.nspname as schema, c.relname as "table"
+    select n.nspname as schema, c.relname as name
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where c.relkind in ('r', 'p') and n.nspname = any($1) and not c.oid = any($2::oid[])`,
+     where c.relkind in ('r', 'p', 'm') and n.nspname = any($1) and not c.oid = any($2::oid[])`,
     [schemas, relations.map(({ oid }) => oid)],
   );
   return pluginOptions({ schemas, without: rows, numericAsText: false });

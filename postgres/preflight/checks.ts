@@ -20,6 +20,7 @@ import { oldSnapshot } from './checks/old-snapshot.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
 import { recognition } from './checks/recognition.ts';
+import { rehearsal } from './checks/rehearsal.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
 import { selection } from './checks/selection.ts';
@@ -64,6 +65,7 @@ export const CHECKS: readonly Check[] = [
   generated,
   program,
   role,
+  rehearsal,
   age,
   disk,
 ];

@@ -9,6 +9,7 @@ import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { ExtensionMember } from '../catalog/extension-member.ts';
 import type { ExtensionFacts } from '../catalog/extension.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { KeyCollation, PartitionKey } from '../catalog/partition-key.ts';
@@ -22,6 +23,7 @@ import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
 import type { LocaleFacts } from './read/locale.ts';
 import type { NamedObject, ObjectFacts, TargetObjects } from './read/object.ts';
 import type { ObjectNameColumn } from './read/object-name.ts';
+import type { RehearsalFacts } from './rehearsal.ts';
 
 export type Side = 'source' | 'target';
 
@@ -34,6 +36,8 @@ export interface Facts {
   readonly endpoints: Readonly<Record<Side, EndpointFacts | null>>;
   readonly failures: readonly { readonly side: Side; readonly failure: MigrationError }[];
   readonly programs: readonly ProgramFacts[];
+  /** What became of the schema when it was tried on the target; null: not tried, because other findings say why it cannot be. */
+  readonly rehearsal: RehearsalFacts | null;
 }
 
 export type Check = (facts: Facts) => Finding[];
@@ -137,6 +141,10 @@ export interface SourceFacts extends ServerFacts {
   readonly roles: NamedRoles;
   readonly objects: ObjectFacts;
   readonly extensions: readonly ExtensionFacts[];
+  /** What belongs to the extensions. */
+  readonly members: readonly ExtensionMember[];
+  /** User mappings whose options the role may not see: `USER MAPPING for app on server far`. */
+  readonly hiddenMappings: readonly string[];
   readonly left: LeftFacts;
   /** The system's collations that columns, domains and indexes use. */
   readonly collations: readonly string[];
@@ -212,10 +220,14 @@ export interface TargetFacts extends ServerFacts {
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly roots: readonly RootFacts[];
+  /** Those of the tables and roots that are unlogged, or have an unlogged partition. */
+  readonly unlogged: readonly TableName[];
   readonly control: ControlFacts;
   readonly objects: TargetObjects;
   /** The source's extensions, as the target has or offers them. */
   readonly extensions: readonly OfferedExtension[];
+  /** What belongs to them here, or would. */
+  readonly members: readonly ExtensionMember[];
   /** Of the collations that the source uses, those that the target lacks. */
   readonly missingCollations: readonly string[];
   /** Of the selected tables that are partitioned here. */

@@ -10,6 +10,7 @@ import { connect } from '../connection/session.ts';
 import type { Facts, ProgramFacts, ServerFacts, Side } from './facts.ts';
 import { probePlugin } from './plugin.ts';
 import { isOwn, readEndpoint, type EndpointFacts } from './read/endpoint.ts';
+import { canRehearse, rehearse } from './rehearsal.ts';
 import { readServer } from './server.ts';
 import { readSource } from './source.ts';
 import { readTarget } from './target.ts';
@@ -48,7 +49,11 @@ export async function gatherFacts(
   });
   const target = await inspect('target', (client, server) => readTarget(client, server, source));
   const programs = await lookAtPrograms();
-  return { migration, input, source, target, endpoints, failures, programs };
+  const facts = { migration, input, source, target, endpoints, failures, programs };
+  return {
+    ...facts,
+    rehearsal: canRehearse(facts) ? await rehearse(migration, input, work) : null,
+  };
 }
 
 type Reading<T> = (client: pg.Client, server: ServerFacts) => Promise<T>;

@@ -1,8 +1,10 @@
 /** The facts of the source. Reads only; the try of wal2json is in plugin.ts. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
+import { readExtensionMembers, type ExtensionMember } from '../catalog/extension-member.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
@@ -75,6 +77,8 @@ export async function readSource(
     roles: await readRoles(client, own, gone, input.leave.extensions),
     objects: await readObjects(client, input.leave.eventTriggers),
     extensions: await readExtensions(client),
+    members: await readMembers(client),
+    hiddenMappings: await readHiddenMappings(client),
     left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
     objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
@@ -89,6 +93,21 @@ export async function readSource(
       )
     ).filter((one) => one.catalog === 'function' || !isGiven(one)),
   };
+}
+
+async function readMembers(client: pg.ClientBase): Promise<ExtensionMember[]> {
+  await client.query(/* sql */ `begin read only`);
+  try {
+    const { rows } = await client.query<{ name: string }>(
+      /* sql */ `select extname as name from pg_catalog.pg_extension`,
+    );
+    return await readExtensionMembers(
+      client,
+      rows.map(({ name }) => name),
+    );
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
 }
 
 type Settings = Pick<
@@ -294,6 +313,7 @@ async function readRoles(
                select grantee, privilege_type from aclexplode(changed.acl)
                except select grantee, privilege_type from aclexplode(changed.initial)
                except select grantee, privilege_type from aclexplode(acldefault(changed.kind, changed.owner))) x
+      union select 'policy', m.umuser, '' from pg_catalog.pg_user_mappings m
       union select 'policy', r.oid, '' from pg_catalog.pg_policy p, unnest(p.polroles) as r (oid)
              where p.polrelid = any($1::oid[])
     )

@@ -6,6 +6,7 @@ import { readRelationsNamed } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { readUnlogged } from '../catalog/unlogged.ts';
 import { withRows } from '../schema/existing.ts';
 import { createsTables } from './facts.ts';
 import type {
@@ -45,10 +46,11 @@ export async function readTarget(
     eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
     tables,
     roots: await readRoots(client, roots),
+    unlogged: await readUnlogged(client, wanted),
     control: await readControl(client),
     objects: await readTargetObjects(client, wanted, roots),
     // With the tables there, extensions are the operator's: no try is needed, which fires event triggers and loads libraries.
-    extensions: createsTables({ tables }) ? await readOffered(client, wantedOf(source)) : [],
+    ...(createsTables({ tables }) ? await readExtensionFacts(client, source) : NO_EXTENSIONS),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     partitionKeys: await readPartitionKeys(client, await partitionedOids(client, tables)),
     collationVersions: await readCollationVersions(
@@ -62,6 +64,16 @@ export async function readTarget(
     taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };
+}
+
+const NO_EXTENSIONS = { extensions: [], members: [] };
+
+async function readExtensionFacts(
+  client: pg.ClientBase,
+  source: SourceFacts | null,
+): Promise<Pick<TargetFacts, 'extensions' | 'members'>> {
+  const { offered, members } = await readOffered(client, wantedOf(source));
+  return { extensions: offered, members };
 }
 
 async function partitionedOids(

@@ -1,4 +1,5 @@
 /** What a reader of the stream is opened with, and the limits it works within. */
+import { constants } from 'node:buffer';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Identity } from '../identity/identity.ts';
 
@@ -12,7 +13,7 @@ export interface ReaderOptions {
   /** Options of the output plugin, from `pluginOptions`. */
   readonly plugin: Readonly<Record<string, string>>;
   readonly limits?: Partial<ReaderLimits>;
-  /** Deliver the plugin's WARNING of a change that was not sent as an item, for a caller who knows better than to stop. */
+  /** Deliver a change that was not sent (the plugin warns), or cannot be read, as an item, for a caller who may not want it. */
   readonly unsent?: 'deliver';
 }
 
@@ -28,6 +29,8 @@ export interface ReaderLimits {
   readonly senderTimeoutMs: number;
   /** Neither data nor keepalive for so long, although we asked: the connection is dead. */
   readonly stallMs: number;
+  /** The longest message that can be read, as text. */
+  readonly messageBytes: number;
 }
 
 export const LIMITS: ReaderLimits = {
@@ -35,6 +38,7 @@ export const LIMITS: ReaderLimits = {
   statusMs: 2_000,
   senderTimeoutMs: 12_000,
   stallMs: 60_000,
+  messageBytes: constants.MAX_STRING_LENGTH,
 };
 
 /** Server settings of the replication session, beside the pinned ones. */

@@ -41,13 +41,22 @@ export type StreamItem =
   | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
   /** `sentAt`: the source's clock, milliseconds since 1970. */
   | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number }
-  | Unsent;
+  | Unsent
+  | Unreadable;
 
 /** The plugin left out an update or delete of this table, which has no replica identity, at this place in the stream. */
 export interface Unsent {
   readonly kind: 'warning';
   readonly schema: string;
   readonly table: string;
+}
+
+/** A change of this table arrived, and is too large or no text: whoever wants it cannot go on. */
+export interface Unreadable {
+  readonly kind: 'unreadable';
+  readonly schema: string;
+  readonly table: string;
+  readonly failure: MigrationError;
 }
 
 export class ReplicationReader implements AsyncDisposable {
@@ -63,9 +72,9 @@ export class ReplicationReader implements AsyncDisposable {
   #paused = false;
   #stopped = false;
   #failure: unknown = null;
-  #heardAt = Date.now();
+  #heardAt = performance.now();
   #statusAt = 0;
-  #tickedAt = Date.now();
+  #tickedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | null = null;
   #pauses = 0;
@@ -199,7 +208,7 @@ export class ReplicationReader implements AsyncDisposable {
     } catch (error) {
       throw startFailure(error, slot, this.#client !== null);
     }
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#sendStatus(true);
     const every = Math.max(
       20,
@@ -224,18 +233,20 @@ export class ReplicationReader implements AsyncDisposable {
         return recognize(client, this.#options).then(() => client.query(command));
       },
       // The buffer is the parser's and is written again: it must become a string now.
-      parse: textOfLine,
+      parse: (line) => textOfLine(line, this.#limits.messageBytes),
     };
   }
 
   #take(lsn: string, text: unknown): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#heard += 1;
     if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
     if (typeof text !== 'string') {
-      // Nothing after it may be applied: it holds a change.
-      this.#fail((text instanceof LineFailure ? text : new LineFailure('is no text')).at(position));
+      this.#unreadable(
+        text instanceof LineFailure ? text : new LineFailure('is no text'),
+        position,
+      );
       return;
     }
     this.#received = position;
@@ -245,8 +256,22 @@ export class ReplicationReader implements AsyncDisposable {
     this.#wake?.();
   }
 
+  /** It may be a change, and then nothing after it is applied unless its table is not wanted. */
+  #unreadable(failure: LineFailure, at: Lsn): void {
+    const { subject } = failure;
+    if (subject === 'message') return;
+    if (subject === null || this.#options.unsent !== 'deliver') {
+      this.#fail(failure.at(at));
+      return;
+    }
+    const { schema, name: table } = subject;
+    this.#received = at;
+    this.#queue.push({ kind: 'unreadable', schema, table, failure: failure.at(at) });
+    this.#wake?.();
+  }
+
   #keepalive(lsn: string, sentAt: number, asked: boolean): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#heard += 1;
     if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
@@ -272,12 +297,12 @@ export class ReplicationReader implements AsyncDisposable {
 
   #resume(): void {
     this.#paused = false;
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#socket?.resume();
   }
 
   #tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     // A process that was stopped for a while has heard nothing either, and what came meanwhile is not read yet.
     if (now - this.#tickedAt > this.#limits.stallMs / 2) this.#heardAt = now;
     this.#tickedAt = now;
@@ -303,7 +328,7 @@ export class ReplicationReader implements AsyncDisposable {
 
   #sendStatus(ask: boolean): void {
     if (this.#stopped) return;
-    this.#statusAt = Date.now();
+    this.#statusAt = performance.now();
     const below = lsnToBigInt(this.#confirmed) - 1n; // the library adds one
     if (below < 0n) return;
     this.#service.acknowledge(formatLsn(below), ask).catch((error: unknown) => {

@@ -31,6 +31,20 @@ export function streamFailure(error: unknown, lsn: Lsn): MigrationError {
   return refusal ?? classify(error, { step: 'stream', lsn, side: 'source' }, 'Internal');
 }
 
+/**
+ * Whether the source stopped because it could not print a change: 1 GB is the most that it allocates for one value or message, and
+ * the errors (of palloc and of a string buffer) tell no table.
+ */
+export function isUnprintable(error: unknown): boolean {
+  return (
+    error instanceof MigrationError &&
+    error.code === 'StreamMalformed' &&
+    UNPRINTABLE.has(error.details.sqlstate ?? '')
+  );
+}
+
+const UNPRINTABLE: ReadonlySet<string> = new Set(['54000', 'XX000']);
+
 /** The plugin left something out, or the server has another reason to warn: nothing after it is trusted. */
 export function warningFailure(code: string | undefined, lsn: Lsn, table?: string): MigrationError {
   const what =
@@ -70,6 +84,11 @@ function decodingFailure(
         { ...where, sqlstate: state },
       );
     default:
-      return null;
+      if (!UNPRINTABLE.has(state)) return null;
+      return new MigrationError(
+        'StreamMalformed',
+        `the source cannot decode a change ${at} (SQLSTATE ${state}): most likely a row of a selected table is larger than 1 GB as text (a bytea counts twice); keep such values out of it while the migration runs, or exclude the table: abort and start again`,
+        { ...where, sqlstate: state },
+      );
   }
 }

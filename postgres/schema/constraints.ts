@@ -22,8 +22,11 @@ import {
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { aboutOthers, runOther } from './others.ts';
+import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
 import { loudStates, quietEvent, quietTables } from './quiet.ts';
+import { runEntry } from './run.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
 import { whileWatched } from './watch.ts';
@@ -33,6 +36,8 @@ interface Step {
   readonly work: Work;
   readonly all: ReadonlyMap<number, StoredEntry>;
   readonly loud: readonly string[];
+  /** Comments and grants on what walferry did not create. */
+  readonly others: ReadonlySet<number>;
 }
 
 /**
@@ -68,6 +73,7 @@ export async function buildConstraints(
       work,
       all: new Map(all.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
+      others: aboutOthers(all, all),
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
@@ -130,7 +136,13 @@ async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<voi
         return;
       }
       if (!(await claimEntry(client, migration.id, entry.id))) return;
-      await client.query(entry.sql);
+      if (step.others.has(entry.id)) {
+        await runOther(client, migration.id, entry);
+        return;
+      }
+      const rights = new OwnerRights(client);
+      await runEntry(client, entry, rights);
+      await rights.takeBack();
       if (entry.kind === 'EVENT TRIGGER') await quietEvent(client, migration, entry.name);
       if (entry.kind === 'TRIGGER' || entry.kind === 'RULE') {
         await quietTables(client, migration, tablesOf(entry, step), step.loud);

@@ -14,7 +14,7 @@ create table if not exists walferry.schema_entry (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,               -- order of the archive's script
   id integer not null,                     -- number in the archive's table of contents
-  phase text not null,                     -- tables, indexes or constraints
+  phase text not null,                     -- tables, indexes or constraints; checks: see deferred-check.ts
   kind text not null,                      -- pg_dump's word: TABLE, INDEX, FK CONSTRAINT, ...
   schema_name text,
   name text not null,                      -- pg_dump's tag
@@ -35,7 +35,7 @@ create table if not exists walferry.left_out (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,
   object text not null,                    -- kind and name
-  reason text not null,                    -- excluded: stands on what is left out; kind: never carried over; accepted; unselected
+  reason text not null,                    -- excluded: stands on what is left out; kind: never carried over; accepted; unselected; unvalidated
   primary key (migration, position)
 );
 

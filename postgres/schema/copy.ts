@@ -11,18 +11,22 @@ import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationsOf, isViaRoot } from '../catalog/root.ts';
-import { compileSelection } from '../catalog/selection.ts';
+import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../control/migration.ts';
 import { registerRelations } from '../control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
 import { CREATE_SCHEMA_CONTROL, nameEntry, readEntries, storeEntries } from './control.ts';
-import { ArchiveFile } from './dump.ts';
+import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import { filterArchive, type FilteredArchive, type SchemaPhase } from './filter.ts';
+import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
+import { aboutOthers, findRefused, isEmptyComment, nameOther, runOther } from './others.ts';
+import { OwnerRights } from './owner.ts';
+import { planSchema } from './plan.ts';
 import { loudStates, quietTables } from './quiet.ts';
+import { advised, refuseImpossible, withTriggers } from './refusal.ts';
+import { runEntry } from './run.ts';
 import { SourceSchema } from './source.ts';
 import { failed, prepareSession } from './statement.ts';
 import { undoSchema } from './undo.ts';
@@ -35,7 +39,6 @@ export interface Limits {
 }
 
 const BEAT_EVERY_ENTRIES = 50;
-const SHOWN = 10;
 
 /**
  * Creates the selected tables and what they need, or takes over empty ones that are there. Idempotent.
@@ -56,6 +59,20 @@ export async function copySchema(
     );
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
+    return await create(lane, migration, input, { work, limits });
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+  }
+}
+
+async function create(
+  lane: Lane,
+  migration: Migration,
+  input: MigrationInput,
+  { work, limits }: { work: Work; limits: Limits },
+): Promise<SchemaReport> {
+  try {
     if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
       await begin(lane, migration, input, work, limits);
     }
@@ -63,7 +80,13 @@ export async function copySchema(
     return await report(lane.client, migration, input);
   } catch (error) {
     work.signal.throwIfAborted();
-    throw failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+    const failure = failed(error, {
+      what: 'the schema could not be copied',
+      code: 'SchemaFailed',
+    });
+    throw failure.code === 'SchemaFailed' && failure.details.sqlstate !== undefined
+      ? await withTriggers(lane, failure)
+      : failure;
   }
 }
 
@@ -129,24 +152,7 @@ async function begin(
     await useTables(lane, migration, source);
     return;
   }
-  const { archive, populated, members } = await source.dump(work);
-  await using file = await ArchiveFile.create(archive, work.signal);
-  const entries = await file.entries(input.schema.owners);
-  work.beat({ step: 'sorting the schema', entries: entries.length });
-  const matcher = compileSelection(input.tables);
-  const plan = filterArchive(entries, {
-    selected: new Set(
-      source.relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => String(oid)),
-    ),
-    given: new Set(rooted.filter(isViaRoot).map(({ oid }) => String(oid))),
-    excluded: (schema, name) => matcher.excludes({ schema, name }),
-    grants: input.schema.grants,
-    leave: {
-      extensions: new Set(input.leave.extensions),
-      eventTriggers: new Set(input.leave.eventTriggers),
-      members,
-    },
-  });
+  const { archive, populated, plan } = await planSchema(source, input, work);
   refuseImpossible(plan);
   if (plan.leftOut.length > 0) {
     work.log.info('objects that stand on tables left out are left out too', {
@@ -160,19 +166,20 @@ async function begin(
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     await useGiven(client, migration, rooted, loud);
     const present = await findPresent(client, plan.kept, plan.mayBeThere);
-    await storeEntries(client, migration.id, plan.kept, { present, refresh: populated });
-    await storeLeftOut(client, migration.id, { ...uncarried, excluded: plan.news });
+    const refused = await findRefused(client, plan.kept, present);
+    await storeEntries(client, migration.id, plan.kept, {
+      present: new Set([...present, ...refused.map(({ id }) => id)]),
+      refresh: populated,
+    });
+    await storeChecks(client, migration.id, plan.kept.length, plan.checks);
+    await storeLeftOut(client, migration.id, {
+      ...uncarried,
+      never: [...uncarried.never, ...refused.filter((one) => !isEmptyComment(one)).map(nameOther)],
+      excluded: plan.news,
+      unvalidated: plan.checks.map(nameCheck),
+    });
     await createBatch(client, migration, work, limits);
   });
-}
-
-function refuseImpossible(plan: FilteredArchive): void {
-  if (plan.impossible.length === 0) return;
-  const more = plan.impossible.length - SHOWN;
-  throw new MigrationError(
-    'SchemaFailed',
-    `the selection cannot be created: ${plan.impossible.slice(0, SHOWN).join('; ')}${more > 0 ? ` and ${more} more` : ''}`,
-  );
 }
 
 /** Takes over empty tables. */
@@ -265,19 +272,27 @@ async function createBatch(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
   const entries = await readEntries(client, migration.id, ['tables']);
+  const others = aboutOthers(entries, entries);
   const waiting = entries.filter(({ done }) => !done);
   const batch = waiting.slice(0, limits.entriesPerTransaction ?? (await batchSize(client)));
+  const rights = new OwnerRights(client);
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();
     try {
-      await client.query(entry.sql);
+      if (others.has(entry.id)) {
+        await rights.takeBack();
+        await runOther(client, migration.id, entry);
+      } else await runEntry(client, entry, rights);
     } catch (error) {
       work.signal.throwIfAborted();
-      throw failed(error, {
-        what: `${nameEntry(entry)} could not be created`,
-        object: nameEntry(entry),
-        code: 'SchemaFailed',
-      });
+      throw advised(
+        entry,
+        failed(error, {
+          what: `${nameEntry(entry)} could not be created`,
+          object: nameEntry(entry),
+          code: 'SchemaFailed',
+        }),
+      );
     }
     if (index % BEAT_EVERY_ENTRIES === 0) {
       work.beat({
@@ -287,6 +302,7 @@ async function createBatch(
       });
     }
   }
+  await rights.takeBack();
   await client.query(
     /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
     [migration.id, batch.map(({ id }) => id)],
@@ -300,7 +316,7 @@ async function createBatch(
 }
 
 /** Entries whose locks fit into the target's lock table, with half of it left to others. */
-async function batchSize(client: pg.ClientBase): Promise<number> {
+export async function batchSize(client: pg.ClientBase): Promise<number> {
   const { rows } = await client.query<{ locks: number }>(/* sql */ `
     select current_setting('max_locks_per_transaction')::int
          * (current_setting('max_connections')::int

@@ -21,15 +21,19 @@ const BEAT_MS = 1_000;
  * Dumps the schema of the source, as `snapshot` (an exported one) sees it.
  * @throws MigrationError `Unreachable`, `Denied`, `Contention` or `SchemaFailed`; `signal.reason` when aborted.
  */
-export async function dumpSchema(service: string, snapshot: string, work: Work): Promise<Buffer> {
+export async function dumpSchema(
+  service: string,
+  snapshot: string,
+  work: Pick<Work, 'signal' | 'beat'>,
+): Promise<Buffer> {
   const { path: program } = await clientProgram('pg_dump');
-  const started = Date.now();
+  const started = performance.now();
   let bytes = 0;
   const report = () =>
     work.beat({
       step: 'reading the schema of the source',
       bytes,
-      seconds: Math.round((Date.now() - started) / 1000),
+      seconds: Math.round((performance.now() - started) / 1000),
     });
   const timer = setInterval(report, BEAT_MS);
   try {

@@ -273,11 +273,30 @@ function neededSequences(
   return needed;
 }
 
+/**
+ * What selected tables cannot be created without, whatever section pg_dump puts it in: a default that calls a BEGIN ATOMIC
+ * function that groups by a primary key needs that key before its table.
+ */
+function neededEarly(kept: readonly ArchiveEntry[]): ReadonlySet<number> {
+  const byId = new Map(kept.map((entry) => [entry.id, entry]));
+  const early = new Set<number>();
+  const open = kept.filter(({ kind }) => TABLES.has(kind) || kind === 'TABLE ATTACH');
+  for (let entry = open.pop(); entry !== undefined; entry = open.pop()) {
+    if (early.has(entry.id)) continue;
+    early.add(entry.id);
+    open.push(...entry.dependencies.flatMap((id) => byId.get(id) ?? []));
+  }
+  return early;
+}
+
 function withPhases(kept: readonly ArchiveEntry[]): PlannedEntry[] {
   const phases = new Map<number, SchemaPhase>();
+  const early = neededEarly(kept);
   return kept.map((entry) => {
     let phase: SchemaPhase = 'tables';
-    if (entry.section === 'post') {
+    if (early.has(entry.id)) {
+      // Rows cannot be copied into a table that is not there.
+    } else if (entry.section === 'post') {
       // What stands on something late (an index on a postponed materialized view) is late itself.
       const late = entry.dependencies.some((id) => phases.get(id) === 'constraints');
       phase = INDEX_PHASE.has(entry.kind) && !late ? 'indexes' : 'constraints';

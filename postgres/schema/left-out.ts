@@ -80,6 +80,8 @@ export interface LeftBehind {
   readonly never: readonly string[];
   readonly accepted: readonly string[];
   readonly unselected: readonly string[];
+  /** Check constraints that are added at the cutover: see deferred-check.ts. Unset: none. */
+  readonly unvalidated?: readonly string[];
 }
 
 /** Keeps the names: a report whose answer was lost is asked for again. */
@@ -89,7 +91,7 @@ export async function storeLeftOut(
   left: LeftBehind,
 ): Promise<void> {
   const rows = REASONS.flatMap(([list, reason]) =>
-    left[list].map((object) => ({ object, reason })),
+    (left[list] ?? []).map((object) => ({ object, reason })),
   );
   await target.query(
     /* sql */ `
@@ -105,6 +107,7 @@ const REASONS = [
   ['never', 'kind'],
   ['accepted', 'accepted'],
   ['unselected', 'unselected'],
+  ['unvalidated', 'unvalidated'],
 ] as const;
 
 /** The names for the report; undefined when nothing was left out. */
@@ -124,13 +127,15 @@ export async function readLeftOut(
       .map(({ object }) => object);
   const [excluded, never] = [named('excluded'), named('kind')];
   const [accepted, unselected] = [named('accepted'), named('unselected')];
-  const told = excluded.length + never.length + accepted.length + unselected.length;
+  const unvalidated = named('unvalidated');
+  const told = [excluded, never, accepted, unselected, unvalidated].flat().length;
   return {
     excluded,
     never,
     // Histories of earlier code have neither list, and a run that has nothing of the kind reads like one of those.
     ...(accepted.length === 0 ? {} : { accepted }),
     ...(unselected.length === 0 ? {} : { unselected }),
+    ...(unvalidated.length === 0 ? {} : { unvalidated }),
     more: rows.length - told,
   };
 }

@@ -11,6 +11,7 @@ import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { takeTurn } from '../control/turn.ts';
+import { addChecks, dropChecks } from './deferred-check.ts';
 import type { TableName } from './existing.ts';
 import { failed } from './statement.ts';
 
@@ -131,6 +132,8 @@ type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt'>>;
  */
 export async function enableTriggers(migration: Migration, attempt: Attempt = {}): Promise<number> {
   return switched(migration, attempt, 'enabled', async (target, at) => {
+    // Before event triggers are awake.
+    await addChecks(target, migration, at);
     const rows = await turned(target, migration, true);
     for (const one of rows) {
       at(nameOf(one));
@@ -157,6 +160,8 @@ export async function quietTriggers(migration: Migration, attempt: Attempt = {})
     }
     at('row security');
     await disableRowSecurity(target, migration);
+    at('check constraints');
+    await dropChecks(target, migration);
     return rows.length;
   });
 }

@@ -8,7 +8,9 @@ import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connectSource } from '../identity/connect.ts';
 import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
 import { flushSeen } from '../wal/flush.ts';
+import { readDoubtfulChecks, type DoubtfulCheck } from './doubtful-check.ts';
 import { dumpSchema } from './dump.ts';
+import { readDroppedRoles } from './init-right.ts';
 import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 import { failed } from './statement.ts';
@@ -20,6 +22,10 @@ export interface Dump {
   readonly populated: ReadonlySet<string>;
   /** What belongs to the extensions that the input leaves out. */
   readonly members: readonly Member[];
+  /** Check constraints that may not hold again while rows arrive. */
+  readonly checks: readonly DoubtfulCheck[];
+  /** See init-right.ts. */
+  readonly droppedRoles: ReadonlySet<string>;
 }
 
 /** A read-only transaction on the source; everything that it returns is of one moment. */
@@ -90,7 +96,7 @@ export class SourceSchema implements AsyncDisposable {
   }
 
   /** pg_dump works on the same snapshot, so that tables and archive agree whatever DDL runs meanwhile. */
-  async dump(work: Work): Promise<Dump> {
+  async dump(work: Pick<Work, 'signal' | 'beat'>): Promise<Dump> {
     const { rows } = await this.#client.query<{ snapshot: string }>(
       /* sql */ `select pg_catalog.pg_export_snapshot() as snapshot`,
     );
@@ -100,6 +106,8 @@ export class SourceSchema implements AsyncDisposable {
       archive: await dumpSchema(this.#migration.source, rows[0]?.snapshot ?? '', work),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
+      checks: await readDoubtfulChecks(this.#client),
+      droppedRoles: await readDroppedRoles(this.#client),
     };
   }
 

@@ -4,7 +4,9 @@
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
+import { readExtensionMembers } from '../catalog/extension-member.ts';
 import { readExtensions } from '../catalog/extension.ts';
+import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 
@@ -85,7 +87,10 @@ export async function readUncarried(
     (await source.query<{ object: string }>(sql, values)).rows.map(({ object }) => object);
   const rows = leave.extensionRows ? await rowsOfExtensions(source, leave.extensions) : [];
   return {
-    never: await names(NEVER_CARRIED),
+    never: [
+      ...(await names(NEVER_CARRIED)),
+      ...(created ? (await readHiddenMappings(source)).map((one) => `options of ${one}`) : []),
+    ],
     accepted: [
       ...(leave.largeObjects ? await names(LARGE_OBJECTS) : []),
       ...rows,
@@ -97,12 +102,22 @@ export async function readUncarried(
 
 /** Rows of an extension that is left itself go without saying. */
 async function rowsOfExtensions(source: pg.ClientBase, left: readonly string[]): Promise<string[]> {
-  const extensions = await readExtensions(source);
-  return extensions
-    .filter(({ name }) => !left.includes(name))
-    .flatMap(({ name, tablesWithRows }) =>
+  const kept = (await readExtensions(source)).filter(({ name }) => !left.includes(name));
+  await source.query('begin read only');
+  const members = await readExtensionMembers(
+    source,
+    kept.map(({ name }) => name),
+  );
+  await source.query('rollback');
+  return [
+    ...kept.flatMap(({ name, tablesWithRows }) =>
       tablesWithRows.map((table) => `rows of ${table} (extension ${name})`),
-    );
+    ),
+    // Whether the extension's own script put them there, only the target tells.
+    ...members
+      .filter(({ relation, used }) => relation !== null && used)
+      .map(({ name, extension }) => `what ${name} holds (member of extension ${extension})`),
+  ];
 }
 
 /** What belongs to the extensions; empty for none. */

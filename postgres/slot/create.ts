@@ -201,7 +201,7 @@ class Watch implements Disposable {
     work: Work,
     creatorPid: number,
   ): Promise<void> {
-    const began = Date.now();
+    const began = performance.now();
     let warned = began;
     const either = AbortSignal.any([this.#ended.signal, work.signal]);
     for (;;) {
@@ -213,10 +213,10 @@ class Watch implements Disposable {
           return;
         }
         const waitingFor = renderBlockers(await readBlockers(client, null));
-        const seconds = Math.round((Date.now() - began) / 1000);
+        const seconds = Math.round((performance.now() - began) / 1000);
         work.beat({ step: 'creating the slot', waitingFor, seconds });
-        if (Date.now() - warned > WARN_EVERY_MS) {
-          warned = Date.now();
+        if (performance.now() - warned > WARN_EVERY_MS) {
+          warned = performance.now();
           work.log.warn('the slot waits for open transactions', {
             slot: migration.slot,
             waitingFor,

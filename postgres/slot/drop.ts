@@ -40,7 +40,7 @@ export async function removeSlot(
   client: pg.ClientBase,
   slot: string,
 ): Promise<'dropped' | 'absent'> {
-  const deadline = Date.now() + DEADLINE_MS;
+  const deadline = performance.now() + DEADLINE_MS;
   let found = false;
   for (;;) {
     const pids = await endUsers(client, slot);
@@ -48,7 +48,7 @@ export async function removeSlot(
     found ||= exists || pids.length > 0;
     // Gone only when it is not there and nobody is left who could make it again.
     if (!exists && pids.length === 0) return found ? 'dropped' : 'absent';
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new MigrationError(
         'SlotBusy',
         `slot "${slot}" is still in use${pids.length > 0 ? ` by pid ${pids.join(', ')}` : ''} after ${DEADLINE_MS / 1000} s`,
@@ -60,7 +60,7 @@ export async function removeSlot(
 }
 
 /** Ends the sessions that use the slot or are creating it. @returns their pids. */
-async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
+export async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
   // The slot's name stands in the creating statement's text as a literal, see create.ts.
   const { rows } = await client.query<{ pid: number }>(
     /* sql */ `

@@ -26,7 +26,7 @@ export async function claimChunk(
   migration: Migration,
   chunk: number,
 ): Promise<void> {
-  const began = Date.now();
+  const began = performance.now();
   const deadline = began + DEADLINE_MS;
   for (;;) {
     const { rows } = await target.query<{ mine: boolean }>(
@@ -34,9 +34,9 @@ export async function claimChunk(
       [migration.id, chunk],
     );
     if (rows[0]?.mine === true) return;
-    const spared = Date.now() < began + SPARED_MS;
+    const spared = performance.now() < began + SPARED_MS;
     await endCopiers(target, migration, [chunk], spared ? 'earlier' : 'all');
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new MigrationError(
         'Contention',
         `chunk ${chunk} stayed in the hands of an earlier attempt`,

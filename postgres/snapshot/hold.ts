@@ -107,7 +107,7 @@ async function markBeside(
 
 /** Waits until everything older than the gate has ended, reporting who has not. */
 async function passGate(source: pg.ClientBase, gate: bigint, work: Work): Promise<void> {
-  const began = Date.now();
+  const began = performance.now();
   let warned = began;
   for (;;) {
     // Autocommit: each look is a new snapshot.
@@ -116,10 +116,10 @@ async function passGate(source: pg.ClientBase, gate: bigint, work: Work): Promis
     );
     if (BigInt(rows[0]?.xmin ?? 0) >= gate) return;
     const waitingFor = renderBlockers(await readBlockers(source, gate));
-    const seconds = Math.round((Date.now() - began) / 1000);
+    const seconds = Math.round((performance.now() - began) / 1000);
     work.beat({ step: 'waiting for older transactions', waitingFor, seconds });
-    if (Date.now() - warned > WARN_EVERY_MS) {
-      warned = Date.now();
+    if (performance.now() - warned > WARN_EVERY_MS) {
+      warned = performance.now();
       work.log.warn('the snapshot waits for transactions that were open before the slot', {
         waitingFor,
       });
@@ -169,7 +169,7 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
 
 /** A beat means that the session has just answered: a holder that hangs looks like one. */
 async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promise<never> {
-  const began = Date.now();
+  const began = performance.now();
   for (;;) {
     const watchdog = setTimeout(() => cut(source), ANSWER_WITHIN_MS);
     try {
@@ -181,7 +181,7 @@ async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promi
       step: 'holding the snapshot',
       generation: taken.number,
       pid: taken.holder.pid,
-      seconds: Math.round((Date.now() - began) / 1000),
+      seconds: Math.round((performance.now() - began) / 1000),
     });
     await endOrPause(source, work.signal);
   }

@@ -18,7 +18,7 @@ export async function waitForLive(
   work: Work,
   fits: (generation: HeldGeneration) => boolean,
 ): Promise<HeldGeneration> {
-  const began = Date.now();
+  const began = performance.now();
   let beaten = began;
   for (;;) {
     work.signal.throwIfAborted();
@@ -26,9 +26,9 @@ export async function waitForLive(
     if (newest !== null && fits(newest) && (await isAlive(clients.source, newest.holder))) {
       return newest;
     }
-    if (Date.now() - beaten > BEAT_EVERY_MS) {
-      beaten = Date.now();
-      const seconds = Math.round((Date.now() - began) / 1000);
+    if (performance.now() - beaten > BEAT_EVERY_MS) {
+      beaten = performance.now();
+      const seconds = Math.round((performance.now() - began) / 1000);
       work.beat({ step: 'waiting for a snapshot', seconds });
     }
     await sleep(POLL_MS, undefined, { signal: work.signal }).catch(() => undefined);

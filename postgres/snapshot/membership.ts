@@ -8,6 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
+import type { Selection } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
 import {
   forgetRelations,
@@ -19,6 +20,7 @@ import {
   type PlannedRelationRow,
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
+import { readWithheld, sentWhole } from '../control/withheld.ts';
 import { forgetChunks } from './emptying.ts';
 
 const NAMES_SHOWN = 10;
@@ -59,10 +61,16 @@ export async function followTrees(
   {
     found,
     shapes,
-  }: { readonly found: readonly Relation[]; readonly shapes: ReadonlyMap<number, Shape> },
+    selection,
+  }: {
+    readonly found: readonly Relation[];
+    readonly shapes: ReadonlyMap<number, Shape>;
+    readonly selection: Selection;
+  },
 ): Promise<void> {
   const rows = await readPlannedRelations(target, migration);
-  const trees = judgeTrees(rows, found, shapes);
+  const withheld = await readWithheld(target, migration);
+  const trees = judgeTrees(rows, found, shapes, (one) => sentWhole(withheld, selection, one));
   const entering = movedIn(rows, found);
   const left = trees.flatMap((tree) => tree.left);
   // A root that is gone is emptied, and the stream's audit asks for it.

@@ -12,6 +12,8 @@ import { readRelations, readRelationsNamed, type Relation } from '../catalog/rel
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
@@ -79,7 +81,7 @@ export async function planCopy(
     );
     const { found, shapes, types } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
-    refuseDrift(found, counterparts);
+    refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
     const taken = await whileWatched(
       { side: 'target', migration, purpose: 'plan', pids: [await pidOf(target)] },
       work,
@@ -92,6 +94,7 @@ export async function planCopy(
           types,
           counterparts,
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+          selection: input.tables,
         }),
     );
     if (taken > 0)
@@ -138,10 +141,17 @@ async function readUnder(
   return { found, shapes, types };
 }
 
-function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {
+function refuseDrift(
+  found: readonly Relation[],
+  counterparts: readonly Relation[],
+  unlogged: readonly TableName[],
+): void {
   const differences = compareColumns(found, counterparts);
   if (found.some(({ viaRoot }) => viaRoot !== null)) {
     differences.push(...partitionsInTheWay(found, counterparts));
+  }
+  for (const { schema, name: table } of unlogged) {
+    differences.push({ schema, table, column: null, what: UNLOGGED_ON_TARGET });
   }
   const [first] = differences;
   if (!first) return;

@@ -6,8 +6,8 @@ const BEAT_EVERY_MS = 500;
 
 export class Progress {
   readonly #work: Work;
-  readonly #began = Date.now();
-  #beaten = 0;
+  readonly #began = performance.now();
+  #beaten = -Infinity;
   #chunk = 0;
   #rows = 0;
   #bytes = 0;
@@ -45,7 +45,7 @@ export class Progress {
   }
 
   #beat(details: { table: string | null; waitingFor?: string }): void {
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.#beaten < BEAT_EVERY_MS) return;
     this.#beaten = now;
     const seconds = Math.max(0.001, (now - this.#began) / 1000);

@@ -9,6 +9,7 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
+import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
@@ -48,6 +49,7 @@ export interface TakePlan {
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   readonly chunkBytes: number;
+  readonly selection: Selection;
 }
 
 /**

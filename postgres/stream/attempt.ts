@@ -14,6 +14,7 @@ import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import type { StreamOptions } from './changes.ts';
 import { fence, type Stopped } from './fence.ts';
+import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
 import { Marks } from './marks.ts';
@@ -69,7 +70,12 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     );
   };
   const writer = new TargetWriter(applier, attempt, plan.newest, (batch) =>
-    inTurn(() => verifyCatalog(source, batch, plan, waiting)),
+    inTurn(() => {
+      const left = plan.routes.takeMet();
+      const renamed = (one: Left): Promise<void> => plan.leave(one);
+      const { tokens, types } = plan;
+      return verifyCatalog(source, batch, { tokens, types, left, renamed }, waiting);
+    }),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({
@@ -80,7 +86,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     missed: (table) => inTurn(() => plan.missed(table)),
     newest: plan.newest,
     marks: new Marks(plan.marks, attempt.confirmedLsn),
-    lease: new Lease(options.leaseMs, Date.now()),
+    lease: new Lease(options.leaseMs, performance.now()),
     meter,
     limits: {
       bytes: BATCH_BYTES,

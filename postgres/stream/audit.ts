@@ -11,9 +11,11 @@
  *   attributes dropped, wherever   it cannot: the operator is asked at once
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
+ *   unlogged on the target         the operator is asked at once, and it is copied again: a crash may have emptied it
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
- *   new, gone or moved in a tree   (control/tree.ts) joins as it is, or all of the tree is copied again
+ *   new, gone or moved in a tree   (control/tree.ts) joins as it is, if nothing of it was left out, or all of the tree is copied
+ *                                  again
  *   that goes through its root
  *
  * Copied again is always right, whatever happened in between: what its snapshot sees is skipped in the stream.
@@ -23,12 +25,13 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
 import { readTypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
@@ -42,6 +45,7 @@ import {
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
 import { flushSeen } from '../wal/flush.ts';
+import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
 import { judgeNewTrees } from './new-tree.ts';
@@ -83,6 +87,7 @@ export async function audit(
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
     readonly epoch: bigint;
+    readonly withheld: Withheld | null;
   },
 ): Promise<Audit> {
   const { rows } = plan;
@@ -96,7 +101,9 @@ export async function audit(
   ]);
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
   const shapes = await readShapes(source, oids);
-  const trees = judgeTrees(rows, here, shapes);
+  const trees = judgeTrees(rows, here, shapes, (one) =>
+    sentWhole(plan.withheld, plan.selection, one),
+  );
   const entering = movedIn(rows, here);
   const moved = new Set([...trees.flatMap(({ left }) => left), ...entering]);
   const sides: Sides = {
@@ -123,6 +130,7 @@ export async function audit(
     },
     ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
+  await refuseUnlogged(target, migration, { ...plan, here }, found);
   for (const row of rows) {
     if (!moved.has(row)) judge(row, sides, found);
     else if (isLeftRoot(row, sides)) {
@@ -202,6 +210,39 @@ function refuse({ drift: differences, absent }: Verdicts): void {
     'UnknownRelation',
     `new on the source and selected, but not on the target: ${names}${more}`,
     { table: nameOf(first) },
+  );
+}
+
+/**
+ * A crash of the target may have emptied such tables already, and nothing tells: they are noted to be copied again, which is done once
+ * they are logged.
+ */
+async function refuseUnlogged(
+  target: pg.ClientBase,
+  migration: Migration,
+  {
+    rows,
+    here,
+    epoch,
+  }: {
+    readonly rows: readonly PlannedRelationRow[];
+    readonly here: readonly Relation[];
+    readonly epoch: bigint;
+  },
+  found: Verdicts,
+): Promise<void> {
+  const unlogged = await readUnlogged(target, destinationsOf([...rows, ...here]));
+  if (unlogged.length === 0) return;
+  const names = new Set(unlogged.map(keyOfName));
+  const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
+  found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
+  found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
+  await note(target, migration, epoch, found);
+  throw drift(
+    unlogged.map(({ schema, name }) => ({
+      ...{ schema, table: name, column: null },
+      what: UNLOGGED_ON_TARGET,
+    })),
   );
 }
 

@@ -17,9 +17,9 @@ import { holdEpoch, takeEpoch } from '../control/epoch.ts';
 import { readIdentity } from '../identity/identity.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
-import { startFailure } from '../replication/refusal.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import { whileWatched } from '../schema/watch.ts';
+import { isUnprintable, startFailure } from '../replication/refusal.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
@@ -64,8 +64,8 @@ export async function streamChanges(
 ): Promise<StreamReport> {
   const abandoned = new AbortController();
   const moves = new Moves();
-  const lease = untilUnmoved(migration, work, moves, (met) =>
-    oneLease(migration, options, work, { abandoned: abandoned.signal, met, moves }),
+  const lease = untilUnmoved(migration, work, moves, (renewed) =>
+    oneLease(migration, options, work, { abandoned: abandoned.signal, moves, ...renewed }),
   );
   if (!(await outlasted(lease, work.signal))) return lease;
   // Also the way to a lease stands still when the target does; nothing is written by it after the fence.
@@ -78,12 +78,18 @@ async function untilUnmoved(
   migration: Migration,
   work: Work,
   moves: Moves,
-  lease: (met: Unsettled | null) => Promise<StreamReport>,
+  lease: (renewed: Pick<Renewal, 'met' | 'leaveAll'>) => Promise<StreamReport>,
 ): Promise<StreamReport> {
+  let leaveAll = false;
   for (let met: Unsettled | null = null; ;) {
     try {
-      return await lease(met);
+      return await lease({ met, leaveAll });
     } catch (error) {
+      // It may be a row of a table that is not moved, and then it need not be printed.
+      if (isUnprintable(error) && !leaveAll && !work.signal.aborted) {
+        leaveAll = true;
+        continue;
+      }
       if (!(error instanceof CatalogMoved)) throw error;
       met = error.met;
       const pause = moves.pauseAfter(error);
@@ -101,13 +107,15 @@ interface Renewal {
   /** The change for which it begins anew. */
   readonly met: Unsettled | null;
   readonly moves: Moves;
+  /** Whether the plugin is to leave out every table that is not moved. */
+  readonly leaveAll: boolean;
 }
 
 async function oneLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  { abandoned, met, moves }: Renewal,
+  { abandoned, met, moves, leaveAll }: Renewal,
 ): Promise<StreamReport> {
   try {
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
@@ -148,6 +156,7 @@ async function oneLease(
       selection: options,
       attempt,
       met,
+      leaveAll,
     });
     step();
     const open = async (): Promise<ReplicationReader> =>

@@ -5,6 +5,7 @@
  */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
+import type { TableName } from '../catalog/selection.ts';
 import type { Piece } from '../replication/assemble.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, misfit, translate, type Form } from './form.ts';
@@ -31,14 +32,42 @@ export interface Unsettled {
   readonly misfit?: string;
 }
 
+/** A name whose changes are left out, and what the source said of it when that was decided; null: there was no such table. */
+export interface Left extends TableName {
+  readonly token: string | null;
+}
+
 /** Routes by schema and table; null for tables whose changes are left out on purpose. */
 export class Routes {
   readonly #byName = new Map<string, Route | null>();
+  readonly #left = new Map<string, Left>();
+  /** Names of {@link #left} of which a change was met since somebody last asked. */
+  #met = new Map<string, Left>();
   /** How many forms of a table are behind: after the first change of a newer form none of an older one can come. */
   #behind = new Map<Route, number>();
 
-  set(schema: string, table: string, route: Route | null): void {
+  set(schema: string, table: string, route: Route): void {
     this.#byName.set(key(schema, table), route);
+  }
+
+  /** Changes of this name are left out, as long as it means what it means now. */
+  leave(left: Left): void {
+    const name = key(left.schema, left.name);
+    this.#byName.set(name, null);
+    this.#left.set(name, left);
+  }
+
+  /** Notes that a change was left out. */
+  meet(schema: string, table: string): void {
+    const left = this.#left.get(key(schema, table));
+    if (left) this.#met.set(key(schema, table), left);
+  }
+
+  /** Names of which a change was left out since the last call: another table may have got one of them meanwhile. */
+  takeMet(): Left[] {
+    const met = [...this.#met.values()];
+    this.#met = new Map();
+    return met;
   }
 
   get(schema: string, table: string): Route | null | undefined {
@@ -88,7 +117,11 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
   for (const message of piece.messages) {
     const route = routes.get(message.schema, message.table);
     if (route === undefined) return undo(unsettled(message, piece));
-    if (route === null || (mayBeCopied && route.copied(piece.xid, piece.commitLsn))) continue;
+    if (route === null) {
+      routes.meet(message.schema, message.table);
+      continue;
+    }
+    if (mayBeCopied && route.copied(piece.xid, piece.commitLsn)) continue;
     if (message.action !== 'T') {
       truncate = null;
       const form = routes.formOf(route, message);

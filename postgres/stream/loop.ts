@@ -10,7 +10,7 @@ import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import type { LastCommit } from '../control/epoch.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
-import type { ReplicationReader, Unsent } from '../replication/reader.ts';
+import type { ReplicationReader, Unreadable, Unsent } from '../replication/reader.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import type { Commit, WalMessage } from '../wal2json/message.ts';
 import { Gathering, type Batch, type BatchLimits } from './batch.ts';
@@ -67,9 +67,9 @@ export class StreamLoop {
   #writing: Batch | null = null;
   #written: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
-  #storedAt = Date.now();
   /** The newest commit before the horizon's position. */
   #commit: LastCommit | null = null;
+  #storedAt = performance.now();
   #progress = 0;
 
   constructor(parts: LoopParts) {
@@ -167,8 +167,9 @@ export class StreamLoop {
       if (item === null) return;
       this.#progress += 1;
       if (item.kind === 'keepalive') this.#keepalive(item.lsn);
-      else if (item.kind === 'warning') await this.#warning(item);
-      else await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
+      else if (item.kind === 'message')
+        await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
+      else await this.#missing(item);
     }
   }
 
@@ -198,8 +199,9 @@ export class StreamLoop {
     this.#commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
   }
 
-  /** A change was not sent. It does no harm where the copy holds it, or where the table is not moved. */
-  async #warning({ schema, table }: Unsent): Promise<void> {
+  /** A change was not sent, or cannot be read. It does no harm where the copy holds it, or where the table is not moved. */
+  async #missing(item: Unsent | Unreadable): Promise<void> {
+    const { schema, table } = item;
     const open = this.#assembler.open;
     if (open === null || open.known) return;
     const { routes, newest, settle, missed } = this.#parts;
@@ -209,9 +211,13 @@ export class StreamLoop {
       await settle(where);
       route = routes.get(schema, table);
     }
-    if (route === null) return;
+    if (route === null) {
+      routes.meet(schema, table);
+      return;
+    }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
     if (route !== undefined && mayBeCopied && route.copied(open.xid, open.lsn)) return;
+    if (item.kind === 'unreadable') throw item.failure;
     await missed(where);
   }
 
@@ -225,7 +231,7 @@ export class StreamLoop {
     const committedAt = piece.end?.committedAt ?? null;
     const xid = piece.messages.length > 0 ? piece.xid : null;
     if (piece.first && piece.end) {
-      this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, Date.now());
+      this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, performance.now());
       return;
     }
     // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
@@ -241,7 +247,7 @@ export class StreamLoop {
 
   #isOver(): boolean {
     if (this.#assemblingHuge) return false;
-    return this.#reachable || this.#parts.lease.over(Date.now());
+    return this.#reachable || this.#parts.lease.over(performance.now());
   }
 
   /** Between two pieces there is no commit boundary to end at. */
@@ -261,7 +267,7 @@ export class StreamLoop {
 
   #seal(ending: boolean): void {
     if (this.#sealed.length > 0 || this.#writing !== null || this.#parts.writer.open) return;
-    const now = Date.now();
+    const now = performance.now();
     const due = this.#gathering.full || this.#gathering.dueIn(now) === 0;
     if (due || (ending && !this.#gathering.empty) || this.#positionDue(ending, now)) {
       this.#sealed.push(this.#gathering.seal(this.#horizon.position, this.#commit));
@@ -295,7 +301,7 @@ export class StreamLoop {
       const committed = await writer.write(batch);
       meter.applied(batch.changes.length, batch.committedAt);
       if (committed) {
-        this.#storedAt = Date.now();
+        this.#storedAt = performance.now();
         this.#horizon.stored(writer.checkpoint.confirmedLsn);
         reader.confirm(this.#horizon.confirmable);
         lease.stored(this.#storedAt);
@@ -314,7 +320,7 @@ export class StreamLoop {
   }
 
   #patience(): number {
-    const due = this.#writing === null ? this.#gathering.dueIn(Date.now()) : null;
+    const due = this.#writing === null ? this.#gathering.dueIn(performance.now()) : null;
     return Math.min(LOOK_MS, due ?? LOOK_MS);
   }
 }

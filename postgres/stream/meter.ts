@@ -9,10 +9,10 @@ import { compareLsn, lsnDistance, parseLsn, type Lsn } from '../../contract/lsn.
 const PAGE_HEADER_BYTES = 64;
 
 export class Meter {
-  readonly #startedAt = Date.now();
+  readonly #startedAt = performance.now();
   #flushed: Lsn | null = null;
   #flushedFirst: Lsn | null = null;
-  /** Source's clock minus ours, milliseconds. */
+  /** Source's clock minus our monotonic one, milliseconds: the worker's own time of day plays no part, and may be set. */
   #clockOffset = 0;
   #appliedAt: number | null = null;
   #changes = 0;
@@ -28,7 +28,7 @@ export class Meter {
     if (!row) return;
     this.#flushed = parseLsn(row.flushed);
     this.#flushedFirst ??= this.#flushed;
-    this.#clockOffset = Number(row.now) - Date.now();
+    this.#clockOffset = Number(row.now) - performance.now();
   }
 
   /** Whether the position covers what the source had flushed when it was first asked. */
@@ -47,7 +47,7 @@ export class Meter {
 
   /** Changes applied per second since the lease began. */
   get rate(): number {
-    const seconds = (Date.now() - this.#startedAt) / 1000;
+    const seconds = (performance.now() - this.#startedAt) / 1000;
     return seconds <= 0 ? 0 : Math.round(this.#changes / seconds);
   }
 
@@ -64,7 +64,7 @@ export class Meter {
   lagSeconds(waiting: string | null): number {
     const since = waiting === null ? this.#appliedAt : commitTime(waiting);
     if (since === null || Number.isNaN(since)) return 0;
-    return Math.max(0, Math.round((Date.now() + this.#clockOffset - since) / 100) / 10);
+    return Math.max(0, Math.round((performance.now() + this.#clockOffset - since) / 100) / 10);
   }
 }
 

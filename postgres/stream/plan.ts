@@ -9,7 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
-import { keyOfName } from '../catalog/table-name.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
@@ -21,15 +21,17 @@ import {
   storeShapes,
   type PlannedRelationRow,
 } from '../control/relation.ts';
+import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
 import { warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
-import { Routes, type Route, type Unsettled } from './filter.ts';
+import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
 import type { Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
 import type { Mark } from '../wal/flush.ts';
+import { readOutside } from './outside.ts';
 
 const BYTEA_OID = 17;
 
@@ -42,7 +44,9 @@ export interface StreamPlan {
   /** Schemas to ask the plugin for; null for all. */
   readonly schemas: readonly string[] | null;
   /** Tables that the plugin is to leave out. */
-  readonly without: readonly { readonly schema: string; readonly table: string }[];
+  readonly without: readonly TableName[];
+  /** Goes on leaving a name out that means another table now. @throws CatalogMoved when that one is selected. */
+  leave(left: Left): Promise<void>;
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
   /** What the tables' types are made of, for the same look. */
@@ -82,14 +86,25 @@ export async function readPlan(
     readonly selection: Selection;
     readonly attempt: Attempt;
     readonly met: Unsettled | null;
+    /** Whether the plugin is to leave out every table that is not moved. */
+    readonly leaveAll: boolean;
   },
 ): Promise<StreamPlan> {
-  const { selection, attempt, met } = parts;
+  const { selection, attempt, met, leaveAll } = parts;
+  // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
+  const outside = await readOutside(
+    source,
+    await readPlannedRelations(target, migration),
+    leaveAll,
+  );
+  const withheld = await readWithheld(target, migration);
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
     await refuseLostMarks(target, migration, planned);
     const seen = await located(met, () =>
-      audit(source, target, migration, { rows: planned, selection, epoch: attempt.epoch }),
+      audit(source, target, migration, {
+        ...{ rows: planned, selection, epoch: attempt.epoch, withheld },
+      }),
     );
     return { rows: planned, audited: seen };
   };
@@ -114,6 +129,13 @@ export async function readPlan(
   if (audited.alike.size > 0) {
     await fenced(() => storeShapes(target, migration, audited.alike));
   }
+  const schemas = schemasOf(selection, rows, withheld);
+  const wanted = new Set([...rows.map(keyOfName), ...audited.tokens.keys()]);
+  const without = outside.tables.filter(
+    (one) => !wanted.has(keyOfName(one)) && (schemas === null || schemas.includes(one.schema)),
+  );
+  const next = addRequest(withheld, { schemas, without, from: outside.from });
+  if (next !== withheld) await fenced(() => storeWithheld(target, migration, next));
   const routes = routesOf(rows, audited, generations);
   const again: number[] = [];
   const rowOf = (table: Unsettled) =>
@@ -126,16 +148,22 @@ export async function readPlan(
     routes,
     newest: filterEnd(generations),
     marks: generations.flatMap(({ mark: of }) => of ?? []),
-    schemas: schemasOf(selection, rows),
-    without: await unreadable(source, rows),
+    schemas,
+    without,
+    leave: async (left) => {
+      const selected =
+        left.token !== null && (await isSelectedNow(source, { rows, selection }, left));
+      if (selected) throw new CatalogMoved(nameOf(left), null);
+      routes.leave(left);
+    },
     tokens: audited.tokens,
     types: audited.types,
     mark,
     stopsAtMark: audited.ahead.length > 0,
     settle: async (table) => {
-      await requireUnmoved(source, { rows, selection, audited }, table);
+      const token = await requireUnmoved(source, { rows, selection, audited }, table);
       if (table.misfit === undefined) {
-        routes.set(table.schema, table.table, null);
+        routes.leave({ schema: table.schema, name: table.table, token });
         return;
       }
       const row = rowOf(table);
@@ -191,14 +219,16 @@ async function refuseLostMarks(
 
 function routesOf(
   rows: readonly PlannedRelationRow[],
-  { followed }: Audit,
+  { followed, tokens }: Audit,
   generations: readonly Generation[],
 ): Routes {
   const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
   const routes = new Routes();
   for (const row of rows) {
     // A partitioned table holds no rows; a TRUNCATE names it beside its leaves, which say everything.
-    if (row.kind === 'p') routes.set(row.schema, row.name, null);
+    if (row.kind !== 'p') continue;
+    const { schema, name } = row;
+    routes.leave({ schema, name, token: tokens.get(keyOfName(row)) ?? null });
   }
   for (const one of followed) {
     const { row } = one;
@@ -223,7 +253,10 @@ function rootRoute({ schema, name }: TableName, { copied }: Route): Route {
   };
 }
 
-/** @throws CatalogMoved when the table is not what the audit saw: the next audit decides. */
+/**
+ * @returns what the source says of the table; null: there is none.
+ * @throws CatalogMoved when the table is not what the audit saw: the next audit decides.
+ */
 async function requireUnmoved(
   source: pg.ClientBase,
   known: {
@@ -232,20 +265,20 @@ async function requireUnmoved(
     readonly audited: Audit;
   },
   table: Unsettled,
-): Promise<void> {
+): Promise<string | null> {
   const { schema, table: name } = table;
   const look = await lookAt(source, [{ schema, name }]);
   const token = look.tokens[0] ?? null;
   const seen = known.audited.tokens.get(keyOfName({ schema, name }));
   if (table.misfit !== undefined) {
     if (token !== seen) throw new CatalogMoved(fullName(table), table);
-    return;
+    return token;
   }
   // Gone: where its rows went, if they went anywhere, is a table that the next audit meets. There and not selected: excluded,
   // a materialized view (refreshed concurrently it sends changes), or an extension's.
-  if (token === null) return;
-  if (await isSelectedNow(source, known, { schema, name }))
+  if (token !== null && (await isSelectedNow(source, known, { schema, name })))
     throw new CatalogMoved(fullName(table), table);
+  return token;
 }
 
 /** Names the change that showed it. */
@@ -272,28 +305,6 @@ async function located<T>(met: Unsettled | null, look: () => Promise<T>): Promis
 
 function fullName({ schema, table }: Unsettled): string {
   return `${schema}.${table}`;
-}
-
-/**
- * Tables that are not to be moved and have no replica identity. Their updates and deletes would end the stream with a WARNING
- * that tells no table, again after every resume; the plugin warns of nothing that it was told to leave out. Other tables are
- * left out here: the plugin walks the list for every change.
- */
-async function unreadable(
-  source: pg.ClientBase,
-  rows: readonly PlannedRelationRow[],
-): Promise<{ schema: string; table: string }[]> {
-  const found = await source.query<{ schema: string; table: string }>(
-    /* sql */ `
-    select n.nspname as schema, c.relname as "table"
-      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.relkind = 'r' and c.relpersistence = 'p' and not c.oid = any($1::oid[])
-       and n.nspname not in ('pg_catalog', 'information_schema')
-       and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists (
-             select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate)))`,
-    [rows.map(({ oid }) => oid)],
-  );
-  return found.rows;
 }
 
 function routeOf(
@@ -346,9 +357,16 @@ function plannedRelation(
 }
 
 /** Whole schemas, those of the plan's tables among them: a partition may live in another schema than its parent. */
-function schemasOf(selection: Selection, rows: readonly PlannedRelationRow[]): string[] | null {
+function schemasOf(
+  selection: Selection,
+  rows: readonly PlannedRelationRow[],
+  withheld: Withheld | null,
+): string[] | null {
   const literal = literalSchemas(selection);
-  return literal === null ? null : [...new Set([...literal, ...rows.map(({ schema }) => schema)])];
+  if (literal === null) return null;
+  // Once asked for, always asked for: what withheld.ts says of a schema counts on it.
+  const before = Object.keys(withheld?.asked ?? {});
+  return [...new Set([...literal, ...rows.map(({ schema }) => schema), ...before])];
 }
 
 async function isSelectedNow(

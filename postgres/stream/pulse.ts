@@ -28,7 +28,7 @@ export class Pulse implements AsyncDisposable {
   readonly #measure: () => Promise<void>;
   #timer: NodeJS.Timeout | undefined;
   #last = -1;
-  #movedAt = Date.now();
+  #movedAt = performance.now();
   #looking: Promise<void> | null = null;
   #measuring: Promise<void> | null = null;
   #watcher: (pg.Client & AsyncDisposable) | null = null;
@@ -72,9 +72,9 @@ export class Pulse implements AsyncDisposable {
     const { progress, applying } = this.#vitals();
     if (progress !== this.#last) {
       this.#last = progress;
-      this.#movedAt = Date.now();
+      this.#movedAt = performance.now();
       this.#beat();
-    } else if (applying && Date.now() - this.#movedAt > SLOW_APPLY_MS) {
+    } else if (applying && performance.now() - this.#movedAt > SLOW_APPLY_MS) {
       this.#looking ??= this.#look().finally(() => {
         this.#looking = null;
       });

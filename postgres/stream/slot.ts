@@ -69,13 +69,13 @@ export async function withSlotFree<T>(
   open: () => Promise<T>,
   { waiting, stillMine }: SlotClaim,
 ): Promise<T> {
-  const deadline = Date.now() + BUSY_MS;
+  const deadline = performance.now() + BUSY_MS;
   for (;;) {
     try {
       return await open();
     } catch (error) {
       const busy = error instanceof MigrationError && error.code === 'SlotBusy';
-      if (!busy || Date.now() > deadline) throw error;
+      if (!busy || performance.now() > deadline) throw error;
       waiting();
       await stillMine();
       await endHolder(source, migration.slot);
@@ -130,10 +130,10 @@ async function endHolder(source: pg.ClientBase, slot: string): Promise<void> {
 }
 
 async function poll(done: () => Promise<boolean>): Promise<boolean> {
-  const deadline = Date.now() + RELEASE_MS;
+  const deadline = performance.now() + RELEASE_MS;
   for (;;) {
     if (await done()) return true;
-    if (Date.now() > deadline) return false;
+    if (performance.now() > deadline) return false;
     await sleep(POLL_MS);
   }
 }

@@ -66,7 +66,9 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
     if (differences.length > 0) return;
     // Notes the other oid, and with it that the copied rows are another table's.
     found.register.push(relation);
-    if (row.kind === 'r') found.reasons.push(`${nameOf(row)} was made anew on the source`);
+    if (row.kind === 'r' || relation.kind === 'r') {
+      found.reasons.push(`${nameOf(row)} was made anew on the source`);
+    }
     return;
   }
   if (row.kind === 'p') {

@@ -12,6 +12,7 @@ import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
+import type { Left } from './filter.ts';
 import { CatalogMoved } from './moved.ts';
 import { movedType, type WatchedTypes } from './types.ts';
 
@@ -24,33 +25,46 @@ const LONG_POLL_MS = 250;
 /**
  * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
  * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
- * @param audited what the audit saw, of tables and of their types.
+ * @param known what the audit saw, of tables and of their types; the names of which changes were left out; and what decides about
+ *   such a name when it is not what it was.
  * @param waiting called before each further look, with the milliseconds since the first; what it throws ends the wait.
- * @throws CatalogMoved when one of the changes' tables was altered since.
+ * @throws CatalogMoved when one of the changes' tables was altered since, or has the name of one that is left out.
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
   { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
-  audited: { readonly tokens: ReadonlyMap<string, string>; readonly types: WatchedTypes },
+  known: {
+    readonly tokens: ReadonlyMap<string, string>;
+    readonly types: WatchedTypes;
+    readonly left: readonly Left[];
+    readonly renamed: (left: Left) => Promise<void>;
+  },
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
-  if (xids.size === 0) return;
+  if (xids.size === 0 && known.left.length === 0) return;
   const tables = touched(changes);
-  const began = Date.now();
+  // Its name may have become a selected table's: what was left out since would be in no stream.
+  const left = [...known.left];
+  const began = performance.now();
   for (;;) {
-    const { snapshot, tokens: now } = await lookAt(source, tables);
+    const { snapshot, tokens } = await lookAt(source, [...tables, ...left]);
     // Later than that snapshot, so it sees no less.
-    const restless = await movedType(source, audited.types, tables);
+    const restless = await movedType(source, known.types, tables);
     const moved = tables.find(
-      ({ schema, name }, i) =>
-        audited.tokens.get(keyOfName({ schema, name })) !== (now[i] ?? undefined),
+      (table, i) => known.tokens.get(keyOfName(table)) !== (tokens[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
     if (restless !== null) throw new CatalogMoved(restless, null);
+    for (const [i, one] of left.entries()) {
+      const token = tokens[tables.length + i] ?? null;
+      if (token === one.token) continue;
+      left[i] = { ...one, token };
+      await known.renamed(left[i]);
+    }
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) return;
-    const forMs = Date.now() - began;
+    const forMs = performance.now() - began;
     await waiting(forMs);
     await sleep(forMs < LONG_WAIT_MS ? POLL_MS : LONG_POLL_MS);
   }

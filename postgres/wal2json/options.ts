@@ -3,14 +3,21 @@
  * table made after the start would silently never arrive, while one that arrives unknown stops the stream.
  */
 
-/** Prefix of the logical messages that walferry itself writes into the WAL (end marks, heartbeats). */
+import { randomUUID } from 'node:crypto';
+
+/** Prefix of the logical messages that walferry itself writes into the WAL (end marks). */
 export const MESSAGE_PREFIX = 'walferry';
+/**
+ * The plugin can be asked for messages of one prefix, and not for none. Nothing reads a message: the commit that follows an end mark
+ * moves the position. Others may write bytes that are no text, under any prefix that they know, so this is one that no one does.
+ */
+const NO_MESSAGES = `walferry-${randomUUID()}`;
 
 export interface PluginSelection {
   /** Schemas to ask for; null asks for all, for a selection whose schemas are given by a wildcard. */
   readonly schemas: readonly string[] | null;
   /** Tables that the plugin leaves out (a busy audit table need not travel); null parts mean any. */
-  readonly without?: readonly { readonly schema: string | null; readonly table: string | null }[];
+  readonly without?: readonly { readonly schema: string | null; readonly name: string | null }[];
   /** Whether the plugin knows `numeric-data-types-as-string` (from 2.6 on): NaN and infinities arrive then. */
   readonly numericAsText: boolean;
 }
@@ -25,14 +32,14 @@ export function pluginOptions(selection: PluginSelection): Readonly<Record<strin
     'include-xids': 'on',
     'include-lsn': 'on',
     'include-timestamp': 'on',
-    'add-msg-prefixes': MESSAGE_PREFIX,
+    'add-msg-prefixes': NO_MESSAGES,
   };
   if (schemas !== null) {
     options['add-tables'] = schemas.map((schema) => `${escapeName(schema)}.*`).join(',');
   }
   if (without.length > 0) {
     options['filter-tables'] = without
-      .map(({ schema, table }) => `${part(schema)}.${part(table)}`)
+      .map(({ schema, name }) => `${part(schema)}.${part(name)}`)
       .join(',');
   }
   if (numericAsText) options['numeric-data-types-as-string'] = 'on';

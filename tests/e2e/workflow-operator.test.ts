@@ -1,5 +1,6 @@
 /** What the operator asks for and is told: pause, resume, cutover, abort, in every phase. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Phase, RunState } from '../../contract/progress.ts';
 import { UPDATES, rule, type UpdateName } from '../../workflows/policy.ts';
 import { temporal, temporalServer } from '../support/temporal.ts';
@@ -124,6 +125,47 @@ describe('pause and resume', () => {
       await migration.ask('abort');
     },
   );
+
+  test.concurrent(
+    'a pause while the target is away answers when the stream has stopped, says what it does not know, and learns it later',
+    async () => {
+      const migration = await migrations.start((world) => {
+        world.script('streamChanges', (work) => failWhenStopped(work.signal));
+        for (let i = 0; i < 1_000; i++) world.fail('fenceStream', 'Unreachable', 'away');
+      });
+      const { world } = migration;
+      await until('the stream to run', () => world.isRunning('streamChanges'));
+      const { confirmedLsn } = await migration.progress();
+      const { text: answer } = await migration.ask('pause');
+      expect(answer).toMatch(/^Paused: the stream has stopped\. How far .* not known.*\(away\)/);
+      expect(answer).toContain(`everything committed before ${confirmedLsn}, the last checkpoint`);
+      expect(await migration.progress()).toMatchObject({ state: 'paused', phase: 'stream' });
+      expect((await migration.progress()).notes?.join()).toMatch(/the target does not tell where/);
+      expect((await migration.ask('pause')).text).toBe(answer);
+      world.clear('fenceStream');
+      await until('the position', async () => {
+        const { notes } = await migration.progress();
+        return !notes?.join().includes('does not tell where');
+      });
+      expect((await migration.ask('pause')).text).toMatch(/^Paused at .*1 transaction applied/);
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent('a resume does not wait for the position of a target that is away', async () => {
+    const migration = await migrations.start((world) => {
+      world.script('streamChanges', (work) => failWhenStopped(work.signal));
+      for (let i = 0; i < 1_000; i++) world.fail('fenceStream', 'Unreachable', 'away');
+    });
+    const { world } = migration;
+    await until('the stream to run', () => world.isRunning('streamChanges'));
+    await migration.ask('pause');
+    expect((await migration.ask('resume')).text).toMatch(/^Streaming again from/);
+    const stoodAt = world.confirmed;
+    await until('the stream to go on', () => world.confirmed > stoodAt);
+    expect((await migration.progress()).notes?.join()).not.toMatch(/does not tell where/);
+    expect((await migration.ask('cutover')).allowed).toBe(true);
+  });
 
   test.concurrent(
     'a pause whose fence fails says so, and the migration waits for the operator',
@@ -279,8 +321,8 @@ describe('calling the cutover off', () => {
     ['streamChanges', 'drain to ', false],
     ['compareCounts', 'compare row counts', false],
     ['setSequences', 'set sequences', false],
-    ['laterChanges', 'look for late writes', false],
     ['enableTriggers', 'enable triggers', true],
+    ['laterChanges', 'look for late writes', true],
   ];
   test.concurrent.each(steps)(
     'a cutover whose %s keeps failing is shown and can be called off; the stream goes on and a later cutover works',
@@ -303,7 +345,7 @@ describe('calling the cutover off', () => {
         ...{ allowed: false, type: 'CalledOff' },
         text: text(
           triggers
-            ? /called off by the operator in step "enable triggers".*disabled again before the next/
+            ? /called off by the operator in step "(enable triggers|look for late writes)".*disabled again before the next/
             : /called off by the operator in step.*slot is kept.*no trigger was enabled/,
         ),
       });
@@ -392,6 +434,53 @@ describe('calling the cutover off', () => {
       await migration.ask('resume');
       await until('the stream', () => migration.world.confirmed > 0x1000n);
       await migration.ask('abort');
+    },
+  );
+
+  test.concurrent.each<[string, StepName]>([
+    ['while triggers could not be enabled', 'enableTriggers'],
+    ['while the last look itself could not be made', 'laterChanges'],
+  ])(
+    'what is written %s is seen before the slot goes: the cutover is undone, and the triggers are quiet for the stream',
+    async (_, step) => {
+      const { migration, world, cutover } = await stuckIn(step, 4);
+      world.late = ['public.orders'];
+      expect(await cutover).toMatchObject({
+        allowed: false,
+        type: 'StillWriting',
+        text: text(/public\.orders/),
+      });
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect(world).toMatchObject({ slot: true, triggersEnabled: false });
+      expect(world.count('dropSlot')).toBe(0);
+      world.late = [];
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
+    },
+  );
+
+  test.concurrent(
+    'what is written between the last look and the end of the slot, also while the source is away, undoes the cutover',
+    async () => {
+      const migration = await migrations.streaming((world) => {
+        world.script('dropSlot', () => {
+          world.late = ['public.item'];
+          return Promise.reject(new MigrationError('Unreachable', 'away'));
+        });
+      });
+      const { world } = migration;
+      expect(await migration.ask('cutover')).toMatchObject({
+        ...{ allowed: false, type: 'StillWriting', text: text(/public\.item/) },
+      });
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect(world).toMatchObject({ slot: true, control: true, triggersEnabled: false });
+      expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+      world.late = [];
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+      expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
     },
   );
 

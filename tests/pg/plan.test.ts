@@ -108,6 +108,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     shapes: new Map(),
     types: new Map(),
     counterparts: [],
+    selection: EVERYTHING,
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());
@@ -254,6 +255,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       shapes: new Map(),
       types: new Map(),
       counterparts: [],
+      selection: EVERYTHING,
       chunkBytes: MEBIBYTE,
     }),
   ).rejects.toMatchObject({ code: 'SnapshotLost' });

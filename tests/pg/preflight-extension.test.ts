@@ -3,8 +3,11 @@
  * version, and tables for users' rows are made by changing the catalog's entry of a real one (the tests are superuser).
  */
 import { expect, it } from 'vitest';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
 import { codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
+import { inputOf, migrationOf, testWork } from './schema-museum.ts';
 
 const TABLE = 'create table t (id int primary key)';
 
@@ -85,6 +88,9 @@ it("rows of users in an extension's own table are refused until they are accepte
     alter extension hstore add table conf;
     update pg_extension set extconfig = array['conf'::regclass::oid], extcondition = array['where id > 1']
      where extname = 'hstore'`);
+  // One that CREATE EXTENSION makes, as those of real ones are.
+  await db.targetClient.query(`create extension hstore; create table conf (id int primary key);
+    alter extension hstore add table conf`);
   expect(await findingsOf(db)).toEqual([]);
   await db.sourceClient.query('insert into conf values (2)');
   expect(only(await findingsOf(db), 'extension-rows')).toMatchObject({ level: 'error' });
@@ -165,4 +171,48 @@ it('roles with grants on members of an extension, or on functions of the system,
   expect(await missing({ leave: { extensions: ['pg_stat_statements'] } })).toEqual([false, true]);
   expect(await missing({ schema: { grants: false } })).toEqual([false, false]);
   await db.sourceClient.query('drop extension pg_stat_statements');
+});
+
+it('a table or sequence that a user made a member of an extension is refused, and the statements let it move; what the extension makes itself is no finding', async () => {
+  await using db = await freshPair();
+  await db.sourceClient
+    .query(`${TABLE}; create extension hstore; create extension earthdistance cascade;
+    create table queue (id bigint generated always as identity primary key, v text); insert into queue (v) values ('job');
+    create table empty (id int primary key); create sequence counter; create function helper() returns int language sql as 'select 1';
+    alter extension hstore add table queue; alter extension hstore add table empty;
+    alter extension hstore add sequence counter; alter extension hstore add function helper()`);
+  const finding = only(await findingsOf(db), 'extension-members');
+  expect(finding.level).toBe('error');
+  for (const name of ['table public.queue', 'table public.empty', 'sequence public.counter']) {
+    expect(finding.message).toContain(`${name} (hstore)`);
+  }
+  expect(finding.message).not.toContain('earth');
+  const accepted = await findingsOf(db, { input: { leave: { extensionRows: true } } });
+  expect(accepted).toMatchObject([{ level: 'warning', code: 'extension-members' }]);
+  const migration = migrationOf(db);
+  const { leftOut } = await copySchema(
+    migration,
+    inputOf(db, { leave: { extensionRows: true } }),
+    testWork(),
+  );
+  expect(leftOut?.accepted).toEqual(['what table public.queue holds (member of extension hstore)']);
+  await undoSchema(migration);
+  await follow(db.sourceClient, finding);
+  expect(await findingsOf(db)).toEqual([]);
+  await db.sourceClient.query('alter extension hstore add function helper()');
+  expect(await findingsOf(db)).toMatchObject([{ level: 'warning', code: 'extension-members' }]);
+});
+
+it('rows that a user put into a table that the extension makes are told from the rows that it brings itself', async () => {
+  await using db = await freshPair();
+  // As an extension that is there on both sides, with a table that is not its configuration.
+  const made = `create extension hstore; create table word (v text); insert into word values ('a'), ('b');
+    create sequence numbers; select nextval('numbers'); alter extension hstore add table word; alter extension hstore add sequence numbers`;
+  await db.sourceClient.query(`${TABLE}; ${made}`);
+  await db.targetClient.query(made);
+  expect(await findingsOf(db)).toEqual([]);
+  await db.sourceClient.query(`update word set v = 'c' where v = 'b'; select nextval('numbers')`);
+  const finding = only(await findingsOf(db), 'extension-rows');
+  expect(finding.message).toContain('public.word (hstore)');
+  expect(finding.message).toContain('sequence public.numbers (hstore)');
 });

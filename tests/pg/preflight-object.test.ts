@@ -1,8 +1,10 @@
 /** Preflight of objects that are not moved, that need a right of their own, or whose names are taken on the target. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { copySchema } from '../../postgres/schema/copy.ts';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
+import { inputOf, migrationOf, testWork } from './schema-museum.ts';
 
 const TABLE = 'create table t (id int primary key)';
 
@@ -117,6 +119,44 @@ describe('what needs a right of its own', () => {
       `alter default privileges for role ${login.role} grant select on tables to public`,
     );
     expect(codes(await findingsOf(db, given))).toEqual(['target-default-privileges']);
+  });
+});
+
+describe('what the role may not see', () => {
+  it('user mappings whose options are hidden are named, and so they are in the report; visible ones are not', async () => {
+    await using db = await freshPair();
+    await using login = await loginOn(db, 'source', 'replication');
+    const remote = `remote_${randomBytes(5).toString('hex')}`;
+    for (const client of [db.sourceClient, db.targetClient])
+      await client.query(`create role ${remote}`);
+    try {
+      await db.sourceClient
+        .query(`${TABLE}; create extension postgres_fdw; grant pg_read_all_data to ${login.role};
+        create server "Far" foreign data wrapper postgres_fdw options (host 'far.example');
+        grant usage on foreign server "Far" to ${login.role};
+        create user mapping for ${remote} server "Far" options (user 'x', password 'secret-of-remote');
+        create user mapping for ${login.role} server "Far" options (user 'x', password 'own-secret');
+        create user mapping for public server "Far" options (user 'any', password 'public-secret')`);
+      expect(codes(await findingsOf(db))).not.toContain('user-mappings');
+      const found = only(await findingsOf(db, { source: login.service }), 'user-mappings');
+      expect(found.message).toContain(
+        `USER MAPPING for public on server "Far", USER MAPPING for ${remote} on server "Far"`,
+      );
+      expect(found.message).not.toContain(`for ${login.role} on`);
+      expect(JSON.stringify(found)).not.toContain('secret');
+      await db.sourceClient.query(`drop user mapping for ${login.role} server "Far"`);
+      const migration = { ...migrationOf(db), source: login.service };
+      const input = inputOf({ source: login.service, target: db.target });
+      const { leftOut } = await copySchema(migration, input, testWork());
+      expect(leftOut?.never).toEqual([
+        'options of USER MAPPING for public on server "Far"',
+        `options of USER MAPPING for ${remote} on server "Far"`,
+      ]);
+    } finally {
+      for (const client of [db.sourceClient, db.targetClient]) {
+        await client.query(`drop owned by ${remote} cascade; drop role ${remote}`);
+      }
+    }
   });
 });
 

@@ -1,5 +1,5 @@
 /** One lease of the stream against real servers: what arrives, what is refused, when it ends. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { compareLsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
@@ -434,4 +434,32 @@ test('changes of a planned table under another name stop the stream instead of b
   // The catalog of the lease's beginning already has the new name: refused there, too.
   await expect(drain(db, migration, selection)).rejects.toMatchObject({ code: 'SchemaDrift' });
   await gate.end();
+});
+
+test("the worker's clock may be set back or forward while changes wait for their batch: they arrive, and the lease goes on", async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const work = testWork();
+  const lease = streamChanges(migration, { ...OPTIONS, batchMilliseconds: 3_000 }, work);
+  lease.catch(() => undefined);
+  await untilStreaming(db, migration);
+  const real = Date.now.bind(Date);
+  for (const [id, hours] of [
+    [2, -1],
+    [3, 1],
+  ] as const) {
+    await db.sourceClient.query(/* sql */ `insert into t values (${id}, 'waits')`);
+    // A beat that tells of lag: the change waits for its batch.
+    await until('the change to wait', () => Number(work.beats.at(-1)?.['lagSeconds']) > 0);
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => real() + hours * 3_600_000);
+    try {
+      await until('the row', async () => (await rowsOf(db, 't')) === id, { seconds: 10 });
+      const beats = work.beats.length;
+      await until('heartbeats', () => work.beats.length > beats + 1, { seconds: 10 });
+    } finally {
+      clock.mockRestore();
+    }
+  }
+  work.abort();
+  expect((await lease).transactions).toBe(2);
 });

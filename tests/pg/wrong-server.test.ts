@@ -41,7 +41,7 @@ async function run(step: string, db: FreshPair, migration: Migration): Promise<u
       steps.laterChanges(migration, input, await storedLsn(db, migration), signal),
     enableTriggers: () => steps.enableTriggers(migration, work),
     quietTriggers: () => steps.quietTriggers(migration, work),
-    dropSlot: () => steps.dropSlot(migration),
+    dropSlot: () => steps.dropSlot(migration, input, null, signal),
     undoSchema: () => steps.undoSchema(migration, signal),
     dropControl: () => steps.dropControl(migration),
   };
@@ -146,7 +146,7 @@ test('a migration that is registered again on another target after a cleanup is 
   await using other = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
-  await steps.dropSlot(migration);
+  await steps.dropSlot(migration, inputOf(db), null, recordedWork().signal);
   await steps.dropControl(migration);
   const moved = { ...migration, target: other.target };
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);

@@ -112,6 +112,8 @@ export const SOURCE: SourceFacts = {
     labelProviders: [],
   },
   extensions: [],
+  members: [],
+  hiddenMappings: [],
   left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
   objectNames: [],
@@ -131,9 +133,11 @@ export const TARGET: TargetFacts = {
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
   roots: [],
+  unlogged: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
   extensions: [],
+  members: [],
   missingCollations: [],
   absentRelations: [],
   partitionKeys: [],
@@ -150,6 +154,7 @@ export interface Changes {
   readonly endpoints?: { source?: Partial<EndpointFacts>; target?: Partial<EndpointFacts> };
   readonly failures?: Facts['failures'];
   readonly programs?: Facts['programs'];
+  readonly rehearsal?: Facts['rehearsal'];
 }
 
 /** What all checks say to the facts of a pair that is ready, with these changes. */
@@ -166,6 +171,7 @@ export function findings(changes: Changes = {}): Finding[] {
       source: { ...ENDPOINT, ...changes.endpoints?.source },
       target: { ...ENDPOINT, ...changes.endpoints?.target },
     },
+    rehearsal: changes.rehearsal ?? null,
     programs: changes.programs ?? [
       { name: 'pg_dump', major: 15 },
       { name: 'pg_restore', major: 15 },

@@ -167,7 +167,7 @@ test('the scanner agrees with quoting the numbers and JSON.parse on generated me
 test('schema names reach the plugin in its own escaping, inside a quoted SQL text', () => {
   const options = pluginOptions({
     schemas: ['public', "it's, a.b *"],
-    without: [{ schema: null, table: 'audit log' }],
+    without: [{ schema: null, name: 'audit log' }],
     numericAsText: true,
   });
   expect(options['add-tables']).toBe(String.raw`public.*,it\'s\,\ a\.b\ \*.*`);

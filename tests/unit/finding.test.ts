@@ -61,6 +61,7 @@ describe('the command', () => {
       ...{ migration: MIGRATION, input: parsed.input, failures: [] },
       ...{ source: SOURCE, target: null, endpoints: { source: ENDPOINT, target: null } },
       programs: [{ name: 'pg_dump', major: null }],
+      rehearsal: null,
     };
     expect(describeFacts(facts)).toEqual([
       'source   old: PostgreSQL 15.18, database "app" (UTF8), role mover, db.example.com:5432 with TLS, host verified',

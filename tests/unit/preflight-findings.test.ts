@@ -2,6 +2,7 @@
  * Every code of the catalogue, in each of its levels, is given by a check for the facts that it is about, and by nothing less.
  * A code without a case here fails the last test.
  */
+import type { RehearsalFacts } from '../../postgres/preflight/rehearsal.ts';
 import { expect, it } from 'vitest';
 import { catalogue } from '../../contract/finding-catalogue.ts';
 import type { Level } from '../../contract/finding.ts';
@@ -43,7 +44,7 @@ const THERE: TargetTable = {
 };
 const VIA = {
   ...{ oid: 2, schema: 'public', name: 'm' },
-  ...{ bornInPlace: true, uniqueKey: true, bounds: null },
+  ...{ bornInPlace: true, bornAt: '700', uniqueKey: true, bounds: null },
 };
 const ROOT: Relation = { ...TABLE, oid: 2, name: 'm', kind: 'p', bytes: 0, viaRoot: VIA };
 const PART: Relation = { ...TABLE, oid: 3, name: 'm_1', isPartition: true, viaRoot: VIA };
@@ -69,9 +70,33 @@ const NAMING = {
   named: [{ schema: 'public', name: 'i' }],
 };
 const OFFER = { name: 'hstore', installed: null, available: '1.8', refused: null };
+const REFUSED = { kind: 'VIEW', schema: 'app', name: 'v', state: '42703', owner: null };
+const TRIED: RehearsalFacts = {
+  refused: [],
+  owners: [],
+  others: [],
+  triggers: [],
+  checks: [],
+  untried: 0,
+  failure: null,
+};
+const MEMBER = {
+  extension: 'hstore',
+  name: 'table public.queue',
+  isConfig: false,
+  used: true,
+  content: null,
+};
 const INSTALLED = { version: '1.8', schema: 'ext', relocatable: true, boundTo: null };
 const WRITTEN = { bytes: 86_400e6, seconds: 86_400 };
 
+const rehearsed = (changes: Partial<RehearsalFacts>): Changes => ({
+  rehearsal: { ...TRIED, ...changes },
+});
+const strangers = (changes: { relation: string | null }): Changes => ({
+  source: { extensions: [HSTORE], members: [{ ...MEMBER, ...changes }] },
+  target: { extensions: [OFFER] },
+});
 const source = (changes: Partial<SourceFacts>): Changes => ({ source: changes });
 const target = (changes: Partial<TargetFacts>): Changes => ({ target: changes });
 const objects = (changes: Partial<SourceFacts['objects']>): Changes =>
@@ -282,6 +307,30 @@ const CASES: Case[] = [
     'warning',
     target({ objects: { ...TARGET.objects, eventTriggers: ['audit'] } }),
   ],
+  [
+    'target-event-trigger-blocks',
+    'error',
+    rehearsed({ triggers: [{ name: 'no_ddl', state: 'enable', refused: 'TABLE app.t' }] }),
+  ],
+  ['owner-create', 'error', rehearsed({ owners: [{ schema: 'app', owner: 'boss' }] })],
+  ['object-refused', 'error', rehearsed({ refused: [REFUSED] })],
+  ['object-refused', 'error', rehearsed({ refused: [{ ...REFUSED, kind: 'FUNCTION' }] })],
+  [
+    'not-owned',
+    'warning',
+    rehearsed({ others: [{ name: 'comment on SCHEMA public', grants: null }] }),
+  ],
+  [
+    'check-deferred',
+    'warning',
+    rehearsed({ checks: [{ name: 'CHECK app.t.c', functions: ['f'] }] }),
+  ],
+  ['schema-untried', 'note', rehearsed({ untried: 7 })],
+  ['schema-untried', 'warning', rehearsed({ failure: new MigrationError('Contention', 'busy') })],
+  ['schema-untried', 'error', rehearsed({ failure: new MigrationError('SchemaFailed', 'no') })],
+  ['user-mappings', 'warning', source({ hiddenMappings: ['USER MAPPING for app on server far'] })],
+  ['extension-members', 'error', strangers({ relation: 'public.queue' })],
+  ['extension-members', 'warning', strangers({ relation: null })],
   ['publications', 'note', objects({ publications: ['p'] })],
   ['subscriptions', 'warning', objects({ subscriptions: [{ name: 's', enabled: true }] })],
   ['nothing-selected', 'error', source({ relations: [] })],
@@ -418,6 +467,7 @@ const CASES: Case[] = [
     target({ taken: [{ catalog: 'function', schema: 'public', name: 'f', arguments: 'a int' }] }),
   ],
   ['target-clash', 'error', target({ tables: [{ ...THERE, kind: 'v', hasRows: null }] })],
+  ['target-unlogged', 'error', target({ unlogged: [{ schema: 'public', name: 't' }] })],
   ['target-rows', 'error', target({ tables: [{ ...THERE, hasRows: true }] })],
   [
     'target-mixed',

@@ -12,7 +12,8 @@ export const extension: Check = ({ source, target, input }) => {
   const created = target !== null && createsTables(target);
   return [
     ...(created ? offered(source, target) : []),
-    ...rows(kept(source), input.leave.extensionRows),
+    ...rows(kept(source), created ? otherContent(source, target) : [], input.leave.extensionRows),
+    ...(created ? strangers(source, target, input.leave.extensionRows) : []),
   ];
 };
 
@@ -172,10 +173,85 @@ function compareVersions(a: string, b: string): number {
   return 0;
 }
 
-function rows(extensions: readonly ExtensionFacts[], accepted: boolean): Finding[] {
-  const tables = extensions.flatMap(({ name, tablesWithRows }) =>
+/** Members on both sides, by what the target has of them: only extensions that are there, or could be created, count. */
+function pairsOf(source: SourceFacts, target: TargetFacts) {
+  const offered = target.extensions.filter(
+    ({ installed, available, refused: state }) =>
+      installed !== null || (available !== null && state === null),
+  );
+  const versions = new Map(
+    offered.map(({ name, installed, available }) => [name, installed?.version ?? available]),
+  );
+  const there = new Map(target.members.map((one) => [`${one.extension} ${one.name}`, one]));
+  return kept(source).flatMap(({ name, version }) =>
+    versions.has(name)
+      ? source.members
+          .filter(({ extension: of }) => of === name)
+          .map((member) => ({
+            member,
+            found: there.get(`${name} ${member.name}`),
+            sameVersion: versions.get(name) === version,
+          }))
+      : [],
+  );
+}
+
+/** Tables and sequences that CREATE EXTENSION makes, and that hold something else than it puts there. */
+function otherContent(source: SourceFacts, target: TargetFacts): string[] {
+  return pairsOf(source, target)
+    .filter(({ member, found, sameVersion }) => {
+      if (found === undefined || !member.used) return false;
+      // Another version brings other rows of its own: only what could not be looked at, or was empty there, is told.
+      return (
+        member.content === null || (sameVersion ? found.content !== member.content : !found.used)
+      );
+    })
+    .map(({ member }) => `${member.name.replace(/^table /, '')} (${member.extension})`);
+}
+
+/** Members that the extension does not make: a user added them, and nothing makes them on the target. */
+function strangers(source: SourceFacts, target: TargetFacts, accepted: boolean): Finding[] {
+  const lost = pairsOf(source, target).filter(
+    ({ member, found, sameVersion }) =>
+      found === undefined && (member.relation !== null || sameVersion),
+  );
+  const tables = lost.filter(({ member }) => member.relation !== null);
+  const shown = (ones: typeof lost) =>
+    list(ones.map(({ member }) => `${member.name} (${member.extension})`));
+  const dropping = (ones: typeof lost) =>
+    statements(
+      ones.map(
+        ({ member }) => `alter extension ${identifier(member.extension)} drop ${member.name}`,
+      ),
+    );
+  if (lost.length === 0) return [];
+  if (tables.length === 0 || accepted) {
+    return [
+      warning(
+        'extension-members',
+        `the target's extensions do not make these members of the source's, and they are left out with all that they hold: ${shown(lost)}`,
+        `Where they are wanted on the target, on the source: ${dropping(lost)} Then they move like everything else.`,
+      ),
+    ];
+  }
+  return [
+    error(
+      'extension-members',
+      `tables and sequences were made members of an extension that does not make them itself, so that they and their rows would be missing on the target: ${shown(lost)}`,
+      `On the source: ${dropping(lost)} Then they move like others, and can be added to the extension again after the cutover, on the target. Or accept to leave them: "leave": {"extensionRows": true} in the input.`,
+    ),
+  ];
+}
+
+function rows(
+  extensions: readonly ExtensionFacts[],
+  more: readonly string[],
+  accepted: boolean,
+): Finding[] {
+  const config = extensions.flatMap(({ name, tablesWithRows }) =>
     tablesWithRows.map((table) => `${table} (${name})`),
   );
+  const tables = [...config, ...more];
   if (tables.length === 0) return [];
   const message = `tables of extensions hold rows that users put there (or that the role may not look at), and those are not moved: ${list(tables)}`;
   const how = 'copy them by hand before the cutover';

@@ -77,7 +77,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
 }
 
 function made(
-  { objects }: SourceFacts,
+  { objects, hiddenMappings, role }: SourceFacts,
   target: TargetFacts,
   { schema }: Facts['input'],
 ): Finding[] {
@@ -85,6 +85,15 @@ function made(
   if (!createsTables(target)) return [];
   const findings: Finding[] = [];
   const { eventTriggers, defaultPrivileges } = objects;
+  if (hiddenMappings.length > 0) {
+    findings.push(
+      warning(
+        'user-mappings',
+        `role ${role.name} may not see the options of user mappings of the source (a remote user and its password, as a rule), so they arrive without: ${list(hiddenMappings)}`,
+        'Set them on the target after the cutover (alter user mapping for … server … options (add …)), or let the source service use a superuser.',
+      ),
+    );
+  }
   if (eventTriggers.length > 0) {
     findings.push(
       target.eventTriggers.may !== false

@@ -1,6 +1,7 @@
 /** What the target has or offers of the source's extensions. */
 import pg from 'pg';
 import { SQLSTATE } from '../../connection/failure.ts';
+import { readExtensionMembers, type ExtensionMember } from '../../catalog/extension-member.ts';
 import { attempt } from '../attempt.ts';
 
 export interface OfferedExtension {
@@ -30,7 +31,7 @@ export interface WantedExtension {
 export async function readOffered(
   client: pg.ClientBase,
   wanted: readonly WantedExtension[],
-): Promise<OfferedExtension[]> {
+): Promise<{ offered: OfferedExtension[]; members: ExtensionMember[] }> {
   const { rows } = await client.query<{
     name: string;
     installed: InstalledExtension | null;
@@ -51,11 +52,23 @@ export async function readOffered(
   const absent = new Set(
     rows.filter((row) => row.installed === null && row.available !== null).map(({ name }) => name),
   );
-  const refusals = await tryToCreate(
-    client,
-    wanted.filter(({ name }) => absent.has(name)),
-  );
-  return rows.map((row) => ({ ...row, refused: refusals.get(row.name) ?? null }));
+  if (wanted.length === 0) return { offered: [], members: [] };
+  await client.query(/* sql */ `begin`);
+  try {
+    const refusals = await tryToCreate(
+      client,
+      wanted.filter(({ name }) => absent.has(name)),
+    );
+    return {
+      offered: rows.map((row) => ({ ...row, refused: refusals.get(row.name) ?? null })),
+      members: await readExtensionMembers(
+        client,
+        wanted.map(({ name }) => name),
+      ),
+    };
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
 }
 
 /** Of the moment, and none of the extension's: what is in the way then is not in the way later. */
@@ -68,30 +81,24 @@ const PASSING = new Set<string>([
 /**
  * As copySchema will do it, and rolled back. The control file's `superuser` and `trusted` do not decide: hosted servers let
  * their admin roles create some extensions and nobody create others; and some need a library to be preloaded, or a name that
- * is taken. Those that an extension requires are made along with it, because the order is not known here.
+ * is taken. Within an open transaction. Those that an extension requires are made along with it, because the order is not known here.
  */
 async function tryToCreate(
   client: pg.ClientBase,
   wanted: readonly WantedExtension[],
 ): Promise<Map<string, string>> {
   const refused = new Map<string, string>();
-  if (wanted.length === 0) return refused;
-  await client.query(/* sql */ `begin`);
-  try {
-    for (const { name, schema } of wanted) {
-      const place = pg.escapeIdentifier(schema);
-      // The right to make schemas has a check of its own; without it the extension is tried in the default one.
-      const made =
-        schema === 'pg_catalog' ||
-        (await attempt(client, /* sql */ `create schema if not exists ${place}`)) === null;
-      const state = await attempt(
-        client,
-        /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${made ? `with schema ${place}` : ''} cascade`,
-      );
-      if (state !== null && !PASSING.has(state)) refused.set(name, state);
-    }
-    return refused;
-  } finally {
-    await client.query(/* sql */ `rollback`);
+  for (const { name, schema } of wanted) {
+    const place = pg.escapeIdentifier(schema);
+    // The right to make schemas has a check of its own; without it the extension is tried in the default one.
+    const made =
+      schema === 'pg_catalog' ||
+      (await attempt(client, /* sql */ `create schema if not exists ${place}`)) === null;
+    const state = await attempt(
+      client,
+      /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${made ? `with schema ${place}` : ''} cascade`,
+    );
+    if (state !== null && !PASSING.has(state)) refused.set(name, state);
   }
+  return refused;
 }

@@ -205,8 +205,11 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         world.triggersEnabled = false;
         return 1;
       }),
-    dropSlot: (m) =>
+    dropSlot: (m, _input, since) =>
       on('dropSlot', m, undefined, (world) => {
+        if (since !== null && world.late.length > 0) {
+          throw new MigrationError('StillWriting', `${world.late.join(', ')} changed`);
+        }
         const before = world.slot;
         world.slot = false;
         return before ? 'dropped' : 'absent';

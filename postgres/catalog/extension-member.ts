@@ -1,0 +1,94 @@
+/**
+ * Tables and sequences that belong to an extension. pg_dump leaves them out, because CREATE EXTENSION makes them; one that a user
+ * added (`alter extension … add table`, as pgmq does with its queues) is made by nothing, and its rows would be gone without a word.
+ */
+import type pg from 'pg';
+import { sqlstate } from '../connection/failure.ts';
+
+export interface ExtensionMember {
+  readonly extension: string;
+  /** `table public.queue`, as the catalog describes it. */
+  readonly name: string;
+  /** The table or sequence, quoted; null for members of other kinds. */
+  readonly relation: string | null;
+  /** Table for users' own rows: the extension's condition says which those are, and preflight tells of them elsewhere. */
+  readonly isConfig: boolean;
+  /** Whether it holds rows, or a sequence was used; true where it could not be looked at. */
+  readonly used: boolean;
+  /** Equal for equal contents; null where there is none, or it was not looked at. */
+  readonly content: string | null;
+}
+
+interface MemberRow {
+  readonly extension: string;
+  readonly name: string;
+  readonly relation: string | null;
+  readonly kind: string | null;
+  readonly pages: number;
+  readonly isConfig: boolean;
+}
+
+const MEMBERS = /* sql */ `
+select e.extname as extension, i.type || ' ' || i.identity as name, c.relkind as kind, coalesce(c.relpages, 0) as pages,
+       case when c.relkind in ('r', 'p', 'S') then format('%I.%I', n.nspname, c.relname) end as relation,
+       coalesce(c.oid = any (e.extconfig), false) as "isConfig"
+  from pg_catalog.pg_extension e
+  join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+ cross join lateral pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) i
+  left join pg_catalog.pg_class c on d.classid = 'pg_catalog.pg_class'::regclass and c.oid = d.objid
+  left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where e.extname = any($1::text[]) order by 1, 2`;
+
+/** Pages of a table that are read to compare its rows: what extensions bring along is small. */
+const MOST_PAGES = 5_000;
+
+/** Members of the extensions, with what tables and sequences hold. Within an open transaction, which stays usable. */
+export async function readExtensionMembers(
+  client: pg.ClientBase,
+  extensions: readonly string[],
+): Promise<ExtensionMember[]> {
+  const { rows } = await client.query<MemberRow>(MEMBERS, [extensions]);
+  const members: ExtensionMember[] = [];
+  for (const { kind, pages, ...member } of rows) {
+    const { relation } = member;
+    members.push({
+      ...member,
+      ...(relation === null || (member.isConfig && kind !== 'S')
+        ? { used: false, content: null }
+        : await lookInto(client, relation, { kind, pages })),
+    });
+  }
+  return members;
+}
+
+async function lookInto(
+  client: pg.ClientBase,
+  relation: string,
+  { kind, pages }: Pick<MemberRow, 'kind' | 'pages'>,
+): Promise<Pick<ExtensionMember, 'used' | 'content'>> {
+  await client.query('savepoint member');
+  try {
+    if (kind === 'S') {
+      const { rows } = await client.query<{ used: boolean; content: string }>(
+        `select is_called as used, last_value || ':' || is_called as content from ${relation}`,
+      );
+      return rows[0] ?? { used: true, content: null };
+    }
+    const { rows } = await client.query<{ used: boolean }>(
+      `select exists (select from ${relation}) as used`,
+    );
+    const used = rows[0]?.used ?? true;
+    if (!used || pages > MOST_PAGES) return { used, content: used ? null : 'empty' };
+    const hashed = await client.query<{ content: string }>(
+      `select count(*) || ':' || sum(pg_catalog.hashtextextended(t::text, 0)) as content from ${relation} t`,
+    );
+    return { used, content: hashed.rows[0]?.content ?? null };
+  } catch (error) {
+    // What cannot be read cannot be called empty.
+    if (sqlstate(error) === undefined) throw error;
+    await client.query('rollback to savepoint member');
+    return { used: true, content: null };
+  } finally {
+    await client.query('release savepoint member');
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Unlogged tables on the target, which an operator may have made for speed: a crash there empties them, while the stored LSN, in a
+ * logged table, goes on saying that their rows are there.
+ */
+import type pg from 'pg';
+import type { TableName } from './selection.ts';
+
+/** What is said of such a table, in words that follow its name. */
+export const UNLOGGED_ON_TARGET =
+  'is unlogged on the target, or one of its partitions is: a crash there would empty it; alter table … set logged there';
+
+/** Those of the named tables that are unlogged or have an unlogged partition, on whatever level. */
+export async function readUnlogged(
+  target: pg.ClientBase,
+  names: readonly TableName[],
+): Promise<TableName[]> {
+  const { rows } = await target.query<TableName>(
+    /* sql */ `
+    with recursive below (schema, name, oid) as (
+      select n.nspname, c.relname, c.oid
+        from unnest($1::text[], $2::text[]) as wanted (schema, name)
+        join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+        join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+      union
+      select b.schema, b.name, p.oid
+        from below b
+        join pg_catalog.pg_inherits i on i.inhparent = b.oid
+        join pg_catalog.pg_class p on p.oid = i.inhrelid and p.relispartition)
+    select distinct b.schema, b.name
+      from below b join pg_catalog.pg_class c on c.oid = b.oid
+     where c.relpersistence = 'u' and c.relkind in ('r', 'p')
+     order by 1, 2`,
+    [names.map(({ schema }) => schema), names.map(({ name }) => name)],
+  );
+  return rows;
+}

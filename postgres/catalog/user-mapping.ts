@@ -1,0 +1,20 @@
+/** User mappings of foreign servers, whose options (passwords) not everybody may see: pg_dump then writes them without. */
+import type pg from 'pg';
+
+/**
+ * Those whose options the role may not see, as `USER MAPPING for app on server far`: the conditions are those of the view
+ * pg_user_mappings, which shows null for hidden options and for none alike.
+ */
+export async function readHiddenMappings(source: pg.ClientBase): Promise<string[]> {
+  const { rows } = await source.query<{ object: string }>(/* sql */ `
+    select format('USER MAPPING for %s on server %I', case m.umuser when 0 then 'public' else quote_ident(m.usename) end, m.srvname) as object
+      from pg_catalog.pg_user_mappings m
+      join pg_catalog.pg_foreign_server s on s.oid = m.srvid
+     where m.umoptions is null
+       and not (m.umuser <> 0 and m.usename = current_user
+                  and (pg_has_role(s.srvowner, 'usage') or has_server_privilege(s.oid, 'usage'))
+                or m.umuser = 0 and pg_has_role(s.srvowner, 'usage')
+                or (select rolsuper from pg_catalog.pg_roles where rolname = current_user))
+     order by 1`);
+  return rows.map(({ object }) => object);
+}

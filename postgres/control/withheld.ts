@@ -1,0 +1,88 @@
+/**
+ * What the leases of a migration have told the output plugin to leave out. A lease fixes that at its start, and a table may come
+ * under it later: a partition that is made in a schema that was not asked for, or under the name of a table that was not to be
+ * sent. Its changes are then in no stream, and nothing on the source tells. So what was left out is written down before a lease
+ * begins, and who enters the selection later is judged by it.
+ */
+import type pg from 'pg';
+import * as v from 'valibot';
+import type { Migration } from '../../contract/migration.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
+import { keyOfName } from '../catalog/table-name.ts';
+
+const schema = v.object({
+  /** Schemas that were asked for, each with the transaction id (64 bits) from which on nothing of it was left out. */
+  asked: v.record(v.string(), v.string()),
+  /** Keys of the tables that were left out by name, now or before. */
+  names: v.array(v.string()),
+});
+export type Withheld = v.InferOutput<typeof schema>;
+
+/** What a lease is about to ask the plugin for. */
+export interface Request {
+  /** Null: all schemas. */
+  readonly schemas: readonly string[] | null;
+  readonly without: readonly TableName[];
+  /** The source's next transaction id when the lease began: what is written from then on is read by this lease or a later one. */
+  readonly from: string;
+}
+
+/** Null before the first lease: until then nothing can have been left out. */
+export async function readWithheld(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Withheld | null> {
+  const { rows } = await target.query<{ withheld: unknown }>(
+    /* sql */ `select withheld from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  return v.parse(v.nullable(schema), rows[0]?.withheld ?? null);
+}
+
+/** To be committed before the lease receives anything. */
+export async function storeWithheld(
+  target: pg.ClientBase,
+  migration: Migration,
+  withheld: Withheld,
+): Promise<void> {
+  await target.query(/* sql */ `update walferry.migration set withheld = $2 where id = $1`, [
+    migration.id,
+    JSON.stringify(withheld),
+  ]);
+}
+
+/** What is known once a lease with this request has begun; the same object when nothing is new. Pure. */
+export function addRequest(before: Withheld | null, request: Request): Withheld {
+  const asked = before?.asked ?? {};
+  const fresh = (request.schemas ?? []).filter((name) => !Object.hasOwn(asked, name));
+  const known = new Set(before?.names);
+  const names = request.without.map(keyOfName).filter((name) => !known.has(name));
+  if (before !== null && fresh.length === 0 && names.length === 0) return before;
+  // The first lease begins at the slot's consistent point.
+  const since = before === null ? '0' : request.from;
+  return {
+    asked: { ...asked, ...Object.fromEntries(fresh.map((name) => [name, since])) },
+    names: [...known, ...names],
+  };
+}
+
+/**
+ * Whether every change of a table that was made where it is, and never had another name, was sent by the leases so far. Pure.
+ */
+export function sentWhole(
+  withheld: Withheld | null,
+  selection: Selection,
+  relation: Pick<Relation, 'schema' | 'name' | 'viaRoot'>,
+): boolean {
+  if (withheld === null) return true;
+  if (withheld.names.includes(keyOfName(relation))) return false;
+  const always = literalSchemas(selection);
+  // The input does not change: these were part of every request.
+  if (always === null || always.includes(relation.schema)) return true;
+  const since = Object.hasOwn(withheld.asked, relation.schema)
+    ? withheld.asked[relation.schema]
+    : undefined;
+  const bornAt = relation.viaRoot?.bornAt ?? null;
+  return since !== undefined && bornAt !== null && BigInt(bornAt) >= BigInt(since);
+}

@@ -1,0 +1,34 @@
+/** Before the slot goes: no table of the target that a crash would empty. The stream looks at the beginning of every lease. */
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { renderDifferences } from '../catalog/drift.ts';
+import { readRelations } from '../catalog/relation.ts';
+import { destinationsOf } from '../catalog/root.ts';
+import { nameOf } from '../catalog/table-name.ts';
+import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { classify } from '../connection/failure.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
+
+/** @throws MigrationError `SchemaDrift` naming the tables; `signal.reason` when aborted. */
+export async function refuseUnlogged(
+  migration: Migration,
+  input: MigrationInput,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await using source = await connectSource(migration, 'cutover', { signal });
+    const wanted = destinationsOf(await readRelations(source, input.tables));
+    await using target = await connectTarget(migration, 'cutover', { signal });
+    const [first, ...others] = await readUnlogged(target, wanted);
+    if (!first) return;
+    const found = [first, ...others].map(({ schema, name }) => ({
+      ...{ schema, table: name, column: null },
+      what: UNLOGGED_ON_TARGET,
+    }));
+    throw new MigrationError('SchemaDrift', renderDifferences(found), { table: nameOf(first) });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: 'looking for unlogged tables' }, 'Internal');
+  }
+}

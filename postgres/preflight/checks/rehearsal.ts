@@ -1,0 +1,159 @@
+/** What the target refused when the schema was tried on it: causes that are known with their way out, all others by name. */
+import type { Finding } from '../../../contract/finding.ts';
+import { SQLSTATE } from '../../connection/failure.ts';
+import { grantCreate } from '../../schema/owner.ts';
+import type { Check, Facts } from '../facts.ts';
+import type { RefusedObject, RehearsalFacts } from '../rehearsal.ts';
+import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
+import { object } from './object.ts';
+import { role } from './role.ts';
+import { targetRight } from './target-right.ts';
+
+export const rehearsal: Check = (facts) => {
+  const { rehearsal: tried } = facts;
+  if (tried === null) return [];
+  return [
+    ...failure(facts, tried),
+    ...triggers(tried),
+    ...owners(facts, tried),
+    ...refused(unexplained(facts, tried.refused)),
+    ...others(tried),
+    ...checks(tried),
+    ...untried(tried),
+  ];
+};
+
+function failure({ source }: Facts, { failure: reason }: RehearsalFacts): Finding[] {
+  // An extension that is needed has its own finding, with more about it.
+  if (reason === null || (source?.left.needed.length ?? 0) > 0) return [];
+  const told = `the schema could not be tried on the target: ${reason.message}`;
+  return reason.code === 'Contention' || reason.code === 'Unreachable'
+    ? [warning('schema-untried', told, 'Run preflight again, to learn what the target refuses.')]
+    : [error('schema-untried', told, 'The migration would fail there in the same way.')];
+}
+
+function triggers({ triggers: blocking }: RehearsalFacts): Finding[] {
+  if (blocking.length === 0) return [];
+  const alter = (name: string, how: string) => `alter event trigger ${identifier(name)} ${how}`;
+  return [
+    error(
+      'target-event-trigger-blocks',
+      `event triggers of the target refuse what walferry does there (tried and rolled back): ${list(blocking.map(({ name, refused: what }) => `${name} (${what})`))}`,
+      `Disable them until the migration has ended, on the target: ${statements(blocking.map(({ name }) => alter(name, 'disable')))} Then enable them again: ${statements(blocking.map(({ name, state }) => alter(name, state)))}`,
+    ),
+  ];
+}
+
+function owners({ target }: Facts, { owners: pairs }: RehearsalFacts): Finding[] {
+  if (pairs.length === 0) return [];
+  return [
+    error(
+      'owner-create',
+      `objects cannot be given to owners that may not create in their schema, and role ${target?.role.name ?? ''} may not grant that: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
+      `On the target, as the schema's owner: ${statements(pairs.map(({ schema, owner }) => grantCreate(schema, owner)))} Or set "schema": {"owners": false} in the input.`,
+    ),
+  ];
+}
+
+/** Without those for which another check has a finding. */
+function unexplained(facts: Facts, objects: readonly RefusedObject[]): RefusedObject[] {
+  const found = new Set(
+    [...targetRight(facts), ...role(facts), ...object(facts)]
+      .filter(({ level }) => level === 'error')
+      .map(({ code }) => code),
+  );
+  const rights = ['target-schema', 'role-not-member', 'default-privileges'];
+  const clash = (facts.target?.taken.length ?? 0) > 0;
+  return objects.filter(({ state }) => {
+    if (state === SQLSTATE.insufficientPrivilege) return !rights.some((code) => found.has(code));
+    if (state === SQLSTATE.undefinedObject) {
+      return !found.has('role-missing') && (facts.target?.missingCollations.length ?? 0) === 0;
+    }
+    return !(clash && TAKEN.has(state));
+  });
+}
+
+/** Duplicate relation, object, function, schema. */
+const TAKEN = new Set(['42P07', '42710', '42723', '42P06']);
+/** What a pattern of "tables.exclude" can leave out, with what stands on it. */
+const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
+/** The operator has to name every one in the input: these lists are longer than others. */
+const MOST = 100;
+
+function refused(objects: readonly RefusedObject[]): Finding[] {
+  const views = objects.filter(({ kind, owner }) => EXCLUDABLE.has(kind) && owner === null);
+  const rest = objects.filter((one) => !views.includes(one));
+  return [
+    ...(views.length > 0
+      ? [
+          error(
+            'object-refused',
+            `the target refuses to create these (tried and rolled back), as it does for views on catalog columns or functions that its version does not have: ${all(views.map(named))}`,
+            `Leave them out, with what stands on them: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create them on the target in its own form after the cutover; or change or drop them on the source.`,
+          ),
+        ]
+      : []),
+    ...(rest.length > 0
+      ? [
+          error(
+            'object-refused',
+            `the target refuses these objects (tried and rolled back): ${all(rest.map(named))}`,
+            'The SQLSTATE says why (42501: a right of our role or of the new owner, 42883, 42703, 42P01 or 42704: what they use is not there, 0A000: a feature that its version does not have). Mend it on the target, change or drop them on the source, or exclude the tables that they are part of.',
+          ),
+        ]
+      : []),
+  ];
+}
+
+function named({ kind, schema, name, state, owner }: RefusedObject): string {
+  const whose = owner === null ? '' : `owner ${owner}, `;
+  return `${kind} ${schema === null ? '' : `${schema}.`}${name} (${whose}SQLSTATE ${state})`;
+}
+
+function all(names: readonly string[]): string {
+  const more = names.length - MOST;
+  return `${names.slice(0, MOST).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** As the input takes it: quotes keep dots in a name. */
+function patternOf({ schema, name }: RefusedObject): string {
+  const part = (one: string) =>
+    /^[^".:/@=]+$/u.test(one) ? one : `"${one.replaceAll('"', '""')}"`;
+  return `${part(schema ?? '')}.${part(name)}`;
+}
+
+function others({ others: left }: RehearsalFacts): Finding[] {
+  if (left.length === 0) return [];
+  const grants = left.flatMap(({ grants: sql }) => sql ?? []);
+  return [
+    warning(
+      'not-owned',
+      `comments and grants on objects that belong to other roles of the target are left out, as our role may not set them (tried): ${list(left.map(({ name }) => name))}`,
+      grants.length === 0
+        ? 'Nothing to do, or set the comments there as their owner.'
+        : `Where the target is to have them, there, as the owner: ${grants.slice(0, 10).join(' ')}`,
+    ),
+  ];
+}
+
+function checks({ checks: late }: RehearsalFacts): Finding[] {
+  if (late.length === 0) return [];
+  return [
+    warning(
+      'check-deferred',
+      `check constraints that look at more than their row are added at the cutover, NOT VALID, and hold for new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
+      'They are validated with the cutover where the rows keep to them and are looked through within seconds; the others after it: alter table … validate constraint …; (a domain: alter domain …).',
+    ),
+  ];
+}
+
+function untried({ untried: count }: RehearsalFacts): Finding[] {
+  if (count === 0) return [];
+  return [
+    note(
+      'schema-untried',
+      `${counted(count, 'object')} of the schema could not be tried on the target in time`,
+      'Nothing to do; what it refuses shows when the schema is copied, before any row.',
+    ),
+  ];
+}

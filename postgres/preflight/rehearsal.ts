@@ -1,0 +1,276 @@
+/**
+ * The schema's rehearsal: what copySchema and the steps after the rows will run is run on the target and rolled back, each
+ * statement on its own, so that everything that the target refuses is known at once and before hours of copying. No list of
+ * causes is complete: owners without rights, views on catalogs that changed, event triggers, functions that find nothing.
+ *
+ * Tables are empty here: what rows can break is not tried.
+ */
+import type pg from 'pg';
+import type { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { connect } from '../connection/session.ts';
+import { classify, SQLSTATE } from '../connection/failure.ts';
+import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
+import { CREATE_SCHEMA_CONTROL } from '../schema/control.ts';
+import { batchSize } from '../schema/copy.ts';
+import { nameCheck } from '../schema/deferred-check.ts';
+import { findPresent } from '../schema/existing.ts';
+import type { PlannedEntry } from '../schema/filter.ts';
+import { aboutOthers, carryOver, isEmptyComment, nameOther } from '../schema/others.ts';
+import { OwnerRights, splitOwner } from '../schema/owner.ts';
+import { planSchema } from '../schema/plan.ts';
+import { refuseImpossible } from '../schema/refusal.ts';
+import { runEntry } from '../schema/run.ts';
+import { SourceSchema } from '../schema/source.ts';
+import { prepareSession } from '../schema/statement.ts';
+import { groupsOf } from './rehearsal-group.ts';
+import { createsTables, type Facts } from './facts.ts';
+import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
+
+export interface RefusedObject {
+  readonly kind: string;
+  readonly schema: string | null;
+  readonly name: string;
+  readonly state: string;
+  /** Null: it could not be created. Otherwise the owner that it could not be given to. */
+  readonly owner: string | null;
+}
+
+export interface RehearsalFacts {
+  readonly refused: readonly RefusedObject[];
+  /** Owners that lack a right which our role may not lend them. */
+  readonly owners: readonly { readonly schema: string; readonly owner: string }[];
+  /** Comments and grants on objects of others, in words, with the grants' statements. */
+  readonly others: readonly { readonly name: string; readonly grants: string | null }[];
+  /** Event triggers of the target that refuse something: with the state to give back, and what they refuse. */
+  readonly triggers: readonly BlockingTrigger[];
+  /** Check constraints that are added at the cutover. */
+  readonly checks: readonly { readonly name: string; readonly functions: readonly string[] }[];
+  /** How many entries there was no time to try. */
+  readonly untried: number;
+  /** Why it could not be tried to the end; null when it was. */
+  readonly failure: MigrationError | null;
+}
+
+export interface BlockingTrigger {
+  readonly name: string;
+  /** `enable`, `enable always` or `enable replica`: as it is now. */
+  readonly state: string;
+  readonly refused: string;
+}
+
+/** Long schemas are tried as far as this goes; preflight is a question, not a night's work. */
+const LIMIT_MS = 60_000;
+const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
+const BEAT_EVERY_ENTRIES = 50;
+/** Tried by checks of their own, which know more about them. */
+const ELSEWHERE = new Set(['EXTENSION', 'EVENT TRIGGER']);
+/** Of the moment: somebody else was at work. */
+const PASSING = new Set<string>([
+  SQLSTATE.lockNotAvailable,
+  SQLSTATE.deadlockDetected,
+  SQLSTATE.queryCanceled,
+]);
+
+/** Whether walferry will create a schema there, and nothing that is known already keeps it from doing so. */
+export function canRehearse({
+  source,
+  target,
+  programs,
+}: Pick<Facts, 'source' | 'target' | 'programs'>): boolean {
+  if (source === null || target === null || !createsTables(target)) return false;
+  if (programs.some(({ major }) => major === null || major < source.major)) return false;
+  const roots = source.relations.filter(({ viaRoot }) => viaRoot !== null);
+  return (
+    source.relations.length > 0 &&
+    source.unreadable.length === 0 &&
+    source.unreadableSequences.length === 0 &&
+    target.mayCreateSchemas &&
+    (roots.length === 0 || target.roots.length > 0)
+  );
+}
+
+/** Never fails but for `signal`: what is in the way is a fact. */
+export async function rehearse(
+  migration: Migration,
+  input: MigrationInput,
+  work: Pick<Work, 'signal' | 'beat'>,
+): Promise<RehearsalFacts> {
+  const found = new Found();
+  try {
+    const { plan } = await readPlan(migration, input, work);
+    refuseImpossible(plan);
+    found.checks = plan.checks.map((one) => ({
+      name: nameCheck(one),
+      functions: one.check.functions,
+    }));
+    await using client = await connect(migration.target, 'preflight', {
+      ...LIMITS,
+      signal: work.signal,
+    });
+    await prepareSession(client);
+    const present = await findPresent(client, plan.kept, plan.mayBeThere);
+    const kept = plan.kept.filter(({ id }) => !present.has(id));
+    const until = Date.now() + LIMIT_MS;
+    await tryControl(client, found);
+    for (const group of groupsOf(kept, await batchSize(client))) {
+      if (Date.now() > until)
+        found.untried += group.filter(({ id }) => !found.tried.has(id)).length;
+      else await tryGroup(client, group, kept, { found, work });
+    }
+    return found.facts();
+  } catch (error) {
+    work.signal.throwIfAborted();
+    return found.facts(classify(error, { step: 'trying the schema', side: 'target' }, 'Internal'));
+  }
+}
+
+async function readPlan(
+  migration: Migration,
+  input: MigrationInput,
+  work: Pick<Work, 'signal' | 'beat'>,
+) {
+  await using source = await SourceSchema.open(migration, input);
+  return await planSchema(source, input, work);
+}
+
+class Found {
+  readonly tried = new Set<number>();
+  readonly failed = new Set<number>();
+  readonly refused: RefusedObject[] = [];
+  readonly owners = new Map<string, { schema: string; owner: string }>();
+  readonly others: { name: string; grants: string | null }[] = [];
+  readonly triggers = new Map<string, BlockingTrigger>();
+  checks: RehearsalFacts['checks'] = [];
+  untried = 0;
+
+  facts(failure: MigrationError | null = null): RehearsalFacts {
+    return {
+      refused: this.refused,
+      owners: [...this.owners.values()],
+      others: this.others,
+      triggers: [...this.triggers.values()],
+      checks: this.checks,
+      untried: this.untried,
+      failure,
+    };
+  }
+
+  /** Each trigger once, with the first thing that it refused. */
+  blame(triggers: readonly Omit<BlockingTrigger, 'refused'>[], refused: string): void {
+    for (const one of triggers) {
+      if (!this.triggers.has(one.name)) this.triggers.set(one.name, { ...one, refused });
+    }
+  }
+}
+
+/** The control schema comes first of all, and goes at the end: triggers see both. */
+async function tryControl(client: pg.Client, found: Found): Promise<void> {
+  await client.query('begin');
+  try {
+    const triggers = await WatchedTriggers.read(client);
+    if (triggers.none) return;
+    const there = await client.query(
+      /* sql */ `select from pg_catalog.pg_namespace where nspname = 'walferry'`,
+    );
+    const create = there.rowCount === 0 ? CREATE_CONTROL_SCHEMA + CREATE_SCHEMA_CONTROL : 'select';
+    for (const [sql, what] of [
+      [create, 'create schema walferry'],
+      ['drop schema if exists walferry cascade', 'drop schema walferry'],
+    ] as const) {
+      const refusal = await triggers.run(client, () => client.query(sql));
+      if (refusal !== null) found.blame(refusal.blamed, what);
+    }
+  } finally {
+    await client.query('rollback');
+  }
+}
+
+/** One transaction, rolled back. */
+async function tryGroup(
+  client: pg.Client,
+  group: readonly PlannedEntry[],
+  kept: readonly PlannedEntry[],
+  { found, work }: { found: Found; work: Pick<Work, 'signal' | 'beat'> },
+): Promise<void> {
+  const stored = (entry: PlannedEntry) => ({ ...entry, depends: entry.dependencies });
+  const others = aboutOthers(group.map(stored), kept);
+  await client.query('begin');
+  try {
+    const triggers = await WatchedTriggers.read(client);
+    const rights = new OwnerRights(client);
+    for (const [at, entry] of group.entries()) {
+      work.signal.throwIfAborted();
+      if (at % BEAT_EVERY_ENTRIES === 0) {
+        work.beat({ step: 'trying the schema on the target', done: at, total: group.length });
+      }
+      // What stands on something refused is refused for that.
+      if (entry.dependencies.some((id) => found.failed.has(id))) found.failed.add(entry.id);
+      if (found.failed.has(entry.id) || entry.kind === 'EVENT TRIGGER') continue;
+      if (others.has(entry.id)) {
+        await rights.takeBack();
+        await tryOther(client, entry, { found, triggers });
+      } else await tryEntry(client, entry, { found, triggers, rights });
+      found.tried.add(entry.id);
+    }
+  } finally {
+    await client.query('rollback');
+  }
+}
+
+interface Trial {
+  readonly found: Found;
+  readonly triggers: WatchedTriggers;
+}
+
+async function tryOther(client: pg.Client, entry: PlannedEntry, trial: Trial): Promise<void> {
+  const { found, triggers } = trial;
+  let done = true;
+  const refusal = await triggers.run(client, async () => {
+    done = await carryOver(client, entry.sql);
+  });
+  if (refusal !== null) note(entry, refusal, null, found);
+  else if (!done && !isEmptyComment(entry) && !found.tried.has(entry.id)) {
+    const grants = entry.kind === 'ACL' ? entry.sql.replaceAll('\n', ' ') : null;
+    found.others.push({ name: nameOther(entry), grants });
+  }
+}
+
+/** The object, and then its owner: which of the two was refused decides about the way out. */
+async function tryEntry(
+  client: pg.Client,
+  entry: PlannedEntry,
+  { found, triggers, rights }: Trial & { rights: OwnerRights },
+): Promise<void> {
+  const { made, handed, owner } = splitOwner(entry.sql);
+  const refusal = await triggers.run(client, () =>
+    runEntry(client, { ...entry, sql: made }, rights),
+  );
+  if (refusal !== null) note(entry, refusal, null, found);
+  if (refusal?.done === false) return;
+  if (handed === null || owner === null) return;
+  const lent = await triggers.run(client, () => rights.lend(entry));
+  if (lent !== null && entry.schema !== null) {
+    const pair = { schema: entry.schema, owner };
+    found.owners.set(JSON.stringify(pair), pair);
+    return;
+  }
+  const given = await triggers.run(client, () => client.query(handed));
+  if (given !== null) note(entry, given, owner, found);
+}
+
+function note(entry: PlannedEntry, refusal: Refusal, owner: string | null, found: Found): void {
+  const { id, kind, schema, name } = entry;
+  if (refusal.blamed.length > 0) {
+    found.blame(refusal.blamed, `${kind} ${schema === null ? '' : `${schema}.`}${name}`);
+    if (!refusal.done) found.failed.add(id);
+    return;
+  }
+  if (owner === null) found.failed.add(id);
+  if (PASSING.has(refusal.state)) found.untried += 1;
+  else if (!ELSEWHERE.has(kind) && !found.tried.has(id)) {
+    found.refused.push({ kind, schema, name, state: refusal.state, owner });
+  }
+}

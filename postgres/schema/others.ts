@@ -1,0 +1,112 @@
+/**
+ * Comments and grants on objects that the target has already: a schema `public`, members of extensions, objects of the system.
+ * Only their owner may set them, which often is a role of the platform. They are carried as far as our role may, and what
+ * it may not is left out by name: no reason to refuse a migration, and none to stop one after its rows were copied.
+ */
+import type pg from 'pg';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import type { ArchiveEntry } from './archive.ts';
+
+/** Warnings of GRANT and REVOKE that did less than they were asked: privilege_not_granted, privilege_not_revoked. */
+const NOT_DONE = new Set<string | undefined>(['01007', '01006']);
+
+type Entry = Pick<ArchiveEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql'> & {
+  /** What it depends on, whether or not walferry creates that. */
+  readonly depends: readonly number[];
+};
+
+/**
+ * Numbers of the entries that are comments or grants on what walferry does not create. Pure.
+ * @param created everything that it does create, or has created.
+ */
+export function aboutOthers(
+  entries: readonly Entry[],
+  created: readonly Pick<Entry, 'id' | 'kind'>[],
+): Set<number> {
+  // Grants on columns depend on the table's grants beside the table.
+  const objects = new Set(created.filter(({ kind }) => kind !== 'ACL').map(({ id }) => id));
+  return new Set(
+    entries
+      .filter(({ kind }) => kind === 'ACL' || kind === 'COMMENT')
+      .filter(({ depends }) => !depends.some((id) => objects.has(id)))
+      .map(({ id }) => id),
+  );
+}
+
+/**
+ * Runs such an entry within the open transaction, which a refusal leaves usable.
+ * @returns whether all of it was done.
+ */
+export async function carryOver(client: pg.ClientBase, sql: string): Promise<boolean> {
+  let warned = false;
+  const hear = (notice: { code: string | undefined }) => (warned ||= NOT_DONE.has(notice.code));
+  client.on('notice', hear);
+  try {
+    await client.query(`savepoint other; ${sql}`);
+    await client.query('release savepoint other');
+    return !warned;
+  } catch (error) {
+    if (sqlstate(error) !== SQLSTATE.insufficientPrivilege) throw error;
+    await client.query('rollback to savepoint other; release savepoint other');
+    return false;
+  } finally {
+    client.off('notice', hear);
+  }
+}
+
+/**
+ * Those on what the target has already that our role may not run: tried within the open transaction, and taken back. They
+ * come late, and whoever reads the first report should know.
+ * @param present numbers of what the target has already.
+ */
+export async function findRefused<T extends ArchiveEntry>(
+  client: pg.ClientBase,
+  entries: readonly T[],
+  present: ReadonlySet<number>,
+): Promise<T[]> {
+  const refused: T[] = [];
+  for (const entry of entries) {
+    if (entry.kind !== 'ACL' && entry.kind !== 'COMMENT') continue;
+    if (!entry.dependencies.some((id) => present.has(id))) continue;
+    await client.query('savepoint tried');
+    try {
+      if (!(await carryOver(client, entry.sql))) refused.push(entry);
+    } catch (error) {
+      // Whatever else is wrong with it shows when its turn comes.
+      if (sqlstate(error) === undefined) throw error;
+    }
+    await client.query('rollback to savepoint tried; release savepoint tried');
+  }
+  return refused;
+}
+
+/** Runs one in its turn; what our role may not do is noted for the closing summary. */
+export async function runOther(
+  client: pg.ClientBase,
+  migration: string,
+  entry: Entry,
+): Promise<void> {
+  if ((await carryOver(client, entry.sql)) || isEmptyComment(entry)) return;
+  await client.query(
+    /* sql */ `
+    insert into walferry.left_out (migration, position, object, reason)
+    select $1, coalesce(max(position), 0) + 1, $2, 'kind' from walferry.left_out where migration = $1`,
+    [migration, nameOther(entry)],
+  );
+}
+
+/** As it is named where it is left out: `comment on SCHEMA public`, `grants on SCHEMA public`. */
+export function nameOther({
+  kind,
+  schema,
+  name,
+}: Pick<ArchiveEntry, 'kind' | 'schema' | 'name'>): string {
+  const [, type = '', object = name] = /^([A-Z ]+) (.*)$/s.exec(name) ?? [];
+  const place = schema === null || type === 'COLUMN' ? '' : `${schema}.`;
+  return `${kind === 'ACL' ? 'grants' : 'comment'} on ${type === '' ? '' : `${type} `}${place}${object}`;
+}
+
+/** pg_dump writes one for a schema `public` without a comment, too: nothing is lost with it. */
+export function isEmptyComment({ kind, sql }: Pick<ArchiveEntry, 'kind' | 'sql'>): boolean {
+  return kind === 'COMMENT' && /\sIS (?:''|NULL);$/.test(sql);
+}

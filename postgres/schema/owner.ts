@@ -1,0 +1,104 @@
+/**
+ * Handing objects to their owners. PostgreSQL asks that the new owner may create in the object's schema at that moment, and
+ * pg_dump's grants come last; so an owner that lacks the right gets it for the moment, and loses exactly that again.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import type { ArchiveEntry } from './archive.ts';
+
+/** The statement with which pg_dump ends an entry whose object has an owner. */
+const OWNER = /\nALTER [^;]* OWNER TO ("(?:[^"]|"")+"|[^\s";]+);$/;
+
+export interface OwnedSql {
+  /** All statements before. */
+  readonly made: string;
+  /** `ALTER … OWNER TO …;`, or null where the entry has none. */
+  readonly handed: string | null;
+  /** The new owner's name, unquoted. */
+  readonly owner: string | null;
+}
+
+/** Takes an entry's last statement off when that gives the object to its owner. Pure. */
+export function splitOwner(sql: string): OwnedSql {
+  const at = sql.lastIndexOf('\nALTER ');
+  const [handed, name] = at < 0 ? [] : (OWNER.exec(sql.slice(at)) ?? []);
+  if (handed === undefined || name === undefined) return { made: sql, handed: null, owner: null };
+  const owner = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
+  return { made: sql.slice(0, at), handed: handed.trim(), owner };
+}
+
+/** The statement that gives an owner the right it needs. */
+export function grantCreate(schema: string, owner: string): string {
+  return `grant create on schema ${pg.escapeIdentifier(schema)} to ${pg.escapeIdentifier(owner)}`;
+}
+
+interface Pair {
+  readonly schema: string;
+  readonly owner: string;
+}
+
+/** Rights that owners have for the moment, within one transaction. */
+export class OwnerRights {
+  readonly #client: pg.ClientBase;
+  readonly #granted: Pair[] = [];
+  readonly #checked = new Set<string>();
+
+  constructor(client: pg.ClientBase) {
+    this.#client = client;
+  }
+
+  /**
+   * Lets the new owner of an entry's object create in its schema, if it may not yet.
+   * @throws MigrationError `Denied` with the statement to run, when our role may not grant that.
+   */
+  async lend(entry: Pick<ArchiveEntry, 'schema' | 'sql'>): Promise<void> {
+    const { owner } = splitOwner(entry.sql);
+    if (owner === null || entry.schema === null) return;
+    const pair = { schema: entry.schema, owner };
+    const key = JSON.stringify(pair);
+    if (this.#checked.has(key)) return;
+    if (await this.#lacks(pair)) {
+      await this.#grant(pair);
+      this.#granted.push(pair);
+    }
+    this.#checked.add(key);
+  }
+
+  /** Before the archive's own grants, which may name the same role, and at the end of the transaction. */
+  async takeBack(): Promise<void> {
+    for (const { schema, owner } of this.#granted.splice(0)) {
+      await this.#client.query(
+        /* sql */ `revoke create on schema ${pg.escapeIdentifier(schema)} from ${pg.escapeIdentifier(owner)}`,
+      );
+    }
+    this.#checked.clear();
+  }
+
+  /** Nobody asks a superuser; a role that does not exist is told by the statement itself. */
+  async #lacks({ schema, owner }: Pair): Promise<boolean> {
+    const { rowCount } = await this.#client.query(
+      /* sql */ `
+      select from pg_catalog.pg_namespace n join pg_catalog.pg_roles r on r.rolname = $2
+       where n.nspname = $1 and not pg_catalog.has_schema_privilege(r.oid, n.oid, 'create')
+         and not (select rolsuper from pg_catalog.pg_roles where rolname = current_user)`,
+      [schema, owner],
+    );
+    return (rowCount ?? 0) > 0;
+  }
+
+  async #grant(pair: Pair): Promise<void> {
+    const refused = new MigrationError(
+      'Denied',
+      `objects in schema ${pair.schema} of the target cannot be given to their owner ${pair.owner}, who may not create there, and our role may not grant that; on the target, as the schema's owner: ${grantCreate(pair.schema, pair.owner)};`,
+      { object: pair.schema, sqlstate: SQLSTATE.insufficientPrivilege },
+    );
+    try {
+      await this.#client.query(grantCreate(pair.schema, pair.owner));
+    } catch (error) {
+      throw sqlstate(error) === SQLSTATE.insufficientPrivilege ? refused : error;
+    }
+    // Without the grant option the server only warns.
+    if (await this.#lacks(pair)) throw refused;
+  }
+}

@@ -1,0 +1,45 @@
+/** Why the target's schema could not be made, in words that lead to the way out. */
+import { MigrationError } from '../../contract/failure.ts';
+import type { StoredEntry } from './control.ts';
+import type { FilteredArchive } from './filter.ts';
+import type { Lane } from './lane.ts';
+
+const SHOWN = 10;
+
+/** Whoever reads that nothing could be created looks for the reason in the schema; an event trigger is not part of it. */
+export async function withTriggers(lane: Lane, failure: MigrationError): Promise<MigrationError> {
+  const { rows } = await lane.client.query<{ name: string }>(/* sql */ `
+    select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);
+  if (rows.length === 0) return failure;
+  const names = rows.slice(0, SHOWN).map(({ name }) => name);
+  return new MigrationError(
+    failure.code,
+    `${failure.message}; the target has event triggers, which may have refused it: ${names.join(', ')} (alter event trigger … disable, until the migration has ended)`,
+    failure.details,
+    failure.cause,
+  );
+}
+
+/** @throws MigrationError `SchemaFailed` naming selected tables that need something which is left out. */
+export function refuseImpossible(plan: Pick<FilteredArchive, 'impossible'>): void {
+  if (plan.impossible.length === 0) return;
+  const more = plan.impossible.length - SHOWN;
+  throw new MigrationError(
+    'SchemaFailed',
+    `the selection cannot be created: ${plan.impossible.slice(0, SHOWN).join('; ')}${more > 0 ? ` and ${more} more` : ''}`,
+  );
+}
+
+/** A view may use what the target's version does not have; it can be left out. */
+export function advised(
+  { kind, schema, name }: StoredEntry,
+  failure: MigrationError,
+): MigrationError {
+  if (kind !== 'VIEW' && kind !== 'MATERIALIZED VIEW') return failure;
+  return new MigrationError(
+    failure.code,
+    `${failure.message}; leave it out with "tables": {"exclude": ["${schema ?? ''}.${name}"]} in the input, if what it reads is not on the target`,
+    failure.details,
+    failure.cause,
+  );
+}

@@ -1,0 +1,47 @@
+/**
+ * Tables of the source that are not moved, as far as the output plugin is told to leave them out. It walks that list for every
+ * change of any table, so only those are on it that would do harm or cost much:
+ *
+ * - without replica identity: their updates and deletes are warned of instead of sent, at every start of the stream;
+ * - the largest: what they send would be thrown away here;
+ * - all of them, where a change was too large for the source to print: nothing tells which table that was.
+ */
+import type pg from 'pg';
+import type { TableName } from '../catalog/selection.ts';
+
+export interface Outside {
+  readonly tables: readonly TableName[];
+  /** The source's next transaction id at the time of this look. */
+  readonly from: string;
+}
+
+const MOST_LARGE = 20;
+
+/** @param planned tables of the plan, whose changes are wanted. @param all whether to list every table. */
+export async function readOutside(
+  source: pg.ClientBase,
+  planned: readonly { readonly oid: number }[],
+  all: boolean,
+): Promise<Outside> {
+  const { rows } = await source.query<{ from: string; tables: TableName[] }>(
+    /* sql */ `
+    with other as (
+      select n.nspname as schema, c.relname as name,
+             c.relkind = 'r' and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists (
+               select from pg_catalog.pg_index i
+                where i.indrelid = c.oid and i.indisprimary and i.indimmediate))) as unreadable,
+             -- Estimates, because sizes are asked under a lock.
+             row_number() over (order by c.relpages + coalesce(t.relpages, 0) desc, c.oid) as place
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        left join pg_catalog.pg_class t on t.oid = c.reltoastrelid
+       where c.relkind in ('r', 'm') and c.relpersistence = 'p' and not c.oid = any($1::oid[])
+         and n.nspname not in ('pg_catalog', 'information_schema'))
+    select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as from,
+           (select coalesce(json_agg(json_build_object('schema', schema, 'name', name)), '[]')
+              from other where $3 or unreadable or place <= $2) as tables`,
+    [planned.map(({ oid }) => oid), MOST_LARGE, all],
+  );
+  const [row] = rows;
+  return row ?? { from: '0', tables: [] };
+}

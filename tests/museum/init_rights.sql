@@ -1,0 +1,17 @@
+-- title: an extension made under default privileges for a role that was dropped since (pg_init_privs keeps its number)
+-- needs: extension pg_stat_statements
+-- section: schema
+do $$ begin if not exists (select from pg_roles where rolname = 'museum_gone') then create role museum_gone; end if; end $$;
+create schema init_rights__ext;
+alter default privileges in schema init_rights__ext grant select on tables to museum_gone;
+alter default privileges in schema init_rights__ext grant execute on functions to museum_gone;
+drop extension if exists unaccent cascade;
+create extension pg_stat_statements schema init_rights__ext;
+create extension unaccent schema init_rights__ext;
+drop owned by museum_gone;
+drop role museum_gone;
+create table t (id int primary key);
+insert into t values (1);
+
+-- section: streaming
+insert into t values (2);

@@ -1,0 +1,153 @@
+/** Check constraints that look at more than their row: they neither stop the copy nor the stream, and are there after the cutover. */
+import { expect, test } from 'vitest';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { findingsOf, only } from '../support/preflight.ts';
+import { dumpLines, inputOf, migrationOf, testWork } from './schema-museum.ts';
+
+const SCHEMA = /* sql */ `
+  create schema app; set search_path = app, public;
+  create table z_word (val text primary key);
+  create function qualified(v text) returns boolean language sql stable as 'select exists (select from app.z_word d where d.val = v)';
+  create function by_path(v text) returns boolean language sql stable as 'select exists (select from z_word d where d.val = v)';
+  create function promised(v text) returns boolean language plpgsql immutable as $$ begin
+    return exists (select 1 from /* the list */ app.z_word d where d.val = v); end $$;
+  create function indirect(v text) returns boolean language sql immutable as 'select app.promised(v)';
+  create function pure(v text) returns boolean language plpgsql immutable as
+    $$ declare n int; begin n := length(trim(both ' ' from v)); return n > 0 and v is distinct from 'from z_word'; end $$;
+  create function atomic(v text) returns boolean language sql immutable begin atomic select exists (select from app.z_word d where d.val = v); end;
+  create domain known as text constraint short check (length(value) < 9) constraint "Is ""known""" check (qualified(value));
+  comment on constraint "Is ""known""" on domain known is 'one of the words';
+  create table a_entry (
+    id int primary key, val text not null, "from" text, at timestamptz, word known,
+    constraint "odd, name" check (qualified(val) or val = ') NOT VALID, "'),
+    constraint a_path check (by_path(val)), constraint a_promised check (promised(val)),
+    constraint a_indirect check (indirect(val)), constraint a_atomic check (atomic(val)),
+    constraint a_past check (at <= now()), constraint a_day check (at::date <= current_date),
+    constraint a_pure check (pure(val)), constraint a_row check (id > 0));
+  comment on constraint a_promised on a_entry is 'promised; not kept';
+  alter table a_entry add constraint a_later check (qualified("from")) not valid;
+  create table parent (id int, val text constraint p_check check (qualified(val)));
+  create table child (constraint c_check check (by_path(val)) no inherit) inherits (parent);
+  alter table child add constraint p_check check (qualified(val));
+  create table part (id int, val text, constraint part_check check (qualified(val))) partition by range (id);
+  create table part_1 partition of part for values from (0) to (10);
+  create table part_2 (id int, val text, constraint part_check check (qualified(val)), constraint own check (qualified(val)));
+  alter table part attach partition part_2 for values from (10) to (20);
+  create table only_check (constraint alone check (current_user <> 'nobody'));`;
+
+/** Those that are taken out, by what they are part of. */
+const LATE = [
+  'CHECK app.a_entry.a_atomic',
+  'CHECK app.a_entry.a_day',
+  'CHECK app.a_entry.a_indirect',
+  'CHECK app.a_entry.a_later',
+  'CHECK app.a_entry.a_past',
+  'CHECK app.a_entry.a_path',
+  'CHECK app.a_entry.a_promised',
+  'CHECK app.a_entry.odd, name',
+  'CHECK app.child.c_check',
+  'CHECK app.child.p_check',
+  'CHECK app.known.Is "known"',
+  'CHECK app.only_check.alone',
+  'CHECK app.parent.p_check',
+  'CHECK app.part.part_check',
+  'CHECK app.part_1.part_check',
+  'CHECK app.part_2.own',
+  'CHECK app.part_2.part_check',
+];
+
+/** Rows in an order that none of the checks would let through, and then what they look at. */
+const ROWS = /* sql */ `
+  insert into app.a_entry values (1, 'x', 'x', now(), 'x');
+  insert into app.parent values (1, 'x'); insert into app.child values (2, 'x');
+  insert into app.part values (1, 'x'), (11, 'x'); insert into app.z_word values ('x')`;
+
+async function prepared(db: FreshPair, rows = ROWS) {
+  await db.sourceClient.query(SCHEMA);
+  const migration = migrationOf(db);
+  const report = await copySchema(migration, inputOf(db), testWork());
+  await db.targetClient.query(rows);
+  await buildIndexes(migration, inputOf(db), testWork());
+  return { migration, report };
+}
+
+/** Definitions of all checks, with what is valid. */
+async function checks(db: FreshPair, side: 'source' | 'target'): Promise<string[]> {
+  const client = side === 'source' ? db.sourceClient : db.targetClient;
+  await client.query(`set search_path = ''`);
+  const { rows } = await client.query<{ line: string }>(/* sql */ `
+    select coalesce(k.conrelid::regclass::text, '') || coalesce(nullif(k.contypid, 0)::regtype::text, '') || ' ' || k.conname || ' '
+           || pg_get_constraintdef(k.oid) || ' local ' || k.conislocal || ' parents ' || k.coninhcount || ' '
+           || coalesce(obj_description(k.oid, 'pg_constraint'), '') as line
+      from pg_constraint k join pg_namespace n on n.oid = k.connamespace
+     where k.contype = 'c' and n.nspname = 'app' order by 1`);
+  return rows.map(({ line }) => line);
+}
+
+test('they wait for the cutover, are named before, and then are those of the source, those that are valid at once validated', async () => {
+  await using db = await freshPair();
+  // The path on which the application's functions find their table.
+  await db.targetClient.query(`alter database ${db.target} set search_path = app, public`);
+  const { migration, report } = await prepared(db);
+  expect([...(report.leftOut?.unvalidated ?? [])].sort()).toEqual(LATE);
+  const early = (await checks(db, 'target')).map((line) => line.split(' ')[1]);
+  expect(early.sort()).toEqual(['a_pure', 'a_row', 'short']);
+  // The cutover says what differs: not these, which are added after that look.
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  await enableTriggers(migration);
+  expect(await checks(db, 'target')).toEqual(await checks(db, 'source'));
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+  await expect(
+    db.targetClient.query(`insert into app.a_entry values (2, 'unknown')`),
+  ).rejects.toMatchObject({ code: '23514' });
+});
+
+test('a cutover that is undone takes them out again, and the next one adds them', async () => {
+  await using db = await freshPair();
+  const { migration } = await prepared(db);
+  const before = await checks(db, 'target');
+  await enableTriggers(migration);
+  await quietTriggers(migration);
+  expect(await checks(db, 'target')).toEqual(before);
+  await db.targetClient.query(
+    `insert into app.parent values (3, 'y'); insert into app.part values (12, 'y')`,
+  );
+  await enableTriggers(migration);
+  await enableTriggers(migration);
+  const now = await checks(db, 'target');
+  expect(now.length).toBe((await checks(db, 'source')).length);
+  // Rows break these, and by_path finds no table on our path: they stay NOT VALID and stop nothing.
+  const open = now
+    .filter((line) => line.includes(' NOT VALID local '))
+    .map((line) => line.split(' ')[1]);
+  expect(open.sort()).toEqual([
+    'a_later',
+    'a_path',
+    'c_check',
+    'own',
+    'p_check',
+    'part_check',
+    'part_check',
+  ]);
+});
+
+test('preflight names them with the functions for which they wait', async () => {
+  await using db = await freshPair();
+  await db.sourceClient
+    .query(`${SCHEMA}; alter table app.parent add primary key (id); alter table app.child add primary key (id);
+    alter table app.part add primary key (id); alter table app.only_check replica identity full`);
+  const findings = await findingsOf(db);
+  expect(findings.filter(({ level }) => level === 'error')).toEqual([]);
+  const found = only(findings, 'check-deferred');
+  expect(found.level).toBe('warning');
+  for (const name of LATE) expect(found.message).toContain(`${name} (`);
+  expect(found.message).toContain('a_past (now)');
+  expect(found.message).toContain('a_indirect (indirect)');
+  expect(found.message).not.toContain('a_pure');
+  await using target = await connectTo(db.target);
+  expect((await target.query(`select from pg_namespace where nspname = 'app'`)).rowCount).toBe(0);
+});

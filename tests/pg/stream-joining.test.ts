@@ -1,0 +1,181 @@
+/**
+ * What enters the selection in the middle of a lease, after changes of it were left out: by the plugin, which the lease has told
+ * which schemas to send and which tables not to, or by the lease itself, which knows a name as one to pass over.
+ */
+import { expect, test } from 'vitest';
+import type { Selection } from '../../postgres/catalog/selection.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { drainWithCopies } from '../support/copy-again.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { OPTIONS, startMigration, testWork, untilStreaming } from '../support/stream.ts';
+import { until } from '../support/until.ts';
+import { compare } from '../../scripts/compare/compare.ts';
+
+const SELECTION: Selection = {
+  include: ['app.m', 'app.other', 'app.moved', 'app.renamed'],
+  exclude: [],
+  viaPartitionRoot: ['app.m'],
+};
+const OTHER = /* sql */ `create table app.other (id int primary key, v int); insert into app.other values (1, 0);`;
+const SOURCE = /* sql */ `
+  create schema app; create schema parts;
+  create table app.m (id int, v text, primary key (id)) partition by range (id);
+  create table app.m_1 partition of app.m for values from (0) to (1000);
+  insert into app.m select i, 'copied' from generate_series(1, 10) i;
+  ${OTHER}`;
+const TARGET = /* sql */ `create schema app; create table app.m (id int primary key, v text); ${OTHER}`;
+
+/** Runs the statements while one lease streams, and ends that lease when it has passed them. */
+async function inOneLease(
+  db: FreshPair,
+  migration: Awaited<ReturnType<typeof startMigration>>,
+  statements: readonly string[],
+): Promise<void> {
+  const work = testWork();
+  const streaming = streamChanges(migration, { ...OPTIONS, ...SELECTION }, work);
+  streaming.catch(() => undefined);
+  await untilStreaming(db, migration);
+  for (const sql of statements) {
+    await db.sourceClient.query(sql);
+    await passed(db, streaming);
+  }
+  work.abort();
+  await streaming.catch(() => undefined);
+}
+
+/** A change that was committed after everything else is on the target, or the lease has ended before it. */
+async function passed(db: FreshPair, streaming: Promise<unknown>): Promise<void> {
+  let ended = false;
+  void streaming.catch(() => undefined).finally(() => (ended = true));
+  const { rows } = await db.sourceClient.query<{ v: number }>(
+    /* sql */ `update app.other set v = v + 1 returning v`,
+  );
+  await until('the lease to pass the statement', async () => {
+    const there = await db.targetClient.query<{ v: number }>(/* sql */ `select v from app.other`);
+    return ended || there.rows[0]?.v === rows[0]?.v;
+  });
+}
+
+async function expectSame(db: FreshPair): Promise<void> {
+  const { tables } = await compare({
+    ...{ source: db.source, target: db.target, include: ['app.*'], exclude: ['app.left*'] },
+    ...{ sequences: false, md5: false, show: 5 },
+  });
+  expect(tables.filter(({ equal }) => !equal)).toEqual([]);
+  expect(tables.map(({ table }) => table)).toContain('app.m');
+}
+
+const PARTITION = /* sql */ `create table app.m_2 partition of app.m for values from (1000) to (2000)`;
+const FILL = /* sql */ `insert into app.m select i, 'new' from generate_series(1001, 1100) i`;
+
+const ENTERING: readonly {
+  readonly title: string;
+  readonly before?: string;
+  readonly sql: readonly string[];
+}[] = [
+  {
+    title: 'a schema that the lease did not ask for',
+    sql: [
+      /* sql */ `create table parts.m_2 partition of app.m for values from (1000) to (2000)`,
+      FILL,
+    ],
+  },
+  {
+    title: 'a schema that the lease did not ask for, by the transaction that fills it',
+    sql: [
+      /* sql */ `begin; create table parts.m_2 partition of app.m for values from (1000) to (2000); ${FILL}; commit`,
+    ],
+  },
+  {
+    title: 'a schema that did not exist, one level down',
+    sql: [
+      /* sql */ `create schema more;
+        create table app.m_2 partition of app.m for values from (1000) to (2000) partition by range (id)`,
+      /* sql */ `create table more.m_2_1 partition of app.m_2 for values from (1000) to (2000)`,
+      FILL,
+    ],
+  },
+  {
+    title: 'the name of a table without replica identity that is not selected',
+    before: /* sql */ `create table app.m_2 (x int)`,
+    sql: [/* sql */ `insert into app.m_2 values (1)`, `drop table app.m_2; ${PARTITION}`, FILL],
+  },
+  {
+    title: 'the name of a table that is not selected, whose changes the lease passed over',
+    before: /* sql */ `create table app.m_2 (x int primary key)`,
+    sql: [/* sql */ `insert into app.m_2 values (1)`, `drop table app.m_2; ${PARTITION}`, FILL],
+  },
+  {
+    title: 'the name of a table that was made, filled and dropped while the lease ran',
+    sql: [
+      /* sql */ `create table app.m_2 (x int primary key); insert into app.m_2 values (1); drop table app.m_2`,
+      PARTITION,
+      FILL,
+    ],
+  },
+  {
+    title: 'the name of a partitioned partition',
+    before: /* sql */ `create table app.m_2 partition of app.m for values from (1000) to (2000) partition by range (id);
+      create table app.m_2_1 partition of app.m_2 for values from (1000) to (1500)`,
+    sql: [
+      /* sql */ `begin; drop table app.m_2; ${PARTITION}; commit`,
+      FILL,
+      /* sql */ `insert into app.m values (1900, 'later')`,
+    ],
+  },
+];
+
+for (const { title, before = '', sql } of ENTERING) {
+  test(`a partition made in the middle of a lease under ${title} arrives whole`, async () => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, `${SOURCE} ${before}`, SELECTION, TARGET);
+    await inOneLease(db, migration, sql);
+    await drainWithCopies(db, migration, SELECTION);
+    await expectSame(db);
+    await db.sourceClient.query(/* sql */ `
+      insert into app.m values (1500, 'later'); update app.m set v = 'end' where id % 2 = 0; delete from app.m where id % 7 = 0`);
+    expect(await drainWithCopies(db, migration, SELECTION)).toEqual([]);
+    await expectSame(db);
+  });
+}
+
+test('once a schema is asked for, partitions made there later join without a copy', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, SOURCE, SELECTION, TARGET);
+  const made = (
+    n: number,
+  ) => /* sql */ `create table parts.m_${n} partition of app.m for values from (${n}000) to (${n + 1}000);
+      insert into app.m values (${n}001, 'new')`;
+  await inOneLease(db, migration, [made(1)]);
+  expect((await drainWithCopies(db, migration, SELECTION)).join()).toContain('parts.m_1');
+  await inOneLease(db, migration, [made(2)]);
+  // Also when everything else of the schema is gone meanwhile.
+  await inOneLease(db, migration, [made(3)]);
+  expect(await drainWithCopies(db, migration, SELECTION)).toEqual([]);
+  await expectSame(db);
+});
+
+for (const [title, sql] of [
+  ['moved into a selected schema', /* sql */ `alter table parts.moved set schema app`],
+  ['given a selected name', /* sql */ `alter table app.left_out rename to renamed`],
+] as const) {
+  test(`a table that is ${title} in the middle of a lease is copied, with what was left out before`, async () => {
+    await using db = await freshPair();
+    const migration = await startMigration(
+      db,
+      `${SOURCE} create table parts.moved (id int primary key); create table app.left_out (id int primary key)`,
+      SELECTION,
+      TARGET,
+    );
+    const name = title.startsWith('moved') ? 'app.moved' : 'app.renamed';
+    const first = title.startsWith('moved') ? 'parts.moved' : 'app.left_out';
+    await db.targetClient.query(/* sql */ `create table ${name} (id int primary key)`);
+    await inOneLease(db, migration, [
+      /* sql */ `insert into ${first} select generate_series(1, 50)`,
+      sql,
+      /* sql */ `insert into ${name} select generate_series(51, 60)`,
+    ]);
+    expect((await drainWithCopies(db, migration, SELECTION)).join()).toContain(name);
+    await expectSame(db);
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * Changes that are larger than a message that can be read here, or than the source can print (1 GB): in a table that is not moved
+ * they stop nothing, in one that is they are named.
+ */
+import { expect, test } from 'vitest';
+import { parseInput } from '../../contract/input.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { drain, endMark, OPTIONS, startMigration, testWork } from '../support/stream.ts';
+
+const TABLES = /* sql */ `
+  create table t (id int primary key, v int); insert into t values (1, 0);
+  create table big (id int primary key, b bytea);`;
+const SELECTION = { include: ['public.t'], exclude: [] };
+
+/** More tables than the plugin is told to leave out, all larger than the one in question. */
+async function hide(db: FreshPair): Promise<void> {
+  for (let i = 0; i < 25; i += 1) {
+    await db.sourceClient.query(/* sql */ `create table left_${i} (id int primary key)`);
+    await db.sourceClient.query(/* sql */ `insert into left_${i} values (1)`);
+    await db.sourceClient.query(/* sql */ `analyze left_${i}`);
+  }
+}
+
+/** The bytea prints at twice its size. */
+const insert = (megabytes: number) =>
+  /* sql */ `insert into big values (1, convert_to(repeat('y', ${megabytes} * 1000000), 'UTF8'))`;
+
+async function valueOf(db: FreshPair): Promise<number | undefined> {
+  const { rows } = await db.targetClient.query<{ v: number }>(/* sql */ `select v from t`);
+  return rows[0]?.v;
+}
+
+test('a message that is too long to read is passed over when its table is not moved, and named with its table when it is', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES, SELECTION);
+  await hide(db);
+  await db.sourceClient.query(insert(1));
+  await db.sourceClient.query(/* sql */ `update t set v = 1`);
+  const limits = { messageBytes: 2 ** 20 };
+  await drain(db, migration, { ...SELECTION, limits });
+  expect(await valueOf(db)).toBe(1);
+
+  await using other = await freshPair();
+  const all = { include: ['public.*'], exclude: [], limits };
+  const selected = await startMigration(other, TABLES, all);
+  await other.sourceClient.query(insert(1));
+  const until = await endMark(other);
+  const failure = streamChanges(selected, { ...OPTIONS, ...all, until }, testWork());
+  await expect(failure).rejects.toMatchObject({
+    ...{ code: 'StreamMalformed', details: { table: 'public.big' } },
+    message: expect.stringMatching(/a change of public\.big, has 2 MiB/) as string,
+  });
+});
+
+test('a row that the source cannot print stops neither the stream nor the last look when its table is not moved', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES, SELECTION);
+  await hide(db);
+  const since = await endMark(db);
+  await db.sourceClient.query(insert(540));
+  const parsed = parseInput({ source: db.source, target: db.target, tables: SELECTION });
+  if (!parsed.ok) throw new Error(parsed.message);
+  expect(await laterChanges(migration, parsed.input, since)).toEqual([]);
+  await db.sourceClient.query(/* sql */ `update t set v = 2`);
+  await drain(db, migration, SELECTION);
+  expect(await valueOf(db)).toBe(2);
+});

@@ -1,0 +1,87 @@
+/** Tables that the operator made unlogged on the target: a crash there empties them, and the stored LSN stays. */
+import { expect, test } from 'vitest';
+import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { refuseUnlogged } from '../../postgres/cutover/unlogged.ts';
+import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { drain, EVERYTHING, expectSame, startMigration, storedLsn } from '../support/stream.ts';
+import { CLEAN, findingsOf, only } from '../support/preflight.ts';
+import { compare } from '../../scripts/compare/compare.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key, v int); create table other (id int primary key);
+  insert into t select i, 0 from generate_series(1, 200) i; insert into other values (1)`;
+
+function inputOf(db: FreshPair): MigrationInput {
+  const parsed = parseInput({ source: db.source, target: db.target });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.input;
+}
+
+test('preflight refuses them, also as partitions of any level', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(CLEAN);
+  await db.targetClient.query(/* sql */ `
+    create unlogged table person (id bigint primary key, name text);
+    create table purchase (id bigint) partition by range (id);
+    create table low partition of purchase for values from (0) to (9) partition by range (id);
+    create unlogged table lower partition of low for values from (0) to (5)`);
+  const { message, action } = only(await findingsOf(db), 'target-unlogged');
+  expect(message).toContain('public.person, public.purchase');
+  expect(action).toContain('alter table public.person set logged');
+});
+
+test('one that becomes so while streaming stops the next lease, and is copied again once it is logged: a crash may have emptied it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await drain(db, migration);
+  const stood = await storedLsn(db, migration);
+  await db.targetClient.query(/* sql */ `alter table t set unlogged`);
+  await db.sourceClient.query(/* sql */ `insert into t values (1000, 1)`);
+  expect(await failureOf(db, migration)).toMatchObject({
+    ...{ code: 'SchemaDrift', details: { table: 'public.t' } },
+    message: expect.stringMatching(/is unlogged on the target/) as string,
+  });
+  expect(await storedLsn(db, migration)).toBe(stood);
+  // What a crash does to it.
+  await db.targetClient.query(/* sql */ `delete from t`);
+  await expect(copyAgain(db, migration)).rejects.toMatchObject({ code: 'SchemaDrift' });
+  await db.targetClient.query(/* sql */ `alter table t set logged`);
+  const copied = (await drainWithCopies(db, migration)).join();
+  expect(copied).toContain('public.t');
+  expect(copied).not.toContain('public.other');
+  await expectSame(db);
+});
+
+test('an unlogged partition of the root that rows go through stops the stream, and the whole root is copied again', async () => {
+  await using db = await freshPair();
+  const selection = { ...EVERYTHING, viaPartitionRoot: ['public.m'] };
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table m (id int primary key) partition by range (id);
+      create table m_1 partition of m for values from (0) to (100); insert into m select generate_series(1, 50)`,
+    selection,
+    /* sql */ `create table m (id int primary key) partition by hash (id);
+      create table half partition of m for values with (modulus 2, remainder 0);
+      create unlogged table rest partition of m for values with (modulus 2, remainder 1)`,
+  );
+  const failure = await failureOf(db, migration, selection);
+  expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.m' } });
+  await db.targetClient.query(/* sql */ `delete from rest; alter table rest set logged`);
+  expect((await drainWithCopies(db, migration, selection)).join()).toContain('m_1');
+  const { equal } = await compare({
+    ...{ source: db.source, target: db.target, include: [], exclude: [] },
+    ...{ sequences: false, md5: false, show: 5 },
+  });
+  expect(equal).toBe(true);
+});
+
+test('one that becomes so in the middle of a cutover keeps it from ending', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const { signal } = new AbortController();
+  await refuseUnlogged(migration, inputOf(db), signal);
+  await db.targetClient.query(/* sql */ `alter table other set unlogged`);
+  await expect(refuseUnlogged(migration, inputOf(db), signal)).rejects.toMatchObject({
+    ...{ code: 'SchemaDrift', details: { table: 'public.other' } },
+  });
+});
