@@ -40,6 +40,13 @@ export const FAILURES = {
     meaning: 'A service file holds a setting that is not supported or out of range.',
     action: 'Correct the named setting in the service file and try again.',
   },
+  WrongServer: {
+    handling: 'operator',
+    meaning:
+      'A service of a worker names another server or database than the one that the migration began with.',
+    action:
+      'Correct the service (file, DNS, proxy) on the worker that the failure names, then resume; nothing was read or written there.',
+  },
   Preflight: {
     handling: 'never',
     meaning: 'Preflight found something that would make the migration fail or lose data.',
@@ -165,6 +172,13 @@ export const FAILURES = {
     meaning:
       'The control schema on the target is gone, or its LSN lies below what was confirmed before.',
     action: 'The target was replaced or restored: abort and start again.',
+  },
+  SourceRewound: {
+    handling: 'operator',
+    meaning:
+      'The source went back in time: a backup or disk image was restored, or a standby was promoted that lacks what the target has already.',
+    action:
+      'Point the service back to the server that has the whole history, if it still exists, and resume. Otherwise the target holds rows that the source has lost: abort, empty the target and start again.',
   },
   Fenced: {
     handling: 'timed',

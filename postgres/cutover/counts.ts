@@ -10,7 +10,6 @@ import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning, PRINTS_WITH_SCHEMAS } from '../connection/planning.ts';
-import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
 import { whileWatched } from '../schema/watch.ts';
@@ -23,6 +22,7 @@ import {
   type GeneratedColumns,
   type GeneratedDifference,
 } from './generated.ts';
+import { openSource } from './source.ts';
 
 export interface CountReport {
   readonly tables: number;
@@ -66,9 +66,9 @@ export async function compareCounts(
   work: Work,
 ): Promise<CountReport> {
   try {
-    const tables = await countable(migration, input, work.signal);
-    await using sources = new Lanes(migration.source, 'cutover', work.signal);
-    await using targets = new Lanes(migration.target, 'cutover', work.signal);
+    const tables = await countable(migration, input, work);
+    await using sources = new Lanes({ side: 'source', migration, purpose: 'cutover' }, work.signal);
+    await using targets = new Lanes({ side: 'target', migration, purpose: 'cutover' }, work.signal);
     const pairs: { source: Lane; target: Lane }[] = [];
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
@@ -112,12 +112,12 @@ export async function compareCounts(
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
     await whileWatched(
-      { service: migration.source, purpose: 'cutover', pids: onSource ?? [] },
+      { side: 'source', migration, purpose: 'cutover', pids: onSource ?? [] },
       work,
       describe,
       () =>
         whileWatched(
-          { service: migration.target, purpose: 'cutover', pids: onTarget ?? [] },
+          { side: 'target', migration, purpose: 'cutover', pids: onTarget ?? [] },
           work,
           describe,
           compare,
@@ -135,9 +135,9 @@ export async function compareCounts(
 async function countable(
   migration: Migration,
   input: MigrationInput,
-  signal: AbortSignal,
+  work: Work,
 ): Promise<Counted[]> {
-  await using source = await connect(migration.source, 'cutover', { signal });
+  await using source = await openSource(migration, work);
   // A partitioned table has no rows of its own.
   const tables = (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
   const counted = new Map<string, Counted>();

@@ -12,10 +12,10 @@ import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
-import { connect } from '../connection/session.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { writeEndMark } from './end-mark.ts';
+import { openSource } from './source.ts';
 
 /**
  * Changed tables only, put together by the server: whatever happened since the mark, few rows come here. A transaction
@@ -81,7 +81,7 @@ export async function lastLook(
   signal: AbortSignal,
 ): Promise<LastLook> {
   try {
-    await using source = await connect(migration.source, 'cutover', { signal });
+    await using source = await openSource(migration, { signal });
     const relations = await readRelations(source, input.tables);
     // Before the look into the slot: what commits between the two is seen there.
     const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
@@ -94,7 +94,7 @@ export async function lastLook(
                   then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
     const selected = new Set(relations.map(keyOfName));
     const options = await decodingOptions(source, relations);
-    await using lane = await Lane.open(migration.source, 'cutover', signal);
+    await using lane = await Lane.open({ side: 'source', migration, purpose: 'cutover' }, signal);
     let warned = false;
     lane.client.on('notice', (notice) => {
       warned ||= isWarning(notice);

@@ -9,7 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { readRelations } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 
 interface Described {
   readonly schema: string;
@@ -68,8 +68,8 @@ export async function objectDifferences(
   signal?: AbortSignal,
 ): Promise<string[]> {
   try {
-    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
-    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
+    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
     const relations = await readRelations(source, input.tables);
     // What goes through a root was made by the operator, on purpose in another way.
     const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);

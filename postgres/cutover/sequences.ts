@@ -9,7 +9,9 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectTarget } from '../identity/connect.ts';
+import { flushSeen } from '../wal/flush.ts';
+import { openSource } from './source.ts';
 import { takeTurn } from '../control/turn.ts';
 
 export interface SequenceReport {
@@ -95,11 +97,13 @@ export async function setSequences(
   { signal, scheduledAt }: Partial<Pick<Work, 'signal' | 'scheduledAt'>> = {},
 ): Promise<SequenceReport> {
   try {
-    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
-    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    await using source = await openSource(migration, { ...(signal && { signal }) });
+    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
     // An attempt that was frozen and wakes up when the application already draws from these sequences would set them back.
     const turn = await takeTurn(target, migration, scheduledAt);
     const states = await readStates(source, input, await madeByUs(target, migration));
+    // A setval that went back, and that the source then lost, would let the target hand out numbers that rows have.
+    await flushSeen(source, migration);
     await target.query(/* sql */ `begin`);
     await turn.hold();
     const { rows } = await setStates(target, states);

@@ -8,7 +8,7 @@ import { destinationsOf } from '../catalog/root.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 
 /** @throws MigrationError `SchemaDrift` naming the tables; `signal.reason` when aborted. */
 export async function refuseUnlogged(
@@ -17,9 +17,9 @@ export async function refuseUnlogged(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await using source = await connect(migration.source, 'cutover', { signal });
+    await using source = await connectSource(migration, 'cutover', { signal });
     const wanted = destinationsOf(await readRelations(source, input.tables));
-    await using target = await connect(migration.target, 'cutover', { signal });
+    await using target = await connectTarget(migration, 'cutover', { signal });
     const [first, ...others] = await readUnlogged(target, wanted);
     if (!first) return;
     const found = [first, ...others].map(({ schema, name }) => ({

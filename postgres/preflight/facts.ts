@@ -55,6 +55,8 @@ export interface ServerFacts {
   readonly inRecovery: boolean;
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
+  /** Whether the role may read the server's system identifier. */
+  readonly recognizable: boolean;
   readonly role: {
     readonly name: string;
     readonly superuser: boolean;

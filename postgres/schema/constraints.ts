@@ -54,7 +54,7 @@ export async function buildConstraints(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
     await waitBriefly(client);
@@ -80,7 +80,7 @@ export async function buildConstraints(
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
-      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'building constraints', ...progress }),
       async () => {

@@ -52,7 +52,11 @@ export async function copySchema(
   limits: Limits = {},
 ): Promise<SchemaReport> {
   try {
-    await using lane = await Lane.open(migration.target, 'schema', work.signal);
+    await using lane = await Lane.open(
+      { side: 'target', migration, purpose: 'schema' },
+      work.signal,
+      { unregistered: 'yet' },
+    );
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
     return await create(lane, migration, input, { work, limits });
@@ -230,8 +234,8 @@ async function register(
   await target.query(CREATE_SCHEMA_CONTROL);
   await registerMigration(target, {
     migration,
-    sourceSystem: source.identity.system,
-    sourceDatabase: source.identity.database,
+    source: source.identity,
+    sourceDatabase: source.database,
     ...stored,
   });
   await registerRelations(target, migration, source.relations);

@@ -5,7 +5,9 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
+import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { readDoubtfulChecks, type DoubtfulCheck } from './doubtful-check.ts';
 import { dumpSchema } from './dump.ts';
 import { readDroppedRoles } from './init-right.ts';
@@ -13,11 +15,6 @@ import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 import { failed } from './statement.ts';
 import { readMembers, readUncarried } from './uncarried.ts';
-
-export interface Identity {
-  readonly system: string;
-  readonly database: string;
-}
 
 export interface Dump {
   readonly archive: Buffer;
@@ -34,21 +31,24 @@ export interface Dump {
 /** A read-only transaction on the source; everything that it returns is of one moment. */
 export class SourceSchema implements AsyncDisposable {
   readonly #client: pg.Client;
-  readonly #service: string;
+  readonly #migration: Migration;
   readonly #input: MigrationInput;
   readonly identity: Identity;
+  /** Name of the source's database. */
+  readonly database: string;
   readonly relations: readonly Relation[];
 
   private constructor(
     client: pg.Client,
-    service: string,
+    migration: Migration,
     input: MigrationInput,
-    found: { identity: Identity; relations: readonly Relation[] },
+    found: { identity: Identity; database: string; relations: readonly Relation[] },
   ) {
     this.#client = client;
-    this.#service = service;
+    this.#migration = migration;
     this.#input = input;
     this.identity = found.identity;
+    this.database = found.database;
     this.relations = found.relations;
   }
 
@@ -69,13 +69,14 @@ export class SourceSchema implements AsyncDisposable {
 
   /** @throws MigrationError `SchemaFailed` when the selection matches no table. */
   static async open(migration: Migration, input: MigrationInput): Promise<SourceSchema> {
-    const client = await connect(migration.source, 'schema');
+    const client = await connectSource(migration, 'schema', { unregistered: 'yet' });
     try {
       await client.query(/* sql */ `begin isolation level repeatable read read only`);
-      const { rows } = await client.query<{ system: string; database: string }>(/* sql */ `
-        select system_identifier::text as system, current_database() as database
-          from pg_catalog.pg_control_system()`);
-      const identity = rows[0] ?? { system: '', database: '' };
+      const { rows } = await client.query<{ database: string }>(
+        /* sql */ `select pg_catalog.current_database() as database`,
+      );
+      const database = rows[0]?.database ?? '';
+      const identity = await readIdentity(client, migration.source);
       const relations = await readRelations(client, input.tables);
       if (relations.length === 0) {
         throw new MigrationError(
@@ -83,7 +84,7 @@ export class SourceSchema implements AsyncDisposable {
           'the selection ("tables" of the input) matches no table of the source',
         );
       }
-      return new SourceSchema(client, migration.source, input, { identity, relations });
+      return new SourceSchema(client, migration, input, { identity, database, relations });
     } catch (error) {
       await client.end().catch(() => undefined);
       throw failed(error, {
@@ -102,7 +103,7 @@ export class SourceSchema implements AsyncDisposable {
     const populated = await this.#client.query<{ oid: string }>(/* sql */ `
       select oid::text from pg_catalog.pg_class where relkind = 'm' and relispopulated`);
     return {
-      archive: await dumpSchema(this.#service, rows[0]?.snapshot ?? '', work),
+      archive: await dumpSchema(this.#migration.source, rows[0]?.snapshot ?? '', work),
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
       checks: await readDoubtfulChecks(this.#client),
@@ -112,7 +113,14 @@ export class SourceSchema implements AsyncDisposable {
 
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
   async uncarried(created: boolean): Promise<Omit<LeftBehind, 'excluded'>> {
-    await using client = await connect(this.#service, 'schema');
+    const { source } = this.#migration;
+    await using client = await connectSource(this.#migration, 'schema', { unregistered: 'yet' });
+    const identity = await readIdentity(client, source);
+    if (!isSame(identity, this.identity)) {
+      throw wrongServer('source', source, identity, this.identity);
+    }
+    // Everything that was read is noted on the target now: the source must not lose it any more.
+    await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
     return await readUncarried(client, this.#input, { created, selected });
   }

@@ -31,7 +31,9 @@ export async function undoSchema(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<void> {
   try {
-    await using lane = await Lane.open(migration.target, 'cleanup', signal);
+    await using lane = await Lane.open({ side: 'target', migration, purpose: 'cleanup' }, signal, {
+      unregistered: 'any more',
+    });
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
     const archive = await lane.run((client) => readArchive(client, migration));

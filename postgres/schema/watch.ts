@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Heartbeat, Work } from '../../contract/work.ts';
-import { connect, type Purpose } from '../connection/session.ts';
+import { connectSide } from '../identity/connect.ts';
+import type { Place } from './lane.ts';
 
 /** Several beats fit into a heartbeat timeout of 10 s. */
 const LOOK_EVERY_MS = 1_000;
@@ -19,12 +20,8 @@ interface Row {
  * @param describe what to say beside the numbers: evaluated at every beat.
  */
 export async function whileWatched<T>(
-  options: {
-    readonly service: string;
-    readonly purpose: Purpose;
-    readonly pids: readonly number[];
-  },
-  work: Work,
+  options: Place & { readonly pids: readonly number[] },
+  work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
 ): Promise<T> {
@@ -34,7 +31,9 @@ export async function whileWatched<T>(
   async function loop(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await using client = await connect(options.service, options.purpose);
+        await using client = await connectSide(options.side, options.migration, options.purpose, {
+          aside: true,
+        });
         while (!signal.aborted) {
           const { rows } = await client.query<Row>(PROGRESS, [options.pids]);
           const row = rows[0];

@@ -49,7 +49,7 @@ export async function planCopy(
 ): Promise<CopyPlan> {
   const ended = new AbortController();
   try {
-    await using target = await connectPatiently(migration.target, 'plan');
+    await using target = await connectPatiently('target', migration, 'plan');
     // Emptying may last hours; the server ends the statement of a session that is gone.
     work.signal.addEventListener('abort', () => cut(target), { once: true, signal: ended.signal });
     work.signal.throwIfAborted();
@@ -66,10 +66,14 @@ export async function planCopy(
       const newest = await readNewestGeneration(target, migration);
       return await planOf(target, migration, newest?.number ?? 0, input);
     }
-    await using source = await connectPatiently(migration.source, 'plan', {
+    await using source = await connectPatiently(
+      'source',
+      migration,
+      'plan',
       // Sizes are asked under a short lock; behind a long DDL the step says so instead of hanging without a beat.
-      lock_timeout: '5s',
-    });
+      { lock_timeout: '5s' },
+      { target },
+    );
     // A table that was rewritten under a generation needs another one, even while that one still lives.
     const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
     const live = await waitForLive(
@@ -83,7 +87,7 @@ export async function planCopy(
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
     refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
     const taken = await whileWatched(
-      { service: migration.target, purpose: 'plan', pids: [await pidOf(target)] },
+      { side: 'target', migration, purpose: 'plan', pids: [await pidOf(target)] },
       work,
       () => ({ step: 'taking tables into the snapshot' }),
       () =>

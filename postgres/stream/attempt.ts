@@ -17,6 +17,7 @@ import { fence, type Stopped } from './fence.ts';
 import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
+import { Marks } from './marks.ts';
 import { Meter } from './meter.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
@@ -84,6 +85,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     settle: (table) => inTurn(() => plan.settle(table)),
     missed: (table) => inTurn(() => plan.missed(table)),
     newest: plan.newest,
+    marks: new Marks(plan.marks, attempt.confirmedLsn),
     lease: new Lease(options.leaseMs, performance.now()),
     meter,
     limits: {

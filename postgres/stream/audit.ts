@@ -44,6 +44,7 @@ import {
   type PlannedShape,
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
@@ -151,6 +152,8 @@ export async function audit(
   judgeFollowedTypes(types, found);
   await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
+  // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
+  await flushSeen(source, migration);
   refuse(found);
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];

@@ -30,6 +30,7 @@ import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
 import type { Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
+import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
 const BYTEA_OID = 17;
@@ -38,6 +39,8 @@ export interface StreamPlan {
   readonly routes: Routes;
   /** Position of the newest generation: what commits at or after it is in no copy. Null when nothing was copied. */
   readonly newest: Lsn | null;
+  /** Marks of the generations, in no order. */
+  readonly marks: readonly Mark[];
   /** Schemas to ask the plugin for; null for all. */
   readonly schemas: readonly string[] | null;
   /** Tables that the plugin is to leave out. */
@@ -144,6 +147,7 @@ export async function readPlan(
   return {
     routes,
     newest: filterEnd(generations),
+    marks: generations.flatMap(({ mark: of }) => of ?? []),
     schemas,
     without,
     leave: async (left) => {

@@ -29,6 +29,7 @@ export const SERVER: ServerFacts = {
   hashes: new Map(),
   inRecovery: false,
   fingerprint: 'a',
+  recognizable: true,
   role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
   sessions: { most: 100, used: 10 },
   age: { xids: 1000, multixacts: 1 },
@@ -125,6 +126,7 @@ export const SOURCE: SourceFacts = {
 export const TARGET: TargetFacts = {
   ...SERVER,
   fingerprint: 'b',
+  recognizable: true,
   mayCreateSchemas: true,
   closedSchemas: [],
   mayReplicate: true,

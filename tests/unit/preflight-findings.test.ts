@@ -16,7 +16,8 @@ import type {
   TargetFacts,
   TargetTable,
 } from '../../postgres/preflight/facts.ts';
-import { ENDPOINT,
+import {
+  ENDPOINT,
   findings,
   SERVER,
   SOURCE,
@@ -136,7 +137,9 @@ function bothSides(side: 'source' | 'target'): Case[] {
     [
       `${side}-session-role`,
       'error',
-      { endpoints: { [side]: { session: { ...ENDPOINT.session, role: 'owner', overOwn: false } } } },
+      {
+        endpoints: { [side]: { session: { ...ENDPOINT.session, role: 'owner', overOwn: false } } },
+      },
     ],
     [
       `${side}-damage-hidden`,
@@ -507,6 +510,8 @@ const CASES: Case[] = [
   ['partition-root-index', 'warning', rooted({}, { indexes: [['other']] })],
   ['target-other-tables', 'note', target({ objects: { ...TARGET.objects, otherTables: 3 } })],
   ['leftover-slot', 'error', source({ slots: [{ ...SLOT, name: slotName('orders', 'earlier') }] })],
+  ['source-recognition', 'error', source({ recognizable: false })],
+  ['target-recognition', 'error', target({ recognizable: false })],
   ['other-slot', 'warning', source({ slots: [{ ...SLOT, name: slotName('other', 'run') }] })],
   ['control-schema', 'error', target({ control: { state: 'hidden', migrations: [] } })],
   ['control-schema', 'error', target({ control: { state: 'foreign', migrations: [] } })],
