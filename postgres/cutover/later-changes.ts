@@ -7,10 +7,12 @@ import type { Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { keyOfName } from '../catalog/table-name.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
+import { unsentOf, type Unsent } from '../replication/reader.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { writeEndMark } from './end-mark.ts';
@@ -59,18 +61,19 @@ export async function laterChanges(
   try {
     await using source = await connect(migration.source, 'cutover', { signal });
     const relations = await readRelations(source, input.tables);
+    const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
     // Before the look into the slot: what commits between the two is seen there.
     const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
-      relations.map(({ oid }) => oid),
+      relations.filter((one) => one.persistence === 'p' || !unlogged(one)).map(({ oid }) => oid),
     ]);
     // Flushes whatever was committed asynchronously: decoding stops at the flush position.
     await writeEndMark(migration, signal);
     const selected = new Set(relations.map(keyOfName));
     const options = await decodingOptions(source, relations);
     await using lane = await Lane.open(migration.source, 'cutover', signal);
-    let warned = false;
-    lane.client.on('notice', ({ severity }) => {
-      warned ||= severity === 'WARNING';
+    const unsent: (Unsent | null)[] = [];
+    lane.client.on('notice', ({ severity, message }) => {
+      if (severity === 'WARNING') unsent.push(unsentOf(message));
     });
     const { rows } = await lane.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [
@@ -80,7 +83,11 @@ export async function laterChanges(
       ]),
     );
     // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
-    if (warned) {
+    // Of a table that is accepted like that such a change is one more that came too late.
+    const missed = relations.filter(
+      (one) => missingIdentity(one) && unsent.some((of) => isOf(of, one)),
+    );
+    if (!unsent.every((of) => missed.some((one) => isOf(of, one)))) {
       throw new MigrationError(
         'StreamWarning',
         'the source warned while decoding what came after the end mark: changes may be left out',
@@ -89,7 +96,7 @@ export async function laterChanges(
     const names = [...rows, ...writing.rows]
       .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
       .map(({ schema, table }) => `${schema}.${table}`);
-    return [...new Set(names)].sort();
+    return [...new Set([...names, ...missed.map(nameOf)])].sort();
   } catch (error) {
     signal.throwIfAborted();
     const gone = sqlstate(error) === UNDEFINED_OBJECT;
@@ -99,6 +106,10 @@ export async function laterChanges(
       gone ? 'SlotMissing' : 'Internal',
     );
   }
+}
+
+function isOf(unsent: Unsent | null, { schema, name }: Relation): boolean {
+  return unsent?.schema === schema && unsent.table === name;
 }
 
 const UNDEFINED_OBJECT = '42704';

@@ -321,8 +321,11 @@ function isWarning(notice: { code?: string | undefined; severity?: string | unde
   return notice.code?.startsWith('01') === true || notice.severity === 'WARNING';
 }
 
-/** wal2json's text holds names only, and is not translated. Names that could be split in two ways are not guessed at. */
-function unsentOf(message = ''): Unsent | null {
+/**
+ * The table that a WARNING of the plugin is about. Its text holds names only, and is not translated. Names that could be split in two
+ * ways are not guessed at: null, like for every other WARNING.
+ */
+export function unsentOf(message = ''): Unsent | null {
   const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
     message,
   );

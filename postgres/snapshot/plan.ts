@@ -8,6 +8,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
@@ -85,6 +86,7 @@ export async function planCopy(
           found,
           shapes,
           counterparts,
+          ignored: ignoredAmong(found, input.ignore),
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
         }),
     );

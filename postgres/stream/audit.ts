@@ -9,6 +9,9 @@
  *   attributes                     it has not: followed up to the mark, and then the operator is asked
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
+ *   unlogged                       the operator is asked, unless the table is accepted: then nothing of it is followed
+ *   another file that nothing      copied again (catalog/file.ts); one that a TRUNCATE would explain is followed up to the mark,
+ *   explains                       and copied again if the stream does not bring that TRUNCATE
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
  *   new, gone or moved in a tree   (control/tree.ts) joins as it is, or all of the tree is copied again
@@ -21,6 +24,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
 import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
+import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -40,6 +44,7 @@ import {
 import { judgeTrees, movedIn } from '../control/tree.ts';
 import type { Followed } from './follow.ts';
 import {
+  isInsertOnly,
   isLeftRoot,
   judge,
   judgeEntering,
@@ -56,6 +61,12 @@ export interface Audit {
   readonly settled: ReadonlyMap<number, PlannedShape>;
   /** Shapes to store at once. */
   readonly alike: ReadonlyMap<number, PlannedShape>;
+  /** Transactions (32 bits) whose TRUNCATE has to come in the stream, by the plan's number. */
+  readonly awaited: ReadonlyMap<number, string>;
+  /** Tables of the plan without a replica identity, as accepted. */
+  readonly insertOnly: ReadonlySet<number>;
+  /** Tables of the plan whose changes are left out, as accepted. */
+  readonly unlogged: ReadonlySet<number>;
   /** Differences that the stream may still be before; asked about when it gets to them. */
   readonly ahead: readonly Difference[];
   /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
@@ -74,6 +85,7 @@ export async function audit(
   plan: {
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
+    readonly ignore?: IgnorePatterns;
     readonly epoch: bigint;
   },
 ): Promise<Audit> {
@@ -97,6 +109,7 @@ export async function audit(
     there: byName(there),
     shapes,
     trees,
+    ignored: ignoredAmong(here, plan.ignore ?? NOTHING_IGNORED),
     targetShapes: await readShapes(
       target,
       there.map(({ oid }) => oid),
@@ -108,6 +121,8 @@ export async function audit(
       followed: [],
       settled: new Map(),
       alike: new Map(),
+      awaited: new Map(),
+      unlogged: new Set(),
       ahead: [],
       drift: [],
       absent: [],
@@ -149,6 +164,11 @@ export async function audit(
     followed: found.followed,
     settled: found.settled,
     alike: found.alike,
+    awaited: found.awaited,
+    unlogged: found.unlogged,
+    insertOnly: new Set(
+      rows.filter((row) => isInsertOnly(sides.here.get(keyOfName(row)), sides)).map(({ id }) => id),
+    ),
     ahead: found.ahead,
     grown: joining.length > 0,
     tokens: new Map(

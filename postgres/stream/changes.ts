@@ -10,6 +10,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
+import type { IgnorePatterns } from '../catalog/ignored.ts';
 import { classify } from '../connection/failure.ts';
 import { connect } from '../connection/session.ts';
 import { addMissingColumns } from '../control/columns.ts';
@@ -40,6 +41,8 @@ export interface StreamOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly viaPartitionRoot?: readonly string[];
+  /** What the operator accepts of single tables. */
+  readonly ignore?: IgnorePatterns;
   /** For tests: smaller limits make rare shapes cheap. */
   readonly limits?: Partial<ReaderLimits & Omit<LoopLimits, 'changes' | 'age'>>;
 }
@@ -129,6 +132,7 @@ async function oneLease(
     await checkSlot(source, migration, attempt.confirmedLsn);
     const plan = await readPlan(source, applier.client, migration, {
       selection: options,
+      ...(options.ignore === undefined ? {} : { ignore: options.ignore }),
       attempt,
       met,
     });

@@ -7,6 +7,7 @@
  * and nobody has to read them again.
  */
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
 import type { ReplicationReader, Unsent } from '../replication/reader.ts';
@@ -34,6 +35,8 @@ export interface LoopParts {
   readonly routes: Routes;
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
+  /** Told of every TRUNCATE that comes, with its transaction. */
+  readonly emptied: (table: TableName, xid: number) => void;
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;
   readonly newest: Lsn | null;
@@ -202,6 +205,7 @@ export class StreamLoop {
       await settle(changes);
       changes = changesOf(piece, routes, newest);
     }
+    if (changes.some(({ kind }) => kind === 'truncate')) this.#emptied(piece);
     const committedAt = piece.end?.committedAt ?? null;
     const xid = piece.messages.length > 0 ? piece.xid : null;
     if (piece.first && piece.end) {
@@ -215,6 +219,12 @@ export class StreamLoop {
     const end = piece.end?.nextLsn ?? null;
     const xids = new Set([piece.xid]);
     this.#sealed.push({ changes, end, transactions: end === null ? 0 : 1, committedAt, xids });
+  }
+
+  #emptied({ messages, xid }: Piece): void {
+    for (const { action, schema, table } of messages) {
+      if (action === 'T') this.#parts.emptied({ schema, name: table }, xid);
+    }
   }
 
   #isOver(): boolean {

@@ -1,6 +1,7 @@
 /** Planning a round of the copy: what is left, under a generation that somebody holds, in a few hundred runs. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
+import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { connect } from '../../postgres/connection/session.ts';
 import { recordGeneration } from '../../postgres/control/generation.ts';
@@ -107,6 +108,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
     shapes: new Map(),
     counterparts: [],
+    ignored: ignoredAmong([], NOTHING_IGNORED),
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());
@@ -252,6 +254,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       found,
       shapes: new Map(),
       counterparts: [],
+      ignored: ignoredAmong([], NOTHING_IGNORED),
       chunkBytes: MEBIBYTE,
     }),
   ).rejects.toMatchObject({ code: 'SnapshotLost' });
