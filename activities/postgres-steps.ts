@@ -3,7 +3,6 @@ import { connect } from '../postgres/connection/session.ts';
 import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
-import { changedWithoutTrace } from '../postgres/cutover/late-storage.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
@@ -42,12 +41,7 @@ export const postgresSteps: Steps = {
     differences: await objectDifferences(migration, input, work.signal),
   }),
   compareCounts,
-  laterChanges: async (migration, input, since, signal) => {
-    const changed = await laterChanges(migration, input, since, signal);
-    // After the slot: this is the later of the two looks.
-    const unsent = await changedWithoutTrace(migration, input, signal);
-    return [...new Set([...changed, ...unsent])].sort();
-  },
+  laterChanges,
   enableTriggers,
   quietTriggers,
   dropSlot,

@@ -61,7 +61,11 @@ async function planned(
 ): Promise<readonly PlannedRelationRow[]> {
   try {
     await using target = await connect(migration.target, 'cutover', { signal });
-    return await readPlannedRelations(target, migration);
+    const { rows } = await target.query<{ there: boolean }>(
+      /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
+    );
+    // Without the control schema there is nothing to compare with; the next step takes the epoch, and stops then.
+    return rows[0]?.there === true ? await readPlannedRelations(target, migration) : [];
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: STEP, side: 'target' }, 'Internal');

@@ -15,6 +15,7 @@ import { connect } from '../connection/session.ts';
 import { unsentOf, type Unsent } from '../replication/reader.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
+import { changedWithoutTrace } from './late-storage.ts';
 import { writeEndMark } from './end-mark.ts';
 
 /**
@@ -49,8 +50,8 @@ select distinct n.nspname as schema, c.relname as "table"
    and l.relation = any($1::oid[])`;
 
 /**
- * The selected tables that transactions committed at or after `since` changed, or that a transaction is changing and has not
- * committed, as `schema.name`.
+ * The selected tables that transactions committed at or after `since` changed, that a transaction is changing and has not
+ * committed, or that changed without WAL since the drain, as `schema.name`.
  */
 export async function laterChanges(
   migration: Migration,
@@ -96,7 +97,9 @@ export async function laterChanges(
     const names = [...rows, ...writing.rows]
       .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
       .map(({ schema, table }) => `${schema}.${table}`);
-    return [...new Set([...names, ...missed.map(nameOf)])].sort();
+    // Last, so that it sees what came while the slot was read.
+    const traceless = await changedWithoutTrace(migration, input, signal);
+    return [...new Set([...names, ...missed.map(nameOf), ...traceless])].sort();
   } catch (error) {
     signal.throwIfAborted();
     const gone = sqlstate(error) === UNDEFINED_OBJECT;

@@ -3,10 +3,12 @@
  * unlogged tables, which are copied once.
  */
 import { expect, test } from 'vitest';
-import { postgresSteps } from '../../activities/postgres-steps.ts';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
@@ -29,11 +31,8 @@ function inputOf(db: FreshPair): MigrationInput {
   return parsed.input;
 }
 
-const late = async (
-  db: FreshPair,
-  migration: Parameters<typeof writeEndMark>[0],
-  since: Parameters<typeof postgresSteps.laterChanges>[2],
-) => postgresSteps.laterChanges(migration, inputOf(db), since, new AbortController().signal);
+const late = async (db: FreshPair, migration: Migration, since: Lsn) =>
+  laterChanges(migration, inputOf(db), since);
 
 test('preflight refuses both kinds with the setting to paste, warns of accepted tables, and of names that fit nothing', async () => {
   await using db = await freshPair();

@@ -3,9 +3,9 @@
  * before. Every case ends with an exact comparison of all rows.
  */
 import { expect, test } from 'vitest';
-import { postgresSteps } from '../../activities/postgres-steps.ts';
 import { parseInput } from '../../contract/input.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair } from '../support/database.ts';
@@ -360,8 +360,7 @@ test('the last look of a cutover finds tables that changed in no stream since th
   if (!parsed.ok) throw new Error(parsed.message);
   const { input } = parsed;
   const mark = await writeEndMark(migration);
-  const look = () =>
-    postgresSteps.laterChanges(migration, input, mark, new AbortController().signal);
+  const look = () => laterChanges(migration, input, mark);
   await db.sourceClient.query('vacuum full toasted');
   expect(await look()).toEqual([]);
   for (const name of NAMES) {
