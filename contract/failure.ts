@@ -175,9 +175,10 @@ export const FAILURES = {
   },
   NotEqual: {
     handling: 'operator',
-    meaning: 'Row counts of source and target differ after the drain.',
+    meaning:
+      'Row counts of source and target, or values of generated columns, differ after the drain.',
     action:
-      'The cutover was undone and streaming goes on: stop the writers if they still write, else find the rows with `npm run compare`; then call cutover again.',
+      'The cutover was undone and streaming goes on. Row counts: stop the writers if they still write, else find the rows with `npm run compare`. Generated columns: do what the message says; where the difference is wanted (the last digit of a float that another machine computes), `{"compare": "off"}` passes over it. Then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',

@@ -39,6 +39,9 @@ const BOTH = {
 const ONE = {
   'same-database': refuses('Source and target are the same database.'),
   'source-version': refuses('The source is older than walferry supports.'),
+  'whole-tables': warns(
+    'The source is older than 14: each table is copied as one chunk, and an interrupted table from its beginning.',
+  ),
   'target-older': warns('The target is an older major version than the source.'),
   encoding: refuses('A database has another encoding than UTF8.'),
   collation: warns('The databases sort text differently.'),
@@ -59,6 +62,11 @@ const ONE = {
   'synchronous-standbys': warns(
     'The source may take the stream for one of its synchronous standbys.',
   ),
+  'old-snapshot': {
+    levels: ['error', 'warning'],
+    meaning:
+      'The source cancels queries under old snapshots (old_snapshot_threshold); an error where the copy takes longer.',
+  },
   'slot-timeout': warns('The source drops slots that are not used for a time.'),
   'plugin-missing': refuses('wal2json is not installed on the source.'),
   'plugin-refused': refuses('The source does not allow wal2json (output_plugin_libraries).'),
@@ -119,6 +127,9 @@ const ONE = {
   'special-numbers': warns(
     'wal2json 2.5 sends NaN and infinities as null; they are read back by key.',
   ),
+  'generated-reads': warns(
+    'Generated columns call functions that read tables; the target computes them when the rows arrive.',
+  ),
   'object-names': {
     levels: ['error', 'warning'],
     meaning:
@@ -155,6 +166,11 @@ const ONE = {
   'partition-root-index': warns(
     'A table that partitions go through has no index by which UPDATE and DELETE find their row.',
   ),
+  'partition-key': {
+    levels: ['error', 'warning'],
+    meaning:
+      'The target would choose other partitions for the same rows (hash of an enum, text in another order); a warning where that is not known.',
+  },
   'target-other-tables': notes('The target has tables that are not part of the migration.'),
   'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),
   'leftover-slot': refuses('An earlier run of this workflow left its slot.'),

@@ -149,7 +149,9 @@ function summary(
   const began = Date.parse(state.startedAt.preflight ?? state.asOf);
   const seconds = Math.round((Date.now() - began) / MS_PER_SECOND);
   const equal =
-    counts.rows === null ? 'row counts not compared' : `${count(counts.rows)} rows on both sides`;
+    counts.rows === null
+      ? 'row counts and values of generated columns not compared'
+      : `${count(counts.rows)} rows on both sides`;
   return {
     summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing)}${unlike(differences)}${[
       ...leftOutSentences(state.leftOut),

@@ -237,7 +237,7 @@ function keyNames(table: TargetTable): string[] {
 function joined(table: TargetTable): string {
   return (table.key ?? [])
     .map(
-      ({ position, equals }, index) => `t.${table.columns[position]?.quoted} ${equals} s.k${index}`,
+      ({ position, equals }, index) => `${table.columns[position]?.operand} ${equals} s.k${index}`,
     )
     .join(' and ');
 }

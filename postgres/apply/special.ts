@@ -25,7 +25,7 @@ import type {
   RowChange,
   Update,
 } from './change.ts';
-import { tableName } from './table.ts';
+import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
 
 const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
 const SPECIAL_VALUES: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
@@ -48,6 +48,7 @@ interface Ambiguous {
 export class SpecialValues {
   readonly #service: string;
   #client: (pg.Client & AsyncDisposable) | undefined;
+  readonly #keys = new WeakMap<PlannedRelation, readonly SourceKeyColumn[]>();
 
   constructor(service: string) {
     this.#service = service;
@@ -62,9 +63,10 @@ export class SpecialValues {
       await waitVisible(this.#client, [...found.values()].flat());
       const settled = [...changes];
       for (const [relation, items] of found) {
+        const key = await this.#keyOf(this.#client, relation);
         for (let from = 0; from < items.length; from += KEYS_PER_QUERY) {
           const part = items.slice(from, from + KEYS_PER_QUERY);
-          const rows = await readBack(this.#client, relation, part);
+          const rows = await readBack(this.#client, relation, key, part);
           for (const item of part) settled[item.index] = settledChange(item, rows);
         }
       }
@@ -73,6 +75,14 @@ export class SpecialValues {
       await this.close();
       throw error;
     }
+  }
+
+  async #keyOf(client: pg.Client, relation: PlannedRelation): Promise<readonly SourceKeyColumn[]> {
+    const known = this.#keys.get(relation);
+    if (known) return known;
+    const read = await readSourceKey(client, relation, relation.key ?? []);
+    this.#keys.set(relation, read);
+    return read;
   }
 
   async close(): Promise<void> {
@@ -168,16 +178,16 @@ type Rows = ReadonlyMap<string, ReadonlyMap<string, string | null>>;
 async function readBack(
   client: pg.Client,
   relation: PlannedRelation,
+  sourceKey: readonly SourceKeyColumn[],
   items: readonly Ambiguous[],
 ): Promise<Rows> {
   const keys = [...new Map(items.map(({ key }) => [JSON.stringify(key), key])).values()];
   const exposed = [...exposedColumns(relation).values()];
   const names = relation.key ?? [];
-  const types = new Map(relation.columns.map(({ name, typeName }) => [name, typeName]));
   const wanted = names.map((_, index) => `k${index}`).join(', ');
   const arrays = names.map((_, index) => `$${index + 1}::text[]`).join(', ');
-  const matches = names.map(
-    (name, index) => `t.${pg.escapeIdentifier(name)} = w.k${index}::${types.get(name)}`,
+  const matches = sourceKey.map(
+    ({ operand, equals, baseType }, index) => `${operand} ${equals} w.k${index}::${baseType}`,
   );
   const columns = exposed.map(({ name }) => `t.${pg.escapeIdentifier(name)}::text`);
   const { rows } = await client.query<(string | null)[]>({

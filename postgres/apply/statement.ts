@@ -119,7 +119,7 @@ function rowByKey(table: TargetTable, values: readonly string[]): Where | undefi
       key
         .map(({ position, equals }, index) => {
           const column = table.columns[position];
-          return `t.${column?.quoted} ${equals} $${first + index}::${column?.baseType}`;
+          return `${column?.operand} ${equals} $${first + index}::${column?.baseType}`;
         })
         .join(' and '),
   };
@@ -151,7 +151,7 @@ function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
         if (kind[index] === 'n') return `t.${column?.quoted} is null`;
         const value = `$${next}::${column?.baseType}`;
         next += 1;
-        const help = helped[index] ? `t.${column?.quoted} ${column?.indexed} ${value} and ` : '';
+        const help = helped[index] ? `${column?.operand} ${column?.indexed} ${value} and ` : '';
         // The column's own collation may take two texts for one; then another row would be hit.
         return `${help}t.${column?.quoted}::text = ${value}::text collate pg_catalog."C"`;
       });

@@ -5,6 +5,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FailureDetails } from '../../contract/failure.ts';
+import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
 import { sqlstate } from '../connection/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Cell, Change, PlannedRelation } from './change.ts';
@@ -45,7 +46,9 @@ export function changeFailure(change: Change, cause: unknown, target: string): M
   const named = names.constraint ?? names.column;
   const object =
     named === undefined
-      ? ''
+      ? isBeyondBounds(cause)
+        ? ` (${BEYOND_BOUNDS})`
+        : ''
       : ` (${names.constraint === undefined ? 'column' : 'constraint'} ${named})`;
   return new MigrationError(
     'ChangeFailed',

@@ -20,6 +20,11 @@ export interface TargetColumn {
    * column does the rest (length, precision, domain checks) and fails where a cast would silently truncate.
    */
   readonly baseType: string;
+  /**
+   * The column of the row `t` for a comparison with a value of the base type. Polymorphic operators take a domain over an enum
+   * for no enum (42883); the cast to the base type changes no value, and indexes are still used.
+   */
+  readonly operand: string;
   /** ` collate "schema"."name"`, or empty: comparing columns of different collations is an error. */
   readonly collate: string;
   readonly generated: boolean;
@@ -130,6 +135,7 @@ const COLUMNS = /* sql */ `
             union all
             select t.oid, t.typbasetype from d join pg_catalog.pg_type t on t.oid = d.typbasetype)
           select pg_catalog.format_type(d.oid, -1) from d where d.typbasetype = 0) as base_type,
+         (select t.typtype = 'd' from pg_catalog.pg_type t where t.oid = a.atttypid) as domain,
          case when a.attcollation <> 0 then
            (select pg_catalog.format(' collate %I.%I', n.nspname, l.collname)
               from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid = l.collnamespace
@@ -173,6 +179,7 @@ interface ColumnRow {
   generated: boolean;
   always: boolean;
   base_type: string;
+  domain: boolean;
   collate: string | null;
 }
 
@@ -181,6 +188,11 @@ interface IndexRow {
   columns: number[];
   operators: (string | null)[];
   same_collation: boolean;
+}
+
+function operandOf({ name, domain, base_type: type }: ColumnRow): string {
+  const column = `t.${pg.escapeIdentifier(name)}`;
+  return domain ? `${column}::${type}` : column;
 }
 
 /** PostgreSQL's limit; a staging table holds the key twice. */
@@ -212,6 +224,7 @@ export async function readTable(
     name: row.name,
     quoted: pg.escapeIdentifier(row.name),
     baseType: row.base_type,
+    operand: operandOf(row),
     collate: row.collate ?? '',
     generated: row.generated,
     planned: planned.has(row.name),
@@ -238,6 +251,30 @@ export async function readTable(
   const foldable =
     unique != null && key !== undefined && columns.length + key.length <= MOST_COLUMNS;
   return new TargetTable(number, relation, first.partitioned, columns, key ?? null, foldable);
+}
+
+export interface SourceKeyColumn {
+  /** Type below all domains, without length or precision. */
+  readonly baseType: string;
+  readonly operand: string;
+  readonly equals: string;
+}
+
+/** How a row of the source's own table is found by the values of these columns, in their order. */
+export async function readSourceKey(
+  client: pg.Client,
+  { schema, name }: TableName,
+  names: readonly string[],
+): Promise<SourceKeyColumn[]> {
+  const { rows } = await client.query<ColumnRow>(COLUMNS, [schema, name]);
+  const indexes = (await client.query<IndexRow>(INDEXES, [rows[0]?.oid ?? 0])).rows;
+  return names.map((column) => {
+    const row = rows.find((one) => one.attnum !== null && one.name === column);
+    // Gone since the change was made: the reading fails (42703) instead of finding no row.
+    if (!row) return { baseType: 'text', operand: `t.${pg.escapeIdentifier(column)}`, equals: '=' };
+    const equals = operatorOf(row.attnum ?? 0, indexes) ?? '=';
+    return { baseType: row.base_type, operand: operandOf(row), equals };
+  });
 }
 
 /**

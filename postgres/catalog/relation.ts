@@ -33,8 +33,11 @@ export interface Relation extends TableName {
   readonly persistence: 'p' | 'u';
   /** REPLICA IDENTITY: default, nothing, full, index. */
   readonly identity: 'd' | 'n' | 'f' | 'i';
-  /** Table access method (`heap`); null for partitioned and foreign tables. Block ranges are the heap's. */
-  readonly accessMethod: string | null;
+  /**
+   * Whether it can be read by ranges of blocks: a heap, on a server that has the TID range scan (from 14 on). Without that scan
+   * each chunk reads the whole table, which makes a chunked copy quadratic.
+   */
+  readonly splittable: boolean;
   /** Blocks of the main fork now, 0 when the table has no storage. */
   readonly pages: number;
   readonly estimatedRows: number;
@@ -97,7 +100,8 @@ with recursive domain (typ, base) as (
    group by a.attrelid
 )
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
-       c.relpersistence as persistence, c.relreplident as identity, am.amname as "accessMethod",
+       c.relpersistence as persistence, c.relreplident as identity, 
+       coalesce(am.amname = 'heap', false) and pg_catalog.current_setting('server_version_num')::int4 >= 140000 as splittable,
        c.relispartition as "isPartition",
        coalesce(case when c.relkind = 'r' then
          pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 end, 0)::float8 as pages,

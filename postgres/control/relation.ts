@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
+import type { RecordedTypes } from '../catalog/type-record.ts';
 import type { Shape } from '../catalog/shape.ts';
 
 export interface PlannedRelationRow {
@@ -37,6 +38,8 @@ export interface PlannedShape {
   readonly key: readonly string[] | null;
   /** By column name. A column that was dropped and added again on the target has lost its values. */
   readonly target: Readonly<Record<string, number>>;
+  /** What the columns' types were made of; unset when nobody has looked yet. */
+  readonly types?: RecordedTypes;
 }
 
 type Registered = Pick<

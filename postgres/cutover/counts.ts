@@ -1,4 +1,4 @@
-/** Exact row counts of both sides after the drain, a few tables at a time. */
+/** Exact row counts of both sides after the drain, and the values of generated columns, a few tables at a time. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -14,6 +14,15 @@ import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
 import { whileWatched } from '../schema/watch.ts';
+import {
+  addSums,
+  generatedDiffer,
+  generatedOf,
+  hashStatement,
+  widest,
+  type GeneratedColumns,
+  type GeneratedDifference,
+} from './generated.ts';
 
 export interface CountReport {
   readonly tables: number;
@@ -32,6 +41,8 @@ interface Counted {
   pages: number;
   /** Whether the target's table counts with its partitions. */
   readonly whole: boolean;
+  /** Columns that the target computes; null when there are none. */
+  generated: GeneratedColumns | null;
 }
 
 /** Partitions that one statement counts; each is a relation to open and lock. */
@@ -46,7 +57,8 @@ interface Difference {
 /**
  * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves, or against
  * the root that they go through). Unlogged tables that the input accepts are left out.
- * @throws MigrationError `NotEqual` naming the tables with both counts; `signal.reason` when aborted.
+ * @throws MigrationError `NotEqual` naming the tables with both counts, or the generated columns whose values differ;
+ *   `signal.reason` when aborted.
  */
 export async function compareCounts(
   migration: Migration,
@@ -65,6 +77,7 @@ export async function compareCounts(
     const describe = () => ({ step: 'counting rows', ...progress });
     const [onSource, onTarget] = [sources, targets].map(({ all }) => all.map(({ pid }) => pid));
     const differences: Difference[] = [];
+    const generated: GeneratedDifference[] = [];
     let rows = 0n;
     const compare = () =>
       runTasks(
@@ -85,6 +98,7 @@ export async function compareCounts(
           ]);
           rows += target;
           if (source !== target) differences.push({ table: label, source, target });
+          else generated.push(...(await compareGenerated(pair, table)));
         },
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
@@ -101,6 +115,7 @@ export async function compareCounts(
         ),
     );
     if (differences.length > 0) throw notEqual(differences);
+    if (generated.length > 0) throw generatedDiffer(generated);
     return { tables: tables.length, rows: Number(rows) };
   } catch (error) {
     work.signal.throwIfAborted();
@@ -129,17 +144,48 @@ async function countable(
     const destination = destinationOf(table);
     if (open.has(keyOfName(destination))) continue;
     const whole = table.viaRoot !== null;
-    const one = counted.get(keyOfName(destination)) ?? { destination, parts: [], pages: 0, whole };
+    const one = counted.get(keyOfName(destination)) ?? {
+      ...{ destination, parts: [], pages: 0, whole, generated: null },
+    };
     one.parts.push(table);
+    one.generated = widest(one.generated, generatedOf(table));
     one.pages += table.pages;
     counted.set(keyOfName(destination), one);
   }
   return [...counted.values()];
 }
 
-/** Row security must fail a count, not make it smaller. */
+/** Row security must fail a count, not make it smaller. Names of objects print with their schema on both sides. */
 async function exact(client: pg.Client): Promise<void> {
-  await client.query(/* sql */ `set row_security = off`);
+  await client.query(/* sql */ `set row_security = off; set search_path = ''`);
+}
+
+async function compareGenerated(
+  pair: { readonly source: Lane; readonly target: Lane },
+  { destination, parts, whole, generated }: Counted,
+): Promise<GeneratedDifference[]> {
+  if (generated === null) return [];
+  const [source, target] = await Promise.all([
+    sums(pair.source, parts, true, generated),
+    sums(pair.target, [destination], !whole, generated),
+  ]);
+  const columns = generated.generated.filter((_, at) => source[at] !== target[at]);
+  return columns.length === 0 ? [] : [{ ...destination, columns }];
+}
+
+async function sums(
+  lane: Lane,
+  tables: readonly TableName[],
+  only: boolean,
+  generated: GeneratedColumns,
+): Promise<string[]> {
+  const found: string[][] = [];
+  for (let at = 0; at < tables.length; at += PARTS_PER_STATEMENT) {
+    const text = hashStatement(tables.slice(at, at + PARTS_PER_STATEMENT), only, generated);
+    const { rows } = await lane.run((client) => client.query<string[]>({ text, rowMode: 'array' }));
+    found.push(rows[0] ?? []);
+  }
+  return addSums(found);
 }
 
 async function count(

@@ -4,6 +4,7 @@ import { capacity } from './checks/capacity.ts';
 import { disk } from './checks/disk.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
+import { generated } from './checks/generated.ts';
 import { identity } from './checks/identity.ts';
 import { leftover } from './checks/leftover.ts';
 import { left } from './checks/left.ts';
@@ -11,9 +12,11 @@ import { locale } from './checks/locale.ts';
 import { number } from './checks/number.ts';
 import { object } from './checks/object.ts';
 import { objectName } from './checks/object-name.ts';
+import { partitionKey } from './checks/partition-key.ts';
 import { partitionRoot } from './checks/partition-root.ts';
 import { persistence } from './checks/persistence.ts';
 import { plugin } from './checks/plugin.ts';
+import { oldSnapshot } from './checks/old-snapshot.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
 import { role } from './checks/role.ts';
@@ -35,6 +38,7 @@ export const CHECKS: readonly Check[] = [
   version,
   leftover,
   wal,
+  oldSnapshot,
   plugin,
   transaction,
   capacity,
@@ -47,6 +51,7 @@ export const CHECKS: readonly Check[] = [
   selection,
   table,
   partitionRoot,
+  partitionKey,
   extension,
   left,
   object,
@@ -54,6 +59,7 @@ export const CHECKS: readonly Check[] = [
   persistence,
   identity,
   number,
+  generated,
   program,
   role,
   age,

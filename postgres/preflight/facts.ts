@@ -11,10 +11,12 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { ExtensionFacts } from '../catalog/extension.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { KeyCollation, PartitionKey } from '../catalog/partition-key.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Blocker } from '../slot/blockers.ts';
 import type { EndpointFacts } from './read/endpoint.ts';
 import type { OfferedExtension } from './read/extension.ts';
+import type { GeneratedReads } from './read/generated.ts';
 import type { LeftFacts } from './read/left.ts';
 import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
 import type { LocaleFacts } from './read/locale.ts';
@@ -44,6 +46,8 @@ export interface ServerFacts {
   readonly database: string;
   readonly encoding: string;
   readonly locale: LocaleFacts;
+  /** One value hashed by each function that partitions are chosen by. */
+  readonly hashes: ReadonlyMap<string, string>;
   readonly inRecovery: boolean;
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
@@ -102,6 +106,8 @@ export interface SourceFacts extends ServerFacts {
   readonly outputPluginLibraries: string | null;
   /** `synchronous_standby_names`. */
   readonly synchronousStandbys: string;
+  /** `old_snapshot_threshold` (up to 16); null when snapshots may get as old as they like. */
+  readonly snapshotSeconds: number | null;
   readonly slotsMax: number;
   readonly wal: WalFacts;
   readonly slots: readonly SlotFacts[];
@@ -136,6 +142,10 @@ export interface SourceFacts extends ServerFacts {
   readonly collations: readonly string[];
   /** Columns that hold names of objects. */
   readonly objectNames: readonly ObjectNameColumn[];
+  /** Of the selected partitioned tables, by which a server chooses partitions. */
+  readonly partitionKeys: readonly PartitionKey[];
+  /** Generated columns whose functions read tables. */
+  readonly generatedReads: readonly GeneratedReads[];
   /** What is created beside the tables. */
   readonly created: readonly NamedObject[];
 }
@@ -208,6 +218,10 @@ export interface TargetFacts extends ServerFacts {
   readonly extensions: readonly OfferedExtension[];
   /** Of the collations that the source uses, those that the target lacks. */
   readonly missingCollations: readonly string[];
+  /** Of the selected tables that are partitioned here. */
+  readonly partitionKeys: readonly PartitionKey[];
+  /** Of the collations in the source's partition keys, the versions here. */
+  readonly collationVersions: readonly (KeyCollation & { readonly here: string | null })[];
   /** Of the relations that values of the source name, those that the target lacks. */
   readonly absentRelations: readonly TableName[];
   /** Objects that have the names of what would be created beside the tables. */

@@ -1,6 +1,7 @@
 /** What is read from both servers alike. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import { readHashes } from '../catalog/partition-key.ts';
 import type { ServerFacts } from './facts.ts';
 import { readAge, readSessions } from './read/load.ts';
 import { readLocale } from './read/locale.ts';
@@ -60,6 +61,7 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
       bypassesRowSecurity: row.superuser || row.bypass,
     },
     locale: await readLocale(client),
+    hashes: await readHashes(client),
     sessions: await readSessions(client),
     age: await readAge(client),
   };

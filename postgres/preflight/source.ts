@@ -16,6 +16,8 @@ import type {
   SourceFacts,
   TableRight,
 } from './facts.ts';
+import { readPartitionKeys } from '../catalog/partition-key.ts';
+import { readGeneratedReads } from './read/generated.ts';
 import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
@@ -80,6 +82,8 @@ export async function readSource(
     left: await readLeft(client, input.leave, oids),
     collations: await readUsedCollations(client, oids, gone),
     objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
+    partitionKeys: await readPartitionKeys(client, oids),
+    generatedReads: await readGeneratedReads(client, oids),
     created: (
       await readCreated(
         client,
@@ -96,6 +100,7 @@ type Settings = Pick<
   | 'walLevel'
   | 'outputPluginLibraries'
   | 'synchronousStandbys'
+  | 'snapshotSeconds'
   | 'slotsMax'
   | 'sendersMax'
   | 'sendersUsed'
@@ -108,6 +113,8 @@ async function readSettings(client: pg.ClientBase): Promise<Settings> {
            (select setting from pg_catalog.pg_settings
              where name = 'output_plugin_libraries') as "outputPluginLibraries",
            current_setting('synchronous_standby_names') as "synchronousStandbys",
+           (select nullif(setting, '-1')::float8 * 60 from pg_catalog.pg_settings
+             where name = 'old_snapshot_threshold') as "snapshotSeconds",
            current_setting('max_replication_slots')::int4 as "slotsMax",
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);

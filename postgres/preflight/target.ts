@@ -1,6 +1,7 @@
 /** The facts of the target. Reads only. */
 import pg from 'pg';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
+import { readCollationVersions, readPartitionKeys } from '../catalog/partition-key.ts';
 import { readRelationsNamed } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
@@ -49,6 +50,11 @@ export async function readTarget(
     // With the tables there, extensions are the operator's: no try is needed, which fires event triggers and loads libraries.
     extensions: createsTables({ tables }) ? await readOffered(client, wantedOf(source)) : [],
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
+    partitionKeys: await readPartitionKeys(client, await partitionedOids(client, tables)),
+    collationVersions: await readCollationVersions(
+      client,
+      source?.partitionKeys.flatMap(({ collations }) => collations) ?? [],
+    ),
     absentRelations: await readAbsent(
       client,
       source?.objectNames.flatMap(({ named }) => named ?? []) ?? [],
@@ -56,6 +62,14 @@ export async function readTarget(
     taken: await readTaken(client, source?.created ?? []),
     roles: await readRoles(client),
   };
+}
+
+async function partitionedOids(
+  client: pg.ClientBase,
+  tables: readonly TargetTable[],
+): Promise<number[]> {
+  const partitioned = tables.filter(({ kind }) => kind === 'p');
+  return (await readRelationsNamed(client, partitioned)).map(({ oid }) => oid);
 }
 
 /** Extensions that are created here if they are not there. */

@@ -13,7 +13,7 @@ export interface SizedTable {
   readonly pages: number;
   /** With TOAST: a table of few blocks can hold gigabytes there. */
   readonly bytes: number;
-  /** Whether block ranges mean anything to it (heap tables only). */
+  /** Whether it can be read by ranges of blocks. */
   readonly splittable: boolean;
 }
 

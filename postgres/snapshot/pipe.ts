@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { MigrationError } from '../../contract/failure.ts';
+import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import type { CheckedTable } from './tables.ts';
 import { quoted } from '../catalog/table-name.ts';
@@ -98,6 +99,13 @@ function copyFailure(
   side: 'source' | 'target' | null,
 ): MigrationError {
   const table = `${schema}.${name}`;
+  if (isBeyondBounds(error)) {
+    return new MigrationError(
+      'CopyFailed',
+      `rows of ${table} do not fit into the target (SQLSTATE 23514): ${BEYOND_BOUNDS}`,
+      { table, sqlstate: '23514' },
+    );
+  }
   // Somebody cancelled the statement; that says nothing about the rows.
   const fallback = sqlstate(error) === QUERY_CANCELED ? 'Contention' : 'CopyFailed';
   return classify(

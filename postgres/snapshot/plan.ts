@@ -12,6 +12,7 @@ import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { readPendingChunks, readTotals } from '../control/chunk.ts';
@@ -73,7 +74,7 @@ export async function planCopy(
       work,
       ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
     );
-    const { found, shapes } = await readUnder(source, live, input);
+    const { found, shapes, types } = await readUnder(source, live, input);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
     refuseDrift(found, counterparts);
     const taken = await whileWatched(
@@ -85,6 +86,7 @@ export async function planCopy(
           turn,
           found,
           shapes,
+          types,
           counterparts,
           ignored: ignoredAmong(found, input.ignore),
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
@@ -121,7 +123,7 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<{ found: Relation[]; shapes: Map<number, Shape> }> {
+): Promise<{ found: Relation[]; shapes: Map<number, Shape>; types: TypeGraph }> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
@@ -129,8 +131,9 @@ async function readUnder(
     source,
     found.map(({ oid }) => oid),
   );
+  const types = await readTypeGraph(source, found);
   await source.query(/* sql */ `commit`);
-  return { found, shapes };
+  return { found, shapes, types };
 }
 
 function refuseDrift(found: readonly Relation[], counterparts: readonly Relation[]): void {

@@ -13,6 +13,9 @@ import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { unloggedText } from '../catalog/file.ts';
 import type { Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import { TypePairs } from '../catalog/type-pair.ts';
+import { recordTypes } from '../catalog/type-record.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { readNewestGeneration } from '../control/generation.ts';
@@ -42,6 +45,8 @@ export interface TakePlan {
   readonly found: readonly Relation[];
   /** Shapes of the found tables by oid, of the same snapshot. */
   readonly shapes: ReadonlyMap<number, Shape>;
+  /** Types of their columns, of the same snapshot. */
+  readonly types: TypeGraph;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   /** Which tables the operator accepts as they are. */
@@ -142,8 +147,8 @@ async function take(
   const sized = tables.flatMap((table) => {
     const relation = there.get(keyOfName(table));
     if (!relation) return [];
-    const { pages, bytes, accessMethod } = relation;
-    return [{ id: table.id, pages, bytes, splittable: accessMethod === 'heap' }];
+    const { pages, bytes, splittable } = relation;
+    return [{ id: table.id, pages, bytes, splittable }];
   });
   await insertChunks(target, migration, generation, cutTables(sized, plan.chunkBytes));
   await target.query(
@@ -156,7 +161,9 @@ async function take(
     /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,
     [migration.id, marked.map(({ id }) => id)],
   );
-  await storeShapes(target, migration, shapesOf(tables, plan));
+  // Rows are written after this look: a type that is changed on the target meanwhile is found by the stream's audit.
+  const types = new TypePairs(plan.types, await readTypeGraph(target, plan.counterparts));
+  await storeShapes(target, migration, shapesOf(tables, plan, types));
   return tables.length;
 }
 
@@ -214,6 +221,7 @@ async function refuseFilled(
 function shapesOf(
   tables: readonly PlannedRelationRow[],
   { found, shapes, counterparts }: TakePlan,
+  types: TypePairs,
 ): Map<number, PlannedShape> {
   const here = new Map(found.map((relation) => [keyOfName(relation), relation]));
   const there = new Map(counterparts.map((relation) => [keyOfName(relation), relation]));
@@ -223,7 +231,9 @@ function shapesOf(
       const source = relation && shapes.get(relation.oid);
       const target = there.get(keyOfName(destinationOf(table)));
       if (!source || !target) return [];
-      return [[table.id, { source, key: relation.key, target: numbersOf(target) }] as const];
+      const recorded = recordTypes(types.columns(relation, target), types);
+      const { key } = relation;
+      return [[table.id, { source, key, target: numbersOf(target), types: recorded }] as const];
     }),
   );
 }

@@ -69,7 +69,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     );
   };
   const writer = new TargetWriter(applier, attempt, plan.newest, (batch) =>
-    inTurn(() => verifyCatalog(source, batch, plan.tokens, waiting)),
+    inTurn(() => verifyCatalog(source, batch, plan, waiting)),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({

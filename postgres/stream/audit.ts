@@ -5,8 +5,10 @@
  *   as before                      followed
  *   columns added, dropped,        the target has the same: followed in two forms, before and after
  *   renamed                        it has not: followed up to the first change that shows it, at most to the mark
- *   types made of other labels or  the target has the same: nothing to do
+ *   types with more labels or      the target has the same: nothing to do
  *   attributes                     it has not: followed up to the mark, and then the operator is asked
+ *   types with labels renamed or   the target can take the rows: copied again
+ *   attributes dropped, wherever   it cannot: the operator is asked at once
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
  *   unlogged                       the operator is asked, unless the table is accepted: then nothing of it is followed
@@ -23,13 +25,14 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
-import { compareTypeParts, readTypeParts } from '../catalog/parts.ts';
 import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
+import { readTypeGraph } from '../catalog/type-graph.ts';
+import { TypePairs } from '../catalog/type-pair.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
@@ -43,6 +46,8 @@ import {
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
 import type { Followed } from './follow.ts';
+import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
+import { judgeNewTrees } from './new-tree.ts';
 import {
   isInsertOnly,
   isLeftRoot,
@@ -57,6 +62,8 @@ export interface Audit {
   readonly followed: readonly Followed[];
   /** Tokens of the selected tables by {@link keyOfName}. */
   readonly tokens: ReadonlyMap<string, string>;
+  /** Of the followed tables, for the look before a commit. */
+  readonly types: WatchedTypes;
   /** Shapes to store by the plan's number, once the stream has passed what was committed before this look. */
   readonly settled: ReadonlyMap<number, PlannedShape>;
   /** Shapes to store at once. */
@@ -144,16 +151,12 @@ export async function audit(
     found.trees.push(root);
     found.reasons.push(reason);
   }
-  const goes = new Map([...rows, ...here].map((one) => [keyOfName(one), destinationOf(one)]));
-  found.ahead.push(
-    ...compareTypeParts(
-      (await readTypeParts(source, oids)).map((one) => ({ ...one, ...goes.get(keyOfName(one)) })),
-      await readTypeParts(
-        target,
-        there.map(({ oid }) => oid),
-      ),
-    ),
+  const types = new TypePairs(
+    await readTypeGraph(source, here),
+    await readTypeGraph(target, there),
   );
+  judgeFollowedTypes(types, found);
+  await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
   refuse(found);
   const { forget, rename, register, joining, again } = found;
@@ -171,6 +174,7 @@ export async function audit(
     ),
     ahead: found.ahead,
     grown: joining.length > 0,
+    types: watchedTypes(found.followed, types.source),
     tokens: new Map(
       here.map((relation) => [keyOfName(relation), sides.shapes.get(relation.oid)?.token ?? '']),
     ),

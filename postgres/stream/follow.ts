@@ -55,7 +55,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
   const { source, target, now } = sides;
   const numbers = numbersOf(target);
   const { key } = source;
-  const before = row.shape ?? { source: now, key, target: numbers };
+  const before: PlannedShape = row.shape ?? { source: now, key, target: numbers };
   const change = compareShapes(before.source, now);
   const differences = [...compareColumns([source], [target]), ...leftOver(source, target, change)];
   const quiet =
@@ -90,7 +90,8 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     row.shape === null ||
     before.source.token !== now.token ||
     before.source.filenode !== now.filenode;
-  const shape = moved ? { source: now, key, target: numbers } : null;
+  const { types } = before;
+  const shape = moved ? { source: now, key, target: numbers, ...(types && { types }) } : null;
   const alike = quiet && sameKey && awaited === null;
   return {
     ...NOTHING,

@@ -30,6 +30,7 @@ import { Emptied } from './emptied.ts';
 import { Routes, type Route, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
+import type { WatchedTypes } from './types.ts';
 
 const BYTEA_OID = 17;
 /** Failures of a change that meets other rows than it expects. */
@@ -45,6 +46,8 @@ export interface StreamPlan {
   readonly without: readonly { readonly schema: string; readonly table: string }[];
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
+  /** What the tables' types are made of, for the same look. */
+  readonly types: WatchedTypes;
   /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
   readonly mark: Lsn | null;
   /** Whether the stream has to stop at the mark: the target lacks what was done before it, or a TRUNCATE has to have come. */
@@ -142,6 +145,7 @@ export async function readPlan(
     schemas: schemasOf(selection, rows),
     without: await unreadable(source, rows),
     tokens: audited.tokens,
+    types: audited.types,
     mark,
     stopsAtMark: audited.ahead.length > 0 || awaited.size > 0,
     emptied,

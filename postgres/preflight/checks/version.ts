@@ -5,6 +5,8 @@ import { error, warning } from '../wording.ts';
 
 /** wal2json's format 2, `pg_current_xact_id` and xid8 are all there from here on. */
 const OLDEST_SOURCE = 13;
+/** The first with a TID range scan, by which a part of a table is read without the rest. */
+const RANGE_SCAN = 14;
 
 export const version: Check = ({ source, target }) => {
   const findings: Finding[] = [];
@@ -14,6 +16,15 @@ export const version: Check = ({ source, target }) => {
         'source-version',
         `the source is PostgreSQL ${source.version}, and walferry needs ${OLDEST_SOURCE} or newer there`,
         'Update the source first, or move from a physical standby that was promoted and upgraded.',
+      ),
+    );
+  }
+  if (source && source.major >= OLDEST_SOURCE && source.major < RANGE_SCAN) {
+    findings.push(
+      warning(
+        'whole-tables',
+        `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
+        'Nothing to do for small tables. A table whose copy is interrupted is copied again from its beginning: keep workers, network and source steady while large tables are copied.',
       ),
     );
   }

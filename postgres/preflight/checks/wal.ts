@@ -10,7 +10,7 @@ import type { Check, SourceFacts } from '../facts.ts';
 import { error, note, size, span, warning } from '../wording.ts';
 
 /** Bytes a second, all lanes together: between a slow network and fast machines. */
-const SLOW_COPY = 20e6;
+export const SLOW_COPY = 20e6;
 const FAST_COPY = 100e6;
 /** Statistics of a server that was just started say nothing about its day. */
 const LEAST_STATISTICS_SECONDS = 600;

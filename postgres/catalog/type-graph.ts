@@ -1,0 +1,124 @@
+/**
+ * The types that columns are made of, at any depth: arrays, domains, ranges, multiranges, composites. `ALTER TYPE` changes what
+ * stored values mean without touching a table that uses the type, and names and numbers of labels do not show it. So each type
+ * has an identity of its parts, which differs after every such change.
+ */
+import type pg from 'pg';
+import type { Relation } from './relation.ts';
+
+export interface TypeNode {
+  readonly oid: number;
+  /** Quoted, with its schema. */
+  readonly name: string;
+  readonly kind: 'enum' | 'composite' | 'domain' | 'array' | 'range' | 'multirange' | 'base';
+  /**
+   * Identity of the parts. Enum: oid and `xmin` of each label, in the order of the labels; a renamed label has another `xmin`.
+   * Composite: number and type of every attribute, dropped ones too. Range: subtype, operator class, collation. Others: empty.
+   */
+  readonly parts: readonly string[];
+  /** Labels of an enum in their order, one for each part. */
+  readonly labels: readonly string[];
+  /** Attributes of a composite that are there now. */
+  readonly attributes: readonly { readonly name: string; readonly type: string }[];
+  /** Types that it is made of: element, base, subtype, or one for each attribute. */
+  readonly inner: readonly number[];
+}
+
+/** Types of users by oid; types of the system are made of the system's alone, and are left out. */
+export type TypeGraph = ReadonlyMap<number, TypeNode>;
+
+/** Everything below it was made by initdb. */
+const FIRST_OF_USERS = 16_384;
+
+/** A table's row type can be a column's type, too. `t` is the type's row of `pg_type`. */
+const PARTS = /* sql */ `
+  case t.typtype
+    when 'e' then array(select pg_catalog.format('%s:%s', e.oid::int8, e.xmin) from pg_catalog.pg_enum e
+                         where e.enumtypid = t.oid order by e.enumsortorder)
+    when 'c' then array(select pg_catalog.format('%s:%s:%s', p.attnum, p.atttypid::int8, p.atttypmod)
+                          from pg_catalog.pg_attribute p
+                         where p.attrelid = t.typrelid and p.attnum > 0 order by p.attnum)
+    when 'r' then array(select pg_catalog.format('%s:%s:%s', r.rngsubtype::int8, r.rngsubopc::int8, r.rngcollation::int8)
+                          from pg_catalog.pg_range r where r.rngtypid = t.oid)
+    else '{}' end`;
+
+/** Types that type `w.oid` is made of. Version 13 has no multiranges, and no column that names them. */
+export const INNER = /* sql */ `
+  select 1 as at, t.typelem as oid from pg_catalog.pg_type t where t.oid = w.oid and t.typcategory = 'A'
+  union all
+  select 1, t.typbasetype from pg_catalog.pg_type t where t.oid = w.oid and t.typtype = 'd'
+  union all
+  select 1, r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = w.oid
+  union all
+  select 1, r.rngtypid from pg_catalog.pg_range r where (to_jsonb(r) ->> 'rngmultitypid')::oid = w.oid
+  union all
+  select p.attnum, p.atttypid from pg_catalog.pg_type t
+    join pg_catalog.pg_attribute p on p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped
+   where t.oid = w.oid and t.typtype = 'c'`;
+
+const GRAPH = /* sql */ `
+with recursive w (oid) as (
+  select distinct given.oid from unnest($1::oid[]) as given (oid)
+  union
+  select i.oid from w cross join lateral (${INNER}) i where w.oid >= ${FIRST_OF_USERS} and i.oid <> 0
+)
+select t.oid::int8::float8 as oid, pg_catalog.format('%I.%I', n.nspname, t.typname) as name,
+       case t.typtype when 'e' then 'enum' when 'c' then 'composite' when 'd' then 'domain' when 'r' then 'range'
+                      when 'm' then 'multirange' else case t.typcategory when 'A' then 'array' else 'base' end end as kind,
+       ${PARTS} as parts,
+       array(select e.enumlabel::text from pg_catalog.pg_enum e
+              where e.enumtypid = t.oid order by e.enumsortorder) as labels,
+       coalesce((select json_agg(json_build_object('name', p.attname, 'type', pg_catalog.format_type(p.atttypid, p.atttypmod))
+                                 order by p.attnum)
+                   from pg_catalog.pg_attribute p
+                  where t.typtype = 'c' and p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped), '[]') as attributes,
+       array(select i.oid::int8::float8 from (${INNER}) i where i.oid <> 0 order by i.at) as inner
+  from w join pg_catalog.pg_type t on t.oid = w.oid
+  join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+ where w.oid >= ${FIRST_OF_USERS}`;
+
+/** The types of these relations' columns and all that they are made of; in a transaction what its snapshot sees. */
+export async function readTypeGraph(
+  client: pg.ClientBase,
+  relations: readonly Pick<Relation, 'columns'>[],
+): Promise<TypeGraph> {
+  const oids = new Set(
+    relations.flatMap(({ columns }) =>
+      columns.flatMap(({ typeOid }) => (typeOid < FIRST_OF_USERS ? [] : [typeOid])),
+    ),
+  );
+  if (oids.size === 0) return new Map();
+  const { rows } = await client.query<TypeNode>(GRAPH, [[...oids]]);
+  return new Map(rows.map((node) => [node.oid, node]));
+}
+
+/** The type and all that it is made of, each once. */
+export function reachable(graph: TypeGraph, oids: readonly number[]): TypeNode[] {
+  const found = new Map<number, TypeNode>();
+  const visit = (oid: number): void => {
+    const node = graph.get(oid);
+    if (!node || found.has(oid)) return;
+    found.set(oid, node);
+    node.inner.forEach(visit);
+  };
+  oids.forEach(visit);
+  return [...found.values()];
+}
+
+/** The parts of these types now, as one text each, for a look before every commit on the target; nothing for one that is gone. */
+export async function lookAtTypes(
+  client: pg.ClientBase,
+  oids: readonly number[],
+): Promise<Map<number, string>> {
+  const { rows } = await client.query<{ oid: number; parts: string[] }>(
+    /* sql */ `
+    select t.oid::int8::float8 as oid, ${PARTS} as parts from pg_catalog.pg_type t where t.oid = any($1::oid[])`,
+    [oids],
+  );
+  return new Map(rows.map(({ oid, parts }) => [oid, tokenOf({ parts })]));
+}
+
+/** Equal as long as nothing changed what the type is made of. */
+export function tokenOf({ parts }: Pick<TypeNode, 'parts'>): string {
+  return parts.join();
+}

@@ -1,0 +1,136 @@
+/** Types of a column on both sides, side by side at every depth, and where a value of the source would be another one. Pure. */
+import type { Difference } from './drift.ts';
+import type { Relation } from './relation.ts';
+import { destinationOf } from './root.ts';
+import type { TypeGraph, TypeNode } from './type-graph.ts';
+
+/** A type of the source, and the one that takes its values on the target. */
+export interface TypePair {
+  readonly source: TypeNode;
+  readonly target: TypeNode;
+  /** Whether values lie in ranges: their bounds are compared when they are read. */
+  readonly ordered: boolean;
+}
+
+export interface ColumnPair {
+  /** On the source. */
+  readonly column: string;
+  readonly pairs: readonly TypePair[];
+}
+
+/** Both sides' types, and the pairs that were found already: thousands of columns may be of one type. */
+export class TypePairs {
+  readonly source: TypeGraph;
+  readonly target: TypeGraph;
+  readonly #known = new Map<string, readonly TypePair[]>();
+
+  constructor(source: TypeGraph, target: TypeGraph) {
+    this.source = source;
+    this.target = target;
+  }
+
+  /** Columns of types of users that both tables have. */
+  columns(source: Pick<Relation, 'columns'>, target: Pick<Relation, 'columns'>): ColumnPair[] {
+    const there = new Map(target.columns.map(({ name, typeOid }) => [name, typeOid]));
+    return source.columns.flatMap(({ name, typeOid }) => {
+      const other = there.get(name);
+      if (other === undefined || !this.source.has(typeOid)) return [];
+      return [{ column: name, pairs: this.#pairs(typeOid, other) }];
+    });
+  }
+
+  #pairs(source: number, target: number): readonly TypePair[] {
+    const key = `${source} ${target}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const found = new Map<string, TypePair>();
+    this.#visit(source, target, false, found);
+    const pairs = [...found.values()];
+    this.#known.set(key, pairs);
+    return pairs;
+  }
+
+  #visit(here: number, there: number, ordered: boolean, found: Map<string, TypePair>): void {
+    const source = this.source.get(here);
+    const target = this.target.get(there);
+    // A type of the system on either side: its text says all that there is to say.
+    if (!source || !target) return;
+    const key = `${here} ${there} ${ordered}`;
+    if (found.has(key)) return;
+    // A domain prints as what it is over, and may be on one side only.
+    if (source.kind === 'domain' || target.kind === 'domain') {
+      const [inner = here] = source.kind === 'domain' ? source.inner : [];
+      const [other = there] = target.kind === 'domain' ? target.inner : [];
+      this.#visit(inner, other, ordered, found);
+      return;
+    }
+    if (source.kind !== target.kind) return;
+    found.set(key, { source, target, ordered });
+    const within = ordered || source.kind === 'range';
+    for (const [at, inner] of source.inner.entries()) {
+      const other = target.inner[at];
+      if (other !== undefined) this.#visit(inner, other, within, found);
+    }
+  }
+}
+
+/**
+ * Where a value of the source would be another one on the target, or none. More labels on the target do no harm.
+ * @param renamed types of the source of which labels were renamed since the rows were copied, by oid.
+ * @param bounded whether the target's table is a partition, whose bounds may name labels.
+ */
+export function typeDifferences(
+  relation: Relation,
+  columns: readonly ColumnPair[],
+  renamed: ReadonlySet<number>,
+  bounded: boolean,
+): Difference[] {
+  const { schema, name: table } = destinationOf(relation);
+  return columns.flatMap(({ column, pairs }) =>
+    pairs.flatMap((pair) => {
+      const ordered = pair.ordered || (bounded && renamed.has(pair.source.oid));
+      const what = differenceOf({ ...pair, ordered }, renamed);
+      return what === null ? [] : [{ schema, table, column, what: `is made of ${what}` }];
+    }),
+  );
+}
+
+function differenceOf(
+  { source, target, ordered }: TypePair,
+  renamed: ReadonlySet<number>,
+): string | null {
+  if (source.kind === 'enum') return labelDifference(source, target, { ordered, renamed });
+  if (source.kind !== 'composite') return null;
+  const [here, there] = [source.attributes, target.attributes];
+  // Text of one type is often read as another, which an operator's own tables may live from; a field more or less never is.
+  if (here.length !== there.length) {
+    const types = [here, there].map((attributes) => attributes.map(({ type }) => type).join(', '));
+    return `${source.name}, which is (${types[0]}) on the source, (${types[1]}) on the target`;
+  }
+  const names = [here, there].map((attributes) => attributes.map(({ name }) => name).join(', '));
+  if (names[0] === names[1]) return null;
+  // Values go by position: whoever reads one by name on the target would get another one.
+  return `${source.name}, whose attributes are named (${names[0]}) on the source, (${names[1]}) on the target: alter type … rename attribute there`;
+}
+
+function labelDifference(
+  source: TypeNode,
+  target: TypeNode,
+  { ordered, renamed }: { readonly ordered: boolean; readonly renamed: ReadonlySet<number> },
+): string | null {
+  const missing = source.labels.filter((label) => !target.labels.includes(label));
+  if (missing.length > 0) {
+    const cure = renamed.has(source.oid)
+      ? 'alter type … rename value there as on the source (add value for labels that are new); the table is copied again after that'
+      : 'alter type … add value there, in the same order';
+    return `${source.name}, which lacks labels on the target that it has on the source (${missing.length}): ${cure}`;
+  }
+  if (!ordered) return null;
+  const here = new Set(source.labels);
+  const common = target.labels.filter((label) => here.has(label));
+  if (common.every((label, at) => label === source.labels[at])) return null;
+  const cure = renamed.has(source.oid)
+    ? 'alter type … rename value there as on the source; the table is copied again after that'
+    : "make the type and its columns again there, with the source's order";
+  return `${source.name}, whose labels are in another order on the target, and ranges or bounds of partitions depend on that: ${cure}`;
+}

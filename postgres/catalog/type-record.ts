@@ -1,0 +1,177 @@
+/**
+ * What the types of a table's columns were made of when its rows were copied, and whether texts of the stream still mean the same
+ * on both sides. Pure.
+ *
+ * A label that was renamed changes every stored value, and the text of a change may be from before or after: only a copy of the
+ * table under a later snapshot tells what each row means now. The same is true of attributes that were dropped. Labels and
+ * attributes that were added change no row.
+ */
+import type { ColumnPair } from './type-pair.ts';
+import { reachable, type TypeGraph, type TypeNode } from './type-graph.ts';
+
+export interface RecordedType {
+  /** As of TypeNode. Of a target's enum without labels that came later and that the source does not have. */
+  readonly parts: readonly string[];
+  /** Whether some of them came after the copy, or the whole type did. */
+  readonly grown: boolean;
+}
+
+/** By oid of the type. */
+export interface RecordedTypes {
+  readonly source: Readonly<Record<string, RecordedType>>;
+  readonly target: Readonly<Record<string, RecordedType>>;
+}
+
+export interface TypeVerdict {
+  /** Why the table has to be copied again, in words that follow its name; null when it need not. */
+  readonly again: string | null;
+  /** Types of the source whose labels were renamed, or whose attributes were dropped. */
+  readonly altered: ReadonlySet<number>;
+  /** To be stored before anything else is applied; null when it is what was recorded. */
+  readonly record: RecordedTypes | null;
+}
+
+/** What is to be recorded when a table is taken. */
+export function recordTypes(
+  columns: readonly ColumnPair[],
+  graphs: { readonly source: TypeGraph; readonly target: TypeGraph },
+): RecordedTypes {
+  const nodes = nodesOf(columns, graphs);
+  const record = (side: readonly TypeNode[]): Record<string, RecordedType> =>
+    Object.fromEntries(side.map(({ oid, parts }) => [oid, { parts, grown: false }]));
+  return { source: record(nodes.source), target: record(nodes.target) };
+}
+
+/** @param before what was recorded; undefined: by a worker that did not know of it, and nothing can be said of the time before. */
+export function judgeTypes(
+  before: RecordedTypes | undefined,
+  columns: readonly ColumnPair[],
+  graphs: { readonly source: TypeGraph; readonly target: TypeGraph },
+): TypeVerdict {
+  if (before === undefined) {
+    return { again: null, altered: new Set(), record: recordTypes(columns, graphs) };
+  }
+  const nodes = nodesOf(columns, graphs);
+  const altered = nodes.source.filter((node) => !continues(before.source[node.oid], node));
+  const there = nodes.target.filter((node) => !continues(before.target[node.oid], node));
+  const record: RecordedTypes = {
+    source: grow(before.source, nodes.source, (_, part) => part !== undefined),
+    target: grow(before.target, nodes.target, (node, _, at) => isShared(columns, node, at)),
+  };
+  const late = lateLabels(columns, record);
+  return {
+    again: reason(altered, there, late),
+    altered: new Set(altered.map(({ oid }) => oid)),
+    record: sameTypes(record, before) ? null : record,
+  };
+}
+
+function reason(
+  altered: readonly TypeNode[],
+  there: readonly TypeNode[],
+  late: TypeNode | null,
+): string | null {
+  const [here = undefined] = altered;
+  if (here) return `is made of ${here.name}, of which ${changed(here)} on the source`;
+  const [other = undefined] = there;
+  if (other) return `is made of ${other.name}, of which ${changed(other)} on the target`;
+  if (late)
+    return `may hold labels of ${late.name} on the target that its rows do not have on the source`;
+  return null;
+}
+
+function changed({ kind }: TypeNode): string {
+  return kind === 'enum' ? 'labels were renamed' : 'parts were dropped or replaced';
+}
+
+/** Whether nothing but additions lies between what was recorded and now. */
+function continues(before: RecordedType | undefined, { kind, parts }: TypeNode): boolean {
+  if (before === undefined) return true;
+  if (kind === 'enum') {
+    const now = new Set(parts);
+    return before.parts.every((part) => now.has(part));
+  }
+  // Attributes are added at the end. One that was added and dropped again since may have taken values along.
+  const added = parts.slice(before.parts.length);
+  return (
+    before.parts.every((part, at) => part === parts[at]) && !added.some((part) => isDropped(part))
+  );
+}
+
+function isDropped(part: string): boolean {
+  return part.split(':')[1] === '0';
+}
+
+function grow(
+  before: Readonly<Record<string, RecordedType>>,
+  nodes: readonly TypeNode[],
+  counts: (node: TypeNode, part: string | undefined, at: number) => boolean,
+): Record<string, RecordedType> {
+  return Object.fromEntries(
+    nodes.map((node) => {
+      const { oid, kind, parts } = node;
+      const known = before[oid];
+      // A column that was added later may have brought the type: nothing is known of the time in between.
+      if (known === undefined) return [oid, { parts, grown: true }];
+      if (kind !== 'enum')
+        return [oid, { parts, grown: known.grown || parts.length > known.parts.length }];
+      const recorded = new Set(known.parts);
+      const added = parts.filter((part, at) => !recorded.has(part) && counts(node, part, at));
+      // In the order in which they came, or every audit would write the record again.
+      return [oid, { parts: [...known.parts, ...added], grown: known.grown || added.length > 0 }];
+    }),
+  );
+}
+
+/** Whether the source has the label of the target's enum at this place. */
+function isShared(columns: readonly ColumnPair[], node: TypeNode, at: number): boolean {
+  const label = node.labels[at];
+  return columns.some(({ pairs }) =>
+    pairs.some(({ source, target }) => {
+      return target.oid === node.oid && label !== undefined && source.labels.includes(label);
+    }),
+  );
+}
+
+/** Not by JSON: the database returns an object's keys in another order. */
+function sameTypes(a: RecordedTypes, b: RecordedTypes): boolean {
+  const lines = ({ source, target }: RecordedTypes): string[] =>
+    [source, target].flatMap((side, at) =>
+      Object.entries(side).map(
+        ([oid, { parts, grown }]) => `${at} ${oid} ${grown} ${parts.join()}`,
+      ),
+    );
+  const known = new Set(lines(b));
+  const now = lines(a);
+  return now.length === known.size && now.every((line) => known.has(line));
+}
+
+/**
+ * A label that the target got later and the source does not have, while the source got others: a change may have brought it before
+ * the source renamed it.
+ */
+function lateLabels(columns: readonly ColumnPair[], record: RecordedTypes): TypeNode | null {
+  for (const { pairs } of columns) {
+    for (const { source, target } of pairs) {
+      if (source.kind !== 'enum' || record.source[source.oid]?.grown !== true) continue;
+      const known = new Set(record.target[target.oid]?.parts);
+      const late = target.parts.some((part, at) => {
+        const label = target.labels[at];
+        return !known.has(part) && label !== undefined && !source.labels.includes(label);
+      });
+      if (late) return target;
+    }
+  }
+  return null;
+}
+
+function nodesOf(
+  columns: readonly ColumnPair[],
+  graphs: { readonly source: TypeGraph; readonly target: TypeGraph },
+): { readonly source: TypeNode[]; readonly target: TypeNode[] } {
+  const pairs = columns.flatMap((column) => column.pairs);
+  return {
+    source: reachable(graphs.source, [...new Set(pairs.map(({ source }) => source.oid))]),
+    target: reachable(graphs.target, [...new Set(pairs.map(({ target }) => target.oid))]),
+  };
+}

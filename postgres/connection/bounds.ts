@@ -1,0 +1,16 @@
+/** A row that the bounds of a partition refuse: the server says it with the code of a check constraint, and names none. */
+import pg from 'pg';
+
+const CHECK_VIOLATION = '23514';
+
+/** For messages. */
+export const BEYOND_BOUNDS =
+  "the bounds of the target's partition refuse it: the target chooses partitions otherwise, by other bounds, functions, labels or collations; make the bounds fit, or begin again with tables.viaPartitionRoot";
+
+/** Whether this is what the server said. */
+export function isBeyondBounds(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError) || error.code !== CHECK_VIOLATION) return false;
+  return (
+    error.constraint === undefined && error.dataType === undefined && error.table !== undefined
+  );
+}

@@ -1,0 +1,112 @@
+/**
+ * Partitions that the two servers choose differently: the copy puts each row into the partition of the same name, which refuses it
+ * there. Through the root (`tables.viaPartitionRoot`) the target chooses by itself.
+ */
+import {
+  differsByServer,
+  type KeyCollation,
+  type PartitionKey,
+} from '../../catalog/partition-key.ts';
+import { isViaRoot } from '../../catalog/root.ts';
+import { keyOfName } from '../../catalog/table-name.ts';
+import type { Finding } from '../../../contract/finding.ts';
+import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
+import { error, list, nameOf, warning } from '../wording.ts';
+
+interface Judged {
+  readonly key: PartitionKey;
+  /** Why rows go elsewhere on the target. */
+  readonly refused: readonly string[];
+  /** Why they may. */
+  readonly unsure: readonly string[];
+}
+
+export const partitionKey: Check = ({ source, target }) => {
+  if (source === null || target === null) return [];
+  const through = new Set(
+    source.relations.filter((one) => one.viaRoot && !isViaRoot(one)).map(keyOfName),
+  );
+  const roots = new Set(source.relations.filter(isViaRoot).map(keyOfName));
+  // The bounds that count are the target's, where it has its own.
+  const there = new Map(target.partitionKeys.map((key) => [keyOfName(key), key]));
+  const judged = source.partitionKeys
+    .filter((key) => !roots.has(keyOfName(key)) && !through.has(keyOfName(key)))
+    .map((key) => judge(there.get(keyOfName(key)) ?? key, source, target));
+  const refused = judged.filter((one) => one.refused.length > 0);
+  const unsure = judged.filter((one) => one.refused.length === 0 && one.unsure.length > 0);
+  const findings: Finding[] = [];
+  if (refused.length > 0) {
+    findings.push(
+      error(
+        'partition-key',
+        `the target would choose other partitions for the rows of: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; a partition there refuses rows of the source's partition of its name (SQLSTATE 23514)`,
+        `Make these tables on the target, with the partitions that you want there, and name them in "tables": {"viaPartitionRoot": [${refused.map(({ key }) => JSON.stringify(nameOf(key))).join(', ')}]}. Or exclude them.`,
+      ),
+    );
+  }
+  if (unsure.length > 0) {
+    findings.push(
+      warning(
+        'partition-key',
+        `whether the target chooses the same partitions is not known for: ${list(unsure.map(({ key, unsure: why }) => `${nameOf(key)} (${why.join('; ')})`))}`,
+        'A row that belongs elsewhere there stops the copy (CopyFailed) or the stream (ChangeFailed) with SQLSTATE 23514, and no row is lost. To be safe, make these tables on the target and name them in "tables.viaPartitionRoot".',
+      ),
+    );
+  }
+  return findings;
+};
+
+function judge(key: PartitionKey, source: SourceFacts, target: TargetFacts): Judged {
+  const refused = [...differsByServer(key)];
+  const unsure: string[] = [];
+  const differing = key.hashes.filter(
+    (name) => source.hashes.get(name) !== target.hashes.get(name),
+  );
+  if (differing.length > 0) refused.push(`${list(differing)} gives other numbers there`);
+  if (key.own.length > 0) unsure.push(`${list(key.own)} must give the same there`);
+  for (const collation of key.collations) {
+    // Equality of deterministic collations is that of bytes, and so are their hashes.
+    if (key.strategy !== 'r' && collation.deterministic) continue;
+    const answer = compare(collation, source, target);
+    if (answer?.refuses === true) refused.push(answer.what);
+    else if (answer) unsure.push(answer.what);
+  }
+  return { key, refused, unsure };
+}
+
+/** Orders of bytes or code points, which no library decides. */
+function isBytes({ provider, locale }: KeyCollation): boolean {
+  return provider === 'b' || (provider === 'c' && /^(C|POSIX)(\.|$)/.test(locale));
+}
+
+function compare(
+  collation: KeyCollation,
+  source: SourceFacts,
+  target: TargetFacts,
+): { readonly refuses: boolean; readonly what: string } | null {
+  const { provider, locale, version, inherited } = collation;
+  if (inherited) {
+    const [here, there] = [nameOfLocale(source), nameOfLocale(target)];
+    if (here !== there) {
+      return {
+        refuses: true,
+        what: `text in the order of ${here} on the source, ${there} on the target`,
+      };
+    }
+  }
+  if (isBytes(collation)) return null;
+  const other = inherited
+    ? target.locale.version
+    : (target.collationVersions.find((one) => one.provider === provider && one.locale === locale)
+        ?.here ?? null);
+  if (version !== null && version === other) return null;
+  return {
+    refuses: false,
+    what: `text in the order of ${locale}, by version ${version ?? 'unknown'} of its library on the source, ${other ?? 'unknown'} on the target`,
+  };
+}
+
+/** `en_US.UTF-8` and `en_US.utf8` are one locale. */
+function nameOfLocale({ locale: found }: SourceFacts | TargetFacts): string {
+  return `${found.provider} ${(found.locale ?? found.collate).replace(/\.utf-?8$/i, '.UTF-8')}`;
+}

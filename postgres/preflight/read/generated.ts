@@ -1,0 +1,101 @@
+/**
+ * Generated columns whose functions read tables, though they are declared immutable. The target computes such a column when a row
+ * arrives, from what the other table holds then: nothing yet, or what it holds today.
+ */
+import type pg from 'pg';
+import type { TableName } from '../../catalog/selection.ts';
+
+export interface GeneratedReads extends TableName {
+  readonly column: string;
+  /** Quoted, with its schema. */
+  readonly function: string;
+  /** Names as the function's text has them; empty where it runs SQL that it puts together itself. */
+  readonly reads: readonly string[];
+}
+
+interface FunctionRow {
+  readonly oid: number;
+  readonly name: string;
+  readonly sql: string;
+  readonly source: string;
+  /** Tables that the server knows it to read (`begin atomic`). */
+  readonly tables: readonly string[];
+}
+
+const USED = /* sql */ `
+select n.nspname as schema, c.relname as name, a.attname as column,
+       array_agg(distinct coalesce(o.oprcode::oid, d.refobjid)::int8::float8) as functions
+  from pg_catalog.pg_attribute a
+  join pg_catalog.pg_class c on c.oid = a.attrelid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  join pg_catalog.pg_attrdef e on e.adrelid = a.attrelid and e.adnum = a.attnum
+  join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = e.oid
+   and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+  left join pg_catalog.pg_operator o on o.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
+ where a.attrelid = any($1::oid[]) and a.attgenerated <> '' and not a.attisdropped
+ group by 1, 2, 3 order by 1, 2, 3`;
+
+/** Functions in C read no tables of users; those of the system's schemas are nobody's to write. */
+const FUNCTIONS = /* sql */ `
+select p.oid::int8::float8 as oid, p.proname as name, pg_catalog.format('%I.%I', n.nspname, p.proname) as sql,
+       coalesce(p.prosrc, '') as source,
+       array(select distinct c.relname::text from pg_catalog.pg_depend d join pg_catalog.pg_class c on c.oid = d.refobjid
+              where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid
+                and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and c.relkind in ('r', 'p', 'v', 'm', 'f')) as tables
+  from pg_catalog.pg_proc p
+  join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+  join pg_catalog.pg_language l on l.oid = p.prolang
+ where l.lanname not in ('c', 'internal') and n.nspname not in ('pg_catalog', 'information_schema')`;
+
+/** @param selected tables that are moved. */
+export async function readGeneratedReads(
+  client: pg.ClientBase,
+  selected: readonly number[],
+): Promise<GeneratedReads[]> {
+  const used = await client.query<TableName & { column: string; functions: number[] }>(USED, [
+    selected,
+  ]);
+  // Most databases end here: only functions of users are noted as what an expression depends on.
+  if (used.rows.length === 0) return [];
+  const { rows } = await client.query<FunctionRow>(FUNCTIONS);
+  const relations = await client.query<{ names: string[] }>(/* sql */ `
+    select array_agg(distinct c.relname::text) as names from pg_catalog.pg_class c
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema')`);
+  const known = new Set(relations.rows[0]?.names ?? []);
+  return used.rows.flatMap(({ functions, ...column }) =>
+    called(rows, functions).flatMap((one) => {
+      const reads = readsOf(one, known);
+      return reads === null ? [] : [{ ...column, function: one.sql, reads }];
+    }),
+  );
+}
+
+/** These functions and all that they may call. A text names functions as it names anything: more are taken than are called. */
+function called(all: readonly FunctionRow[], first: readonly number[]): FunctionRow[] {
+  const byName = new Map<string, FunctionRow[]>();
+  for (const one of all) byName.set(one.name, [...(byName.get(one.name) ?? []), one]);
+  const found = new Set(all.filter(({ oid }) => first.includes(oid)));
+  for (const one of found) {
+    for (const [, word = ''] of one.source.matchAll(/"?([\p{L}_][\p{L}\p{N}_$]*)"?\s*\(/gu)) {
+      for (const next of byName.get(word) ?? byName.get(word.toLowerCase()) ?? []) found.add(next);
+    }
+  }
+  return [...found];
+}
+
+/** Null for a function that reads nothing. */
+function readsOf({ source, tables }: FunctionRow, known: ReadonlySet<string>): string[] | null {
+  const text = source.replaceAll(/--[^\n]*/g, ' ').replaceAll(/\/\*.*?\*\//gs, ' ');
+  const named = [
+    ...text.matchAll(/\b(?:from|join)\s+(?:only\s+)?((?:"[^"]+"|[\p{L}\p{N}_$.])+)/giu),
+  ]
+    .map(([, name = '']) => name)
+    .filter((name) => {
+      const last = name.split('.').at(-1) ?? '';
+      return known.has(last.replaceAll('"', '')) || known.has(last.toLowerCase());
+    });
+  const reads = [...new Set([...tables, ...named])];
+  // Texts that a function puts together and runs are not looked into.
+  return reads.length > 0 || /\bexecute\b/i.test(text) ? reads : null;
+}

@@ -1,0 +1,28 @@
+/** Partitioned tables that appear while streaming, and whose partitions the target would choose otherwise. */
+import type pg from 'pg';
+import { differsByServer, readPartitionKeys } from '../catalog/partition-key.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { keyOfName } from '../catalog/table-name.ts';
+import type { Sides, Verdicts } from './verdict.ts';
+
+/** Asks for another way before their copy stops in the middle (preflight says the same of those that are there at the start). */
+export async function judgeNewTrees(
+  target: pg.ClientBase,
+  here: readonly Relation[],
+  sides: Sides,
+  found: Verdicts,
+): Promise<void> {
+  const fresh = here.filter(
+    (one) => one.kind === 'p' && one.viaRoot === null && !sides.planned.has(keyOfName(one)),
+  );
+  // The bounds that refuse a row are the target's.
+  const oids = fresh.flatMap((one) => sides.there.get(keyOfName(one))?.oid ?? []);
+  for (const key of await readPartitionKeys(target, oids)) {
+    const [reason] = differsByServer(key);
+    if (reason === undefined) continue;
+    found.drift.push({
+      ...{ schema: key.schema, table: key.name, column: null },
+      what: `is new, and the target would choose other partitions for its rows (${reason}): partition it otherwise on the source and there, drop it, or begin again with tables.viaPartitionRoot`,
+    });
+  }
+}

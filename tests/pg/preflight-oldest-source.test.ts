@@ -1,0 +1,90 @@
+/**
+ * A source of the oldest version that is supported. wal2json is not there, so a whole migration cannot run; what is read of the
+ * source's catalogs before the copy can. `npm run setup -- --versions` fetches the server; without it these tests are skipped.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
+import { readShapes } from '../../postgres/catalog/shape.ts';
+import { connect } from '../../postgres/connection/session.ts';
+import { cutTables } from '../../postgres/snapshot/chunking.ts';
+import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { addService, freshPair } from '../support/database.ts';
+import { codes, findingsOf, only } from '../support/preflight.ts';
+import { serverOf } from '../support/versions.ts';
+
+const SERVICE = 'oldest_source';
+const oldest = findOther(13);
+
+describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
+  let server: PostgresServer;
+
+  beforeAll(async () => {
+    if (!oldest) return;
+    server = await serverOf('source', oldest);
+    const { role: user, password } = server.spec;
+    addService(SERVICE, {
+      host: LOOPBACK,
+      port: String(server.port),
+      dbname: 'postgres',
+      user,
+      password,
+    });
+    await server.query('postgres', (client) =>
+      client.query(/* sql */ `
+        create table big (id int primary key, filler text) with (fillfactor = 10);
+        insert into big select i, repeat('x', 500) from generate_series(1, 2000) i`),
+    );
+  });
+
+  afterAll(() => server.stop('immediate'));
+
+  it('copies each table as one chunk, because it would read the whole table for every range of blocks', async () => {
+    await using source = await connect(SERVICE, 'plan');
+    const relations = await readRelations(source, { include: ['*.*'], exclude: [] });
+    expect(relations).toMatchObject([{ name: 'big', splittable: false }]);
+    expect(
+      (
+        await readShapes(
+          source,
+          relations.map(({ oid }) => oid),
+        )
+      ).size,
+    ).toBe(1);
+    const big = relations.map((one) => ({ ...one, id: 1 }));
+    const chunkBytes = (big[0]?.bytes ?? 0) / 10;
+    expect(cutTables(big, chunkBytes)).toMatchObject([{ firstBlock: null, endBlock: null }]);
+    // The same table is cut where there is such a scan, so that this test can fail.
+    await using pair = await freshPair();
+    await pair.targetClient.query(/* sql */ `create table big (id int primary key, filler text)`);
+    const [newer] = await readRelationsNamed(pair.targetClient, relations);
+    expect(newer?.splittable).toBe(true);
+    expect(
+      cutTables(
+        big.map((one) => ({ ...one, splittable: true })),
+        chunkBytes,
+      ),
+    ).toHaveLength(10);
+  });
+
+  it('is inspected to the end by preflight, which says how tables are copied', async () => {
+    await using db = await freshPair();
+    const found = await findingsOf(db, { source: SERVICE });
+    expect(codes(found)).not.toContain('source-not-inspected');
+    expect(only(found, 'whole-tables').message).toContain('13.');
+    expect(codes(found)).toContain('plugin-missing');
+  });
+
+  it('with old_snapshot_threshold is a warning of preflight with the statement that turns it off', async () => {
+    await server.query('postgres', (client) =>
+      client.query(/* sql */ `alter system set old_snapshot_threshold = '1h'`),
+    );
+    const port = server.port;
+    await server.stop();
+    expect(await server.start(port)).toBe(port);
+    await using db = await freshPair();
+    const found = await findingsOf(db, { source: SERVICE });
+    expect(only(found, 'old-snapshot')).toMatchObject({ level: 'warning' });
+  });
+});

@@ -1,0 +1,383 @@
+/**
+ * What stored values of an enum or composite mean: `ALTER TYPE` touches no table, and each end is an exact comparison. A label's
+ * row in `pg_enum` tells the same label from another one of its name.
+ */
+import { expect, test } from 'vitest';
+import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import {
+  drain,
+  endMark,
+  expectSame,
+  OPTIONS,
+  startMigration,
+  testWork,
+  untilStreaming,
+} from '../support/stream.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+
+/** Renames labels or attributes of `state` crosswise. */
+const SWAP = /* sql */ `alter type state rename value 'open' to 'tmp'; alter type state rename value 'closed' to 'open';
+  alter type state rename value 'tmp' to 'closed'`;
+const STATE = /* sql */ `create type state as enum ('open', 'closed');`;
+const ROWS = /* sql */ `select i, case when i % 2 = 0 then 'open' else 'closed' end::state from generate_series(1, 40) i`;
+
+const USES: readonly (readonly [string, string])[] = [
+  ['a column', /* sql */ `create table t (id int primary key, s state); insert into t ${ROWS}`],
+  [
+    'a key',
+    /* sql */ `create table t (s state, id int, primary key (s, id)); insert into t select s, i from (${ROWS}) r (i, s)`,
+  ],
+  [
+    'an array of composites',
+    /* sql */ `create type pair as (n int, s state);
+      create table t (id int primary key, p pair[]); insert into t select i, array[row(i, s)::pair] from (${ROWS}) r (i, s)`,
+  ],
+  [
+    'a domain over an array',
+    /* sql */ `create domain states as state[] check (cardinality(value) > 0);
+      create table t (id int primary key, s states); insert into t select i, array[s] from (${ROWS}) r (i, s)`,
+  ],
+  [
+    'a row of another table',
+    /* sql */ `create table inner_row (n int primary key, s state); create table t (id int primary key, l inner_row);
+      insert into t select i, row(i, s)::inner_row from (${ROWS}) r (i, s)`,
+  ],
+  [
+    'a table without a key',
+    /* sql */ `create table t (id int, s state); alter table t replica identity full; insert into t ${ROWS}`,
+  ],
+];
+
+test.each(USES)(
+  'labels that swap names are found in %s, and its rows are copied again',
+  async (_, ddl) => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, `${STATE} ${ddl}`);
+    await drain(db, migration);
+    await db.sourceClient.query(SWAP);
+    await db.sourceClient.query(/* sql */ `delete from t where id = 1`);
+    const copied = (await drainWithCopies(db, migration)).join('; ');
+    expect(copied).toMatch(
+      /public\.(t|t_open) is made of public\.state, of which labels were renamed on the source/,
+    );
+    await expectSame(db);
+  },
+);
+
+const BOUND: typeof USES = [
+  [
+    'ranges and multiranges',
+    /* sql */ `create type span as range (subtype = state, multirange_type_name = spans);
+      create table t (id int primary key, s span, m spans);
+      insert into t select i, span(s, s, '[]'), spans(span(s, s, '[]')) from (${ROWS}) r (i, s)`,
+  ],
+  [
+    'a partition key',
+    /* sql */ `create table t (id int, s state, primary key (id, s)) partition by list (s);
+      create table t_open partition of t for values in ('open'); create table t_closed partition of t for values in ('closed');
+      insert into t ${ROWS}`,
+  ],
+];
+
+test.each(BOUND)(
+  'labels that swap names in %s: the target is to rename them, too, and then its rows are copied again',
+  async (_, ddl) => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, `${STATE} ${ddl}`);
+    await drain(db, migration);
+    await db.sourceClient.query(SWAP);
+    await db.sourceClient.query(/* sql */ `delete from t where id = 1`);
+    const failure = await failureOf(db, migration);
+    expect(failure).toMatchObject({ code: 'SchemaDrift' });
+    expect(failure?.message).toContain('rename value there as on the source');
+    await db.targetClient.query(SWAP);
+    expect((await drainWithCopies(db, migration)).join()).toContain(
+      'labels were renamed on the source',
+    );
+    await expectSame(db);
+  },
+);
+
+test('labels that swap names and swap them back between two looks are found: texts of the stream may be of the time between', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  await db.sourceClient.query(SWAP);
+  await db.sourceClient.query(/* sql */ `insert into t values (100, 'open')`);
+  await db.sourceClient.query(SWAP);
+  await db.sourceClient.query(/* sql */ `insert into t values (101, 'open')`);
+  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  await expectSame(db);
+});
+
+test.each([
+  ['in a transaction of its own', `${SWAP}; insert into t values (100, 'open')`],
+  [
+    'in the transaction of the change',
+    `begin; ${SWAP}; insert into t values (100, 'open'); commit`,
+  ],
+  [
+    'after the change, in its transaction',
+    `begin; insert into t values (100, 'open'); ${SWAP}; commit`,
+  ],
+])(
+  'labels that swap names in the middle of a lease, %s: the look before the commit finds it',
+  async (_, sql) => {
+    await using db = await freshPair();
+    const migration = await startMigration(
+      db,
+      /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+    );
+    const work = testWork();
+    const lease = streamChanges(migration, OPTIONS, work).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    await untilStreaming(db, migration);
+    for (const one of sql.startsWith('begin') ? [sql] : sql.split(/;\s*(?=insert)/)) {
+      await db.sourceClient.query(one);
+    }
+    expect(await lease).toMatchObject({ code: 'CopyAgain' });
+    const { rows } = await db.targetClient.query(/* sql */ `select id from t where id = 100`);
+    expect(rows, 'nothing of it was committed').toEqual([]);
+    await copyAgain(db, migration);
+    await drainWithCopies(db, migration);
+    await expectSame(db);
+  },
+);
+
+test('after a renamed label, rows are right on the target whichever of "rename value" and "add value" was made there', async () => {
+  for (const cure of [`rename value 'closed' to 'done'`, `add value 'done'`]) {
+    await using db = await freshPair();
+    const migration = await startMigration(
+      db,
+      /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+    );
+    await db.sourceClient.query(/* sql */ `alter type state rename value 'closed' to 'done'`);
+    await db.sourceClient.query(/* sql */ `insert into t values (100, 'open')`);
+    expect(await failureOf(db, migration)).toMatchObject({
+      code: 'SchemaDrift',
+      details: { table: 'public.t', column: 's' },
+    });
+    await db.targetClient.query(`alter type state ${cure}`);
+    expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+    await expectSame(db);
+  }
+});
+
+test('a label that came while streaming and was renamed: rows that arrived under its first name are copied again', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  for (const client of [db.sourceClient, db.targetClient]) {
+    await client.query(/* sql */ `alter type state add value 'late' before 'closed'`);
+  }
+  await db.sourceClient.query(/* sql */ `insert into t values (100, 'late')`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await db.sourceClient.query(/* sql */ `alter type state rename value 'late' to 'later'`);
+  expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' });
+  await db.targetClient.query(/* sql */ `alter type state add value 'later'`);
+  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  await expectSame(db);
+});
+
+test('a label that was added, used and renamed before anybody looked: what the target was given to take it is not believed', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  await db.sourceClient.query(/* sql */ `alter type state add value 'first'`);
+  await db.sourceClient.query(/* sql */ `insert into t values (100, 'first')`);
+  await db.sourceClient.query(/* sql */ `alter type state rename value 'first' to 'second'`);
+  await db.targetClient.query(/* sql */ `alter type state add value 'second'`);
+  expect(await failureOf(db, migration)).toMatchObject({ code: 'ChangeFailed' });
+  await db.targetClient.query(/* sql */ `alter type state add value 'first'`);
+  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  await expectSame(db);
+});
+
+test('labels that are renamed on the target alone are found, and its rows copied again', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  await drain(db, migration);
+  await db.targetClient.query(SWAP);
+  expect((await drainWithCopies(db, migration)).join()).toContain(
+    'labels were renamed on the target',
+  );
+  await expectSame(db);
+});
+
+test('an attribute dropped and another one added, on one side or on both: copied again', async () => {
+  const other = /* sql */ `alter type pair drop attribute b; alter type pair add attribute b text`;
+  for (const sides of [['source'], ['source', 'target'], ['target']] as const) {
+    await using db = await freshPair();
+    const migration = await startMigration(
+      db,
+      /* sql */ `create type pair as (a int, b text); create table t (id int primary key, p pair);
+        insert into t select i, row(i, 'row')::pair from generate_series(1, 30) i`,
+    );
+    await db.sourceClient.query(/* sql */ `insert into t values (100, '(1,before)')`);
+    for (const side of sides) await clientOf(db, side).query(other);
+    await db.sourceClient.query(/* sql */ `insert into t values (101, '(1,after)')`);
+    expect((await drainWithCopies(db, migration)).join()).toContain(
+      'parts were dropped or replaced',
+    );
+    await expectSame(db);
+  }
+});
+
+function clientOf(db: FreshPair, side: 'source' | 'target') {
+  return side === 'source' ? db.sourceClient : db.targetClient;
+}
+
+test('a type that is renamed while another one takes its name inside of a composite is still the one whose labels count', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create type pair as (n int, s state); create table t (id int primary key, p pair);
+      insert into t select i, row(i, s)::pair from (${ROWS}) r (i, s)`,
+  );
+  await db.sourceClient
+    .query(/* sql */ `alter type state rename to older; create type state as enum ('open', 'closed');
+    alter type older rename value 'open' to 'ajar'`);
+  expect((await failureOf(db, migration))?.message).toContain(
+    'public.t.p is made of public.older, which lacks labels on the target',
+  );
+  await db.targetClient.query(/* sql */ `alter type state rename value 'open' to 'ajar'`);
+  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  await expectSame(db);
+});
+
+test('a column type renamed, with another one of its name in another schema or in its place, stops until the target has it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create schema hall; ${STATE} create type hall.state as enum ('closed', 'open');
+      create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  const renamed = /* sql */ `alter type public.state rename to older; alter type hall.state set schema public`;
+  await db.sourceClient.query(renamed);
+  expect(await failureOf(db, migration)).toMatchObject({
+    code: 'SchemaDrift',
+    details: { table: 'public.t', column: 's' },
+  });
+  await db.targetClient.query(renamed);
+  await db.sourceClient.query(/* sql */ `update t set s = 'closed' where id < 10`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
+
+test('ranges over an enum whose labels are in another order on the target are refused; a plain column is not', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create type span as range (subtype = state); create table plain (id int primary key, s state);
+      create table t (id int primary key, r span); insert into t values (1, '[open,closed]'); insert into plain ${ROWS}`,
+  );
+  await db.sourceClient.query(/* sql */ `alter type state add value 'new' before 'open'`);
+  await db.targetClient.query(/* sql */ `alter type state add value 'new'`);
+  const failure = await failureOf(db, migration);
+  expect(failure?.message).toContain(
+    'public.t.r is made of public.state, whose labels are in another order',
+  );
+  expect(failure?.message).not.toContain('public.plain');
+});
+
+test('a domain that loosens its check on the source stops at the first value that the target refuses', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create function small(int) returns boolean immutable language sql as 'select $1 < 10';
+      create domain digit as int constraint is_small check (small(value)); create table t (id int primary key, d digit);
+      insert into t values (1, 1)`,
+  );
+  const looser = /* sql */ `create or replace function public.small(int) returns boolean immutable language sql as 'select $1 < 100'`;
+  await db.sourceClient.query(looser);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 50)`);
+  expect(await failureOf(db, migration)).toMatchObject({
+    code: 'ChangeFailed',
+    details: { sqlstate: '23514' },
+  });
+  await db.targetClient.query(looser);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
+
+test('more labels and attributes, added on both sides in whatever order, copy nothing again', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create type pair as (n int, s state); create table t (id int primary key, p pair);
+      insert into t select i, row(i, s)::pair from (${ROWS}) r (i, s)`,
+  );
+  const added = [
+    /* sql */ `alter type state add value 'ajar' after 'open'`,
+    /* sql */ `alter type state add value 'shut' before 'open'`,
+    /* sql */ `alter type pair add attribute more state`,
+  ];
+  for (const client of [db.targetClient, db.sourceClient]) {
+    for (const sql of added) await client.query(sql);
+  }
+  await db.sourceClient.query(/* sql */ `insert into t values (100, '(1,ajar,shut)')`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  // A second lease has the same before it.
+  await drain(db, migration, { until: await endMark(db) });
+  await expectSame(db);
+});
+
+test('a table partitioned by the hash of an enum that appears while streaming is refused before its copy', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create table t (id int primary key, s state); insert into t ${ROWS}`,
+  );
+  const later = (key: string): string => /* sql */ `
+    create table public.later (s state primary key) partition by ${key};
+    create table public.later_1 partition of public.later ${key.startsWith('list') ? 'default' : 'for values with (modulus 1, remainder 0)'};`;
+  for (const client of [db.sourceClient, db.targetClient]) await client.query(later('hash (s)'));
+  await db.sourceClient.query(/* sql */ `insert into later values ('open')`);
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.later' } });
+  expect(failure?.message).toContain('hash of public.state');
+  for (const client of [db.sourceClient, db.targetClient]) {
+    await client.query(`drop table public.later; ${later('list (s)')}`);
+  }
+  await db.sourceClient.query(/* sql */ `insert into later values ('closed')`);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
+
+test('a row that the bounds of the target’s partition refuse is told from a check: by a function that was replaced on the source', async () => {
+  await using db = await freshPair();
+  const half = (by: number): string =>
+    /* sql */ `create or replace function public.part(int) returns int immutable language sql as 'select $1 / ${by}'`;
+  const migration = await startMigration(
+    db,
+    /* sql */ `${half(10)}; create table t (id int) partition by list (public.part(id));
+      create table t_0 partition of t for values in (0); create table t_rest partition of t default;
+      alter table t_0 replica identity full; alter table t_rest replica identity full;
+      insert into t select generate_series(1, 30)`,
+  );
+  await db.sourceClient.query(half(100));
+  const again = await connectTo(db.source);
+  await again.query(/* sql */ `insert into t values (55)`);
+  await again.end();
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({
+    code: 'ChangeFailed',
+    details: { table: 'public.t_0', sqlstate: '23514' },
+  });
+  expect(failure?.message).toContain("the bounds of the target's partition refuse it");
+  await db.targetClient.query(half(100));
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
