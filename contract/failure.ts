@@ -115,7 +115,7 @@ export const FAILURES = {
   CopyAgain: {
     handling: 'round',
     meaning:
-      'DDL on the source changed rows without a trace in the stream, or brought rows into the selection: those tables are copied again under a new snapshot, and the stream goes on from where it stood.',
+      'DDL on the source changed rows without a trace in the stream (a rewrite, a table that was unlogged for a time), or brought rows into the selection: those tables are copied again under a new snapshot, and the stream goes on from where it stood.',
     action: 'Nothing.',
   },
   CopyFailed: {
@@ -144,16 +144,16 @@ export const FAILURES = {
   },
   SchemaDrift: {
     handling: 'operator',
-    meaning: 'A table differs between source and target.',
+    meaning: 'A table differs between source and target, or became unlogged on the source.',
     action:
-      'Apply the same DDL on the target, then resume. What the stream alone cannot bring is copied again by itself.',
+      'Apply the same DDL on the target, or make the table logged again, then resume. What the stream alone cannot bring is copied again by itself.',
   },
   StreamWarning: {
     handling: 'operator',
     meaning:
       'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
     action:
-      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. Without a name in the message: abort and start again.',
+      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. One that `ignore.missingIdentity` names needs no identity for that. Without a name in the message: abort and start again.',
   },
   StandbyLoop: {
     handling: 'operator',

@@ -121,14 +121,23 @@ const ONE = {
   'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
   'exclude-unmatched': warns('A pattern of "tables.exclude" fits nothing.'),
   'foreign-table': refuses('Foreign tables are selected.'),
-  'unlogged-table': refuses('Unlogged tables are selected: they send no changes.'),
+  'ignore-unmatched': warns('A pattern of "ignore" fits no selected table.'),
+  'unlogged-table': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Unlogged tables are selected: they send no changes; a warning once it is accepted that they are copied once.',
+  },
   'temporary-tables': notes('Temporary tables are not moved.'),
   'large-objects': {
     levels: ['error', 'warning'],
     meaning:
       'The source has large objects, which the stream does not carry; a warning once accepted.',
   },
-  'replica-identity': refuses('UPDATE and DELETE of a table cannot be followed.'),
+  'replica-identity': {
+    levels: ['error', 'warning'],
+    meaning:
+      'UPDATE and DELETE of a table cannot be followed; a warning once it is accepted that only inserts are.',
+  },
   'special-numbers-full': {
     levels: ['error', 'warning'],
     meaning:

@@ -4,6 +4,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
@@ -56,7 +57,7 @@ interface Difference {
 
 /**
  * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves, or against
- * the root that they go through).
+ * the root that they go through). Unlogged tables that the input accepts are left out.
  * @throws MigrationError `NotEqual` naming the tables with both counts, or the generated columns whose values differ;
  *   `signal.reason` when aborted.
  */
@@ -138,11 +139,20 @@ async function countable(
   work: Work,
 ): Promise<Counted[]> {
   await using source = await openSource(migration, work);
+  const relations = await readRelations(source, input.tables);
+  const { unlogged } = ignoredAmong(relations, input.ignore);
   // A partitioned table has no rows of its own.
-  const tables = (await readRelations(source, input.tables)).filter(({ kind }) => kind === 'r');
+  const tables = relations.filter(({ kind }) => kind === 'r');
+  // Copied once, as the input accepts: nothing says how many rows there have to be, nor of a root that they go through.
+  const open = new Set(
+    tables
+      .filter((one) => one.persistence === 'u' && unlogged(one))
+      .map((one) => keyOfName(destinationOf(one))),
+  );
   const counted = new Map<string, Counted>();
   for (const table of tables) {
     const destination = destinationOf(table);
+    if (open.has(keyOfName(destination))) continue;
     const whole = table.viaRoot !== null;
     const one = counted.get(keyOfName(destination)) ?? {
       ...{ destination, parts: [], pages: 0, whole, generated: null },

@@ -6,8 +6,10 @@
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { readRelations } from '../catalog/relation.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 
@@ -77,10 +79,12 @@ export async function objectDifferences(
     // They are added after this look, in the last step.
     const comes = ({ schema, what }: Described) => late.has(`${schema} ${what}`);
     const [there, here] = [await describe(source, tables), await describe(target, tables)];
-    return compareObjects(
+    const differences = compareObjects(
       there.filter((one) => !comes(one)),
       here.filter((one) => !comes(one)),
     );
+    // First: the summary has room for few.
+    return bounded([...unloggedRows(relations, input), ...differences.sort()]);
   } catch (error) {
     throw classify(error, { step: 'comparing indexes, constraints and defaults' }, 'Internal');
   }
@@ -109,9 +113,20 @@ function compareObjects(source: readonly Described[], target: readonly Described
   for (const one of there.values()) {
     found.push(`${one.schema}.${one.table}: ${one.what} is on the target only`);
   }
-  const sorted = found.sort();
-  if (sorted.length <= MOST) return sorted;
-  return [...sorted.slice(0, MOST), `and ${sorted.length - MOST} more`];
+  return found;
+}
+
+/** Tables that the operator accepts to be copied once: the closing summary has to name them. */
+function unloggedRows(relations: readonly Relation[], input: MigrationInput): string[] {
+  const { unlogged } = ignoredAmong(relations, input.ignore);
+  return relations
+    .filter((one) => one.kind === 'r' && one.persistence === 'u' && unlogged(one))
+    .map((one) => `${nameOf(one)}: rows are as of its copy (unlogged: later changes are missing)`);
+}
+
+function bounded(lines: readonly string[]): string[] {
+  if (lines.length <= MOST) return [...lines];
+  return [...lines.slice(0, MOST), `and ${lines.length - MOST} more`];
 }
 
 async function describe(

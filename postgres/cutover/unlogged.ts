@@ -6,7 +6,7 @@ import { renderDifferences } from '../catalog/drift.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { nameOf } from '../catalog/table-name.ts';
-import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 
@@ -18,7 +18,8 @@ export async function refuseUnlogged(
 ): Promise<void> {
   try {
     await using source = await connectSource(migration, 'cutover', { signal });
-    const wanted = destinationsOf(await readRelations(source, input.tables));
+    const relations = await readRelations(source, input.tables);
+    const wanted = requireLogged(destinationsOf(relations), relations, input.ignore);
     await using target = await connectTarget(migration, 'cutover', { signal });
     const [first, ...others] = await readUnlogged(target, wanted);
     if (!first) return;

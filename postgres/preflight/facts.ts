@@ -129,6 +129,8 @@ export interface SourceFacts extends ServerFacts {
     readonly exclude: readonly string[];
     /** Of `viaPartitionRoot`: those that name no partitioned table of the selection. */
     readonly viaPartitionRoot: readonly string[];
+    /** Of `ignore`: those that name no selected table. */
+    readonly ignore: readonly string[];
   };
   readonly remedies: readonly IdentityRemedy[];
   /** Tables that the role may not read; pg_dump locks the others, too. */

@@ -346,8 +346,11 @@ export class ReplicationReader implements AsyncDisposable {
   }
 }
 
-/** wal2json's text holds names only, and is not translated. Names that could be split in two ways are not guessed at. */
-function unsentOf(message = ''): Unsent | null {
+/**
+ * The table that a WARNING of the plugin is about. Its text holds names only, and is not translated. Names that could be split in two
+ * ways are not guessed at: null, like for every other WARNING.
+ */
+export function unsentOf(message = ''): Unsent | null {
   const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
     message,
   );

@@ -8,13 +8,14 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
@@ -85,7 +86,8 @@ export async function planCopy(
     const { found, shapes, types } = await readUnder(source, live, input);
     const unsplittable = await readUnsplittable(migration, source, found, input, work);
     const counterparts = await readRelationsNamed(target, destinationsOf(found));
-    refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
+    const logged = requireLogged(destinationsOf(found), found, input.ignore);
+    refuseDrift(found, counterparts, await readUnlogged(target, logged));
     const taken = await whileWatched(
       { side: 'target', migration, purpose: 'plan', pids: [await pidOf(target)] },
       work,
@@ -98,6 +100,7 @@ export async function planCopy(
           types,
           counterparts,
           unsplittable,
+          ignored: ignoredAmong(found, input.ignore),
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
           selection: input.tables,
         }),

@@ -7,10 +7,12 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import type { Selection } from '../catalog/selection.ts';
-import { keyOfName, quoted } from '../catalog/table-name.ts';
+import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
+import { unloggedText } from '../catalog/file.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
@@ -50,6 +52,8 @@ export interface TakePlan {
   readonly counterparts: readonly Relation[];
   /** Oids of tables that can only be read as a whole. */
   readonly unsplittable: ReadonlySet<number>;
+  /** Which tables the operator accepts as they are. */
+  readonly ignored: Ignored;
   readonly chunkBytes: number;
   readonly selection: Selection;
 }
@@ -59,7 +63,8 @@ export interface TakePlan {
  * @param found the selected tables as the generation's snapshot sees them; a planned table that is not among them was dropped
  *   before, and so were all changes that could be for it: it has nothing to copy.
  * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
- *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target.
+ *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target, or one is
+ *   unlogged: its copy would be all that ever comes.
  */
 export async function takeTables(
   target: pg.ClientBase,
@@ -127,6 +132,7 @@ async function take(
       kind === 'r' && (viaRoot === null ? left.has(id) : roots.has(keyOfName(viaRoot))),
   );
   const marked = relations.filter((one) => isViaRoot(one) && one.rewritten);
+  refuseUnlogged(tables, plan);
   await refuseFilled(target, tables, plan.counterparts);
   const filled = await forgetChunks(
     target,
@@ -164,6 +170,26 @@ async function take(
   const types = new TypePairs(plan.types, await readTypeGraph(target, plan.counterparts));
   await storeShapes(target, migration, shapesOf(tables, plan, types));
   return tables.length;
+}
+
+function refuseUnlogged(
+  tables: readonly PlannedRelationRow[],
+  { found, shapes, ignored }: TakePlan,
+): void {
+  const names = new Set(tables.map(keyOfName));
+  const unlogged = found.filter(
+    (one) =>
+      names.has(keyOfName(one)) &&
+      shapes.get(one.oid)?.persistence === 'u' &&
+      !ignored.unlogged(one),
+  );
+  const [first] = unlogged;
+  if (!first) return;
+  const shown = unlogged.slice(0, NAMES_SHOWN).map((one) => `${nameOf(one)} ${unloggedText(one)}`);
+  const more = unlogged.length > NAMES_SHOWN ? `; and ${unlogged.length - NAMES_SHOWN} more` : '';
+  throw new MigrationError('SchemaDrift', `${shown.join('; ')}${more}`, {
+    table: nameOf(first),
+  });
 }
 
 /** What was never copied holds nothing of ours: with rows there already, each would be there twice. */

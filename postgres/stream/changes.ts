@@ -10,6 +10,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
+import type { IgnorePatterns } from '../catalog/ignored.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../identity/connect.ts';
 import { addMissingColumns } from '../control/columns.ts';
@@ -44,6 +45,8 @@ export interface StreamOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly viaPartitionRoot?: readonly string[];
+  /** What the operator accepts of single tables. */
+  readonly ignore?: IgnorePatterns;
   /** For tests: smaller limits make rare shapes cheap. */
   readonly limits?: Partial<ReaderLimits & Omit<LoopLimits, 'changes' | 'age'>>;
 }
@@ -158,6 +161,7 @@ async function oneLease(
     if (options.until !== null) await requireFlushed(source, migration, options.until);
     const plan = await readPlan(source, applier.client, migration, {
       selection: options,
+      ...(options.ignore === undefined ? {} : { ignore: options.ignore }),
       attempt,
       met,
       leaveAll,

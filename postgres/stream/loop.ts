@@ -8,6 +8,7 @@
  */
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import type { LastCommit } from '../control/epoch.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
 import type { ReplicationReader, Unreadable, Unsent } from '../replication/reader.ts';
@@ -36,6 +37,8 @@ export interface LoopParts {
   readonly routes: Routes;
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
+  /** Told of every TRUNCATE that comes, with its transaction. */
+  readonly emptied: (table: TableName, xid: number) => void;
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;
   readonly newest: Lsn | null;
@@ -228,6 +231,7 @@ export class StreamLoop {
       await settle(changes);
       changes = changesOf(piece, routes, newest);
     }
+    if (changes.some(({ kind }) => kind === 'truncate')) this.#emptied(piece);
     const committedAt = piece.end?.committedAt ?? null;
     const xid = piece.messages.length > 0 ? piece.xid : null;
     if (piece.first && piece.end) {
@@ -243,6 +247,12 @@ export class StreamLoop {
     const commit = end === null ? null : { nextLsn: end, xid: piece.xid, committedAt };
     const transactions = end === null ? 0 : 1;
     this.#sealed.push({ changes, end, transactions, committedAt, xids, commit });
+  }
+
+  #emptied({ messages, xid }: Piece): void {
+    for (const { action, schema, table } of messages) {
+      if (action === 'T') this.#parts.emptied({ schema, name: table }, xid);
+    }
   }
 
   #isOver(): boolean {

@@ -94,7 +94,7 @@ export const SOURCE: SourceFacts = {
   plugin: { state: 'usable', numericAsText: true, refusedOptions: [], blockers: [] },
   transactions: [],
   relations: [TABLE],
-  idlePatterns: { include: [], exclude: [], viaPartitionRoot: [] },
+  idlePatterns: { include: [], exclude: [], viaPartitionRoot: [], ignore: [] },
   remedies: [],
   unreadable: [],
   rowSecurity: [],

@@ -61,7 +61,7 @@ function rooted(more: Partial<Relation>, facts: Partial<RootFacts>): Changes {
     },
   };
 }
-const IDLE = { include: [], exclude: [], viaPartitionRoot: [] };
+const IDLE = { include: [], exclude: [], viaPartitionRoot: [], ignore: [] };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
 const NAMING = {
   schema: 'public',
@@ -355,6 +355,15 @@ const CASES: Case[] = [
   ['exclude-unmatched', 'warning', source({ idlePatterns: { ...IDLE, exclude: ['x.*'] } })],
   ['foreign-table', 'error', source({ relations: [TABLE, { ...TABLE, name: 'f', kind: 'f' }] })],
   ['unlogged-table', 'error', source({ relations: [{ ...TABLE, persistence: 'u' }] })],
+  [
+    'unlogged-table',
+    'warning',
+    {
+      ...source({ relations: [{ ...TABLE, persistence: 'u' }] }),
+      input: { ignore: { unlogged: ['public.t'] } },
+    },
+  ],
+  ['ignore-unmatched', 'warning', source({ idlePatterns: { ...IDLE, ignore: ['x.*'] } })],
   ['temporary-tables', 'note', objects({ temporaryTables: 2 })],
   ['large-objects', 'error', objects({ largeObjects: 12_000 })],
   [
@@ -363,6 +372,14 @@ const CASES: Case[] = [
     { ...objects({ largeObjects: 1 }), input: { leave: { largeObjects: true } } },
   ],
   ['replica-identity', 'error', source({ relations: [{ ...TABLE, key: null }] })],
+  [
+    'replica-identity',
+    'warning',
+    {
+      ...source({ relations: [{ ...TABLE, key: null }] }),
+      input: { ignore: { missingIdentity: ['public.*'] } },
+    },
+  ],
   [
     'special-numbers-full',
     'error',
