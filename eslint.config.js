@@ -25,6 +25,13 @@ const noTemporal = {
   message: 'Only workflows/, activities/, workers/ and scripts/ speak Temporal.',
 };
 
+// No step of a migration speaks to a server that it has not recognized.
+const recognized = {
+  group: ['**/connection/session.ts'],
+  importNames: ['connect', 'clientConfig'],
+  message: 'Sessions of a migration are opened by postgres/identity/connect.ts.',
+};
+
 export default tseslint.config(
   { ignores: ['node_modules', '.local', 'dist'] },
   ...tseslint.configs.recommendedTypeChecked,
@@ -79,8 +86,22 @@ export default tseslint.config(
     ['postgres', 'workflows', 'activities', 'workers', 'scripts', 'tests'],
     [noTemporal, { group: ['node:*', 'pg', 'pg-*'], message: 'contract/ is pure.' }],
   ),
-  oneWay('postgres', ['workflows', 'activities', 'workers', 'scripts', 'tests'], [noTemporal]),
-  oneWay('activities', ['workflows', 'workers', 'scripts', 'tests']),
+  oneWay(
+    'postgres',
+    ['workflows', 'activities', 'workers', 'scripts', 'tests'],
+    [noTemporal, recognized],
+  ),
+  {
+    ...oneWay('postgres', ['workflows', 'activities', 'workers', 'scripts', 'tests'], [noTemporal]),
+    // Preflight looks before there is a migration; the walsender is recognized before it starts.
+    files: [
+      'postgres/connection/**/*.ts',
+      'postgres/identity/**/*.ts',
+      'postgres/preflight/**/*.ts',
+      'postgres/replication/reader.ts',
+    ],
+  },
+  oneWay('activities', ['workflows', 'workers', 'scripts', 'tests'], [recognized]),
   oneWay('workers', ['scripts', 'tests']),
   oneWay(
     'workflows',

@@ -108,5 +108,13 @@ export function createActivities(steps: Steps): Activities {
 
 function streamOptions({ input, floor, until, leaseMs }: StreamStep): StreamOptions {
   const { batchChanges, batchMilliseconds } = input.stream;
-  return { floor, until, leaseMs, batchChanges, batchMilliseconds, ...input.tables };
+  return {
+    floor,
+    until,
+    leaseMs,
+    batchChanges,
+    batchMilliseconds,
+    ...input.tables,
+    ignore: input.ignore,
+  };
 }

@@ -1,5 +1,4 @@
 /** The steps that a real worker runs: every function of postgres/ that an activity stands for. */
-import { connect } from '../postgres/connection/session.ts';
 import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
@@ -7,6 +6,7 @@ import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
 import { releaseSlot } from '../postgres/cutover/release.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
+import { connectTarget } from '../postgres/identity/connect.ts';
 import { refuseUnlogged } from '../postgres/cutover/unlogged.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
@@ -53,7 +53,7 @@ export const postgresSteps: Steps = {
     since === null ? dropSlot(migration) : releaseSlot(migration, input, since, signal),
   undoSchema,
   dropControl: async (migration) => {
-    await using target = await connect(migration.target, 'cleanup');
+    await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await dropControl(target, migration);
   },
 };

@@ -40,6 +40,13 @@ export const FAILURES = {
     meaning: 'A service file holds a setting that is not supported or out of range.',
     action: 'Correct the named setting in the service file and try again.',
   },
+  WrongServer: {
+    handling: 'operator',
+    meaning:
+      'A service of a worker names another server or database than the one that the migration began with.',
+    action:
+      'Correct the service (file, DNS, proxy) on the worker that the failure names, then resume; nothing was read or written there.',
+  },
   Preflight: {
     handling: 'never',
     meaning: 'Preflight found something that would make the migration fail or lose data.',
@@ -108,7 +115,7 @@ export const FAILURES = {
   CopyAgain: {
     handling: 'round',
     meaning:
-      'DDL on the source changed rows without a trace in the stream, or brought rows into the selection: those tables are copied again under a new snapshot, and the stream goes on from where it stood.',
+      'DDL on the source changed rows without a trace in the stream (a rewrite, a table that was unlogged for a time), or brought rows into the selection: those tables are copied again under a new snapshot, and the stream goes on from where it stood.',
     action: 'Nothing.',
   },
   CopyFailed: {
@@ -137,16 +144,16 @@ export const FAILURES = {
   },
   SchemaDrift: {
     handling: 'operator',
-    meaning: 'A table differs between source and target.',
+    meaning: 'A table differs between source and target, or became unlogged on the source.',
     action:
-      'Apply the same DDL on the target, then resume. What the stream alone cannot bring is copied again by itself.',
+      'Apply the same DDL on the target, or make the table logged again, then resume. What the stream alone cannot bring is copied again by itself.',
   },
   StreamWarning: {
     handling: 'operator',
     meaning:
       'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
     action:
-      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. Without a name in the message: abort and start again.',
+      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. One that `ignore.missingIdentity` names needs no identity for that. Without a name in the message: abort and start again.',
   },
   StandbyLoop: {
     handling: 'operator',
@@ -165,6 +172,13 @@ export const FAILURES = {
     meaning:
       'The control schema on the target is gone, or its LSN lies below what was confirmed before.',
     action: 'The target was replaced or restored: abort and start again.',
+  },
+  SourceRewound: {
+    handling: 'operator',
+    meaning:
+      'The source went back in time: a backup or disk image was restored, or a standby was promoted that lacks what the target has already.',
+    action:
+      'Point the service back to the server that has the whole history, if it still exists, and resume. Otherwise the target holds rows that the source has lost: abort, empty the target and start again.',
   },
   Fenced: {
     handling: 'timed',

@@ -84,6 +84,8 @@ const ONE = {
   'source-select': refuses('The role may not read selected tables.'),
   'source-select-other': refuses('The role may not read tables that pg_dump locks.'),
   'source-sequence': refuses('The role may not read sequences.'),
+  'source-recognition': refuses('The role may not read the system identifier of the server.'),
+  'target-recognition': refuses('The role may not read the system identifier of the server.'),
   'target-create': refuses('The role may not create schemas on the target.'),
   'target-schema': refuses('The role may not create objects in existing schemas of the target.'),
   'target-write': refuses('The role may not read and write existing tables of the target.'),
@@ -119,14 +121,23 @@ const ONE = {
   'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
   'exclude-unmatched': warns('A pattern of "tables.exclude" fits nothing.'),
   'foreign-table': refuses('Foreign tables are selected.'),
-  'unlogged-table': refuses('Unlogged tables are selected: they send no changes.'),
+  'ignore-unmatched': warns('A pattern of "ignore" fits no selected table.'),
+  'unlogged-table': {
+    levels: ['error', 'warning'],
+    meaning:
+      'Unlogged tables are selected: they send no changes; a warning once it is accepted that they are copied once.',
+  },
   'temporary-tables': notes('Temporary tables are not moved.'),
   'large-objects': {
     levels: ['error', 'warning'],
     meaning:
       'The source has large objects, which the stream does not carry; a warning once accepted.',
   },
-  'replica-identity': refuses('UPDATE and DELETE of a table cannot be followed.'),
+  'replica-identity': {
+    levels: ['error', 'warning'],
+    meaning:
+      'UPDATE and DELETE of a table cannot be followed; a warning once it is accepted that only inserts are.',
+  },
   'special-numbers-full': {
     levels: ['error', 'warning'],
     meaning:
@@ -188,10 +199,14 @@ const ONE = {
   },
   'target-other-tables': notes('The target has tables that are not part of the migration.'),
   'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),
-  'leftover-slot': refuses('An earlier run of this workflow left its slot.'),
+  'leftover-slot': refuses(
+    'An earlier run of this workflow, or this one before it was reset, left its slot.',
+  ),
   'other-slot': warns('Other slots of walferry are on the source.'),
   'control-schema': refuses('The target has a schema "walferry" that cannot be used.'),
-  'leftover-control': refuses('The target holds the state of another migration.'),
+  'leftover-control': refuses(
+    'The target holds the state of another migration, or of this one before it was reset.',
+  ),
   'program-missing': refuses('The worker lacks a client program.'),
   'program-older': refuses("A client program of the worker is older than the source's server."),
 } as const satisfies Record<string, Entry>;

@@ -92,6 +92,16 @@ const schema = v.strictObject({
     }),
     {},
   ),
+  /** What the operator accepts of tables that are moved; patterns as in `tables.include`. Without a word preflight refuses such a table. */
+  ignore: v.optional(
+    v.strictObject({
+      /** Tables without a replica identity: inserts are followed, and the first update or delete stops the stream. */
+      missingIdentity: v.optional(patterns, []),
+      /** Unlogged tables: they are copied once, and changes after that are missing on the target. */
+      unlogged: v.optional(patterns, []),
+    }),
+    {},
+  ),
   copy: v.optional(
     v.strictObject({
       /** Chunks that are copied at the same time. */

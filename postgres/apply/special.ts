@@ -13,9 +13,11 @@
 import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
 import { Planning } from '../connection/planning.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
 import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type {
   Cell,
@@ -47,14 +49,14 @@ interface Ambiguous {
 }
 
 export class SpecialValues {
-  readonly #service: string;
+  readonly #migration: Migration;
   readonly #planning: Planning;
   #client: (pg.Client & AsyncDisposable) | undefined;
   readonly #keys = new WeakMap<PlannedRelation, readonly SourceKeyColumn[]>();
 
-  constructor(service: string) {
-    this.#service = service;
-    this.#planning = new Planning(service, 'stream');
+  constructor(migration: Migration) {
+    this.#migration = migration;
+    this.#planning = new Planning(migration.source, 'stream');
   }
 
   /** The changes with every ambiguous null settled. Throws the source's errors; the session is then dropped. */
@@ -62,7 +64,7 @@ export class SpecialValues {
     const found = ambiguousChanges(changes);
     if (found.size === 0) return changes;
     try {
-      this.#client ??= await connect(this.#service, 'stream');
+      this.#client ??= await connectSource(this.#migration, 'stream');
       await waitVisible(this.#client, [...found.values()].flat());
       const settled = [...changes];
       for (const [relation, items] of found) {
@@ -73,6 +75,8 @@ export class SpecialValues {
           const rows = await this.#planning.run(client, quoted(relation), () =>
             readBack(client, relation, key, part),
           );
+          // The value may be a later commit's, which the source can still lose.
+          await flushSeen(client, this.#migration);
           for (const item of part) settled[item.index] = settledChange(item, rows);
         }
       }

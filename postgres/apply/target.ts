@@ -12,7 +12,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectTarget } from '../identity/connect.ts';
 import { advance, holdEpoch } from '../control/epoch.ts';
 import type { Advance } from '../control/epoch.ts';
 import { Batch, TruncateFailed } from './batch.ts';
@@ -63,7 +63,7 @@ export class TargetApplier implements AsyncDisposable {
     this.client = client;
     this.replicaRole = replicaRole;
     this.#batch = new Batch(client, defaults);
-    this.#special = numericAsText ? undefined : new SpecialValues(migration.source);
+    this.#special = numericAsText ? undefined : new SpecialValues(migration);
   }
 
   /**
@@ -78,7 +78,7 @@ export class TargetApplier implements AsyncDisposable {
   ): Promise<TargetApplier> {
     let client = session;
     try {
-      client ??= await connect(migration.target, 'apply');
+      client ??= await connectTarget(migration, 'apply');
       await client.query(
         /* sql */ `
           select set_config(wanted.key, wanted.value, false)

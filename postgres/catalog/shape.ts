@@ -5,6 +5,7 @@
  * transaction that wrote its catalog row.
  */
 import type pg from 'pg';
+import { FILE_STATE, isReplaced, WITNESS, type FileState } from './file.ts';
 
 export interface ShapeColumn {
   readonly name: string;
@@ -21,12 +22,10 @@ export interface ShapeColumn {
   readonly varying: boolean;
 }
 
-export interface Shape {
+export interface Shape extends FileState {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** File of the rows; another one after a rewrite (and after TRUNCATE, VACUUM FULL, CLUSTER). */
-  readonly filenode: number;
   readonly columns: readonly ShapeColumn[];
   /** Attribute numbers of columns that were dropped. */
   readonly dropped: readonly number[];
@@ -55,7 +54,7 @@ const MEMBERS = /* sql */ `
     select string_agg(format('%s since %s', oid::int8, link), ',' order by oid) from below), '')`;
 
 const TOKEN = /* sql */ `
-  md5(format('%s %s %s', c.oid, c.relkind, c.relreplident) || ${PLACE} || ${MEMBERS} || coalesce((
+  md5(format('%s %s %s %s ', c.oid, c.relkind, c.relreplident, c.relpersistence) || ${WITNESS} || ${PLACE} || ${MEMBERS} || coalesce((
         select string_agg(format('%s %s %s %s', i.indexrelid::int8, i.indisprimary, i.indisreplident, i.indimmediate), ','
                           order by i.indexrelid)
           from pg_catalog.pg_index i
@@ -66,7 +65,7 @@ const TOKEN = /* sql */ `
           from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0), ''))`;
 
 const SHAPES = /* sql */ `
-select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relfilenode::int8::float8 as filenode,
+select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FILE_STATE},
        ${TOKEN} as token, ${PLACE} as place, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -126,6 +125,8 @@ export interface ShapeChange {
    * Null when only columns were added, dropped or renamed without taking another one's name.
    */
   readonly opaque: string | null;
+  /** Whether the table has another file, and changes may never have been sent: see file.ts. */
+  readonly replaced: boolean;
 }
 
 /** What was done to a table between two looks. Pure. */
@@ -143,6 +144,7 @@ export function compareShapes(before: Shape, now: Shape): ShapeChange {
       earlier.name === column.name ? [] : [{ from: earlier.name, to: column.name }],
     ),
     opaque: opaqueReason(before, now, kept),
+    replaced: isReplaced(before, now),
   };
 }
 

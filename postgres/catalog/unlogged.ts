@@ -3,11 +3,30 @@
  * logged table, goes on saying that their rows are there.
  */
 import type pg from 'pg';
+import { ignoredAmong, type IgnorePatterns } from './ignored.ts';
+import type { Relation } from './relation.ts';
+import { destinationOf } from './root.ts';
+import { keyOfName } from './table-name.ts';
 import type { TableName } from './selection.ts';
 
 /** What is said of such a table, in words that follow its name. */
 export const UNLOGGED_ON_TARGET =
   'is unlogged on the target, or one of its partitions is: a crash there would empty it; alter table … set logged there';
+
+/**
+ * Those of the names that have to be logged on the target: all but the tables that are unlogged on the source and accepted there.
+ * @param relations the selected tables of the source.
+ */
+export function requireLogged<Name extends TableName>(
+  names: readonly Name[],
+  relations: readonly Relation[],
+  patterns: IgnorePatterns,
+): Name[] {
+  const { unlogged } = ignoredAmong(relations, patterns);
+  const accepted = relations.filter((one) => one.persistence === 'u' && unlogged(one));
+  const spared = new Set(accepted.map((one) => keyOfName(destinationOf(one))));
+  return names.filter((name) => !spared.has(keyOfName(name)));
+}
 
 /** Those of the named tables that are unlogged or have an unlogged partition, on whatever level. */
 export async function readUnlogged(

@@ -17,6 +17,7 @@ import type { Way } from './tls.ts';
 /** What the connection is for; part of application_name, so that an operator sees in pg_stat_activity who it is. */
 export type Purpose =
   | 'preflight'
+  | 'identity'
   | 'schema'
   | 'slot'
   | 'holder'

@@ -11,6 +11,11 @@ const ADDED = [
   ['relation', 'root_name', 'text'],
   ['migration', 'withheld', 'jsonb'],
   ['schema_entry', 'refresh_state', 'text'],
+  ['migration', 'commit_lsn', 'pg_lsn'],
+  ['migration', 'commit_xid', 'bigint'],
+  ['migration', 'commit_at', 'text'],
+  ['generation', 'mark_lsn', 'pg_lsn'],
+  ['generation', 'mark', 'text'],
 ] as const;
 /** Somebody's transaction may have read the table; the attempt is made again then. */
 const LOCK_TIMEOUT_MS = 5_000;

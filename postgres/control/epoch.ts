@@ -20,6 +20,18 @@ export interface Attempt extends Checkpoint {
 /** What one apply transaction records beside its rows. Counters are totals since the migration began. */
 export interface Advance extends Checkpoint {
   readonly firstConsistent: boolean;
+  /** The last commit before the position; null or unset when none was received since the attempt began. */
+  readonly commit?: LastCommit | null;
+}
+
+/** A commit of the source as nothing but that one is: its history is recognised by it (stream/continuity.ts). */
+export interface LastCommit {
+  /** End of its record. */
+  readonly nextLsn: Lsn;
+  /** 32 bits. */
+  readonly xid: number;
+  /** As the source printed it. */
+  readonly committedAt: string | null;
 }
 
 /** One try to lock the row; the holder is ended before each. */
@@ -98,7 +110,9 @@ export async function advance(
     /* sql */ `
       update walferry.migration m
          set confirmed_lsn = $3, transactions = $4, changes = $5,
-             first_consistent = m.first_consistent or $6
+             first_consistent = m.first_consistent or $6,
+             commit_lsn = coalesce($7, m.commit_lsn), commit_xid = coalesce($8, m.commit_xid),
+             commit_at = coalesce($9, m.commit_at)
         from walferry.migration old
        where m.id = $1 and m.epoch = $2 and old.id = m.id
       returning old.confirmed_lsn is null or old.confirmed_lsn <= m.confirmed_lsn as forward`,
@@ -109,6 +123,9 @@ export async function advance(
       to.transactions,
       to.changes,
       to.firstConsistent,
+      to.commit?.nextLsn ?? null,
+      to.commit?.xid ?? null,
+      to.commit?.committedAt ?? null,
     ],
   );
   const row = rows[0];

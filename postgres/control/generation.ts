@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Mark } from '../wal/flush.ts';
 import type { Generation } from '../snapshot/visibility.ts';
 
 /** A backend of the source: pids are reused, start times are not. */
@@ -19,6 +20,8 @@ export interface HeldGeneration extends Generation {
   /** Name from `pg_export_snapshot()`. */
   readonly snapshot: string;
   readonly holder: Backend;
+  /** Written and flushed after the snapshot was taken; null for one that an earlier version took. */
+  readonly mark: Mark | null;
 }
 
 /**
@@ -36,8 +39,9 @@ export async function recordGeneration(
   const { rows } = await target.query<{ number: number }>(
     /* sql */ `
     insert into walferry.generation
-      (migration, number, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip, lsn, holder_pid, holder_started)
-    select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6::pg_lsn, $7, $8
+      (migration, number, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip, lsn, holder_pid, holder_started,
+       mark_lsn, mark)
+    select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6::pg_lsn, $7, $8, $9, $10
       from walferry.generation where migration = $1
     having not exists (select from walferry.generation g where g.migration = $1 and g.lsn > $6::pg_lsn)
     returning number`,
@@ -50,6 +54,8 @@ export async function recordGeneration(
       taken.lsn,
       taken.holder.pid,
       taken.holder.started,
+      taken.mark?.lsn ?? null,
+      taken.mark?.nonce ?? null,
     ],
   );
   const row = rows[0];
@@ -70,6 +76,8 @@ interface Row {
   lsn: string;
   pid: number;
   started: string;
+  mark_lsn: string | null;
+  mark: string | null;
 }
 
 /** All generations, oldest first. */
@@ -80,7 +88,8 @@ export async function readGenerations(
   const { rows } = await target.query<Row>(
     /* sql */ `
     select number, snapshot, snapshot_xmin::text as xmin, snapshot_xmax::text as xmax,
-           snapshot_xip::text[] as xip, lsn::text, holder_pid as pid, holder_started::text as started
+           snapshot_xip::text[] as xip, lsn::text, holder_pid as pid, holder_started::text as started,
+           mark_lsn::text, mark
       from walferry.generation where migration = $1 order by number`,
     [migration.id],
   );
@@ -92,6 +101,10 @@ export async function readGenerations(
     xip: new Set(row.xip.map(BigInt)),
     lsn: parseLsn(row.lsn),
     holder: { pid: row.pid, started: row.started },
+    mark:
+      row.mark_lsn === null || row.mark === null
+        ? null
+        : { lsn: parseLsn(row.mark_lsn), nonce: row.mark },
   }));
 }
 

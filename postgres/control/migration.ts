@@ -7,11 +7,13 @@ import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
+import { readIdentity, type Identity } from '../identity/identity.ts';
+import { registerSide } from './side.ts';
 
 export interface Registration {
   readonly migration: Migration;
-  /** `system_identifier` of the source: another server under the same service name is recognised by it. */
-  readonly sourceSystem: string;
+  /** Another server under the same service name is recognised by it. */
+  readonly source: Identity;
   readonly sourceDatabase: string;
   /** Whether walferry made the tables; null while that is not known yet. */
   readonly tablesCreated: boolean | null;
@@ -91,12 +93,14 @@ export async function registerMigration(
       migration.id,
       migration.workflowId,
       migration.slot,
-      registration.sourceSystem,
+      registration.source.system,
       registration.sourceDatabase,
       registration.tablesCreated,
       registration.archive,
     ],
   );
+  await registerSide(target, migration, 'source', registration.source);
+  await registerSide(target, migration, 'target', await readIdentity(target, migration.target));
 }
 
 /** Where the migration stands; null when the target knows nothing of it (or has no control schema). */

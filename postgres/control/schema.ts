@@ -22,12 +22,24 @@ create table if not exists walferry.migration (
   attempt_scheduled bigint,                -- when it was scheduled, ms on Temporal's clock: an older one is refused
   attempt_started timestamptz,             -- ... and its backend_start, so that a reused pid is never ended
   confirmed_lsn pg_lsn,
+  commit_lsn pg_lsn,                       -- end of the last commit record before confirmed_lsn that the stream brought ...
+  commit_xid bigint,                       -- ... its transaction, 32 bits ...
+  commit_at text,                          -- ... and its commit time: by these three a source that went back is recognised
   transactions bigint not null default 0,
   changes bigint not null default 0,
   first_consistent boolean not null default false,
   withheld jsonb,                          -- what leases told the plugin to leave out (withheld.ts); null: no lease yet
   tables_created boolean,                  -- whether walferry made the tables or found them empty
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
+);
+
+create table if not exists walferry.side (
+  migration text not null references walferry.migration on delete cascade,
+  side text not null,                      -- source or target
+  system text not null,                    -- system_identifier of the server
+  database bigint not null,                -- oid: a name can be given to another database
+  timeline bigint not null,                -- the last one that was seen to hold everything that was confirmed
+  primary key (migration, side)
 );
 
 create table if not exists walferry.generation (
@@ -40,6 +52,8 @@ create table if not exists walferry.generation (
   lsn pg_lsn not null,                     -- a commit record at or after it is never visible in this generation
   holder_pid integer not null,
   holder_started timestamptz not null,
+  mark_lsn pg_lsn,                         -- end of a logical message that was written and flushed after the snapshot ...
+  mark text,                               -- ... and its nonce: a stream that passes the position has to meet it
   taken_at timestamptz not null default now(),
   primary key (migration, number)
 );

@@ -4,13 +4,13 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning, PRINTS_WITH_SCHEMAS } from '../connection/planning.ts';
-import { connect } from '../connection/session.ts';
 import { Lanes, type Lane } from '../schema/lane.ts';
 import { runTasks } from '../schema/tasks.ts';
 import { whileAllWatched, whileWatched } from '../schema/watch.ts';
@@ -23,6 +23,7 @@ import {
   type GeneratedColumns,
   type GeneratedDifference,
 } from './generated.ts';
+import { openSource } from './source.ts';
 
 export interface CountReport {
   readonly tables: number;
@@ -56,7 +57,7 @@ interface Difference {
 
 /**
  * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves, or against
- * the root that they go through).
+ * the root that they go through). Unlogged tables that the input accepts are left out.
  * @throws MigrationError `NotEqual` naming the tables with both counts, or the generated columns whose values differ;
  *   `signal.reason` when aborted.
  */
@@ -67,8 +68,8 @@ export async function compareCounts(
 ): Promise<CountReport> {
   try {
     const tables = await countable(migration, input, work);
-    await using sources = new Lanes(migration.source, 'cutover', work.signal);
-    await using targets = new Lanes(migration.target, 'cutover', work.signal);
+    await using sources = new Lanes({ side: 'source', migration, purpose: 'cutover' }, work.signal);
+    await using targets = new Lanes({ side: 'target', migration, purpose: 'cutover' }, work.signal);
     const pairs: { source: Lane; target: Lane }[] = [];
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
@@ -112,12 +113,12 @@ export async function compareCounts(
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
     await whileWatched(
-      { service: migration.source, purpose: 'cutover', pids: onSource ?? [] },
+      { side: 'source', migration, purpose: 'cutover', pids: onSource ?? [] },
       work,
       describe,
       () =>
         whileWatched(
-          { service: migration.target, purpose: 'cutover', pids: onTarget ?? [] },
+          { side: 'target', migration, purpose: 'cutover', pids: onTarget ?? [] },
           work,
           describe,
           compare,
@@ -137,18 +138,26 @@ async function countable(
   input: MigrationInput,
   work: Work,
 ): Promise<Counted[]> {
-  await using source = await connect(migration.source, 'cutover', { signal: work.signal });
+  await using source = await openSource(migration, work);
   const relations = await whileAllWatched(
-    [{ service: migration.source, purpose: 'cutover', client: source }],
+    [{ side: 'source', migration, purpose: 'cutover', client: source }],
     work,
     () => ({ step: 'reading the tables to count' }),
     () => readRelations(source, input.tables),
   );
+  const { unlogged } = ignoredAmong(relations, input.ignore);
   // A partitioned table has no rows of its own.
   const tables = relations.filter(({ kind }) => kind === 'r');
+  // Copied once, as the input accepts: nothing says how many rows there have to be, nor of a root that they go through.
+  const open = new Set(
+    tables
+      .filter((one) => one.persistence === 'u' && unlogged(one))
+      .map((one) => keyOfName(destinationOf(one))),
+  );
   const counted = new Map<string, Counted>();
   for (const table of tables) {
     const destination = destinationOf(table);
+    if (open.has(keyOfName(destination))) continue;
     const whole = table.viaRoot !== null;
     const one = counted.get(keyOfName(destination)) ?? {
       ...{ destination, parts: [], pages: 0, whole, generated: null },

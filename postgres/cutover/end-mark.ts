@@ -8,7 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
 import { MESSAGE_PREFIX } from '../wal2json/options.ts';
 
 /**
@@ -26,7 +26,7 @@ import { MESSAGE_PREFIX } from '../wal2json/options.ts';
  */
 export async function writeEndMark(migration: Migration, signal?: AbortSignal): Promise<Lsn> {
   try {
-    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
+    await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
     return await markPosition(source, migration);
   } catch (error) {
     throw classify(error, { step: 'writing the end mark', side: 'source' }, 'Internal');

@@ -7,15 +7,18 @@ import type { Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { keyOfName } from '../catalog/table-name.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
-import { connect } from '../connection/session.ts';
+import { unsentOf, type Unsent } from '../replication/reader.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
+import { changedWithoutTrace } from './late-storage.ts';
 import { writeEndMark } from './end-mark.ts';
+import { openSource } from './source.ts';
 
 /**
  * Changed tables only, put together by the server: whatever happened since the mark, few rows come here. A transaction
@@ -49,8 +52,8 @@ select distinct n.nspname as schema, c.relname as "table"
    and l.relation = any($1::oid[])`;
 
 /**
- * The selected tables that transactions committed at or after `since` changed, or that a transaction is changing and has not
- * committed, as `schema.name`.
+ * The selected tables that transactions committed at or after `since` changed, that a transaction is changing and has not
+ * committed, or that changed without WAL since the drain, as `schema.name`.
  */
 export async function laterChanges(
   migration: Migration,
@@ -81,11 +84,12 @@ export async function lastLook(
   signal: AbortSignal,
 ): Promise<LastLook> {
   try {
-    await using source = await connect(migration.source, 'cutover', { signal });
+    await using source = await openSource(migration, { signal });
     const relations = await readRelations(source, input.tables);
+    const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
     // Before the look into the slot: what commits between the two is seen there.
     const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
-      relations.map(({ oid }) => oid),
+      relations.filter((one) => one.persistence === 'p' || !unlogged(one)).map(({ oid }) => oid),
     ]);
     // Flushes whatever was committed asynchronously: decoding stops at the flush position.
     await writeEndMark(migration, signal);
@@ -94,10 +98,10 @@ export async function lastLook(
                   then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
     const selected = new Set(relations.map(keyOfName));
     const options = await decodingOptions(source, relations);
-    await using lane = await Lane.open(migration.source, 'cutover', signal);
-    let warned = false;
+    await using lane = await Lane.open({ side: 'source', migration, purpose: 'cutover' }, signal);
+    const unsent: (Unsent | null)[] = [];
     lane.client.on('notice', (notice) => {
-      warned ||= isWarning(notice);
+      if (isWarning(notice)) unsent.push(unsentOf(notice.message));
     });
     const { rows } = await lane.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [
@@ -107,7 +111,11 @@ export async function lastLook(
       ]),
     );
     // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
-    if (warned) {
+    // Of a table that is accepted like that such a change is one more that came too late.
+    const missed = relations.filter(
+      (one) => missingIdentity(one) && unsent.some((of) => isOf(of, one)),
+    );
+    if (!unsent.every((of) => missed.some((one) => isOf(of, one)))) {
       throw new MigrationError(
         'StreamWarning',
         'the source warned while decoding what came after the end mark: changes may be left out',
@@ -116,8 +124,10 @@ export async function lastLook(
     const names = [...rows, ...writing.rows]
       .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
       .map(({ schema, table }) => `${schema}.${table}`);
+    // Last, so that it sees what came while the slot was read.
+    const traceless = await changedWithoutTrace(migration, input, signal);
     return {
-      tables: [...new Set(names)].sort(),
+      tables: [...new Set([...names, ...missed.map(nameOf), ...traceless])].sort(),
       oids: relations.map(({ oid }) => oid),
       next: open.rows[0]?.next ?? null,
     };
@@ -130,6 +140,10 @@ export async function lastLook(
       gone ? 'SlotMissing' : 'Internal',
     );
   }
+}
+
+function isOf(unsent: Unsent | null, { schema, name }: Relation): boolean {
+  return unsent?.schema === schema && unsent.table === name;
 }
 
 const UNDEFINED_OBJECT = '42704';

@@ -7,10 +7,12 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { readRelations } from '../catalog/relation.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 
 interface Described {
@@ -72,12 +74,12 @@ export async function objectDifferences(
   { signal, beat = () => undefined }: Partial<Pick<Work, 'signal' | 'beat'>> = {},
 ): Promise<string[]> {
   try {
-    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
-    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
+    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
     const progress = { step: 'comparing indexes, constraints and defaults', tables: 0 };
     const both = [
-      { service: migration.source, purpose: 'cutover', client: source },
-      { service: migration.target, purpose: 'cutover', client: target },
+      { side: 'source', migration, purpose: 'cutover', client: source },
+      { side: 'target', migration, purpose: 'cutover', client: target },
     ] as const;
     return await whileAllWatched(
       both,
@@ -102,7 +104,8 @@ export async function objectDifferences(
           );
           progress.tables = at + some.length;
         }
-        return bounded(found.sort());
+        // First: the summary has room for few.
+        return bounded([...unloggedRows(relations, input), ...found.sort()]);
       },
     );
   } catch (error) {
@@ -136,9 +139,17 @@ function compareObjects(source: readonly Described[], target: readonly Described
   return found;
 }
 
-function bounded(sorted: readonly string[]): string[] {
-  if (sorted.length <= MOST) return [...sorted];
-  return [...sorted.slice(0, MOST), `and ${sorted.length - MOST} more`];
+/** Tables that the operator accepts to be copied once: the closing summary has to name them. */
+function unloggedRows(relations: readonly Relation[], input: MigrationInput): string[] {
+  const { unlogged } = ignoredAmong(relations, input.ignore);
+  return relations
+    .filter((one) => one.kind === 'r' && one.persistence === 'u' && unlogged(one))
+    .map((one) => `${nameOf(one)}: rows are as of its copy (unlogged: later changes are missing)`);
+}
+
+function bounded(lines: readonly string[]): string[] {
+  if (lines.length <= MOST) return [...lines];
+  return [...lines.slice(0, MOST), `and ${lines.length - MOST} more`];
 }
 
 async function describe(

@@ -12,7 +12,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
 import { BEING_WRITTEN, lastLook, type LastLook } from './later-changes.ts';
 
@@ -40,7 +40,7 @@ export async function releaseSlot(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<'dropped' | 'absent'> {
   try {
-    await using source = await connect(migration.source, 'cleanup', { signal });
+    await using source = await connectSource(migration, 'cleanup', { signal });
     for (let looks = 1; ; looks += 1) {
       // A stream that was overtaken may still hold it.
       await endUsers(source, migration.slot);

@@ -10,7 +10,9 @@ import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectTarget } from '../identity/connect.ts';
+import { flushSeen } from '../wal/flush.ts';
+import { openSource } from './source.ts';
 import { takeTurn } from '../control/turn.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 
@@ -105,14 +107,14 @@ export async function setSequences(
   }: Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>> = {},
 ): Promise<SequenceReport> {
   try {
-    await using source = await connect(migration.source, 'cutover', { ...(signal && { signal }) });
-    await using target = await connect(migration.target, 'cutover', { ...(signal && { signal }) });
+    await using source = await openSource(migration, { ...(signal && { signal }) });
+    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
     // An attempt that was frozen and wakes up when the application already draws from these sequences would set them back.
     const turn = await takeTurn(target, migration, scheduledAt);
     const progress = { step: 'reading sequences', done: 0, total: 0 };
     const both = [
-      { service: migration.source, purpose: 'cutover', client: source },
-      { service: migration.target, purpose: 'cutover', client: target },
+      { side: 'source', migration, purpose: 'cutover', client: source },
+      { side: 'target', migration, purpose: 'cutover', client: target },
     ] as const;
     return await whileAllWatched(
       both,
@@ -121,6 +123,8 @@ export async function setSequences(
       async () => {
         const made = await madeByUs(target, migration);
         const states = await readStates(source, input, made, (done) => (progress.done = done));
+        // A setval that went back, and that the source then lost, would let the target hand out numbers that rows have.
+        await flushSeen(source, migration);
         Object.assign(progress, { step: 'setting sequences', done: 0, total: states.length });
         const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
         let sequences = 0;

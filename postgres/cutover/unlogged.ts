@@ -6,9 +6,9 @@ import { renderDifferences } from '../catalog/drift.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { nameOf } from '../catalog/table-name.ts';
-import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 
 /** @throws MigrationError `SchemaDrift` naming the tables; `signal.reason` when aborted. */
 export async function refuseUnlogged(
@@ -17,9 +17,10 @@ export async function refuseUnlogged(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await using source = await connect(migration.source, 'cutover', { signal });
-    const wanted = destinationsOf(await readRelations(source, input.tables));
-    await using target = await connect(migration.target, 'cutover', { signal });
+    await using source = await connectSource(migration, 'cutover', { signal });
+    const relations = await readRelations(source, input.tables);
+    const wanted = requireLogged(destinationsOf(relations), relations, input.ignore);
+    await using target = await connectTarget(migration, 'cutover', { signal });
     const [first, ...others] = await readUnlogged(target, wanted);
     if (!first) return;
     const found = [first, ...others].map(({ schema, name }) => ({

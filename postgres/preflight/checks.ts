@@ -19,6 +19,7 @@ import { plugin } from './checks/plugin.ts';
 import { oldSnapshot } from './checks/old-snapshot.ts';
 import { program } from './checks/program.ts';
 import { reach } from './checks/reach.ts';
+import { recognition } from './checks/recognition.ts';
 import { rehearsal } from './checks/rehearsal.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
@@ -46,6 +47,7 @@ export const CHECKS: readonly Check[] = [
   capacity,
   session,
   sessionCount,
+  recognition,
   sourceRight,
   targetRight,
   rowSecurity,

@@ -55,6 +55,8 @@ export interface ServerFacts {
   readonly inRecovery: boolean;
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
+  /** Whether the role may read the server's system identifier. */
+  readonly recognizable: boolean;
   readonly role: {
     readonly name: string;
     readonly superuser: boolean;
@@ -127,6 +129,8 @@ export interface SourceFacts extends ServerFacts {
     readonly exclude: readonly string[];
     /** Of `viaPartitionRoot`: those that name no partitioned table of the selection. */
     readonly viaPartitionRoot: readonly string[];
+    /** Of `ignore`: those that name no selected table. */
+    readonly ignore: readonly string[];
   };
   readonly remedies: readonly IdentityRemedy[];
   /** Tables that the role may not read; pg_dump locks the others, too. */

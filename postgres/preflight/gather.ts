@@ -40,7 +40,7 @@ export async function gatherFacts(
       if (!isOwn(endpoint)) return null;
       // The whole catalog of a database of a hundred thousand tables takes minutes.
       return await whileAllWatched(
-        [{ service: migration[side], purpose: 'preflight', client }],
+        [{ side, migration, purpose: 'preflight', client }],
         work,
         () => ({ step: `looking at the ${side}` }),
         async () => read(client, await readServer(client)),

@@ -16,6 +16,7 @@ interface ServerRow {
   readonly encoding: string;
   readonly recovery: boolean;
   readonly fingerprint: string;
+  readonly recognizable: boolean;
   readonly role: string;
   readonly superuser: boolean;
   readonly replication: boolean;
@@ -36,6 +37,7 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
            pg_is_in_recovery() as recovery,
            -- The start time tells two clusters apart that were restored from one backup.
            concat_ws(' ', d.oid, d.datname, pg_postmaster_start_time()) as fingerprint,
+           pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute') as recognizable,
            current_user as role,
            r.rolsuper as superuser, r.rolreplication as replication, r.rolbypassrls as bypass
       from pg_catalog.pg_database d, pg_catalog.pg_roles r
@@ -54,6 +56,7 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
     encoding: row.encoding,
     inRecovery: row.recovery,
     fingerprint: row.fingerprint,
+    recognizable: row.recognizable,
     role: {
       name: row.role,
       superuser: row.superuser,

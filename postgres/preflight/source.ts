@@ -68,6 +68,10 @@ export async function readSource(
         const named = compileSelection({ include: [pattern], exclude: [] });
         return !relations.some((one) => isViaRoot(one) && named.includes(one));
       }),
+      ignore: [...input.ignore.missingIdentity, ...input.ignore.unlogged].filter((pattern) => {
+        const named = compileSelection({ include: [pattern], exclude: [] });
+        return !relations.some((one) => named.includes(one));
+      }),
     },
     remedies: await readRemedies(client, relations),
     unreadable,

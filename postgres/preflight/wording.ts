@@ -35,6 +35,18 @@ export function statements(sql: readonly string[]): string {
         .join(' ')} (and so on for ${sql.length - NAMES_SHOWN} more)`;
 }
 
+/** As patterns of the input, for pasting into a list; not more than are read. */
+export function patternsOf(tables: readonly TableName[]): string {
+  return tables.slice(0, NAMES_SHOWN).map(patternOf).join(', ');
+}
+
+/** A JSON string that selects exactly this table. */
+function patternOf({ schema, name }: TableName): string {
+  const part = (text: string) =>
+    /^[\p{L}\p{N}_$-]+$/u.test(text) ? text : `"${text.replaceAll('"', '""')}"`;
+  return JSON.stringify(`${part(schema)}.${part(name)}`);
+}
+
 function listWith(names: readonly string[], separator: string): string {
   const more = names.length - NAMES_SHOWN;
   const shown = names.slice(0, NAMES_SHOWN).join(separator);

@@ -1,9 +1,12 @@
 /** What a reader of the stream is opened with, and the limits it works within. */
 import { constants } from 'node:buffer';
 import type { Lsn } from '../../contract/lsn.ts';
+import type { Identity } from '../identity/identity.ts';
 
 export interface ReaderOptions {
   readonly service: string;
+  /** Whom the walsender has to be; null where that is not known (a control schema of an earlier version). */
+  readonly server: Identity | null;
   readonly slot: string;
   /** The stored LSN: the stream starts there, and it is what the source is told until its `confirm`. */
   readonly start: Lsn;

@@ -21,6 +21,7 @@ import { renderOptions } from '../wal2json/options.ts';
 import { Fifo } from './queue.ts';
 import { LineFailure, textOfLine } from './line.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
+import { recognize } from './recognize.ts';
 import { startFailure, streamFailure, warningFailure } from './refusal.ts';
 import { backendPidOf, socketOf, type Socket } from './socket.ts';
 import { within } from './deadline.ts';
@@ -231,7 +232,8 @@ export class ReplicationReader implements AsyncDisposable {
           // Changes without a replica identity are left out by the plugin with a WARNING, between B and C.
           if (isWarning(notice)) this.#warning(notice.code, notice.message);
         });
-        return client.query(`START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`);
+        const command = `START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`;
+        return recognize(client, this.#options).then(() => client.query(command));
       },
       // The buffer is the parser's and is written again: it must become a string now.
       parse: (line) => textOfLine(line, this.#limits.messageBytes),
@@ -344,8 +346,11 @@ export class ReplicationReader implements AsyncDisposable {
   }
 }
 
-/** wal2json's text holds names only, and is not translated. Names that could be split in two ways are not guessed at. */
-function unsentOf(message = ''): Unsent | null {
+/**
+ * The table that a WARNING of the plugin is about. Its text holds names only, and is not translated. Names that could be split in two
+ * ways are not guessed at: null, like for every other WARNING.
+ */
+export function unsentOf(message = ''): Unsent | null {
   const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
     message,
   );

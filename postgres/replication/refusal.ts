@@ -62,6 +62,15 @@ export function warningFailure(code: string | undefined, lsn: Lsn, table?: strin
   );
 }
 
+/** An update or delete of a table that the operator accepts without replica identity: what it did was not sent. */
+export function insertOnlyFailure(lsn: Lsn, table: string): MigrationError {
+  return new MigrationError(
+    'StreamWarning',
+    `a transaction at ${lsn} updates or deletes rows of ${table}, which has no replica identity ("ignore": {"missingIdentity"}), and such changes are not sent: give the table one on the source, or make sure that nothing of the kind comes again, then resume: it is copied again`,
+    { lsn, table, sqlstate: '01000' },
+  );
+}
+
 function decodingFailure(
   state: string,
   where: { readonly slot?: string; readonly lsn?: Lsn },

@@ -25,7 +25,7 @@ export async function analyzeTables(
   input: MigrationInput,
   work: Work,
 ): Promise<AnalyzeReport> {
-  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   try {
     const first = await lanes.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
@@ -36,7 +36,7 @@ export async function analyzeTables(
     }
     const progress = { now: '', done: 0, total: tasks.length };
     await whileWatched(
-      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'analyzing tables', ...progress }),
       async () => {

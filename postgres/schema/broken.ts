@@ -31,7 +31,7 @@ export async function explained(
 ): Promise<MigrationError> {
   const { migration, entry, lane } = where;
   try {
-    const query = await readListing(migration.source, entry);
+    const query = await readListing(migration, entry);
     if (query === null) return failure;
     const defaults = await Defaults.read(migration.target, 'index', lane.client);
     const rows = await count(lane, entry, query, defaults);

@@ -56,7 +56,7 @@ export async function buildConstraints(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
     await waitBriefly(client);
@@ -65,7 +65,7 @@ export async function buildConstraints(
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
-    const watched = { service: migration.target, purpose: 'index', pids: [first.pid] } as const;
+    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [entries, unbuilt, tables] = await whileWatched(
       watched,
       work,
@@ -86,7 +86,7 @@ export async function buildConstraints(
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
-      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'building constraints', ...progress }),
       async () => {

@@ -64,12 +64,16 @@ export async function copySchema(
   limits: Limits = {},
 ): Promise<SchemaReport> {
   try {
-    await using lane = await Lane.open(migration.target, 'schema', work.signal);
+    await using lane = await Lane.open(
+      { side: 'target', migration, purpose: 'schema' },
+      work.signal,
+      { unregistered: 'yet' },
+    );
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
     // Reading what is there and storing what is to be made is silent otherwise, and takes long where there is much.
     return await whileWatched(
-      { service: migration.target, purpose: 'schema', pids: [lane.pid] },
+      { side: 'target', migration, purpose: 'schema', pids: [lane.pid] },
       work,
       () => ({ step: 'copying the schema' }),
       () => create(lane, migration, input, { work, limits }),
@@ -255,8 +259,8 @@ async function register(
   await target.query(CREATE_SCHEMA_CONTROL);
   await registerMigration(target, {
     migration,
-    sourceSystem: source.identity.system,
-    sourceDatabase: source.identity.database,
+    source: source.identity,
+    sourceDatabase: source.database,
     ...stored,
   });
   await registerRelations(target, migration, source.relations);

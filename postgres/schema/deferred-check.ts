@@ -159,10 +159,10 @@ export async function addChecks(
     at(`check constraint ${constraint} of ${place}`);
     await target.query(sql);
   }
-  const until = Date.now() + VALIDATE_MS;
+  const until = performance.now() + VALIDATE_MS;
   for (const { place, constraint, valid } of checks) {
     if (!valid) continue;
-    const left = until - Date.now();
+    const left = until - performance.now();
     if (left <= 0) return;
     await validate(target, `alter ${place} validate constraint ${constraint}`, left);
   }

@@ -45,12 +45,12 @@ export async function buildIndexes(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   try {
     const first = await lanes.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
-    const watched = { service: migration.target, purpose: 'index', pids: [first.pid] } as const;
+    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [pending, pages] = await whileWatched(
       watched,
       work,
@@ -74,7 +74,7 @@ export async function buildIndexes(
     const onChange = (running: readonly string[], done: number) =>
       Object.assign(progress, { running, done });
     await whileWatched(
-      { service: migration.target, purpose: 'index', pids: sessions.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: sessions.map(({ pid }) => pid) },
       work,
       () => ({
         step: 'building indexes',

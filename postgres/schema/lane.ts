@@ -4,7 +4,17 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { connect, type Purpose } from '../connection/session.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Purpose } from '../connection/session.ts';
+import { connectSide, type SideOptions } from '../identity/connect.ts';
+import type { Side } from '../identity/identity.ts';
+
+/** Where sessions of a step are opened, and what for. */
+export interface Place {
+  readonly side: Side;
+  readonly migration: Migration;
+  readonly purpose: Purpose;
+}
 
 /** How long a cancelled statement may take to end before the connection is cut instead. */
 const CANCEL_PATIENCE_MS = 5_000;
@@ -13,30 +23,33 @@ const CANCEL_AGAIN_MS = 200;
 export class Lane implements AsyncDisposable {
   readonly client: pg.Client & AsyncDisposable;
   readonly pid: number;
-  readonly #service: string;
-  readonly #purpose: Purpose;
   readonly #signal: AbortSignal;
+  /** Another session of the same side. */
+  readonly #beside: () => ReturnType<typeof connectSide>;
 
   private constructor(
     client: pg.Client & AsyncDisposable,
     pid: number,
-    options: { service: string; purpose: Purpose; signal: AbortSignal },
+    signal: AbortSignal,
+    beside: () => ReturnType<typeof connectSide>,
   ) {
     this.client = client;
     this.pid = pid;
-    this.#service = options.service;
-    this.#purpose = options.purpose;
-    this.#signal = options.signal;
+    this.#signal = signal;
+    this.#beside = beside;
   }
 
   /** Opens a session; `connect` gave it no time limits, and lets the server look whether we still live. */
-  static async open(service: string, purpose: Purpose, signal: AbortSignal): Promise<Lane> {
+  static async open(place: Place, signal: AbortSignal, options: SideOptions = {}): Promise<Lane> {
     signal.throwIfAborted();
-    const client = await connect(service, purpose);
+    const { side, migration, purpose } = place;
+    const client = await connectSide(side, migration, purpose, options);
     const { rows } = await client.query<{ pid: number }>(
       /* sql */ `select pg_backend_pid() as pid`,
     );
-    return new Lane(client, rows[0]?.pid ?? 0, { service, purpose, signal });
+    return new Lane(client, rows[0]?.pid ?? 0, signal, () =>
+      connectSide(side, migration, purpose, { aside: true }),
+    );
   }
 
   /**
@@ -82,7 +95,7 @@ export class Lane implements AsyncDisposable {
   async #cancel(ended: AbortSignal): Promise<void> {
     const cut = setTimeout(() => void this.client.end().catch(() => undefined), CANCEL_PATIENCE_MS);
     try {
-      await using client = await connect(this.#service, this.#purpose);
+      await using client = await this.#beside();
       while (!ended.aborted) {
         await client.query(/* sql */ `select pg_cancel_backend($1)`, [this.pid]);
         await sleep(CANCEL_AGAIN_MS, undefined, { signal: ended });
@@ -102,19 +115,17 @@ export class Lane implements AsyncDisposable {
 /** Several lanes for one step, closed together. */
 export class Lanes implements AsyncDisposable {
   readonly all: Lane[] = [];
-  readonly #service: string;
-  readonly #purpose: Purpose;
+  readonly #place: Place;
   readonly #signal: AbortSignal;
 
-  constructor(service: string, purpose: Purpose, signal: AbortSignal) {
-    this.#service = service;
-    this.#purpose = purpose;
+  constructor(place: Place, signal: AbortSignal) {
+    this.#place = place;
     this.#signal = signal;
   }
 
   /** Opens one more, after `prepare` gave it its settings. */
   async open(prepare: (client: pg.Client) => Promise<void>): Promise<Lane> {
-    const lane = await Lane.open(this.#service, this.#purpose, this.#signal);
+    const lane = await Lane.open(this.#place, this.#signal);
     this.all.push(lane);
     await prepare(lane.client);
     return lane;

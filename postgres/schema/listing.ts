@@ -2,7 +2,8 @@
  * The statement that lists the rows which break a constraint or unique index. The definition is read from the source's
  * catalog, where it exists: no SQL of the archive has to be taken apart for it.
  */
-import { connect } from '../connection/session.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { connectSource } from '../identity/connect.ts';
 import type { StoredEntry } from './control.ts';
 
 export interface Definition {
@@ -105,8 +106,11 @@ select format('%I.%I', n.nspname, t.relname) as "table", t.relkind = 'p' as part
   left join pg_catalog.pg_class p on p.oid = k.confrelid left join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace`;
 
 /** The statement for an entry of the archive; null when the source does not have it any more, or for a kind not known. */
-export async function readListing(source: string, entry: StoredEntry): Promise<string | null> {
-  await using client = await connect(source, 'schema');
+export async function readListing(
+  migration: Migration,
+  entry: StoredEntry,
+): Promise<string | null> {
+  await using client = await connectSource(migration, 'schema');
   await client.query(/* sql */ `set search_path = ''`);
   const { rows } = await client.query<Definition>(DEFINITION, [
     entry.kind === 'INDEX',

@@ -9,7 +9,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectTarget } from '../identity/connect.ts';
 import { takeTurn } from '../control/turn.ts';
 import { addChecks, dropChecks } from './deferred-check.ts';
 import type { TableName } from './existing.ts';
@@ -175,7 +175,8 @@ async function switched(
   done: 'enabled' | 'disabled',
   work: (target: pg.ClientBase, at: (what: string) => void) => Promise<number>,
 ): Promise<number> {
-  await using target = await connect(migration.target, 'cutover', {
+  await using target = await connectTarget(migration, 'cutover', {
+    unregistered: 'any more',
     ...(signal && { signal }),
   }).catch((error: unknown) => {
     signal?.throwIfAborted();

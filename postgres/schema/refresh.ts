@@ -45,7 +45,7 @@ export async function refreshViews(
   at: Lsn | null,
   work: Work,
 ): Promise<RefreshReport> {
-  await using lanes = new Lanes(migration.target, 'index', work.signal);
+  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
     await waitBriefly(client);
@@ -56,7 +56,7 @@ export async function refreshViews(
     await addMissingColumns(first.client);
     if (!(await first.run((client) => hasViews(client, migration)))) return { views: 0 };
     const all = await whileWatched(
-      { service: migration.target, purpose: 'index', pids: [first.pid] },
+      { side: 'target', migration, purpose: 'index', pids: [first.pid] },
       work,
       () => ({ step: 'reading the materialized views' }),
       () => readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']),
@@ -72,7 +72,7 @@ export async function refreshViews(
     const defaults = await Defaults.read(migration.target, 'index', first.client);
     const progress = { now: '', done: 0, total: views.length };
     await whileWatched(
-      { service: migration.target, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'refreshing materialized views', ...progress }),
       () => refreshAll(views, lanes.all, { migration, at, work, defaults }, progress),

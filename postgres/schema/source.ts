@@ -6,7 +6,9 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
+import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { readDoubtfulChecks, type DoubtfulCheck } from './doubtful-check.ts';
 import { dumpSchema, OUT_OF_LOCKS } from './dump.ts';
 import { readDroppedRoles } from './init-right.ts';
@@ -17,11 +19,6 @@ import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
 import { whileAllWatched } from './watch.ts';
 import { readMembers, readUncarried } from './uncarried.ts';
-
-export interface Identity {
-  readonly system: string;
-  readonly database: string;
-}
 
 export interface Dump {
   /** One, or where the source's lock table has no room for all tables at once, several: see leaves.ts. */
@@ -52,21 +49,24 @@ function withSetting(error: unknown, together: number, all: number): unknown {
 /** A read-only transaction on the source; everything that it returns is of one moment. */
 export class SourceSchema implements AsyncDisposable {
   readonly #client: pg.Client;
-  readonly #service: string;
+  readonly #migration: Migration;
   readonly #input: MigrationInput;
   readonly identity: Identity;
+  /** Name of the source's database. */
+  readonly database: string;
   readonly relations: readonly Relation[];
 
   private constructor(
     client: pg.Client,
-    service: string,
+    migration: Migration,
     input: MigrationInput,
-    found: { identity: Identity; relations: readonly Relation[] },
+    found: { identity: Identity; database: string; relations: readonly Relation[] },
   ) {
     this.#client = client;
-    this.#service = service;
+    this.#migration = migration;
     this.#input = input;
     this.identity = found.identity;
+    this.database = found.database;
     this.relations = found.relations;
   }
 
@@ -91,15 +91,16 @@ export class SourceSchema implements AsyncDisposable {
     input: MigrationInput,
     work: Pick<Work, 'beat'>,
   ): Promise<SourceSchema> {
-    const client = await connect(migration.source, 'schema');
+    const client = await connectSource(migration, 'schema', { unregistered: 'yet' });
     try {
       await client.query(/* sql */ `begin isolation level repeatable read read only`);
-      const { rows } = await client.query<{ system: string; database: string }>(/* sql */ `
-        select system_identifier::text as system, current_database() as database
-          from pg_catalog.pg_control_system()`);
-      const identity = rows[0] ?? { system: '', database: '' };
+      const { rows } = await client.query<{ database: string }>(
+        /* sql */ `select pg_catalog.current_database() as database`,
+      );
+      const database = rows[0]?.database ?? '';
+      const identity = await readIdentity(client, migration.source);
       const relations = await whileAllWatched(
-        [{ service: migration.source, purpose: 'schema', client }],
+        [{ side: 'source', migration, purpose: 'schema', client }],
         work,
         () => ({ step: 'reading the tables of the source' }),
         () => readRelations(client, input.tables),
@@ -110,7 +111,7 @@ export class SourceSchema implements AsyncDisposable {
           'the selection ("tables" of the input) matches no table of the source',
         );
       }
-      return new SourceSchema(client, migration.source, input, { identity, relations });
+      return new SourceSchema(client, migration, input, { identity, database, relations });
     } catch (error) {
       await client.end().catch(() => undefined);
       throw failed(error, {
@@ -148,7 +149,7 @@ export class SourceSchema implements AsyncDisposable {
     const size = tablesPerDump ?? within(await lockCapacity(this.#client), 1);
     const locked = await countLocked(this.#client);
     if (locked <= size) {
-      return { archives: [await dumpSchema(this.#service, snapshot, work)], ties: [] };
+      return { archives: [await dumpSchema(this.#migration.source, snapshot, work)], ties: [] };
     }
     const {
       leaves,
@@ -159,21 +160,21 @@ export class SourceSchema implements AsyncDisposable {
     const away = coveringPatterns([...leaves, ...owned], others);
     const rest = away.map((pattern) => `--exclude-table=${pattern}`);
     const archives = [
-      await dumpSchema(this.#service, snapshot, work, rest).catch((error: unknown) => {
+      await dumpSchema(this.#migration.source, snapshot, work, rest).catch((error: unknown) => {
         throw withSetting(error, together, locked);
       }),
     ];
     const ties = await this.#watched(work, () => readTies(this.#client, leaves));
     for (let at = 0; at < leaves.length; at += size) {
       const some = leaves.slice(at, at + size).map((table) => `--table=${exactPattern(table)}`);
-      archives.push(await dumpSchema(this.#service, snapshot, work, some));
+      archives.push(await dumpSchema(this.#migration.source, snapshot, work, some));
     }
     return { archives, ties };
   }
 
   #watched<T>(work: Pick<Work, 'beat'>, read: () => Promise<T>): Promise<T> {
     return whileAllWatched(
-      [{ service: this.#service, purpose: 'schema', client: this.#client }],
+      [{ side: 'source', migration: this.#migration, purpose: 'schema', client: this.#client }],
       work,
       () => ({ step: 'sorting the tables of the source' }),
       read,
@@ -182,7 +183,14 @@ export class SourceSchema implements AsyncDisposable {
 
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
   async uncarried(created: boolean): Promise<Omit<LeftBehind, 'excluded'>> {
-    await using client = await connect(this.#service, 'schema');
+    const { source } = this.#migration;
+    await using client = await connectSource(this.#migration, 'schema', { unregistered: 'yet' });
+    const identity = await readIdentity(client, source);
+    if (!isSame(identity, this.identity)) {
+      throw wrongServer('source', source, identity, this.identity);
+    }
+    // Everything that was read is noted on the target now: the source must not lose it any more.
+    await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
     return await readUncarried(client, this.#input, { created, selected });
   }

@@ -36,14 +36,16 @@ export async function undoSchema(
   beat: Work['beat'] = () => undefined,
 ): Promise<void> {
   try {
-    await using lane = await Lane.open(migration.target, 'cleanup', signal);
+    await using lane = await Lane.open({ side: 'target', migration, purpose: 'cleanup' }, signal, {
+      unregistered: 'any more',
+    });
     await endEarlierSessions(lane.client, 'schema');
     await prepareSession(lane.client);
     const archive = await lane.run((client) => readFirstArchive(client, migration));
     if (archive === undefined) return;
     const progress = { step: 'taking the schema back', dropped: 0 };
     await whileWatched(
-      { service: migration.target, purpose: 'cleanup', pids: [lane.pid] },
+      { side: 'target', migration, purpose: 'cleanup', pids: [lane.pid] },
       { beat },
       () => ({ ...progress }),
       async () => {

@@ -5,8 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Heartbeat, Work } from '../../contract/work.ts';
-import { connect, type Purpose } from '../connection/session.ts';
+import { connectSide } from '../identity/connect.ts';
 import { backendPidOf } from '../replication/socket.ts';
+import type { Place } from './lane.ts';
 
 /** Several beats fit into a heartbeat timeout of 10 s. */
 const LOOK_EVERY_MS = 1_000;
@@ -23,11 +24,7 @@ interface Row {
  * @param describe what to say beside the numbers: evaluated at every beat.
  */
 export async function whileWatched<T>(
-  options: {
-    readonly service: string;
-    readonly purpose: Purpose;
-    readonly pids: readonly number[];
-  },
+  options: Place & { readonly pids: readonly number[] },
   work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
@@ -40,7 +37,9 @@ export async function whileWatched<T>(
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
       try {
-        await using client = await connect(options.service, options.purpose);
+        await using client = await connectSide(options.side, options.migration, options.purpose, {
+          aside: true,
+        });
         while (!signal.aborted) {
           const { rows } = await client.query<Row>(PROGRESS, [options.pids]);
           const row = rows[0];
@@ -73,20 +72,17 @@ export async function whileWatched<T>(
  * tables.
  */
 export async function whileAllWatched<T>(
-  sides: readonly {
-    readonly service: string;
-    readonly purpose: Purpose;
-    readonly client: pg.Client;
-  }[],
+  sides: readonly (Place & { readonly client: pg.Client })[],
   work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
 ): Promise<T> {
-  const [side, ...others] = sides;
-  if (side === undefined) return step();
-  const pid = backendPidOf(side.client);
+  const [first, ...others] = sides;
+  if (first === undefined) return step();
+  const { side, migration, purpose, client } = first;
+  const pid = backendPidOf(client);
   return whileWatched(
-    { service: side.service, purpose: side.purpose, pids: pid === null ? [] : [pid] },
+    { side, migration, purpose, pids: pid === null ? [] : [pid] },
     work,
     describe,
     () => whileAllWatched(others, work, describe, step),

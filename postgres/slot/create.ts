@@ -15,9 +15,10 @@ import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SlotReport, Work } from '../../contract/work.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
 import { readNewestGeneration } from '../control/generation.ts';
 import { readMigration, requireMigration, type MigrationState } from '../control/migration.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
+import { writeMark } from '../wal/flush.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
 import { removeSlot } from './drop.ts';
 import { lookAtSlot, type SlotState } from './look.ts';
@@ -49,8 +50,8 @@ export async function createSlot(
   options: SlotOptions = {},
 ): Promise<SlotReport> {
   try {
-    await using target = await connect(migration.target, 'slot');
-    await using source = await connect(migration.source, 'slot');
+    await using target = await connectTarget(migration, 'slot');
+    await using source = await connectSource(migration, 'slot', { target });
     const stored = await requireMigration(target, migration);
     const begun = (await readNewestGeneration(target, migration)) !== null;
     let found = await lookAtSlot(source, migration.slot);
@@ -74,7 +75,8 @@ export async function createSlot(
     const consistentLsn =
       found?.confirmedFlushLsn ?? (await create(migration, source, work, options));
     try {
-      await store(target, migration, consistentLsn, await takeGate(source));
+      // The gate is durable: an id that a crash takes back might not be given out again, and every snapshot would wait for it.
+      await store(target, migration, consistentLsn, (await writeMark(source, migration)).xid);
     } catch (error) {
       // Cleaned up meanwhile: nobody else would ever drop this slot.
       if ((await readMigration(target, migration.id)) === null) {
@@ -114,7 +116,7 @@ async function create(
   const lockTimeoutMs =
     options.lockTimeoutMs ??
     Math.min(LOCK_TIMEOUT_MOST_MS, Math.max(LOCK_TIMEOUT_LEAST_MS, 2 * oldestMs));
-  await using creator = await connectPatiently(migration.source, 'slot', {
+  await using creator = await connectPatiently('source', migration, 'slot', {
     lock_timeout: `${lockTimeoutMs}ms`,
   });
   const pid = await pidOf(creator);
@@ -145,14 +147,6 @@ async function create(
 async function pidOf(client: pg.ClientBase): Promise<number> {
   const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
   return rows[0]?.pid ?? 0;
-}
-
-/** A transaction of its own: it must not begin before the slot is ready, and has ended when a snapshot is taken. */
-async function takeGate(source: pg.ClientBase): Promise<bigint> {
-  const { rows } = await source.query<{ gate: string }>(
-    /* sql */ `select pg_current_xact_id()::text as gate`,
-  );
-  return BigInt(rows[0]?.gate ?? 0);
 }
 
 /**

@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource } from '../identity/connect.ts';
 
 /** An ended walsender leaves its slot within milliseconds; one that rolls back or flushes may take longer. */
 const DEADLINE_MS = 20_000;
@@ -16,11 +16,15 @@ const POLL_MS = 50;
 /**
  * Drops the migration's slot, whoever uses it. Idempotent.
  * @returns `absent` when there was none (and no session that was creating it).
- * @throws MigrationError `SlotBusy` when it stays in use, `Denied` when its session may not be ended, `Unreachable`.
+ * @throws MigrationError `SlotBusy` when it stays in use, `Denied` when its session may not be ended, `Unreachable`, `WrongServer`:
+ *   a slot that is absent on another server still keeps WAL on ours.
  */
 export async function dropSlot(migration: Migration): Promise<'dropped' | 'absent'> {
   try {
-    await using client = await connect(migration.source, 'cleanup');
+    await using client = await connectSource(migration, 'cleanup', {
+      unregistered: 'any more',
+      aside: true,
+    });
     return await removeSlot(client, migration.slot);
   } catch (error) {
     throw classify(

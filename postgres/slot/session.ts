@@ -1,6 +1,9 @@
 /** Sessions of the slot and the snapshot: they wait or work for hours, so nobody's default time limit may end them. */
 import type pg from 'pg';
-import { connect, cut, type Purpose } from '../connection/session.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { cut, type Purpose } from '../connection/session.ts';
+import { connectSide, type SideOptions } from '../identity/connect.ts';
+import type { Side } from '../identity/identity.ts';
 
 /** What a session has beyond the limits that every one of ours is without. */
 const PATIENT: Readonly<Record<string, string>> = {
@@ -15,11 +18,13 @@ const CONNECTION_CHECK = { client_connection_check_interval: '300ms' };
 
 /** Connects with those settings; more can be given. */
 export async function connectPatiently(
-  service: string,
+  side: Side,
+  migration: Migration,
   purpose: Purpose,
   settings: Readonly<Record<string, string>> = {},
+  options: SideOptions = {},
 ): Promise<pg.Client & AsyncDisposable> {
-  const client = await connect(service, purpose);
+  const client = await connectSide(side, migration, purpose, options);
   try {
     await setKnown(client, { ...PATIENT, ...settings });
     // Not every operating system can look; the server refuses the value there.

@@ -54,8 +54,8 @@ async function copyRun(
   run: CopyRun,
   work: Work,
 ): Promise<CopyResult> {
-  await using target = await connectPatiently(migration.target, 'copy');
-  await using source = await connectPatiently(migration.source, 'copy');
+  await using target = await connectPatiently('target', migration, 'copy');
+  await using source = await connectPatiently('source', migration, 'copy', {}, { target });
   const stop = () => {
     cut(source);
     cut(target);

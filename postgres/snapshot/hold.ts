@@ -9,11 +9,15 @@ import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { cut, connect } from '../connection/session.ts';
+import { cut } from '../connection/session.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
 import { connectPatiently } from '../slot/session.ts';
+import { writeMark, type Mark } from '../wal/flush.ts';
+import { isAlive } from './live.ts';
 import { parseSnapshot } from './visibility.ts';
 
 const GATE_POLL_MS = 500;
@@ -30,7 +34,7 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<vo
   let taken: HeldGeneration | null = null;
   try {
     const gate = await readGate(migration);
-    await using source = await connectPatiently(migration.source, 'holder');
+    await using source = await connectPatiently('source', migration, 'holder');
     const stop = () => cut(source);
     work.signal.addEventListener('abort', stop, { once: true });
     try {
@@ -51,7 +55,7 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<vo
 }
 
 async function readGate(migration: Migration): Promise<bigint> {
-  await using target = await connect(migration.target, 'holder');
+  await using target = await connectTarget(migration, 'holder');
   const { gate } = await requireMigration(target, migration);
   if (gate !== null) return gate;
   throw new MigrationError('CheckpointMissing', 'no slot was made yet for this migration', {
@@ -66,13 +70,15 @@ async function take(
   work: Work,
 ): Promise<HeldGeneration> {
   const holder = await backendOf(source);
-  let snapshot: Omit<HeldGeneration, 'number'> | null = null;
+  let snapshot: Omit<HeldGeneration, 'number' | 'mark'> | null = null;
   while (snapshot === null) {
     await passGate(source, gate, work);
     snapshot = await tryTake(source, gate, holder);
   }
-  await using target = await connect(migration.target, 'holder');
-  const number = await recordGeneration(target, migration, snapshot);
+  await using target = await connectTarget(migration, 'holder');
+  await addMissingColumns(target);
+  const mark = await markBeside(migration, target, holder);
+  const number = await recordGeneration(target, migration, { ...snapshot, mark });
   work.log.warn(
     'a snapshot is held: vacuum removes no newer dead rows on the source until the copy ends',
     {
@@ -81,7 +87,22 @@ async function take(
       lsn: snapshot.lsn,
     },
   );
-  return { ...snapshot, number };
+  return { ...snapshot, mark, number };
+}
+
+/**
+ * Flushes what the snapshot sees: rows of a commit that the source loses in a crash must not be copied. On a session of its own,
+ * because a mark needs a transaction id; and on the holder's own server, or the flush would be another's.
+ */
+async function markBeside(
+  migration: Migration,
+  target: pg.ClientBase,
+  holder: Backend,
+): Promise<Mark> {
+  await using beside = await connectSource(migration, 'holder', { target });
+  const mark = await writeMark(beside, migration);
+  if (await isAlive(beside, holder)) return mark;
+  throw new Error('the session ended before its snapshot was noted');
 }
 
 /** Waits until everything older than the gate has ended, reporting who has not. */
@@ -118,7 +139,7 @@ async function tryTake(
   source: pg.ClientBase,
   gate: bigint,
   holder: Backend,
-): Promise<Omit<HeldGeneration, 'number'> | null> {
+): Promise<Omit<HeldGeneration, 'number' | 'mark'> | null> {
   await source.query(/* sql */ `begin isolation level repeatable read read only`);
   // The transaction's first query: its snapshot is older than the position that is noted, so whatever commits from that
   // position on cannot be visible.

@@ -35,8 +35,19 @@ export async function waitForLive(
   }
 }
 
+/** {@link isAlive} for a worker whose role may not see the holder's start: then the pid has to do. */
+export async function mayBeAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
+  const { rowCount } = await source.query(
+    /* sql */ `
+    select from pg_catalog.pg_stat_activity
+     where pid = $1 and (backend_start is null or backend_start = $2::timestamptz)`,
+    [holder.pid, holder.started],
+  );
+  return rowCount === 1;
+}
+
 /** Whether that backend is there; a reused pid has another start. */
-async function isAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
+export async function isAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
   const { rowCount } = await source.query(
     /* sql */ `
     select from pg_catalog.pg_stat_activity where pid = $1 and backend_start = $2::timestamptz`,

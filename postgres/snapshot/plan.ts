@@ -9,13 +9,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
@@ -50,7 +51,7 @@ export async function planCopy(
 ): Promise<CopyPlan> {
   const ended = new AbortController();
   try {
-    await using target = await connectPatiently(migration.target, 'plan');
+    await using target = await connectPatiently('target', migration, 'plan');
     // Emptying may last hours; the server ends the statement of a session that is gone.
     work.signal.addEventListener('abort', () => cut(target), { once: true, signal: ended.signal });
     work.signal.throwIfAborted();
@@ -67,10 +68,14 @@ export async function planCopy(
       const newest = await readNewestGeneration(target, migration);
       return await planOf(target, migration, newest?.number ?? 0, input);
     }
-    await using source = await connectPatiently(migration.source, 'plan', {
+    await using source = await connectPatiently(
+      'source',
+      migration,
+      'plan',
       // Sizes are asked under a short lock; behind a long DDL the step says so instead of hanging without a beat.
-      lock_timeout: '5s',
-    });
+      { lock_timeout: '5s' },
+      { target },
+    );
     // A table that was rewritten under a generation needs another one, even while that one still lives.
     const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
     const live = await waitForLive(
@@ -81,8 +86,8 @@ export async function planCopy(
     );
     const progress = { step: 'reading the catalogs', tables: 0 };
     const both = [
-      { service: migration.source, purpose: 'plan', client: source },
-      { service: migration.target, purpose: 'plan', client: target },
+      { side: 'source', migration, purpose: 'plan', client: source },
+      { side: 'target', migration, purpose: 'plan', client: target },
     ] as const;
     const taken = await whileAllWatched(
       both,
@@ -92,10 +97,12 @@ export async function planCopy(
         const { found, shapes, types } = await readUnder(source, live, input);
         const unsplittable = await readUnsplittable(migration, source, found, input, work);
         const counterparts = await readRelationsNamed(target, destinationsOf(found));
-        refuseDrift(found, counterparts, await readUnlogged(target, destinationsOf(found)));
+        const logged = requireLogged(destinationsOf(found), found, input.ignore);
+        refuseDrift(found, counterparts, await readUnlogged(target, logged));
         progress.step = 'taking tables into the snapshot';
         const plan = {
           ...{ turn, found, shapes, types, counterparts, unsplittable },
+          ignored: ignoredAmong(found, input.ignore),
           chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
           selection: input.tables,
           tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),

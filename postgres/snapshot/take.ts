@@ -8,11 +8,13 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
-import { keyOfName, quoted } from '../catalog/table-name.ts';
+import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
+import { unloggedText } from '../catalog/file.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
@@ -53,6 +55,8 @@ export interface TakePlan {
   readonly counterparts: readonly Relation[];
   /** Oids of tables that can only be read as a whole. */
   readonly unsplittable: ReadonlySet<number>;
+  /** Which tables the operator accepts as they are. */
+  readonly ignored: Ignored;
   readonly chunkBytes: number;
   /** Small tables that one chunk may hold: all of them are locked at once, in each lane. */
   readonly tablesPerBundle?: number;
@@ -69,7 +73,8 @@ const FRESH_PER_TAKE = 5_000;
  * Idempotent: what it has already is left alone, and what a crash left over is taken by the next attempt.
  * @param told how many tables are taken so far.
  * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
- *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target.
+ *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target, or one is
+ *   unlogged: its copy would be all that ever comes.
  */
 export async function takeTables(
   target: pg.ClientBase,
@@ -84,11 +89,9 @@ export async function takeTables(
   });
   if (begun === null) return 0;
   const { epoch, units } = begun;
-  await refuseFilled(
-    target,
-    units.flatMap(({ tables }) => tables),
-    plan.counterparts,
-  );
+  const all = units.flatMap(({ tables }) => tables);
+  refuseUnlogged(all, plan);
+  await refuseFilled(target, all, plan.counterparts);
   const here = new Map(plan.found.map((relation) => [keyOfName(relation), relation]));
   const there = new Map(plan.counterparts.map((relation) => [keyOfName(relation), relation]));
   const emptied = within(await lockCapacity(target), LOCKS_PER_EMPTIED);
@@ -280,6 +283,26 @@ async function takeBatch(
   const counterparts = plan.counterparts.filter((one) => names.has(keyOfName(one)));
   const types = new TypePairs(plan.types, await readTypeGraph(target, counterparts));
   await storeShapes(target, migration, shapesOf(tables, plan, types));
+}
+
+function refuseUnlogged(
+  tables: readonly PlannedRelationRow[],
+  { found, shapes, ignored }: TakePlan,
+): void {
+  const names = new Set(tables.map(keyOfName));
+  const unlogged = found.filter(
+    (one) =>
+      names.has(keyOfName(one)) &&
+      shapes.get(one.oid)?.persistence === 'u' &&
+      !ignored.unlogged(one),
+  );
+  const [first] = unlogged;
+  if (!first) return;
+  const shown = unlogged.slice(0, NAMES_SHOWN).map((one) => `${nameOf(one)} ${unloggedText(one)}`);
+  const more = unlogged.length > NAMES_SHOWN ? `; and ${unlogged.length - NAMES_SHOWN} more` : '';
+  throw new MigrationError('SchemaDrift', `${shown.join('; ')}${more}`, {
+    table: nameOf(first),
+  });
 }
 
 /** What was never copied holds nothing of ours: with rows there already, each would be there twice. */

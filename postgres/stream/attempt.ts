@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
+import { nameOf } from '../catalog/table-name.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
 import type { Attempt } from '../control/epoch.ts';
@@ -17,6 +18,7 @@ import { fence, type Stopped } from './fence.ts';
 import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
+import { Marks } from './marks.ts';
 import { Meter } from './meter.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
@@ -84,8 +86,10 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     writer,
     routes: plan.routes,
     settle: (table) => inTurn(() => plan.settle(table)),
+    emptied: (table, xid) => plan.emptied.met(nameOf(table), xid),
     missed: (table) => inTurn(() => plan.missed(table)),
     newest: plan.newest,
+    marks: new Marks(plan.marks, attempt.confirmedLsn),
     lease: new Lease(options.leaseMs, performance.now()),
     meter,
     limits: {
@@ -124,7 +128,10 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       measure: () => inTurn(() => meter.measure(source)),
     });
     pulse.start();
-    await runToEnd(loop, writer, plan);
+    await runToEnd(loop, writer, plan, (failure) =>
+      // Where the source does not answer the failure is what it is.
+      inTurn(() => plan.explain(failure)).catch(() => failure),
+    );
     if (work.signal.aborted) {
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
@@ -142,15 +149,21 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
 }
 
 /** Runs the loop. What it learnt when it failed is written only when the batch at work is through and nothing is open. */
-async function runToEnd(loop: StreamLoop, writer: TargetWriter, plan: StreamPlan): Promise<void> {
+async function runToEnd(
+  loop: StreamLoop,
+  writer: TargetWriter,
+  plan: StreamPlan,
+  explain: (failure: unknown) => Promise<unknown>,
+): Promise<void> {
   try {
     await loop.run();
   } catch (error) {
     await loop.settled();
     // The pieces of a huge transaction that were applied so far: its end will not come in this lease.
     await writer.rollback();
+    const failure = await explain(error);
     await plan.note();
-    throw error;
+    throw failure;
   }
 }
 

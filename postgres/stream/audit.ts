@@ -12,6 +12,9 @@
  *   anything that a later DDL on   the target has the same: copied again
  *   the target cannot repeat       it has not: the operator is asked at once
  *   unlogged on the target         the operator is asked at once, and it is copied again: a crash may have emptied it
+ *   unlogged                       the operator is asked, unless the table is accepted: then nothing of it is followed
+ *   another file that nothing      copied again (catalog/file.ts); one that a TRUNCATE would explain is followed up to the mark,
+ *   explains                       and copied again if the stream does not bring that TRUNCATE
  *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
  *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
  *   new, gone or moved in a tree   (control/tree.ts) joins as it is, if nothing of it was left out, or all of the tree is copied
@@ -24,6 +27,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
+import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -31,7 +35,7 @@ import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
 import { readTypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
-import { readUnlogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
+import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import {
   forgetRelations,
@@ -44,11 +48,13 @@ import {
   type PlannedShape,
 } from '../control/relation.ts';
 import { judgeTrees, movedIn } from '../control/tree.ts';
+import { flushSeen } from '../wal/flush.ts';
 import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
 import { judgeNewTrees } from './new-tree.ts';
 import {
+  isInsertOnly,
   isLeftRoot,
   judge,
   judgeEntering,
@@ -67,6 +73,12 @@ export interface Audit {
   readonly settled: ReadonlyMap<number, PlannedShape>;
   /** Shapes to store at once. */
   readonly alike: ReadonlyMap<number, PlannedShape>;
+  /** Transactions (32 bits) whose TRUNCATE has to come in the stream, by the plan's number. */
+  readonly awaited: ReadonlyMap<number, string>;
+  /** Tables of the plan without a replica identity, as accepted. */
+  readonly insertOnly: ReadonlySet<number>;
+  /** Tables of the plan whose changes are left out, as accepted. */
+  readonly unlogged: ReadonlySet<number>;
   /** Differences that the stream may still be before; asked about when it gets to them. */
   readonly ahead: readonly Difference[];
   /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
@@ -85,6 +97,7 @@ export async function audit(
   plan: {
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
+    readonly ignore?: IgnorePatterns;
     readonly epoch: bigint;
     /** Awaited between groups of tables, with how many were judged: others get a turn, and the caller learns that it gets on. */
     readonly turn?: (tables: number) => Promise<void>;
@@ -113,6 +126,7 @@ export async function audit(
     there: byName(there),
     shapes,
     trees,
+    ignored: ignoredAmong(here, plan.ignore ?? NOTHING_IGNORED),
     targetShapes: await readShapes(
       target,
       there.map(({ oid }) => oid),
@@ -124,6 +138,8 @@ export async function audit(
       followed: [],
       settled: new Map(),
       alike: new Map(),
+      awaited: new Map(),
+      unlogged: new Set(),
       ahead: [],
       drift: [],
       absent: [],
@@ -154,6 +170,8 @@ export async function audit(
   judgeFollowedTypes(types, found);
   await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
+  // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
+  await flushSeen(source, migration);
   refuse(found);
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];
@@ -163,6 +181,11 @@ export async function audit(
     followed: found.followed,
     settled: found.settled,
     alike: found.alike,
+    awaited: found.awaited,
+    unlogged: found.unlogged,
+    insertOnly: new Set(
+      rows.filter((row) => isInsertOnly(sides.here.get(keyOfName(row)), sides)).map(({ id }) => id),
+    ),
     ahead: found.ahead,
     grown: joining.length > 0,
     types: watchedTypes(found.followed, types.source),
@@ -226,15 +249,18 @@ async function refuseUnlogged(
   {
     rows,
     here,
+    ignore = NOTHING_IGNORED,
     epoch,
   }: {
     readonly rows: readonly PlannedRelationRow[];
     readonly here: readonly Relation[];
+    readonly ignore?: IgnorePatterns;
     readonly epoch: bigint;
   },
   found: Verdicts,
 ): Promise<void> {
-  const unlogged = await readUnlogged(target, destinationsOf([...rows, ...here]));
+  const wanted = requireLogged(destinationsOf([...rows, ...here]), here, ignore);
+  const unlogged = await readUnlogged(target, wanted);
   if (unlogged.length === 0) return;
   const names = new Set(unlogged.map(keyOfName));
   const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));

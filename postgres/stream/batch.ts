@@ -5,6 +5,7 @@
  */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { LastCommit } from '../control/epoch.ts';
 
 export interface Batch {
   readonly changes: readonly Change[];
@@ -16,6 +17,8 @@ export interface Batch {
   readonly committedAt: string | null;
   /** Source transactions (32-bit top-level ids) that the position passes with a change, also with one that is left out here. */
   readonly xids: ReadonlySet<number>;
+  /** The last commit before `end`; unset when none was received since the stream began. */
+  readonly commit?: LastCommit | null;
 }
 
 export interface BatchLimits {
@@ -91,13 +94,14 @@ export class Gathering {
   }
 
   /** Hands the gathered transactions on and begins anew. */
-  seal(end: Lsn): Batch {
+  seal(end: Lsn, commit: LastCommit | null = null): Batch {
     const batch = {
       changes: this.#changes,
       end,
       transactions: this.#transactions,
       committedAt: this.#committedAt,
       xids: this.#xids,
+      commit,
     };
     this.#changes = [];
     this.#xids = new Set();

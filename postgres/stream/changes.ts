@@ -11,17 +11,21 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/target.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
+import type { IgnorePatterns } from '../catalog/ignored.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectSource, connectTarget, requireFlushed } from '../identity/connect.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { holdEpoch, takeEpoch } from '../control/epoch.ts';
+import { readIdentity } from '../identity/identity.ts';
 import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
+import { backendPidOf } from '../replication/socket.ts';
 import { isUnprintable, startFailure } from '../replication/refusal.ts';
-import { whileAllWatched } from '../schema/watch.ts';
+import { whileAllWatched, whileWatched } from '../schema/watch.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
+import { proveContinuity } from './continuity.ts';
 import { fence } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from './filter.ts';
@@ -42,6 +46,8 @@ export interface StreamOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly viaPartitionRoot?: readonly string[];
+  /** What the operator accepts of single tables. */
+  readonly ignore?: IgnorePatterns;
   /** For tests: smaller limits make rare shapes cheap. */
   readonly limits?: Partial<ReaderLimits & Omit<LoopLimits, 'changes' | 'age'>>;
 }
@@ -122,7 +128,7 @@ async function oneLease(
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
     let stored: Heartbeat = {};
     const step = (): void => work.beat({ phase: 'stream', step: 'starting', ...stored });
-    await using target = await connect(migration.target, 'apply');
+    await using target = await connectTarget(migration, 'apply');
     // Nobody waits for this lease any more: it must not end the one that came after it.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was given up at its start');
@@ -139,30 +145,45 @@ async function oneLease(
       stillMine: async () => void (await holdEpoch(target, migration, attempt.epoch)),
     };
     step();
-    await using source = await connect(migration.source, 'stream');
+    await using source = await connectSource(migration, 'stream', { target });
     step();
     const asText = await probe(source, migration, claim);
     await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
     await checkSlot(source, migration, attempt.confirmedLsn);
+    const pid = backendPidOf(source);
+    const prove = () =>
+      proveContinuity(source, applier.client, migration, (ask) =>
+        whileWatched(
+          { side: 'source', migration, purpose: 'stream', pids: pid === null ? [] : [pid] },
+          work,
+          () => ({ phase: 'stream', step: 'comparing histories' }),
+          ask,
+        ),
+      );
+    await withSlotFree(source, migration, prove, claim);
+    // A mark that was written and flushed, and is not there any more, would be waited for without end.
+    if (options.until !== null) await requireFlushed(source, migration, options.until);
     let doing = 'looking at the catalogs';
     const plan = await whileAllWatched(
       [
-        { service: migration.source, purpose: 'stream', client: source },
-        { service: migration.target, purpose: 'apply', client: applier.client },
+        { side: 'source', migration, purpose: 'stream', client: source },
+        { side: 'target', migration, purpose: 'apply', client: applier.client },
       ],
       work,
       () => ({ phase: 'stream', step: doing }),
       () =>
         readPlan(source, applier.client, migration, {
           ...{ selection: options, attempt, met, leaveAll },
+          ...(options.ignore === undefined ? {} : { ignore: options.ignore }),
           tell: (what) => (doing = what),
         }),
     );
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
-    const open = (): Promise<ReplicationReader> =>
+    const open = async (): Promise<ReplicationReader> =>
       ReplicationReader.open({
         service: migration.source,
+        server: await readIdentity(source, migration.source),
         slot: migration.slot,
         start: attempt.confirmedLsn,
         unsent: 'deliver',

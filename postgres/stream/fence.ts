@@ -2,7 +2,7 @@
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint, StreamReport } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connectTarget } from '../identity/connect.ts';
 import { takeEpoch } from '../control/epoch.ts';
 
 /**
@@ -23,7 +23,7 @@ export type Stopped = Checkpoint & Pick<StreamReport, 'firstConsistent'>;
  */
 export async function fence(migration: Migration, scheduledAt: number | null): Promise<Stopped> {
   try {
-    await using client = await connect(migration.target, 'apply');
+    await using client = await connectTarget(migration, 'apply');
     const { confirmedLsn, transactions, changes, firstConsistent } = await takeEpoch(
       client,
       migration,

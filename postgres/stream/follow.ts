@@ -39,13 +39,18 @@ export interface Verdict {
   readonly settled: PlannedShape | null;
   /** The same to be stored at once: no change can tell the two apart. */
   readonly alike: PlannedShape | null;
+  /** The transaction (32 bits) whose TRUNCATE has to come in the stream, or the table is copied again; null for none. */
+  readonly awaited: string | null;
 }
 
-const NOTHING = { followed: null, drift: [], ahead: [], again: null, settled: null, alike: null };
+const NOTHING = {
+  ...{ followed: null, drift: [], ahead: [], again: null },
+  ...{ settled: null, alike: null, awaited: null },
+};
 /** Types whose NaN wal2json 2.5 sends as null: the value is then read from the source, by the names of now. */
 const READ_BACK = new Set(['real', 'double precision', 'numeric']);
 
-/** @param row a table that both sides have, and that is the one that was copied. */
+/** @param row a table that both sides have, that is the one that was copied, and that is logged. */
 export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
   const { source, target, now } = sides;
   const numbers = numbersOf(target);
@@ -69,7 +74,11 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
       ahead: differences,
     };
   }
-  const again = change.opaque ?? unlikeOnTarget(before, change, sides);
+  const awaited = change.replaced ? (now.emptiedBy ?? null) : null;
+  const again =
+    change.opaque ??
+    unlikeOnTarget(before, change, sides) ??
+    unsent(before.source, (change.replaced && awaited === null) || isReborn(row, now));
   if (again !== null) return { ...NOTHING, again };
   const renamed = new Map(change.renamed.map(({ from, to }) => [from, to]));
   const keyBefore = before.key?.map((name) => renamed.get(name) ?? name) ?? null;
@@ -83,14 +92,31 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     before.source.filenode !== now.filenode;
   const { types } = before;
   const shape = moved ? { source: now, key, target: numbers, ...(types && { types }) } : null;
-  const alike = quiet && sameKey;
+  const alike = quiet && sameKey && awaited === null;
   return {
     ...NOTHING,
+    awaited,
     followed: { row, source, target, forms, key: sameKey ? key : null },
     settled: alike ? null : shape,
     alike: alike ? shape : null,
   };
 }
+
+/** Why changes of the table may be in no stream. */
+function unsent(before: Shape, unexplained: boolean): string | null {
+  // What it did while it was logged was left out, too.
+  if (before.persistence === 'u') return 'is logged again on the source';
+  return unexplained ? OTHER_FILE : null;
+}
+
+/** A partition that joined its tree as it is was in its first file then; what became of that since, no shape tells. */
+function isReborn({ shape, viaRoot }: PlannedRelationRow, now: Shape): boolean {
+  return shape === null && viaRoot !== null && now.filenode !== now.oid;
+}
+
+/** For a table that cannot prove that it was logged all the time. */
+export const OTHER_FILE =
+  'has another file on the source (unlogged for a time, or rewritten): changes may not have been sent';
 
 /** A column that left the source has to leave the target; others may be there more. */
 function leftOver(source: Relation, target: Relation, change: ShapeChange): Difference[] {

@@ -7,14 +7,17 @@
  * and nobody has to read them again.
  */
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
+import type { LastCommit } from '../control/epoch.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
 import type { ReplicationReader, Unreadable, Unsent } from '../replication/reader.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
-import type { WalMessage } from '../wal2json/message.ts';
+import type { Commit, WalMessage } from '../wal2json/message.ts';
 import { Gathering, type Batch, type BatchLimits } from './batch.ts';
 import { changesOf, type Routes, type Unsettled } from './filter.ts';
 import type { Lease } from './lease.ts';
+import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
 import type { TargetWriter } from './writer.ts';
 
@@ -34,9 +37,13 @@ export interface LoopParts {
   readonly routes: Routes;
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
+  /** Told of every TRUNCATE that comes, with its transaction. */
+  readonly emptied: (table: TableName, xid: number) => void;
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;
   readonly newest: Lsn | null;
+  /** What the copy wrote into the WAL ahead: the stream has to meet it. */
+  readonly marks: Marks;
   readonly lease: Lease;
   readonly meter: Meter;
   readonly limits: LoopLimits;
@@ -54,6 +61,7 @@ const LOOK_MS = 250;
 
 export class StreamLoop {
   readonly #parts: LoopParts;
+  readonly #start: Lsn;
   readonly #assembler: Assembler;
   readonly #horizon: Horizon;
   readonly #gathering: Gathering;
@@ -62,12 +70,15 @@ export class StreamLoop {
   #writing: Batch | null = null;
   #written: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
+  /** The newest commit before the horizon's position. */
+  #commit: LastCommit | null = null;
   #storedAt = performance.now();
   #progress = 0;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
     const start = parts.writer.checkpoint.confirmedLsn;
+    this.#start = start;
     const { changes, bytes } = parts.limits;
     this.#assembler = new Assembler(start, { changes: Math.min(changes, PIECE_CHANGES), bytes });
     this.#horizon = new Horizon(start);
@@ -167,16 +178,28 @@ export class StreamLoop {
 
   #keepalive(lsn: Lsn): void {
     this.#horizon.keepalive(lsn);
+    this.#parts.marks.passed(this.#horizon.position);
     const { meter, lease } = this.#parts;
     if (meter.caughtUpAt(this.#horizon.position)) lease.caughtUp();
   }
 
   async #message(message: WalMessage, bytes: number): Promise<void> {
+    const { marks } = this.#parts;
+    if (message.action === 'M') marks.met(message);
+    // Before anything of it is gathered: a commit behind a mark that did not come is of another history.
+    if (message.action === 'C') marks.passed(message.nextlsn);
     if (message.action === 'B') this.#horizon.begin();
     const piece = this.#assembler.push(message, bytes);
     if (piece) await this.#gather(piece);
     // Only now: when the piece was refused, the position must stay before its transaction.
-    if (message.action === 'C') this.#horizon.end(message.nextlsn);
+    if (message.action === 'C') this.#ended(message);
+  }
+
+  #ended({ lsn, nextlsn, xid, timestamp }: Commit): void {
+    this.#horizon.end(nextlsn);
+    // The target had what starts before the position that the stream began at.
+    if (compareLsn(lsn, this.#start) < 0) return;
+    this.#commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
   }
 
   /** A change was not sent, or cannot be read. It does no harm where the copy holds it, or where the table is not moved. */
@@ -208,6 +231,7 @@ export class StreamLoop {
       await settle(changes);
       changes = changesOf(piece, routes, newest);
     }
+    if (changes.some(({ kind }) => kind === 'truncate')) this.#emptied(piece);
     const committedAt = piece.end?.committedAt ?? null;
     const xid = piece.messages.length > 0 ? piece.xid : null;
     if (piece.first && piece.end) {
@@ -216,11 +240,19 @@ export class StreamLoop {
     }
     // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
     if (piece.first && !this.#gathering.untouched) {
-      this.#sealed.push(this.#gathering.seal(this.#horizon.position));
+      this.#sealed.push(this.#gathering.seal(this.#horizon.position, this.#commit));
     }
     const end = piece.end?.nextLsn ?? null;
     const xids = new Set([piece.xid]);
-    this.#sealed.push({ changes, end, transactions: end === null ? 0 : 1, committedAt, xids });
+    const commit = end === null ? null : { nextLsn: end, xid: piece.xid, committedAt };
+    const transactions = end === null ? 0 : 1;
+    this.#sealed.push({ changes, end, transactions, committedAt, xids, commit });
+  }
+
+  #emptied({ messages, xid }: Piece): void {
+    for (const { action, schema, table } of messages) {
+      if (action === 'T') this.#parts.emptied({ schema, name: table }, xid);
+    }
   }
 
   #isOver(): boolean {
@@ -248,7 +280,7 @@ export class StreamLoop {
     const now = performance.now();
     const due = this.#gathering.full || this.#gathering.dueIn(now) === 0;
     if (due || (ending && !this.#gathering.empty) || this.#positionDue(ending, now)) {
-      this.#sealed.push(this.#gathering.seal(this.#horizon.position));
+      this.#sealed.push(this.#gathering.seal(this.#horizon.position, this.#commit));
     }
   }
 

@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
+import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
@@ -12,7 +12,8 @@ import { readRelations, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
-import { lookAt } from '../catalog/shape.ts';
+import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
+import { compareShapes, lookAt, readShapes } from '../catalog/shape.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
 import { readGenerations } from '../control/generation.ts';
 import {
@@ -24,21 +25,27 @@ import {
 } from '../control/relation.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
-import { warningFailure } from '../replication/refusal.ts';
+import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
+import { Emptied } from './emptied.ts';
 import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
-import type { Followed } from './follow.ts';
+import { OTHER_FILE, type Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
+import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
 const BYTEA_OID = 17;
+/** Failures of a change that meets other rows than it expects. */
+const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
 
 export interface StreamPlan {
   readonly routes: Routes;
   /** Position of the newest generation: what commits at or after it is in no copy. Null when nothing was copied. */
   readonly newest: Lsn | null;
+  /** Marks of the generations, in no order. */
+  readonly marks: readonly Mark[];
   /** Schemas to ask the plugin for; null for all. */
   readonly schemas: readonly string[] | null;
   /** Tables that the plugin is to leave out. */
@@ -51,7 +58,7 @@ export interface StreamPlan {
   readonly types: WatchedTypes;
   /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
   readonly mark: Lsn | null;
-  /** Whether the stream has to stop at the mark, because the target lacks what was done before it. */
+  /** Whether the stream has to stop at the mark: the target lacks what was done before it, or a TRUNCATE has to have come. */
   readonly stopsAtMark: boolean;
   /**
    * Decides about a table without a route, or a change of no known form. Writes nothing: it is called while a batch is open on
@@ -59,6 +66,14 @@ export interface StreamPlan {
    * @throws CatalogMoved, or as the audit.
    */
   settle(table: Unsettled): Promise<void>;
+  /** TRUNCATEs that came. */
+  readonly emptied: Emptied;
+  /**
+   * Looks behind a change that found no row: where the table may have had changes that were never sent, that is no riddle for the
+   * operator. Only when nothing is open on the target.
+   * @returns the failure to end with.
+   */
+  explain(failure: unknown): Promise<unknown>;
   /** Ends the stream for a table of which changes were not sent; writes nothing. @throws MigrationError `StreamWarning`. */
   missed(table: Unsettled): Promise<never>;
   /** Notes which tables those two want copied again. Only when nothing is open on the target. @throws MigrationError `Fenced`. */
@@ -66,7 +81,7 @@ export interface StreamPlan {
   /**
    * To be called with the stored position when a lease has ended.
    * @param reached whether `until` was reached: after a drain nobody comes to the mark any more.
-   * @throws MigrationError `SchemaDrift`.
+   * @throws MigrationError `SchemaDrift`; `CopyAgain` when a TRUNCATE that would explain a table's file did not come.
    */
   passed(stored: Lsn, reached: boolean): Promise<void>;
 }
@@ -82,6 +97,7 @@ export async function readPlan(
   migration: Migration,
   parts: {
     readonly selection: Selection;
+    readonly ignore?: IgnorePatterns;
     readonly attempt: Attempt;
     readonly met: Unsettled | null;
     /** Whether the plugin is to leave out every table that is not moved. */
@@ -90,7 +106,14 @@ export async function readPlan(
     readonly tell?: (what: string) => void;
   },
 ): Promise<StreamPlan> {
-  const { selection, attempt, met, leaveAll, tell = () => undefined } = parts;
+  const {
+    selection,
+    ignore = NOTHING_IGNORED,
+    attempt,
+    met,
+    leaveAll,
+    tell = () => undefined,
+  } = parts;
   const turn = async (tables: number): Promise<void> => {
     tell(`comparing tables: ${tables}`);
     await nextTurn();
@@ -107,7 +130,7 @@ export async function readPlan(
     await refuseLostMarks(target, migration, planned);
     const seen = await located(met, () =>
       audit(source, target, migration, {
-        ...{ rows: planned, selection, epoch: attempt.epoch, withheld, turn },
+        ...{ rows: planned, selection, ignore, epoch: attempt.epoch, withheld, turn },
       }),
     );
     return { rows: planned, audited: seen };
@@ -115,6 +138,7 @@ export async function readPlan(
   let { rows, audited } = await look();
   // New partitions are in the plan now, and are looked at like all others.
   while (audited.grown) ({ rows, audited } = await look());
+  const { awaited } = audited;
   const moving = audited.settled.size > 0 || audited.ahead.length > 0;
   // After the look at the catalog: whatever was committed before that look lies before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
@@ -150,9 +174,14 @@ export async function readPlan(
     const row = rowOf(table);
     if (row) again.push(row.id);
   };
+  const emptied = new Emptied();
+  const noteAgain = async (): Promise<void> => {
+    if (again.length > 0) await fenced(() => markAgain(target, migration, again));
+  };
   return {
     routes,
     newest: filterEnd(generations),
+    marks: generations.flatMap(({ mark: of }) => of ?? []),
     schemas,
     without,
     leave: async (left) => {
@@ -164,7 +193,19 @@ export async function readPlan(
     tokens: audited.tokens,
     types: audited.types,
     mark,
-    stopsAtMark: audited.ahead.length > 0,
+    stopsAtMark: audited.ahead.length > 0 || awaited.size > 0,
+    emptied,
+    explain: async (failure) => {
+      if (!(failure instanceof MigrationError) || !UNLIKE.has(failure.code)) return failure;
+      const row = rows.find((one) => nameOf(one) === failure.details.table);
+      const now = row && (await readShapes(source, [row.oid])).get(row.oid);
+      if (!row?.shape || !now) return failure;
+      const { opaque, replaced } = compareShapes(row.shape.source, now);
+      // Also where a TRUNCATE came since: the change may be from before it.
+      if (opaque === null && !replaced) return failure;
+      again.push(row.id);
+      return copyAgain([`${nameOf(row)} ${opaque ?? OTHER_FILE}`]);
+    },
     settle: async (table) => {
       const token = await requireUnmoved(source, { rows, selection, audited }, table);
       if (table.misfit === undefined) {
@@ -186,16 +227,31 @@ export async function readPlan(
     },
     missed: (table) => {
       toCopyAgain(table);
-      return Promise.reject(warningFailure('01000', table.commitLsn, fullName(table)));
+      const row = rowOf(table);
+      const failure =
+        row && audited.insertOnly.has(row.id)
+          ? insertOnlyFailure(table.commitLsn, fullName(table))
+          : warningFailure('01000', table.commitLsn, fullName(table));
+      return Promise.reject(failure);
     },
-    note: async () => {
-      if (again.length > 0) await fenced(() => markAgain(target, migration, again));
-    },
+    note: noteAgain,
     passed: async (stored, reached) => {
       const past = mark !== null && compareLsn(stored, mark) >= 0;
       // The mark lies after the end mark of a cutover, the DDL it stands for may lie before it: no change has to show that DDL.
       if (audited.ahead.length > 0 && (past || reached)) throw drift(audited.ahead);
-      if (past) await fenced(() => storeShapes(target, migration, audited.settled));
+      const explained = await emptied.shapes(source, target, migration, nameOf);
+      const open = rows.filter((row) => {
+        const xid = awaited.get(row.id);
+        return xid !== undefined && !emptied.has(nameOf(row), xid);
+      });
+      const isOpen = new Set(open.map(({ id }) => id));
+      const settled = [...audited.settled].filter(([id]) => past && !isOpen.has(id));
+      const shapes = new Map([...explained, ...settled]);
+      if (shapes.size > 0) await fenced(() => storeShapes(target, migration, shapes));
+      if (open.length === 0 || !(past || reached)) return;
+      again.push(...isOpen);
+      await noteAgain();
+      throw copyAgain(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
     },
   };
 }
@@ -224,14 +280,14 @@ async function refuseLostMarks(
 
 function routesOf(
   rows: readonly PlannedRelationRow[],
-  { followed, tokens }: Audit,
+  { followed, tokens, unlogged }: Audit,
   generations: readonly Generation[],
 ): Routes {
   const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
   const routes = new Routes();
   for (const row of rows) {
     // A partitioned table holds no rows; a TRUNCATE names it beside its leaves, which say everything.
-    if (row.kind !== 'p') continue;
+    if (row.kind !== 'p' && !unlogged.has(row.id)) continue;
     const { schema, name } = row;
     routes.leave({ schema, name, token: tokens.get(keyOfName(row)) ?? null });
   }

@@ -6,7 +6,7 @@
 import type pg from 'pg';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { connect } from '../connection/session.ts';
+import { connectTarget } from '../identity/connect.ts';
 
 const BEAT_MS = 1_000;
 /** An apply that lasts longer is looked at from a second session. */
@@ -87,7 +87,7 @@ export class Pulse implements AsyncDisposable {
 
   async #look(): Promise<void> {
     try {
-      this.#watcher ??= await connect(this.#migration.target, 'apply');
+      this.#watcher ??= await connectTarget(this.#migration, 'apply', { aside: true });
       const { rowCount } = await this.#watcher.query(
         /* sql */ `select from pg_stat_activity where pid = $1 and state = 'active'`,
         [this.#applierPid],

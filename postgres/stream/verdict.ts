@@ -1,6 +1,8 @@
 /** What became of one table of the plan or of the selection, as the audit (audit.ts) has both catalogs before it. */
 import type pg from 'pg';
 import { compareColumns, partitionsInTheWay, type Difference } from '../catalog/drift.ts';
+import { unloggedText } from '../catalog/file.ts';
+import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
@@ -16,6 +18,10 @@ export interface Verdicts {
   readonly followed: Followed[];
   readonly settled: Map<number, PlannedShape>;
   readonly alike: Map<number, PlannedShape>;
+  /** Transactions whose TRUNCATE has to come, by the plan's number. */
+  readonly awaited: Map<number, string>;
+  /** Unlogged tables that the operator accepts, by the plan's number: their changes are left out. */
+  readonly unlogged: Set<number>;
   readonly ahead: Difference[];
   /** To ask the operator about at once. */
   readonly drift: Difference[];
@@ -42,6 +48,7 @@ export interface Sides {
   /** Names that the plan has, without those that are other tables now. */
   readonly planned: ReadonlySet<string>;
   readonly trees: readonly Tree[];
+  readonly ignored: Ignored;
 }
 
 /** A table of the plan. */
@@ -75,17 +82,29 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
     found.drift.push(...compareColumns([relation], [counterpart]));
     return;
   }
-  if (relation.viaRoot !== null && !isIdentified(relation)) {
+  if (relation.viaRoot !== null && !isIdentified(relation, sides.ignored)) {
     differs(NOT_TOLD_APART);
     return;
   }
+  // From the same look as the file: in between it may have been both.
+  const now = sides.shapes.get(relation.oid);
+  if (!now) return;
+  const unlogged = now.persistence === 'u';
+  if (unlogged && !sides.ignored.unlogged(relation)) {
+    differs(unloggedText(relation));
+    return;
+  }
   if (row.rewritten) {
-    if (isIdentified(relation)) found.reasons.push(`changes of ${nameOf(row)} are missing`);
+    if (isIdentified(relation, sides.ignored))
+      found.reasons.push(`changes of ${nameOf(row)} are missing`);
     else differs('has no replica identity on the source: its updates and deletes are not sent');
     return;
   }
-  const now = sides.shapes.get(relation.oid);
-  if (!now) return;
+  if (unlogged) {
+    found.drift.push(...compareColumns([relation], [counterpart]));
+    judgeUnlogged(row, found);
+    return;
+  }
   const targetShape = sides.targetShapes.get(counterpart.oid);
   const verdict = followColumns(row, { source: relation, target: counterpart, now, targetShape });
   found.drift.push(...verdict.drift);
@@ -93,10 +112,25 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
   if (verdict.followed) found.followed.push(verdict.followed);
   if (verdict.settled) found.settled.set(row.id, verdict.settled);
   if (verdict.alike) found.alike.set(row.id, verdict.alike);
+  if (verdict.awaited !== null) found.awaited.set(row.id, verdict.awaited);
   if (verdict.again !== null) {
     found.again.push(row.id);
     found.reasons.push(`${nameOf(row)} ${verdict.again}`);
   }
+}
+
+/** Whether the operator accepts that only inserts of the table are sent. */
+export function isInsertOnly(relation: Relation | undefined, { ignored }: Sides): boolean {
+  if (relation?.kind !== 'r' || relation.identity === 'f' || relation.key !== null) return false;
+  return ignored.missingIdentity(relation);
+}
+
+/** One that the operator accepts: copied once as it is, and its changes are left out, also those of a logged moment. */
+function judgeUnlogged(row: PlannedRelationRow, found: Verdicts): void {
+  found.unlogged.add(row.id);
+  if (row.shape?.source.persistence === 'u') return;
+  found.again.push(row.id);
+  found.reasons.push(`${nameOf(row)} is unlogged on the source now`);
 }
 
 const NOT_TOLD_APART =
@@ -158,9 +192,9 @@ export async function judgeNew(
     const differs = (what: string): void => {
       found.drift.push({ schema, table: name, column: null, what });
     };
-    if (kind === 'r' && relation.persistence === 'u') {
+    if (kind === 'r' && relation.persistence === 'u' && !sides.ignored.unlogged(relation)) {
       differs('is new and unlogged: its changes are not sent; make it logged or drop it');
-    } else if (kind === 'r' && !isIdentified(relation)) {
+    } else if (kind === 'r' && !isIdentified(relation, sides.ignored)) {
       differs(
         relation.viaRoot === null || relation.key === null
           ? 'is new and has no replica identity on the source: its updates are not sent'
@@ -200,9 +234,11 @@ export async function judgeNew(
   );
 }
 
-/** Whether updates and deletes of the table are sent, and name a row of the target's table. */
-function isIdentified({ key, identity, viaRoot }: Relation): boolean {
-  return identity === 'f' || (key !== null && viaRoot?.uniqueKey !== false);
+/** Whether updates and deletes of the table, if any are sent, name a row of the target's table; also where none is, as accepted. */
+function isIdentified(relation: Relation, ignored: Ignored): boolean {
+  const { key, identity, viaRoot } = relation;
+  if (identity === 'f') return true;
+  return key === null ? ignored.missingIdentity(relation) : viaRoot?.uniqueKey !== false;
 }
 
 function treeOf({ viaRoot }: Relation, trees: readonly Tree[]): Tree | undefined {

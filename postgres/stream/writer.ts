@@ -87,7 +87,7 @@ export class TargetWriter {
         firstConsistent: this.#consistentAt(batch.end),
       };
       failPoint('before-target-commit');
-      await this.#applier.commit(next);
+      await this.#applier.commit({ ...next, commit: batch.commit ?? null });
       failPoint('after-target-commit-before-confirm');
       this.#checkpoint = next;
       this.#closed();

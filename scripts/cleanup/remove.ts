@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { dropControl } from '../../postgres/control/migration.ts';
+import { forgetSides } from '../../postgres/control/side.ts';
 import { enableTriggers } from '../../postgres/schema/quiet.ts';
 import { removeSlot } from '../../postgres/slot/drop.ts';
 import type { Leftovers, Selection } from './leftovers.ts';
@@ -59,6 +60,8 @@ export async function remove(
     say(`dropped slot ${name} on "${services.source}"`);
   }
   for (const { id, workflowId, slot } of selection.controls) {
+    // The operator has named the servers: what is cleaned up may be a copy of the target.
+    await forgetSides(sides.target, id);
     // The control schema alone knows which triggers were switched off for the stream.
     await enableTriggers({ id, workflowId, slot, ...services });
     await dropControl(sides.target, { id, workflowId, slot, ...services });

@@ -1,10 +1,12 @@
 /** Copying chunks: exact, resumable, fenced by the generation, and never a table that the snapshot does not see as it is. */
+import type pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan } from '../../contract/work.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -404,6 +406,46 @@ test('a lock on a source table is waited for, and reported', async () => {
   await blocker.query('commit');
   expect(await attempt).toMatchObject({ chunks: 1, rows: 1 });
 });
+
+test('a snapshot that another session exported is not taken for the generation because its name is the same', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
+  const held = await holding(db, migration);
+  const whole = await plan(db, migration);
+  await using other = await connectTo(db.source);
+  const exported = async (): Promise<void> => {
+    await other.query('rollback; begin isolation level repeatable read read only');
+    const { rows } = await other.query<{ name: string }>('select pg_export_snapshot() as name');
+    // As after a restart, when the counters behind the names begin again.
+    await db.targetClient.query('update walferry.generation set snapshot = $1', [rows[0]?.name]);
+  };
+  const lost = { code: 'SnapshotLost' };
+  // It sees something else, while the holder is there.
+  await db.sourceClient.query('insert into t values (2)');
+  await exported();
+  await expect(copyChunks(migration, runOf(whole, 't'), recordedWork())).rejects.toMatchObject(
+    lost,
+  );
+  // It sees transactions with the same ids, and the holder is gone.
+  await db.targetClient.query(
+    'update walferry.generation set snapshot_xmin = $1, snapshot_xmax = $2, snapshot_xip = $3',
+    [...(await seenBy(other))],
+  );
+  await held.stop();
+  await expect(copyChunks(migration, runOf(whole, 't'), recordedWork())).rejects.toMatchObject(
+    lost,
+  );
+  expect((await db.targetClient.query('select from t')).rowCount).toBe(0);
+});
+
+/** xmin, xmax and xip of the session's snapshot. */
+async function seenBy(client: pg.Client): Promise<readonly unknown[]> {
+  const { rows } = await client.query<{ text: string }>(
+    'select pg_current_snapshot()::text as text',
+  );
+  const { xmin, xmax, xip } = parseSnapshot(rows[0]?.text ?? '');
+  return [String(xmin), String(xmax), [...xip].map(String)];
+}
 
 test('row security makes the copy fail instead of copying nothing', async () => {
   await using db = await freshPair();

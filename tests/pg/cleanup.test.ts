@@ -5,6 +5,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { slotName } from '../../contract/migration.ts';
 import { registerMigration } from '../../postgres/control/migration.ts';
+import { readIdentity } from '../../postgres/identity/identity.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
@@ -33,12 +34,9 @@ async function leave(pair: FreshPair, workflowId: string): Promise<string> {
   const { sourceClient, targetClient, source, target } = pair;
   await sourceClient.query(`select pg_create_logical_replication_slot($1, 'wal2json')`, [slot]);
   await targetClient.query(CREATE_CONTROL_SCHEMA);
-  const system = await sourceClient.query<{ id: string }>(
-    'select system_identifier::text as id from pg_control_system()',
-  );
   await registerMigration(targetClient, {
     migration: { id, workflowId, source, target, slot },
-    sourceSystem: system.rows[0]?.id ?? '',
+    source: await readIdentity(sourceClient, source),
     sourceDatabase: source,
     tablesCreated: true,
     archive: null,

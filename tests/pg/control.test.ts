@@ -18,7 +18,7 @@ import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 
 const registration = (db: FreshPair) => ({
   migration: migrationOf(db),
-  sourceSystem: '1',
+  source: { system: '1', database: '1', timeline: 1 },
   sourceDatabase: db.source,
   tablesCreated: null,
   archive: null,

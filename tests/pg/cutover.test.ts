@@ -9,6 +9,7 @@ import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
+import { registered } from '../support/control.ts';
 import { failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
 
 async function createSlot(db: FreshPair, slot: string): Promise<void> {
@@ -37,7 +38,7 @@ async function peek(db: FreshPair, slot: string) {
 
 test('every commit that returned before the mark starts before its position, also asynchronous ones', async () => {
   await using db = await freshPair();
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
   await createSlot(db, migration.slot);
   await db.sourceClient.query(/* sql */ `set synchronous_commit = off`);
@@ -59,7 +60,6 @@ test('every commit that returned before the mark starts before its position, als
 
 test('indexes, constraints, defaults, identity, triggers and partitions that differ are named, and equal ones are not', async () => {
   await using db = await freshPair();
-  const migration = migrationOf(db);
   const both = /* sql */ `
     create table t (id int primary key, v text default 'a', n int check (n > 0));
     create table same (id int primary key, v text unique); create index same_v on same (lower(v));
@@ -67,6 +67,7 @@ test('indexes, constraints, defaults, identity, triggers and partitions that dif
     create function f() returns trigger language plpgsql as 'begin return new; end';`;
   await db.sourceClient.query(both);
   await db.targetClient.query(both);
+  const migration = await registered(db);
   expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
   await db.sourceClient.query(/* sql */ `
     create index t_v on t (v); alter table t alter v set default 'b'; alter table t alter n set not null;
@@ -102,7 +103,7 @@ test('sequences get value and is_called of the source, whatever they belong to',
     select setval('"S s"."T t_n_seq"', 17, false);
     select nextval('"S s"."free; seq"'), nextval('"S s"."free; seq"');
     select setval('"S s".left_out_id_seq', 5); select setval('other.elsewhere', 6);`);
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   const input = inputOf(db, { tables: { exclude: ['S s.left_out'] } });
   for (let again = 0; again < 2; again += 1) {
     expect(await setSequences(migration, input)).toEqual({
@@ -151,7 +152,7 @@ test('a sequence value that does not fit the target names the sequence', async (
   await db.targetClient.query(
     /* sql */ `create table t (id int); create sequence a; create sequence b as int`,
   );
-  const error = await failure(setSequences(migrationOf(db), inputOf(db)), 'SchemaFailed');
+  const error = await failure(setSequences(await registered(db), inputOf(db)), 'SchemaFailed');
   expect(error.message).toContain('public.b');
 });
 
@@ -165,7 +166,7 @@ test('equal counts are summed, and every table that differs is named with both c
     insert into parent values (1); insert into child values (2);`;
   await db.sourceClient.query(ddl);
   await db.targetClient.query(ddl);
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   expect(await compareCounts(migration, inputOf(db), testWork())).toEqual({
     tables: 6,
     rows: 1012,
@@ -185,11 +186,12 @@ test('counting stops at once when it is told to, on both servers', async () => {
   const ddl = /* sql */ `create table t (id int)`;
   await db.sourceClient.query(ddl);
   await db.targetClient.query(ddl);
+  const migration = await registered(db);
   // The count waits for this lock, as long as it is held.
   await db.targetClient.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const abort = new AbortController();
   const work = testWork(abort.signal);
-  const counting = compareCounts(migrationOf(db), inputOf(db), work);
+  const counting = compareCounts(migration, inputOf(db), work);
   counting.catch(() => undefined);
   await until('a heartbeat of the count', () => work.beats.some(({ now }) => now === 'public.t'));
   const reason = new Error('stop');
@@ -200,7 +202,7 @@ test('counting stops at once when it is told to, on both servers', async () => {
 
 test('later changes are found by their commit, only in selected tables, and the slot stays where it is', async () => {
   await using db = await freshPair();
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `
     create table "a; a" (id int primary key); create table b (id int primary key);
     create table trunc (id int primary key); create table left_out (id int primary key);
@@ -236,7 +238,7 @@ test('later changes are found by their commit, only in selected tables, and the 
 
 test('a prepared transaction that writes to a selected table refuses the cutover', async () => {
   await using db = await freshPair();
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
   await createSlot(db, migration.slot);
   const gid = `walferry test ${db.source}`;
@@ -251,7 +253,7 @@ test('a prepared transaction that writes to a selected table refuses the cutover
 
 test('a change that wal2json leaves out does not go unnoticed', async () => {
   await using db = await freshPair();
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `create table t (id int); insert into t values (1)`);
   await createSlot(db, migration.slot);
   const mark = await writeEndMark(migration);
@@ -262,6 +264,6 @@ test('a change that wal2json leaves out does not go unnoticed', async () => {
 test('a slot that is gone is said to be missing', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create table t (id int)`);
-  const migration = migrationOf(db);
+  const migration = await registered(db);
   await failure(laterChanges(migration, inputOf(db), parseLsn('0/1')), 'SlotMissing');
 });

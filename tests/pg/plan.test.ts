@@ -1,6 +1,7 @@
 /** Planning a round of the copy: what is left, under a generation that somebody holds, in a few hundred runs. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
+import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { connect } from '../../postgres/connection/session.ts';
 import { recordGeneration } from '../../postgres/control/generation.ts';
@@ -110,6 +111,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
     counterparts: [],
     selection: EVERYTHING,
     unsplittable: new Set(),
+    ignored: ignoredAmong([], NOTHING_IGNORED),
     chunkBytes: 16 * MEBIBYTE,
   });
   const plan = await planCopy(migration, inputOf(db), recordedWork());
@@ -258,6 +260,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
       counterparts: [],
       selection: EVERYTHING,
       unsplittable: new Set(),
+      ignored: ignoredAmong([], NOTHING_IGNORED),
       chunkBytes: MEBIBYTE,
     }),
   ).rejects.toMatchObject({ code: 'SnapshotLost' });

@@ -32,6 +32,17 @@ describe('rights', () => {
     expect(await findingsOf(db, given)).toEqual([]);
   });
 
+  it('a role from which pg_control_system() was revoked gets the statement that grants it', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(`create table t (id int primary key);
+      revoke execute on function pg_control_system() from public`);
+    await using login = await loginOn(db, 'source', 'replication');
+    await db.sourceClient.query(`grant select on t to ${login.role}`);
+    const given = { source: login.service, input: { schema: { grants: false } } };
+    await follow(db.sourceClient, only(await findingsOf(db, given), 'source-recognition'));
+    expect(await findingsOf(db, given)).toEqual([]);
+  });
+
   it('row security that hides rows on the source is refused, and bypassrls mends it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(

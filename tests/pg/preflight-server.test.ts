@@ -179,6 +179,7 @@ describe('the setting output_plugin_libraries', () => {
     );
     const options = {
       service,
+      server: null,
       slot,
       start: parseLsn(rows[0]?.lsn ?? ''),
       plugin: pluginOptions({ schemas: null, numericAsText: false }),

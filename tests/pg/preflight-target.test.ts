@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { slotName } from '../../contract/migration.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { freshPair } from '../support/database.ts';
-import { CLEAN, codes, findingsOf, only } from '../support/preflight.ts';
+import { CLEAN, codes, findingsOf, migrationOf, only } from '../support/preflight.ts';
 
 describe('tables on the target', () => {
   it('with rows, missing beside others, or with a name that something else has: refused by name', async () => {
@@ -36,6 +36,35 @@ describe('what earlier migrations left', () => {
     expect(refused.action).toContain(
       `npm run cleanup -- ${db.source} ${db.target} --workflow-id ${workflowId}`,
     );
+  });
+
+  it('after a reset to the beginning, slot and control rows of the same migration are named with what they keep and both ways out', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(CLEAN);
+    const workflowId = `orders-${randomBytes(4).toString('hex')}`;
+    const migration = migrationOf(db.source, db.target, workflowId);
+    const { id, slot } = migration;
+    await db.sourceClient.query(
+      /* sql */ `select pg_create_logical_replication_slot($1, 'wal2json')`,
+      [slot],
+    );
+    await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+    await db.targetClient.query(
+      /* sql */ `insert into walferry.migration (id, workflow_id, slot, source_system, source_database)
+                 values ($1, $2, $3, '1', 'd')`,
+      [id, workflowId, slot],
+    );
+    const findings = await findingsOf(db, { migration });
+    expect(codes(findings)).toEqual(['leftover-slot', 'leftover-control']);
+    expect(only(findings, 'leftover-slot').message).toMatch(
+      new RegExp(`${slot} .* holds \\d+ MB of WAL`),
+    );
+    for (const { action } of findings) {
+      expect(action).toContain(`temporal workflow reset -w ${workflowId} --type LastWorkflowTask`);
+      expect(action).toContain(
+        `npm run cleanup -- ${db.source} ${db.target} --workflow-id ${workflowId}`,
+      );
+    }
   });
 
   it("another migration's control rows on the target are refused with its workflow id", async () => {

@@ -22,6 +22,7 @@ function open(
 ): Promise<ReplicationReader> {
   return ReplicationReader.open({
     service: migration.source,
+    server: null,
     slot: migration.slot,
     start,
     plugin: pluginOptions({ schemas: null, numericAsText: false, ...selection }),

@@ -8,6 +8,7 @@ import type { CopyPlan, CopyResult } from '../../contract/work.ts';
 import { readNewestGeneration, type HeldGeneration } from '../../postgres/control/generation.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { readIdentity } from '../../postgres/identity/identity.ts';
 import type { FreshPair } from './database.ts';
 import { until } from './until.ts';
 
@@ -17,7 +18,7 @@ export async function registered(db: FreshPair): Promise<Migration> {
   await db.targetClient.query(CREATE_CONTROL_SCHEMA);
   await registerMigration(db.targetClient, {
     migration,
-    sourceSystem: '1',
+    source: await readIdentity(db.sourceClient, db.source),
     sourceDatabase: db.source,
     tablesCreated: true,
     archive: null,

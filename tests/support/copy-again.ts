@@ -2,6 +2,7 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { NOTHING_IGNORED, type IgnorePatterns } from '../../postgres/catalog/ignored.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
@@ -9,11 +10,14 @@ import { planCopy } from '../../postgres/snapshot/plan.ts';
 import type { FreshPair } from './database.ts';
 import { drain, EVERYTHING, testWork } from './stream.ts';
 
+/** Which tables, and what is accepted of them. */
+export type Chosen = Selection & { readonly ignore?: IgnorePatterns };
+
 /** The failure of a drain, or null. */
 export async function failureOf(
   db: FreshPair,
   migration: Migration,
-  selection: Selection = EVERYTHING,
+  selection: Chosen = EVERYTHING,
 ): Promise<MigrationError | null> {
   try {
     await drain(db, migration, selection);
@@ -24,8 +28,8 @@ export async function failureOf(
   }
 }
 
-function inputOf(db: FreshPair, selection: Selection = EVERYTHING): MigrationInput {
-  const parsed = parseInput({ source: db.source, target: db.target, tables: selection });
+function inputOf(db: FreshPair, { ignore = NOTHING_IGNORED, ...tables }: Chosen): MigrationInput {
+  const parsed = parseInput({ source: db.source, target: db.target, tables, ignore });
   if (!parsed.ok) throw new Error(parsed.message);
   return parsed.input;
 }
@@ -37,7 +41,7 @@ function inputOf(db: FreshPair, selection: Selection = EVERYTHING): MigrationInp
 export async function copyAgain(
   db: FreshPair,
   migration: Migration,
-  selection: Selection = EVERYTHING,
+  selection: Chosen = EVERYTHING,
   planned: () => Promise<void> = () => Promise.resolve(),
 ): Promise<string[]> {
   const input = inputOf(db, selection);
@@ -63,7 +67,7 @@ export async function copyAgain(
 export async function drainWithCopies(
   db: FreshPair,
   migration: Migration,
-  selection: Selection = EVERYTHING,
+  selection: Chosen = EVERYTHING,
 ): Promise<string[]> {
   const copied: string[] = [];
   for (let rounds = 0; ; rounds += 1) {

@@ -15,12 +15,14 @@ export interface Given {
   readonly source?: string;
   readonly target?: string;
   readonly workflowId?: string;
+  /** Instead of a migration that is new. */
+  readonly migration?: Migration;
   /** Whether open transactions are what the test is about. */
   readonly busy?: boolean;
   readonly input?: Record<string, unknown>;
 }
 
-function migrationOf(source: string, target: string, workflowId?: string): Migration {
+export function migrationOf(source: string, target: string, workflowId?: string): Migration {
   const id = randomBytes(8).toString('hex');
   const name = workflowId ?? `wf-${id}`;
   return { id, workflowId: name, source, target, slot: slotName(name, id) };
@@ -35,7 +37,7 @@ export async function findingsOf(db: FreshPair, given: Given = {}): Promise<Find
   const target = given.target ?? db.target;
   const parsed = parseInput({ source, target, ...given.input });
   if (!parsed.ok) throw new Error(parsed.message);
-  const migration = migrationOf(source, target, given.workflowId);
+  const migration = given.migration ?? migrationOf(source, target, given.workflowId);
   // A slot waits for the transactions of the whole cluster, and other tests have some open now and then.
   const findings = await until('a moment without open transactions', async () => {
     const found = await inspect(migration, parsed.input);

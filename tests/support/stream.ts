@@ -28,6 +28,8 @@ import {
   type PlannedShape,
 } from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { registerSide } from '../../postgres/control/side.ts';
+import { readIdentity } from '../../postgres/identity/identity.ts';
 import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
 import { streamChanges, type StreamOptions } from '../../postgres/stream/changes.ts';
 import { connectTo, type FreshPair } from './database.ts';
@@ -81,6 +83,10 @@ export async function startMigration(
       values ($1, $2, $3, 'test', $4, $5, $5, $6)`,
     [id, workflowId, migration.slot, db.source, consistent, gate.rows[0]?.gate],
   );
+  const source = await readIdentity(db.sourceClient, db.source);
+  await registerSide(db.targetClient, migration, 'source', source);
+  const target = await readIdentity(db.targetClient, db.target);
+  await registerSide(db.targetClient, migration, 'target', target);
   const relations = await readRelations(db.sourceClient, selection);
   const quoted = ({ schema, name }: TableName) =>
     `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
@@ -139,6 +145,7 @@ export async function addGeneration(db: FreshPair, migration: Migration): Promis
     snapshot: 'test',
     lsn,
     holder,
+    mark: null,
   });
   return lsn;
 }

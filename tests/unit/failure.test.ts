@@ -46,7 +46,7 @@ describe('a failure is classified by its code, never by the text of the server',
       code,
       details: { sqlstate: state, table: 'public.t', constraint: 'c_pkey' },
     });
-    expect(failure.message).toContain('copying (table public.t)');
+    expect(failure.message).toContain('copying (table public.t, constraint c_pkey)');
     expect(failure.message).toContain(state);
     expect(failure.message + JSON.stringify(failure.details)).not.toContain(MARKER);
   });

@@ -18,6 +18,7 @@ describe('workflow input', () => {
         tables: { include: ['*.*'], exclude: [], viaPartitionRoot: [] },
         schema: { owners: true, grants: true },
         leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
+        ignore: { missingIdentity: [], unlogged: [] },
         copy: { parallelism: 4, chunkMegabytes: 16 },
         stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true },
@@ -56,7 +57,7 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be another service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, leave, copy, stream, cutover',
+      'unknown field "sorce"; known fields: source, target, tables, schema, leave, ignore, copy, stream, cutover',
     ],
     [
       { source: 'a', target: 'b', copy: { lanes: 1 } },
@@ -74,6 +75,18 @@ describe('workflow input', () => {
     [
       { source: 'a', target: 'b', leave: { eventTriggers: [''] } },
       '"leave.eventTriggers.0" must not hold an empty name',
+    ],
+    [
+      { source: 'a', target: 'b', ignore: { missingIdentity: ['log'] } },
+      '"ignore.missingIdentity.0" must be a list of schema-qualified patterns',
+    ],
+    [
+      { source: 'a', target: 'b', ignore: { unlogged: true } },
+      '"ignore.unlogged" must be a list of patterns',
+    ],
+    [
+      { source: 'a', target: 'b', ignore: { identity: [] } },
+      'unknown field "ignore.identity"; known in "ignore": missingIdentity, unlogged',
     ],
     [
       { source: 'a', target: 'b', copy: { parallelism: 0 } },

@@ -16,7 +16,8 @@ import type {
   TargetFacts,
   TargetTable,
 } from '../../postgres/preflight/facts.ts';
-import { ENDPOINT,
+import {
+  ENDPOINT,
   findings,
   SERVER,
   SOURCE,
@@ -60,7 +61,7 @@ function rooted(more: Partial<Relation>, facts: Partial<RootFacts>): Changes {
     },
   };
 }
-const IDLE = { include: [], exclude: [], viaPartitionRoot: [] };
+const IDLE = { include: [], exclude: [], viaPartitionRoot: [], ignore: [] };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
 const NAMING = {
   schema: 'public',
@@ -136,7 +137,9 @@ function bothSides(side: 'source' | 'target'): Case[] {
     [
       `${side}-session-role`,
       'error',
-      { endpoints: { [side]: { session: { ...ENDPOINT.session, role: 'owner', overOwn: false } } } },
+      {
+        endpoints: { [side]: { session: { ...ENDPOINT.session, role: 'owner', overOwn: false } } },
+      },
     ],
     [
       `${side}-damage-hidden`,
@@ -352,6 +355,15 @@ const CASES: Case[] = [
   ['exclude-unmatched', 'warning', source({ idlePatterns: { ...IDLE, exclude: ['x.*'] } })],
   ['foreign-table', 'error', source({ relations: [TABLE, { ...TABLE, name: 'f', kind: 'f' }] })],
   ['unlogged-table', 'error', source({ relations: [{ ...TABLE, persistence: 'u' }] })],
+  [
+    'unlogged-table',
+    'warning',
+    {
+      ...source({ relations: [{ ...TABLE, persistence: 'u' }] }),
+      input: { ignore: { unlogged: ['public.t'] } },
+    },
+  ],
+  ['ignore-unmatched', 'warning', source({ idlePatterns: { ...IDLE, ignore: ['x.*'] } })],
   ['temporary-tables', 'note', objects({ temporaryTables: 2 })],
   ['large-objects', 'error', objects({ largeObjects: 12_000 })],
   [
@@ -360,6 +372,14 @@ const CASES: Case[] = [
     { ...objects({ largeObjects: 1 }), input: { leave: { largeObjects: true } } },
   ],
   ['replica-identity', 'error', source({ relations: [{ ...TABLE, key: null }] })],
+  [
+    'replica-identity',
+    'warning',
+    {
+      ...source({ relations: [{ ...TABLE, key: null }] }),
+      input: { ignore: { missingIdentity: ['public.*'] } },
+    },
+  ],
   [
     'special-numbers-full',
     'error',
@@ -507,6 +527,8 @@ const CASES: Case[] = [
   ['partition-root-index', 'warning', rooted({}, { indexes: [['other']] })],
   ['target-other-tables', 'note', target({ objects: { ...TARGET.objects, otherTables: 3 } })],
   ['leftover-slot', 'error', source({ slots: [{ ...SLOT, name: slotName('orders', 'earlier') }] })],
+  ['source-recognition', 'error', source({ recognizable: false })],
+  ['target-recognition', 'error', target({ recognizable: false })],
   ['other-slot', 'warning', source({ slots: [{ ...SLOT, name: slotName('other', 'run') }] })],
   ['control-schema', 'error', target({ control: { state: 'hidden', migrations: [] } })],
   ['control-schema', 'error', target({ control: { state: 'foreign', migrations: [] } })],

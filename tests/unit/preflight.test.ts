@@ -190,12 +190,16 @@ describe('slots of other migrations', () => {
     ...more,
   });
 
-  it('our own slot and temporary ones are none', () => {
-    expect(
-      codes({
-        source: { slots: [slot(MIGRATION.slot), slot('walferry_probe_1', { temporary: true })] },
-      }),
-    ).toEqual([]);
+  it('a temporary one is none', () => {
+    expect(codes({ source: { slots: [slot('walferry_probe_1', { temporary: true })] } })).toEqual(
+      [],
+    );
+  });
+
+  it('our own can only be from before a reset of the workflow', () => {
+    const [found] = findings({ source: { slots: [slot(MIGRATION.slot)] } });
+    expect(found).toMatchObject({ level: 'error', code: 'leftover-slot' });
+    expect(found?.message).toContain('was reset to its beginning');
   });
 
   it('one of an earlier run is an error, with the WAL that it holds', () => {

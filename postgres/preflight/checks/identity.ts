@@ -9,28 +9,43 @@
  * | index           | it exists, is valid, immediate, on not-null   | default (with a primary key); index; FULL           |
  * | full            | always (see number.ts for wal2json up to 2.5) |                                                     |
  */
+import type { Finding } from '../../../contract/finding.ts';
+import { ignoredAmong } from '../../catalog/ignored.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import type { Check, IdentityRemedy } from '../facts.ts';
-import { error, list, nameOf, sqlName, statements } from '../wording.ts';
+import { error, list, nameOf, patternsOf, sqlName, statements, warning } from '../wording.ts';
 import { specialColumns } from './number.ts';
 
-export const identity: Check = ({ source }) => {
+export const identity: Check = ({ source, input }) => {
   if (source === null) return [];
-  const lost = source.relations.filter(
+  const without = source.relations.filter(
     (one) => one.kind === 'r' && one.identity !== 'f' && one.key === null,
   );
-  if (lost.length === 0) return [];
+  const ignored = ignoredAmong(source.relations, input.ignore);
+  const lost = without.filter((one) => !ignored.missingIdentity(one));
+  const accepted = without.filter((one) => ignored.missingIdentity(one));
+  const findings = accepted.length === 0 ? [] : [insertOnly(accepted)];
+  if (lost.length === 0) return findings;
   const remedies = new Map(source.remedies.map((one) => [one.oid, one]));
   const numericAsText = source.plugin.numericAsText === true;
   const commands = lost.map((one) => remedyOf(one, remedies.get(one.oid), numericAsText));
   return [
+    ...findings,
     error(
       'replica-identity',
       `UPDATE and DELETE cannot be followed on tables without a usable replica identity: ${list(lost.map((one) => `${nameOf(one)} (${reasonOf(one, remedies.get(one.oid))})`))}`,
-      `On the source: ${statements(commands)} Or give them a primary key, or exclude them.`,
+      `On the source: ${statements(commands)} Or give them a primary key, or exclude them. Where nothing is ever updated or deleted: "ignore": {"missingIdentity": [${patternsOf(lost)}]}.`,
     ),
   ];
 };
+
+function insertOnly(tables: readonly Relation[]): Finding {
+  return warning(
+    'replica-identity',
+    `tables without a usable replica identity are moved, as the input says: ${list(tables.map(nameOf))}; their inserts are followed, and the first UPDATE or DELETE stops the stream (StreamWarning)`,
+    'Nothing to do where rows are only ever inserted. Do not forget jobs that delete old rows.',
+  );
+}
 
 function reasonOf({ identity: kind }: Relation, remedy: IdentityRemedy | undefined): string {
   if (kind === 'n') return 'replica identity nothing';

@@ -25,6 +25,17 @@ function slots({ slots: all, database }: SourceFacts, migration: Migration): Fin
     (slot) => !earlier.includes(slot) && (!slot.active || slot.database === database),
   );
   const findings: Finding[] = [];
+  // Before anything was made by this run: its workflow was reset to its beginning, and is the same migration again.
+  const own = all.filter(({ name, temporary }) => name === migration.slot && !temporary);
+  if (own.length > 0) {
+    findings.push(
+      error(
+        'leftover-slot',
+        `workflow "${migration.workflowId}" was reset to its beginning, and its slot from before the reset still keeps WAL on the source: ${list(own.map(describe))}`,
+        resetAction(migration),
+      ),
+    );
+  }
   if (earlier.length > 0) {
     findings.push(
       error(
@@ -59,13 +70,28 @@ function control({ control: found }: TargetFacts, migration: Migration): Finding
       ),
     ];
   }
-  return others.map(({ workflowId }) =>
+  const own = found.migrations.filter(({ id }) => id === migration.id);
+  const reset = own.map(({ workflowId }) =>
+    error(
+      'leftover-control',
+      `workflow "${workflowId}" was reset to its beginning, and the target holds its state from before the reset in schema "walferry"`,
+      resetAction(migration),
+    ),
+  );
+  const foreign = others.map(({ workflowId }) =>
     error(
       'leftover-control',
       `the target holds the state of another migration, workflow "${workflowId}", in schema "walferry"`,
       `If that run has ended, remove what it left: ${cleanupCommand(migration, workflowId)}`,
     ),
   );
+  return [...reset, ...foreign];
+}
+
+/** This run ends with its findings, and cleanup waits for that. */
+function resetAction(migration: Migration): string {
+  const { workflowId } = migration;
+  return `To go on where it was: temporal workflow reset -w ${workflowId} --type LastWorkflowTask --reason "go on" --run-id RUN, with RUN the run from before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and start again.`;
 }
 
 const MEGABYTE = 1024 * 1024;

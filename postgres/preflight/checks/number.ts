@@ -3,6 +3,7 @@
  * where it has none (identity FULL), the null could match another row's real null, and such tables are refused.
  */
 import type { Finding } from '../../../contract/finding.ts';
+import { ignoredAmong } from '../../catalog/ignored.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import type { Check } from '../facts.ts';
 import { error, list, nameOf, warning } from '../wording.ts';
@@ -10,7 +11,7 @@ import { error, list, nameOf, warning } from '../wording.ts';
 /** float4, float8, numeric. Domains over them, arrays and composites arrive as text and are safe. */
 const SPECIAL_TYPES = new Set([700, 701, 1700]);
 
-export const number: Check = ({ source }) => {
+export const number: Check = ({ source, input }) => {
   if (source === null || source.plugin.numericAsText === true) return [];
   // Not tried (or not possible to try): nothing is known, so nothing is refused for it.
   const known = source.plugin.numericAsText === false;
@@ -20,7 +21,11 @@ export const number: Check = ({ source }) => {
   const full = exposed.filter(
     (one) => one.identity === 'f' && (one.key === null || one.viaRoot?.uniqueKey === false),
   );
-  const keyed = exposed.filter((one) => !full.includes(one));
+  const { missingIdentity } = ignoredAmong(source.relations, input.ignore);
+  const bare = exposed.filter(
+    (one) => one.identity !== 'f' && one.key === null && missingIdentity(one),
+  );
+  const keyed = exposed.filter((one) => !full.includes(one) && !bare.includes(one));
   const inKey = keyed.filter((one) => specialColumns(one).some((name) => one.key?.includes(name)));
   const findings: Finding[] = [];
   if (full.length > 0) {
@@ -30,6 +35,15 @@ export const number: Check = ({ source }) => {
         'special-numbers-full',
         `tables with REPLICA IDENTITY FULL, no key, and float or numeric columns${known ? '' : ' (if the source has wal2json 2.5 or older)'}: ${list(full.map(columnsOf))}; that wal2json sends NaN and infinities as null, and a wrong row could be matched`,
         'Update wal2json on the source to 2.6 or newer, give the tables a primary key, or exclude them.',
+      ),
+    );
+  }
+  if (known && bare.length > 0) {
+    findings.push(
+      warning(
+        'special-numbers',
+        `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key no null can be read back: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
+        'Update wal2json on the source to 2.6 or newer, or give the tables a primary key, unless these columns are never null, NaN or infinite.',
       ),
     );
   }

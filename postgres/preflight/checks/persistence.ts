@@ -4,25 +4,48 @@
  */
 import type { Finding } from '../../../contract/finding.ts';
 import type { TableName } from '../../catalog/selection.ts';
+import { ignoredAmong } from '../../catalog/ignored.ts';
+import { requireLogged } from '../../catalog/unlogged.ts';
 import type { Check } from '../facts.ts';
-import { error, list, nameOf, sqlName, statements } from '../wording.ts';
+import { error, list, nameOf, patternsOf, sqlName, statements, warning } from '../wording.ts';
 
-export const persistence: Check = ({ source, target }) => [
-  ...onSource((source?.relations ?? []).filter((one) => one.persistence === 'u')),
-  ...onTarget(target?.unlogged ?? []),
-];
+export const persistence: Check = ({ source, target, input }) => {
+  const relations = source?.relations ?? [];
+  const { unlogged: ignored } = ignoredAmong(relations, input.ignore);
+  const unlogged = relations.filter((one) => one.kind === 'r' && one.persistence === 'u');
+  const accepted = unlogged.filter((one) => ignored(one));
+  return [
+    ...onSource(
+      unlogged.filter((one) => !ignored(one)),
+      accepted,
+    ),
+    ...onTarget(requireLogged(target?.unlogged ?? [], relations, input.ignore)),
+  ];
+};
 
 const setLogged = (tables: readonly TableName[]): string =>
   statements(tables.map((one) => `alter table ${sqlName(one)} set logged`));
 
-function onSource(unlogged: readonly TableName[]): Finding[] {
-  if (unlogged.length === 0) return [];
+function onSource(refused: readonly TableName[], accepted: readonly TableName[]): Finding[] {
   return [
-    error(
-      'unlogged-table',
-      `unlogged tables send no changes: ${list(unlogged.map(nameOf))}`,
-      `Add them to "tables.exclude", or on the source: ${setLogged(unlogged)}`,
-    ),
+    ...(refused.length === 0
+      ? []
+      : [
+          error(
+            'unlogged-table',
+            `unlogged tables send no changes: ${list(refused.map(nameOf))}`,
+            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept that they are copied once: "ignore": {"unlogged": [${patternsOf(refused)}]}.`,
+          ),
+        ]),
+    ...(accepted.length === 0
+      ? []
+      : [
+          warning(
+            'unlogged-table',
+            `unlogged tables are copied once, as the input says, and changes after that are missing on the target: ${list(accepted.map(nameOf))}`,
+            'Nothing to do where their rows can be made again. One that is logged before the cutover is copied again and followed.',
+          ),
+        ]),
   ];
 }
 

@@ -6,7 +6,7 @@ import { error, list, nameOf, warning } from '../wording.ts';
 export const selection: Check = ({ source, input }) => {
   if (source === null) return [];
   const findings: Finding[] = [];
-  const { include, exclude } = source.idlePatterns;
+  const { include, exclude, ignore } = source.idlePatterns;
   if (source.relations.length === 0) {
     const but = input.tables.exclude.length > 0 ? ` without ${list(input.tables.exclude)}` : '';
     findings.push(
@@ -31,6 +31,15 @@ export const selection: Check = ({ source, input }) => {
         'exclude-unmatched',
         `patterns of "tables.exclude" fit nothing on the source: ${list(exclude)}`,
         'Correct them if a table was meant to stay behind.',
+      ),
+    );
+  }
+  if (ignore.length > 0) {
+    findings.push(
+      warning(
+        'ignore-unmatched',
+        `patterns of "ignore" fit no selected table of the source: ${list(ignore)}`,
+        'Correct or remove them.',
       ),
     );
   }

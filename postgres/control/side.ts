@@ -1,0 +1,116 @@
+/**
+ * What the control schema knows of the two servers, and how far the target is: read before anything of a source is believed.
+ * All of it is missing in a control schema that an earlier version made; then nothing is compared.
+ */
+import type pg from 'pg';
+import { parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import type { Identity, Side } from '../identity/identity.ts';
+
+export interface Known {
+  readonly source: Identity | null;
+  readonly target: Identity | null;
+  /** Null until the slot was made. */
+  readonly confirmedLsn: Lsn | null;
+  /** Position of the newest mark of a snapshot generation; null before the first. */
+  readonly copiedLsn: Lsn | null;
+  /** Whether an attempt to stream, or a plan of the copy, has begun: from then on the slot's position belongs to this row. */
+  readonly begun: boolean;
+}
+
+interface Row {
+  confirmed: string | null;
+  copied: string | null;
+  begun: boolean;
+  sides: readonly { side: Side; system: string; database: string; timeline: number }[] | null;
+}
+
+/** Null when the target knows nothing of the migration. Leaves a session alone that is in a transaction. */
+export async function readKnown(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Known | null> {
+  const there = await target.query<{ migrations: boolean; sides: boolean }>(/* sql */ `
+    select pg_catalog.to_regclass('walferry.migration') is not null as migrations,
+           pg_catalog.to_regclass('walferry.side') is not null as sides`);
+  if (there.rows[0]?.migrations !== true) return null;
+  const sides =
+    there.rows[0].sides === true
+      ? /* sql */ `(select pg_catalog.json_agg(pg_catalog.json_build_object('side', s.side,
+              'system', s.system, 'database', s.database::text, 'timeline', s.timeline))
+            from walferry.side s where s.migration = m.id)`
+      : 'null';
+  const row = await firstRow<Row>(
+    target,
+    /* sql */ `
+    select m.confirmed_lsn::text as confirmed, m.epoch > 0 as begun, ${sides} as sides,
+           (select pg_catalog.max((pg_catalog.to_jsonb(g) ->> 'mark_lsn')::pg_lsn)::text
+              from walferry.generation g where g.migration = m.id) as copied
+      from walferry.migration m where m.id = $1`,
+    migration.id,
+  );
+  if (row === undefined) return null;
+  const of = (side: Side): Identity | null => row.sides?.find((one) => one.side === side) ?? null;
+  return {
+    source: of('source'),
+    target: of('target'),
+    confirmedLsn: row.confirmed === null ? null : parseLsn(row.confirmed),
+    copiedLsn: row.copied === null ? null : parseLsn(row.copied),
+    begun: row.begun,
+  };
+}
+
+/** Nothing when the schema was dropped since the look: another step has ended the migration. */
+async function firstRow<R extends pg.QueryResultRow>(
+  target: pg.ClientBase,
+  sql: string,
+  id: string,
+): Promise<R | undefined> {
+  try {
+    return (await target.query<R>(sql, [id])).rows[0];
+  } catch (error) {
+    const state = sqlstate(error);
+    if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) return undefined;
+    throw error;
+  }
+}
+
+/** Notes who a side is, unless that is known already. */
+export async function registerSide(
+  target: pg.ClientBase,
+  migration: Migration,
+  side: Side,
+  { system, database, timeline }: Identity,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    insert into walferry.side (migration, side, system, database, timeline)
+    values ($1, $2, $3, $4, $5) on conflict do nothing`,
+    [migration.id, side, system, database, timeline],
+  );
+}
+
+/** Notes that a later timeline was seen to hold everything. */
+export async function moveTimeline(
+  target: pg.ClientBase,
+  migration: Migration,
+  from: number,
+  to: number,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.side set timeline = $3
+     where migration = $1 and side = 'source' and timeline = $2`,
+    [migration.id, from, to],
+  );
+}
+
+/** For a cleanup by hand, whose operator names the servers: a copy of the target can be cleaned up, too. */
+export async function forgetSides(target: pg.ClientBase, id: string): Promise<void> {
+  const { rows } = await target.query<{ there: boolean }>(
+    /* sql */ `select pg_catalog.to_regclass('walferry.side') is not null as there`,
+  );
+  if (rows[0]?.there !== true) return;
+  await target.query(/* sql */ `delete from walferry.side where migration = $1`, [id]);
+}

@@ -1,0 +1,75 @@
+/**
+ * The part of the last look that no slot shows: tables that may have changed without WAL, or whose values DDL changed, since the
+ * drain looked at them. The shapes on the target are those that the stream has followed.
+ */
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { ignoredAmong } from '../catalog/ignored.ts';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import { compareShapes, readShapes, type Shape } from '../catalog/shape.ts';
+import { nameOf } from '../catalog/table-name.ts';
+import { classify } from '../connection/failure.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
+import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
+
+/**
+ * Names of the selected tables that are not what the stream has followed.
+ * @throws MigrationError `Unreachable`, `Denied`; `signal.reason` when aborted.
+ */
+export async function changedWithoutTrace(
+  migration: Migration,
+  input: MigrationInput,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const rows = new Map((await planned(migration, signal)).map((row) => [row.oid, row]));
+  const { relations, shapes } = await present(migration, input, signal);
+  const ignored = ignoredAmong(relations, input.ignore);
+  return relations
+    .filter((table) => {
+      const now = shapes.get(table.oid);
+      const before = rows.get(table.oid)?.shape?.source;
+      if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
+      // A table that is new is seen by its changes, and one that is gone by nothing: dropping it is no change of a row.
+      if (!before || !now) return false;
+      const { opaque, replaced } = compareShapes(before, now);
+      return opaque !== null || replaced || before.persistence === 'u';
+    })
+    .map(nameOf);
+}
+
+async function present(
+  migration: Migration,
+  input: MigrationInput,
+  signal: AbortSignal,
+): Promise<{ readonly relations: readonly Relation[]; readonly shapes: Map<number, Shape> }> {
+  try {
+    await using source = await connectSource(migration, 'cutover', { signal });
+    const relations = (await readRelations(source, input.tables)).filter(
+      ({ kind }) => kind === 'r',
+    );
+    const oids = relations.map(({ oid }) => oid);
+    return { relations, shapes: await readShapes(source, oids) };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: STEP, side: 'source' }, 'Internal');
+  }
+}
+
+async function planned(
+  migration: Migration,
+  signal: AbortSignal,
+): Promise<readonly PlannedRelationRow[]> {
+  try {
+    await using target = await connectTarget(migration, 'cutover', { signal });
+    const { rows } = await target.query<{ there: boolean }>(
+      /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
+    );
+    // Without the control schema there is nothing to compare with; the next step takes the epoch, and stops then.
+    return rows[0]?.there === true ? await readPlannedRelations(target, migration) : [];
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: STEP, side: 'target' }, 'Internal');
+  }
+}
+
+const STEP = 'looking for tables that changed without a trace';

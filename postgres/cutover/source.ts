@@ -1,0 +1,38 @@
+/** The source as a cutover reads it: nothing streams, so that the slot can be asked whether this is still the same history. */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { Heartbeat } from '../../contract/work.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
+import { backendPidOf } from '../replication/socket.ts';
+import { whileWatched } from '../schema/watch.ts';
+import { proveContinuity } from '../stream/continuity.ts';
+
+/**
+ * A session of the source, for reading what the target is to have.
+ * @throws MigrationError `SourceRewound` when the source lacks what the target has applied, and as `connectSource`.
+ */
+export async function openSource(
+  migration: Migration,
+  work: { readonly signal?: AbortSignal; readonly beat?: (details: Heartbeat) => void },
+): Promise<pg.Client & AsyncDisposable> {
+  const { signal, beat = () => undefined } = work;
+  const options = signal ? { signal } : {};
+  await using target = await connectTarget(migration, 'cutover', options);
+  const source = await connectSource(migration, 'cutover', { ...options, target });
+  try {
+    const pid = backendPidOf(source);
+    const place = { side: 'source', migration, purpose: 'cutover' } as const;
+    await proveContinuity(source, target, migration, (ask) =>
+      whileWatched(
+        { ...place, pids: pid === null ? [] : [pid] },
+        { beat },
+        () => ({ step: 'comparing histories' }),
+        ask,
+      ),
+    );
+    return source;
+  } catch (error) {
+    await source.end().catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The one way to a database of a migration. Every session asks whom it speaks to before it is used, and a session of the source
+ * also whether the source is where it was: a service file that was changed, a clone of a disk, a backup that was restored and a
+ * standby that was promoted too early all answer, and nothing else in the code would notice. ESLint keeps every step of a
+ * migration from opening sessions in another way.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, maxLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { classify } from '../connection/failure.ts';
+import { connect, cut, type Purpose, type SessionOptions } from '../connection/session.ts';
+import { moveTimeline, readKnown, type Known } from '../control/side.ts';
+import { requireHistory } from './history.ts';
+import { isSame, readIdentity, wrongServer, type Identity, type Side } from './identity.ts';
+
+export interface SideOptions extends SessionOptions {
+  /** A session of the target that is open and idle, to ask what is known; otherwise one is opened for a moment. */
+  readonly target?: pg.ClientBase;
+  /** The step may run when the migration is not registered on the target yet, or no more. */
+  readonly unregistered?: 'yet' | 'any more';
+  /** Only looks at or ends other sessions, and must not wait for the other side: who it speaks to is all that counts. */
+  readonly aside?: true;
+}
+
+type Session = pg.Client & AsyncDisposable;
+
+/** What was read of a migration last. Who the servers are does not change; sessions that are `aside` need not ask again. */
+const seen = new Map<string, Known>();
+
+/**
+ * A session on one side of the migration.
+ * @throws MigrationError `WrongServer`, `SourceRewound`, `CheckpointMissing` when the target knows nothing of the migration or
+ *   is behind the slot; and as `connect`.
+ */
+export async function connectSide(
+  side: Side,
+  migration: Migration,
+  purpose: Purpose,
+  options: SideOptions = {},
+): Promise<Session> {
+  const client = await connect(migration[side], purpose, options);
+  try {
+    const identity = await readIdentity(client, migration[side]);
+    if (side === 'target') await checkTarget(client, migration, identity, options);
+    else await checkSource(client, migration, identity, options);
+    return client;
+  } catch (error) {
+    cut(client);
+    options.signal?.throwIfAborted();
+    throw classify(
+      error,
+      { step: `recognizing the server of service "${migration[side]}"`, side },
+      'Internal',
+    );
+  }
+}
+
+export const connectSource = (
+  migration: Migration,
+  purpose: Purpose,
+  options?: SideOptions,
+): Promise<Session> => connectSide('source', migration, purpose, options);
+
+export const connectTarget = (
+  migration: Migration,
+  purpose: Purpose,
+  options?: Omit<SideOptions, 'target'>,
+): Promise<Session> => connectSide('target', migration, purpose, options);
+
+async function checkTarget(
+  target: pg.ClientBase,
+  migration: Migration,
+  identity: Identity,
+  { unregistered, aside }: SideOptions,
+): Promise<void> {
+  const before = seen.get(migration.id)?.target;
+  if (aside && before && isSame(identity, before)) return;
+  const known = await readKnown(target, migration);
+  if (known?.target) {
+    if (!isSame(identity, known.target)) {
+      throw wrongServer('target', migration.target, identity, known.target);
+    }
+  } else if (before && unregistered !== 'yet' && !isSame(identity, before)) {
+    // No control schema here, and another server had it a moment ago.
+    throw wrongServer('target', migration.target, identity, before);
+  }
+  remember(migration, known, unregistered !== undefined || aside === true);
+}
+
+async function checkSource(
+  source: pg.ClientBase,
+  migration: Migration,
+  identity: Identity,
+  options: SideOptions,
+): Promise<void> {
+  const before = seen.get(migration.id)?.source;
+  if (options.aside && before && isSame(identity, before)) return;
+  // Before the target's row: a stream that runs meanwhile stores a position before it confirms it.
+  const slot = await slotPosition(source, migration);
+  const known = await knownOf(migration, options);
+  remember(migration, known, options.unregistered !== undefined || options.aside === true);
+  if (!known?.source) return;
+  if (!isSame(identity, known.source)) {
+    throw wrongServer('source', migration.source, identity, known.source);
+  }
+  if (options.aside) return;
+  if (known.begun && known.confirmedLsn !== null && slot !== null) {
+    requireTargetAhead(migration, known.confirmedLsn, slot);
+  }
+  const needed = latest(known.confirmedLsn, known.copiedLsn);
+  const timelines = { known: known.source.timeline, now: identity.timeline };
+  if (timelines.known !== timelines.now) {
+    await requireHistory(migration.source, timelines, needed, options);
+  }
+  if (needed !== null) await requireFlushed(source, migration, needed);
+  if (timelines.known !== timelines.now) {
+    await onTarget(migration, options, (target) =>
+      moveTimeline(target, migration, timelines.known, timelines.now),
+    );
+  }
+}
+
+function remember(migration: Migration, known: Known | null, mayBeAbsent: boolean): void {
+  if (known) {
+    seen.set(migration.id, known);
+    return;
+  }
+  if (mayBeAbsent) return;
+  throw new MigrationError(
+    'CheckpointMissing',
+    `the target "${migration.target}" knows nothing of this migration: schema walferry is gone or replaced, or the service names another server`,
+    { object: 'walferry.migration' },
+  );
+}
+
+/** A step that ends the migration must get to the source although the target is away; what was seen before has to do then. */
+async function knownOf(migration: Migration, options: SideOptions): Promise<Known | null> {
+  try {
+    return await onTarget(migration, options, (target) => readKnown(target, migration));
+  } catch (error) {
+    if (options.unregistered && options.aside) return seen.get(migration.id) ?? null;
+    throw error;
+  }
+}
+
+async function onTarget<T>(
+  migration: Migration,
+  { target, signal, unregistered }: SideOptions,
+  ask: (target: pg.ClientBase) => Promise<T>,
+): Promise<T> {
+  if (target) return await ask(target);
+  await using own = await connectTarget(migration, 'identity', {
+    ...(signal && { signal }),
+    ...(unregistered && { unregistered }),
+  });
+  return await ask(own);
+}
+
+/** Null when the slot is not there, or not ready: that is for the steps that need it. */
+async function slotPosition(source: pg.ClientBase, { slot }: Migration): Promise<Lsn | null> {
+  const { rows } = await source.query<{ confirmed: string | null }>(
+    /* sql */ `
+    select confirmed_flush_lsn::text as confirmed
+      from pg_catalog.pg_replication_slots where slot_name = $1`,
+    [slot],
+  );
+  const confirmed = rows[0]?.confirmed ?? null;
+  return confirmed === null ? null : parseLsn(confirmed);
+}
+
+/**
+ * Only a stored position is confirmed: a target that stands below the slot was restored, or is a copy of the real one.
+ * @throws MigrationError `CheckpointMissing`.
+ */
+export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, confirmed: Lsn): void {
+  if (compareLsn(stored, confirmed) >= 0) return;
+  throw new MigrationError(
+    'CheckpointMissing',
+    `the target "${target}" stands at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
+    { slot, lsn: stored },
+  );
+}
+
+/**
+ * Every position that we store lies in flushed WAL; a source whose WAL ends before it is not the one that it was.
+ * @throws MigrationError `SourceRewound`.
+ */
+export async function requireFlushed(
+  source: pg.ClientBase,
+  { source: service }: Migration,
+  needed: Lsn,
+): Promise<void> {
+  const { rows } = await source.query<{ flushed: string }>(
+    /* sql */ `select pg_catalog.pg_current_wal_flush_lsn()::text as flushed`,
+  );
+  const flushed = parseLsn(rows[0]?.flushed ?? '');
+  if (compareLsn(flushed, needed) >= 0) return;
+  throw new MigrationError(
+    'SourceRewound',
+    `the WAL of the source "${service}" ends at ${flushed}, but ${needed} was copied or applied already: a backup or disk image was restored there, or a standby was promoted that lagged behind`,
+    { lsn: needed },
+  );
+}
+
+function latest(a: Lsn | null, b: Lsn | null): Lsn | null {
+  return a === null || b === null ? (a ?? b) : maxLsn(a, b);
+}

@@ -1,0 +1,60 @@
+/**
+ * Whether a server on another timeline still has everything up to a position: after a failover it has, unless the standby
+ * that was promoted lagged behind; after a restore to a point in time it mostly has not.
+ */
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import { connect, type SessionOptions } from '../connection/session.ts';
+
+/**
+ * Where the history of a timeline leaves another one: the position up to which both are the same WAL.
+ * @param history content of the later timeline's history file: a line for each ancestor, `timeline TAB position TAB reason`.
+ * @returns null when the other is no ancestor. Pure.
+ */
+export function leftAt(history: string, ancestor: number): Lsn | null {
+  for (const line of history.split('\n')) {
+    const [timeline, position] = line.trim().split(/\s+/);
+    if (timeline === undefined || !/^\d+$/.test(timeline)) continue;
+    if (Number(timeline) === ancestor && isLsn(position)) return parseLsn(position);
+  }
+  return null;
+}
+
+/**
+ * Refuses a timeline whose history does not contain the position.
+ * @param service of the source.
+ * @throws MigrationError `SourceRewound`; `Denied` for a role that may not open a walsender.
+ */
+export async function requireHistory(
+  service: string,
+  timelines: { readonly known: number; readonly now: number },
+  needed: Lsn | null,
+  options: SessionOptions,
+): Promise<void> {
+  const { known, now } = timelines;
+  const { signal } = options;
+  await using walsender = await connect(service, 'stream', {
+    replication: true,
+    ...(signal && { signal }),
+  });
+  const left = now > known ? leftAt(await historyOf(walsender, now), known) : null;
+  if (left !== null && (needed === null || compareLsn(needed, left) <= 0)) return;
+  const where =
+    left === null ? `does not descend from timeline ${known}` : `left timeline ${known} at ${left}`;
+  throw new MigrationError(
+    'SourceRewound',
+    `the source "${service}" is on timeline ${now}, which ${where}, but ${needed ?? 'a later position'} was copied or applied already: a backup was restored, or a standby was promoted that lagged behind`,
+    needed === null ? {} : { lsn: needed },
+  );
+}
+
+async function historyOf(
+  walsender: Awaited<ReturnType<typeof connect>>,
+  timeline: number,
+): Promise<string> {
+  // The server announces the file's bytes as text or as bytea, by version.
+  const { rows } = await walsender.query<{ content: string | Buffer }>(
+    `TIMELINE_HISTORY ${timeline}`,
+  );
+  return rows[0]?.content.toString() ?? '';
+}

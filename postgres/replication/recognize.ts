@@ -1,0 +1,42 @@
+/**
+ * Whom the replication connection speaks to, asked before it starts: it is a session of its own, and the server takes any
+ * position of any history for a start.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, parseLsn } from '../../contract/lsn.ts';
+import { readIdentity, isSame, wrongServer } from '../identity/identity.ts';
+import type { ReaderOptions } from './options.ts';
+
+/**
+ * Refuses another server, or one whose WAL ends before the position to start at.
+ * @throws MigrationError `WrongServer`, `SourceRewound`; `Unreachable` when the server was promoted since the other session of
+ *   the lease looked: the next lease looks again.
+ */
+export async function recognize(
+  walsender: pg.ClientBase,
+  { service, server, slot, start }: Pick<ReaderOptions, 'service' | 'server' | 'slot' | 'start'>,
+): Promise<void> {
+  // A walsender of a database takes SQL too; what decoding may read ends at the flush position.
+  const identity = await readIdentity(walsender, service);
+  if (server !== null && !isSame(identity, server)) {
+    throw wrongServer('source', service, identity, server);
+  }
+  if (server !== null && identity.timeline !== server.timeline) {
+    throw new MigrationError(
+      'Unreachable',
+      `the source "${service}" went from timeline ${server.timeline} to ${identity.timeline} while the stream began`,
+      { slot },
+    );
+  }
+  const { rows } = await walsender.query<{ flushed: string }>(
+    /* sql */ `select pg_catalog.pg_current_wal_flush_lsn()::text as flushed`,
+  );
+  const flushed = parseLsn(rows[0]?.flushed ?? '');
+  if (compareLsn(flushed, start) >= 0) return;
+  throw new MigrationError(
+    'SourceRewound',
+    `the WAL of the source "${service}" ends at ${flushed}, before the stream's position ${start}`,
+    { slot, lsn: start },
+  );
+}

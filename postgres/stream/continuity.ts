@@ -1,0 +1,109 @@
+/**
+ * Whether the source's history is the one that the target has applied. A slot that stands behind the stored position lost its
+ * newest position in a crash or a restart, which does no harm; or its disk was put back to an earlier day. Positions cannot tell
+ * the two apart once the application has written past the old ones. So the source is asked for the last commit that the target
+ * has: by position, transaction and commit time together it is the same one or it is not.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { addMissingColumns } from '../control/columns.ts';
+import { pluginOptions } from '../wal2json/options.ts';
+import { startFailure } from '../replication/refusal.ts';
+
+interface Stored {
+  confirmed: string | null;
+  lsn: string | null;
+  xid: string | null;
+  at: string | null;
+}
+
+interface Found {
+  lsn: string;
+  xid: string;
+  same_time: boolean | null;
+}
+
+/** The last commit of the slot's stream that starts before the stored position. Rows stay out: no schema has this name. */
+const LAST_COMMIT = /* sql */ `
+with message as materialized (
+  select m.xid::text as xid, m.data::json as data
+    from pg_catalog.pg_logical_slot_peek_changes($1, $2::pg_lsn, null, variadic $3::text[]) m)
+select data ->> 'nextlsn' as lsn, xid, (data ->> 'timestamp')::timestamptz = $4::timestamptz as same_time
+  from message
+ where data ->> 'action' = 'C' and (data ->> 'lsn')::pg_lsn < $2::pg_lsn
+ order by (data ->> 'lsn')::pg_lsn desc limit 1`;
+/** Schemas to ask the plugin for: one that the server reserves and does not have. */
+const NO_SCHEMA = ['pg_walferry'];
+
+/**
+ * Refuses a source that does not have what the target has applied. Reads the WAL between the slot's position and the target's,
+ * which is little but after a crash. The slot must be free.
+ * @param source a session of the source; @param target one of the target, both outside of a transaction.
+ * @param watched runs what may last long: beats while the source is at it.
+ * @throws MigrationError `SourceRewound`; `SlotBusy`, `SlotMissing`, `PluginRefused` of the slot.
+ */
+export async function proveContinuity(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  migration: Migration,
+  watched: <T>(ask: () => Promise<T>) => Promise<T>,
+): Promise<void> {
+  const slot = await slotLsn(source, migration);
+  await addMissingColumns(target);
+  const { rows } = await target.query<Stored>(
+    /* sql */ `
+    select confirmed_lsn::text as confirmed, commit_lsn::text as lsn, commit_xid::text as xid, commit_at as at
+      from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  const [stored] = rows;
+  if (slot === null || !stored || stored.confirmed === null) return;
+  const confirmed = parseLsn(stored.confirmed);
+  // The slot's own disk says that we had confirmed all of it.
+  if (compareLsn(slot, confirmed) >= 0) return;
+  const options = pluginOptions({ schemas: NO_SCHEMA, numericAsText: false });
+  const found = await watched(async () => {
+    try {
+      return await source.query<Found>(LAST_COMMIT, [
+        migration.slot,
+        confirmed,
+        Object.entries(options).flat(),
+        stored.at,
+      ]);
+    } catch (error) {
+      throw startFailure(error, migration.slot, true);
+    }
+  });
+  if (isContinued(stored, slot, found.rows[0])) return;
+  throw new MigrationError(
+    'SourceRewound',
+    `the source "${migration.source}" has another history before ${confirmed}, where the target stands, than the one that was applied: a backup or disk image was restored there, or a standby was promoted that lagged behind`,
+    { lsn: confirmed, slot: migration.slot },
+  );
+}
+
+/** Pure: whether the last commit that the source shows is the last one that the target has. */
+function isContinued(stored: Stored, slot: Lsn, found: Found | undefined): boolean {
+  const known = stored.lsn === null ? null : parseLsn(stored.lsn);
+  // The slot was past it: since then the target was brought nothing but positions.
+  if (known === null || compareLsn(known, slot) <= 0) return found === undefined;
+  return (
+    found !== undefined &&
+    parseLsn(found.lsn) === known &&
+    found.xid === stored.xid &&
+    found.same_time === true
+  );
+}
+
+async function slotLsn(source: pg.ClientBase, { slot }: Migration): Promise<Lsn | null> {
+  const { rows } = await source.query<{ confirmed: string | null }>(
+    /* sql */ `
+    select confirmed_flush_lsn::text as confirmed
+      from pg_catalog.pg_replication_slots where slot_name = $1`,
+    [slot],
+  );
+  const confirmed = rows[0]?.confirmed ?? null;
+  return confirmed === null ? null : parseLsn(confirmed);
+}

@@ -1,0 +1,53 @@
+/**
+ * TRUNCATEs that the stream brings, for tables of which nothing else tells why they have another file (catalog/file.ts). A file that
+ * was made by a transaction with such a TRUNCATE, as the first thing that it did, holds what the stream brings after it.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { fileOf, isReplaced } from '../catalog/file.ts';
+import { readShapes } from '../catalog/shape.ts';
+import { readPlannedRelations, type PlannedShape } from '../control/relation.ts';
+
+export class Emptied {
+  readonly #seen = new Map<string, Set<string>>();
+
+  /** A TRUNCATE of the table came, of this transaction (32-bit top-level id). */
+  met(table: string, xid: number): void {
+    const xids = this.#seen.get(table) ?? new Set();
+    this.#seen.set(table, xids.add(String(xid)));
+  }
+
+  /** Whether a TRUNCATE of the table by this transaction came. */
+  has(table: string, xid: string | null | undefined): boolean {
+    return xid != null && this.#seen.get(table)?.has(xid) === true;
+  }
+
+  /**
+   * The shapes to store: of the plan's tables, those whose file is explained now.
+   * @param nameOf how the tables were named to {@link met}.
+   */
+  async shapes(
+    source: pg.ClientBase,
+    target: pg.ClientBase,
+    migration: Migration,
+    nameOf: (table: { readonly schema: string; readonly name: string }) => string,
+  ): Promise<Map<number, PlannedShape>> {
+    if (this.#seen.size === 0) return new Map();
+    const rows = (await readPlannedRelations(target, migration)).filter((row) =>
+      this.#seen.has(nameOf(row)),
+    );
+    const shapes = await readShapes(
+      source,
+      rows.map(({ oid }) => oid),
+    );
+    return new Map(
+      rows.flatMap((row) => {
+        const [before, now] = [row.shape, shapes.get(row.oid)];
+        if (!before || !now || !isReplaced(before.source, now)) return [];
+        if (!this.has(nameOf(row), now.emptiedBy)) return [];
+        // What else is new of the table is settled elsewhere.
+        return [[row.id, { ...before, source: { ...before.source, ...fileOf(now) } }] as const];
+      }),
+    );
+  }
+}

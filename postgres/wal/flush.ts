@@ -1,0 +1,85 @@
+/**
+ * Making durable on the source what was seen there. Whoever commits with `synchronous_commit = off` shows its changes before
+ * they are flushed; after a crash they never happened, and their transaction ids are given out again. Nothing that was read is
+ * noted on the target before the WAL is flushed past it.
+ */
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { isLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { MESSAGE_PREFIX } from '../wal2json/options.ts';
+
+/** A logical message that a stream meets at just this position, and only in this history. */
+export interface Mark {
+  /** End of the message's record. */
+  readonly lsn: Lsn;
+  readonly nonce: string;
+}
+
+/**
+ * Writes a mark; on return it is flushed, with everything that any session could see before the call. Its transaction takes an
+ * id, so that none below it can be given out again either.
+ * @param source a session that is not in a transaction.
+ * @throws MigrationError `Internal` when the server says that it has not flushed what it committed.
+ */
+export async function writeMark(
+  source: pg.ClientBase,
+  migration: Migration,
+): Promise<Mark & { readonly xid: bigint }> {
+  const nonce = randomUUID();
+  await source.query(/* sql */ `begin`);
+  try {
+    // `on` would wait for a synchronous standby, which may be away for long; a failover that loses the mark is noticed by it.
+    await source.query(/* sql */ `set local synchronous_commit = local`);
+    // Not transactional: the stream brings it exactly where it stands between the commits.
+    const { rows } = await source.query<{ lsn: string; xid: string }>(
+      /* sql */ `
+      select pg_catalog.pg_logical_emit_message(false, $1, $2)::text as lsn,
+             pg_catalog.pg_current_xact_id()::text as xid`,
+      [MESSAGE_PREFIX, JSON.stringify({ kind: 'mark', migration: migration.id, nonce })],
+    );
+    await source.query(/* sql */ `commit`);
+    const lsn = rows[0]?.lsn;
+    if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source gave no position of a mark');
+    await requireFlush(source, lsn);
+    return { lsn, nonce, xid: BigInt(rows[0]?.xid ?? 0) };
+  } catch (error) {
+    await source.query(/* sql */ `rollback`).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The nonce in a message's content; null for any other message. */
+export function nonceOf(content: string): string | null {
+  try {
+    const parsed: unknown = JSON.parse(content);
+    if (typeof parsed !== 'object' || parsed === null || !('nonce' in parsed)) return null;
+    return typeof parsed.nonce === 'string' ? parsed.nonce : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Returns when everything that this session has seen so far is flushed. Free of cost where nothing waits to be flushed.
+ * @param source a session that is not in a transaction.
+ */
+export async function flushSeen(source: pg.ClientBase, migration: Migration): Promise<void> {
+  const { rows } = await source.query<{ flushed: boolean }>(/* sql */ `
+    select pg_catalog.pg_current_wal_insert_lsn() <= pg_catalog.pg_current_wal_flush_lsn() as flushed`);
+  if (rows[0]?.flushed !== true) await writeMark(source, migration);
+}
+
+async function requireFlush(source: pg.ClientBase, lsn: Lsn): Promise<void> {
+  const { rows } = await source.query<{ flushed: boolean }>(
+    /* sql */ `select pg_catalog.pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed`,
+    [lsn],
+  );
+  if (rows[0]?.flushed === true) return;
+  throw new MigrationError(
+    'Internal',
+    `the source committed a message at ${lsn} and has not flushed it`,
+    { lsn },
+  );
+}

@@ -1,0 +1,73 @@
+/** What PostgreSQL leaves behind when a table gets another file, on every version that is here: the ground of catalog/file.ts. */
+import pg from 'pg';
+import { expect, test } from 'vitest';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { isReplaced } from '../../postgres/catalog/file.ts';
+import { readShapes, type Shape } from '../../postgres/catalog/shape.ts';
+import { connectTo, freshPair } from '../support/database.ts';
+import { serverOf } from '../support/versions.ts';
+
+const TABLES = /* sql */ `create table toasted (id int primary key, v text); create index on toasted (v);
+  create table counted (id serial primary key, v int); create table bare (id int primary key, v int)`;
+/** Statement, and whether changes may be missing after it. `t` is the table; the first file is of the statement before. */
+const STATEMENTS: readonly (readonly [string, boolean])[] = [
+  [`vacuum full t`, false],
+  [`cluster t using t_pkey`, false],
+  [`truncate t`, false],
+  [`begin; insert into t values (1); truncate t; insert into t values (2); commit`, false],
+  [`reindex table t`, false],
+  [`alter table t set unlogged; alter table t set logged`, true],
+  [`begin; alter table t set unlogged; alter table t set logged; commit`, true],
+  [`begin; truncate t; alter table t set unlogged; alter table t set logged; commit`, true],
+  [`begin; alter table t set unlogged; alter table t set logged; truncate t; commit`, true],
+  [`alter table t set unlogged; truncate t; alter table t set logged; vacuum full t`, true],
+];
+
+async function holds(client: pg.ClientBase): Promise<void> {
+  await client.query(TABLES);
+  const shapeOf = async (name: string): Promise<Shape> => {
+    const { rows } = await client.query<{ oid: number }>(
+      /* sql */ `select $1::regclass::oid::int8::float8 as oid`,
+      [name],
+    );
+    const shape = (await readShapes(client, [rows[0]?.oid ?? 0])).get(rows[0]?.oid ?? 0);
+    if (!shape) throw new Error('no such table');
+    return shape;
+  };
+  for (const name of ['toasted', 'counted', 'bare']) {
+    for (const [sql, missing] of STATEMENTS) {
+      const before = await shapeOf(name);
+      const of = sql.replaceAll(/\bt\b/g, name).replaceAll('t_pkey', `${name}_pkey`);
+      for (const one of of.split('; ')) await client.query(one);
+      const now = await shapeOf(name);
+      const rewritten = !sql.startsWith('reindex');
+      // Without a witness every other file counts.
+      const expected = name === 'bare' ? rewritten : missing;
+      expect(isReplaced(before, now), of).toBe(expected);
+      if (name !== 'bare' || !rewritten) continue;
+      // What a lone TRUNCATE writes first nothing else does.
+      expect(now.emptiedBy !== null, of).toBe(sql === 'truncate t');
+    }
+  }
+}
+
+test('SET UNLOGGED and SET LOGGED replace the witness of a table, VACUUM FULL, CLUSTER, TRUNCATE and REINDEX do not', async () => {
+  await using db = await freshPair();
+  await using client = await connectTo(db.source);
+  await holds(client);
+});
+
+for (const major of [17, 18] as const) {
+  const other = findOther(major);
+  test.skipIf(!other)(`the same on PostgreSQL ${major}`, async () => {
+    if (!other) return;
+    await using server = await serverOf('target', other);
+    const client = new pg.Client(server.connection('postgres'));
+    await client.connect();
+    try {
+      await holds(client);
+    } finally {
+      await client.end();
+    }
+  });
+}

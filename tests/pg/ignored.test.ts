@@ -1,0 +1,158 @@
+/**
+ * What the operator accepts of single tables (`ignore`): tables without a replica identity, of which inserts are followed, and
+ * unlogged tables, which are copied once.
+ */
+import { expect, test } from 'vitest';
+import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { compareCounts } from '../../postgres/cutover/counts.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
+import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { codes, findingsOf, only } from '../support/preflight.ts';
+import { drain, EVERYTHING, expectSame, startMigration, testWork } from '../support/stream.ts';
+
+const IGNORE = { missingIdentity: ['public.log*'], unlogged: ['public.cache', 'public.kept'] };
+const CHOSEN = { ...EVERYTHING, ignore: IGNORE };
+const LOG = /* sql */ `create table t (id int primary key, v text); insert into t values (1, 'a');
+  create table log (at int, what text); insert into log values (1, 'copied');
+  create table logs (at int, what text) partition by range (at);
+  create table logs_1 partition of logs for values from (0) to (1000)`;
+const CACHE = /* sql */ `create table t (id int primary key, v text); insert into t values (1, 'a');
+  create unlogged table cache (id int primary key, v text); insert into cache values (1, 'copied');
+  create unlogged table kept (id int primary key, v text); insert into kept values (1, 'copied')`;
+
+function inputOf(db: FreshPair): MigrationInput {
+  const parsed = parseInput({ source: db.source, target: db.target, ignore: IGNORE });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.input;
+}
+
+const late = async (db: FreshPair, migration: Migration, since: Lsn) =>
+  laterChanges(migration, inputOf(db), since);
+
+test('preflight refuses both kinds with the setting to paste, warns of accepted tables, and of names that fit nothing', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(LOG);
+  await db.sourceClient.query(
+    /* sql */ `create unlogged table "Odd.one" (id int primary key); create unlogged table cache (id int primary key)`,
+  );
+  const found = await findingsOf(db);
+  expect(codes(found)).toEqual(['unlogged-table', 'replica-identity']);
+  const pasted = found.map(({ action }) => /"ignore": (\{.*?\]\})/.exec(action)?.[1] ?? '');
+  const ignore: unknown = Object.assign({}, ...pasted.map((text) => JSON.parse(text) as unknown));
+  expect(ignore).toEqual({
+    unlogged: ['public."Odd.one"', 'public.cache'],
+    missingIdentity: ['public.log', 'public.logs_1'],
+  });
+  const accepted = await findingsOf(db, { input: { ignore } });
+  expect(accepted.map(({ level }) => level)).toEqual(['warning', 'warning']);
+  // A partition goes with its parent.
+  const named = { missingIdentity: ['public.log', 'public.logs'], unlogged: ['*.cache', 'x.y'] };
+  const rest = await findingsOf(db, { input: { ignore: named } });
+  expect(rest.map(({ code, level }) => `${code} ${level}`)).toEqual([
+    'unlogged-table error',
+    'ignore-unmatched warning',
+    'unlogged-table warning',
+    'replica-identity warning',
+  ]);
+  expect(only(rest, 'ignore-unmatched').message).toContain('x.y');
+});
+
+test('inserts into an accepted table without replica identity flow, with a load and TRUNCATE among them', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, LOG);
+  await db.sourceClient.query(`insert into log values (2, 'sent'), (2, null)`);
+  await db.sourceClient.query(`insert into log select i, 'many' from generate_series(3, 300) i`);
+  await db.sourceClient.query(`insert into logs values (5, 'sent')`);
+  expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
+  await expectSame(db);
+  await db.sourceClient.query(`truncate log; insert into log values (9, 'after')`);
+  expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
+  await expectSame(db);
+  expect(await compareCounts(migration, inputOf(db), testWork())).toMatchObject({ tables: 3 });
+});
+
+for (const sql of [`update log set what = 'x' where at = 1`, `delete from log where at = 1`]) {
+  test(`the first change of another kind stops the stream with the table and the way out: ${sql}`, async () => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, LOG);
+    await db.sourceClient.query(`insert into log values (2, 'sent')`);
+    await db.sourceClient.query(sql);
+    expect(await failureOf(db, migration, CHOSEN)).toMatchObject({
+      code: 'StreamWarning',
+      message: expect.stringMatching(/public\.log.*give the table one.*then resume/) as string,
+      details: { table: 'public.log' },
+    });
+    // A resume without a cure copies what there is now; the next one stops it again.
+    expect((await drainWithCopies(db, migration, CHOSEN)).join()).toContain('public.log');
+    await expectSame(db);
+    await db.sourceClient.query(sql.replaceAll('at = 1', 'at = 2'));
+    expect(await failureOf(db, migration, CHOSEN)).toMatchObject({ code: 'StreamWarning' });
+    await db.sourceClient.query(`alter table log replica identity full`);
+    await drainWithCopies(db, migration, CHOSEN);
+    await db.sourceClient.query(`insert into log values (4, 'z'); update log set what = 'y'`);
+    expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
+    await expectSame(db);
+  });
+}
+
+test('a change of another kind after the end mark refuses the cutover by the name of the table', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, LOG);
+  await drain(db, migration, CHOSEN);
+  const mark = await writeEndMark(migration);
+  expect(await late(db, migration, mark)).toEqual([]);
+  await db.sourceClient.query(`update log set what = 'late'`);
+  expect(await late(db, migration, mark)).toEqual(['public.log']);
+});
+
+test('an accepted unlogged table is copied once, its changes are left out, and the cutover names it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, CACHE);
+  await db.sourceClient.query(`update cache set v = 'lost'; update t set v = 'sent'`);
+  await db.sourceClient.query(`vacuum full cache`);
+  expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select v from cache union all select v from t`,
+  );
+  expect(rows).toEqual([{ v: 'copied' }, { v: 'sent' }]);
+  await db.sourceClient.query(`insert into cache values (2, 'lost')`);
+  expect(await compareCounts(migration, inputOf(db), testWork())).toEqual({ tables: 1, rows: 1 });
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([
+    'public.cache: rows are as of its copy (unlogged: later changes are missing)',
+    'public.kept: rows are as of its copy (unlogged: later changes are missing)',
+  ]);
+  // Who writes to it does not matter.
+  await db.sourceClient.query(`begin; insert into cache values (3, 'lost')`);
+  expect(await late(db, migration, await writeEndMark(migration))).toEqual([]);
+  await db.sourceClient.query('commit');
+});
+
+test('an accepted unlogged table that becomes logged is copied again and followed; a logged one that becomes unlogged is copied once', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    CACHE.replace('create unlogged table kept', 'create table kept'),
+  );
+  await db.sourceClient.query(`update cache set v = 'lost'; insert into cache values (2, 'lost')`);
+  await db.sourceClient.query(`alter table cache set logged; update cache set v = v || '!'`);
+  await db.sourceClient.query(`alter table kept set unlogged; update kept set v = 'as of now'`);
+  const [said = ''] = await drainWithCopies(db, migration, CHOSEN);
+  expect(said).toMatch(/public\.cache is logged again.*public\.kept is unlogged on the source now/);
+  await db.sourceClient.query(`update cache set v = 'followed'; update t set v = 'sent'`);
+  expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
+  const rows = /* sql */ `select 't', id, v from t union all select 'c', id, v from cache union all select 'k', id, v from kept order by 1, 2`;
+  expect((await db.targetClient.query(rows)).rows).toEqual(
+    (await db.sourceClient.query(rows)).rows,
+  );
+  await db.sourceClient.query(`update kept set v = 'lost'`);
+  expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
+  const mark = await writeEndMark(migration);
+  expect(await late(db, migration, mark)).toEqual([]);
+  await db.sourceClient.query(`alter table kept set logged`);
+  expect(await late(db, migration, mark)).toEqual(['public.kept']);
+});

@@ -1,0 +1,156 @@
+/**
+ * A source whose application commits with `synchronous_commit = off`: what it shows may be gone after a crash. The server is this
+ * file's own, because it crashes, and because its WAL writer must be slow for all of it.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { SpecialValues } from '../../postgres/apply/special.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { createSlot } from '../../postgres/slot/create.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { AMBIGUOUS } from '../support/ambiguous.ts';
+import {
+  copyAll,
+  holding,
+  inputOf,
+  migrationOf,
+  recordedWork,
+  registered,
+} from '../support/control.ts';
+import { drainWithCopies } from '../support/copy-again.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { testRun } from '../support/run.ts';
+import { expectSame, OPTIONS, startMigration, storedLsn } from '../support/stream.ts';
+import { until } from '../support/until.ts';
+import { serverOf } from '../support/versions.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key, v numeric)`;
+const TABLES = /* sql */ `${TABLE}; create sequence s; insert into t values (1, 1)`;
+
+let source: PostgresServer & AsyncDisposable;
+
+beforeAll(async () => {
+  source = await serverOf('source', { folder: testRun().source.programs, version: 'unflushed' });
+  await source.query('postgres', async (client) => {
+    await client.query(/* sql */ `alter system set wal_writer_delay = '10s'`);
+    await client.query(/* sql */ `alter system set autovacuum = off`);
+    await client.query(/* sql */ `select pg_reload_conf()`);
+  });
+});
+afterAll(() => source[Symbol.asyncDispose]());
+
+/** Runs a statement whose commit waits in memory, and says where its record ends. */
+async function unflushed(db: FreshPair, statement: string): Promise<string> {
+  await using client = await connectTo(db.source);
+  await client.query(/* sql */ `set synchronous_commit = off`);
+  // The WAL writer may be in the middle of its round.
+  return await until('a commit that is not flushed', async () => {
+    await client.query(statement);
+    const { rows } = await client.query<{ lsn: string; flushed: boolean }>(/* sql */ `
+      select pg_current_wal_insert_lsn()::text as lsn,
+             pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn() as flushed`);
+    return rows[0]?.flushed === false && rows[0].lsn;
+  });
+}
+
+async function isFlushed(db: FreshPair, lsn: string): Promise<boolean> {
+  await using client = await connectTo(db.source);
+  const { rows } = await client.query<{ flushed: boolean }>(
+    /* sql */ `select pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed`,
+    [lsn],
+  );
+  return rows[0]?.flushed ?? false;
+}
+
+test('rows of an unflushed commit that are copied outlive a crash of the source, and no transaction id comes again', async () => {
+  await using db = await freshPair({ source });
+  await db.targetClient.query(TABLE);
+  await db.sourceClient.query(TABLE);
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  await unflushed(db, /* sql */ `insert into t select coalesce(max(id), 0) + 1, 7 from t`);
+  await using held = await holding(db, migration);
+  const plan = await planCopy(migration, inputOf(db), recordedWork());
+  await copyAll(migration, plan);
+  await source.stop('immediate');
+  await source.start();
+  {
+    await using client = await connectTo(db.source);
+    const { rows } = await client.query<{ next: string }>(
+      /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as next`,
+    );
+    expect(BigInt(rows[0]?.next ?? 0)).toBeGreaterThan(held.generation.xmax);
+    await client.query(/* sql */ `insert into t values (1001, 1), (1002, 2)`);
+    await client.query(/* sql */ `update t set v = 8 where id = 1`);
+  }
+  await using sourceClient = await connectTo(db.source);
+  await drainWithCopies({ ...db, sourceClient }, migration);
+  await expectSame(db);
+});
+
+const READINGS: readonly {
+  readonly what: string;
+  readonly statement: string;
+  /** Gets everything ready, and returns the step that reads. */
+  readonly prepare: (db: FreshPair) => Promise<() => Promise<unknown>>;
+}[] = [
+  {
+    what: 'a value that was read back',
+    statement: /* sql */ `update t set v = 'NaN'`,
+    prepare: async (db) => {
+      const special = new SpecialValues(await startMigration(db, TABLES));
+      return () => special.settle([AMBIGUOUS]).finally(() => special.close());
+    },
+  },
+  {
+    what: 'DDL that a lease of the stream saw',
+    statement: /* sql */ `alter table t alter v set statistics 10`,
+    prepare: async (db) => {
+      const migration = await startMigration(db, TABLES);
+      const end = await storedLsn(db, migration);
+      return () => streamChanges(migration, { ...OPTIONS, until: end }, recordedWork());
+    },
+  },
+  {
+    what: 'a sequence that went back',
+    statement: /* sql */ `select setval('s', 1)`,
+    prepare: async (db) => {
+      const migration = await startMigration(db, TABLES);
+      return () => setSequences(migration, inputOf(db));
+    },
+  },
+  {
+    what: 'the schema',
+    statement: /* sql */ `comment on table t is 'x'`,
+    prepare: async (db) => {
+      await db.sourceClient.query(TABLES);
+      return () => copySchema(migrationOf(db), inputOf(db), recordedWork());
+    },
+  },
+];
+
+test.each(READINGS)('$what is flushed on the source before it counts', async (reading) => {
+  await using db = await freshPair({ source });
+  const step = await reading.prepare(db);
+  const lsn = await unflushed(db, reading.statement);
+  await step();
+  expect(await isFlushed(db, lsn)).toBe(true);
+});
+
+test('the gate is durable', async () => {
+  await using db = await freshPair({ source });
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  const { rows } = await db.targetClient.query<{ gate: string }>(
+    /* sql */ `select gate::text from walferry.migration`,
+  );
+  await source.stop('immediate');
+  await source.start();
+  await using client = await connectTo(db.source);
+  const next = await client.query<{ next: string }>(
+    /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as next`,
+  );
+  expect(BigInt(next.rows[0]?.next ?? 0)).toBeGreaterThan(BigInt(rows[0]?.gate ?? 0));
+});

@@ -1,0 +1,176 @@
+/** A service of one worker that leads elsewhere: a stale service file, a clone, a DNS name that moved. */
+import { expect, test } from 'vitest';
+import type { Migration } from '../../contract/migration.ts';
+import { postgresSteps as steps } from '../../activities/postgres-steps.ts';
+import { SpecialValues } from '../../postgres/apply/special.ts';
+import { connectSide } from '../../postgres/identity/connect.ts';
+import { readIdentity } from '../../postgres/identity/identity.ts';
+import { ReplicationReader } from '../../postgres/replication/reader.ts';
+import type { StoredEntry } from '../../postgres/schema/control.ts';
+import { readListing } from '../../postgres/schema/listing.ts';
+import { Lane } from '../../postgres/schema/lane.ts';
+import { createSlot } from '../../postgres/slot/create.ts';
+import { pluginOptions } from '../../postgres/wal2json/options.ts';
+import { AMBIGUOUS } from '../support/ambiguous.ts';
+import { inputOf, recordedWork, registered } from '../support/control.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { OPTIONS, startMigration, storedLsn } from '../support/stream.ts';
+import { failure } from './schema-museum.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key, v numeric); create sequence s`;
+
+/** Every step that a worker runs, by the name of its activity. */
+async function run(step: string, db: FreshPair, migration: Migration): Promise<unknown> {
+  const [input, work] = [inputOf(db), recordedWork()];
+  const { signal } = work;
+  const all: Record<string, () => Promise<unknown>> = {
+    copySchema: () => steps.copySchema(migration, input, work),
+    createSlot: () => steps.createSlot(migration, work),
+    holdSnapshot: () => steps.holdSnapshot(migration, work),
+    planCopy: () => steps.planCopy(migration, input, work),
+    copyChunks: () => steps.copyChunks(migration, { generation: 1, run: RUN }, work),
+    buildIndexes: () => steps.buildIndexes(migration, input, work),
+    buildConstraints: () => steps.buildConstraints(migration, input, work),
+    refreshViews: () => steps.refreshViews(migration, input, null, work),
+    streamChanges: () => steps.streamChanges(migration, { ...OPTIONS, leaseMs: 1_000 }, work),
+    fenceStream: () => steps.fenceStream(migration),
+    writeEndMark: () => steps.writeEndMark(migration, signal),
+    setSequences: () => steps.setSequences(migration, input, work),
+    compareCounts: () => steps.compareCounts(migration, input, work),
+    laterChanges: async () =>
+      steps.laterChanges(migration, input, await storedLsn(db, migration), signal),
+    enableTriggers: () => steps.enableTriggers(migration, work),
+    quietTriggers: () => steps.quietTriggers(migration, work),
+    dropSlot: () => steps.dropSlot(migration, input, null, signal),
+    undoSchema: () => steps.undoSchema(migration, signal, work.beat),
+    dropControl: () => steps.dropControl(migration),
+  };
+  return all[step]?.();
+}
+const RUN = { id: 'g1-1', label: 't', firstChunk: 1, lastChunk: 1 };
+
+const READS_SOURCE = [
+  ...['createSlot', 'holdSnapshot', 'planCopy', 'copyChunks', 'streamChanges', 'writeEndMark'],
+  ...['setSequences', 'compareCounts', 'laterChanges', 'dropSlot'],
+];
+const WRITES_TARGET = [
+  ...['createSlot', 'holdSnapshot', 'planCopy', 'copyChunks', 'buildIndexes', 'buildConstraints'],
+  ...['refreshViews', 'streamChanges', 'fenceStream', 'setSequences', 'compareCounts'],
+  ...['enableTriggers', 'quietTriggers', 'copySchema', 'undoSchema', 'dropControl'],
+];
+
+test('a step whose source is another server or another database of the same one is refused before it reads or writes', async () => {
+  await using db = await freshPair();
+  await using other = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
+  for (const stale of [other.source, db.target]) {
+    for (const step of READS_SOURCE) {
+      const { message } = await failure(
+        run(step, db, { ...migration, source: stale }),
+        'WrongServer',
+      ).catch((error: unknown) => {
+        throw new Error(`${step} on ${stale}`, { cause: error });
+      });
+      expect(message).toContain(`"${stale}"`);
+    }
+  }
+});
+
+test('a step whose target is a copy of the database with the control rows in it is refused', async () => {
+  await using db = await freshPair();
+  await using other = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await copyControl(db, other);
+  for (const step of WRITES_TARGET) {
+    await failure(run(step, db, { ...migration, target: other.target }), 'WrongServer').catch(
+      (error: unknown) => {
+        throw new Error(step, { cause: error });
+      },
+    );
+  }
+  const { rows } = await other.targetClient.query<{ epoch: string }>(
+    /* sql */ `select epoch::text from walferry.migration`,
+  );
+  expect(rows).toEqual([{ epoch: '0' }]);
+});
+
+test('the walsender, the read-back of values, lists of broken rows and lanes look whom they speak to as well', async () => {
+  await using db = await freshPair();
+  await using other = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const stale = { ...migration, source: other.source };
+  await failure(
+    ReplicationReader.open({
+      service: other.source,
+      server: await readIdentity(db.sourceClient, db.source),
+      slot: migration.slot,
+      start: await storedLsn(db, migration),
+      plugin: pluginOptions({ schemas: null, numericAsText: false }),
+    }),
+    'WrongServer',
+  );
+  const entry: StoredEntry = {
+    ...{ id: 1, phase: 'indexes', kind: 'INDEX', schema: 'public', name: 't_pkey', sql: '' },
+    ...{ depends: [], tables: [], refresh: false, refreshState: null, added: null, done: false },
+  };
+  await failure(readListing(stale, entry), 'WrongServer');
+  const place = { side: 'source', migration: stale, purpose: 'cutover' } as const;
+  await failure(Lane.open(place, recordedWork().signal), 'WrongServer');
+  await failure(new SpecialValues(stale).settle([AMBIGUOUS]), 'WrongServer');
+});
+
+test('a target without the control schema of a migration that was seen elsewhere is the wrong server, not a lost one', async () => {
+  await using db = await freshPair();
+  await using other = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await (await connectSide('target', migration, 'plan')).end();
+  await failure(steps.fenceStream({ ...migration, target: other.target }), 'WrongServer');
+});
+
+test('a target that stands behind the slot, as an older copy of its disk does, gives no counts and gets no sequences', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `insert into t values (1, 1)`);
+  const until = await steps.writeEndMark(migration, recordedWork().signal);
+  await steps.streamChanges(migration, { ...OPTIONS, until }, recordedWork());
+  await db.targetClient.query(
+    /* sql */ `update walferry.migration set confirmed_lsn = consistent_lsn`,
+  );
+  await failure(run('compareCounts', db, migration), 'CheckpointMissing');
+  await failure(run('setSequences', db, migration), 'CheckpointMissing');
+});
+
+test('a migration that is registered again on another target after a cleanup is not held to the old one', async () => {
+  await using db = await freshPair();
+  await using other = await freshPair();
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  await steps.dropSlot(migration, inputOf(db), null, recordedWork().signal);
+  await steps.dropControl(migration);
+  const moved = { ...migration, target: other.target };
+  await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
+  await steps.copySchema(moved, inputOf({ ...db, target: other.target }), recordedWork());
+  await createSlot(moved, recordedWork());
+});
+
+/** The control schema as a logical copy of the target would have it. */
+async function copyControl(from: FreshPair, to: FreshPair): Promise<void> {
+  await to.targetClient.query(TABLE);
+  await startMigration(to, 'create table own ()').catch(() => undefined);
+  const tables = ['migration', 'side', 'relation', 'generation'];
+  for (const table of tables.toReversed()) {
+    await to.targetClient.query(`delete from walferry.${table}`);
+  }
+  for (const table of tables) {
+    const { rows } = await from.targetClient.query<{ row: unknown }>(
+      `select to_jsonb(t) as row from walferry.${table} t`,
+    );
+    for (const { row } of rows) {
+      await to.targetClient.query(
+        `insert into walferry.${table} select * from jsonb_populate_record(null::walferry.${table}, $1)`,
+        [JSON.stringify(row)],
+      );
+    }
+  }
+}
