@@ -9,7 +9,7 @@ import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource } from '../identity/connect.ts';
-import { MESSAGE_PREFIX } from '../wal2json/options.ts';
+import { messagePrefix } from '../wal2json/options.ts';
 
 /**
  * Writes an end mark and returns the end of its message record, M.
@@ -39,7 +39,7 @@ export async function markPosition(source: pg.ClientBase, migration: Migration):
   const { rows } = await source.query<{ lsn: string }>(
     /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,
     [
-      MESSAGE_PREFIX,
+      messagePrefix(migration),
       JSON.stringify({ kind: 'end mark', migration: migration.id, nonce: randomUUID() }),
     ],
   );

@@ -22,7 +22,7 @@ import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import { isUnprintable, startFailure } from '../replication/refusal.ts';
 import { whileAllWatched, whileWatched } from '../schema/watch.ts';
-import { pluginOptions } from '../wal2json/options.ts';
+import { messagePrefix, pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
 import { proveContinuity } from './continuity.ts';
@@ -191,6 +191,7 @@ async function oneLease(
           schemas: plan.schemas,
           without: plan.without,
           numericAsText: asText,
+          messages: messagePrefix(migration),
         }),
         ...(options.limits === undefined ? {} : { limits: options.limits }),
       });

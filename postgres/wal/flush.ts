@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { MESSAGE_PREFIX } from '../wal2json/options.ts';
+import { messagePrefix } from '../wal2json/options.ts';
 
 /** A logical message that a stream meets at just this position, and only in this history. */
 export interface Mark {
@@ -37,7 +37,7 @@ export async function writeMark(
       /* sql */ `
       select pg_catalog.pg_logical_emit_message(false, $1, $2)::text as lsn,
              pg_catalog.pg_current_xact_id()::text as xid`,
-      [MESSAGE_PREFIX, JSON.stringify({ kind: 'mark', migration: migration.id, nonce })],
+      [messagePrefix(migration), JSON.stringify({ kind: 'mark', migration: migration.id, nonce })],
     );
     await source.query(/* sql */ `commit`);
     const lsn = rows[0]?.lsn;

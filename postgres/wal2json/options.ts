@@ -4,12 +4,15 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import type { Migration } from '../../contract/migration.ts';
 
-/** Prefix of the logical messages that walferry itself writes into the WAL (end marks). */
-export const MESSAGE_PREFIX = 'walferry';
+/** Prefix of the logical messages that a migration writes into the WAL: its own, so that messages of others are not asked for. */
+export function messagePrefix({ id }: Pick<Migration, 'id'>): string {
+  return `walferry-${id}`;
+}
 /**
- * The plugin can be asked for messages of one prefix, and not for none. Nothing reads a message: the commit that follows an end mark
- * moves the position. Others may write bytes that are no text, under any prefix that they know, so this is one that no one does.
+ * The plugin can be asked for messages of one prefix, and not for none. Others may write bytes that are no text, under any prefix that
+ * they know, and the SQL functions of a slot fail on them; so this is one that no one knows.
  */
 const NO_MESSAGES = `walferry-${randomUUID()}`;
 
@@ -20,11 +23,13 @@ export interface PluginSelection {
   readonly without?: readonly { readonly schema: string | null; readonly name: string | null }[];
   /** Whether the plugin knows `numeric-data-types-as-string` (from 2.6 on): NaN and infinities arrive then. */
   readonly numericAsText: boolean;
+  /** Prefix of the logical messages to ask for, from {@link messagePrefix}; unset for none. */
+  readonly messages?: string;
 }
 
 /** Options by name, in the plugin's own escaping, not yet quoted for the command. */
 export function pluginOptions(selection: PluginSelection): Readonly<Record<string, string>> {
-  const { schemas, without = [], numericAsText } = selection;
+  const { schemas, without = [], numericAsText, messages = NO_MESSAGES } = selection;
   const options: Record<string, string> = {
     'format-version': '2',
     // Types come from the catalog; printing them costs up to two thirds of the decoding speed.
@@ -32,7 +37,7 @@ export function pluginOptions(selection: PluginSelection): Readonly<Record<strin
     'include-xids': 'on',
     'include-lsn': 'on',
     'include-timestamp': 'on',
-    'add-msg-prefixes': NO_MESSAGES,
+    'add-msg-prefixes': messages,
   };
   if (schemas !== null) {
     options['add-tables'] = schemas.map((schema) => `${escapeName(schema)}.*`).join(',');
