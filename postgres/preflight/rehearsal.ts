@@ -207,8 +207,12 @@ async function tryGroup(
         work.beat({ step: 'trying the schema on the target', done: at, total: group.length });
       }
       // What stands on something refused is refused for that.
-      if (entry.dependencies.some((id) => found.failed.has(id))) found.failed.add(entry.id);
-      if (found.failed.has(entry.id) || entry.kind === 'EVENT TRIGGER') continue;
+      // What stands on an event trigger cannot be tried without it, and that one would fire for the rest of the trial.
+      const untriable = entry.kind === 'EVENT TRIGGER';
+      if (untriable || entry.dependencies.some((id) => found.failed.has(id))) {
+        found.failed.add(entry.id);
+      }
+      if (found.failed.has(entry.id)) continue;
       if (others.has(entry.id)) {
         await rights.takeBack();
         await tryOther(client, entry, { found, triggers });
