@@ -43,6 +43,15 @@ async function carry(db: FreshPair, service: string, more: Record<string, unknow
   return report;
 }
 
+it('an event trigger of the source, which is not tried, refuses nothing that stands on it', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `${TABLE};
+    create function on_ddl() returns event_trigger language plpgsql as 'begin end';
+    create event trigger ${db.source}_ddl on ddl_command_end execute function on_ddl();
+    comment on event trigger ${db.source}_ddl is 'notes what is made'`);
+  expect(codes(await findingsOf(db))).toEqual(['event-triggers']);
+});
+
 describe('owners', () => {
   it('that may not create in the schema of their objects get the right for the moment, and lose exactly that again', async () => {
     await using db = await freshPair();
