@@ -148,14 +148,12 @@ export function differsByServer({ strategy, enums, numbered }: PartitionKey): st
   const reasons: string[] = [];
   if (strategy === 'h' && enums.length > 0) {
     reasons.push(
-      `hash of ${enums.join(', ')}: it is made of the label's number, which is another one on every server`,
+      `hash of ${enums.join(', ')}: it depends on the OID of the label, which differs between servers`,
     );
   }
   // Bounds of a list are looked up by name on the target, and mean the same objects.
   if (strategy !== 'l' && numbered.length > 0) {
-    reasons.push(
-      `${numbered.join(', ')}: values are numbers of objects, which are others on every server`,
-    );
+    reasons.push(`${numbered.join(', ')}: values are OIDs, which differ between servers`);
   }
   return reasons;
 }

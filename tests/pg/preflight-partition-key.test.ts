@@ -21,9 +21,9 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   ['hash (k)', 'shade[]', 'hash of public.shade'],
   ['hash (k)', 'pair', 'hash of public.shade'],
   ['hash (k)', 'shades', 'hash of public.shade'],
-  ['hash (k)', 'regclass', 'regclass: values are numbers of objects'],
-  ['range (k)', 'regclass', 'regclass: values are numbers of objects'],
-  ['hash (k)', 'named', 'regclass: values are numbers of objects'],
+  ['hash (k)', 'regclass', 'regclass: values are OIDs'],
+  ['range (k)', 'regclass', 'regclass: values are OIDs'],
+  ['hash (k)', 'named', 'regclass: values are OIDs'],
 ];
 
 /** The same on every server. */
@@ -89,7 +89,7 @@ it('partitions by ranges of text that the target sorts otherwise are refused, th
   await db.targetClient.query(`drop database ${name} with (force)`);
   expect(refused).toMatchObject({ level: 'error' });
   expect(refused.message).toMatch(
-    /public\.item \(text in the order of libc \S+ on the source, icu de on the target\)/,
+    /public\.item \(text is sorted by libc \S+ on the source and by icu de on the target\)/,
   );
   expect(refused.message).not.toContain('public.hashed');
 });
@@ -106,9 +106,11 @@ it('partitions by functions of users are a warning, and those whose texts are eq
     create table by_blind (k text collate blind) partition by hash (k); alter table by_blind replica identity full;`);
   const found = only(await findingsOf(db, BUSY), 'partition-key');
   expect(found).toMatchObject({ level: 'warning' });
-  expect(found.message).toContain('public.by_half (function public.half must give the same there)');
   expect(found.message).toContain(
-    'public.by_own (operator class own_ops must give the same there)',
+    'public.by_half (function public.half must return the same results there)',
+  );
+  expect(found.message).toContain(
+    'public.by_own (operator class own_ops must return the same results there)',
   );
   // Both servers of the tests are of one library.
   expect(found.message).not.toContain('public.by_blind');
@@ -142,6 +144,6 @@ it('generated columns whose functions read tables are named, with what they read
   expect(message).toContain('public.line.a (public.rate_of reads public.rate)');
   expect(message).toContain('public.line.b (public.rate_of reads public.rate)');
   expect(message).toContain('public.line.c (public.atomic reads rate)');
-  expect(message).toContain('public.line.e (public.dynamic runs SQL of its own making)');
+  expect(message).toContain('public.line.e (public.dynamic runs dynamic SQL)');
   expect(message).not.toMatch(/line\.(f|g)/);
 });

@@ -13,7 +13,7 @@ export const oldSnapshot: Check = ({ source }) => {
   return [
     (copy >= limit ? error : warning)(
       'old-snapshot',
-      `the source cancels queries whose snapshot is older than ${span(limit)} (old_snapshot_threshold), and the copy reads under one snapshot, for ${span(copy)} at 20 MB/s`,
+      `the source cancels queries whose snapshot is older than ${span(limit)} (old_snapshot_threshold), and the copy reads under one snapshot for ${span(copy)} (at 20 MB/s)`,
       'On the source: alter system set old_snapshot_threshold = -1; then restart the server.',
     ),
   ];

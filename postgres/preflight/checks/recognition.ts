@@ -13,7 +13,7 @@ function recognizable(side: Side, { recognizable: may, role }: ServerFacts): Fin
   return [
     error(
       `${side}-recognition`,
-      `role ${role.name} may not read the system identifier of the ${side}, by which walferry recognizes the server`,
+      `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
       `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
     ),
   ];
