@@ -20,7 +20,7 @@ export async function replayByPlace(
     try {
       const place = step.change.kind === 'insert' ? undefined : await placeOf(client, step);
       const statement = statementOf(step.table, step.change, place);
-      if (!statement) throw new KeyMissing('the change does not hold its row’s key');
+      if (!statement) throw new KeyMissing('the change lacks the key of its row');
       await setFor('transaction', client, settings);
       const { rowCount } = await client.query(statement.text, [...statement.values]);
       if (rowCount !== 1) throw new WrongRowCount(1, rowCount ?? 0);

@@ -61,5 +61,5 @@ export function isReplaced(before: FileState, now: FileState): boolean {
 
 /** What to do about an unlogged table that is not accepted, in words that follow its name. */
 export function unloggedText(table: TableName): string {
-  return `is unlogged on the source, and its changes are not sent: alter table ${quoted(table)} set logged there, then resume: it is copied again`;
+  return `is unlogged on the source, so its changes are not sent; alter table ${quoted(table)} set logged there, then resume: it is copied again`;
 }

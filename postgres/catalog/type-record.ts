@@ -72,11 +72,10 @@ function reason(
   late: TypeNode | null,
 ): string | null {
   const [here = undefined] = altered;
-  if (here) return `is made of ${here.name}, of which ${changed(here)} on the source`;
+  if (here) return `uses ${here.name}, whose ${changed(here)} on the source`;
   const [other = undefined] = there;
-  if (other) return `is made of ${other.name}, of which ${changed(other)} on the target`;
-  if (late)
-    return `may hold labels of ${late.name} on the target that its rows do not have on the source`;
+  if (other) return `uses ${other.name}, whose ${changed(other)} on the target`;
+  if (late) return `may hold labels of ${late.name} on the target that its rows lack on the source`;
   return null;
 }
 

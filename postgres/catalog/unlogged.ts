@@ -11,7 +11,7 @@ import type { TableName } from './selection.ts';
 
 /** What is said of such a table, in words that follow its name. */
 export const UNLOGGED_ON_TARGET =
-  'is unlogged on the target, or one of its partitions is: a crash there would empty it; alter table … set logged there';
+  'is unlogged on the target, or has an unlogged partition, and a crash there would empty it: alter table … set logged there';
 
 /**
  * Those of the names that have to be logged on the target: all but the tables that are unlogged on the source and accepted there.

@@ -5,7 +5,7 @@ const CHECK_VIOLATION = '23514';
 
 /** For messages. */
 export const BEYOND_BOUNDS =
-  "the bounds of the target's partition refuse it: the target chooses partitions otherwise, by other bounds, functions, labels or collations; make the bounds fit, or begin again with tables.viaPartitionRoot";
+  "the bounds of the target's partition reject it, because bounds, functions, labels or collations differ from the source; make the bounds match, or start again with tables.viaPartitionRoot";
 
 /** Whether this is what the server said. */
 export function isBeyondBounds(error: unknown): boolean {

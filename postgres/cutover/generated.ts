@@ -66,7 +66,7 @@ export function generatedDiffer(differences: readonly GeneratedDifference[]): Mi
   const more = differences.length - named.length;
   return new MigrationError(
     'NotEqual',
-    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; give the target the functions and expressions of the source, then have both sides compute the values again (update … set a column that the expression reads to itself, on the source and then on the target), and call cutover again`,
+    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; make functions and expressions on the target the same as on the source, recompute the values on the source and then on the target (update … set a column that the expression reads to itself), and call cutover again`,
     first ? { table: nameOf(first), column: first.columns[0] ?? '' } : {},
   );
 }

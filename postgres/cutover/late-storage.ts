@@ -72,4 +72,4 @@ async function planned(
   }
 }
 
-const STEP = 'looking for tables that changed without a trace';
+const STEP = 'looking for tables that changed outside the stream';

@@ -129,7 +129,7 @@ function remember(migration: Migration, known: Known | null, mayBeAbsent: boolea
   if (mayBeAbsent) return;
   throw new MigrationError(
     'CheckpointMissing',
-    `the target "${migration.target}" knows nothing of this migration: schema walferry is gone or replaced, or the service names another server`,
+    `the target "${migration.target}" has no record of this migration: schema walferry was dropped or replaced, or the service points to another server`,
     { object: 'walferry.migration' },
   );
 }
@@ -177,7 +177,7 @@ export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, con
   if (compareLsn(stored, confirmed) >= 0) return;
   throw new MigrationError(
     'CheckpointMissing',
-    `the target "${target}" stands at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
+    `the target "${target}" is at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
     { slot, lsn: stored },
   );
 }
@@ -198,7 +198,7 @@ export async function requireFlushed(
   if (compareLsn(flushed, needed) >= 0) return;
   throw new MigrationError(
     'SourceRewound',
-    `the WAL of the source "${service}" ends at ${flushed}, but ${needed} was copied or applied already: a backup or disk image was restored there, or a standby was promoted that lagged behind`,
+    `the WAL of the source "${service}" ends at ${flushed}, but ${needed} was already copied or applied: a backup or disk image was restored, or a lagging standby was promoted`,
     { lsn: needed },
   );
 }

@@ -43,7 +43,7 @@ export async function requireHistory(
     left === null ? `does not descend from timeline ${known}` : `left timeline ${known} at ${left}`;
   throw new MigrationError(
     'SourceRewound',
-    `the source "${service}" is on timeline ${now}, which ${where}, but ${needed ?? 'a later position'} was copied or applied already: a backup was restored, or a standby was promoted that lagged behind`,
+    `the source "${service}" is on timeline ${now}, which ${where}, but ${needed ?? 'a later position'} was already copied or applied: a backup was restored, or a lagging standby was promoted`,
     needed === null ? {} : { lsn: needed },
   );
 }

@@ -40,11 +40,15 @@ select c.system_identifier::text as system, d.oid::text as database, r.standby,
 export async function readIdentity(client: pg.ClientBase, service: string): Promise<Identity> {
   const { rows } = await client.query<Row>(IDENTITY);
   const [row] = rows;
-  if (!row) throw new MigrationError('Internal', `service "${service}" does not say who it is`);
+  if (!row)
+    throw new MigrationError(
+      'Internal',
+      `service "${service}" does not report its system identifier`,
+    );
   if (row.standby || row.timeline === null) {
     throw new MigrationError(
       'Unreachable',
-      `the server of service "${service}" is a standby: it must be promoted, or the service must name its primary`,
+      `the server of service "${service}" is a standby: promote it, or point the service to its primary`,
     );
   }
   return { system: row.system, database: row.database, timeline: parseInt(row.timeline, 16) };
@@ -68,6 +72,6 @@ export function wrongServer(
       : `the server with system identifier ${found.system} instead of ${expected.system}`;
   return new MigrationError(
     'WrongServer',
-    `the service "${service}" of this worker leads to ${what}: that is not the ${side} of this migration`,
+    `service "${service}" on this worker points to ${what}, so it is not the ${side} of this migration`,
   );
 }

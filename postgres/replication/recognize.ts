@@ -25,7 +25,7 @@ export async function recognize(
   if (server !== null && identity.timeline !== server.timeline) {
     throw new MigrationError(
       'Unreachable',
-      `the source "${service}" went from timeline ${server.timeline} to ${identity.timeline} while the stream began`,
+      `the source "${service}" switched from timeline ${server.timeline} to ${identity.timeline} while the stream was starting`,
       { slot },
     );
   }

@@ -90,7 +90,7 @@ export class OwnerRights {
   async #grant(pair: Pair): Promise<void> {
     const refused = new MigrationError(
       'Denied',
-      `objects in schema ${pair.schema} of the target cannot be given to their owner ${pair.owner}, who may not create there, and our role may not grant that; on the target, as the schema's owner: ${grantCreate(pair.schema, pair.owner)};`,
+      `objects in schema ${pair.schema} of the target cannot be assigned to their owner ${pair.owner}, who lacks CREATE on it, and our role may not grant it; on the target, as the schema's owner: ${grantCreate(pair.schema, pair.owner)};`,
       { object: pair.schema, sqlstate: SQLSTATE.insufficientPrivilege },
     );
     try {

@@ -14,7 +14,7 @@ export async function withTriggers(lane: Lane, failure: MigrationError): Promise
   const names = rows.slice(0, SHOWN).map(({ name }) => name);
   return new MigrationError(
     failure.code,
-    `${failure.message}; the target has event triggers, which may have refused it: ${names.join(', ')} (alter event trigger … disable, until the migration has ended)`,
+    `${failure.message}; event triggers on the target may have blocked it: ${names.join(', ')} (alter event trigger … disable, until the migration ends)`,
     failure.details,
     failure.cause,
   );
@@ -38,7 +38,7 @@ export function advised(
   if (kind !== 'VIEW' && kind !== 'MATERIALIZED VIEW') return failure;
   return new MigrationError(
     failure.code,
-    `${failure.message}; leave it out with "tables": {"exclude": ["${schema ?? ''}.${name}"]} in the input, if what it reads is not on the target`,
+    `${failure.message}; if the target lacks what it reads, exclude it in the input: "tables": {"exclude": ["${schema ?? ''}.${name}"]}`,
     failure.details,
     failure.cause,
   );

@@ -79,7 +79,7 @@ export async function proveContinuity(
   if (isContinued(stored, slot, found.rows[0])) return;
   throw new MigrationError(
     'SourceRewound',
-    `the source "${migration.source}" has another history before ${confirmed}, where the target stands, than the one that was applied: a backup or disk image was restored there, or a standby was promoted that lagged behind`,
+    `the history of the source "${migration.source}" before ${confirmed}, the position of the target, differs from the one that was applied: a backup or disk image was restored, or a lagging standby was promoted`,
     { lsn: confirmed, slot: migration.slot },
   );
 }

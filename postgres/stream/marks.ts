@@ -31,7 +31,7 @@ export class Marks {
     if (!missed) return;
     throw new MigrationError(
       'SourceRewound',
-      `the source's WAL does not hold the mark that the copy wrote at ${missed.lsn}: a backup or disk image was restored there, or a standby was promoted that lagged behind, after rows were copied`,
+      `the source's WAL lacks the mark that the copy wrote at ${missed.lsn}: after rows were copied, a backup or disk image was restored, or a lagging standby was promoted`,
       { lsn: missed.lsn },
     );
   }

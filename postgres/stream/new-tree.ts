@@ -22,7 +22,7 @@ export async function judgeNewTrees(
     if (reason === undefined) continue;
     found.drift.push({
       ...{ schema: key.schema, table: key.name, column: null },
-      what: `is new, and the target would choose other partitions for its rows (${reason}): partition it otherwise on the source and there, drop it, or begin again with tables.viaPartitionRoot`,
+      what: `is new, and the target would route its rows to different partitions (${reason}): partition it differently on both sides, drop it, or start again with tables.viaPartitionRoot`,
     });
   }
 }

@@ -41,7 +41,7 @@ export async function writeMark(
     );
     await source.query(/* sql */ `commit`);
     const lsn = rows[0]?.lsn;
-    if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source gave no position of a mark');
+    if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source returned no LSN for a mark');
     await requireFlush(source, lsn);
     return { lsn, nonce, xid: BigInt(rows[0]?.xid ?? 0) };
   } catch (error) {
@@ -79,7 +79,7 @@ async function requireFlush(source: pg.ClientBase, lsn: Lsn): Promise<void> {
   if (rows[0]?.flushed === true) return;
   throw new MigrationError(
     'Internal',
-    `the source committed a message at ${lsn} and has not flushed it`,
+    `the source committed a message at ${lsn} but did not flush it`,
     { lsn },
   );
 }

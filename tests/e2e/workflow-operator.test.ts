@@ -137,15 +137,19 @@ describe('pause and resume', () => {
       await until('the stream to run', () => world.isRunning('streamChanges'));
       const { confirmedLsn } = await migration.progress();
       const { text: answer } = await migration.ask('pause');
-      expect(answer).toMatch(/^Paused: the stream has stopped\. How far .* not known.*\(away\)/);
-      expect(answer).toContain(`everything committed before ${confirmedLsn}, the last checkpoint`);
+      expect(answer).toMatch(
+        /^Paused: the stream has stopped, but its position is unknown .*\(away\)/,
+      );
+      expect(answer).toContain(`Everything committed before ${confirmedLsn}, the last checkpoint`);
       expect(await migration.progress()).toMatchObject({ state: 'paused', phase: 'stream' });
-      expect((await migration.progress()).notes?.join()).toMatch(/the target does not tell where/);
+      expect((await migration.progress()).notes?.join()).toMatch(
+        /the target is unavailable; the position shown/,
+      );
       expect((await migration.ask('pause')).text).toBe(answer);
       world.clear('fenceStream');
       await until('the position', async () => {
         const { notes } = await migration.progress();
-        return !notes?.join().includes('does not tell where');
+        return !notes?.join().includes('the position shown');
       });
       expect((await migration.ask('pause')).text).toMatch(/^Paused at .*1 transaction applied/);
       await migration.ask('abort');
@@ -163,7 +167,7 @@ describe('pause and resume', () => {
     expect((await migration.ask('resume')).text).toMatch(/^Streaming again from/);
     const stoodAt = world.confirmed;
     await until('the stream to go on', () => world.confirmed > stoodAt);
-    expect((await migration.progress()).notes?.join()).not.toMatch(/does not tell where/);
+    expect((await migration.progress()).notes?.join()).not.toMatch(/the position shown/);
     expect((await migration.ask('cutover')).allowed).toBe(true);
   });
 

@@ -195,7 +195,9 @@ it('a table or sequence that a user made a member of an extension is refused, an
     inputOf(db, { leave: { extensionRows: true } }),
     testWork(),
   );
-  expect(leftOut?.accepted).toEqual(['what table public.queue holds (member of extension hstore)']);
+  expect(leftOut?.accepted).toEqual([
+    'contents of table public.queue (member of extension hstore)',
+  ]);
   await undoSchema(migration);
   await follow(db.sourceClient, finding);
   expect(await findingsOf(db)).toEqual([]);

@@ -59,7 +59,7 @@ test.each(USES)(
     await db.sourceClient.query(/* sql */ `delete from t where id = 1`);
     const copied = (await drainWithCopies(db, migration)).join('; ');
     expect(copied).toMatch(
-      /public\.(t|t_open) is made of public\.state, of which labels were renamed on the source/,
+      /public\.(t|t_open) uses public\.state, whose labels were renamed on the source/,
     );
     await expectSame(db);
   },
@@ -250,7 +250,7 @@ test('a type that is renamed while another one takes its name inside of a compos
     .query(/* sql */ `alter type state rename to older; create type state as enum ('open', 'closed');
     alter type older rename value 'open' to 'ajar'`);
   expect((await failureOf(db, migration))?.message).toContain(
-    'public.t.p is made of public.older, which lacks labels on the target',
+    'public.t.p uses public.older, which lacks labels on the target',
   );
   await db.targetClient.query(/* sql */ `alter type state rename value 'open' to 'ajar'`);
   expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
@@ -287,7 +287,7 @@ test('ranges over an enum whose labels are in another order on the target are re
   await db.targetClient.query(/* sql */ `alter type state add value 'new'`);
   const failure = await failureOf(db, migration);
   expect(failure?.message).toContain(
-    'public.t.r is made of public.state, whose labels are in another order',
+    'public.t.r uses public.state, whose labels are in another order',
   );
   expect(failure?.message).not.toContain('public.plain');
 });
@@ -376,7 +376,7 @@ test('a row that the bounds of the target’s partition refuse is told from a ch
     code: 'ChangeFailed',
     details: { table: 'public.t_0', sqlstate: '23514' },
   });
-  expect(failure?.message).toContain("the bounds of the target's partition refuse it");
+  expect(failure?.message).toContain("the bounds of the target's partition reject it");
   await db.targetClient.query(half(100));
   await drainWithCopies(db, migration);
   await expectSame(db);

@@ -50,7 +50,7 @@ test('a message that is too long to read is passed over when its table is not mo
   const failure = streamChanges(selected, { ...OPTIONS, ...all, until }, testWork());
   await expect(failure).rejects.toMatchObject({
     ...{ code: 'StreamMalformed', details: { table: 'public.big' } },
-    message: expect.stringMatching(/a change of public\.big, has 2 MiB/) as string,
+    message: expect.stringMatching(/a change of public\.big, is 2 MiB/) as string,
   });
 });
 
