@@ -127,7 +127,7 @@ describe('pause and resume', () => {
   );
 
   test.concurrent(
-    'a pause while the target is away answers when the stream has stopped, says what it does not know, and learns it later',
+    'a pause while the target is unavailable returns when the stream has stopped, reports an unknown position, and updates it later',
     async () => {
       const migration = await migrations.start((world) => {
         world.script('streamChanges', (work) => failWhenStopped(work.signal));
@@ -443,9 +443,9 @@ describe('calling the cutover off', () => {
 
   test.concurrent.each<[string, StepName]>([
     ['while triggers could not be enabled', 'enableTriggers'],
-    ['while the last look itself could not be made', 'laterChanges'],
+    ['while the final check itself failed', 'laterChanges'],
   ])(
-    'what is written %s is seen before the slot goes: the cutover is undone, and the triggers are quiet for the stream',
+    'a write %s is seen before the slot is dropped: the cutover is undone, and triggers are disabled for the stream',
     async (_, step) => {
       const { migration, world, cutover } = await stuckIn(step, 4);
       world.late = ['public.orders'];
@@ -465,7 +465,7 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
-    'what is written between the last look and the end of the slot, also while the source is away, undoes the cutover',
+    'a write between the final check and the drop of the slot, even while the source is unavailable, undoes the cutover',
     async () => {
       const migration = await migrations.streaming((world) => {
         world.script('dropSlot', () => {

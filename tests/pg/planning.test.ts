@@ -41,7 +41,7 @@ async function parts(db: FreshPair): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-it('are read in ranges under the path of the application, and names in their rows keep their schema', async () => {
+it('are read in ranges under the search path of the application, and names in their rows keep their schema', async () => {
   await using db = await freshPair();
   const path = 'app, tools, public';
   await db.sourceClient.query(`alter database ${db.source} set search_path = ${path}`);
@@ -53,7 +53,7 @@ it('are read in ranges under the path of the application, and names in their row
   await streams(db, steps);
 });
 
-it('are read as wholes, without a plan, when no path of the source is known under which it could be planned', async () => {
+it('are read whole, without a plan, when no search path of the source lets them be planned', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(tables('tools'));
   // On the target the function is mended before its indexes are built.

@@ -50,7 +50,7 @@ function tables(of: readonly (readonly [string, string, string?])[], name: strin
     .join(' ');
 }
 
-it('partitions by the hash of an enum or by numbers of objects, at any depth, are refused with the way through the root; others are not', async () => {
+it('partitions by the hash of an enum or by OIDs, at any depth, are refused with the viaPartitionRoot setting; others are not', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TYPES} ${tables(REFUSED, 'other')} ${tables(STABLE, 'same')}`);
   const found = only(await findingsOf(db, BUSY), 'partition-key');
@@ -68,7 +68,7 @@ it('partitions by the hash of an enum or by numbers of objects, at any depth, ar
   expect(codes(await findingsOf(db, { ...BUSY, input }))).not.toContain('partition-key');
 });
 
-it('partitions by ranges of text that the target sorts otherwise are refused, those by its hash are not', async () => {
+it('partitions by ranges of text that the target sorts differently are refused; those by its hash are not', async () => {
   await using db = await freshPair();
   await db.sourceClient
     .query(/* sql */ `create table item (k text primary key) partition by range (k);
@@ -94,7 +94,7 @@ it('partitions by ranges of text that the target sorts otherwise are refused, th
   expect(refused.message).not.toContain('public.hashed');
 });
 
-it('partitions by functions of users are a warning, and those whose texts are equal by rules of a library are looked at, too', async () => {
+it('partitions by user-defined functions get a warning, and nondeterministic collations are checked', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create function half(int) returns int immutable language sql as 'select $1 / 2';
@@ -116,7 +116,7 @@ it('partitions by functions of users are a warning, and those whose texts are eq
   expect(found.message).not.toContain('public.by_blind');
 });
 
-it('a target that is partitioned by something else is judged by that', async () => {
+it('a target with a partition key of its own is checked by that key', async () => {
   await using db = await freshPair();
   const ddl = (key: string): string => /* sql */ `
     create type shade as enum ('red', 'green');

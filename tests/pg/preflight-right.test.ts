@@ -32,7 +32,7 @@ describe('rights', () => {
     expect(await findingsOf(db, given)).toEqual([]);
   });
 
-  it('a role from which pg_control_system() was revoked gets the statement that grants it', async () => {
+  it('a role without EXECUTE on pg_control_system() gets the statement that grants it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`create table t (id int primary key);
       revoke execute on function pg_control_system() from public`);

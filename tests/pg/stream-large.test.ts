@@ -32,7 +32,7 @@ async function valueOf(db: FreshPair): Promise<number | undefined> {
   return rows[0]?.v;
 }
 
-test('a message that is too long to read is passed over when its table is not moved, and named with its table when it is', async () => {
+test('a message that is too long to read is skipped if its table is not moved, and reported with its table if it is', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES, SELECTION);
   await hide(db);
@@ -54,7 +54,7 @@ test('a message that is too long to read is passed over when its table is not mo
   });
 });
 
-test('a row that the source cannot print stops neither the stream nor the last look when its table is not moved', async () => {
+test('a row that the source cannot print stops neither the stream nor the final check if its table is not moved', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES, SELECTION);
   await hide(db);

@@ -64,7 +64,7 @@ async function isFlushed(db: FreshPair, lsn: string): Promise<boolean> {
   return rows[0]?.flushed ?? false;
 }
 
-test('rows of an unflushed commit that are copied outlive a crash of the source, and no transaction id comes again', async () => {
+test('copied rows of an unflushed commit survive a crash of the source, and no transaction id is reused', async () => {
   await using db = await freshPair({ source });
   await db.targetClient.query(TABLE);
   await db.sourceClient.query(TABLE);
