@@ -1,8 +1,8 @@
 /**
- * The cutover: end mark, drain, counts, sequences, triggers, and last of all a look for late writes, which the end of the slot repeats. Nobody is waited for in here: whoever
- * asked for the cutover gets the reason as the answer, the slot is kept, and streaming goes on. Only when everything
- * holds is the migration's end decided; slot and control schema are removed after that, by the common ending. Until then
- * the operator can call it off, also while a database is away and a step keeps trying.
+ * The cutover: end mark, drain, counts, sequences, triggers, and finally a check for late writes, which is repeated when the slot is
+ * dropped. It never waits for the operator: whoever asked for the cutover gets the reason as the answer, the slot is kept, and
+ * streaming goes on. Only when everything holds is the migration's end decided; slot and control schema are removed after that, by
+ * the common ending. Until then the operator can call it off, also while a database is away and a step keeps trying.
  */
 import { CancellationScope } from '@temporalio/workflow';
 import type { Lsn } from '../contract/lsn.ts';

@@ -1,4 +1,4 @@
-/** Types of a column on both sides, side by side at every depth, and where a value of the source would be another one. Pure. */
+/** Compares the types of a column on both sides at every depth: where would a source value mean something else? Pure. */
 import type { Difference } from './drift.ts';
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';

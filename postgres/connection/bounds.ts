@@ -1,4 +1,4 @@
-/** A row that the bounds of a partition refuse: the server says it with the code of a check constraint, and names none. */
+/** A row that violates partition bounds: the server reports it with the code of a check constraint, but without a name. */
 import pg from 'pg';
 
 const CHECK_VIOLATION = '23514';

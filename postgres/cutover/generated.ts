@@ -1,6 +1,6 @@
 /**
- * Values of generated columns on both sides. The target computes them itself, with its own functions and expressions: where those
- * were replaced on the source, or read something that was not there yet, the values differ and no change of the stream shows it.
+ * Values of generated columns on both sides. The target computes them with its own functions and expressions: if those were replaced
+ * on the source, or read rows that had not arrived yet, the values differ and no change in the stream shows it.
  */
 import type { Relation } from '../catalog/relation.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
@@ -28,7 +28,7 @@ export function generatedOf({
 
 /**
  * One number for each generated column, which is equal on both sides as long as every row has the same value there. Hashes of
- * text, because that is the same for every version and collation; added up, because the order of the rows is nobody's.
+ * text, because those are the same in every version and collation; summed, because the order of rows is undefined.
  * @param tables their rows together; `only` says whether those of partitions and children are left out.
  * @param condition of every table's rows.
  */

@@ -1,8 +1,7 @@
 /**
- * The one way to a database of a migration. Every session asks whom it speaks to before it is used, and a session of the source
- * also whether the source is where it was: a service file that was changed, a clone of a disk, a backup that was restored and a
- * standby that was promoted too early all answer, and nothing else in the code would notice. ESLint keeps every step of a
- * migration from opening sessions in another way.
+ * The only way to connect to a database of a migration. Every session verifies the server before use, and a source session also its
+ * position: a changed service file, a cloned disk, a restored backup and a standby promoted too early all accept connections, and
+ * nothing else in the code would notice. An ESLint rule keeps steps from opening sessions in another way.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -25,7 +24,7 @@ export interface SideOptions extends SessionOptions {
 
 type Session = pg.Client & AsyncDisposable;
 
-/** What was read of a migration last. Who the servers are does not change; sessions that are `aside` need not ask again. */
+/** What was last read of a migration. The identity of the servers does not change; `aside` sessions need not read it again. */
 const seen = new Map<string, Known>();
 
 /**
@@ -134,7 +133,7 @@ function remember(migration: Migration, known: Known | null, mayBeAbsent: boolea
   );
 }
 
-/** A step that ends the migration must get to the source although the target is away; what was seen before has to do then. */
+/** A step that ends the migration must reach the source even if the target is unavailable; then the cached state is used. */
 async function knownOf(migration: Migration, options: SideOptions): Promise<Known | null> {
   try {
     return await onTarget(migration, options, (target) => readKnown(target, migration));
@@ -170,7 +169,7 @@ async function slotPosition(source: pg.ClientBase, { slot }: Migration): Promise
 }
 
 /**
- * Only a stored position is confirmed: a target that stands below the slot was restored, or is a copy of the real one.
+ * Only stored positions are confirmed, so a target behind the slot was restored, or is a copy of the real one.
  * @throws MigrationError `CheckpointMissing`.
  */
 export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, confirmed: Lsn): void {
@@ -183,7 +182,7 @@ export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, con
 }
 
 /**
- * Every position that we store lies in flushed WAL; a source whose WAL ends before it is not the one that it was.
+ * Every position that we store is in flushed WAL; a source whose WAL ends before it has lost history.
  * @throws MigrationError `SourceRewound`.
  */
 export async function requireFlushed(

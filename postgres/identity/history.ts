@@ -1,6 +1,6 @@
 /**
- * Whether a server on another timeline still has everything up to a position: after a failover it has, unless the standby
- * that was promoted lagged behind; after a restore to a point in time it mostly has not.
+ * Whether a server on another timeline still has everything up to a position: yes after a failover, unless the promoted standby
+ * lagged; usually no after a point-in-time restore.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';

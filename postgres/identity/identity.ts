@@ -1,6 +1,6 @@
 /**
- * Which server and database a session speaks to. A name (of a service, a host, a snapshot) and a position say nothing by
- * themselves: after a change of DNS or of a service file they belong to something else, and are valid there too.
+ * Which server and database a session is connected to. A name (of a service, host or snapshot) and a position prove nothing: after a
+ * change of DNS or of a service file they belong to another server and are valid there, too.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -35,7 +35,7 @@ select c.system_identifier::text as system, d.oid::text as database, r.standby,
 /**
  * Asks the session.
  * @param service for messages.
- * @throws MigrationError `Unreachable` for a standby: it may be promoted in a moment, and until then it shows the past.
+ * @throws MigrationError `Unreachable` for a standby: it may be about to be promoted, and shows stale data until then.
  */
 export async function readIdentity(client: pg.ClientBase, service: string): Promise<Identity> {
   const { rows } = await client.query<Row>(IDENTITY);
@@ -59,7 +59,7 @@ export function isSame(a: Identity, b: Identity): boolean {
   return a.system === b.system && a.database === b.database;
 }
 
-/** @param host where the service led this worker. */
+/** @param host that the service of this worker points to. */
 export function wrongServer(
   side: Side,
   service: string,

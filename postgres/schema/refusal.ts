@@ -1,4 +1,4 @@
-/** Why the target's schema could not be made, in words that lead to the way out. */
+/** Why the target's schema could not be created, and how to fix it. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { StoredEntry } from './control.ts';
 import type { FilteredArchive } from './filter.ts';
@@ -6,7 +6,7 @@ import type { Lane } from './lane.ts';
 
 const SHOWN = 10;
 
-/** Whoever reads that nothing could be created looks for the reason in the schema; an event trigger is not part of it. */
+/** Readers of the error would look for the cause in the schema, and an event trigger is not part of it. */
 export async function withTriggers(lane: Lane, failure: MigrationError): Promise<MigrationError> {
   const { rows } = await lane.client.query<{ name: string }>(/* sql */ `
     select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);

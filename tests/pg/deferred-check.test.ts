@@ -1,4 +1,4 @@
-/** Check constraints that look at more than their row: they neither stop the copy nor the stream, and are there after the cutover. */
+/** Check constraints that depend on more than their row: they stop neither the copy nor the stream, and exist after the cutover. */
 import { expect, test } from 'vitest';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';

@@ -1,4 +1,4 @@
-/** Defaults of roles and databases that would end our sessions or change what they do: a migration does not notice them. */
+/** Defaults of roles and databases that would terminate our sessions or change their behavior do not affect a migration. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import { findingsOf, loginOn } from '../support/preflight.ts';
 import { Steps } from '../support/steps.ts';
 import { serverOf } from '../support/versions.ts';
 
-/** Settings with a value that hurts whoever inherits it. What a server does not know, or lets nobody set, is left out. */
+/** Settings with a harmful value. Those that a server does not know, or does not let us set, are left out. */
 const HURTFUL: Readonly<Record<string, string>> = {
   statement_timeout: '100ms',
   lock_timeout: '1ms',

@@ -1,4 +1,4 @@
-/** Preflight of partitions that the target would choose otherwise, and of generated columns that it would compute otherwise. */
+/** Preflight of rows that the target would route to different partitions, and of generated columns that it would compute differently. */
 import { expect, it } from 'vitest';
 import { addService, freshPair, targetServer } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';

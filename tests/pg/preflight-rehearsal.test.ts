@@ -1,4 +1,4 @@
-/** The schema is tried on the target and rolled back: what the target refuses is known before a row moves, with the way out. */
+/** The schema is tried on the target and rolled back: what the target refuses is reported with a fix before a row moves. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';

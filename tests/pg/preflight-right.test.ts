@@ -87,7 +87,7 @@ describe('rights', () => {
         create schema shared; grant create on database ${db.target} to ${login.role};
         grant set on parameter session_replication_role to ${login.role}`);
       const given = { target: login.service };
-      // What nobody but the schema's owner may grant is told, and stops nothing.
+      // What only the schema's owner may grant is reported, and stops nothing.
       const [grants, ...more] = await findingsOf(db, given);
       expect(grants).toMatchObject({ level: 'warning', code: 'not-owned' });
       expect(grants?.action).toContain(`GRANT USAGE ON SCHEMA shared TO ${owner};`);

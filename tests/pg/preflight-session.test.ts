@@ -1,4 +1,4 @@
-/** What preflight says of the role that a log-in becomes, and of settings that only a superuser takes away. */
+/** Preflight of the role that a login assumes, and of settings that only a superuser can reset. */
 import { expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';

@@ -1,4 +1,4 @@
-/** The end of the slot behind a cutover: only an attempt that has looked and found nothing drops it. */
+/** The slot at the end of a cutover: only an attempt that has checked and found nothing drops it. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';

@@ -1,6 +1,6 @@
 /**
- * A source that went back in time: its disk was put back to an earlier day, or a standby was promoted in its place. The server is
- * this file's own, because all of it goes back. And one that crashed or was restarted, which must do no harm.
+ * A source that lost history: its disk was restored to an earlier state, or a lagging standby was promoted. And one that crashed or was
+ * restarted, which must do no harm. The file uses its own server, because all of it is rewound.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -126,7 +126,7 @@ async function writePast(db: FreshPair, migration: Migration): Promise<void> {
   }
 }
 
-/** Every step that reads the source for the target, and that stands still or believes where nothing is compared. */
+/** Every step that reads the source for the target, and that would hang or read wrong data without the comparison. */
 async function refusals(db: FreshPair, migration: Migration): Promise<MigrationError[]> {
   const input = inputOf(db);
   const stored = await storedLsn(db, migration);
@@ -154,7 +154,7 @@ test('a restored disk image is refused by stream, copy and cutover, whether its 
   const target = await counted(db);
   for (const { message } of await refusals(db, migration)) expect(message).toContain(confirmedLsn);
   await failure(writeEndMark(migration), 'SourceRewound');
-  // Nobody waits for a snapshot that is never young enough.
+  // No step waits for a snapshot that is never recent enough.
   await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
   await failure(holdSnapshot(migration, recordedWork()), 'SourceRewound');
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');

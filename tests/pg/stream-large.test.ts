@@ -1,6 +1,6 @@
 /**
- * Changes that are larger than a message that can be read here, or than the source can print (1 GB): in a table that is not moved
- * they stop nothing, in one that is they are named.
+ * Changes that are too large to read here, or for the source to print (1 GB): in a table that is not moved they stop nothing, in one
+ * that is they are reported.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';

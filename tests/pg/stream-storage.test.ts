@@ -1,6 +1,6 @@
 /**
- * What decides whether changes are sent at all: an unlogged table writes no WAL, and one that was unlogged for a moment looks as
- * before. Every case ends with an exact comparison of all rows.
+ * Whether changes are sent at all: an unlogged table writes no WAL, and one that was temporarily unlogged looks unchanged
+ * afterwards. Every case ends with an exact comparison of all rows.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';

@@ -1,4 +1,4 @@
-/** A service of one worker that leads elsewhere: a stale service file, a clone, a DNS name that moved. */
+/** A service of one worker that points elsewhere: a stale service file, a clone, a DNS name that moved. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { postgresSteps as steps } from '../../activities/postgres-steps.ts';

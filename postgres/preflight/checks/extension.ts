@@ -201,7 +201,7 @@ function otherContent(source: SourceFacts, target: TargetFacts): string[] {
   return pairsOf(source, target)
     .filter(({ member, found, sameVersion }) => {
       if (found === undefined || !member.used) return false;
-      // Another version brings other rows of its own: only what could not be looked at, or was empty there, is told.
+      // Another version brings other rows of its own: only content that was unreadable, or empty there, is reported.
       return (
         member.content === null || (sameVersion ? found.content !== member.content : !found.used)
       );

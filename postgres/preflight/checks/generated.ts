@@ -1,4 +1,4 @@
-/** Generated columns that the target may compute otherwise, because their functions read tables. */
+/** Generated columns that the target may compute differently, because their functions read tables. */
 import type { Check } from '../facts.ts';
 import { list, nameOf, warning } from '../wording.ts';
 

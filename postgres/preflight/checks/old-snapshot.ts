@@ -1,6 +1,6 @@
 /**
  * `old_snapshot_threshold` (removed in 17) makes a query under an older snapshot fail (72000) as soon as it reads a page that was
- * changed since. The snapshot of the copy is as old as the copy is long, so a table that changes fails in every pass.
+ * changed since. The snapshot lives as long as the copy, so a table that changes fails in every pass.
  */
 import type { Check } from '../facts.ts';
 import { error, span, warning } from '../wording.ts';

@@ -1,6 +1,6 @@
 /**
- * Partitions that the two servers choose differently: the copy puts each row into the partition of the same name, which refuses it
- * there. Through the root (`tables.viaPartitionRoot`) the target chooses by itself.
+ * Partition keys that route rows differently on the two servers: the copy puts each row into the partition of the same name, which
+ * may reject it. Through the root (`tables.viaPartitionRoot`) the target routes rows itself.
  */
 import {
   differsByServer,
@@ -74,7 +74,7 @@ function judge(key: PartitionKey, source: SourceFacts, target: TargetFacts): Jud
   return { key, refused, unsure };
 }
 
-/** Orders of bytes or code points, which no library decides. */
+/** Orders by bytes or code points, independent of any library. */
 function isBytes({ provider, locale }: KeyCollation): boolean {
   return provider === 'b' || (provider === 'c' && /^(C|POSIX)(\.|$)/.test(locale));
 }

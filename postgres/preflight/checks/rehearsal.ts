@@ -1,4 +1,4 @@
-/** What the target refused when the schema was tried on it: causes that are known with their way out, all others by name. */
+/** What the target refused when the schema was tried on it: known causes with their fix, all others by name. */
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../schema/owner.ts';

@@ -1,4 +1,4 @@
-/** What the log-in makes of our sessions: the role that they end up with, and settings that only a superuser can take away. */
+/** What the login imposes on our sessions: the role they assume, and settings that only a superuser can reset. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, Side } from '../facts.ts';
 import type { SessionFacts } from '../read/session.ts';
