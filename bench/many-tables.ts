@@ -1,9 +1,9 @@
 /**
- * A migration of very many tables and sequences, step by step: how long each step takes, and for how long it says nothing.
+ * A migration of very many tables and sequences, step by step: the duration of each step and its longest gap between heartbeats.
  *
  *   PGSERVICEFILE=FILE node --import tsx bench/many-tables.ts SOURCE TARGET [TABLES] [COLUMNS]
  *
- * SOURCE and TARGET are services of two empty databases whose servers have nothing else to do: the tables are made in them and
+ * SOURCE and TARGET are services of two empty databases on otherwise idle servers: the tables are created in them and
  * stay. The source needs wal_level = logical. Prints the rows of the table in docs/performance.md; nothing is asserted.
  */
 import { parseInput } from '../contract/input.ts';

@@ -21,8 +21,8 @@ interface Entry {
 export const LEFT_ON_TARGET =
   'complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew';
 
-/** First words of a failure that comes after the point of no return: nothing about the target is wrong, something is left to remove. */
-export const MIGRATION_COMPLETE = 'the migration is complete, only cleaning up is not';
+/** First words of a failure after the point of no return: the target is ready, and only cleanup remains. */
+export const MIGRATION_COMPLETE = 'the migration is complete, but cleanup is not';
 
 export const FAILURES = {
   InvalidInput: {
@@ -43,9 +43,9 @@ export const FAILURES = {
   WrongServer: {
     handling: 'operator',
     meaning:
-      'A service of a worker names another server or database than the one that the migration began with.',
+      "A worker's service points to a different server or database than the one that the migration started with.",
     action:
-      'Correct the service (file, DNS, proxy) on the worker that the failure names, then resume; nothing was read or written there.',
+      'Correct the service (file, DNS, proxy) on the worker that the failure names, then resume. Nothing was read from or written to the wrong server.',
   },
   Preflight: {
     handling: 'never',
@@ -115,7 +115,7 @@ export const FAILURES = {
   CopyAgain: {
     handling: 'round',
     meaning:
-      'DDL on the source changed rows without a trace in the stream (a rewrite, a table that was unlogged for a time), or brought rows into the selection: those tables are copied again under a new snapshot, and the stream goes on from where it stood.',
+      'DDL on the source changed rows outside the stream (a rewrite, a temporarily unlogged table) or added rows to the selection: those tables are copied again under a new snapshot, and the stream continues where it was.',
     action: 'Nothing.',
   },
   CopyFailed: {
@@ -146,14 +146,14 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'A table differs between source and target, or became unlogged on the source.',
     action:
-      'Apply the same DDL on the target, or make the table logged again, then resume. What the stream alone cannot bring is copied again by itself.',
+      'Apply the same DDL on the target, or set the table to logged again, then resume. Tables that the stream alone cannot bring up to date are copied again automatically.',
   },
   StreamWarning: {
     handling: 'operator',
     meaning:
       'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
     action:
-      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. One that `ignore.missingIdentity` names needs no identity for that. Without a name in the message: abort and start again.',
+      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. A table listed in `ignore.missingIdentity` needs no identity for that. Without a name in the message: abort and start again.',
   },
   StandbyLoop: {
     handling: 'operator',
@@ -176,9 +176,9 @@ export const FAILURES = {
   SourceRewound: {
     handling: 'operator',
     meaning:
-      'The source went back in time: a backup or disk image was restored, or a standby was promoted that lacks what the target has already.',
+      'The source lacks WAL that the target has already applied: a backup or disk image was restored, or a lagging standby was promoted.',
     action:
-      'Point the service back to the server that has the whole history, if it still exists, and resume. Otherwise the target holds rows that the source has lost: abort, empty the target and start again.',
+      'If a server with the full history still exists, point the service to it and resume. Otherwise the target holds rows that the source has lost: abort, empty the target and start again.',
   },
   Fenced: {
     handling: 'timed',
@@ -195,7 +195,7 @@ export const FAILURES = {
     meaning:
       'Row counts of source and target, or values of generated columns, differ after the drain.',
     action:
-      'The cutover was undone and streaming goes on. Row counts: stop the writers if they still write, else find the rows with `npm run compare`. Generated columns: do what the message says; where the difference is wanted (the last digit of a float that another machine computes), `{"compare": "off"}` passes over it. Then call cutover again.',
+      'The cutover was undone and streaming continues. If row counts differ, stop any remaining writers, or find the rows with `npm run compare`. If generated columns differ, follow the message; `{"compare": "off"}` accepts the difference (the last digit of a float). Then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',
@@ -211,12 +211,12 @@ export const FAILURES = {
   SlotKept: {
     handling: 'never',
     meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
-    action: `Drop it with the command in the message. Where that begins with "${MIGRATION_COMPLETE}", the target is ready.`,
+    action: `Drop it with the command in the message. If that starts with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   ControlKept: {
     handling: 'never',
     meaning: 'The migration ended but its control schema could not be removed from the target.',
-    action: `Remove it with the command in the message. Where that begins with "${MIGRATION_COMPLETE}", the target is ready.`,
+    action: `Remove it with the command in the message. If that starts with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   Aborted: {
     handling: 'never',

@@ -27,7 +27,7 @@ const BOTH = {
   balanced: refuses('Connections to the same service meet different servers.'),
   proxied: warns('Something between worker and server answers for the server.'),
   'session-role': refuses(
-    'The log-in becomes a role that may not see or end the sessions of the log-in.',
+    'The login becomes a role that can neither see nor terminate the sessions of the login.',
   ),
   'damage-hidden': refuses('Sessions of the role read damaged pages without an error.'),
   standby: refuses('The server is a standby.'),
@@ -44,7 +44,7 @@ const ONE = {
   'same-database': refuses('Source and target are the same database.'),
   'source-version': refuses('The source is older than walferry supports.'),
   'whole-tables': warns(
-    'The source is older than 14: each table is copied as one chunk, and an interrupted table from its beginning.',
+    'The source is older than 14: each table is copied as one chunk, and an interrupted copy of it starts over.',
   ),
   'target-older': warns('The target is an older major version than the source.'),
   encoding: refuses('A database has another encoding than UTF8.'),
@@ -69,7 +69,7 @@ const ONE = {
   'old-snapshot': {
     levels: ['error', 'warning'],
     meaning:
-      'The source cancels queries under old snapshots (old_snapshot_threshold); an error where the copy takes longer.',
+      'The source cancels queries under old snapshots (old_snapshot_threshold); an error if the copy is expected to take longer.',
   },
   'slot-timeout': warns('The source drops slots that are not used for a time.'),
   'plugin-missing': refuses('wal2json is not installed on the source.'),
@@ -102,17 +102,17 @@ const ONE = {
   'event-triggers-left': warns('Event triggers are left out, as the input says.'),
   'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
   'target-event-trigger-blocks': refuses(
-    'Event triggers of the target refuse what walferry does there (tried and rolled back).',
+    'Event triggers on the target block statements of walferry (tried and rolled back).',
   ),
-  'owner-create': refuses('New owners may not create in the schema of their objects.'),
+  'owner-create': refuses('New owners lack CREATE on the schema of their objects.'),
   'object-refused': refuses('The target refuses objects of the schema (tried and rolled back).'),
   'not-owned': warns('Comments and grants on objects of other roles are left out.'),
   'check-deferred': warns(
-    'Check constraints that look at more than their row are added at the cutover, NOT VALID.',
+    'Check constraints that depend on more than their row are added NOT VALID at the cutover.',
   ),
   'schema-untried': {
     levels: ['error', 'warning', 'note'],
-    meaning: 'The schema could not be tried on the target, or not all of it.',
+    meaning: 'All or part of the schema could not be tried on the target.',
   },
   publications: notes('Publications are not moved.'),
   'security-labels': notes('Security labels are not moved.'),
@@ -121,11 +121,11 @@ const ONE = {
   'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
   'exclude-unmatched': warns('A pattern of "tables.exclude" fits nothing.'),
   'foreign-table': refuses('Foreign tables are selected.'),
-  'ignore-unmatched': warns('A pattern of "ignore" fits no selected table.'),
+  'ignore-unmatched': warns('A pattern in "ignore" matches no selected table.'),
   'unlogged-table': {
     levels: ['error', 'warning'],
     meaning:
-      'Unlogged tables are selected: they send no changes; a warning once it is accepted that they are copied once.',
+      'Unlogged tables are selected: they send no changes; a warning once the input accepts a single copy.',
   },
   'temporary-tables': notes('Temporary tables are not moved.'),
   'large-objects': {
@@ -136,7 +136,7 @@ const ONE = {
   'replica-identity': {
     levels: ['error', 'warning'],
     meaning:
-      'UPDATE and DELETE of a table cannot be followed; a warning once it is accepted that only inserts are.',
+      'UPDATE and DELETE of a table cannot be replicated; a warning once the input accepts inserts only.',
   },
   'special-numbers-full': {
     levels: ['error', 'warning'],
@@ -170,9 +170,9 @@ const ONE = {
   'extension-members': {
     levels: ['error', 'warning'],
     meaning:
-      'Objects were made members of an extension that does not make them; a warning once accepted, or without tables.',
+      'Objects were added to an extension that does not create them; a warning once accepted, or if none is a table or sequence.',
   },
-  'user-mappings': warns('Options of user mappings that the role may not see arrive empty.'),
+  'user-mappings': warns('User mappings whose options the role may not read arrive without them.'),
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
   'target-unlogged': refuses('Tables are unlogged on the target: a crash there would empty them.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
@@ -195,7 +195,7 @@ const ONE = {
   'partition-key': {
     levels: ['error', 'warning'],
     meaning:
-      'The target would choose other partitions for the same rows (hash of an enum, text in another order); a warning where that is not known.',
+      'The target would route the same rows to different partitions (hash of an enum, text sorted differently); a warning if that is uncertain.',
   },
   'target-other-tables': notes('The target has tables that are not part of the migration.'),
   'target-disk': notes('How much disk the target needs; free disk is not visible in SQL.'),

@@ -92,12 +92,12 @@ const schema = v.strictObject({
     }),
     {},
   ),
-  /** What the operator accepts of tables that are moved; patterns as in `tables.include`. Without a word preflight refuses such a table. */
+  /** Tables to move despite a limitation; patterns as in `tables.include`. Preflight refuses such a table otherwise. */
   ignore: v.optional(
     v.strictObject({
-      /** Tables without a replica identity: inserts are followed, and the first update or delete stops the stream. */
+      /** Tables without a replica identity: inserts are replicated, and the first update or delete stops the stream. */
       missingIdentity: v.optional(patterns, []),
-      /** Unlogged tables: they are copied once, and changes after that are missing on the target. */
+      /** Unlogged tables: they are copied once, and later changes are missing on the target. */
       unlogged: v.optional(patterns, []),
     }),
     {},
@@ -170,7 +170,7 @@ export function parseInput(raw: unknown): ParsedInput {
   const bytes = namesOf(input).reduce((sum, name) => sum + utf8.encode(name).length, 0);
   if (bytes > MOST_NAME_BYTES) {
     return refused(
-      `the patterns and names in "tables" and "leave" have ${bytes} bytes together; at most ${MOST_NAME_BYTES} are possible: use "*" and "?", or name whole schemas`,
+      `the patterns and names in "tables" and "leave" take ${bytes} bytes; the limit is ${MOST_NAME_BYTES}: use "*" and "?", or name whole schemas`,
     );
   }
   if (input.source === input.target) {

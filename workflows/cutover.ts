@@ -1,8 +1,8 @@
 /**
- * The cutover: end mark, drain, counts, sequences, triggers, and last of all a look for late writes, which the end of the slot repeats. Nobody is waited for in here: whoever
- * asked for the cutover gets the reason as the answer, the slot is kept, and streaming goes on. Only when everything
- * holds is the migration's end decided; slot and control schema are removed after that, by the common ending. Until then
- * the operator can call it off, also while a database is away and a step keeps trying.
+ * The cutover: end mark, drain, counts, sequences, triggers, and finally a check for late writes, which is repeated when the slot is
+ * dropped. It never waits for the operator: whoever asked for the cutover gets the reason as the answer, the slot is kept, and
+ * streaming goes on. Only when everything holds is the migration's end decided; slot and control schema are removed after that, by
+ * the common ending. Until then the operator can call it off, also while a database is away and a step keeps trying.
  */
 import { CancellationScope } from '@temporalio/workflow';
 import type { Lsn } from '../contract/lsn.ts';
@@ -56,7 +56,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
 
 /**
  * Drops the slot, unless something was written meanwhile: then the cutover is undone after all. From here on nothing else can stop it;
- * a slot that cannot be dropped for another reason is kept and told.
+ * a slot that cannot be dropped for another reason is kept and reported.
  */
 async function release(run: Execution, endMark: Lsn): Promise<void> {
   run.ending = true;
@@ -97,7 +97,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   }
   // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
   const sequences = await insisted(run, 'set sequences', (retry) =>
-    // Not quick: reading and setting a hundred thousand takes minutes, and it beats as it gets on.
+    // Not quick: a hundred thousand sequences take minutes; the activity sends heartbeats meanwhile.
     long.setSequences.executeWithOptions(
       { ...LONG, retry, activityId: 'sequences', summary: 'set sequences' },
       [run.step],
@@ -105,7 +105,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   );
   noteDifferences(run, sequences.differences);
   await enableTriggers(run);
-  // The last step: any of the others may have waited for a database, with the writers at work again.
+  // The last step: writers may have resumed while any earlier step waited for a database.
   await refuseLaterChanges(run, endMark);
   return { summary: summary(run, endMark, sequences, counts), endMark };
 }

@@ -43,7 +43,7 @@ const NOTHING_BUILT: IndexCounters = {
 };
 
 const POSITION_NOTE =
-  'the stream has stopped, and the target does not tell where; the position is that of the last checkpoint';
+  'the stream has stopped, but the target is unavailable; the position shown is that of the last checkpoint';
 
 export class Execution {
   readonly migration: Migration;
@@ -57,9 +57,9 @@ export class Execution {
   aborting = false;
   /** The outcome is decided; slot and control schema are being removed. */
   ending = false;
-  /** Why the position of a paused stream is only the last checkpoint's: the target does not answer. Null: it is known. */
+  /** Why the position of a paused stream is only that of the last checkpoint. Null: the position is known. */
   unsure: Reason | null = null;
-  /** The question to that target; cancelled by whoever ends the pause. */
+  /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
@@ -118,7 +118,7 @@ export class Execution {
     setCurrentDetails(renderDetails(this.migration.workflowId, this.progress(), this.situation));
   }
 
-  /** The pause is over: nobody needs its position any more. */
+  /** The pause is over, so its position is no longer needed. */
   endPause(): void {
     this.state.paused = false;
     this.unsure = null;

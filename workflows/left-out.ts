@@ -14,7 +14,7 @@ export function leftOutSentences(leftOut: LeftOut | undefined): string[] {
     ...sentence('Left behind as the input accepts', accepted),
     ...sentence('Never carried over, to be made by hand where wanted', never),
     ...sentence(
-      'Added at the cutover for new rows, and validated only where that took moments (alter table … validate constraint …)',
+      'Added NOT VALID at the cutover, and validated only if that took seconds (otherwise: alter table … validate constraint …)',
       unvalidated,
     ),
     ...(more > 0 ? [`${more} more objects are left out.`] : []),

@@ -31,7 +31,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(pauseUpdate, () => pause(run), {
     description:
-      'Stop the stream at a commit; answers with the confirmed LSN (of the last checkpoint if the target is away). In phase cutover: call the cutover off',
+      'Stop the stream at a commit; returns the confirmed LSN (that of the last checkpoint if the target is unavailable). In phase cutover: call the cutover off',
     validator: () => mayAsk(run, 'pause'),
   });
   setHandler(resumeUpdate, () => resume(run), {
@@ -73,7 +73,7 @@ async function pause(run: Execution): Promise<string> {
 
 function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
   if (unsure) {
-    return `Paused: the stream has stopped. How far it got is not known, because the target does not answer (${unsure.message}): everything committed before ${confirmedLsn}, the last checkpoint, is on the target, and possibly more. The source keeps its WAL until resume.`;
+    return `Paused: the stream has stopped, but its position is unknown because the target is unavailable (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
   }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
   return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;

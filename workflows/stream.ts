@@ -195,7 +195,7 @@ async function askPosition(run: Execution): Promise<void> {
   }
 }
 
-/** @param scope cancelled when nobody needs the answer any more: the floor is a position too. */
+/** @param scope cancelled when the answer is no longer needed: the floor is a position, too. */
 async function readPosition(
   run: Execution,
   scope: CancellationScope,

@@ -94,7 +94,7 @@ export class Batch {
     }
     for (const [settings, some] of this.#bySettings(steps)) {
       await this.#compute(settings);
-      // Their rows are told by texts.
+      // Their rows are identified by texts.
       const byText = ({ table }: Step) => table.key === null && printsInexactly(settings);
       await this.#applySteps(
         some.filter((step) => !byText(step)),

@@ -1,7 +1,7 @@
 /**
- * Updates and deletes of a table without a key, where the defaults that its expressions are computed under print two values alike
- * (`extra_float_digits` below 1, a date style that abbreviates the zone): the row is found under the pinned settings, and changed
- * where it lies under the application's.
+ * Updates and deletes of a table without a key, if two values print alike under the defaults that its expressions are computed under
+ * (`extra_float_digits` below 1, a date style that abbreviates the zone). The row is located under the pinned settings, then changed
+ * by its ctid under the application's.
  */
 import type pg from 'pg';
 import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
@@ -20,7 +20,7 @@ export async function replayByPlace(
     try {
       const place = step.change.kind === 'insert' ? undefined : await placeOf(client, step);
       const statement = statementOf(step.table, step.change, place);
-      if (!statement) throw new KeyMissing('the change does not hold its row’s key');
+      if (!statement) throw new KeyMissing('the change lacks the key of its row');
       await setFor('transaction', client, settings);
       const { rowCount } = await client.query(statement.text, [...statement.values]);
       if (rowCount !== 1) throw new WrongRowCount(1, rowCount ?? 0);

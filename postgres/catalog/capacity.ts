@@ -1,6 +1,6 @@
 /**
- * How many locks one step may hold at once. All sessions of a server share one lock table; whoever fills it makes the others fail
- * (53200), the application's on the source among them. Its nominal size comes from settings, and we take half of it at most.
+ * How many locks one step may hold at once. All sessions of a server share one lock table; filling it makes the others fail (53200),
+ * including the application's on the source. Settings determine its nominal size, and we take at most half of it.
  */
 import type pg from 'pg';
 

@@ -1,6 +1,6 @@
 /**
- * Tables and sequences that belong to an extension. pg_dump leaves them out, because CREATE EXTENSION makes them; one that a user
- * added (`alter extension … add table`, as pgmq does with its queues) is made by nothing, and its rows would be gone without a word.
+ * Tables and sequences that belong to an extension. pg_dump leaves them out, because CREATE EXTENSION makes them; nothing creates
+ * one that a user added (`alter extension … add table`, as pgmq does with its queues), and its rows would be silently lost.
  */
 import type pg from 'pg';
 import { sqlstate } from '../connection/failure.ts';

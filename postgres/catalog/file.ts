@@ -1,13 +1,13 @@
 /**
- * The file that holds a table's rows, and whether another one can mean that changes were never sent. An unlogged table writes no
- * WAL; SET UNLOGGED and SET LOGGED each put another file in place and leave nothing else behind, so a table that was unlogged
- * between two looks is one that has another file.
+ * The file that holds a table's rows, and whether a new one can mean that changes were never sent. An unlogged table writes no
+ * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged between two checks
+ * has a different file.
  *
- * So have tables after VACUUM FULL, CLUSTER, SET TABLESPACE and TRUNCATE, which lose nothing. They are told apart by a witness:
- * something of the table that both SETs replace and those statements leave alone. That is the TOAST table (a rewriting ALTER TABLE
- * makes a new one, VACUUM FULL and CLUSTER change its contents, TRUNCATE its file), or, from 15 on, the files of the sequences that
- * the table owns, which change their persistence with it. A table without both has no witness: then only a TRUNCATE that the
- * stream brings explains another file, and only when nothing but that TRUNCATE can have made it.
+ * So do tables after VACUUM FULL, CLUSTER, SET TABLESPACE and TRUNCATE, which lose nothing. A witness distinguishes them:
+ * something that both SETs replace and those statements keep. That is the TOAST table (a rewriting ALTER TABLE creates a new one,
+ * VACUUM FULL and CLUSTER change its contents, TRUNCATE its file) or, from 15 on, the files of the sequences that the table owns,
+ * which change persistence with it. A table with neither has no witness: only a TRUNCATE in the stream explains its new file, and
+ * only if nothing else can have created the file.
  */
 
 import type { TableName } from './selection.ts';
@@ -53,13 +53,13 @@ export const FILE_STATE = /* sql */ `
   c.relfilenode::int8::float8 as filenode, c.relpersistence as persistence, ${WITNESS} as witness,
   case when c.xmax::text = '0' and c.cmin::text = '0' then c.xmin::text end as "emptiedBy"`;
 
-/** Whether the table has another file than before, and no witness that all its changes were sent meanwhile. Pure. */
+/** Whether the table has a new file, and no witness that all changes were sent meanwhile. Pure. */
 export function isReplaced(before: FileState, now: FileState): boolean {
   if (before.filenode === now.filenode) return false;
   return before.witness === undefined || before.witness === '' || before.witness !== now.witness;
 }
 
-/** What to do about an unlogged table that is not accepted, in words that follow its name. */
+/** What to do about an unlogged table that is not accepted; follows the table's name. */
 export function unloggedText(table: TableName): string {
-  return `is unlogged on the source, and its changes are not sent: alter table ${quoted(table)} set logged there, then resume: it is copied again`;
+  return `is unlogged on the source, so its changes are not sent; alter table ${quoted(table)} set logged there, then resume: it is copied again`;
 }

@@ -1,4 +1,4 @@
-/** What the operator accepts of single tables (`ignore` in the input): patterns as in `tables.include`. Pure. */
+/** Limitations of single tables that the operator accepts (`ignore` in the input); patterns as in `tables.include`. Pure. */
 import type { Relation } from './relation.ts';
 import { compileSelection } from './selection.ts';
 

@@ -1,7 +1,7 @@
 /**
- * By what a server chooses the partition of a row. Not all of it is the same on every server: the hash of an enum is made of its
- * label's number, names of objects are numbers, and text is ordered by a library. Rows of a partition would be refused by the
- * partition of the same name elsewhere (23514).
+ * What a server routes a row to its partition by. Parts of it differ between servers: the hash of an enum depends on the OID of the
+ * label, object names are stored as OIDs, and a library sorts text. The partition of the same name on another server could reject
+ * a row (23514).
  */
 import type pg from 'pg';
 import type { TableName } from './selection.ts';
@@ -119,7 +119,7 @@ export async function readCollationVersions(
   return wanted.map((one, at) => ({ ...one, here: rows[0]?.versions[at] ?? null }));
 }
 
-/** One value hashed by each function, as text: equal on servers that hash alike, which those of another byte order do not. */
+/** One value hashed by each function, as text. Servers of different byte order hash differently. */
 export async function readHashes(client: pg.ClientBase): Promise<ReadonlyMap<string, string>> {
   const { rows } = await client.query<{ name: string; hash: string }>(/* sql */ `
     select name, hash::text from (values
@@ -148,14 +148,12 @@ export function differsByServer({ strategy, enums, numbered }: PartitionKey): st
   const reasons: string[] = [];
   if (strategy === 'h' && enums.length > 0) {
     reasons.push(
-      `hash of ${enums.join(', ')}: it is made of the label's number, which is another one on every server`,
+      `hash of ${enums.join(', ')}: it depends on the OID of the label, which differs between servers`,
     );
   }
   // Bounds of a list are looked up by name on the target, and mean the same objects.
   if (strategy !== 'l' && numbered.length > 0) {
-    reasons.push(
-      `${numbered.join(', ')}: values are numbers of objects, which are others on every server`,
-    );
+    reasons.push(`${numbered.join(', ')}: values are OIDs, which differ between servers`);
   }
   return reasons;
 }

@@ -1,7 +1,7 @@
 /**
  * The types that columns are made of, at any depth: arrays, domains, ranges, multiranges, composites. `ALTER TYPE` changes what
- * stored values mean without touching a table that uses the type, and names and numbers of labels do not show it. So each type
- * has an identity of its parts, which differs after every such change.
+ * stored values mean without touching a table that uses the type, and neither names nor OIDs of labels show it. So each type has an
+ * identity made of its parts, which changes with every such statement.
  */
 import type pg from 'pg';
 import type { Relation } from './relation.ts';
@@ -105,7 +105,7 @@ export function reachable(graph: TypeGraph, oids: readonly number[]): TypeNode[]
   return [...found.values()];
 }
 
-/** The parts of these types now, as one text each, for a look before every commit on the target; nothing for one that is gone. */
+/** The current parts of these types, one text each, for the check before every commit on the target; none for a dropped type. */
 export async function lookAtTypes(
   client: pg.ClientBase,
   oids: readonly number[],

@@ -1,4 +1,4 @@
-/** Types of a column on both sides, side by side at every depth, and where a value of the source would be another one. Pure. */
+/** Compares the types of a column on both sides at every depth: where would a source value mean something else? Pure. */
 import type { Difference } from './drift.ts';
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
@@ -90,7 +90,7 @@ export function typeDifferences(
     pairs.flatMap((pair) => {
       const ordered = pair.ordered || (bounded && renamed.has(pair.source.oid));
       const what = differenceOf({ ...pair, ordered }, renamed);
-      return what === null ? [] : [{ schema, table, column, what: `is made of ${what}` }];
+      return what === null ? [] : [{ schema, table, column, what: `uses ${what}` }];
     }),
   );
 }
@@ -121,7 +121,7 @@ function labelDifference(
   const missing = source.labels.filter((label) => !target.labels.includes(label));
   if (missing.length > 0) {
     const cure = renamed.has(source.oid)
-      ? 'alter type … rename value there as on the source (add value for labels that are new); the table is copied again after that'
+      ? 'alter type … rename value there as on the source (add value for new labels); the table is then copied again'
       : 'alter type … add value there, in the same order';
     return `${source.name}, which lacks labels on the target that it has on the source (${missing.length}): ${cure}`;
   }
@@ -130,7 +130,7 @@ function labelDifference(
   const common = target.labels.filter((label) => here.has(label));
   if (common.every((label, at) => label === source.labels[at])) return null;
   const cure = renamed.has(source.oid)
-    ? 'alter type … rename value there as on the source; the table is copied again after that'
-    : "make the type and its columns again there, with the source's order";
-  return `${source.name}, whose labels are in another order on the target, and ranges or bounds of partitions depend on that: ${cure}`;
+    ? 'alter type … rename value there as on the source; the table is then copied again'
+    : "recreate the type and its columns there in the source's order";
+  return `${source.name}, whose labels are in another order on the target, which ranges or partition bounds depend on: ${cure}`;
 }

@@ -2,9 +2,8 @@
  * What the types of a table's columns were made of when its rows were copied, and whether texts of the stream still mean the same
  * on both sides. Pure.
  *
- * A label that was renamed changes every stored value, and the text of a change may be from before or after: only a copy of the
- * table under a later snapshot tells what each row means now. The same is true of attributes that were dropped. Labels and
- * attributes that were added change no row.
+ * A renamed label changes every stored value, and a change may carry the old or the new text: only a copy under a later snapshot
+ * shows what each row means now. The same holds for dropped attributes. Added labels and attributes change no row.
  */
 import type { ColumnPair } from './type-pair.ts';
 import { reachable, type TypeGraph, type TypeNode } from './type-graph.ts';
@@ -42,7 +41,7 @@ export function recordTypes(
   return { source: record(nodes.source), target: record(nodes.target) };
 }
 
-/** @param before what was recorded; undefined: by a worker that did not know of it, and nothing can be said of the time before. */
+/** @param before what was recorded; undefined: an older worker recorded nothing, so the time before is unknown. */
 export function judgeTypes(
   before: RecordedTypes | undefined,
   columns: readonly ColumnPair[],
@@ -72,11 +71,10 @@ function reason(
   late: TypeNode | null,
 ): string | null {
   const [here = undefined] = altered;
-  if (here) return `is made of ${here.name}, of which ${changed(here)} on the source`;
+  if (here) return `uses ${here.name}, whose ${changed(here)} on the source`;
   const [other = undefined] = there;
-  if (other) return `is made of ${other.name}, of which ${changed(other)} on the target`;
-  if (late)
-    return `may hold labels of ${late.name} on the target that its rows do not have on the source`;
+  if (other) return `uses ${other.name}, whose ${changed(other)} on the target`;
+  if (late) return `may hold labels of ${late.name} on the target that its rows lack on the source`;
   return null;
 }
 

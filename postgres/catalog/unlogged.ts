@@ -1,6 +1,6 @@
 /**
- * Unlogged tables on the target, which an operator may have made for speed: a crash there empties them, while the stored LSN, in a
- * logged table, goes on saying that their rows are there.
+ * Unlogged tables on the target, which an operator may have created for speed: a crash empties them, while the stored LSN, in a
+ * logged table, still claims that their rows are there.
  */
 import type pg from 'pg';
 import { ignoredAmong, type IgnorePatterns } from './ignored.ts';
@@ -9,9 +9,9 @@ import { destinationOf } from './root.ts';
 import { keyOfName } from './table-name.ts';
 import type { TableName } from './selection.ts';
 
-/** What is said of such a table, in words that follow its name. */
+/** The message about such a table; follows the table's name. */
 export const UNLOGGED_ON_TARGET =
-  'is unlogged on the target, or one of its partitions is: a crash there would empty it; alter table … set logged there';
+  'is unlogged on the target, or has an unlogged partition, and a crash there would empty it: alter table … set logged there';
 
 /**
  * Those of the names that have to be logged on the target: all but the tables that are unlogged on the source and accepted there.

@@ -1,4 +1,4 @@
-/** User mappings of foreign servers, whose options (passwords) not everybody may see: pg_dump then writes them without. */
+/** User mappings of foreign servers. pg_dump omits options (passwords) that the role may not read. */
 import type pg from 'pg';
 
 /**

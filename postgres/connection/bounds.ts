@@ -1,11 +1,11 @@
-/** A row that the bounds of a partition refuse: the server says it with the code of a check constraint, and names none. */
+/** A row that violates partition bounds: the server reports it with the code of a check constraint, but without a name. */
 import pg from 'pg';
 
 const CHECK_VIOLATION = '23514';
 
 /** For messages. */
 export const BEYOND_BOUNDS =
-  "the bounds of the target's partition refuse it: the target chooses partitions otherwise, by other bounds, functions, labels or collations; make the bounds fit, or begin again with tables.viaPartitionRoot";
+  "the bounds of the target's partition reject it, because bounds, functions, labels or collations differ from the source; make the bounds match, or start again with tables.viaPartitionRoot";
 
 /** Whether this is what the server said. */
 export function isBeyondBounds(error: unknown): boolean {

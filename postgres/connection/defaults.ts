@@ -1,9 +1,9 @@
 /**
- * The defaults that the application's own sessions have in a database: what generated columns, checks, indexes on expressions and
- * materialized views are computed under there. Our sessions print and read values under settings of their own (pinned.ts), so
- * these are given back, transaction by transaction, where the target evaluates something.
+ * The defaults of the application's own sessions in a database: generated columns, checks, expression indexes and materialized views
+ * are computed under them. Our sessions print and read values under pinned settings (pinned.ts), so these defaults are restored,
+ * transaction by transaction, wherever the target evaluates expressions.
  *
- * Of the settings that a role may have, those of our own log-in do not count, and those of a table's owner do.
+ * Role settings of our own login do not count; those of a table's owner do.
  */
 import type pg from 'pg';
 import { EVALUATED, EVALUATED_IN_QUERIES, PINNED } from './pinned.ts';
@@ -13,7 +13,7 @@ import { connect, type Purpose } from './session.ts';
 /** Values by name, for one transaction. */
 export type Settings = ReadonlyMap<string, string>;
 
-/** Not pinned, because nothing that we read or print depends on them; a role of ours may have them all the same. */
+/** Not pinned, because nothing that we read or print depends on them; our role may have them nevertheless. */
 const FURTHER = ['default_text_search_config', 'xmlbinary', 'lc_time', 'lc_numeric'] as const;
 
 /** Where `pg_settings` has a value from that is the same for every role and database. */
@@ -54,7 +54,7 @@ export class Defaults {
   readonly #schemas: ReadonlySet<string>;
   readonly #owners = new Map<string, string | null>();
   readonly #known = new Map<string, Settings>();
-  /** By content: equal settings are one object, so that they can be told apart quickly. */
+  /** By content: equal settings are one object, so that comparing them is cheap. */
   readonly #same = new Map<string, Settings>();
 
   private constructor(

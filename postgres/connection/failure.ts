@@ -162,11 +162,11 @@ const OUT_OF_MEMORY = '53200';
 /** What goes wrong, in words: an operator who sees only a code looks in the wrong place. */
 function describe(state: string | undefined, error: unknown): string | undefined {
   if (state === SQLSTATE.checkViolation && error instanceof pg.DatabaseError && error.constraint) {
-    return 'rows that the source took break this check, as they do when it looks at more than its row; drop it on the target, resume, and add it NOT VALID after the cutover';
+    return 'rows that the source accepted violate this check, typically because it depends on more than its row; drop it on the target, resume, and add it NOT VALID after the cutover';
   }
   if (state === SQLSTATE.undefinedDatabase) return 'the server has no such database';
   if (state === OUT_OF_MEMORY) {
-    return "the server's lock table is full, or its memory: raise max_locks_per_transaction there and restart it";
+    return "the server's lock table or memory is full: raise max_locks_per_transaction there and restart it";
   }
   if (state === '28P01') return 'the server refused the password (PGPASSFILE on the worker)';
   if (state?.startsWith('28')) return 'the server refused the log-in (role, pg_hba.conf)';

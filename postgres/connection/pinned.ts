@@ -1,10 +1,10 @@
 /**
- * The settings that every session of ours has, of whatever kind: ordinary ones, walsenders, pg_dump. A role, a database or a
- * service may have others by default, and each of these would end a session, change what a statement does, or print a value
- * in another way. Nothing is pinned that a role needs a right for; preflight looks at those (read/session.ts).
+ * The settings of all our sessions: ordinary ones, walsenders, pg_dump. Defaults of a role, a database or a service could otherwise
+ * terminate a session, change what a statement does, or print values differently. Settings that require a privilege are not pinned;
+ * preflight checks them (read/session.ts).
  */
 
-/** The text of a value, and what a text is taken for. Both sides agree on it, whatever their defaults are. */
+/** How values are printed and parsed. Both sides agree on it, whatever their defaults are. */
 const TEXT: Readonly<Record<string, string>> = {
   DateStyle: 'ISO',
   IntervalStyle: 'postgres',
@@ -25,7 +25,7 @@ const TEXT: Readonly<Record<string, string>> = {
   search_path: '',
 };
 
-/** What would make a result another one. */
+/** What would change a result. */
 const RESULT: Readonly<Record<string, string>> = {
   // Off means: an error instead of rows that are silently left out by a policy.
   row_security: 'off',
@@ -41,7 +41,7 @@ const RESULT: Readonly<Record<string, string>> = {
   client_min_messages: 'warning',
 };
 
-/** What would end a session, or make a statement run for ever. */
+/** What would terminate a session, or let a statement run forever. */
 const SURVIVAL: Readonly<Record<string, string>> = {
   exit_on_error: 'off',
   tcp_user_timeout: '0',

@@ -1,7 +1,7 @@
 /**
- * Reading a table makes the server plan, and the planner looks into the SQL functions of the table's indexes and statistics: it
- * parses their bodies with the names of the session's search path. Under our empty one such a body may not be understood that
- * the application's sessions understand. Then the statement is planned under their path.
+ * To read a table, the server plans the statement, and the planner inlines SQL functions of the table's indexes and statistics: it
+ * resolves names in their bodies by the session's search path. Under our empty path that may fail where it works for the
+ * application's sessions. Then the statement is planned under their path.
  */
 import type pg from 'pg';
 import { Defaults } from './defaults.ts';

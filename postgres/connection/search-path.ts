@@ -12,7 +12,7 @@ function namesOf(path: string): string[] {
 }
 
 /**
- * The path with `pg_catalog` before everything else, where it is when nobody names it: an operator or function of the
+ * The path with `pg_catalog` before everything else, as if no path named it: an operator or function of the
  * application is then never taken for one of pg_catalog's by a statement of ours.
  * @param user the schema that `"$user"` stands for; null: for none.
  */

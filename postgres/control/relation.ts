@@ -38,7 +38,7 @@ export interface PlannedShape {
   readonly key: readonly string[] | null;
   /** By column name. A column that was dropped and added again on the target has lost its values. */
   readonly target: Readonly<Record<string, number>>;
-  /** What the columns' types were made of; unset when nobody has looked yet. */
+  /** What the columns' types were made of; unset before the first check. */
   readonly types?: RecordedTypes;
 }
 

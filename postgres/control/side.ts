@@ -1,6 +1,6 @@
 /**
- * What the control schema knows of the two servers, and how far the target is: read before anything of a source is believed.
- * All of it is missing in a control schema that an earlier version made; then nothing is compared.
+ * What the control schema knows about the two servers and the target's position: read before anything from a source is trusted.
+ * A control schema of an earlier version lacks all of it; then nothing is compared.
  */
 import type pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';

@@ -1,8 +1,8 @@
 /**
- * What the leases of a migration have told the output plugin to leave out. A lease fixes that at its start, and a table may come
- * under it later: a partition that is made in a schema that was not asked for, or under the name of a table that was not to be
- * sent. Its changes are then in no stream, and nothing on the source tells. So what was left out is written down before a lease
- * begins, and who enters the selection later is judged by it.
+ * What the leases of a migration have told the output plugin to leave out. A lease fixes that at its start, and a table may fall
+ * under it later: a partition created in a schema that was not requested, or under the name of a filtered table. Its changes are
+ * then in no stream, and nothing on the source shows it. So the filter is recorded before a lease starts, and tables that enter the
+ * selection later are checked against it.
  */
 import type pg from 'pg';
 import * as v from 'valibot';

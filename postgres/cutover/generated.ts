@@ -1,6 +1,6 @@
 /**
- * Values of generated columns on both sides. The target computes them itself, with its own functions and expressions: where those
- * were replaced on the source, or read something that was not there yet, the values differ and no change of the stream shows it.
+ * Values of generated columns on both sides. The target computes them with its own functions and expressions: if those were replaced
+ * on the source, or read rows that had not arrived yet, the values differ and no change in the stream shows it.
  */
 import type { Relation } from '../catalog/relation.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
@@ -28,7 +28,7 @@ export function generatedOf({
 
 /**
  * One number for each generated column, which is equal on both sides as long as every row has the same value there. Hashes of
- * text, because that is the same for every version and collation; added up, because the order of the rows is nobody's.
+ * text, because those are the same in every version and collation; summed, because the order of rows is undefined.
  * @param tables their rows together; `only` says whether those of partitions and children are left out.
  * @param condition of every table's rows.
  */
@@ -66,7 +66,7 @@ export function generatedDiffer(differences: readonly GeneratedDifference[]): Mi
   const more = differences.length - named.length;
   return new MigrationError(
     'NotEqual',
-    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; give the target the functions and expressions of the source, then have both sides compute the values again (update … set a column that the expression reads to itself, on the source and then on the target), and call cutover again`,
+    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; make functions and expressions on the target the same as on the source, recompute the values on the source and then on the target (update … set a column that the expression reads to itself), and call cutover again`,
     first ? { table: nameOf(first), column: first.columns[0] ?? '' } : {},
   );
 }

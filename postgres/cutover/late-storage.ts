@@ -1,6 +1,6 @@
 /**
- * The part of the last look that no slot shows: tables that may have changed without WAL, or whose values DDL changed, since the
- * drain looked at them. The shapes on the target are those that the stream has followed.
+ * The part of the final check that no slot shows: tables that may have changed without WAL, or whose values DDL changed, since the
+ * drain. The shapes on the target are those that the stream has followed.
  */
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -72,4 +72,4 @@ async function planned(
   }
 }
 
-const STEP = 'looking for tables that changed without a trace';
+const STEP = 'looking for tables that changed outside the stream';

@@ -1,10 +1,9 @@
 /**
- * The slot at the end of a cutover: dropped only by an attempt that has looked into it and found no change after the end mark.
- * Steps before it may have waited for hours, with the writers at work again, and what they wrote would be gone with the slot.
+ * The slot at the end of a cutover: dropped only by an attempt that has read it and found no change after the end mark. Earlier steps
+ * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
- * Looking and dropping cannot be one. What is left between them: where no transaction id was given out since the look began, nothing
- * but the moment that one statement takes. On a server where others keep writing (to other tables or databases) it is the time of
- * the last look, which usually takes less than a second.
+ * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
+ * with constant writes to other tables or databases it is the duration of the final check, usually less than a second.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -16,11 +15,11 @@ import { connectSource } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
 import { BEING_WRITTEN, lastLook, type LastLook } from './later-changes.ts';
 
-/** Looks in the hope that nothing is written beside one; after them a writer of a selected table is all that is asked about. */
+/** Checks that require a server without any writes; after them, only writers of selected tables matter. */
 const QUIET_LOOKS = 4;
 const SHOWN_TABLES = 20;
 
-/** One statement: between its answer to "may it go" and the slot's end there is no round trip. */
+/** One statement, so there is no round trip between the last check and the drop. */
 const DROP = /* sql */ `
 select pg_catalog.pg_drop_replication_slot($2)::text as dropped
  where ($3::text is null or pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text = $3)
@@ -58,7 +57,7 @@ export async function releaseSlot(
   }
 }
 
-/** What a cutover answers that cannot end because of writers. */
+/** The answer of a cutover that writers keep from completing. */
 export function stillWriting(tables: readonly string[], since: Lsn): MigrationError {
   const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
   return new MigrationError(

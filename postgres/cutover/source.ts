@@ -1,4 +1,4 @@
-/** The source as a cutover reads it: nothing streams, so that the slot can be asked whether this is still the same history. */
+/** The source as a cutover reads it: nothing streams, so the slot can be peeked to verify the history. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat } from '../../contract/work.ts';

@@ -1,4 +1,4 @@
-/** Before the slot goes: no table of the target that a crash would empty. The stream looks at the beginning of every lease. */
+/** Before the slot is dropped, no table on the target may be unlogged. The stream checks that at the start of every lease. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';

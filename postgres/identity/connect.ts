@@ -1,8 +1,7 @@
 /**
- * The one way to a database of a migration. Every session asks whom it speaks to before it is used, and a session of the source
- * also whether the source is where it was: a service file that was changed, a clone of a disk, a backup that was restored and a
- * standby that was promoted too early all answer, and nothing else in the code would notice. ESLint keeps every step of a
- * migration from opening sessions in another way.
+ * The only way to connect to a database of a migration. Every session verifies the server before use, and a source session also its
+ * position: a changed service file, a cloned disk, a restored backup and a standby promoted too early all accept connections, and
+ * nothing else in the code would notice. An ESLint rule keeps steps from opening sessions in another way.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -25,7 +24,7 @@ export interface SideOptions extends SessionOptions {
 
 type Session = pg.Client & AsyncDisposable;
 
-/** What was read of a migration last. Who the servers are does not change; sessions that are `aside` need not ask again. */
+/** What was last read of a migration. The identity of the servers does not change; `aside` sessions need not read it again. */
 const seen = new Map<string, Known>();
 
 /**
@@ -129,12 +128,12 @@ function remember(migration: Migration, known: Known | null, mayBeAbsent: boolea
   if (mayBeAbsent) return;
   throw new MigrationError(
     'CheckpointMissing',
-    `the target "${migration.target}" knows nothing of this migration: schema walferry is gone or replaced, or the service names another server`,
+    `the target "${migration.target}" has no record of this migration: schema walferry was dropped or replaced, or the service points to another server`,
     { object: 'walferry.migration' },
   );
 }
 
-/** A step that ends the migration must get to the source although the target is away; what was seen before has to do then. */
+/** A step that ends the migration must reach the source even if the target is unavailable; then the cached state is used. */
 async function knownOf(migration: Migration, options: SideOptions): Promise<Known | null> {
   try {
     return await onTarget(migration, options, (target) => readKnown(target, migration));
@@ -170,20 +169,20 @@ async function slotPosition(source: pg.ClientBase, { slot }: Migration): Promise
 }
 
 /**
- * Only a stored position is confirmed: a target that stands below the slot was restored, or is a copy of the real one.
+ * Only stored positions are confirmed, so a target behind the slot was restored, or is a copy of the real one.
  * @throws MigrationError `CheckpointMissing`.
  */
 export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, confirmed: Lsn): void {
   if (compareLsn(stored, confirmed) >= 0) return;
   throw new MigrationError(
     'CheckpointMissing',
-    `the target "${target}" stands at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
+    `the target "${target}" is at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
     { slot, lsn: stored },
   );
 }
 
 /**
- * Every position that we store lies in flushed WAL; a source whose WAL ends before it is not the one that it was.
+ * Every position that we store is in flushed WAL; a source whose WAL ends before it has lost history.
  * @throws MigrationError `SourceRewound`.
  */
 export async function requireFlushed(
@@ -198,7 +197,7 @@ export async function requireFlushed(
   if (compareLsn(flushed, needed) >= 0) return;
   throw new MigrationError(
     'SourceRewound',
-    `the WAL of the source "${service}" ends at ${flushed}, but ${needed} was copied or applied already: a backup or disk image was restored there, or a standby was promoted that lagged behind`,
+    `the WAL of the source "${service}" ends at ${flushed}, but ${needed} was already copied or applied: a backup or disk image was restored, or a lagging standby was promoted`,
     { lsn: needed },
   );
 }

@@ -1,6 +1,6 @@
 /**
- * Whether a server on another timeline still has everything up to a position: after a failover it has, unless the standby
- * that was promoted lagged behind; after a restore to a point in time it mostly has not.
+ * Whether a server on another timeline still has everything up to a position: yes after a failover, unless the promoted standby
+ * lagged; usually no after a point-in-time restore.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
@@ -43,7 +43,7 @@ export async function requireHistory(
     left === null ? `does not descend from timeline ${known}` : `left timeline ${known} at ${left}`;
   throw new MigrationError(
     'SourceRewound',
-    `the source "${service}" is on timeline ${now}, which ${where}, but ${needed ?? 'a later position'} was copied or applied already: a backup was restored, or a standby was promoted that lagged behind`,
+    `the source "${service}" is on timeline ${now}, which ${where}, but ${needed ?? 'a later position'} was already copied or applied: a backup was restored, or a lagging standby was promoted`,
     needed === null ? {} : { lsn: needed },
   );
 }

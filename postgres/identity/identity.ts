@@ -1,6 +1,6 @@
 /**
- * Which server and database a session speaks to. A name (of a service, a host, a snapshot) and a position say nothing by
- * themselves: after a change of DNS or of a service file they belong to something else, and are valid there too.
+ * Which server and database a session is connected to. A name (of a service, host or snapshot) and a position prove nothing: after a
+ * change of DNS or of a service file they belong to another server and are valid there, too.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -35,16 +35,20 @@ select c.system_identifier::text as system, d.oid::text as database, r.standby,
 /**
  * Asks the session.
  * @param service for messages.
- * @throws MigrationError `Unreachable` for a standby: it may be promoted in a moment, and until then it shows the past.
+ * @throws MigrationError `Unreachable` for a standby: it may be about to be promoted, and shows stale data until then.
  */
 export async function readIdentity(client: pg.ClientBase, service: string): Promise<Identity> {
   const { rows } = await client.query<Row>(IDENTITY);
   const [row] = rows;
-  if (!row) throw new MigrationError('Internal', `service "${service}" does not say who it is`);
+  if (!row)
+    throw new MigrationError(
+      'Internal',
+      `service "${service}" does not report its system identifier`,
+    );
   if (row.standby || row.timeline === null) {
     throw new MigrationError(
       'Unreachable',
-      `the server of service "${service}" is a standby: it must be promoted, or the service must name its primary`,
+      `the server of service "${service}" is a standby: promote it, or point the service to its primary`,
     );
   }
   return { system: row.system, database: row.database, timeline: parseInt(row.timeline, 16) };
@@ -55,7 +59,7 @@ export function isSame(a: Identity, b: Identity): boolean {
   return a.system === b.system && a.database === b.database;
 }
 
-/** @param host where the service led this worker. */
+/** @param host that the service of this worker points to. */
 export function wrongServer(
   side: Side,
   service: string,
@@ -68,6 +72,6 @@ export function wrongServer(
       : `the server with system identifier ${found.system} instead of ${expected.system}`;
   return new MigrationError(
     'WrongServer',
-    `the service "${service}" of this worker leads to ${what}: that is not the ${side} of this migration`,
+    `service "${service}" on this worker points to ${what}, so it is not the ${side} of this migration`,
   );
 }

@@ -18,7 +18,7 @@ import { readTarget } from './target.ts';
 
 /**
  * Catalog queries take milliseconds, and half a minute where there are a hundred thousand tables; a table on the target that
- * somebody has locked must not hold up the findings.
+ * another session has locked must not hold up the findings.
  */
 const LIMITS = { statementTimeoutMs: 300_000, lockTimeoutMs: 10_000 };
 

@@ -1,7 +1,7 @@
-/** Parts of a schema that one transaction can try: each with all that it stands on, so that it can be tried alone. Pure. */
+/** Parts of a schema that fit into one transaction, each with all its dependencies, so that it can be tried alone. Pure. */
 import type { PlannedEntry } from '../schema/filter.ts';
 
-/** Of these there are many, and they rarely are refused: in a large schema they come last, as far as there is time. */
+/** Kinds that are numerous and rarely refused: in a large schema they come last, as time permits. */
 const PLAIN = new Set([
   'TABLE',
   'TABLE ATTACH',
@@ -42,7 +42,7 @@ export function groupsOf(entries: readonly PlannedEntry[], most: number): Planne
   return groups.map((ids) => entries.filter(({ id }) => ids.has(id)));
 }
 
-/** What the entry stands on and is not in the group yet, itself included. */
+/** The entry and those of its dependencies that are not in the group yet. */
 function closure(
   entry: PlannedEntry,
   byId: ReadonlyMap<number, PlannedEntry>,

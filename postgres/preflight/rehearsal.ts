@@ -1,9 +1,9 @@
 /**
- * The schema's rehearsal: what copySchema and the steps after the rows will run is run on the target and rolled back, each
- * statement on its own, so that everything that the target refuses is known at once and before hours of copying. No list of
- * causes is complete: owners without rights, views on catalogs that changed, event triggers, functions that find nothing.
+ * The rehearsal of the schema: runs the statements of copySchema and of the steps after the rows on the target, one by one, and
+ * rolls them back. So everything that the target refuses is known at once, before hours of copying: owners without privileges,
+ * views on changed catalogs, event triggers, functions that do not resolve names.
  *
- * Tables are empty here: what rows can break is not tried.
+ * Tables are empty here, so errors caused by rows are not found.
  */
 import type pg from 'pg';
 import type { MigrationError } from '../../contract/failure.ts';
@@ -61,20 +61,20 @@ export interface BlockingTrigger {
   readonly refused: string;
 }
 
-/** Long schemas are tried as far as this goes; preflight is a question, not a night's work. */
+/** Time limit for large schemas, so that preflight answers soon. */
 const LIMIT_MS = 60_000;
 const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
 const BEAT_EVERY_ENTRIES = 50;
-/** Tried by checks of their own, which know more about them. */
+/** Covered by checks of their own, which know more about them. */
 const ELSEWHERE = new Set(['EXTENSION', 'EVENT TRIGGER']);
-/** Of the moment: somebody else was at work. */
+/** Transient errors, caused by other sessions. */
 const PASSING = new Set<string>([
   SQLSTATE.lockNotAvailable,
   SQLSTATE.deadlockDetected,
   SQLSTATE.queryCanceled,
 ]);
 
-/** Whether walferry will create a schema there, and nothing that is known already keeps it from doing so. */
+/** Whether walferry will create a schema there, and no other finding rules it out. */
 export function canRehearse({
   source,
   target,
@@ -92,7 +92,7 @@ export function canRehearse({
   );
 }
 
-/** Never fails but for `signal`: what is in the way is a fact. */
+/** Fails only for `signal`; any other obstacle is returned as a fact. */
 export async function rehearse(
   migration: Migration,
   input: MigrationInput,
@@ -242,7 +242,7 @@ async function tryOther(client: pg.Client, entry: PlannedEntry, trial: Trial): P
   }
 }
 
-/** The object, and then its owner: which of the two was refused decides about the way out. */
+/** Creates the object, then sets its owner: the fix depends on which of the two was refused. */
 async function tryEntry(
   client: pg.Client,
   entry: PlannedEntry,

@@ -1,4 +1,4 @@
-/** Event triggers of the target, which may refuse what walferry does there: found by trying again without them. */
+/** Event triggers on the target that may block walferry, found by retrying without them. */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 
@@ -21,7 +21,7 @@ interface Row extends WatchedTrigger {
   readonly function: string;
 }
 
-/** Within one transaction, at whose end every trigger is as it was. */
+/** Works within one transaction, whose rollback restores every trigger. */
 export class WatchedTriggers {
   #awake: readonly Row[];
 

@@ -22,7 +22,7 @@ export function textOfLine(
   // Any character takes at least one byte and at most two units: only what is longer may fail.
   if (line.length <= most) return line.toString('utf8');
   return new LineFailure(
-    `has ${Math.round(line.length / 2 ** 20)} MiB, and one change may have ${Math.floor(most / 2 ** 20)}: exclude the table, or keep such values out of it while the migration runs`,
+    `is ${Math.round(line.length / 2 ** 20)} MiB long, and the limit for one change is ${Math.floor(most / 2 ** 20)} MiB: exclude the table, or keep such values out of it while the migration runs`,
     subjectOf(line),
   );
 }

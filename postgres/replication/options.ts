@@ -5,7 +5,7 @@ import type { Identity } from '../identity/identity.ts';
 
 export interface ReaderOptions {
   readonly service: string;
-  /** Whom the walsender has to be; null where that is not known (a control schema of an earlier version). */
+  /** The server that the walsender must be; null if unknown (a control schema of an earlier version). */
   readonly server: Identity | null;
   readonly slot: string;
   /** The stored LSN: the stream starts there, and it is what the source is told until its `confirm`. */

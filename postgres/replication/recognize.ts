@@ -1,6 +1,6 @@
 /**
- * Whom the replication connection speaks to, asked before it starts: it is a session of its own, and the server takes any
- * position of any history for a start.
+ * Verifies the server of the replication connection before it starts: it is a session of its own, and the server accepts any start
+ * position of any history.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -25,7 +25,7 @@ export async function recognize(
   if (server !== null && identity.timeline !== server.timeline) {
     throw new MigrationError(
       'Unreachable',
-      `the source "${service}" went from timeline ${server.timeline} to ${identity.timeline} while the stream began`,
+      `the source "${service}" switched from timeline ${server.timeline} to ${identity.timeline} while the stream was starting`,
       { slot },
     );
   }

@@ -66,7 +66,7 @@ export function warningFailure(code: string | undefined, lsn: Lsn, table?: strin
 export function insertOnlyFailure(lsn: Lsn, table: string): MigrationError {
   return new MigrationError(
     'StreamWarning',
-    `a transaction at ${lsn} updates or deletes rows of ${table}, which has no replica identity ("ignore": {"missingIdentity"}), and such changes are not sent: give the table one on the source, or make sure that nothing of the kind comes again, then resume: it is copied again`,
+    `the transaction at ${lsn} updates or deletes rows of ${table}, which has no replica identity ("ignore": {"missingIdentity"}), so these changes are not sent; give the table one on the source, or prevent such changes, then resume: the table is copied again`,
     { lsn, table, sqlstate: '01000' },
   );
 }

@@ -138,7 +138,7 @@ export async function storeEntries(
   options: {
     readonly present: ReadonlySet<number>;
     readonly refresh: ReadonlySet<string>;
-    /** Told how many are written. */
+    /** Called with the number written so far. */
     readonly stored?: (entries: number) => void;
   },
 ): Promise<void> {

@@ -1,7 +1,7 @@
 /**
- * Check constraints that wait for the cutover (see doubtful-check.ts): taken out of the statements that create their tables and
- * domains, and added NOT VALID when the last change was applied. From then on they hold for what is written, as on the
- * source. Where the rows keep to them and are soon looked through, they are validated, too; the rest is named.
+ * Check constraints that are deferred until the cutover (see doubtful-check.ts): removed from the statements that create their tables
+ * and domains, and added NOT VALID after the last change is applied. From then on they apply to new rows, as on the source. Those that
+ * hold and can be checked soon are validated, too; the rest is reported.
  */
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -16,10 +16,10 @@ export interface DeferredCheck {
   readonly valid: boolean;
 }
 
-/** pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a circle. */
+/** pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a dependency cycle. */
 const SEPARATE = 'CHECK CONSTRAINT';
 
-/** Takes the checks out of the entries. Pure. Those whose text is not found stay where they are. */
+/** Removes the checks from the entries, except those whose text is not found. Pure. */
 export function deferChecks<T extends ArchiveEntry>(
   entries: readonly T[],
   checks: readonly DoubtfulCheck[],
@@ -138,7 +138,7 @@ export async function storeChecks(
   );
 }
 
-/** For all validations of one cutover, in which writers wait. */
+/** Time limit for all validations of one cutover, during which writers wait. */
 const VALIDATE_MS = 5_000;
 
 interface StoredCheck {
@@ -148,7 +148,7 @@ interface StoredCheck {
   readonly valid: boolean;
 }
 
-/** Adds them in the caller's transaction, and validates what is valid and soon looked through. */
+/** Adds them in the caller's transaction, and validates those that hold and can be checked soon. */
 export async function addChecks(
   target: pg.ClientBase,
   migration: Migration,
@@ -168,7 +168,7 @@ export async function addChecks(
   }
 }
 
-/** Whatever it says, the constraint is there: rows that break it, or a function that finds no table, are for the report. */
+/** The constraint stays even if this fails; rows that break it, or a function that finds no table, are reported. */
 async function validate(target: pg.ClientBase, sql: string, milliseconds: number): Promise<void> {
   try {
     await target.query(

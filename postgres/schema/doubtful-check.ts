@@ -1,7 +1,7 @@
 /**
- * Check constraints that look at more than their row: at other tables, the clock, settings of the session. PostgreSQL takes
- * them for checks of a row, evaluates them when the row is written and never again. Rows that were right on the source may be
- * refused on the target, because another table is still empty there or a path finds no table, after hours of copying.
+ * Check constraints that depend on more than their row: on other tables, the clock, session settings. PostgreSQL evaluates them when
+ * the row is written and never again. After hours of copying, the target may reject rows that were valid on the source, because
+ * another table is still empty there or a search path does not find it.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -76,10 +76,10 @@ select p.oid::text, p.proname as name, l.lanname as language, p.provolatile as v
                     where d.classid = 'pg_catalog.pg_proc'::regclass and d.refclassid = d.classid
                       and d.objid = any($1::oid[]) and d.refobjid = p.oid))`;
 
-/** Functions that call each other are followed so far; deeper ones are rare, and the cost is an error that names the constraint. */
+/** Depth to which nested calls are followed; deeper ones are rare and cost an error that names the constraint. */
 const DEPTH = 4;
 
-/** Check constraints of tables and domains that may not hold again. Reads the catalog only. */
+/** Check constraints of tables and domains that may fail when evaluated again. Reads only the catalog. */
 export async function readDoubtfulChecks(source: pg.ClientBase): Promise<DoubtfulCheck[]> {
   const { rows } = await source.query<DoubtfulCheck & { calls: string[] }>(CHECKS, [
     OF_THE_SESSION,
@@ -123,7 +123,7 @@ async function readCalled(
   );
 }
 
-/** What its author calls stable may answer otherwise the next time; `immutable` is a promise that nobody checks. */
+/** A stable function may return something else the next time; PostgreSQL does not verify `immutable`. */
 function isDoubtful({
   volatile,
   ofExtension,

@@ -1,6 +1,6 @@
 /**
- * Rights of roles that were dropped. `pg_init_privs` keeps the numbers of roles that had rights when an extension was made, and
- * before PostgreSQL 17 `drop owned` leaves them; pg_dump then revokes from a role called by its number, which exists nowhere.
+ * Privileges of dropped roles. `pg_init_privs` keeps the OIDs of roles that had privileges when an extension was created, and before
+ * PostgreSQL 17 `drop owned` leaves them there; pg_dump then revokes from a role named by its OID, which does not exist.
  */
 import type pg from 'pg';
 import type { ArchiveEntry } from './archive.ts';
@@ -16,7 +16,7 @@ export async function readDroppedRoles(source: pg.ClientBase): Promise<ReadonlyS
   return new Set(rows.map(({ name }) => name));
 }
 
-/** The entries without statements that take rights from such roles: what has no right there needs none taken away. Pure. */
+/** The entries without statements that revoke privileges from such roles. Pure. */
 export function withoutDroppedRoles(
   entries: readonly ArchiveEntry[],
   dropped: ReadonlySet<string>,

@@ -1,8 +1,8 @@
 /**
- * Which tables of the source can be dumped apart from everything else. pg_dump locks all tables of a dump at once, and the lock
- * table of a server with default settings ends at about ten thousand. A leaf is a table that nothing but its own parts depends
- * on (keys, defaults, triggers, its sequences) and foreign keys, which come last anyway: dumped after the rest, in groups, it
- * gives the same statements. Views, partitions, heirs and whatever is tied to them stay together, so that pg_dump orders them.
+ * Which tables of the source can be dumped separately. pg_dump locks all tables of a dump at once, and the lock table of a server
+ * with default settings holds about ten thousand. A leaf is a table that only its own parts (keys, defaults, triggers, sequences) and
+ * foreign keys, which come last anyway, depend on: dumped after the rest, in groups, it produces the same statements. Views,
+ * partitions, inheritance children and their dependencies stay together, so that pg_dump orders them.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -110,8 +110,8 @@ export interface Tie {
 }
 
 /**
- * What parts of leaves depend on outside of their table: a dump of the leaf alone does not tell. Members of an extension stand for
- * it, arrays for their elements.
+ * What parts of leaves depend on outside their table, which a dump of the leaf alone does not show. Extension members stand for the
+ * extension, arrays for their elements.
  */
 const TIES = /* sql */ `
 with leaf as (
@@ -144,7 +144,7 @@ select format('%s %s', t.class::oid, t.oid) as "from", format('%s %s', 'pg_catal
          format('%s %s', t.refclassid, t.refobjid)) as "to"
   from tie t`;
 
-/** Dependencies that dumps of single tables leave out; foreign keys of all tables among them. */
+/** Dependencies that dumps of single tables leave out, including foreign keys of all tables. */
 export async function readTies(
   source: pg.ClientBase,
   leaves: readonly TableName[],

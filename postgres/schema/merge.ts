@@ -1,6 +1,6 @@
 /**
  * One list of entries from several archives: everything but the leaves first, then the leaves in groups (leaves.ts). Pure. Entries
- * are numbered on from archive to archive, so that a number tells its archive, and ordered as one script would run them.
+ * are numbered consecutively across archives, so that a number identifies its archive, and ordered as one script would run them.
  */
 import type { ArchiveEntry } from './archive.ts';
 import type { Tie } from './leaves.ts';

@@ -1,7 +1,7 @@
 /**
  * Comments and grants on objects that the target has already: a schema `public`, members of extensions, objects of the system.
- * Only their owner may set them, which often is a role of the platform. They are carried as far as our role may, and what
- * it may not is left out by name: no reason to refuse a migration, and none to stop one after its rows were copied.
+ * Only their owner, often a role of the platform, may set them. walferry carries what its role may set and reports the rest as left
+ * out: no reason to refuse a migration, or to stop one after its rows are copied.
  */
 import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
@@ -55,8 +55,8 @@ export async function carryOver(client: pg.ClientBase, sql: string): Promise<boo
 }
 
 /**
- * Those on what the target has already that our role may not run: tried within the open transaction, and taken back. They
- * come late, and whoever reads the first report should know.
+ * Those on objects that exist on the target and that our role may not run: tried within the open transaction and rolled back. They
+ * run late, so the first report already names them.
  * @param present numbers of what the target has already.
  */
 export async function findRefused<T extends ArchiveEntry>(
@@ -80,7 +80,7 @@ export async function findRefused<T extends ArchiveEntry>(
   return refused;
 }
 
-/** Runs one in its turn; what our role may not do is noted for the closing summary. */
+/** Runs one in order; what our role may not do is recorded for the closing summary. */
 export async function runOther(
   client: pg.ClientBase,
   migration: string,

@@ -1,6 +1,6 @@
 /**
- * Handing objects to their owners. PostgreSQL asks that the new owner may create in the object's schema at that moment, and
- * pg_dump's grants come last; so an owner that lacks the right gets it for the moment, and loses exactly that again.
+ * Assigning objects to their owners. PostgreSQL requires that the new owner has CREATE on the object's schema at that moment, but
+ * pg_dump's grants come last; so an owner without CREATE gets it temporarily and loses exactly that.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -38,7 +38,7 @@ interface Pair {
   readonly owner: string;
 }
 
-/** Rights that owners have for the moment, within one transaction. */
+/** Temporary privileges of owners, within one transaction. */
 export class OwnerRights {
   readonly #client: pg.ClientBase;
   readonly #granted: Pair[] = [];
@@ -75,7 +75,7 @@ export class OwnerRights {
     this.#checked.clear();
   }
 
-  /** Nobody asks a superuser; a role that does not exist is told by the statement itself. */
+  /** A superuser needs no grant; for a missing role the statement itself fails. */
   async #lacks({ schema, owner }: Pair): Promise<boolean> {
     const { rowCount } = await this.#client.query(
       /* sql */ `
@@ -90,7 +90,7 @@ export class OwnerRights {
   async #grant(pair: Pair): Promise<void> {
     const refused = new MigrationError(
       'Denied',
-      `objects in schema ${pair.schema} of the target cannot be given to their owner ${pair.owner}, who may not create there, and our role may not grant that; on the target, as the schema's owner: ${grantCreate(pair.schema, pair.owner)};`,
+      `objects in schema ${pair.schema} of the target cannot be assigned to their owner ${pair.owner}, who lacks CREATE on it, and our role may not grant it; on the target, as the schema's owner: ${grantCreate(pair.schema, pair.owner)};`,
       { object: pair.schema, sqlstate: SQLSTATE.insufficientPrivilege },
     );
     try {

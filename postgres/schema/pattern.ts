@@ -1,6 +1,6 @@
 /**
- * Names as pg_dump's options take them. Pure. The options are arguments of a process, whose number and length the operating
- * system limits: a hundred thousand names do not fit, so they are covered by as few patterns as tell them from the rest.
+ * Names for pg_dump's options. Pure. The operating system limits the number and length of process arguments: a hundred thousand names
+ * do not fit, so the fewest patterns that distinguish them from the rest cover them.
  */
 import type { TableName } from '../catalog/selection.ts';
 
@@ -13,7 +13,7 @@ export function exactPattern({ schema, name }: TableName): string {
 const SCHEMAS_PER_PATTERN = 100;
 
 /**
- * Patterns for `--exclude-table` that fit all of `names` and none of `others`.
+ * Patterns for `--exclude-table` that match all of `names` and none of `others`.
  * @param names of relations; together with `others` all that there are.
  */
 export function coveringPatterns(
@@ -31,7 +31,7 @@ export function coveringPatterns(
     else alike.set(parts, [schema]);
   }
   return [...alike].flatMap(([parts, schemas]) =>
-    // Alone in their schemas, they need not be told from anything in there: only the schemas from each other.
+    // Alone in their schemas: only the schemas have to be distinguished.
     (parts === '*'
       ? cover(schemas, schemasWithout(rest, there, schemas), '')
       : branches(schemas)

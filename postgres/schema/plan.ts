@@ -1,4 +1,4 @@
-/** What copySchema will run, from one moment of the source: the archive, sorted, with what has to wait taken out of it. */
+/** What copySchema will run, read at one point in time: the sorted archive without the deferred parts. */
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Work } from '../../contract/work.ts';
 import { isViaRoot } from '../catalog/root.ts';

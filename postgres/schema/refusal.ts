@@ -1,4 +1,4 @@
-/** Why the target's schema could not be made, in words that lead to the way out. */
+/** Why the target's schema could not be created, and how to fix it. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { StoredEntry } from './control.ts';
 import type { FilteredArchive } from './filter.ts';
@@ -6,7 +6,7 @@ import type { Lane } from './lane.ts';
 
 const SHOWN = 10;
 
-/** Whoever reads that nothing could be created looks for the reason in the schema; an event trigger is not part of it. */
+/** Readers of the error would look for the cause in the schema, and an event trigger is not part of it. */
 export async function withTriggers(lane: Lane, failure: MigrationError): Promise<MigrationError> {
   const { rows } = await lane.client.query<{ name: string }>(/* sql */ `
     select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);
@@ -14,7 +14,7 @@ export async function withTriggers(lane: Lane, failure: MigrationError): Promise
   const names = rows.slice(0, SHOWN).map(({ name }) => name);
   return new MigrationError(
     failure.code,
-    `${failure.message}; the target has event triggers, which may have refused it: ${names.join(', ')} (alter event trigger … disable, until the migration has ended)`,
+    `${failure.message}; event triggers on the target may have blocked it: ${names.join(', ')} (alter event trigger … disable, until the migration ends)`,
     failure.details,
     failure.cause,
   );
@@ -38,7 +38,7 @@ export function advised(
   if (kind !== 'VIEW' && kind !== 'MATERIALIZED VIEW') return failure;
   return new MigrationError(
     failure.code,
-    `${failure.message}; leave it out with "tables": {"exclude": ["${schema ?? ''}.${name}"]} in the input, if what it reads is not on the target`,
+    `${failure.message}; if the target lacks what it reads, exclude it in the input: "tables": {"exclude": ["${schema ?? ''}.${name}"]}`,
     failure.details,
     failure.cause,
   );

@@ -13,7 +13,7 @@ const NOT_FOUND = new Set<string | undefined>([
 ]);
 
 /**
- * Expressions that the server plans already when it stores them: it inlines SQL functions, whose bodies may name things without
+ * Expressions that the server already plans when it stores them: it inlines SQL functions, whose bodies may name objects without
  * their schema (earthdistance does), and pg_dump's empty search_path does not find those.
  */
 const PLANNED = / GENERATED ALWAYS AS \(/;

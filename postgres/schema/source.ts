@@ -40,7 +40,7 @@ function withSetting(error: unknown, together: number, all: number): unknown {
   if (!(error instanceof MigrationError) || !error.message.includes(OUT_OF_LOCKS)) return error;
   return new MigrationError(
     error.code,
-    `${error.message}: pg_dump locks ${together} of ${all} tables at once, because partitions, heirs, and tables that views or functions depend on belong together; on the source: alter system set max_locks_per_transaction = ${together}; then restart the server (with max_connections of 100 or more, ${Math.ceil(together / 50)} is enough when it has nothing else to lock)`,
+    `${error.message}: pg_dump locks ${together} of ${all} tables at once, because partitions, inheritance children, and tables that views or functions depend on are dumped together; on the source: alter system set max_locks_per_transaction = ${together}; then restart the server (with max_connections of 100 or more and no other locks, ${Math.ceil(together / 50)} is enough)`,
     error.details,
     error.cause,
   );

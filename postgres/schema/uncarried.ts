@@ -116,7 +116,7 @@ async function rowsOfExtensions(source: pg.ClientBase, left: readonly string[]):
     // Whether the extension's own script put them there, only the target tells.
     ...members
       .filter(({ relation, used }) => relation !== null && used)
-      .map(({ name, extension }) => `what ${name} holds (member of extension ${extension})`),
+      .map(({ name, extension }) => `contents of ${name} (member of extension ${extension})`),
   ];
 }
 

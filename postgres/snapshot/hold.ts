@@ -164,7 +164,7 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
   if (row && row.started !== null) return { pid: row.pid, started: row.started };
   throw new MigrationError(
     'Denied',
-    'the source does not show its role the session itself in pg_stat_activity: grant it pg_read_all_stats',
+    'the role on the source cannot see its own session in pg_stat_activity: grant it pg_read_all_stats',
   );
 }
 

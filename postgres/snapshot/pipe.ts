@@ -126,7 +126,7 @@ function copyFailure(
   if (isBeyondBounds(error)) {
     return new MigrationError(
       'CopyFailed',
-      `rows of ${table} do not fit into the target (SQLSTATE 23514): ${BEYOND_BOUNDS}`,
+      `rows of ${table} do not fit on the target (SQLSTATE 23514): ${BEYOND_BOUNDS}`,
       { table, sqlstate: '23514' },
     );
   }

@@ -1,8 +1,8 @@
 /**
- * Whether the source's history is the one that the target has applied. A slot that stands behind the stored position lost its
- * newest position in a crash or a restart, which does no harm; or its disk was put back to an earlier day. Positions cannot tell
- * the two apart once the application has written past the old ones. So the source is asked for the last commit that the target
- * has: by position, transaction and commit time together it is the same one or it is not.
+ * Whether the source's history is the one that the target has applied. A slot behind the stored position either lost its newest
+ * position in a crash or restart, which is harmless, or its disk was restored to an earlier state. Positions cannot distinguish the
+ * two once the application has written past the old ones. So the last commit that the target has is looked up on the source and
+ * compared by position, transaction id and commit time.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -39,9 +39,9 @@ const NO_SCHEMA = ['pg_walferry'];
 
 /**
  * Refuses a source that does not have what the target has applied. Reads the WAL between the slot's position and the target's,
- * which is little but after a crash. The slot must be free.
+ * which is little except after a crash. The slot must be free.
  * @param source a session of the source; @param target one of the target, both outside of a transaction.
- * @param watched runs what may last long: beats while the source is at it.
+ * @param watched runs what may take long, and sends heartbeats while the source works.
  * @throws MigrationError `SourceRewound`; `SlotBusy`, `SlotMissing`, `PluginRefused` of the slot.
  */
 export async function proveContinuity(
@@ -79,7 +79,7 @@ export async function proveContinuity(
   if (isContinued(stored, slot, found.rows[0])) return;
   throw new MigrationError(
     'SourceRewound',
-    `the source "${migration.source}" has another history before ${confirmed}, where the target stands, than the one that was applied: a backup or disk image was restored there, or a standby was promoted that lagged behind`,
+    `the history of the source "${migration.source}" before ${confirmed}, the position of the target, differs from the one that was applied: a backup or disk image was restored, or a lagging standby was promoted`,
     { lsn: confirmed, slot: migration.slot },
   );
 }

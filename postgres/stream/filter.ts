@@ -41,7 +41,7 @@ export interface Left extends TableName {
 export class Routes {
   readonly #byName = new Map<string, Route | null>();
   readonly #left = new Map<string, Left>();
-  /** Names of {@link #left} of which a change was met since somebody last asked. */
+  /** Names of {@link #left} with a change since the last call. */
   #met = new Map<string, Left>();
   /** How many forms of a table are behind: after the first change of a newer form none of an older one can come. */
   #behind = new Map<Route, number>();

@@ -116,7 +116,7 @@ function isReborn({ shape, viaRoot }: PlannedRelationRow, now: Shape): boolean {
 
 /** For a table that cannot prove that it was logged all the time. */
 export const OTHER_FILE =
-  'has another file on the source (unlogged for a time, or rewritten): changes may not have been sent';
+  'has a different file on the source (temporarily unlogged, or rewritten): changes may not have been sent';
 
 /** A column that left the source has to leave the target; others may be there more. */
 function leftOver(source: Relation, target: Relation, change: ShapeChange): Difference[] {

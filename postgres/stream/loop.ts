@@ -37,7 +37,7 @@ export interface LoopParts {
   readonly routes: Routes;
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
-  /** Told of every TRUNCATE that comes, with its transaction. */
+  /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;

@@ -1,6 +1,6 @@
 /**
- * Marks of the generations that lie ahead of the stream (wal/flush.ts). A source that was restored, and whose application then
- * wrote past the old positions, looks like the one that was copied; but its WAL does not hold the mark.
+ * Marks of generations ahead of the stream (wal/flush.ts). A restored source whose application has written past the old positions
+ * looks like the one that was copied, but its WAL lacks the mark.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
@@ -31,7 +31,7 @@ export class Marks {
     if (!missed) return;
     throw new MigrationError(
       'SourceRewound',
-      `the source's WAL does not hold the mark that the copy wrote at ${missed.lsn}: a backup or disk image was restored there, or a standby was promoted that lagged behind, after rows were copied`,
+      `the source's WAL lacks the mark that the copy wrote at ${missed.lsn}: after rows were copied, a backup or disk image was restored, or a lagging standby was promoted`,
       { lsn: missed.lsn },
     );
   }

@@ -1,11 +1,11 @@
-/** Partitioned tables that appear while streaming, and whose partitions the target would choose otherwise. */
+/** Partitioned tables that are created while streaming and whose rows the target would route differently. */
 import type pg from 'pg';
 import { differsByServer, readPartitionKeys } from '../catalog/partition-key.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Sides, Verdicts } from './verdict.ts';
 
-/** Asks for another way before their copy stops in the middle (preflight says the same of those that are there at the start). */
+/** Stops before their copy would fail halfway; preflight reports the same for tables that exist at the start. */
 export async function judgeNewTrees(
   target: pg.ClientBase,
   here: readonly Relation[],
@@ -22,7 +22,7 @@ export async function judgeNewTrees(
     if (reason === undefined) continue;
     found.drift.push({
       ...{ schema: key.schema, table: key.name, column: null },
-      what: `is new, and the target would choose other partitions for its rows (${reason}): partition it otherwise on the source and there, drop it, or begin again with tables.viaPartitionRoot`,
+      what: `is new, and the target would route its rows to different partitions (${reason}): partition it differently on both sides, drop it, or start again with tables.viaPartitionRoot`,
     });
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Tables of the source that are not moved, as far as the output plugin is told to leave them out. It walks that list for every
- * change of any table, so only those are on it that would do harm or cost much:
+ * Source tables that are not moved and that the output plugin filters. It walks that list for every change of any table, so the list
+ * holds only tables that would do harm or cost much:
  *
- * - without replica identity: their updates and deletes are warned of instead of sent, at every start of the stream;
- * - the largest: what they send would be thrown away here;
- * - all of them, where a change was too large for the source to print: nothing tells which table that was.
+ * - without replica identity: their updates and deletes cause a WARNING at every start of the stream;
+ * - the largest: their changes would be discarded here;
+ * - all of them, if a change was too large for the source to print: the error does not name the table.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';

@@ -102,7 +102,7 @@ export async function readPlan(
     readonly met: Unsettled | null;
     /** Whether the plugin is to leave out every table that is not moved. */
     readonly leaveAll: boolean;
-    /** Told what is done, in words that change as it gets on. */
+    /** Called with the current step. */
     readonly tell?: (what: string) => void;
   },
 ): Promise<StreamPlan> {

@@ -1,4 +1,4 @@
-/** The types of followed tables: judged by the audit, and watched before every commit on the target. */
+/** The types of followed tables: compared by the audit, and checked before every commit on the target. */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -61,7 +61,7 @@ export function watchedTypes(followed: readonly Followed[], graph: TypeGraph): W
   };
 }
 
-/** The name of a type of these tables that is not what the audit saw any more, or null; asks nothing for tables without any. */
+/** The name of a type of these tables that has changed since the audit, or null. Runs no query for tables without user types. */
 export async function movedType(
   source: pg.ClientBase,
   { byTable, tokens, names }: WatchedTypes,

@@ -1,7 +1,7 @@
 /**
- * Making durable on the source what was seen there. Whoever commits with `synchronous_commit = off` shows its changes before
- * they are flushed; after a crash they never happened, and their transaction ids are given out again. Nothing that was read is
- * noted on the target before the WAL is flushed past it.
+ * Makes durable what was read on the source. With `synchronous_commit = off`, changes are visible before they are flushed; after a
+ * crash they never happened, and their transaction ids are reused. Nothing that was read is recorded on the target before the WAL is
+ * flushed past it.
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
@@ -10,7 +10,7 @@ import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { messagePrefix } from '../wal2json/options.ts';
 
-/** A logical message that a stream meets at just this position, and only in this history. */
+/** A logical message that a stream receives at exactly this position, and only in this history. */
 export interface Mark {
   /** End of the message's record. */
   readonly lsn: Lsn;
@@ -18,8 +18,8 @@ export interface Mark {
 }
 
 /**
- * Writes a mark; on return it is flushed, with everything that any session could see before the call. Its transaction takes an
- * id, so that none below it can be given out again either.
+ * Writes a mark and flushes it, with everything that any session could see before the call. Its transaction takes an id, so that no
+ * lower id can be reused.
  * @param source a session that is not in a transaction.
  * @throws MigrationError `Internal` when the server says that it has not flushed what it committed.
  */
@@ -41,7 +41,7 @@ export async function writeMark(
     );
     await source.query(/* sql */ `commit`);
     const lsn = rows[0]?.lsn;
-    if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source gave no position of a mark');
+    if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source returned no LSN for a mark');
     await requireFlush(source, lsn);
     return { lsn, nonce, xid: BigInt(rows[0]?.xid ?? 0) };
   } catch (error) {
@@ -62,7 +62,7 @@ export function nonceOf(content: string): string | null {
 }
 
 /**
- * Returns when everything that this session has seen so far is flushed. Free of cost where nothing waits to be flushed.
+ * Returns when everything that this session has seen so far is flushed. Costs nothing if everything is flushed.
  * @param source a session that is not in a transaction.
  */
 export async function flushSeen(source: pg.ClientBase, migration: Migration): Promise<void> {
@@ -79,7 +79,7 @@ async function requireFlush(source: pg.ClientBase, lsn: Lsn): Promise<void> {
   if (rows[0]?.flushed === true) return;
   throw new MigrationError(
     'Internal',
-    `the source committed a message at ${lsn} and has not flushed it`,
+    `the source committed a message at ${lsn} but did not flush it`,
     { lsn },
   );
 }

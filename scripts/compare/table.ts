@@ -204,7 +204,7 @@ function kindsDiffer(source: ComparedTable, target: ComparedTable): string | und
     return `a materialized view on the ${source.view ? 'source' : 'target'} only`;
   }
   if (source.filled === target.filled) return undefined;
-  return `never filled on the ${source.filled ? 'target' : 'source'} (refresh materialized view)`;
+  return `not populated on the ${source.filled ? 'target' : 'source'} (refresh materialized view)`;
 }
 
 function columnsDiffer(source: ComparedTable, target: ComparedTable): string | undefined {

@@ -170,8 +170,8 @@ export class ProgressModel {
     const told = activity?.heartbeat;
     const tells = number(told?.['transactions']) !== undefined;
     if (tells) this.#heardAt = activity?.heardAt;
-    // A checkpoint from before the first transaction says nothing about a stream whose attempt has just begun: after a kill it would
-    // show zeros for what is at work since hours.
+    // A checkpoint from before the first transaction says nothing about an attempt that has just started: after a kill it would show
+    // zeros for a stream that has been running for hours.
     const running = progress?.phase === 'stream' && progress.state === 'running';
     if (!tells && now.transactions === 0 && (!last || running)) return undefined;
     return {

@@ -127,7 +127,7 @@ describe('pause and resume', () => {
   );
 
   test.concurrent(
-    'a pause while the target is away answers when the stream has stopped, says what it does not know, and learns it later',
+    'a pause while the target is unavailable returns when the stream has stopped, reports an unknown position, and updates it later',
     async () => {
       const migration = await migrations.start((world) => {
         world.script('streamChanges', (work) => failWhenStopped(work.signal));
@@ -137,15 +137,19 @@ describe('pause and resume', () => {
       await until('the stream to run', () => world.isRunning('streamChanges'));
       const { confirmedLsn } = await migration.progress();
       const { text: answer } = await migration.ask('pause');
-      expect(answer).toMatch(/^Paused: the stream has stopped\. How far .* not known.*\(away\)/);
-      expect(answer).toContain(`everything committed before ${confirmedLsn}, the last checkpoint`);
+      expect(answer).toMatch(
+        /^Paused: the stream has stopped, but its position is unknown .*\(away\)/,
+      );
+      expect(answer).toContain(`Everything committed before ${confirmedLsn}, the last checkpoint`);
       expect(await migration.progress()).toMatchObject({ state: 'paused', phase: 'stream' });
-      expect((await migration.progress()).notes?.join()).toMatch(/the target does not tell where/);
+      expect((await migration.progress()).notes?.join()).toMatch(
+        /the target is unavailable; the position shown/,
+      );
       expect((await migration.ask('pause')).text).toBe(answer);
       world.clear('fenceStream');
       await until('the position', async () => {
         const { notes } = await migration.progress();
-        return !notes?.join().includes('does not tell where');
+        return !notes?.join().includes('the position shown');
       });
       expect((await migration.ask('pause')).text).toMatch(/^Paused at .*1 transaction applied/);
       await migration.ask('abort');
@@ -163,7 +167,7 @@ describe('pause and resume', () => {
     expect((await migration.ask('resume')).text).toMatch(/^Streaming again from/);
     const stoodAt = world.confirmed;
     await until('the stream to go on', () => world.confirmed > stoodAt);
-    expect((await migration.progress()).notes?.join()).not.toMatch(/does not tell where/);
+    expect((await migration.progress()).notes?.join()).not.toMatch(/the position shown/);
     expect((await migration.ask('cutover')).allowed).toBe(true);
   });
 
@@ -439,9 +443,9 @@ describe('calling the cutover off', () => {
 
   test.concurrent.each<[string, StepName]>([
     ['while triggers could not be enabled', 'enableTriggers'],
-    ['while the last look itself could not be made', 'laterChanges'],
+    ['while the final check itself failed', 'laterChanges'],
   ])(
-    'what is written %s is seen before the slot goes: the cutover is undone, and the triggers are quiet for the stream',
+    'a write %s is seen before the slot is dropped: the cutover is undone, and triggers are disabled for the stream',
     async (_, step) => {
       const { migration, world, cutover } = await stuckIn(step, 4);
       world.late = ['public.orders'];
@@ -461,7 +465,7 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
-    'what is written between the last look and the end of the slot, also while the source is away, undoes the cutover',
+    'a write between the final check and the drop of the slot, even while the source is unavailable, undoes the cutover',
     async () => {
       const migration = await migrations.streaming((world) => {
         world.script('dropSlot', () => {

@@ -1,4 +1,4 @@
--- title: a BEGIN ATOMIC function that relies on a primary key, and what is made of it: default, view, check, index, generated column
+-- title: a BEGIN ATOMIC function that relies on a primary key, and what uses it: default, view, check, index, generated column
 -- section: schema
 create table t (id int primary key, name text, n int);
 create function names(i int) returns text language sql stable begin atomic select t.name from t where t.id = i group by t.id; end;

@@ -1,4 +1,4 @@
--- title: a generated column whose function reads another table: equal once the source has computed it again, as preflight says
+-- title: a generated column whose function reads another table: equal once the source recomputes it, as preflight says
 -- section: schema
 create table z_rate (code text primary key, rate numeric);
 insert into z_rate values ('a', 2), ('b', 3);

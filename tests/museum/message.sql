@@ -1,4 +1,4 @@
--- title: logical messages of others stop nothing: text, bytes that are no text, large ones, in and outside of transactions
+-- title: logical messages of other producers stop nothing: text, binary, large ones, inside and outside transactions
 -- section: schema
 create table t (id int primary key, v text);
 insert into t select i, 'copied' from generate_series(1, 50) i;

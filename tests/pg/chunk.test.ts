@@ -407,7 +407,7 @@ test('a lock on a source table is waited for, and reported', async () => {
   expect(await attempt).toMatchObject({ chunks: 1, rows: 1 });
 });
 
-test('a snapshot that another session exported is not taken for the generation because its name is the same', async () => {
+test('a snapshot of the same name that another session exported is not mistaken for the generation', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   const held = await holding(db, migration);

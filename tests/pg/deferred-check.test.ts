@@ -1,4 +1,4 @@
-/** Check constraints that look at more than their row: they neither stop the copy nor the stream, and are there after the cutover. */
+/** Check constraints that depend on more than their row: they stop neither the copy nor the stream, and exist after the cutover. */
 import { expect, test } from 'vitest';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -88,7 +88,7 @@ async function checks(db: FreshPair, side: 'source' | 'target'): Promise<string[
   return rows.map(({ line }) => line);
 }
 
-test('they wait for the cutover, are named before, and then are those of the source, those that are valid at once validated', async () => {
+test('preflight names deferred checks, the cutover adds them, and those that are valid on the source are validated', async () => {
   await using db = await freshPair();
   // The path on which the application's functions find their table.
   await db.targetClient.query(`alter database ${db.target} set search_path = app, public`);
@@ -106,7 +106,7 @@ test('they wait for the cutover, are named before, and then are those of the sou
   ).rejects.toMatchObject({ code: '23514' });
 });
 
-test('a cutover that is undone takes them out again, and the next one adds them', async () => {
+test('an undone cutover removes deferred checks, and the next one adds them', async () => {
   await using db = await freshPair();
   const { migration } = await prepared(db);
   const before = await checks(db, 'target');
@@ -135,7 +135,7 @@ test('a cutover that is undone takes them out again, and the next one adds them'
   ]);
 });
 
-test('preflight names them with the functions for which they wait', async () => {
+test('preflight names deferred checks with the functions that defer them', async () => {
   await using db = await freshPair();
   await db.sourceClient
     .query(`${SCHEMA}; alter table app.parent add primary key (id); alter table app.child add primary key (id);

@@ -1,4 +1,4 @@
-/** What PostgreSQL leaves behind when a table gets another file, on every version that is here: the ground of catalog/file.ts. */
+/** What PostgreSQL leaves behind when a table gets a new file, on every available version: the basis of catalog/file.ts. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';

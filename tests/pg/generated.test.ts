@@ -13,7 +13,7 @@ function compare(db: FreshPair, migration: Migration, tables: Record<string, unk
   return compareCounts(migration, inputOf(db, { tables }), testWork());
 }
 
-test('a function that was replaced on the source: the cutover is refused, until both sides have computed the values again', async () => {
+test('a function that was replaced on the source: the cutover is refused until both sides recompute the values', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,

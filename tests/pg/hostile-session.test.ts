@@ -1,4 +1,4 @@
-/** Defaults of roles and databases that would end our sessions or change what they do: a migration does not notice them. */
+/** Defaults of roles and databases that would terminate our sessions or change their behavior do not affect a migration. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import { findingsOf, loginOn } from '../support/preflight.ts';
 import { Steps } from '../support/steps.ts';
 import { serverOf } from '../support/versions.ts';
 
-/** Settings with a value that hurts whoever inherits it. What a server does not know, or lets nobody set, is left out. */
+/** Settings with a harmful value. Those that a server does not know, or does not let us set, are left out. */
 const HURTFUL: Readonly<Record<string, string>> = {
   statement_timeout: '100ms',
   lock_timeout: '1ms',
@@ -169,7 +169,7 @@ async function migrateAll(
   expect(await command('cleanup.ts', source, target)).toContain('control schema');
 }
 
-it('a role and a database with every setting that hurts do not disturb a migration, preflight, compare or cleanup', async () => {
+it('hostile settings of a role and a database do not affect migration, preflight, compare or cleanup', async () => {
   await using db = await freshPair();
   await migrates(db, 1_000);
 });
@@ -205,7 +205,7 @@ const EVIL = /* sql */ `
   create view evil.migration as select 'x'::text as id;
   create type evil.lsn as (a int);`;
 
-it('functions, operators and tables that the path of the role puts before those of pg_catalog are not seen', async () => {
+it('functions, operators and tables that shadow pg_catalog on the search path of the role are not used', async () => {
   await using db = await freshPair();
   await using source = await loginOn(db, 'source', 'superuser');
   await using target = await loginOn(db, 'target', 'superuser');
@@ -275,7 +275,7 @@ const REVIEWED = `
 const ELSEWHERE = `statement_timeout lock_timeout idle_in_transaction_session_timeout client_connection_check_interval
   zero_damaged_pages ignore_checksum_failure composite_type_mismatch`;
 
-it('every setting that a role or database may have is pinned, or was looked at', async () => {
+it('every setting that a role or database may have is pinned or reviewed', async () => {
   await using db = await freshPair();
   await using server = other ? await serverOf('source', other) : null;
   const known = new Set([

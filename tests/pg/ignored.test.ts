@@ -34,7 +34,7 @@ function inputOf(db: FreshPair): MigrationInput {
 const late = async (db: FreshPair, migration: Migration, since: Lsn) =>
   laterChanges(migration, inputOf(db), since);
 
-test('preflight refuses both kinds with the setting to paste, warns of accepted tables, and of names that fit nothing', async () => {
+test('preflight refuses both kinds with the setting to paste, and warns about accepted tables and unmatched patterns', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(LOG);
   await db.sourceClient.query(
@@ -77,7 +77,7 @@ test('inserts into an accepted table without replica identity flow, with a load 
 });
 
 for (const sql of [`update log set what = 'x' where at = 1`, `delete from log where at = 1`]) {
-  test(`the first change of another kind stops the stream with the table and the way out: ${sql}`, async () => {
+  test(`the first change of another kind stops the stream and names the table and the fix: ${sql}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, LOG);
     await db.sourceClient.query(`insert into log values (2, 'sent')`);
@@ -100,7 +100,7 @@ for (const sql of [`update log set what = 'x' where at = 1`, `delete from log wh
   });
 }
 
-test('a change of another kind after the end mark refuses the cutover by the name of the table', async () => {
+test('a change of another kind after the end mark refuses the cutover and names the table', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, LOG);
   await drain(db, migration, CHOSEN);

@@ -1,4 +1,4 @@
-/** Tables that our empty search path cannot plan a read of: functions of their indexes name others without a schema. */
+/** Tables whose reads cannot be planned under our empty search path, because functions of their indexes name others without a schema. */
 import { expect, it } from 'vitest';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
@@ -41,7 +41,7 @@ async function parts(db: FreshPair): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-it('are read in ranges under the path of the application, and names in their rows keep their schema', async () => {
+it('are read in ranges under the search path of the application, and names in their rows keep their schema', async () => {
   await using db = await freshPair();
   const path = 'app, tools, public';
   await db.sourceClient.query(`alter database ${db.source} set search_path = ${path}`);
@@ -53,10 +53,10 @@ it('are read in ranges under the path of the application, and names in their row
   await streams(db, steps);
 });
 
-it('are read as wholes, without a plan, when no path of the source is known under which it could be planned', async () => {
+it('are read whole, without a plan, when no search path of the source lets them be planned', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(tables('tools'));
-  // On the target the function is mended before its indexes are built.
+  // On the target the function is fixed before its indexes are built.
   await using steps = new Steps(db.source, db.target, { copy: { chunkMegabytes: 1 } });
   await steps.copy();
   expect(await parts(db)).toBe(0);

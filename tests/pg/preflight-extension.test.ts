@@ -173,7 +173,7 @@ it('roles with grants on members of an extension, or on functions of the system,
   await db.sourceClient.query('drop extension pg_stat_statements');
 });
 
-it('a table or sequence that a user made a member of an extension is refused, and the statements let it move; what the extension makes itself is no finding', async () => {
+it('a table or sequence that a user added to an extension is refused until the statements are run; what the extension creates is no finding', async () => {
   await using db = await freshPair();
   await db.sourceClient
     .query(`${TABLE}; create extension hstore; create extension earthdistance cascade;
@@ -195,7 +195,9 @@ it('a table or sequence that a user made a member of an extension is refused, an
     inputOf(db, { leave: { extensionRows: true } }),
     testWork(),
   );
-  expect(leftOut?.accepted).toEqual(['what table public.queue holds (member of extension hstore)']);
+  expect(leftOut?.accepted).toEqual([
+    'contents of table public.queue (member of extension hstore)',
+  ]);
   await undoSchema(migration);
   await follow(db.sourceClient, finding);
   expect(await findingsOf(db)).toEqual([]);
@@ -203,7 +205,7 @@ it('a table or sequence that a user made a member of an extension is refused, an
   expect(await findingsOf(db)).toMatchObject([{ level: 'warning', code: 'extension-members' }]);
 });
 
-it('rows that a user put into a table that the extension makes are told from the rows that it brings itself', async () => {
+it('rows that a user adds to a table of an extension are distinguished from the rows of the extension', async () => {
   await using db = await freshPair();
   // As an extension that is there on both sides, with a table that is not its configuration.
   const made = `create extension hstore; create table word (v text); insert into word values ('a'), ('b');

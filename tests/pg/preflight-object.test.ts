@@ -123,7 +123,7 @@ describe('what needs a right of its own', () => {
 });
 
 describe('what the role may not see', () => {
-  it('user mappings whose options are hidden are named, and so they are in the report; visible ones are not', async () => {
+  it('user mappings with hidden options are named, also in the report; visible ones are not', async () => {
     await using db = await freshPair();
     await using login = await loginOn(db, 'source', 'replication');
     const remote = `remote_${randomBytes(5).toString('hex')}`;

@@ -40,7 +40,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
 
   afterAll(() => server.stop('immediate'));
 
-  it('copies each table as one chunk, because it would read the whole table for every range of blocks', async () => {
+  it('copies each table as one chunk, because every range of blocks would read the whole table', async () => {
     await using source = await connect(SERVICE, 'plan');
     const relations = await readRelations(source, { include: ['*.*'], exclude: [] });
     expect(relations).toMatchObject([{ name: 'big', splittable: false }]);
@@ -68,7 +68,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     ).toHaveLength(10);
   });
 
-  it('is inspected to the end by preflight, which says how tables are copied', async () => {
+  it('is fully inspected by preflight, which reports how tables are copied', async () => {
     await using db = await freshPair();
     const found = await findingsOf(db, { source: SERVICE });
     expect(codes(found)).not.toContain('source-not-inspected');
@@ -76,7 +76,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     expect(codes(found)).toContain('plugin-missing');
   });
 
-  it('with old_snapshot_threshold is a warning of preflight with the statement that turns it off', async () => {
+  it('with old_snapshot_threshold gets a warning with the statement that disables it', async () => {
     await server.query('postgres', (client) =>
       client.query(/* sql */ `alter system set old_snapshot_threshold = '1h'`),
     );

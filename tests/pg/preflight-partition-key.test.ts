@@ -1,4 +1,4 @@
-/** Preflight of partitions that the target would choose otherwise, and of generated columns that it would compute otherwise. */
+/** Preflight of rows that the target would route to different partitions, and of generated columns that it would compute differently. */
 import { expect, it } from 'vitest';
 import { addService, freshPair, targetServer } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
@@ -21,9 +21,9 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   ['hash (k)', 'shade[]', 'hash of public.shade'],
   ['hash (k)', 'pair', 'hash of public.shade'],
   ['hash (k)', 'shades', 'hash of public.shade'],
-  ['hash (k)', 'regclass', 'regclass: values are numbers of objects'],
-  ['range (k)', 'regclass', 'regclass: values are numbers of objects'],
-  ['hash (k)', 'named', 'regclass: values are numbers of objects'],
+  ['hash (k)', 'regclass', 'regclass: values are OIDs'],
+  ['range (k)', 'regclass', 'regclass: values are OIDs'],
+  ['hash (k)', 'named', 'regclass: values are OIDs'],
 ];
 
 /** The same on every server. */
@@ -50,7 +50,7 @@ function tables(of: readonly (readonly [string, string, string?])[], name: strin
     .join(' ');
 }
 
-it('partitions by the hash of an enum or by numbers of objects, at any depth, are refused with the way through the root; others are not', async () => {
+it('partitions by the hash of an enum or by OIDs, at any depth, are refused with the viaPartitionRoot setting; others are not', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TYPES} ${tables(REFUSED, 'other')} ${tables(STABLE, 'same')}`);
   const found = only(await findingsOf(db, BUSY), 'partition-key');
@@ -68,7 +68,7 @@ it('partitions by the hash of an enum or by numbers of objects, at any depth, ar
   expect(codes(await findingsOf(db, { ...BUSY, input }))).not.toContain('partition-key');
 });
 
-it('partitions by ranges of text that the target sorts otherwise are refused, those by its hash are not', async () => {
+it('partitions by ranges of text that the target sorts differently are refused; those by its hash are not', async () => {
   await using db = await freshPair();
   await db.sourceClient
     .query(/* sql */ `create table item (k text primary key) partition by range (k);
@@ -89,12 +89,12 @@ it('partitions by ranges of text that the target sorts otherwise are refused, th
   await db.targetClient.query(`drop database ${name} with (force)`);
   expect(refused).toMatchObject({ level: 'error' });
   expect(refused.message).toMatch(
-    /public\.item \(text in the order of libc \S+ on the source, icu de on the target\)/,
+    /public\.item \(text is sorted by libc \S+ on the source and by icu de on the target\)/,
   );
   expect(refused.message).not.toContain('public.hashed');
 });
 
-it('partitions by functions of users are a warning, and those whose texts are equal by rules of a library are looked at, too', async () => {
+it('partitions by user-defined functions get a warning, and nondeterministic collations are checked', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create function half(int) returns int immutable language sql as 'select $1 / 2';
@@ -106,15 +106,17 @@ it('partitions by functions of users are a warning, and those whose texts are eq
     create table by_blind (k text collate blind) partition by hash (k); alter table by_blind replica identity full;`);
   const found = only(await findingsOf(db, BUSY), 'partition-key');
   expect(found).toMatchObject({ level: 'warning' });
-  expect(found.message).toContain('public.by_half (function public.half must give the same there)');
   expect(found.message).toContain(
-    'public.by_own (operator class own_ops must give the same there)',
+    'public.by_half (function public.half must return the same results there)',
+  );
+  expect(found.message).toContain(
+    'public.by_own (operator class own_ops must return the same results there)',
   );
   // Both servers of the tests are of one library.
   expect(found.message).not.toContain('public.by_blind');
 });
 
-it('a target that is partitioned by something else is judged by that', async () => {
+it('a target with a partition key of its own is checked by that key', async () => {
   await using db = await freshPair();
   const ddl = (key: string): string => /* sql */ `
     create type shade as enum ('red', 'green');
@@ -142,6 +144,6 @@ it('generated columns whose functions read tables are named, with what they read
   expect(message).toContain('public.line.a (public.rate_of reads public.rate)');
   expect(message).toContain('public.line.b (public.rate_of reads public.rate)');
   expect(message).toContain('public.line.c (public.atomic reads rate)');
-  expect(message).toContain('public.line.e (public.dynamic runs SQL of its own making)');
+  expect(message).toContain('public.line.e (public.dynamic runs dynamic SQL)');
   expect(message).not.toMatch(/line\.(f|g)/);
 });

@@ -1,4 +1,4 @@
-/** The schema is tried on the target and rolled back: what the target refuses is known before a row moves, with the way out. */
+/** The schema is tried on the target and rolled back: what the target refuses is reported with a fix before a row moves. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
@@ -53,7 +53,7 @@ it('an event trigger of the source, which is not tried, refuses nothing that sta
 });
 
 describe('owners', () => {
-  it('that may not create in the schema of their objects get the right for the moment, and lose exactly that again', async () => {
+  it('without CREATE on the schema of their objects get it temporarily and lose exactly that', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { owner, app, login } = roles;
@@ -81,7 +81,7 @@ describe('owners', () => {
     expect(rows).toEqual([{ shop: true, closed: false }]);
   });
 
-  it('are named with the statement where the role may not grant that, as in a public that belongs to others', async () => {
+  it('are named with the statement if the role may not grant it, as in a public schema that others own', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { owner, login } = roles;
@@ -99,7 +99,7 @@ describe('owners', () => {
 });
 
 describe('comments and grants on objects of others', () => {
-  it('are left out by name, before the start and in the report, and stop nothing', async () => {
+  it('are left out, named by preflight and in the report, and stop nothing', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { app, login } = roles;
@@ -137,7 +137,7 @@ describe('event triggers of the target', () => {
     `create function ${name}() returns event_trigger language plpgsql as $$ begin ${body} end $$;
      create event trigger ${name} on ${on} execute function ${name}();`;
 
-  it('that refuse what walferry does are refused with the statements, those that watch are a warning', async () => {
+  it('that block walferry are refused with the statements that disable them; others get a warning', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TABLE);
     await db.targetClient.query(trigger('watching', 'perform 1;'));
@@ -177,7 +177,7 @@ describe('event triggers of the target', () => {
 
 describe('a newer target', () => {
   it.skipIf(!findOther(17))(
-    'names every view on what its catalogs lack at once, and is content when they are excluded',
+    'reports all views on missing catalog columns at once, and passes when they are excluded',
     async () => {
       const other = findOther(17);
       if (!other) throw new Error('no PostgreSQL 17');
@@ -201,7 +201,7 @@ describe('a newer target', () => {
   );
 });
 
-it('what the target refuses is tried on its own: everything else is tried all the same, and nothing stays', async () => {
+it('a refused object does not keep the others from being tried, and nothing remains', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create function f() returns int language sql as 'select 1';
     create view v as select f() as n; create view w as select n from v; create view plain as select id from t`);

@@ -32,7 +32,7 @@ describe('rights', () => {
     expect(await findingsOf(db, given)).toEqual([]);
   });
 
-  it('a role from which pg_control_system() was revoked gets the statement that grants it', async () => {
+  it('a role without EXECUTE on pg_control_system() gets the statement that grants it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`create table t (id int primary key);
       revoke execute on function pg_control_system() from public`);
@@ -87,7 +87,7 @@ describe('rights', () => {
         create schema shared; grant create on database ${db.target} to ${login.role};
         grant set on parameter session_replication_role to ${login.role}`);
       const given = { target: login.service };
-      // What nobody but the schema's owner may grant is told, and stops nothing.
+      // What only the schema's owner may grant is reported, and stops nothing.
       const [grants, ...more] = await findingsOf(db, given);
       expect(grants).toMatchObject({ level: 'warning', code: 'not-owned' });
       expect(grants?.action).toContain(`GRANT USAGE ON SCHEMA shared TO ${owner};`);

@@ -1,4 +1,4 @@
-/** What preflight says of the role that a log-in becomes, and of settings that only a superuser takes away. */
+/** Preflight of the role that a login assumes, and of settings that only a superuser can reset. */
 import { expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -14,7 +14,7 @@ it('settings that hide damaged pages are refused', async () => {
   expect(found.message).toContain('zero_damaged_pages');
 });
 
-it('a log-in that becomes another role is refused until that role may look after its sessions, and migrates then', async () => {
+it('a login that becomes another role is refused until that role may see and terminate its sessions', async () => {
   await using db = await freshPair();
   await using source = await loginOn(db, 'source', 'replication');
   await using target = await loginOn(db, 'target');

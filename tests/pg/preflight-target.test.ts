@@ -38,7 +38,7 @@ describe('what earlier migrations left', () => {
     );
   });
 
-  it('after a reset to the beginning, slot and control rows of the same migration are named with what they keep and both ways out', async () => {
+  it('after a reset to the beginning, the slot and control rows of the same migration are reported with both fixes', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
     const workflowId = `orders-${randomBytes(4).toString('hex')}`;

@@ -1,4 +1,4 @@
-/** The end of the slot behind a cutover: only an attempt that has looked and found nothing drops it. */
+/** The slot at the end of a cutover: only an attempt that has checked and found nothing drops it. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
@@ -27,7 +27,7 @@ async function slots(db: FreshPair, { slot }: Migration): Promise<number | null>
   return rowCount;
 }
 
-test('the slot goes when nothing was written since the end mark, and a second attempt finds it gone', async () => {
+test('the slot is dropped if nothing was written since the end mark, and a second attempt finds it gone', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
@@ -55,7 +55,7 @@ test('a write after the end mark, committed or not, keeps the slot and is named 
   expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
 });
 
-test('writers of other tables do not keep it, however busy they are; nor do their open transactions', async () => {
+test('busy writers of other tables and their open transactions do not keep the slot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   await using busy = await connectTo(db.source);
@@ -71,7 +71,7 @@ test('writers of other tables do not keep it, however busy they are; nor do thei
   await writer;
 });
 
-test('one that starts to write in the middle of the last look keeps the slot', async () => {
+test('a writer that starts during the final check keeps the slot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);

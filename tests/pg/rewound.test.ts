@@ -1,6 +1,6 @@
 /**
- * A source that went back in time: its disk was put back to an earlier day, or a standby was promoted in its place. The server is
- * this file's own, because all of it goes back. And one that crashed or was restarted, which must do no harm.
+ * A source that lost history: its disk was restored to an earlier state, or a lagging standby was promoted. And one that crashed or was
+ * restarted, which must do no harm. The file uses its own server, because all of it is rewound.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -126,7 +126,7 @@ async function writePast(db: FreshPair, migration: Migration): Promise<void> {
   }
 }
 
-/** Every step that reads the source for the target, and that stands still or believes where nothing is compared. */
+/** Every step that reads the source for the target, and that would hang or read wrong data without the comparison. */
 async function refusals(db: FreshPair, migration: Migration): Promise<MigrationError[]> {
   const input = inputOf(db);
   const stored = await storedLsn(db, migration);
@@ -141,7 +141,7 @@ async function refusals(db: FreshPair, migration: Migration): Promise<MigrationE
   ];
 }
 
-test('a disk image put back is refused by stream, copy and cutover, whether its WAL ends before or after the stored position', async () => {
+test('a restored disk image is refused by stream, copy and cutover, whether its WAL ends before or after the stored position', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await sql(db, /* sql */ `insert into t select i, 0 from generate_series(1, 100) i`);
@@ -154,7 +154,7 @@ test('a disk image put back is refused by stream, copy and cutover, whether its 
   const target = await counted(db);
   for (const { message } of await refusals(db, migration)) expect(message).toContain(confirmedLsn);
   await failure(writeEndMark(migration), 'SourceRewound');
-  // Nobody waits for a snapshot that is never young enough.
+  // No step waits for a snapshot that is never recent enough.
   await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
   await failure(holdSnapshot(migration, recordedWork()), 'SourceRewound');
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
@@ -166,7 +166,7 @@ test('a disk image put back is refused by stream, copy and cutover, whether its 
   expect(await counted(db)).toEqual(target);
 });
 
-test('a disk image put back after rows were copied is found by the mark of the copy, before a change behind it is applied', async () => {
+test('a disk image restored after rows were copied is detected by the mark of the copy before a later change is applied', async () => {
   await using db = await freshPair({ source });
   await db.targetClient.query(TABLE);
   await sql(db, TABLE, /* sql */ `insert into t select i, 0 from generate_series(1, 100) i`);
@@ -198,7 +198,7 @@ test('a disk image put back after rows were copied is found by the mark of the c
 });
 const NO_RUN = { id: 'none', label: 'none', firstChunk: 1, lastChunk: 1 };
 
-test('a restart and a crash of the source, after which its slot stands behind the target, do no harm', async () => {
+test('a restart and a crash of the source that leave its slot behind the target do no harm', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   for (const mode of ['fast', 'immediate'] as const) {
@@ -219,7 +219,7 @@ test('a restart and a crash of the source, after which its slot stands behind th
   await expectSame(db);
 });
 
-test('a promoted standby goes on when it has everything, and is refused when it lagged behind', async () => {
+test('a promoted standby is accepted if it has everything, and refused if it lagged', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await sql(db, /* sql */ `insert into t select i, 0 from generate_series(1, 100) i`);

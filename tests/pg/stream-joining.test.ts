@@ -1,6 +1,6 @@
 /**
- * What enters the selection in the middle of a lease, after changes of it were left out: by the plugin, which the lease has told
- * which schemas to send and which tables not to, or by the lease itself, which knows a name as one to pass over.
+ * Tables that enter the selection during a lease, after some of their changes were left out: by the plugin, whose filter the lease has
+ * set, or by the lease itself, which skips a name.
  */
 import { expect, test } from 'vitest';
 import type { Selection } from '../../postgres/catalog/selection.ts';

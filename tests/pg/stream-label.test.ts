@@ -59,7 +59,7 @@ test.each(USES)(
     await db.sourceClient.query(/* sql */ `delete from t where id = 1`);
     const copied = (await drainWithCopies(db, migration)).join('; ');
     expect(copied).toMatch(
-      /public\.(t|t_open) is made of public\.state, of which labels were renamed on the source/,
+      /public\.(t|t_open) uses public\.state, whose labels were renamed on the source/,
     );
     await expectSame(db);
   },
@@ -99,7 +99,7 @@ test.each(BOUND)(
   },
 );
 
-test('labels that swap names and swap them back between two looks are found: texts of the stream may be of the time between', async () => {
+test('labels that swap names and swap back between two checks are detected', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -186,7 +186,7 @@ test('a label that came while streaming and was renamed: rows that arrived under
   await expectSame(db);
 });
 
-test('a label that was added, used and renamed before anybody looked: what the target was given to take it is not believed', async () => {
+test('a label that was added, used and renamed between two checks: the table is copied again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -239,7 +239,7 @@ function clientOf(db: FreshPair, side: 'source' | 'target') {
   return side === 'source' ? db.sourceClient : db.targetClient;
 }
 
-test('a type that is renamed while another one takes its name inside of a composite is still the one whose labels count', async () => {
+test('inside a composite the type itself counts, not another one that takes its name', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -250,7 +250,7 @@ test('a type that is renamed while another one takes its name inside of a compos
     .query(/* sql */ `alter type state rename to older; create type state as enum ('open', 'closed');
     alter type older rename value 'open' to 'ajar'`);
   expect((await failureOf(db, migration))?.message).toContain(
-    'public.t.p is made of public.older, which lacks labels on the target',
+    'public.t.p uses public.older, which lacks labels on the target',
   );
   await db.targetClient.query(/* sql */ `alter type state rename value 'open' to 'ajar'`);
   expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
@@ -287,7 +287,7 @@ test('ranges over an enum whose labels are in another order on the target are re
   await db.targetClient.query(/* sql */ `alter type state add value 'new'`);
   const failure = await failureOf(db, migration);
   expect(failure?.message).toContain(
-    'public.t.r is made of public.state, whose labels are in another order',
+    'public.t.r uses public.state, whose labels are in another order',
   );
   expect(failure?.message).not.toContain('public.plain');
 });
@@ -312,7 +312,7 @@ test('a domain that loosens its check on the source stops at the first value tha
   await expectSame(db);
 });
 
-test('more labels and attributes, added on both sides in whatever order, copy nothing again', async () => {
+test('labels and attributes added on both sides, in any order, copy nothing again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -334,7 +334,7 @@ test('more labels and attributes, added on both sides in whatever order, copy no
   await expectSame(db);
 });
 
-test('a table partitioned by the hash of an enum that appears while streaming is refused before its copy', async () => {
+test('a table partitioned by the hash of an enum that is created while streaming is refused before its copy', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -356,7 +356,7 @@ test('a table partitioned by the hash of an enum that appears while streaming is
   await expectSame(db);
 });
 
-test('a row that the bounds of the target’s partition refuse is told from a check: by a function that was replaced on the source', async () => {
+test('a row that the bounds of the target’s partition reject is distinguished from a check violation', async () => {
   await using db = await freshPair();
   const half = (by: number): string =>
     /* sql */ `create or replace function public.part(int) returns int immutable language sql as 'select $1 / ${by}'`;
@@ -376,7 +376,7 @@ test('a row that the bounds of the target’s partition refuse is told from a ch
     code: 'ChangeFailed',
     details: { table: 'public.t_0', sqlstate: '23514' },
   });
-  expect(failure?.message).toContain("the bounds of the target's partition refuse it");
+  expect(failure?.message).toContain("the bounds of the target's partition reject it");
   await db.targetClient.query(half(100));
   await drainWithCopies(db, migration);
   await expectSame(db);

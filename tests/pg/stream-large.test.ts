@@ -1,6 +1,6 @@
 /**
- * Changes that are larger than a message that can be read here, or than the source can print (1 GB): in a table that is not moved
- * they stop nothing, in one that is they are named.
+ * Changes that are too large to read here, or for the source to print (1 GB): in a table that is not moved they stop nothing, in one
+ * that is they are reported.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
@@ -32,7 +32,7 @@ async function valueOf(db: FreshPair): Promise<number | undefined> {
   return rows[0]?.v;
 }
 
-test('a message that is too long to read is passed over when its table is not moved, and named with its table when it is', async () => {
+test('a message that is too long to read is skipped if its table is not moved, and reported with its table if it is', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES, SELECTION);
   await hide(db);
@@ -50,11 +50,11 @@ test('a message that is too long to read is passed over when its table is not mo
   const failure = streamChanges(selected, { ...OPTIONS, ...all, until }, testWork());
   await expect(failure).rejects.toMatchObject({
     ...{ code: 'StreamMalformed', details: { table: 'public.big' } },
-    message: expect.stringMatching(/a change of public\.big, has 2 MiB/) as string,
+    message: expect.stringMatching(/a change of public\.big, is 2 MiB/) as string,
   });
 });
 
-test('a row that the source cannot print stops neither the stream nor the last look when its table is not moved', async () => {
+test('a row that the source cannot print stops neither the stream nor the final check if its table is not moved', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES, SELECTION);
   await hide(db);

@@ -1,6 +1,6 @@
 /**
- * What decides whether changes are sent at all: an unlogged table writes no WAL, and one that was unlogged for a moment looks as
- * before. Every case ends with an exact comparison of all rows.
+ * Whether changes are sent at all: an unlogged table writes no WAL, and one that was temporarily unlogged looks unchanged
+ * afterwards. Every case ends with an exact comparison of all rows.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
@@ -166,15 +166,17 @@ for (const { title, sql } of HARMLESS) {
   });
 }
 
-test('a table without TOAST and sequence that gets another file for no known reason is copied again', async () => {
+test('a table without TOAST and sequence whose file changes for no known reason is copied again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query('vacuum full bare');
-  expect((await drainWithCopies(db, migration)).join()).toMatch(/public\.bare has another file/);
+  expect((await drainWithCopies(db, migration)).join()).toMatch(
+    /public\.bare has a different file/,
+  );
   await expectSame(db);
 });
 
-test('a TRUNCATE that the lease meets is known to the next lease', async () => {
+test('the next lease knows a TRUNCATE of the lease before', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   const work = testWork();
@@ -213,7 +215,7 @@ for (const name of NAMES) {
     await expectSame(db);
   });
 
-  test(`a row of an unlogged time that a later change needs makes a copy, not a question: ${name}`, async () => {
+  test(`a later change that needs a row written while unlogged causes a copy, not a question: ${name}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLES);
     const work = testWork();
@@ -232,7 +234,7 @@ for (const name of NAMES) {
   });
 }
 
-test('a table that turns unlogged in the middle of a lease is met by its next change', async () => {
+test('a table that becomes unlogged during a lease is detected at its next change', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   const work = testWork();
@@ -249,7 +251,7 @@ test('a table that turns unlogged in the middle of a lease is met by its next ch
   await expectSame(db);
 });
 
-test('a child and a partition that were unlogged for a moment are copied again, and their parents are not', async () => {
+test('a child and a partition that were temporarily unlogged are copied again, and their parents are not', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -303,7 +305,7 @@ test('partitions that go through their root: one that was unlogged, or made unlo
   await rows();
 });
 
-test('a replica identity that was taken and given back between two looks stops the stream, and the table is copied again', async () => {
+test('a replica identity that is removed and restored between two checks stops the stream, and the table is copied again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`alter table bare replica identity nothing`);
@@ -317,7 +319,7 @@ test('a replica identity that was taken and given back between two looks stops t
   await expectSame(db);
 });
 
-test('a table that is unlogged when it is to be copied is refused; one that turns so during its copy is taken again', async () => {
+test('a table that is unlogged before its copy is refused; one that becomes unlogged during its copy is copied again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`alter table bare set unlogged`);
@@ -341,7 +343,7 @@ test('a table that is unlogged when it is to be copied is refused; one that turn
   await expectSame(db);
 });
 
-test('a drain does not end with a table that turned unlogged before it', async () => {
+test('a drain does not complete with a table that became unlogged before it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await drainWithCopies(db, migration);
@@ -352,7 +354,7 @@ test('a drain does not end with a table that turned unlogged before it', async (
   ).rejects.toMatchObject({ code: 'SchemaDrift' });
 });
 
-test('the last look of a cutover finds tables that changed in no stream since the drain', async () => {
+test('the final check of a cutover finds tables that changed outside the stream since the drain', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await drainWithCopies(db, migration);

@@ -38,14 +38,14 @@ test('an enum value that was renamed is found though no change uses it, and ever
   const failure = await failureOf(db, migration);
   expect(failure).toMatchObject({ code: 'SchemaDrift' });
   // Every column that is made of it, and no label: those are values.
-  expect(failure?.message).toContain('public.deep.v is made of public.mood, which lacks labels');
-  expect(failure?.message).toContain('public.t.list is made of public.mood');
+  expect(failure?.message).toContain('public.deep.v uses public.mood, which lacks labels');
+  expect(failure?.message).toContain('public.t.list uses public.mood');
   expect(failure?.message).toContain('alter type … rename value there');
   expect(failure?.message).not.toMatch(/fine|good/);
   await db.targetClient.query(renamed);
   const copied = (await drainWithCopies(db, migration)).join('; ');
-  expect(copied).toContain('public.t is made of public.mood, of which labels were renamed');
-  expect(copied).toContain('public.deep is made of public.mood');
+  expect(copied).toContain('public.t uses public.mood, whose labels were renamed');
+  expect(copied).toContain('public.deep uses public.mood');
   expect(copied).not.toContain('public.other');
   await expectSame(db);
 });

@@ -1,6 +1,6 @@
 /**
- * A source whose application commits with `synchronous_commit = off`: what it shows may be gone after a crash. The server is this
- * file's own, because it crashes, and because its WAL writer must be slow for all of it.
+ * A source whose application commits with `synchronous_commit = off`: what is visible may be gone after a crash. The file uses its own
+ * server, which crashes and has a slow WAL writer.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SpecialValues } from '../../postgres/apply/special.ts';
@@ -64,7 +64,7 @@ async function isFlushed(db: FreshPair, lsn: string): Promise<boolean> {
   return rows[0]?.flushed ?? false;
 }
 
-test('rows of an unflushed commit that are copied outlive a crash of the source, and no transaction id comes again', async () => {
+test('copied rows of an unflushed commit survive a crash of the source, and no transaction id is reused', async () => {
   await using db = await freshPair({ source });
   await db.targetClient.query(TABLE);
   await db.sourceClient.query(TABLE);

@@ -30,7 +30,7 @@ test('preflight refuses them, also as partitions of any level', async () => {
   expect(action).toContain('alter table public.person set logged');
 });
 
-test('one that becomes so while streaming stops the next lease, and is copied again once it is logged: a crash may have emptied it', async () => {
+test('one that becomes unlogged while streaming stops the next lease, and is copied again once it is logged: a crash may have emptied it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await drain(db, migration);
@@ -75,7 +75,7 @@ test('an unlogged partition of the root that rows go through stops the stream, a
   expect(equal).toBe(true);
 });
 
-test('one that becomes so in the middle of a cutover keeps it from ending', async () => {
+test('one that becomes unlogged during a cutover keeps it from completing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { signal } = new AbortController();

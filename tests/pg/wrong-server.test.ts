@@ -1,4 +1,4 @@
-/** A service of one worker that leads elsewhere: a stale service file, a clone, a DNS name that moved. */
+/** A service of one worker that points elsewhere: a stale service file, a clone, a DNS name that moved. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { postgresSteps as steps } from '../../activities/postgres-steps.ts';
@@ -95,7 +95,7 @@ test('a step whose target is a copy of the database with the control rows in it 
   expect(rows).toEqual([{ epoch: '0' }]);
 });
 
-test('the walsender, the read-back of values, lists of broken rows and lanes look whom they speak to as well', async () => {
+test('the walsender, the read-back of values, lists of broken rows and lanes verify the server, too', async () => {
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -128,7 +128,7 @@ test('a target without the control schema of a migration that was seen elsewhere
   await failure(steps.fenceStream({ ...migration, target: other.target }), 'WrongServer');
 });
 
-test('a target that stands behind the slot, as an older copy of its disk does, gives no counts and gets no sequences', async () => {
+test('a target behind the slot, such as an older copy of its disk, is not counted and gets no sequences', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `insert into t values (1, 1)`);
@@ -141,7 +141,7 @@ test('a target that stands behind the slot, as an older copy of its disk does, g
   await failure(run('setSequences', db, migration), 'CheckpointMissing');
 });
 
-test('a migration that is registered again on another target after a cleanup is not held to the old one', async () => {
+test('a migration that is registered on another target after a cleanup is not tied to the old one', async () => {
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await registered(db);

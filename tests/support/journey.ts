@@ -1,6 +1,6 @@
 /**
- * A migration step by step, in the workflow's order and without Temporal: how long each step takes, and for how long it says
- * nothing in between. A step that is silent for longer than a heartbeat timeout is taken for dead and tried again, for ever.
+ * A migration step by step, in the workflow's order and without Temporal: the duration of each step, and its longest gap between
+ * heartbeats. A step that sends none for longer than the heartbeat timeout is considered dead and retried forever.
  */
 import { randomBytes } from 'node:crypto';
 import { slotName, type Migration } from '../../contract/migration.ts';
@@ -27,7 +27,7 @@ import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 
-/** A caller that remembers when it was told something. */
+/** Records the time of every heartbeat. */
 export interface TimedWork extends Work {
   abort(): void;
   /** Longest time between two beats from its beginning until now, milliseconds. */

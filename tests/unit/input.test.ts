@@ -35,7 +35,7 @@ describe('workflow input', () => {
     const others = { exclude: ['öö.*'], viaPartitionRoot: [] };
     expect(parseInput({ source: 'a', target: 'b', tables: tables(most) }).ok).toBe(true);
     const message = refusal({ source: 'a', target: 'b', tables: { ...tables(most), ...others } });
-    expect(message).toContain(`${MOST_NAME_BYTES + 6} bytes together; at most ${MOST_NAME_BYTES}`);
+    expect(message).toContain(`${MOST_NAME_BYTES + 6} bytes; the limit is ${MOST_NAME_BYTES}`);
     expect(message).not.toContain(pattern);
     const names = Array.from({ length: MOST_NAME_BYTES / 63 + 1 }, () => 'e'.repeat(63));
     expect(refusal({ source: 'a', target: 'b', leave: { extensions: names } })).toContain('bytes');

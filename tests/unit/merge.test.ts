@@ -41,7 +41,7 @@ const second = [
   }),
 ];
 
-test('numbers are unique, also those that an entry depends on and its archive does not list', () => {
+test('numbers are unique, including those that an entry depends on but its archive does not list', () => {
   const offsets = offsetsOf([rest, first, second]);
   expect(offsets).toEqual([0, 9, 709]);
   const ids = mergeArchives([rest, first, second], []).map(({ id }) => id);

@@ -225,7 +225,7 @@ test('nonsense in heartbeats and no answer at all are shown as nothing, not as N
   expect(none).toMatchObject({ phase: undefined, copy: undefined, stream: undefined });
 });
 
-test('in the seconds after a kill no zeros of an older checkpoint are shown, but what the new attempt finds on the target', () => {
+test('right after a kill the position of the new attempt is shown, not zeros of an older checkpoint', () => {
   const asOf = '2026-11-21T09:00:00.000Z';
   const stream = { ...STREAMED, transactions: 0, changes: 0 };
   const early = progress({ phase: 'stream', stream, asOf });

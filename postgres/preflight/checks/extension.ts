@@ -201,7 +201,7 @@ function otherContent(source: SourceFacts, target: TargetFacts): string[] {
   return pairsOf(source, target)
     .filter(({ member, found, sameVersion }) => {
       if (found === undefined || !member.used) return false;
-      // Another version brings other rows of its own: only what could not be looked at, or was empty there, is told.
+      // Another version brings other rows of its own: only content that was unreadable, or empty there, is reported.
       return (
         member.content === null || (sameVersion ? found.content !== member.content : !found.used)
       );
@@ -229,16 +229,16 @@ function strangers(source: SourceFacts, target: TargetFacts, accepted: boolean):
     return [
       warning(
         'extension-members',
-        `the target's extensions do not make these members of the source's, and they are left out with all that they hold: ${shown(lost)}`,
-        `Where they are wanted on the target, on the source: ${dropping(lost)} Then they move like everything else.`,
+        `the target's extensions do not create these members, so they and their contents are left out: ${shown(lost)}`,
+        `To move them like other objects, run on the source: ${dropping(lost)}`,
       ),
     ];
   }
   return [
     error(
       'extension-members',
-      `tables and sequences were made members of an extension that does not make them itself, so that they and their rows would be missing on the target: ${shown(lost)}`,
-      `On the source: ${dropping(lost)} Then they move like others, and can be added to the extension again after the cutover, on the target. Or accept to leave them: "leave": {"extensionRows": true} in the input.`,
+      `tables or sequences were added to an extension that does not create them, so they and their rows would be missing on the target: ${shown(lost)}`,
+      `Run on the source: ${dropping(lost)} They are then moved; add them to the extension on the target after the cutover. Or leave them behind: "leave": {"extensionRows": true} in the input.`,
     ),
   ];
 }

@@ -34,7 +34,7 @@ export const identity: Check = ({ source, input }) => {
     error(
       'replica-identity',
       `UPDATE and DELETE cannot be followed on tables without a usable replica identity: ${list(lost.map((one) => `${nameOf(one)} (${reasonOf(one, remedies.get(one.oid))})`))}`,
-      `On the source: ${statements(commands)} Or give them a primary key, or exclude them. Where nothing is ever updated or deleted: "ignore": {"missingIdentity": [${patternsOf(lost)}]}.`,
+      `On the source: ${statements(commands)} Or give them a primary key, or exclude them. If rows are only ever inserted: "ignore": {"missingIdentity": [${patternsOf(lost)}]}.`,
     ),
   ];
 };
@@ -42,8 +42,8 @@ export const identity: Check = ({ source, input }) => {
 function insertOnly(tables: readonly Relation[]): Finding {
   return warning(
     'replica-identity',
-    `tables without a usable replica identity are moved, as the input says: ${list(tables.map(nameOf))}; their inserts are followed, and the first UPDATE or DELETE stops the stream (StreamWarning)`,
-    'Nothing to do where rows are only ever inserted. Do not forget jobs that delete old rows.',
+    `tables without a usable replica identity are moved because "ignore" lists them: ${list(tables.map(nameOf))}; inserts are replicated, and the first UPDATE or DELETE stops the stream (StreamWarning)`,
+    'Nothing to do if rows are only ever inserted. Check for jobs that delete old rows.',
   );
 }
 

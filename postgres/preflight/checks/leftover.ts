@@ -31,7 +31,7 @@ function slots({ slots: all, database }: SourceFacts, migration: Migration): Fin
     findings.push(
       error(
         'leftover-slot',
-        `workflow "${migration.workflowId}" was reset to its beginning, and its slot from before the reset still keeps WAL on the source: ${list(own.map(describe))}`,
+        `workflow "${migration.workflowId}" was reset to its beginning, and its slot from before the reset still retains WAL on the source: ${list(own.map(describe))}`,
         resetAction(migration),
       ),
     );
@@ -91,7 +91,7 @@ function control({ control: found }: TargetFacts, migration: Migration): Finding
 /** This run ends with its findings, and cleanup waits for that. */
 function resetAction(migration: Migration): string {
   const { workflowId } = migration;
-  return `To go on where it was: temporal workflow reset -w ${workflowId} --type LastWorkflowTask --reason "go on" --run-id RUN, with RUN the run from before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and start again.`;
+  return `To continue where it was: temporal workflow reset -w ${workflowId} --type LastWorkflowTask --reason "continue" --run-id RUN, where RUN is the run before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and start again.`;
 }
 
 const MEGABYTE = 1024 * 1024;

@@ -43,7 +43,7 @@ function sorting(source: ServerFacts, target: ServerFacts): Finding[] {
       warning(
         'collation',
         `text is sorted and compared differently: ${from} on the source, ${to} on the target`,
-        'Values are moved exactly, but ORDER BY, ranges and upper/lower may answer otherwise; a table that is partitioned by ranges of text is refused (partition-key). If that matters, create the target database with the same locale (template template0).',
+        'Values are moved exactly, but ORDER BY, ranges and upper/lower may give other results; tables partitioned by ranges of text are refused (partition-key). If that matters, create the target database with the same locale (template template0).',
       ),
     ];
   }
@@ -53,7 +53,7 @@ function sorting(source: ServerFacts, target: ServerFacts): Finding[] {
     note(
       'collation-version',
       `collation ${from} is version ${was} on the source and ${is} on the target: some strings may sort differently`,
-      'Nothing to do: indexes are built anew on the target, and a table that is partitioned by ranges of text is named (partition-key).',
+      'Nothing to do: the target builds its own indexes, and tables partitioned by ranges of text have their own finding (partition-key).',
     ),
   ];
 }

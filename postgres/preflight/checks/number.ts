@@ -42,7 +42,7 @@ export const number: Check = ({ source, input }) => {
     findings.push(
       warning(
         'special-numbers',
-        `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key no null can be read back: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
+        `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key the original value cannot be looked up: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
         'Update wal2json on the source to 2.6 or newer, or give the tables a primary key, unless these columns are never null, NaN or infinite.',
       ),
     );

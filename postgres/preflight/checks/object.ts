@@ -89,8 +89,8 @@ function made(
     findings.push(
       warning(
         'user-mappings',
-        `role ${role.name} may not see the options of user mappings of the source (a remote user and its password, as a rule), so they arrive without: ${list(hiddenMappings)}`,
-        'Set them on the target after the cutover (alter user mapping for … server … options (add …)), or let the source service use a superuser.',
+        `role ${role.name} may not read the options of user mappings on the source (usually a remote user and password), so the mappings arrive without them: ${list(hiddenMappings)}`,
+        'Set them on the target after the cutover (alter user mapping for … server … options (add …)), or use a superuser in the source service.',
       ),
     );
   }

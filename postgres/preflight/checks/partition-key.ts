@@ -1,6 +1,6 @@
 /**
- * Partitions that the two servers choose differently: the copy puts each row into the partition of the same name, which refuses it
- * there. Through the root (`tables.viaPartitionRoot`) the target chooses by itself.
+ * Partition keys that route rows differently on the two servers: the copy puts each row into the partition of the same name, which
+ * may reject it. Through the root (`tables.viaPartitionRoot`) the target routes rows itself.
  */
 import {
   differsByServer,
@@ -39,8 +39,8 @@ export const partitionKey: Check = ({ source, target }) => {
     findings.push(
       error(
         'partition-key',
-        `the target would choose other partitions for the rows of: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; a partition there refuses rows of the source's partition of its name (SQLSTATE 23514)`,
-        `Make these tables on the target, with the partitions that you want there, and name them in "tables": {"viaPartitionRoot": [${refused.map(({ key }) => JSON.stringify(nameOf(key))).join(', ')}]}. Or exclude them.`,
+        `the target would route rows of these tables to different partitions: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; its partitions would refuse rows from the source's (SQLSTATE 23514)`,
+        `Create these tables on the target with the partitions that you want, and list them in "tables": {"viaPartitionRoot": [${refused.map(({ key }) => JSON.stringify(nameOf(key))).join(', ')}]}. Or exclude them.`,
       ),
     );
   }
@@ -48,8 +48,8 @@ export const partitionKey: Check = ({ source, target }) => {
     findings.push(
       warning(
         'partition-key',
-        `whether the target chooses the same partitions is not known for: ${list(unsure.map(({ key, unsure: why }) => `${nameOf(key)} (${why.join('; ')})`))}`,
-        'A row that belongs elsewhere there stops the copy (CopyFailed) or the stream (ChangeFailed) with SQLSTATE 23514, and no row is lost. To be safe, make these tables on the target and name them in "tables.viaPartitionRoot".',
+        `the target may route rows of these tables to different partitions: ${list(unsure.map(({ key, unsure: why }) => `${nameOf(key)} (${why.join('; ')})`))}`,
+        'A row that the target routes elsewhere stops the copy (CopyFailed) or the stream (ChangeFailed) with SQLSTATE 23514; no row is lost. To be safe, create these tables on the target and list them in "tables.viaPartitionRoot".',
       ),
     );
   }
@@ -62,8 +62,8 @@ function judge(key: PartitionKey, source: SourceFacts, target: TargetFacts): Jud
   const differing = key.hashes.filter(
     (name) => source.hashes.get(name) !== target.hashes.get(name),
   );
-  if (differing.length > 0) refused.push(`${list(differing)} gives other numbers there`);
-  if (key.own.length > 0) unsure.push(`${list(key.own)} must give the same there`);
+  if (differing.length > 0) refused.push(`${list(differing)} returns different hashes there`);
+  if (key.own.length > 0) unsure.push(`${list(key.own)} must return the same results there`);
   for (const collation of key.collations) {
     // Equality of deterministic collations is that of bytes, and so are their hashes.
     if (key.strategy !== 'r' && collation.deterministic) continue;
@@ -74,7 +74,7 @@ function judge(key: PartitionKey, source: SourceFacts, target: TargetFacts): Jud
   return { key, refused, unsure };
 }
 
-/** Orders of bytes or code points, which no library decides. */
+/** Orders by bytes or code points, independent of any library. */
 function isBytes({ provider, locale }: KeyCollation): boolean {
   return provider === 'b' || (provider === 'c' && /^(C|POSIX)(\.|$)/.test(locale));
 }
@@ -90,7 +90,7 @@ function compare(
     if (here !== there) {
       return {
         refuses: true,
-        what: `text in the order of ${here} on the source, ${there} on the target`,
+        what: `text is sorted by ${here} on the source and by ${there} on the target`,
       };
     }
   }
@@ -102,7 +102,7 @@ function compare(
   if (version !== null && version === other) return null;
   return {
     refuses: false,
-    what: `text in the order of ${locale}, by version ${version ?? 'unknown'} of its library on the source, ${other ?? 'unknown'} on the target`,
+    what: `text is sorted by ${locale}, whose version is ${version ?? 'unknown'} on the source and ${other ?? 'unknown'} on the target`,
   };
 }
 

@@ -34,7 +34,7 @@ function onSource(refused: readonly TableName[], accepted: readonly TableName[])
           error(
             'unlogged-table',
             `unlogged tables send no changes: ${list(refused.map(nameOf))}`,
-            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept that they are copied once: "ignore": {"unlogged": [${patternsOf(refused)}]}.`,
+            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.`,
           ),
         ]),
     ...(accepted.length === 0
@@ -42,8 +42,8 @@ function onSource(refused: readonly TableName[], accepted: readonly TableName[])
       : [
           warning(
             'unlogged-table',
-            `unlogged tables are copied once, as the input says, and changes after that are missing on the target: ${list(accepted.map(nameOf))}`,
-            'Nothing to do where their rows can be made again. One that is logged before the cutover is copied again and followed.',
+            `unlogged tables are copied once because "ignore" lists them, and later changes are missing on the target: ${list(accepted.map(nameOf))}`,
+            'Nothing to do if their rows can be rebuilt. A table that is set to logged before the cutover is copied again and then replicated.',
           ),
         ]),
   ];
@@ -55,7 +55,7 @@ function onTarget(unlogged: readonly TableName[]): Finding[] {
     error(
       'target-unlogged',
       `tables are unlogged on the target, or have unlogged partitions, and a crash there would empty them: ${list(unlogged.map(nameOf))}`,
-      `On the target: ${setLogged(unlogged)} (of a partitioned table, its unlogged partitions)`,
+      `On the target: ${setLogged(unlogged)} For a partitioned table, alter its unlogged partitions.`,
     ),
   ];
 }

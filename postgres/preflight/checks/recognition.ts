@@ -1,4 +1,4 @@
-/** Every session of a migration asks whom it speaks to (identity/connect.ts); that function is everybody's unless it was revoked. */
+/** Every session verifies its server (identity/connect.ts); PUBLIC may execute the function unless it was revoked. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, ServerFacts, Side } from '../facts.ts';
 import { error, identifier } from '../wording.ts';
@@ -13,7 +13,7 @@ function recognizable(side: Side, { recognizable: may, role }: ServerFacts): Fin
   return [
     error(
       `${side}-recognition`,
-      `role ${role.name} may not read the system identifier of the ${side}, by which walferry recognizes the server`,
+      `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
       `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
     ),
   ];

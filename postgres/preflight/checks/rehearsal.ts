@@ -1,4 +1,4 @@
-/** What the target refused when the schema was tried on it: causes that are known with their way out, all others by name. */
+/** What the target refused when the schema was tried on it: known causes with their fix, all others by name. */
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../schema/owner.ts';
@@ -28,8 +28,8 @@ function failure({ source }: Facts, { failure: reason }: RehearsalFacts): Findin
   if (reason === null || (source?.left.needed.length ?? 0) > 0) return [];
   const told = `the schema could not be tried on the target: ${reason.message}`;
   return reason.code === 'Contention' || reason.code === 'Unreachable'
-    ? [warning('schema-untried', told, 'Run preflight again, to learn what the target refuses.')]
-    : [error('schema-untried', told, 'The migration would fail there in the same way.')];
+    ? [warning('schema-untried', told, 'Run preflight again to see what the target refuses.')]
+    : [error('schema-untried', told, 'Fix the cause: the migration would fail in the same way.')];
 }
 
 function triggers({ triggers: blocking }: RehearsalFacts): Finding[] {
@@ -38,8 +38,8 @@ function triggers({ triggers: blocking }: RehearsalFacts): Finding[] {
   return [
     error(
       'target-event-trigger-blocks',
-      `event triggers of the target refuse what walferry does there (tried and rolled back): ${list(blocking.map(({ name, refused: what }) => `${name} (${what})`))}`,
-      `Disable them until the migration has ended, on the target: ${statements(blocking.map(({ name }) => alter(name, 'disable')))} Then enable them again: ${statements(blocking.map(({ name, state }) => alter(name, state)))}`,
+      `event triggers on the target block statements of walferry (tried and rolled back): ${list(blocking.map(({ name, refused: what }) => `${name} (${what})`))}`,
+      `On the target, disable them until the migration ends: ${statements(blocking.map(({ name }) => alter(name, 'disable')))} Then enable them again: ${statements(blocking.map(({ name, state }) => alter(name, state)))}`,
     ),
   ];
 }
@@ -49,7 +49,7 @@ function owners({ target }: Facts, { owners: pairs }: RehearsalFacts): Finding[]
   return [
     error(
       'owner-create',
-      `objects cannot be given to owners that may not create in their schema, and role ${target?.role.name ?? ''} may not grant that: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
+      `owners lack CREATE on the schema of their objects, and role ${target?.role.name ?? ''} may not grant it: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
       `On the target, as the schema's owner: ${statements(pairs.map(({ schema, owner }) => grantCreate(schema, owner)))} Or set "schema": {"owners": false} in the input.`,
     ),
   ];
@@ -88,8 +88,8 @@ function refused(objects: readonly RefusedObject[]): Finding[] {
       ? [
           error(
             'object-refused',
-            `the target refuses to create these (tried and rolled back), as it does for views on catalog columns or functions that its version does not have: ${all(views.map(named))}`,
-            `Leave them out, with what stands on them: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create them on the target in its own form after the cutover; or change or drop them on the source.`,
+            `the target refuses to create these objects (tried and rolled back), for instance views on catalog columns or functions that its version lacks: ${all(views.map(named))}`,
+            `Exclude them and what depends on them: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create versions that suit the target after the cutover. Or change or drop them on the source.`,
           ),
         ]
       : []),
@@ -98,7 +98,7 @@ function refused(objects: readonly RefusedObject[]): Finding[] {
           error(
             'object-refused',
             `the target refuses these objects (tried and rolled back): ${all(rest.map(named))}`,
-            'The SQLSTATE says why (42501: a right of our role or of the new owner, 42883, 42703, 42P01 or 42704: what they use is not there, 0A000: a feature that its version does not have). Mend it on the target, change or drop them on the source, or exclude the tables that they are part of.',
+            'The SQLSTATE says why (42501: our role or the new owner lacks a privilege; 42883, 42703, 42P01 or 42704: something they use is missing; 0A000: the version lacks a feature). Fix it on the target, change or drop the objects on the source, or exclude their tables.',
           ),
         ]
       : []),
@@ -128,10 +128,10 @@ function others({ others: left }: RehearsalFacts): Finding[] {
   return [
     warning(
       'not-owned',
-      `comments and grants on objects that belong to other roles of the target are left out, as our role may not set them (tried): ${list(left.map(({ name }) => name))}`,
+      `comments and grants on objects that other roles own on the target are left out, because our role may not set them (tried): ${list(left.map(({ name }) => name))}`,
       grants.length === 0
-        ? 'Nothing to do, or set the comments there as their owner.'
-        : `Where the target is to have them, there, as the owner: ${grants.slice(0, 10).join(' ')}`,
+        ? 'Nothing to do, or set the comments there as the owner of the objects.'
+        : `To keep them, run on the target as the owner: ${grants.slice(0, 10).join(' ')}`,
     ),
   ];
 }
@@ -141,8 +141,8 @@ function checks({ checks: late }: RehearsalFacts): Finding[] {
   return [
     warning(
       'check-deferred',
-      `check constraints that look at more than their row are added at the cutover, NOT VALID, and hold for new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
-      'They are validated with the cutover where the rows keep to them and are looked through within seconds; the others after it: alter table … validate constraint …; (a domain: alter domain …).',
+      `check constraints that depend on more than their row are added NOT VALID at the cutover, and apply to new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
+      'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint …; (for a domain: alter domain …).',
     ),
   ];
 }
@@ -153,7 +153,7 @@ function untried({ untried: count }: RehearsalFacts): Finding[] {
     note(
       'schema-untried',
       `${counted(count, 'object')} of the schema could not be tried on the target in time`,
-      'Nothing to do; what it refuses shows when the schema is copied, before any row.',
+      'Nothing to do: what the target refuses is reported when the schema is copied, before any rows.',
     ),
   ];
 }

@@ -38,7 +38,7 @@ export const selection: Check = ({ source, input }) => {
     findings.push(
       warning(
         'ignore-unmatched',
-        `patterns of "ignore" fit no selected table of the source: ${list(ignore)}`,
+        `patterns in "ignore" match no selected table on the source: ${list(ignore)}`,
         'Correct or remove them.',
       ),
     );

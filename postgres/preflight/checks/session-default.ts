@@ -19,7 +19,7 @@ export const sessionDefault: Check = ({ endpoints, source }) => {
         warning(
           'time-zone',
           `sessions have different time zones by default: ${show(zone)}`,
-          "Values that are moved stay exact. Generated columns, indexes on expressions and materialized views are computed under the target's own zone, as by the application there, and so is now()::date. On the target: alter database … set timezone = …;",
+          "Moved values stay exact. Generated columns, expression indexes, materialized views and now()::date use the target's own time zone, as they do for the application. On the target: alter database … set timezone = …;",
         ),
       );
     }
@@ -28,7 +28,7 @@ export const sessionDefault: Check = ({ endpoints, source }) => {
         warning(
           'settings-differ',
           `sessions have different defaults: ${others.map(show).join('; ')}`,
-          'Values that are moved stay exact; what the target computes from them (generated columns, expression indexes, materialized views) follows its own defaults. Set them alike on the target if the application counts on them (alter database … set …, alter role … set …).',
+          'Moved values stay exact; what the target computes from them (generated columns, expression indexes, materialized views) follows its own defaults. Set the same defaults on the target if the application depends on them (alter database … set …, alter role … set …).',
         ),
       );
     }

@@ -1,4 +1,4 @@
-/** What the log-in makes of our sessions: the role that they end up with, and settings that only a superuser can take away. */
+/** What the login imposes on our sessions: the role they assume, and settings that only a superuser can reset. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, Side } from '../facts.ts';
 import type { SessionFacts } from '../read/session.ts';
@@ -15,8 +15,8 @@ function role(side: Side, { login, role: becomes, overOwn }: SessionFacts): Find
   return [
     error(
       `${side}-session-role`,
-      `on the ${side} the log-in "${login}" becomes role "${becomes}" (alter role … set role), which may neither see nor end the log-in's other sessions: an attempt could not take over from an earlier one`,
-      `Let it: grant pg_read_all_stats, pg_signal_backend to "${becomes}"; or let the log-in keep its own role: alter role "${login}" reset role;`,
+      `on the ${side}, login "${login}" becomes role "${becomes}" (alter role … set role), which can neither see nor terminate the login's other sessions: a retry could not take over from an earlier attempt`,
+      `Grant it both rights: grant pg_read_all_stats, pg_signal_backend to "${becomes}"; or let the login keep its own role: alter role "${login}" reset role;`,
     ),
   ];
 }
@@ -26,8 +26,8 @@ function damage(side: Side, { login, hidingDamage }: SessionFacts): Finding[] {
   return [
     error(
       `${side}-damage-hidden`,
-      `sessions of "${login}" on the ${side} read damaged pages without an error (${list(hidingDamage)}): rows could be missing or wrong without a word`,
-      `As a superuser: alter role "${login}" reset the setting, and alter database … reset it, or take it out of postgresql.conf.`,
+      `sessions of "${login}" on the ${side} read damaged pages without an error (${list(hidingDamage)}): rows could be silently missing or wrong`,
+      `As a superuser, reset the setting: alter role "${login}" reset …; alter database … reset …; or remove it from postgresql.conf.`,
     ),
   ];
 }

@@ -24,7 +24,7 @@ export const version: Check = ({ source, target }) => {
       warning(
         'whole-tables',
         `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
-        'Nothing to do for small tables. A table whose copy is interrupted is copied again from its beginning: keep workers, network and source steady while large tables are copied.',
+        'Nothing to do for small tables. An interrupted table is copied again from the start: keep workers, network and source stable while large tables are copied.',
       ),
     );
   }

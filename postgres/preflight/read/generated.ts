@@ -1,6 +1,6 @@
 /**
  * Generated columns whose functions read tables, though they are declared immutable. The target computes such a column when a row
- * arrives, from what the other table holds then: nothing yet, or what it holds today.
+ * arrives, from the rows that the other table holds at that time, if any.
  */
 import type pg from 'pg';
 import type { TableName } from '../../catalog/selection.ts';
@@ -35,7 +35,7 @@ select n.nspname as schema, c.relname as name, a.attname as column,
  where a.attrelid = any($1::oid[]) and a.attgenerated <> '' and not a.attisdropped
  group by 1, 2, 3 order by 1, 2, 3`;
 
-/** Functions in C read no tables of users; those of the system's schemas are nobody's to write. */
+/** Functions in C read no user tables, and users do not define functions in system schemas. */
 const FUNCTIONS = /* sql */ `
 select p.oid::int8::float8 as oid, p.proname as name, pg_catalog.format('%I.%I', n.nspname, p.proname) as sql,
        coalesce(p.prosrc, '') as source,
@@ -71,7 +71,7 @@ export async function readGeneratedReads(
   );
 }
 
-/** These functions and all that they may call. A text names functions as it names anything: more are taken than are called. */
+/** These functions and all that they may call. Calls are matched by name, so the result may contain too many. */
 function called(all: readonly FunctionRow[], first: readonly number[]): FunctionRow[] {
   const byName = new Map<string, FunctionRow[]>();
   for (const one of all) byName.set(one.name, [...(byName.get(one.name) ?? []), one]);

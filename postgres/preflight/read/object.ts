@@ -93,7 +93,7 @@ export async function readGone(
          and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
         join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
     ), used (oid) as materialized (
-      -- Read once: looked up for each sequence, a catalog that nobody has analyzed takes minutes.
+      -- Read once: looked up for each sequence, a catalog without statistics takes minutes.
       select u.refobjid from pg_catalog.pg_depend u join pg_catalog.pg_attrdef f on f.oid = u.objid
        where u.classid = 'pg_catalog.pg_attrdef'::regclass and u.refclassid = 'pg_catalog.pg_class'::regclass
          and f.adrelid in (select unnest($1::oid[]))

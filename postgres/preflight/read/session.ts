@@ -1,4 +1,4 @@
-/** What a session of ours is at its server: which role, what that may do with our other sessions, and what only a superuser sets. */
+/** Properties of our session: its role, what that role may do with our other sessions, and superuser-only settings. */
 import type pg from 'pg';
 
 export interface SessionFacts {
