@@ -20,10 +20,41 @@ export function offsetsOf(archives: readonly (readonly ArchiveEntry[])[]): numbe
 }
 
 /** Sections, then grants, then event triggers, which would fire for all of it: pg_restore's own order. */
-function rank({ kind, section }: ArchiveEntry): number {
-  if (kind === 'EVENT TRIGGER') return 3;
+function rank(
+  { kind, section, dependencies }: ArchiveEntry,
+  triggers: ReadonlySet<number>,
+): number {
+  if (kind === 'EVENT TRIGGER' || dependencies.some((id) => triggers.has(id))) return 3;
   if (kind === 'ACL' || kind === 'DEFAULT ACL') return 2;
   return section === 'post' ? 1 : 0;
+}
+
+/**
+ * The same entries, each behind those that it depends on: a section is no order where a table's default calls a function that needs
+ * a primary key. In a circle, which pg_dump has broken up already, the order stays as it is.
+ */
+function behindDependencies(entries: readonly ArchiveEntry[]): ArchiveEntry[] {
+  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+  const seen = new Set<number>();
+  const ordered: ArchiveEntry[] = [];
+  // A stack of its own: a chain of views can be longer than the call stack is deep.
+  for (const first of entries) {
+    const open = [{ entry: first, left: [...first.dependencies] }];
+    if (seen.has(first.id)) continue;
+    seen.add(first.id);
+    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+      const id = top.left.shift();
+      const on = id === undefined ? undefined : byId.get(id);
+      if (id === undefined) {
+        ordered.push(top.entry);
+        open.pop();
+      } else if (on !== undefined && !seen.has(id)) {
+        seen.add(id);
+        open.push({ entry: on, left: [...on.dependencies] });
+      }
+    }
+  }
+  return ordered;
 }
 
 /** All entries under common numbers, with the dependencies between archives that no single one knows. */
@@ -52,14 +83,17 @@ export function mergeArchives(
     if (!one || !on || one.id === on.id) continue;
     added.set(one.id, [...(added.get(one.id) ?? []), on.id]);
   }
+  const triggers = new Set(
+    renumbered.filter(({ kind }) => kind === 'EVENT TRIGGER').map(({ id }) => id),
+  );
   const ranks: ArchiveEntry[][] = [[], [], [], []];
   for (const entry of renumbered) {
     const more = added.get(entry.id)?.filter((id) => !entry.dependencies.includes(id)) ?? [];
-    ranks[rank(entry)]?.push(
+    ranks[rank(entry, triggers)]?.push(
       more.length === 0
         ? entry
         : { ...entry, dependencies: [...entry.dependencies, ...new Set(more)] },
     );
   }
-  return ranks.flat();
+  return behindDependencies(ranks.flat());
 }

@@ -4,7 +4,8 @@ import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { drain, expectSame, startMigration } from '../support/stream.ts';
-import { failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { registered } from '../support/control.ts';
+import { failure, inputOf, testWork } from './schema-museum.ts';
 
 const TWICE = /* sql */ `create or replace function public.f(int) returns int immutable language sql as 'select $1 * 2'`;
 const THRICE = TWICE.replace('* 2', '* 3');
@@ -70,7 +71,7 @@ async function differing(ddl: string, rows: string, expression: [string, string]
   const [here, there] = expression;
   await db.sourceClient.query(ddl.replace('EXPRESSION', here) + rows);
   await db.targetClient.query(ddl.replace('EXPRESSION', there) + rows);
-  return await compare(db, migrationOf(db), tables).then(
+  return await compare(db, await registered(db), tables).then(
     () => null,
     ({ message }: Error) => message,
   );
@@ -133,9 +134,10 @@ test('partitions that go through their root are compared with it as a whole', as
   await db.sourceClient.query(`${table('a * 2')} ${parts(4)} ${rows}`);
   await db.targetClient.query(`${table('a + a')} ${parts(3)} ${rows}`);
   const tables = { viaPartitionRoot: ['public.t'] };
-  expect(await compare(db, migrationOf(db), tables)).toEqual({ tables: 1, rows: 300 });
+  const migration = await registered(db);
+  expect(await compare(db, migration, tables)).toEqual({ tables: 1, rows: 300 });
   await db.targetClient.query(/* sql */ `update t set a = 0 where id = 7`);
-  const { message } = await failure(compare(db, migrationOf(db), tables), 'NotEqual');
+  const { message } = await failure(compare(db, migration, tables), 'NotEqual');
   expect(message).toContain('public.t (g)');
 });
 
@@ -157,5 +159,5 @@ test('values are the same whatever order, collation and time zone the two databa
   }
   await db.targetClient.query(`alter database ${db.target} set timezone = 'Asia/Tokyo'`);
   await db.targetClient.query(`alter database ${db.target} set search_path = hall, public`);
-  expect(await compare(db, migrationOf(db))).toEqual({ tables: 2, rows: 200 });
+  expect(await compare(db, await registered(db))).toEqual({ tables: 2, rows: 200 });
 });

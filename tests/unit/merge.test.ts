@@ -68,3 +68,25 @@ test('dependencies between archives are put back: of the object itself, or of it
   expect(of('a')?.dependencies).toEqual([of('mood')?.id]);
   expect(of('a a_b_fkey')?.dependencies).toEqual([of('a')?.id, 709, of('b')?.id]);
 });
+
+test('an entry comes behind those that it depends on, whatever their sections, and a comment behind its event trigger', () => {
+  const merged = mergeArchives(
+    [
+      [
+        entry(1, 'TABLE', 'u', { dependencies: [4] }),
+        entry(2, 'TABLE', 't'),
+        entry(3, 'CONSTRAINT', 't t_pkey', { section: 'post', dependencies: [2] }),
+        entry(4, 'FUNCTION', 'names', { section: 'post', dependencies: [3, 5] }),
+        entry(5, 'FUNCTION', 'circle', { dependencies: [4] }),
+        entry(6, 'COMMENT', 'EVENT TRIGGER audit', { dependencies: [7] }),
+        entry(7, 'EVENT TRIGGER', 'audit', { section: 'post' }),
+        entry(8, 'ACL', 'TABLE u', { dependencies: [1] }),
+      ],
+    ],
+    [],
+  );
+  const names = merged.map(({ name }) => name);
+  expect(names).toEqual([
+    ...['t', 't t_pkey', 'circle', 'names', 'u', 'TABLE u', 'audit', 'EVENT TRIGGER audit'],
+  ]);
+});
