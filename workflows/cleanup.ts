@@ -95,7 +95,7 @@ function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Left
   const { slot, source } = migration;
   return {
     code: 'SlotKept',
-    text: `the slot is kept and holds WAL on "${source}" (${why.message})${cutOver ? '; the look before it found no late write, and what is written to the source from then on is not on the target' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+    text: `the slot is kept and holds WAL on "${source}" (${why.message})${cutOver ? '; the cutover looked for late writes before that and found none; what was written after that look is on the source only, so make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
   };
 }
 
