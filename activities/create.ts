@@ -94,7 +94,7 @@ export function createActivities(steps: Steps): Activities {
     dropSlot: activity(
       'dropSlot',
       ({ migration, input, since = null }, work) =>
-        steps.dropSlot(migration, input, since, work.signal),
+        steps.dropSlot(migration, input, since, work.signal, work.scheduledAt),
       { short: { withinMs: LAST_LOOK_MS } },
     ),
     undoSchema: activity('undoSchema', ({ migration }, work) =>

@@ -49,8 +49,10 @@ export const postgresSteps: Steps = {
   },
   enableTriggers,
   quietTriggers,
-  dropSlot: (migration, input, since, signal) =>
-    since === null ? dropSlot(migration) : releaseSlot(migration, input, since, signal),
+  dropSlot: (migration, input, since, signal, scheduledAt) =>
+    since === null
+      ? dropSlot(migration)
+      : releaseSlot(migration, input, since, signal, scheduledAt),
   undoSchema,
   dropControl: async (migration) => {
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });

@@ -66,6 +66,7 @@ export interface Steps {
     input: MigrationInput,
     since: Lsn | null,
     signal: AbortSignal,
+    scheduledAt?: number,
   ) => Promise<'dropped' | 'absent'>;
   readonly undoSchema: (
     migration: Migration,

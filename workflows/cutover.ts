@@ -5,6 +5,7 @@
  * the common ending. Until then the operator can call it off, also while a database is away and a step keeps trying.
  */
 import { CancellationScope } from '@temporalio/workflow';
+import type { FailureCode } from '../contract/failure.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import type { SequenceReport } from '../activities/interface.ts';
@@ -55,20 +56,34 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
 }
 
 /**
- * Drops the slot, unless something was written meanwhile: then the cutover is undone after all. From here on nothing else can stop it;
- * a slot that cannot be dropped for another reason is kept and reported.
+ * Drops the slot behind another look for late writes. A look that finds one, or that does not pass for any reason of the databases
+ * (a warning of the source, a source that was restored), undoes the cutover after all: what the slot still holds may be a late write,
+ * and without the control schema it could not be applied any more. Only where the source cannot be asked is the slot kept and the
+ * migration complete: {@link UNASKED}.
  */
 async function release(run: Execution, endMark: Lsn): Promise<void> {
   run.ending = true;
   run.cutoverStep = null;
   run.show();
   const why = await CancellationScope.nonCancellable(() => dropSlot(run, endMark));
-  if (why?.code === 'StillWriting') {
+  if (why && !UNASKED.has(why.code)) {
     run.ending = false;
     throw ending(why.code, why.message);
   }
   run.slot = { kept: why ?? null };
 }
+
+/**
+ * Reasons that say nothing about writes, and with which a stream could not go on either: to undo the cutover would leave a finished
+ * target behind a source that may be gone for good. Whatever is not listed undoes it.
+ */
+const UNASKED: ReadonlySet<FailureCode> = new Set<FailureCode>([
+  'Unreachable',
+  'Denied',
+  'SlotBusy',
+  'UnknownService',
+  'InvalidService',
+]);
 
 interface Settled {
   readonly summary: MigrationSummary;

@@ -11,13 +11,17 @@ export interface IgnorePatterns {
 
 export type Ignored = Readonly<Record<keyof IgnorePatterns, (relation: Named) => boolean>>;
 
-type Named = Pick<Relation, 'oid' | 'schema' | 'name' | 'parentOid'>;
+type Named = Pick<
+  Relation,
+  'oid' | 'schema' | 'name' | 'parentOid' | 'kind' | 'persistence' | 'viaRoot'
+>;
 
 /** Nothing is accepted. */
 export const NOTHING_IGNORED: IgnorePatterns = { missingIdentity: [], unlogged: [] };
 
 /**
- * Which tables the patterns name: a partition or child goes with its parent, as far as that is selected.
+ * Which tables the patterns name: a partition or child goes with its parent, as far as that is selected. Of a root that rows go
+ * through on the target, unlogged partitions are accepted only if all of its partitions are unlogged and named.
  * @param relations the selected tables.
  */
 export function ignoredAmong(relations: readonly Named[], patterns: IgnorePatterns): Ignored {
@@ -32,8 +36,17 @@ export function ignoredAmong(relations: readonly Named[], patterns: IgnorePatter
     };
     return named;
   };
+  const unlogged = names(patterns.unlogged);
+  // Their rows are in one table of the target, which is either followed and counted, or as of its copy.
+  const mixed = new Set(
+    relations.flatMap((one) =>
+      one.viaRoot && one.kind === 'r' && !(one.persistence === 'u' && unlogged(one))
+        ? [one.viaRoot.oid]
+        : [],
+    ),
+  );
   return {
     missingIdentity: names(patterns.missingIdentity),
-    unlogged: names(patterns.unlogged),
+    unlogged: (one) => unlogged(one) && !(one.viaRoot && mixed.has(one.viaRoot.oid)),
   };
 }

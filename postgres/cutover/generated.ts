@@ -38,7 +38,10 @@ export function hashStatement(
   { key, generated }: GeneratedColumns,
   condition: string | null = null,
 ): string {
-  const cells = [...key, ...generated].map((name) => pg.escapeIdentifier(name)).join(', ');
+  // A generated column may be part of the key: named twice, it would be ambiguous (42702).
+  const cells = [...new Set([...key, ...generated])]
+    .map((name) => pg.escapeIdentifier(name))
+    .join(', ');
   const where = condition === null ? '' : ` where ${condition}`;
   const rows = tables.map(
     (table) => `select ${cells} from ${only ? 'only ' : ''}${quoted(table)}${where}`,

@@ -11,6 +11,7 @@ import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
+import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 
 /**
  * Names of the selected tables that are not what the stream has followed.
@@ -26,6 +27,7 @@ export async function changedWithoutTrace(
   const ignored = ignoredAmong(relations, input.ignore);
   return relations
     .filter((table) => {
+      if (table.kind !== 'r') return false;
       const now = shapes.get(table.oid);
       const before = rows.get(table.oid)?.shape?.source;
       if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
@@ -43,12 +45,15 @@ async function present(
   signal: AbortSignal,
 ): Promise<{ readonly relations: readonly Relation[]; readonly shapes: Map<number, Shape> }> {
   try {
-    await using source = await connectSource(migration, 'cutover', { signal });
-    const relations = (await readRelations(source, input.tables)).filter(
-      ({ kind }) => kind === 'r',
-    );
-    const oids = relations.map(({ oid }) => oid);
-    return { relations, shapes: await readShapes(source, oids) };
+    await using source = await connectSource(migration, 'cutover', {
+      ...{ signal, lockTimeoutMs: LOCK_TIMEOUT_MS },
+    });
+    return await withoutWaiting(source, async () => {
+      const found = await readRelations(source, input.tables);
+      // All of them, or what a root accepts of its partitions could not be seen.
+      const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
+      return { relations: found, shapes: await readShapes(source, oids) };
+    });
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: STEP, side: 'source' }, 'Internal');

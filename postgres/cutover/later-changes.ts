@@ -17,6 +17,7 @@ import { unsentOf, type Unsent } from '../replication/reader.ts';
 import { Lane } from '../schema/lane.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { changedWithoutTrace } from './late-storage.ts';
+import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 import { writeEndMark } from './end-mark.ts';
 import { openSource } from './source.ts';
 
@@ -67,7 +68,7 @@ export async function laterChanges(
 export interface LastLook {
   /** As {@link laterChanges}. */
   readonly tables: string[];
-  /** Oids of the selected tables. */
+  /** Oids of the selected tables whose writers count: all but the unlogged ones that the input accepts. */
   readonly oids: readonly number[];
   /**
    * The source's next transaction id when the look began, if no transaction was open then: as long as it is the next one, nothing
@@ -84,13 +85,14 @@ export async function lastLook(
   signal: AbortSignal,
 ): Promise<LastLook> {
   try {
-    await using source = await openSource(migration, { signal });
-    const relations = await readRelations(source, input.tables);
+    await using source = await openSource(migration, { signal, lockTimeoutMs: LOCK_TIMEOUT_MS });
+    const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
     const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
+    const oids = relations
+      .filter((one) => one.persistence === 'p' || !unlogged(one))
+      .map(({ oid }) => oid);
     // Before the look into the slot: what commits between the two is seen there.
-    const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [
-      relations.filter((one) => one.persistence === 'p' || !unlogged(one)).map(({ oid }) => oid),
-    ]);
+    const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
     // Flushes whatever was committed asynchronously: decoding stops at the flush position.
     await writeEndMark(migration, signal);
     const open = await source.query<{ next: string | null }>(/* sql */ `
@@ -128,7 +130,7 @@ export async function lastLook(
     const traceless = await changedWithoutTrace(migration, input, signal);
     return {
       tables: [...new Set([...names, ...missed.map(nameOf), ...traceless])].sort(),
-      oids: relations.map(({ oid }) => oid),
+      oids,
       next: open.rows[0]?.next ?? null,
     };
   } catch (error) {

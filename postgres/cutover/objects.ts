@@ -7,13 +7,12 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { ignoredAmong } from '../catalog/ignored.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { whileAllWatched } from '../schema/watch.ts';
+import { unloggedRows } from './unlogged-rows.ts';
 
 interface Described {
   readonly schema: string;
@@ -104,8 +103,9 @@ export async function objectDifferences(
           );
           progress.tables = at + some.length;
         }
+        const unlogged = await unloggedRows({ source, target }, relations, input);
         // First: the summary has room for few.
-        return bounded([...unloggedRows(relations, input), ...found.sort()]);
+        return bounded([...unlogged, ...found.sort()]);
       },
     );
   } catch (error) {
@@ -137,14 +137,6 @@ function compareObjects(source: readonly Described[], target: readonly Described
     found.push(`${one.schema}.${one.table}: ${one.what} is on the target only`);
   }
   return found;
-}
-
-/** Tables that the operator accepts to be copied once: the closing summary has to name them. */
-function unloggedRows(relations: readonly Relation[], input: MigrationInput): string[] {
-  const { unlogged } = ignoredAmong(relations, input.ignore);
-  return relations
-    .filter((one) => one.kind === 'r' && one.persistence === 'u' && unlogged(one))
-    .map((one) => `${nameOf(one)}: rows are as of its copy (unlogged: later changes are missing)`);
 }
 
 function bounded(lines: readonly string[]): string[] {

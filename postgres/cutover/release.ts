@@ -5,55 +5,126 @@
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
  * with constant writes to other tables or databases it is the duration of the final check, usually less than a second.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
-import { connectSource } from '../identity/connect.ts';
+import { takeTurn, type Turn } from '../control/turn.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
-import { BEING_WRITTEN, lastLook, type LastLook } from './later-changes.ts';
+import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
 /** Checks that require a server without any writes; after them, only writers of selected tables matter. */
 const QUIET_LOOKS = 4;
+/** Looks altogether: whoever locks a selected table for writing at the end of each of so many is writing to it. */
+const MOST_LOOKS = 10;
+/** Between two of the impatient ones, so that a transaction that is rolled back has time to end. */
+const PAUSE_MS = 200;
 const SHOWN_TABLES = 20;
-
-/** One statement, so there is no round trip between the last check and the drop. */
-const DROP = /* sql */ `
-select pg_catalog.pg_drop_replication_slot($2)::text as dropped
- where ($3::text is null or pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text = $3)
-   and not exists (${BEING_WRITTEN})`;
+/** An ended session of an earlier attempt is gone within milliseconds. */
+const END_MS = 10_000;
+const POLL_MS = 50;
 
 /**
- * Looks once more and drops the slot. Idempotent.
+ * One statement: between its answer to "may it go" and the slot's end there is no round trip. A slot that was confirmed further than
+ * the look saw is streamed from again: the cutover was undone.
+ */
+const DROP = /* sql */ `
+select pg_catalog.pg_drop_replication_slot(s.slot_name)::text as dropped
+  from pg_catalog.pg_replication_slots s
+ where s.slot_name = $2 and s.confirmed_flush_lsn = $4::pg_catalog.pg_lsn
+   and ($3::text is null or pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text = $3)
+   and not exists (${BEING_WRITTEN})`;
+
+/** What an attempt holds on the source while it lives, by which a later one finds its session. */
+const PRESENCE = /* sql */ `
+select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtextextended('walferry release ' || $1, 0))`;
+
+const EARLIER = /* sql */ `
+select theirs.pid, pg_catalog.pg_terminate_backend(theirs.pid)
+  from pg_catalog.pg_locks mine
+  join pg_catalog.pg_locks theirs using (locktype, database, classid, objid, objsubid)
+ where mine.locktype = 'advisory' and mine.pid = pg_catalog.pg_backend_pid() and theirs.pid <> mine.pid`;
+
+/**
+ * Looks once more and drops the slot. Idempotent. One attempt at a time: a later one ends the sessions of those before it, so that one
+ * that was frozen and wakes up after the cutover was undone drops nothing.
  * @param since the end mark.
+ * @param scheduledAt of this attempt, see {@link takeTurn}.
  * @returns `absent` when there was none: an earlier attempt dropped it, and its answer was lost.
- * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `SlotBusy`, `Denied`, `Unreachable`;
- *   `signal.reason` when aborted.
+ * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `Fenced`; whatever keeps a look from passing
+ *   (`StreamWarning`, `SourceRewound`, …); `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted.
  */
 export async function releaseSlot(
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
+  scheduledAt?: number,
 ): Promise<'dropped' | 'absent'> {
   try {
-    await using source = await connectSource(migration, 'cleanup', { signal });
-    for (let looks = 1; ; looks += 1) {
+    await using target = await connectTarget(migration, 'cleanup', { signal });
+    const turn = await takeTurn(target, migration, scheduledAt);
+    // After the turn was taken: whoever had it before has its session on the source already, and that is found.
+    await using source = await connectSource(migration, 'cleanup', { signal, target });
+    await endEarlier(source, migration.slot, signal);
+    for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
       // A stream that was overtaken may still hold it.
       await endUsers(source, migration.slot);
-      if (!(await exists(source, migration.slot))) return 'absent';
+      const confirmed = await confirmedOf(source, migration.slot);
+      if (confirmed === null) return 'absent';
       const seen = await lastLook(migration, input, since, signal);
       if (seen.tables.length > 0) throw stillWriting(seen.tables, since);
       const patient = looks <= QUIET_LOOKS;
       if (patient && seen.next === null) continue;
-      if (await drop(source, migration.slot, seen, patient)) return 'dropped';
+      const next = patient ? seen.next : null;
+      const drop = () =>
+        source.query(DROP, [seen.oids, migration.slot, next, confirmed]).then((r) => r.rowCount);
+      if ((await whileMine(target, turn, drop)) === 1) return 'dropped';
+      if (!patient) await sleep(PAUSE_MS, undefined, { signal });
     }
+    throw new MigrationError(
+      'StillWriting',
+      `transactions keep locking selected tables for writing after the end mark ${since}: stop the writers and end their transactions, then call cutover again`,
+    );
   } catch (error) {
     signal.throwIfAborted();
     const step = `dropping slot "${migration.slot}"`;
     throw classify(error, { step, side: 'source' }, 'Internal');
+  }
+}
+
+/** Runs it with the control row locked: whoever takes over in between has ended this session, or comes after it. */
+async function whileMine<T>(target: pg.ClientBase, turn: Turn, work: () => Promise<T>): Promise<T> {
+  await target.query('begin');
+  try {
+    await turn.hold();
+    return await work();
+  } finally {
+    // Nothing was written, and what was dropped is dropped, also when the target is gone by now.
+    await target.query('rollback').catch(() => undefined);
+  }
+}
+
+/** Ends the sessions of earlier attempts, and waits until they are gone: a statement that one had sent may still run. */
+async function endEarlier(source: pg.ClientBase, slot: string, signal: AbortSignal): Promise<void> {
+  await source.query(PRESENCE, [slot]);
+  const deadline = performance.now() + END_MS;
+  for (;;) {
+    const { rows } = await source.query<{ pid: number }>(EARLIER);
+    if (rows.length === 0) return;
+    if (performance.now() > deadline) {
+      const pids = rows.map(({ pid }) => pid);
+      throw new MigrationError(
+        'SlotBusy',
+        `an earlier attempt to drop slot "${slot}" still has its session on the source (pid ${pids.join(', ')}) after ${END_MS / 1000} s`,
+        { slot, pids },
+      );
+    }
+    await sleep(POLL_MS, undefined, { signal });
   }
 }
 
@@ -67,21 +138,13 @@ export function stillWriting(tables: readonly string[], since: Lsn): MigrationEr
   );
 }
 
-async function exists(source: pg.ClientBase, slot: string): Promise<boolean> {
-  const { rowCount } = await source.query(
-    /* sql */ `select from pg_catalog.pg_replication_slots where slot_name = $1`,
+/** @returns up to where the slot was confirmed; null when there is none. */
+async function confirmedOf(source: pg.ClientBase, slot: string): Promise<string | null> {
+  const { rows } = await source.query<{ confirmed: string }>(
+    /* sql */ `
+    select coalesce(confirmed_flush_lsn, '0/0')::text as confirmed
+      from pg_catalog.pg_replication_slots where slot_name = $1`,
     [slot],
   );
-  return rowCount === 1;
-}
-
-/** @returns whether it was dropped; false: something was written, or is being written, since the look. */
-async function drop(
-  source: pg.ClientBase,
-  slot: string,
-  { oids, next }: LastLook,
-  patient: boolean,
-): Promise<boolean> {
-  const { rowCount } = await source.query(DROP, [oids, slot, patient ? next : null]);
-  return rowCount === 1;
+  return rows[0]?.confirmed ?? null;
 }

@@ -13,12 +13,17 @@ import { proveContinuity } from '../stream/continuity.ts';
  */
 export async function openSource(
   migration: Migration,
-  work: { readonly signal?: AbortSignal; readonly beat?: (details: Heartbeat) => void },
+  work: {
+    readonly signal?: AbortSignal;
+    readonly beat?: (details: Heartbeat) => void;
+    /** Of the session; none waits as long as it takes. */
+    readonly lockTimeoutMs?: number;
+  },
 ): Promise<pg.Client & AsyncDisposable> {
-  const { signal, beat = () => undefined } = work;
+  const { signal, beat = () => undefined, lockTimeoutMs = 0 } = work;
   const options = signal ? { signal } : {};
   await using target = await connectTarget(migration, 'cutover', options);
-  const source = await connectSource(migration, 'cutover', { ...options, target });
+  const source = await connectSource(migration, 'cutover', { ...options, target, lockTimeoutMs });
   try {
     const pid = backendPidOf(source);
     const place = { side: 'source', migration, purpose: 'cutover' } as const;

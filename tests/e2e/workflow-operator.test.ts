@@ -1,6 +1,6 @@
 /** What the operator asks for and is told: pause, resume, cutover, abort, in every phase. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MigrationError } from '../../contract/failure.ts';
+import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import type { Phase, RunState } from '../../contract/progress.ts';
 import { UPDATES, rule, type UpdateName } from '../../workflows/policy.ts';
 import { temporal, temporalServer } from '../support/temporal.ts';
@@ -485,6 +485,44 @@ describe('calling the cutover off', () => {
       expect((await migration.ask('cutover')).allowed).toBe(true);
       expect((await migration.end()).status).toBe('COMPLETED');
       expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
+    },
+  );
+
+  test.concurrent.each<FailureCode>([
+    ...(['StreamWarning', 'SourceRewound', 'CheckpointMissing', 'WrongServer'] as const),
+    ...(['SchemaDrift', 'SlotMissing', 'PluginRefused', 'Internal'] as const),
+  ])(
+    'a look before the end of the slot that ends with %s undoes the cutover: slot and control schema stay, and streaming goes on',
+    async (code) => {
+      const migration = await migrations.streaming((world) =>
+        world.fail('dropSlot', code, 'the look did not pass'),
+      );
+      const { world } = migration;
+      expect(await migration.ask('cutover')).toMatchObject({
+        ...{ allowed: false, type: code, text: text(/the look did not pass/) },
+      });
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect(world).toMatchObject({ slot: true, control: true, triggersEnabled: false });
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+      expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
+    },
+  );
+
+  test.concurrent(
+    "a slot that is kept because its server cannot be asked completes the cutover, and its text claims no other look than the cutover's",
+    async () => {
+      const migration = await migrations.streaming((world) =>
+        world.fail('dropSlot', 'Denied', 'the log-in was refused'),
+      );
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect(await migration.end()).toMatchObject({
+        ...{ status: 'FAILED', type: 'SlotKept' },
+        text: text(
+          /the log-in was refused\); the last check for late writes found none, but anything written after it is missing on the target.*; drop it: psql/,
+        ),
+      });
     },
   );
 

@@ -6,6 +6,7 @@ import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -68,6 +69,7 @@ test('indexes, constraints, defaults, identity, triggers and partitions that dif
   await db.sourceClient.query(both);
   await db.targetClient.query(both);
   const migration = await registered(db);
+  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
   expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
   await db.sourceClient.query(/* sql */ `
     create index t_v on t (v); alter table t alter v set default 'b'; alter table t alter n set not null;

@@ -100,6 +100,11 @@ const TABLES: readonly (readonly [string, string, string])[] = [
     'insert into child (id, a) values (1, 1);',
   ],
   [
+    'with the generated column in its replica identity',
+    'create table t (id int primary key, a int, g int generated always as (EXPRESSION) stored not null, unique (g, id)); alter table t replica identity using index t_g_id_key;',
+    '',
+  ],
+  [
     'with names and a key that need quoting',
     `create table t (id int, a int, "k; ""K" text collate "und-x-icu", g int generated always as (EXPRESSION) stored, primary key (id, "k; ""K"));`.replace(
       '"k; ""K" text',

@@ -9,7 +9,9 @@ import type { Migration } from '../../contract/migration.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
+import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
@@ -122,13 +124,16 @@ test('an accepted unlogged table is copied once, its changes are left out, and t
   expect(rows).toEqual([{ v: 'copied' }, { v: 'sent' }]);
   await db.sourceClient.query(`insert into cache values (2, 'lost')`);
   expect(await compareCounts(migration, inputOf(db), testWork())).toEqual({ tables: 1, rows: 1 });
+  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
   expect(await objectDifferences(migration, inputOf(db))).toEqual([
     'public.cache: rows are as of its copy (unlogged: later changes are missing)',
     'public.kept: rows are as of its copy (unlogged: later changes are missing)',
   ]);
-  // Who writes to it does not matter.
+  // Who writes to it does not matter, neither for the last look nor for the end of the slot.
   await db.sourceClient.query(`begin; insert into cache values (3, 'lost')`);
-  expect(await late(db, migration, await writeEndMark(migration))).toEqual([]);
+  const mark = await writeEndMark(migration);
+  expect(await late(db, migration, mark)).toEqual([]);
+  expect(await releaseSlot(migration, inputOf(db), mark)).toBe('dropped');
   await db.sourceClient.query('commit');
 });
 
@@ -147,7 +152,9 @@ test('an accepted unlogged table that becomes logged is copied again and followe
   );
   await db.targetClient.query(`alter table cache set logged`);
   const [said = ''] = await drainWithCopies(db, migration, CHOSEN);
-  expect(said).toMatch(/changes of public\.cache are missing.*public\.kept is unlogged on the source now/);
+  expect(said).toMatch(
+    /changes of public\.cache are missing.*public\.kept is unlogged on the source now/,
+  );
   await db.sourceClient.query(`update cache set v = 'followed'; update t set v = 'sent'`);
   expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);
   const rows = /* sql */ `select 't', id, v from t union all select 'c', id, v from cache union all select 'k', id, v from kept order by 1, 2`;
@@ -160,4 +167,69 @@ test('an accepted unlogged table that becomes logged is copied again and followe
   expect(await late(db, migration, mark)).toEqual([]);
   await db.sourceClient.query(`alter table kept set logged`);
   expect(await late(db, migration, mark)).toEqual(['public.kept']);
+});
+
+test('the cutover names an accepted unlogged table that is empty on the target and not on the source, as a crash of the target leaves it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    `${CACHE}; create unlogged table "Odd.one" (id int primary key)`,
+  );
+  const ignore = { ...IGNORE, unlogged: ['*.*'] };
+  const parsed = parseInput({ source: db.source, target: db.target, ignore });
+  if (!parsed.ok) throw new Error(parsed.message);
+  // What a crash does to it.
+  await db.targetClient.query(`truncate kept; ${CREATE_SCHEMA_CONTROL}`);
+  const said = await objectDifferences(migration, parsed.input);
+  expect(said).toHaveLength(3);
+  expect(said[0]).toMatch(/^public\.kept: EMPTY on the target, not on the source/);
+  // Empty on both sides, and as it was copied.
+  expect(said.slice(1).join()).toMatch(/Odd\.one: rows are as of.*public\.cache: rows are as of/);
+});
+
+const TREE = (first: string, second: string) => /* sql */ `
+  create table m (id int primary key) partition by range (id);
+  create ${first} table m1 partition of m for values from (0) to (100);
+  create ${second} table m2 partition of m for values from (100) to (200)`;
+const ROWS = /* sql */ `; insert into m values (1), (101)`;
+const VIA = { include: ['*.*'], exclude: [], viaPartitionRoot: ['public.m'] };
+
+function viaRoot(db: FreshPair, unlogged: string[]): MigrationInput {
+  const parsed = parseInput({
+    ...{ source: db.source, target: db.target, ignore: { unlogged }, tables: VIA },
+  });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.input;
+}
+
+test('an accepted unlogged partition spares its root from nothing while another partition is logged: refused, streamed no further, and counted', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TREE('unlogged', '') + ROWS, VIA, TREE('', ''));
+  const unlogged = ['public.m*'];
+  const found = await findingsOf(db, { input: { ignore: { unlogged }, tables: VIA } });
+  expect(only(found, 'unlogged-table')).toMatchObject({
+    level: 'error',
+    message: expect.stringContaining('public.m1') as string,
+    action: expect.stringMatching(/only be accepted together/) as string,
+  });
+  expect(await failureOf(db, migration, { ...VIA, ignore: { ...IGNORE, unlogged } })).toMatchObject(
+    { code: 'SchemaDrift', message: expect.stringContaining('m1') as string },
+  );
+  await db.targetClient.query(`delete from m where id = 101`);
+  const compared = compareCounts(migration, viaRoot(db, unlogged), testWork());
+  await expect(compared).rejects.toMatchObject({ code: 'NotEqual' });
+});
+
+test('a root whose partitions are all unlogged and accepted is copied once as a whole', async () => {
+  await using db = await freshPair();
+  const tree = TREE('unlogged', 'unlogged');
+  const migration = await startMigration(db, tree + ROWS, VIA, tree);
+  const unlogged = ['public.m'];
+  await db.sourceClient.query(`insert into m values (2)`);
+  expect(await drainWithCopies(db, migration, { ...VIA, ignore: { ...IGNORE, unlogged } })).toEqual(
+    [],
+  );
+  const input = viaRoot(db, unlogged);
+  expect(await compareCounts(migration, input, testWork())).toEqual({ tables: 0, rows: 0 });
+  expect(await laterChanges(migration, input, await writeEndMark(migration))).toEqual([]);
 });

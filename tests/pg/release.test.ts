@@ -2,20 +2,20 @@
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { takeEpoch } from '../../postgres/control/epoch.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
-import { failure, inputOf, migrationOf } from './schema-museum.ts';
+import { drain, startMigration } from '../support/stream.ts';
+import { until } from '../support/until.ts';
+import { failure, inputOf } from './schema-museum.ts';
 
-async function prepared(db: FreshPair): Promise<Migration> {
-  const migration = migrationOf(db);
-  await db.sourceClient.query(/* sql */ `
-    create table t (id int primary key); create table left_out (id serial primary key)`);
-  await db.sourceClient.query(
-    /* sql */ `select pg_create_logical_replication_slot($1, 'wal2json')`,
-    [migration.slot],
+const prepared = (db: FreshPair): Promise<Migration> =>
+  startMigration(
+    db,
+    /* sql */ `create table t (id int primary key); create table left_out (id serial primary key)`,
+    { include: ['*.*'], ...SELECTION.tables },
   );
-  return migration;
-}
 
 const SELECTION = { tables: { exclude: ['public.left_out'] } };
 
@@ -83,4 +83,77 @@ test('a writer that starts during the final check keeps the slot', async () => {
   await writer.query(/* sql */ `insert into t values (1); commit`);
   await failure(released, 'StillWriting');
   expect(await slots(db, migration)).toBe(1);
+});
+
+test('a look that waits for a lock on a selected table ends within seconds, and names the table and who holds it', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const input = inputOf(db, SELECTION);
+  const mark = await writeEndMark(migration);
+  await using owner = await connectTo(db.source);
+  await owner.query(/* sql */ `begin; lock table t in access exclusive mode`);
+  const { rows } = await owner.query<{ pid: number }>('select pg_backend_pid() as pid');
+  const named = `public.t (pid ${rows[0]?.pid})`;
+  const looks = [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)];
+  for (const found of await Promise.all(looks.map((look) => failure(look, 'Contention')))) {
+    expect(found.message).toContain(named);
+    expect(found.details.table).toBe('public.t');
+  }
+  expect(await slots(db, migration)).toBe(1);
+  await owner.query('rollback');
+  expect(await releaseSlot(migration, input, mark)).toBe('dropped');
+});
+
+/** A release that has looked at who it is and now stands in its look, as a frozen worker would, until the lock goes. */
+async function standing(db: FreshPair) {
+  const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
+  await drain(db, migration);
+  const mark = await writeEndMark(migration);
+  const lock = await connectTo(db.source);
+  await lock.query(/* sql */ `begin; lock table t in access exclusive mode`);
+  const first = releaseSlot(migration, inputOf(db), mark, undefined, 1_000);
+  // Its end is asked for later.
+  first.catch(() => undefined);
+  const ofRelease = async () => {
+    const { rows } = await db.sourceClient.query<{ pid: number; waits: boolean }>(/* sql */ `
+      select pid, exists (select from pg_locks l where not l.granted and l.relation = 't'::regclass) as waits
+        from pg_stat_activity where datname = current_database() and application_name like 'walferry cleanup%'`);
+    return rows;
+  };
+  const [own] = await until('the look to wait for the lock', async () => {
+    const rows = await ofRelease();
+    return rows[0]?.waits === true && rows;
+  });
+  return { migration, mark, lock, first, pid: own?.pid, ofRelease };
+}
+
+test('a release that was frozen in its look and wakes up behind a stream drops nothing', async () => {
+  await using db = await freshPair();
+  const { migration, lock, first } = await standing(db);
+  await using stream = await connectTo(db.target);
+  await takeEpoch(stream, migration, null, 2_000);
+  await lock.query('rollback');
+  await lock.end();
+  await expect(first).rejects.toMatchObject({
+    code: expect.stringMatching(/Fenced|Unreachable/) as string,
+  });
+  expect(await slots(db, migration)).toBe(1);
+});
+
+test('a release ends the sessions of one that was frozen before it, which can drop nothing then; one scheduled earlier is refused', async () => {
+  await using db = await freshPair();
+  const { migration, mark, lock, first, pid, ofRelease } = await standing(db);
+  const second = releaseSlot(migration, inputOf(db), mark, undefined, 2_000);
+  const refused = failure(second, 'StillWriting');
+  await until('the first session to be ended', async () =>
+    (await ofRelease()).every((one) => one.pid !== pid),
+  );
+  await lock.query(/* sql */ `insert into t values (1); commit`);
+  await lock.end();
+  expect((await refused).message).toContain('public.t');
+  await expect(first).rejects.toBeDefined();
+  await failure(releaseSlot(migration, inputOf(db), mark, undefined, 1_500), 'Fenced');
+  expect(await slots(db, migration)).toBe(1);
+  const next = await writeEndMark(migration);
+  expect(await releaseSlot(migration, inputOf(db), next, undefined, 3_000)).toBe('dropped');
 });

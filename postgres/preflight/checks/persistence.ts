@@ -5,6 +5,7 @@
 import type { Finding } from '../../../contract/finding.ts';
 import type { TableName } from '../../catalog/selection.ts';
 import { ignoredAmong } from '../../catalog/ignored.ts';
+import type { Relation } from '../../catalog/relation.ts';
 import { requireLogged } from '../../catalog/unlogged.ts';
 import type { Check } from '../facts.ts';
 import { error, list, nameOf, patternsOf, sqlName, statements, warning } from '../wording.ts';
@@ -26,7 +27,7 @@ export const persistence: Check = ({ source, target, input }) => {
 const setLogged = (tables: readonly TableName[]): string =>
   statements(tables.map((one) => `alter table ${sqlName(one)} set logged`));
 
-function onSource(refused: readonly TableName[], accepted: readonly TableName[]): Finding[] {
+function onSource(refused: readonly Relation[], accepted: readonly TableName[]): Finding[] {
   return [
     ...(refused.length === 0
       ? []
@@ -34,7 +35,7 @@ function onSource(refused: readonly TableName[], accepted: readonly TableName[])
           error(
             'unlogged-table',
             `unlogged tables send no changes: ${list(refused.map(nameOf))}`,
-            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.`,
+            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.${refused.some(({ viaRoot }) => viaRoot !== null) ? ' Partitions whose rows go through a root ("viaPartitionRoot") can only be accepted together: all of the root are unlogged, and "ignore" names all of them.' : ''}`,
           ),
         ]),
     ...(accepted.length === 0
