@@ -13,6 +13,7 @@ import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { hasSchemaControl } from '../schema/control.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 
 interface Described {
@@ -115,6 +116,7 @@ export async function objectDifferences(
 
 /** Check constraints that wait for the end of the cutover; a child's that is inherited has its parent's name. */
 async function readDeferred(target: pg.ClientBase, migration: string): Promise<Set<string>> {
+  if (!(await hasSchemaControl(target))) return new Set();
   const { rows } = await target.query<{ schema: string; name: string }>(
     /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
     [migration],
