@@ -149,7 +149,8 @@ function unloggedRows(relations: readonly Relation[], input: MigrationInput): st
     .map((one) => `${nameOf(one)}: rows are as of its copy (unlogged: later changes are missing)`);
 }
 
-function bounded(lines: readonly string[]): string[] {
+/** The first {@link MOST} of them, and how many more. */
+export function bounded(lines: readonly string[]): string[] {
   if (lines.length <= MOST) return [...lines];
   return [...lines.slice(0, MOST), `and ${lines.length - MOST} more`];
 }

@@ -55,7 +55,8 @@ export async function undoSchema(
       { beat },
       () => ({ ...progress }),
       async () => {
-        await enableTriggers(migration);
+        // No checks: their tables go, or were the operator's and have none of ours.
+        await enableTriggers(migration, { signal, beat }, 'nothing');
         if (archive !== null) {
           await dropEntries(lane, migration, archive, signal, (dropped) => {
             progress.dropped = dropped;
