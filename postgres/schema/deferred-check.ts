@@ -90,6 +90,9 @@ function cut(
   return undefined;
 }
 
+/** In the order in which the server prints them. */
+const ATTRIBUTES = [' NO INHERIT', ' NOT ENFORCED'];
+
 /** Behind the closing parenthesis, and what may follow it. */
 function endOf(sql: string, from: number): number | undefined {
   let depth = 1;
@@ -101,8 +104,11 @@ function endOf(sql: string, from: number): number | undefined {
     } else if (letter === "'" || letter === '"') quote = letter;
     else if (letter === '(') depth += 1;
     else if (letter === ')' && --depth === 0) {
-      const noInherit = ' NO INHERIT';
-      return at + 1 + (sql.startsWith(noInherit, at + 1) ? noInherit.length : 0);
+      // NOT ENFORCED is of PostgreSQL 18; left behind, it would be the column's before it.
+      return ATTRIBUTES.reduce(
+        (end, one) => end + (sql.startsWith(one, end) ? one.length : 0),
+        at + 1,
+      );
     }
   }
   return undefined;
