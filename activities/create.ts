@@ -83,7 +83,7 @@ export function createActivities(steps: Steps): Activities {
     ),
     enableTriggers: activity(
       'enableTriggers',
-      ({ migration }, work) => steps.enableTriggers(migration, work),
+      ({ migration, aborted = false }, work) => steps.enableTriggers(migration, aborted, work),
       { short: true },
     ),
     quietTriggers: activity(

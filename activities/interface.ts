@@ -24,6 +24,19 @@ export interface BareStep {
   readonly migration: Migration;
 }
 
+export interface TriggerStep extends BareStep {
+  /** The migration was given up: the source may be gone, and no one reads what differs from it. */
+  readonly aborted?: true;
+}
+
+/** Histories of earlier code have a number in its place, which has no differences either. */
+export interface TriggerReport {
+  /** Triggers and rules. */
+  readonly enabled: number;
+  /** Check constraints that are not as on the source; unset: none. */
+  readonly differences?: readonly string[];
+}
+
 export interface Step extends BareStep {
   readonly input: MigrationInput;
 }
@@ -90,8 +103,8 @@ export interface Activities {
   compareCounts(step: Step): Promise<Pick<CutoverReport, 'tables' | 'rows'>>;
   /** Tables that changed at or after `since`. */
   laterChanges(step: LaterChangesStep): Promise<string[]>;
-  /** Gives triggers and rules of the target the state that they have on the source. How many. */
-  enableTriggers(step: BareStep): Promise<number>;
+  /** Gives triggers and rules of the target the state that they have on the source, and adds the checks that waited for it. */
+  enableTriggers(step: TriggerStep): Promise<TriggerReport>;
   /** Takes that back, for a cutover that was undone. How many. */
   quietTriggers(step: BareStep): Promise<number>;
   dropSlot(step: DropSlotStep): Promise<'dropped' | 'absent'>;

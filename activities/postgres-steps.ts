@@ -3,6 +3,7 @@ import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
+import { checkDifferences } from '../postgres/cutover/check-differences.ts';
 import { objectDifferences } from '../postgres/cutover/objects.ts';
 import { releaseSlot } from '../postgres/cutover/release.ts';
 import { setSequences } from '../postgres/cutover/sequences.ts';
@@ -47,7 +48,14 @@ export const postgresSteps: Steps = {
     await refuseUnlogged(migration, input, signal);
     return laterChanges(migration, input, since, signal);
   },
-  enableTriggers,
+  enableTriggers: async (migration, aborted, work) => {
+    if (aborted) {
+      return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
+    }
+    const enabled = await enableTriggers(migration, work);
+    const differences = await checkDifferences(migration, work);
+    return { enabled, ...(differences.length === 0 ? {} : { differences }) };
+  },
   quietTriggers,
   dropSlot: (migration, input, since, signal, scheduledAt) =>
     since === null

@@ -18,7 +18,7 @@ import type {
   Work,
 } from '../contract/work.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
-import type { SequenceReport } from './interface.ts';
+import type { SequenceReport, TriggerReport } from './interface.ts';
 
 /** A step that needs the input and works for long. */
 type LongStep<T> = (migration: Migration, input: MigrationInput, work: Work) => Promise<T>;
@@ -58,7 +58,11 @@ export interface Steps {
     since: Lsn,
     signal: AbortSignal,
   ) => Promise<string[]>;
-  readonly enableTriggers: (migration: Migration, work: Work) => Promise<number>;
+  readonly enableTriggers: (
+    migration: Migration,
+    aborted: boolean,
+    work: Work,
+  ) => Promise<TriggerReport>;
   readonly quietTriggers: (migration: Migration, work: Work) => Promise<number>;
   /** @param since the end mark of a cutover; null: dropped whatever is in it. */
   readonly dropSlot: (

@@ -54,8 +54,9 @@ export function dropSlot(run: Execution, since?: Lsn): Promise<Reason | null> {
 async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason | null> {
   if (!cutOver) {
     const why = await attempt('enable triggers', (summary) =>
-      cleanup.enableTriggers.executeWithOptions({ ...CLEANUP, activityId: 'triggers', summary }, [
-        run.bare,
+      // As many as there are tables: they take as long as taking a schema back.
+      cleanup.enableTriggers.executeWithOptions({ ...UNDO, activityId: 'triggers', summary }, [
+        { ...run.bare, aborted: true },
       ]),
     );
     // The control schema knows which triggers are still disabled: it stays until they are not.

@@ -8,7 +8,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { MigrationSummary } from '../contract/work.ts';
-import type { SequenceReport } from '../activities/interface.ts';
+import type { SequenceReport, TriggerReport } from '../activities/interface.ts';
 import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';
@@ -119,10 +119,14 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
     ),
   );
   noteDifferences(run, sequences.differences);
-  await enableTriggers(run);
+  const triggers = await enableTriggers(run);
+  const differences = [
+    ...new Set([...(triggers.differences ?? []), ...(sequences.differences ?? [])]),
+  ];
+  noteDifferences(run, differences);
   // The last step: writers may have resumed while any earlier step waited for a database.
   await refuseLaterChanges(run, endMark);
-  return { summary: summary(run, endMark, sequences, counts), endMark };
+  return { summary: summary(run, endMark, { ...sequences, differences }, counts), endMark };
 }
 
 /** A drain returns early when its worker shuts down: then the next worker goes on with it. */
@@ -137,11 +141,12 @@ async function drain(run: Execution, endMark: Lsn): Promise<void> {
 }
 
 /** Noted before it begins, because its answer may be lost after the work was done. */
-async function enableTriggers(run: Execution): Promise<void> {
+async function enableTriggers(run: Execution): Promise<TriggerReport> {
   run.state.triggersLoud = true;
-  await insisted(run, 'enable triggers', (retry) =>
-    quick.enableTriggers.executeWithOptions(
-      { ...QUICK, retry, activityId: 'triggers', summary: 'enable triggers' },
+  return insisted(run, 'enable triggers', (retry) =>
+    // Not quick where there are tens of thousands: it beats as it gets on.
+    long.enableTriggers.executeWithOptions(
+      { ...LONG, retry, activityId: 'triggers', summary: 'enable triggers' },
       [run.bare],
     ),
   );

@@ -11,6 +11,7 @@ import { readRelations } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { hasSchemaControl } from '../schema/control.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { unloggedRows } from './unlogged-rows.ts';
 
@@ -115,6 +116,7 @@ export async function objectDifferences(
 
 /** Check constraints that wait for the end of the cutover; a child's that is inherited has its parent's name. */
 async function readDeferred(target: pg.ClientBase, migration: string): Promise<Set<string>> {
+  if (!(await hasSchemaControl(target))) return new Set();
   const { rows } = await target.query<{ schema: string; name: string }>(
     /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
     [migration],
@@ -139,7 +141,8 @@ function compareObjects(source: readonly Described[], target: readonly Described
   return found;
 }
 
-function bounded(lines: readonly string[]): string[] {
+/** The first {@link MOST} of them, and how many more. */
+export function bounded(lines: readonly string[]): string[] {
   if (lines.length <= MOST) return [...lines];
   return [...lines.slice(0, MOST), `and ${lines.length - MOST} more`];
 }

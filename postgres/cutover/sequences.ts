@@ -14,6 +14,7 @@ import { connectTarget } from '../identity/connect.ts';
 import { flushSeen } from '../wal/flush.ts';
 import { openSource } from './source.ts';
 import { takeTurn } from '../control/turn.ts';
+import { hasSchemaControl } from '../schema/control.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 
 export interface SequenceReport {
@@ -155,10 +156,7 @@ export async function setSequences(
 
 /** Sequences that walferry created on the target, whatever schema they are in. */
 async function madeByUs(target: pg.ClientBase, migration: Migration): Promise<Set<string>> {
-  const there = await target.query<{ there: boolean }>(
-    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
-  );
-  if (there.rows[0]?.there !== true) return new Set();
+  if (!(await hasSchemaControl(target))) return new Set();
   const { rows } = await target.query<{ schema_name: string; name: string }>(
     /* sql */ `
     select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'SEQUENCE'`,

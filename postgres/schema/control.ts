@@ -61,6 +61,14 @@ create table if not exists walferry.quieted (
 );
 `;
 
+/** Whether the tables above are there: steps that run without copySchema, or before it, find none. */
+export async function hasSchemaControl(target: pg.ClientBase): Promise<boolean> {
+  const { rows } = await target.query<{ there: boolean }>(
+    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
+  );
+  return rows[0]?.there === true;
+}
+
 /** An entry as the control schema knows it. */
 export interface StoredEntry {
   readonly id: number;

@@ -19,6 +19,7 @@ import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
 import {
   CREATE_SCHEMA_CONTROL,
   countEntries,
+  hasSchemaControl,
   nameEntry,
   readWaiting,
   storeArchive,
@@ -98,24 +99,22 @@ async function create(
     return await report(lane.client, migration, input, work);
   } catch (error) {
     work.signal.throwIfAborted();
-    const failure = failed(error, {
-      what: 'the schema could not be copied',
-      code: 'SchemaFailed',
-    });
-    throw failure.code === 'SchemaFailed' && failure.details.sqlstate !== undefined
-      ? await withTriggers(lane, failure)
-      : failure;
+    throw await reasonOf(lane, error);
   }
+}
+
+/** Asks the target, so it has to come before anything that ends this session. A session that is gone has no more to say. */
+async function reasonOf(lane: Lane, error: unknown): Promise<MigrationError> {
+  const failure = failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
+  if (failure.code !== 'SchemaFailed' || failure.details.sqlstate === undefined) return failure;
+  return withTriggers(lane, failure).catch(() => failure);
 }
 
 async function progressOf(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<'absent' | 'begun' | 'created' | 'used'> {
-  const { rows } = await target.query<{ there: boolean }>(
-    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
-  );
-  if (rows[0]?.there !== true) return 'absent';
+  if (!(await hasSchemaControl(target))) return 'absent';
   const found = await target.query<{ created: boolean | null }>(
     /* sql */ `select tables_created as created from walferry.migration where id = $1`,
     [migration.id],
@@ -279,10 +278,18 @@ async function createRest(
       await lane.transaction((client) => createBatch(client, migration, work, limits));
     }
   } catch (error) {
-    if (error instanceof MigrationError && FAILURES[error.code].handling !== 'timed') {
-      await undoSchema(migration, work.signal);
+    work.signal.throwIfAborted();
+    // First of all the reason: the undo ends this session like one of an earlier attempt.
+    const reason = await reasonOf(lane, error);
+    if (FAILURES[reason.code].handling !== 'timed') {
+      await undoSchema(migration, work.signal).catch((why: unknown) => {
+        // The workflow takes the schema back as well. Thrown here, it would be shown (and retried) in place of the reason.
+        work.signal.throwIfAborted();
+        const { code, message } = failed(why, { what: 'undo', code: 'SchemaFailed' });
+        work.log.warn('the schema could not be taken back', { code, text: message });
+      });
     }
-    throw error;
+    throw reason;
   }
 }
 

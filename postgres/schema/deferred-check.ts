@@ -4,7 +4,6 @@
  * hold and can be checked soon are validated, too; the rest is reported.
  */
 import pg from 'pg';
-import type { Migration } from '../../contract/migration.ts';
 import type { ArchiveEntry } from './archive.ts';
 import type { DoubtfulCheck } from './doubtful-check.ts';
 
@@ -91,6 +90,9 @@ function cut(
   return undefined;
 }
 
+/** In the order in which the server prints them. */
+const ATTRIBUTES = [' NO INHERIT', ' NOT ENFORCED'];
+
 /** Behind the closing parenthesis, and what may follow it. */
 function endOf(sql: string, from: number): number | undefined {
   let depth = 1;
@@ -102,8 +104,11 @@ function endOf(sql: string, from: number): number | undefined {
     } else if (letter === "'" || letter === '"') quote = letter;
     else if (letter === '(') depth += 1;
     else if (letter === ')' && --depth === 0) {
-      const noInherit = ' NO INHERIT';
-      return at + 1 + (sql.startsWith(noInherit, at + 1) ? noInherit.length : 0);
+      // NOT ENFORCED is of PostgreSQL 18; left behind, it would be the column's before it.
+      return ATTRIBUTES.reduce(
+        (end, one) => end + (sql.startsWith(one, end) ? one.length : 0),
+        at + 1,
+      );
     }
   }
   return undefined;
@@ -116,7 +121,7 @@ export function nameCheck({ check }: DeferredCheck): string {
 
 /**
  * Beside the archive's entries, with numbers that those cannot have; `name` is the table's or domain's, and `tables` holds
- * the constraint's. Only this file reads the phase.
+ * the constraint's. They are read by waiting-check.ts.
  */
 export async function storeChecks(
   target: pg.ClientBase,
@@ -136,83 +141,4 @@ export async function storeChecks(
       JSON.stringify(checks.map(({ check, ...more }, i) => ({ ...check, ...more, at: i + 1 }))),
     ],
   );
-}
-
-/** Time limit for all validations of one cutover, during which writers wait. */
-const VALIDATE_MS = 5_000;
-
-interface StoredCheck {
-  readonly place: string;
-  readonly constraint: string;
-  readonly sql: string;
-  readonly valid: boolean;
-}
-
-/** Adds them in the caller's transaction, and validates those that hold and can be checked soon. */
-export async function addChecks(
-  target: pg.ClientBase,
-  migration: Migration,
-  at: (what: string) => void,
-): Promise<void> {
-  const checks = await turned(target, migration, true);
-  for (const { place, constraint, sql } of checks) {
-    at(`check constraint ${constraint} of ${place}`);
-    await target.query(sql);
-  }
-  const until = performance.now() + VALIDATE_MS;
-  for (const { place, constraint, valid } of checks) {
-    if (!valid) continue;
-    const left = until - performance.now();
-    if (left <= 0) return;
-    await validate(target, `alter ${place} validate constraint ${constraint}`, left);
-  }
-}
-
-/** The constraint stays even if this fails; rows that break it, or a function that finds no table, are reported. */
-async function validate(target: pg.ClientBase, sql: string, milliseconds: number): Promise<void> {
-  try {
-    await target.query(
-      `savepoint validating; set local statement_timeout = ${Math.ceil(milliseconds)}`,
-    );
-    await target.query(sql);
-    await target.query('set local statement_timeout = 0; release savepoint validating');
-  } catch (error) {
-    if (!(error instanceof pg.DatabaseError)) throw error;
-    await target.query('rollback to savepoint validating; release savepoint validating');
-  }
-}
-
-/** Takes {@link addChecks} back. A child's goes with its parent's unless it is its own, too. */
-export async function dropChecks(target: pg.ClientBase, migration: Migration): Promise<void> {
-  const checks = await turned(target, migration, false);
-  for (const { place, constraint } of checks.reverse()) {
-    await target.query(`alter ${place} drop constraint if exists ${constraint}`);
-  }
-}
-
-/** Children's before their parents': a constraint that a child inherits already cannot be added to it, the other way merges. */
-async function turned(
-  target: pg.ClientBase,
-  migration: Migration,
-  added: boolean,
-): Promise<StoredCheck[]> {
-  const { rows } = await target.query<StoredCheck>(
-    /* sql */ `
-    with recursive turned as (
-      update walferry.schema_entry set done_at = case when $2 then now() end
-       where migration = $1 and phase = 'checks' and (done_at is null) = $2
-      returning id, kind, schema_name, name, tables[1] as "constraint", sql
-    ), line (id, oid) as (
-      select t.id, c.oid from turned t
-        join pg_catalog.pg_namespace n on n.nspname = t.schema_name
-        join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name and t.kind like 'TABLE %'
-      union
-      select line.id, i.inhparent from line join pg_catalog.pg_inherits i on i.inhrelid = line.oid
-    )
-    select split_part(t.kind, ' ', 1) || format(' %I.%I', t.schema_name, t.name) as place,
-           quote_ident(t."constraint") as "constraint", t.sql, t.kind not like '% NOT VALID' as valid
-      from turned t order by (select count(*) from line where line.id = t.id) desc, t.id desc`,
-    [migration.id, added],
-  );
-  return rows;
 }

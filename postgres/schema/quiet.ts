@@ -5,15 +5,11 @@
  * disables them again.
  */
 import pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Work } from '../../contract/work.ts';
-import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connectTarget } from '../identity/connect.ts';
-import { takeTurn } from '../control/turn.ts';
-import { addChecks, dropChecks } from './deferred-check.ts';
+import { quoted } from '../catalog/table-name.ts';
 import type { TableName } from './existing.ts';
-import { failed } from './statement.ts';
+import { switching, type Attempt, type Switching } from './switching.ts';
+import { addChecks, dropChecks, type ChecksOf } from './waiting-check.ts';
 
 type Kind = 'trigger' | 'rule' | 'event trigger';
 
@@ -24,9 +20,6 @@ interface Loud {
   readonly name: string;
   readonly state: string;
 }
-
-/** A table on the target that somebody reads is free again within moments; longer, and the operator should know. */
-const LOCK_TIMEOUT_MS = 5_000;
 
 /** Partitions of a table have clones of its triggers, each with a state of its own. */
 const LOUD_ON_TABLES = /* sql */ `
@@ -124,110 +117,93 @@ function switchTo(one: Loud, action: string): string {
   return /* sql */ `alter table only ${table} ${action} ${one.kind} ${name}`;
 }
 
-/** What both directions need of the activity that runs them. */
-type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt'>>;
-
 /**
  * Gives every quieted trigger and rule the state back that it has on the source. For cutover (after the last change was
- * applied) and for abort. Idempotent; all or none. Returns how many.
- * @throws MigrationError `SchemaFailed` naming the trigger.
+ * applied) and for abort. Idempotent; in batches, so that an error leaves some enabled. Returns how many.
+ * @param checks see {@link ChecksOf}.
+ * @throws MigrationError `SchemaFailed` naming the trigger, `Unreachable` also of the source.
  */
-export async function enableTriggers(migration: Migration, attempt: Attempt = {}): Promise<number> {
-  return switched(migration, attempt, 'enabled', async (target, at) => {
-    // Before event triggers are awake.
-    await addChecks(target, migration, at);
-    const rows = await turned(target, migration, true);
-    for (const one of rows) {
-      at(nameOf(one));
+export async function enableTriggers(
+  migration: Migration,
+  attempt: Attempt = {},
+  checks: ChecksOf = 'the source',
+): Promise<number> {
+  return switching(migration, attempt, { done: 'enabled', nothing: 0 }, async (session) => {
+    const { target, all } = session;
+    await addChecks(session, migration, checks, attempt);
+    const rows = await readQuieted(target, migration, false);
+    const give = async (one: Loud) => {
       await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
-    }
-    at('row security');
-    await enableRowSecurity(target, migration);
+      await mark(target, migration, one, true);
+    };
+    await all(rows.filter(isOnTable), nameOf, give);
+    await enableRowSecurity(session, migration);
+    // Last: awake, they would fire for the others' ALTER TABLE.
+    await all(
+      rows.filter((one) => !isOnTable(one)),
+      nameOf,
+      give,
+    );
     return rows.length;
   });
 }
 
 /**
- * Takes {@link enableTriggers} back, for a cutover that was undone: applied changes would fire them. Idempotent; all or
- * none. Returns how many.
+ * Takes {@link enableTriggers} back, for a cutover that was undone: applied changes would fire them. Idempotent; in batches, so
+ * that an error leaves some enabled. Returns how many.
  * @throws MigrationError `SchemaFailed` naming the trigger, `CheckpointMissing`.
  */
 export async function quietTriggers(migration: Migration, attempt: Attempt = {}): Promise<number> {
-  return switched(migration, attempt, 'disabled', async (target, at) => {
-    const rows = await turned(target, migration, false);
-    // Event triggers first here: they would fire for the others' ALTER TABLE.
-    for (const one of rows.reverse()) {
-      at(nameOf(one));
+  return switching(migration, attempt, { done: 'disabled', nothing: 0 }, async (session) => {
+    const { target, all } = session;
+    const rows = await readQuieted(target, migration, true);
+    const take = async (one: Loud) => {
       await target.query(switchTo(one, 'disable'));
-    }
-    at('row security');
-    await disableRowSecurity(target, migration);
-    at('check constraints');
-    await dropChecks(target, migration);
+      await mark(target, migration, one, false);
+    };
+    // First here, for the same reason.
+    await all(
+      rows.filter((one) => !isOnTable(one)),
+      nameOf,
+      take,
+    );
+    await all(rows.filter(isOnTable), nameOf, take);
+    await disableRowSecurity(session, migration);
+    await dropChecks(session, migration);
     return rows.length;
   });
 }
 
-/** One transaction that nobody who was overtaken commits. */
-async function switched(
-  migration: Migration,
-  { signal, scheduledAt }: Attempt,
-  done: 'enabled' | 'disabled',
-  work: (target: pg.ClientBase, at: (what: string) => void) => Promise<number>,
-): Promise<number> {
-  await using target = await connectTarget(migration, 'cutover', {
-    unregistered: 'any more',
-    ...(signal && { signal }),
-  }).catch((error: unknown) => {
-    signal?.throwIfAborted();
-    throw failed(error, { what: 'the target could not be reached', code: 'Unreachable' });
-  });
-  let at = 'triggers';
-  try {
-    const there = await target.query<{ there: boolean }>(
-      /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
-    );
-    if (there.rows[0]?.there !== true) return 0;
-    const turn = await takeTurn(target, migration, scheduledAt);
-    await target.query('begin');
-    // Writers that start again while this waits would write to a source whose slot is about to go.
-    await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-    await turn.hold();
-    const count = await work(target, (what) => (at = what));
-    await target.query('commit');
-    return count;
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (sqlstate(error) === SQLSTATE.lockNotAvailable) {
-      // Not a case for trying again by itself: the cutover is undone instead of waiting with its writers stopped.
-      const seconds = LOCK_TIMEOUT_MS / 1000;
-      throw new MigrationError(
-        'SchemaFailed',
-        `${at} could not be ${done}: another session on "${migration.target}" held the table locked for ${seconds} s`,
-        { object: at },
-      );
-    }
-    throw failed(error, { what: `${at} could not be ${done}`, code: 'SchemaFailed', object: at });
-  }
+function isOnTable({ kind }: Loud): boolean {
+  return kind !== 'event trigger';
 }
 
-/**
- * Notes that what was quieted gets its state back, or loses it again: whatever was not so already, event triggers last,
- * because they would fire for the others' ALTER TABLE.
- */
-async function turned(
+async function readQuieted(
   target: pg.ClientBase,
   migration: Migration,
   givenBack: boolean,
 ): Promise<Loud[]> {
   const { rows } = await target.query<Loud>(
     /* sql */ `
-    update walferry.quieted set given_back = $2 where migration = $1 and given_back <> $2
-    returning kind, schema_name, table_name, name, state`,
+    select kind, schema_name, table_name, name, state from walferry.quieted
+     where migration = $1 and given_back = $2 order by 2, 3, 4, 1`,
     [migration.id, givenBack],
   );
-  return rows.sort(
-    (a, b) => Number(a.kind === 'event trigger') - Number(b.kind === 'event trigger'),
+  return rows;
+}
+
+/** In the transaction that switches it. */
+async function mark(
+  target: pg.ClientBase,
+  migration: Migration,
+  one: Loud,
+  givenBack: boolean,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.quieted set given_back = $6
+     where migration = $1 and kind = $2 and schema_name = $3 and table_name = $4 and name = $5`,
+    [migration.id, one.kind, one.schema_name, one.table_name, one.name, givenBack],
   );
 }
 
@@ -235,29 +211,46 @@ function nameOf({ kind, name, schema_name, table_name }: Loud): string {
   return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
 }
 
+interface RowSecurity {
+  readonly id: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly sql: string;
+}
+
+const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
+
 /** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
-async function enableRowSecurity(target: pg.ClientBase, migration: Migration): Promise<void> {
-  const { rows } = await target.query<{ sql: string }>(
+async function enableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
+  const { rows } = await target.query<RowSecurity>(
     /* sql */ `
-    update walferry.schema_entry set done_at = now()
-     where migration = $1 and kind = 'ROW SECURITY' and done_at is null returning sql`,
+    select id, schema_name as schema, name, sql from walferry.schema_entry
+     where migration = $1 and kind = 'ROW SECURITY' and done_at is null order by position`,
     [migration.id],
   );
-  for (const { sql } of rows) await target.query(sql);
+  await all(rows, nameSecurity, async ({ id, sql }) => {
+    await target.query(sql);
+    await target.query(
+      /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
+      [migration.id, id],
+    );
+  });
 }
 
 /** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */
-async function disableRowSecurity(target: pg.ClientBase, migration: Migration): Promise<void> {
-  const { rows } = await target.query<{ schema_name: string; name: string }>(
+async function disableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
+  const { rows } = await target.query<RowSecurity>(
     /* sql */ `
-    update walferry.schema_entry set done_at = null
+    select id, schema_name as schema, name, sql from walferry.schema_entry
      where migration = $1 and kind = 'ROW SECURITY' and done_at is not null
-       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)
-    returning schema_name, name`,
+       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)`,
     [migration.id],
   );
-  for (const { schema_name, name } of rows) {
-    const table = `${pg.escapeIdentifier(schema_name)}.${pg.escapeIdentifier(name)}`;
-    await target.query(/* sql */ `alter table ${table} disable row level security`);
-  }
+  await all(rows, nameSecurity, async (one) => {
+    await target.query(/* sql */ `alter table ${quoted(one)} disable row level security`);
+    await target.query(
+      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = $2`,
+      [migration.id, one.id],
+    );
+  });
 }

@@ -10,7 +10,13 @@ import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { dropControl } from '../control/migration.ts';
-import { readArchive, readArchiveOffsets, readEntries, type StoredEntry } from './control.ts';
+import {
+  hasSchemaControl,
+  readArchive,
+  readArchiveOffsets,
+  readEntries,
+  type StoredEntry,
+} from './control.ts';
 import { ArchiveFile } from './dump.ts';
 import { withRows } from './existing.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
@@ -49,7 +55,8 @@ export async function undoSchema(
       { beat },
       () => ({ ...progress }),
       async () => {
-        await enableTriggers(migration);
+        // No checks: their tables go, or were the operator's and have none of ours.
+        await enableTriggers(migration, { signal, beat }, 'nothing');
         if (archive !== null) {
           await dropEntries(lane, migration, archive, signal, (dropped) => {
             progress.dropped = dropped;
@@ -69,10 +76,7 @@ async function readFirstArchive(
   client: pg.ClientBase,
   migration: Migration,
 ): Promise<Buffer | null | undefined> {
-  const there = await client.query<{ there: boolean }>(
-    /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
-  );
-  if (there.rows[0]?.there !== true) return undefined;
+  if (!(await hasSchemaControl(client))) return undefined;
   const { rows } = await client.query<{ archive: Buffer | null; copied: boolean }>(
     /* sql */ `
     select archive, exists (select from walferry.chunk c where c.migration = m.id and c.done_at is not null) as copied

@@ -63,7 +63,7 @@ export async function remove(
     // The operator has named the servers: what is cleaned up may be a copy of the target.
     await forgetSides(sides.target, id);
     // The control schema alone knows which triggers were switched off for the stream.
-    await enableTriggers({ id, workflowId, slot, ...services });
+    await enableTriggers({ id, workflowId, slot, ...services }, {}, 'the source if it is there');
     await dropControl(sides.target, { id, workflowId, slot, ...services });
     say(`removed the control schema of ${workflowId} (${id}) on "${services.target}"`);
   }

@@ -42,6 +42,26 @@ describe('done', () => {
   });
 
   test.concurrent(
+    'what differs beside the rows, and checks that could not be added, are named once each',
+    async () => {
+      const migration = await migrations.streaming();
+      const [index, check] = [
+        'app.t: index i is on the source only',
+        'app.t: constraint c differs',
+      ];
+      migration.world.mangle('setSequences', {
+        ...{ sequences: 5, missing: [], differences: [index, check] },
+      });
+      migration.world.mangle('enableTriggers', { enabled: 1, differences: [check] });
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect(JSON.parse((await migration.end()).text)).toMatchObject({
+        summary: text(/Not as on the source: app.t: constraint c differs, app.t: index i/),
+        differences: [check, index],
+      });
+    },
+  );
+
+  test.concurrent(
     'what was left behind is named at the end, and views that could not be filled wait for the operator',
     async () => {
       const leftOut = {

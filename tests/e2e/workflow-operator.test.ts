@@ -249,7 +249,9 @@ describe('cutover', () => {
         text: text(reason),
       });
       expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
-      expect(world).toMatchObject({ slot: true, control: true, triggersEnabled: false });
+      expect(world).toMatchObject({ slot: true, control: true });
+      // The answer comes before the stream's first step.
+      await until('the triggers to be disabled', () => !world.triggersEnabled);
       const stoodAt = world.confirmed;
       await until('the stream to go on', () => world.confirmed > stoodAt);
       world.late = [];

@@ -1,12 +1,13 @@
 /** Check constraints that depend on more than their row: they stop neither the copy nor the stream, and exist after the cutover. */
 import { expect, test } from 'vitest';
+import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
-import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { addService, connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { findingsOf, only } from '../support/preflight.ts';
-import { dumpLines, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
 
 const SCHEMA = /* sql */ `
   create schema app; set search_path = app, public;
@@ -88,6 +89,10 @@ async function checks(db: FreshPair, side: 'source' | 'target'): Promise<string[
   return rows.map(({ line }) => line);
 }
 
+async function checkNames(db: FreshPair): Promise<string[]> {
+  return (await checks(db, 'target')).map((line) => line.split(' ')[1] ?? '').sort();
+}
+
 test('preflight names deferred checks, the cutover adds them, and those that are valid on the source are validated', async () => {
   await using db = await freshPair();
   // The path on which the application's functions find their table.
@@ -99,6 +104,7 @@ test('preflight names deferred checks, the cutover adds them, and those that are
   // The cutover says what differs: not these, which are added after that look.
   expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
   await enableTriggers(migration);
+  expect(await checkDifferences(migration)).toEqual([]);
   expect(await checks(db, 'target')).toEqual(await checks(db, 'source'));
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
   await expect(
@@ -133,6 +139,67 @@ test('an undone cutover removes deferred checks, and the next one adds them', as
     'part_check',
     'part_check',
   ]);
+});
+
+test('a deferred check is added as the source has it now; one whose table, column or constraint is gone is named and never stops a cutover', async () => {
+  await using db = await freshPair();
+  const { migration } = await prepared(db);
+  // What an operator runs on both sides while the stream goes on.
+  const both = /* sql */ `
+    drop table app.only_check; drop table app.part_1; alter table app.parent rename to parents;
+    alter table app.child set schema public; alter table app.a_entry drop column "from"`;
+  await db.sourceClient.query(/* sql */ `${both};
+    alter table app.a_entry drop constraint a_past, drop constraint a_day, drop constraint a_path,
+      add constraint a_path check (app.by_path(val) or id < 100);
+    alter table app.a_entry alter at type text using 'long ago'`);
+  await db.targetClient.query(both);
+  // On the target alone: one is there already, one names a function that is not there.
+  await db.targetClient.query(/* sql */ `
+    alter table app.a_entry add constraint a_atomic check (app.atomic(val)) not valid;
+    drop function app.indirect(text)`);
+  await enableTriggers(migration);
+  const now = await checks(db, 'target');
+  const named = (constraint: string) => now.filter((line) => line.split(' ')[1] === constraint);
+  expect(named('a_past')).toEqual([]);
+  expect(named('a_day')).toEqual([]);
+  expect(named('a_path').join()).toContain('id < 100');
+  expect(named('a_promised').join()).toContain('promised; not kept');
+  const differences = await checkDifferences(migration);
+  expect(differences).toEqual([
+    'app.a_entry: constraint a_indirect is on the source only',
+    'app.parents: constraint p_check is on the source only',
+    'public.child: constraint c_check is on the source only',
+    'public.child: constraint p_check is on the source only',
+  ]);
+  // One that was there before is not ours to drop.
+  await quietTriggers(migration);
+  expect(await checkNames(db)).toEqual(['a_atomic', 'a_pure', 'a_row', 'short']);
+  await enableTriggers(migration);
+  expect(await checks(db, 'target')).toEqual(now);
+  expect(await checkDifferences(migration)).toEqual(differences);
+});
+
+test('a cutover that is undone goes on when tables of added checks are gone', async () => {
+  await using db = await freshPair();
+  const { migration } = await prepared(db);
+  await enableTriggers(migration);
+  await db.targetClient.query(`drop table app.only_check; alter domain app.known rename to words`);
+  await quietTriggers(migration);
+  const { rows } = await db.targetClient.query(
+    `select from walferry.schema_entry where phase = 'checks' and done_at is not null`,
+  );
+  expect(rows).toEqual([]);
+});
+
+test('an abort adds deferred checks even if the source is gone; a cutover waits for the source', async () => {
+  await using db = await freshPair();
+  const { migration } = await prepared(db);
+  const alone = `gone_${db.source}`;
+  addService(alone, { host: '127.0.0.1', port: '1', dbname: 'x', user: 'y' });
+  await failure(enableTriggers({ ...migration, source: alone }), 'Unreachable');
+  expect((await checkNames(db)).length).toBe(3);
+  await enableTriggers({ ...migration, source: alone }, {}, 'the source if it is there');
+  expect((await checks(db, 'target')).length).toBe((await checks(db, 'source')).length);
 });
 
 test('preflight names deferred checks with the functions that defer them', async () => {

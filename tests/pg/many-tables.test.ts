@@ -2,11 +2,13 @@
  * Many tables on servers with a small lock table, which other sessions have nearly filled: a step that locks all tables in one
  * transaction fails here with 53200, as it does with a hundred thousand tables on a server with default settings.
  */
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { compare } from '../../scripts/compare/compare.ts';
 import type { Side } from '../../scripts/cluster/settings.ts';
+import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { Journey } from '../support/journey.ts';
@@ -61,6 +63,14 @@ async function crowd(service: string, free: number): Promise<AsyncDisposable> {
   return client;
 }
 
+/** What a cutover gives back: triggers in their state on the source, and checks that waited for it. */
+async function switchedOn(target: pg.ClientBase) {
+  const { rows } = await target.query<{ triggers: number; checks: number }>(/* sql */ `
+    select (select count(*)::int from pg_trigger where tgenabled = 'A' and tgname like 'always_%') as triggers,
+           (select count(*)::int from pg_constraint where contype = 'c' and conname like 'late_%') as checks`);
+  return rows[0];
+}
+
 function inputOf(source: string, target: string): MigrationInput {
   const parsed = parseInput({ source, target });
   if (!parsed.ok) throw new Error(parsed.message);
@@ -75,10 +85,14 @@ test(
     if (!source || !target) throw new Error('no servers');
     await using db = await freshPair({ source, target });
     await db.sourceClient.query(/* sql */ `
+      create function same() returns trigger language plpgsql as 'begin return new; end'`);
+    await db.sourceClient.query(/* sql */ `
     do $$
     begin
       for i in 1..${TABLES} loop
-        execute format('create table t_%s (id bigserial primary key, v text)', i);
+        execute format('create table t_%1$s (id bigserial primary key, v text constraint late_%1$s check (v <> current_user))', i);
+        execute format('create trigger always_%1$s before insert on t_%1$s for each row execute function same()', i);
+        execute format('alter table t_%1$s enable always trigger always_%1$s', i);
         execute format('insert into t_%s (v) values (%L)', i, i);
         if i % 100 = 0 then commit; end if;
       end loop;
@@ -94,6 +108,13 @@ test(
     end loop; end $$`);
     const { sequences, later } = await journey.cutOver();
     expect({ sequences, later }).toEqual({ sequences: TABLES, later: [] });
+    const awake = { triggers: TABLES, checks: TABLES };
+    expect(await switchedOn(db.targetClient)).toEqual(awake);
+    // Undone, and cut over again.
+    await journey.step('quietTriggers', (work) => quietTriggers(journey.migration, work));
+    expect(await switchedOn(db.targetClient)).toEqual({ triggers: 0, checks: 0 });
+    await journey.step('enableTriggers again', (work) => enableTriggers(journey.migration, work));
+    expect(await switchedOn(db.targetClient)).toEqual(awake);
     await expectEqual(db.sourceClient, db.targetClient);
     const compared = await compare({
       ...{ source: db.source, target: db.target, include: [], exclude: [] },

@@ -114,6 +114,28 @@ test('a schema too large for one transaction is made in several, and undone when
   expect(await dumpLines(db.target)).toEqual(before);
 });
 
+test('the reason is shown even when what was made cannot be taken back', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create table a (id int primary key); create table b (id int primary key); create view v as select 1`);
+  await db.targetClient.query(/* sql */ `
+    create view v as select 1; create function keep() returns event_trigger language plpgsql as $$ begin raise 'kept'; end $$;
+    create event trigger keep_tables on ddl_command_start when tag in ('DROP TABLE') execute function keep()`);
+  const migration = migrationOf(db);
+  const error = await failure(
+    copySchema(migration, inputOf(db), testWork(), { entriesPerTransaction: 1 }),
+    'SchemaFailed',
+  );
+  expect(error.message).toMatch(
+    /^VIEW public\.v could not be created on the target \(SQLSTATE 42P07\)/,
+  );
+  expect(error.message).toContain('event triggers, which may have refused it: keep_tables');
+  await db.targetClient.query(/* sql */ `drop event trigger keep_tables`);
+  await undoSchema(migration);
+  const left = /* sql */ `select from pg_class where relname in ('a', 'b')`;
+  expect((await db.targetClient.query(left)).rowCount).toBe(0);
+});
+
 test.each([
   ['a column', 'create table others.t (id int primary key, v app.odd)', 'column others.t.v'],
   ['a table', 'create view others.v as select null::app.odd as v', 'relation others.v'],

@@ -39,7 +39,7 @@ async function run(step: string, db: FreshPair, migration: Migration): Promise<u
     compareCounts: () => steps.compareCounts(migration, input, work),
     laterChanges: async () =>
       steps.laterChanges(migration, input, await storedLsn(db, migration), signal),
-    enableTriggers: () => steps.enableTriggers(migration, work),
+    enableTriggers: () => steps.enableTriggers(migration, false, work),
     quietTriggers: () => steps.quietTriggers(migration, work),
     dropSlot: () => steps.dropSlot(migration, input, null, signal),
     undoSchema: () => steps.undoSchema(migration, signal, work.beat),

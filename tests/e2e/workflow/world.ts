@@ -195,10 +195,10 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         throw new MigrationError('NotEqual', 'public.orders: 600 rows on the source, 599 here');
       }),
     laterChanges: (m) => on('laterChanges', m, undefined, (world) => world.late),
-    enableTriggers: (m, work) =>
+    enableTriggers: (m, _aborted, work) =>
       on('enableTriggers', m, work, (world) => {
         world.triggersEnabled = true;
-        return 1;
+        return { enabled: 1 };
       }),
     quietTriggers: (m, work) =>
       on('quietTriggers', m, work, (world) => {

@@ -1,0 +1,105 @@
+/**
+ * How a cutover switches things on the target, and an undone one switches them back: item by item, each with its mark in the
+ * same transaction, and no more in a transaction than the server's lock table has room for. A step that is cut short goes on
+ * with what is not marked.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { takeTurn } from '../control/turn.ts';
+import { connectTarget } from '../identity/connect.ts';
+import { backendPidOf } from '../replication/socket.ts';
+import { failed } from './statement.ts';
+import { whileWatched } from './watch.ts';
+
+/** What it needs of the activity that runs it. */
+export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;
+
+export interface Switching {
+  readonly target: pg.Client;
+  /**
+   * Runs `each` for all items, several in one transaction, which no attempt that was overtaken commits.
+   * @param name of an item, for errors.
+   * @param before is called before each transaction with the items that it gets.
+   */
+  readonly all: <T>(
+    items: readonly T[],
+    name: (item: T) => string,
+    each: (item: T) => Promise<void>,
+    before?: (batch: readonly T[]) => Promise<void>,
+  ) => Promise<void>;
+}
+
+/** A table on the target that somebody reads is free again within moments; longer, and the operator should know. */
+const LOCK_TIMEOUT_MS = 5_000;
+/** Locks that switching one item takes: its table, and for a new constraint what its expression names. */
+const LOCKS_EACH = 4;
+const ITEMS_AT_ONCE = 500;
+
+/**
+ * Opens the target, takes the turn and runs `work`. Where nothing was ever quieted it returns `nothing`.
+ * @throws MigrationError `SchemaFailed` naming the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
+ */
+export async function switching<T>(
+  migration: Migration,
+  { signal, scheduledAt, beat = () => undefined }: Attempt,
+  { done, nothing }: { readonly done: 'enabled' | 'disabled'; readonly nothing: T },
+  work: (session: Switching) => Promise<T>,
+): Promise<T> {
+  await using target = await connectTarget(migration, 'cutover', {
+    unregistered: 'any more',
+    ...(signal && { signal }),
+  }).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw failed(error, { what: 'the target could not be reached', code: 'Unreachable' });
+  });
+  const progress = { step: `triggers are being ${done}`, object: '', objects: 0 };
+  try {
+    const there = await target.query<{ there: boolean }>(
+      /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
+    );
+    if (there.rows[0]?.there !== true) return nothing;
+    const turn = await takeTurn(target, migration, scheduledAt);
+    const size = within(await lockCapacity(target), LOCKS_EACH, ITEMS_AT_ONCE);
+    const all: Switching['all'] = async (items, name, each, before) => {
+      for (let at = 0; at < items.length; at += size) {
+        const batch = items.slice(at, at + size);
+        await before?.(batch);
+        await target.query('begin');
+        // Writers that start again while this waits would write to a source whose slot is about to go.
+        await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+        await turn.hold();
+        for (const item of batch) {
+          signal?.throwIfAborted();
+          progress.object = name(item);
+          await each(item);
+          progress.objects += 1;
+        }
+        await target.query('commit');
+      }
+    };
+    const pid = backendPidOf(target);
+    return await whileWatched(
+      { side: 'target', migration, purpose: 'cutover', pids: pid === null ? [] : [pid] },
+      { beat },
+      () => ({ ...progress }),
+      () => work({ target, all }),
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    const at = progress.object === '' ? 'triggers' : progress.object;
+    if (sqlstate(error) === SQLSTATE.lockNotAvailable) {
+      // Not a case for trying again by itself: the cutover is undone instead of waiting with its writers stopped.
+      const seconds = LOCK_TIMEOUT_MS / 1000;
+      throw new MigrationError(
+        'SchemaFailed',
+        `${at} could not be ${done}: another session on "${migration.target}" held the table locked for ${seconds} s`,
+        { object: at },
+      );
+    }
+    throw failed(error, { what: `${at} could not be ${done}`, code: 'SchemaFailed', object: at });
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * The check constraints that deferred-check.ts took out, from their place in the control schema to the target. They may have waited
+ * for weeks: tables were dropped or renamed, columns and constraints changed on both sides. The source's catalog of today says
+ * which of them are added, and with what definition. One that the target refuses stops nothing; the cutover's summary names
+ * it (cutover/check-differences.ts).
+ */
+import pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { quoted } from '../catalog/table-name.ts';
+import { Defaults, setFor } from '../connection/defaults.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { connectSource } from '../identity/connect.ts';
+import type { Attempt, Switching } from './switching.ts';
+
+/**
+ * Whether the source has to say what is added: a cutover needs it; at an abort it may be gone for good, and the stored statements
+ * are used then; a schema that is taken back gets none.
+ */
+export type ChecksOf = 'the source' | 'the source if it is there' | 'nothing';
+
+/** For all validations of one cutover, in which writers wait. */
+const VALIDATE_MS = 5_000;
+
+export interface WaitingCheck {
+  readonly id: number;
+  readonly kind: 'TABLE' | 'DOMAIN';
+  readonly schema: string;
+  readonly name: string;
+  readonly constraint: string;
+  /** Adds it, NOT VALID, and its comment. */
+  readonly sql: string;
+  /** Whether it was valid on the source. */
+  readonly valid: boolean;
+}
+
+/** `pg_get_constraintdef`, without NOT VALID, and whether it is valid now. */
+interface Definition {
+  readonly text: string;
+  readonly valid: boolean;
+}
+
+/** Adds those that wait, and validates what is valid on the source and soon looked through. */
+export async function addChecks(
+  session: Switching,
+  migration: Migration,
+  of: ChecksOf,
+  { signal }: Attempt,
+): Promise<void> {
+  if (of === 'nothing') return;
+  const { target } = session;
+  const checks = await readChecks(target, migration, 'waiting');
+  if (checks.length === 0) return;
+  await using source = await openSource(migration, of, signal);
+  let now: ReadonlyMap<number, Definition> = new Map();
+  const added: WaitingCheck[] = [];
+  const look = async (batch: readonly WaitingCheck[]) => {
+    if (source) now = await definitionsOf(source, batch);
+  };
+  await session.all(
+    checks,
+    nameOf,
+    async (check) => {
+      const definition = now.get(check.id);
+      // Dropped on the source, or renamed: then it is another one, and the summary names it.
+      if (source && !definition) return;
+      if (!(await add(target, migration, check, definition))) return;
+      if (definition?.valid ?? check.valid) added.push(check);
+    },
+    look,
+  );
+  if (added.length === 0) return;
+  const defaults = await Defaults.read(migration.target, 'cutover', target);
+  const until = performance.now() + VALIDATE_MS;
+  await session.all(added, nameOf, (check) =>
+    validate(target, defaults, check, until - performance.now()),
+  );
+}
+
+async function openSource(migration: Migration, of: ChecksOf, signal: AbortSignal | undefined) {
+  try {
+    return await connectSource(migration, 'cutover', { ...(signal && { signal }) });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (of === 'the source') throw error;
+    return null;
+  }
+}
+
+/** False when the target refuses it: what it names is gone there, is something else, or is there already. */
+async function add(
+  target: pg.ClientBase,
+  migration: Migration,
+  check: WaitingCheck,
+  definition: Definition | undefined,
+): Promise<boolean> {
+  const { sql, constraint } = check;
+  const statement =
+    definition === undefined || sql.includes(definition.text)
+      ? sql
+      : `alter ${placeOf(check)} add constraint ${pg.escapeIdentifier(constraint)} ${definition.text} not valid`;
+  return tried(target, async () => {
+    await target.query(statement);
+    await mark(target, migration, check, true);
+  });
+}
+
+/** Runs statements of a transaction, and takes them back where names or types do not fit any more. */
+async function tried(target: pg.ClientBase, statements: () => Promise<void>): Promise<boolean> {
+  await target.query('savepoint trying');
+  try {
+    await statements();
+    await target.query('release savepoint trying');
+    return true;
+  } catch (error) {
+    if (!isMisfit(sqlstate(error))) throw error;
+    await target.query('rollback to savepoint trying; release savepoint trying');
+    return false;
+  }
+}
+
+/**
+ * Class 42: a table, column, type or function that is not there, a name that is taken, a type that does not fit. Class 22: a literal
+ * that the column's new type does not read. A missing right is for the operator, who can give it.
+ */
+function isMisfit(state: string | undefined): boolean {
+  if (state === undefined || state === SQLSTATE.insufficientPrivilege) return false;
+  return state === SQLSTATE.invalidSchemaName || state.startsWith('42') || state.startsWith('22');
+}
+
+/**
+ * Under the settings of the application's sessions, whose functions find their tables by them. Whatever it says, the constraint
+ * is there: rows that break it, or a function that finds no table, are for the report.
+ */
+async function validate(
+  target: pg.ClientBase,
+  defaults: Defaults,
+  check: WaitingCheck,
+  milliseconds: number,
+): Promise<void> {
+  if (milliseconds <= 0) return;
+  const settings =
+    check.kind === 'TABLE'
+      ? await defaults.forTable(target, quoted(check))
+      : defaults.settings(null);
+  await target.query('savepoint validating');
+  try {
+    await setFor('transaction', target, settings);
+    await target.query(`set local statement_timeout = ${Math.ceil(milliseconds)}`);
+    await target.query(
+      `alter ${placeOf(check)} validate constraint ${pg.escapeIdentifier(check.constraint)}`,
+    );
+    await target.query('set local statement_timeout = 0; release savepoint validating');
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    await target.query('rollback to savepoint validating; release savepoint validating');
+  }
+}
+
+/** Takes {@link addChecks} back. A child's goes with its parent's unless it is its own, too. */
+export async function dropChecks({ target, all }: Switching, migration: Migration): Promise<void> {
+  const checks = await readChecks(target, migration, 'added');
+  await all([...checks].reverse(), nameOf, async (check) => {
+    await tried(target, async () => {
+      await target.query(
+        `alter ${placeOf(check)} drop constraint if exists ${pg.escapeIdentifier(check.constraint)}`,
+      );
+    });
+    await mark(target, migration, check, false);
+  });
+}
+
+async function mark(
+  target: pg.ClientBase,
+  migration: Migration,
+  { id }: WaitingCheck,
+  added: boolean,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.schema_entry set done_at = case when $3 then now() end where migration = $1 and id = $2`,
+    [migration.id, id, added],
+  );
+}
+
+/** Children's before their parents': a constraint that a child inherits already cannot be added to it, the other way merges. */
+export async function readChecks(
+  target: pg.ClientBase,
+  migration: Migration,
+  which: 'waiting' | 'added' | 'all',
+): Promise<WaitingCheck[]> {
+  const { rows } = await target.query<WaitingCheck>(
+    /* sql */ `
+    with recursive mine as (
+      select id, split_part(kind, ' ', 1) as kind, schema_name, name, tables[1] as "constraint", sql,
+             kind not like '% NOT VALID' as valid
+        from walferry.schema_entry
+       where migration = $1 and phase = 'checks' and ($2 = 'all' or (done_at is null) = ($2 = 'waiting'))
+    ), line (id, oid) as (
+      select m.id, c.oid from mine m
+        join pg_catalog.pg_namespace n on n.nspname = m.schema_name
+        join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = m.name and m.kind = 'TABLE'
+      union
+      select line.id, i.inhparent from line join pg_catalog.pg_inherits i on i.inhrelid = line.oid
+    ), depth as (select id, count(*) as ancestors from line group by id)
+    select m.id, m.kind, m.schema_name as schema, m.name, m."constraint", m.sql, m.valid
+      from mine m left join depth d on d.id = m.id order by coalesce(d.ancestors, 0) desc, m.id desc`,
+    [migration.id, which],
+  );
+  return rows;
+}
+
+/** What the source has of them now, by their ids. */
+async function definitionsOf(
+  source: pg.ClientBase,
+  checks: readonly WaitingCheck[],
+): Promise<ReadonlyMap<number, Definition>> {
+  const { rows } = await source.query<Definition & { id: number }>(
+    /* sql */ `
+    select w.id, regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', '') as text, k.convalidated as valid
+      from jsonb_to_recordset($1::jsonb) as w (id integer, kind text, schema text, name text, "constraint" text)
+      join pg_catalog.pg_namespace n on n.nspname = w.schema
+      left join pg_catalog.pg_class c on w.kind = 'TABLE' and c.relnamespace = n.oid and c.relname = w.name
+      left join pg_catalog.pg_type t on w.kind = 'DOMAIN' and t.typnamespace = n.oid and t.typname = w.name
+      join pg_catalog.pg_constraint k on k.contype = 'c' and k.conname = w."constraint"
+       and k.conrelid = coalesce(c.oid, 0) and k.contypid = coalesce(t.oid, 0)`,
+    [
+      JSON.stringify(
+        checks.map(({ id, kind, schema, name, constraint }) => ({
+          ...{ id, kind, schema, name, constraint },
+        })),
+      ),
+    ],
+  );
+  return new Map(rows.map(({ id, text, valid }) => [id, { text, valid }]));
+}
+
+function placeOf(check: WaitingCheck): string {
+  return `${check.kind === 'TABLE' ? 'table' : 'domain'} ${quoted(check)}`;
+}
+
+function nameOf({ schema, name, constraint }: WaitingCheck): string {
+  return `check constraint ${constraint} of ${schema}.${name}`;
+}
