@@ -1,6 +1,6 @@
 /**
  * TRUNCATEs that the stream brings, for tables of which nothing else tells why they have another file (catalog/file.ts). A file that
- * was made by a transaction with such a TRUNCATE, as the first thing that it did, holds what the stream brings after it.
+ * was made by a transaction with such a TRUNCATE, and not much before it, holds what the stream brings after it.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
