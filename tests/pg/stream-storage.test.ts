@@ -226,7 +226,8 @@ test('a TRUNCATE that was applied is known to the next lease however this one en
     for (;;) await streamChanges(migration, OPTIONS, testWork());
   })();
   // Looked at below; until then it must not count as unhandled.
-  streaming.catch(() => undefined);
+  let ended = false;
+  streaming.catch(() => (ended = true));
   await untilStreaming(db, migration);
   await db.sourceClient.query('truncate bare, second');
   await db.sourceClient.query('insert into bare values (1, 1)');
@@ -240,9 +241,13 @@ test('a TRUNCATE that was applied is known to the next lease however this one en
     await db.sourceClient.query(`insert into ${table} values (901, 1)`);
     await applied(table);
   }
-  await db.targetClient.query(
-    /* sql */ `select pg_terminate_backend(attempt_pid) from walferry.migration`,
-  );
+  // Again where it hits between two leases.
+  await until('the kill', async () => {
+    await db.targetClient.query(
+      /* sql */ `select pg_terminate_backend(attempt_pid) from walferry.migration`,
+    );
+    return ended;
+  });
   await expect(streaming).rejects.toMatchObject({ code: 'Unreachable' });
   expect(await drainWithCopies(db, migration)).toEqual([]);
   await expectSame(db);
