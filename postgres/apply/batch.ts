@@ -94,13 +94,22 @@ export class Batch {
     }
     for (const [settings, some] of this.#bySettings(steps)) {
       await this.#compute(settings);
-      // Their rows are identified by texts.
-      const byText = ({ table }: Step) => table.key === null && printsInexactly(settings);
+      // Their rows are identified by texts. A root's partitions may differ in that: a value that one gives up and another takes arrives
+      // twice unless all changes of the target's table stay in order.
+      const byText = new Set(
+        printsInexactly(settings)
+          ? some.filter(({ table }) => table.key === null).map(({ table }) => table.qualified)
+          : [],
+      );
       await this.#applySteps(
-        some.filter((step) => !byText(step)),
+        some.filter(({ table }) => !byText.has(table.qualified)),
         PARTS,
       );
-      await replayByPlace(this.#client, some.filter(byText), settings);
+      await replayByPlace(
+        this.#client,
+        some.filter(({ table }) => byText.has(table.qualified)),
+        settings,
+      );
     }
   }
 

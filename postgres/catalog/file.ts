@@ -21,9 +21,8 @@ export interface FileState {
   /** What SET UNLOGGED and SET LOGGED replace; empty where the table has nothing of the kind. */
   readonly witness?: string | undefined;
   /**
-   * The transaction (32 bits) that wrote the catalog's row of the table as the first thing that it did; null for a row that was written
-   * later in its transaction. If that transaction emptied the table, the file is that of the TRUNCATE: a rewrite makes a table
-   * before it puts the new file in place, so it never comes first.
+   * The transaction (32 bits) that wrote the catalog's row of the table; null where it did so much before that it may have made
+   * the table unlogged and logged again. If that transaction emptied the table, its changes since then are all in the stream.
    */
   readonly emptiedBy?: string | null | undefined;
 }
@@ -48,10 +47,36 @@ export const WITNESS = /* sql */ `
           and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype in ('a', 'i')) end, '')
   else '' end`;
 
-/** The fields of {@link FileState}, over the same. A row that was locked or touched since has lost its command's number. */
+/**
+ * SQL: for the tables with the oids `$1`, and what their transactions wrote, how many commands came before in the transaction and
+ * left no row of `pg_class` behind. Each file that a TRUNCATE makes (table, TOAST, index, sequence) is a command that leaves one;
+ * rebuilding a table's indexes takes one more that does not, which is forgiven between an index and the next table's row: those
+ * tables may have one such command less. A row that was locked or touched since has lost its command's number, and is left out.
+ */
+export const UNSEEN_COMMANDS = /* sql */ `
+  select g.oid, least(g.missing, g.missing - sum(g.gap) over (partition by g.xmin order by g.cmin) + 1) as commands
+    from (select w.oid, w.xmin::text as xmin, w.cmin::text::int8 as cmin,
+                 w.cmin::text::int8
+                   - (dense_rank() over (partition by w.xmin::text order by w.cmin::text::int8) - 1) as missing,
+                 case when lag(w.relkind) over list = 'i' and lag(w.cmin::text::int8) over list = w.cmin::text::int8 - 2
+                      then 1 else 0 end as gap
+            from pg_catalog.pg_class w
+           where w.xmax::text = '0'
+             and w.xmin::text in (select a.xmin::text from pg_catalog.pg_class a where a.oid = any($1::oid[]))
+          window list as (partition by w.xmin::text order by w.cmin::text::int8)) g`;
+
+/**
+ * A TRUNCATE hides changes if SET UNLOGGED and SET LOGGED follow it in its transaction. Those leave at least four commands without
+ * a row: the TRUNCATE and the first swap, whose rows are written again, and the two tables that are made to be swapped and
+ * dropped. None of the first swap and of its drop can stand between an index and a table. So two commands prove that there was
+ * none of that, and leave room for what usually comes before a TRUNCATE.
+ */
+const UNSEEN_AT_MOST = 2;
+
+/** The fields of {@link FileState}, over the same, and `before`, its row of {@link UNSEEN_COMMANDS} if any. */
 export const FILE_STATE = /* sql */ `
   c.relfilenode::int8::float8 as filenode, c.relpersistence as persistence, ${WITNESS} as witness,
-  case when c.xmax::text = '0' and c.cmin::text = '0' then c.xmin::text end as "emptiedBy"`;
+  case when before.commands <= ${UNSEEN_AT_MOST} then c.xmin::text end as "emptiedBy"`;
 
 /** Whether the table has a new file, and no witness that all changes were sent meanwhile. Pure. */
 export function isReplaced(before: FileState, now: FileState): boolean {

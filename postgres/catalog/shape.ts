@@ -5,7 +5,7 @@
  * transaction that wrote its catalog row.
  */
 import type pg from 'pg';
-import { FILE_STATE, isReplaced, WITNESS, type FileState } from './file.ts';
+import { FILE_STATE, isReplaced, UNSEEN_COMMANDS, WITNESS, type FileState } from './file.ts';
 
 export interface ShapeColumn {
   readonly name: string;
@@ -69,6 +69,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FIL
        ${TOKEN} as token, ${PLACE} as place, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  left join (${UNSEEN_COMMANDS}) before on before.oid = c.oid
   left join (
     select a.attrelid,
            json_agg(json_build_object(

@@ -170,18 +170,65 @@ export class Defaults {
   }
 }
 
-/** Gives the transaction these settings, until it ends, or the session. */
+/**
+ * Which of the names `w` this session may set now. A library that is loaded may keep its parameters to superusers, or to whom they
+ * are granted (15 on), and may refuse other names with its prefix. What is left out has the value that the session began with,
+ * which is the database's: that one is given without a right of ours. Asked each time, because a function may load a library.
+ */
+const settable = (granted: string) => /* sql */ `
+  case when s.name is null then
+    pg_catalog.strpos(w.name, '.') operator(pg_catalog.=) 0 or pg_catalog.current_setting(w.name, true) is not null
+    or not exists (select from pg_catalog.pg_settings o
+                    where pg_catalog.lower(pg_catalog.split_part(o.name, '.', 1)) operator(pg_catalog.=) pg_catalog.lower(pg_catalog.split_part(w.name, '.', 1))
+                      and pg_catalog.strpos(o.name, '.') operator(pg_catalog.>) 0)
+  when s.vartype operator(pg_catalog.<>) 'string' and w.value operator(pg_catalog.=) '' then false
+  when s.context operator(pg_catalog.=) 'superuser' then
+    pg_catalog.current_setting('is_superuser') operator(pg_catalog.=) 'on' or ${granted}
+  else s.context operator(pg_catalog.=) 'user' end`;
+const KNOWS_GRANTS = new WeakMap<pg.ClientBase, boolean>();
+
+/** Gives the transaction these settings, until it ends, or the session; those that its role may not set are left as they are. */
 export async function setFor(
   scope: 'transaction' | 'session',
   client: pg.ClientBase,
   settings: Settings,
 ): Promise<void> {
+  const given = [[...settings.keys()], [...settings.values()], scope === 'transaction'];
+  const names = /* sql */ `unnest($1::text[], $2::text[]) as w (name, value)`;
+  // Everything of the server's own that we set is everybody's to set.
+  const custom = [...settings.keys()].some((name) => name.includes('.'));
+  if (!custom) {
+    await client.query(
+      /* sql */ `select pg_catalog.set_config(w.name, w.value, $3) from ${names}`,
+      given,
+    );
+    return;
+  }
+  const granted = (await knowsGrants(client))
+    ? `pg_catalog.has_parameter_privilege(s.name, 'set')`
+    : 'false';
+  // First what may be set, then setting it: the view shows what was set.
   await client.query(
     /* sql */ `
-    select pg_catalog.set_config(w.name, w.value, $3)
-      from unnest($1::text[], $2::text[]) as w (name, value)`,
-    [[...settings.keys()], [...settings.values()], scope === 'transaction'],
+    with mine as materialized (
+      select w.name, w.value
+        from ${names}
+        left join pg_catalog.pg_settings s on pg_catalog.lower(s.name) operator(pg_catalog.=) pg_catalog.lower(w.name)
+       where ${settable(granted)})
+    select pg_catalog.set_config(name, value, $3) from mine`,
+    given,
   );
+}
+
+async function knowsGrants(client: pg.ClientBase): Promise<boolean> {
+  let known = KNOWS_GRANTS.get(client);
+  if (known === undefined) {
+    const { rows } = await client.query<{ known: boolean }>(/* sql */ `
+      select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 operator(pg_catalog.>=) 150000 as known`);
+    known = rows[0]?.known === true;
+    KNOWS_GRANTS.set(client, known);
+  }
+  return known;
 }
 
 /** The pinned values of the same settings, to take {@link setFor} back within a transaction. */

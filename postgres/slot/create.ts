@@ -161,7 +161,7 @@ async function store(
 ): Promise<void> {
   const { rowCount } = await target.query(
     /* sql */ `
-    update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, gate = $3
+    update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, commit_lsn = $2, gate = $3
      where id = $1 and epoch = 0 and (gate is null or gate < $3)
        and not exists (select from walferry.generation where migration = $1)`,
     [migration.id, consistentLsn, gate.toString()],

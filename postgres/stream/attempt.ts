@@ -14,6 +14,7 @@ import { within } from '../replication/deadline.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import type { StreamOptions } from './changes.ts';
+import type { Batch } from './batch.ts';
 import { fence, type Stopped } from './fence.ts';
 import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
@@ -72,13 +73,15 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       { seconds: Math.round(forMs / 1000) },
     );
   };
-  const writer = new TargetWriter(applier, attempt, plan.newest, (batch) =>
+  const verify = (batch: Batch): Promise<void> =>
     inTurn(() => {
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
       const { tokens, types } = plan;
       return verifyCatalog(source, batch, { tokens, types, left, renamed }, waiting);
-    }),
+    });
+  const writer = new TargetWriter(applier, attempt, plan.newest, verify, ({ xids }) =>
+    inTurn(() => plan.explained(xids)),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({

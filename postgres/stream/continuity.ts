@@ -87,8 +87,10 @@ export async function proveContinuity(
 /** Pure: whether the last commit that the source shows is the last one that the target has. */
 function isContinued(stored: Stored, slot: Lsn, found: Found | undefined): boolean {
   const known = stored.lsn === null ? null : parseLsn(stored.lsn);
+  // Workers that did not store it yet streamed last: there is nothing to compare with, and nothing speaks against the source.
+  if (known === null) return true;
   // The slot was past it: since then the target was brought nothing but positions.
-  if (known === null || compareLsn(known, slot) <= 0) return found === undefined;
+  if (compareLsn(known, slot) <= 0) return found === undefined;
   return (
     found !== undefined &&
     parseLsn(found.lsn) === known &&

@@ -1,6 +1,6 @@
 /**
  * TRUNCATEs in the stream, for tables without another explanation for a new file (catalog/file.ts). If the transaction that created
- * the file began with such a TRUNCATE, the file holds only what the stream delivers after it.
+ * the file ran such a TRUNCATE with little before it, the file holds only what the stream delivers after it.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -22,15 +22,22 @@ export class Emptied {
     return xid != null && this.#seen.get(table)?.has(xid) === true;
   }
 
+  /** Whether a TRUNCATE by one of these transactions came. */
+  within(xids: ReadonlySet<number>): boolean {
+    return [...this.#seen.values()].some((seen) => [...xids].some((xid) => seen.has(String(xid))));
+  }
+
   /**
    * The shapes to store: of the plan's tables, those whose file is explained now.
    * @param nameOf how the tables were named to {@link met}.
+   * @param xids only by these transactions; unset: by any.
    */
   async shapes(
     source: pg.ClientBase,
     target: pg.ClientBase,
     migration: Migration,
     nameOf: (table: { readonly schema: string; readonly name: string }) => string,
+    xids?: ReadonlySet<number>,
   ): Promise<Map<number, PlannedShape>> {
     if (this.#seen.size === 0) return new Map();
     const rows = (await readPlannedRelations(target, migration)).filter((row) =>
@@ -45,6 +52,7 @@ export class Emptied {
         const [before, now] = [row.shape, shapes.get(row.oid)];
         if (!before || !now || !isReplaced(before.source, now)) return [];
         if (!this.has(nameOf(row), now.emptiedBy)) return [];
+        if (xids && !xids.has(Number(now.emptiedBy))) return [];
         // What else is new of the table is settled elsewhere.
         return [[row.id, { ...before, source: { ...before.source, ...fileOf(now) } }] as const];
       }),

@@ -69,6 +69,11 @@ export interface StreamPlan {
   /** TRUNCATEs that came. */
   readonly emptied: Emptied;
   /**
+   * Stores which files TRUNCATEs of these transactions explain, in the open transaction that also stores the position behind them:
+   * no later lease gets them again.
+   */
+  explained(xids: ReadonlySet<number>): Promise<void>;
+  /**
    * Looks behind a change that found no row: where the table may have had changes that were never sent, that is no riddle for the
    * operator. Only when nothing is open on the target.
    * @returns the failure to end with.
@@ -195,6 +200,11 @@ export async function readPlan(
     mark,
     stopsAtMark: audited.ahead.length > 0 || awaited.size > 0,
     emptied,
+    explained: async (xids) => {
+      if (!emptied.within(xids)) return;
+      const shapes = await emptied.shapes(source, target, migration, nameOf, xids);
+      if (shapes.size > 0) await storeShapes(target, migration, shapes);
+    },
     explain: async (failure) => {
       if (!(failure instanceof MigrationError) || !UNLIKE.has(failure.code)) return failure;
       const row = rows.find((one) => nameOf(one) === failure.details.table);

@@ -19,6 +19,7 @@ export class TargetWriter {
   /** Once the stored LSN has reached it, the target is first consistent; null when nothing was copied. */
   readonly #newest: Lsn | null;
   readonly #verify: (batch: Batch) => Promise<void>;
+  readonly #also: (batch: Batch) => Promise<void>;
   #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
   #open = false;
   /** After a batch that was not applied no later one may be: its position would confirm the gap. */
@@ -27,15 +28,20 @@ export class TargetWriter {
   #transactions = 0;
   #changes = 0;
 
-  /** @param verify asked beside every batch and awaited before its commit; rejects when it must not be committed. */
+  /**
+   * @param verify asked beside every batch and awaited before its commit; rejects when it must not be committed.
+   * @param also writes what has to become durable with the batch, in its transaction, just before the commit.
+   */
   constructor(
     applier: Applying,
     attempt: Attempt,
     newest: Lsn | null,
     verify: (batch: Batch) => Promise<void> = () => Promise.resolve(),
+    also: (batch: Batch) => Promise<void> = () => Promise.resolve(),
   ) {
     this.#applier = applier;
     this.#verify = verify;
+    this.#also = also;
     this.#epoch = attempt.epoch;
     this.#newest = newest;
     const { confirmedLsn, transactions, changes, firstConsistent } = attempt;
@@ -80,6 +86,7 @@ export class TargetWriter {
       this.#transactions += batch.transactions;
       this.#changes += batch.changes.length;
       if (batch.end === null) return false;
+      await this.#also(batch);
       const next = {
         confirmedLsn: batch.end,
         transactions: this.#checkpoint.transactions + this.#transactions,

@@ -1,6 +1,8 @@
 /** What the target computes: under the defaults that the application's sessions have there, from texts that ours have printed. */
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
+import { Defaults, setFor } from '../../postgres/connection/defaults.ts';
+import { connect } from '../../postgres/connection/session.ts';
 import { PINNED } from '../../postgres/connection/pinned.ts';
 import { hidesCatalog, normalPath } from '../../postgres/connection/search-path.ts';
 import { connectTo, freshPair } from '../support/database.ts';
@@ -162,6 +164,49 @@ describe('what the target computes is what the application would compute there',
     expect(there).toEqual(source);
     expect(JSON.stringify(source)).toContain('"first":"02/01/2024');
   });
+});
+
+describe('parameters of a library that is loaded', () => {
+  it.each(['loaded at the start of every session', 'loaded in the middle of the session'])(
+    'a role that may not set them keeps what the database gives, and sets the others: %s',
+    async (when) => {
+      await using db = await freshPair();
+      const client = db.targetClient;
+      const set = async (setting: string) =>
+        client.query(`alter database ${db.target} set ${setting}`);
+      const early = when.includes('start');
+      await set('auto_explain.log_nested_statements = on');
+      await set('auto_explain.gone = 1');
+      await set(`plpgsql.variable_conflict = 'use_column'`);
+      await set(`app.tenant = 'seven'`);
+      await using login = await loginOn(db, 'target');
+      await client.query(`alter role ${login.role} set app.tenant = 'own'`);
+      await client.query(`alter role ${login.role} set plpgsql.check_asserts = off`);
+      if (early) await set(`session_preload_libraries = auto_explain, plpgsql`);
+      await using session = await connect(login.service, 'apply');
+      const defaults = await Defaults.read(login.service, 'apply', session);
+      const values = async () => {
+        await session.query('begin');
+        await setFor('transaction', session, await defaults.forTable(session, 'public.none'));
+        const { rows } = await session.query<{ tenant: string; conflict: string }>(
+          `select current_setting('app.tenant') as tenant, current_setting('plpgsql.variable_conflict') as conflict`,
+        );
+        await session.query('commit');
+        return rows[0];
+      };
+      const expected = { tenant: 'seven', conflict: 'use_column' };
+      expect(await values()).toEqual(expected);
+      await session.query(`do $$ begin end $$`);
+      expect(await values()).toEqual(expected);
+      await client.query(
+        `grant set on parameter auto_explain.log_nested_statements, plpgsql.variable_conflict to ${login.role}`,
+      );
+      expect(await values()).toEqual(expected);
+      await client.query(
+        `revoke set on parameter auto_explain.log_nested_statements, plpgsql.variable_conflict from ${login.role}`,
+      );
+    },
+  );
 });
 
 describe('a search path', () => {

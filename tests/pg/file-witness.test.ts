@@ -8,17 +8,33 @@ import { connectTo, freshPair } from '../support/database.ts';
 import { serverOf } from '../support/versions.ts';
 
 const TABLES = /* sql */ `create table toasted (id int primary key, v text); create index on toasted (v);
-  create table counted (id serial primary key, v int); create table bare (id int primary key, v int)`;
+  create table counted (id serial primary key, v int); create table bare (id int primary key, v int);
+  create table other (id int primary key); create index on other (id); create table second (id int unique, v text unique);
+  create table third (id serial); create table fourth (id int primary key)`;
 /** Statement, and whether changes may be missing after it. `t` is the table; the first file is of the statement before. */
 const STATEMENTS: readonly (readonly [string, boolean])[] = [
   [`vacuum full t`, false],
   [`cluster t using t_pkey`, false],
   [`truncate t`, false],
   [`begin; insert into t values (1); truncate t; insert into t values (2); commit`, false],
+  [`truncate other, second, third, fourth, t`, false],
+  [`begin; truncate other, t; insert into t values (2); truncate t; commit`, false],
+  [
+    `begin; insert into other values (1); truncate other, second, third, fourth, t; insert into t values (2); commit`,
+    false,
+  ],
   [`reindex table t`, false],
   [`alter table t set unlogged; alter table t set logged`, true],
   [`begin; alter table t set unlogged; alter table t set logged; commit`, true],
   [`begin; truncate t; alter table t set unlogged; alter table t set logged; commit`, true],
+  [
+    `begin; truncate other, t; alter table t set unlogged, set (fillfactor = 90); truncate other, second; alter table t set logged; commit`,
+    true,
+  ],
+  [
+    `begin; truncate t; alter table t set unlogged; alter table t set logged, add unique (id); alter table t drop constraint if exists t_id_key; commit`,
+    true,
+  ],
   [`begin; alter table t set unlogged; alter table t set logged; truncate t; commit`, true],
   [`alter table t set unlogged; truncate t; alter table t set logged; vacuum full t`, true],
 ];
@@ -45,8 +61,11 @@ async function holds(client: pg.ClientBase): Promise<void> {
       const expected = name === 'bare' ? rewritten : missing;
       expect(isReplaced(before, now), of).toBe(expected);
       if (name !== 'bare' || !rewritten) continue;
-      // What a lone TRUNCATE writes first nothing else does.
-      expect(now.emptiedBy !== null, of).toBe(sql === 'truncate t');
+      // Its own TRUNCATE, behind others and little else, explains the file; it never does with both SETs behind it.
+      if (/\btruncate\b/.test(sql)) {
+        const hides = /^begin/.test(sql) ? /truncate.*logged|logged.*truncate/.test(sql) : missing;
+        expect(now.emptiedBy === null, of).toBe(hides && /^begin/.test(sql));
+      }
     }
   }
 }

@@ -219,6 +219,48 @@ test('a restart and a crash of the source that leave its slot behind the target 
   await expectSame(db);
 });
 
+test('a migration whose last commit was never stored goes on after a crash of the source', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await sql(db, /* sql */ `insert into t values (1, 0)`);
+  await drained(migration);
+  await db.targetClient.query(
+    /* sql */ `alter table walferry.migration drop column commit_lsn, drop column commit_xid, drop column commit_at`,
+  );
+  await source.stop('immediate');
+  await source.start();
+  const { confirmed } = await slotBehind(db, migration);
+  expect(compareLsn(confirmed, await storedLsn(db, migration))).toBeLessThan(0);
+  await sql(db, /* sql */ `insert into t values (2, 0)`);
+  await drained(migration);
+  await expectSame(db);
+});
+
+test('a source is refused whose commit the stored position has passed although the target was brought none', async () => {
+  await using db = await freshPair({ source });
+  await db.targetClient.query(TABLE);
+  await sql(db, TABLE);
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select commit_lsn = consistent_lsn as same from walferry.migration`,
+  );
+  expect(rows).toEqual([{ same: true }]);
+  const { confirmed } = await slotBehind(db, migration);
+  // A position behind a commit that the target does not have.
+  await sql(db, /* sql */ `insert into t values (1, 0)`);
+  const end = await writeEndMark(migration);
+  await db.targetClient.query(
+    /* sql */ `update walferry.migration set confirmed_lsn = $1::pg_lsn`,
+    [end],
+  );
+  expect(compareLsn(confirmed, end)).toBeLessThan(0);
+  await failure(
+    streamChanges(migration, { ...OPTIONS, leaseMs: 1_000 }, recordedWork()),
+    'SourceRewound',
+  );
+});
+
 test('a promoted standby is accepted if it has everything, and refused if it lagged', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);

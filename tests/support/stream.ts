@@ -79,8 +79,8 @@ export async function startMigration(
   await db.targetClient.query(CREATE_CONTROL_SCHEMA);
   await db.targetClient.query(
     /* sql */ `insert into walferry.migration
-      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn, gate)
-      values ($1, $2, $3, 'test', $4, $5, $5, $6)`,
+      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn, commit_lsn, gate)
+      values ($1, $2, $3, 'test', $4, $5, $5, $5, $6)`,
     [id, workflowId, migration.slot, db.source, consistent, gate.rows[0]?.gate],
   );
   const source = await readIdentity(db.sourceClient, db.source);
