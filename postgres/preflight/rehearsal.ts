@@ -10,12 +10,14 @@ import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import { Defaults, PINNED_FOR_ROWS, setFor } from '../connection/defaults.ts';
 import { connect } from '../connection/session.ts';
 import { classify, SQLSTATE } from '../connection/failure.ts';
 import { CREATE_CONTROL_SCHEMA } from '../control/schema.ts';
 import { CREATE_SCHEMA_CONTROL } from '../schema/control.ts';
 import { batchSize } from '../schema/copy.ts';
 import { nameCheck } from '../schema/deferred-check.ts';
+import { evaluateFor } from '../schema/evaluate.ts';
 import { findPresent } from '../schema/existing.ts';
 import type { PlannedEntry } from '../schema/filter.ts';
 import { aboutOthers, carryOver, isEmptyComment, nameOther } from '../schema/others.ts';
@@ -113,12 +115,13 @@ export async function rehearse(
     await prepareSession(client);
     const present = await findPresent(client, plan.kept, plan.mayBeThere);
     const kept = plan.kept.filter(({ id }) => !present.has(id));
+    const defaults = await Defaults.read(migration.target, 'preflight', client);
     const until = performance.now() + LIMIT_MS;
     await tryControl(client, found);
     for (const group of groupsOf(kept, await batchSize(client))) {
       if (performance.now() > until)
         found.untried += group.filter(({ id }) => !found.tried.has(id)).length;
-      else await tryGroup(client, group, kept, { found, work });
+      else await tryGroup(client, group, kept, { found, defaults, work });
     }
     return found.facts();
   } catch (error) {
@@ -193,7 +196,11 @@ async function tryGroup(
   client: pg.Client,
   group: readonly PlannedEntry[],
   kept: readonly PlannedEntry[],
-  { found, work }: { found: Found; work: Pick<Work, 'signal' | 'beat'> },
+  {
+    found,
+    defaults,
+    work,
+  }: { found: Found; defaults: Defaults; work: Pick<Work, 'signal' | 'beat'> },
 ): Promise<void> {
   const stored = (entry: PlannedEntry) => ({ ...entry, depends: entry.dependencies });
   const others = aboutOthers(group.map(stored), kept);
@@ -216,7 +223,7 @@ async function tryGroup(
       if (others.has(entry.id)) {
         await rights.takeBack();
         await tryOther(client, entry, { found, triggers });
-      } else await tryEntry(client, entry, { found, triggers, rights });
+      } else await tryEntry(client, entry, { found, triggers, rights, defaults });
       found.tried.add(entry.id);
     }
   } finally {
@@ -246,12 +253,16 @@ async function tryOther(client: pg.Client, entry: PlannedEntry, trial: Trial): P
 async function tryEntry(
   client: pg.Client,
   entry: PlannedEntry,
-  { found, triggers, rights }: Trial & { rights: OwnerRights },
+  { found, triggers, rights, defaults }: Trial & { rights: OwnerRights; defaults: Defaults },
 ): Promise<void> {
   const { made, handed, owner } = splitOwner(entry.sql);
-  const refusal = await triggers.run(client, () =>
-    runEntry(client, { ...entry, sql: made }, rights),
-  );
+  const refusal = await triggers.run(client, async () => {
+    // What is built after the rows is built under the application's defaults: its functions may name others without a schema.
+    const late = entry.phase !== 'tables';
+    if (late) await evaluateFor(client, defaults, { schema: entry.schema, tables: [] });
+    await runEntry(client, { ...entry, sql: made }, rights);
+    if (late) await setFor('transaction', client, PINNED_FOR_ROWS);
+  });
   if (refusal !== null) note(entry, refusal, null, found);
   if (refusal?.done === false) return;
   if (handed === null || owner === null) return;

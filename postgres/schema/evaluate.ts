@@ -8,7 +8,7 @@ import type { StoredEntry } from './control.ts';
 export async function evaluateFor(
   client: pg.ClientBase,
   defaults: Defaults,
-  { schema, tables }: StoredEntry,
+  { schema, tables }: Pick<StoredEntry, 'schema' | 'tables'>,
 ): Promise<void> {
   const [table] = tables;
   const settings =
