@@ -24,7 +24,7 @@ import { aboutOthers, carryOver, isEmptyComment, nameOther } from '../schema/oth
 import { OwnerRights, splitOwner } from '../schema/owner.ts';
 import { planSchema } from '../schema/plan.ts';
 import { refuseImpossible } from '../schema/refusal.ts';
-import { runEntry } from '../schema/run.ts';
+import { NOT_FOUND, runEntry } from '../schema/run.ts';
 import { SourceSchema } from '../schema/source.ts';
 import { prepareSession } from '../schema/statement.ts';
 import { groupsOf } from './rehearsal-group.ts';
@@ -69,6 +69,8 @@ const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
 const BEAT_EVERY_ENTRIES = 50;
 /** Covered by checks of their own, which know more about them. */
 const ELSEWHERE = new Set(['EXTENSION', 'EVENT TRIGGER']);
+/** What they name is known to the server, and so to pg_dump's dependencies. */
+const VIEWS = new Set(['VIEW', 'MATERIALIZED VIEW', 'RULE']);
 /** Transient errors, caused by other sessions. */
 const PASSING = new Set<string>([
   SQLSTATE.lockNotAvailable,
@@ -118,7 +120,9 @@ export async function rehearse(
     const defaults = await Defaults.read(migration.target, 'preflight', client);
     const until = performance.now() + LIMIT_MS;
     await tryControl(client, found);
-    for (const group of groupsOf(kept, await batchSize(client))) {
+    const groups = groupsOf(kept, await batchSize(client));
+    found.whole = groups.length === 1;
+    for (const group of groups) {
       if (performance.now() > until)
         found.untried += group.filter(({ id }) => !found.tried.has(id)).length;
       else await tryGroup(client, group, kept, { found, defaults, work });
@@ -148,6 +152,8 @@ class Found {
   readonly triggers = new Map<string, BlockingTrigger>();
   checks: RehearsalFacts['checks'] = [];
   untried = 0;
+  /** Whether everything is tried together. */
+  whole = true;
 
   facts(failure: MigrationError | null = null): RehearsalFacts {
     return {
@@ -284,7 +290,9 @@ function note(entry: PlannedEntry, refusal: Refusal, owner: string | null, found
     return;
   }
   if (owner === null) found.failed.add(id);
-  if (PASSING.has(refusal.state)) found.untried += 1;
+  // Bodies of functions name objects that are in no list of dependencies, so they may be in another group.
+  const elsewhere = !found.whole && NOT_FOUND.has(refusal.state) && !VIEWS.has(kind);
+  if (elsewhere || PASSING.has(refusal.state)) found.untried += 1;
   else if (!ELSEWHERE.has(kind) && !found.tried.has(id)) {
     found.refused.push({ kind, schema, name, state: refusal.state, owner });
   }

@@ -5,7 +5,7 @@ import type { ArchiveEntry } from './archive.ts';
 import type { OwnerRights } from './owner.ts';
 
 /** A name was not found: of a function, a type or other object, a table, a schema. */
-const NOT_FOUND = new Set<string | undefined>([
+export const NOT_FOUND: ReadonlySet<string | undefined> = new Set([
   '42883',
   SQLSTATE.undefinedObject,
   SQLSTATE.undefinedTable,

@@ -129,7 +129,7 @@ test('the reason is shown even when what was made cannot be taken back', async (
   expect(error.message).toMatch(
     /^VIEW public\.v could not be created on the target \(SQLSTATE 42P07\)/,
   );
-  expect(error.message).toContain('event triggers, which may have refused it: keep_tables');
+  expect(error.message).toContain('event triggers on the target may have blocked it: keep_tables');
   await db.targetClient.query(/* sql */ `drop event trigger keep_tables`);
   await undoSchema(migration);
   const left = /* sql */ `select from pg_class where relname in ('a', 'b')`;

@@ -106,7 +106,7 @@ function randomTable(
     `create table ${name} (${parts.join(', ')})${by};`,
     ...bounds.map(
       (bound, at) =>
-        `create table ${name.slice(0, name.indexOf('."'))}.${quote(`leaf ${at} ${names.pop()?.slice(0, 8)}`)} partition of ${name} ${bound};`,
+        `create table ${name.slice(0, name.indexOf('."'))}.${quote(`leaf ${at} ${identity} ${[...(names.pop() ?? '')].slice(0, 4).join('')}`)} partition of ${name} ${bound};`,
     ),
     `alter table ${name} drop column ${hole};`,
     `alter table ${name} alter column ${large} set storage external;`,
