@@ -5,9 +5,9 @@ do $$ begin if not exists (select from pg_roles where rolname = 'museum_gone') t
 create schema init_rights__ext;
 alter default privileges in schema init_rights__ext grant select on tables to museum_gone;
 alter default privileges in schema init_rights__ext grant execute on functions to museum_gone;
-drop extension if exists unaccent cascade;
+drop extension if exists fuzzystrmatch cascade;
 create extension pg_stat_statements schema init_rights__ext;
-create extension unaccent schema init_rights__ext;
+create extension fuzzystrmatch schema init_rights__ext;
 drop owned by museum_gone;
 drop role museum_gone;
 create table t (id int primary key);

@@ -7,9 +7,9 @@ import type pg from 'pg';
 /** Line of an object → its definition. */
 export type Catalog = ReadonlyMap<string, string>;
 
-/** Names print with their schema, values in one way. */
+/** Names print with their schema, but those of public, which functions of indexes may call without it; values print in one way. */
 export const PIN = /* sql */ `set client_encoding = 'UTF8'; set datestyle = 'ISO'; set intervalstyle = 'postgres';
-  set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'; set lc_monetary = 'C'; set search_path = '';
+  set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'; set lc_monetary = 'C'; set search_path = public;
   set xmloption = 'content'; set row_security = off; set quote_all_identifiers = off`;
 
 /** An absent list of rights means the owner's usual ones; a dump may write either. */
