@@ -156,8 +156,11 @@ async function onTarget<T>(
   return await ask(own);
 }
 
-/** Null when the slot is not there, or not ready: that is for the steps that need it. */
-async function slotPosition(source: pg.ClientBase, { slot }: Migration): Promise<Lsn | null> {
+/** The slot's confirmed position; null when the slot is absent or not ready, which is for the steps that need it. */
+export async function slotPosition(
+  source: pg.ClientBase,
+  { slot }: Migration,
+): Promise<Lsn | null> {
   const { rows } = await source.query<{ confirmed: string | null }>(
     /* sql */ `
     select confirmed_flush_lsn::text as confirmed

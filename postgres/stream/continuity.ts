@@ -9,6 +9,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { addMissingColumns } from '../control/columns.ts';
+import { slotPosition } from '../identity/connect.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { startFailure } from '../replication/refusal.ts';
 
@@ -50,7 +51,7 @@ export async function proveContinuity(
   migration: Migration,
   watched: <T>(ask: () => Promise<T>) => Promise<T>,
 ): Promise<void> {
-  const slot = await slotLsn(source, migration);
+  const slot = await slotPosition(source, migration);
   await addMissingColumns(target);
   const { rows } = await target.query<Stored>(
     /* sql */ `
@@ -97,15 +98,4 @@ function isContinued(stored: Stored, slot: Lsn, found: Found | undefined): boole
     found.xid === stored.xid &&
     found.same_time === true
   );
-}
-
-async function slotLsn(source: pg.ClientBase, { slot }: Migration): Promise<Lsn | null> {
-  const { rows } = await source.query<{ confirmed: string | null }>(
-    /* sql */ `
-    select confirmed_flush_lsn::text as confirmed
-      from pg_catalog.pg_replication_slots where slot_name = $1`,
-    [slot],
-  );
-  const confirmed = rows[0]?.confirmed ?? null;
-  return confirmed === null ? null : parseLsn(confirmed);
 }
