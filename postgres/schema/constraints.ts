@@ -27,7 +27,7 @@ import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { aboutOthers, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
-import { loudStates, quietEvent, quietTables } from './quiet.ts';
+import { loudStates, noteSecured, quietEvent, quietTables } from './quiet.ts';
 import { runEntry } from './run.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -140,7 +140,9 @@ async function buildAll(
     const later = entry.kind === 'ROW SECURITY' && !bypasses;
     const left = entry.depends.some((id) => without.has(id));
     if (left) without.add(entry.id);
-    else if (!entry.done && !later) {
+    else if (later) {
+      await lane.transaction((client) => noteSecured(client, step.migration, entry.id));
+    } else if (!entry.done) {
       try {
         // Foreign keys may stand on a unique index that had to wait for mended rows.
         if (entry.phase === 'indexes') {
@@ -175,7 +177,7 @@ async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<voi
       await rights.takeBack();
       if (entry.kind === 'EVENT TRIGGER') await quietEvent(client, migration, entry.name);
       if (entry.kind === 'TRIGGER' || entry.kind === 'RULE') {
-        await quietTables(client, migration, tablesOf(entry, step), step.loud);
+        await quietTables(client, migration, tablesOf(entry, step), step.loud, true);
       }
     }),
   ).catch(async (error: unknown) => {

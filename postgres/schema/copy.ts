@@ -239,7 +239,7 @@ async function useGiven(
     );
   }
   const tables = relations.filter(({ kind }) => kind !== 'f');
-  await quietTables(client, migration, destinationsOf(tables), loud);
+  await quietTables(client, migration, destinationsOf(tables), loud, false);
 }
 
 /** Control schema and the migration's row; false when another attempt of this migration wrote them meanwhile. */
