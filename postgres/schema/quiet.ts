@@ -9,6 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type { TableName } from './existing.ts';
 import { switching, type Attempt, type Switching } from './switching.ts';
+import { readLoud } from './loud.ts';
 import {
   markQuieted,
   noteQuieted,
@@ -18,29 +19,6 @@ import {
   type Quieted,
 } from './quieted.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
-
-/** Partitions of a table have clones of its triggers, each with a state of its own. */
-const LOUD_ON_TABLES = /* sql */ `
-with recursive named as (
-  select c.oid from unnest($1::text[], $2::text[]) as wanted(schema, name)
-    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
-    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
-), tree (oid) as (
-  select oid from named
-  -- Not pg_partition_tree(), which locks all partitions until the transaction ends.
-  union select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
-         join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
-), loud as (
-  select 'trigger' as kind, oid, tgrelid as relid, tgname as name, tgenabled as state
-    from pg_catalog.pg_trigger where not tgisinternal
-  union all
-  select 'rule', oid, ev_class, rulename, ev_enabled from pg_catalog.pg_rewrite where ev_type <> '1'
-)
-select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_name, l.name, l.state
-  from loud l join tree t on t.oid = l.relid
-  join pg_catalog.pg_class c on c.oid = l.relid
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where l.state::text = any($3)`;
 
 const LOUD_EVENTS = /* sql */ `
 select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
@@ -71,13 +49,25 @@ export async function quietTables(
   states: readonly string[],
   made: boolean,
 ): Promise<number> {
-  const { rows } = await target.query<Loud>(LOUD_ON_TABLES, [
-    tables.map(({ schema }) => schema),
-    tables.map(({ name }) => name),
-    states,
-  ]);
-  await quiet(target, migration, rows, made);
-  return rows.length;
+  const loud = await readLoud(target, tables, states);
+  await quiet(target, migration, loud, made);
+  return loud.length;
+}
+
+/** The same for what was found loud, in a transaction of its own. */
+export async function quietMade(
+  target: pg.ClientBase,
+  migration: Migration,
+  loud: readonly Loud[],
+): Promise<void> {
+  await target.query(/* sql */ `begin`);
+  try {
+    await quiet(target, migration, loud, true);
+    await target.query(/* sql */ `commit`);
+  } catch (error) {
+    await target.query(/* sql */ `rollback`).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** The same for an event trigger. */

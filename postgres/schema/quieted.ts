@@ -48,7 +48,9 @@ export async function noteQuieted(
     /* sql */ `
     insert into walferry.quieted (migration, kind, schema_name, table_name, name, state, object, made)
     values ($1, $2, $3, $4, $5, $6, $7, $8)
-    on conflict (migration, kind, schema_name, table_name, name) do nothing`,
+    -- Loud again, after a cutover or by the operator: its own state is the one that was noted first.
+    on conflict (migration, kind, schema_name, table_name, name) do update
+       set given_back = false, object = excluded.object`,
     [migration.id, kind, schema_name, table_name, name, state, oid, made],
   );
 }

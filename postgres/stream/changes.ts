@@ -29,6 +29,7 @@ import { proveContinuity } from './continuity.ts';
 import { fence } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from './filter.ts';
+import { quietAtStart } from './loud-look.ts';
 import { CatalogMoved, Moves } from './moved.ts';
 import { readPlan } from './plan.ts';
 import { checkSlot, withSlotFree, type SlotClaim } from './slot.ts';
@@ -178,6 +179,7 @@ async function oneLease(
           tell: (what) => (doing = what),
         }),
     );
+    await quietAtStart(applier.client, migration, applier.replicaRole, work.log);
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
     const open = async (): Promise<ReplicationReader> =>

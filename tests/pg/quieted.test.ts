@@ -5,7 +5,9 @@ import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { loginOn } from '../support/preflight.ts';
-import { testWork } from '../support/stream.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { expectSame, OPTIONS, testWork, untilStreaming } from '../support/stream.ts';
+import { until } from '../support/until.ts';
 import { Steps } from '../support/steps.ts';
 
 const SCHEMA = /* sql */ `
@@ -87,5 +89,64 @@ it.each([
     expect((await statesOn(db, 'target')).filter((one) => / [AR]$/.test(one))).toEqual([]);
     await enableTriggers(steps.migration);
     expect(await statesOn(db, 'target')).toEqual(expected);
+  },
+);
+
+/** What the source's own triggers and rules did is in the stream: done twice, a value would be changed twice and a row be there twice. */
+const ALWAYS = /* sql */ `
+  create function app.shout() returns trigger language plpgsql as $$ begin new.v := new.v || '!'; return new; end $$;
+  create trigger shouts before insert or update on app.word for each row execute function app.shout();
+  alter table app.word enable always trigger shouts;
+  create rule copies as on insert to app.word do also insert into app.log values (new.id);
+  alter table app.word enable always rule copies;
+  create trigger part before insert on app.part_1 for each row execute function app.shout(); alter table app.part_1 enable always trigger part;`;
+const WORDS = /* sql */ `
+  create schema app;
+  create table app.word (id int primary key, v text); create table app.log (id int); alter table app.log replica identity full;
+  create table app.parted (id int primary key, v text) partition by range (id);
+  create table app.part_1 partition of app.parted for values from (0) to (1000);`;
+const wordsFrom = (first: number) => /* sql */ `
+  insert into app.word select i, 'a' from generate_series(${first}, ${first + 4}) i;
+  insert into app.parted select i, 'b' from generate_series(${first}, ${first + 4}) i;
+  update app.word set v = v || '?' where id = ${first}`;
+
+it.each(['between two leases', 'in the middle of a lease'])(
+  'a trigger or rule ENABLE ALWAYS that is made on both sides %s does its work once, and is enabled by the cutover',
+  async (when) => {
+    await using db = await freshPair();
+    await db.sourceClient.query(WORDS);
+    await using steps = new Steps(db.source, db.target);
+    await steps.copy();
+    await steps.indexes();
+    await steps.drain();
+    const work = testWork();
+    const lease = { ...OPTIONS, ...steps.input.tables };
+    const streaming =
+      when === 'between two leases' ? null : streamChanges(steps.migration, lease, work);
+    if (streaming) {
+      await untilStreaming(db, steps.migration);
+      await db.sourceClient.query(wordsFrom(100));
+      await until(
+        'the first words',
+        async () => (await db.targetClient.query('select from app.word')).rowCount === 5,
+      );
+    }
+    await db.targetClient.query(ALWAYS);
+    await db.sourceClient.query(ALWAYS);
+    await db.sourceClient.query(wordsFrom(200));
+    if (streaming) {
+      await until(
+        'the next words',
+        async () => (await db.targetClient.query('select from app.word')).rowCount === 10,
+      );
+      work.abort();
+      await streaming;
+    }
+    await db.sourceClient.query(wordsFrom(300));
+    await steps.drain();
+    await expectSame(db);
+    await steps.cutover();
+    await expectSame(db);
+    expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
   },
 );
