@@ -192,6 +192,12 @@ export interface RootFacts {
   readonly indexes: readonly (readonly string[])[];
 }
 
+export interface RoleRight {
+  readonly member: boolean;
+  /** Whether our role has the rights of that one without SET ROLE, and may make it an owner. */
+  readonly usable: boolean;
+}
+
 /** Whether walferry creates the tables: none is there but roots that the operator made. */
 export function createsTables({ tables }: Pick<TargetFacts, 'tables'>): boolean {
   return tables.every(({ isRoot }) => isRoot);
@@ -241,7 +247,7 @@ export interface TargetFacts extends ServerFacts {
   /** Objects that have the names of what would be created beside the tables. */
   readonly taken: readonly NamedObject[];
   /** Every role of the target, and whether our role may act for it. */
-  readonly roles: ReadonlyMap<string, { readonly member: boolean }>;
+  readonly roles: ReadonlyMap<string, RoleRight>;
 }
 
 export interface ProgramFacts {

@@ -287,7 +287,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { roles: { ...SOURCE.roles, owners: ['boss'] } },
-      target: { roles: new Map([['boss', { member: false }]]) },
+      target: { roles: new Map([['boss', { member: false, usable: false }]]) },
     },
   ],
   [
@@ -295,7 +295,7 @@ const CASES: Case[] = [
     'error',
     {
       ...objects({ defaultPrivileges: ['boss'] }),
-      target: { roles: new Map([['boss', { member: false }]]) },
+      target: { roles: new Map([['boss', { member: false, usable: false }]]) },
     },
   ],
   [
