@@ -37,6 +37,9 @@ import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
 const BYTEA_OID = 17;
+/** SQLSTATE of a text that is no value of its type. */
+const INVALID_TEXT = '22P02';
+const OLDER_TYPE = 'that its type has no more on either side';
 /** Failures of a change that meets other rows than it expects. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
 
@@ -210,6 +213,13 @@ export async function readPlan(
       const row = rows.find((one) => nameOf(one) === failure.details.table);
       const now = row && (await readShapes(source, [row.oid])).get(row.oid);
       if (!row?.shape || !now) return failure;
+      if (failure.details.sqlstate === INVALID_TEXT && outgrown(row, audited)) {
+        again.push(row.id);
+        const at = failure.details.lsn ?? 'a position before the last check';
+        return copyAgain([
+          `${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}`,
+        ]);
+      }
       const { opaque, replaced } = compareShapes(row.shape.source, now);
       // Also where a TRUNCATE came since: the change may be from before it.
       if (opaque === null && !replaced) return failure;
@@ -286,6 +296,17 @@ async function refuseLostMarks(
   if (begun.length > 0) {
     throw copyAgain(begun.map(({ schema, name }) => `${schema}.${name} is new in the selection`));
   }
+}
+
+/**
+ * Whether the target's types are past a change that they refuse: labels or attributes came since the copy, the target has all of
+ * them, and the change is from before one was renamed or added. It would be refused for ever.
+ */
+function outgrown(row: PlannedRelationRow, { ahead, alike, settled }: Audit): boolean {
+  const types = (alike.get(row.id) ?? settled.get(row.id) ?? row.shape)?.types;
+  const { schema, name } = destinationOf(row);
+  if (ahead.some((one) => one.schema === schema && one.table === name)) return false;
+  return Object.values(types?.source ?? {}).some(({ grown }) => grown);
 }
 
 function routesOf(
