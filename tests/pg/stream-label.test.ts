@@ -14,6 +14,9 @@ import {
   testWork,
   untilStreaming,
 } from '../support/stream.ts';
+import { parseInput } from '../../contract/input.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 
 /** Renames labels or attributes of `state` crosswise. */
@@ -415,4 +418,27 @@ test('a row that the bounds of the target’s partition reject is distinguished 
   await db.targetClient.query(half(100));
   await drainWithCopies(db, migration);
   await expectSame(db);
+});
+
+test('the final check of a cutover finds labels that were renamed and attributes that were dropped since the drain', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${STATE} create type pair as (x int, y int); create table plain (id int primary key, s state);
+      create table nested (id int primary key, s state[]); create table composed (id int primary key, p pair);
+      insert into plain ${ROWS}; insert into nested values (1, '{open}'); insert into composed values (1, row(1, 2))`,
+  );
+  await drainWithCopies(db, migration);
+  const parsed = parseInput({ source: db.source, target: db.target });
+  if (!parsed.ok) throw new Error(parsed.message);
+  const mark = await writeEndMark(migration);
+  const look = () => laterChanges(migration, parsed.input, mark);
+  // No row changes by an addition.
+  await db.sourceClient.query(/* sql */ `alter type pair add attribute z int`);
+  await db.sourceClient.query(/* sql */ `alter type state add value 'late'`);
+  expect(await look()).toEqual([]);
+  await db.sourceClient.query(SWAP);
+  expect(await look()).toEqual(['public.nested', 'public.plain']);
+  await db.sourceClient.query(/* sql */ `alter type pair drop attribute y`);
+  expect(await look()).toEqual(['public.composed', 'public.nested', 'public.plain']);
 });
