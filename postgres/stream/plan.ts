@@ -29,10 +29,11 @@ import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
 import { Emptied } from './emptied.ts';
-import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
+import { Routes, type Left, type Met, type Route, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
+import { renamedSchemas } from './vanished.ts';
 import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
@@ -55,6 +56,11 @@ export interface StreamPlan {
   readonly without: readonly TableName[];
   /** Goes on leaving a name out that means another table now. @throws CatalogMoved when that one is selected. */
   leave(left: Left): Promise<void>;
+  /**
+   * Decides about names that are gone, of which changes were left out.
+   * @throws MigrationError `CopyAgain` when they may be of tables of the plan.
+   */
+  vanished(names: readonly Met[]): Promise<void>;
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
   /** What the tables' types are made of, for the same look. */
@@ -197,6 +203,21 @@ export async function readPlan(
         left.token !== null && (await isSelectedNow(source, { rows, selection }, left));
       if (selected) throw new CatalogMoved(nameOf(left), null);
       routes.leave(left);
+    },
+    vanished: async (names) => {
+      const byNumber = new Map(generations.map((one) => [one.number, one]));
+      const wanted = new Set(names.map(({ name }) => name));
+      const tables = rows.flatMap((row) => {
+        if (!wanted.has(row.name)) return [];
+        const generation = row.generation === null ? undefined : byNumber.get(row.generation);
+        return row.kind === 'r' ? [{ ...row, copied: copiedBy(generation) }] : [];
+      });
+      const found = await renamedSchemas(source, tables, names);
+      if (found.length === 0) return;
+      again.push(...found.map(({ table }) => table.id));
+      throw copyAgain(
+        found.map(({ table, as }) => `${nameOf(table)} may have had changes as ${nameOf(as)}`),
+      );
     },
     tokens: audited.tokens,
     types: audited.types,
@@ -412,12 +433,16 @@ function routeOf(
     before: changed ? { ...relation, full: !relation.full } : null,
     forms,
     bytea: new Set(bytea.map(({ name }) => name)),
-    // By position first: ids come round again after 2^31 transactions, and a new one would look old.
-    copied: (xid, commitLsn) =>
-      generation !== undefined &&
-      compareLsn(commitLsn, generation.lsn) < 0 &&
-      isVisible(xid, generation),
+    copied: copiedBy(generation),
   };
+}
+
+/** Whether the generation holds a transaction (32 bits). By position first: ids come round again, and a new one would look old. */
+function copiedBy(generation: Generation | undefined): Route['copied'] {
+  return (xid, commitLsn) =>
+    generation !== undefined &&
+    compareLsn(commitLsn, generation.lsn) < 0 &&
+    isVisible(xid, generation);
 }
 
 function plannedRelation(

@@ -17,6 +17,7 @@ import {
   testWork,
   untilStreaming,
 } from '../support/stream.ts';
+import { until } from '../support/until.ts';
 
 const TABLES = /* sql */ `
   create schema away;
@@ -120,6 +121,75 @@ test('a partition that goes through its root and had another name copies the tre
   expect(await drainWithCopies(db, migration, selection)).not.toEqual([]);
   const sql = /* sql */ `select id, v from p order by id`;
   expect((await db.targetClient.query(sql)).rows).toEqual((await db.sourceClient.query(sql)).rows);
+});
+
+for (const [title, sql] of [
+  [
+    'in transactions of their own',
+    [
+      `alter schema app rename to away2`,
+      `update away2.t set v = 'lost' where id < 5; delete from away2.t where id = 9`,
+      `alter schema away2 rename to app`,
+    ],
+  ],
+  [
+    'in one transaction',
+    [
+      `begin; alter schema app rename to away2; update away2.t set v = 'lost' where id < 5; alter schema away2 rename to app; commit`,
+    ],
+  ],
+  [
+    'with a scratch table of the same name before it',
+    [
+      `create schema away2; create table away2.t (id int primary key); insert into away2.t values (1); drop schema away2 cascade`,
+      `alter schema app rename to away2`,
+      `truncate away2.t; insert into away2.t values (1, 'lost')`,
+      `alter schema away2 rename to app`,
+    ],
+  ],
+] as const) {
+  for (const live of [false, true]) {
+    test(`a schema that is renamed and renamed back ${title}${live ? ', in the middle of a lease' : ''}: its tables with changes in between are copied again`, async () => {
+      await using db = await freshPair();
+      const migration = await startMigration(
+        db,
+        `create schema app; ${TABLES.replace('create schema away;', '').replaceAll(/(table|into) (t|other)/g, '$1 app.$2')}`,
+      );
+      await drainWithCopies(db, migration);
+      const work = testWork();
+      const streaming = live ? streamChanges(migration, OPTIONS, work) : null;
+      let failure: unknown = null;
+      const ended = streaming?.catch((error: unknown) => (failure = error));
+      if (live) await untilStreaming(db, migration);
+      for (const one of sql) await db.sourceClient.query(one);
+      await db.sourceClient.query(`insert into app.other values (99, 'later')`);
+      if (live) {
+        await until('the end of the lease, or the change', async () => {
+          const there = await db.targetClient.query(`select from app.other where id = 99`);
+          return failure !== null || there.rowCount === 1;
+        });
+        work.abort();
+        await ended;
+      }
+      const copied = (await drainWithCopies(db, migration)).join();
+      expect(copied).toContain('app.t ');
+      expect(copied).not.toContain('app.other ');
+      await expectSame(db);
+      expect(await drainWithCopies(db, migration)).toEqual([]);
+    });
+  }
+}
+
+test('a scratch table that has the name of a table of the plan copies nothing, also with a GRANT on the schema before it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES);
+  await db.sourceClient.query(`grant usage on schema public to public`);
+  await db.sourceClient.query(
+    `create schema scratch; create table scratch.t (id int primary key); insert into scratch.t values (1); drop schema scratch cascade`,
+  );
+  await db.sourceClient.query(`insert into t values (99, 'later')`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
 });
 
 test('grants, comments, policies, inheritance, statistics, indexes and the same owner again copy nothing', async () => {
