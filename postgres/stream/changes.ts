@@ -21,6 +21,7 @@ import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import { isUnprintable, startFailure } from '../replication/refusal.ts';
+import { quietLoud } from '../schema/loud-quiet.ts';
 import { whileAllWatched, whileWatched } from '../schema/watch.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
@@ -29,7 +30,6 @@ import { proveContinuity } from './continuity.ts';
 import { fence } from './fence.ts';
 import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from './filter.ts';
-import { quietAtStart } from './loud-look.ts';
 import { CatalogMoved, Moves } from './moved.ts';
 import { readPlan } from './plan.ts';
 import { checkSlot, withSlotFree, type SlotClaim } from './slot.ts';
@@ -179,7 +179,8 @@ async function oneLease(
           tell: (what) => (doing = what),
         }),
     );
-    await quietAtStart(applier.client, migration, applier.replicaRole, work.log);
+    const { replicaRole } = applier;
+    await quietLoud(applier.client, migration, 'all', { replicaRole, log: work.log });
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
     const open = async (): Promise<ReplicationReader> =>

@@ -4,42 +4,13 @@
  * next one disables it.
  */
 import type pg from 'pg';
-import type { Migration } from '../../contract/migration.ts';
-import type { Work } from '../../contract/work.ts';
 import type { Change } from '../apply/change.ts';
 import { destinationOf } from '../apply/table.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { hasSchemaControl } from '../schema/control.ts';
-import { readLoud, readLoudOnPlanned } from '../schema/loud.ts';
-import { quietMade } from '../schema/quiet.ts';
+import { readLoud } from '../schema/loud.ts';
+import { loudStates } from '../schema/loud-quiet.ts';
 import { CatalogMoved } from './moved.ts';
-
-const QUIET_REPLICA = ['A', 'R'];
-const QUIET_NOTHING = ['O', 'A', 'R'];
-const SHOWN = 5;
-
-/** Disables what is loud, until the cutover; between two transactions of the session. */
-export async function quietAtStart(
-  target: pg.ClientBase,
-  migration: Migration,
-  replicaRole: boolean,
-  log: Work['log'],
-): Promise<void> {
-  if (!(await hasSchemaControl(target))) return;
-  const loud = await readLoudOnPlanned(target, migration, statesOf(replicaRole));
-  if (loud.length === 0) return;
-  await quietMade(target, migration, loud);
-  log.warn(
-    'triggers or rules of the target would fire for applied changes: disabled until the cutover',
-    {
-      count: loud.length,
-      names: loud
-        .slice(0, SHOWN)
-        .map((one) => `${one.kind} ${one.name} of ${one.schema_name}.${one.table_name}`),
-    },
-  );
-}
 
 /** The tables that the open transaction has written to. */
 export class LoudLook {
@@ -47,7 +18,7 @@ export class LoudLook {
   readonly #touched = new Map<string, TableName>();
 
   constructor(replicaRole: boolean) {
-    this.#states = statesOf(replicaRole);
+    this.#states = loudStates(replicaRole);
   }
 
   met(changes: readonly Change[]): void {
@@ -70,8 +41,4 @@ export class LoudLook {
     if (loud) throw new CatalogMoved(`${loud.schema_name}.${loud.table_name}`, null);
     this.#touched.clear();
   }
-}
-
-function statesOf(replicaRole: boolean): readonly string[] {
-  return replicaRole ? QUIET_REPLICA : QUIET_NOTHING;
 }

@@ -1,10 +1,12 @@
 /** Triggers, rules and row security that wait for the cutover, when DDL on both sides meets them while changes are applied. */
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { loginOn } from '../support/preflight.ts';
+import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 import { expectSame, OPTIONS, testWork, untilStreaming } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -145,6 +147,40 @@ it.each(['between two leases', 'in the middle of a lease'])(
     await db.sourceClient.query(wordsFrom(300));
     await steps.drain();
     await expectSame(db);
+    await steps.cutover();
+    await expectSame(db);
+    expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  },
+);
+
+it.each(['before the first row', 'while rows are copied'])(
+  'a trigger ENABLE ALWAYS that is made on both sides %s does not fire for copied rows',
+  async (when) => {
+    await using db = await freshPair();
+    await db.sourceClient.query(WORDS);
+    await db.sourceClient.query(wordsFrom(1));
+    await using steps = new Steps(db.source, db.target);
+    await copySchema(steps.migration, steps.input, testWork());
+    if (when === 'while rows are copied') {
+      vi.stubEnv('WALFERRY_HOLDPOINT', 'before-chunks');
+      await db.targetClient.query(/* sql */ `select pg_advisory_lock(${HOLD_LOCK})`);
+      const copying = steps.copy();
+      copying.catch(() => undefined);
+      await until('the copy to be held', async () => {
+        const polling = /* sql */ `
+          select from pg_stat_activity where datname = current_database() and query like '%try_advisory_lock_shared(%' and pid <> pg_backend_pid()`;
+        return (await db.targetClient.query(polling)).rowCount !== 0;
+      });
+      await db.targetClient.query(ALWAYS);
+      await db.targetClient.query(/* sql */ `select pg_advisory_unlock(${HOLD_LOCK})`);
+      await expect(copying).rejects.toMatchObject({ code: 'Contention' });
+      vi.unstubAllEnvs();
+    } else {
+      await db.targetClient.query(ALWAYS);
+    }
+    await db.sourceClient.query(ALWAYS);
+    await steps.copy();
+    await steps.indexes();
     await steps.cutover();
     await expectSame(db);
     expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
