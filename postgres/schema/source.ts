@@ -103,7 +103,7 @@ export class SourceSchema implements AsyncDisposable {
         [{ side: 'source', migration, purpose: 'schema', client }],
         work,
         () => ({ step: 'reading the tables of the source' }),
-        () => readRelations(client, input.tables),
+        () => readRelations(client, input.tables, 'estimated'),
       );
       if (relations.length === 0) {
         throw new MigrationError(

@@ -8,7 +8,7 @@ import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import { isTableSelected, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
@@ -448,9 +448,7 @@ async function isSelectedNow(
   }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
   { schema, name }: { readonly schema: string; readonly name: string },
 ): Promise<boolean> {
-  const selected = await readRelations(source, selection);
-  const found = selected.some((relation) => relation.schema === schema && relation.name === name);
-  if (found) return true;
+  if (await isTableSelected(source, selection, { schema, name })) return true;
   // A table of the plan under a name outside the selection.
   const { rows: named } = await source.query<{ oid: number }>(
     /* sql */ `select c.oid::int8::float8 as oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
