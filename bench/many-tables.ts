@@ -125,7 +125,7 @@ async function startServers(
 async function makeTables({ tables, columns, triggers }: Options): Promise<void> {
   const list = Array.from({ length: columns }, (_, i) => `c${i} text`).join(', ');
   await using client = await connect('source', 'cleanup');
-  await client.query(/* sql */ `set synchronous_commit = off`);
+  await client.query(/* sql */ `set synchronous_commit = off; set search_path = public`);
   await client.query(/* sql */ `
     create or replace function unchanged() returns trigger language plpgsql as 'begin return new; end'`);
   await client.query(/* sql */ `
@@ -148,7 +148,7 @@ async function makeTables({ tables, columns, triggers }: Options): Promise<void>
 /** One change in each of many tables, every one its own transaction. */
 async function change(tables: number): Promise<void> {
   await using client = await connect('source', 'cleanup');
-  await client.query(/* sql */ `set synchronous_commit = off`);
+  await client.query(/* sql */ `set synchronous_commit = off; set search_path = public`);
   await client.query(/* sql */ `
     do $$ begin for i in 1..${tables} loop
       execute format('update t_%s set c0 = ''y'' where id = 1', i); commit;
