@@ -19,6 +19,7 @@ import { readGenerations } from '../control/generation.ts';
 import {
   markAgain,
   readPlannedRelations,
+  readPlannedSizes,
   readUnfinished,
   storeShapes,
   type PlannedRelationRow,
@@ -126,7 +127,7 @@ export async function readPlan(
   // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
   const outside = await readOutside(
     source,
-    await readPlannedRelations(target, migration),
+    await readPlannedSizes(target, migration),
     leaveAll,
   );
   const withheld = await readWithheld(target, migration);
