@@ -31,6 +31,9 @@ const BOTH = {
   ),
   'damage-hidden': refuses('Sessions of the role read damaged pages without an error.'),
   standby: refuses('The server is a standby.'),
+  'not-durable': warns(
+    'fsync or full_page_writes is off: a crash of the operating system may lose or damage committed rows.',
+  ),
   sessions: warns('There may be too few free connections for the copy.'),
   'transaction-age': {
     levels: ['error', 'warning'],

@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import type { Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { RecordedTypes } from '../catalog/type-record.ts';
@@ -38,6 +39,8 @@ export interface PlannedShape {
   readonly key: readonly string[] | null;
   /** By column name. A column that was dropped and added again on the target has lost its values. */
   readonly target: Readonly<Record<string, number>>;
+  /** The target's table when it was last looked at; unset in what earlier code stored. */
+  readonly keeper?: Keeper;
   /** What the columns' types were made of; unset before the first check. */
   readonly types?: RecordedTypes;
 }

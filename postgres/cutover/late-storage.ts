@@ -8,6 +8,8 @@ import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { compareShapes, readShapes, type Shape } from '../catalog/shape.ts';
 import { nameOf } from '../catalog/table-name.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import { isAltered } from '../catalog/type-record.ts';
 import { classify } from '../connection/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
@@ -25,18 +27,24 @@ export async function changedWithoutTrace(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
   const rows = new Map((await planned(migration, work)).map((row) => [row.oid, row]));
-  const { relations, shapes } = await present(migration, input, work);
+  const { relations, shapes, types } = await present(migration, input, work);
   const ignored = ignoredAmong(relations, input.ignore);
   return relations
     .filter((table) => {
       if (table.kind !== 'r') return false;
       const now = shapes.get(table.oid);
-      const before = rows.get(table.oid)?.shape?.source;
+      const followed = rows.get(table.oid)?.shape;
+      const before = followed?.source;
       if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
       // A table that is new is seen by its changes, and one that is gone by nothing: dropping it is no change of a row.
       if (!before || !now) return false;
       const { opaque, replaced } = compareShapes(before, now);
-      return opaque !== null || replaced || before.persistence === 'u';
+      return (
+        opaque !== null ||
+        replaced ||
+        before.persistence === 'u' ||
+        isAltered(followed?.types, table.columns, types)
+      );
     })
     .map(nameOf);
 }
@@ -45,7 +53,11 @@ async function present(
   migration: Migration,
   input: MigrationInput,
   work: Pick<Work, 'signal' | 'beat'>,
-): Promise<{ readonly relations: readonly Relation[]; readonly shapes: Map<number, Shape> }> {
+): Promise<{
+  readonly relations: readonly Relation[];
+  readonly shapes: Map<number, Shape>;
+  readonly types: TypeGraph;
+}> {
   const { signal } = work;
   try {
     await using source = await connectSource(migration, 'cutover', {
@@ -55,7 +67,11 @@ async function present(
       const found = await readRelations(source, input.tables, 'estimated');
       // All of them, or what a root accepts of its partitions could not be seen.
       const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
-      return { relations: found, shapes: await readShapes(source, oids) };
+      return {
+        relations: found,
+        shapes: await readShapes(source, oids),
+        types: await readTypeGraph(source, found),
+      };
     };
     return await whileAllWatched(
       [{ side: 'source', migration, purpose: 'cutover', client: source }],

@@ -53,6 +53,8 @@ export interface ServerFacts {
   /** One value hashed by each function that partitions are chosen by. */
   readonly hashes: ReadonlyMap<string, string>;
   readonly inRecovery: boolean;
+  /** Of `fsync` and `full_page_writes`, those that are off. */
+  readonly notDurable: readonly string[];
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
   /** Whether the role may read the server's system identifier. */

@@ -192,7 +192,7 @@ export class SourceSchema implements AsyncDisposable {
     // Everything that was read is noted on the target now: the source must not lose it any more.
     await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
-    return whileAllWatched(
+    return await whileAllWatched(
       [{ side: 'source', migration: this.#migration, purpose: 'schema', client }],
       work,
       () => ({ step: 'looking for what is left behind' }),

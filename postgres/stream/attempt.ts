@@ -16,7 +16,7 @@ import { backendPidOf } from '../replication/socket.ts';
 import type { StreamOptions } from './changes.ts';
 import type { Batch } from './batch.ts';
 import { fence, type Stopped } from './fence.ts';
-import type { Left } from './filter.ts';
+import type { Left, Met } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
 import { Marks } from './marks.ts';
@@ -77,8 +77,9 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     inTurn(() => {
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
+      const vanished = (names: readonly Met[]) => plan.vanished(names);
       const { tokens, types } = plan;
-      return verifyCatalog(source, batch, { tokens, types, left, renamed }, waiting);
+      return verifyCatalog(source, batch, { tokens, types, left, renamed, vanished }, waiting);
     });
   const writer = new TargetWriter(applier, attempt, plan.newest, verify, ({ xids }) =>
     inTurn(() => plan.explained(xids)),

@@ -154,6 +154,7 @@ function bothSides(side: 'source' | 'target'): Case[] {
     ],
     [`${side}-proxied`, 'warning', { endpoints: { [side]: { proxied: true } } }],
     [`${side}-standby`, 'error', { [side]: { inRecovery: true } }],
+    [`${side}-not-durable`, 'warning', { [side]: { notDurable: ['fsync'] } }],
     [`${side}-sessions`, 'warning', { [side]: { sessions: { most: 100, used: 95 } } }],
     [`${side}-transaction-age`, 'warning', { [side]: { age: { xids: 1.1e9, multixacts: 0 } } }],
     [`${side}-transaction-age`, 'error', { [side]: { age: { xids: 0, multixacts: 2.05e9 } } }],
