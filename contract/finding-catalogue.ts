@@ -113,6 +113,11 @@ const ONE = {
   'check-deferred': warns(
     'Check constraints that depend on more than their row are added NOT VALID at the cutover.',
   ),
+  'source-lock-table': {
+    levels: ['error', 'warning'],
+    meaning:
+      'pg_dump locks more tables at once than the source has room for, or than it can spare.',
+  },
   'schema-untried': {
     levels: ['error', 'warning', 'note'],
     meaning: 'All or part of the schema could not be tried on the target.',

@@ -112,11 +112,27 @@ export async function readPlannedRelations(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<PlannedRelationRow[]> {
+  return readRows(target, migration, 'shape');
+}
+
+/** The same without their shapes, which are most of what there is to read. */
+export async function readPlannedSizes(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Omit<PlannedRelationRow, 'shape'>[]> {
+  return readRows(target, migration, 'null as shape');
+}
+
+async function readRows(
+  target: pg.ClientBase,
+  migration: Migration,
+  shape: 'shape' | 'null as shape',
+): Promise<PlannedRelationRow[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
     select id, source_oid::text as oid, schema_name as schema, table_name as name, kind, generation,
            case when root_name is not null then json_build_object('schema', root_schema, 'name', root_name) end as root,
-           rewritten, shape, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
+           rewritten, ${shape}, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
       from walferry.relation where migration = $1 order by id`,
     [migration.id],
   );

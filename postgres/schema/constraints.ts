@@ -24,7 +24,7 @@ import {
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
-import { aboutOthers, runOther } from './others.ts';
+import { aboutOthers, creations, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
 import { loudStates, noteSecured, quietEvent, quietTables } from './quiet.ts';
@@ -81,7 +81,7 @@ export async function buildConstraints(
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
-      others: aboutOthers([...unbuilt, ...entries], [...tables, ...unbuilt, ...entries]),
+      others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
       defaults: await Defaults.read(migration.target, 'index', first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);

@@ -115,6 +115,8 @@ export async function withRows<T extends { readonly sql: string }>(
   return filled;
 }
 
+const NAMED_ALONE = new Set(['SCHEMA', 'EXTENSION']);
+
 /**
  * Numbers of the schemas and extensions of the archive that the target has already, and of these types.
  * @param types entries of types that count as present when the target has one of the name.
@@ -139,7 +141,9 @@ export async function findPresent(
   return new Set(
     entries
       .filter(({ id, kind, schema, name }) =>
-        types.has(id) ? there.has(line('TYPE', schema, name)) : there.has(line(kind, null, name)),
+        types.has(id)
+          ? there.has(line('TYPE', schema, name))
+          : NAMED_ALONE.has(kind) && there.has(line(kind, null, name)),
       )
       .map(({ id }) => id),
   );

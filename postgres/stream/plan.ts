@@ -8,7 +8,7 @@ import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import { isTableSelected, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
@@ -19,6 +19,7 @@ import { readGenerations } from '../control/generation.ts';
 import {
   markAgain,
   readPlannedRelations,
+  readPlannedSizes,
   readUnfinished,
   storeShapes,
   type PlannedRelationRow,
@@ -133,11 +134,7 @@ export async function readPlan(
     await nextTurn();
   };
   // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
-  const outside = await readOutside(
-    source,
-    await readPlannedRelations(target, migration),
-    leaveAll,
-  );
+  const outside = await readOutside(source, await readPlannedSizes(target, migration), leaveAll);
   const withheld = await readWithheld(target, migration);
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
@@ -494,9 +491,7 @@ async function isSelectedNow(
   }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
   { schema, name }: { readonly schema: string; readonly name: string },
 ): Promise<boolean> {
-  const selected = await readRelations(source, selection);
-  const found = selected.some((relation) => relation.schema === schema && relation.name === name);
-  if (found) return true;
+  if (await isTableSelected(source, selection, { schema, name })) return true;
   // A table of the plan under a name outside the selection.
   const { rows: named } = await source.query<{ oid: number }>(
     /* sql */ `select c.oid::int8::float8 as oid from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -16,6 +16,7 @@ import type {
   TargetFacts,
   TargetTable,
 } from '../../postgres/preflight/facts.ts';
+import { OutOfLocks } from '../../postgres/schema/together.ts';
 import {
   ENDPOINT,
   findings,
@@ -81,6 +82,7 @@ const TRIED: RehearsalFacts = {
   untried: 0,
   failure: null,
 };
+const TOGETHER = { tables: 20_000, all: 30_000, setting: 400 };
 const MEMBER = {
   extension: 'hstore',
   name: 'table public.queue',
@@ -342,6 +344,12 @@ const CASES: Case[] = [
     'check-deferred',
     'warning',
     rehearsed({ checks: [{ name: 'CHECK app.t.c', functions: ['f'] }] }),
+  ],
+  ['source-lock-table', 'warning', rehearsed({ together: TOGETHER })],
+  [
+    'source-lock-table',
+    'error',
+    rehearsed({ together: TOGETHER, failure: new OutOfLocks(TOGETHER) }),
   ],
   ['schema-untried', 'note', rehearsed({ untried: 7 })],
   ['schema-untried', 'warning', rehearsed({ failure: new MigrationError('Contention', 'busy') })],
