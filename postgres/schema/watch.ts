@@ -37,8 +37,10 @@ export async function whileWatched<T>(
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
       try {
+        // Preflight and the start of the schema work before the migration is registered.
         await using client = await connectSide(options.side, options.migration, options.purpose, {
           aside: true,
+          unregistered: 'any more',
         });
         while (!signal.aborted) {
           const { rows } = await client.query<Row>(PROGRESS, [options.pids]);

@@ -1,0 +1,39 @@
+/** Heartbeats of steps whose work is done by a server: on both sides, also before the migration is known on the target. */
+import { expect, it } from 'vitest';
+import type { Heartbeat } from '../../contract/work.ts';
+import { whileAllWatched } from '../../postgres/schema/watch.ts';
+import { migrationOf, registered } from '../support/control.ts';
+import { connectTo, freshPair } from '../support/database.ts';
+import { until } from '../support/until.ts';
+
+const SIDES = ['source', 'target'] as const;
+
+it.each(SIDES.flatMap((side) => [true, false].map((known) => ({ side, known }))))(
+  'a long statement on the $side beats, registered: $known',
+  async ({ side, known }) => {
+    await using db = await freshPair();
+    const migration = known ? await registered(db) : migrationOf(db);
+    const client = side === 'source' ? db.sourceClient : db.targetClient;
+    const beats: Heartbeat[] = [];
+    const work = { beat: (details: Heartbeat) => void beats.push(details) };
+    await whileAllWatched(
+      [{ side, migration, purpose: 'preflight', client }],
+      work,
+      () => ({ step: 'sleeping' }),
+      async () => {
+        const statement = client.query(/* sql */ `select pg_sleep(60)`);
+        statement.catch(() => undefined);
+        try {
+          await until('two beats', () => beats.length >= 2, { seconds: 15 });
+        } finally {
+          await using other = await connectTo(db[side]);
+          await other.query(/* sql */ `
+            select pg_cancel_backend(pid) from pg_stat_activity
+             where datname = current_database() and query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`);
+          await expect(statement).rejects.toMatchObject({ code: '57014' });
+        }
+      },
+    );
+    expect(beats[0]).toMatchObject({ step: 'sleeping' });
+  },
+);
