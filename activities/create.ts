@@ -78,7 +78,7 @@ export function createActivities(steps: Steps): Activities {
     laterChanges: activity(
       'laterChanges',
       ({ migration, input, since }, work) =>
-        steps.laterChanges(migration, input, since, work.signal),
+        steps.laterChanges(migration, input, since, work.signal, work.beat),
       { short: { withinMs: LAST_LOOK_MS } },
     ),
     enableTriggers: activity(
@@ -94,7 +94,7 @@ export function createActivities(steps: Steps): Activities {
     dropSlot: activity(
       'dropSlot',
       ({ migration, input, since = null }, work) =>
-        steps.dropSlot(migration, input, since, work.signal, work.scheduledAt),
+        steps.dropSlot(migration, input, since, work.signal, work.scheduledAt, work.beat),
       { short: { withinMs: LAST_LOOK_MS } },
     ),
     undoSchema: activity('undoSchema', ({ migration }, work) =>

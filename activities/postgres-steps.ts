@@ -44,9 +44,9 @@ export const postgresSteps: Steps = {
     differences: await objectDifferences(migration, input, work),
   }),
   compareCounts,
-  laterChanges: async (migration, input, since, signal) => {
-    await refuseUnlogged(migration, input, signal);
-    return laterChanges(migration, input, since, signal);
+  laterChanges: async (migration, input, since, signal, beat) => {
+    await refuseUnlogged(migration, input, signal, beat);
+    return laterChanges(migration, input, since, signal, beat);
   },
   enableTriggers: async (migration, aborted, work) => {
     if (aborted) {
@@ -57,10 +57,10 @@ export const postgresSteps: Steps = {
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
   quietTriggers,
-  dropSlot: (migration, input, since, signal, scheduledAt) =>
+  dropSlot: (migration, input, since, signal, scheduledAt, beat) =>
     since === null
       ? dropSlot(migration)
-      : releaseSlot(migration, input, since, signal, scheduledAt),
+      : releaseSlot(migration, input, since, signal, scheduledAt, beat),
   undoSchema,
   dropControl: async (migration) => {
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });

@@ -57,6 +57,7 @@ export interface Steps {
     input: MigrationInput,
     since: Lsn,
     signal: AbortSignal,
+    beat?: Work['beat'],
   ) => Promise<string[]>;
   readonly enableTriggers: (
     migration: Migration,
@@ -71,6 +72,7 @@ export interface Steps {
     since: Lsn | null,
     signal: AbortSignal,
     scheduledAt?: number,
+    beat?: Work['beat'],
   ) => Promise<'dropped' | 'absent'>;
   readonly undoSchema: (
     migration: Migration,

@@ -31,6 +31,9 @@ const BOTH = {
   ),
   'damage-hidden': refuses('Sessions of the role read damaged pages without an error.'),
   standby: refuses('The server is a standby.'),
+  'not-durable': warns(
+    'fsync or full_page_writes is off: a crash of the operating system may lose or damage committed rows.',
+  ),
   sessions: warns('There may be too few free connections for the copy.'),
   'transaction-age': {
     levels: ['error', 'warning'],
@@ -110,6 +113,11 @@ const ONE = {
   'check-deferred': warns(
     'Check constraints that depend on more than their row are added NOT VALID at the cutover.',
   ),
+  'source-lock-table': {
+    levels: ['error', 'warning'],
+    meaning:
+      'pg_dump locks more tables at once than the source has room for, or than it can spare.',
+  },
   'schema-untried': {
     levels: ['error', 'warning', 'note'],
     meaning: 'All or part of the schema could not be tried on the target.',

@@ -9,6 +9,9 @@ import type { SnapshotCounters } from './progress.ts';
 /** Flat details of a heartbeat, shown under Pending Activities in the Web UI. */
 export type Heartbeat = Readonly<Record<string, string | number | boolean | null>>;
 
+/** Names in the answer to who wrote after the end mark: it stands in the workflow's history. */
+export const MOST_LATER_TABLES = 1_000;
+
 /** What a long-running step gets from its caller. postgres/ knows nothing of Temporal. */
 export interface Work {
   /** Aborted when the step should stop; its reason is rethrown as it is. */

@@ -7,7 +7,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import type { MigrationSummary } from '../contract/work.ts';
+import { MOST_LATER_TABLES, type MigrationSummary } from '../contract/work.ts';
 import type { SequenceReport, TriggerReport } from '../activities/interface.ts';
 import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
@@ -176,7 +176,9 @@ async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
     ),
   );
   if (tables.length === 0) return;
-  const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
+  const atLeast = tables.length < MOST_LATER_TABLES ? '' : 'at least ';
+  const more =
+    tables.length > SHOWN_TABLES ? ` and ${atLeast}${tables.length - SHOWN_TABLES} more` : '';
   throw ending(
     'StillWriting',
     `${tables.slice(0, SHOWN_TABLES).join(', ')}${more} changed after the end mark ${endMark}, or an open or prepared transaction is writing to it: stop the writers and end their transactions, then call cutover again`,

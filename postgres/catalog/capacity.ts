@@ -4,14 +4,35 @@
  */
 import type pg from 'pg';
 
-/** Entries of the server's lock table, as its settings promise them. */
+/** The server's lock table, as its settings promise it. */
+export interface LockTable {
+  /** `max_locks_per_transaction`. */
+  readonly perTransaction: number;
+  /** Sessions and prepared transactions that each add so many entries. */
+  readonly sessions: number;
+}
+
+export async function readLockTable(client: pg.ClientBase): Promise<LockTable> {
+  const { rows } = await client.query<LockTable>(/* sql */ `
+    select pg_catalog.current_setting('max_locks_per_transaction')::int as "perTransaction",
+           pg_catalog.current_setting('max_connections')::int
+            + pg_catalog.current_setting('max_prepared_transactions')::int as sessions`);
+  return rows[0] ?? { perTransaction: 0, sessions: 0 };
+}
+
+/** Entries of the server's lock table. */
 export async function lockCapacity(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ locks: number }>(/* sql */ `
-    select pg_catalog.current_setting('max_locks_per_transaction')::int
-         * (pg_catalog.current_setting('max_connections')::int
-            + pg_catalog.current_setting('max_prepared_transactions')::int) as locks`);
-  // The defaults give 6400. The floor only guards against nonsense.
-  return Math.max(100, rows[0]?.locks ?? 0);
+  return entriesOf(await readLockTable(client));
+}
+
+/** The defaults give 6400. The floor only guards against nonsense. */
+export function entriesOf({ perTransaction, sessions }: LockTable): number {
+  return Math.max(100, perTransaction * sessions);
+}
+
+/** The `max_locks_per_transaction` with which so many locks are at most half of the table. */
+export function perTransactionFor(locks: number, { sessions }: LockTable): number {
+  return Math.ceil((2 * locks) / Math.max(1, sessions));
 }
 
 /**

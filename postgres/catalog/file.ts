@@ -10,6 +10,7 @@
  * only if nothing else can have created the file.
  */
 
+import type pg from 'pg';
 import type { TableName } from './selection.ts';
 import { quoted } from './table-name.ts';
 
@@ -82,6 +83,31 @@ export const FILE_STATE = /* sql */ `
 export function isReplaced(before: FileState, now: FileState): boolean {
   if (before.filenode === now.filenode) return false;
   return before.witness === undefined || before.witness === '' || before.witness !== now.witness;
+}
+
+/** A table on the target, whose rows are in this file. */
+export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
+  readonly oid: number;
+}
+
+export async function readKeepers(
+  client: pg.ClientBase,
+  oids: readonly number[],
+): Promise<Map<number, Keeper>> {
+  const { rows } = await client.query<Keeper>(
+    /* sql */ `select c.oid::int8::float8 as oid, c.relfilenode::int8::float8 as filenode, ${WITNESS} as witness
+                 from pg_catalog.pg_class c where c.oid = any($1::oid[])`,
+    [oids],
+  );
+  return new Map(rows.map((row) => [row.oid, row]));
+}
+
+/**
+ * Whether the rows in it may be gone: it is another table, or was unlogged for a time, in which a crash emptied it. Without a
+ * witness a new file proves nothing: our own TRUNCATE makes one, too. Pure.
+ */
+export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
+  return before.oid !== now.oid || (before.witness !== '' && isReplaced(before, now));
 }
 
 /** What to do about an unlogged table that is not accepted; follows the table's name. */

@@ -38,7 +38,7 @@ export interface Relation extends TableName {
    * each chunk reads the whole table, which makes a chunked copy quadratic.
    */
   readonly splittable: boolean;
-  /** Blocks of the main fork now, 0 when the table has no storage. */
+  /** Blocks of the main fork, 0 when the table has no storage: now, or when it was last analyzed (see {@link Sizes}). */
   readonly pages: number;
   readonly estimatedRows: number;
   /** Main fork and TOAST, without indexes. */
@@ -82,6 +82,22 @@ with recursive domain (typ, base) as (
   select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'
   union all
   select d.typ, t.typbasetype from domain d join pg_catalog.pg_type t on t.oid = d.base and t.typtype = 'd'
+), indexed as (
+  select i.indrelid, i.indexrelid, i.indisprimary, i.indisreplident, i.indnkeyatts,
+         array_agg(a.attname::text order by k.at) as key
+    from pg_catalog.pg_index i
+   cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, at)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+   where i.indrelid = any($1::oid[]) and i.indisunique and i.indisvalid and i.indimmediate
+     and i.indpred is null and i.indexprs is null and k.at <= i.indnkeyatts
+   group by i.indrelid, i.indexrelid, i.indisprimary, i.indisreplident, i.indnkeyatts
+  having bool_and(a.attnotnull)
+), keys as (
+  select distinct on (x.indrelid) x.indrelid, x.key, x.indexrelid::int8::float8 as index
+    from indexed x join pg_catalog.pg_class c on c.oid = x.indrelid
+   where case c.relreplident when 'd' then x.indisprimary when 'i' then x.indisreplident
+                             when 'f' then true else false end
+   order by x.indrelid, x.indisprimary desc, x.indnkeyatts, x.indexrelid
 ), attributes as (
   -- Grouped once for all tables: looking up thousands of tables one by one takes minutes.
   select a.attrelid, sum(case when t.typlen > 0 then t.typlen else 32 end) as row,
@@ -103,9 +119,10 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
        c.relpersistence as persistence, c.relreplident as identity, 
        coalesce(am.amname = 'heap', false) and pg_catalog.current_setting('server_version_num')::int4 >= 140000 as splittable,
        c.relispartition as "isPartition",
-       coalesce(case when c.relkind = 'r' then
-         pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 end, 0)::float8 as pages,
-       coalesce(case when c.relkind = 'r' then pg_catalog.pg_table_size(c.oid) end, 0)::float8 as bytes,
+       coalesce(case when c.relkind = 'r' then case when $2 then
+         pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 else c.relpages end end, 0)::float8 as pages,
+       coalesce(case when c.relkind = 'r' then case when $2 then pg_catalog.pg_table_size(c.oid)
+         else (c.relpages + coalesce(t.relpages, 0)) * pg_catalog.current_setting('block_size')::int8 end end, 0)::float8 as bytes,
        c.relpages::float8 as relpages, c.reltuples::float8 as reltuples, coalesce(widths.row, 0)::float8 as width,
        (select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
          where i.inhrelid = c.oid order by i.inhseqno limit 1) as "parentOid",
@@ -114,21 +131,8 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_am am on am.oid = c.relam
   left join attributes widths on widths.attrelid = c.oid
-  left join lateral (
-    select array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
-                   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-                  where k.at <= i.indnkeyatts order by k.at) as key,
-           i.indexrelid::int8::float8 as index
-      from pg_catalog.pg_index i
-     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
-       and i.indpred is null and i.indexprs is null
-       and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident
-                               when 'f' then true else false end
-       and not exists (select from unnest(i.indkey::int2[]) with ordinality k (attnum, at)
-                         join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-                        where k.at <= i.indnkeyatts and not a.attnotnull)
-     order by i.indisprimary desc, i.indnkeyatts, i.indexrelid limit 1
-  ) keys on true
+  left join keys on keys.indrelid = c.oid
+  left join pg_catalog.pg_class t on t.oid = c.reltoastrelid
  where c.oid = any($1::oid[])
  order by n.nspname, c.relname`;
 
@@ -140,21 +144,49 @@ interface DetailRow extends Omit<Relation, 'estimatedRows' | 'viaRoot'> {
 }
 
 /**
+ * `measured`: asked of the file system, under a short lock of each table and with an entry in the session's cache for it (a gigabyte
+ * for a hundred thousand tables). `estimated`: as of the last ANALYZE or VACUUM, without locks.
+ */
+export type Sizes = 'measured' | 'estimated';
+
+/**
  * The selected tables, ordered by schema and name: ordinary and partitioned tables, every leaf partition, inherited tables,
  * unlogged and foreign ones (for preflight to refuse). Inside a transaction the answer is what its snapshot sees.
  */
 export async function readRelations(
   client: pg.ClientBase,
   selection: Selection,
+  sizes: Sizes = 'measured',
 ): Promise<Relation[]> {
   return withEmptySearchPath(client, async () => {
     const { rows } = await client.query<NameRow>(CANDIDATES);
-    const found = await details(client, selectOids(rows, selection));
+    const found = await details(client, selectOids(rows, selection), sizes);
     return assignRoots(client, found, selection.viaPartitionRoot ?? []);
   });
 }
 
-/** The tables with these names, as far as they exist; for comparing the other side with a selection. */
+/** Whether {@link readRelations} would find the table: asked for one, all the others are not read. */
+export async function isTableSelected(
+  client: pg.ClientBase,
+  selection: Selection,
+  { schema, name }: TableName,
+): Promise<boolean> {
+  const { rows } = await client.query<NameRow>(
+    /* sql */ `
+    ${CANDIDATES} and c.oid in (
+      with recursive line (oid) as (
+        select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = $1 and c.relname = $2
+        union
+        select i.inhparent from line join pg_catalog.pg_inherits i on i.inhrelid = line.oid)
+      select oid from line)`,
+    [schema, name],
+  );
+  const selected = new Set(selectOids(rows, selection));
+  return rows.some((row) => row.schema === schema && row.name === name && selected.has(row.oid));
+}
+
+/** The tables with these names, as far as they exist, with estimated sizes; for comparing the other side with a selection. */
 export async function readRelationsNamed(
   client: pg.ClientBase,
   names: readonly TableName[],
@@ -172,6 +204,7 @@ export async function readRelationsNamed(
     const found = await details(
       client,
       rows.map(({ oid }) => oid),
+      'estimated',
     );
     return found.map(({ keyIndex: _, ...relation }) => ({ ...relation, viaRoot: null }));
   });
@@ -180,8 +213,9 @@ export async function readRelationsNamed(
 async function details(
   client: pg.ClientBase,
   oids: readonly number[],
+  sizes: Sizes,
 ): Promise<(Omit<Relation, 'viaRoot'> & { readonly keyIndex: number | null })[]> {
-  const { rows } = await client.query<DetailRow>(DETAILS, [oids]);
+  const { rows } = await client.query<DetailRow>(DETAILS, [oids, sizes === 'measured']);
   return rows.map(({ relpages, reltuples, width, ...relation }) => ({
     ...relation,
     estimatedRows: estimateRows(relation.pages, { relpages, reltuples, width }),

@@ -29,6 +29,11 @@ export interface Shape extends FileState {
   readonly columns: readonly ShapeColumn[];
   /** Attribute numbers of columns that were dropped. */
   readonly dropped: readonly number[];
+  /**
+   * Transaction (32 bits) that wrote the row of its type last: only RENAME, SET SCHEMA and OWNER TO do. In between its changes came
+   * under another name, and another table's under this one. Absent in shapes that earlier code stored.
+   */
+  readonly named?: string | undefined;
   /** Links to the tables above, as oids with the transaction that made each; empty for a table that is no partition. */
   readonly place: string;
   /** All of the above that DDL changes, and the indexes that identify rows; equal as long as no DDL touched the table. */
@@ -53,8 +58,11 @@ const MEMBERS = /* sql */ `
       select i.inhrelid, i.xmin from below join pg_catalog.pg_inherits i on i.inhparent = below.oid)
     select string_agg(format('%s since %s', oid::int8, link), ',' order by oid) from below), '')`;
 
+const NAMED = /* sql */ `
+  coalesce((select t.xmin::text from pg_catalog.pg_type t where t.oid = c.reltype), '')`;
+
 const TOKEN = /* sql */ `
-  md5(format('%s %s %s %s ', c.oid, c.relkind, c.relreplident, c.relpersistence) || ${WITNESS} || ${PLACE} || ${MEMBERS} || coalesce((
+  md5(format('%s %s %s %s %s ', c.oid, c.relkind, c.relreplident, c.relpersistence, ${NAMED}) || ${WITNESS} || ${PLACE} || ${MEMBERS} || coalesce((
         select string_agg(format('%s %s %s %s', i.indexrelid::int8, i.indisprimary, i.indisreplident, i.indimmediate), ','
                           order by i.indexrelid)
           from pg_catalog.pg_index i
@@ -66,7 +74,7 @@ const TOKEN = /* sql */ `
 
 const SHAPES = /* sql */ `
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FILE_STATE},
-       ${TOKEN} as token, ${PLACE} as place, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
+       ${TOKEN} as token, ${NAMED} as named, ${PLACE} as place, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join (${UNSEEN_COMMANDS}) before on before.oid = c.oid
@@ -153,6 +161,9 @@ type Kept = readonly { readonly earlier: ShapeColumn; readonly column: ShapeColu
 
 function opaqueReason(before: Shape, now: Shape, kept: Kept): string | null {
   if (before.oid !== now.oid) return 'was dropped and made anew on the source';
+  if (before.named !== undefined && before.named !== now.named) {
+    return 'had another name, schema or owner for a time on the source: its changes may have come under that name';
+  }
   const named = new Map(before.columns.map((column) => [column.name, column.attnum]));
   const taken = now.columns.find(({ name, attnum }) => (named.get(name) ?? attnum) !== attnum);
   if (taken) return `has another column ${taken.name} than before on the source`;

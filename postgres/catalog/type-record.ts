@@ -65,6 +65,22 @@ export function judgeTypes(
   };
 }
 
+/**
+ * Whether values of the columns may mean something else than when the types were recorded: labels were renamed, attributes dropped.
+ * @param graph of the source. Pure.
+ */
+export function isAltered(
+  before: RecordedTypes | undefined,
+  columns: readonly { readonly typeOid: number }[],
+  graph: TypeGraph,
+): boolean {
+  const nodes = reachable(
+    graph,
+    columns.map(({ typeOid }) => typeOid),
+  );
+  return nodes.some((node) => !continues(before?.source[node.oid], node));
+}
+
 function reason(
   altered: readonly TypeNode[],
   there: readonly TypeNode[],

@@ -66,6 +66,10 @@ const SURVIVAL: Readonly<Record<string, string>> = {
   // `on` evaluates check constraints of tables that are only read.
   constraint_exclusion: 'partition',
   vacuum_cost_delay: '0',
+  // Catalog queries over very many tables: compiling one takes longer than running it, and a list of all tables that does not fit
+  // into memory is searched from its beginning for each table.
+  jit: 'off',
+  work_mem: '64MB',
 };
 
 /** Those that read back as they were set; the TCP settings show what the operating system has. */

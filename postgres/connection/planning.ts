@@ -103,6 +103,47 @@ export function isPlanning(error: unknown): error is Error {
  */
 export const PRINTS_WITH_SCHEMAS = /* sql */ `(select pg_catalog.set_config('search_path', '', true)) is not null`;
 
+/** Where every name that a statement's planner can need may be found; nothing of the system's or ours. */
+const EVERY_SCHEMA = /* sql */ `
+select pg_catalog.set_config('search_path', coalesce(string_agg(pg_catalog.quote_ident(n.nspname), ', '), ''), $1)
+  from pg_catalog.pg_namespace n
+ where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'walferry')`;
+
+/**
+ * Runs a statement that does not depend on what the functions of indexes compute, although it is planned with them: a look for a
+ * first row, the DELETE of all rows, the check of a foreign key. Where names are not found under our empty search path, it runs
+ * once more with every schema of the database on the path.
+ * @param client in a transaction or not; its search path is empty afterwards.
+ * @throws the first error when that does not help.
+ */
+export async function underAnyPath<T>(
+  client: pg.ClientBase,
+  statement: () => Promise<T>,
+): Promise<T> {
+  const open = client.getTransactionStatus() === 'T';
+  if (open) await client.query(/* sql */ `savepoint walferry_path`);
+  try {
+    const result = await statement();
+    if (open) await client.query(/* sql */ `release savepoint walferry_path`);
+    return result;
+  } catch (error) {
+    if (!isPlanning(error)) throw error;
+    if (open) {
+      await client.query(
+        /* sql */ `rollback to savepoint walferry_path; release savepoint walferry_path`,
+      );
+    }
+    await client.query(EVERY_SCHEMA, [open]);
+    try {
+      return await statement();
+    } catch (again) {
+      throw isPlanning(again) ? error : again;
+    } finally {
+      await setPath(client, '', open).catch(() => undefined);
+    }
+  }
+}
+
 async function setPath(client: pg.ClientBase, path: string, local: boolean): Promise<void> {
   await client.query(/* sql */ `select pg_catalog.set_config('search_path', $1, $2)`, [
     path,

@@ -28,12 +28,3 @@ export function normalPath(path: string, user: string | null): string {
 export function dependsOnRole(path: string): boolean {
   return namesOf(path).includes(USER);
 }
-
-/** Whether the path names schemas before pg_catalog: their functions and operators hide those of the same name. */
-export function hidesCatalog(path: string): boolean {
-  return (
-    namesOf(path)
-      .filter((name) => name !== 'pg_temp')
-      .indexOf('pg_catalog') > 0
-  );
-}

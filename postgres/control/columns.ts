@@ -16,6 +16,8 @@ const ADDED = [
   ['migration', 'commit_at', 'text'],
   ['generation', 'mark_lsn', 'pg_lsn'],
   ['generation', 'mark', 'text'],
+  ['quieted', 'object', 'oid'],
+  ['quieted', 'made', 'boolean'],
 ] as const;
 /** Somebody's transaction may have read the table; the attempt is made again then. */
 const LOCK_TIMEOUT_MS = 5_000;

@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import type { Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { RecordedTypes } from '../catalog/type-record.ts';
@@ -38,6 +39,8 @@ export interface PlannedShape {
   readonly key: readonly string[] | null;
   /** By column name. A column that was dropped and added again on the target has lost its values. */
   readonly target: Readonly<Record<string, number>>;
+  /** The target's table when it was last looked at; unset in what earlier code stored. */
+  readonly keeper?: Keeper;
   /** What the columns' types were made of; unset before the first check. */
   readonly types?: RecordedTypes;
 }
@@ -109,11 +112,27 @@ export async function readPlannedRelations(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<PlannedRelationRow[]> {
+  return readRows(target, migration, 'shape');
+}
+
+/** The same without their shapes, which are most of what there is to read. */
+export async function readPlannedSizes(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Omit<PlannedRelationRow, 'shape'>[]> {
+  return readRows(target, migration, 'null as shape');
+}
+
+async function readRows(
+  target: pg.ClientBase,
+  migration: Migration,
+  shape: 'shape' | 'null as shape',
+): Promise<PlannedRelationRow[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
     select id, source_oid::text as oid, schema_name as schema, table_name as name, kind, generation,
            case when root_name is not null then json_build_object('schema', root_schema, 'name', root_name) end as root,
-           rewritten, shape, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
+           rewritten, ${shape}, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
       from walferry.relation where migration = $1 order by id`,
     [migration.id],
   );

@@ -143,7 +143,7 @@ async function countable(
     [{ side: 'source', migration, purpose: 'cutover', client: source }],
     work,
     () => ({ step: 'reading the tables to count' }),
-    () => readRelations(source, input.tables),
+    () => readRelations(source, input.tables, 'estimated'),
   );
   const { unlogged } = ignoredAmong(relations, input.ignore);
   // A partitioned table has no rows of its own.

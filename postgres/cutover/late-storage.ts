@@ -8,8 +8,12 @@ import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { compareShapes, readShapes, type Shape } from '../catalog/shape.ts';
 import { nameOf } from '../catalog/table-name.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import { isAltered } from '../catalog/type-record.ts';
 import { classify } from '../connection/failure.ts';
+import type { Work } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 
@@ -20,21 +24,27 @@ import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 export async function changedWithoutTrace(
   migration: Migration,
   input: MigrationInput,
-  signal: AbortSignal,
+  work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
-  const rows = new Map((await planned(migration, signal)).map((row) => [row.oid, row]));
-  const { relations, shapes } = await present(migration, input, signal);
+  const rows = new Map((await planned(migration, work)).map((row) => [row.oid, row]));
+  const { relations, shapes, types } = await present(migration, input, work);
   const ignored = ignoredAmong(relations, input.ignore);
   return relations
     .filter((table) => {
       if (table.kind !== 'r') return false;
       const now = shapes.get(table.oid);
-      const before = rows.get(table.oid)?.shape?.source;
+      const followed = rows.get(table.oid)?.shape;
+      const before = followed?.source;
       if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
       // A table that is new is seen by its changes, and one that is gone by nothing: dropping it is no change of a row.
       if (!before || !now) return false;
       const { opaque, replaced } = compareShapes(before, now);
-      return opaque !== null || replaced || before.persistence === 'u';
+      return (
+        opaque !== null ||
+        replaced ||
+        before.persistence === 'u' ||
+        isAltered(followed?.types, table.columns, types)
+      );
     })
     .map(nameOf);
 }
@@ -42,18 +52,33 @@ export async function changedWithoutTrace(
 async function present(
   migration: Migration,
   input: MigrationInput,
-  signal: AbortSignal,
-): Promise<{ readonly relations: readonly Relation[]; readonly shapes: Map<number, Shape> }> {
+  work: Pick<Work, 'signal' | 'beat'>,
+): Promise<{
+  readonly relations: readonly Relation[];
+  readonly shapes: Map<number, Shape>;
+  readonly types: TypeGraph;
+}> {
+  const { signal } = work;
   try {
     await using source = await connectSource(migration, 'cutover', {
       ...{ signal, lockTimeoutMs: LOCK_TIMEOUT_MS },
     });
-    return await withoutWaiting(source, async () => {
-      const found = await readRelations(source, input.tables);
+    const read = async () => {
+      const found = await readRelations(source, input.tables, 'estimated');
       // All of them, or what a root accepts of its partitions could not be seen.
       const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
-      return { relations: found, shapes: await readShapes(source, oids) };
-    });
+      return {
+        relations: found,
+        shapes: await readShapes(source, oids),
+        types: await readTypeGraph(source, found),
+      };
+    };
+    return await whileAllWatched(
+      [{ side: 'source', migration, purpose: 'cutover', client: source }],
+      work,
+      () => ({ step: STEP }),
+      () => withoutWaiting(source, read),
+    );
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: STEP, side: 'source' }, 'Internal');
@@ -62,15 +87,22 @@ async function present(
 
 async function planned(
   migration: Migration,
-  signal: AbortSignal,
+  work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<readonly PlannedRelationRow[]> {
+  const { signal } = work;
   try {
     await using target = await connectTarget(migration, 'cutover', { signal });
     const { rows } = await target.query<{ there: boolean }>(
       /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
     );
     // Without the control schema there is nothing to compare with; the next step takes the epoch, and stops then.
-    return rows[0]?.there === true ? await readPlannedRelations(target, migration) : [];
+    if (rows[0]?.there !== true) return [];
+    return await whileAllWatched(
+      [{ side: 'target', migration, purpose: 'cutover', client: target }],
+      work,
+      () => ({ step: STEP }),
+      () => readPlannedRelations(target, migration),
+    );
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: STEP, side: 'target' }, 'Internal');

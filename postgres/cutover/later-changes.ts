@@ -7,14 +7,17 @@ import type { Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
-import { unsentOf, type Unsent } from '../replication/reader.ts';
+import { unsentOf } from '../replication/reader.ts';
 import { Lane } from '../schema/lane.ts';
+import { whileWatched } from '../schema/watch.ts';
+import { backendPidOf } from '../replication/socket.ts';
+import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { changedWithoutTrace } from './late-storage.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
@@ -54,15 +57,19 @@ select distinct n.nspname as schema, c.relname as "table"
 
 /**
  * The selected tables that transactions committed at or after `since` changed, that a transaction is changing and has not
- * committed, or that changed without WAL since the drain, as `schema.name`.
+ * committed, or that changed without WAL since the drain, as `schema.name`; at most {@link MOST_LATER_TABLES}.
  */
 export async function laterChanges(
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
+  beat: Work['beat'] = () => undefined,
 ): Promise<string[]> {
-  return (await lastLook(migration, input, since, signal)).tables;
+  return (await lastLook(migration, input, since, { signal, beat })).tables.slice(
+    0,
+    MOST_LATER_TABLES,
+  );
 }
 
 export interface LastLook {
@@ -82,86 +89,96 @@ export async function lastLook(
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
-  signal: AbortSignal,
+  work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<LastLook> {
+  const { signal } = work;
   try {
-    await using source = await openSource(migration, { signal, lockTimeoutMs: LOCK_TIMEOUT_MS });
-    const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
-    const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
-    const oids = relations
-      .filter((one) => one.persistence === 'p' || !unlogged(one))
-      .map(({ oid }) => oid);
-    // Before the look into the slot: what commits between the two is seen there.
-    const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
-    // Flushes whatever was committed asynchronously: decoding stops at the flush position.
-    await writeEndMark(migration, signal);
-    const open = await source.query<{ next: string | null }>(/* sql */ `
-      select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
-                  then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
-    const selected = new Set(relations.map(keyOfName));
-    const options = await decodingOptions(source, relations);
+    await using source = await openSource(migration, { ...work, lockTimeoutMs: LOCK_TIMEOUT_MS });
     await using lane = await Lane.open({ side: 'source', migration, purpose: 'cutover' }, signal);
-    const unsent: (Unsent | null)[] = [];
-    lane.client.on('notice', (notice) => {
-      if (isWarning(notice)) unsent.push(unsentOf(notice.message));
-    });
-    const { rows } = await lane.run((client) =>
-      client.query<{ schema: string; table: string }>(CHANGED, [
-        migration.slot,
-        since,
-        Object.entries(options).flat(),
-      ]),
+    const pid = backendPidOf(source);
+    return await whileWatched(
+      { ...PLACE, migration, pids: pid === null ? [lane.pid] : [lane.pid, pid] },
+      work,
+      () => ({ step: STEP }),
+      () => look({ source, lane }, migration, input, { since, work }),
     );
-    // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
-    // Of a table that is accepted like that such a change is one more that came too late.
-    const missed = relations.filter(
-      (one) => missingIdentity(one) && unsent.some((of) => isOf(of, one)),
-    );
-    if (!unsent.every((of) => missed.some((one) => isOf(of, one)))) {
-      throw new MigrationError(
-        'StreamWarning',
-        'the source warned while decoding what came after the end mark: changes may be left out',
-      );
-    }
-    const names = [...rows, ...writing.rows]
-      .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
-      .map(({ schema, table }) => `${schema}.${table}`);
-    // Last, so that it sees what came while the slot was read.
-    const traceless = await changedWithoutTrace(migration, input, signal);
-    return {
-      tables: [...new Set([...names, ...missed.map(nameOf), ...traceless])].sort(),
-      oids,
-      next: open.rows[0]?.next ?? null,
-    };
   } catch (error) {
     signal.throwIfAborted();
     const gone = sqlstate(error) === UNDEFINED_OBJECT;
-    throw classify(
-      error,
-      { step: 'looking for later changes', side: 'source' },
-      gone ? 'SlotMissing' : 'Internal',
-    );
+    throw classify(error, { step: STEP, side: 'source' }, gone ? 'SlotMissing' : 'Internal');
   }
 }
 
-function isOf(unsent: Unsent | null, { schema, name }: Relation): boolean {
-  return unsent?.schema === schema && unsent.table === name;
-}
-
+const STEP = 'looking for later changes';
+const PLACE = { side: 'source', purpose: 'cutover' } as const;
+/** Of a slot. */
 const UNDEFINED_OBJECT = '42704';
 
-/** Leaves out the tables that are not selected: their missing replica identity is nobody's concern here. */
+async function look(
+  { source, lane }: { readonly source: pg.Client; readonly lane: Lane },
+  migration: Migration,
+  input: MigrationInput,
+  { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
+): Promise<LastLook> {
+  const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
+  const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
+  const oids = relations
+    .filter((one) => one.persistence === 'p' || !unlogged(one))
+    .map(({ oid }) => oid);
+  // Before the look into the slot: what commits between the two is seen there.
+  const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
+  // Flushes whatever was committed asynchronously: decoding stops at the flush position.
+  await writeEndMark(migration, work.signal);
+  const open = await source.query<{ next: string | null }>(/* sql */ `
+    select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
+                then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
+  const selected = new Set(relations.map(keyOfName));
+  const options = await decodingOptions(source, relations);
+  const warned = new Set<string>();
+  let unnamed = false;
+  lane.client.on('notice', (notice) => {
+    if (!isWarning(notice)) return;
+    const unsent = unsentOf(notice.message);
+    if (unsent === null) unnamed = true;
+    else warned.add(keyOfName({ schema: unsent.schema, name: unsent.table }));
+  });
+  const { rows } = await lane.run((client) =>
+    client.query<{ schema: string; table: string }>(CHANGED, [
+      migration.slot,
+      since,
+      Object.entries(options).flat(),
+    ]),
+  );
+  // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
+  // Of a table that is accepted like that such a change is one more that came too late.
+  const missed = relations.filter((one) => missingIdentity(one) && warned.has(keyOfName(one)));
+  for (const one of missed) warned.delete(keyOfName(one));
+  if (unnamed || [...warned].some((key) => selected.has(key))) {
+    throw new MigrationError(
+      'StreamWarning',
+      'the source warned while decoding what came after the end mark: changes may be left out',
+    );
+  }
+  const names = [...rows, ...writing.rows]
+    .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
+    .map(({ schema, table }) => `${schema}.${table}`);
+  // Last, so that it sees what came while the slot was read.
+  const traceless = await changedWithoutTrace(migration, input, work);
+  return {
+    tables: [...new Set([...names, ...missed.map(nameOf), ...traceless])].sort(),
+    oids,
+    next: open.rows[0]?.next ?? null,
+  };
+}
+
+/** Leaves out the tables that are not selected and that the source would warn about; changes of the others are dropped here. */
 async function decodingOptions(
   source: pg.ClientBase,
   relations: readonly Relation[],
 ): Promise<Readonly<Record<string, string>>> {
   const schemas = [...new Set(relations.map(({ schema }) => schema))];
-  const { rows } = await source.query<TableName>(
-    /* sql */ `
-    select n.nspname as schema, c.relname as name
-      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where c.relkind in ('r', 'p', 'm') and n.nspname = any($1) and c.oid not in (select unnest($2::oid[]))`,
-    [schemas, relations.map(({ oid }) => oid)],
-  );
-  return pluginOptions({ schemas, without: rows, numericAsText: false });
+  const asked = new Set(schemas);
+  const { tables } = await readOutside(source, relations, false);
+  const without = tables.filter(({ schema }) => asked.has(schema));
+  return pluginOptions({ schemas, without, numericAsText: false });
 }

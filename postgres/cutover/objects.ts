@@ -86,7 +86,7 @@ export async function objectDifferences(
       { beat },
       () => ({ ...progress }),
       async () => {
-        const relations = await readRelations(source, input.tables);
+        const relations = await readRelations(source, input.tables, 'estimated');
         // What goes through a root was made by the operator, on purpose in another way.
         const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);
         const late = await readDeferred(target, migration.id);

@@ -11,6 +11,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
@@ -64,6 +65,7 @@ export async function releaseSlot(
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
   scheduledAt?: number,
+  beat: Work['beat'] = () => undefined,
 ): Promise<'dropped' | 'absent'> {
   try {
     await using target = await connectTarget(migration, 'cleanup', { signal });
@@ -76,7 +78,7 @@ export async function releaseSlot(
       await endUsers(source, migration.slot);
       const confirmed = await confirmedOf(source, migration.slot);
       if (confirmed === null) return 'absent';
-      const seen = await lastLook(migration, input, since, signal);
+      const seen = await lastLook(migration, input, since, { signal, beat });
       if (seen.tables.length > 0) throw stillWriting(seen.tables, since);
       const patient = looks <= QUIET_LOOKS;
       if (patient && seen.next === null) continue;

@@ -175,7 +175,7 @@ async function readStates(
   made: ReadonlySet<string>,
   told: (done: number) => void,
 ): Promise<State[]> {
-  const relations = await readRelations(source, input.tables);
+  const relations = await readRelations(source, input.tables, 'estimated');
   const tables = new Set(relations.map(({ schema, name }) => key(schema, name)));
   const oids = new Set(relations.map(({ oid }) => oid));
   const schemas = new Set(relations.map(({ schema }) => schema));

@@ -9,6 +9,7 @@ import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
+import { underAnyPath } from '../connection/planning.ts';
 
 type Sides = Readonly<Record<'source' | 'target', pg.ClientBase>>;
 
@@ -41,8 +42,10 @@ export async function unloggedRows(
 /** Row security must not make a table look empty: then it is an error. */
 async function hasRows(client: pg.ClientBase, table: TableName, whole: boolean): Promise<boolean> {
   await client.query(/* sql */ `set row_security = off`);
-  const { rows } = await client.query<{ filled: boolean }>(
-    /* sql */ `select exists (select from ${whole ? '' : 'only '}${quoted(table)}) as filled`,
+  const { rows } = await underAnyPath(client, () =>
+    client.query<{ filled: boolean }>(
+      /* sql */ `select exists (select from ${whole ? '' : 'only '}${quoted(table)}) as filled`,
+    ),
   );
   return rows[0]?.filled === true;
 }

@@ -2,6 +2,7 @@
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
 import { renderDifferences } from '../catalog/drift.ts';
 import { readRelations } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
@@ -9,19 +10,31 @@ import { nameOf } from '../catalog/table-name.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { whileAllWatched } from '../schema/watch.ts';
 
 /** @throws MigrationError `SchemaDrift` naming the tables; `signal.reason` when aborted. */
 export async function refuseUnlogged(
   migration: Migration,
   input: MigrationInput,
   signal: AbortSignal,
+  beat: Work['beat'] = () => undefined,
 ): Promise<void> {
   try {
     await using source = await connectSource(migration, 'cutover', { signal });
-    const relations = await readRelations(source, input.tables);
-    const wanted = requireLogged(destinationsOf(relations), relations, input.ignore);
     await using target = await connectTarget(migration, 'cutover', { signal });
-    const [first, ...others] = await readUnlogged(target, wanted);
+    const [first, ...others] = await whileAllWatched(
+      [
+        { side: 'source', migration, purpose: 'cutover', client: source },
+        { side: 'target', migration, purpose: 'cutover', client: target },
+      ],
+      { beat },
+      () => ({ step: 'looking for unlogged tables' }),
+      async () => {
+        const relations = await readRelations(source, input.tables, 'estimated');
+        const wanted = requireLogged(destinationsOf(relations), relations, input.ignore);
+        return readUnlogged(target, wanted);
+      },
+    );
     if (!first) return;
     const found = [first, ...others].map(({ schema, name }) => ({
       ...{ schema, table: name, column: null },

@@ -2,6 +2,7 @@
 import { age } from './checks/age.ts';
 import { capacity } from './checks/capacity.ts';
 import { disk } from './checks/disk.ts';
+import { durability } from './checks/durability.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
 import { generated } from './checks/generated.ts';
@@ -48,6 +49,7 @@ export const CHECKS: readonly Check[] = [
   session,
   sessionCount,
   recognition,
+  durability,
   sourceRight,
   targetRight,
   rowSecurity,

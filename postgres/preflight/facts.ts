@@ -53,6 +53,8 @@ export interface ServerFacts {
   /** One value hashed by each function that partitions are chosen by. */
   readonly hashes: ReadonlyMap<string, string>;
   readonly inRecovery: boolean;
+  /** Of `fsync` and `full_page_writes`, those that are off. */
+  readonly notDurable: readonly string[];
   /** Equal only for one and the same database of one and the same running server. */
   readonly fingerprint: string;
   /** Whether the role may read the server's system identifier. */
@@ -192,6 +194,12 @@ export interface RootFacts {
   readonly indexes: readonly (readonly string[])[];
 }
 
+export interface RoleRight {
+  readonly member: boolean;
+  /** Whether our role has the rights of that one without SET ROLE, and may make it an owner. */
+  readonly usable: boolean;
+}
+
 /** Whether walferry creates the tables: none is there but roots that the operator made. */
 export function createsTables({ tables }: Pick<TargetFacts, 'tables'>): boolean {
   return tables.every(({ isRoot }) => isRoot);
@@ -241,7 +249,7 @@ export interface TargetFacts extends ServerFacts {
   /** Objects that have the names of what would be created beside the tables. */
   readonly taken: readonly NamedObject[];
   /** Every role of the target, and whether our role may act for it. */
-  readonly roles: ReadonlyMap<string, { readonly member: boolean }>;
+  readonly roles: ReadonlyMap<string, RoleRight>;
 }
 
 export interface ProgramFacts {

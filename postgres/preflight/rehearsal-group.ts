@@ -19,17 +19,33 @@ const PLAIN = new Set([
  * @param most entries whose locks fit into one transaction; a single entry may need more.
  */
 export function groupsOf(entries: readonly PlannedEntry[], most: number): PlannedEntry[][] {
-  if (entries.length <= most) return entries.length === 0 ? [] : [[...entries]];
+  return [...grouping(entries, most)];
+}
+
+/** {@link groupsOf} one by one: of a large schema only the first are tried. */
+export function* grouping(
+  entries: readonly PlannedEntry[],
+  most: number,
+): Generator<PlannedEntry[], void> {
+  if (entries.length <= most) {
+    if (entries.length > 0) yield [...entries];
+    return;
+  }
   const byId = needing(entries);
-  const rank = ({ kind }: PlannedEntry) => Number(PLAIN.has(kind));
-  const groups: Set<number>[] = [];
+  const position = new Map(entries.map(({ id }, at) => [id, at]));
+  const ordered = (ids: ReadonlySet<number>): PlannedEntry[] =>
+    [...ids]
+      .map((id) => position.get(id) ?? 0)
+      .sort((a, b) => a - b)
+      .flatMap((at) => entries[at] ?? []);
   const seen = new Set<number>();
   let group = new Set<number>();
-  for (const entry of [...entries].sort((a, b) => rank(a) - rank(b))) {
+  const plain = ({ kind }: PlannedEntry) => PLAIN.has(kind);
+  for (const entry of [...entries.filter((one) => !plain(one)), ...entries.filter(plain)]) {
     if (seen.has(entry.id)) continue;
     const needs = closure(entry, byId, group);
     if (group.size > 0 && group.size + needs.size > most) {
-      groups.push(group);
+      yield ordered(group);
       group = closure(entry, byId, new Set());
       for (const id of group) seen.add(id);
     }
@@ -38,11 +54,12 @@ export function groupsOf(entries: readonly PlannedEntry[], most: number): Planne
       seen.add(id);
     }
   }
-  groups.push(group);
-  return groups.map((ids) => entries.filter(({ id }) => ids.has(id)));
+  yield ordered(group);
 }
 
-type Entry = PlannedEntry & { readonly needs: readonly number[] };
+interface Entry {
+  readonly needs: readonly number[];
+}
 
 /**
  * The entries with what each needs: its dependencies, and for the attachment of an index the one of its table, which pg_dump does not
@@ -57,18 +74,20 @@ function needing(entries: readonly PlannedEntry[]): ReadonlyMap<number, Entry> {
       for (const other of dependencies) attachments.set(`${one} ${other}`, id);
     }
   }
-  const attached = ({ kind, dependencies }: PlannedEntry): number[] => {
-    if (kind !== 'INDEX ATTACH') return [];
+  const attached = ({ dependencies }: PlannedEntry): number[] => {
     const below = [...new Set(dependencies.flatMap((id) => byId.get(id)?.dependencies ?? []))];
     return below.flatMap((one) =>
       below.flatMap((other) => (one < other ? (attachments.get(`${one} ${other}`) ?? []) : [])),
     );
   };
   return new Map(
-    entries.map((entry) => [
-      entry.id,
-      { ...entry, needs: [...entry.dependencies, ...attached(entry)] },
-    ]),
+    entries.map((entry) => {
+      const needs =
+        entry.kind === 'INDEX ATTACH'
+          ? [...entry.dependencies, ...attached(entry)]
+          : entry.dependencies;
+      return [entry.id, { needs }];
+    }),
   );
 }
 

@@ -20,14 +20,15 @@ import { nameCheck } from '../schema/deferred-check.ts';
 import { evaluateFor } from '../schema/evaluate.ts';
 import { findPresent } from '../schema/existing.ts';
 import type { PlannedEntry } from '../schema/filter.ts';
-import { aboutOthers, carryOver, isEmptyComment, nameOther } from '../schema/others.ts';
+import { aboutOthers, carryOver, creations, isEmptyComment, nameOther } from '../schema/others.ts';
 import { OwnerRights, splitOwner } from '../schema/owner.ts';
 import { planSchema } from '../schema/plan.ts';
 import { refuseImpossible } from '../schema/refusal.ts';
 import { NOT_FOUND, runEntry } from '../schema/run.ts';
 import { SourceSchema } from '../schema/source.ts';
 import { prepareSession } from '../schema/statement.ts';
-import { groupsOf } from './rehearsal-group.ts';
+import { OutOfLocks, type Together } from '../schema/together.ts';
+import { grouping } from './rehearsal-group.ts';
 import { createsTables, type Facts } from './facts.ts';
 import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
 
@@ -50,6 +51,8 @@ export interface RehearsalFacts {
   readonly triggers: readonly BlockingTrigger[];
   /** Check constraints that are added at the cutover. */
   readonly checks: readonly { readonly name: string; readonly functions: readonly string[] }[];
+  /** Tables that are dumped together, when they are more than may be locked at once. */
+  readonly together?: Together | null;
   /** How many entries there was no time to try. */
   readonly untried: number;
   /** Why it could not be tried to the end; null when it was. */
@@ -104,7 +107,8 @@ export async function rehearse(
 ): Promise<RehearsalFacts> {
   const found = new Found();
   try {
-    const { plan } = await readPlan(migration, input, work);
+    const { plan, together } = await readPlan(migration, input, work);
+    found.together = together;
     refuseImpossible(plan);
     found.checks = plan.checks.map((one) => ({
       name: nameCheck(one),
@@ -120,16 +124,22 @@ export async function rehearse(
     const defaults = await Defaults.read(migration.target, 'preflight', client);
     const until = performance.now() + LIMIT_MS;
     await tryControl(client, found);
-    const groups = groupsOf(kept, await batchSize(client));
-    found.whole = groups.length === 1;
-    for (const group of groups) {
-      if (performance.now() > until)
-        found.untried += group.filter(({ id }) => !found.tried.has(id)).length;
-      else await tryGroup(client, group, kept, { found, defaults, work });
+    const size = await batchSize(client);
+    found.whole = kept.length <= size;
+    const created = creations(kept);
+    for (const group of grouping(kept, size)) {
+      if (performance.now() > until) {
+        found.untried += kept.filter(
+          ({ id }) => !found.tried.has(id) && !found.failed.has(id),
+        ).length;
+        break;
+      }
+      await tryGroup(client, group, created, { found, defaults, work });
     }
     return found.facts();
   } catch (error) {
     work.signal.throwIfAborted();
+    if (error instanceof OutOfLocks) found.together = error.together;
     return found.facts(classify(error, { step: 'trying the schema', side: 'target' }, 'Internal'));
   }
 }
@@ -151,6 +161,7 @@ class Found {
   readonly others: { name: string; grants: string | null }[] = [];
   readonly triggers = new Map<string, BlockingTrigger>();
   checks: RehearsalFacts['checks'] = [];
+  together: Together | null = null;
   untried = 0;
   /** Whether everything is tried together. */
   whole = true;
@@ -162,6 +173,7 @@ class Found {
       others: this.others,
       triggers: [...this.triggers.values()],
       checks: this.checks,
+      together: this.together,
       untried: this.untried,
       failure,
     };
@@ -201,7 +213,7 @@ async function tryControl(client: pg.Client, found: Found): Promise<void> {
 async function tryGroup(
   client: pg.Client,
   group: readonly PlannedEntry[],
-  kept: readonly PlannedEntry[],
+  created: ReadonlySet<number>,
   {
     found,
     defaults,
@@ -209,7 +221,7 @@ async function tryGroup(
   }: { found: Found; defaults: Defaults; work: Pick<Work, 'signal' | 'beat'> },
 ): Promise<void> {
   const stored = (entry: PlannedEntry) => ({ ...entry, depends: entry.dependencies });
-  const others = aboutOthers(group.map(stored), kept);
+  const others = aboutOthers(group.map(stored), created);
   await client.query('begin');
   try {
     const triggers = await WatchedTriggers.read(client);

@@ -15,6 +15,7 @@ interface ServerRow {
   readonly database: string;
   readonly encoding: string;
   readonly recovery: boolean;
+  readonly not_durable: string[];
   readonly fingerprint: string;
   readonly recognizable: boolean;
   readonly role: string;
@@ -35,6 +36,8 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
            current_database() as database,
            current_setting('server_encoding') as encoding,
            pg_is_in_recovery() as recovery,
+           array(select s.name from pg_catalog.pg_settings s
+                  where s.name in ('fsync', 'full_page_writes') and s.setting = 'off' order by 1) as not_durable,
            -- The start time tells two clusters apart that were restored from one backup.
            concat_ws(' ', d.oid, d.datname, pg_postmaster_start_time()) as fingerprint,
            pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute') as recognizable,
@@ -55,6 +58,7 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
     database: row.database,
     encoding: row.encoding,
     inRecovery: row.recovery,
+    notDurable: row.not_durable,
     fingerprint: row.fingerprint,
     recognizable: row.recognizable,
     role: {

@@ -15,6 +15,7 @@ import type {
   RootFacts,
   ServerFacts,
   SourceFacts,
+  RoleRight,
   TargetFacts,
   TargetTable,
 } from './facts.ts';
@@ -262,8 +263,11 @@ async function readControl(client: pg.ClientBase): Promise<ControlFacts> {
   return { state: 'readable', migrations: found.rows };
 }
 
-async function readRoles(client: pg.ClientBase): Promise<Map<string, { member: boolean }>> {
-  const { rows } = await client.query<{ name: string; member: boolean }>(/* sql */ `
-    select rolname as name, pg_has_role(oid, 'member') as member from pg_catalog.pg_roles`);
-  return new Map(rows.map(({ name, member }) => [name, { member }]));
+async function readRoles(client: pg.ClientBase): Promise<Map<string, RoleRight>> {
+  const { rows } = await client.query<RoleRight & { name: string }>(/* sql */ `
+    select rolname as name, pg_has_role(oid, 'member') as member,
+           pg_has_role(oid, 'usage') and case when current_setting('server_version_num')::int4 >= 160000
+                                              then pg_has_role(oid, 'set') else true end as usable
+      from pg_catalog.pg_roles`);
+  return new Map(rows.map(({ name, member, usable }) => [name, { member, usable }]));
 }

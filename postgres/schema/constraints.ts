@@ -24,10 +24,10 @@ import {
 import { addForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
-import { aboutOthers, runOther } from './others.ts';
+import { aboutOthers, creations, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
-import { loudStates, quietEvent, quietTables } from './quiet.ts';
+import { loudStates, noteSecured, quietEvent, quietTables } from './quiet.ts';
 import { runEntry } from './run.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -81,7 +81,7 @@ export async function buildConstraints(
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
       loud: await loudStates(first.client),
-      others: aboutOthers([...unbuilt, ...entries], [...tables, ...unbuilt, ...entries]),
+      others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
       defaults: await Defaults.read(migration.target, 'index', first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
@@ -140,7 +140,9 @@ async function buildAll(
     const later = entry.kind === 'ROW SECURITY' && !bypasses;
     const left = entry.depends.some((id) => without.has(id));
     if (left) without.add(entry.id);
-    else if (!entry.done && !later) {
+    else if (later) {
+      await lane.transaction((client) => noteSecured(client, step.migration, entry.id));
+    } else if (!entry.done) {
       try {
         // Foreign keys may stand on a unique index that had to wait for mended rows.
         if (entry.phase === 'indexes') {
@@ -175,7 +177,7 @@ async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<voi
       await rights.takeBack();
       if (entry.kind === 'EVENT TRIGGER') await quietEvent(client, migration, entry.name);
       if (entry.kind === 'TRIGGER' || entry.kind === 'RULE') {
-        await quietTables(client, migration, tablesOf(entry, step), step.loud);
+        await quietTables(client, migration, tablesOf(entry, step), step.loud, true);
       }
     }),
   ).catch(async (error: unknown) => {

@@ -23,7 +23,7 @@ create table if not exists walferry.schema_entry (
   tables text[] not null,                  -- readable names of the tables it is part of, its own first
   refresh boolean not null default false,  -- a materialized view to fill; the operator may set it to false
   refresh_state text,                      -- SQLSTATE of its last try, when that failed
-  added oid,                               -- a foreign key that exists here but is not validated yet
+  added oid,                               -- a foreign key that exists here but is not validated yet; of ROW SECURITY its table
   refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
   broken_rows bigint,                      -- rows that break it, when the last try failed for that; null: not counted
   broken_query text,                       -- lists those rows
@@ -57,6 +57,8 @@ create table if not exists walferry.quieted (
   name text not null,
   state "char" not null,                   -- tgenabled, ev_enabled or evtenabled to give back at cutover
   given_back boolean not null default false,
+  object oid,                              -- of pg_trigger, pg_rewrite or pg_event_trigger
+  made boolean,                            -- walferry made it: at cutover it gets the state of the source
   primary key (migration, kind, schema_name, table_name, name)
 );
 `;

@@ -31,7 +31,14 @@ import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
-import { aboutOthers, findRefused, isEmptyComment, nameOther, runOther } from './others.ts';
+import {
+  aboutOthers,
+  creations,
+  findRefused,
+  isEmptyComment,
+  nameOther,
+  runOther,
+} from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { planSchema } from './plan.ts';
 import { loudStates, quietTables } from './quiet.ts';
@@ -167,7 +174,7 @@ async function begin(
   await lane.run((client) => requireRoots(client, destinationsOf(rooted)));
   const state = await lane.run((client) => findTables(client, own));
   if (state === 'empty') {
-    await useTables(lane, migration, source);
+    await useTables(lane, migration, source, work);
     return;
   }
   const { archives, populated, plan } = await planSchema(source, input, work, limits.tablesPerDump);
@@ -179,8 +186,7 @@ async function begin(
       objects: plan.leftOut.slice(0, 100),
     });
   }
-  work.beat({ step: 'looking for what is left behind' });
-  const uncarried = await source.uncarried(true);
+  const uncarried = await source.uncarried(true, work);
   const loud = rooted.length > 0 ? await loudStates(lane.client) : [];
   await lane.transaction(async (client) => {
     const archive = first?.content ?? null;
@@ -207,10 +213,15 @@ async function begin(
 }
 
 /** Takes over empty tables. */
-async function useTables(lane: Lane, migration: Migration, source: SourceSchema): Promise<void> {
+async function useTables(
+  lane: Lane,
+  migration: Migration,
+  source: SourceSchema,
+  work: Work,
+): Promise<void> {
   // Not in the transaction: a role without the right to replica role gets an error as the answer.
   const loud = await loudStates(lane.client);
-  const uncarried = await source.uncarried(false);
+  const uncarried = await source.uncarried(false, work);
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
@@ -239,7 +250,7 @@ async function useGiven(
     );
   }
   const tables = relations.filter(({ kind }) => kind !== 'f');
-  await quietTables(client, migration, destinationsOf(tables), loud);
+  await quietTables(client, migration, destinationsOf(tables), loud, false);
 }
 
 /** Control schema and the migration's row; false when another attempt of this migration wrote them meanwhile. */
@@ -308,7 +319,7 @@ async function createBatch(
   const waiting = await readWaiting(client, migration.id, 'tables', size + 1);
   const batch = waiting.slice(0, size);
   const { done = 0, total = 0 } = (await countEntries(client, migration.id)).get('tables') ?? {};
-  const others = aboutOthers(batch, await readObjects(client, migration, batch));
+  const others = aboutOthers(batch, creations(await readObjects(client, migration, batch)));
   const rights = new OwnerRights(client);
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();

@@ -18,17 +18,24 @@ export interface DeferredCheck {
 /** pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a dependency cycle. */
 const SEPARATE = 'CHECK CONSTRAINT';
 
+/** Entries that a check is in, or that are about one. */
+const CHECKED = new Set(['TABLE', 'DOMAIN', 'COMMENT', SEPARATE]);
+
 /** Removes the checks from the entries, except those whose text is not found. Pure. */
 export function deferChecks<T extends ArchiveEntry>(
   entries: readonly T[],
   checks: readonly DoubtfulCheck[],
 ): { readonly kept: readonly T[]; readonly checks: readonly DeferredCheck[] } {
+  if (checks.length === 0) return { kept: entries, checks: [] };
   const deferred: DeferredCheck[] = [];
   const kept = new Map(entries.map((entry) => [entry.id, entry]));
   const named = new Map<string, T[]>();
   for (const entry of entries) {
+    if (!CHECKED.has(entry.kind)) continue;
     const key = JSON.stringify([entry.schema, entry.name]);
-    named.set(key, [...(named.get(key) ?? []), entry]);
+    const list = named.get(key);
+    if (list) list.push(entry);
+    else named.set(key, [entry]);
   }
   for (const check of checks) {
     const of = (name: string) => named.get(JSON.stringify([check.schema, name])) ?? [];

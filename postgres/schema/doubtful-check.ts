@@ -27,16 +27,19 @@ with checked as (
     from checked k
    cross join lateral pg_catalog.regexp_matches(k.expression, ':(?:funcid|opfuncid) (\\d+)', 'g') m
     join pg_catalog.pg_proc p on p.oid = m[1]::oid
+), grouped as (
+  -- One hash of all: looked up for each check, they would be read once for each check.
+  select f.check, array_agg(distinct f.oid::text) filter (where not f.system) as calls,
+         array_agg(distinct f.proname::text) filter (
+           where f.system and (f.provolatile = 'v' or f.proname = any($1::text[]))) as functions
+    from (select *, pronamespace = 'pg_catalog'::regnamespace as system from called) f group by f.check
 )
 select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname as schema,
-       coalesce(t.typname, c.relname) as name, k.conname as "constraint",
-       array(select distinct f.oid::text from called f
-              where f.check = k.oid and f.pronamespace <> 'pg_catalog'::regnamespace) as calls,
-       array(select distinct f.proname::text from called f
-              where f.check = k.oid and f.pronamespace = 'pg_catalog'::regnamespace
-                and (f.provolatile = 'v' or f.proname = any($1::text[]))
+       coalesce(t.typname, c.relname) as name, k.conname as "constraint", coalesce(g.calls, '{}') as calls,
+       array(select unnest(g.functions)
              union select 'current_date or its like' where k.expression ~ '\\{(SQLVALUEFUNCTION|NEXTVALUEEXPR) ') as functions
   from checked k
+  left join grouped g on g.check = k.oid
   left join pg_catalog.pg_class c on c.oid = k.conrelid
   left join pg_catalog.pg_type t on t.oid = k.contypid
   join pg_catalog.pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace)

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
 import { quoted } from '../catalog/table-name.ts';
+import { underAnyPath } from '../connection/planning.ts';
 
 export interface TableName {
   readonly schema: string;
@@ -103,7 +104,9 @@ export async function withRows<T extends { readonly sql: string }>(
       ({ sql }, i) =>
         `select ${i} as i where exists (select from ${kinds[i]?.partitioned === true ? '' : 'only '}${sql})`,
     );
-    const { rows } = await target.query<{ i: number }>(looks.join(' union all '));
+    const { rows } = await underAnyPath(target, () =>
+      target.query<{ i: number }>(looks.join(' union all ')),
+    );
     for (const { i } of rows) {
       const table = some[i];
       if (table !== undefined) filled.push(table);
@@ -111,6 +114,8 @@ export async function withRows<T extends { readonly sql: string }>(
   }
   return filled;
 }
+
+const NAMED_ALONE = new Set(['SCHEMA', 'EXTENSION']);
 
 /**
  * Numbers of the schemas and extensions of the archive that the target has already, and of these types.
@@ -136,7 +141,9 @@ export async function findPresent(
   return new Set(
     entries
       .filter(({ id, kind, schema, name }) =>
-        types.has(id) ? there.has(line('TYPE', schema, name)) : there.has(line(kind, null, name)),
+        types.has(id)
+          ? there.has(line('TYPE', schema, name))
+          : NAMED_ALONE.has(kind) && there.has(line(kind, null, name)),
       )
       .map(({ id }) => id),
   );

@@ -9,6 +9,7 @@
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 import { changesMember, neededParts, wordNeed, type Member } from './left-extension.ts';
 import { newsOf, ownRelation, PARTS } from './left-out.ts';
+import { atOnce, overAll, thoseOf } from './turns.ts';
 
 /** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
 export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
@@ -74,72 +75,87 @@ const OWN_SCHEMA = 'walferry';
 
 /** Sorts the entries of an archive into kept ones with their phase, and those left out. */
 export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice): FilteredArchive {
-  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+  return atOnce(filtering(entries, choice));
+}
+
+/** {@link filterArchive} in pieces. */
+export function* filtering(
+  entries: readonly ArchiveEntry[],
+  choice: Choice,
+): Generator<void, FilteredArchive> {
+  const byId = new Map<number, ArchiveEntry>();
+  yield* overAll(entries, (entry) => void byId.set(entry.id, entry));
   const needed = neededSequences(entries, byId, choice);
-  const given = givenEntries(entries, byId, choice, needed);
-  const out = new Set(
-    entries
-      .filter(({ id }) => !needed.has(id) && !given.has(id))
-      .filter((entry) => unwanted(entry, choice))
-      .map(({ id }) => id),
-  );
-  for (const entry of entries) {
+  yield;
+  const given = yield* givenEntries(entries, byId, choice, needed);
+  const out = new Set<number>();
+  yield* overAll(entries, (entry) => {
+    const kept = needed.has(entry.id) || given.has(entry.id);
+    if (!kept && unwanted(entry, choice)) out.add(entry.id);
+  });
+  yield* overAll(entries, (entry) => {
     if (changesMember(entry, byId, choice.leave.members)) out.add(entry.id);
-  }
+  });
   const unwantedIds = new Set(out);
   const stays = (entry: ArchiveEntry) =>
     needed.has(entry.id) || given.has(entry.id) || isSelectedTable(entry, choice);
-  const left = new Set(entries.filter((entry) => isLeft(entry, choice)).map(({ id }) => id));
+  const left = new Set((yield* thoseOf(entries, (one) => isLeft(one, choice))).map(({ id }) => id));
   const going = new Set(left);
-  takeAlong(going, entries, byId, stays);
+  yield* takeAlong(going, entries, byId, stays);
   const impossible = neededParts(entries, going, left, (entry) => isSelectedTable(entry, choice));
-  takeAlong(out, entries, byId, stays);
+  yield;
+  yield* takeAlong(out, entries, byId, stays);
 
   const attached = attachments(entries);
-  const present = new Set(entries.map((entry) => entry.oid));
+  yield;
+  const present = new Set<string>();
+  yield* overAll(entries, ({ oid }) => void present.add(oid));
   for (const oid of choice.selected) {
     if (!present.has(oid)) impossible.push(`the table with oid ${oid} is not in the dump`);
   }
-  for (const entry of entries) {
-    if (!isSelectedTable(entry, choice)) continue;
+  yield* overAll(entries, (entry) => {
+    if (!isSelectedTable(entry, choice)) return;
     for (const id of entry.dependencies) {
       const needs = byId.get(id);
       if (!out.has(id) || needs === undefined || attached.has(`${entry.id} ${id}`)) continue;
       impossible.push(wordNeed(entry, needs));
     }
-  }
-  const kept = entries.filter(({ id }) => !out.has(id) && !given.has(id));
+  });
+  const kept = yield* thoseOf(entries, ({ id }) => !out.has(id) && !given.has(id));
+  const leftOut = yield* thoseOf(
+    entries,
+    ({ id, kind, section }) => out.has(id) && !TABLES.has(kind) && section !== 'other',
+  );
   return {
-    kept: withPhases(kept),
+    kept: yield* withPhases(kept),
     mayBeThere: typesOf(given, byId),
-    leftOut: entries
-      .filter((entry) => out.has(entry.id) && !TABLES.has(entry.kind) && entry.section !== 'other')
-      .map(describeEntry),
+    leftOut: leftOut.map(describeEntry),
     news: newsOf(entries, out, unwantedIds),
     impossible: [...new Set(impossible)],
   };
 }
 
 /** Adds what cannot be without those that are out. To the fixpoint: a rule that goes takes its view along, and that again what depends on the view. */
-function takeAlong(
+function* takeAlong(
   out: Set<number>,
   entries: readonly ArchiveEntry[],
   byId: ReadonlyMap<number, ArchiveEntry>,
   stays: (entry: ArchiveEntry) => boolean,
-): void {
-  for (let before = -1; before !== out.size;) {
+): Generator<void, void> {
+  // Nothing goes along with nothing.
+  for (let before = 0; before !== out.size;) {
     before = out.size;
-    for (const entry of entries) {
-      if (out.has(entry.id) || stays(entry)) continue;
+    yield* overAll(entries, (entry) => {
+      if (out.has(entry.id) || stays(entry)) return;
       const goes =
         entry.dependencies.some((id) => out.has(id) && decides(entry, byId.get(id))) ||
         ownerGone(entry, byId, out);
-      if (!goes) continue;
+      if (!goes) return;
       out.add(entry.id);
       if (isViewRule(entry)) {
         for (const id of entry.dependencies) if (byId.get(id)?.kind === 'VIEW') out.add(id);
       }
-    }
+    });
   }
 }
 
@@ -151,12 +167,12 @@ function isLeft({ kind, name }: ArchiveEntry, { leave }: Choice): boolean {
 const FOLLOWERS = new Set(['COMMENT', 'ACL', 'SECURITY LABEL', 'SEQUENCE OWNED BY']);
 
 /** Tables that are on the target already, and what is part of them there as the operator made it. */
-function givenEntries(
+function* givenEntries(
   entries: readonly ArchiveEntry[],
   byId: ReadonlyMap<number, ArchiveEntry>,
   choice: Choice,
   needed: ReadonlySet<number>,
-): Set<number> {
+): Generator<void, Set<number>> {
   const tables = new Set(
     entries
       .filter(({ kind, oid }) => TABLES.has(kind) && choice.given?.has(oid) === true)
@@ -165,9 +181,9 @@ function givenEntries(
   const given = new Set(tables);
   // Indexes of its partitions, by the statements that attach them: a foreign key to the root names those, only for the order.
   const below = new Set<number>();
-  for (let before = -1; before !== given.size;) {
+  for (let before = 0; before !== given.size;) {
     before = given.size;
-    for (const entry of entries) {
+    yield* overAll(entries, (entry) => {
       const { id, kind, dependencies } = entry;
       const own = PARTS.has(kind) ? ownRelation(entry, byId) : undefined;
       const owned =
@@ -177,7 +193,7 @@ function givenEntries(
         kind === 'INDEX ATTACH' && dependencies.some((on) => given.has(on) || below.has(on));
       if (attaches) for (const on of dependencies) below.add(on);
       if (attaches || owned || follows || (own !== undefined && tables.has(own.id))) given.add(id);
-    }
+    });
   }
   return given;
 }
@@ -289,10 +305,12 @@ function neededEarly(kept: readonly ArchiveEntry[]): ReadonlySet<number> {
   return early;
 }
 
-function withPhases(kept: readonly ArchiveEntry[]): PlannedEntry[] {
+function* withPhases(kept: readonly ArchiveEntry[]): Generator<void, PlannedEntry[]> {
   const phases = new Map<number, SchemaPhase>();
   const early = neededEarly(kept);
-  return kept.map((entry) => {
+  yield;
+  const planned: PlannedEntry[] = [];
+  yield* overAll(kept, (entry) => {
     let phase: SchemaPhase = 'tables';
     if (early.has(entry.id)) {
       // Rows cannot be copied into a table that is not there.
@@ -306,6 +324,7 @@ function withPhases(kept: readonly ArchiveEntry[]): PlannedEntry[] {
       phase = 'indexes';
     }
     phases.set(entry.id, phase);
-    return { ...entry, phase };
+    planned.push({ ...entry, phase });
   });
+  return planned;
 }

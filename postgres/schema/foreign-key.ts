@@ -7,6 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { claimEntry, nameEntry, type StoredEntry } from './control.ts';
 import { matchExisting } from './match.ts';
+import { underAnyPath } from '../connection/planning.ts';
 
 /**
  * The statement with NOT VALID, or null where that is not possible or not wanted: before version 18 not for partitioned
@@ -29,7 +30,7 @@ export async function addForeignKey(
   if ((await matchExisting(target, entry)) !== null) return;
   const unchecked = deferred(entry.sql);
   if (unchecked === null) {
-    await target.query(entry.sql);
+    await check(target, entry.sql);
     return;
   }
   if (entry.added !== null && (await findKey(target, entry.added)) !== null) {
@@ -50,7 +51,7 @@ export async function addForeignKey(
     await target.query(
       /* sql */ `alter table ${key?.table} drop constraint ${pg.escapeIdentifier(key?.name ?? '')}`,
     );
-    await target.query(entry.sql);
+    await check(target, entry.sql);
     return;
   }
   await unclaim(target, migration, entry.id, added?.oid ?? null);
@@ -84,9 +85,15 @@ export async function validateForeignKey(
       `${nameEntry(entry)} was dropped between adding and validating it; it is added again`,
     );
   }
-  await target.query(
+  await check(
+    target,
     /* sql */ `alter table ${key.table} validate constraint ${pg.escapeIdentifier(key.name)}`,
   );
+}
+
+/** The server reads both tables with a query of its own, which is planned with the functions of their indexes. */
+async function check(target: pg.ClientBase, statement: string): Promise<void> {
+  await underAnyPath(target, () => target.query(statement));
 }
 
 async function findKey(

@@ -4,6 +4,7 @@
  */
 import type { ArchiveEntry } from './archive.ts';
 import type { Tie } from './leaves.ts';
+import { atOnce, overAll } from './turns.ts';
 
 /** First number of each archive's entries in the common list, less one; ascending. */
 export function offsetsOf(archives: readonly (readonly ArchiveEntry[])[]): number[] {
@@ -33,14 +34,15 @@ function rank(
  * The same entries, each behind those that it depends on: a section is no order where a table's default calls a function that needs
  * a primary key. In a circle, which pg_dump has broken up already, the order stays as it is.
  */
-function behindDependencies(entries: readonly ArchiveEntry[]): ArchiveEntry[] {
-  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+function* behindDependencies(entries: readonly ArchiveEntry[]): Generator<void, ArchiveEntry[]> {
+  const byId = new Map<number, ArchiveEntry>();
+  yield* overAll(entries, (entry) => void byId.set(entry.id, entry));
   const seen = new Set<number>();
   const ordered: ArchiveEntry[] = [];
   // A stack of its own: a chain of views can be longer than the call stack is deep.
-  for (const first of entries) {
+  yield* overAll(entries, (first) => {
+    if (seen.has(first.id)) return;
     const open = [{ entry: first, left: [...first.dependencies] }];
-    if (seen.has(first.id)) continue;
     seen.add(first.id);
     for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
       const id = top.left.shift();
@@ -53,7 +55,7 @@ function behindDependencies(entries: readonly ArchiveEntry[]): ArchiveEntry[] {
         open.push({ entry: on, left: [...on.dependencies] });
       }
     }
-  }
+  });
   return ordered;
 }
 
@@ -62,38 +64,47 @@ export function mergeArchives(
   archives: readonly (readonly ArchiveEntry[])[],
   ties: readonly Tie[],
 ): ArchiveEntry[] {
+  return atOnce(merging(archives, ties));
+}
+
+/** {@link mergeArchives} in pieces. */
+export function* merging(
+  archives: readonly (readonly ArchiveEntry[])[],
+  ties: readonly Tie[],
+): Generator<void, ArchiveEntry[]> {
   const offsets = offsetsOf(archives);
-  const renumbered = archives.flatMap((entries, i) => {
+  yield;
+  const renumbered: ArchiveEntry[] = [];
+  const byObject = new Map<string, ArchiveEntry>();
+  const triggers = new Set<number>();
+  for (const [i, entries] of archives.entries()) {
     const offset = offsets[i] ?? 0;
-    return entries.map((entry) => ({
-      ...entry,
-      id: entry.id + offset,
-      dependencies: entry.dependencies.map((id) => id + offset),
-    }));
-  });
-  const byObject = new Map(
-    renumbered
-      .filter(({ oid }) => oid !== '0')
-      .map((entry) => [`${entry.classOid} ${entry.oid}`, entry]),
-  );
-  const added = new Map<number, number[]>();
-  for (const { from, table, to } of ties) {
+    yield* overAll(entries, (one) => {
+      const entry = {
+        ...one,
+        id: one.id + offset,
+        dependencies: one.dependencies.map((id) => id + offset),
+      };
+      renumbered.push(entry);
+      if (one.oid !== '0') byObject.set(`${one.classOid} ${one.oid}`, entry);
+      if (one.kind === 'EVENT TRIGGER') triggers.add(entry.id);
+    });
+    yield;
+  }
+  const added = new Map<number, Set<number>>();
+  yield* overAll(ties, ({ from, table, to }) => {
     const one = byObject.get(from) ?? byObject.get(table);
     const on = byObject.get(to);
-    if (!one || !on || one.id === on.id) continue;
-    added.set(one.id, [...(added.get(one.id) ?? []), on.id]);
-  }
-  const triggers = new Set(
-    renumbered.filter(({ kind }) => kind === 'EVENT TRIGGER').map(({ id }) => id),
-  );
+    if (!one || !on || one.id === on.id || one.dependencies.includes(on.id)) return;
+    const more = added.get(one.id) ?? new Set();
+    added.set(one.id, more.add(on.id));
+  });
   const ranks: ArchiveEntry[][] = [[], [], [], []];
-  for (const entry of renumbered) {
-    const more = added.get(entry.id)?.filter((id) => !entry.dependencies.includes(id)) ?? [];
+  yield* overAll(renumbered, (entry) => {
+    const more = added.get(entry.id);
     ranks[rank(entry, triggers)]?.push(
-      more.length === 0
-        ? entry
-        : { ...entry, dependencies: [...entry.dependencies, ...new Set(more)] },
+      more ? { ...entry, dependencies: [...entry.dependencies, ...more] } : entry,
     );
-  }
-  return behindDependencies(ranks.flat());
+  });
+  return yield* behindDependencies(ranks.flat());
 }

@@ -15,20 +15,20 @@ type Entry = Pick<ArchiveEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql'> & {
   readonly depends: readonly number[];
 };
 
+/** Numbers of the objects that walferry creates. Grants on columns depend on the table's grants beside the table. Pure. */
+export function creations(entries: readonly Pick<Entry, 'id' | 'kind'>[]): Set<number> {
+  return new Set(entries.flatMap(({ id, kind }) => (kind === 'ACL' ? [] : [id])));
+}
+
 /**
  * Numbers of the entries that are comments or grants on what walferry does not create. Pure.
- * @param created everything that it does create, or has created.
+ * @param created from {@link creations}: everything that it does create, or has created.
  */
-export function aboutOthers(
-  entries: readonly Entry[],
-  created: readonly Pick<Entry, 'id' | 'kind'>[],
-): Set<number> {
-  // Grants on columns depend on the table's grants beside the table.
-  const objects = new Set(created.filter(({ kind }) => kind !== 'ACL').map(({ id }) => id));
+export function aboutOthers(entries: readonly Entry[], created: ReadonlySet<number>): Set<number> {
   return new Set(
     entries
       .filter(({ kind }) => kind === 'ACL' || kind === 'COMMENT')
-      .filter(({ depends }) => !depends.some((id) => objects.has(id)))
+      .filter(({ depends }) => !depends.some((id) => created.has(id)))
       .map(({ id }) => id),
   );
 }

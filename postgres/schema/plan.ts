@@ -7,16 +7,20 @@ import type { ArchiveEntry } from './archive.ts';
 import type { StoredArchive } from './control.ts';
 import { deferChecks, type DeferredCheck } from './deferred-check.ts';
 import { ArchiveFile } from './dump.ts';
-import { filterArchive, type FilteredArchive } from './filter.ts';
+import { filtering, type Choice, type FilteredArchive } from './filter.ts';
 import { withoutDroppedRoles } from './init-right.ts';
-import { mergeArchives, offsetsOf } from './merge.ts';
+import { merging, offsetsOf } from './merge.ts';
 import type { SourceSchema } from './source.ts';
+import type { Together } from './together.ts';
+import { inTurns } from './turns.ts';
 
 export interface SchemaPlan {
   /** The first holds all that the others do not: see merge.ts. */
   readonly archives: readonly StoredArchive[];
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;
+  /** Null: no dump locked more than half of the source's lock table. */
+  readonly together: Together | null;
   readonly plan: FilteredArchive & {
     /** Check constraints that are taken out of the entries and added at the cutover. */
     readonly checks: readonly DeferredCheck[];
@@ -33,10 +37,8 @@ export async function planSchema(
   work: Pick<Work, 'signal' | 'beat'>,
   tablesPerDump?: number,
 ): Promise<SchemaPlan> {
-  const { archives, ties, populated, members, checks, droppedRoles } = await source.dump(
-    work,
-    tablesPerDump,
-  );
+  const dump = await source.dump(work, tablesPerDump);
+  const { archives, ties, populated, together, members, checks, droppedRoles } = dump;
   const lists: ArchiveEntry[][] = [];
   for (const archive of archives) {
     await using file = await ArchiveFile.create(archive, work.signal);
@@ -44,10 +46,10 @@ export async function planSchema(
     work.beat({ step: 'reading the archive', parts: lists.length, of: archives.length });
   }
   const offsets = offsetsOf(lists);
-  const entries = mergeArchives(lists, ties);
-  work.beat({ step: 'sorting the schema', entries: entries.length });
+  const sorting = () => work.beat({ step: 'sorting the schema' });
+  const entries = await inTurns(merging(lists, ties), sorting);
   const matcher = compileSelection(input.tables);
-  const filtered = filterArchive(withoutDroppedRoles(entries, droppedRoles), {
+  const choice: Choice = {
     selected: new Set(
       source.relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => String(oid)),
     ),
@@ -59,8 +61,12 @@ export async function planSchema(
       eventTriggers: new Set(input.leave.eventTriggers),
       members,
     },
-  });
+  };
+  const filtered = await inTurns(
+    filtering(withoutDroppedRoles(entries, droppedRoles), choice),
+    sorting,
+  );
   const deferred = deferChecks(filtered.kept, checks);
   const stored = archives.map((content, i) => ({ offset: offsets[i] ?? 0, content }));
-  return { archives: stored, populated, plan: { ...filtered, ...deferred } };
+  return { archives: stored, populated, together, plan: { ...filtered, ...deferred } };
 }

@@ -9,43 +9,19 @@ import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type { TableName } from './existing.ts';
 import { switching, type Attempt, type Switching } from './switching.ts';
-import { addChecks, dropChecks, type ChecksOf } from './waiting-check.ts';
-
-type Kind = 'trigger' | 'rule' | 'event trigger';
-
-interface Loud {
-  readonly kind: Kind;
-  readonly schema_name: string;
-  readonly table_name: string;
-  readonly name: string;
-  readonly state: string;
-}
-
-/** Partitions of a table have clones of its triggers, each with a state of its own. */
-const LOUD_ON_TABLES = /* sql */ `
-with recursive named as (
-  select c.oid from unnest($1::text[], $2::text[]) as wanted(schema, name)
-    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
-    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
-), tree (oid) as (
-  select oid from named
-  -- Not pg_partition_tree(), which locks all partitions until the transaction ends.
-  union select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
-         join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
-), loud as (
-  select 'trigger' as kind, tgrelid as relid, tgname as name, tgenabled as state
-    from pg_catalog.pg_trigger where not tgisinternal
-  union all
-  select 'rule', ev_class, rulename, ev_enabled from pg_catalog.pg_rewrite where ev_type <> '1'
-)
-select l.kind, n.nspname as schema_name, c.relname as table_name, l.name, l.state
-  from loud l join tree t on t.oid = l.relid
-  join pg_catalog.pg_class c on c.oid = l.relid
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where l.state::text = any($3)`;
+import { readLoud } from './loud.ts';
+import {
+  markQuieted,
+  noteQuieted,
+  readQuieted,
+  statesOn,
+  type Loud,
+  type Quieted,
+} from './quieted.ts';
+import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
 
 const LOUD_EVENTS = /* sql */ `
-select 'event trigger' as kind, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
+select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
   from pg_catalog.pg_event_trigger where evtname = $1 and evtenabled <> 'D'`;
 
 /**
@@ -62,20 +38,36 @@ export async function loudStates(target: pg.ClientBase): Promise<string[]> {
   }
 }
 
-/** Disables and remembers what is loud on these tables, in the caller's transaction. Returns how many. */
+/**
+ * Disables and remembers what is loud on these tables, in the caller's transaction. Returns how many.
+ * @param made whether walferry made it: then the source says which state it has in the end.
+ */
 export async function quietTables(
   target: pg.ClientBase,
   migration: Migration,
   tables: readonly TableName[],
   states: readonly string[],
+  made: boolean,
 ): Promise<number> {
-  const { rows } = await target.query<Loud>(LOUD_ON_TABLES, [
-    tables.map(({ schema }) => schema),
-    tables.map(({ name }) => name),
-    states,
-  ]);
-  await quiet(target, migration, rows);
-  return rows.length;
+  const loud = await readLoud(target, tables, states);
+  await quiet(target, migration, loud, made);
+  return loud.length;
+}
+
+/** The same for what was found loud, in a transaction of its own. */
+export async function quietMade(
+  target: pg.ClientBase,
+  migration: Migration,
+  loud: readonly Loud[],
+): Promise<void> {
+  await target.query(/* sql */ `begin`);
+  try {
+    await quiet(target, migration, loud, true);
+    await target.query(/* sql */ `commit`);
+  } catch (error) {
+    await target.query(/* sql */ `rollback`).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** The same for an event trigger. */
@@ -84,23 +76,18 @@ export async function quietEvent(
   migration: Migration,
   name: string,
 ): Promise<void> {
-  await quiet(target, migration, (await target.query<Loud>(LOUD_EVENTS, [name])).rows);
+  await quiet(target, migration, (await target.query<Loud>(LOUD_EVENTS, [name])).rows, true);
 }
 
 async function quiet(
   target: pg.ClientBase,
   migration: Migration,
   loud: readonly Loud[],
+  made: boolean,
 ): Promise<void> {
   for (const one of loud) {
     await target.query(switchTo(one, 'disable'));
-    await target.query(
-      /* sql */ `
-      insert into walferry.quieted (migration, kind, schema_name, table_name, name, state)
-      values ($1, $2, $3, $4, $5, $6)
-      on conflict (migration, kind, schema_name, table_name, name) do nothing`,
-      [migration.id, one.kind, one.schema_name, one.table_name, one.name, one.state],
-    );
+    await noteQuieted(target, migration, one, made);
   }
 }
 
@@ -108,6 +95,7 @@ const SWITCH: Readonly<Record<string, string>> = {
   O: 'enable',
   A: 'enable always',
   R: 'enable replica',
+  D: 'disable',
 };
 
 function switchTo(one: Loud, action: string): string {
@@ -118,7 +106,8 @@ function switchTo(one: Loud, action: string): string {
 }
 
 /**
- * Gives every quieted trigger and rule the state back that it has on the source. For cutover (after the last change was
+ * Gives every quieted trigger and rule the state that it has on the source now, or its own when the source does not have it. What
+ * was dropped meanwhile is passed over. For cutover (after the last change was
  * applied) and for abort. Idempotent; in batches, so that an error leaves some enabled. Returns how many.
  * @param checks see {@link ChecksOf}.
  * @throws MigrationError `SchemaFailed` naming the trigger, `Unreachable` also of the source.
@@ -132,9 +121,10 @@ export async function enableTriggers(
     const { target, all } = session;
     await addChecks(session, migration, checks, attempt);
     const rows = await readQuieted(target, migration, false);
-    const give = async (one: Loud) => {
-      await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
-      await mark(target, migration, one, true);
+    const states = await presentStates(migration, rows, checks, attempt);
+    const give = async (one: Quieted) => {
+      await target.query(switchTo(one, SWITCH[states.get(one) ?? one.state] ?? 'enable'));
+      await markQuieted(target, migration, one, true);
     };
     await all(rows.filter(isOnTable), nameOf, give);
     await enableRowSecurity(session, migration);
@@ -157,9 +147,9 @@ export async function quietTriggers(migration: Migration, attempt: Attempt = {})
   return switching(migration, attempt, { done: 'disabled', nothing: 0 }, async (session) => {
     const { target, all } = session;
     const rows = await readQuieted(target, migration, true);
-    const take = async (one: Loud) => {
+    const take = async (one: Quieted) => {
       await target.query(switchTo(one, 'disable'));
-      await mark(target, migration, one, false);
+      await markQuieted(target, migration, one, false);
     };
     // First here, for the same reason.
     await all(
@@ -178,33 +168,17 @@ function isOnTable({ kind }: Loud): boolean {
   return kind !== 'event trigger';
 }
 
-async function readQuieted(
-  target: pg.ClientBase,
+/** Of what walferry made; what the operator made has a state of its own. */
+async function presentStates(
   migration: Migration,
-  givenBack: boolean,
-): Promise<Loud[]> {
-  const { rows } = await target.query<Loud>(
-    /* sql */ `
-    select kind, schema_name, table_name, name, state from walferry.quieted
-     where migration = $1 and given_back = $2 order by 2, 3, 4, 1`,
-    [migration.id, givenBack],
-  );
-  return rows;
-}
-
-/** In the transaction that switches it. */
-async function mark(
-  target: pg.ClientBase,
-  migration: Migration,
-  one: Loud,
-  givenBack: boolean,
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.quieted set given_back = $6
-     where migration = $1 and kind = $2 and schema_name = $3 and table_name = $4 and name = $5`,
-    [migration.id, one.kind, one.schema_name, one.table_name, one.name, givenBack],
-  );
+  quieted: readonly Quieted[],
+  of: ChecksOf,
+  { signal }: Attempt,
+): Promise<ReadonlyMap<Loud, string>> {
+  const made = quieted.filter((one) => one.made);
+  if (made.length === 0 || of === 'nothing') return new Map();
+  await using source = await openSource(migration, of, signal);
+  return source ? await statesOn(source, made) : new Map();
 }
 
 function nameOf({ kind, name, schema_name, table_name }: Loud): string {
@@ -215,24 +189,45 @@ interface RowSecurity {
   readonly id: number;
   readonly schema: string;
   readonly name: string;
-  readonly sql: string;
 }
 
 const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
 
+/** Entries of row security with the present names of their tables: by oid where that is known. */
+const SECURED = /* sql */ `
+select e.id, n.nspname as schema, c.relname as name
+  from walferry.schema_entry e
+  join pg_catalog.pg_class c on c.oid = coalesce((select k.oid from pg_catalog.pg_class k where k.oid = e.added),
+         pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name)))
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where e.migration = $1 and e.kind = 'ROW SECURITY'`;
+
+/** Notes the table of row security that waits: it may be renamed until the cutover. */
+export async function noteSecured(
+  target: pg.ClientBase,
+  migration: Migration,
+  id: number,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.schema_entry
+       set added = pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name))::oid
+     where migration = $1 and id = $2 and added is null`,
+    [migration.id, id],
+  );
+}
+
 /** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
 async function enableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
   const { rows } = await target.query<RowSecurity>(
-    /* sql */ `
-    select id, schema_name as schema, name, sql from walferry.schema_entry
-     where migration = $1 and kind = 'ROW SECURITY' and done_at is null order by position`,
+    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
     [migration.id],
   );
-  await all(rows, nameSecurity, async ({ id, sql }) => {
-    await target.query(sql);
+  await all(rows, nameSecurity, async (one) => {
+    await target.query(/* sql */ `alter table ${quoted(one)} enable row level security`);
     await target.query(
       /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
-      [migration.id, id],
+      [migration.id, one.id],
     );
   });
 }
@@ -241,8 +236,7 @@ async function enableRowSecurity({ target, all }: Switching, migration: Migratio
 async function disableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
   const { rows } = await target.query<RowSecurity>(
     /* sql */ `
-    select id, schema_name as schema, name, sql from walferry.schema_entry
-     where migration = $1 and kind = 'ROW SECURITY' and done_at is not null
+    ${SECURED} and e.done_at is not null
        and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)`,
     [migration.id],
   );

@@ -4,7 +4,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { entriesOf, perTransactionFor, readLockTable, within } from '../catalog/capacity.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { connectSource } from '../identity/connect.ts';
 import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
@@ -17,6 +17,7 @@ import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
+import { isHopeless, OutOfLocks, type Together } from './together.ts';
 import { whileAllWatched } from './watch.ts';
 import { readMembers, readUncarried } from './uncarried.ts';
 
@@ -33,17 +34,8 @@ export interface Dump {
   readonly checks: readonly DoubtfulCheck[];
   /** See init-right.ts. */
   readonly droppedRoles: ReadonlySet<string>;
-}
-
-/** What the setting has to be when even those tables do not fit that pg_dump has to lock together. */
-function withSetting(error: unknown, together: number, all: number): unknown {
-  if (!(error instanceof MigrationError) || !error.message.includes(OUT_OF_LOCKS)) return error;
-  return new MigrationError(
-    error.code,
-    `${error.message}: pg_dump locks ${together} of ${all} tables at once, because partitions, inheritance children, and tables that views or functions depend on are dumped together; on the source: alter system set max_locks_per_transaction = ${together}; then restart the server (with max_connections of 100 or more and no other locks, ${Math.ceil(together / 50)} is enough)`,
-    error.details,
-    error.cause,
-  );
+  /** Null: no dump locks more than half of the source's lock table. */
+  readonly together: Together | null;
 }
 
 /** A read-only transaction on the source; everything that it returns is of one moment. */
@@ -103,7 +95,7 @@ export class SourceSchema implements AsyncDisposable {
         [{ side: 'source', migration, purpose: 'schema', client }],
         work,
         () => ({ step: 'reading the tables of the source' }),
-        () => readRelations(client, input.tables),
+        () => readRelations(client, input.tables, 'estimated'),
       );
       if (relations.length === 0) {
         throw new MigrationError(
@@ -132,36 +124,41 @@ export class SourceSchema implements AsyncDisposable {
     );
     const populated = await this.#client.query<{ oid: string }>(/* sql */ `
       select oid::text from pg_catalog.pg_class where relkind = 'm' and relispopulated`);
-    return {
-      ...(await this.#dumpAll(rows[0]?.snapshot ?? '', work, tablesPerDump)),
+    const dumped = await this.#dumpAll(rows[0]?.snapshot ?? '', work, tablesPerDump);
+    return this.#watched(work, async () => ({
+      ...dumped,
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
       checks: await readDoubtfulChecks(this.#client),
       droppedRoles: await readDroppedRoles(this.#client),
-    };
+    }));
   }
 
   async #dumpAll(
     snapshot: string,
     work: Pick<Work, 'signal' | 'beat'>,
     tablesPerDump?: number,
-  ): Promise<Pick<Dump, 'archives' | 'ties'>> {
-    const size = tablesPerDump ?? within(await lockCapacity(this.#client), 1);
-    const locked = await countLocked(this.#client);
-    if (locked <= size) {
-      return { archives: [await dumpSchema(this.#migration.source, snapshot, work)], ties: [] };
+  ): Promise<Pick<Dump, 'archives' | 'ties' | 'together'>> {
+    const table = await readLockTable(this.#client);
+    const size = tablesPerDump ?? within(entriesOf(table), 1);
+    const all = await countLocked(this.#client);
+    if (all <= size) {
+      const archive = await dumpSchema(this.#migration.source, snapshot, work);
+      return { archives: [archive], ties: [], together: null };
     }
-    const {
-      leaves,
-      owned,
-      others,
-      locked: together,
-    } = await this.#watched(work, () => readLeaves(this.#client));
+    const { leaves, owned, others, locked } = await this.#watched(work, () =>
+      readLeaves(this.#client),
+    );
+    const setting = perTransactionFor(locked, table);
+    const together = locked > size ? { tables: locked, all, setting } : null;
+    // The attempt would fill the lock table, and every other session of the source would fail meanwhile.
+    if (together !== null && isHopeless(locked, table)) throw new OutOfLocks(together);
     const away = coveringPatterns([...leaves, ...owned], others);
     const rest = away.map((pattern) => `--exclude-table=${pattern}`);
     const archives = [
       await dumpSchema(this.#migration.source, snapshot, work, rest).catch((error: unknown) => {
-        throw withSetting(error, together, locked);
+        const full = error instanceof MigrationError && error.message.includes(OUT_OF_LOCKS);
+        throw full ? new OutOfLocks({ tables: locked, all, setting }, error) : error;
       }),
     ];
     const ties = await this.#watched(work, () => readTies(this.#client, leaves));
@@ -169,7 +166,7 @@ export class SourceSchema implements AsyncDisposable {
       const some = leaves.slice(at, at + size).map((table) => `--table=${exactPattern(table)}`);
       archives.push(await dumpSchema(this.#migration.source, snapshot, work, some));
     }
-    return { archives, ties };
+    return { archives, ties, together };
   }
 
   #watched<T>(work: Pick<Work, 'beat'>, read: () => Promise<T>): Promise<T> {
@@ -182,7 +179,10 @@ export class SourceSchema implements AsyncDisposable {
   }
 
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
-  async uncarried(created: boolean): Promise<Omit<LeftBehind, 'excluded'>> {
+  async uncarried(
+    created: boolean,
+    work: Pick<Work, 'beat'>,
+  ): Promise<Omit<LeftBehind, 'excluded'>> {
     const { source } = this.#migration;
     await using client = await connectSource(this.#migration, 'schema', { unregistered: 'yet' });
     const identity = await readIdentity(client, source);
@@ -192,7 +192,12 @@ export class SourceSchema implements AsyncDisposable {
     // Everything that was read is noted on the target now: the source must not lose it any more.
     await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
-    return await readUncarried(client, this.#input, { created, selected });
+    return await whileAllWatched(
+      [{ side: 'source', migration: this.#migration, purpose: 'schema', client }],
+      work,
+      () => ({ step: 'looking for what is left behind' }),
+      () => readUncarried(client, this.#input, { created, selected }),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { addMissingColumns } from '../control/columns.ts';
 import { takeTurn } from '../control/turn.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { backendPidOf } from '../replication/socket.ts';
@@ -62,6 +63,7 @@ export async function switching<T>(
       /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
     );
     if (there.rows[0]?.there !== true) return nothing;
+    await addMissingColumns(target);
     const turn = await takeTurn(target, migration, scheduledAt);
     const size = within(await lockCapacity(target), LOCKS_EACH, ITEMS_AT_ONCE);
     const all: Switching['all'] = async (items, name, each, before) => {

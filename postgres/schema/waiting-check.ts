@@ -76,7 +76,12 @@ export async function addChecks(
   );
 }
 
-async function openSource(migration: Migration, of: ChecksOf, signal: AbortSignal | undefined) {
+/** @returns null when the source is not there and need not be. */
+export async function openSource(
+  migration: Migration,
+  of: ChecksOf,
+  signal: AbortSignal | undefined,
+) {
   try {
     return await connectSource(migration, 'cutover', { ...(signal && { signal }) });
   } catch (error) {

@@ -3,6 +3,7 @@
  * by locking the chunk where it is still this generation's and not done: reading that and fencing everybody else is one step.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
@@ -10,6 +11,8 @@ import type { Planning } from '../connection/planning.ts';
 import { markChunk, type ChunkRow } from '../control/chunk.ts';
 import type { HeldGeneration } from '../control/generation.ts';
 import { claimChunk } from './claim.ts';
+import { readLoud } from '../schema/loud.ts';
+import type { Loud } from '../schema/quieted.ts';
 import { beginUnder, snapshotLost } from './imported.ts';
 import { pipeTable, type Copied } from './pipe.ts';
 import { lockTables, type ChunkTable } from './tables.ts';
@@ -23,6 +26,8 @@ export interface ChunkWork {
   readonly planning: Planning;
   /** What the target evaluates expressions under. */
   readonly defaults: Defaults;
+  /** States of a trigger of the target in which it fires for copied rows. */
+  readonly loud: readonly string[];
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
   /** Bytes of a table that passed just now. */
@@ -73,6 +78,13 @@ export async function copyChunk(
     bytes += copied.bytes;
   }
   await source.query(/* sql */ `commit`);
+  // The rows' lock keeps others from making one from here on.
+  const [fired] = await readLoud(
+    target,
+    checked.map(({ destination }) => destination),
+    work.loud,
+  );
+  if (fired) throw firedFor(fired);
   const marked = await markChunk(target, migration, chunk, { rows, bytes, worker: work.worker });
   if (!marked) throw snapshotLost(generation.number);
   await target.query(/* sql */ `commit`);
@@ -111,5 +123,14 @@ async function flagRewritten(table: ChunkTable, work: ChunkWork): Promise<void> 
     update walferry.relation set rewritten = true
      where migration = $1 and id = $2 and generation = $3`,
     [work.migration.id, table.id, work.generation.number],
+  );
+}
+
+/** Nothing of it stays; the next attempt disables it first. */
+function firedFor({ kind, name, schema_name: schema, table_name: table }: Loud): MigrationError {
+  return new MigrationError(
+    'Contention',
+    `${kind} ${name} was made on ${schema}.${table} of the target while its rows were copied, and may have fired for them: they are copied again`,
+    { table: `${schema}.${table}` },
   );
 }

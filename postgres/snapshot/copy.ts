@@ -16,6 +16,7 @@ import { readGenerations } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readDestinations } from '../control/relation.ts';
 import { cut } from '../connection/session.ts';
+import { loudStates, quietLoud } from '../schema/loud-quiet.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { copyChunk, type ChunkWork } from './chunk.ts';
 import { holdBeforeChunks } from './holdpoint.ts';
@@ -68,13 +69,16 @@ async function copyRun(
     const generations = await readGenerations(target, migration);
     const held = generations.at(-1);
     if (held?.number !== generation) throw snapshotLost(generation);
-    if (!(await quietTriggers(target))) {
+    const replicaRole = await quietTriggers(target);
+    if (!replicaRole) {
       work.log.warn('the role may not silence triggers on the target', {
         target: migration.target,
       });
     }
     const progress = new Progress(work);
     const planned = await chunksOf(run, migration, target);
+    const destinations = planned.flatMap(({ tables }) => tables.map((one) => one.destination));
+    await quietLoud(target, migration, destinations, { replicaRole, log: work.log });
     await holdBeforeChunks(target, () => {
       work.signal.throwIfAborted();
       work.beat({ step: 'held by a test' });
@@ -86,6 +90,7 @@ async function copyRun(
       target,
       planning: new Planning(migration.source, 'copy'),
       defaults: await Defaults.read(migration.target, 'copy', target),
+      loud: loudStates(replicaRole),
       worker: `${hostname()}:${process.pid}`,
       moved: (table, bytes) => progress.moved(nameOf(table), bytes),
       waiting: (table) => {

@@ -9,6 +9,7 @@ import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { endCopiers } from './claim.ts';
 import { isQuiet } from './quiet.ts';
+import { underAnyPath } from '../connection/planning.ts';
 
 /** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */
 export async function forgetChunks(
@@ -86,7 +87,9 @@ export async function emptyTables(
   }
   const whole = ({ name, partitioned }: { name: string; partitioned: boolean }) =>
     partitioned ? name : `only ${name}`;
-  for (const one of referenced) await target.query(/* sql */ `delete from ${whole(one)}`);
+  for (const one of referenced) {
+    await underAnyPath(target, () => target.query(/* sql */ `delete from ${whole(one)}`));
+  }
   const rest = rows.filter((row) => !row.referenced).map(whole);
   if (rest.length > 0) await target.query(/* sql */ `truncate ${rest.join(', ')}`);
 }

@@ -24,9 +24,9 @@ import { readPendingChunks, readTotals } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
-import { readPlannedRelations, readUnfinished } from '../control/relation.ts';
+import { readPlannedSizes, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
-import { takeTurn } from '../control/turn.ts';
+import { takeTurn, type Turn } from '../control/turn.ts';
 import { endEarlierSessions } from '../schema/lane.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { connectPatiently } from '../slot/session.ts';
@@ -60,67 +60,89 @@ export async function planCopy(
     const turn = await takeTurn(target, migration, work.scheduledAt);
     // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
     await endEarlierSessions(target, 'plan');
-    const { confirmedLsn } = await requireMigration(target, migration);
-    await addMissingColumns(target);
-    await quietTriggers(target);
-    const relations = await readPlannedRelations(target, migration);
-    if (await isFinished(target, migration, relations)) {
-      const newest = await readNewestGeneration(target, migration);
-      return await planOf(target, migration, newest?.number ?? 0, input);
-    }
-    await using source = await connectPatiently(
-      'source',
-      migration,
-      'plan',
-      // Sizes are asked under a short lock; behind a long DDL the step says so instead of hanging without a beat.
-      { lock_timeout: '5s' },
-      { target },
-    );
-    // A table that was rewritten under a generation needs another one, even while that one still lives.
-    const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
-    const live = await waitForLive(
-      migration,
-      { source, target },
-      work,
-      ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
-    );
-    const progress = { step: 'reading the catalogs', tables: 0 };
-    const both = [
-      { side: 'source', migration, purpose: 'plan', client: source },
-      { side: 'target', migration, purpose: 'plan', client: target },
-    ] as const;
-    const taken = await whileAllWatched(
-      both,
+    const progress = { step: 'reading the plan', tables: 0 };
+    // Also what the plan itself says of a hundred thousand tables takes seconds to read.
+    return await whileAllWatched(
+      [{ side: 'target', migration, purpose: 'plan', client: target }],
       work,
       () => ({ ...progress }),
-      async () => {
-        const { found, shapes, types } = await readUnder(source, live, input);
-        const unsplittable = await readUnsplittable(migration, source, found, input, work);
-        const counterparts = await readRelationsNamed(target, destinationsOf(found));
-        const logged = requireLogged(destinationsOf(found), found, input.ignore);
-        refuseDrift(found, counterparts, await readUnlogged(target, logged));
-        progress.step = 'taking tables into the snapshot';
-        const plan = {
-          ...{ turn, found, shapes, types, counterparts, unsplittable },
-          ignored: ignoredAmong(found, input.ignore),
-          chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
-          selection: input.tables,
-          tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),
-        };
-        return takeTables(target, migration, live.number, plan, (tables) => {
-          progress.tables = tables;
-        });
-      },
+      () => planUnder(target, turn, { migration, input, work, progress }),
     );
-    if (taken > 0)
-      work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
-    return await planOf(target, migration, live.number, input);
   } catch (error) {
     work.signal.throwIfAborted();
     throw classify(error, { step: 'planning the copy' }, 'Internal');
   } finally {
     ended.abort();
   }
+}
+
+async function planUnder(
+  target: pg.Client,
+  turn: Turn,
+  {
+    migration,
+    input,
+    work,
+    progress,
+  }: {
+    readonly migration: Migration;
+    readonly input: MigrationInput;
+    readonly work: Work;
+    readonly progress: { step: string; tables: number };
+  },
+): Promise<CopyPlan> {
+  const { confirmedLsn } = await requireMigration(target, migration);
+  await addMissingColumns(target);
+  await quietTriggers(target);
+  const relations = await readPlannedSizes(target, migration);
+  if (await isFinished(target, migration, relations)) {
+    const newest = await readNewestGeneration(target, migration);
+    return await planOf(target, migration, newest?.number ?? 0, input);
+  }
+  await using source = await connectPatiently(
+    'source',
+    migration,
+    'plan',
+    // Sizes are asked under a short lock; behind a long DDL the step says so instead of hanging without a beat.
+    { lock_timeout: '5s' },
+    { target },
+  );
+  // A table that was rewritten under a generation needs another one, even while that one still lives.
+  const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
+  const live = await waitForLive(
+    migration,
+    { source, target },
+    work,
+    ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
+  );
+  progress.step = 'reading the catalogs';
+  const taken = await whileAllWatched(
+    [{ side: 'source', migration, purpose: 'plan', client: source }],
+    work,
+    () => ({ ...progress }),
+    async () => {
+      const { found, shapes, types } = await readUnder(source, live, input);
+      const unsplittable = await readUnsplittable(migration, source, found, input, work);
+      const counterparts = await readRelationsNamed(target, destinationsOf(found));
+      const logged = requireLogged(destinationsOf(found), found, input.ignore);
+      refuseDrift(found, counterparts, await readUnlogged(target, logged));
+      progress.step = 'taking tables into the snapshot';
+      const plan = {
+        ...{ turn, found, shapes, types, counterparts, unsplittable },
+        ignored: ignoredAmong(found, input.ignore),
+        chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
+        selection: input.tables,
+        tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),
+      };
+      return takeTables(target, migration, live.number, plan, (tables) => {
+        progress.tables = tables;
+      });
+    },
+  );
+  if (taken > 0)
+    work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
+  progress.step = 'listing the runs';
+  return await planOf(target, migration, live.number, input);
 }
 
 /** What one table of a bundle locks on either side: itself, its TOAST table, its indexes. */
@@ -136,7 +158,7 @@ async function bundleSize(sides: readonly pg.ClientBase[], lanes: number): Promi
 async function isFinished(
   target: pg.ClientBase,
   migration: Migration,
-  relations: readonly PlannedRelationRow[],
+  relations: readonly Pick<PlannedRelationRow, 'generation'>[],
 ): Promise<boolean> {
   // Before the first take nobody has looked under a snapshot which tables there are.
   if (relations.every(({ generation }) => generation === null)) return false;
@@ -213,7 +235,7 @@ async function planOf(
   generation: number,
   input: MigrationInput,
 ): Promise<CopyPlan> {
-  const all = await readPlannedRelations(target, migration);
+  const all = await readPlannedSizes(target, migration);
   const relations = all.filter(({ kind }) => kind === 'r');
   const pending = await readPendingChunks(target, migration, generation);
   const names = new Map(relations.map(({ id, schema, name }) => [id, `${schema}.${name}`]));

@@ -14,7 +14,7 @@ import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
-import { unloggedText } from '../catalog/file.ts';
+import { readKeepers, unloggedText, type Keeper } from '../catalog/file.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
@@ -282,7 +282,12 @@ async function takeBatch(
   const names = new Set(destinationsOf(tables).map(keyOfName));
   const counterparts = plan.counterparts.filter((one) => names.has(keyOfName(one)));
   const types = new TypePairs(plan.types, await readTypeGraph(target, counterparts));
-  await storeShapes(target, migration, shapesOf(tables, plan, types));
+  // Behind the TRUNCATE, which makes a new file.
+  const keepers = await readKeepers(
+    target,
+    counterparts.map(({ oid }) => oid),
+  );
+  await storeShapes(target, migration, shapesOf(tables, plan, { types, keepers }));
 }
 
 function refuseUnlogged(
@@ -343,7 +348,7 @@ function shapesOf(
     here,
     there,
   }: Pick<TakePlan, 'shapes'> & Readonly<Record<'here' | 'there', ReadonlyMap<string, Relation>>>,
-  types: TypePairs,
+  { types, keepers }: { readonly types: TypePairs; readonly keepers: ReadonlyMap<number, Keeper> },
 ): Map<number, PlannedShape> {
   return new Map(
     tables.flatMap((table) => {
@@ -353,7 +358,9 @@ function shapesOf(
       if (!source || !target) return [];
       const recorded = recordTypes(types.columns(relation, target), types);
       const { key } = relation;
-      return [[table.id, { source, key, target: numbersOf(target), types: recorded }] as const];
+      const keeper = keepers.get(target.oid);
+      const onTarget = { target: numbersOf(target), ...(keeper && { keeper }) };
+      return [[table.id, { source, key, ...onTarget, types: recorded }] as const];
     }),
   );
 }

@@ -16,10 +16,11 @@ import { backendPidOf } from '../replication/socket.ts';
 import type { StreamOptions } from './changes.ts';
 import type { Batch } from './batch.ts';
 import { fence, type Stopped } from './fence.ts';
-import type { Left } from './filter.ts';
+import type { Left, Met } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
 import { Marks } from './marks.ts';
+import { LoudLook } from './loud-look.ts';
 import { Meter } from './meter.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
@@ -73,15 +74,22 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       { seconds: Math.round(forMs / 1000) },
     );
   };
-  const verify = (batch: Batch): Promise<void> =>
-    inTurn(() => {
+  const loud = new LoudLook(applier.replicaRole);
+  const verify = (batch: Batch): Promise<void> => {
+    loud.met(batch.changes);
+    return inTurn(() => {
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
+      const vanished = (names: readonly Met[]) => plan.vanished(names);
       const { tokens, types } = plan;
-      return verifyCatalog(source, batch, { tokens, types, left, renamed }, waiting);
+      return verifyCatalog(source, batch, { tokens, types, left, renamed, vanished }, waiting);
     });
+  };
   const writer = new TargetWriter(applier, attempt, plan.newest, verify, ({ xids }) =>
-    inTurn(() => plan.explained(xids)),
+    inTurn(async () => {
+      await plan.explained(xids);
+      await loud.refuse(applier.client);
+    }),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const loop = new StreamLoop({

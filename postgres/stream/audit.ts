@@ -105,7 +105,9 @@ export async function audit(
   },
 ): Promise<Audit> {
   const { rows } = plan;
-  const here = (await readRelations(source, plan.selection)).filter(({ kind }) => kind !== 'f');
+  const here = (await readRelations(source, plan.selection, 'estimated')).filter(
+    ({ kind }) => kind !== 'f',
+  );
   const there = await readRelationsNamed(target, [
     ...new Map(
       [...rows, ...here]

@@ -21,6 +21,7 @@ import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import { isUnprintable, startFailure } from '../replication/refusal.ts';
+import { quietLoud } from '../schema/loud-quiet.ts';
 import { whileAllWatched, whileWatched } from '../schema/watch.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
@@ -178,6 +179,8 @@ async function oneLease(
           tell: (what) => (doing = what),
         }),
     );
+    const { replicaRole } = applier;
+    await quietLoud(applier.client, migration, 'all', { replicaRole, log: work.log });
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
     const open = async (): Promise<ReplicationReader> =>

@@ -3,6 +3,7 @@
  * has them now. Pure.
  */
 import { compareColumns, type Difference } from '../catalog/drift.ts';
+import { mayBeEmptied } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { compareShapes, type Shape, type ShapeChange } from '../catalog/shape.ts';
@@ -52,7 +53,7 @@ const READ_BACK = new Set(['real', 'double precision', 'numeric']);
 
 /** @param row a table that both sides have, that is the one that was copied, and that is logged. */
 export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
-  const { source, target, now } = sides;
+  const { source, target, now, targetShape } = sides;
   const numbers = numbersOf(target);
   const { key } = source;
   const before: PlannedShape = row.shape ?? { source: now, key, target: numbers };
@@ -78,6 +79,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
   const again =
     change.opaque ??
     unlikeOnTarget(before, change, sides) ??
+    emptiedOnTarget(before, sides) ??
     unsent(before.source, (change.replaced && awaited === null) || isReborn(row, now));
   if (again !== null) return { ...NOTHING, again };
   const renamed = new Map(change.renamed.map(({ from, to }) => [from, to]));
@@ -91,7 +93,12 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     before.source.token !== now.token ||
     before.source.filenode !== now.filenode;
   const { types } = before;
-  const shape = moved ? { source: now, key, target: numbers, ...(types && { types }) } : null;
+  const there = targetShape && { filenode: targetShape.filenode, witness: targetShape.witness };
+  const keeper = there && { oid: target.oid, ...there };
+  const shape =
+    moved || before.keeper === undefined
+      ? { source: now, key, target: numbers, ...(keeper && { keeper }), ...(types && { types }) }
+      : null;
   const alike = quiet && sameKey && awaited === null;
   return {
     ...NOTHING,
@@ -176,6 +183,13 @@ function unlikeOnTarget(
     }
   }
   return null;
+}
+
+function emptiedOnTarget({ keeper }: PlannedShape, { target, targetShape }: Sides): string | null {
+  if (!keeper || !targetShape || !mayBeEmptied(keeper, targetShape)) return null;
+  return keeper.oid === target.oid
+    ? 'has a different file on the target (temporarily unlogged, or rewritten): a crash may have emptied it there'
+    : 'was dropped and created again on the target';
 }
 
 function sameColumns(a: readonly string[] | null, b: readonly string[] | null): boolean {

@@ -215,7 +215,7 @@ export class StreamLoop {
       route = routes.get(schema, table);
     }
     if (route === null) {
-      routes.meet(schema, table);
+      routes.meet(schema, table, { xid: open.xid, commitLsn: open.lsn });
       return;
     }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;

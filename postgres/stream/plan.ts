@@ -8,7 +8,7 @@ import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { PlannedRelation } from '../apply/change.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import { isTableSelected, type Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
@@ -19,6 +19,7 @@ import { readGenerations } from '../control/generation.ts';
 import {
   markAgain,
   readPlannedRelations,
+  readPlannedSizes,
   readUnfinished,
   storeShapes,
   type PlannedRelationRow,
@@ -29,14 +30,18 @@ import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
 import { Emptied } from './emptied.ts';
-import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
+import { Routes, type Left, type Met, type Route, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
+import { renamedSchemas } from './vanished.ts';
 import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
 const BYTEA_OID = 17;
+/** SQLSTATE of a text that is no value of its type. */
+const INVALID_TEXT = '22P02';
+const OLDER_TYPE = 'that its type has no more on either side';
 /** Failures of a change that meets other rows than it expects. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
 
@@ -52,6 +57,11 @@ export interface StreamPlan {
   readonly without: readonly TableName[];
   /** Goes on leaving a name out that means another table now. @throws CatalogMoved when that one is selected. */
   leave(left: Left): Promise<void>;
+  /**
+   * Decides about names that are gone, of which changes were left out.
+   * @throws MigrationError `CopyAgain` when they may be of tables of the plan.
+   */
+  vanished(names: readonly Met[]): Promise<void>;
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
   /** What the tables' types are made of, for the same look. */
@@ -124,11 +134,7 @@ export async function readPlan(
     await nextTurn();
   };
   // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
-  const outside = await readOutside(
-    source,
-    await readPlannedRelations(target, migration),
-    leaveAll,
-  );
+  const outside = await readOutside(source, await readPlannedSizes(target, migration), leaveAll);
   const withheld = await readWithheld(target, migration);
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
@@ -195,6 +201,21 @@ export async function readPlan(
       if (selected) throw new CatalogMoved(nameOf(left), null);
       routes.leave(left);
     },
+    vanished: async (names) => {
+      const byNumber = new Map(generations.map((one) => [one.number, one]));
+      const wanted = new Set(names.map(({ name }) => name));
+      const tables = rows.flatMap((row) => {
+        if (!wanted.has(row.name)) return [];
+        const generation = row.generation === null ? undefined : byNumber.get(row.generation);
+        return row.kind === 'r' ? [{ ...row, copied: copiedBy(generation) }] : [];
+      });
+      const found = await renamedSchemas(source, tables, names);
+      if (found.length === 0) return;
+      again.push(...found.map(({ table }) => table.id));
+      throw copyAgain(
+        found.map(({ table, as }) => `${nameOf(table)} may have had changes as ${nameOf(as)}`),
+      );
+    },
     tokens: audited.tokens,
     types: audited.types,
     mark,
@@ -210,6 +231,13 @@ export async function readPlan(
       const row = rows.find((one) => nameOf(one) === failure.details.table);
       const now = row && (await readShapes(source, [row.oid])).get(row.oid);
       if (!row?.shape || !now) return failure;
+      if (failure.details.sqlstate === INVALID_TEXT && outgrown(row, audited)) {
+        again.push(row.id);
+        const at = failure.details.lsn ?? 'a position before the last check';
+        return copyAgain([
+          `${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}`,
+        ]);
+      }
       const { opaque, replaced } = compareShapes(row.shape.source, now);
       // Also where a TRUNCATE came since: the change may be from before it.
       if (opaque === null && !replaced) return failure;
@@ -286,6 +314,17 @@ async function refuseLostMarks(
   if (begun.length > 0) {
     throw copyAgain(begun.map(({ schema, name }) => `${schema}.${name} is new in the selection`));
   }
+}
+
+/**
+ * Whether the target's types are past a change that they refuse: labels or attributes came since the copy, the target has all of
+ * them, and the change is from before one was renamed or added. It would be refused for ever.
+ */
+function outgrown(row: PlannedRelationRow, { ahead, alike, settled }: Audit): boolean {
+  const types = (alike.get(row.id) ?? settled.get(row.id) ?? row.shape)?.types;
+  const { schema, name } = destinationOf(row);
+  if (ahead.some((one) => one.schema === schema && one.table === name)) return false;
+  return Object.values(types?.source ?? {}).some(({ grown }) => grown);
 }
 
 function routesOf(
@@ -391,12 +430,16 @@ function routeOf(
     before: changed ? { ...relation, full: !relation.full } : null,
     forms,
     bytea: new Set(bytea.map(({ name }) => name)),
-    // By position first: ids come round again after 2^31 transactions, and a new one would look old.
-    copied: (xid, commitLsn) =>
-      generation !== undefined &&
-      compareLsn(commitLsn, generation.lsn) < 0 &&
-      isVisible(xid, generation),
+    copied: copiedBy(generation),
   };
+}
+
+/** Whether the generation holds a transaction (32 bits). By position first: ids come round again, and a new one would look old. */
+function copiedBy(generation: Generation | undefined): Route['copied'] {
+  return (xid, commitLsn) =>
+    generation !== undefined &&
+    compareLsn(commitLsn, generation.lsn) < 0 &&
+    isVisible(xid, generation);
 }
 
 function plannedRelation(
@@ -448,9 +491,7 @@ async function isSelectedNow(
   }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
   { schema, name }: { readonly schema: string; readonly name: string },
 ): Promise<boolean> {
-  const selected = await readRelations(source, selection);
-  const found = selected.some((relation) => relation.schema === schema && relation.name === name);
-  if (found) return true;
+  if (await isTableSelected(source, selection, { schema, name })) return true;
   // A table of the plan under a name outside the selection.
   const { rows: named } = await source.query<{ oid: number }>(
     /* sql */ `select c.oid::int8::float8 as oid from pg_class c join pg_namespace n on n.oid = c.relnamespace

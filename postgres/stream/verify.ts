@@ -12,7 +12,7 @@ import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
-import type { Left } from './filter.ts';
+import type { Left, Met } from './filter.ts';
 import { CatalogMoved } from './moved.ts';
 import { movedType, type WatchedTypes } from './types.ts';
 
@@ -36,8 +36,10 @@ export async function verifyCatalog(
   known: {
     readonly tokens: ReadonlyMap<string, string>;
     readonly types: WatchedTypes;
-    readonly left: readonly Left[];
+    readonly left: readonly Met[];
     readonly renamed: (left: Left) => Promise<void>;
+    /** Decides about names of {@link left} that are gone, once the source shows all transactions. */
+    readonly vanished: (names: readonly Met[]) => Promise<void>;
   },
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
@@ -63,7 +65,11 @@ export async function verifyCatalog(
     }
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
-    if ([...xids].every((xid) => isVisible(xid, seen))) return;
+    if ([...xids].every((xid) => isVisible(xid, seen))) {
+      const gone = left.filter(({ token }) => token === null);
+      if (gone.length > 0) await known.vanished(gone);
+      return;
+    }
     const forMs = performance.now() - began;
     await waiting(forMs);
     await sleep(forMs < LONG_WAIT_MS ? POLL_MS : LONG_POLL_MS);

@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { sourceServer } from '../support/database.ts';
+import { Lab } from '../support/lab.ts';
 import { testRun } from '../support/run.ts';
+import { control } from '../support/streaming.ts';
 import { connectTemporal, restartTemporal, temporal } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 import { startProcess, startWorker } from '../support/worker.ts';
@@ -63,4 +65,22 @@ test('a worker says when it is ready, ends in good order at SIGTERM, and at once
   await using killed = await startWorker({ name: 'killed' });
   await killed.kill();
   expect(killed.isAlive()).toBe(false);
+});
+
+test('a migration that preflight refuses ends every wait of its test at once, with the findings', async () => {
+  await using lab = await Lab.open('create table t (id int)');
+  await lab.worker();
+  await lab.start();
+  const waits = [
+    lab.phase('stream', 60),
+    lab.waiting(60),
+    until('a control row', () => control(lab), { seconds: 60 }),
+  ];
+  const began = performance.now();
+  for (const wait of waits) wait.catch(() => undefined);
+  for (const wait of waits) await expect(wait).rejects.toThrow('[replica-identity]');
+  expect(performance.now() - began).toBeLessThan(50_000);
+  // Who asks for the end gets it.
+  expect(await lab.ending()).toMatchObject({ status: 'FAILED' });
+  expect((await lab.progress()).phase).toBe('failed');
 });

@@ -1,8 +1,12 @@
 /** Tables whose reads cannot be planned under our empty search path, because functions of their indexes name others without a schema. */
 import { expect, it } from 'vitest';
+import { connect } from '../../postgres/connection/session.ts';
+import { emptyTables } from '../../postgres/snapshot/emptying.ts';
+import { quietTriggers } from '../../postgres/snapshot/quiet.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
+import { codes, findingsOf } from '../support/preflight.ts';
 import { Steps } from '../support/steps.ts';
 
 /** `path` is what the function needs, and what the sessions that make all this have. */
@@ -65,4 +69,58 @@ it('are read whole, without a plan, when no search path of the source lets them 
   const { rows } = await db.targetClient.query('select count(*)::int as n from app.big');
   expect(rows).toEqual([{ n: 30_000 }]);
   await steps.indexes();
+});
+
+/** Foreign keys from and to such tables, validated after they were added and, to a partitioned one, while they are. */
+const REFERRING = /* sql */ `
+  create table app.child (id int primary key, big int references app.big, v text);
+  create index on app.child ((app.some(v)));
+  create table app.parted (id int primary key, v text) partition by range (id);
+  create table app.parted_1 partition of app.parted for values from (0) to (100000);
+  create index on app.parted ((app.some(v)));
+  create table app.leaf (id int primary key, parted int references app.parted, v text) partition by range (id);
+  create table app.leaf_1 partition of app.leaf for values from (0) to (100000);
+  create index on app.leaf ((app.some(v)));`;
+
+it('are referred to by foreign keys that hold on the target', async () => {
+  await using db = await freshPair();
+  const path = 'app, tools, public';
+  await db.sourceClient.query(`alter database ${db.source} set search_path = ${path}`);
+  await db.targetClient.query(`alter database ${db.target} set search_path = ${path}`);
+  await db.sourceClient.query(`${tables(path)} ${REFERRING}
+    insert into app.child select i, i, 'A' from generate_series(1, 200) i;
+    insert into app.parted select i, 'A' from generate_series(1, 200) i;
+    insert into app.leaf select i, i, 'A' from generate_series(1, 200) i`);
+  await using steps = new Steps(db.source, db.target);
+  await steps.copy();
+  await streams(db, steps);
+  const { rows } = await db.targetClient.query(
+    `select count(*) filter (where conparentid = 0)::int as n, bool_and(convalidated) as valid
+       from pg_constraint where contype = 'f' and connamespace = 'app'::regnamespace`,
+  );
+  expect(rows).toEqual([{ n: 2, valid: true }]);
+});
+
+it('are looked into and emptied where the operator made them on the target', async () => {
+  await using db = await freshPair();
+  const path = 'app, tools, public';
+  const made = `${tables(path)} ${REFERRING}`;
+  await db.sourceClient.query(`alter database ${db.source} set search_path = ${path}; ${made}`);
+  await db.targetClient.query(`alter database ${db.target} set search_path = ${path}; ${made}`);
+  const input = { tables: { exclude: ['public.other', 'app.other'] } };
+  const findings = await findingsOf(db, { input });
+  expect(codes(findings.filter(({ level }) => level === 'error'))).toEqual(['target-rows']);
+  // A table that others refer to is emptied with DELETE, which is planned.
+  await using session = await connect(db.target, 'copy');
+  await quietTriggers(session);
+  await session.query('begin');
+  await emptyTables(session, [{ schema: 'app', name: 'big' }]);
+  await session.query('commit');
+  expect(codes((await findingsOf(db, { input })).filter(({ level }) => level === 'error'))).toEqual(
+    [],
+  );
+  await using steps = new Steps(db.source, db.target, input);
+  await steps.copy();
+  const { rows } = await db.targetClient.query('select count(*)::int as n from app.big');
+  expect(rows).toEqual([{ n: 30_000 }]);
 });

@@ -53,6 +53,22 @@ it('an event trigger of the source, which is not tried, refuses nothing that sta
 });
 
 describe('owners', () => {
+  it('whose rights our role has only with SET ROLE are named, and the advice cures it', async () => {
+    await using db = await freshPair();
+    await using roles = await mover(db);
+    const { owner, app, login } = roles;
+    await db.sourceClient.query(/* sql */ `
+      create schema shop authorization ${owner}; create table shop.t (id int primary key); alter table shop.t owner to ${app};
+      create type shop.kind as enum ('a'); alter type shop.kind owner to ${owner}`);
+    await db.targetClient.query(`alter role ${login.role} noinherit`);
+    const findings = await findingsOf(db, { target: login.service });
+    const found = only(findings, 'role-not-member');
+    expect(codes(findings.filter(({ level }) => level === 'error'))).toEqual(['role-not-member']);
+    expect(found.message).toContain(`${app}, ${owner}`);
+    await follow(db.targetClient, found);
+    expect(codes(await findingsOf(db, { target: login.service }))).toEqual([]);
+  });
+
   it('without CREATE on the schema of their objects get it temporarily and lose exactly that', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);

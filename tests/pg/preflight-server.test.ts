@@ -60,7 +60,12 @@ async function restartWith(statement: string): Promise<void> {
   expect(await server.start(port)).toBe(port);
 }
 
+/** Without what every server of the tests has: they are thrown away. */
 async function findings(source = SERVICE): Promise<Finding[]> {
+  return (await allFindings(source)).filter(({ code }) => !code.endsWith('-not-durable'));
+}
+
+async function allFindings(source = SERVICE): Promise<Finding[]> {
   await using pair = await freshPair();
   const parsed = parseInput({ source, target: pair.target });
   if (!parsed.ok) throw new Error(parsed.message);
@@ -110,6 +115,21 @@ it('too few free connections for the lanes of the copy are counted', async () =>
   expect(found?.message).toMatch(/^the source has \d free connections? \(\d of 8 are used\)/);
   await restartWith('alter system reset max_connections');
   expect(await codes()).toEqual([]);
+});
+
+it('servers that do not survive a crash of their operating system are named, until the statements of the finding are run', async () => {
+  const unsafe = async (): Promise<Finding[]> =>
+    (await allFindings()).filter(({ code }) => code.endsWith('-not-durable'));
+  const [source, target] = await unsafe();
+  expect(target).toMatchObject({ level: 'warning', code: 'target-not-durable' });
+  expect(target?.message).toContain('(off: fsync, full_page_writes)');
+  const statements = [...(source?.action ?? '').matchAll(/(?:alter system|select) [^;]+/g)];
+  await sql(...statements.map(([one]) => one));
+  await until('the settings to be read', async () => {
+    return (await unsafe()).every(({ code }) => code === 'target-not-durable');
+  });
+  await sql('alter system reset fsync', 'alter system reset full_page_writes');
+  await sql('select pg_reload_conf()');
 });
 
 describe('the setting output_plugin_libraries', () => {

@@ -52,6 +52,59 @@ test('one that becomes unlogged while streaming stops the next lease, and is cop
   await expectSame(db);
 });
 
+test('a table that a crash emptied while it was unlogged, logged again before anyone looked, is copied again; so is one that was dropped and created again', async () => {
+  await using db = await freshPair();
+  const ddl = /* sql */ `create table toasted (id int primary key, v text); create table counted (id serial primary key, v int);
+    create table again (id int primary key, v int); create table other (id int primary key, v text);
+    insert into toasted values (1, 'a'), (2, 'b'); insert into counted (v) values (1), (2); insert into again values (1, 1);
+    insert into other values (1, 'a')`;
+  const migration = await startMigration(db, ddl);
+  await drainWithCopies(db, migration);
+  for (const name of ['toasted', 'counted']) {
+    // What a crash in between does to it.
+    await db.targetClient.query(`alter table ${name} set unlogged`);
+    await db.targetClient.query(`delete from ${name}`);
+    await db.targetClient.query(`alter table ${name} set logged`);
+  }
+  await db.targetClient.query(
+    /* sql */ `drop table public.again; create table public.again (id int primary key, v int)`,
+  );
+  const copied = (await drainWithCopies(db, migration)).join();
+  for (const name of ['toasted', 'counted', 'again']) expect(copied).toContain(`public.${name} `);
+  expect(copied).not.toContain('public.other');
+  await expectSame(db);
+  // Nor does the copy's own TRUNCATE count.
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+});
+
+test('TRUNCATEs of the stream, VACUUM FULL, CLUSTER, REINDEX, indexes and columns made on the target copy nothing again', async () => {
+  await using db = await freshPair();
+  const ddl = /* sql */ `create table toasted (id int primary key, v text); create table counted (id serial primary key, v int);
+    create table bare (id int primary key, v int); insert into toasted values (1, 'a'); insert into bare values (1, 1);
+    insert into counted (v) values (1), (2)`;
+  const migration = await startMigration(db, ddl);
+  await drainWithCopies(db, migration);
+  await db.sourceClient.query(
+    /* sql */ `truncate toasted, bare; truncate counted restart identity; insert into toasted values (2, 'b')`,
+  );
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  for (const name of ['toasted', 'counted', 'bare']) {
+    for (const sql of [
+      `vacuum full ${name}`,
+      `cluster ${name} using ${name}_pkey`,
+      `reindex table ${name}`,
+      `create index on ${name} (v)`,
+      `alter table ${name} add column more int`,
+      `alter table ${name} set (fillfactor = 70)`,
+    ]) {
+      await db.targetClient.query(sql);
+    }
+  }
+  await db.sourceClient.query(/* sql */ `truncate bare; insert into bare values (3, 3)`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+});
+
 test('an unlogged partition of the root that rows go through stops the stream, and the whole root is copied again', async () => {
   await using db = await freshPair();
   const selection = { ...EVERYTHING, viaPartitionRoot: ['public.m'] };

@@ -62,15 +62,31 @@ export interface Measured {
   readonly outcome: string;
 }
 
+/** A part of a journey that can be repeated. */
+export interface Stage {
+  readonly name: string;
+  readonly run: () => Promise<unknown>;
+}
+
+function stage(name: string, run: () => Promise<unknown>): Stage {
+  return { name, run };
+}
+
 export class Journey {
   readonly migration: Migration;
   readonly measured: Measured[] = [];
   readonly #input: MigrationInput;
   readonly #tell: (measured: Measured) => void;
 
-  /** @param tell called after each step. */
-  constructor(input: MigrationInput, tell: (measured: Measured) => void = () => undefined) {
-    const id = randomBytes(8).toString('hex');
+  /**
+   * @param tell called after each step.
+   * @param id of a journey to continue; every step recognizes what it has done already.
+   */
+  constructor(
+    input: MigrationInput,
+    tell: (measured: Measured) => void = () => undefined,
+    id = randomBytes(8).toString('hex'),
+  ) {
     const workflowId = 'journey';
     const { source, target } = input;
     this.migration = { id, workflowId, source, target, slot: slotName(workflowId, id) };
@@ -108,22 +124,37 @@ export class Journey {
 
   /** Everything up to the stream: schema, slot, rows, indexes, statistics. */
   async prepare(): Promise<void> {
+    for (const { run } of this.preparation()) await run();
+  }
+
+  /** The parts of {@link prepare}, in order. */
+  preparation(): readonly Stage[] {
     const { migration } = this;
     const input = this.#input;
-    await this.step(
-      'preflight',
-      (work) => inspect(migration, input, work),
-      (found) => found.map(({ level, code }) => `${level} ${code}`).join(', '),
-    );
-    await this.step(
-      'copySchema',
-      (work) => copySchema(migration, input, work),
-      ({ tables, statements }) => `${tables} tables, ${statements} statements`,
-    );
-    await this.step('createSlot', (work) => createSlot(migration, work));
-    await this.copy();
-    await this.step('buildIndexes', (work) => buildIndexes(migration, input, work));
-    await this.step('analyzeTables', (work) => analyzeTables(migration, input, work));
+    return [
+      stage('preflight', () =>
+        this.step(
+          'preflight',
+          (work) => inspect(migration, input, work),
+          (found) => found.map(({ level, code }) => `${level} ${code}`).join(', '),
+        ),
+      ),
+      stage('copySchema', () =>
+        this.step(
+          'copySchema',
+          (work) => copySchema(migration, input, work),
+          ({ tables, statements }) => `${tables} tables, ${statements} statements`,
+        ),
+      ),
+      stage('createSlot', () => this.step('createSlot', (work) => createSlot(migration, work))),
+      stage('copy', () => this.copy()),
+      stage('buildIndexes', () =>
+        this.step('buildIndexes', (work) => buildIndexes(migration, input, work)),
+      ),
+      stage('analyzeTables', () =>
+        this.step('analyzeTables', (work) => analyzeTables(migration, input, work)),
+      ),
+    ];
   }
 
   /** One round of the copy. */
@@ -212,7 +243,7 @@ export class Journey {
     );
     const later = await this.step(
       'laterChanges',
-      (work) => laterChanges(migration, input, since, work.signal),
+      (work) => laterChanges(migration, input, since, work.signal, work.beat),
       (names) => names.join(', ').slice(0, 200),
     );
     await this.step('enableTriggers', (work) => enableTriggers(migration, work));

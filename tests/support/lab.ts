@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
-import type { Client, WorkflowHandle } from '@temporalio/client';
+import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
 import { parseProgress, type Phase, type Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
@@ -16,7 +17,7 @@ import { Load } from './load.ts';
 import { testRun } from './run.ts';
 import { connectTemporal, temporal } from './temporal.ts';
 import type { CliOutcome } from './temporal.ts';
-import { until } from './until.ts';
+import { Hopeless, until } from './until.ts';
 import { startWorker } from './worker.ts';
 import type { WorkerOptions, WorkerProcess } from './worker.ts';
 
@@ -26,6 +27,10 @@ export class Lab implements AsyncDisposable {
   readonly workers: WorkerProcess[] = [];
   readonly #client: Client & AsyncDisposable;
   readonly #loads: Load[] = [];
+  /** The findings, once preflight has refused the migration. */
+  #refused: string | null = null;
+  /** Whether the test asks how it ended: then a refusal is what it may be about. */
+  #expectsEnd = false;
 
   private constructor(pair: FreshPair, client: Client & AsyncDisposable) {
     this.pair = pair;
@@ -71,7 +76,28 @@ export class Lab implements AsyncDisposable {
       ...['--workflow-id', this.id, '--input-file', file, '--fail-existing'],
     );
     expect(outcome, outcome.stderr).toMatchObject({ code: 0 });
+    this.#refused = null;
+    this.#expectsEnd = false;
+    void this.#watch();
     return outcome;
+  }
+
+  /** Nothing that a test waits for comes from a migration that preflight refused. */
+  async #watch(): Promise<void> {
+    try {
+      await this.handle.result();
+    } catch (error) {
+      const { cause } = error instanceof WorkflowFailedError ? error : {};
+      if (cause instanceof ApplicationFailure && cause.type === 'Preflight') {
+        this.#refused = cause.message;
+      }
+    }
+  }
+
+  /** @throws Hopeless with the findings when preflight has refused the migration and nothing in the test expects an end. */
+  expectAccepted(): void {
+    if (this.#refused !== null && !this.#expectsEnd)
+      throw new Hopeless(`${this.id}: ${this.#refused}`);
   }
 
   /** An update through the CLI: `pause`, `resume`, `cutover`, `abort`. */
@@ -85,7 +111,9 @@ export class Lab implements AsyncDisposable {
     return this.#client.workflow.getHandle(this.id);
   }
 
+  /** @throws as {@link expectAccepted}. */
   async progress(): Promise<Progress> {
+    this.expectAccepted();
     return parseProgress(await this.handle.query<unknown>('progress'));
   }
 
@@ -104,7 +132,7 @@ export class Lab implements AsyncDisposable {
     );
     if (seen.phase === phase) return seen;
     // Waiting on would only hide why: the migration ended or waits for its operator.
-    const why = seen.waiting?.reason ?? (await this.ending()).text;
+    const why = seen.waiting?.reason ?? (await this.#ending()).text;
     throw new Error(`${this.id} is ${seen.state} in phase ${seen.phase}: ${why}`);
   }
 
@@ -122,6 +150,11 @@ export class Lab implements AsyncDisposable {
 
   /** How the workflow ended: `COMPLETED`, `FAILED`, …, with the failure's text from the CLI. */
   async ending(seconds = 60): Promise<{ status: string; text: string }> {
+    this.#expectsEnd = true;
+    return this.#ending(seconds);
+  }
+
+  async #ending(seconds = 60): Promise<{ status: string; text: string }> {
     const status = await until(
       'the workflow to end',
       async () => {
@@ -175,6 +208,7 @@ export class Lab implements AsyncDisposable {
 
   /** Rows of a query on the target, e.g. on the control schema. */
   async onTarget<T extends object>(sql: string): Promise<T[]> {
+    this.expectAccepted();
     return (await this.pair.targetClient.query<T>(sql)).rows;
   }
 

@@ -28,6 +28,7 @@ export const SERVER: ServerFacts = {
   locale: { provider: 'libc', collate: 'C.UTF-8', ctype: 'C.UTF-8', locale: null, version: null },
   hashes: new Map(),
   inRecovery: false,
+  notDurable: [],
   fingerprint: 'a',
   recognizable: true,
   role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },

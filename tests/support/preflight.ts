@@ -29,7 +29,11 @@ export function migrationOf(source: string, target: string, workflowId?: string)
 }
 
 /** Whose causes may lie in the database of another test. */
-const OF_THE_SERVER = new Set(['other-slot', 'prepared-transactions']);
+const OF_THE_SERVER = new Set([
+  ...['other-slot', 'prepared-transactions'],
+  // The servers of the tests are thrown away.
+  ...['source-not-durable', 'target-not-durable'],
+]);
 
 /** Findings of a pair; slots of other tests on the same servers are nobody's business here. */
 export async function findingsOf(db: FreshPair, given: Given = {}): Promise<Finding[]> {

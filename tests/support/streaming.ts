@@ -13,6 +13,7 @@ export interface Control {
 }
 
 export async function control(lab: Lab): Promise<Control> {
+  lab.expectAccepted();
   await using target = await connectTo(lab.pair.target);
   const { rows } = await target.query<Control>(
     /* sql */ `select epoch::text, confirmed_lsn::text as confirmed, transactions::text from walferry.migration`,

@@ -4,6 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const DEFAULT_SECONDS = 30;
 const DEFAULT_POLL_MILLISECONDS = 50;
 
+/** What is waited for cannot come any more: a look that throws this ends the wait at once. */
+export class Hopeless extends Error {
+  override readonly name = 'Hopeless';
+}
+
 /**
  * Calls `look` until it gives something other than false, null or undefined, and returns that. Errors of `look` count as
  * "not yet" (a server that restarts), and the last one is part of the failure.
@@ -23,6 +28,7 @@ export async function until<T>(
       if (isThere(seen)) return seen;
       last = String(seen);
     } catch (error) {
+      if (error instanceof Hopeless) throw error;
       last = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     }
     if (Date.now() > deadline) throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);

@@ -16,6 +16,7 @@ import type {
   TargetFacts,
   TargetTable,
 } from '../../postgres/preflight/facts.ts';
+import { OutOfLocks } from '../../postgres/schema/together.ts';
 import {
   ENDPOINT,
   findings,
@@ -81,6 +82,7 @@ const TRIED: RehearsalFacts = {
   untried: 0,
   failure: null,
 };
+const TOGETHER = { tables: 20_000, all: 30_000, setting: 400 };
 const MEMBER = {
   extension: 'hstore',
   name: 'table public.queue',
@@ -152,6 +154,7 @@ function bothSides(side: 'source' | 'target'): Case[] {
     ],
     [`${side}-proxied`, 'warning', { endpoints: { [side]: { proxied: true } } }],
     [`${side}-standby`, 'error', { [side]: { inRecovery: true } }],
+    [`${side}-not-durable`, 'warning', { [side]: { notDurable: ['fsync'] } }],
     [`${side}-sessions`, 'warning', { [side]: { sessions: { most: 100, used: 95 } } }],
     [`${side}-transaction-age`, 'warning', { [side]: { age: { xids: 1.1e9, multixacts: 0 } } }],
     [`${side}-transaction-age`, 'error', { [side]: { age: { xids: 0, multixacts: 2.05e9 } } }],
@@ -287,7 +290,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { roles: { ...SOURCE.roles, owners: ['boss'] } },
-      target: { roles: new Map([['boss', { member: false }]]) },
+      target: { roles: new Map([['boss', { member: false, usable: false }]]) },
     },
   ],
   [
@@ -295,7 +298,7 @@ const CASES: Case[] = [
     'error',
     {
       ...objects({ defaultPrivileges: ['boss'] }),
-      target: { roles: new Map([['boss', { member: false }]]) },
+      target: { roles: new Map([['boss', { member: false, usable: false }]]) },
     },
   ],
   [
@@ -341,6 +344,12 @@ const CASES: Case[] = [
     'check-deferred',
     'warning',
     rehearsed({ checks: [{ name: 'CHECK app.t.c', functions: ['f'] }] }),
+  ],
+  ['source-lock-table', 'warning', rehearsed({ together: TOGETHER })],
+  [
+    'source-lock-table',
+    'error',
+    rehearsed({ together: TOGETHER, failure: new OutOfLocks(TOGETHER) }),
   ],
   ['schema-untried', 'note', rehearsed({ untried: 7 })],
   ['schema-untried', 'warning', rehearsed({ failure: new MigrationError('Contention', 'busy') })],

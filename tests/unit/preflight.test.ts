@@ -22,8 +22,8 @@ it('facts of a pair that is ready give no finding', () => {
 describe('roles', () => {
   const schemas = [{ schema: 'app', owner: 'boss' }];
   const roles = new Map([
-    ['boss', { member: false }],
-    ['pg_database_owner', { member: false }],
+    ['boss', { member: false, usable: false }],
+    ['pg_database_owner', { member: false, usable: false }],
   ]);
 
   it('the owner of a schema is asked for only where the target lacks the schema', () => {

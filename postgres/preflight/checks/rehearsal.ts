@@ -3,6 +3,7 @@ import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../schema/owner.ts';
 import type { Check, Facts } from '../facts.ts';
+import { describeTogether, OutOfLocks, raiseSetting } from '../../schema/together.ts';
 import type { RefusedObject, RehearsalFacts } from '../rehearsal.ts';
 import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
 import { object } from './object.ts';
@@ -14,6 +15,7 @@ export const rehearsal: Check = (facts) => {
   if (tried === null) return [];
   return [
     ...failure(facts, tried),
+    ...locks(tried),
     ...triggers(tried),
     ...owners(facts, tried),
     ...refused(unexplained(facts, tried.refused)),
@@ -26,10 +28,27 @@ export const rehearsal: Check = (facts) => {
 function failure({ source }: Facts, { failure: reason }: RehearsalFacts): Finding[] {
   // An extension that is needed has its own finding, with more about it.
   if (reason === null || (source?.left.needed.length ?? 0) > 0) return [];
+  // That one has its own finding, too.
+  if (reason instanceof OutOfLocks) return [];
   const told = `the schema could not be tried on the target: ${reason.message}`;
   return reason.code === 'Contention' || reason.code === 'Unreachable'
     ? [warning('schema-untried', told, 'Run preflight again to see what the target refuses.')]
     : [error('schema-untried', told, 'Fix the cause: the migration would fail in the same way.')];
+}
+
+function locks({ together = null, failure: reason }: RehearsalFacts): Finding[] {
+  if (together === null) return [];
+  const action = `O${raiseSetting(together).slice(1)}.`;
+  const told = describeTogether(together);
+  return reason instanceof OutOfLocks
+    ? [error('source-lock-table', `the source's lock table is too small: ${told}`, action)]
+    : [
+        warning(
+          'source-lock-table',
+          `${told}, which is more than half of the source's lock table: other sessions may fail with 53200 (out of shared memory) meanwhile`,
+          `To be safe, ${raiseSetting(together)}.`,
+        ),
+      ];
 }
 
 function triggers({ triggers: blocking }: RehearsalFacts): Finding[] {

@@ -1,12 +1,13 @@
 /** The roles that the moved schema names are on the target, and ours may hand objects to them. */
 import type { Finding } from '../../../contract/finding.ts';
-import { createsTables, type Check } from '../facts.ts';
+import { SQLSTATE } from '../../connection/failure.ts';
+import { createsTables, type Check, type TargetFacts } from '../facts.ts';
 import { error, identifier, list, statements } from '../wording.ts';
 
 /** Roles of the server itself. They own nothing by custom, and pg_database_owner cannot be granted at all. */
 const PREDEFINED = /^pg_/;
 
-export const role: Check = ({ source, target, input }) => {
+export const role: Check = ({ source, target, input, rehearsal }) => {
   // With the tables already there, their owners and grants are the operator's.
   if (source === null || target === null || !createsTables(target)) return [];
   const { grantees, policies } = source.roles;
@@ -55,5 +56,29 @@ export const role: Check = ({ source, target, input }) => {
       ),
     );
   }
+  // Some objects need less; the trial says whether these do.
+  const denied = rehearsal?.refused.some(({ state }) => state === SQLSTATE.insufficientPrivilege);
+  const unusable =
+    input.schema.owners && denied === true ? owners.filter((name) => isUnusable(target, name)) : [];
+  if (unusable.length > 0) findings.push(notUsable(target, unusable));
   return findings;
 };
+
+function isUnusable({ roles }: TargetFacts, name: string): boolean {
+  const right = roles.get(name);
+  return right !== undefined && right.member && !right.usable && !PREDEFINED.test(name);
+}
+
+function notUsable({ role: ours, major }: TargetFacts, names: readonly string[]): Finding {
+  const to = identifier(ours.name);
+  const options = major >= FIRST_WITH_OPTIONS ? ' with inherit true, set true' : '';
+  const grants = names.map((name) => `grant ${identifier(name)} to ${to}${options}`);
+  return error(
+    'role-not-member',
+    `role ${ours.name} is a member of roles that own objects, but does not inherit their rights or may not set them as owners: ${list(names)}`,
+    `On the target: ${statements(options === '' ? [`alter role ${to} inherit`, ...grants] : grants)} Or set "schema": {"owners": false} in the input.`,
+  );
+}
+
+/** PostgreSQL from which on a grant of a role says whether it is inherited; before, the member's attribute does. */
+const FIRST_WITH_OPTIONS = 16;

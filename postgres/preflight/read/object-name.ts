@@ -6,6 +6,7 @@ import pg from 'pg';
 import type { Relation } from '../../catalog/relation.ts';
 import type { TableName } from '../../catalog/selection.ts';
 import { keyOfName, quoted } from '../../catalog/table-name.ts';
+import { underAnyPath } from '../../connection/planning.ts';
 
 export interface ObjectNameColumn extends TableName {
   readonly column: string;
@@ -86,16 +87,16 @@ async function readNamed(
   gone: readonly number[],
 ): Promise<TableName[]> {
   const from = quoted({ schema, name });
-  const { rows } = await client.query<TableName>(
-    /* sql */ `
+  const statement = /* sql */ `
     select distinct n.nspname as schema, c.relname as name
       from only ${from} t join pg_catalog.pg_class c on c.oid = t.${pg.escapeIdentifier(column)}::regclass::oid
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where n.nspname not in ('pg_catalog', 'information_schema')
        and (c.relkind in ('i', 'I', 't') or c.relkind in ('r', 'p', 'f') and c.oid not in (select unnest($1::oid[]))
             or c.oid = any($2::oid[]))
-     limit ${MOST_NAMES}`,
-    [made, gone],
+     limit ${MOST_NAMES}`;
+  const { rows } = await underAnyPath(client, () =>
+    client.query<TableName>(statement, [made, gone]),
   );
   return rows;
 }

@@ -1,0 +1,43 @@
+/** Disables triggers and rules of the target that would fire for copied and applied rows, until the cutover (loud.ts). */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { hasSchemaControl } from './control.ts';
+import { readLoud, readLoudOnPlanned } from './loud.ts';
+import { quietMade } from './quiet.ts';
+
+const QUIET_REPLICA = ['A', 'R'];
+const QUIET_NOTHING = ['O', 'A', 'R'];
+const SHOWN = 5;
+
+/** States of a trigger in which it fires for what our sessions write. @param replicaRole whether they have replica role. */
+export function loudStates(replicaRole: boolean): readonly string[] {
+  return replicaRole ? QUIET_REPLICA : QUIET_NOTHING;
+}
+
+/** Disables what is loud; between two transactions of the session. @param tables of the target; `all` that are followed. */
+export async function quietLoud(
+  target: pg.ClientBase,
+  migration: Migration,
+  tables: readonly TableName[] | 'all',
+  { replicaRole, log }: { readonly replicaRole: boolean; readonly log: Work['log'] },
+): Promise<void> {
+  if (!(await hasSchemaControl(target))) return;
+  const states = loudStates(replicaRole);
+  const loud =
+    tables === 'all'
+      ? await readLoudOnPlanned(target, migration, states)
+      : await readLoud(target, tables, states);
+  if (loud.length === 0) return;
+  await quietMade(target, migration, loud);
+  log.warn(
+    'triggers or rules of the target would fire for replicated rows: disabled until the cutover',
+    {
+      count: loud.length,
+      names: loud
+        .slice(0, SHOWN)
+        .map((one) => `${one.kind} ${one.name} of ${one.schema_name}.${one.table_name}`),
+    },
+  );
+}

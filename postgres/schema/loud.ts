@@ -1,0 +1,62 @@
+/**
+ * Triggers and rules of tables that fire while changes are applied. DDL of the operator can make one at any time, on both sides, as a
+ * migration script does: on the source it has fired already, so that what it does would be done twice.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { TableName } from '../catalog/selection.ts';
+import type { Loud } from './quieted.ts';
+
+/** @param wanted a query for the tables, as `schema` and `name`; partitions of a table have clones with a state of their own. */
+const loudOn = (wanted: string, states: string) => /* sql */ `
+with recursive named as (
+  select c.oid from (${wanted}) as wanted (schema, name)
+    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+), tree (oid) as (
+  select oid from named
+  -- Not pg_partition_tree(), which locks all partitions until the transaction ends.
+  union select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+         join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
+), loud as (
+  select 'trigger' as kind, oid, tgrelid as relid, tgname as name, tgenabled as state
+    from pg_catalog.pg_trigger where not tgisinternal
+  union all
+  select 'rule', oid, ev_class, rulename, ev_enabled from pg_catalog.pg_rewrite where ev_type <> '1'
+)
+select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_name, l.name, l.state
+  from loud l join tree t on t.oid = l.relid
+  join pg_catalog.pg_class c on c.oid = l.relid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where l.state::text = any(${states})`;
+
+const ON_TABLES = loudOn(/* sql */ `select * from unnest($1::text[], $2::text[])`, '$3');
+const ON_PLANNED = loudOn(
+  /* sql */ `select coalesce(root_schema, schema_name), coalesce(root_name, table_name) from walferry.relation where migration = $1`,
+  '$2',
+);
+
+/** What is loud on these tables of the target and their partitions. @param states see `loudStates`. */
+export async function readLoud(
+  target: pg.ClientBase,
+  tables: readonly TableName[],
+  states: readonly string[],
+): Promise<Loud[]> {
+  const { rows } = await target.query<Loud>({
+    // Asked before every commit: planned once in a session.
+    name: 'walferry_loud',
+    text: ON_TABLES,
+    values: [tables.map(({ schema }) => schema), tables.map(({ name }) => name), states],
+  });
+  return rows;
+}
+
+/** The same for every table that the migration follows. */
+export async function readLoudOnPlanned(
+  target: pg.ClientBase,
+  migration: Migration,
+  states: readonly string[],
+): Promise<Loud[]> {
+  const { rows } = await target.query<Loud>(ON_PLANNED, [migration.id, states]);
+  return rows;
+}

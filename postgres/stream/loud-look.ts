@@ -1,0 +1,44 @@
+/**
+ * No transaction of the stream is committed that a trigger or rule of the target took part in: see schema/loud.ts. What a lease finds
+ * at its beginning is disabled until the cutover; one that is made later ends the lease with nothing of its effects kept, and the
+ * next one disables it.
+ */
+import type pg from 'pg';
+import type { Change } from '../apply/change.ts';
+import { destinationOf } from '../apply/table.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { keyOfName } from '../catalog/table-name.ts';
+import { readLoud } from '../schema/loud.ts';
+import { loudStates } from '../schema/loud-quiet.ts';
+import { CatalogMoved } from './moved.ts';
+
+/** The tables that the open transaction has written to. */
+export class LoudLook {
+  readonly #states: readonly string[];
+  readonly #touched = new Map<string, TableName>();
+
+  constructor(replicaRole: boolean) {
+    this.#states = loudStates(replicaRole);
+  }
+
+  met(changes: readonly Change[]): void {
+    for (const change of changes) {
+      const relations = change.kind === 'truncate' ? change.relations : [change.relation];
+      for (const relation of relations) {
+        const table = destinationOf(relation);
+        this.#touched.set(keyOfName(table), table);
+      }
+    }
+  }
+
+  /**
+   * To be asked last before the commit: the transaction's locks keep others from making one afterwards.
+   * @throws CatalogMoved when something fired, or could have.
+   */
+  async refuse(target: pg.ClientBase): Promise<void> {
+    if (this.#touched.size === 0) return;
+    const [loud] = await readLoud(target, [...this.#touched.values()], this.#states);
+    if (loud) throw new CatalogMoved(`${loud.schema_name}.${loud.table_name}`, null);
+    this.#touched.clear();
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * Tables that had another name for a time: their changes came under that name, which the stream leaves out, or another table's
+ * changes came under theirs. Between two looks at the catalog nothing but the table's age in `pg_type` tells.
+ */
+import { expect, test } from 'vitest';
+import { parseInput } from '../../contract/input.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { drainWithCopies } from '../support/copy-again.ts';
+import { freshPair } from '../support/database.ts';
+import {
+  EVERYTHING,
+  expectSame,
+  OPTIONS,
+  startMigration,
+  testWork,
+  untilStreaming,
+} from '../support/stream.ts';
+import { until } from '../support/until.ts';
+
+const TABLES = /* sql */ `
+  create schema away;
+  create table t (id int primary key, v text); insert into t select i, 'copied' from generate_series(1, 20) i;
+  create table other (id int primary key, v text); insert into other select i, 'other' from generate_series(1, 20) i;`;
+
+const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }[] = [
+  {
+    title: 'renamed, changed and renamed back',
+    sql: [
+      `alter table t rename to moved`,
+      `update moved set v = 'lost' where id < 5; insert into moved values (50, 'lost'); delete from moved where id = 20`,
+      `alter table moved rename to t`,
+    ],
+  },
+  {
+    title: 'renamed, changed and renamed back in one transaction',
+    sql: [
+      `begin; alter table t rename to moved; update moved set v = 'lost'; alter table moved rename to t; commit`,
+    ],
+  },
+  {
+    title: 'in another schema for a time',
+    sql: [
+      `alter table t set schema away`,
+      `update away.t set v = 'lost' where id < 5`,
+      `alter table away.t set schema public`,
+    ],
+  },
+  {
+    title: 'given away on the way',
+    sql: [
+      `alter table t rename to moved; alter table moved owner to pg_monitor`,
+      `truncate moved; insert into moved values (1, 'lost')`,
+      `alter table moved rename to t`,
+    ],
+  },
+  {
+    title: 'swapped with another table, and back',
+    sql: [
+      `begin; alter table t rename to moved; alter table other rename to t; alter table moved rename to other; commit`,
+      `insert into t values (90, 'of other')`,
+      `begin; alter table t rename to moved; alter table other rename to t; alter table moved rename to other; commit`,
+    ],
+  },
+];
+
+for (const { title, sql } of AWAY) {
+  test(`a table that was ${title} is copied again`, async () => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, TABLES);
+    await drainWithCopies(db, migration);
+    for (const one of sql) await db.sourceClient.query(one);
+    await db.sourceClient.query(`insert into t values (99, 'later')`);
+    expect((await drainWithCopies(db, migration)).join()).toContain('public.t ');
+    await expectSame(db);
+    expect(await drainWithCopies(db, migration)).toEqual([]);
+  });
+}
+
+test('a table that had another name in the middle of a lease is copied again, also when no change follows', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES);
+  const work = testWork();
+  const streaming = streamChanges(migration, OPTIONS, work);
+  await untilStreaming(db, migration);
+  for (const one of AWAY[0]?.sql ?? []) await db.sourceClient.query(one);
+  work.abort();
+  await streaming;
+  expect((await drainWithCopies(db, migration)).join()).toContain('public.t ');
+  await expectSame(db);
+});
+
+test('the final check of a cutover finds a table that had another name since the drain', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES);
+  await drainWithCopies(db, migration);
+  const parsed = parseInput({ source: db.source, target: db.target });
+  if (!parsed.ok) throw new Error(parsed.message);
+  const mark = await writeEndMark(migration);
+  expect(await laterChanges(migration, parsed.input, mark)).toEqual([]);
+  for (const one of AWAY[1]?.sql ?? []) await db.sourceClient.query(one);
+  expect(await laterChanges(migration, parsed.input, mark)).toEqual(['public.t']);
+});
+
+test('a partition that goes through its root and had another name copies the tree again', async () => {
+  await using db = await freshPair();
+  const selection = { ...EVERYTHING, viaPartitionRoot: ['public.p'] };
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table p (id int primary key, v text) partition by range (id);
+      create table p1 partition of p for values from (0) to (10); create table p2 partition of p for values from (10) to (20);
+      insert into p values (1, 'a'), (11, 'b')`,
+    selection,
+    /* sql */ `create table p (id int primary key, v text)`,
+  );
+  await drainWithCopies(db, migration, selection);
+  await db.sourceClient.query(`alter table p2 rename to moved`);
+  await db.sourceClient.query(`insert into p values (12, 'lost')`);
+  await db.sourceClient.query(`alter table moved rename to p2`);
+  expect(await drainWithCopies(db, migration, selection)).not.toEqual([]);
+  const sql = /* sql */ `select id, v from p order by id`;
+  expect((await db.targetClient.query(sql)).rows).toEqual((await db.sourceClient.query(sql)).rows);
+});
+
+for (const [title, sql] of [
+  [
+    'in transactions of their own',
+    [
+      `alter schema app rename to away2`,
+      `update away2.t set v = 'lost' where id < 5; delete from away2.t where id = 9`,
+      `alter schema away2 rename to app`,
+    ],
+  ],
+  [
+    'in one transaction',
+    [
+      `begin; alter schema app rename to away2; update away2.t set v = 'lost' where id < 5; alter schema away2 rename to app; commit`,
+    ],
+  ],
+  [
+    'with a scratch table of the same name before it',
+    [
+      `create schema away2; create table away2.t (id int primary key); insert into away2.t values (1); drop schema away2 cascade`,
+      `alter schema app rename to away2`,
+      `truncate away2.t; insert into away2.t values (1, 'lost')`,
+      `alter schema away2 rename to app`,
+    ],
+  ],
+] as const) {
+  for (const live of [false, true]) {
+    test(`a schema that is renamed and renamed back ${title}${live ? ', in the middle of a lease' : ''}: its tables with changes in between are copied again`, async () => {
+      await using db = await freshPair();
+      const migration = await startMigration(
+        db,
+        `create schema app; ${TABLES.replace('create schema away;', '').replaceAll(/(table|into) (t|other)/g, '$1 app.$2')}`,
+      );
+      await drainWithCopies(db, migration);
+      const work = testWork();
+      const streaming = live ? streamChanges(migration, OPTIONS, work) : null;
+      let failure: unknown = null;
+      const ended = streaming?.catch((error: unknown) => (failure = error));
+      if (live) await untilStreaming(db, migration);
+      for (const one of sql) await db.sourceClient.query(one);
+      await db.sourceClient.query(`insert into app.other values (99, 'later')`);
+      if (live) {
+        await until('the end of the lease, or the change', async () => {
+          const there = await db.targetClient.query(`select from app.other where id = 99`);
+          return failure !== null || there.rowCount === 1;
+        });
+        work.abort();
+        await ended;
+      }
+      const copied = (await drainWithCopies(db, migration)).join();
+      expect(copied).toContain('app.t ');
+      expect(copied).not.toContain('app.other ');
+      await expectSame(db);
+      expect(await drainWithCopies(db, migration)).toEqual([]);
+    });
+  }
+}
+
+test('a scratch table that has the name of a table of the plan copies nothing, also with a GRANT on the schema before it', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES);
+  await db.sourceClient.query(`grant usage on schema public to public`);
+  await db.sourceClient.query(
+    `create schema scratch; create table scratch.t (id int primary key); insert into scratch.t values (1); drop schema scratch cascade`,
+  );
+  await db.sourceClient.query(`insert into t values (99, 'later')`);
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
+
+test('grants, comments, policies, inheritance, statistics, indexes and the same owner again copy nothing', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLES);
+  await drainWithCopies(db, migration);
+  for (const one of [
+    `grant select on t to public; grant usage on schema public to public`,
+    `comment on table t is 'x'; alter table t owner to current_user; alter schema public owner to current_user`,
+    `create policy p on t; alter table t enable row level security`,
+    `create table child () inherits (t); drop table child`,
+    `alter table t alter v set statistics 7; create index on t (v); create statistics s on id, v from t`,
+    `vacuum (freeze, analyze) t; vacuum full pg_catalog.pg_type; vacuum (freeze) pg_catalog.pg_type`,
+    `alter index t_pkey rename to t_key; alter table t cluster on t_key; alter table t set (fillfactor = 50)`,
+    `create view moved as select * from t; drop view moved; create type _t_ as (x int); create table _t (x int primary key); drop table _t`,
+  ]) {
+    for (const statement of one.split('; ')) {
+      await db.sourceClient.query(statement);
+    }
+    await db.sourceClient.query(`update t set v = 'arrived' where id = 3`);
+  }
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
