@@ -87,8 +87,10 @@ export const FAILURES = {
   },
   Denied: {
     handling: 'operator',
-    meaning: 'A role lacks a right that walferry needs.',
-    action: 'Grant the right that the message names, then resume.',
+    meaning:
+      'The server refuses the role or its password, or the role lacks a right that walferry needs.',
+    action:
+      'Correct the password, role or grant that the message names, then resume; before the copy: start again.',
   },
   SchemaFailed: {
     handling: 'operator',

@@ -1,9 +1,9 @@
 /**
  * The door to every command (`npm start`, `npm test`, `npm run …`). Plain JavaScript without dependencies, because on a fresh
  * clone there is nothing else yet: it installs the node packages where that is its business, and then runs the TypeScript
- * of the command in one process, without npx in between, so that a signal reaches what it is meant for.
+ * of the command in its own process, so that a signal reaches what it is meant for.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -19,9 +19,9 @@ const WITH_ENVIRONMENT = [
 const FILES = { worker: 'workers/worker.ts' };
 
 const [name, ...words] = process.argv.slice(2);
-main();
+await main();
 
-function main() {
+async function main() {
   if (name === undefined) fail('usage: node scripts/run.mjs COMMAND [ARGUMENT …]');
   checkNode();
   const file = path.join(ROOT, FILES[name] ?? `scripts/${name}.ts`);
@@ -34,7 +34,7 @@ function main() {
   if (name === 'cluster' && !asksForHelp && !existsSync(path.join(ROOT, '.local/env'))) {
     fail('set-up has not run in this checkout: run npm run setup');
   }
-  run(file);
+  await run(file);
 }
 
 function checkNode() {
@@ -83,24 +83,16 @@ function installPackages() {
   }
 }
 
-function run(file) {
-  const tsx = createRequire(path.join(ROOT, 'package.json')).resolve('tsx');
-  const child = spawn(process.execPath, ['--import', pathToFileURL(tsx).href, file, ...words], {
-    stdio: 'inherit',
-    env: environment(),
-  });
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {
-    process.on(signal, () => {
-      // A terminal sends Ctrl-C to the whole group: passed on once more it would count as a second one.
-      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
-    });
-  }
-  child.on('error', (error) => fail(error.message));
-  child.on('exit', (code, signal) => {
-    if (signal === null) process.exit(code ?? 1);
-    process.removeAllListeners(signal);
-    process.kill(process.pid, signal);
-  });
+/** In this process: behind a parent that only passes signals on, kill -9 and Ctrl-Z would reach the parent alone. */
+async function run(file) {
+  const tsx = createRequire(import.meta.url).resolve('tsx');
+  Object.assign(process.env, environment());
+  process.argv = [process.execPath, file, ...words];
+  // As if it had been started with it: children that run TypeScript, too, take it from here.
+  process.execArgv.push('--import', pathToFileURL(tsx).href);
+  const { register } = await import('tsx/esm/api');
+  register();
+  await import(pathToFileURL(file).href);
 }
 
 /** The caller's environment, completed with what set-up wrote into `.local/env`. */

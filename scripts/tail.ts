@@ -92,9 +92,11 @@ try {
   await program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)).parseAsync();
 } catch (error) {
   const failure =
-    error instanceof MigrationError ? error : classify(error, { step: 'tail' }, 'Internal');
+    error instanceof MigrationError
+      ? error
+      : classify(error, { step: `service "${program.args[0] ?? ''}"` }, 'Internal');
   // A local tool: the server's own words help the person who sits here.
-  const words = error instanceof Error && error !== failure ? ` (${error.message})` : '';
+  const words = error instanceof Error && error !== failure ? `: ${error.message}` : '';
   console.error(`tail: ${failure.message}${words}`);
   process.exitCode = 2;
 }

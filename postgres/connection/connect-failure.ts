@@ -22,7 +22,10 @@ export function isFinal(error: unknown): boolean {
 }
 
 /** The error to throw; codes as for {@link classify}, `InvalidService` for TLS that cannot be agreed on. */
-export function connectFailure(endpoint: Endpoint, failures: readonly FailedWay[]): MigrationError {
+export function connectFailure(
+  endpoint: Pick<Endpoint, 'service' | 'host' | 'port'>,
+  failures: readonly FailedWay[],
+): MigrationError {
   const place = endpoint.host.startsWith('/') ? endpoint.host : `${endpoint.host}:${endpoint.port}`;
   const step = `connecting to service "${endpoint.service}" at ${place}`;
   const classified = failures.map(({ way, error }) => ({
@@ -32,6 +35,8 @@ export function connectFailure(endpoint: Endpoint, failures: readonly FailedWay[
   const last = classified.at(-1);
   if (!last) return new MigrationError('Internal', `${step}: no way to connect was tried`);
   if (classified.length === 1) return last.failure;
+  // The same with and without TLS: it is not about TLS, and once is enough.
+  if (new Set(classified.map(({ failure }) => failure.message)).size === 1) return last.failure;
   // Both, because the first is what the operator asked for and the second is often only its consequence.
   const both = classified.map(({ way, failure }) => {
     const what = failure.message.slice(step.length + 2);

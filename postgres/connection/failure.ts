@@ -151,9 +151,11 @@ function sentence(
   const what =
     code === 'Unreachable'
       ? 'the database did not answer or closed the connection'
-      : (describe(state, error) ?? 'failed');
+      : describe(state, error);
   const reason = state === undefined ? nameOf(error) : `SQLSTATE ${state}`;
-  return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what} (${reason})`;
+  // "(Error)" behind a sentence that says everything looks like a code to search for.
+  const behind = what !== undefined && reason === 'Error' ? '' : ` (${reason})`;
+  return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what ?? 'failed'}${behind}`;
 }
 
 /** One transaction, or all sessions together, lock more than the server's settings have room for. */

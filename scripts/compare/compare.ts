@@ -33,7 +33,8 @@ const ABSENT = 'not there';
 
 /**
  * @param report called after each table.
- * @throws CompareError when a service is unknown, a server does not answer, or a pattern names no table.
+ * @throws CompareError when a service is unknown, a server does not answer, a pattern names no table, both services are one
+ * database, or there is nothing to compare.
  */
 export async function compare(
   settings: CompareSettings,
@@ -45,6 +46,7 @@ export async function compare(
   const { source, target } = sides;
   const [here, there] = await Promise.all([readTables(source), readTables(target)]);
   const selected = select([...new Set([...here, ...there].map((table) => table.name))], settings);
+  await expectTwoDatabases(source, target, settings);
   const hashing = settings.md5 ? 'md5' : await commonHashing(source, target);
 
   const tables: TableResult[] = [];
@@ -68,6 +70,12 @@ export async function compare(
     await Promise.all([source.giveBackLocks(), target.giveBackLocks()]);
   }
   const sequences = settings.sequences ? await compareSequences(source, target) : [];
+  // Two empty databases are most often the wrong ones.
+  if (tables.length === 0 && sequences.length === 0) {
+    throw new CompareError(
+      `nothing to compare: no table is selected in "${settings.source}" and "${settings.target}"`,
+    );
+  }
   const differingSequences = sequences.filter((sequence) => sequence.source !== sequence.target);
   return {
     equal: tables.every((table) => table.equal) && differingSequences.length === 0,
@@ -120,6 +128,21 @@ function select(names: readonly string[], settings: CompareSettings): string[] {
     )
     .filter((name) => !settings.exclude.some((pattern) => matches(pattern, name)))
     .sort();
+}
+
+/** A database equals itself, whatever was migrated. The start of a server, to the microsecond, tells it from others. */
+async function expectTwoDatabases(
+  source: Psql,
+  target: Psql,
+  names: Pick<CompareSettings, 'source' | 'target'>,
+): Promise<void> {
+  const identity = `select pg_catalog.pg_postmaster_start_time(), pg_catalog.current_database()`;
+  const [here, there] = await Promise.all([source.rows('', identity), target.rows('', identity)]);
+  if (JSON.stringify(here) === JSON.stringify(there)) {
+    throw new CompareError(
+      `"${names.source}" and "${names.target}" are the same database; correct the names or the service file`,
+    );
+  }
 }
 
 /** The servers' own hash is fast, but nobody promises that two versions or machines have the same one: ask them. */

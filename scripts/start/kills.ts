@@ -78,7 +78,11 @@ export async function killInStream(scene: Scene): Promise<Proof> {
   const victim = await follower.until('the stream to work', STREAM_SECONDS, async (sample) => {
     const now = await evidence.stream();
     const worked = (now?.transactions ?? 0) - first.transactions >= STREAM_TRANSACTIONS;
-    return worked ? workerOf(workers, sample, 'streamChanges') : undefined;
+    // Killed before a beat has said so, the screen would show zeros below the line that counts what was applied.
+    const shown = sample.activities.some(
+      ({ type, heartbeat }) => type === 'streamChanges' && Number(heartbeat['transactions']) > 0,
+    );
+    return worked && shown ? workerOf(workers, sample, 'streamChanges') : undefined;
   });
   await killHard(victim);
   const before = await evidence.stream();

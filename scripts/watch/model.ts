@@ -52,6 +52,8 @@ export interface View {
 
 /** Rates are those of the last seconds: long enough to be calm, short enough to show a kill. */
 const WINDOW_MS = 8_000;
+/** Beats come every 2 s, and the server waits 10 s for one: numbers are old before it says that the worker is gone. */
+const BEATS_MISSING_MS = 5_000;
 
 interface Point {
   readonly at: number;
@@ -69,6 +71,8 @@ export class ProgressModel {
   #confirmed: Lsn | undefined;
   /** When an attempt last told the stream's numbers, ISO 8601. */
   #heardAt: string | undefined;
+  /** Time of the sample that first showed that beat. */
+  #heardFrom = -Infinity;
 
   /** Takes the newest sample; samples come in the order of their time. */
   view(sample: Sample): View {
@@ -169,11 +173,15 @@ export class ProgressModel {
     const last = progress?.stream;
     const told = activity?.heartbeat;
     const tells = number(told?.['transactions']) !== undefined;
-    if (tells) this.#heardAt = activity?.heardAt;
-    // A checkpoint from before the first transaction says nothing about an attempt that has just started: after a kill it would show
-    // zeros for a stream that has been running for hours.
+    if (tells && activity?.heardAt !== this.#heardAt) {
+      this.#heardAt = activity?.heardAt;
+      this.#heardFrom = now.at;
+    }
+    const fresh = tells && activity?.live === true && now.at - this.#heardFrom < BEATS_MISSING_MS;
+    // Zeros from before the first transaction say nothing about what a dead attempt did since, nor about one that has just started:
+    // after a kill they would stand for a stream that has been running for hours.
     const running = progress?.phase === 'stream' && progress.state === 'running';
-    if (!tells && now.transactions === 0 && (!last || running)) return undefined;
+    if (!fresh && now.transactions === 0 && (!last || running)) return undefined;
     return {
       transactions: now.transactions,
       changes: now.changes,
@@ -184,10 +192,7 @@ export class ProgressModel {
       lagBytes: number(told?.['lagBytes']) ?? last?.lagBytes ?? 0,
       lagSeconds: number(told?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
       // An attempt that begins tells what the target holds, and no lag yet.
-      age:
-        activity?.live && number(told?.['lagBytes']) !== undefined
-          ? undefined
-          : this.#age(progress, now),
+      age: fresh && number(told?.['lagBytes']) !== undefined ? undefined : this.#age(progress, now),
     };
   }
 

@@ -84,11 +84,11 @@ function speedText({ rowsPerSecond, bytesPerSecond, etaSeconds }: CopyView): str
   return `${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s, ETA ${eta}`;
 }
 
-/** Nothing is known of the first lease before its first beat: that is said instead of zeros. */
+/** Nothing is known of an attempt before its first beat, nor of one that died after a beat of zeros: that is said instead of zeros. */
 function streamText({ stream, phase, state, status }: View): string | undefined {
   if (!stream) {
     const awaited = phase === 'stream' && state === 'running' && status === 'RUNNING';
-    return awaited ? 'no heartbeat yet' : undefined;
+    return awaited ? 'waiting for a heartbeat' : undefined;
   }
   const text =
     `${counted(stream.transactions, 'transaction')}, ${counted(stream.changes, 'change')}, ` +

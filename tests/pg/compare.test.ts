@@ -149,6 +149,13 @@ test('a missing table, another column type and a sequence that differs are diffe
   expect(rest.code).toBe(0);
 });
 
+test('two databases without a table are not called equal', async () => {
+  await using pair = await freshPair();
+  const outcome = await compare(pair.source, pair.target);
+  expect(outcome).toMatchObject({ code: 2, out: '' });
+  expect(outcome.err).toMatch(/nothing to compare: no table is selected in "\w+" and "\w+"/);
+});
+
 test('unknown services, patterns and options end with code 2 and one clear message', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query('create table t (id integer)');
@@ -158,6 +165,9 @@ test('unknown services, patterns and options end with code 2 and one clear messa
   const pattern = await compare(pair.source, pair.source, '--table', 'orders');
   expect(pattern.code).toBe(2);
   expect(pattern.err).toContain('no table on either side matches "orders"');
+  const itself = await compare(pair.source, pair.source);
+  expect(itself).toMatchObject({ code: 2, out: '' });
+  expect(itself.err).toMatch(/are the same database/);
   expect((await compare(pair.source)).code).toBe(2);
   expect((await compare('--help')).out).toContain('Exit codes: 0 equal, 1 different, 2 error');
 });

@@ -1,7 +1,9 @@
 /** `npm run tail`: what a person sees of the change stream, and what is left afterwards. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { freshPair } from '../support/database.ts';
@@ -145,4 +147,19 @@ test('a pattern that fits no table, or only a partitioned one, is told; the tabl
     insert into nosuch values (1)`);
   await until('the line', () => tail.lines.length > 0);
   expect(tail.lines).toMatchObject([{ action: 'insert', table: 'public.nosuch' }]);
+});
+
+test('a server that is down is named with its service once, and ends with code 2', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'walferry-tail-'));
+  const file = path.join(folder, 'pg_service.conf');
+  writeFileSync(file, '[gone]\nhost=127.0.0.1\nport=1\ndbname=app\nuser=walferry\n');
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', SCRIPT, 'gone'], {
+    env: { ...process.env, PGSERVICEFILE: file },
+    encoding: 'utf8',
+  });
+  rmSync(folder, { recursive: true });
+  expect(status).toBe(2);
+  expect(stderr.trim()).toBe(
+    'tail: service "gone": the database did not answer or closed the connection (ECONNREFUSED): connect ECONNREFUSED 127.0.0.1:1',
+  );
 });

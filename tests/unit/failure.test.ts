@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FailureCode } from '../../contract/failure.ts';
+import { connectFailure } from '../../postgres/connection/connect-failure.ts';
 import { classify, sqlstate } from '../../postgres/connection/failure.ts';
 
 const MARKER = 'row value 4711';
@@ -67,6 +68,20 @@ describe('a failure is classified by its code, never by the text of the server',
     expect(failure.code).toBe(code);
     expect(failure.message).toContain('on the target');
     expect(failure.message).not.toContain(MARKER);
+  });
+
+  it('a password that is missing is reported once for both ways, without a class name behind it', () => {
+    const error = new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string');
+    const endpoint = { service: 'orders', host: '127.0.0.1', port: 5432 };
+    const failure = (other: Error) =>
+      connectFailure(endpoint, [
+        { way: 'tls', error },
+        { way: 'plain', error: other },
+      ]).message;
+    const sentence =
+      'connecting to service "orders" at 127.0.0.1:5432: the server asks for a password, and the worker has none for it (PGPASSFILE)';
+    expect(failure(error)).toBe(sentence);
+    expect(failure(systemError('ECONNRESET'))).toContain('; without TLS the database did not');
   });
 
   it('what is classified already passes through unchanged', () => {

@@ -64,8 +64,8 @@ test('old numbers say of when they are, and a stream that told nothing yet shows
   const old: View = { ...VIEW, phase: 'stream', stream: { ...STREAM, age } };
   expect(renderBlock('orders', old, 200).join('\n')).toContain(`lag 2.0 kB / 0.4 s (${age})`);
   const none: View = { ...VIEW, phase: 'stream', stream: undefined };
-  expect(renderBlock('orders', none, 200)).toContain('  stream no heartbeat yet');
-  expect(renderLine(none)).toBe('stream old → new, no heartbeat yet, confirmed 0/1A2B');
+  expect(renderBlock('orders', none, 200)).toContain('  stream waiting for a heartbeat');
+  expect(renderLine(none)).toBe('stream old → new, waiting for a heartbeat, confirmed 0/1A2B');
 });
 
 test('what is built after the rows is counted', () => {

@@ -249,3 +249,34 @@ test('right after a kill the position of the new attempt is shown, not zeros of 
     transactions: 0,
   });
 });
+
+test('numbers are dated once two beats are missing, and zeros of a dead attempt are not shown at all', () => {
+  const streaming = progress({ phase: 'stream' });
+  const beat = (transactions: number, heardAt: string): LiveActivity => ({
+    ...activity('streamChanges', {
+      transactions,
+      changes: transactions,
+      lagBytes: 9,
+      lagSeconds: 26,
+    }),
+    heardAt,
+  });
+  const look = (model: ProgressModel, seconds: number, last: LiveActivity) =>
+    model.view(sample(seconds, { progress: streaming, activities: [last] })).stream;
+  const applied = new ProgressModel();
+  const first = beat(7, '2026-11-21T09:41:07.000Z');
+  expect(look(applied, 0, first)).toMatchObject({ transactions: 7, age: undefined });
+  expect(look(applied, 4, first)).toMatchObject({ age: undefined });
+  expect(look(applied, 5, first)).toMatchObject({
+    ...{ transactions: 7, age: 'as of 2026-11-21 09:41:07 UTC' },
+  });
+  expect(look(applied, 6, beat(8, '2026-11-21T09:41:13.000Z'))).toMatchObject({
+    ...{ transactions: 8, age: undefined },
+  });
+  // The worker applied the first transactions after this beat and died before the next one.
+  const none = beat(0, '2026-11-21T09:41:07.000Z');
+  const killed = new ProgressModel();
+  expect(look(killed, 0, none)).toMatchObject({ transactions: 0, age: undefined });
+  expect(look(killed, 5, none)).toBeUndefined();
+  expect(look(new ProgressModel(), 0, { ...none, live: false })).toBeUndefined();
+});

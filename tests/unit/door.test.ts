@@ -1,0 +1,22 @@
+/** `scripts/run.mjs`: what is done to the process of a command is done to the command. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+test('a command that is killed with SIGKILL is gone: nothing works on behind the door', async () => {
+  // No server listens there: the worker keeps trying until it is killed.
+  const worker = spawn(process.execPath, ['scripts/run.mjs', 'worker', '--log-format', 'json'], {
+    cwd: ROOT,
+    env: { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const closed = once(worker, 'close').then(() => 'closed');
+  await once(worker.stdout, 'data');
+  worker.kill('SIGKILL');
+  // The pipe closes when every process that holds it has ended.
+  const late = new Promise((resolve) => setTimeout(resolve, 10_000, 'still open').unref());
+  expect(await Promise.race([closed, late])).toBe('closed');
+}, 60_000);
