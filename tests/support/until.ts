@@ -12,7 +12,12 @@ const DEFAULT_POLL_MILLISECONDS = 50;
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
-  options: { seconds?: number; everyMilliseconds?: number } = {},
+  options: {
+    seconds?: number;
+    everyMilliseconds?: number;
+    /** True for an error after which waiting is in vain. */
+    fatal?: (error: unknown) => boolean;
+  } = {},
 ): Promise<Exclude<T, false | null | undefined>> {
   const seconds = options.seconds ?? DEFAULT_SECONDS;
   const deadline = Date.now() + seconds * 1000;
@@ -23,6 +28,7 @@ export async function until<T>(
       if (isThere(seen)) return seen;
       last = String(seen);
     } catch (error) {
+      if (options.fatal?.(error) === true) throw error;
       last = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     }
     if (Date.now() > deadline) throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);
