@@ -3,12 +3,15 @@
  * by locking the chunk where it is still this generation's and not done: reading that and fencing everybody else is one step.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { CopyFormat } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
 import type { Planning } from '../connection/planning.ts';
 import { markChunk, type ChunkRow } from '../control/chunk.ts';
 import type { HeldGeneration } from '../control/generation.ts';
+import { sharesBinaryForm } from './binary.ts';
 import { claimChunk } from './claim.ts';
 import { beginUnder, snapshotLost } from './imported.ts';
 import { pipeTable, type Copied } from './pipe.ts';
@@ -23,6 +26,7 @@ export interface ChunkWork {
   readonly planning: Planning;
   /** What the target evaluates expressions under. */
   readonly defaults: Defaults;
+  readonly format: CopyFormat;
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
   /** Bytes of a table that passed just now. */
@@ -67,8 +71,14 @@ export async function copyChunk(
     const settings = await defaults.forTable(target, quoted(table.destination));
     if (settings !== given) await setFor('transaction', target, settings);
     given = settings;
+    const binary =
+      work.format !== 'text' &&
+      (await sharesBinaryForm(target, table.destination, table.columns, table.forms));
+    // Preflight refuses such a table, as far as the source's columns tell; those of the target may have changed since.
+    if (work.format === 'binary' && !binary) throw withoutBinaryForm(table);
     const progress = (n: number) => work.moved(table, n);
-    const copied = await pipeTable(source, target, table, { range: chunk, planning, progress });
+    const how = { range: chunk, planning, binary, progress };
+    const copied = await pipeTable(source, target, table, how);
     rows += copied.rows;
     bytes += copied.bytes;
   }
@@ -111,5 +121,14 @@ async function flagRewritten(table: ChunkTable, work: ChunkWork): Promise<void> 
     update walferry.relation set rewritten = true
      where migration = $1 and id = $2 and generation = $3`,
     [work.migration.id, table.id, work.generation.number],
+  );
+}
+
+function withoutBinaryForm({ schema, name }: ChunkTable): MigrationError {
+  const table = `${schema}.${name}`;
+  return new MigrationError(
+    'CopyFailed',
+    `table ${table} has a column without a binary form that both servers share, and "copy": {"format": "binary"} allows no text: use "auto"`,
+    { table },
   );
 }
