@@ -7,6 +7,7 @@ import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
+import { findingsOf, only } from '../support/preflight.ts';
 
 /** Copies everything; `planned` runs on the target before the first row. Returns the bytes that passed, which tell the formats apart. */
 async function copied(db: FreshPair, format: CopyFormat, planned = ''): Promise<number> {
@@ -86,4 +87,16 @@ test('a type whose binary form is its own server’s goes as text, and is refuse
     code: 'CopyFailed',
     message: expect.stringMatching(/public\.t .*binary form.*use "auto"/) as string,
   });
+});
+
+test('preflight names the columns that a binary copy cannot move', async () => {
+  await using db = await pairOf(
+    /* sql */ `create type pair as (a int, b text); create table t (id int primary key, v pair, r int4range, n int)`,
+    '',
+  );
+  const binary = { copy: { format: 'binary' } };
+  const found = only(await findingsOf(db, { input: binary }), 'binary-form');
+  expect(found).toMatchObject({ level: 'error' });
+  expect(found.message).toMatch(/public\.t\.r, public\.t\.v|public\.t\.v, public\.t\.r/);
+  expect((await findingsOf(db)).filter(({ code }) => code === 'binary-form')).toEqual([]);
 });

@@ -120,6 +120,7 @@ export const SOURCE: SourceFacts = {
   objectNames: [],
   partitionKeys: [],
   generatedReads: [],
+  textColumns: [],
   created: [],
 };
 
