@@ -40,8 +40,8 @@ export function createActivities(steps: Steps): Activities {
       ({ migration, input }, work) => steps.planCopy(migration, input, work),
       { short: { withinMs: PLAN_MS } },
     ),
-    copyChunks: activity('copyChunks', ({ migration, generation, run }, work) =>
-      steps.copyChunks(migration, { generation, run }, work),
+    copyChunks: activity('copyChunks', ({ migration, ...run }, work) =>
+      steps.copyChunks(migration, run, work),
     ),
     buildIndexes: activity('buildIndexes', ({ migration, input }, work) =>
       steps.buildIndexes(migration, input, work),

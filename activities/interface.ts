@@ -3,7 +3,7 @@
  * migrations, so a name is never changed, and a field is only ever added. One object in, one small object out.
  */
 import type { Finding } from '../contract/finding.ts';
-import type { MigrationInput } from '../contract/input.ts';
+import type { CopyFormat, MigrationInput } from '../contract/input.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
@@ -44,6 +44,8 @@ export interface Step extends BareStep {
 export interface CopyStep extends BareStep {
   readonly generation: number;
   readonly run: CopyPlan['runs'][number];
+  /** Absent in histories of earlier code. */
+  readonly format?: CopyFormat;
 }
 
 export interface StreamStep extends Step {

@@ -8,7 +8,6 @@ import type {
   Checkpoint,
   CopyPlan,
   CopyResult,
-  CopyRun,
   CutoverReport,
   IndexReport,
   RefreshReport,
@@ -17,6 +16,7 @@ import type {
   StreamReport,
   Work,
 } from '../contract/work.ts';
+import type { RunOfGeneration } from '../postgres/snapshot/copy.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { SequenceReport, TriggerReport } from './interface.ts';
 
@@ -31,7 +31,7 @@ export interface Steps {
   readonly planCopy: LongStep<CopyPlan>;
   readonly copyChunks: (
     migration: Migration,
-    what: { readonly generation: number; readonly run: CopyRun },
+    what: RunOfGeneration,
     work: Work,
   ) => Promise<CopyResult>;
   readonly buildIndexes: LongStep<IndexReport>;

@@ -157,6 +157,9 @@ const ONE = {
   'generated-reads': warns(
     'Generated columns call functions that read tables; the target computes them when the rows arrive.',
   ),
+  'binary-form': refuses(
+    'The input demands a binary copy, and a column has a type without a shared binary form.',
+  ),
   'object-names': {
     levels: ['error', 'warning'],
     meaning:

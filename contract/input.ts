@@ -45,6 +45,10 @@ const objectName = v.pipe(
 );
 const objectNames = v.array(objectName, 'must be a list of names like ["pg_stat_statements"]');
 
+/** How rows travel in the copy. `binary` refuses tables that would have to go as text. */
+export const COPY_FORMATS = ['auto', 'text', 'binary'] as const;
+export type CopyFormat = (typeof COPY_FORMATS)[number];
+
 const schema = v.strictObject({
   /** Service of the database to move. */
   source: serviceName,
@@ -108,6 +112,8 @@ const schema = v.strictObject({
       parallelism: v.optional(whole(1, 32), 4),
       /** Size of a chunk on the source in MiB of table pages: what a crash repeats at most, per lane. */
       chunkMegabytes: v.optional(whole(1, 4096), 16),
+      /** `auto`: binary for tables whose columns have one binary form on both servers, text for the others. */
+      format: v.optional(v.picklist(COPY_FORMATS, 'must be "auto", "text" or "binary"'), 'auto'),
     }),
     {},
   ),

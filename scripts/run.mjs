@@ -16,7 +16,7 @@ const SETTING_UP = ['setup', 'start', 'test'];
 const WITH_ENVIRONMENT = [
   ...['worker', 'writer', 'watch', 'tail', 'compare', 'cleanup', 'preflight', 'replay'],
 ];
-const FILES = { worker: 'workers/worker.ts' };
+const FILES = { worker: 'workers/worker.ts', bench: 'bench/main.ts' };
 
 const [name, ...words] = process.argv.slice(2);
 await main();

@@ -156,7 +156,7 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
 function copyOne(run: Execution, generation: number, next: CopyRun): Promise<CopyResult> {
   return long.copyChunks.executeWithOptions(
     { ...LONG, activityId: next.id, summary: `copy ${next.label}` },
-    [{ ...run.bare, generation, run: next }],
+    [{ ...run.bare, generation, run: next, format: run.input.copy.format }],
   );
 }
 

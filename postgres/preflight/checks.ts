@@ -1,5 +1,6 @@
 /** Every check of preflight, in the order in which findings are read. A new check is a function of its own and a line here. */
 import { age } from './checks/age.ts';
+import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';
 import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
@@ -67,6 +68,7 @@ export const CHECKS: readonly Check[] = [
   identity,
   number,
   generated,
+  binaryForm,
   program,
   role,
   rehearsal,

@@ -17,6 +17,7 @@ import type { TableName } from '../catalog/selection.ts';
 import type { Blocker } from '../slot/blockers.ts';
 import type { EndpointFacts } from './read/endpoint.ts';
 import type { OfferedExtension } from './read/extension.ts';
+import type { TextColumn } from './read/binary-form.ts';
 import type { GeneratedReads } from './read/generated.ts';
 import type { LeftFacts } from './read/left.ts';
 import type { AgeFacts, SessionCounts, WalFacts } from './read/load.ts';
@@ -158,6 +159,8 @@ export interface SourceFacts extends ServerFacts {
   readonly partitionKeys: readonly PartitionKey[];
   /** Generated columns whose functions read tables. */
   readonly generatedReads: readonly GeneratedReads[];
+  /** Columns that a binary copy cannot move; empty unless the input demands one. */
+  readonly textColumns: readonly TextColumn[];
   /** What is created beside the tables. */
   readonly created: readonly NamedObject[];
 }

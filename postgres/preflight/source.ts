@@ -19,6 +19,7 @@ import type {
   TableRight,
 } from './facts.ts';
 import { readPartitionKeys } from '../catalog/partition-key.ts';
+import { readTextColumns } from './read/binary-form.ts';
 import { readGeneratedReads } from './read/generated.ts';
 import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
@@ -88,6 +89,7 @@ export async function readSource(
     objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
     partitionKeys: await readPartitionKeys(client, oids),
     generatedReads: await readGeneratedReads(client, oids),
+    textColumns: input.copy.format === 'binary' ? await readTextColumns(client, oids) : [],
     created: (
       await readCreated(
         client,

@@ -4,12 +4,14 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import type { CopyFormat } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
 import type { Planning } from '../connection/planning.ts';
 import { markChunk, type ChunkRow } from '../control/chunk.ts';
 import type { HeldGeneration } from '../control/generation.ts';
+import { sharesBinaryForm } from './binary.ts';
 import { claimChunk } from './claim.ts';
 import { readLoud } from '../schema/loud.ts';
 import type { Loud } from '../schema/quieted.ts';
@@ -28,6 +30,7 @@ export interface ChunkWork {
   readonly defaults: Defaults;
   /** States of a trigger of the target in which it fires for copied rows. */
   readonly loud: readonly string[];
+  readonly format: CopyFormat;
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
   /** Bytes of a table that passed just now. */
@@ -72,8 +75,14 @@ export async function copyChunk(
     const settings = await defaults.forTable(target, quoted(table.destination));
     if (settings !== given) await setFor('transaction', target, settings);
     given = settings;
+    const binary =
+      work.format !== 'text' &&
+      (await sharesBinaryForm(target, table.destination, table.columns, table.forms));
+    // Preflight refuses such a table, as far as the source's columns tell; those of the target may have changed since.
+    if (work.format === 'binary' && !binary) throw withoutBinaryForm(table);
     const progress = (n: number) => work.moved(table, n);
-    const copied = await pipeTable(source, target, table, { range: chunk, planning, progress });
+    const how = { range: chunk, planning, binary, progress };
+    const copied = await pipeTable(source, target, table, how);
     rows += copied.rows;
     bytes += copied.bytes;
   }
@@ -132,5 +141,14 @@ function firedFor({ kind, name, schema_name: schema, table_name: table }: Loud):
     'Contention',
     `${kind} ${name} was made on ${schema}.${table} of the target while its rows were copied, and may have fired for them: they are copied again`,
     { table: `${schema}.${table}` },
+  );
+}
+
+function withoutBinaryForm({ schema, name }: ChunkTable): MigrationError {
+  const table = `${schema}.${name}`;
+  return new MigrationError(
+    'CopyFailed',
+    `table ${table} has a column without a binary form that both servers share, and "copy": {"format": "binary"} allows no text: use "auto"`,
+    { table },
   );
 }

@@ -3,6 +3,7 @@
  * earlier attempt finished is recognised by its marks; what it left open is begun anew.
  */
 import { hostname } from 'node:os';
+import type { CopyFormat } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
 import { destinationOf } from '../catalog/root.ts';
@@ -29,6 +30,8 @@ import type { ChunkTable } from './tables.ts';
 export interface RunOfGeneration {
   readonly generation: number;
   readonly run: CopyRun;
+  /** Unset: `auto`. */
+  readonly format?: CopyFormat;
 }
 
 /**
@@ -38,21 +41,20 @@ export interface RunOfGeneration {
  */
 export async function copyChunks(
   migration: Migration,
-  { generation, run }: RunOfGeneration,
+  run: RunOfGeneration,
   work: Work,
 ): Promise<CopyResult> {
   try {
-    return await copyRun(migration, generation, run, work);
+    return await copyRun(migration, run, work);
   } catch (error) {
     work.signal.throwIfAborted();
-    throw classify(error, { step: `copying ${run.label}` }, 'CopyFailed');
+    throw classify(error, { step: `copying ${run.run.label}` }, 'CopyFailed');
   }
 }
 
 async function copyRun(
   migration: Migration,
-  generation: number,
-  run: CopyRun,
+  { generation, run, format = 'auto' }: RunOfGeneration,
   work: Work,
 ): Promise<CopyResult> {
   await using target = await connectPatiently('target', migration, 'copy');
@@ -88,6 +90,7 @@ async function copyRun(
       generation: held,
       source,
       target,
+      format,
       planning: new Planning(migration.source, 'copy'),
       defaults: await Defaults.read(migration.target, 'copy', target),
       loud: loudStates(replicaRole),

@@ -1,20 +1,16 @@
 /**
- * Bytes from COPY to COPY, never rows: nothing between the two servers parses a value. Text format, because both sides' sessions
- * print and read it in the same way whatever their versions; back-pressure is the streams' own.
+ * Bytes from COPY to COPY, never rows: nothing between the two servers parses a value. Binary for types whose binary form both
+ * servers share (binary.ts), text for the rest: both sides' sessions print and read it in the same way whatever their versions.
  */
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { MigrationError } from '../../contract/failure.ts';
 import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
+import { CopyIn, CopyOut } from '../connection/copy-session.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { PRINTS_WITH_SCHEMAS, type Planning } from '../connection/planning.ts';
 import type { CheckedTable } from './tables.ts';
 import { quoted } from '../catalog/table-name.ts';
 
-/** Large pieces: each one costs the event loop a turn. */
-const BUFFER_BYTES = 256 * 1024;
 const QUERY_CANCELED = '57014';
 
 export interface BlockRange {
@@ -29,13 +25,15 @@ export interface Pipe {
   readonly range: BlockRange;
   /** Of the source. */
   readonly planning: Planning;
+  /** Both sides have one binary form of it. */
+  readonly binary: boolean;
   /** Called with the bytes that passed just now. */
   readonly progress: (bytes: number) => void;
 }
 
 export interface Copied {
   readonly rows: number;
-  /** Bytes of COPY text. */
+  /** Bytes of COPY data, in the format that it had. */
   readonly bytes: number;
 }
 
@@ -47,44 +45,42 @@ export async function pipeTable(
   source: pg.Client,
   target: pg.Client,
   table: CheckedTable,
-  { range, planning, progress }: Pipe,
+  { range, planning, binary, progress }: Pipe,
 ): Promise<Copied> {
   let bytes = 0;
   const columns = table.columns.map((name) => pg.escapeIdentifier(name)).join(', ');
+  const format = binary ? ' (format binary)' : '';
   const reading = await copyStatement(source, table, columns, range, planning);
-  const from = source.query(copyTo(reading, { highWaterMark: BUFFER_BYTES }));
-  const into = target.query(
-    copyFrom(
-      /* sql */ `copy ${quoted(table.destination)}${columns === '' ? '' : ` (${columns})`} from stdin`,
-      {
-        highWaterMark: BUFFER_BYTES,
-      },
-    ),
-  );
-  let failed: 'source' | 'target' | null = null;
-  from.once('error', () => (failed ??= 'source'));
-  into.once('error', () => (failed ??= 'target'));
-  const counter = new Transform({
-    highWaterMark: BUFFER_BYTES,
-    transform(piece: Buffer, _encoding, done) {
-      bytes += piece.length;
-      progress(piece.length);
-      done(null, piece);
-    },
+  const writing = /* sql */ `copy ${quoted(table.destination)}${columns === '' ? '' : ` (${columns})`} from stdin${format}`;
+  const into = await CopyIn.start(target, writing).catch((error: unknown) => {
+    throw copyFailure(error, table, 'target');
   });
-  try {
-    await pipeline(from, counter, into);
-  } catch (error) {
-    throw copyFailure(error, table, failed);
-  }
-  if (from.rowCount !== into.rowCount) {
+  const passed = (more: number): void => {
+    bytes += more;
+    progress(more);
+  };
+  const left = CopyOut.run(source, `${reading}${format}`, into.socket, passed).then(
+    (rows) => {
+      into.done();
+      return rows;
+    },
+    (error: unknown) => {
+      throw copyFailure(error, table, 'source');
+    },
+  );
+  const arrived = into.ended.catch((error: unknown) => {
+    throw copyFailure(error, table, 'target');
+  });
+  // The first failure is the one to report: the other side is cut because of it.
+  const [sent, received] = await Promise.all([left, arrived]);
+  if (sent !== received) {
     throw new MigrationError(
       'CopyFailed',
-      `table ${table.schema}.${table.name}: ${from.rowCount} rows left the source, ${into.rowCount} arrived on the target`,
+      `table ${table.schema}.${table.name}: ${sent} rows left the source, ${received} arrived on the target`,
       { table: `${table.schema}.${table.name}` },
     );
   }
-  return { rows: into.rowCount, bytes };
+  return { rows: received, bytes };
 }
 
 /** A whole table is read without a plan, as pg_dump does it; neither brings the rows of children. */

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { binaryForms, type BinaryForms } from './binary.ts';
 
 export interface ChunkTable {
   /** Number in the plan. */
@@ -19,6 +20,8 @@ export interface ChunkTable {
 export interface CheckedTable extends ChunkTable {
   /** Columns to copy, in the source's order; generated ones are computed by the target itself. */
   readonly columns: readonly string[];
+  /** What its columns look like in a binary copy. */
+  readonly forms: BinaryForms;
   /**
    * Whether what the snapshot sees is what there is. A rewrite or TRUNCATE since then puts other files in place, and the snapshot
    * sees them empty or short, silently; a table that is gone, or another one under the name, is no better.
@@ -93,6 +96,7 @@ interface Row {
   at: number;
   same: boolean;
   columns: string[];
+  forms: BinaryForms | null;
 }
 
 /** `pg_class` is what the snapshot sees; `to_regclass` and `pg_relation_filenode` answer what is. */
@@ -113,7 +117,8 @@ async function check(
                          and now.object_names[3] is distinct from a.attname), false) as same,
            array(select a.attname::text from pg_catalog.pg_attribute a
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-                  order by a.attnum) as columns
+                  order by a.attnum) as columns,
+           ${binaryForms('c.oid')} as forms
       from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
       left join pg_catalog.pg_namespace n on n.nspname = wanted.schema
       left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
@@ -123,6 +128,7 @@ async function check(
   return tables.map((table, i) => ({
     ...table,
     columns: rows[i]?.columns ?? [],
+    forms: rows[i]?.forms ?? {},
     same: rows[i]?.same ?? false,
   }));
 }

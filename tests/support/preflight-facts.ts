@@ -121,6 +121,7 @@ export const SOURCE: SourceFacts = {
   objectNames: [],
   partitionKeys: [],
   generatedReads: [],
+  textColumns: [],
   created: [],
 };
 

@@ -12,7 +12,7 @@ import { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import type { PostgresSpec } from '../../scripts/cluster/postgres.ts';
 import { processOf, writeRecord } from '../../scripts/cluster/process.ts';
 import { ROLE, SETTINGS } from '../../scripts/cluster/settings.ts';
-import type { Side } from '../../scripts/cluster/settings.ts';
+import type { ServerSettings, Side } from '../../scripts/cluster/settings.ts';
 import { TemporalServer } from '../../scripts/cluster/temporal.ts';
 import { findPostgres } from '../../scripts/setup/postgres.ts';
 import { findTemporal } from '../../scripts/setup/temporal.ts';
@@ -32,7 +32,13 @@ const MANY = {
 /** Starts the servers; `stop` ends them and removes their folder. */
 export async function startRun(
   project: string,
-  options: { temporal: boolean },
+  options: {
+    temporal: boolean;
+    /** In place of those that the tests share. */
+    settings?: ServerSettings;
+    /** Servers that flush to the disk: what is measured must not be faster than in production. */
+    durable?: boolean;
+  },
 ): Promise<{ run: TestRun; stop: () => Promise<void> }> {
   await endLeftovers();
   const postgres = findPostgres();
@@ -48,8 +54,8 @@ export async function startRun(
     role: ROLE,
     // Also part of what the tests look for in history and logs, where it must never be.
     password: `secret-${randomBytes(12).toString('hex')}`,
-    settings: { ...SETTINGS[side], ...MANY },
-    durable: false,
+    settings: { ...SETTINGS[side], ...(options.settings ?? MANY) },
+    durable: options.durable ?? false,
   });
   const source = new PostgresServer(spec('source'));
   const target = new PostgresServer(spec('target'));

@@ -17,7 +17,10 @@ export class Hopeless extends Error {
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
-  options: { seconds?: number; everyMilliseconds?: number } = {},
+  options: {
+    seconds?: number;
+    everyMilliseconds?: number;
+  } = {},
 ): Promise<Exclude<T, false | null | undefined>> {
   const seconds = options.seconds ?? DEFAULT_SECONDS;
   const deadline = Date.now() + seconds * 1000;

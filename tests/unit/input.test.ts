@@ -19,7 +19,7 @@ describe('workflow input', () => {
         schema: { owners: true, grants: true },
         leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
         ignore: { missingIdentity: [], unlogged: [] },
-        copy: { parallelism: 4, chunkMegabytes: 16 },
+        copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
         stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true },
       },
@@ -43,7 +43,11 @@ describe('workflow input', () => {
 
   it('keeps what was given beside the defaults of its group', () => {
     const parsed = parseInput({ source: 'a', target: 'b', copy: { parallelism: 9 } });
-    expect(parsed.ok && parsed.input.copy).toEqual({ parallelism: 9, chunkMegabytes: 16 });
+    expect(parsed.ok && parsed.input.copy).toEqual({
+      parallelism: 9,
+      chunkMegabytes: 16,
+      format: 'auto',
+    });
   });
 
   it.each([

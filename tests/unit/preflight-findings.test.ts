@@ -220,6 +220,7 @@ const CASES: Case[] = [
       ],
     }),
   ],
+  ['binary-form', 'error', source({ textColumns: [{ schema: 'public', name: 't', column: 'r' }] })],
   ['time-zone', 'warning', { endpoints: { target: { defaults: new Map([['TimeZone', 'CET']]) } } }],
   [
     'settings-differ',

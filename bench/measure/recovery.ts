@@ -1,0 +1,77 @@
+/** How long the stream rests when the worker that has it is killed and another is there. */
+import { hostname } from 'node:os';
+import { until } from '../../tests/support/until.ts';
+import { medianOf } from '../report/result.ts';
+import type { Report } from '../report/result.ts';
+import { BenchMigration } from '../rig/migration.ts';
+import type { Rig } from '../rig/rig.ts';
+import { pgbench } from '../workload/pgbench.ts';
+import type { DrainOptions } from './drain.ts';
+
+const SOURCE = 'app';
+const TARGET = 'app_walferry';
+const RATE = 200;
+const LONGEST_SECONDS = 60;
+const WRITE = 'insert into stamp default values;\n';
+
+export async function measureRecovery(rig: Rig, { rounds, say }: DrainOptions): Promise<Report> {
+  await rig.database(rig.source, SOURCE);
+  await rig.database(rig.target, TARGET);
+  await rig.source.rows(
+    SOURCE,
+    'create table stamp (id bigserial primary key, at timestamptz default now())',
+  );
+  let workers = [await rig.worker(), await rig.worker()];
+  const migration = await BenchMigration.start(rig.client, { source: SOURCE, target: TARGET });
+  await migration.phase('stream');
+  const newest = async (): Promise<number> =>
+    Number(await rig.target.value(TARGET, 'select coalesce(max(id), 0) from stamp'));
+  const seen: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const load = pgbench(rig.source, SOURCE, WRITE, {
+      ...{ clients: 2, rate: RATE, seconds: LONGEST_SECONDS / 2, synchronousCommit: true },
+    });
+    load.catch(() => undefined);
+    const before = await newest();
+    await until('the stream to work', async () => (await newest()) > before);
+    const holder = await streamHolder(migration);
+    const chosen = workers.find(({ pid }) => holder === `${pid}@${hostname()}`);
+    if (!chosen) throw new Error('no worker of ours holds the stream');
+    await rig.end(chosen);
+    const began = performance.now();
+    const atKill = await newest();
+    await until('the next applied transaction', async () => (await newest()) > atKill, {
+      ...{ seconds: LONGEST_SECONDS, everyMilliseconds: 20 },
+    });
+    const seconds = (performance.now() - began) / 1000;
+    seen.push(seconds);
+    say(`recovery, round ${round + 1}: ${seconds.toFixed(1)} s`);
+    workers = [...workers.filter(({ pid }) => pid !== chosen.pid), await rig.worker()];
+    await load;
+  }
+  await migration.abort();
+  return {
+    name: 'recovery',
+    title: 'The worker is killed while it streams',
+    notes: [
+      'Seconds from SIGKILL of the worker that has the stream to the first transaction that the other worker applies. Default input.',
+    ],
+    rows: [
+      {
+        name: 'SIGKILL',
+        cells: { 'seconds (median)': medianOf(seen), longest: Math.max(...seen) },
+      },
+    ],
+  };
+}
+
+/** Identity of the worker that runs `streamChanges`. */
+async function streamHolder(migration: BenchMigration): Promise<string> {
+  return until('a worker to have the stream', async () => {
+    const { raw } = await migration.handle.describe();
+    const streaming = raw.pendingActivities?.find(
+      ({ activityType }) => activityType?.name === 'streamChanges',
+    );
+    return streaming?.lastWorkerIdentity ?? null;
+  });
+}

@@ -1,0 +1,48 @@
+/** What a measurement found: a table of named columns, one row a case, as text, JSON and chart. */
+
+/** A cell; undefined where nothing was measured. */
+export type Cell = string | number | undefined;
+
+export interface Row {
+  readonly name: string;
+  readonly cells: Readonly<Record<string, Cell>>;
+}
+
+export interface Report {
+  /** `drain`, `copy`, … */
+  readonly name: string;
+  readonly title: string;
+  /** How it was measured and what each contender had, a sentence each. */
+  readonly notes: readonly string[];
+  readonly rows: readonly Row[];
+  /** Columns that the chart shows side by side, in the unit of the axis. */
+  readonly chart?: { readonly unit: string; readonly columns: readonly string[] };
+}
+
+/** The middle one; of an even number the mean of both in the middle. @throws RangeError for none. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  const upper = sorted[Math.floor(sorted.length / 2)];
+  const lower = sorted[Math.floor((sorted.length - 1) / 2)];
+  if (upper === undefined || lower === undefined) throw new RangeError('no values');
+  return (upper + lower) / 2;
+}
+
+/** Like {@link median}; undefined for none, for contenders that did not run. */
+export function medianOf(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : median(known);
+}
+
+/** The median of the ratios of each round: what both contenders met in the same minute. */
+export function medianRatio(
+  over: readonly (number | undefined)[],
+  under: readonly (number | undefined)[],
+): number | undefined {
+  return medianOf(
+    over.map((value, round) => {
+      const other = under[round];
+      return value === undefined || other === undefined ? undefined : value / other;
+    }),
+  );
+}

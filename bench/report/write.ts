@@ -1,0 +1,76 @@
+/** Writes reports: a table on the terminal, and JSON, Markdown and a chart in `bench/results/`. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import path from 'node:path';
+import { chart } from './chart.ts';
+import type { Cell, Report } from './result.ts';
+
+const RESULTS = path.resolve(import.meta.dirname, '../results');
+const GIB = 1024 ** 3;
+
+/** What the numbers depend on besides the code. */
+export interface Circumstances {
+  readonly date: string;
+  readonly machine: string;
+  readonly postgres: string;
+  readonly node: string;
+  readonly rounds: number;
+  readonly scale: number;
+}
+
+export function circumstances(postgres: string, rounds: number, scale: number): Circumstances {
+  const cores = cpus().length;
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${cores} cores, ${Math.round(totalmem() / GIB)} GB, everything on one machine`,
+    postgres,
+    node: process.versions.node,
+    ...{ rounds, scale },
+  };
+}
+
+/** The report as a Markdown table with its notes. */
+export function markdown(report: Report, where: Circumstances): string {
+  const columns = columnsOf(report);
+  const lines = [
+    ['', ...columns],
+    ['---', ...columns.map(() => '---:')],
+    ...report.rows.map(({ name, cells }) => [
+      name,
+      ...columns.map((column) => text(cells[column])),
+    ]),
+  ].map((cells) => `| ${cells.join(' | ')} |`);
+  const { date, machine, postgres, node, rounds, scale } = where;
+  return [
+    `## ${report.title}`,
+    '',
+    `${date}; ${machine}; ${postgres}; Node ${node}; median of ${rounds} round${rounds === 1 ? '' : 's'}${scale === 1 ? '' : `; scale ${scale}`}.`,
+    '',
+    ...lines,
+    '',
+    ...report.notes.map((note) => `* ${note}`),
+    '',
+  ].join('\n');
+}
+
+/** @returns the folder. */
+export function write(report: Report, where: Circumstances): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const file = (extension: string): string => path.join(RESULTS, `${report.name}.${extension}`);
+  writeFileSync(file('json'), JSON.stringify({ ...where, ...report }, null, 2) + '\n');
+  writeFileSync(file('md'), markdown(report, where));
+  if (report.chart) writeFileSync(file('svg'), chart(report, report.chart));
+  return RESULTS;
+}
+
+function columnsOf({ rows }: Report): string[] {
+  return [...new Set(rows.flatMap(({ cells }) => Object.keys(cells)))];
+}
+
+function text(cell: Cell): string {
+  if (cell === undefined) return '–';
+  if (typeof cell === 'string') return cell;
+  return Number.isInteger(cell) || Math.abs(cell) >= 100
+    ? String(Math.round(cell))
+    : cell.toPrecision(3);
+}

@@ -1,0 +1,27 @@
+/** What every contender gets: the same servers, set as an operator sets them for a move. Printed with the results. */
+import type { ServerSettings } from '../../scripts/cluster/settings.ts';
+
+/**
+ * Of both servers. Checkpoints do not fall into a measurement by chance: each round asks for one before it starts.
+ * `log_replication_commands` lets the limit be measured with the very options that walferry sends.
+ */
+export const SERVER_SETTINGS: ServerSettings = {
+  wal_level: 'logical',
+  max_connections: '700',
+  max_replication_slots: '250',
+  max_wal_senders: '250',
+  max_worker_processes: '16',
+  max_logical_replication_workers: '8',
+  max_sync_workers_per_subscription: '4',
+  shared_buffers: '1GB',
+  max_wal_size: '8GB',
+  checkpoint_timeout: '30min',
+  maintenance_work_mem: '256MB',
+  log_replication_commands: 'on',
+  // Native's apply worker would start again only 5 s after it was enabled, and confirm only every 10 s.
+  wal_retrieve_retry_interval: '100ms',
+  wal_receiver_status_interval: '1s',
+};
+
+/** Streams of a copy, for every contender. */
+export const STREAMS = 4;

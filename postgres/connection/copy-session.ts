@@ -1,0 +1,186 @@
+/**
+ * COPY as queries of a `pg` client that leave the rows alone: the driver would make an object of each row. Nothing here reads a
+ * value; errors, notices and row counts still pass through the driver.
+ */
+import type { Socket } from 'node:net';
+import type pg from 'pg';
+import { FrameSplitter } from './frames.ts';
+
+/** What the driver asks of a query of one's own; the rest of its protocol is not used by COPY. */
+interface CopyQuery {
+  submit(connection: pg.Connection): void;
+  handleError(error: unknown): void;
+  handleCommandComplete(message: { readonly text: string }): void;
+  handleReadyForQuery(): void;
+}
+
+const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
+
+/** `COPY … FROM STDIN` under way on a client. */
+export class CopyIn implements CopyQuery {
+  readonly #text: string;
+  #socket: Socket | undefined;
+  #rows = 0;
+  readonly #started = promised<undefined>();
+  readonly #ended = promised<number>();
+
+  private constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** Sends the command. @returns once the server is ready for data. @throws the server's refusal. */
+  static async start(client: pg.Client, text: string): Promise<CopyIn> {
+    const copy = new CopyIn(text);
+    client.query(copy);
+    await copy.#started.promise;
+    return copy;
+  }
+
+  /** The rows that arrived; rejects with the server's error at any time. */
+  get ended(): Promise<number> {
+    return this.#ended.promise;
+  }
+
+  /** Where CopyData frames go. */
+  get socket(): Socket {
+    if (!this.#socket) throw new Error('COPY was not submitted');
+    return this.#socket;
+  }
+
+  /** No more data. */
+  done(): void {
+    this.socket.write(COPY_DONE);
+  }
+
+  submit(connection: pg.Connection): void {
+    this.#socket = connection.stream as Socket;
+    connection.query(this.#text);
+  }
+
+  handleCopyInResponse(): void {
+    this.#started.resolve(undefined);
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#rows = rowsOf(text);
+  }
+
+  handleReadyForQuery(): void {
+    this.#ended.resolve(this.#rows);
+  }
+
+  handleError(error: unknown): void {
+    this.#started.reject(error);
+    this.#ended.reject(error);
+  }
+}
+
+/** `COPY … TO STDOUT` under way on a client: its frames are handed to a socket as they come. */
+export class CopyOut implements CopyQuery {
+  readonly #text: string;
+  readonly #into: Socket;
+  readonly #passed: (bytes: number) => void;
+  readonly #ended = promised<number>();
+  #rows = 0;
+  #restore = (): void => undefined;
+
+  private constructor(text: string, into: Socket, passed: (bytes: number) => void) {
+    this.#text = text;
+    this.#into = into;
+    this.#passed = passed;
+  }
+
+  /**
+   * Sends the command and hands the frames on; a slow receiver slows the server that sends.
+   * @param passed called with the bytes of rows that passed just now.
+   * @returns the rows that left. @throws the server's error.
+   */
+  static run(
+    client: pg.Client,
+    text: string,
+    into: Socket,
+    passed: (bytes: number) => void,
+  ): Promise<number> {
+    const copy = new CopyOut(text, into, passed);
+    client.query(copy);
+    return copy.#ended.promise;
+  }
+
+  submit(connection: pg.Connection): void {
+    this.#divert(connection.stream as Socket);
+    connection.query(this.#text);
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#rows = rowsOf(text);
+  }
+
+  handleReadyForQuery(): void {
+    this.#restore();
+    this.#ended.resolve(this.#rows);
+  }
+
+  handleError(error: unknown): void {
+    this.#restore();
+    this.#ended.reject(error);
+  }
+
+  /** Takes the frames out before the driver sees them; everything else goes to the driver's own listeners, in order. */
+  #divert(from: Socket): void {
+    const into = this.#into;
+    const listeners = from.listeners('data') as ((piece: Buffer) => void)[];
+    let full = false;
+    const splitter = new FrameSplitter({
+      copyData: (piece) => {
+        // After an error of the target its socket may be gone: the error itself comes by the other query.
+        if (!into.destroyed) full = !into.write(piece);
+      },
+      other: (piece) => listeners.forEach((listener) => listener(piece)),
+    });
+    const drained = (): void => void from.resume();
+    let passed = 0;
+    const take = (read: Buffer): void => {
+      splitter.push(read);
+      this.#passed(splitter.bytes - passed);
+      passed = splitter.bytes;
+      if (!full) return;
+      full = false;
+      from.pause();
+      into.once('drain', drained);
+    };
+    const closed = drained;
+    into.once('close', closed);
+    this.#restore = () => {
+      this.#restore = () => undefined;
+      into.removeListener('drain', drained);
+      into.removeListener('close', closed);
+      from.removeListener('data', take);
+      for (const listener of listeners) from.on('data', listener);
+      from.resume();
+    };
+    from.removeAllListeners('data');
+    from.on('data', take);
+  }
+}
+
+function rowsOf(tag: string): number {
+  return Number(/^COPY (\d+)$/.exec(tag)?.[1] ?? Number.NaN);
+}
+
+interface Promised<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+function promised<T>(): Promised<T> {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<T>((done, failed) => {
+    resolve = done;
+    reject = failed;
+  });
+  // Both of a query's promises may fail while only one is awaited.
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}

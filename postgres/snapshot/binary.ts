@@ -1,0 +1,67 @@
+/**
+ * Which tables may be copied as binary: those whose columns have, on both servers, one and the same type of a short list. Binary is
+ * exact and cheaper, but it is the server's own form: a composite or a range carries the OIDs of its types, money means another
+ * amount under another locale, and a type of an extension may change its form with its version. Those go as text.
+ */
+import type pg from 'pg';
+import type { TableName } from '../catalog/selection.ts';
+import { quoted } from '../catalog/table-name.ts';
+
+/**
+ * Built-in types whose send and receive functions have kept their form in all supported versions (src/backend/utils/adt). Arrays of
+ * them carry the element's OID, which is fixed for built-in types.
+ */
+const SHARED = [
+  ...['bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'oid', 'pg_lsn'],
+  ...['text', 'varchar', 'bpchar', 'name', 'char', 'bytea', 'uuid', 'json', 'jsonb'],
+  ...['date', 'time', 'timetz', 'timestamp', 'timestamptz', 'interval'],
+  ...['inet', 'cidr', 'macaddr', 'macaddr8', 'bit', 'varbit'],
+  ...['point', 'line', 'lseg', 'box', 'path', 'polygon', 'circle'],
+];
+
+/**
+ * SQL for the binary form of each column that COPY moves, by name: a text that is equal on both sides when the forms are. Null for a
+ * column that has to go as text. An enum is sent as its label; a domain as its base type.
+ * @param relation expression for the table's oid.
+ */
+export function binaryForms(relation: string): string {
+  const list = SHARED.map((name) => `'${name}'`).join(', ');
+  return /* sql */ `
+    (with recursive below as (
+       select a.attname, a.attnum, a.atttypid as type, 0 as depth
+         from pg_catalog.pg_attribute a
+        where a.attrelid = ${relation} and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+       union all
+       select b.attname, b.attnum, t.typbasetype, b.depth + 1
+         from below b join pg_catalog.pg_type t on t.oid = b.type and t.typtype = 'd')
+     select pg_catalog.jsonb_object_agg(b.attname,
+              case when t.typtype = 'e' then 'enum'
+                   when e.typname in (${list}) and e.typnamespace = 'pg_catalog'::regnamespace
+                     then e.typname || case when e.oid <> t.oid then '[]' else '' end end)
+       from (select distinct on (attnum) * from below order by attnum, depth desc) b
+       join pg_catalog.pg_type t on t.oid = b.type
+       join pg_catalog.pg_type e on e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end)`;
+}
+
+/** Binary forms by column name. */
+export type BinaryForms = Readonly<Record<string, string | null>>;
+
+/**
+ * Locks the target's table against DDL until the transaction ends, and compares: a column that became float8 under the copy would
+ * take the bytes of an int8 for a number of its own.
+ */
+export async function sharesBinaryForm(
+  target: pg.ClientBase,
+  destination: TableName,
+  columns: readonly string[],
+  source: BinaryForms,
+): Promise<boolean> {
+  if (columns.length === 0 || columns.some((name) => (source[name] ?? null) === null)) return false;
+  await target.query(/* sql */ `lock table ${quoted(destination)} in row exclusive mode`);
+  const { rows } = await target.query<{ forms: BinaryForms | null }>(
+    /* sql */ `select ${binaryForms('$1::regclass')} as forms`,
+    [quoted(destination)],
+  );
+  const forms = rows[0]?.forms ?? {};
+  return columns.every((name) => forms[name] === source[name]);
+}
