@@ -159,7 +159,8 @@ describe('waiting for the operator', () => {
       const progress = await migration.reaches(phase, 'waiting');
       expect(progress.waiting).toEqual({
         ...{ step: named, code: 'Denied', reason: 'no right on t' },
-        action: 'Correct the password, role or grant that the message names, then resume; before the copy: start again.',
+        action:
+          'Correct the password, role or grant that the message names, then resume; before the copy: start again.',
       });
       // Nobody holds a snapshot while a person is awaited.
       expect(migration.world.isRunning('holdSnapshot')).toBe(false);
