@@ -1,9 +1,18 @@
 /** `npm start` in a copy of the checkout, from a path with a space: whole runs, right after a crash and interrupted. */
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { once } from 'node:events';
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { placesOf } from '../../scripts/cluster/places.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
 
@@ -11,6 +20,7 @@ const ROOT = path.resolve(import.meta.dirname, '../..');
 const PARTS = ['contract', 'postgres', 'activities', 'workflows', 'workers', 'scripts'];
 const DEMO_SECONDS = 200;
 
+/** Its data may lie outside of the checkout, where the end of the test run removes nothing: 130 MB a copy. */
 function copyOfCheckout(): string {
   const checkout = path.join(mkdtempSync(path.join(testRun().folder, 'demo-')), 'a checkout');
   mkdirSync(checkout);
@@ -20,6 +30,11 @@ function copyOfCheckout(): string {
     cpSync(path.join(ROOT, file), path.join(checkout, file));
   }
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(checkout, 'node_modules'));
+  onTestFinished(() => {
+    if (processesOf(checkout).length === 0) {
+      rmSync(placesOf(checkout).data, { recursive: true, force: true });
+    }
+  });
   return checkout;
 }
 
