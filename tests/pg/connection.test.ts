@@ -87,7 +87,7 @@ describe('the settings of a session', () => {
       const service = serviceOn(db, {
         user: role,
         password: SECRET,
-        options: `${options} -c work_mem=7MB`,
+        options: `${options} -c maintenance_work_mem=7MB`,
       });
       await using client = await connect(service, 'copy', { lockTimeoutMs: 1234 });
       for (const [name, value] of Object.entries(READABLE)) {
@@ -100,7 +100,7 @@ describe('the settings of a session', () => {
       expect(await shown(client, 'default_transaction_read_only')).toBe('off');
       expect(await shown(client, 'transaction_isolation')).toBe('read committed');
       // What is none of our business stays the service's.
-      expect(await shown(client, 'work_mem')).toBe('7MB');
+      expect(await shown(client, 'maintenance_work_mem')).toBe('7MB');
     } finally {
       await db.sourceClient.query(`drop role ${role}`);
     }
