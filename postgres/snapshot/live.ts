@@ -5,7 +5,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { readNewestGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 
-const POLL_MS = 250;
+const POLL_MS = 50;
 const BEAT_EVERY_MS = 2_000;
 
 /**

@@ -33,6 +33,7 @@ import { connectPatiently } from '../slot/session.ts';
 import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
+import { announceNothingLeft } from './nothing-left.ts';
 import { quietTriggers } from './quiet.ts';
 import { blocks } from './pipe.ts';
 import { reaches, takeTables } from './take.ts';
@@ -97,7 +98,9 @@ async function planUnder(
   const relations = await readPlannedSizes(target, migration);
   if (await isFinished(target, migration, relations)) {
     const newest = await readNewestGeneration(target, migration);
-    return await planOf(target, migration, newest?.number ?? 0, input);
+    const plan = await planOf(target, migration, newest?.number ?? 0, input);
+    if (newest) await announceNothingLeft(target, migration, newest.number);
+    return plan;
   }
   await using source = await connectPatiently(
     'source',
