@@ -14,6 +14,9 @@ interface CopyQuery {
   handleReadyForQuery(): void;
 }
 
+/** What may wait in this process, for each lane, until the source is told to wait. */
+const MOST_WAITING_BYTES = 256 * 1024;
+
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
 
 /** `COPY … FROM STDIN` under way on a client. */
@@ -125,11 +128,10 @@ export class CopyOut implements CopyQuery {
     this.#ended.reject(error);
   }
 
-  /** Takes the frames out before the driver sees them; everything else goes to the driver's own listeners, in order. */
+  /** Takes the rows out before the driver sees them; everything else goes to the driver's own listeners, in order. */
   #divert(from: Socket): void {
     const into = this.#into;
     const listeners = from.listeners('data') as ((piece: Buffer) => void)[];
-    let full = false;
     const splitter = new FrameSplitter({
       copyData: (piece) => {
         this.#passed(piece.length);
@@ -137,7 +139,7 @@ export class CopyOut implements CopyQuery {
         if (into.destroyed) return;
         into.cork();
         into.write(copyDataHeader(piece.length));
-        full = !into.write(piece);
+        into.write(piece);
         into.uncork();
       },
       other: (piece) => listeners.forEach((listener) => listener(piece)),
@@ -145,8 +147,8 @@ export class CopyOut implements CopyQuery {
     const drained = (): void => void from.resume();
     const take = (read: Buffer): void => {
       splitter.push(read);
-      if (!full) return;
-      full = false;
+      // Not by what write() returns: that is false for any read of this size, also when all of it went out at once.
+      if (into.destroyed || into.writableLength <= MOST_WAITING_BYTES) return;
       from.pause();
       into.once('drain', drained);
     };

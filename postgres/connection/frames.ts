@@ -1,7 +1,7 @@
 /**
  * Splits what a server sends into the data of CopyData messages and everything else. The data of all messages of a read is moved
- * together in place, without being looked at: COPY TO sends a message a row, and COPY FROM takes a third longer for rows that come one
- * by one than for rows that come in one message. Pure.
+ * together in place, without being looked at: COPY TO sends a message for each row, and a target that takes them one by one spends
+ * about 15 % more CPU time on a binary copy. Pure.
  */
 
 const COPY_DATA = 0x64; // 'd'

@@ -90,7 +90,7 @@ const RUNS_MOST = 200;
 const CHUNKS_PER_RUN = 16;
 /** Up to so many tables each one has runs of its own, under its own name in the timeline. */
 const TABLES_APART = 100;
-/** Runs for each lane at least, or the lanes end far apart. Each costs the CPU time of about three chunks of rows. */
+/** Runs for each lane at least, or the lanes end far apart. Each costs a quarter of the CPU time of a chunk. */
 const RUNS_PER_LANE = 2;
 
 /**

@@ -63,12 +63,14 @@ export async function planCopy(
     await endEarlierSessions(target, 'plan');
     const progress = { step: 'reading the plan', tables: 0 };
     // Also what the plan itself says of a hundred thousand tables takes seconds to read.
-    return await whileAllWatched(
+    const plan = await whileAllWatched(
       [{ side: 'target', migration, purpose: 'plan', client: target }],
       work,
       () => ({ ...progress }),
       () => planUnder(target, turn, { migration, input, work, progress }),
     );
+    if (plan.runs.length === 0) await announceNothingLeft(target, migration, plan.generation);
+    return plan;
   } catch (error) {
     work.signal.throwIfAborted();
     throw classify(error, { step: 'planning the copy' }, 'Internal');
@@ -98,9 +100,7 @@ async function planUnder(
   const relations = await readPlannedSizes(target, migration);
   if (await isFinished(target, migration, relations)) {
     const newest = await readNewestGeneration(target, migration);
-    const plan = await planOf(target, migration, newest?.number ?? 0, input);
-    if (newest) await announceNothingLeft(target, migration, newest.number);
-    return plan;
+    return await planOf(target, migration, newest?.number ?? 0, input);
   }
   await using source = await connectPatiently(
     'source',
