@@ -85,30 +85,32 @@ export class TableRows {
 
   /**
    * Takes an insert.
+   * @param line bytes that hold the line; others may lie around it.
    * @param at where the list of columns begins, with the comma before it.
+   * @param end behind the line's last byte.
    * @returns false, with nothing noted, for a line that is not of the layout.
    */
-  insert(line: Buffer, at: number): boolean {
-    const row = this.#row(line, at, true);
-    if (row < 0 || !isEnd(line, row)) return false;
-    return this.#proved(line) && this.#commit(INSERT);
+  insert(line: Buffer, at: number, end = line.length): boolean {
+    const row = this.#row(line, at, end, true);
+    if (row < 0 || !isEnd(line, row, end)) return false;
+    return this.#proved(line, at, end) && this.#commit(INSERT);
   }
 
   /** Takes an update that keeps its key. @see insert */
-  update(line: Buffer, at: number): boolean {
-    const row = this.#row(line, at, false);
+  update(line: Buffer, at: number, end = line.length): boolean {
+    const row = this.#row(line, at, end, false);
     if (row < 0) return false;
-    const end = this.#identity(line, row, true);
-    if (end < 0 || !isEnd(line, end)) return false;
-    return this.#proved(line) && this.#commit(UPDATE);
+    const last = this.#identity(line, row, end, true);
+    if (last < 0 || !isEnd(line, last, end)) return false;
+    return this.#proved(line, at, end) && this.#commit(UPDATE);
   }
 
   /** Takes a delete. @see insert */
-  delete(line: Buffer, at: number): boolean {
+  delete(line: Buffer, at: number, end = line.length): boolean {
     this.#value.beyondAscii = false;
-    const end = this.#identity(line, at, false);
-    if (end < 0 || !isEnd(line, end)) return false;
-    return this.#proved(line) && this.#commit(DELETE);
+    const last = this.#identity(line, at, end, false);
+    if (last < 0 || !isEnd(line, last, end)) return false;
+    return this.#proved(line, at, end) && this.#commit(DELETE);
   }
 
   /** Forgets all records and keeps the buffers. */
@@ -139,7 +141,7 @@ export class TableRows {
   #keyEnd = 0;
 
   /** Writes the row and its key. @returns the place behind the list, or -1. */
-  #row(line: Buffer, at: number, whole: boolean): number {
+  #row(line: Buffer, at: number, end: number, whole: boolean): number {
     if (!matches(line, at, COLUMNS)) return NONE;
     const { heads, kinds, varying, key } = this.layout;
     const value = this.#value;
@@ -147,11 +149,11 @@ export class TableRows {
     value.beyondAscii = false;
     const columns = heads.length;
     const shape = this.#shape(this.#last);
-    const out = roomFor(shape, line.length + columns * GROWTH_BYTES);
+    const out = roomFor(shape, end - at + columns * GROWTH_BYTES);
     const from = shape.used;
     let same = true;
     this.#keyStart = this.keysUsed;
-    this.#roomForKey(line.length + columns * GROWTH_BYTES);
+    this.#roomForKey(end - at + columns * GROWTH_BYTES);
     let keyTo = this.keysUsed;
     let keyAt = 0;
     let more = true;
@@ -221,11 +223,11 @@ export class TableRows {
    * Reads the old key. @param compare with the row's own, else it is written. @returns the place behind the list, or -1; also when
    * an update moves its key.
    */
-  #identity(line: Buffer, at: number, compare: boolean): number {
+  #identity(line: Buffer, at: number, end: number, compare: boolean): number {
     if (!matches(line, at, IDENTITY)) return NONE;
     const { heads, kinds, key } = this.layout;
     const value = this.#value;
-    const room = line.length + heads.length * GROWTH_BYTES;
+    const room = end - at + heads.length * GROWTH_BYTES;
     if (compare && this.#scratch.length < room) this.#scratch = Buffer.allocUnsafeSlow(room * 2);
     if (!compare) this.#roomForKey(room);
     const out = compare ? this.#scratch : this.keys;
@@ -271,8 +273,8 @@ export class TableRows {
     return true;
   }
 
-  #proved(line: Buffer): boolean {
-    return !this.#value.beyondAscii || isUtf8(line);
+  #proved(line: Buffer, at: number, end: number): boolean {
+    return !this.#value.beyondAscii || isUtf8(line.subarray(at, end));
   }
 
   /** Notes the record at work. @returns false, with nothing noted, when no correct sequence of changes holds it. */
@@ -492,9 +494,9 @@ function isNull(bytes: Buffer, from: number, to: number): boolean {
   return to - from === 2 && bytes[from] === BACKSLASH && bytes[from + 1] === CAPITAL_N;
 }
 
-/** The object's end and nothing behind it. */
-function isEnd(line: Buffer, at: number): boolean {
-  return line[at] === CLOSE_BRACE && at + 1 === line.length;
+/** The object's end, and the line's: also what was read beyond that ends nowhere else. */
+function isEnd(line: Buffer, at: number, end: number): boolean {
+  return line[at] === CLOSE_BRACE && at + 1 === end;
 }
 
 /** Tabs and newlines inside of a value are escaped: the first one is the field's end. */

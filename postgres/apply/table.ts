@@ -28,6 +28,8 @@ export interface TargetColumn {
   /** ` collate "schema"."name"`, or empty: comparing columns of different collations is an error. */
   readonly collate: string;
   readonly generated: boolean;
+  /** Whether many values can be sent as one array of the base type: not arrays themselves, which an array of arrays would flatten. */
+  readonly arrayable: boolean;
   /** Whether the source has the column: a target may have more. */
   readonly planned: boolean;
   /** GENERATED ALWAYS AS IDENTITY here: no UPDATE can write it, though `set … = default` can change it on the source. */
@@ -141,6 +143,12 @@ const COLUMNS = /* sql */ `
             select t.oid, t.typbasetype from d join pg_catalog.pg_type t on t.oid = d.typbasetype)
           select pg_catalog.format_type(d.oid, -1) from d where d.typbasetype = 0) as base_type,
          (select t.typtype = 'd' from pg_catalog.pg_type t where t.oid = a.atttypid) as domain,
+         (with recursive d (oid, typbasetype) as (
+            select t.oid, t.typbasetype from pg_catalog.pg_type t where t.oid = a.atttypid
+            union all
+            select t.oid, t.typbasetype from d join pg_catalog.pg_type t on t.oid = d.typbasetype)
+          select t.typarray <> 0 and t.typdelim = ',' and t.typtype <> 'p'
+            from d join pg_catalog.pg_type t on t.oid = d.oid where d.typbasetype = 0) as arrayable,
          case when a.attcollation <> 0 then
            (select pg_catalog.format(' collate %I.%I', n.nspname, l.collname)
               from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid = l.collnamespace
@@ -186,6 +194,7 @@ interface ColumnRow {
   always: boolean;
   base_type: string;
   domain: boolean;
+  arrayable: boolean;
   collate: string | null;
 }
 
@@ -233,6 +242,7 @@ export async function readTable(
     operand: operandOf(row),
     collate: row.collate ?? '',
     generated: row.generated,
+    arrayable: row.arrayable,
     planned: planned.has(row.name),
     fixed: row.always,
     indexed: indexes.find((index) => index.columns[0] === row.attnum)?.operators[0] ?? undefined,

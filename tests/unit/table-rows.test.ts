@@ -36,7 +36,10 @@ function lineOf(change: PositionedChange): { text: string; at: number } {
 
 function take(rows: TableRows, change: PositionedChange): boolean {
   const { text, at } = lineOf(change);
-  return rows[change.kind](Buffer.from(text), at);
+  // Other lines lie around it.
+  const bytes = Buffer.from(`${text}${text}${text}`);
+  const length = Buffer.byteLength(text);
+  return rows[change.kind](bytes, length + at, 2 * length);
 }
 
 const unescaped = (field: string): string | null =>
