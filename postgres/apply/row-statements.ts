@@ -73,7 +73,7 @@ export class RowStatements {
       const found = table.key?.find(
         ({ position }) => table.columns[position]?.name === column?.name,
       );
-      return column === undefined || found === undefined || !column.arrayable
+      return column === undefined || found === undefined || column.carrier === 'none'
         ? undefined
         : { column, equals: found.equals };
     });
@@ -113,7 +113,9 @@ export class RowStatements {
   }
 
   #arrays(columns: readonly Column[]): string {
-    const arrays = columns.map(({ baseType }, i) => `$${i + 1}::${baseType}[]`).join(', ');
+    const arrays = columns
+      .map(({ baseType, carrier }, i) => `$${i + 1}::${carrier === 'text' ? 'text' : baseType}[]`)
+      .join(', ');
     const names = columns.map(({ place }) => `c${place}`).join(', ');
     return `unnest(${arrays}) as s (${names})`;
   }
@@ -121,8 +123,7 @@ export class RowStatements {
   #joined(): string {
     return this.#key
       .map(
-        ({ column: { operand, place, collate }, equals }) =>
-          `${operand} ${equals} s.c${place}${collate}`,
+        ({ column, equals }) => `${column.operand} ${equals} ${valueOf(column)}${column.collate}`,
       )
       .join(' and ');
   }
@@ -141,14 +142,14 @@ export class RowStatements {
     const set = others.filter(({ fixed }) => !fixed);
     const fixed = others.filter((column) => column.fixed);
     let how: Updating | null = null;
-    if (set.length > 0 && others.every(({ arrayable }) => arrayable)) {
+    if (set.length > 0 && others.every(({ carrier }) => carrier !== 'none')) {
       const columns = brought;
       const where = [
         this.#joined(),
         // No update can write them: a row whose number is another one is replayed.
-        ...fixed.map(({ quoted, place }) => `t.${quoted} = s.c${place}`),
+        ...fixed.map((column) => `t.${column.quoted} = ${valueOf(column)}`),
       ];
-      const sets = set.map(({ quoted, place }) => `${quoted} = s.c${place}`).join(', ');
+      const sets = set.map((column) => `${column.quoted} = ${valueOf(column)}`).join(', ');
       how = {
         sql: `update ${this.#table.only} t set ${sets} from ${this.#arrays(columns)} where ${where.join(' and ')}`,
         places: columns.map(({ place }) => place),
@@ -240,6 +241,11 @@ export class RowStatements {
     if (this.#cursors.length < rows) this.#cursors = new Int32Array(rows * 2);
     return this.#cursors;
   }
+}
+
+/** A value of the arrays, in the base type. */
+function valueOf({ place, carrier, baseType }: Column): string {
+  return carrier === 'text' ? `s.c${place}::${baseType}` : `s.c${place}`;
 }
 
 /** Bytes that arrays of these fields take at most: each byte may need an escape, and each field quotes and a comma. */
