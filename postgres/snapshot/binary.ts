@@ -21,7 +21,7 @@ const SHARED = [
 
 /**
  * SQL for the binary form of each column that COPY moves, by name: a text that is equal on both sides when the forms are. Null for a
- * column that has to go as text. An enum is sent as its label; a domain as its base type.
+ * column that has to go as text. int2vector has elements as well and is no array: it is not known by them. An enum is sent as its label; a domain as its base type.
  * @param relation expression for the table's oid.
  */
 export function binaryForms(relation: string): string {
@@ -40,7 +40,7 @@ export function binaryForms(relation: string): string {
                      then e.typname || case when e.oid <> t.oid then '[]' else '' end end)
        from (select distinct on (attnum) * from below order by attnum, depth desc) b
        join pg_catalog.pg_type t on t.oid = b.type
-       join pg_catalog.pg_type e on e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end)`;
+       join pg_catalog.pg_type e on e.oid = coalesce((select one.oid from pg_catalog.pg_type one where one.typarray = t.oid), t.oid))`;
 }
 
 /** Binary forms by column name. */
