@@ -14,6 +14,7 @@ import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
 import { unsentOf } from '../replication/reader.ts';
+import { isUnprintable } from '../replication/refusal.ts';
 import { Lane } from '../schema/lane.ts';
 import { whileWatched } from '../schema/watch.ts';
 import { backendPidOf } from '../replication/socket.ts';
@@ -133,7 +134,6 @@ async function look(
     select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
                 then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
   const selected = new Set(relations.map(keyOfName));
-  const options = await decodingOptions(source, relations);
   const warned = new Set<string>();
   let unnamed = false;
   lane.client.on('notice', (notice) => {
@@ -142,13 +142,21 @@ async function look(
     if (unsent === null) unnamed = true;
     else warned.add(keyOfName({ schema: unsent.schema, name: unsent.table }));
   });
-  const { rows } = await lane.run((client) =>
-    client.query<{ schema: string; table: string }>(CHANGED, [
-      migration.slot,
-      since,
-      Object.entries(options).flat(),
-    ]),
-  );
+  const decode = async (leaveAll: boolean) => {
+    const options = await decodingOptions(source, relations, leaveAll);
+    return lane.run((client) =>
+      client.query<{ schema: string; table: string }>(CHANGED, [
+        migration.slot,
+        since,
+        Object.entries(options).flat(),
+      ]),
+    );
+  };
+  const { rows } = await decode(false).catch((error: unknown) => {
+    // It may be a row of a table that is not moved, and then it need not be printed.
+    if (isUnprintable(error)) return decode(true);
+    throw error;
+  });
   // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
   // Of a table that is accepted like that such a change is one more that came too late.
   const missed = relations.filter((one) => missingIdentity(one) && warned.has(keyOfName(one)));
@@ -171,14 +179,15 @@ async function look(
   };
 }
 
-/** Leaves out the tables that are not selected and that the source would warn about; changes of the others are dropped here. */
+/** Leaves out the tables that are not selected and that the source would warn about, or all; changes of the others are dropped here. */
 async function decodingOptions(
   source: pg.ClientBase,
   relations: readonly Relation[],
+  leaveAll: boolean,
 ): Promise<Readonly<Record<string, string>>> {
   const schemas = [...new Set(relations.map(({ schema }) => schema))];
   const asked = new Set(schemas);
-  const { tables } = await readOutside(source, relations, false);
+  const { tables } = await readOutside(source, relations, leaveAll);
   const without = tables.filter(({ schema }) => asked.has(schema));
   return pluginOptions({ schemas, without, numericAsText: false });
 }

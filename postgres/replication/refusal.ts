@@ -36,11 +36,11 @@ export function streamFailure(error: unknown, lsn: Lsn): MigrationError {
  * the errors (of palloc and of a string buffer) tell no table.
  */
 export function isUnprintable(error: unknown): boolean {
-  return (
-    error instanceof MigrationError &&
-    error.code === 'StreamMalformed' &&
-    UNPRINTABLE.has(error.details.sqlstate ?? '')
-  );
+  const state =
+    error instanceof MigrationError && error.code === 'StreamMalformed'
+      ? error.details.sqlstate
+      : sqlstate(error);
+  return UNPRINTABLE.has(state ?? '');
 }
 
 const UNPRINTABLE: ReadonlySet<string> = new Set(['54000', 'XX000']);

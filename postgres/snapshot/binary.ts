@@ -40,7 +40,7 @@ export function binaryForms(relation: string): string {
                      then e.typname || case when e.oid <> t.oid then '[]' else '' end end)
        from (select distinct on (attnum) * from below order by attnum, depth desc) b
        join pg_catalog.pg_type t on t.oid = b.type
-       join pg_catalog.pg_type e on e.oid = coalesce((select one.oid from pg_catalog.pg_type one where one.typarray = t.oid), t.oid))`;
+       join pg_catalog.pg_type e on e.oid = coalesce((select one.oid from pg_catalog.pg_type one where one.oid = t.typelem and one.typarray = t.oid), t.oid))`;
 }
 
 /** Binary forms by column name. */

@@ -61,7 +61,9 @@ export async function copyChunk(
     return null;
   }
   await beginUnder(source, generation);
-  const checked = await lockTables(source, wanted, work.waiting);
+  // A bundle of small tables would spend more on looking at their types than it saves.
+  const mayBeBinary = work.format === 'binary' || (work.format === 'auto' && wanted.length === 1);
+  const checked = await lockTables(source, wanted, work.waiting, mayBeBinary);
   let rows = 0;
   let bytes = 0;
   let given: Settings | null = null;
@@ -76,7 +78,7 @@ export async function copyChunk(
     if (settings !== given) await setFor('transaction', target, settings);
     given = settings;
     const binary =
-      work.format !== 'text' &&
+      mayBeBinary &&
       (await sharesBinaryForm(target, table.destination, table.columns, table.forms));
     // Preflight refuses such a table, as far as the source's columns tell; those of the target may have changed since.
     if (work.format === 'binary' && !binary) throw withoutBinaryForm(table);

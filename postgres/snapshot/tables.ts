@@ -35,12 +35,14 @@ const LOCK_TIMEOUT_MS = 2_000;
 /**
  * Locks the tables in access share mode until the transaction ends and compares them with the snapshot. The transaction must have
  * its snapshot already.
+ * @param withForms whether to read what the columns look like in a binary copy.
  * @param waiting called after each look at a table that somebody holds exclusively; it throws to give up.
  */
 export async function lockTables(
   source: pg.ClientBase,
   tables: readonly ChunkTable[],
   waiting: (table: ChunkTable) => void,
+  withForms: boolean,
 ): Promise<CheckedTable[]> {
   await source.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
   const locked = new Set<number>();
@@ -53,7 +55,7 @@ export async function lockTables(
   }
   // The rows' own waits are not ours to limit.
   await source.query(/* sql */ `set local lock_timeout = 0`);
-  const checked = await check(source, tables);
+  const checked = await check(source, tables, withForms);
   return checked.map((table) => ({ ...table, same: table.same && locked.has(table.id) }));
 }
 
@@ -103,6 +105,7 @@ interface Row {
 async function check(
   source: pg.ClientBase,
   tables: readonly ChunkTable[],
+  withForms: boolean,
 ): Promise<CheckedTable[]> {
   const { rows } = await source.query<Row>(
     /* sql */ `
@@ -118,7 +121,7 @@ async function check(
            array(select a.attname::text from pg_catalog.pg_attribute a
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
                   order by a.attnum) as columns,
-           ${binaryForms('c.oid')} as forms
+           ${withForms ? binaryForms('c.oid') : 'null'} as forms
       from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
       left join pg_catalog.pg_namespace n on n.nspname = wanted.schema
       left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name

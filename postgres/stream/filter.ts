@@ -28,6 +28,8 @@ export interface Unsettled {
   readonly schema: string;
   readonly table: string;
   readonly commitLsn: Lsn;
+  /** 32 bits, the top-level transaction. */
+  readonly xid: number;
   /** What is strange about the change; unset for a table without a route. */
   readonly misfit?: string;
 }
@@ -161,7 +163,7 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
       const { schema, name: table } = vague;
       const misfit =
         'empties this partition alone, whose rows the target cannot tell from the others';
-      return undo({ schema, table, commitLsn: piece.commitLsn, misfit });
+      return undo({ schema, table, commitLsn: piece.commitLsn, xid: piece.xid, misfit });
     }
   }
   return changes;
@@ -182,7 +184,7 @@ function leaveParts(relations: PlannedRelation[]): PlannedRelation | undefined {
 }
 
 function unsettled({ schema, table }: RowMessage | TruncateMessage, piece: Piece): Unsettled {
-  return { schema, table, commitLsn: piece.commitLsn };
+  return { schema, table, commitLsn: piece.commitLsn, xid: piece.xid };
 }
 
 function rowChange(

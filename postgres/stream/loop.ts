@@ -208,7 +208,7 @@ export class StreamLoop {
     const open = this.#assembler.open;
     if (open === null || open.known) return;
     const { routes, newest, settle, missed } = this.#parts;
-    const where = { schema, table, commitLsn: open.lsn };
+    const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
     let route = routes.get(schema, table);
     if (route === undefined) {
       await settle(where);

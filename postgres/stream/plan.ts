@@ -2,6 +2,7 @@
  * What the stream knows of the tables: how the audit says that each one is followed, the generations they were copied under,
  * and what to do when a change shows that the source's catalog has moved on since.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
@@ -27,7 +28,7 @@ import {
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
 import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
-import { filterEnd, isVisible, type Generation } from '../snapshot/visibility.ts';
+import { filterEnd, isVisible, parseSnapshot, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
 import { Emptied } from './emptied.ts';
 import { Routes, type Left, type Met, type Route, type Unsettled } from './filter.ts';
@@ -41,6 +42,8 @@ import { readOutside } from './outside.ts';
 const BYTEA_OID = 17;
 /** SQLSTATE of a text that is no value of its type. */
 const INVALID_TEXT = '22P02';
+const SHOWN_MS = 5_000;
+const SHOWN_POLL_MS = 20;
 const OLDER_TYPE = 'that its type has no more on either side';
 /** Failures of a change that meets other rows than it expects. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
@@ -377,7 +380,7 @@ async function requireUnmoved(
   table: Unsettled,
 ): Promise<string | null> {
   const { schema, table: name } = table;
-  const look = await lookAt(source, [{ schema, name }]);
+  const look = await lookOnceShown(source, { schema, name }, table.xid);
   const token = look.tokens[0] ?? null;
   const seen = known.audited.tokens.get(keyOfName({ schema, name }));
   if (table.misfit !== undefined) {
@@ -389,6 +392,20 @@ async function requireUnmoved(
   if (token !== null && (await isSelectedNow(source, known, { schema, name })))
     throw new CatalogMoved(fullName(table), table);
   return token;
+}
+
+/**
+ * A transaction is sent a moment before the source shows its DDL, with a synchronous standby much earlier. After the limit the answer
+ * may cost a copy that was not needed, and no more.
+ */
+async function lookOnceShown(source: pg.ClientBase, table: TableName, xid: number) {
+  const began = performance.now();
+  for (;;) {
+    const look = await lookAt(source, [table]);
+    if (isVisible(xid, parseSnapshot(look.snapshot))) return look;
+    if (performance.now() - began > SHOWN_MS) return look;
+    await sleep(SHOWN_POLL_MS);
+  }
 }
 
 /** Names the change that showed it. */
