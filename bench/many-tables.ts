@@ -189,8 +189,8 @@ async function run(options: Options): Promise<void> {
   try {
     const { measured } = await migrate(options, progress);
     const silent = measured.filter(({ silence }) => silence > LONGEST_SILENCE_SECONDS);
-    for (const { step, silence } of silent) {
-      console.error(`${step} sent no beat for ${silence.toFixed(1)} s`);
+    for (const { step, silence, before } of silent) {
+      console.error(`${step} sent no beat for ${silence.toFixed(1)} s after ${before}`);
     }
     if (silent.length > 0) process.exitCode = 1;
   } finally {

@@ -95,7 +95,7 @@ async function equal(rig: Rig, { tables }: Original): Promise<void> {
 
 export async function measureCopy(rig: Rig, options: DrainOptions): Promise<Report> {
   const { rounds, scale, only, say } = options;
-  await rig.worker();
+  await rig.workers.start();
   const version = pgcopydbVersion();
   const rows: Row[] = [];
   for (const original of originals(scale)) {

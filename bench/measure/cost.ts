@@ -3,13 +3,12 @@ import type { Report, Row } from '../report/result.ts';
 import { medianOf } from '../report/result.ts';
 import type { Rig } from '../rig/rig.ts';
 import { BACKLOGS } from '../workload/backlog.ts';
-import { DrainStage } from './drain.ts';
-import type { Drained, DrainOptions } from './drain.ts';
+import { DrainStage, microseconds } from './drain.ts';
+import type { Cost, Drained, DrainOptions } from './drain.ts';
 
 /** Units of work: a hundredth of the full backlog, a tenth, all of it. */
 const UNITS = [1, 10, 100];
 const DEFAULT_CASES = ['small', 'bulk insert', 'bulk update', 'wide'];
-const MILLION = 1_000_000;
 
 export async function measureCost(rig: Rig, options: DrainOptions): Promise<Report> {
   const { rounds, scale, only, say } = options;
@@ -23,8 +22,7 @@ export async function measureCost(rig: Rig, options: DrainOptions): Promise<Repo
       for (let round = 0; round < rounds; round += 1) {
         seen.push(await stage.round(backlog, changes, round));
       }
-      const micro = (name: 'node' | 'walsender' | 'target' | 'nativeWalsender' | 'nativeApply') =>
-        medianOf(seen.map((one) => (one[name] / changes) * MILLION));
+      const micro = (name: Cost) => microseconds(seen, name);
       rows.push({
         name: `${backlog.name} × ${units}`,
         cells: {

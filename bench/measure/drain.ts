@@ -54,7 +54,7 @@ export class DrainStage {
     await rig.database(rig.source, SOURCE);
     for (const database of [TARGET, NATIVE]) await rig.database(rig.target, database);
     await rig.source.rows(SOURCE, schema(scale));
-    const worker = await rig.worker();
+    const worker = await rig.workers.start();
     const migration = await BenchMigration.start(rig.client, { source: SOURCE, target: TARGET });
     await rig.source.shell(
       `pg_dump -s ${SOURCE} | psql -Xq -v ON_ERROR_STOP=1 "${rig.target.conninfo(NATIVE)}"`,
@@ -217,10 +217,17 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
   };
 }
 
+/** Whose CPU seconds. */
+export type Cost = 'node' | 'walsender' | 'target' | 'nativeWalsender' | 'nativeApply';
+
+/** CPU of a change in µs, or of a million in seconds; the median of the rounds. */
+export function microseconds(seen: readonly Drained[], of: Cost): number | undefined {
+  return medianOf(seen.map((one) => (one[of] / one.changes) * MICROSECONDS));
+}
+
 function cells(seen: readonly Drained[]): Row['cells'] {
   const all = <K extends keyof Drained>(name: K) => seen.map((one) => one[name]);
-  const micro = (name: 'node' | 'walsender' | 'target' | 'nativeWalsender' | 'nativeApply') =>
-    medianOf(seen.map((one) => (one[name] / one.changes) * MICROSECONDS));
+  const micro = (name: Cost) => microseconds(seen, name);
   return {
     changes: seen[0]?.changes,
     'walferry s': medianOf(all('walferry')),

@@ -103,7 +103,7 @@ export async function measureLag(rig: Rig, options: DrainOptions): Promise<Repor
   for (const name of [TARGET, NATIVE]) await rig.database(rig.target, name);
   await rig.database(rig.source, SOURCE);
   await rig.source.rows(SOURCE, SCHEMA);
-  const worker = await rig.worker();
+  const worker = await rig.workers.start();
   const start = async (input: Readonly<Record<string, unknown>> = {}): Promise<BenchMigration> => {
     await rig.database(rig.target, TARGET);
     const started = await BenchMigration.start(rig.client, {

@@ -1,5 +1,5 @@
 /** How long the stream rests when the worker that has it is killed and another is there. */
-import { hostname } from 'node:os';
+import { killHard } from '../../scripts/start/cast.ts';
 import { until } from '../../tests/support/until.ts';
 import { medianOf } from '../report/result.ts';
 import type { Report } from '../report/result.ts';
@@ -21,7 +21,8 @@ export async function measureRecovery(rig: Rig, { rounds, say }: DrainOptions): 
     SOURCE,
     'create table stamp (id bigserial primary key, at timestamptz default now())',
   );
-  let workers = [await rig.worker(), await rig.worker()];
+  await rig.workers.start();
+  await rig.workers.start();
   const migration = await BenchMigration.start(rig.client, { source: SOURCE, target: TARGET });
   await migration.phase('stream');
   const newest = async (): Promise<number> =>
@@ -34,10 +35,9 @@ export async function measureRecovery(rig: Rig, { rounds, say }: DrainOptions): 
     load.catch(() => undefined);
     const before = await newest();
     await until('the stream to work', async () => (await newest()) > before);
-    const holder = await streamHolder(migration);
-    const chosen = workers.find(({ pid }) => holder === `${pid}@${hostname()}`);
+    const chosen = rig.workers.of(await streamHolder(migration));
     if (!chosen) throw new Error('no worker of ours holds the stream');
-    await rig.end(chosen);
+    await killHard(chosen);
     const began = performance.now();
     const atKill = await newest();
     await until('the next applied transaction', async () => (await newest()) > atKill, {
@@ -46,7 +46,7 @@ export async function measureRecovery(rig: Rig, { rounds, say }: DrainOptions): 
     const seconds = (performance.now() - began) / 1000;
     seen.push(seconds);
     say(`recovery, round ${round + 1}: ${seconds.toFixed(1)} s`);
-    workers = [...workers.filter(({ pid }) => pid !== chosen.pid), await rig.worker()];
+    await rig.workers.start();
     await load;
   }
   await migration.abort();

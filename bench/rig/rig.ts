@@ -1,14 +1,11 @@
 /** Two PostgreSQL servers, a Temporal server and walferry's workers for measurements; all of it ends with the scope. */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
-import { startBackground } from '../../scripts/cluster/background.ts';
-import type { BackgroundProcess } from '../../scripts/cluster/background.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { endProcess, isAlive } from '../../scripts/cluster/process.ts';
+import { Workers } from '../../scripts/start/cast.ts';
 import { enter } from '../../tests/support/setup-files/environment.ts';
 import { startRun } from '../../tests/support/servers.ts';
 import { testRun } from '../../tests/support/run.ts';
-import { until } from '../../tests/support/until.ts';
 import { BenchServer } from './server.ts';
 import { SERVER_SETTINGS } from './settings.ts';
 
@@ -16,9 +13,9 @@ export class Rig implements AsyncDisposable {
   readonly source: BenchServer;
   readonly target: BenchServer;
   readonly client: Client;
+  readonly workers = new Workers(testRun().folder);
   readonly #connection: Connection;
   readonly #stop: () => Promise<void>;
-  #workers = 0;
 
   private constructor(connection: Connection, stop: () => Promise<void>) {
     const run = testRun();
@@ -59,26 +56,6 @@ export class Rig implements AsyncDisposable {
       appendFileSync(serviceFile, `[${name}]\n${lines.join('\n')}\n`);
     }
     return name;
-  }
-
-  /** Starts one more worker, and waits until it polls. */
-  async worker(args: readonly string[] = []): Promise<BackgroundProcess> {
-    const name = `worker-${(this.#workers += 1)}`;
-    const worker = startBackground(testRun().folder, name, 'workers/worker.ts', {
-      args: ['--log-format', 'json', ...args],
-    });
-    const outcome = await until(
-      `${name} to be ready`,
-      () => !isAlive(worker) || /worker ready/.test(readFileSync(worker.logFile, 'utf8')),
-      { seconds: 60 },
-    );
-    if (!outcome || !isAlive(worker))
-      throw new Error(readFileSync(worker.logFile, 'utf8').slice(-2000));
-    return worker;
-  }
-
-  async end(worker: BackgroundProcess): Promise<void> {
-    await endProcess(worker, [['SIGKILL', 5_000]]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

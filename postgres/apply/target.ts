@@ -11,8 +11,9 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { Defaults } from '../connection/defaults.ts';
-import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
+import { quietTriggers } from '../snapshot/quiet.ts';
 import { advance, holdEpoch } from '../control/epoch.ts';
 import type { Advance } from '../control/epoch.ts';
 import { Batch, TruncateFailed } from './batch.ts';
@@ -32,10 +33,9 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** Room for staging tables in memory; a larger set spills to disk. */
 const TEMP_BUFFERS_MB = 32;
 
-/** Beside the pinned ones. `jit`: compiling costs more than these statements. */
+/** Beside the pinned ones. */
 const SETTINGS: Readonly<Record<string, string>> = {
   lock_timeout: String(LOCK_TIMEOUT_MS),
-  jit: 'off',
   temp_buffers: `${TEMP_BUFFERS_MB}MB`,
 };
 
@@ -86,7 +86,7 @@ export class TargetApplier implements AsyncDisposable {
         [JSON.stringify(SETTINGS)],
       );
       const defaults = await Defaults.read(migration.target, 'apply', client);
-      return new TargetApplier(migration, client, await becomeReplica(client), options, defaults);
+      return new TargetApplier(migration, client, await quietTriggers(client), options, defaults);
     } catch (error) {
       await client?.end().catch(() => undefined);
       throw classify(error, { step: 'opening the applying session', side: 'target' }, 'Internal');
@@ -207,17 +207,6 @@ function blamed(error: unknown): [Change | undefined, unknown] {
   if (error instanceof StepFailed) return [error.step.origin, error.cause];
   if (error instanceof TruncateFailed) return [error.truncate, error.cause];
   return [undefined, error];
-}
-
-/** Tries replica role; a role without the right goes on with deferred constraints. */
-async function becomeReplica(client: pg.Client): Promise<boolean> {
-  try {
-    await client.query(/* sql */ 'set session_replication_role = replica');
-    return true;
-  } catch (error) {
-    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
-    throw error;
-  }
 }
 
 function misuse(what: string): MigrationError {

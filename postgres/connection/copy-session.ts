@@ -148,12 +148,11 @@ export class CopyOut implements CopyQuery {
       from.pause();
       into.once('drain', drained);
     };
-    const closed = drained;
-    into.once('close', closed);
+    into.once('close', drained);
     this.#restore = () => {
       this.#restore = () => undefined;
       into.removeListener('drain', drained);
-      into.removeListener('close', closed);
+      into.removeListener('close', drained);
       from.removeListener('data', take);
       for (const listener of listeners) from.on('data', listener);
       from.resume();

@@ -27,7 +27,7 @@ import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { aboutOthers, creations, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
-import { loudStates, noteSecured, quietEvent, quietTables } from './quiet.ts';
+import { probeLoudStates, noteSecured, quietEvent, quietTables } from './quiet.ts';
 import { runEntry } from './run.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -80,7 +80,7 @@ export async function buildConstraints(
       migration,
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
-      loud: await loudStates(first.client),
+      loud: await probeLoudStates(first.client),
       others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
       defaults: await Defaults.read(migration.target, 'index', first.client),
     };

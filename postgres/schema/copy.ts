@@ -41,7 +41,7 @@ import {
 } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { planSchema } from './plan.ts';
-import { loudStates, quietTables } from './quiet.ts';
+import { probeLoudStates, quietTables } from './quiet.ts';
 import { advised, refuseImpossible, withTriggers } from './refusal.ts';
 import { runEntry } from './run.ts';
 import { SourceSchema } from './source.ts';
@@ -187,7 +187,7 @@ async function begin(
     });
   }
   const uncarried = await source.uncarried(true, work);
-  const loud = rooted.length > 0 ? await loudStates(lane.client) : [];
+  const loud = rooted.length > 0 ? await probeLoudStates(lane.client) : [];
   await lane.transaction(async (client) => {
     const archive = first?.content ?? null;
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
@@ -220,7 +220,7 @@ async function useTables(
   work: Work,
 ): Promise<void> {
   // Not in the transaction: a role without the right to replica role gets an error as the answer.
-  const loud = await loudStates(lane.client);
+  const loud = await probeLoudStates(lane.client);
   const uncarried = await source.uncarried(false, work);
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };

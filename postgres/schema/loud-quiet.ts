@@ -4,17 +4,10 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { hasSchemaControl } from './control.ts';
-import { readLoud, readLoudOnPlanned } from './loud.ts';
+import { loudStates, readLoud, readLoudOnPlanned } from './loud.ts';
 import { quietMade } from './quiet.ts';
 
-const QUIET_REPLICA = ['A', 'R'];
-const QUIET_NOTHING = ['O', 'A', 'R'];
 const SHOWN = 5;
-
-/** States of a trigger in which it fires for what our sessions write. @param replicaRole whether they have replica role. */
-export function loudStates(replicaRole: boolean): readonly string[] {
-  return replicaRole ? QUIET_REPLICA : QUIET_NOTHING;
-}
 
 /** Disables what is loud; between two transactions of the session. @param tables of the target; `all` that are followed. */
 export async function quietLoud(

@@ -7,6 +7,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Loud } from './quieted.ts';
 
+const FIRES_FOR_REPLICA = ['A', 'R'];
+const FIRES_FOR_ALL = ['O', 'A', 'R'];
+
+/** States of a trigger in which it fires for what our sessions write. @param replicaRole whether they have replica role. */
+export function loudStates(replicaRole: boolean): readonly string[] {
+  return replicaRole ? FIRES_FOR_REPLICA : FIRES_FOR_ALL;
+}
+
 /** @param wanted a query for the tables, as `schema` and `name`; partitions of a table have clones with a state of their own. */
 const loudOn = (wanted: string, states: string) => /* sql */ `
 with recursive named as (

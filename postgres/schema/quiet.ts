@@ -9,7 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type { TableName } from './existing.ts';
 import { switching, type Attempt, type Switching } from './switching.ts';
-import { readLoud } from './loud.ts';
+import { loudStates, readLoud } from './loud.ts';
 import {
   markQuieted,
   noteQuieted,
@@ -28,13 +28,13 @@ select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table
  * Which states fire while changes are applied: with the right to replica role only ALWAYS and REPLICA, without it all
  * that are enabled.
  */
-export async function loudStates(target: pg.ClientBase): Promise<string[]> {
+export async function probeLoudStates(target: pg.ClientBase): Promise<readonly string[]> {
   try {
     await target.query(/* sql */ `set session_replication_role = replica`);
     await target.query(/* sql */ `reset session_replication_role`);
-    return ['A', 'R'];
+    return loudStates(true);
   } catch {
-    return ['O', 'A', 'R'];
+    return loudStates(false);
   }
 }
 

@@ -8,8 +8,7 @@ import type { Change } from '../apply/change.ts';
 import { destinationOf } from '../apply/table.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { readLoud } from '../schema/loud.ts';
-import { loudStates } from '../schema/loud-quiet.ts';
+import { loudStates, readLoud } from '../schema/loud.ts';
 import { CatalogMoved } from './moved.ts';
 
 /** The tables that the open transaction has written to. */

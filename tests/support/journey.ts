@@ -32,24 +32,35 @@ export interface TimedWork extends Work {
   abort(): void;
   /** Longest time between two beats from its beginning until now, milliseconds. */
   silence(): number;
+  /** What the beat before the longest silence said. */
+  before(): string;
 }
 
 export function timedWork(): TimedWork {
   const controller = new AbortController();
   let last = performance.now();
   let longest = 0;
+  let details: Heartbeat = {};
+  let before = details;
   const hear = (): number => {
     const now = performance.now();
-    longest = Math.max(longest, now - last);
+    if (now - last > longest) {
+      longest = now - last;
+      before = details;
+    }
     last = now;
     return longest;
   };
   return {
     signal: controller.signal,
-    beat: (_details: Heartbeat) => void hear(),
+    beat: (told: Heartbeat) => {
+      hear();
+      details = told;
+    },
     log: { info: () => undefined, warn: () => undefined },
     abort: () => controller.abort(new Error('no longer needed')),
     silence: hear,
+    before: () => JSON.stringify(before),
   };
 }
 
@@ -58,6 +69,8 @@ export interface Measured {
   readonly seconds: number;
   /** Longest silence between two beats, seconds. */
   readonly silence: number;
+  /** The beat before it. */
+  readonly before: string;
   /** What came of it, for people. */
   readonly outcome: string;
 }
@@ -107,6 +120,7 @@ export class Journey {
         step: name,
         seconds: (performance.now() - began) / 1000,
         silence: work.silence() / 1000,
+        before: work.before(),
         outcome: told,
       };
       this.measured.push(measured);
