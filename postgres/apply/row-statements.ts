@@ -7,6 +7,7 @@ import type { Flight } from '../connection/flight.ts';
 import type { RowLayout, Shape, TableRows } from './table-rows.ts';
 import { DELETE, INSERT, UPDATE, type RowKind } from './table-rows.ts';
 import type { TargetColumn, TargetTable } from './table.ts';
+import { SKIPPED } from '../wal2json/value.ts';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
@@ -54,20 +55,20 @@ export class RowStatements {
     this.#delete = `delete from ${table.only} t using ${from} where ${this.#joined()}`;
   }
 
-  /**
-   * @param names of the layout's columns on the target, in its order.
-   * @returns null for a table whose rows cannot be found like this.
-   */
-  static of(
-    table: TargetTable,
-    layout: RowLayout,
-    names: readonly (string | null)[],
-  ): RowStatements | null {
-    if (!table.foldable || table.key === null) return null;
-    const columns = names.map((name, place): Column | undefined => {
+  /** @returns null for a table whose rows cannot be found or written like this. */
+  static of(table: TargetTable, layout: RowLayout): RowStatements | null {
+    const columns = layout.names.map((name, place): Column | undefined => {
       const column = table.columns.find((one) => one.name === name);
       return column === undefined || column.generated ? undefined : { ...column, place };
     });
+    // What is written for a row has to be just what the target takes.
+    if (
+      columns.some((column, place) => (column === undefined) !== (layout.kinds[place] === SKIPPED))
+    ) {
+      return null;
+    }
+    if (layout.key.length === 0) return new RowStatements(table, layout, columns, []);
+    if (!table.foldable || table.key === null) return null;
     const key = layout.key.map((place) => {
       const column = columns[place];
       const found = table.key?.find(

@@ -11,10 +11,11 @@ import { GROWTH_BYTES, matches, SKIPPED, ValueWriter, type ValueKind } from '../
 export interface RowLayout {
   /** `{"name":"id","value":` for each column. */
   readonly heads: readonly Buffer[];
+  readonly names: readonly string[];
   readonly kinds: readonly ValueKind[];
   /** Whether an update may leave the column out: it can be stored out of line. */
   readonly varying: readonly boolean[];
-  /** Places of the key's columns, ascending; not empty. */
+  /** Places of the key's columns, ascending; empty for a table of which only inserts are taken. */
   readonly key: readonly number[];
 }
 
@@ -98,6 +99,7 @@ export class TableRows {
 
   /** Takes an update that keeps its key. @see insert */
   update(line: Buffer, at: number, end = line.length): boolean {
+    if (this.layout.key.length === 0) return false;
     const row = this.#row(line, at, end, false);
     if (row < 0) return false;
     const last = this.#identity(line, row, end, true);
@@ -107,6 +109,7 @@ export class TableRows {
 
   /** Takes a delete. @see insert */
   delete(line: Buffer, at: number, end = line.length): boolean {
+    if (this.layout.key.length === 0) return false;
     this.#value.beyondAscii = false;
     const last = this.#identity(line, at, end, false);
     if (last < 0 || !isEnd(line, last, end)) return false;
@@ -153,7 +156,6 @@ export class TableRows {
     const from = shape.used;
     let same = true;
     this.#keyStart = this.keysUsed;
-    this.#roomForKey(end - at + columns * GROWTH_BYTES);
     let keyTo = this.keysUsed;
     let keyAt = 0;
     let more = true;
@@ -182,6 +184,7 @@ export class TableRows {
         if (isKey) {
           if (isNull(out, cell, value.to)) return NONE;
           keyAt += 1;
+          this.#roomForKey(keyTo - this.keysUsed + value.to - cell + 1);
           out.copy(this.keys, keyTo, cell, value.to);
           keyTo += value.to - cell;
           this.keys[keyTo++] = TAB;
@@ -196,7 +199,7 @@ export class TableRows {
     }
     if (more || value.to === from) return NONE;
     out[value.to - 1] = NEWLINE;
-    this.keys[keyTo - 1] = NEWLINE;
+    if (keyTo > this.#keyStart) this.keys[keyTo - 1] = NEWLINE;
     this.#keyEnd = keyTo;
     this.#shapeNow = this.#last;
     this.#rowFrom = from;
@@ -228,7 +231,8 @@ export class TableRows {
     const { heads, kinds, key } = this.layout;
     const value = this.#value;
     const room = end - at + heads.length * GROWTH_BYTES;
-    if (compare && this.#scratch.length < room) this.#scratch = Buffer.allocUnsafeSlow(room * 2);
+    if (compare && this.#scratch.length < room)
+      this.#scratch = Buffer.allocUnsafeSlow(room + FIRST_BYTES);
     if (!compare) this.#roomForKey(room);
     const out = compare ? this.#scratch : this.keys;
     const start = compare ? 0 : this.keysUsed;
@@ -279,6 +283,7 @@ export class TableRows {
 
   /** Notes the record at work. @returns false, with nothing noted, when no correct sequence of changes holds it. */
   #commit(kind: RowKind): boolean {
+    if (this.broken) return false;
     if (this.count === this.kind.length) this.#grow();
     const row = this.count;
     this.kind[row] = kind;
@@ -451,7 +456,8 @@ export class TableRows {
   #roomForKey(bytes: number): void {
     if (this.keysUsed + bytes <= this.keys.length) return;
     const grown = Buffer.allocUnsafeSlow(Math.max(this.keys.length * 2, this.keysUsed + bytes));
-    this.keys.copy(grown, 0, 0, this.keysUsed);
+    // The key at work may have begun behind what is used.
+    this.keys.copy(grown);
     this.keys = grown;
   }
 

@@ -72,6 +72,16 @@ export class Flight {
     return this.#statements;
   }
 
+  /** Takes back what was not sent. Statements that it would have had parsed get other names. */
+  clear(): void {
+    this.#kept.forget();
+    this.#pieces = [];
+    this.#statements = 0;
+    this.#frame = -1;
+    this.#at = 0;
+    this.#from = 0;
+  }
+
   /** A statement with parameters as text. */
   run(sql: string, ...values: readonly (string | null)[]): void {
     let room = 0;

@@ -11,7 +11,10 @@ import type { Batch } from './batch.ts';
 import { failPoint } from './failpoint.ts';
 
 /** What the writer needs of the applying session; tests put another in its place. */
-export type Applying = Pick<TargetApplier, 'begin' | 'apply' | 'commit' | 'rollback'>;
+export type Applying = Pick<
+  TargetApplier,
+  'begin' | 'applyFolded' | 'apply' | 'commit' | 'rollback'
+>;
 
 export class TargetWriter {
   readonly #applier: Applying;
@@ -77,14 +80,10 @@ export class TargetWriter {
     // Awaited below; until then a refusal must not count as unhandled.
     verified.catch(() => undefined);
     try {
-      if (!this.#open) {
-        await this.#applier.begin(this.#epoch);
-        this.#open = true;
-      }
-      if (batch.changes.length > 0) await this.#applier.apply(batch.changes);
+      await this.#apply(batch);
       await verified;
       this.#transactions += batch.transactions;
-      this.#changes += batch.changes.length;
+      this.#changes += batch.size;
       if (batch.end === null) return false;
       await this.#also(batch);
       const next = {
@@ -107,6 +106,20 @@ export class TargetWriter {
       await verified;
       throw error;
     }
+  }
+
+  async #apply(batch: Batch): Promise<void> {
+    let { changes } = batch;
+    if (batch.folded.length > 0) {
+      if (await this.#applier.applyFolded(this.#epoch, batch.folded)) this.#open = true;
+      // Nothing of them is applied: the same changes one by one say which of them does not fit.
+      else changes = batch.exactly();
+    }
+    if (!this.#open) {
+      await this.#applier.begin(this.#epoch);
+      this.#open = true;
+    }
+    if (changes.length > 0) await this.#applier.apply(changes);
   }
 
   /** Gives up the open transaction, if there is one. */

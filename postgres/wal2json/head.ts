@@ -3,7 +3,7 @@
  * form is known, with the options that walferry sends (options.ts); of any other line the answer is `other`, and the decoder
  * (decode.ts) judges it.
  */
-import { isLsn } from '../../contract/lsn.ts';
+import { isLsn, parseLsn } from '../../contract/lsn.ts';
 import { matches } from './value.ts';
 
 export type LineKind = 'begin' | 'commit' | 'insert' | 'update' | 'delete' | 'other';
@@ -26,12 +26,14 @@ const KINDS = new Map<number | undefined, LineKind>([
   [0x44, 'delete'],
 ]);
 
+const NOWHERE = parseLsn('0/0');
+
 /** Reads one head after another; its fields are those of the last one. */
 export class HeadReader {
   xid = 0;
   /** Positions as the plugin prints them; of `begin` and `commit` only. */
-  lsn = '';
-  nextLsn = '';
+  lsn = NOWHERE;
+  nextLsn = NOWHERE;
   timestamp: string | null = null;
   /** Bytes from the schema's first to the table's last, as JSON: `public","table":"orders`. */
   nameFrom = 0;
@@ -67,7 +69,11 @@ export class HeadReader {
     if (matches(bytes, at, LSN)) {
       const to = this.#plain(bytes, at + LSN.length, end);
       if (to < 0) return 'other';
-      if (ends) this.lsn = bytes.toString('latin1', at + LSN.length, to);
+      if (ends) {
+        const lsn = bytes.toString('latin1', at + LSN.length, to);
+        if (!isLsn(lsn)) return 'other';
+        this.lsn = lsn;
+      }
       at = to + 1;
     } else if (ends) return 'other';
     if (!ends) return this.#name(bytes, at, end) ? kind : 'other';
@@ -75,10 +81,11 @@ export class HeadReader {
       if (!matches(bytes, at, NEXT_LSN)) return 'other';
       const to = this.#plain(bytes, at + NEXT_LSN.length, end);
       if (to < 0) return 'other';
-      this.nextLsn = bytes.toString('latin1', at + NEXT_LSN.length, to);
+      const nextLsn = bytes.toString('latin1', at + NEXT_LSN.length, to);
+      if (!isLsn(nextLsn)) return 'other';
+      this.nextLsn = nextLsn;
       at = to + 1;
     }
-    if (!isLsn(this.lsn) || (kind === 'commit' && !isLsn(this.nextLsn))) return 'other';
     return bytes[at] === 0x7d && at + 1 === end ? kind : 'other';
   }
 

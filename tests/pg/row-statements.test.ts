@@ -31,17 +31,14 @@ async function prepared(feed: Feed) {
     heads: relation.columns.map(({ name }) =>
       Buffer.from(`{"name":${JSON.stringify(name)},"value":`),
     ),
+    names: relation.columns.map(({ name }) => name),
     kinds: relation.columns.map(({ baseTypeName, generated }) =>
       generated ? SKIPPED : baseTypeName === 'bytea' ? BYTEA : PLAIN,
     ),
     varying: relation.columns.map(({ name }) => name === 'big'),
     key: [0, 1],
   };
-  const statements = RowStatements.of(
-    table,
-    layout,
-    relation.columns.map(({ name, generated }) => (generated ? null : name)),
-  );
+  const statements = RowStatements.of(table, layout);
   if (statements === null) throw new Error('no statements');
   const rows = new TableRows(layout);
   const kept = new Kept();

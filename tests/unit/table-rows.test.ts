@@ -11,6 +11,7 @@ const NAMES = ['a', 'b "quoted"', 'c', 'ü'];
 const KEY = [0, 1];
 const LAYOUT: RowLayout = {
   heads: NAMES.map((name) => Buffer.from(`{"name":${JSON.stringify(name)},"value":`)),
+  names: NAMES,
   kinds: NAMES.map(() => PLAIN),
   varying: NAMES.map((_, at) => at >= 2),
   key: KEY,
