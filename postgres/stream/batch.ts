@@ -43,4 +43,6 @@ export interface BatchLimits {
   readonly tables?: number;
   /** The longest line, in bytes, that is looked at as bytes; a longer one is judged by the decoder. */
   readonly messageBytes: number;
+  /** For tests: no line takes the fast way. */
+  readonly exactly?: boolean;
 }

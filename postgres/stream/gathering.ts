@@ -194,7 +194,8 @@ export class Gathering {
     }
     open.touched = true;
     if (path.skip) return true;
-    if (this.#allExact || line.length > this.#parts.limits.messageBytes) return false;
+    const { messageBytes, exactly } = this.#parts.limits;
+    if (this.#allExact || exactly === true || line.length > messageBytes) return false;
     if (path.exactThrough >= this.#batch) return false;
     const rows = this.#rowsOf(path);
     if (!insertInto(rows, kind, line, head.body)) {

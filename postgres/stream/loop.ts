@@ -75,6 +75,8 @@ export class StreamLoop {
   #commit: LastCommit | null = null;
   #storedAt = performance.now();
   #progress = 0;
+  /** Changes by the way that they took to the target. */
+  readonly #ways = { folded: 0, exact: 0 };
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -91,6 +93,11 @@ export class StreamLoop {
   /** Grows when an item was taken or a batch written. */
   get progress(): number {
     return this.#progress;
+  }
+
+  /** Changes that were applied folded, and one by one, since the lease began. */
+  get ways(): { readonly folded: number; readonly exact: number } {
+    return this.#ways;
   }
 
   /** Whether the target is at work right now. */
@@ -360,7 +367,9 @@ export class StreamLoop {
   async #write(batch: Batch): Promise<void> {
     const { writer, reader, meter, lease } = this.#parts;
     try {
-      const committed = await writer.write(batch);
+      const { committed, exact } = await writer.write(batch);
+      this.#ways.exact += exact;
+      this.#ways.folded += batch.size - exact;
       meter.applied(batch.size, batch.committedAt);
       if (committed) {
         this.#storedAt = performance.now();

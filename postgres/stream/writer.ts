@@ -71,20 +71,20 @@ export class TargetWriter {
 
   /**
    * Applies the batch, and commits when it ends at a commit boundary.
-   * @returns whether it was committed.
+   * @returns whether it was committed, and how many of its changes were applied one by one.
    * @throws MigrationError of the applier; the target transaction is rolled back then.
    */
-  async write(batch: Batch): Promise<boolean> {
+  async write(batch: Batch): Promise<{ readonly committed: boolean; readonly exact: number }> {
     if (this.#failed) throw behindGap(batch.end);
     const verified = this.#verify(batch);
     // Awaited below; until then a refusal must not count as unhandled.
     verified.catch(() => undefined);
     try {
-      await this.#apply(batch);
+      const exact = await this.#apply(batch);
       await verified;
       this.#transactions += batch.transactions;
       this.#changes += batch.size;
-      if (batch.end === null) return false;
+      if (batch.end === null) return { committed: false, exact };
       await this.#also(batch);
       const next = {
         confirmedLsn: batch.end,
@@ -97,7 +97,7 @@ export class TargetWriter {
       failPoint('after-target-commit-before-confirm');
       this.#checkpoint = next;
       this.#closed();
-      return true;
+      return { committed: true, exact };
     } catch (error) {
       this.#failed = true;
       if (this.#open) await this.#applier.rollback();
@@ -108,7 +108,8 @@ export class TargetWriter {
     }
   }
 
-  async #apply(batch: Batch): Promise<void> {
+  /** @returns how many changes were applied one by one. */
+  async #apply(batch: Batch): Promise<number> {
     let { changes } = batch;
     if (batch.folded.length > 0) {
       if (await this.#applier.applyFolded(this.#epoch, batch.folded)) this.#open = true;
@@ -120,6 +121,7 @@ export class TargetWriter {
       this.#open = true;
     }
     if (changes.length > 0) await this.#applier.apply(changes);
+    return changes.length;
   }
 
   /** Gives up the open transaction, if there is one. */

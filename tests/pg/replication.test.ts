@@ -40,7 +40,8 @@ async function read(
     'messages of the stream',
     async () => {
       for (let item = reader.take(); item !== null; item = reader.take()) {
-        if (item.kind === 'message') messages.push(decodeMessage(item.own.toString(), parseLsn(item.lsn)));
+        if (item.kind === 'message')
+          messages.push(decodeMessage(item.own.toString(), parseLsn(item.lsn)));
         if (enough(messages)) return true;
       }
       await reader.ready(100);

@@ -6,6 +6,7 @@ import { readTable } from '../../postgres/apply/table.ts';
 import { Flight, FlightFailed, Kept } from '../../postgres/connection/flight.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
 import { expectEqual } from '../support/equality.ts';
+import { seeded } from '../support/random.ts';
 import { Feed } from './apply-feed.ts';
 
 const SCHEMA = /* sql */ `
@@ -62,18 +63,8 @@ async function prepared(feed: Feed) {
   return { apply, kept };
 }
 
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state * 1103515245 + 12345) % 2 ** 31;
-    return Math.floor((state / 2 ** 31) * below);
-  };
-}
-
 test('random inserts, updates and deletes of every kind of value arrive, batch after batch', async () => {
-  const seed = Math.floor(Math.random() * 2 ** 31);
-  process.stdout.write(`seed ${seed}\n`);
-  const random = randomOf(seed);
+  const random = seeded();
   await using feed = await Feed.start(SCHEMA);
   const { apply } = await prepared(feed);
   const texts = [
