@@ -42,6 +42,12 @@ export type Flown =
   /** The rows of this table were refused; `error` is null when a statement hit another number of rows. */
   | { readonly outcome: 'refused'; readonly table: FoldedTable; readonly error: unknown };
 
+/**
+ * Rows are found by their keys, with plans that are made once and kept. One that reads the whole table, because it was small when the
+ * plan was made, would read it again with every batch.
+ */
+const PLANS_BY_KEY = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
+
 const SET_CONFIG = /* sql */ `
   select pg_catalog.set_config(key, value, true) from pg_catalog.json_each_text($1::pg_catalog.json)`;
 
@@ -49,6 +55,7 @@ export class FoldedFlights {
   readonly #client: pg.Client;
   readonly #flight = new Flight(new Kept());
   readonly #statements = new Map<PlannedRelation, RowStatements | null>();
+  readonly #rendered = new Map<Settings | null, string>();
 
   constructor(client: pg.Client) {
     this.#client = client;
@@ -109,10 +116,8 @@ export class FoldedFlights {
       note(rows, null);
     }
     for (const { settings, tables: some } of groups) {
-      if (set) {
-        flight.run(SET_CONFIG, JSON.stringify(Object.fromEntries(settings)));
-        note(null, null);
-      }
+      flight.run(SET_CONFIG, this.#render(set ? settings : null));
+      note(null, null);
       for (const table of some) {
         if (table.statements.add(flight, table.rows, (rows) => note(rows, table))) continue;
         flight.clear();
@@ -127,6 +132,15 @@ export class FoldedFlights {
       if (!(error instanceof FlightFailed)) throw error;
       return outcomeAt(error.statement, tables, error.cause);
     }
+  }
+
+  #render(settings: Settings | null): string {
+    let text = this.#rendered.get(settings);
+    if (text === undefined) {
+      text = JSON.stringify({ ...Object.fromEntries(settings ?? []), ...PLANS_BY_KEY });
+      this.#rendered.set(settings, text);
+    }
+    return text;
   }
 
   /** Statements without rows, in one flight. @throws FlightFailed. */

@@ -49,11 +49,6 @@ const SAVEPOINT: Opening = { sql: 'savepoint walferry_folded', rows: null };
 const SETTINGS: Readonly<Record<string, string>> = {
   lock_timeout: String(LOCK_TIMEOUT_MS),
   temp_buffers: `${TEMP_BUFFERS_MB}MB`,
-  // Rows are found by their keys, by plans that are made once and kept: one that reads the whole table because it was small when the
-  // plan was made would be read again with every batch.
-  enable_seqscan: 'off',
-  enable_hashjoin: 'off',
-  enable_mergejoin: 'off',
 };
 
 export class TargetApplier implements AsyncDisposable {
