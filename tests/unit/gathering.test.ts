@@ -1,5 +1,7 @@
 /** Batches: whole transactions, pieces of huge ones, and lines that are read again where a batch has to end before them. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { MigrationError } from '../../contract/failure.ts';
 import { formatLsn, type Lsn } from '../../contract/lsn.ts';
 import type { PlannedRelation } from '../../postgres/apply/change.ts';
 import { DELETE, INSERT, UPDATE } from '../../postgres/apply/table-rows.ts';
@@ -44,7 +46,8 @@ class Feeding {
   readonly #head = new HeadReader();
 
   constructor(parts: Partial<GatheringParts & GatheringParts['limits']> = {}) {
-    const { changes = 3, bytes = 1_000_000, age = 1_000, messageBytes = 1_000, tables } = parts;
+    const { changes = 3, bytes = 1_000_000, age = 1_000, messageBytes = 1_000 } = parts;
+    const { tables, exactly = false } = parts;
     for (const name of ['t', 'u']) this.routes.set('s', name, routeOf(name));
     this.routes.set('s', 'bare', routeOf('bare', null));
     this.routes.leave({ schema: 's', name: 'left', token: null });
@@ -55,7 +58,7 @@ class Feeding {
       emptied: () => undefined,
       ...parts,
       limits: {
-        ...{ changes, bytes, age, messageBytes },
+        ...{ changes, bytes, age, messageBytes, exactly },
         ...(tables === undefined ? {} : { tables }),
       },
     });
@@ -303,4 +306,44 @@ test.each([
   ['a commit without its transaction', [begin(1), commit(2)]],
 ])('%s is refused', async (_, lines) => {
   await expect(new Feeding().feed(...lines)).rejects.toMatchObject({ code: 'StreamMalformed' });
+});
+
+/** What comes of the lines: changes one by one, or that the stream stopped. */
+async function outcome(lines: readonly string[], exactly: boolean): Promise<string[] | string> {
+  const feeding = new Feeding({ changes: 100, exactly });
+  try {
+    await feeding.feed(...lines);
+    const [batch] = feeding.seal();
+    const changes = batch?.exactly().map((change) => JSON.stringify(change)) ?? [];
+    // Tables are independent of each other: their order among themselves is another one over the fast way.
+    return changes.sort();
+  } catch (error) {
+    if (error instanceof MigrationError && error.code === 'StreamMalformed') return error.code;
+    if (error instanceof Error && error.message.startsWith('unknown ')) return error.message;
+    throw error;
+  }
+}
+
+test('lines with bytes that are not what the plugin writes stop the stream, or mean what the decoder reads', async () => {
+  const lines = [
+    ...[begin(1), insert(1, 1), update(1, 1), insert(1, 2, 'u'), remove(1, 1), commit(1)],
+    ...[begin(2), update(2, 2, 3, 'u'), insert(2, 9, 'left'), insert(2, 4, 'bare'), commit(2)],
+  ];
+  const place = fc.tuple(fc.nat(lines.length - 1), fc.nat(400));
+  const bytes = fc.constantFrom(...'{}[]",:\\ \n0189-IUDTBC', 'null', '\u0000', '');
+  let stopped = 0;
+  await fc.assert(
+    fc.asyncProperty(place, bytes, fc.nat(3), async ([which, where], put, removed) => {
+      const broken = lines.map((line, i) => {
+        if (i !== which) return line;
+        const cut = where % line.length;
+        return line.slice(0, cut) + put + line.slice(cut + removed);
+      });
+      const fast = await outcome(broken, false);
+      if (fast === 'StreamMalformed') stopped += 1;
+      expect(fast).toEqual(await outcome(broken, true));
+    }),
+    { numRuns: 1_500, verbose: 1 },
+  );
+  expect(stopped).toBeGreaterThan(500);
 });
