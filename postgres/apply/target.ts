@@ -157,8 +157,9 @@ export class TargetApplier implements AsyncDisposable {
         this.#batch.begun(groups.at(-1)?.settings);
         return true;
       }
-      if (flown.outcome === 'not begun') throw flown.error ?? fenced(epoch);
-      if (flown.error !== null && isPassing(flown.error)) throw flown.error;
+      if (flown.outcome === 'not begun') throw asError(flown.error) ?? fenced(epoch);
+      const error = asError(flown.error);
+      if (error !== null && isPassing(error)) throw error;
       flown.table.refuse(false);
       this.#batch.refusals += 1;
       if (wasOpen) await this.#undo();
@@ -296,6 +297,11 @@ function blamed(error: unknown): [Change | undefined, unknown] {
   if (error instanceof StepFailed) return [error.step.origin, error.cause];
   if (error instanceof TruncateFailed) return [error.truncate, error.cause];
   return [undefined, error];
+}
+
+function asError(thrown: unknown): Error | null {
+  if (thrown === null) return null;
+  return thrown instanceof Error ? thrown : new Error('the target failed', { cause: thrown });
 }
 
 function misuse(what: string): MigrationError {

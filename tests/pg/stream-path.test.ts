@@ -148,7 +148,7 @@ async function drained(
     db,
     migration,
     { ...options, limits: exactly === undefined ? {} : { exactly } },
-    { ...work, log: { info, warn: work.log.warn } },
+    { ...work, log: { ...work.log, info } },
   );
   return ways;
 }
