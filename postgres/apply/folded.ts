@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { Flight, FlightFailed, Kept } from '../connection/flight.ts';
 import type { Settings } from '../connection/defaults.ts';
 import type { PlannedRelation } from './change.ts';
+import { failPoint } from './failpoint.ts';
 import { RowStatements } from './row-statements.ts';
 import type { TableRows } from './table-rows.ts';
 import type { TargetTable } from './table.ts';
@@ -125,7 +126,9 @@ export class FoldedFlights {
       }
     }
     try {
-      const counts = await flight.send(this.#client);
+      const answered = flight.send(this.#client);
+      failPoint('rows-sent');
+      const counts = await answered;
       const wrong = expected.findIndex((rows, at) => rows !== null && rows !== counts[at]);
       return wrong < 0 ? { outcome: 'applied' } : outcomeAt(wrong, tables, null);
     } catch (error) {
@@ -143,10 +146,13 @@ export class FoldedFlights {
     return text;
   }
 
-  /** Statements without rows, in one flight. @throws FlightFailed. */
-  async run(statements: readonly Opening[]): Promise<readonly number[]> {
+  /** Sends the statements and a COMMIT behind them, which is run only if none of them fails. @throws FlightFailed. */
+  async commit(statements: readonly Opening[]): Promise<void> {
     for (const { sql, values = [] } of statements) this.#flight.run(sql, ...values);
-    return this.#flight.send(this.#client);
+    this.#flight.run('commit');
+    const answered = this.#flight.send(this.#client);
+    failPoint('commit-sent');
+    await answered;
   }
 }
 

@@ -221,10 +221,7 @@ export class TargetApplier implements AsyncDisposable {
     if (epoch === undefined) throw misuse('commit outside of a transaction');
     try {
       const values = advanceValues(this.#migration, epoch, progress);
-      await this.#folded.run([
-        { sql: ADVANCE, values, rows: 1 },
-        { sql: 'commit', rows: null },
-      ]);
+      await this.#folded.commit([{ sql: ADVANCE, values, rows: 1 }]);
       this.#epoch = undefined;
       this.#batch.staging.committed();
       this.#batch.begun();

@@ -5,10 +5,10 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Checkpoint } from '../../contract/work.ts';
+import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
-import { failPoint } from './failpoint.ts';
 
 /** What the writer needs of the applying session; tests put another in its place. */
 export type Applying = Pick<
