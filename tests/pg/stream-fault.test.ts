@@ -155,6 +155,28 @@ test('killed before the target commit: neither rows nor position are there, and 
   await expectSame(db);
 });
 
+test.each(['rows-sent', 'commit-sent'])(
+  'killed when an answer of the target is on its way (%s): rows and position are there together or not at all',
+  async (point) => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, TABLE);
+    const before = await storedLsn(db, migration);
+    await db.sourceClient.query(/* sql */ `update t set n = n + 1; insert into t values (2, 0)`);
+    const child = streamProcess(migration, { WALFERRY_FAILPOINT: point });
+    await child.ended;
+    expect(child.process.signalCode).toBe('SIGKILL');
+    const ended = /* sql */ `select from pg_stat_activity where application_name = 'walferry apply' and datname = current_database()`;
+    await until(
+      'the session to end',
+      async () => (await db.targetClient.query(ended)).rowCount === 0,
+    );
+    const { rowCount } = await db.targetClient.query(/* sql */ `select from t where n = 1`);
+    expect(rowCount === 1).toBe((await storedLsn(db, migration)) !== before);
+    await drain(db, migration);
+    await expectSame(db);
+  },
+);
+
 test('an attempt that was stopped, overtaken and continued writes nothing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
