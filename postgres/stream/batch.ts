@@ -15,7 +15,7 @@ export interface Batch {
   readonly transactions: number;
   /** Commit time of the newest transaction in it, as the source printed it. */
   readonly committedAt: string | null;
-  /** Source transactions (32-bit top-level ids) that the position passes with a change, also with one that is left out here. */
+  /** Source transactions (32-bit top-level ids) that the position passes, also those whose changes are left out. */
   readonly xids: ReadonlySet<number>;
   /** The last commit before `end`; unset when none was received since the stream began. */
   readonly commit?: LastCommit | null;
@@ -69,13 +69,13 @@ export class Gathering {
     return this.#committedAt;
   }
 
-  /** @param xid null for a transaction that brought no change of any table. */
+  /** Also for a transaction without changes: those that it had may have been left out at the source. */
   add(
     changes: readonly Change[],
-    { xid, bytes, committedAt }: { xid: number | null; bytes: number; committedAt: string | null },
+    { xid, bytes, committedAt }: { xid: number; bytes: number; committedAt: string | null },
     now: number,
   ): void {
-    if (xid !== null) this.#xids.add(xid);
+    this.#xids.add(xid);
     if (changes.length === 0) return;
     for (const change of changes) {
       this.#changes.push(change);

@@ -16,6 +16,7 @@ import { decodeMessage } from '../wal2json/decode.ts';
 import type { Commit, WalMessage } from '../wal2json/message.ts';
 import { Gathering, type Batch, type BatchLimits } from './batch.ts';
 import { changesOf, type Routes, type Unsettled } from './filter.ts';
+import type { Doubt } from './doubt.ts';
 import type { Lease } from './lease.ts';
 import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
@@ -41,6 +42,8 @@ export interface LoopParts {
   readonly emptied: (table: TableName, xid: number) => void;
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;
+  /** Is shown every change and commit; null when every change comes under its table's name. */
+  readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
   readonly newest: Lsn | null;
   /** What the copy wrote into the WAL ahead: the stream has to meet it. */
   readonly marks: Marks;
@@ -197,6 +200,7 @@ export class StreamLoop {
 
   #ended({ lsn, nextlsn, xid, timestamp }: Commit): void {
     this.#horizon.end(nextlsn);
+    this.#parts.doubt?.committed(xid, lsn);
     // The target had what starts before the position that the stream began at.
     if (compareLsn(lsn, this.#start) < 0) return;
     this.#commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
@@ -209,13 +213,14 @@ export class StreamLoop {
     if (open === null || open.known) return;
     const { routes, newest, settle, missed } = this.#parts;
     const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
+    this.#parts.doubt?.met({ schema, name: table }, { lsn: null, ...where });
     let route = routes.get(schema, table);
     if (route === undefined) {
       await settle(where);
       route = routes.get(schema, table);
     }
     if (route === null) {
-      routes.meet(schema, table, { xid: open.xid, commitLsn: open.lsn });
+      routes.meet(schema, table);
       return;
     }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
@@ -225,7 +230,10 @@ export class StreamLoop {
   }
 
   async #gather(piece: Piece): Promise<void> {
-    const { routes, newest, settle } = this.#parts;
+    const { routes, newest, settle, doubt } = this.#parts;
+    for (const { schema, table, lsn } of doubt ? piece.messages : []) {
+      doubt?.met({ schema, name: table }, { lsn, xid: piece.xid, commitLsn: piece.commitLsn });
+    }
     let changes = changesOf(piece, routes, newest);
     while (!Array.isArray(changes)) {
       await settle(changes);
@@ -233,7 +241,7 @@ export class StreamLoop {
     }
     if (changes.some(({ kind }) => kind === 'truncate')) this.#emptied(piece);
     const committedAt = piece.end?.committedAt ?? null;
-    const xid = piece.messages.length > 0 ? piece.xid : null;
+    const { xid } = piece;
     if (piece.first && piece.end) {
       this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, performance.now());
       return;

@@ -15,6 +15,7 @@ import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { compareShapes, lookAt, readShapes } from '../catalog/shape.ts';
+import { readNamed, readSchemaRows, sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
 import { readGenerations } from '../control/generation.ts';
 import {
@@ -25,17 +26,18 @@ import {
   storeShapes,
   type PlannedRelationRow,
 } from '../control/relation.ts';
+import { readRecordedSchemas, recordSchemas } from '../control/schema-row.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
 import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, parseSnapshot, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
+import { Doubt } from './doubt.ts';
 import { Emptied } from './emptied.ts';
-import { Routes, type Left, type Met, type Route, type Unsettled } from './filter.ts';
+import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
-import { renamedSchemas } from './vanished.ts';
 import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
@@ -60,11 +62,12 @@ export interface StreamPlan {
   readonly without: readonly TableName[];
   /** Goes on leaving a name out that means another table now. @throws CatalogMoved when that one is selected. */
   leave(left: Left): Promise<void>;
-  /**
-   * Decides about names that are gone, of which changes were left out.
-   * @throws MigrationError `CopyAgain` when they may be of tables of the plan.
-   */
-  vanished(names: readonly Met[]): Promise<void>;
+  /** Rows of the tables' schemas, for the look before a commit. */
+  readonly schemaRows: SchemaRows;
+  /** Null when no schema's row was written since what is stored. */
+  readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
+  /** @throws MigrationError `CopyAgain` when changes up to now may have come under a wrong name. */
+  refuseDoubtful(): void;
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
   /** What the tables' types are made of, for the same look. */
@@ -139,6 +142,8 @@ export async function readPlan(
   // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
   const outside = await readOutside(source, await readPlannedSizes(target, migration), leaveAll);
   const withheld = await readWithheld(target, migration);
+  // Before the audit, which flushes the source's WAL past all that was seen.
+  const schemaRows = await readSchemaRows(source);
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
     await refuseLostMarks(target, migration, planned);
@@ -153,9 +158,17 @@ export async function readPlan(
   // New partitions are in the plan now, and are looked at like all others.
   while (audited.grown) ({ rows, audited } = await look());
   const { awaited } = audited;
-  const moving = audited.settled.size > 0 || audited.ahead.length > 0;
+  const recorded = await readRecordedSchemas(target, migration);
+  const doubt = new Doubt(
+    recorded,
+    schemaRows,
+    rows.filter(({ kind }) => kind === 'r'),
+  );
+  if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
+  const moving = audited.settled.size > 0 || audited.ahead.length > 0 || doubt.any;
   // After the look at the catalog: whatever was committed before that look lies before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
+  doubt.until(mark);
   const generations = await readGenerations(target, migration);
   const fenced = async (write: () => Promise<void>): Promise<void> => {
     await target.query(/* sql */ `begin`);
@@ -171,10 +184,17 @@ export async function readPlan(
   if (audited.alike.size > 0) {
     await fenced(() => storeShapes(target, migration, audited.alike));
   }
-  const schemas = schemasOf(selection, rows, withheld);
+  // Without a doubt nothing of the plan had another name, whatever became of other schemas.
+  if (!doubt.any && (recorded === null || !sameRows(recorded, schemaRows))) {
+    await fenced(() => recordSchemas(target, migration, schemaRows));
+  }
+  const schemas = doubt.any ? null : schemasOf(selection, rows, withheld);
   const wanted = new Set([...rows.map(keyOfName), ...audited.tokens.keys()]);
   const without = outside.tables.filter(
-    (one) => !wanted.has(keyOfName(one)) && (schemas === null || schemas.includes(one.schema)),
+    (one) =>
+      !wanted.has(keyOfName(one)) &&
+      (schemas === null || schemas.includes(one.schema)) &&
+      (!doubt.any || doubt.mayLeave(one)),
   );
   const next = addRequest(withheld, { schemas, without, from: outside.from });
   if (next !== withheld) await fenced(() => storeWithheld(target, migration, next));
@@ -188,6 +208,7 @@ export async function readPlan(
     const row = rowOf(table);
     if (row) again.push(row.id);
   };
+  const ofPlan = new Set(rows.map(({ schema }) => schema));
   const emptied = new Emptied();
   const noteAgain = async (): Promise<void> => {
     if (again.length > 0) await fenced(() => markAgain(target, migration, again));
@@ -204,25 +225,21 @@ export async function readPlan(
       if (selected) throw new CatalogMoved(nameOf(left), null);
       routes.leave(left);
     },
-    vanished: async (names) => {
+    schemaRows: new Map([...schemaRows].filter(([name]) => ofPlan.has(name))),
+    doubt: doubt.any ? doubt : null,
+    refuseDoubtful: () => {
       const byNumber = new Map(generations.map((one) => [one.number, one]));
-      const wanted = new Set(names.map(({ name }) => name));
-      const tables = rows.flatMap((row) => {
-        if (!wanted.has(row.name)) return [];
-        const generation = row.generation === null ? undefined : byNumber.get(row.generation);
-        return row.kind === 'r' ? [{ ...row, copied: copiedBy(generation) }] : [];
-      });
-      const found = await renamedSchemas(source, tables, names);
-      if (found.length === 0) return;
-      again.push(...found.map(({ table }) => table.id));
-      throw copyAgain(
-        found.map(({ table, as }) => `${nameOf(table)} may have had changes as ${nameOf(as)}`),
+      const found = doubt.suspects(({ generation }, xid, lsn) =>
+        copiedBy(generation === null ? undefined : byNumber.get(generation))(xid, lsn),
       );
+      if (found.length === 0) return;
+      again.push(...new Set(found.map(({ table }) => table.id)));
+      throw copyAgain([...new Set(found.map(({ why }) => why))]);
     },
     tokens: audited.tokens,
     types: audited.types,
     mark,
-    stopsAtMark: audited.ahead.length > 0 || awaited.size > 0,
+    stopsAtMark: audited.ahead.length > 0 || awaited.size > 0 || doubt.any,
     emptied,
     explained: async (xids) => {
       if (!emptied.within(xids)) return;
@@ -289,6 +306,7 @@ export async function readPlan(
       const settled = [...audited.settled].filter(([id]) => past && !isOpen.has(id));
       const shapes = new Map([...explained, ...settled]);
       if (shapes.size > 0) await fenced(() => storeShapes(target, migration, shapes));
+      if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
       if (open.length === 0 || !(past || reached)) return;
       again.push(...isOpen);
       await noteAgain();
