@@ -77,6 +77,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   const loud = new LoudLook(applier.replicaRole);
   const verify = (batch: Batch): Promise<void> => {
     loud.met(batch.changes);
+    plan.truncating(batch.changes);
     return inTurn(() => {
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);

@@ -8,9 +8,10 @@ import type pg from 'pg';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { PlannedRelation } from '../apply/change.ts';
-import { isTableSelected, type Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import type { Change, PlannedRelation } from '../apply/change.ts';
+import { readKeepers, type Keeper } from '../catalog/file.ts';
+import { isTableSelected, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
@@ -23,8 +24,10 @@ import {
   readPlannedRelations,
   readPlannedSizes,
   readUnfinished,
+  storeKeepers,
   storeShapes,
   type PlannedRelationRow,
+  type PlannedShape,
 } from '../control/relation.ts';
 import { readRecordedSchemas, recordSchemas } from '../control/schema-row.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
@@ -84,9 +87,11 @@ export interface StreamPlan {
   settle(table: Unsettled): Promise<void>;
   /** TRUNCATEs that came. */
   readonly emptied: Emptied;
+  /** Notes which tables TRUNCATEs among these changes give a new file on the target. */
+  truncating(changes: readonly Change[]): void;
   /**
-   * Stores which files TRUNCATEs of these transactions explain, in the open transaction that also stores the position behind them:
-   * no later lease gets them again.
+   * Stores which files TRUNCATEs of these transactions explain, and the target's own, in the open transaction that also stores the
+   * position behind them: no later lease gets them again.
    */
   explained(xids: ReadonlySet<number>): Promise<void>;
   /**
@@ -210,6 +215,9 @@ export async function readPlan(
   };
   const ofPlan = new Set(rows.map(({ schema }) => schema));
   const emptied = new Emptied();
+  /** Tables of the target in the open transaction, and what became of those of committed ones. */
+  const truncated = new Set<string>();
+  const remade = new Map<number, Keeper>();
   const noteAgain = async (): Promise<void> => {
     if (again.length > 0) await fenced(() => markAgain(target, migration, again));
   };
@@ -241,7 +249,21 @@ export async function readPlan(
     mark,
     stopsAtMark: audited.ahead.length > 0 || awaited.size > 0 || doubt.any,
     emptied,
+    truncating: (changes) => {
+      for (const change of changes) {
+        if (change.kind !== 'truncate') continue;
+        for (const { schema, name, destination } of change.relations) {
+          truncated.add(keyOfName(destination ?? { schema, name }));
+        }
+      }
+    },
     explained: async (xids) => {
+      if (truncated.size > 0) {
+        const made = await keepersOf(target, rows, truncated);
+        await storeKeepers(target, migration, made);
+        for (const [id, keeper] of made) remade.set(id, keeper);
+        truncated.clear();
+      }
       if (!emptied.within(xids)) return;
       const shapes = await emptied.shapes(source, target, migration, nameOf, xids);
       if (shapes.size > 0) await storeShapes(target, migration, shapes);
@@ -303,7 +325,9 @@ export async function readPlan(
         return xid !== undefined && !emptied.has(nameOf(row), xid);
       });
       const isOpen = new Set(open.map(({ id }) => id));
-      const settled = [...audited.settled].filter(([id]) => past && !isOpen.has(id));
+      const settled = [...audited.settled]
+        .filter(([id]) => past && !isOpen.has(id))
+        .map(([id, shape]) => [id, withKeeper(shape, remade.get(id))] as const);
       const shapes = new Map([...explained, ...settled]);
       if (shapes.size > 0) await fenced(() => storeShapes(target, migration, shapes));
       if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
@@ -313,6 +337,28 @@ export async function readPlan(
       throw copyAgain(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
     },
   };
+}
+
+/** By the plan's number. */
+async function keepersOf(
+  target: pg.ClientBase,
+  rows: readonly PlannedRelationRow[],
+  names: ReadonlySet<string>,
+): Promise<Map<number, Keeper>> {
+  const found = rows.filter((row) => row.shape && names.has(keyOfName(destinationOf(row))));
+  const tables = await readRelationsNamed(target, destinationsOf(found));
+  const oids = new Map(tables.map((one) => [keyOfName(one), one.oid]));
+  const keepers = await readKeepers(target, [...oids.values()]);
+  return new Map(
+    found.flatMap((row) => {
+      const keeper = keepers.get(oids.get(keyOfName(destinationOf(row))) ?? 0);
+      return keeper ? [[row.id, keeper] as const] : [];
+    }),
+  );
+}
+
+function withKeeper(shape: PlannedShape, keeper: Keeper | undefined): PlannedShape {
+  return keeper ? { ...shape, keeper } : shape;
 }
 
 /** Marks that are gone again: the target crashed, and did not keep what it had committed. */
