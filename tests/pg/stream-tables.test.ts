@@ -307,8 +307,8 @@ for (const [selection, asked] of [
     await db.sourceClient.query(
       /* sql */ `insert into part_2 values (160, 'half'); update part_2 set v = 'half' where id = 150; insert into part values (60, 'x')`,
     );
-    const rowsOf = (client: Client, table: string) =>
-      client.query(`select id, v from ${table} order by id`).then(({ rows }) => rows);
+    const rowsOf = async (client: Client, table: string) =>
+      (await client.query<{ id: number }>(`select id, v from ${table} order by id`)).rows;
     expect(await drainWithCopies(db, migration, selection)).toEqual([]);
     for (const table of ['part_1', 'part_2']) {
       expect(await rowsOf(db.targetClient, table)).toEqual(await rowsOf(db.sourceClient, table));
