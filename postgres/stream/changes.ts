@@ -214,6 +214,7 @@ async function oneLease(
       attempt,
       plan,
       reader,
+      numericAsText: asText,
       tablesPerBatch,
     });
   } catch (error) {
