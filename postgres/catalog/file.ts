@@ -103,11 +103,11 @@ export async function readKeepers(
 }
 
 /**
- * Whether the rows in it may be gone: it is another table, or was unlogged for a time, in which a crash emptied it. Without a
- * witness a new file proves nothing: our own TRUNCATE makes one, too. Pure.
+ * Whether the rows in it may be gone: it is another table, or was unlogged for a time, in which a crash emptied it. Files of our own
+ * TRUNCATEs are recorded with them; without a witness any other new file counts, also that of a VACUUM FULL. Pure.
  */
 export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
-  return before.oid !== now.oid || (before.witness !== '' && isReplaced(before, now));
+  return before.oid !== now.oid || isReplaced(before, now);
 }
 
 /** What to do about an unlogged table that is not accepted; follows the table's name. */

@@ -5,6 +5,7 @@
  * transaction that wrote its catalog row.
  */
 import type pg from 'pg';
+import { SCHEMA_VERSION, type SchemaRows } from './schema-row.ts';
 import { FILE_STATE, isReplaced, UNSEEN_COMMANDS, WITNESS, type FileState } from './file.ts';
 
 export interface ShapeColumn {
@@ -105,24 +106,47 @@ export interface Look {
   readonly snapshot: string;
   /** In the order of the names; null where there is no such table. */
   readonly tokens: readonly (string | null)[];
+  /** One of the schemas whose row is not the expected one; null for none. */
+  readonly schema: string | null;
 }
 
-/** One cheap query, for a look before every commit on the target. */
+/**
+ * One cheap query, for a look before every commit on the target.
+ * @param schemas expected rows of schemas.
+ */
 export async function lookAt(
   client: pg.ClientBase,
   names: readonly { readonly schema: string; readonly name: string }[],
+  schemas: SchemaRows = new Map(),
 ): Promise<Look> {
-  const { rows } = await client.query<{ snapshot: string; tokens: (string | null)[] }>(
+  const { rows } = await client.query<{
+    snapshot: string;
+    tokens: (string | null)[];
+    schema: string | null;
+  }>(
     /* sql */ `
-    select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens
+    select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens,
+           (select given.schema from unnest($3::text[], $4::text[]) as given (schema, version)
+              left join pg_catalog.pg_namespace n on n.nspname = given.schema
+             where ${SCHEMA_VERSION} is distinct from given.version limit 1) as schema
       from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
       left join lateral (
         select ${TOKEN} as token from pg_catalog.pg_class c
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where n.nspname = wanted.schema and c.relname = wanted.name) found on true`,
-    [names.map(({ schema }) => schema), names.map(({ name }) => name)],
+    [
+      names.map(({ schema }) => schema),
+      names.map(({ name }) => name),
+      [...schemas.keys()],
+      [...schemas.values()].map(({ version }) => version),
+    ],
   );
-  return { snapshot: rows[0]?.snapshot ?? '', tokens: rows[0]?.tokens ?? [] };
+  const [row] = rows;
+  return {
+    snapshot: row?.snapshot ?? '',
+    tokens: row?.tokens ?? [],
+    schema: row?.schema ?? null,
+  };
 }
 
 export interface ShapeChange {

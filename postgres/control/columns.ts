@@ -18,6 +18,7 @@ const ADDED = [
   ['generation', 'mark', 'text'],
   ['quieted', 'object', 'oid'],
   ['quieted', 'made', 'boolean'],
+  ['migration', 'source_schemas', 'jsonb'],
 ] as const;
 /** Somebody's transaction may have read the table; the attempt is made again then. */
 const LOCK_TIMEOUT_MS = 5_000;

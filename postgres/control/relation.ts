@@ -213,6 +213,25 @@ export async function storeShapes(
   );
 }
 
+/** Writes down the files that tables have on the target now; the rest of their shapes stays. */
+export async function storeKeepers(
+  target: pg.ClientBase,
+  migration: Migration,
+  keepers: ReadonlyMap<number, Keeper>,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.relation r set shape = jsonb_set(r.shape, '{keeper}', new.keeper)
+      from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as keeper) new
+     where r.migration = $1 and r.id = given.id`,
+    [
+      migration.id,
+      [...keepers.keys()],
+      [...keepers.values()].map((keeper) => JSON.stringify(keeper)),
+    ],
+  );
+}
+
 /** Marks tables to be taken by the next round of the copy. */
 export async function markAgain(
   target: pg.ClientBase,

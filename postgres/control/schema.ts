@@ -29,6 +29,7 @@ create table if not exists walferry.migration (
   changes bigint not null default 0,
   first_consistent boolean not null default false,
   withheld jsonb,                          -- what leases told the plugin to leave out (withheld.ts); null: no lease yet
+  source_schemas jsonb,                    -- rows of the source's schemas (schema-row.ts), of the time of the confirmed LSN or before
   tables_created boolean,                  -- whether walferry made the tables or found them empty
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
 );

@@ -3,21 +3,25 @@
  * it is.
  */
 import type pg from 'pg';
-import type { Lsn } from '../../contract/lsn.ts';
+import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import { readNamed, readSchemaRows } from '../catalog/schema-row.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
+import { readRecordedSchemas } from '../control/schema-row.ts';
+import { connectTarget } from '../identity/connect.ts';
 import { unsentOf } from '../replication/reader.ts';
 import { isUnprintable } from '../replication/refusal.ts';
 import { Lane } from '../schema/lane.ts';
 import { whileWatched } from '../schema/watch.ts';
 import { backendPidOf } from '../replication/socket.ts';
+import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { changedWithoutTrace } from './late-storage.ts';
@@ -142,8 +146,10 @@ async function look(
     if (unsent === null) unnamed = true;
     else warned.add(keyOfName({ schema: unsent.schema, name: unsent.table }));
   });
+  // A schema that had another name since the drain: its changes came under that name.
+  const doubt = await doubtOf(migration, source, relations, work);
   const decode = async (leaveAll: boolean) => {
-    const options = await decodingOptions(source, relations, leaveAll);
+    const options = await decodingOptions(source, relations, leaveAll, doubt);
     return lane.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [
         migration.slot,
@@ -170,10 +176,12 @@ async function look(
   const names = [...rows, ...writing.rows]
     .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
     .map(({ schema, table }) => `${schema}.${table}`);
+  for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
+  const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
   // Last, so that it sees what came while the slot was read.
   const traceless = await changedWithoutTrace(migration, input, work);
   return {
-    tables: [...new Set([...names, ...missed.map(nameOf), ...traceless])].sort(),
+    tables: [...new Set([...names, ...renamed, ...missed.map(nameOf), ...traceless])].sort(),
     oids,
     next: open.rows[0]?.next ?? null,
   };
@@ -184,10 +192,33 @@ async function decodingOptions(
   source: pg.ClientBase,
   relations: readonly Relation[],
   leaveAll: boolean,
+  doubt: Doubt,
 ): Promise<Readonly<Record<string, string>>> {
   const schemas = [...new Set(relations.map(({ schema }) => schema))];
   const asked = new Set(schemas);
   const { tables } = await readOutside(source, relations, leaveAll);
-  const without = tables.filter(({ schema }) => asked.has(schema));
-  return pluginOptions({ schemas, without, numericAsText: false });
+  const without = doubt.any
+    ? tables.filter((one) => doubt.mayLeave(one))
+    : tables.filter(({ schema }) => asked.has(schema));
+  return pluginOptions({ schemas: doubt.any ? null : schemas, without, numericAsText: false });
+}
+
+/** The peek does not say where a change lies. */
+const NOWHERE = { lsn: null, xid: 0, commitLsn: parseLsn('0/0') };
+
+async function doubtOf(
+  migration: Migration,
+  source: pg.ClientBase,
+  relations: readonly Relation[],
+  { signal }: Pick<Work, 'signal'>,
+): Promise<Doubt> {
+  await using target = await connectTarget(migration, 'cutover', { signal });
+  const { rows } = await target.query<{ there: boolean }>(
+    /* sql */ `select pg_catalog.to_regclass('walferry.migration') is not null as there`,
+  );
+  const recorded = rows[0]?.there === true ? await readRecordedSchemas(target, migration) : null;
+  const tables = relations.filter(({ kind }) => kind === 'r');
+  const doubt = new Doubt(recorded, await readSchemaRows(source), tables);
+  if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
+  return doubt;
 }

@@ -76,7 +76,11 @@ export async function objectDifferences(
   try {
     await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
     await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
-    const progress = { step: 'comparing indexes, constraints and defaults', tables: 0 };
+    const progress = {
+      step: 'comparing indexes, constraints and defaults',
+      tables: 0,
+      unlogged: 0,
+    };
     const both = [
       { side: 'source', migration, purpose: 'cutover', client: source },
       { side: 'target', migration, purpose: 'cutover', client: target },
@@ -104,7 +108,9 @@ export async function objectDifferences(
           );
           progress.tables = at + some.length;
         }
-        const unlogged = await unloggedRows({ source, target }, relations, input);
+        const unlogged = await unloggedRows({ source, target }, relations, input, () => {
+          progress.unlogged += 1;
+        });
         // First: the summary has room for few.
         return bounded([...unlogged, ...found.sort()]);
       },

@@ -16,11 +16,13 @@ type Sides = Readonly<Record<'source' | 'target', pg.ClientBase>>;
 /**
  * What the closing summary says of them: sentences without a full stop, the emptied ones first.
  * @param relations the selected tables of the source.
+ * @param told called after each table that was looked at.
  */
 export async function unloggedRows(
   { source, target }: Sides,
   relations: readonly Relation[],
   input: MigrationInput,
+  told: () => void = () => undefined,
 ): Promise<string[]> {
   const { unlogged } = ignoredAmong(relations, input.ignore);
   const tables = relations.filter(
@@ -28,6 +30,7 @@ export async function unloggedRows(
   );
   const emptied = new Set<string>();
   for (const table of tables) {
+    told();
     if (await hasRows(target, destinationOf(table), table.viaRoot !== null)) continue;
     if (await hasRows(source, table, false)) emptied.add(nameOf(table));
   }

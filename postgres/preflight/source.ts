@@ -53,7 +53,8 @@ export async function readSource(
     client,
     relations.filter(isViaRoot).map(({ oid }) => oid),
   );
-  const isGiven = (one: TableName) => given.some((type) => keyOfName(type) === keyOfName(one));
+  const types = new Set(given.map(keyOfName));
+  const isGiven = (one: TableName) => types.has(keyOfName(one));
   const rooted = relations.filter(({ viaRoot }) => viaRoot !== null).map(({ oid }) => oid);
   return {
     ...server,

@@ -41,7 +41,8 @@ import {
 } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { planSchema } from './plan.ts';
-import { probeLoudStates, quietTables } from './quiet.ts';
+import { readLoudOnPlanned } from './loud.ts';
+import { probeLoudStates, quietFound } from './quiet.ts';
 import { advised, refuseImpossible, withTriggers } from './refusal.ts';
 import { runEntry } from './run.ts';
 import { SourceSchema } from './source.ts';
@@ -187,13 +188,12 @@ async function begin(
     });
   }
   const uncarried = await source.uncarried(true, work);
-  const loud = rooted.length > 0 ? await probeLoudStates(lane.client) : [];
   await lane.transaction(async (client) => {
     const archive = first?.content ?? null;
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     for (const one of further) await storeArchive(client, migration.id, one);
     work.beat({ step: 'storing the schema', entries: plan.kept.length });
-    await useGiven(client, migration, rooted, loud);
+    await checkGiven(client, rooted);
     const present = await findPresent(client, plan.kept, plan.mayBeThere);
     const refused = await findRefused(client, plan.kept, present);
     await storeEntries(client, migration.id, plan.kept, {
@@ -219,24 +219,17 @@ async function useTables(
   source: SourceSchema,
   work: Work,
 ): Promise<void> {
-  // Not in the transaction: a role without the right to replica role gets an error as the answer.
-  const loud = await probeLoudStates(lane.client);
   const uncarried = await source.uncarried(false, work);
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
-    await useGiven(client, migration, source.relations, loud);
+    await checkGiven(client, source.relations);
     await storeLeftOut(client, migration.id, { ...uncarried, excluded: [] });
   });
 }
 
-/** Tables that the operator made: their columns must fit, and what would fire while changes are applied is kept quiet. */
-async function useGiven(
-  client: pg.ClientBase,
-  migration: Migration,
-  relations: readonly Relation[],
-  loud: readonly string[],
-): Promise<void> {
+/** Tables that the operator made: their columns must fit. */
+async function checkGiven(client: pg.ClientBase, relations: readonly Relation[]): Promise<void> {
   if (relations.length === 0) return;
   const there = await readRelationsNamed(client, destinationsOf(relations));
   const differences = compareColumns(relations, there);
@@ -249,8 +242,21 @@ async function useGiven(
       `tables on the target do not fit the source: ${renderDifferences(differences)}`,
     );
   }
-  const tables = relations.filter(({ kind }) => kind !== 'f');
-  await quietTables(client, migration, destinationsOf(tables), loud, false);
+}
+
+/**
+ * Disables what would fire on the operator's tables while changes are applied; those that walferry makes have neither triggers nor
+ * rules yet. After the registration, in batches: a retry goes on with what is still loud.
+ */
+async function quietGiven(lane: Lane, migration: Migration, work: Work): Promise<void> {
+  await lane.run(async (client) => {
+    const states = await probeLoudStates(client);
+    const loud = await readLoudOnPlanned(client, migration, states);
+    await quietFound(client, migration, loud, false, (triggers) => {
+      work.signal.throwIfAborted();
+      work.beat({ step: 'disabling triggers', triggers });
+    });
+  });
 }
 
 /** Control schema and the migration's row; false when another attempt of this migration wrote them meanwhile. */
@@ -277,7 +283,7 @@ async function register(
   return true;
 }
 
-/** Further batches, for schemas that do not fit into one transaction. */
+/** Further batches, for schemas that do not fit into one transaction; and what is not done in the first one. */
 async function createRest(
   lane: Lane,
   migration: Migration,
@@ -288,6 +294,7 @@ async function createRest(
     while ((await lane.run((client) => progressOf(client, migration))) === 'begun') {
       await lane.transaction((client) => createBatch(client, migration, work, limits));
     }
+    await quietGiven(lane, migration, work);
   } catch (error) {
     work.signal.throwIfAborted();
     // First of all the reason: the undo ends this session like one of an earlier attempt.

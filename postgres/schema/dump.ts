@@ -10,7 +10,7 @@ import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { clientProgram, connectArgument } from '../connection/program.ts';
 import { parseArchive, type ArchiveEntry } from './archive.ts';
-import { ProgramFailed, runProgram } from './process.ts';
+import { ProgramFailed, runProgram, type ProgramRun } from './process.ts';
 
 /** pg_dump locks every table; behind a long ALTER TABLE it would queue, and every other session behind it. */
 const LOCK_WAIT_MS = 20_000;
@@ -29,17 +29,8 @@ export async function dumpSchema(
   only: readonly string[] = [],
 ): Promise<Buffer> {
   const { path: program } = await clientProgram('pg_dump');
-  const started = performance.now();
-  let bytes = 0;
-  const report = () =>
-    work.beat({
-      step: 'reading the schema of the source',
-      bytes,
-      seconds: Math.round((performance.now() - started) / 1000),
-    });
-  const timer = setInterval(report, BEAT_MS);
   try {
-    return await runProgram({
+    return await runBeating(work, 'reading the schema of the source', {
       program,
       args: [
         connectArgument(service),
@@ -54,11 +45,29 @@ export async function dumpSchema(
         `--lock-wait-timeout=${LOCK_WAIT_MS}`,
         ...only,
       ],
-      signal: work.signal,
-      onOutput: (received) => (bytes = received),
     });
   } catch (error) {
     throw explained(error, 'pg_dump');
+  }
+}
+
+/** Runs the program, and beats as long as it runs: of a large schema it prints nothing for many seconds. */
+async function runBeating(
+  work: Pick<Work, 'signal' | 'beat'>,
+  step: string,
+  run: Pick<ProgramRun, 'program' | 'args'>,
+): Promise<Buffer> {
+  const started = performance.now();
+  let bytes = 0;
+  const report = () =>
+    work.beat({ step, bytes, seconds: Math.round((performance.now() - started) / 1000) });
+  const timer = setInterval(report, BEAT_MS);
+  try {
+    return await runProgram({
+      ...run,
+      signal: work.signal,
+      onOutput: (received) => (bytes = received),
+    });
   } finally {
     clearInterval(timer);
   }
@@ -96,18 +105,18 @@ function explained(error: unknown, program: string): unknown {
 export class ArchiveFile implements AsyncDisposable {
   readonly #folder: string;
   readonly #program: string;
-  readonly #signal: AbortSignal;
+  readonly #work: Pick<Work, 'signal' | 'beat'>;
 
-  private constructor(folder: string, program: string, signal: AbortSignal) {
+  private constructor(folder: string, program: string, work: Pick<Work, 'signal' | 'beat'>) {
     this.#folder = folder;
     this.#program = program;
-    this.#signal = signal;
+    this.#work = work;
   }
 
   /** Writes the archive into a new folder below the system's temporary one; removed on disposal. */
-  static async create(archive: Buffer, signal: AbortSignal): Promise<ArchiveFile> {
+  static async create(archive: Buffer, work: Pick<Work, 'signal' | 'beat'>): Promise<ArchiveFile> {
     const { path: program } = await clientProgram('pg_restore');
-    const file = new ArchiveFile(await mkdtemp(path.join(tmpdir(), 'walferry-')), program, signal);
+    const file = new ArchiveFile(await mkdtemp(path.join(tmpdir(), 'walferry-')), program, work);
     await writeFile(path.join(file.#folder, 'archive'), archive, { mode: 0o600 });
     return file;
   }
@@ -150,10 +159,9 @@ export class ArchiveFile implements AsyncDisposable {
 
   async #restore(args: readonly string[]): Promise<string> {
     try {
-      const output = await runProgram({
+      const output = await runBeating(this.#work, 'reading the archive', {
         program: this.#program,
         args: [...args, path.join(this.#folder, 'archive')],
-        signal: this.#signal,
       });
       return output.toString('utf8');
     } catch (error) {

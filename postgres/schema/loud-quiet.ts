@@ -5,7 +5,7 @@ import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { hasSchemaControl } from './control.ts';
 import { loudStates, readLoud, readLoudOnPlanned } from './loud.ts';
-import { quietMade } from './quiet.ts';
+import { quietFound } from './quiet.ts';
 
 const SHOWN = 5;
 
@@ -14,7 +14,16 @@ export async function quietLoud(
   target: pg.ClientBase,
   migration: Migration,
   tables: readonly TableName[] | 'all',
-  { replicaRole, log }: { readonly replicaRole: boolean; readonly log: Work['log'] },
+  {
+    replicaRole,
+    log,
+    told = () => undefined,
+  }: {
+    readonly replicaRole: boolean;
+    readonly log: Work['log'];
+    /** Called after every batch. */
+    readonly told?: () => void;
+  },
 ): Promise<void> {
   if (!(await hasSchemaControl(target))) return;
   const states = loudStates(replicaRole);
@@ -23,7 +32,7 @@ export async function quietLoud(
       ? await readLoudOnPlanned(target, migration, states)
       : await readLoud(target, tables, states);
   if (loud.length === 0) return;
-  await quietMade(target, migration, loud);
+  await quietFound(target, migration, loud, true, told);
   log.warn(
     'triggers or rules of the target would fire for replicated rows: disabled until the cutover',
     {

@@ -41,7 +41,7 @@ export async function planSchema(
   const { archives, ties, populated, together, members, checks, droppedRoles } = dump;
   const lists: ArchiveEntry[][] = [];
   for (const archive of archives) {
-    await using file = await ArchiveFile.create(archive, work.signal);
+    await using file = await ArchiveFile.create(archive, work);
     lists.push(await file.entries(input.schema.owners));
     work.beat({ step: 'reading the archive', parts: lists.length, of: archives.length });
   }

@@ -6,6 +6,7 @@
  */
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type { TableName } from './existing.ts';
 import { switching, type Attempt, type Switching } from './switching.ts';
@@ -54,21 +55,35 @@ export async function quietTables(
   return loud.length;
 }
 
-/** The same for what was found loud, in a transaction of its own. */
-export async function quietMade(
+/**
+ * The same for what was found loud, in transactions of their own that lock no more tables than the server has room for. Cut short, it
+ * is found again: what is disabled and remembered is not loud any more.
+ * @param told how many are disabled so far.
+ */
+export async function quietFound(
   target: pg.ClientBase,
   migration: Migration,
   loud: readonly Loud[],
+  made: boolean,
+  told: (disabled: number) => void = () => undefined,
 ): Promise<void> {
-  await target.query(/* sql */ `begin`);
-  try {
-    await quiet(target, migration, loud, true);
-    await target.query(/* sql */ `commit`);
-  } catch (error) {
-    await target.query(/* sql */ `rollback`).catch(() => undefined);
-    throw error;
+  const size = within(await lockCapacity(target), LOCKS_EACH, AT_ONCE);
+  for (let at = 0; at < loud.length; at += size) {
+    await target.query(/* sql */ `begin`);
+    try {
+      await quiet(target, migration, loud.slice(at, at + size), made);
+      await target.query(/* sql */ `commit`);
+    } catch (error) {
+      await target.query(/* sql */ `rollback`).catch(() => undefined);
+      throw error;
+    }
+    told(Math.min(at + size, loud.length));
   }
 }
+
+/** A table and, of one with foreign keys, what the server looks at beside it. */
+const LOCKS_EACH = 4;
+const AT_ONCE = 500;
 
 /** The same for an event trigger. */
 export async function quietEvent(

@@ -58,7 +58,7 @@ export async function undoSchema(
         // No checks: their tables go, or were the operator's and have none of ours.
         await enableTriggers(migration, { signal, beat }, 'nothing');
         if (archive !== null) {
-          await dropEntries(lane, migration, archive, signal, (dropped) => {
+          await dropEntries(lane, migration, archive, { signal, beat }, (dropped) => {
             progress.dropped = dropped;
           });
         }
@@ -94,7 +94,7 @@ async function dropEntries(
   lane: Lane,
   migration: Migration,
   archive: Buffer,
-  signal: AbortSignal,
+  work: Pick<Work, 'signal' | 'beat'>,
   told: (dropped: number) => void,
 ): Promise<void> {
   await addMissingColumns(lane.client);
@@ -111,7 +111,7 @@ async function dropEntries(
     let end = at;
     while (end < made.length && offsetOf(made[end]) === offset) end += 1;
     const content = offset === 0 ? archive : await readArchive(lane.client, migration.id, offset);
-    await using file = await ArchiveFile.create(content, signal);
+    await using file = await ArchiveFile.create(content, work);
     for (; at < end; at += size) {
       const batch = made.slice(at, Math.min(end, at + size));
       const drops = await file.drops(batch.map(({ id }) => id - offset));

@@ -12,6 +12,7 @@ import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalo
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
+import { readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { readShapes, type Shape } from '../catalog/shape.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
@@ -124,14 +125,14 @@ async function planUnder(
     work,
     () => ({ ...progress }),
     async () => {
-      const { found, shapes, types } = await readUnder(source, live, input);
+      const { found, shapes, types, schemas } = await readUnder(source, live, input);
       const unsplittable = await readUnsplittable(migration, source, found, input, work);
       const counterparts = await readRelationsNamed(target, destinationsOf(found));
       const logged = requireLogged(destinationsOf(found), found, input.ignore);
       refuseDrift(found, counterparts, await readUnlogged(target, logged));
       progress.step = 'taking tables into the snapshot';
       const plan = {
-        ...{ turn, found, shapes, types, counterparts, unsplittable },
+        ...{ turn, found, shapes, types, schemas, counterparts, unsplittable },
         ignored: ignoredAmong(found, input.ignore),
         chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
         selection: input.tables,
@@ -173,7 +174,12 @@ async function readUnder(
   source: pg.ClientBase,
   generation: HeldGeneration,
   input: MigrationInput,
-): Promise<{ found: Relation[]; shapes: Map<number, Shape>; types: TypeGraph }> {
+): Promise<{
+  found: Relation[];
+  shapes: Map<number, Shape>;
+  types: TypeGraph;
+  schemas: SchemaRows;
+}> {
   await beginUnder(source, generation);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
@@ -182,8 +188,9 @@ async function readUnder(
     found.map(({ oid }) => oid),
   );
   const types = await readTypeGraph(source, found);
+  const schemas = await readSchemaRows(source);
   await source.query(/* sql */ `commit`);
-  return { found, shapes, types };
+  return { found, shapes, types, schemas };
 }
 
 /**

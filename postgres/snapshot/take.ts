@@ -15,6 +15,7 @@ import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { readKeepers, unloggedText, type Keeper } from '../catalog/file.ts';
+import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
@@ -31,6 +32,7 @@ import {
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
+import { recordSchemas } from '../control/schema-row.ts';
 import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
@@ -51,6 +53,8 @@ export interface TakePlan {
   readonly shapes: ReadonlyMap<number, Shape>;
   /** Types of their columns, of the same snapshot. */
   readonly types: TypeGraph;
+  /** Rows of the source's schemas, of the same snapshot. */
+  readonly schemas: SchemaRows;
   /** The target's tables for them. */
   readonly counterparts: readonly Relation[];
   /** Oids of tables that can only be read as a whole. */
@@ -165,6 +169,8 @@ async function begin(
   plan: TakePlan,
 ): Promise<{ readonly epoch: bigint; readonly units: readonly Unit[] } | null> {
   await requireNewest(target, migration, generation);
+  // Those of an older generation stay: other tables were copied then.
+  await recordSchemas(target, migration, plan.schemas, 'first');
   await followNames(target, migration, plan.found);
   await followTrees(target, migration, plan);
   const left = new Set(await readUnfinished(target, migration, generation));

@@ -17,7 +17,7 @@ import { backendPidOf } from '../replication/socket.ts';
 import type { StreamOptions } from './changes.ts';
 import type { Batch } from './batch.ts';
 import { fence, type Stopped } from './fence.ts';
-import type { Left, Met } from './filter.ts';
+import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop } from './loop.ts';
 import { Marks } from './marks.ts';
@@ -80,12 +80,14 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   const loud = new LoudLook(applier.replicaRole);
   const verify = (batch: Batch): Promise<void> => {
     loud.met(batch.relations);
+    plan.truncating(batch.changes);
     return inTurn(() => {
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
-      const vanished = (names: readonly Met[]) => plan.vanished(names);
-      const { tokens, types } = plan;
-      return verifyCatalog(source, batch, { tokens, types, left, renamed, vanished }, waiting);
+      const { tokens, types, schemaRows } = plan;
+      const refuseDoubtful = (): void => plan.refuseDoubtful();
+      const known = { tokens, types, left, renamed, schemas: schemaRows, refuseDoubtful };
+      return verifyCatalog(source, batch, known, waiting);
     });
   };
   const writer = new TargetWriter(applier, attempt, plan.newest, verify, ({ xids }) =>
@@ -102,6 +104,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     settle: (table) => inTurn(() => plan.settle(table)),
     emptied: (table, xid) => plan.emptied.met(nameOf(table), xid),
     missed: (table) => inTurn(() => plan.missed(table)),
+    doubt: plan.doubt,
     newest: plan.newest,
     numericAsText: parts.numericAsText,
     marks: new Marks(plan.marks, attempt.confirmedLsn),

@@ -25,7 +25,7 @@ export interface Batch {
   readonly transactions: number;
   /** Commit time of the newest transaction in it, as the source printed it. */
   readonly committedAt: string | null;
-  /** Source transactions (32-bit top-level ids) that the position passes with a change, also with one that is left out here. */
+  /** Source transactions (32-bit top-level ids) that the position passes, also those whose changes are left out. */
   readonly xids: ReadonlySet<number>;
   /** The last commit before `end`; unset when none was received since the stream began. */
   readonly commit?: LastCommit | null;

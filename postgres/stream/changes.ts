@@ -180,7 +180,9 @@ async function oneLease(
         }),
     );
     const { replicaRole } = applier;
-    await quietLoud(applier.client, migration, 'all', { replicaRole, log: work.log });
+    await quietLoud(applier.client, migration, 'all', {
+      ...{ replicaRole, log: work.log, told: step },
+    });
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
     const open = async (): Promise<ReplicationReader> =>

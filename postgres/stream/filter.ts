@@ -38,12 +38,6 @@ export interface Left extends TableName {
   readonly token: string | null;
 }
 
-/** One of which changes were left out. */
-export interface Met extends Left {
-  /** Positions of the commits with those changes, by transaction (32 bits). */
-  readonly commits: ReadonlyMap<number, Lsn>;
-}
-
 /** Changes of a source transaction: all of them, or a part. */
 export interface Piece {
   /** 32 bits, the top-level transaction. */
@@ -58,7 +52,7 @@ export class Routes {
   readonly #byName = new Map<string, Route | null>();
   readonly #left = new Map<string, Left>();
   /** Names of {@link #left} with a change since the last call. */
-  #met = new Map<string, Left & { readonly commits: Map<number, Lsn> }>();
+  #met = new Map<string, Left>();
   /** How many forms of a table are behind: after the first change of a newer form none of an older one can come. */
   #behind = new Map<Route, number>();
 
@@ -73,17 +67,15 @@ export class Routes {
     this.#left.set(name, left);
   }
 
-  /** Notes that a change of this transaction was left out. */
-  meet(schema: string, table: string, { xid, commitLsn }: Pick<Piece, 'xid' | 'commitLsn'>): void {
+  /** Notes that a change was left out. */
+  meet(schema: string, table: string): void {
     const name = key(schema, table);
     const left = this.#left.get(name);
-    if (!left) return;
-    const commits = this.#met.get(name)?.commits ?? new Map<number, Lsn>();
-    this.#met.set(name, { ...left, commits: commits.set(xid, commitLsn) });
+    if (left) this.#met.set(name, left);
   }
 
   /** Names of which a change was left out since the last call: another table may have got one of them meanwhile. */
-  takeMet(): Met[] {
+  takeMet(): Left[] {
     const met = [...this.#met.values()];
     this.#met = new Map();
     return met;
@@ -137,7 +129,7 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
     const route = routes.get(message.schema, message.table);
     if (route === undefined) return undo(unsettled(message, piece));
     if (route === null) {
-      routes.meet(message.schema, message.table, piece);
+      routes.meet(message.schema, message.table);
       continue;
     }
     if (mayBeCopied && route.copied(piece.xid, piece.commitLsn)) continue;

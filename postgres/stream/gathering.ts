@@ -20,6 +20,7 @@ import { decodeMessage } from '../wal2json/decode.ts';
 import { ByName, HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import type { Batch, BatchLimits } from './batch.ts';
+import type { Doubt } from './doubt.ts';
 import { changesOf, type Routes, type Unsettled } from './filter.ts';
 import { TablePath } from './path.ts';
 
@@ -39,6 +40,8 @@ export interface GatheringParts {
   readonly position: () => { readonly end: Lsn; readonly commit: LastCommit | null };
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
+  /** Is shown every change; null when every change comes under its table's name. */
+  readonly doubt: Pick<Doubt, 'met'> | null;
   /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
 }
@@ -59,8 +62,6 @@ interface Arriving extends Open {
   readonly mayBeCopied: boolean;
   /** Whether no piece of it was sealed yet. */
   first: boolean;
-  /** Whether a change of any table came, also one that is left out. */
-  touched: boolean;
   /** On the exact way, not decided yet. */
   messages: (RowMessage | TruncateMessage)[];
   bytes: number;
@@ -171,7 +172,7 @@ export class Gathering {
       ...{ xid, lsn, serial: this.#serial },
       known: compareLsn(lsn, start) < 0,
       mayBeCopied: newest !== null && compareLsn(lsn, newest) < 0,
-      ...{ first: true, touched: false, messages: [], bytes: 0 },
+      ...{ first: true, messages: [], bytes: 0 },
       ...{ from: this.#lines.length, rows: 0, paths: [] },
     };
   }
@@ -186,13 +187,14 @@ export class Gathering {
     const open = this.#open;
     if (open?.xid !== head.xid) throw outside(open?.lsn ?? null);
     if (open.known) return true;
+    // The head does not say where the change lies.
+    if (this.#parts.doubt) return false;
     const path = this.#pathOf(line, head);
     if (path === null) return false;
     if (path.decidedFor !== open.serial) {
       path.decidedFor = open.serial;
       path.skip = this.#leftOut(path, open);
     }
-    open.touched = true;
     if (path.skip) return true;
     const { messageBytes, exactly } = this.#parts.limits;
     if (this.#allExact || exactly === true || line.length > messageBytes) return false;
@@ -218,10 +220,12 @@ export class Gathering {
     const open = this.#open;
     if (open?.xid !== message.xid) throw outside(message.lsn);
     if (open.known) return;
-    open.touched = true;
+    const { schema, table, lsn } = message;
+    const place = { lsn, xid: open.xid, commitLsn: open.lsn };
+    this.#parts.doubt?.met({ schema, name: table }, place);
     open.messages.push(message);
     open.bytes += bytes;
-    const leftOut = this.#parts.routes.get(message.schema, message.table) === null;
+    const leftOut = this.#parts.routes.get(schema, table) === null;
     if (message.action === 'T' && !leftOut) this.#allExact = true;
   }
 
@@ -293,7 +297,7 @@ export class Gathering {
 
   #leftOut({ schema, table, route }: TablePath, open: Arriving): boolean {
     if (route === null) {
-      this.#parts.routes.meet(schema, table, { xid: open.xid, commitLsn: open.lsn });
+      this.#parts.routes.meet(schema, table);
       return true;
     }
     return open.mayBeCopied && route.copied(open.xid, open.lsn);
@@ -332,7 +336,8 @@ export class Gathering {
       this.#begin([], false);
       return;
     }
-    if (open.touched) this.#xids.add(xid);
+    // Also without a change: those that it had may have been left out at the source.
+    this.#xids.add(xid);
     if (open.rows + changes.length === 0) return;
     this.#note(open, changes);
     this.#transactions += 1;

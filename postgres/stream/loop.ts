@@ -18,6 +18,7 @@ import { decodeMessage } from '../wal2json/decode.ts';
 import { HeadReader } from '../wal2json/head.ts';
 import type { Commit } from '../wal2json/message.ts';
 import type { Batch, BatchLimits } from './batch.ts';
+import type { Doubt } from './doubt.ts';
 import type { Routes, Unsettled } from './filter.ts';
 import { Gathering } from './gathering.ts';
 import type { Lease } from './lease.ts';
@@ -45,6 +46,8 @@ export interface LoopParts {
   readonly emptied: (table: TableName, xid: number) => void;
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;
+  /** Is shown every change and commit; null when every change comes under its table's name. */
+  readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
   readonly newest: Lsn | null;
   /** Whether the plugin sends numbers as text. */
   readonly numericAsText: boolean;
@@ -268,6 +271,7 @@ export class StreamLoop {
 
   #passed({ lsn, nextlsn, xid, timestamp }: Commit): void {
     this.#horizon.end(nextlsn);
+    this.#parts.doubt?.committed(xid, lsn);
     // The target had what starts before the position that the stream began at.
     if (compareLsn(lsn, this.#start) < 0) return;
     this.#commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
@@ -293,13 +297,14 @@ export class StreamLoop {
     if (open === null || open.known) return;
     const { routes, newest, settle, missed } = this.#parts;
     const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
+    this.#parts.doubt?.met({ schema, name: table }, { lsn: null, ...where });
     let route = routes.get(schema, table);
     if (route === undefined) {
       await settle(where);
       route = routes.get(schema, table);
     }
     if (route === null) {
-      routes.meet(schema, table, { xid: open.xid, commitLsn: open.lsn });
+      routes.meet(schema, table);
       return;
     }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;

@@ -5,7 +5,8 @@
  * - without replica identity: their updates and deletes cause a WARNING, for which each of these tables is looked up once. Of many
  *   only the largest are listed, and those whose names cannot be read from the text of the WARNING;
  * - the largest: their changes would be discarded here;
- * - all of them, if a change was too large for the source to print: the error does not name the table.
+ * - all of them that have a TOAST table, if a change was too large for the source to print: the error does not name the table. A row
+ *   without TOAST is never that large.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -19,7 +20,7 @@ export interface Outside {
 const MOST_LARGE = 20;
 const MOST_UNREADABLE = 500;
 
-/** @param planned tables of the plan, whose changes are wanted. @param all whether to list every table. */
+/** @param planned tables of the plan, whose changes are wanted. @param all whether to list every table that can hold rows too large to print. */
 export async function readOutside(
   source: pg.ClientBase,
   planned: readonly { readonly oid: number }[],
@@ -32,6 +33,7 @@ export async function readOutside(
              c.relkind = 'r' and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists (
                select from pg_catalog.pg_index i
                 where i.indrelid = c.oid and i.indisprimary and i.indimmediate))) as unreadable,
+             c.reltoastrelid <> 0 as large,
              -- Estimates, because sizes are asked under a lock.
              row_number() over (order by c.relpages + coalesce(t.relpages, 0) desc, c.oid) as place
         from pg_catalog.pg_class c
@@ -42,7 +44,7 @@ export async function readOutside(
     select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as from,
            (select coalesce(json_agg(json_build_object('schema', schema, 'name', name)), '[]')
               from (select *, row_number() over (partition by unreadable order by place) as among from other) listed
-             where $3 or place <= $2
+             where $3 and large or place <= $2
                 or unreadable and (among <= $4 or strpos(schema, '"."') + strpos(name, '"."') > 0)) as tables`,
     [planned.map(({ oid }) => oid), MOST_LARGE, all, MOST_UNREADABLE],
   );

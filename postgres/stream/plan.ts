@@ -8,13 +8,15 @@ import type pg from 'pg';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { PlannedRelation } from '../apply/change.ts';
-import { isTableSelected, type Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import type { Change, PlannedRelation } from '../apply/change.ts';
+import { readKeepers, type Keeper } from '../catalog/file.ts';
+import { isTableSelected, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { compareShapes, lookAt, readShapes } from '../catalog/shape.ts';
+import { readNamed, readSchemaRows, sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
 import { readGenerations } from '../control/generation.ts';
 import {
@@ -22,20 +24,23 @@ import {
   readPlannedRelations,
   readPlannedSizes,
   readUnfinished,
+  storeKeepers,
   storeShapes,
   type PlannedRelationRow,
+  type PlannedShape,
 } from '../control/relation.ts';
+import { readRecordedSchemas, recordSchemas } from '../control/schema-row.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
 import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, parseSnapshot, type Generation } from '../snapshot/visibility.ts';
 import { audit, copyAgain, drift, type Audit } from './audit.ts';
+import { Doubt } from './doubt.ts';
 import { Emptied } from './emptied.ts';
-import { Routes, type Left, type Met, type Route, type Unsettled } from './filter.ts';
+import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
 import { CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
-import { renamedSchemas } from './vanished.ts';
 import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
 
@@ -60,11 +65,12 @@ export interface StreamPlan {
   readonly without: readonly TableName[];
   /** Goes on leaving a name out that means another table now. @throws CatalogMoved when that one is selected. */
   leave(left: Left): Promise<void>;
-  /**
-   * Decides about names that are gone, of which changes were left out.
-   * @throws MigrationError `CopyAgain` when they may be of tables of the plan.
-   */
-  vanished(names: readonly Met[]): Promise<void>;
+  /** Rows of the tables' schemas, for the look before a commit. */
+  readonly schemaRows: SchemaRows;
+  /** Null when no schema's row was written since what is stored. */
+  readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
+  /** @throws MigrationError `CopyAgain` when changes up to now may have come under a wrong name. */
+  refuseDoubtful(): void;
   /** What the source says of the tables, for the look before a commit. */
   readonly tokens: ReadonlyMap<string, string>;
   /** What the tables' types are made of, for the same look. */
@@ -81,9 +87,11 @@ export interface StreamPlan {
   settle(table: Unsettled): Promise<void>;
   /** TRUNCATEs that came. */
   readonly emptied: Emptied;
+  /** Notes which tables TRUNCATEs among these changes give a new file on the target. */
+  truncating(changes: readonly Change[]): void;
   /**
-   * Stores which files TRUNCATEs of these transactions explain, in the open transaction that also stores the position behind them:
-   * no later lease gets them again.
+   * Stores which files TRUNCATEs of these transactions explain, and the target's own, in the open transaction that also stores the
+   * position behind them: no later lease gets them again.
    */
   explained(xids: ReadonlySet<number>): Promise<void>;
   /**
@@ -139,6 +147,8 @@ export async function readPlan(
   // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
   const outside = await readOutside(source, await readPlannedSizes(target, migration), leaveAll);
   const withheld = await readWithheld(target, migration);
+  // Before the audit, which flushes the source's WAL past all that was seen.
+  const schemaRows = await readSchemaRows(source);
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
     await refuseLostMarks(target, migration, planned);
@@ -153,9 +163,17 @@ export async function readPlan(
   // New partitions are in the plan now, and are looked at like all others.
   while (audited.grown) ({ rows, audited } = await look());
   const { awaited } = audited;
-  const moving = audited.settled.size > 0 || audited.ahead.length > 0;
+  const recorded = await readRecordedSchemas(target, migration);
+  const doubt = new Doubt(
+    recorded,
+    schemaRows,
+    rows.filter(({ kind }) => kind === 'r'),
+  );
+  if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
+  const moving = audited.settled.size > 0 || audited.ahead.length > 0 || doubt.any;
   // After the look at the catalog: whatever was committed before that look lies before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
+  doubt.until(mark);
   const generations = await readGenerations(target, migration);
   const fenced = async (write: () => Promise<void>): Promise<void> => {
     await target.query(/* sql */ `begin`);
@@ -171,10 +189,17 @@ export async function readPlan(
   if (audited.alike.size > 0) {
     await fenced(() => storeShapes(target, migration, audited.alike));
   }
-  const schemas = schemasOf(selection, rows, withheld);
+  // Without a doubt nothing of the plan had another name, whatever became of other schemas.
+  if (!doubt.any && (recorded === null || !sameRows(recorded, schemaRows))) {
+    await fenced(() => recordSchemas(target, migration, schemaRows));
+  }
+  const schemas = doubt.any ? null : schemasOf(selection, rows, withheld);
   const wanted = new Set([...rows.map(keyOfName), ...audited.tokens.keys()]);
   const without = outside.tables.filter(
-    (one) => !wanted.has(keyOfName(one)) && (schemas === null || schemas.includes(one.schema)),
+    (one) =>
+      !wanted.has(keyOfName(one)) &&
+      (schemas === null || schemas.includes(one.schema)) &&
+      (!doubt.any || doubt.mayLeave(one)),
   );
   const next = addRequest(withheld, { schemas, without, from: outside.from });
   if (next !== withheld) await fenced(() => storeWithheld(target, migration, next));
@@ -188,7 +213,11 @@ export async function readPlan(
     const row = rowOf(table);
     if (row) again.push(row.id);
   };
+  const ofPlan = new Set(rows.map(({ schema }) => schema));
   const emptied = new Emptied();
+  /** Tables of the target in the open transaction, and what became of those of committed ones. */
+  const truncated = new Set<string>();
+  const remade = new Map<number, Keeper>();
   const noteAgain = async (): Promise<void> => {
     if (again.length > 0) await fenced(() => markAgain(target, migration, again));
   };
@@ -204,27 +233,37 @@ export async function readPlan(
       if (selected) throw new CatalogMoved(nameOf(left), null);
       routes.leave(left);
     },
-    vanished: async (names) => {
+    schemaRows: new Map([...schemaRows].filter(([name]) => ofPlan.has(name))),
+    doubt: doubt.any ? doubt : null,
+    refuseDoubtful: () => {
       const byNumber = new Map(generations.map((one) => [one.number, one]));
-      const wanted = new Set(names.map(({ name }) => name));
-      const tables = rows.flatMap((row) => {
-        if (!wanted.has(row.name)) return [];
-        const generation = row.generation === null ? undefined : byNumber.get(row.generation);
-        return row.kind === 'r' ? [{ ...row, copied: copiedBy(generation) }] : [];
-      });
-      const found = await renamedSchemas(source, tables, names);
-      if (found.length === 0) return;
-      again.push(...found.map(({ table }) => table.id));
-      throw copyAgain(
-        found.map(({ table, as }) => `${nameOf(table)} may have had changes as ${nameOf(as)}`),
+      const found = doubt.suspects(({ generation }, xid, lsn) =>
+        copiedBy(generation === null ? undefined : byNumber.get(generation))(xid, lsn),
       );
+      if (found.length === 0) return;
+      again.push(...new Set(found.map(({ table }) => table.id)));
+      throw copyAgain([...new Set(found.map(({ why }) => why))]);
     },
     tokens: audited.tokens,
     types: audited.types,
     mark,
-    stopsAtMark: audited.ahead.length > 0 || awaited.size > 0,
+    stopsAtMark: audited.ahead.length > 0 || awaited.size > 0 || doubt.any,
     emptied,
+    truncating: (changes) => {
+      for (const change of changes) {
+        if (change.kind !== 'truncate') continue;
+        for (const { schema, name, destination } of change.relations) {
+          truncated.add(keyOfName(destination ?? { schema, name }));
+        }
+      }
+    },
     explained: async (xids) => {
+      if (truncated.size > 0) {
+        const made = await keepersOf(target, rows, truncated);
+        await storeKeepers(target, migration, made);
+        for (const [id, keeper] of made) remade.set(id, keeper);
+        truncated.clear();
+      }
       if (!emptied.within(xids)) return;
       const shapes = await emptied.shapes(source, target, migration, nameOf, xids);
       if (shapes.size > 0) await storeShapes(target, migration, shapes);
@@ -286,15 +325,40 @@ export async function readPlan(
         return xid !== undefined && !emptied.has(nameOf(row), xid);
       });
       const isOpen = new Set(open.map(({ id }) => id));
-      const settled = [...audited.settled].filter(([id]) => past && !isOpen.has(id));
+      const settled = [...audited.settled]
+        .filter(([id]) => past && !isOpen.has(id))
+        .map(([id, shape]) => [id, withKeeper(shape, remade.get(id))] as const);
       const shapes = new Map([...explained, ...settled]);
       if (shapes.size > 0) await fenced(() => storeShapes(target, migration, shapes));
+      if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
       if (open.length === 0 || !(past || reached)) return;
       again.push(...isOpen);
       await noteAgain();
       throw copyAgain(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
     },
   };
+}
+
+/** By the plan's number. */
+async function keepersOf(
+  target: pg.ClientBase,
+  rows: readonly PlannedRelationRow[],
+  names: ReadonlySet<string>,
+): Promise<Map<number, Keeper>> {
+  const found = rows.filter((row) => row.shape && names.has(keyOfName(destinationOf(row))));
+  const tables = await readRelationsNamed(target, destinationsOf(found));
+  const oids = new Map(tables.map((one) => [keyOfName(one), one.oid]));
+  const keepers = await readKeepers(target, [...oids.values()]);
+  return new Map(
+    found.flatMap((row) => {
+      const keeper = keepers.get(oids.get(keyOfName(destinationOf(row))) ?? 0);
+      return keeper ? [[row.id, keeper] as const] : [];
+    }),
+  );
+}
+
+function withKeeper(shape: PlannedShape, keeper: Keeper | undefined): PlannedShape {
+  return keeper ? { ...shape, keeper } : shape;
 }
 
 /** Marks that are gone again: the target crashed, and did not keep what it had committed. */

@@ -8,11 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
+import type { SchemaRows } from '../catalog/schema-row.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
-import type { Left, Met } from './filter.ts';
+import type { Left } from './filter.ts';
 import { CatalogMoved } from './moved.ts';
 import { movedType, type WatchedTypes } from './types.ts';
 
@@ -28,7 +29,8 @@ const LONG_POLL_MS = 250;
  * @param known what the audit saw, of tables and of their types; the names of which changes were left out; and what decides about
  *   such a name when it is not what it was.
  * @param waiting called before each further look, with the milliseconds since the first; what it throws ends the wait.
- * @throws CatalogMoved when one of the changes' tables was altered since, or has the name of one that is left out.
+ * @throws CatalogMoved when one of the changes' tables was altered since, or has the name of one that is left out; or when the row
+ *   of any schema of the plan was written.
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
@@ -36,10 +38,12 @@ export async function verifyCatalog(
   known: {
     readonly tokens: ReadonlyMap<string, string>;
     readonly types: WatchedTypes;
-    readonly left: readonly Met[];
+    readonly left: readonly Left[];
     readonly renamed: (left: Left) => Promise<void>;
-    /** Decides about names of {@link left} that are gone, once the source shows all transactions. */
-    readonly vanished: (names: readonly Met[]) => Promise<void>;
+    /** Rows of the tables' schemas. */
+    readonly schemas: SchemaRows;
+    /** Throws when a change may have come under a wrong name; asked once the source shows all transactions. */
+    readonly refuseDoubtful: () => void;
   },
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
@@ -49,13 +53,14 @@ export async function verifyCatalog(
   const left = [...known.left];
   const began = performance.now();
   for (;;) {
-    const { snapshot, tokens } = await lookAt(source, [...tables, ...left]);
+    const { snapshot, tokens, schema } = await lookAt(source, [...tables, ...left], known.schemas);
     // Later than that snapshot, so it sees no less.
     const restless = await movedType(source, known.types, tables);
     const moved = tables.find(
       (table, i) => known.tokens.get(keyOfName(table)) !== (tokens[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
+    if (schema !== null) throw new CatalogMoved(`schema ${schema}`, null);
     if (restless !== null) throw new CatalogMoved(restless, null);
     for (const [i, one] of left.entries()) {
       const token = tokens[tables.length + i] ?? null;
@@ -66,8 +71,7 @@ export async function verifyCatalog(
     // DDL of a transaction in the batch itself shows only once that transaction does.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) {
-      const gone = left.filter(({ token }) => token === null);
-      if (gone.length > 0) await known.vanished(gone);
+      known.refuseDoubtful();
       return;
     }
     const forMs = performance.now() - began;

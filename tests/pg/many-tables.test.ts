@@ -8,10 +8,13 @@ import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { compare } from '../../scripts/compare/compare.ts';
 import type { Side } from '../../scripts/cluster/settings.ts';
+import { copySchema } from '../../postgres/schema/copy.ts';
+import { undoSchema } from '../../postgres/schema/undo.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { Journey } from '../support/journey.ts';
+import { testWork } from '../support/stream.ts';
 import { testRun } from '../support/run.ts';
 import { serverOf } from '../support/versions.ts';
 
@@ -126,3 +129,43 @@ test(
     expect(journey.measured.filter(({ silence }) => silence > SILENCE_SECONDS)).toEqual([]);
   },
 );
+
+test('Triggers of more of the operator’s tables than the lock table holds are disabled in batches; a step that was cut short goes on, and the undo gives all of them back', async () => {
+  const { source, target } = servers;
+  if (!source || !target) throw new Error('no servers');
+  await using db = await freshPair({ source, target });
+  const make = /* sql */ `
+    do $$ begin for i in 1..${TABLES} loop
+      execute format('create table public.t_%s (id int primary key)', i);
+      if i % 100 = 0 then commit; end if;
+    end loop; end $$`;
+  await db.sourceClient.query(make);
+  await db.targetClient.query(make);
+  await db.targetClient.query(/* sql */ `
+    create function public.same() returns trigger language plpgsql as 'begin return new; end'`);
+  await db.targetClient.query(/* sql */ `
+    do $$ begin for i in 1..${TABLES} loop
+      execute format('create trigger always_%1$s before insert on public.t_%1$s for each row execute function public.same()', i);
+      execute format('alter table public.t_%1$s enable always trigger always_%1$s', i);
+      if i % 50 = 0 then commit; end if;
+    end loop; end $$`);
+  await using _there = await crowd(db.target, FREE_LOCKS);
+  const input = inputOf(db.source, db.target);
+  const { migration } = new Journey(input);
+  const awake = async () => (await switchedOn(db.targetClient))?.triggers;
+  const work = testWork();
+  const cutShort = copySchema(migration, input, {
+    ...work,
+    beat: ({ step }) => {
+      if (step === 'disabling triggers') work.abort();
+    },
+  });
+  await expect(cutShort).rejects.toThrow('stopped by the test');
+  const left = await awake();
+  expect(left).toBeGreaterThan(0);
+  expect(left).toBeLessThan(TABLES);
+  expect(await copySchema(migration, input, testWork())).toMatchObject({ created: false });
+  expect(await awake()).toBe(0);
+  await undoSchema(migration);
+  expect(await awake()).toBe(TABLES);
+}, 120_000);

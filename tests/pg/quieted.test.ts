@@ -94,6 +94,39 @@ it.each([
   },
 );
 
+it.each([
+  [
+    'somebody holds the table locked',
+    /* sql */ `begin; lock table app.t in share mode`,
+    /* sql */ `commit`,
+    { code: 'SchemaFailed', message: /of app\.t could not be enabled: another session .* 5 s/ },
+  ],
+  [
+    'the role lost the table',
+    /* sql */ `alter table app.t owner to pg_monitor`,
+    /* sql */ `alter table app.t owner to "role"`,
+    { code: 'Denied', message: /of app\.t could not be enabled/ },
+  ],
+])(
+  'triggers that cannot be enabled because %s are named, and the next attempt goes on with those that are left',
+  async (_, trouble, remedy, expected) => {
+    await using db = await freshPair();
+    await using login = await loginOn(db, 'target');
+    await db.targetClient.query(/* sql */ `grant create on database ${db.target} to ${login.role};
+    grant set on parameter session_replication_role to ${login.role}`);
+    await using steps = await prepared(db, login.service);
+    await db.targetClient.query(trouble);
+    const failed = enableTriggers(steps.migration);
+    await expect(failed).rejects.toMatchObject({
+      code: expected.code,
+      message: expect.stringMatching(expected.message) as string,
+    });
+    await db.targetClient.query(remedy.replace('"role"', login.role));
+    await enableTriggers(steps.migration);
+    expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  },
+);
+
 /** What the source's own triggers and rules did is in the stream: done twice, a value would be changed twice and a row be there twice. */
 const ALWAYS = /* sql */ `
   create function app.shout() returns trigger language plpgsql as $$ begin new.v := new.v || '!'; return new; end $$;

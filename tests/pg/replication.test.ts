@@ -9,7 +9,7 @@ import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import type { Commit, WalMessage } from '../../postgres/wal2json/message.ts';
 import { pluginOptions, type PluginSelection } from '../../postgres/wal2json/options.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
-import { slotState, startMigration } from '../support/stream.ts';
+import { slotState, startMigration, storedLsn } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 
 const TABLE = /* sql */ `create table t (id bigint primary key, v text)`;
@@ -289,4 +289,30 @@ test('every schema name reaches the plugin, and nothing else does', async () => 
   const seen = messages.flatMap((message) => (message.action === 'I' ? [message.schema] : []));
   expect(seen.sort()).toEqual([...names].sort());
   expect(compareLsn(reader.receivedLsn, start)).toBeGreaterThan(0);
+});
+
+test('a hundred thousand names to leave out are taken, by the replication command and by the SQL function', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(
+    /* sql */ `create table other (id int primary key); insert into other values (1); insert into t values (1, 'x')`,
+  );
+  const without = Array.from({ length: 100_000 }, (_, i) => ({
+    schema: 'public',
+    name: i === 99_999 ? 'other' : `a table, "number" ${i}`,
+  }));
+  const tablesOf = (messages: WalMessage[]) =>
+    messages.flatMap((one) => ('table' in one ? [one.table] : []));
+  {
+    await using reader = await open(migration, await storedLsn(db, migration), {}, { without });
+    expect(tablesOf(await read(reader, (messages) => commits(messages).length > 0))).toEqual(['t']);
+  }
+  const options = Object.entries(
+    pluginOptions({ schemas: null, numericAsText: false, without }),
+  ).flat();
+  const { rows } = await db.sourceClient.query<{ data: string }>(
+    /* sql */ `select data from pg_logical_slot_peek_changes($1, null, null, variadic $2::text[])`,
+    [migration.slot, options],
+  );
+  expect(tablesOf(rows.map(({ data }) => decodeMessage(data)))).toEqual(['t']);
 });

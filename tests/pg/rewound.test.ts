@@ -74,6 +74,7 @@ async function putBack(folder: string): Promise<void> {
 async function standby(
   folder: string,
   follows: boolean,
+  settings: readonly string[] = [],
 ): Promise<PostgresServer & AsyncDisposable> {
   const { spec } = source;
   const name = `standby-${randomBytes(3).toString('hex')}`;
@@ -90,6 +91,10 @@ async function standby(
       `primary_conninfo = '${primary}'\n`,
     );
   }
+  appendFileSync(
+    path.join(server.dataFolder, 'postgresql.auto.conf'),
+    settings.map((one) => `${one}\n`).join(''),
+  );
   const port = await server.start();
   appendFileSync(testRun().passFile, `${LOOPBACK}:${port}:*:${spec.role}:${spec.password}\n`);
   return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop('immediate') });
@@ -300,6 +305,39 @@ test('a promoted standby is accepted if it has everything, and refused if it lag
   expect(await counted(db)).toEqual({ n: '103', s: '4' });
   await source.start();
   // The old primary comes back: what the target has since is not in it.
+  await failure(drained(migration), 'SourceRewound');
+});
+
+test('a standby promoted at exactly the stored position goes on: the later commit of the old primary is on neither side', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await sql(db, /* sql */ `insert into t select i, 0 from generate_series(1, 100) i`);
+  await drained(migration);
+  const base = await image('exact');
+  await sql(db, /* sql */ `insert into t values (201, 1)`);
+  const { confirmedLsn } = await drained(migration);
+  await sql(db, /* sql */ `insert into t values (666, 6)`);
+  await using exact = await standby(base, true, [
+    `recovery_target_lsn = '${confirmedLsn}'`,
+    `recovery_target_inclusive = off`,
+    `recovery_target_action = promote`,
+  ]);
+  await until('the promotion', () =>
+    exact.query(db.source, async (client) => {
+      const { rows } = await client.query<{ promoted: boolean }>(
+        /* sql */ `select not pg_is_in_recovery() as promoted`,
+      );
+      return rows[0]?.promoted === true;
+    }),
+  );
+  const service = `${db.source}_exact`;
+  const port = String(exact.port);
+  addService(service, { host: LOOPBACK, port, dbname: db.source, user: exact.spec.role });
+  await exact.query(db.source, (client) => client.query(/* sql */ `insert into t values (301, 2)`));
+  const promoted = { ...migration, source: service };
+  await drained(promoted);
+  await drained(promoted);
+  expect(await counted(db)).toEqual({ n: '102', s: '3' });
   await failure(drained(migration), 'SourceRewound');
 });
 

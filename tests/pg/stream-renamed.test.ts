@@ -4,11 +4,13 @@
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Selection } from '../../postgres/catalog/selection.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 import { drainWithCopies } from '../support/copy-again.ts';
-import { freshPair } from '../support/database.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   EVERYTHING,
   expectSame,
@@ -148,37 +150,161 @@ for (const [title, sql] of [
     ],
   ],
 ] as const) {
-  for (const live of [false, true]) {
-    test(`a schema that is renamed and renamed back ${title}${live ? ', in the middle of a lease' : ''}: its tables with changes in between are copied again`, async () => {
+  for (const [live, include] of [
+    [true, '*.*'],
+    [false, 'app.*'],
+    [true, 'app.*'],
+  ] as const) {
+    test(`a schema that is renamed and renamed back ${title}${live ? ', in the middle of a lease' : ''}: its tables with changes in between are copied again, selected by ${include}`, async () => {
       await using db = await freshPair();
-      const migration = await startMigration(
-        db,
-        `create schema app; ${TABLES.replace('create schema away;', '').replaceAll(/(table|into) (t|other)/g, '$1 app.$2')}`,
-      );
-      await drainWithCopies(db, migration);
-      const work = testWork();
-      const streaming = live ? streamChanges(migration, OPTIONS, work) : null;
-      let failure: unknown = null;
-      const ended = streaming?.catch((error: unknown) => (failure = error));
-      if (live) await untilStreaming(db, migration);
-      for (const one of sql) await db.sourceClient.query(one);
-      await db.sourceClient.query(`insert into app.other values (99, 'later')`);
-      if (live) {
-        await until('the end of the lease, or the change', async () => {
-          const there = await db.targetClient.query(`select from app.other where id = 99`);
-          return failure !== null || there.rowCount === 1;
-        });
-        work.abort();
-        await ended;
-      }
-      const copied = (await drainWithCopies(db, migration)).join();
+      const selection = { include: [include], exclude: [] };
+      const migration = await startMigration(db, APP, selection);
+      await drainWithCopies(db, migration, selection);
+      await during(db, migration, { live, selection }, sql);
+      const copied = (await drainWithCopies(db, migration, selection)).join();
       expect(copied).toContain('app.t ');
       expect(copied).not.toContain('app.other ');
       await expectSame(db);
-      expect(await drainWithCopies(db, migration)).toEqual([]);
+      expect(await drainWithCopies(db, migration, selection)).toEqual([]);
     });
   }
 }
+
+/** Runs the statements between two leases, or in the middle of one that sees a change after them. */
+async function during(
+  db: FreshPair,
+  migration: Migration,
+  { live, selection }: { readonly live: boolean; readonly selection: Selection },
+  sql: readonly string[],
+): Promise<void> {
+  const work = testWork();
+  let failure: unknown = null;
+  const ended = live
+    ? streamChanges(migration, { ...OPTIONS, ...selection }, work).catch(
+        (error: unknown) => (failure = error),
+      )
+    : null;
+  if (live) await untilStreaming(db, migration);
+  for (const one of sql) await db.sourceClient.query(one);
+  await db.sourceClient.query(`insert into app.other values (99, 'later')`);
+  if (!live) return;
+  await until('the end of the lease, or the change', async () => {
+    const there = await db.targetClient.query(`select from app.other where id = 99`);
+    return failure !== null || there.rowCount === 1;
+  });
+  work.abort();
+  await ended;
+}
+
+const APP = `create schema app; ${TABLES.replace('create schema away;', '').replaceAll(/(table|into) (t|other)/g, '$1 app.$2')}`;
+const SWAP = `begin; alter schema app rename to third; alter schema rival rename to app; alter schema third rename to rival; commit`;
+const RIVAL = `create schema rival; create table rival.t (id int primary key, v text); insert into rival.t values (1, 'rival'), (70, 'rival')`;
+
+for (const [live, include] of [
+  [false, ['*.*']],
+  [true, ['app.*']],
+  [true, ['app.*', 'rival.*']],
+] as const) {
+  test(`two schemas that exchange their names and change back${live ? ' in the middle of a lease' : ''}: tables with changes in between are copied again, selected by ${include.join(' and ')}`, async () => {
+    await using db = await freshPair();
+    const selection = { include, exclude: [] };
+    const migration = await startMigration(db, `${APP}; ${RIVAL}`, selection);
+    await drainWithCopies(db, migration, selection);
+    await during(db, migration, { live, selection }, [
+      SWAP,
+      `insert into app.t values (80, 'of rival'); update rival.t set v = 'of app' where id < 3`,
+      SWAP,
+    ]);
+    const copied = (await drainWithCopies(db, migration, selection)).join();
+    expect(copied).toContain('app.t ');
+    expect(copied).not.toContain('app.other ');
+    const sql = /* sql */ `select id, v from app.t order by id`;
+    expect((await db.targetClient.query(sql)).rows).toEqual(
+      (await db.sourceClient.query(sql)).rows,
+    );
+    if (include[0] === '*.*' || include.length > 1) await expectSame(db);
+    expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+  });
+}
+
+test('a transaction that changes a table under the other name of its schema, and commits after the schema was renamed back', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['app.*'], exclude: [] };
+  const migration = await startMigration(db, APP, selection);
+  await drainWithCopies(db, migration, selection);
+  await using writer = await connectTo(db.source);
+  await using renamer = await connectTo(db.source);
+  await db.sourceClient.query(`alter schema app rename to away`);
+  await renamer.query(`begin; select pg_current_xact_id()`);
+  await writer.query(`begin; insert into away.t values (60, 'lost')`);
+  await renamer.query(`alter schema away rename to app; commit`);
+  await writer.query(`commit`);
+  expect((await drainWithCopies(db, migration, selection)).join()).toContain('app.t ');
+  await expectSame(db);
+});
+
+test('another schema that has the name for a time, with a table of the same name, and is dropped or stays', async () => {
+  for (const last of [`drop schema app cascade`, `alter schema app rename to rival`]) {
+    await using db = await freshPair();
+    const selection = { include: ['app.*'], exclude: [] };
+    const migration = await startMigration(db, `${APP}; ${RIVAL}`, selection);
+    await drainWithCopies(db, migration, selection);
+    for (const one of [
+      `alter schema app rename to old; alter schema rival rename to app`,
+      `insert into app.t values (80, 'of rival')`,
+      `${last}; alter schema old rename to app`,
+    ]) {
+      await db.sourceClient.query(one);
+    }
+    expect((await drainWithCopies(db, migration, selection)).join()).toContain('app.t,');
+    const sql = /* sql */ `select id, v from app.t order by id`;
+    expect((await db.targetClient.query(sql)).rows).toEqual(
+      (await db.sourceClient.query(sql)).rows,
+    );
+  }
+});
+
+test('the final check of a cutover finds tables whose schema had another name since the drain, and no others', async () => {
+  for (const include of [undefined, ['app.*']]) {
+    await using db = await freshPair();
+    const selection = include ? { include, exclude: [] } : EVERYTHING;
+    const migration = await startMigration(db, APP, selection);
+    await drainWithCopies(db, migration, selection);
+    const parsed = parseInput({
+      ...{ source: db.source, target: db.target },
+      ...(include && { tables: { include } }),
+    });
+    if (!parsed.ok) throw new Error(parsed.message);
+    const mark = await writeEndMark(migration);
+    await db.sourceClient.query(`grant usage on schema app to public`);
+    await db.sourceClient.query(`create schema scratch`);
+    expect(await laterChanges(migration, parsed.input, mark)).toEqual([]);
+    await db.sourceClient.query(`alter schema app rename to away`);
+    await db.sourceClient.query(`delete from away.t where id = 3`);
+    await db.sourceClient.query(`alter schema away rename to app`);
+    expect(await laterChanges(migration, parsed.input, mark)).toEqual(['app.t']);
+  }
+});
+
+test('GRANTs, REVOKEs and other owners of schemas copy nothing, also of many schemas with the same tables', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['app.*', 'rival.*'], exclude: [] };
+  const migration = await startMigration(db, `${APP}; ${RIVAL}`, selection);
+  await drainWithCopies(db, migration, selection);
+  for (const one of [
+    `grant usage on schema app, rival to pg_monitor`,
+    `grant usage on schema app to pg_monitor`,
+    `revoke usage on schema app, rival from pg_monitor`,
+    `alter schema app owner to pg_monitor; alter schema app owner to current_user`,
+    `create schema more; drop schema more`,
+  ]) {
+    await db.sourceClient.query(`update app.t set v = 'before'; update rival.t set v = 'before'`);
+    for (const statement of one.split('; ')) await db.sourceClient.query(statement);
+    await db.sourceClient.query(`update app.t set v = 'after'; update rival.t set v = 'after'`);
+    expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+  }
+  await expectSame(db);
+});
 
 test('a scratch table that has the name of a table of the plan copies nothing, also with a GRANT on the schema before it', async () => {
   await using db = await freshPair();

@@ -1,8 +1,10 @@
 /** Tables that come, go and lose their identity while the stream runs, on real servers; each ends with an exact comparison. */
+import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
-import { drain, expectSame, startMigration } from '../support/stream.ts';
+import { drain, EVERYTHING, expectSame, startMigration } from '../support/stream.ts';
+import { until } from '../support/until.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key, v text); insert into t values (1, 'one'), (2, 'two');`;
 
@@ -277,3 +279,50 @@ test('a TRUNCATE of two tables, one of which was copied again since, empties the
   expect((await drainWithCopies(db, migration)).length).toBeGreaterThan(0);
   await expectSame(db);
 });
+
+// Only selected through its root, it leaves the selection once it is a table of its own: the operator is asked.
+for (const [selection, asked] of [
+  [EVERYTHING, null],
+  [{ include: ['public.part'], exclude: [] }, 'SchemaDrift'],
+] as const) {
+  test(`a partition that is detached CONCURRENTLY while it is written loses no change, neither half detached nor afterwards, selected by ${selection.include.join()}`, async () => {
+    await using db = await freshPair();
+    const migration = await startMigration(
+      db,
+      /* sql */ `${PARTITIONED}; create table part_2 partition of part for values from (100) to (200);
+        insert into part values (150, 'c')`,
+      selection,
+    );
+    await drainWithCopies(db, migration, selection);
+    await using reader = await connectTo(db.source);
+    await reader.query(/* sql */ `begin isolation level repeatable read; select from part`);
+    await using other = await connectTo(db.source);
+    const detached = other.query(/* sql */ `alter table part detach partition part_2 concurrently`);
+    await until('the partition to be half detached', async () => {
+      const { rows } = await db.sourceClient.query(
+        /* sql */ `select from pg_inherits where inhdetachpending`,
+      );
+      return rows.length === 1;
+    });
+    await db.sourceClient.query(
+      /* sql */ `insert into part_2 values (160, 'half'); update part_2 set v = 'half' where id = 150; insert into part values (60, 'x')`,
+    );
+    const rowsOf = async (client: Client, table: string) =>
+      (await client.query<{ id: number }>(`select id, v from ${table} order by id`)).rows;
+    expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+    for (const table of ['part_1', 'part_2']) {
+      expect(await rowsOf(db.targetClient, table)).toEqual(await rowsOf(db.sourceClient, table));
+    }
+    await reader.query(/* sql */ `commit`);
+    await detached;
+    await db.sourceClient.query(/* sql */ `insert into part_2 values (170, 'alone')`);
+    const failure = await failureOf(db, migration, selection);
+    expect(failure?.code ?? null).toBe(asked);
+    if (failure) expect(failure.details).toEqual({ table: 'public.part_2' });
+    else {
+      expect(await rowsOf(db.targetClient, 'part_2')).toEqual(
+        await rowsOf(db.sourceClient, 'part_2'),
+      );
+    }
+  });
+}

@@ -13,8 +13,19 @@ import { createSlot } from '../../postgres/slot/create.ts';
 import { pluginOptions } from '../../postgres/wal2json/options.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
 import { inputOf, recordedWork, registered } from '../support/control.ts';
-import { freshPair, type FreshPair } from '../support/database.ts';
-import { OPTIONS, startMigration, storedLsn } from '../support/stream.ts';
+import { parseLsn } from '../../contract/lsn.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { until } from '../support/until.ts';
+import { addService, freshPair, sourceServer, type FreshPair } from '../support/database.ts';
+import {
+  drain,
+  OPTIONS,
+  startMigration,
+  storedLsn,
+  testWork,
+  untilStreaming,
+} from '../support/stream.ts';
 import { failure } from './schema-museum.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key, v numeric); create sequence s`;
@@ -174,3 +185,52 @@ async function copyControl(from: FreshPair, to: FreshPair): Promise<void> {
     }
   }
 }
+
+test('a source database that is renamed while streaming is missing until the service names it, and then the stream goes on with its slot', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await db.sourceClient.query(/* sql */ `insert into t values (1, 1)`);
+  await drain(db, migration);
+  const streaming = streamChanges(migration, OPTIONS, testWork()).catch(() => undefined);
+  await untilStreaming(db, migration);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 2)`);
+  const renamed = `${db.source}_renamed`;
+  const rename = (from: string, to: string) =>
+    sourceServer().query('postgres', async (client) => {
+      const others = /* sql */ `select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1`;
+      await until('the rename', async () => {
+        await client.query(others, [from]);
+        return client.query(`alter database ${from} rename to ${to}`).then(
+          () => true,
+          () => false,
+        );
+      });
+    });
+  await rename(db.source, renamed);
+  try {
+    await streaming;
+    const missing = await failure(streamChanges(migration, OPTIONS, testWork()), 'InvalidService');
+    expect(missing.message).toContain('the server has no such database');
+    const { port } = sourceServer();
+    addService(renamed, {
+      ...{ host: LOOPBACK, port: String(port), dbname: renamed },
+      user: sourceServer().spec.role,
+    });
+    await sourceServer().query(renamed, (client) =>
+      client.query(/* sql */ `insert into t values (3, 3)`),
+    );
+    // What the operator does by correcting the service's line.
+    const corrected = { ...migration, source: renamed };
+    const end = await sourceServer().query(renamed, async (client) => {
+      const { rows } = await client.query<{ lsn: string }>(
+        /* sql */ `select pg_logical_emit_message(true, 'walferry', 'end')::text as lsn`,
+      );
+      return parseLsn(rows[0]?.lsn ?? '');
+    });
+    await streamChanges(corrected, { ...OPTIONS, until: end }, testWork());
+  } finally {
+    await rename(renamed, db.source);
+  }
+  const { rows } = await db.targetClient.query(/* sql */ `select id from t order by id`);
+  expect(rows).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }]);
+});

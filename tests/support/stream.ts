@@ -15,6 +15,7 @@ import {
 } from '../../postgres/catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../../postgres/catalog/root.ts';
 import type { Selection, TableName } from '../../postgres/catalog/selection.ts';
+import { readSchemaRows } from '../../postgres/catalog/schema-row.ts';
 import { readShapes } from '../../postgres/catalog/shape.ts';
 import { readTypeGraph } from '../../postgres/catalog/type-graph.ts';
 import { TypePairs } from '../../postgres/catalog/type-pair.ts';
@@ -28,6 +29,7 @@ import {
   type PlannedShape,
 } from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { recordSchemas } from '../../postgres/control/schema-row.ts';
 import { registerSide } from '../../postgres/control/side.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
@@ -98,6 +100,7 @@ export async function startMigration(
   await addGeneration(db, migration);
   await db.targetClient.query(/* sql */ `update walferry.relation set generation = 1`);
   await recordShapes(db, migration, relations);
+  await recordSchemas(db.targetClient, migration, await readSchemaRows(db.sourceClient));
   return migration;
 }
 

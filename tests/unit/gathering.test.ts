@@ -52,7 +52,7 @@ class Feeding {
     this.routes.set('s', 'bare', routeOf('bare', null));
     this.routes.leave({ schema: 's', name: 'left', token: null });
     this.gathering = new Gathering({
-      ...{ routes: this.routes, newest: null, start: at(0), numericAsText: true },
+      ...{ routes: this.routes, newest: null, start: at(0), numericAsText: true, doubt: null },
       position: () => ({ end: this.position, commit: null }),
       settle: ({ table }) => Promise.reject(new Error(`unknown ${table}`)),
       emptied: () => undefined,
@@ -121,11 +121,11 @@ function shown({ folded, changes, end, size, xids }: Batch) {
 
 const kinds = (batch: Batch): string[] => batch.exactly().map(({ kind }) => kind);
 
-test('whole transactions are gathered, and a batch names each that it passes with a change, applied or not', async () => {
+test('whole transactions are gathered, and a batch names each that it passes, also one without a change', async () => {
   const feeding = new Feeding({ changes: 10 });
   expect(feeding.gathering.untouched).toBe(true);
   await feeding.feed(begin(1), commit(1));
-  expect(feeding.gathering.untouched).toBe(true);
+  expect(feeding.gathering).toMatchObject({ empty: true, untouched: false });
   await feeding.feed(begin(2), insert(2, 1, 'left'), commit(2));
   expect(feeding.gathering).toMatchObject({ empty: true, untouched: false });
   await feeding.feed(begin(3), insert(3, 1), update(3, 1), commit(3));
@@ -136,7 +136,7 @@ test('whole transactions are gathered, and a batch names each that it passes wit
     changes: [],
     end: at(4 * 16 + 8),
     size: 4,
-    xids: [2, 3, 4],
+    xids: [1, 2, 3, 4],
   });
   expect(batch && kinds(batch)).toEqual(['insert', 'update', 'insert', 'delete']);
   expect(batch?.transactions).toBe(2);
@@ -346,4 +346,16 @@ test('lines with bytes that are not what the plugin writes stop the stream, or m
     { numRuns: 1_500, verbose: 1 },
   );
   expect(stopped).toBeGreaterThan(500);
+});
+
+test('while a schema’s name is in doubt every change is decoded and shown with its own position', async () => {
+  const met: [string, string | null][] = [];
+  const doubt: GatheringParts['doubt'] = { met: ({ name }, { lsn }) => met.push([name, lsn]) };
+  const feeding = new Feeding({ doubt });
+  await feeding.feed(begin(2), insert(2, 1), insert(2, 1, 'left'), truncate(2), commit(2));
+  expect(met).toEqual([
+    ['t', '0/1'],
+    ['left', '0/1'],
+    ['t', '0/1'],
+  ]);
 });

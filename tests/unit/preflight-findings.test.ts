@@ -5,7 +5,7 @@
 import type { RehearsalFacts } from '../../postgres/preflight/rehearsal.ts';
 import { expect, it } from 'vitest';
 import { catalogue } from '../../contract/finding-catalogue.ts';
-import type { Level } from '../../contract/finding.ts';
+import { noteFindings, renderFindings, type Level } from '../../contract/finding.ts';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { slotName } from '../../contract/migration.ts';
 import type { PartitionKey } from '../../postgres/catalog/partition-key.ts';
@@ -571,6 +571,63 @@ it.each(CASES)('%s (%s) is what its facts give, and nothing else is', (code, lev
   // A sentence without its full stop (the texts are joined), and something to do.
   expect(found[0]?.message).toMatch(/^\S.*[^.]$/s);
   expect(found[0]?.action.length).toBeGreaterThan(10);
+});
+
+/** Every list as long as in a database of very many objects, each with a name of its own of the longest kind. */
+function swell<T>(value: T, many: number): T;
+function swell(value: unknown, many: number): unknown {
+  if (Array.isArray(value)) {
+    const given: readonly unknown[] = value;
+    if (given.length === 0) return given;
+    return Array.from({ length: Math.max(many, given.length) }, (_, i) =>
+      i < given.length ? given[i] : renamed(given[i % given.length], i),
+    );
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]: [string, unknown]) => [
+      key,
+      // What belongs to one object stays as it is.
+      OF_ONE.has(key) ? inner : swell(inner, many),
+    ]),
+  );
+}
+const OF_ONE = new Set([
+  'columns',
+  'key',
+  'indexes',
+  'programs',
+  'failures',
+  'input',
+  'plugin',
+  'left',
+]);
+
+function renamed(one: unknown, i: number): unknown {
+  if (typeof one === 'string') return `${one}_${'n'.repeat(50)}_${i}`;
+  if (typeof one !== 'object' || one === null) return one;
+  if (Object.getPrototypeOf(one) !== Object.prototype) return one;
+  return Object.fromEntries(
+    Object.entries(one).map(([key, value]: [string, unknown]) => [
+      key,
+      NAMES.has(key) && typeof value === 'string' ? `${value}_${'n'.repeat(50)}_${i}` : value,
+    ]),
+  );
+}
+const NAMES = new Set(['name', 'table', 'member', 'schema', 'column', 'object', 'workflowId']);
+
+it('no finding grows with the number of objects that it is about, nor what Temporal gets of all of them', () => {
+  const large = CASES.flatMap(([code, , changes]) => {
+    const found = findings(swell(changes, 1_000));
+    const sizes = found.map(({ message, action }) => message.length + action.length);
+    const text = Buffer.byteLength(renderFindings(found) + JSON.stringify(noteFindings(found)));
+    const most = Math.max(0, ...sizes);
+    return most > 30_000 || text > 60_000
+      ? [`${code}: ${most} of ${found.length}, ${text} bytes`]
+      : [];
+  });
+  expect(large).toEqual([]);
 });
 
 it('a big copy tells of the WAL and the disk that SQL cannot see', () => {

@@ -25,7 +25,8 @@ export const number: Check = ({ source, input }) => {
   const bare = exposed.filter(
     (one) => one.identity !== 'f' && one.key === null && missingIdentity(one),
   );
-  const keyed = exposed.filter((one) => !full.includes(one) && !bare.includes(one));
+  const judged = new Set([...full, ...bare]);
+  const keyed = exposed.filter((one) => !judged.has(one));
   const inKey = keyed.filter((one) => specialColumns(one).some((name) => one.key?.includes(name)));
   const findings: Finding[] = [];
   if (full.length > 0) {

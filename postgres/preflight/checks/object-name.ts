@@ -16,7 +16,8 @@ export const objectName: Check = ({ source, target }) => {
       count: (column.named ?? []).filter((one) => absent.has(keyOfName(one))).length,
     }))
     .filter(({ count }) => count > 0);
-  const others = source.objectNames.filter((one) => !lost.some(({ column }) => column === one));
+  const known = new Set(lost.map(({ column }) => column));
+  const others = source.objectNames.filter((one) => !known.has(one));
   const [first] = lost;
   return [
     ...(first

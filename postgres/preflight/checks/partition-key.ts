@@ -11,7 +11,7 @@ import { isViaRoot } from '../../catalog/root.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
-import { error, list, nameOf, warning } from '../wording.ts';
+import { error, list, nameOf, patternsOf, warning } from '../wording.ts';
 
 interface Judged {
   readonly key: PartitionKey;
@@ -40,7 +40,7 @@ export const partitionKey: Check = ({ source, target }) => {
       error(
         'partition-key',
         `the target would route rows of these tables to different partitions: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; its partitions would refuse rows from the source's (SQLSTATE 23514)`,
-        `Create these tables on the target with the partitions that you want, and list them in "tables": {"viaPartitionRoot": [${refused.map(({ key }) => JSON.stringify(nameOf(key))).join(', ')}]}. Or exclude them.`,
+        `Create these tables on the target with the partitions that you want, and list them in "tables": {"viaPartitionRoot": [${patternsOf(refused.map(({ key }) => key))}]}. Or exclude them.`,
       ),
     );
   }

@@ -100,8 +100,9 @@ const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
 const MOST = 100;
 
 function refused(objects: readonly RefusedObject[]): Finding[] {
-  const views = objects.filter(({ kind, owner }) => EXCLUDABLE.has(kind) && owner === null);
-  const rest = objects.filter((one) => !views.includes(one));
+  const isView = ({ kind, owner }: RefusedObject) => EXCLUDABLE.has(kind) && owner === null;
+  const views = objects.filter(isView);
+  const rest = objects.filter((one) => !isView(one));
   return [
     ...(views.length > 0
       ? [

@@ -1,0 +1,53 @@
+/**
+ * The catalog rows of schemas. A renamed schema changes the name of every change in its tables and leaves no other trace: the tables'
+ * own rows stay as they are. RENAME, GRANT, REVOKE and OWNER TO all write a schema's row, so another row is only a reason to look
+ * closer (stream/doubt.ts).
+ */
+import type pg from 'pg';
+import type { TableName } from './selection.ts';
+
+export interface SchemaRow {
+  /** Its oid and the transaction (32 bits) that wrote it last. */
+  readonly version: string;
+  /** Owner and privileges, hashed: what GRANT, REVOKE and OWNER TO change and RENAME does not. */
+  readonly rights: string;
+}
+
+/** By name. */
+export type SchemaRows = ReadonlyMap<string, SchemaRow>;
+
+/** SQL over `n`, a row of `pg_namespace`. */
+export const SCHEMA_VERSION = /* sql */ `pg_catalog.format('%s %s', n.oid::int8, n.xmin)`;
+
+/** All schemas but those of the server; inside a transaction what its snapshot sees. */
+export async function readSchemaRows(client: pg.ClientBase): Promise<SchemaRows> {
+  const { rows } = await client.query<SchemaRow & { name: string }>(/* sql */ `
+    select n.nspname as name, ${SCHEMA_VERSION} as version,
+           pg_catalog.md5(pg_catalog.format('%s %s', n.nspowner::int8, n.nspacl)) as rights
+      from pg_catalog.pg_namespace n
+     where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by n.nspname`);
+  return new Map(rows.map(({ name, version, rights }) => [name, { version, rights }]));
+}
+
+/** Which tables of these names there are in these schemas. */
+export async function readNamed(
+  client: pg.ClientBase,
+  { schemas, names }: { readonly schemas: readonly string[]; readonly names: readonly string[] },
+): Promise<TableName[]> {
+  const { rows } = await client.query<TableName>(
+    /* sql */ `
+    select n.nspname as schema, c.relname as name from pg_catalog.pg_namespace n
+      join pg_catalog.pg_class c on c.relnamespace = n.oid
+     where n.nspname = any($1) and c.relname = any($2) and c.relkind in ('r', 'p')`,
+    [schemas, names],
+  );
+  return rows;
+}
+
+/** Whether no row is another one. Pure. */
+export function sameRows(before: SchemaRows, now: SchemaRows): boolean {
+  return (
+    before.size === now.size &&
+    [...now].every(([name, { version }]) => before.get(name)?.version === version)
+  );
+}

@@ -1,0 +1,151 @@
+/**
+ * Changes that may have come under a wrong name because a schema had another name for a time. A table's own catalog rows do not show a
+ * rename of its schema (catalog/shape.ts shows the table's own names), and the schema's row is written by every GRANT, too. So a
+ * written row is only the reason to read a stretch of the stream without leaving any schema out; what counts is a change in it that
+ * came before the row was written last, and under a name that the schemas may have exchanged:
+ *
+ *   under a name whose schema is gone, or was written, too     the table of the plan with that table name is copied again
+ *   under the table's own name, and another schema that is     the table is copied again: the change may be of the other one
+ *   gone or was written has such a table
+ *
+ * Two schemas whose owner or privileges changed were written for that.
+ */
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import type { SchemaRows } from '../catalog/schema-row.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
+
+/** Where a change was met; unset parts are not known. */
+export interface Place {
+  /** Of the change itself. */
+  readonly lsn: Lsn | null;
+  readonly xid: number;
+  readonly commitLsn: Lsn;
+}
+
+export interface Suspect<Table> extends Omit<Place, 'lsn'> {
+  readonly table: Table;
+  readonly why: string;
+}
+
+export class Doubt<Table extends TableName = TableName> {
+  readonly #before: SchemaRows;
+  readonly #now: SchemaRows;
+  /** Schemas of the tables whose rows were written since. */
+  readonly schemas: ReadonlySet<string>;
+  readonly #tables = new Map<string, Table[]>();
+  readonly #suspects = new Map<string, Suspect<Table>>();
+  #rivals: ReadonlySet<string> = new Set();
+  readonly #writers = new Map<number, string[]>();
+  readonly #writtenAt = new Map<string, Lsn>();
+  #mark: Lsn | null = null;
+
+  /** @param before null when none were recorded: then nothing is doubted. */
+  constructor(before: SchemaRows | null, now: SchemaRows, tables: readonly Table[]) {
+    this.#before = before ?? now;
+    this.#now = now;
+    const schemas = new Set(tables.map(({ schema }) => schema));
+    this.schemas = new Set([...schemas].filter((one) => this.#isWritten(one)));
+    for (const table of tables) {
+      if (!this.schemas.has(table.schema)) continue;
+      this.#tables.set(table.name, [...(this.#tables.get(table.name) ?? []), table]);
+    }
+    for (const name of this.any ? this.#written() : []) {
+      const xid = Number(now.get(name)?.version.split(' ')[1]);
+      this.#writers.set(xid, [...(this.#writers.get(xid) ?? []), name]);
+    }
+  }
+
+  get any(): boolean {
+    return this.schemas.size > 0;
+  }
+
+  /** Tables to look for on the source, for {@link rivals}. */
+  get wanted(): { readonly schemas: readonly string[]; readonly names: readonly string[] } {
+    return { schemas: this.#written(), names: [...this.#tables.keys()] };
+  }
+
+  /** Those of {@link wanted} that there are. */
+  rivals(tables: readonly TableName[]): void {
+    this.#rivals = new Set(tables.map(keyOfName));
+  }
+
+  /** What commits at or after it came under the right name. */
+  until(mark: Lsn | null): void {
+    this.#mark = mark;
+  }
+
+  /** Whether the plugin may leave this name out: its changes cannot be those of a table whose schema is doubted. */
+  mayLeave(as: TableName): boolean {
+    return !this.#tables.has(as.name) || !this.#isWritten(as.schema);
+  }
+
+  /** A transaction (32 bits) committed at this position: it may be one that wrote a schema's row. */
+  committed(xid: number, lsn: Lsn): void {
+    for (const schema of this.#writers.get(xid) ?? []) this.#writtenAt.set(schema, lsn);
+  }
+
+  /** A change came under this name. */
+  met(as: TableName, place: Place): void {
+    const tables = this.#tables.get(as.name);
+    if (!tables || (this.#mark !== null && compareLsn(place.commitLsn, this.#mark) >= 0)) return;
+    for (const table of tables) {
+      if (table.schema !== as.schema) {
+        if (!this.#mayBe(table.schema, as.schema, place.lsn)) continue;
+        this.#suspect(table, `${nameOf(table)} may have had changes as ${nameOf(as)}`, place);
+      } else if (this.#others(table).some((one) => this.#mayBe(as.schema, one, place.lsn))) {
+        this.#suspect(
+          table,
+          `another table may have had changes as ${nameOf(table)}, while its schema had another name`,
+          place,
+        );
+      }
+    }
+  }
+
+  /** @param copied whether the table's copy holds the transaction. */
+  suspects(copied: (table: Table, xid: number, lsn: Lsn) => boolean): Suspect<Table>[] {
+    return [...this.#suspects.values()].filter(
+      ({ table, xid, commitLsn }) => !copied(table, xid, commitLsn),
+    );
+  }
+
+  #suspect(table: Table, why: string, { xid, commitLsn }: Place): void {
+    this.#suspects.set(JSON.stringify([table.schema, table.name, xid]), {
+      ...{ table, why, xid, commitLsn },
+    });
+  }
+
+  /** Schemas that are gone, and those that have a table of this name. */
+  #others({ name }: TableName): string[] {
+    const gone = [...this.#before.keys()].filter((one) => !this.#now.has(one));
+    return [
+      ...gone,
+      ...this.#written().filter((schema) => this.#rivals.has(keyOfName({ schema, name }))),
+    ];
+  }
+
+  #mayBe(one: string, other: string, lsn: Lsn | null): boolean {
+    if (one === other || !this.#isWritten(other)) return false;
+    if (this.#hasOtherRights(one) && this.#hasOtherRights(other)) return false;
+    return [one, other].every((schema) => {
+      const at = this.#writtenAt.get(schema);
+      return at === undefined || lsn === null || compareLsn(lsn, at) < 0;
+    });
+  }
+
+  #written(): string[] {
+    return [...this.#now.keys()].filter((one) => this.#isWritten(one));
+  }
+
+  /** A name that no schema has now may have been any schema's. */
+  #isWritten(schema: string): boolean {
+    const now = this.#now.get(schema);
+    return now === undefined || this.#before.get(schema)?.version !== now.version;
+  }
+
+  #hasOtherRights(schema: string): boolean {
+    const [before, now] = [this.#before.get(schema), this.#now.get(schema)];
+    return before !== undefined && now !== undefined && before.rights !== now.rights;
+  }
+}
