@@ -12,6 +12,7 @@ import type {
   CopyPlan,
   CopyResult,
   CutoverReport,
+  HoldReport,
   IndexReport,
   RefreshReport,
   SchemaReport,
@@ -86,7 +87,7 @@ export interface Activities {
   copySchema(step: Step): Promise<SchemaReport>;
   createSlot(step: BareStep): Promise<SlotReport>;
   /** Holds one snapshot generation until it is cancelled. */
-  holdSnapshot(step: BareStep): Promise<void>;
+  holdSnapshot(step: BareStep): Promise<HoldReport | undefined>;
   /** Waits for a live generation and lists the runs that are left; none when all is copied. */
   planCopy(step: Step): Promise<CopyPlan>;
   copyChunks(step: CopyStep): Promise<CopyResult>;

@@ -9,6 +9,7 @@ import type {
   CopyPlan,
   CopyResult,
   CutoverReport,
+  HoldReport,
   IndexReport,
   RefreshReport,
   SchemaReport,
@@ -27,7 +28,7 @@ export interface Steps {
   readonly inspect: LongStep<Finding[]>;
   readonly copySchema: LongStep<SchemaReport>;
   readonly createSlot: (migration: Migration, work: Work) => Promise<SlotReport>;
-  readonly holdSnapshot: (migration: Migration, work: Work) => Promise<void>;
+  readonly holdSnapshot: (migration: Migration, work: Work) => Promise<HoldReport | undefined>;
   readonly planCopy: LongStep<CopyPlan>;
   readonly copyChunks: (
     migration: Migration,

@@ -69,6 +69,12 @@ export interface SlotReport {
   readonly consistentLsn: Lsn;
 }
 
+/** How a holder ended by itself. Absent when it was completed by hand, and in reports of earlier code. */
+export interface HoldReport {
+  /** A plan found nothing left under its generation; otherwise it was cancelled. */
+  readonly nothingLeft: boolean;
+}
+
 /** Consecutive chunks that one `copyChunks` activity takes. */
 export interface CopyRun {
   /** Unique within the migration: activity id and log field. */

@@ -4,7 +4,7 @@
  * left under the next generation; chunks that are marked done stay done. There is no other mechanism.
  *
  *   holder                  copy                               what follows
- *   holds                   plan is empty                      complete
+ *   holds, or ended by it   plan is empty                      complete
  *   holds                   all runs ended, some skipped       next round, new holder: a table may have been rewritten,
  *                           or TableRewritten                  and this snapshot cannot take it any more
  *   lost, Temporal retries  runs end with SnapshotLost         plan again: it waits for the next generation
@@ -14,7 +14,7 @@
  */
 import { CancellationScope, log, sleep } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
-import type { CopyPlan, CopyResult, CopyRun } from '../contract/work.ts';
+import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
 import { holder, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped, type Reason } from './failure.ts';
@@ -50,15 +50,17 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
   const copying = new CancellationScope();
   const held = holding.run(() => hold(run));
   const copied = copying.run(() => planAndCopy(run, patience));
+  const copyEnds = copied.then(
+    () => 'copy' as const,
+    () => 'copy' as const,
+  );
   const first = await Promise.race([
     held.then(
-      () => 'holder' as const,
+      // The last plan ended the holder; its own result may come behind that.
+      (report) => (report?.nothingLeft === true ? copyEnds : ('holder' as const)),
       () => 'holder' as const,
     ),
-    copied.then(
-      () => 'copy' as const,
-      () => 'copy' as const,
-    ),
+    copyEnds,
   ]);
   copying.cancel();
   holding.cancel();
@@ -70,7 +72,7 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
   return afterHolder(holderEnd, patience);
 }
 
-function hold(run: Execution): Promise<void> {
+function hold(run: Execution): Promise<HoldReport | undefined> {
   return holder.holdSnapshot.executeWithOptions(
     { ...HOLDER, activityId: 'snapshot', summary: 'hold snapshot' },
     [run.bare],
@@ -78,7 +80,7 @@ function hold(run: Execution): Promise<void> {
 }
 
 /** The holder ended while the copy wanted it. */
-async function afterHolder(end: PromiseSettledResult<void>, patience: Patience): Promise<Round> {
+async function afterHolder(end: PromiseSettledResult<unknown>, patience: Patience): Promise<Round> {
   const reason: Reason =
     end.status === 'rejected'
       ? (reasonOf(end.reason) ?? raise(end.reason))

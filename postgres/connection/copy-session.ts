@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
-import { FrameSplitter } from './frames.ts';
+import { copyDataHeader, FrameSplitter } from './frames.ts';
 
 /** What the driver asks of a query of one's own; the rest of its protocol is not used by COPY. */
 interface CopyQuery {
@@ -13,6 +13,9 @@ interface CopyQuery {
   handleCommandComplete(message: { readonly text: string }): void;
   handleReadyForQuery(): void;
 }
+
+/** What may wait in this process, for each lane, until the source is told to wait. */
+const MOST_WAITING_BYTES = 256 * 1024;
 
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
 
@@ -41,7 +44,7 @@ export class CopyIn implements CopyQuery {
     return this.#ended.promise;
   }
 
-  /** Where CopyData frames go. */
+  /** Where CopyData messages go. */
   get socket(): Socket {
     if (!this.#socket) throw new Error('COPY was not submitted');
     return this.#socket;
@@ -75,7 +78,7 @@ export class CopyIn implements CopyQuery {
   }
 }
 
-/** `COPY … TO STDOUT` under way on a client: its frames are handed to a socket as they come. */
+/** `COPY … TO STDOUT` under way on a client: its data is handed to a socket as it comes, a message for each read. */
 export class CopyOut implements CopyQuery {
   readonly #text: string;
   readonly #into: Socket;
@@ -91,7 +94,7 @@ export class CopyOut implements CopyQuery {
   }
 
   /**
-   * Sends the command and hands the frames on; a slow receiver slows the server that sends.
+   * Sends the command and hands the data on; a slow receiver slows the server that sends.
    * @param passed called with the bytes of rows that passed just now.
    * @returns the rows that left. @throws the server's error.
    */
@@ -125,26 +128,27 @@ export class CopyOut implements CopyQuery {
     this.#ended.reject(error);
   }
 
-  /** Takes the frames out before the driver sees them; everything else goes to the driver's own listeners, in order. */
+  /** Takes the rows out before the driver sees them; everything else goes to the driver's own listeners, in order. */
   #divert(from: Socket): void {
     const into = this.#into;
     const listeners = from.listeners('data') as ((piece: Buffer) => void)[];
-    let full = false;
     const splitter = new FrameSplitter({
       copyData: (piece) => {
+        this.#passed(piece.length);
         // After an error of the target its socket may be gone: the error itself comes by the other query.
-        if (!into.destroyed) full = !into.write(piece);
+        if (into.destroyed) return;
+        into.cork();
+        into.write(copyDataHeader(piece.length));
+        into.write(piece);
+        into.uncork();
       },
       other: (piece) => listeners.forEach((listener) => listener(piece)),
     });
     const drained = (): void => void from.resume();
-    let passed = 0;
     const take = (read: Buffer): void => {
       splitter.push(read);
-      this.#passed(splitter.bytes - passed);
-      passed = splitter.bytes;
-      if (!full) return;
-      full = false;
+      // Not by what write() returns: that is false for any read of this size, also when all of it went out at once.
+      if (into.destroyed || into.writableLength <= MOST_WAITING_BYTES) return;
       from.pause();
       into.once('drain', drained);
     };

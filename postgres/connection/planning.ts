@@ -3,7 +3,7 @@
  * resolves names in their bodies by the session's search path. Under our empty path that may fail where it works for the
  * application's sessions. Then the statement is planned under their path.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import { Defaults } from './defaults.ts';
 import { sqlstate } from './failure.ts';
 import type { Purpose } from './session.ts';
@@ -73,11 +73,13 @@ export class Planning {
 
   /** Null when it can be planned. The path stays set then. */
   async #fails(client: pg.ClientBase, statement: string, path: string): Promise<Error | null> {
-    await client.query(/* sql */ `savepoint walferry_plan`);
     try {
-      await setPath(client, path, true);
-      await client.query(/* sql */ `explain ${statement}`);
-      await client.query(/* sql */ `release savepoint walferry_plan`);
+      // One round trip: asked for every chunk of a copy.
+      await client.query(/* sql */ `
+        savepoint walferry_plan;
+        select pg_catalog.set_config('search_path', ${pg.escapeLiteral(path)}, true);
+        explain ${statement};
+        release savepoint walferry_plan`);
       return null;
     } catch (error) {
       if (!isPlanning(error)) throw error;

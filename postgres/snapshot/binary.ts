@@ -3,8 +3,9 @@
  * exact and cheaper, but it is the server's own form: a composite or a range carries the OIDs of its types, money means another
  * amount under another locale, and a type of an extension may change its form with its version. Those go as text.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
+import { queryTogether } from '../connection/together.ts';
 import { quoted } from '../catalog/table-name.ts';
 
 /**
@@ -57,11 +58,13 @@ export async function sharesBinaryForm(
   source: BinaryForms,
 ): Promise<boolean> {
   if (columns.length === 0 || columns.some((name) => (source[name] ?? null) === null)) return false;
-  await target.query(/* sql */ `lock table ${quoted(destination)} in row exclusive mode`);
-  const { rows } = await target.query<{ forms: BinaryForms | null }>(
-    /* sql */ `select ${binaryForms('$1::regclass')} as forms`,
-    [quoted(destination)],
+  const table = quoted(destination);
+  const [row] = await queryTogether<{ forms: BinaryForms | null }>(
+    target,
+    /* sql */ `
+    lock table ${table} in row exclusive mode;
+    select ${binaryForms(`${pg.escapeLiteral(table)}::regclass`)} as forms`,
   );
-  const forms = rows[0]?.forms ?? {};
+  const forms = row?.forms ?? {};
   return columns.every((name) => forms[name] === source[name]);
 }

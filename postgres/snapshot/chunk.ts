@@ -12,7 +12,7 @@ import type { Planning } from '../connection/planning.ts';
 import { markChunk, type ChunkRow } from '../control/chunk.ts';
 import type { HeldGeneration } from '../control/generation.ts';
 import { sharesBinaryForm } from './binary.ts';
-import { claimChunk } from './claim.ts';
+import { beginClaiming } from './claim.ts';
 import { readLoud } from '../schema/loud.ts';
 import type { Loud } from '../schema/quieted.ts';
 import { beginUnder, snapshotLost } from './imported.ts';
@@ -53,8 +53,7 @@ export async function copyChunk(
   work: ChunkWork,
 ): Promise<Copied | null> {
   const { migration, generation, source, target } = work;
-  await target.query(/* sql */ `begin`);
-  await claimChunk(target, migration, chunk.id);
+  await beginClaiming(target, migration, chunk.id);
   const wanted = await lockChunk(chunk, tables, work);
   if (wanted === 'done' || wanted.length === 0) {
     await target.query(/* sql */ `rollback`);
@@ -117,6 +116,7 @@ async function lockChunk(
   const row = rows[0];
   if (!row) throw snapshotLost(generation.number);
   if (row.done) return 'done';
+  // Behind the lock, with a snapshot of its own: a flag of the attempt that had the lock is seen.
   const usable = await target.query<{ id: number }>(
     /* sql */ `
     select id from walferry.relation

@@ -76,6 +76,9 @@ function bundle(tables: readonly SizedTable[], chunkBytes: number, most: number)
   return chunks;
 }
 
+/** 33 / (33 / 8) may be a little more than 8. */
+const ROUNDING = 1e-6;
+
 export interface PendingChunk {
   readonly id: number;
   readonly relations: readonly number[];
@@ -83,12 +86,12 @@ export interface PendingChunk {
 
 /** Each run costs about six events of a history that is limited to some thousands. */
 const RUNS_MOST = 200;
-/** A run of fewer chunks than this is more overhead than copy, where there is enough for all lanes. */
-const CHUNKS_PER_RUN = 8;
+/** A run of fewer chunks than this is more overhead than copy, where there is enough for all lanes: it opens sessions of its own. */
+const CHUNKS_PER_RUN = 16;
 /** Up to so many tables each one has runs of its own, under its own name in the timeline. */
 const TABLES_APART = 100;
-/** Runs for each lane at least, or the lanes end far apart. */
-const RUNS_PER_LANE = 8;
+/** Runs for each lane at least, or the lanes end far apart. Each costs a quarter of the CPU time of a chunk. */
+const RUNS_PER_LANE = 2;
 
 /**
  * Groups consecutive chunks into runs. A table with enough chunks has runs of its own; what remains small is put together.
@@ -107,7 +110,8 @@ export function groupRuns(
     RUNS_MOST,
     Math.max(options.parallelism * RUNS_PER_LANE, chunks.length / CHUNKS_PER_RUN),
   );
-  const size = Math.max(1, Math.ceil(chunks.length / most));
+  // Not rounded: of 33 chunks, runs of 5 would be seven, and one of four lanes would end early.
+  const size = Math.max(1, chunks.length / most);
   const tables = byTable(chunks);
   const groups = tables.length > TABLES_APART ? joinSmall(tables, size) : tables;
   const runs = groups.flatMap((group) => splitGroup(group, size, options.nameOf));
@@ -143,7 +147,7 @@ function splitGroup(
   size: number,
   nameOf: (relation: number) => string,
 ): Omit<CopyRun, 'id'>[] {
-  const count = Math.ceil(group.length / size);
+  const count = Math.min(group.length, Math.ceil(group.length / size - ROUNDING));
   const name = label(group, nameOf);
   const border = (i: number) => Math.floor((i * group.length) / count);
   return Array.from({ length: count }, (_, i) => {

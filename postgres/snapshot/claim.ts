@@ -3,9 +3,10 @@
  * attempt: a worker that was stopped or cut off sits in an open transaction and would keep the chunk's row locked for ever.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
+import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { queryTogether } from '../connection/together.ts';
 
 /** An ended backend rolls back its COPY at once. */
 const DEADLINE_MS = 20_000;
@@ -17,23 +18,23 @@ const SPARED_MS = 10_000;
 const POLL_MS = 20;
 
 /**
- * Claims the chunk until the transaction ends, and ends the backend of an earlier attempt that has it. One that wakes up
+ * Begins a transaction and claims the chunk until it ends, and ends the backend of an earlier attempt that has it. One that wakes up
  * after it was overtaken waits instead, and then finds the chunk marked.
  * @throws MigrationError `Contention` when that one does not go.
  */
-export async function claimChunk(
+export async function beginClaiming(
   target: pg.ClientBase,
   migration: Migration,
   chunk: number,
 ): Promise<void> {
   const began = performance.now();
   const deadline = began + DEADLINE_MS;
+  const tryToClaim = /* sql */ `select pg_try_advisory_xact_lock(hashtext(${pg.escapeLiteral(migration.id)}), ${chunk}) as mine`;
+  let statements = `begin; ${tryToClaim}`;
   for (;;) {
-    const { rows } = await target.query<{ mine: boolean }>(
-      /* sql */ `select pg_try_advisory_xact_lock(hashtext($1), $2) as mine`,
-      [migration.id, chunk],
-    );
-    if (rows[0]?.mine === true) return;
+    const [row] = await queryTogether<{ mine: boolean }>(target, statements);
+    if (row?.mine === true) return;
+    statements = tryToClaim;
     const spared = performance.now() < began + SPARED_MS;
     await endCopiers(target, migration, [chunk], spared ? 'earlier' : 'all');
     if (performance.now() > deadline) {

@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Work } from '../../contract/work.ts';
+import type { HoldReport, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { addMissingColumns } from '../control/columns.ts';
@@ -18,6 +18,7 @@ import { readBlockers, renderBlockers } from '../slot/blockers.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { writeMark, type Mark } from '../wal/flush.ts';
 import { isAlive } from './live.ts';
+import { NothingLeft } from './nothing-left.ts';
 import { parseSnapshot } from './visibility.ts';
 
 const GATE_POLL_MS = 500;
@@ -27,10 +28,10 @@ const WARN_EVERY_MS = 60_000;
 const ANSWER_WITHIN_MS = 30_000;
 
 /**
- * Takes one generation and holds it until the signal is aborted; then returns.
+ * Takes one generation and holds it until a plan finds nothing left under it, or the signal is aborted; then returns.
  * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`. Each attempt is a new generation.
  */
-export async function holdSnapshot(migration: Migration, work: Work): Promise<void> {
+export async function holdSnapshot(migration: Migration, work: Work): Promise<HoldReport> {
   let taken: HeldGeneration | null = null;
   try {
     const gate = await readGate(migration);
@@ -39,15 +40,18 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<vo
     work.signal.addEventListener('abort', stop, { once: true });
     try {
       work.signal.throwIfAborted();
-      taken = await take(migration, source, gate, work);
-      await hold(taken, source, work);
+      await using target = await connectTarget(migration, 'holder');
+      const nothingLeft = await NothingLeft.listen(target, migration);
+      taken = await take(migration, { source, target }, gate, work);
+      await hold(taken, source, work, nothingLeft.signalFor(taken.number));
+      return { nothingLeft: true };
     } finally {
       work.signal.removeEventListener('abort', stop);
       // Ending the session ends the snapshot, whatever state the connection is in.
       cut(source);
     }
   } catch (error) {
-    if (work.signal.aborted) return;
+    if (work.signal.aborted) return { nothingLeft: false };
     throw taken === null
       ? classify(error, { step: 'taking a snapshot' }, 'Internal')
       : lost(taken, error);
@@ -65,7 +69,7 @@ async function readGate(migration: Migration): Promise<bigint> {
 
 async function take(
   migration: Migration,
-  source: pg.Client,
+  { source, target }: Readonly<Record<'source' | 'target', pg.Client>>,
   gate: bigint,
   work: Work,
 ): Promise<HeldGeneration> {
@@ -75,7 +79,6 @@ async function take(
     await passGate(source, gate, work);
     snapshot = await tryTake(source, gate, holder);
   }
-  await using target = await connectTarget(migration, 'holder');
   await addMissingColumns(target);
   const mark = await markBeside(migration, target, holder);
   const number = await recordGeneration(target, migration, { ...snapshot, mark });
@@ -169,9 +172,14 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
 }
 
 /** A beat means that the session has just answered: a holder that hangs looks like one. */
-async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promise<never> {
+async function hold(
+  taken: HeldGeneration,
+  source: pg.Client,
+  work: Work,
+  nothingLeft: AbortSignal,
+): Promise<void> {
   const began = performance.now();
-  for (;;) {
+  while (!nothingLeft.aborted) {
     const watchdog = setTimeout(() => cut(source), ANSWER_WITHIN_MS);
     try {
       await source.query(/* sql */ `select 1`);
@@ -184,19 +192,26 @@ async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promi
       pid: taken.holder.pid,
       seconds: Math.round((performance.now() - began) / 1000),
     });
-    await endOrPause(source, work.signal);
+    await endOrPause(source, work.signal, nothingLeft);
   }
 }
 
-/** Until the next beat is due, or the session's end, which is seen at once. */
-async function endOrPause(source: pg.Client, signal: AbortSignal): Promise<void> {
+/** Until the next beat is due, or nothing is left, or the session's end, which is seen at once. */
+async function endOrPause(
+  source: pg.Client,
+  signal: AbortSignal,
+  nothingLeft: AbortSignal,
+): Promise<void> {
   const ended = new AbortController();
   const end = () => ended.abort();
   source.once('end', end);
   try {
-    await sleep(BEAT_EVERY_MS, undefined, { signal: AbortSignal.any([signal, ended.signal]) });
+    await sleep(BEAT_EVERY_MS, undefined, {
+      signal: AbortSignal.any([signal, ended.signal, nothingLeft]),
+    });
   } catch (error) {
     signal.throwIfAborted();
+    if (nothingLeft.aborted) return;
     if (!ended.signal.aborted) throw error;
     throw new Error('the session ended', { cause: error });
   } finally {

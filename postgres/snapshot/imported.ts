@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { queryTogether } from '../connection/together.ts';
 import type { HeldGeneration } from '../control/generation.ts';
 import { mayBeAlive } from './live.ts';
 import { parseSnapshot } from './visibility.ts';
@@ -14,42 +15,46 @@ const GONE = new Set<string | undefined>([
 ]);
 
 /**
- * Opens a read-only transaction under the generation's snapshot.
+ * Opens a read-only transaction under the generation's snapshot. One round trip: every chunk begins with it.
+ *
+ * A snapshot's name is made of small counters that begin again when the server starts: another session's snapshot may have it. What
+ * the snapshot sees must be what was noted. That alone is not enough, because after a crash the ids are given out again, too: the
+ * holder, asked after the import, must still be there, and then the name was its own.
  * @throws MigrationError `SnapshotLost` when nobody holds it any more.
  */
 export async function beginUnder(source: pg.ClientBase, generation: HeldGeneration): Promise<void> {
-  await source.query(/* sql */ `begin isolation level repeatable read read only`);
   try {
-    await source.query(
-      /* sql */ `set transaction snapshot ${pg.escapeLiteral(generation.snapshot)}`,
+    const [row] = await queryTogether<Imported>(
+      source,
+      /* sql */ `
+      begin isolation level repeatable read read only;
+      set transaction snapshot ${pg.escapeLiteral(generation.snapshot)};
+      select pg_catalog.pg_current_snapshot()::text as snapshot, ${mayBeAlive(generation.holder)} as alive`,
     );
+    if (row && isTheExported(row, generation)) return;
   } catch (error) {
     const state = sqlstate(error);
     if (!GONE.has(state)) throw error;
     await source.query(/* sql */ `rollback`);
     throw snapshotLost(generation.number, error);
   }
-  if (await isTheExported(source, generation)) return;
   await source.query(/* sql */ `rollback`);
   throw snapshotLost(generation.number);
 }
 
-/**
- * A name is made of small counters that begin again when the server starts: another session's snapshot may have it. What the
- * snapshot sees must be what was noted. That alone is not enough, because after a crash the ids are given out again, too: the
- * holder, asked after the import, must still be there, and then the name was its own.
- */
-async function isTheExported(source: pg.ClientBase, generation: HeldGeneration): Promise<boolean> {
-  const { rows } = await source.query<{ snapshot: string }>(
-    /* sql */ `select pg_catalog.pg_current_snapshot()::text as snapshot`,
-  );
-  const seen = parseSnapshot(rows[0]?.snapshot ?? '');
+interface Imported {
+  readonly snapshot: string;
+  readonly alive: boolean;
+}
+
+function isTheExported({ snapshot, alive }: Imported, generation: HeldGeneration): boolean {
+  const seen = parseSnapshot(snapshot);
   const same =
     seen.xmin === generation.xmin &&
     seen.xmax === generation.xmax &&
     seen.xip.size === generation.xip.size &&
     [...seen.xip].every((xid) => generation.xip.has(xid));
-  return same && (await mayBeAlive(source, generation.holder));
+  return same && alive;
 }
 
 /** The failure that the copy's next round settles. */

@@ -1,11 +1,11 @@
 /** Waiting for a generation that somebody holds. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
+import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { readNewestGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 
-const POLL_MS = 250;
+const POLL_MS = 50;
 const BEAT_EVERY_MS = 2_000;
 
 /**
@@ -35,15 +35,10 @@ export async function waitForLive(
   }
 }
 
-/** {@link isAlive} for a worker whose role may not see the holder's start: then the pid has to do. */
-export async function mayBeAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
-  const { rowCount } = await source.query(
-    /* sql */ `
-    select from pg_catalog.pg_stat_activity
-     where pid = $1 and (backend_start is null or backend_start = $2::timestamptz)`,
-    [holder.pid, holder.started],
-  );
-  return rowCount === 1;
+/** SQL for {@link isAlive} in a worker whose role may not see the holder's start: then the pid has to do. */
+export function mayBeAlive({ pid, started }: Backend): string {
+  return /* sql */ `exists (select from pg_catalog.pg_stat_activity
+     where pid = ${pid} and (backend_start is null or backend_start = ${pg.escapeLiteral(started)}::timestamptz))`;
 }
 
 /** Whether that backend is there; a reused pid has another start. */

@@ -34,6 +34,7 @@ import { connectPatiently } from '../slot/session.ts';
 import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
+import { announceNothingLeft } from './nothing-left.ts';
 import { quietTriggers } from './quiet.ts';
 import { blocks } from './pipe.ts';
 import { reaches, takeTables } from './take.ts';
@@ -63,12 +64,14 @@ export async function planCopy(
     await endEarlierSessions(target, 'plan');
     const progress = { step: 'reading the plan', tables: 0 };
     // Also what the plan itself says of a hundred thousand tables takes seconds to read.
-    return await whileAllWatched(
+    const plan = await whileAllWatched(
       [{ side: 'target', migration, purpose: 'plan', client: target }],
       work,
       () => ({ ...progress }),
       () => planUnder(target, turn, { migration, input, work, progress }),
     );
+    if (plan.runs.length === 0) await announceNothingLeft(target, migration, plan.generation);
+    return plan;
   } catch (error) {
     work.signal.throwIfAborted();
     throw classify(error, { step: 'planning the copy' }, 'Internal');

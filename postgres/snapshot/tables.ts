@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { queryTogether } from '../connection/together.ts';
 import { binaryForms, type BinaryForms } from './binary.ts';
 
 export interface ChunkTable {
@@ -44,7 +45,6 @@ export async function lockTables(
   waiting: (table: ChunkTable) => void,
   withForms: boolean,
 ): Promise<CheckedTable[]> {
-  await source.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
   const locked = new Set<number>();
   if ((await tryLock(source, tables)) === 'locked') {
     for (const { id } of tables) locked.add(id);
@@ -53,8 +53,6 @@ export async function lockTables(
       if (await lockTable(source, table, waiting)) locked.add(table.id);
     }
   }
-  // The rows' own waits are not ours to limit.
-  await source.query(/* sql */ `set local lock_timeout = 0`);
   const checked = await check(source, tables, withForms);
   return checked.map((table) => ({ ...table, same: table.same && locked.has(table.id) }));
 }
@@ -73,21 +71,30 @@ async function lockTable(
   }
 }
 
-/** One statement for all; what was locked before another one failed is given back. */
+/**
+ * One statement for all; what was locked before another one failed is given back. The timeout is this statement's: the rows' own waits
+ * are not ours to limit.
+ */
 async function tryLock(
   source: pg.ClientBase,
   tables: readonly ChunkTable[],
 ): Promise<'locked' | 'busy' | 'absent'> {
   const names = tables.map((table) => `only ${quoted(table)}`).join(', ');
-  await source.query(/* sql */ `savepoint look`);
   try {
-    await source.query(/* sql */ `lock table ${names} in access share mode`);
-    await source.query(/* sql */ `release savepoint look`);
+    await queryTogether(
+      source,
+      /* sql */ `
+      savepoint look;
+      set local lock_timeout = ${LOCK_TIMEOUT_MS};
+      lock table ${names} in access share mode;
+      set local lock_timeout = 0;
+      release savepoint look`,
+    );
     return 'locked';
   } catch (error) {
     const state = sqlstate(error);
     if (state === undefined) throw error;
-    await source.query(/* sql */ `rollback to savepoint look`);
+    await source.query(/* sql */ `rollback to savepoint look; release savepoint look`);
     if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) return 'absent';
     if (state === SQLSTATE.lockNotAvailable) return 'busy';
     throw error;

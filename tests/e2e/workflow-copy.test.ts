@@ -78,6 +78,23 @@ describe('rounds', () => {
   });
 
   test.concurrent(
+    'the plan that finds nothing left may end the holder before its own answer arrives: there is no further round',
+    async () => {
+      const migration = await migrations.start((world) => {
+        world.beforeEmptyPlan = async () => {
+          await until('the workflow to hear of the end of the holder', () =>
+            migration.hasHeardOf('holdSnapshot'),
+          );
+        };
+      });
+      await migration.reaches('stream');
+      expect(migration.world.generation).toBe(1);
+      expectEachChunkOnce(migration);
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
     'constraints wait for consistency when there were several generations',
     async () => {
       const migration = await migrations.start((world) => {

@@ -11,9 +11,11 @@ import { readGenerations, readNewestGeneration } from '../../postgres/control/ge
 import { readMigration } from '../../postgres/control/migration.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { announceNothingLeft } from '../../postgres/snapshot/nothing-left.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { isVisible, type Generation } from '../../postgres/snapshot/visibility.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
-import { recordedWork, registered } from '../support/control.ts';
+import { inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { random } from '../support/load.ts';
 import { until } from '../support/until.ts';
@@ -21,10 +23,7 @@ import { until } from '../support/until.ts';
 /** Starts a holder and waits for its generation. */
 async function held(db: FreshPair, migration: Migration, number = 1) {
   const work = recordedWork();
-  const ended = holdSnapshot(migration, work).then(
-    () => 'returned' as const,
-    (error: unknown) => error,
-  );
+  const ended: Promise<unknown> = holdSnapshot(migration, work).catch((error: unknown) => error);
   const generation = await until(`generation ${number}`, async () => {
     const newest = await readNewestGeneration(db.targetClient, migration);
     return newest?.number === number ? newest : null;
@@ -49,7 +48,7 @@ test('a generation is recorded with what it sees, and its backend stays until th
   expect(await alive()).toBe(true);
   await until('a beat', () => work.beats.some(({ step }) => step === 'holding the snapshot'));
   work.abort();
-  expect(await ended).toBe('returned');
+  expect(await ended).toEqual({ nothingLeft: false });
   await until('the backend to end', async () => !(await alive()));
 });
 
@@ -94,6 +93,22 @@ test('a holder whose session is ended says so at once, and the next attempt is t
   expect(second.generation.snapshot).not.toBe(first.generation.snapshot);
   second.work.abort();
   await second.ended;
+});
+
+test('a plan that finds nothing left ends the holder of its generation, and no other one', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  const { ended, generation } = await held(db, migration);
+  const input = inputOf(db);
+  expect(await planCopy(migration, input, recordedWork())).toMatchObject({ runs: [] });
+  expect(await ended).toEqual({ nothingLeft: true });
+  const second = await held(db, migration, 2);
+  await announceNothingLeft(db.targetClient, migration, generation.number);
+  await until('two beats', () => second.work.beats.length > 2);
+  expect(await readNewestGeneration(db.targetClient, migration)).toMatchObject({ number: 2 });
+  await announceNothingLeft(db.targetClient, migration, 2);
+  expect(await second.ended).toEqual({ nothingLeft: true });
 });
 
 test('without a slot there is no generation', async () => {

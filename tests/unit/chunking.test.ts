@@ -84,10 +84,17 @@ test('a small database still gives several runs', () => {
   const chunks = cutTables([table(1, 2048 * 12), table(2, 3), table(3, 3)], CHUNK_BYTES);
   const runs = runsOf(chunks);
   expect(runs.map(({ label }) => label)).toEqual([
-    ...Array.from({ length: 12 }, (_, i) => `public.t1 ${i + 1}/12`),
+    ...Array.from({ length: 8 }, (_, i) => `public.t1 ${i + 1}/8`),
     '2 small tables',
   ]);
-  expect(new Set(runs.map(({ id }) => id)).size).toBe(13);
+  expect(new Set(runs.map(({ id }) => id)).size).toBe(9);
+});
+
+test.each([1, 3, 4, 7])('one large table is as many runs for each of %d lanes', (parallelism) => {
+  for (let chunks = 2 * parallelism; chunks <= 16 * parallelism; chunks += 1) {
+    const runs = runsOf(cutTables([table(1, 2048 * chunks)], CHUNK_BYTES), parallelism);
+    expect(runs, `${chunks} chunks`).toHaveLength(2 * parallelism);
+  }
 });
 
 test('runs cover all chunks in order, none twice', () => {

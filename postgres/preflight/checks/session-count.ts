@@ -2,7 +2,7 @@
 import type { Check } from '../facts.ts';
 import { counted, warning } from '../wording.ts';
 
-/** Holder, planner, stream, its control session, and one to spare for a reconnect. */
+/** Holder (on both sides), planner, stream, its control session, and one to spare for a reconnect. */
 const BESIDE_THE_LANES = 5;
 
 export const sessionCount: Check = ({ source, target, input }) => {

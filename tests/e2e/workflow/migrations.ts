@@ -210,6 +210,19 @@ export class SimulatedMigration {
     });
   }
 
+  /** Whether the workflow has run since an activity of this type completed. */
+  async hasHeardOf(type: string): Promise<boolean> {
+    const events = (await this.handle.fetchHistory()).events ?? [];
+    const scheduled = events.find(
+      (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === type,
+    );
+    const completed = events.findIndex(({ activityTaskCompletedEventAttributes: end }) =>
+      end?.scheduledEventId?.equals(scheduled?.eventId ?? -1),
+    );
+    const later = completed < 0 ? [] : events.slice(completed);
+    return later.some((event) => event.workflowTaskCompletedEventAttributes);
+  }
+
   async eventCount(): Promise<number> {
     return (await this.handle.describe()).historyLength;
   }

@@ -9,7 +9,7 @@ import { MigrationError, type FailureCode } from '../../../contract/failure.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
-import type { CopyPlan, CopyRun, Work } from '../../../contract/work.ts';
+import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
 
 export type StepName = keyof Steps;
 
@@ -32,6 +32,10 @@ export class World {
   generation = 0;
   /** The generation whose holder lives. */
   live: number | undefined;
+  /** The generation under which a plan found nothing left: its holder ends by itself. */
+  over: number | undefined;
+  /** What happens between that and the plan's answer. */
+  beforeEmptyPlan: () => Promise<void> = () => Promise.resolve();
   /** `generation:chunk` of tables that were rewritten under that generation. */
   readonly rewritten = new Set<string>();
   /** Whether a run tells of a rewritten table by failing; else it leaves its chunks out. */
@@ -225,16 +229,18 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
   };
 }
 
-async function hold(world: World, work: Work): Promise<void> {
+async function hold(world: World, work: Work): Promise<HoldReport> {
   const mine = ++world.generation;
   world.live = mine;
   world.consistentAt = world.position;
   try {
     while (!work.signal.aborted) {
       if (world.live !== mine) throw new MigrationError('SnapshotLost', 'the holder ended');
+      if (world.over === mine) return { nothingLeft: true };
       work.beat({ generation: mine });
       await sleep(TICK_MS);
     }
+    return { nothingLeft: false };
   } finally {
     if (world.live === mine) world.live = undefined;
   }
@@ -244,7 +250,11 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
   const left = Array.from({ length: world.chunksTotal }, (_, i) => i).filter(
     (chunk) => !world.done.has(chunk),
   );
-  // When nothing is left, nobody has to hold anything.
+  // When nothing is left, no one has to hold anything.
+  if (left.length === 0) {
+    world.over = world.live;
+    await world.beforeEmptyPlan();
+  }
   const fits = () => world.live !== undefined && !world.spoiled.has(world.live);
   while (left.length > 0 && !fits()) await tick(work);
   const runs: CopyRun[] = [];
