@@ -19,6 +19,8 @@ commit;
 const CLIENTS = 8;
 /** Migrations that are on their way to their stream at the same time. */
 const STARTING = 8;
+const STARTING_SECONDS = 1_800;
+const LOOK_MS = 1_000;
 /** Databases that are made at the same time. */
 const MAKING = 4;
 
@@ -114,13 +116,15 @@ export class Fleet {
   async grow(size: number, say: (line: string) => void): Promise<void> {
     const first = this.members.length;
     const began = performance.now();
+    let streaming = first;
     await inParallel(STARTING, size - first, async (i) => {
       const names = namesOf(first + i);
       const migration = await BenchMigration.start(this.#rig.client, names);
       const member = new Member(this.#rig, names, migration);
       this.members.push(member);
-      await migration.phase('stream');
-      if (this.members.length % 20 === 0) say(`${this.members.length} migrations started`);
+      await migration.phase('stream', STARTING_SECONDS, LOOK_MS);
+      streaming += 1;
+      if (streaming % 20 === 0) say(`${streaming} migrations stream`);
     });
     // The phase begins before the stream does.
     await inParallel(MAKING, this.members.length - first, async (i) => {
