@@ -87,7 +87,7 @@ const waitingBeat = v.object({ waitingSince: v.string(), told: v.boolean() });
 type Wait = v.InferOutput<typeof waitingBeat>;
 
 function reasonOf({ limit, what, option }: Places): string {
-  return `all ${limit} slots for ${what} of a worker are in use (${option} ${limit})`;
+  return `a worker has no free slot for ${what}: ${limit} of ${limit} in use (${option})`;
 }
 
 /** The next attempt may be this worker's: it comes back to its position in the queue. */

@@ -4,10 +4,10 @@
 export const TASK_QUEUE = 'walferry';
 
 /**
- * Open migrations of one worker: each occupies one place for good, with its stream or its snapshot. One that is idle takes
- * MEMORY_TODO. More of them wait and say so: activities/room.ts.
+ * Open migrations of one worker: each occupies one place for good, with its stream or its snapshot. Idle, so many take about half of the
+ * one thread that runs JavaScript (docs/performance.md). More of them wait and say so: activities/room.ts.
  */
-export const MAX_MIGRATIONS = 400;
+export const MAX_MIGRATIONS = 250;
 
 /** Copies at the same time, of all migrations together: each has two sessions and moves rows as fast as it can. */
 export const MAX_COPIES = 64;

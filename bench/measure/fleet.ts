@@ -29,11 +29,12 @@ export async function measureFleet(rig: Rig, options: DrainOptions): Promise<Rep
   const transactions = Math.max(FEWEST_TRANSACTIONS, Math.round(TRANSACTIONS * scale));
   const seconds = Math.max(SHORTEST_IDLE_SECONDS, Math.round(IDLE_SECONDS * Math.min(1, scale)));
   const runs = (name: string): boolean => only.length === 0 || only.includes(name);
-  const fleet = await Fleet.open(rig, wanted);
+  const fewer = Math.min(wanted, BESIDE + 2);
+  const fleet = await Fleet.open(rig, runs('idle') ? wanted : fewer);
   say(`one worker, ${residentMemory(fleet.pid) ?? 0} MiB before the first migration`);
   const rows: Row[] = [];
   if (runs('busy')) {
-    await fleet.grow(Math.min(wanted, BESIDE + 2), say);
+    await fleet.grow(fewer, say);
     const [one, other, ...idle] = fleet.members;
     if (!one || !other) throw new RangeError('a fleet of at least two is needed');
     const alone: Drained[] = [];

@@ -65,10 +65,12 @@ describe.concurrent('a worker with more migrations than slots', () => {
     const second = await migrations.start();
     const { reason } = await waits(second);
     expect(reason).toBe(
-      'all 1 slots for open migrations of a worker are in use (--max-activities 1)',
+      'a worker has no free slot for open migrations: 1 of 1 in use (--max-activities)',
     );
     const details = await second.details();
-    expect(details).toMatch(/waiting for a free worker slot since \d{4}-.* UTC: all 1 slots/);
+    expect(details).toMatch(
+      /waiting for a free worker slot since \d{4}-.* UTC: a worker has no free/,
+    );
     expect(details).toContain('Start another worker');
     // Given back and taken again, it still waits since the beginning.
     const { since } = await waits(second);
