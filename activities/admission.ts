@@ -13,6 +13,7 @@ import type { Places, Room } from './room.ts';
 
 /** As often as other steps beat by the clock. */
 const BEAT_EVERY_MS = 2_000;
+/** The next attempt may be this worker's: it comes back to its position in the queue. */
 const AGAIN_AFTER = '1 second';
 /** A full worker repeats itself in its log only so often. */
 const WARN_EVERY_MS = 60_000;
@@ -56,23 +57,25 @@ async function waited(
   const beat = (): void => work.beat({ step: STEP, ...wait });
   beat();
   const beating = setInterval(beat, BEAT_EVERY_MS);
+  let told: Promise<void> | undefined;
   const telling = setTimeout(() => {
     warn(places, work);
     // A migration that gets on in another lane of its copy does not wait.
     if (wait.told || places.has(workflowId)) return;
     wait.told = true;
     beat();
-    void tell(context, { since: wait.waitingSince, reason: reasonOf(places) });
+    told = tell(context, { since: wait.waitingSince, reason: reasonOf(places) });
   }, tellMs);
   const ended = new AbortController();
   const giving = setTimeout(() => ended.abort(), giveBackMs);
   try {
     const signal = AbortSignal.any([work.signal, ended.signal]);
     const leave = await places.wait(workflowId, wait.waitingSince, signal);
+    // The end of the wait must not overtake its beginning.
+    await told;
     if (leave) return leave;
     if (ended.signal.aborted) throw full(places);
-    // Its workflow ended the wait; when the worker shuts down, the next attempt corrects this.
-    if (wait.told) await tell(context, null);
+    // A workflow that ends the wait knows it; when the worker shuts down, the next attempt waits on.
     throw work.signal.reason;
   } finally {
     clearInterval(beating);
@@ -90,7 +93,6 @@ function reasonOf({ limit, what, option }: Places): string {
   return `a worker has no free slot for ${what}: ${limit} of ${limit} in use (${option})`;
 }
 
-/** The next attempt may be this worker's: it comes back to its position in the queue. */
 function full(places: Places): ApplicationFailure {
   const failure = ApplicationFailure.create({
     type: 'WorkerFull',
