@@ -102,18 +102,21 @@ export class Fleet {
 
   /** Makes the databases, before there is a slot that would have to decode it, and starts one worker. */
   static async open(rig: Rig, size: number): Promise<Fleet> {
+    await setFlushing(rig, false);
     await inParallel(MAKING, size, async (i) => {
       const { source, target } = namesOf(i);
       await rig.database(rig.source, source);
       await rig.database(rig.target, target);
       await rig.source.rows(source, SCHEMA);
     });
+    await setFlushing(rig, true);
     const worker = await rig.workers.start();
     return new Fleet(rig, worker.pid);
   }
 
   /** Starts migrations until there are so many; resolves when all of them stream. */
   async grow(size: number, say: (line: string) => void): Promise<void> {
+    await setFlushing(this.#rig, false);
     const first = this.members.length;
     const began = performance.now();
     let streaming = first;
@@ -130,6 +133,7 @@ export class Fleet {
     await inParallel(MAKING, this.members.length - first, async (i) => {
       await this.members[first + i]?.change();
     });
+    await setFlushing(this.#rig, true);
     const seconds = (performance.now() - began) / 1000;
     say(`${size} migrations stream; ${size - first} of them took ${seconds.toFixed(0)} s`);
   }
@@ -139,6 +143,15 @@ export class Fleet {
     await inParallel(STARTING, this.members.length, async (i) => {
       await this.members[i]?.migration.abort();
     });
+  }
+}
+
+/** Whether the servers wait for the disk: always, except while hundreds of databases and copies are made. */
+async function setFlushing(rig: Rig, flushing: boolean): Promise<void> {
+  for (const server of [rig.source, rig.target]) {
+    await server.rows('postgres', `alter system set fsync = ${flushing ? 'on' : 'off'}`);
+    await server.rows('postgres', 'select pg_reload_conf()');
+    if (flushing) await server.checkpoint();
   }
 }
 
