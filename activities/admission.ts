@@ -37,7 +37,7 @@ export async function admitted(
   const before = v.safeParse(waitingBeat, context.info.heartbeatDetails);
   const wait: Wait = before.success
     ? before.output
-    : { waitingSince: new Date().toISOString(), told: false };
+    : { waitingSince: scheduledAt(context), told: false };
   const leave =
     places.tryTake(workflowId) ?? (await waited(context, room.patience, places, wait, work));
   if (wait.told) await tell(context, null);
@@ -82,6 +82,11 @@ async function waited(
     clearTimeout(telling);
     clearTimeout(giving);
   }
+}
+
+/** By the server's clock: this machine's plays no part. */
+function scheduledAt({ info }: Context): string {
+  return new Date(info.currentAttemptScheduledTimestampMs).toISOString();
 }
 
 const STEP = 'waiting for a free worker slot';

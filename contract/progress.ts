@@ -46,7 +46,7 @@ export type Waiting = v.InferOutput<typeof waiting>;
 /** An open migration for which no worker has a free slot. Sent by signal, which anyone may send. */
 export const slotWait = v.pipe(
   v.object({
-    /** ISO 8601, by the worker's clock. */
+    /** ISO 8601, by the clock of the Temporal server. */
     since: v.pipe(v.string(), v.isoTimestamp()),
     reason: v.pipe(v.string(), v.maxLength(300)),
   }),
