@@ -48,7 +48,7 @@ test('--help explains every option, and a wrong one ends with 2', async () => {
   expect(wrong.log()).toContain('must be a whole number above 0');
 });
 
-describe.concurrent('a worker with more migrations than slots', () => {
+describe('a worker with more migrations than slots', () => {
   const open = (migrations: number, copies: number, giveBackMs = 1_000) =>
     Migrations.open(
       temporalServer().address,
