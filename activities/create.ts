@@ -1,6 +1,8 @@
 /** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
+import { admitted } from './admission.ts';
 import type { Activities, StreamStep } from './interface.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
+import type { Room } from './room.ts';
 import type { Steps } from './steps.ts';
 import { activity } from './work.ts';
 
@@ -12,8 +14,11 @@ const LAST_LOOK_MS = 60 * 60_000;
 const PLAN_MS = 30 * 60_000;
 const PREFLIGHT_MS = 30 * 60_000;
 
-/** @param steps what the activities call; tests give their own. */
-export function createActivities(steps: Steps): Activities {
+/**
+ * @param steps what the activities call; tests give their own.
+ * @param room what the worker has room for: one for all of its activities.
+ */
+export function createActivities(steps: Steps, room: Room): Activities {
   return {
     // It tries extensions and reads tables whose columns name objects. Each statement is bounded (gather.ts); all of them may
     // last longer than a heartbeat, and tried again they would last as long, for ever.
@@ -31,7 +36,10 @@ export function createActivities(steps: Steps): Activities {
     holdSnapshot: activity(
       'holdSnapshot',
       ({ migration }, work) => steps.holdSnapshot(migration, work),
-      { early: 'on cancel' },
+      {
+        early: 'on cancel',
+        admit: (context, _, work) => admitted(context, room, 'migrations', work),
+      },
     ),
     // Reading the catalogs and writing the plan of a large database takes minutes at most. Emptying tables, which may take hours
     // where others refer to them, beats by itself as long as the server works on it.
@@ -40,8 +48,10 @@ export function createActivities(steps: Steps): Activities {
       ({ migration, input }, work) => steps.planCopy(migration, input, work),
       { short: { withinMs: PLAN_MS } },
     ),
-    copyChunks: activity('copyChunks', ({ migration, ...run }, work) =>
-      steps.copyChunks(migration, run, work),
+    copyChunks: activity(
+      'copyChunks',
+      ({ migration, ...run }, work) => steps.copyChunks(migration, run, work),
+      { admit: (context, _, work) => admitted(context, room, 'copies', work) },
     ),
     buildIndexes: activity('buildIndexes', ({ migration, input }, work) =>
       steps.buildIndexes(migration, input, work),
@@ -59,7 +69,12 @@ export function createActivities(steps: Steps): Activities {
     streamChanges: activity(
       'streamChanges',
       (step, work) => steps.streamChanges(step.migration, streamOptions(step), work),
-      { early: 'on cancel and shutdown' },
+      {
+        early: 'on cancel and shutdown',
+        // The drain of a cutover does not wait behind the leases of others: the application is stopped.
+        admit: (context, { until }, work) =>
+          until === null ? admitted(context, room, 'migrations', work) : null,
+      },
     ),
     fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration), {
       short: true,

@@ -8,6 +8,7 @@ import { classify } from '../postgres/connection/failure.ts';
 
 /** @param step name of the activity, for errors that nobody classified. */
 export function toApplicationFailure(error: unknown, step: string): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
   const { code, message, details } = classify(error, { step }, 'Internal');
   const failure = ApplicationFailure.create({
     type: code,

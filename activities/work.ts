@@ -24,7 +24,7 @@ const BEAT_EVERY_MS = 2_000;
  */
 const SHORT_STEP_MS = 120_000;
 
-export interface Adapting {
+export interface Adapting<I = object> {
   /**
    * A few statements that prove nothing between beginning and end: beats by the clock, within bounds, so that a worker's
    * death is noticed as fast as everywhere else.
@@ -32,13 +32,15 @@ export interface Adapting {
   readonly short?: true | { readonly withinMs: number };
   /** Unset: when the step returns its work is done, whatever the signal says. */
   readonly early?: Early;
+  /** What it occupies in its worker, per input; unset or null: nothing that others have to wait for. */
+  readonly admit?: (context: Context, input: I, work: Work) => Promise<() => void> | null;
 }
 
 /** Makes an activity of a step: input object in, result out, errors as failures of the catalogue. */
 export function activity<I, O>(
   name: string,
   step: (input: I, work: Work) => Promise<O>,
-  { early, short }: Adapting = {},
+  { early, short, admit }: Adapting<I> = {},
 ): (input: I) => Promise<O> {
   return async (input) => {
     const context = Context.current();
@@ -46,7 +48,9 @@ export function activity<I, O>(
     const work = workOf(context);
     const within = short === true ? SHORT_STEP_MS : short?.withinMs;
     const ticking = within === undefined ? undefined : beatByClock(work, name, within);
+    let leave: (() => void) | undefined;
     try {
+      leave = (await admit?.(context, input, work)) ?? undefined;
       // Connecting may take longer than it takes to be missed.
       work.beat({ step: name });
       const result = await step(input, work);
@@ -57,6 +61,7 @@ export function activity<I, O>(
       throw toApplicationFailure(error, name);
     } finally {
       clearInterval(ticking);
+      leave?.();
     }
   };
 }

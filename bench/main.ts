@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { measureCopy } from './measure/copy.ts';
 import { measureCost } from './measure/cost.ts';
 import { measureDrain } from './measure/drain.ts';
+import { measureFleet } from './measure/fleet.ts';
 import { measureLag } from './measure/lag.ts';
 import { measureRecovery } from './measure/recovery.ts';
 import type { Report } from './report/result.ts';
@@ -26,6 +27,7 @@ const MEASUREMENTS: Readonly<
   lag: measureLag,
   recovery: measureRecovery,
   cost: measureCost,
+  fleet: measureFleet,
 };
 
 const number = (least: number) => (text: string) => {

@@ -63,6 +63,11 @@ export const FAILURES = {
       'A serialization failure, a deadlock, a lock that was not had in time, no free connection, or a table that is altered again and again while its changes are applied.',
     action: 'Nothing; look for who blocks, or alters the table, when it goes on for long.',
   },
+  WorkerFull: {
+    handling: 'timed',
+    meaning: 'The worker has no free slot for one more open migration or copy; another worker may.',
+    action: 'Start another worker, or raise the named option of this one.',
+  },
   SlotBusy: {
     handling: 'timed',
     meaning: 'Another session still uses the slot.',

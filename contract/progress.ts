@@ -43,6 +43,17 @@ const waiting = v.pipe(
 );
 export type Waiting = v.InferOutput<typeof waiting>;
 
+/** An open migration for which no worker has a free slot. Sent by signal, which anyone may send. */
+export const slotWait = v.pipe(
+  v.object({
+    /** ISO 8601, by the clock of the Temporal server. */
+    since: v.pipe(v.string(), v.isoTimestamp()),
+    reason: v.pipe(v.string(), v.maxLength(300)),
+  }),
+  v.readonly(),
+);
+export type SlotWait = v.InferOutput<typeof slotWait>;
+
 /** The step of a cutover that is under way, and what keeps it from getting on. */
 const cutoverStep = v.pipe(
   v.object({
@@ -123,6 +134,8 @@ const progress = v.pipe(
     phase,
     state: runState,
     waiting: v.nullable(waiting),
+    /** Set while the migration waits for a free slot of a worker. Absent in answers of earlier code. */
+    slotWait: v.exactOptional(v.nullable(slotWait)),
     /** Only in phase `cutover`. */
     cutover: v.exactOptional(v.nullable(cutoverStep)),
     source: v.string(),

@@ -26,6 +26,9 @@ export interface Work {
   readonly scheduledAt?: number;
 }
 
+/** Signal from a worker without a free slot to the workflow that waits for one: a `SlotWait`, or null when that is over. */
+export const SLOT_SIGNAL = 'workerSlot';
+
 export interface Log {
   info(message: string, fields?: Record<string, unknown>): void;
   warn(message: string, fields?: Record<string, unknown>): void;

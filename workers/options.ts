@@ -4,10 +4,19 @@
 export const TASK_QUEUE = 'walferry';
 
 /**
- * Every open migration holds one slot for good (its stream or its snapshot), beside those of its copies: fewer slots than
- * migrations plus lanes would stall silently.
+ * Open migrations of one worker: each occupies one place for good, with its stream or its snapshot. Idle, so many take about half of the
+ * one thread that runs JavaScript (docs/performance.md). More of them wait and say so: activities/room.ts.
  */
-export const MAX_ACTIVITIES = 64;
+export const MAX_MIGRATIONS = 250;
+
+/** Copies at the same time, of all migrations together: each has two sessions and moves rows as fast as it can. */
+export const MAX_COPIES = 64;
+
+/**
+ * Slots of the SDK, which cost nothing while they are free: never the ones that are missing. An activity without one waits on
+ * the server, and no one can say so.
+ */
+export const ACTIVITY_SLOTS = 10_000;
 
 /**
  * Open polls of each kind. The server hands tasks to the polls of a frozen machine as well, and each costs a heartbeat

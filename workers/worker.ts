@@ -9,13 +9,16 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
 import { createActivities } from '../activities/create.ts';
 import { postgresSteps } from '../activities/postgres-steps.ts';
+import { Room } from '../activities/room.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectTemporal } from './connection.ts';
 import { LOG_LEVELS, createLogger, type LogFormat, type LogLevelName } from './logger.ts';
 import {
   ACTIVITY_POLLS,
+  ACTIVITY_SLOTS,
   HEARTBEAT_THROTTLE,
-  MAX_ACTIVITIES,
+  MAX_COPIES,
+  MAX_MIGRATIONS,
   SHUTDOWN_FORCE,
   STICKY_TIMEOUT,
   TASK_QUEUE,
@@ -25,6 +28,7 @@ import {
 interface Settings {
   readonly taskQueue: string;
   readonly maxActivities: number;
+  readonly maxCopies: number;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevelName;
 }
@@ -34,13 +38,15 @@ const USAGE_ERROR = 2;
 const HELP = `
 Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
 TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: PGSERVICEFILE,
-PGPASSFILE. Every open migration holds one activity slot for good.`;
+PGPASSFILE. Every open migration holds one slot of --max-activities for good. A migration that
+finds none waits, and says so in its progress, in Current Details and in this log.`;
 
 function settingsOf(args: readonly string[]): Settings {
   const program = new Command('npm run worker --')
     .description('Runs migrations: polls a task queue of a Temporal server.')
     .option('--task-queue <name>', 'where migrations are started', TASK_QUEUE)
-    .option('--max-activities <n>', 'activities at the same time', positive, MAX_ACTIVITIES)
+    .option('--max-activities <n>', 'open migrations at the same time', positive, MAX_MIGRATIONS)
+    .option('--max-copies <n>', 'copies at the same time, of all migrations', positive, MAX_COPIES)
     .addOption(
       new Option('--log-format <format>', 'lines for machines or for people (default: by terminal)')
         .choices(['json', 'pretty'])
@@ -78,18 +84,19 @@ async function main(settings: Settings): Promise<void> {
 }
 
 function createWorker(
-  { taskQueue, maxActivities }: Settings,
+  { taskQueue, maxActivities, maxCopies }: Settings,
   connection: NativeConnection,
   namespace: string,
   bundle: Awaited<ReturnType<typeof workflowBundle>>,
 ): Promise<Worker> {
+  const room = new Room({ migrations: maxActivities, copies: maxCopies });
   return Worker.create({
     connection,
     namespace,
     taskQueue,
     workflowBundle: bundle,
-    activities: createActivities(postgresSteps),
-    maxConcurrentActivityTaskExecutions: maxActivities,
+    activities: createActivities(postgresSteps, room),
+    maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     activityTaskPollerBehavior: ACTIVITY_POLLS,
     workflowTaskPollerBehavior: WORKFLOW_POLLS,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,

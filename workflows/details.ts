@@ -2,6 +2,7 @@
  * Current Details of the Web UI: phase, numbers, what is the matter, and the next commands to type. Headings, bullets and
  * code only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
+import { FAILURES } from '../contract/failure.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
 import type { Situation, UpdateName } from './policy.ts';
 import { builtText } from './built.ts';
@@ -27,7 +28,7 @@ export function renderDetails(
   progress: Progress,
   situation: Situation,
 ): string {
-  const { source, target, waiting, notes = [] } = progress;
+  const { source, target, waiting, slotWait, notes = [] } = progress;
   return [
     `## ${title(progress, situation)}`,
     '',
@@ -36,6 +37,12 @@ export function renderDetails(
       ? [
           `- step **${waiting.step}** stopped: ${waiting.reason} (\`${waiting.code}\`)`,
           `- **what to do:** ${waiting.action}`,
+        ]
+      : []),
+    ...(slotWait
+      ? [
+          `- waiting for a free worker slot since ${moment(slotWait.since)}: ${slotWait.reason}`,
+          `- **what to do:** ${FAILURES.WorkerFull.action}`,
         ]
       : []),
     ...cutoverStep(progress),

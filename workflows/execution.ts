@@ -6,7 +6,14 @@ import { log, setCurrentDetails, type CancellationScope } from '@temporalio/work
 import type { BareStep, Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
 import type { Migration } from '../contract/migration.ts';
-import type { CutoverStep, IndexCounters, Phase, Progress, Waiting } from '../contract/progress.ts';
+import type {
+  CutoverStep,
+  IndexCounters,
+  Phase,
+  Progress,
+  SlotWait,
+  Waiting,
+} from '../contract/progress.ts';
 import { Answer } from './answer.ts';
 import { renderDetails } from './details.ts';
 import { ending, type Reason } from './failure.ts';
@@ -50,6 +57,8 @@ export class Execution {
   readonly input: MigrationInput;
   readonly state: State;
   waiting: Waiting | null = null;
+  /** No worker has a free slot for its stream or copy. */
+  slotWait: SlotWait | null = null;
   lease: Lease | undefined;
   cutover: CutoverRequest | undefined;
   /** What the cutover is doing. */
@@ -98,6 +107,7 @@ export class Execution {
   enter(phase: Phase): void {
     if (this.state.phase !== phase) log.info('phase', { from: this.state.phase, to: phase });
     this.state.phase = phase;
+    this.slotWait = null;
     // A cutover that was undone and the stream after it keep their first beginning.
     this.state.startedAt[phase] ??= new Date().toISOString();
     this.show();
@@ -156,6 +166,7 @@ export class Execution {
       phase,
       state: situation === 'ending' ? 'running' : situation,
       waiting: this.waiting,
+      slotWait: this.slotWait,
       cutover: this.cutoverStep,
       source: this.migration.source,
       target: this.migration.target,

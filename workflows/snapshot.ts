@@ -67,6 +67,7 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
   const [holderEnd] = await CancellationScope.nonCancellable(() =>
     Promise.allSettled([held, copied]),
   );
+  run.slotWait = null;
   throwIfStopped();
   if (first === 'copy') return await copied;
   return afterHolder(holderEnd, patience);

@@ -171,6 +171,8 @@ async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
     }
   } finally {
     run.lease = undefined;
+    // Cancelled between two attempts: no worker is left that would say that the wait is over.
+    run.slotWait = null;
   }
 }
 

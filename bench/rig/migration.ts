@@ -35,8 +35,12 @@ export class BenchMigration {
     return parseProgress(await this.handle.query<unknown>('progress'));
   }
 
-  /** Waits for a phase. @throws Error when the migration ends before it, or waits for its operator. */
-  async phase(phase: Phase, seconds = 900): Promise<Progress> {
+  /**
+   * Waits for a phase.
+   * @param everyMilliseconds how often it asks: each question costs the worker a replay or a look into its cache.
+   * @throws Error when the migration ends before it, or waits for its operator.
+   */
+  async phase(phase: Phase, seconds = 900, everyMilliseconds = 20): Promise<Progress> {
     return until(
       `phase ${phase}`,
       async () => {
@@ -47,7 +51,7 @@ export class BenchMigration {
         }
         return null;
       },
-      { seconds, everyMilliseconds: 20 },
+      { seconds, everyMilliseconds },
     );
   }
 

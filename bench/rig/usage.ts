@@ -20,6 +20,12 @@ export function peakMemory(pid: number): number | undefined {
   return line ? Math.round(Number(line[1]) / KIB) : undefined;
 }
 
+/** Resident memory now, MiB. */
+export function residentMemory(pid: number): number | undefined {
+  const line = /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`) ?? '');
+  return line ? Math.round(Number(line[1]) / KIB) : undefined;
+}
+
 /** Starts the peak again from what is resident now. */
 export function forgetPeak(pid: number): void {
   try {

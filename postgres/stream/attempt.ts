@@ -142,7 +142,11 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       work,
       migration,
       applierPid: backendPidOf(applier.client),
-      vitals: () => ({ progress: loop.progress + reader.heard + looks, applying: loop.applying }),
+      vitals: () => ({
+        progress: loop.progress + reader.heard + looks,
+        applying: loop.applying,
+        idle: loop.waiting === undefined,
+      }),
       details: (): Heartbeat => ({ phase: 'stream', ...numbers() }),
       measure: () => inTurn(() => meter.measure(source)),
     });

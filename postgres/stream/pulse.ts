@@ -9,6 +9,12 @@ import type { Migration } from '../../contract/migration.ts';
 import { connectTarget } from '../identity/connect.ts';
 
 const BEAT_MS = 1_000;
+/**
+ * A stream that has nothing to apply asks its source and beats less often: a worker may have hundreds of them. The server gets
+ * a beat every 2 s at most anyway.
+ */
+const IDLE_BEAT_MS = 1_500;
+const IDLE_MEASURE_MS = 4_000;
 /** An apply that lasts longer is looked at from a second session. */
 const SLOW_APPLY_MS = 3_000;
 
@@ -17,6 +23,8 @@ export interface Vitals {
   readonly progress: number;
   /** Whether the target is at work on a batch. */
   readonly applying: boolean;
+  /** Whether nothing that was received waits to be applied. */
+  readonly idle: boolean;
 }
 
 export class Pulse implements AsyncDisposable {
@@ -29,6 +37,8 @@ export class Pulse implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #last = -1;
   #movedAt = performance.now();
+  #beatAt = -Infinity;
+  #measuredAt = -Infinity;
   #looking: Promise<void> | null = null;
   #measuring: Promise<void> | null = null;
   #watcher: (pg.Client & AsyncDisposable) | null = null;
@@ -63,14 +73,12 @@ export class Pulse implements AsyncDisposable {
   }
 
   #tick(): void {
-    // One question at a time: a source that answers slowly must not pile them up.
-    this.#measuring ??= this.#measure()
-      .catch(() => undefined)
-      .finally(() => {
-        this.#measuring = null;
-      });
-    const { progress, applying } = this.#vitals();
+    const { progress, applying, idle } = this.#vitals();
+    const now = performance.now();
+    if (!idle || now - this.#measuredAt >= IDLE_MEASURE_MS) this.#ask(now);
     if (progress !== this.#last) {
+      // What moved is still news at the next tick.
+      if (idle && now - this.#beatAt < IDLE_BEAT_MS) return;
       this.#last = progress;
       this.#movedAt = performance.now();
       this.#beat();
@@ -81,7 +89,19 @@ export class Pulse implements AsyncDisposable {
     }
   }
 
+  /** One question at a time: a source that answers slowly must not pile them up. */
+  #ask(now: number): void {
+    if (this.#measuring) return;
+    this.#measuredAt = now;
+    this.#measuring = this.#measure()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#measuring = null;
+      });
+  }
+
   #beat(): void {
+    this.#beatAt = performance.now();
     this.#work.beat(this.#details());
   }
 

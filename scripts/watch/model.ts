@@ -3,6 +3,7 @@
  * and the heartbeats of activities at work, which are a second old but go back when an attempt is repeated. So no shown
  * number of work done ever falls within a phase. Pure: time comes with the samples.
  */
+import { FAILURES } from '../../contract/failure.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
@@ -98,6 +99,7 @@ export class ProgressModel {
       troubles: [
         ...(sample.trouble === undefined ? [] : [sample.trouble]),
         ...failingOf(progress),
+        ...slotWaitOf(progress),
         // Several runs of the copy often meet the same thing.
         ...new Set(activities.flatMap((activity) => troubleOf(activity))),
       ],
@@ -244,8 +246,18 @@ function failingOf(progress: Progress | undefined): string[] {
   return failing ? [`keeps failing: ${failing.reason} (${failing.code}); ${failing.action}`] : [];
 }
 
-function troubleOf({ type, attempt, failure }: LiveActivity): string[] {
-  if (attempt <= 1) return [];
+function slotWaitOf(progress: Progress | undefined): string[] {
+  const wait = progress?.slotWait;
+  if (!wait) return [];
+  const { since, reason } = wait;
+  return [
+    `waiting for a free worker slot since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
+  ];
+}
+
+function troubleOf({ type, attempt, failure, heartbeat }: LiveActivity): string[] {
+  // Attempts that found no free slot did not fail at anything.
+  if (attempt <= 1 || text(heartbeat['waitingSince']) !== undefined) return [];
   return [
     `${type} is tried again (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`,
   ];

@@ -1,9 +1,12 @@
-/** The worker process as a supervisor sees it: what it prints, and how it ends. */
-import { expect, test } from 'vitest';
+/** The worker process as a supervisor sees it: what it prints, how it ends, and what it has room for. */
+import { describe, expect, test } from 'vitest';
+import { Room } from '../../activities/room.ts';
+import { SLOT_SIGNAL } from '../../contract/work.ts';
 import { freePort } from '../../scripts/cluster/port.ts';
 import { temporalServer } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 import { startWorker } from '../support/worker.ts';
+import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
 
 test('a worker says where it polls, stops in order on SIGTERM, and ends with 0', async () => {
   await using worker = await startWorker();
@@ -29,7 +32,10 @@ test('without a Temporal server it names the address and what to do, and keeps t
 test('--help explains every option, and a wrong one ends with 2', async () => {
   await using help = await startWorker({ args: ['--help'], waitUntilReady: false });
   await until('the end', () => !help.isAlive());
-  for (const words of ['--task-queue', '--max-activities', '--log-format', 'TEMPORAL_ADDRESS']) {
+  for (const words of [
+    ...['--task-queue', '--max-activities', '--max-copies', '--log-format'],
+    'TEMPORAL_ADDRESS',
+  ]) {
     expect(help.log()).toContain(words);
   }
   await using wrong = await startWorker({
@@ -40,4 +46,81 @@ test('--help explains every option, and a wrong one ends with 2', async () => {
   const { code } = await wrong.shutDown();
   expect(code).toBe(2);
   expect(wrong.log()).toContain('must be a whole number above 0');
+});
+
+describe('a worker with more migrations than slots', () => {
+  const open = (migrations: number, copies: number, giveBackMs = 1_000) =>
+    Migrations.open(
+      temporalServer().address,
+      new Room({ migrations, copies }, { tellMs: 200, giveBackMs }),
+    );
+  const waits = (migration: SimulatedMigration) =>
+    until('the migration to wait', async () => (await migration.progress()).slotWait);
+  const streams = (migration: SimulatedMigration) =>
+    until('the stream', () => migration.world.isRunning('streamChanges'));
+
+  test('one migration more waits, says since when and what to do, and goes on when a slot is free', async () => {
+    await using migrations = await open(1, 64);
+    const first = await migrations.streaming();
+    const second = await migrations.start();
+    const { reason } = await waits(second);
+    expect(reason).toBe(
+      'a worker has no free slot for open migrations: 1 of 1 in use (--max-activities)',
+    );
+    const details = await second.details();
+    expect(details).toMatch(
+      /waiting for a free worker slot since \d{4}-.* UTC: a worker has no free/,
+    );
+    expect(details).toContain('Start another worker');
+    // Given back and taken again, it still waits since the beginning.
+    const { since } = await waits(second);
+    await until('another attempt', async () => (await second.attempt('holdSnapshot')) > 2);
+    expect((await second.progress()).slotWait).toMatchObject({ since });
+    await first.ask('abort');
+    await streams(second);
+    expect((await second.progress()).slotWait).toBeNull();
+    await second.ask('abort');
+  });
+
+  test('more migrations than slots all come to their stream and to their end: holders do not keep copies waiting', async () => {
+    await using migrations = await open(1, 1);
+    const all = await Promise.all(
+      [1, 2, 3].map(() => migrations.start((world) => void (world.leaseMs = 300))),
+    );
+    for (const { world } of all) {
+      await until('a lease', () => world.count('streamChanges') > 0, { seconds: 60 });
+    }
+    for (const migration of all) {
+      expect(await migration.ask('cutover')).toMatchObject({ allowed: true });
+      expect(await migration.end()).toMatchObject({ status: 'COMPLETED' });
+      expect(migration.world.mostStreams).toBe(1);
+    }
+  });
+
+  test('a waiting migration is taken over by a worker that has room', async () => {
+    await using migrations = await open(1, 64);
+    await migrations.streaming();
+    const second = await migrations.start();
+    await waits(second);
+    await migrations.startWorker();
+    await streams(second);
+    expect((await second.progress()).slotWait).toBeNull();
+  });
+
+  test('a pause ends the wait, a nonsensical signal does not, and the drain of a cutover never waits', async () => {
+    await using migrations = await open(1, 64);
+    const first = await migrations.streaming((world) => void (world.leaseMs = 3_000));
+    const second = await migrations.start();
+    await waits(second);
+    // The first gives its slot away at the end of its lease.
+    await streams(second);
+    await waits(first);
+    await first.handle.signal(SLOT_SIGNAL, { since: 'yesterday' });
+    expect((await first.progress()).slotWait).not.toBeNull();
+    expect(await first.ask('pause')).toMatchObject({ allowed: true });
+    expect((await first.progress()).slotWait).toBeNull();
+    expect(await first.ask('cutover')).toMatchObject({ allowed: true });
+    expect(second.world.isRunning('streamChanges')).toBe(true);
+    await second.handle.terminate();
+  });
 });

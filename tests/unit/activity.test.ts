@@ -9,6 +9,7 @@ import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { createActivities } from '../../activities/create.ts';
+import { Room } from '../../activities/room.ts';
 import { activity, type Adapting } from '../../activities/work.ts';
 import { FAILURES, MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { parseInput } from '../../contract/input.ts';
@@ -122,7 +123,10 @@ test('preflight beats while one side takes longer than a heartbeat: it would be 
     new Promise<[]>((resolve) => {
       environment.on('heartbeat', () => resolve([]));
     });
-  const activities = createActivities({ ...simulated, inspect });
+  const activities = createActivities(
+    { ...simulated, inspect },
+    new Room({ migrations: 1, copies: 1 }),
+  );
   const migration = { id: 'm', workflowId: 'w', source: 's', target: 't', slot: 'walferry_w' };
   const input = parseInput({ source: 's', target: 't' });
   if (!input.ok) throw new Error(input.message);

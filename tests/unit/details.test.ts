@@ -69,6 +69,18 @@ describe('current details', () => {
     ]);
   });
 
+  it('say since when the migration waits for a free worker slot, and what to do', () => {
+    const slotWait = {
+      since: '2026-11-21T09:41:08.000Z',
+      reason: 'a worker has no free slot for open migrations: 2 of 2 in use (--max-activities)',
+    };
+    const details = renderDetails('orders', { ...streaming, slotWait }, 'running');
+    expect(details).toContain(
+      `- waiting for a free worker slot since 2026-11-21 09:41:08 UTC: ${slotWait.reason}`,
+    );
+    expect(details).toContain('- **what to do:** Start another worker, or raise the named option');
+  });
+
   it('show phase, numbers, when they were true, and the next commands', () => {
     expect(renderDetails('orders', streaming, 'running')).toMatchInlineSnapshot(`
       "## Stream: applying changes as they commit

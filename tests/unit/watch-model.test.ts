@@ -203,6 +203,23 @@ test('a cutover shows its step and what it keeps failing with, and no names of a
   expect(new ProgressModel().view(sample(0, { activities: beginning })).step).toBeUndefined();
 });
 
+test('a wait for a free worker slot is told once, with its beginning, and not as an attempt that failed', () => {
+  const slotWait = {
+    since: '2026-11-21T09:41:08.000Z',
+    reason: 'a worker has no free slot for copies: 2 of 2 in use (--max-copies)',
+  };
+  const beat = { step: 'waiting for a free worker slot', waitingSince: slotWait.since, told: true };
+  const { troubles } = new ProgressModel().view(
+    sample(1, {
+      progress: progress({ slotWait }),
+      activities: [activity('copyChunks', beat, 3, slotWait.reason)],
+    }),
+  );
+  expect(troubles).toEqual([
+    `waiting for a free worker slot since 2026-11-21 09:41:08 UTC: ${slotWait.reason}; Start another worker, or raise the named option of this one.`,
+  ]);
+});
+
 test('what is tried again and what is out of reach are told', () => {
   const view = new ProgressModel().view(
     sample(0, {

@@ -13,6 +13,7 @@ import {
 import { ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from '../../../activities/create.ts';
+import { Room } from '../../../activities/room.ts';
 import {
   parseProgress,
   type Phase,
@@ -20,6 +21,7 @@ import {
   type RunState,
 } from '../../../contract/progress.ts';
 import type { UpdateName } from '../../../workflows/policy.ts';
+import { ACTIVITY_SLOTS, MAX_COPIES, MAX_MIGRATIONS } from '../../../workers/options.ts';
 import { workflowBundle } from '../../../workers/bundle.ts';
 import { until } from '../../support/until.ts';
 import { World, simulatedSteps } from './world.ts';
@@ -60,20 +62,24 @@ export class Migrations implements AsyncDisposable {
   }
 
   /** Connects and starts one worker. */
-  static async open(address: string): Promise<Migrations> {
+  static async open(address: string, room?: Room): Promise<Migrations> {
     const migrations = new Migrations(address, await Connection.connect({ address }));
-    await migrations.startWorker();
+    await migrations.startWorker(room);
     return migrations;
   }
 
-  async startWorker(): Promise<InProcessWorker> {
+  async startWorker(room = defaultRoom()): Promise<InProcessWorker> {
     const native = await NativeConnection.connect({ address: this.#address });
     const worker = await Worker.create({
       // A second worker on one connection and queue is refused.
       connection: native,
       taskQueue: this.#taskQueue,
       workflowBundle: await workflowBundle(logger),
-      activities: createActivities(simulatedSteps((m) => this.worldOf(m.workflowId))),
+      activities: createActivities(
+        simulatedSteps((m) => this.worldOf(m.workflowId)),
+        room,
+      ),
+      maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
       maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
       defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
       stickyQueueScheduleToStartTimeout: '3 seconds',
@@ -134,6 +140,11 @@ export class Migrations implements AsyncDisposable {
   }
 }
 
+/** That of a worker without options. */
+function defaultRoom(): Room {
+  return new Room({ migrations: MAX_MIGRATIONS, copies: MAX_COPIES });
+}
+
 export interface InProcessWorker {
   shutDown(): Promise<void>;
 }
@@ -156,6 +167,20 @@ export class SimulatedMigration {
 
   async progress(): Promise<Progress> {
     return parseProgress(await this.handle.query<unknown>('progress'));
+  }
+
+  /** Current Details, as the Web UI shows them. */
+  async details(): Promise<string> {
+    const { currentDetails } = await this.handle.query<{ currentDetails?: string }>(
+      '__temporal_workflow_metadata',
+    );
+    return currentDetails ?? '';
+  }
+
+  /** Number of the attempt of a pending activity; 0 when none is pending. */
+  async attempt(type: string): Promise<number> {
+    const { raw } = await this.handle.describe();
+    return raw.pendingActivities?.find((one) => one.activityType?.name === type)?.attempt ?? 0;
   }
 
   async reaches(phase: Phase, state?: RunState): Promise<Progress> {

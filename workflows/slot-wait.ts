@@ -1,0 +1,19 @@
+/** A worker without a free slot tells the workflow that waits for one, and tells it when that is over. */
+import { defineSignal, log, setHandler } from '@temporalio/workflow';
+import * as v from 'valibot';
+import { slotWait } from '../contract/progress.ts';
+import { SLOT_SIGNAL } from '../contract/work.ts';
+import type { Execution } from './execution.ts';
+
+const slotSignal = defineSignal<[unknown]>(SLOT_SIGNAL);
+
+export function acceptSlotWaits(run: Execution): void {
+  setHandler(slotSignal, (told) => {
+    const wait = v.safeParse(v.nullable(slotWait), told);
+    // Anyone may send a signal; one that fails would fail the workflow task again and again.
+    if (!wait.success) return;
+    if (wait.output) log.warn('waiting for a free worker slot', { ...wait.output });
+    run.slotWait = wait.output;
+    run.show();
+  });
+}
