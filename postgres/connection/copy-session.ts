@@ -75,31 +75,33 @@ export class CopyIn implements CopyQuery {
   }
 }
 
+/** Told of the bytes of rows that passed just now. Null: read on; else when to. */
+export type Passed = (bytes: number) => Promise<void> | null;
+
 /** `COPY … TO STDOUT` under way on a client: its frames are handed to a socket as they come. */
 export class CopyOut implements CopyQuery {
   readonly #text: string;
   readonly #into: Socket;
-  readonly #passed: (bytes: number) => void;
+  readonly #passed: Passed;
   readonly #ended = promised<number>();
   #rows = 0;
   #restore = (): void => undefined;
 
-  private constructor(text: string, into: Socket, passed: (bytes: number) => void) {
+  private constructor(text: string, into: Socket, passed: Passed) {
     this.#text = text;
     this.#into = into;
     this.#passed = passed;
   }
 
   /**
-   * Sends the command and hands the frames on; a slow receiver slows the server that sends.
-   * @param passed called with the bytes of rows that passed just now.
+   * Sends the command and hands the frames on; a slow receiver slows the server that sends, and so does a pause by `passed`.
    * @returns the rows that left. @throws the server's error.
    */
   static run(
     client: pg.Client,
     text: string,
     into: Socket,
-    passed: (bytes: number) => void,
+    passed: Passed,
   ): Promise<number> {
     const copy = new CopyOut(text, into, passed);
     client.query(copy);
@@ -137,20 +139,42 @@ export class CopyOut implements CopyQuery {
       },
       other: (piece) => listeners.forEach((listener) => listener(piece)),
     });
-    const drained = (): void => void from.resume();
+    // Both may hold at once; the last to let go reads on.
+    const held = { byReceiver: false, byLimit: false };
+    let ended = false;
+    const goOn = (): void => {
+      // Not for whoever has the socket after this copy.
+      if (!ended && !held.byReceiver && !held.byLimit) from.resume();
+    };
+    const drained = (): void => {
+      held.byReceiver = false;
+      goOn();
+    };
     let passed = 0;
     const take = (read: Buffer): void => {
       splitter.push(read);
-      this.#passed(splitter.bytes - passed);
+      const allowed = this.#passed(splitter.bytes - passed);
       passed = splitter.bytes;
+      // The last of it came with the end of the copy, which was handed on just now.
+      if (ended) return;
+      if (allowed !== null && !held.byLimit) {
+        held.byLimit = true;
+        from.pause();
+        void allowed.then(() => {
+          held.byLimit = false;
+          goOn();
+        });
+      }
       if (!full) return;
       full = false;
+      held.byReceiver = true;
       from.pause();
       into.once('drain', drained);
     };
     into.once('close', drained);
     this.#restore = () => {
       this.#restore = () => undefined;
+      ended = true;
       into.removeListener('drain', drained);
       into.removeListener('close', drained);
       from.removeListener('data', take);

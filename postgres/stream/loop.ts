@@ -47,6 +47,8 @@ export interface LoopParts {
   readonly lease: Lease;
   readonly meter: Meter;
   readonly limits: LoopLimits;
+  /** Awaited before a batch of so many changes; false: it is not to be applied, because the signal was aborted. */
+  readonly allow?: (changes: number) => Promise<boolean>;
   readonly until: Lsn | null;
   readonly signal: AbortSignal;
 }
@@ -306,8 +308,9 @@ export class StreamLoop {
   }
 
   async #write(batch: Batch): Promise<void> {
-    const { writer, reader, meter, lease } = this.#parts;
+    const { writer, reader, meter, lease, allow } = this.#parts;
     try {
+      if (allow && !(await allow(batch.changes.length))) return;
       const committed = await writer.write(batch);
       meter.applied(batch.changes.length, batch.committedAt);
       if (committed) {
