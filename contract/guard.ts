@@ -81,6 +81,9 @@ export const guardReport = v.pipe(
 );
 export type GuardReport = v.InferOutput<typeof guardReport>;
 
+/** The signal by which the step that measures tells the workflow of a change. */
+export const GUARD_SIGNAL = 'guard';
+
 /** `activeSessions 63, ceiling 50`, or that it cannot be measured. */
 export function guardText({ measure, value, ceiling: most, failing }: GuardReport): string {
   if (value !== null) return `${measure} ${number(value)}, ceiling ${number(most)}`;

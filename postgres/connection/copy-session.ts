@@ -97,12 +97,7 @@ export class CopyOut implements CopyQuery {
    * Sends the command and hands the frames on; a slow receiver slows the server that sends, and so does a pause by `passed`.
    * @returns the rows that left. @throws the server's error.
    */
-  static run(
-    client: pg.Client,
-    text: string,
-    into: Socket,
-    passed: Passed,
-  ): Promise<number> {
+  static run(client: pg.Client, text: string, into: Socket, passed: Passed): Promise<number> {
     const copy = new CopyOut(text, into, passed);
     client.query(copy);
     return copy.#ended.promise;

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import type { GuardInput } from '../../contract/guard.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -13,6 +14,7 @@ import { cut } from '../connection/session.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
+import { Guard } from '../guard/guard.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
 import { connectPatiently } from '../slot/session.ts';
@@ -28,9 +30,14 @@ const ANSWER_WITHIN_MS = 30_000;
 
 /**
  * Takes one generation and holds it until the signal is aborted; then returns.
+ * @param guarding measured on the source meanwhile: over its ceilings the copy is held.
  * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`. Each attempt is a new generation.
  */
-export async function holdSnapshot(migration: Migration, work: Work): Promise<void> {
+export async function holdSnapshot(
+  migration: Migration,
+  work: Work,
+  guarding?: GuardInput,
+): Promise<void> {
   let taken: HeldGeneration | null = null;
   try {
     const gate = await readGate(migration);
@@ -40,7 +47,8 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<vo
     try {
       work.signal.throwIfAborted();
       taken = await take(migration, source, gate, work);
-      await hold(taken, source, work);
+      await using guard = Guard.begin(migration, guarding, taken.number, work);
+      await hold(taken, source, work, guard);
     } finally {
       work.signal.removeEventListener('abort', stop);
       // Ending the session ends the snapshot, whatever state the connection is in.
@@ -169,7 +177,12 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
 }
 
 /** A beat means that the session has just answered: a holder that hangs looks like one. */
-async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promise<never> {
+async function hold(
+  taken: HeldGeneration,
+  source: pg.Client,
+  work: Work,
+  guard: Guard | null,
+): Promise<never> {
   const began = performance.now();
   for (;;) {
     const watchdog = setTimeout(() => cut(source), ANSWER_WITHIN_MS);
@@ -183,6 +196,7 @@ async function hold(taken: HeldGeneration, source: pg.Client, work: Work): Promi
       generation: taken.number,
       pid: taken.holder.pid,
       seconds: Math.round((performance.now() - began) / 1000),
+      ...guard?.details,
     });
     await endOrPause(source, work.signal);
   }

@@ -122,7 +122,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     signal: work.signal,
   });
   // After the loop was made: the pieces of a huge transaction keep their size when the limit is lifted.
-  await throttle.begin();
+  if (options.until === null) await throttle.begin();
   const numbers = (): Omit<StreamReport, 'reached' | 'firstConsistent'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
     const { receivedLsn } = reader;

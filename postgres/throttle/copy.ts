@@ -75,7 +75,7 @@ class CopyThrottle {
   /** Whether the lane has to wait, and for how many milliseconds at least. */
   wait(lane: Lane): { readonly reason: Reason; readonly ms: number } {
     const { guard, limits } = this.#share;
-    if (guard?.holding === true) {
+    if (guard?.holding === true && limits.guard === 'on') {
       return { reason: `the guard of the source: ${guardText(guard)}`, ms: LOOK_EVERY_MS };
     }
     if (this.#lanes.indexOf(lane) >= this.#allowed) {
