@@ -17,23 +17,30 @@ export interface Look {
 /** Milliseconds; for the session that measures. A source that needs longer for such a query is not to be loaded further. */
 export const GUARD_LIMITS = { statementTimeoutMs: 5_000, lockTimeoutMs: 1_000 };
 
-/**
- * Measures everything that the guard names.
- * @throws MigrationError with the measure as its object: what the server failed with, `Denied` when the role may not see it, `Internal` when a
- *   query gave something else than one number. The session can be used again, unless it is lost.
- */
+/** Everything that the guard names. @throws as {@link measureOne}. */
 export async function measure(source: pg.ClientBase, guard: GuardInput): Promise<Look[]> {
   const looks: Look[] = [];
-  for (const { measure: name, ceiling } of ceilingsOf(guard)) {
-    try {
-      looks.push({ measure: name, ceiling, value: await MEASURED[name](source, guard) });
-    } catch (error) {
-      const step = `measuring ${name} for the guard`;
-      const { code, message, details } = classify(error, { step, side: 'source' }, 'Internal');
-      throw new MigrationError(code, message, { ...details, object: name }, error);
-    }
-  }
+  for (const what of ceilingsOf(guard)) looks.push(await measureOne(source, guard, what));
   return looks;
+}
+
+/**
+ * One measure of the guard.
+ * @throws MigrationError with the measure as its object: what the server failed with, `Denied` when the role may not see it, `Internal`
+ *   when a query gave something else than one number. The session can be used again, unless it is lost.
+ */
+export async function measureOne(
+  source: pg.ClientBase,
+  guard: GuardInput,
+  { measure: name, ceiling }: Pick<Look, 'measure' | 'ceiling'>,
+): Promise<Look> {
+  try {
+    return { measure: name, ceiling, value: await MEASURED[name](source, guard) };
+  } catch (error) {
+    const step = `measuring ${name} for the guard`;
+    const { code, message, details } = classify(error, { step, side: 'source' }, 'Internal');
+    throw new MigrationError(code, message, { ...details, object: name }, error);
+  }
 }
 
 type Measuring = (source: pg.ClientBase, guard: GuardInput) => Promise<number>;
