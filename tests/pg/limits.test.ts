@@ -43,7 +43,8 @@ async function planned(
   await db.targetClient.query('create table big (id int primary key, filler text)');
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
-  const input = inputOf(db, { copy: { parallelism: LANES, chunkMegabytes: 1 } });
+  const tables = { include: ['public.*'] };
+  const input = inputOf(db, { tables, copy: { parallelism: LANES, chunkMegabytes: 1 } });
   return { migration, plan: () => planCopy(migration, input, recordedWork()) };
 }
 

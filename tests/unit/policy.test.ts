@@ -23,7 +23,10 @@ const ALLOWED = new Set([
   ...['running', 'paused'].map((situation) => `cutover stream ${situation}`),
   ...['running', 'paused', 'waiting', 'ending'].map((situation) => `cutover cutover ${situation}`),
   ...['preflight', 'schema', 'snapshot', 'indexes', 'stream', 'cutover'].flatMap((phase) =>
-    ['running', 'paused', 'waiting'].map((situation) => `abort ${phase} ${situation}`),
+    ['running', 'paused', 'waiting'].flatMap((situation) => [
+      `abort ${phase} ${situation}`,
+      `setLimits ${phase} ${situation}`,
+    ]),
   ),
   'abort aborted ending',
 ]);

@@ -4,11 +4,10 @@ import { parseInput } from '../../contract/input.ts';
 import { parseChange } from '../../contract/limits.ts';
 import { Judge } from '../../postgres/guard/judge.ts';
 import type { Look } from '../../postgres/guard/measure.ts';
-import { guard as check } from '../../postgres/preflight/checks/guard.ts';
 import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { Bucket } from '../../postgres/throttle/bucket.ts';
-import { facts } from '../support/preflight-facts.ts';
+import { findings, SOURCE } from '../support/preflight-facts.ts';
 
 describe('the change of limits', () => {
   it.each([
@@ -162,15 +161,11 @@ describe('a guard', () => {
 });
 
 describe('preflight of a guard', () => {
-  const found = (measured: Partial<GuardFacts>, guard: object) => {
-    const base = facts();
-    const parsed = parseInput({ source: 'old', target: 'new', guard });
-    if (!parsed.ok || !base.source) throw new Error('no facts');
+  const codes = (measured: Partial<GuardFacts>, guard: object) => {
     const all = { looks: [], failures: [], seesOthers: true, replicas: 1, ...measured };
-    return check({ ...base, input: parsed.input, source: { ...base.source, guard: all } });
+    const found = findings({ input: { guard }, source: { ...SOURCE, guard: all } });
+    return found.map(({ level, code }) => `${level} ${code}`);
   };
-  const codes = (...given: Parameters<typeof found>) =>
-    found(...given).map(({ level, code }) => `${level} ${code}`);
 
   it('refuses what cannot be measured or seen, and warns of what would hold at once', () => {
     expect(codes({}, { activeSessions: 5 })).toEqual([]);
