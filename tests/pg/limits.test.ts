@@ -1,10 +1,13 @@
 /** Limits and the guard against real servers: each acts, also in the middle of a chunk, is changed while it runs, and costs no work. */
+import type pg from 'pg';
 import { expect, test } from 'vitest';
-import type { GuardInput, GuardReport } from '../../contract/guard.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { MEASURES, type GuardInput, type GuardReport } from '../../contract/guard.ts';
 import { UNLIMITED, type Limits } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, CopyResult } from '../../contract/work.ts';
 import { exchangeShare, readLimits, storeLimits } from '../../postgres/control/throttle.ts';
+import { measure } from '../../postgres/guard/measure.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
@@ -16,8 +19,9 @@ import {
   registered,
   type RecordedWork,
 } from '../support/control.ts';
-import { freshPair, type FreshPair } from '../support/database.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
+import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
 import { drain, expectSame, OPTIONS, startMigration, testWork } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 
@@ -251,4 +255,79 @@ test('a limit of changes per second slows the apply, which beats and tells its l
   await lease;
   await drain(db, migration);
   await expectSame(db);
+});
+
+test('preflight measures the guard once, and refuses a query that gives no single number and a role that sees nothing', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query('create table n (v int)');
+  const fails = async (sql: string) => {
+    const guard: GuardInput = { query: { sql, ceiling: 1 } };
+    const failed = await measure(db.sourceClient, guard).catch((error: unknown) => error);
+    if (!(failed instanceof MigrationError)) throw new Error(`${sql} was measured`);
+    expect(failed.details.object).toBe('query');
+    return failed.details.sqlstate ?? failed.message;
+  };
+  expect(await fails('select max(v) from public.n')).toContain('returned null');
+  for (const sql of [
+    ...["select 'a'", "select 'NaN'::float8", 'select 1, 2', 'select 1 where false'],
+    'select generate_series(1, 100000000)',
+  ]) {
+    expect(await fails(sql), sql).toContain('did not return one number (one row, one column)');
+  }
+  expect(await fails('select nope')).toBe('42703');
+  // One SELECT and nothing else: neither a second statement nor a write.
+  expect(await fails('select 1; drop table public.n')).toBe('42601');
+  expect(await fails('select 1; commit')).toBe('42601');
+  expect(await fails("select nextval('public.s')")).toBe('42P01');
+  await db.sourceClient.query('create sequence public.s');
+  expect(await fails("select nextval('public.s')")).toBe('25006');
+  const measured = await measure(db.sourceClient, {
+    ...{ activeSessions: 5, replicaLagBytes: 5, replicaLagSeconds: 5 },
+    query: { sql: 'select 1.5 -- with a comment', ceiling: 1 },
+  });
+  expect(measured.map(({ measure: name }) => name)).toEqual([...MEASURES]);
+  expect(measured.at(-1)).toEqual({ measure: 'query', ceiling: 1, value: 1.5 });
+
+  await using login = await loginOn(db, 'source', 'replication');
+  const input = { guard: { activeSessions: 1000, query: { sql: 'select nope', ceiling: 1 } } };
+  const found = await findingsOf(db, { source: login.service, input });
+  expect(only(found, 'guard-hidden').action).toContain(`grant pg_read_all_stats to ${login.role};`);
+  expect(only(found, 'guard').message).toContain(
+    'measuring query for the guard (on the source): failed (SQLSTATE 42703)',
+  );
+  await db.sourceClient.query(`grant pg_read_all_stats to ${login.role}`);
+  expect(codes(await findingsOf(db, { source: login.service, input }))).not.toContain(
+    'guard-hidden',
+  );
+});
+
+test('active sessions are those of others that execute something, in any database; ours do not count', async () => {
+  await using db = await freshPair();
+  const guard: GuardInput = { activeSessions: 1 };
+  const active = async () => (await measure(db.sourceClient, guard))[0]?.value ?? 0;
+  await using busy = await connectTo(db.source);
+  await using ours = await connectTo(db.source);
+  await ours.query(`set application_name = 'walferry copy'`);
+  const pid = async (client: pg.Client) =>
+    (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid;
+  const pids = [await pid(busy), await pid(ours)];
+  const others = async () => {
+    // Other tests are busy on the same server: only what these two add is known.
+    const { rows } = await db.sourceClient.query<{ n: number }>(
+      `select count(*)::int as n from pg_stat_activity where state = 'active' and backend_type = 'client backend'
+          and application_name !~ '^walferry ' and pid <> all ($1) and pid <> pg_backend_pid()`,
+      [pids],
+    );
+    return rows[0]?.n ?? 0;
+  };
+  const sleeping = [busy, ours].map((client) =>
+    client.query('select pg_sleep(60)').catch(() => undefined),
+  );
+  await until('one more than the others', async () => {
+    const before = await others();
+    const now = await active();
+    return now === before + 1 && before === (await others());
+  });
+  await db.sourceClient.query('select pg_cancel_backend(pid) from unnest($1::int[]) pid', [pids]);
+  await Promise.all(sleeping);
 });
