@@ -9,17 +9,19 @@ import { connectSide } from '../identity/connect.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import type { Place } from './lane.ts';
 
-/** Several beats fit into a heartbeat timeout of 10 s. */
-const LOOK_EVERY_MS = 1_000;
+/** Many beats fit into a heartbeat timeout of 10 s, also where a busy machine answers each look late. */
+const LOOK_EVERY_MS = 500;
 
 interface Row {
   percent: string | null;
   waiting: boolean;
+  active: boolean;
+  changed: string | null;
 }
 
 /**
- * Runs `step`, and beats as long as it runs and at least one of the backends executes something, or what there is to say has
- * changed since the last look (many short statements leave the backends idle at every other look). A step that is done within
+ * Runs `step`, and beats as long as it runs and at least one of the backends executes something or has begun or ended a statement since the
+ * last look, or what there is to say has changed since (many short statements leave the backends idle at every other look). A step that is done within
  * the first interval costs no session.
  * @param describe what to say beside the numbers: evaluated at every beat.
  */
@@ -34,6 +36,7 @@ export async function whileWatched<T>(
 
   async function loop(signal: AbortSignal): Promise<void> {
     let said = JSON.stringify(describe());
+    let seen: string | null = null;
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
       try {
@@ -44,13 +47,19 @@ export async function whileWatched<T>(
         });
         while (!signal.aborted) {
           const { rows } = await client.query<Row>(PROGRESS, [options.pids]);
-          const row = rows[0];
+          const {
+            percent = null,
+            waiting: waitingForLock = false,
+            active,
+            changed,
+          } = rows[0] ?? {};
           const now = JSON.stringify(describe());
-          if (row !== undefined || now !== said) {
-            const { percent = null, waiting: waitingForLock = false } = row ?? {};
+          const worked = changed != null && seen !== null && changed !== seen;
+          if (active === true || worked || now !== said) {
             work.beat({ ...describe(), percent, waitingForLock });
           }
           said = now;
+          seen = changed ?? seen;
           await sleep(LOOK_EVERY_MS, undefined, { signal });
         }
       } catch {
@@ -91,12 +100,12 @@ export async function whileAllWatched<T>(
   );
 }
 
-/** No row when none of the sessions is at work. The view's block and tuple counts belong to different steps of a build. */
+/** The view's block and tuple counts belong to different steps of a build. */
 const PROGRESS = /* sql */ `
 select max(case when p.tuples_total > 0 then round(100.0 * p.tuples_done / p.tuples_total)
                 when p.blocks_total > 0 then round(100.0 * p.blocks_done / p.blocks_total) end)::text as percent,
-       bool_and(coalesce(a.wait_event_type = 'Lock', false)) as waiting
+       coalesce(bool_and(coalesce(a.wait_event_type = 'Lock', false)) filter (where a.state = 'active'), false) as waiting,
+       coalesce(bool_or(a.state = 'active'), false) as active, max(a.state_change)::text as changed
   from pg_catalog.pg_stat_activity a
   left join pg_catalog.pg_stat_progress_create_index p on p.pid = a.pid
- where a.pid = any($1) and a.state = 'active'
-having count(*) > 0`;
+ where a.pid = any($1)`;

@@ -105,9 +105,12 @@ export async function audit(
   },
 ): Promise<Audit> {
   const { rows } = plan;
+  // What is done with all tables at once takes most of a second where there are 100,000: between two such steps others get a turn.
+  const turn = (tables = 0): Promise<void> | undefined => plan.turn?.(tables);
   const here = (await readRelations(source, plan.selection, 'estimated')).filter(
     ({ kind }) => kind !== 'f',
   );
+  await turn();
   const there = await readRelationsNamed(target, [
     ...new Map(
       [...rows, ...here]
@@ -115,11 +118,14 @@ export async function audit(
         .map((one) => [keyOfName(one), one]),
     ).values(),
   ]);
+  await turn();
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
   const shapes = await readShapes(source, oids);
+  await turn();
   const trees = judgeTrees(rows, here, shapes, (one) =>
     sentWhole(plan.withheld, plan.selection, one),
   );
+  await turn();
   const entering = movedIn(rows, here);
   const moved = new Set([...trees.flatMap(({ left }) => left), ...entering]);
   const sides: Sides = {
@@ -149,9 +155,10 @@ export async function audit(
     },
     ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
   };
+  await turn();
   await refuseUnlogged(target, migration, { ...plan, here }, found);
   for (const [at, row] of rows.entries()) {
-    if (at % TABLES_PER_TURN === 0) await plan.turn?.(at);
+    if (at % TABLES_PER_TURN === 0) await turn(at);
     if (!moved.has(row)) judge(row, sides, found);
     else if (isLeftRoot(row, sides)) {
       // Forgotten, it would keep its rows with nobody told.
@@ -169,7 +176,9 @@ export async function audit(
     await readTypeGraph(source, here),
     await readTypeGraph(target, there),
   );
+  await turn(rows.length);
   judgeFollowedTypes(types, found);
+  await turn(rows.length);
   await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
   // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
@@ -179,6 +188,7 @@ export async function audit(
   const noted = [forget, rename, register, joining, again, found.trees];
   if (noted.some((some) => some.length > 0)) await note(target, migration, plan.epoch, found);
   if (found.reasons.length > 0) throw copyAgain(found.reasons);
+  await turn(rows.length);
   return {
     followed: found.followed,
     settled: found.settled,
