@@ -12,10 +12,9 @@ import { inputOf, migrationOf, testWork } from './schema-museum.ts';
 test('the stream goes on where the control schema lacks the columns and tables that came since', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
-  await db.targetClient.query(
-    /* sql */ `alter table walferry.relation drop column root_schema, drop column root_name;
-      drop table walferry.copier, walferry.throttle`,
-  );
+  await db.targetClient
+    .query(/* sql */ `alter table walferry.relation drop column root_schema, drop column root_name;
+      drop table walferry.copier, walferry.throttle`);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
   await drain(db, migration);
   await expectSame(db);

@@ -268,6 +268,7 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
       generation: world.live ?? world.generation,
       runs,
       parallelism: world.parallelism,
+      most: 32,
       tables: 3,
     },
     ...{ chunksDone: done, chunksTotal: world.chunksTotal, rows: done * 100, bytes: done * 10_000 },
