@@ -2,7 +2,13 @@
  * Limits while the migration runs. The state has them; activities at work see them in a row of the control schema, which a short
  * step writes. When the target is away the step goes on trying in the background, and whoever changed them is told so.
  */
-import { CancellationScope, isCancellation, log, type RetryPolicy } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  CancellationScope,
+  isCancellation,
+  log,
+  type RetryPolicy,
+} from '@temporalio/workflow';
 import { guardReport } from '../contract/guard.ts';
 import { parseChange, sameLimits, UNLIMITED, type Limits } from '../contract/limits.ts';
 import * as v from 'valibot';
@@ -99,7 +105,13 @@ async function storeOnce(run: Execution, retry: RetryPolicy): Promise<Failed | n
   const values = run.limits;
   try {
     await quick.storeLimits.executeWithOptions(
-      { ...QUICK, retry, activityId: 'limits', summary: `limits: ${limitsText(values)}` },
+      {
+        ...QUICK,
+        retry,
+        // An end of the migration must not wait for a target that hangs; what is written late does no harm.
+        cancellationType: ActivityCancellationType.TRY_CANCEL,
+        ...{ activityId: 'limits', summary: `limits: ${limitsText(values)}` },
+      },
       [{ ...run.bare, limits: values, version }],
     );
     const newest = run.state.limits ?? { values, version };

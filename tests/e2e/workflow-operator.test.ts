@@ -654,11 +654,12 @@ describe('setLimits', () => {
       release();
       await until('the limits', () => world.limits.length === 1);
       await until('the note to go', async () => (await migration.progress()).notes?.length === 0);
-      world.hold('storeLimits');
+      const letGo = world.hold('storeLimits');
       const hanging = migration.ask('setLimits', { applyChangesPerSecond: 6 });
       await until('the step', () => world.isRunning('storeLimits'));
       await migration.ask('abort');
       expect(await hanging).toMatchObject({ allowed: false, type: 'Ended' });
+      letGo();
       expect((await migration.end()).type).toBe('Aborted');
     },
   );
