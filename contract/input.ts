@@ -116,8 +116,8 @@ const schema = v.strictObject({
     v.strictObject({
       /** A batch is applied when it holds so many changes … */
       batchChanges: v.optional(whole(1, 1_000_000), 20_000),
-      /** … or its first change waited so long. Bounds the lag of a quiet database. */
-      batchMilliseconds: v.optional(whole(10, 60_000), 500),
+      /** … or the target is free and its first change has waited so long. More than 0 makes fewer, larger commits. */
+      batchMilliseconds: v.optional(whole(0, 60_000), 0),
       /** How long one `streamChanges` activity works before it returns its checkpoint to the workflow. */
       leaseSeconds: v.optional(whole(5, 3600), 300),
     }),

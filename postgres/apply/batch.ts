@@ -63,9 +63,14 @@ export class Batch {
     this.staging = new Staging(client);
   }
 
-  /** A transaction has begun, or was rolled back: it has the session's settings. */
-  begun(): void {
-    this.#settings = null;
+  /** A transaction has begun, or was rolled back: it has the session's settings, or else these. */
+  begun(settings: Settings | null = null): void {
+    this.#settings = settings;
+  }
+
+  /** What a table's expressions are computed under. */
+  settingsOf({ owner }: TargetTable): Settings {
+    return this.#defaults.settings(owner);
   }
 
   /**
@@ -89,7 +94,7 @@ export class Batch {
   async #applyRows(changes: readonly RowChange[]): Promise<void> {
     const steps: Step[] = [];
     for (const origin of changes) {
-      const table = await this.#table(origin.relation);
+      const table = await this.table(origin.relation);
       steps.push({ table, change: table.positioned(origin), origin });
     }
     for (const [settings, some] of this.#bySettings(steps)) {
@@ -212,7 +217,7 @@ export class Batch {
     const parts: string[] = [];
     let owner: string | null = null;
     for (const relation of change.relations) {
-      const table = await this.#table(relation);
+      const table = await this.table(relation);
       const { only } = table;
       owner ??= table.owner;
       if (relation.destination === undefined) names.push(only);
@@ -242,7 +247,8 @@ export class Batch {
     }
   }
 
-  async #table(relation: PlannedRelation): Promise<TargetTable> {
+  /** The target's table, read once. @throws MigrationError as `readTable`. */
+  async table(relation: PlannedRelation): Promise<TargetTable> {
     const { schema, name: there } = destinationOf(relation);
     const name = JSON.stringify([schema, there, relation.key, relation.full]);
     let table = this.#tables.get(name);

@@ -148,7 +148,7 @@ function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, Planned
 
 const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
 
-function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
+export function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
   let exposed = exposedByRelation.get(relation);
   if (!exposed) {
     exposed = new Map(

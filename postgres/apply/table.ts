@@ -12,6 +12,8 @@ import { quoted } from '../catalog/table-name.ts';
 import type { Cell, PlannedRelation, RowChange } from './change.ts';
 import type { Image, PositionedChange } from './fold.ts';
 
+export type Carrier = 'array' | 'text' | 'none';
+
 export interface TargetColumn {
   readonly name: string;
   readonly quoted: string;
@@ -28,6 +30,11 @@ export interface TargetColumn {
   /** ` collate "schema"."name"`, or empty: comparing columns of different collations is an error. */
   readonly collate: string;
   readonly generated: boolean;
+  /**
+   * How many values are sent at once: as an array of the base type; as an array of text, each cast to it, for arrays and composites,
+   * which unnest() would take apart; or not at all, where a user's own cast stands between text and the type.
+   */
+  readonly carrier: Carrier;
   /** Whether the source has the column: a target may have more. */
   readonly planned: boolean;
   /** GENERATED ALWAYS AS IDENTITY here: no UPDATE can write it, though `set … = default` can change it on the source. */
@@ -141,6 +148,15 @@ const COLUMNS = /* sql */ `
             select t.oid, t.typbasetype from d join pg_catalog.pg_type t on t.oid = d.typbasetype)
           select pg_catalog.format_type(d.oid, -1) from d where d.typbasetype = 0) as base_type,
          (select t.typtype = 'd' from pg_catalog.pg_type t where t.oid = a.atttypid) as domain,
+         (with recursive d (oid, typbasetype) as (
+            select t.oid, t.typbasetype from pg_catalog.pg_type t where t.oid = a.atttypid
+            union all
+            select t.oid, t.typbasetype from d join pg_catalog.pg_type t on t.oid = d.typbasetype)
+          select case when t.typarray <> 0 and t.typdelim = ',' and t.typtype not in ('c', 'p') then 'array'
+                      when not exists (select from pg_catalog.pg_cast k
+                                        where k.casttarget = t.oid and k.castsource = 'pg_catalog.text'::regtype) then 'text'
+                      else 'none' end
+            from d join pg_catalog.pg_type t on t.oid = d.oid where d.typbasetype = 0) as carrier,
          case when a.attcollation <> 0 then
            (select pg_catalog.format(' collate %I.%I', n.nspname, l.collname)
               from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid = l.collnamespace
@@ -186,6 +202,7 @@ interface ColumnRow {
   always: boolean;
   base_type: string;
   domain: boolean;
+  carrier: Carrier;
   collate: string | null;
 }
 
@@ -233,6 +250,7 @@ export async function readTable(
     operand: operandOf(row),
     collate: row.collate ?? '',
     generated: row.generated,
+    carrier: row.carrier,
     planned: planned.has(row.name),
     fixed: row.always,
     indexed: indexes.find((index) => index.columns[0] === row.attnum)?.operators[0] ?? undefined,

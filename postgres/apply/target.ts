@@ -8,16 +8,24 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { Defaults } from '../connection/defaults.ts';
+import { Defaults, isCustomized, PINNED_FOR_ROWS, setFor } from '../connection/defaults.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { quietTriggers } from '../snapshot/quiet.ts';
-import { advance, holdEpoch } from '../control/epoch.ts';
-import type { Advance } from '../control/epoch.ts';
+import {
+  ADVANCE,
+  advanceValues,
+  fenced,
+  HOLD_EPOCH,
+  holdEpoch,
+  NOT_ADVANCED,
+  type Advance,
+} from '../control/epoch.ts';
+import { FlightFailed } from '../connection/flight.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
+import { FoldedFlights, type FoldedTable, type Opening } from './folded.ts';
 import { isPassing } from './passing.ts';
 import { StepFailed } from './replay.ts';
 import { SpecialValues } from './special.ts';
@@ -32,6 +40,10 @@ export interface ApplierOptions {
 const LOCK_TIMEOUT_MS = 30_000;
 /** Room for staging tables in memory; a larger set spills to disk. */
 const TEMP_BUFFERS_MB = 32;
+
+const BEGIN = 'begin isolation level read committed read write';
+const DEFER = 'set constraints all deferred';
+const SAVEPOINT: Opening = { sql: 'savepoint walferry_folded', rows: null };
 
 /** Beside the pinned ones. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -50,6 +62,7 @@ export class TargetApplier implements AsyncDisposable {
   readonly #migration: Migration;
   readonly #batch: Batch;
   readonly #special: SpecialValues | undefined;
+  readonly #folded: FoldedFlights;
   #epoch: bigint | undefined;
 
   private constructor(
@@ -63,6 +76,7 @@ export class TargetApplier implements AsyncDisposable {
     this.client = client;
     this.replicaRole = replicaRole;
     this.#batch = new Batch(client, defaults);
+    this.#folded = new FoldedFlights(client);
     this.#special = numericAsText ? undefined : new SpecialValues(migration);
   }
 
@@ -94,24 +108,83 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Opens a transaction. Its first statement takes the control row, which fences and reads in one step.
-   * @returns the stored LSN.
+   * Opens a transaction. Its first statement takes the control row, which fences.
    * @throws MigrationError `Fenced` when a newer attempt took over; nothing is open then.
    */
-  async begin(epoch: bigint): Promise<Lsn | null> {
+  async begin(epoch: bigint): Promise<void> {
     if (this.#epoch !== undefined) throw misuse('begin inside an open transaction');
     try {
       await this.#batch.staging.prune();
-      await this.client.query(/* sql */ 'begin isolation level read committed read write');
-      const lsn = await holdEpoch(this.client, this.#migration, epoch);
-      if (!this.replicaRole) await this.client.query(/* sql */ 'set constraints all deferred');
+      await this.client.query(BEGIN);
+      await holdEpoch(this.client, this.#migration, epoch);
+      if (!this.replicaRole) await this.client.query(DEFER);
       this.#epoch = epoch;
       this.#batch.begun();
-      return lsn;
     } catch (error) {
       await this.rollback();
       throw classify(error, { step: 'beginning to apply', side: 'target' }, 'Internal');
     }
+  }
+
+  /**
+   * Applies folded rows, in a transaction that it opens unless one is open.
+   * @returns whether they are applied. If not, the transaction is as it was before, or not open.
+   * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; nothing is open then.
+   */
+  async applyFolded(epoch: bigint, tables: readonly FoldedTable[]): Promise<boolean> {
+    const wasOpen = this.#epoch !== undefined;
+    try {
+      const groups = await this.#folded.group(
+        tables,
+        (relation) => this.#batch.table(relation),
+        (table) => this.#batch.settingsOf(table),
+      );
+      if (groups === null) return false;
+      let opening = this.#opening(epoch);
+      const [first] = groups;
+      // Customized settings need a right that has to be asked for before.
+      const asked = groups.some(({ settings }) => isCustomized(settings));
+      if (asked && (groups.length > 1 || first === undefined)) return false;
+      if (asked && first) {
+        if (!wasOpen) await this.begin(epoch);
+        opening = [SAVEPOINT];
+        await setFor('transaction', this.client, first.settings);
+        this.#batch.begun(first.settings);
+      }
+      const flown = await this.#folded.fly(opening, groups, !asked);
+      if (flown.outcome === 'applied') {
+        this.#epoch = epoch;
+        this.#batch.begun(groups.at(-1)?.settings);
+        return true;
+      }
+      if (flown.outcome === 'not begun') throw asError(flown.error) ?? fenced(epoch);
+      const error = asError(flown.error);
+      if (error !== null && isPassing(error)) throw error;
+      flown.table.refuse(false);
+      this.#batch.refusals += 1;
+      if (wasOpen) await this.#undo();
+      else await this.rollback();
+      return false;
+    } catch (error) {
+      await this.rollback();
+      throw classify(error, { step: 'applying', side: 'target' }, 'Contention');
+    }
+  }
+
+  /** What a flight begins with: a transaction, or a place in the open one to go back to. */
+  #opening(epoch: bigint): Opening[] {
+    if (this.#epoch !== undefined) return [SAVEPOINT];
+    const hold = { sql: HOLD_EPOCH, values: [this.#migration.id, epoch.toString()], rows: 1 };
+    const begin = { sql: BEGIN, rows: null };
+    return this.replicaRole ? [begin, hold] : [begin, hold, { sql: DEFER, rows: null }];
+  }
+
+  /** Back to where the flight began; the settings are again those of that place, which are not known here. */
+  async #undo(): Promise<void> {
+    await this.client.query(/* sql */ 'rollback to savepoint walferry_folded');
+    this.#batch.staging.rolledBack();
+    await setFor('transaction', this.client, PINNED_FOR_ROWS);
+    this.#batch.begun();
   }
 
   /**
@@ -147,20 +220,34 @@ export class TargetApplier implements AsyncDisposable {
     const epoch = this.#epoch;
     if (epoch === undefined) throw misuse('commit outside of a transaction');
     try {
-      await advance(this.client, this.#migration, epoch, progress);
-      const { command } = await this.client.query(/* sql */ 'commit');
-      // A transaction that failed before answers COMMIT with ROLLBACK, without an error.
-      if (command !== 'COMMIT') throw misuse('commit of a failed transaction');
+      const values = advanceValues(this.#migration, epoch, progress);
+      await this.#folded.commit([{ sql: ADVANCE, values, rows: 1 }]);
       this.#epoch = undefined;
       this.#batch.staging.committed();
-    } catch (error) {
+      this.#batch.begun();
+    } catch (thrown) {
       await this.rollback();
+      const flown = thrown instanceof FlightFailed ? thrown : null;
+      const error = flown?.cause ?? thrown;
+      if (flown?.statement === 0 && sqlstate(error) === NOT_ADVANCED)
+        throw await this.#notAdvanced(epoch, progress);
       throw classify(
         error,
         { step: 'committing', lsn: progress.confirmedLsn, side: 'target' },
         sqlstate(error) === undefined ? 'Internal' : 'ChangeFailed',
       );
     }
+  }
+
+  async #notAdvanced(epoch: bigint, { confirmedLsn }: Advance): Promise<MigrationError> {
+    try {
+      await holdEpoch(this.client, this.#migration, epoch);
+    } catch (error) {
+      return classify(error, { step: 'committing', side: 'target' }, 'Internal');
+    }
+    return new MigrationError('Internal', `the stored LSN would move back to ${confirmedLsn}`, {
+      lsn: confirmedLsn,
+    });
   }
 
   /** Undoes the open transaction, if there is one. Never throws: a lost connection undoes it too. */
@@ -207,6 +294,11 @@ function blamed(error: unknown): [Change | undefined, unknown] {
   if (error instanceof StepFailed) return [error.step.origin, error.cause];
   if (error instanceof TruncateFailed) return [error.truncate, error.cause];
   return [undefined, error];
+}
+
+function asError(thrown: unknown): Error | null {
+  if (thrown === null) return null;
+  return thrown instanceof Error ? thrown : new Error('the target failed', { cause: thrown });
 }
 
 function misuse(what: string): MigrationError {

@@ -187,6 +187,11 @@ const settable = (granted: string) => /* sql */ `
   else s.context operator(pg_catalog.=) 'user' end`;
 const KNOWS_GRANTS = new WeakMap<pg.ClientBase, boolean>();
 
+/** Whether there are settings among them that only who is allowed to may set: see {@link setFor}. */
+export function isCustomized(settings: Settings): boolean {
+  return [...settings.keys()].some((name) => name.includes('.'));
+}
+
 /** Gives the transaction these settings, until it ends, or the session; those that its role may not set are left as they are. */
 export async function setFor(
   scope: 'transaction' | 'session',
@@ -196,8 +201,7 @@ export async function setFor(
   const given = [[...settings.keys()], [...settings.values()], scope === 'transaction'];
   const names = /* sql */ `unnest($1::text[], $2::text[]) as w (name, value)`;
   // Everything of the server's own that we set is everybody's to set.
-  const custom = [...settings.keys()].some((name) => name.includes('.'));
-  if (!custom) {
+  if (!isCustomized(settings)) {
     await client.query(
       /* sql */ `select pg_catalog.set_config(w.name, w.value, $3) from ${names}`,
       given,

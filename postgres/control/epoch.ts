@@ -73,71 +73,60 @@ export async function takeEpoch(
   }
 }
 
+/** See {@link holdEpoch}: parameters are the migration's id and the epoch. */
+export const HOLD_EPOCH = /* sql */ `
+  select coalesce(confirmed_lsn, consistent_lsn)::text as confirmed
+    from walferry.migration where id = $1 and epoch = $2 for update`;
+
 /**
  * First statement of an apply transaction: locks the row when this attempt is still the newest.
- * @returns the stored LSN.
  * @throws MigrationError `Fenced`.
  */
 export async function holdEpoch(
   client: pg.ClientBase,
   migration: Migration,
   epoch: bigint,
-): Promise<Lsn | null> {
+): Promise<void> {
   // `for update` instead of an update that changes nothing: the same lock and the same second look at the epoch after
   // waiting, without a dead row version per transaction.
-  const { rows } = await client.query<{ confirmed: string | null }>(
-    /* sql */ `
-      select coalesce(confirmed_lsn, consistent_lsn)::text as confirmed
-        from walferry.migration where id = $1 and epoch = $2 for update`,
-    [migration.id, epoch.toString()],
-  );
-  const row = rows[0];
-  if (!row) throw fenced(epoch);
-  return row.confirmed === null ? null : parseLsn(row.confirmed);
+  const { rows } = await client.query(HOLD_EPOCH, [migration.id, epoch.toString()]);
+  if (rows.length === 0) throw fenced(epoch);
 }
 
 /**
- * Stores where the target stands, inside the apply transaction.
- * @throws MigrationError `Fenced` when a newer attempt took over, `Internal` when the position would move back.
+ * Stores where the target stands, inside the apply transaction. Where the row is another attempt's or stands further already, it
+ * fails with {@link NOT_ADVANCED}, so that a COMMIT that was sent behind it is not run.
  */
-export async function advance(
-  client: pg.ClientBase,
-  migration: Migration,
-  epoch: bigint,
-  to: Advance,
-): Promise<void> {
-  const { rows } = await client.query<{ forward: boolean }>(
-    /* sql */ `
-      update walferry.migration m
-         set confirmed_lsn = $3, transactions = $4, changes = $5,
-             first_consistent = m.first_consistent or $6,
-             commit_lsn = coalesce($7, m.commit_lsn), commit_xid = coalesce($8, m.commit_xid),
-             commit_at = coalesce($9, m.commit_at)
-        from walferry.migration old
-       where m.id = $1 and m.epoch = $2 and old.id = m.id
-      returning old.confirmed_lsn is null or old.confirmed_lsn <= m.confirmed_lsn as forward`,
-    [
-      migration.id,
-      epoch.toString(),
-      to.confirmedLsn,
-      to.transactions,
-      to.changes,
-      to.firstConsistent,
-      to.commit?.nextLsn ?? null,
-      to.commit?.xid ?? null,
-      to.commit?.committedAt ?? null,
-    ],
-  );
-  const row = rows[0];
-  if (!row) throw fenced(epoch);
-  if (!row.forward) {
-    throw new MigrationError('Internal', `the stored LSN would move back to ${to.confirmedLsn}`, {
-      lsn: to.confirmedLsn,
-    });
-  }
+export const ADVANCE = /* sql */ `
+  with moved as (
+    update walferry.migration
+       set confirmed_lsn = $3, transactions = $4, changes = $5,
+           first_consistent = first_consistent or $6,
+           commit_lsn = coalesce($7, commit_lsn), commit_xid = coalesce($8, commit_xid),
+           commit_at = coalesce($9, commit_at)
+     where id = $1 and epoch = $2 and (confirmed_lsn is null or confirmed_lsn <= $3)
+    returning id)
+  select 1 / pg_catalog.count(*) from moved`;
+
+/** Division by zero. */
+export const NOT_ADVANCED = '22012';
+
+/** The parameters of {@link ADVANCE}. */
+export function advanceValues({ id }: Migration, epoch: bigint, to: Advance): (string | null)[] {
+  return [
+    id,
+    epoch.toString(),
+    to.confirmedLsn,
+    String(to.transactions),
+    String(to.changes),
+    String(to.firstConsistent),
+    to.commit?.nextLsn ?? null,
+    to.commit?.xid.toString() ?? null,
+    to.commit?.committedAt ?? null,
+  ];
 }
 
-function fenced(epoch: bigint): MigrationError {
+export function fenced(epoch: bigint): MigrationError {
   return new MigrationError('Fenced', `epoch ${epoch} is over: a newer attempt took the migration`);
 }
 

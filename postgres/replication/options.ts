@@ -1,5 +1,4 @@
 /** What a reader of the stream is opened with, and the limits it works within. */
-import { constants } from 'node:buffer';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Identity } from '../identity/identity.ts';
 
@@ -29,8 +28,6 @@ export interface ReaderLimits {
   readonly senderTimeoutMs: number;
   /** Neither data nor keepalive for so long, although we asked: the connection is dead. */
   readonly stallMs: number;
-  /** The longest message that can be read, as text. */
-  readonly messageBytes: number;
 }
 
 export const LIMITS: ReaderLimits = {
@@ -38,7 +35,6 @@ export const LIMITS: ReaderLimits = {
   statusMs: 2_000,
   senderTimeoutMs: 12_000,
   stallMs: 60_000,
-  messageBytes: constants.MAX_STRING_LENGTH,
 };
 
 /** Server settings of the replication session, beside the pinned ones. */

@@ -19,7 +19,7 @@ import { isWarning } from '../connection/notice.ts';
 import { clientConfig, pinNewer } from '../connection/session.ts';
 import { renderOptions } from '../wal2json/options.ts';
 import { Fifo } from './queue.ts';
-import { LineFailure, textOfLine } from './line.ts';
+import { Line, LineStore } from './line-store.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
 import { recognize } from './recognize.ts';
 import { startFailure, streamFailure, warningFailure } from './refusal.ts';
@@ -39,11 +39,10 @@ const STOP_MS = 5_000;
 const ITEM_BYTES = 160;
 
 export type StreamItem =
-  | { readonly kind: 'message'; readonly lsn: Lsn; readonly text: string; readonly bytes: number }
+  | Line
   /** `sentAt`: the source's clock, milliseconds since 1970. */
   | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number }
-  | Unsent
-  | Unreadable;
+  | Unsent;
 
 /** The plugin left out an update or delete of this table, which has no replica identity, at this place in the stream. */
 export interface Unsent {
@@ -52,22 +51,17 @@ export interface Unsent {
   readonly table: string;
 }
 
-/** A change of this table arrived, and is too large or no text: whoever wants it cannot go on. */
-export interface Unreadable {
-  readonly kind: 'unreadable';
-  readonly schema: string;
-  readonly table: string;
-  readonly failure: MigrationError;
-}
-
 export class ReplicationReader implements AsyncDisposable {
   readonly #service: Library.LogicalReplicationService;
   readonly #options: ReaderOptions;
   readonly #limits: ReaderLimits;
   readonly #queue = new Fifo<StreamItem>();
+  readonly #lines = new LineStore();
   #queuedBytes = 0;
   #confirmed: Lsn;
   #received: Lsn;
+  /** Position of the newest message, if it is newer than {@link #received}: parsed only when somebody asks. */
+  #newest: string | null = null;
   #socket: Socket | null = null;
   #client: pg.Client | null = null;
   #paused = false;
@@ -110,6 +104,8 @@ export class ReplicationReader implements AsyncDisposable {
 
   /** Position of the newest message or keepalive. */
   get receivedLsn(): Lsn {
+    if (this.#newest !== null) this.#received = parseLsn(this.#newest);
+    this.#newest = null;
     return this.#received;
   }
 
@@ -128,7 +124,7 @@ export class ReplicationReader implements AsyncDisposable {
       if (this.#failure !== null) throw asError(this.#failure);
       return null;
     }
-    if (item.kind === 'message') this.#queuedBytes -= item.bytes + ITEM_BYTES;
+    if (item.kind === 'message') this.#queuedBytes -= item.length + ITEM_BYTES;
     if (this.#paused && this.#queuedBytes < this.#limits.queueBytes / 2) this.#resume();
     return item;
   }
@@ -193,8 +189,8 @@ export class ReplicationReader implements AsyncDisposable {
   async #start(): Promise<void> {
     const { slot, start, plugin } = this.#options;
     const service = this.#service;
-    service.on('error', (error) => this.#fail(streamFailure(error, this.#received)));
-    service.on('data', (lsn, text) => this.#take(lsn, text));
+    service.on('error', (error) => this.#fail(streamFailure(error, this.receivedLsn)));
+    service.on('data', (lsn, line) => this.#take(lsn, line));
     service.on('heartbeat', (lsn, sentAt, asked) => this.#keepalive(lsn, sentAt, asked));
     const started = new Promise<void>((resolve) => service.on('start', resolve));
     const subscription = service
@@ -203,7 +199,7 @@ export class ReplicationReader implements AsyncDisposable {
       .then(() => {
         throw new Error('Connection terminated');
       });
-    subscription.catch((error: unknown) => this.#fail(streamFailure(error, this.#received)));
+    subscription.catch((error: unknown) => this.#fail(streamFailure(error, this.receivedLsn)));
     try {
       await within(START_MS, Promise.race([started, subscription]));
     } catch (error) {
@@ -235,41 +231,19 @@ export class ReplicationReader implements AsyncDisposable {
         const command = `START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`;
         return recognize(client, this.#options).then(() => client.query(command));
       },
-      // The buffer is the parser's and is written again: it must become a string now.
-      parse: (line) => textOfLine(line, this.#limits.messageBytes),
+      parse: (line) => this.#lines.keep(line),
     };
   }
 
-  #take(lsn: string, text: unknown): void {
+  #take(lsn: string, line: unknown): void {
     this.#heardAt = performance.now();
     this.#heard += 1;
-    if (this.#failure !== null || this.#stopped) return;
-    const position = parseLsn(lsn);
-    if (typeof text !== 'string') {
-      this.#unreadable(
-        text instanceof LineFailure ? text : new LineFailure('is no text'),
-        position,
-      );
-      return;
-    }
-    this.#received = position;
-    this.#queuedBytes += text.length + ITEM_BYTES;
-    this.#queue.push({ kind: 'message', lsn: position, text, bytes: text.length });
+    if (this.#failure !== null || this.#stopped || !(line instanceof Line)) return;
+    this.#newest = lsn;
+    line.lsn = lsn;
+    this.#queuedBytes += line.length + ITEM_BYTES;
+    this.#queue.push(line);
     if (!this.#paused && this.#queuedBytes > this.#limits.queueBytes) this.#pause();
-    this.#wake?.();
-  }
-
-  /** It may be a change, and then nothing after it is applied unless its table is not wanted. */
-  #unreadable(failure: LineFailure, at: Lsn): void {
-    const { subject } = failure;
-    if (subject === 'message') return;
-    if (subject === null || this.#options.unsent !== 'deliver') {
-      this.#fail(failure.at(at));
-      return;
-    }
-    const { schema, name: table } = subject;
-    this.#received = at;
-    this.#queue.push({ kind: 'unreadable', schema, table, failure: failure.at(at) });
     this.#wake?.();
   }
 
@@ -278,7 +252,7 @@ export class ReplicationReader implements AsyncDisposable {
     this.#heard += 1;
     if (this.#failure !== null || this.#stopped) return;
     const position = parseLsn(lsn);
-    if (compareLsn(position, this.#received) > 0) this.#received = position;
+    if (compareLsn(position, this.receivedLsn) > 0) this.#received = position;
     this.#queue.push({ kind: 'keepalive', lsn: position, sentAt });
     // The server ends us when it asked and hears nothing, however full our queue is.
     if (asked) this.#sendStatus(false);
@@ -287,7 +261,7 @@ export class ReplicationReader implements AsyncDisposable {
 
   #warning(code: string | undefined, message: string | undefined): void {
     const unsent = this.#options.unsent === 'deliver' ? unsentOf(message) : null;
-    if (unsent === null) this.#fail(warningFailure(code, this.#received));
+    if (unsent === null) this.#fail(warningFailure(code, this.receivedLsn));
     else if (this.#failure === null && !this.#stopped) this.#queue.push(unsent);
     this.#wake?.();
   }
@@ -318,7 +292,7 @@ export class ReplicationReader implements AsyncDisposable {
         new MigrationError(
           'Stalled',
           `neither data nor keepalive came from "${this.#options.service}" for ${seconds} s`,
-          { lsn: this.#received, slot: this.#options.slot },
+          { lsn: this.receivedLsn, slot: this.#options.slot },
         ),
       );
       return;
@@ -335,7 +309,7 @@ export class ReplicationReader implements AsyncDisposable {
     const below = lsnToBigInt(this.#confirmed) - 1n; // the library adds one
     if (below < 0n) return;
     this.#service.acknowledge(formatLsn(below), ask).catch((error: unknown) => {
-      this.#fail(streamFailure(error, this.#received));
+      this.#fail(streamFailure(error, this.receivedLsn));
     });
   }
 

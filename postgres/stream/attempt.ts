@@ -2,6 +2,7 @@
  * One lease once everything is open: runs the loop, shows its pulse, and ends it so that the next lease finds the slot free
  * and the source knows what the target holds.
  */
+import { constants } from 'node:buffer';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -31,7 +32,7 @@ import { verifyCatalog } from './verify.ts';
 import { TargetWriter } from './writer.ts';
 
 /** Text of one batch or piece: a bound on memory for wide rows. */
-const BATCH_BYTES = 32 * 1024 * 1024;
+const BATCH_BYTES = 8 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
 /** After an abort a batch may finish; a target that is stuck longer is cut off, and asked where it stands. */
@@ -49,6 +50,8 @@ export interface LeaseParts {
   readonly attempt: Attempt;
   readonly plan: StreamPlan;
   readonly reader: ReplicationReader;
+  /** Whether the plugin sends numbers as text. */
+  readonly numericAsText: boolean;
   /** How many tables one transaction of the target may lock. */
   readonly tablesPerBatch: number;
 }
@@ -77,7 +80,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   };
   const loud = new LoudLook(applier.replicaRole);
   const verify = (batch: Batch): Promise<void> => {
-    loud.met(batch.changes);
+    loud.met(batch.relations);
     return inTurn(() => {
       const left = plan.routes.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
@@ -102,6 +105,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     emptied: (table, xid) => plan.emptied.met(nameOf(table), xid),
     missed: (table) => inTurn(() => plan.missed(table)),
     newest: plan.newest,
+    numericAsText: parts.numericAsText,
     marks: new Marks(plan.marks, attempt.confirmedLsn),
     lease: new Lease(options.leaseMs, performance.now()),
     meter,
@@ -110,6 +114,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       positionMs: POSITION_MS,
       positionBytes: POSITION_BYTES,
       tables: parts.tablesPerBatch,
+      messageBytes: constants.MAX_STRING_LENGTH,
       ...options.limits,
       get changes() {
         return throttle.batch(options.batchChanges);
@@ -163,6 +168,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       }
     }
   }
+  work.log.info('lease ended', { ...loop.ways });
   const { confirmedLsn, firstConsistent } = writer.checkpoint;
   await letGo(parts, confirmedLsn);
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;

@@ -5,10 +5,20 @@
  */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { FoldedTable } from '../apply/folded.ts';
 import type { LastCommit } from '../control/epoch.ts';
 
 export interface Batch {
+  /** Folded changes, which come before {@link changes}: no table's later change is among them. */
+  readonly folded: readonly FoldedTable[];
+  /** In source order. */
   readonly changes: readonly Change[];
+  /** All changes one by one, for when the folded ones cannot be applied; those of a table in source order. */
+  readonly exactly: () => readonly Change[];
+  /** Changes of the source in it, folded or not. */
+  readonly size: number;
+  /** Tables with changes. */
+  readonly relations: ReadonlySet<PlannedRelation>;
   /** To store with the commit; null leaves the target transaction open for the next piece. */
   readonly end: Lsn | null;
   /** Source transactions that end in it and brought a change. */
@@ -31,85 +41,8 @@ export interface BatchLimits {
    * fill its lock table. Unset for no limit.
    */
   readonly tables?: number;
-}
-
-/** Gathers whole transactions. */
-export class Gathering {
-  readonly #limits: BatchLimits;
-  #changes: Change[] = [];
-  #xids = new Set<number>();
-  #tables = new Set<PlannedRelation>();
-  #bytes = 0;
-  #transactions = 0;
-  #firstAt: number | null = null;
-  #committedAt: string | null = null;
-
-  constructor(limits: BatchLimits) {
-    this.#limits = limits;
-  }
-
-  get empty(): boolean {
-    return this.#changes.length === 0;
-  }
-
-  /** Whether there is nothing to do before a position is stored, not even a transaction to look for. */
-  get untouched(): boolean {
-    return this.empty && this.#xids.size === 0;
-  }
-
-  get full(): boolean {
-    const { changes, bytes, tables = Infinity } = this.#limits;
-    if (this.#tables.size >= tables) return true;
-    // Transactions that are left out count, too: under nothing but them no position would be stored and their ids would pile up.
-    return this.#changes.length >= changes || this.#xids.size >= changes || this.#bytes >= bytes;
-  }
-
-  /** Commit time of the newest transaction gathered. */
-  get committedAt(): string | null {
-    return this.#committedAt;
-  }
-
-  /** @param xid null for a transaction that brought no change of any table. */
-  add(
-    changes: readonly Change[],
-    { xid, bytes, committedAt }: { xid: number | null; bytes: number; committedAt: string | null },
-    now: number,
-  ): void {
-    if (xid !== null) this.#xids.add(xid);
-    if (changes.length === 0) return;
-    for (const change of changes) {
-      this.#changes.push(change);
-      if (change.kind !== 'truncate') this.#tables.add(change.relation);
-      else for (const relation of change.relations) this.#tables.add(relation);
-    }
-    this.#bytes += bytes;
-    this.#transactions += 1;
-    this.#committedAt = committedAt ?? this.#committedAt;
-    this.#firstAt ??= now;
-  }
-
-  /** Milliseconds until the age limit; 0 when it is reached, null while there is no change. */
-  dueIn(now: number): number | null {
-    return this.#firstAt === null ? null : Math.max(0, this.#firstAt + this.#limits.age - now);
-  }
-
-  /** Hands the gathered transactions on and begins anew. */
-  seal(end: Lsn, commit: LastCommit | null = null): Batch {
-    const batch = {
-      changes: this.#changes,
-      end,
-      transactions: this.#transactions,
-      committedAt: this.#committedAt,
-      xids: this.#xids,
-      commit,
-    };
-    this.#changes = [];
-    this.#xids = new Set();
-    this.#tables = new Set();
-    this.#bytes = 0;
-    this.#transactions = 0;
-    this.#firstAt = null;
-    this.#committedAt = null;
-    return batch;
-  }
+  /** The longest line, in bytes, that is looked at as bytes; a longer one is judged by the decoder. */
+  readonly messageBytes: number;
+  /** For tests: no line takes the fast way. */
+  readonly exactly?: boolean;
 }

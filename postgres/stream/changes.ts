@@ -212,6 +212,7 @@ async function oneLease(
       attempt,
       plan,
       reader,
+      numericAsText: asText,
       tablesPerBatch,
     });
   } catch (error) {

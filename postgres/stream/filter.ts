@@ -6,7 +6,6 @@
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Piece } from '../replication/assemble.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, misfit, translate, type Form } from './form.ts';
 
@@ -43,6 +42,15 @@ export interface Left extends TableName {
 export interface Met extends Left {
   /** Positions of the commits with those changes, by transaction (32 bits). */
   readonly commits: ReadonlyMap<number, Lsn>;
+}
+
+/** Changes of a source transaction: all of them, or a part. */
+export interface Piece {
+  /** 32 bits, the top-level transaction. */
+  readonly xid: number;
+  /** Start of the commit record. */
+  readonly commitLsn: Lsn;
+  readonly messages: readonly (RowMessage | TruncateMessage)[];
 }
 
 /** Routes by schema and table; null for tables whose changes are left out on purpose. */

@@ -6,16 +6,20 @@
  * something failed. Whole transactions that were received before the stream failed are applied first: they are in order,
  * and nobody has to read them again.
  */
-import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
+import type { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, lsnDistance, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { LastCommit } from '../control/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { Assembler, type Piece } from '../replication/assemble.ts';
 import { Horizon } from '../replication/confirm.ts';
-import type { ReplicationReader, Unreadable, Unsent } from '../replication/reader.ts';
+import { LineFailure, textOfLine } from '../replication/line.ts';
+import type { Line } from '../replication/line-store.ts';
+import type { ReplicationReader } from '../replication/reader.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
-import type { Commit, WalMessage } from '../wal2json/message.ts';
-import { Gathering, type Batch, type BatchLimits } from './batch.ts';
-import { changesOf, type Routes, type Unsettled } from './filter.ts';
+import { HeadReader } from '../wal2json/head.ts';
+import type { Commit } from '../wal2json/message.ts';
+import type { Batch, BatchLimits } from './batch.ts';
+import type { Routes, Unsettled } from './filter.ts';
+import { Gathering } from './gathering.ts';
 import type { Lease } from './lease.ts';
 import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
@@ -42,6 +46,8 @@ export interface LoopParts {
   /** Throws for a table of which the source did not send a change. */
   readonly missed: (table: Unsettled) => Promise<never>;
   readonly newest: Lsn | null;
+  /** Whether the plugin sends numbers as text. */
+  readonly numericAsText: boolean;
   /** What the copy wrote into the WAL ahead: the stream has to meet it. */
   readonly marks: Marks;
   readonly lease: Lease;
@@ -53,22 +59,17 @@ export interface LoopParts {
   readonly signal: AbortSignal;
 }
 
-/**
- * Changes in one piece of a huge transaction. A piece is there three times at the same moment (being assembled, waiting,
- * being applied); with small rows larger pieces cost memory and bring no speed.
- */
-const PIECE_CHANGES = 5_000;
 /** Longest sleep: lease and position timers are looked at so often. */
 const LOOK_MS = 250;
 
 export class StreamLoop {
   readonly #parts: LoopParts;
   readonly #start: Lsn;
-  readonly #assembler: Assembler;
   readonly #horizon: Horizon;
   readonly #gathering: Gathering;
-  /** Sealed, in order, not yet given to the writer; holds more than one only around a huge transaction. */
-  readonly #sealed: Batch[] = [];
+  readonly #head = new HeadReader();
+  /** Whether the target waits for what is gathered, and the next commit makes a batch of it. */
+  #wanted = false;
   #writing: Batch | null = null;
   #written: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
@@ -76,20 +77,29 @@ export class StreamLoop {
   #commit: LastCommit | null = null;
   #storedAt = performance.now();
   #progress = 0;
+  /** Changes by the way that they took to the target. */
+  readonly #ways = { folded: 0, exact: 0 };
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
     const start = parts.writer.checkpoint.confirmedLsn;
     this.#start = start;
-    const { changes, bytes } = parts.limits;
-    this.#assembler = new Assembler(start, { changes: Math.min(changes, PIECE_CHANGES), bytes });
     this.#horizon = new Horizon(start);
-    this.#gathering = new Gathering(parts.limits);
+    this.#gathering = new Gathering({
+      ...parts,
+      start,
+      position: () => ({ end: this.#horizon.position, commit: this.#commit }),
+    });
   }
 
   /** Grows when an item was taken or a batch written. */
   get progress(): number {
     return this.#progress;
+  }
+
+  /** Changes that were applied folded, and one by one, since the lease began. */
+  get ways(): { readonly folded: number; readonly exact: number } {
+    return this.#ways;
   }
 
   /** Whether the target is at work right now. */
@@ -104,7 +114,7 @@ export class StreamLoop {
 
   /** Commit time of what waits to be applied; undefined when nothing waits. */
   get waiting(): string | null | undefined {
-    if (this.#writing && this.#writing.changes.length > 0) return this.#writing.committedAt;
+    if (this.#writing && this.#writing.size > 0) return this.#writing.committedAt;
     if (!this.#gathering.empty) return this.#gathering.committedAt;
     return this.#parts.reader.waiting || this.#sealed.length > 0 ? null : undefined;
   }
@@ -145,7 +155,7 @@ export class StreamLoop {
         this.#feedWriter();
         if (ending && this.#writing === null && this.#sealed.length === 0) break;
         // With a full batch in hand the next thing to happen is the target's.
-        const blocked = ending || this.#sealed.length > 0 || this.#gathering.full;
+        const blocked = ending || this.#sealed.length > 0;
         await (blocked ? Promise.race([this.#written, aborted]) : reader.ready(this.#patience()));
       }
       if (!signal.aborted && streamFailure !== null) throw streamFailure.error;
@@ -159,22 +169,34 @@ export class StreamLoop {
     return this.#failure !== null;
   }
 
+  get #sealed(): Batch[] {
+    return this.#gathering.sealed;
+  }
+
   /** Resolves when the writer is idle; never rejects. */
   async settled(): Promise<void> {
     await this.#written;
   }
 
-  /** Takes what is there, until the next batch is full. */
+  /** Takes what is there, until the next batch is complete. */
   async #receive(): Promise<void> {
     const { reader } = this.#parts;
-    while (this.#sealed.length === 0 && !this.#gathering.full) {
+    while (this.#sealed.length === 0) {
+      if (this.#gathering.full) {
+        await this.#gathering.cut();
+        return;
+      }
       const item = reader.take();
       if (item === null) return;
       this.#progress += 1;
       if (item.kind === 'keepalive') this.#keepalive(item.lsn);
-      else if (item.kind === 'message')
-        await this.#message(decodeMessage(item.text, item.lsn), item.bytes);
-      else await this.#missing(item);
+      else if (item.kind === 'warning') await this.#missing(item);
+      else {
+        const deciding = this.#line(item);
+        // Most lines need none, and a promise for each would cost more than they do.
+        if (deciding !== null) await deciding;
+      }
+      if (this.#wanted && this.#gathering.open === null) return;
     }
   }
 
@@ -185,29 +207,91 @@ export class StreamLoop {
     if (meter.caughtUpAt(this.#horizon.position)) lease.caughtUp();
   }
 
-  async #message(message: WalMessage, bytes: number): Promise<void> {
-    const { marks } = this.#parts;
-    if (message.action === 'M') marks.met(message);
-    // Before anything of it is gathered: a commit behind a mark that did not come is of another history.
-    if (message.action === 'C') marks.passed(message.nextlsn);
-    if (message.action === 'B') this.#horizon.begin();
-    const piece = this.#assembler.push(message, bytes);
-    if (piece) await this.#gather(piece);
-    // Only now: when the piece was refused, the position must stay before its transaction.
-    if (message.action === 'C') this.#ended(message);
+  /** @returns a promise where something has to be asked before the next line. */
+  #line(line: Line): Promise<void> | null {
+    const head = this.#head;
+    const kind = head.read(line.bytes, line.from, line.to);
+    switch (kind) {
+      case 'insert':
+      case 'update':
+      case 'delete':
+        return this.#gathering.row(kind, line, head) ? null : this.#exact(line);
+      case 'begin':
+        this.#begin(head.xid, head.lsn);
+        return null;
+      case 'commit': {
+        const { xid, lsn, nextLsn, timestamp } = head;
+        return this.#ended({ action: 'C', xid, lsn, nextlsn: nextLsn, timestamp });
+      }
+      case 'other':
+        return this.#exact(line);
+    }
   }
 
-  #ended({ lsn, nextlsn, xid, timestamp }: Commit): void {
+  /** A line that has to be decoded. */
+  #exact(line: Line): Promise<void> | null {
+    const at = parseLsn(line.lsn);
+    const text = textOfLine(line.own, this.#parts.limits.messageBytes);
+    if (text instanceof LineFailure) return this.#unreadable(text, at);
+    const message = decodeMessage(text, at);
+    switch (message.action) {
+      case 'B':
+        this.#begin(message.xid, message.lsn);
+        return null;
+      case 'C':
+        return this.#ended(message);
+      case 'M':
+        // Only its place matters: its transaction's commit moves the position.
+        this.#parts.marks.met(message);
+        return null;
+      case 'I':
+      case 'U':
+      case 'D':
+      case 'T':
+        this.#gathering.exact(message, line.length);
+        return null;
+    }
+  }
+
+  #begin(xid: number, lsn: Lsn): void {
+    this.#horizon.begin();
+    this.#gathering.begin(xid, lsn);
+  }
+
+  #ended(commit: Commit): Promise<void> | null {
+    // Before anything of it is gathered: a commit behind a mark that did not come is of another history.
+    this.#parts.marks.passed(commit.nextlsn);
+    const deciding = this.#gathering.commit(commit, performance.now());
+    // Only then: when a change was refused, the position must stay before its transaction.
+    if (deciding !== null) return deciding.then(() => this.#passed(commit));
+    this.#passed(commit);
+    return null;
+  }
+
+  #passed({ lsn, nextlsn, xid, timestamp }: Commit): void {
     this.#horizon.end(nextlsn);
     // The target had what starts before the position that the stream began at.
     if (compareLsn(lsn, this.#start) < 0) return;
     this.#commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
   }
 
-  /** A change was not sent, or cannot be read. It does no harm where the copy holds it, or where the table is not moved. */
-  async #missing(item: Unsent | Unreadable): Promise<void> {
-    const { schema, table } = item;
-    const open = this.#assembler.open;
+  /** It may be a change, and then nothing after it is applied unless its table is not wanted. */
+  #unreadable(failure: LineFailure, at: Lsn): Promise<void> | null {
+    const { subject } = failure;
+    if (subject === 'message') return null;
+    if (subject === null) throw failure.at(at);
+    return this.#missing({ schema: subject.schema, table: subject.name }, failure.at(at));
+  }
+
+  /**
+   * A change was not sent, or cannot be read. It does no harm where the copy holds it, or where the table is not moved.
+   * @param failure why it cannot be read.
+   */
+  async #missing(
+    { schema, table }: Pick<Unsettled, 'schema' | 'table'>,
+    failure?: MigrationError,
+  ): Promise<void> {
+    const { open } = this.#gathering;
     if (open === null || open.known) return;
     const { routes, newest, settle, missed } = this.#parts;
     const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
@@ -222,39 +306,8 @@ export class StreamLoop {
     }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
     if (route !== undefined && mayBeCopied && route.copied(open.xid, open.lsn)) return;
-    if (item.kind === 'unreadable') throw item.failure;
+    if (failure) throw failure;
     await missed(where);
-  }
-
-  async #gather(piece: Piece): Promise<void> {
-    const { routes, newest, settle } = this.#parts;
-    let changes = changesOf(piece, routes, newest);
-    while (!Array.isArray(changes)) {
-      await settle(changes);
-      changes = changesOf(piece, routes, newest);
-    }
-    if (changes.some(({ kind }) => kind === 'truncate')) this.#emptied(piece);
-    const committedAt = piece.end?.committedAt ?? null;
-    const xid = piece.messages.length > 0 ? piece.xid : null;
-    if (piece.first && piece.end) {
-      this.#gathering.add(changes, { xid, bytes: piece.bytes, committedAt }, performance.now());
-      return;
-    }
-    // A huge transaction: what was gathered before it is committed by itself, so that only this one stays open.
-    if (piece.first && !this.#gathering.untouched) {
-      this.#sealed.push(this.#gathering.seal(this.#horizon.position, this.#commit));
-    }
-    const end = piece.end?.nextLsn ?? null;
-    const xids = new Set([piece.xid]);
-    const commit = end === null ? null : { nextLsn: end, xid: piece.xid, committedAt };
-    const transactions = end === null ? 0 : 1;
-    this.#sealed.push({ changes, end, transactions, committedAt, xids, commit });
-  }
-
-  #emptied({ messages, xid }: Piece): void {
-    for (const { action, schema, table } of messages) {
-      if (action === 'T') this.#parts.emptied({ schema, name: table }, xid);
-    }
   }
 
   #isOver(): boolean {
@@ -266,6 +319,7 @@ export class StreamLoop {
   get #assemblingHuge(): boolean {
     return (
       this.#parts.writer.open ||
+      this.#gathering.continuing ||
       this.#writing?.end === null ||
       this.#sealed.some((batch) => batch.end === null)
     );
@@ -278,12 +332,17 @@ export class StreamLoop {
   }
 
   #seal(ending: boolean): void {
+    this.#wanted = false;
     if (this.#sealed.length > 0 || this.#writing !== null || this.#parts.writer.open) return;
+    const gathering = this.#gathering;
     const now = performance.now();
-    const due = this.#gathering.full || this.#gathering.dueIn(now) === 0;
-    if (due || (ending && !this.#gathering.empty) || this.#positionDue(ending, now)) {
-      this.#sealed.push(this.#gathering.seal(this.#horizon.position, this.#commit));
-    }
+    if (ending) {
+      if (!gathering.empty || this.#positionDue(ending, now)) gathering.seal();
+    } else if (gathering.dueIn(now) === 0) {
+      // The rest of a transaction is on its way: without it the whole ones before it would have to be read again.
+      if (gathering.inside) this.#wanted = true;
+      else gathering.seal();
+    } else if (this.#positionDue(ending, now) && !gathering.inside) gathering.seal();
   }
 
   /** A position alone costs a target transaction: now and then, and at the end. */
@@ -310,9 +369,11 @@ export class StreamLoop {
   async #write(batch: Batch): Promise<void> {
     const { writer, reader, meter, lease, allow } = this.#parts;
     try {
-      if (allow && !(await allow(batch.changes.length))) return;
-      const committed = await writer.write(batch);
-      meter.applied(batch.changes.length, batch.committedAt);
+      if (allow && !(await allow(batch.size))) return;
+      const { committed, exact } = await writer.write(batch);
+      this.#ways.exact += exact;
+      this.#ways.folded += batch.size - exact;
+      meter.applied(batch.size, batch.committedAt);
       if (committed) {
         this.#storedAt = performance.now();
         this.#horizon.stored(writer.checkpoint.confirmedLsn);
@@ -322,6 +383,7 @@ export class StreamLoop {
     } catch (error) {
       this.#failure ??= { error };
     } finally {
+      for (const { release } of batch.folded) release();
       this.#writing = null;
       this.#progress += 1;
       reader.nudge();
@@ -333,7 +395,8 @@ export class StreamLoop {
   }
 
   #patience(): number {
-    const due = this.#writing === null ? this.#gathering.dueIn(performance.now()) : null;
+    const idle = this.#writing === null && !this.#wanted;
+    const due = idle ? this.#gathering.dueIn(performance.now()) : null;
     return Math.min(LOOK_MS, due ?? LOOK_MS);
   }
 }

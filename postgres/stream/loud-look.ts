@@ -4,7 +4,7 @@
  * next one disables it.
  */
 import type pg from 'pg';
-import type { Change } from '../apply/change.ts';
+import type { PlannedRelation } from '../apply/change.ts';
 import { destinationOf } from '../apply/table.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
@@ -20,13 +20,10 @@ export class LoudLook {
     this.#states = loudStates(replicaRole);
   }
 
-  met(changes: readonly Change[]): void {
-    for (const change of changes) {
-      const relations = change.kind === 'truncate' ? change.relations : [change.relation];
-      for (const relation of relations) {
-        const table = destinationOf(relation);
-        this.#touched.set(keyOfName(table), table);
-      }
+  met(relations: Iterable<PlannedRelation>): void {
+    for (const relation of relations) {
+      const table = destinationOf(relation);
+      this.#touched.set(keyOfName(table), table);
     }
   }
 

@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/shape.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
@@ -32,7 +32,7 @@ const LONG_POLL_MS = 250;
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
-  { changes, xids }: Pick<Batch, 'changes' | 'xids'>,
+  { relations, xids }: Pick<Batch, 'relations' | 'xids'>,
   known: {
     readonly tokens: ReadonlyMap<string, string>;
     readonly types: WatchedTypes;
@@ -44,7 +44,7 @@ export async function verifyCatalog(
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
   if (xids.size === 0 && known.left.length === 0) return;
-  const tables = touched(changes);
+  const tables = withRoots(relations);
   // Its name may have become a selected table's: what was left out since would be in no stream.
   const left = [...known.left];
   const began = performance.now();
@@ -76,17 +76,12 @@ export async function verifyCatalog(
   }
 }
 
-function touched(changes: readonly Change[]): TableName[] {
-  const tables = new Set<PlannedRelation>();
-  for (const change of changes) {
-    if (change.kind === 'truncate') for (const relation of change.relations) tables.add(relation);
-    else tables.add(change.relation);
-  }
-  // Rows of a partition that left the tree are still in the root: a key that comes again would be refused there.
+/** Rows of a partition that left the tree are still in the root: a key that comes again would be refused there. */
+function withRoots(relations: ReadonlySet<PlannedRelation>): TableName[] {
   const roots = new Map(
-    [...tables].flatMap(({ destination }) =>
+    [...relations].flatMap(({ destination }) =>
       destination ? [[keyOfName(destination), destination]] : [],
     ),
   );
-  return [...tables, ...roots.values()];
+  return [...relations, ...roots.values()];
 }

@@ -5,13 +5,16 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Checkpoint } from '../../contract/work.ts';
+import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
-import { failPoint } from './failpoint.ts';
 
 /** What the writer needs of the applying session; tests put another in its place. */
-export type Applying = Pick<TargetApplier, 'begin' | 'apply' | 'commit' | 'rollback'>;
+export type Applying = Pick<
+  TargetApplier,
+  'begin' | 'applyFolded' | 'apply' | 'commit' | 'rollback'
+>;
 
 export class TargetWriter {
   readonly #applier: Applying;
@@ -68,24 +71,20 @@ export class TargetWriter {
 
   /**
    * Applies the batch, and commits when it ends at a commit boundary.
-   * @returns whether it was committed.
+   * @returns whether it was committed, and how many of its changes were applied one by one.
    * @throws MigrationError of the applier; the target transaction is rolled back then.
    */
-  async write(batch: Batch): Promise<boolean> {
+  async write(batch: Batch): Promise<{ readonly committed: boolean; readonly exact: number }> {
     if (this.#failed) throw behindGap(batch.end);
     const verified = this.#verify(batch);
     // Awaited below; until then a refusal must not count as unhandled.
     verified.catch(() => undefined);
     try {
-      if (!this.#open) {
-        await this.#applier.begin(this.#epoch);
-        this.#open = true;
-      }
-      if (batch.changes.length > 0) await this.#applier.apply(batch.changes);
+      const exact = await this.#apply(batch);
       await verified;
       this.#transactions += batch.transactions;
-      this.#changes += batch.changes.length;
-      if (batch.end === null) return false;
+      this.#changes += batch.size;
+      if (batch.end === null) return { committed: false, exact };
       await this.#also(batch);
       const next = {
         confirmedLsn: batch.end,
@@ -98,7 +97,7 @@ export class TargetWriter {
       failPoint('after-target-commit-before-confirm');
       this.#checkpoint = next;
       this.#closed();
-      return true;
+      return { committed: true, exact };
     } catch (error) {
       this.#failed = true;
       if (this.#open) await this.#applier.rollback();
@@ -107,6 +106,22 @@ export class TargetWriter {
       await verified;
       throw error;
     }
+  }
+
+  /** @returns how many changes were applied one by one. */
+  async #apply(batch: Batch): Promise<number> {
+    let { changes } = batch;
+    if (batch.folded.length > 0) {
+      if (await this.#applier.applyFolded(this.#epoch, batch.folded)) this.#open = true;
+      // Nothing of them is applied: the same changes one by one say which of them does not fit.
+      else changes = batch.exactly();
+    }
+    if (!this.#open) {
+      await this.#applier.begin(this.#epoch);
+      this.#open = true;
+    }
+    if (changes.length > 0) await this.#applier.apply(changes);
+    return changes.length;
   }
 
   /** Gives up the open transaction, if there is one. */

@@ -3,23 +3,16 @@
  * worker process: `VmHWM` is the most that was ever resident. `WALFERRY_TEST_LARGE=1` measures single large values, too, which
  * takes minutes (docs/fidelity.md has the figures).
  */
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Lab } from '../support/lab.ts';
+import { peakMiB } from '../support/stream-child.ts';
 import { until } from '../support/until.ts';
 
-const MIB = 1024 * 1024;
 /** Node, the Temporal SDK with its native core, and everything that streams. */
 const BOUND_MIB = 300;
 /** Far more than is held at once (5,000 changes in a piece); `WALFERRY_TEST_ROWS=1000000` for the size that was promised. */
 const ROWS = Number(process.env['WALFERRY_TEST_ROWS'] ?? 150_000);
 const SECONDS = 300;
-
-/** Most memory that the process ever had resident, MiB. */
-function peakMiB(pid: number): number {
-  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return (Number(line?.[1]) * 1024) / MIB;
-}
 
 test(
   `one transaction each of ${ROWS.toLocaleString('en')} inserted, updated and deleted rows leaves the worker below ${BOUND_MIB} MiB resident`,

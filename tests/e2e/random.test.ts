@@ -42,7 +42,7 @@ test.each(seeds)(
         copy: { parallelism: 1 + pick.below(4), chunkMegabytes: 1 },
         stream: {
           batchChanges: pick.one([1, 7, 100, 20_000]),
-          batchMilliseconds: pick.one([10, 200, 1_000]),
+          batchMilliseconds: pick.one([0, 10, 200, 1_000]),
           leaseSeconds: 5,
         },
       });

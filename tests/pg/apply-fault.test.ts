@@ -1,4 +1,5 @@
 /** What stops the applier, what it says then, and what it never does. */
+import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { FailureCode } from '../../contract/failure.ts';
@@ -199,10 +200,9 @@ test('a lost answer to COMMIT: the LSN that the next attempt reads tells that it
   const query = old.client.query.bind(old.client);
   // The server commits, then the connection breaks before the answer is read.
   Object.assign(old.client, {
-    query: async (...sent: Parameters<typeof query>) => {
-      const answer = await Promise.resolve<unknown>(query(...sent));
-      if (String(sent[0]) !== 'commit') return answer;
-      throw new Error('Connection terminated unexpectedly');
+    query: (sent: pg.Submittable & { handleError?: (error: Error) => void }) => {
+      const broken = new Error('Connection terminated unexpectedly');
+      return query(Object.assign(sent, { handleReadyForQuery: () => sent.handleError?.(broken) }));
     },
   });
   const confirmedLsn = parseLsn('1/0');

@@ -76,8 +76,8 @@ export class Feed implements AsyncDisposable {
     return this.pair.targetClient;
   }
 
-  /** Everything committed on the source since the last call, in commit order. */
-  async changes(): Promise<Change[]> {
+  /** Everything committed on the source since the last call, as the plugin wrote it. */
+  async lines(): Promise<string[]> {
     const options = Object.entries(
       pluginOptions({ schemas: ['public'], numericAsText: false }),
     ).flat();
@@ -85,15 +85,21 @@ export class Feed implements AsyncDisposable {
       /* sql */ `select data from pg_logical_slot_get_changes($1, null, null, variadic $2)`,
       [this.migration.slot, options],
     );
+    return rows.map(({ data }) => data);
+  }
+
+  /** Everything committed on the source since the last call, in commit order. */
+  async changes(): Promise<Change[]> {
+    const lines = await this.lines();
     const changes: Change[] = [];
     let lsn = this.#confirmed;
     let truncated: { lsn: Lsn | null; relations: PlannedRelation[] } | undefined;
-    for (const { data } of rows) {
+    for (const data of lines) {
       const message = decodeMessage(data);
       if (message.action === 'B') lsn = message.lsn;
       if (message.action === 'C') this.#confirmed = message.nextlsn;
       if (message.action === 'B' || message.action === 'C' || message.action === 'M') continue;
-      const relation = await this.#relation(message.schema, message.table);
+      const relation = await this.relation(message.schema, message.table);
       const origin = { lsn, xid: message.xid };
       if (message.action === 'T') {
         if (truncated && truncated.lsn === message.lsn) {
@@ -138,7 +144,8 @@ export class Feed implements AsyncDisposable {
     });
   }
 
-  async #relation(schema: string, name: string): Promise<PlannedRelation> {
+  /** A table of the source as the plan knows it. */
+  async relation(schema: string, name: string): Promise<PlannedRelation> {
     const id = JSON.stringify([schema, name]);
     const known = this.#relations.get(id);
     if (known) return known;

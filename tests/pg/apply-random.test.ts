@@ -5,6 +5,7 @@
 import { test } from 'vitest';
 import type { Change } from '../../postgres/apply/change.ts';
 import { expectEqual } from '../support/equality.ts';
+import { seeded } from '../support/random.ts';
 import { Feed } from './apply-feed.ts';
 
 const SCHEMA = /* sql */ `
@@ -19,17 +20,6 @@ const SCHEMA = /* sql */ `
 const LARGE_BATCH = 20_000;
 const SMALL_BATCHES = 8;
 const STATEMENTS_PER_TRANSACTION = 400;
-
-/** Mulberry32: the same numbers for the same seed. */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 /** One statement; keys come from a small range, so that rows are met again and again. Some hit nothing. */
 function statement(random: (below: number) => number, next: number): string {
@@ -81,9 +71,7 @@ function moves(random: (below: number) => number): string {
 }
 
 test('20,000 random changes in one batch, then batches of random size, leave the target equal to the source', async () => {
-  const seed = Math.floor(Math.random() * 2 ** 31);
-  process.stdout.write(`seed ${seed}\n`);
-  const random = randomOf(seed);
+  const random = seeded();
   await using feed = await Feed.start(SCHEMA);
   await using applier = await feed.open();
   let next = 0;

@@ -1,7 +1,7 @@
 /** The replication connection against a real walsender: every default of the library that lost data keeps a test here. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { compareLsn, lsnToBigInt, type Lsn } from '../../contract/lsn.ts';
+import { compareLsn, lsnToBigInt, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { ReaderLimits } from '../../postgres/replication/options.ts';
 import { ReplicationReader } from '../../postgres/replication/reader.ts';
@@ -40,7 +40,8 @@ async function read(
     'messages of the stream',
     async () => {
       for (let item = reader.take(); item !== null; item = reader.take()) {
-        if (item.kind === 'message') messages.push(decodeMessage(item.text, item.lsn));
+        if (item.kind === 'message')
+          messages.push(decodeMessage(item.own.toString(), parseLsn(item.lsn)));
         if (enough(messages)) return true;
       }
       await reader.ready(100);
@@ -156,7 +157,7 @@ test('keepalives keep their place behind the data that was sent before them', as
         continue;
       }
       if (item.kind !== 'message') continue;
-      const message = decodeMessage(item.text);
+      const message = decodeMessage(item.own.toString());
       if (message.action !== 'B') continue;
       transactions += 1;
       // Had a keepalive overtaken this transaction, confirming it would have lost the transaction.
@@ -207,7 +208,7 @@ test('a WARNING of the source ends the stream at its place, and what came before
   await until('the warning', async () => {
     try {
       for (let item = reader.take(); item !== null; item = reader.take()) {
-        if (item.kind === 'message') taken.push(decodeMessage(item.text));
+        if (item.kind === 'message') taken.push(decodeMessage(item.own.toString()));
       }
       await reader.ready(100);
       return false;

@@ -2,18 +2,15 @@
  * The stream under faults: connections cut at random points, processes killed at the points that are hardest to meet by
  * chance, a stopped process that was overtaken. Each ends with an exact comparison.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { compareLsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import type { Migration } from '../../contract/migration.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 import { freshPair, sourceServer, type FreshPair } from '../support/database.ts';
 import { Load, LOAD_TABLES, random } from '../support/load.ts';
+import { streamProcess } from '../support/stream-child.ts';
 import {
   drain,
   endMark,
@@ -28,24 +25,6 @@ import {
 import { until } from '../support/until.ts';
 
 const TABLE = /* sql */ `create table t (id bigint primary key, n int); insert into t values (1, 0)`;
-
-interface Child {
-  readonly process: ChildProcess;
-  readonly lines: string[];
-  readonly ended: Promise<unknown>;
-}
-
-function streamProcess(migration: Migration, env: Record<string, string> = {}): Child {
-  const script = path.join(import.meta.dirname, '../support/stream-process.ts');
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', script, JSON.stringify(migration), JSON.stringify(OPTIONS)],
-    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const lines: string[] = [];
-  child.stdout.on('data', (data: Buffer) => lines.push(...data.toString().trim().split('\n')));
-  return { process: child, lines, ended: once(child, 'close') };
-}
 
 async function load(db: FreshPair): Promise<Load> {
   const connect = async (): Promise<pg.Client> => {
@@ -154,6 +133,28 @@ test('killed before the target commit: neither rows nor position are there, and 
   expect(await drain(db, migration)).toMatchObject({ transactions: 1, changes: 1 });
   await expectSame(db);
 });
+
+test.each(['rows-sent', 'commit-sent'])(
+  'killed when an answer of the target is on its way (%s): rows and position are there together or not at all',
+  async (point) => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, TABLE);
+    const before = await storedLsn(db, migration);
+    await db.sourceClient.query(/* sql */ `update t set n = n + 1; insert into t values (2, 0)`);
+    const child = streamProcess(migration, { WALFERRY_FAILPOINT: point });
+    await child.ended;
+    expect(child.process.signalCode).toBe('SIGKILL');
+    const ended = /* sql */ `select from pg_stat_activity where application_name = 'walferry apply' and datname = current_database()`;
+    await until(
+      'the session to end',
+      async () => (await db.targetClient.query(ended)).rowCount === 0,
+    );
+    const { rowCount } = await db.targetClient.query(/* sql */ `select from t where n = 1`);
+    expect(rowCount === 1).toBe((await storedLsn(db, migration)) !== before);
+    await drain(db, migration);
+    await expectSame(db);
+  },
+);
 
 test('an attempt that was stopped, overtaken and continued writes nothing', async () => {
   await using db = await freshPair();

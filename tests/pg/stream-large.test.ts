@@ -7,7 +7,16 @@ import { parseInput } from '../../contract/input.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../../postgres/stream/changes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
-import { drain, endMark, OPTIONS, startMigration, testWork } from '../support/stream.ts';
+import { peakMiB, streamProcess } from '../support/stream-child.ts';
+import {
+  drain,
+  endMark,
+  OPTIONS,
+  startMigration,
+  testWork,
+  untilStreaming,
+} from '../support/stream.ts';
+import { until } from '../support/until.ts';
 
 const TABLES = /* sql */ `
   create table t (id int primary key, v int); insert into t values (1, 0);
@@ -66,4 +75,39 @@ test('a row that the source cannot print stops neither the stream nor the final 
   await db.sourceClient.query(/* sql */ `update t set v = 2`);
   await drain(db, migration, SELECTION);
   expect(await valueOf(db)).toBe(2);
+});
+
+test.each([
+  ['text', `repeat('x', 100000000)`],
+  ['text that JSON escapes', `repeat('"', 50000000)`],
+])('a value of 100 MB of %s costs at most four times its size in the stream', async (_, value) => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table t (id int primary key, v text); alter table t alter v set storage external`,
+  );
+  const child = streamProcess(migration);
+  const { pid } = child.process;
+  if (pid === undefined) throw new Error('the stream did not start');
+  await untilStreaming(db, migration);
+  await db.sourceClient.query(/* sql */ `insert into t values (1, 'small')`);
+  const arrived = async (rows: number): Promise<void> => {
+    await until(
+      'the row',
+      async () => (await db.targetClient.query('select from t')).rowCount === rows,
+    );
+  };
+  await arrived(1);
+  const before = peakMiB(pid);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, ${value})`);
+  await arrived(2);
+  const cost = peakMiB(pid) - before;
+  child.process.kill();
+  await child.ended;
+  const digest = /* sql */ `select id, md5(v) as sum from t order by id`;
+  expect((await db.targetClient.query(digest)).rows).toEqual(
+    (await db.sourceClient.query(digest)).rows,
+  );
+  process.stdout.write(`${cost.toFixed(0)} MiB beside it\n`);
+  expect(cost).toBeLessThan((4 * 100_000_000) / 2 ** 20);
 });

@@ -1,44 +1,349 @@
-/** What a stored position passes: transactions that are applied, and those of which every change is left out. */
+/** Batches: whole transactions, pieces of huge ones, and lines that are read again where a batch has to end before them. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseLsn } from '../../contract/lsn.ts';
-import { Gathering } from '../../postgres/stream/batch.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { formatLsn, type Lsn } from '../../contract/lsn.ts';
+import type { PlannedRelation } from '../../postgres/apply/change.ts';
+import { DELETE, INSERT, UPDATE } from '../../postgres/apply/table-rows.ts';
+import { LineStore } from '../../postgres/replication/line-store.ts';
+import { decodeMessage } from '../../postgres/wal2json/decode.ts';
+import { HeadReader } from '../../postgres/wal2json/head.ts';
+import type { Batch } from '../../postgres/stream/batch.ts';
+import { Routes, type Route } from '../../postgres/stream/filter.ts';
+import { Gathering, type GatheringParts } from '../../postgres/stream/gathering.ts';
 
-const limits = { changes: 3, bytes: 1_000_000, age: 1_000 };
-const end = parseLsn('0/20');
-const relation = { schema: 's', name: 't', key: ['id'], full: false, columns: [] };
-const insert = { kind: 'insert' as const, relation, columns: [], lsn: end, xid: 8 };
-const of = (xid: number | null) => ({ xid, bytes: 10, committedAt: null });
+const at = (n: number): Lsn => formatLsn(BigInt(n));
 
-test('a batch names every transaction that it passes with a change, applied or not, and the next begins without them', () => {
-  const gathering = new Gathering(limits);
-  gathering.add([], of(null), 0);
-  expect(gathering.untouched).toBe(true);
-  gathering.add([], of(7), 0);
-  expect(gathering).toMatchObject({ empty: true, untouched: false });
-  gathering.add([insert], of(8), 0);
-  const batch = gathering.seal(end);
-  expect(batch).toMatchObject({ changes: [insert], transactions: 1, end });
-  expect(batch.xids).toEqual(new Set([7, 8]));
-  expect(gathering.untouched).toBe(true);
-  expect(gathering.seal(end).xids).toEqual(new Set());
+function relationOf(name: string, key: readonly string[] | null): PlannedRelation {
+  const column = (of: string) => ({
+    ...{ name: of, typeName: 'integer', baseTypeName: 'integer' },
+    ...{ notNull: true, generated: false, identity: '' as const },
+  });
+  return { schema: 's', name, key, full: false, columns: [column('id'), column('v')] };
+}
+
+function routeOf(name: string, key: readonly string[] | null = ['id']): Route {
+  const column = (of: string, attnum: number) => ({
+    ...{ name: of, attnum, typeOid: 23, typmod: -1 },
+    ...{ generated: '', version: '1', missing: null, varying: false },
+  });
+  return {
+    relation: relationOf(name, key),
+    before: null,
+    forms: [{ columns: [column('id', 1), column('v', 2)], names: new Map(), fills: [] }],
+    bytea: new Set(),
+    copied: () => false,
+  };
+}
+
+/** Feeds a gathering as the loop does. */
+class Feeding {
+  readonly gathering: Gathering;
+  readonly taken: string[] = [];
+  readonly routes = new Routes();
+  position = at(0);
+  readonly #lines = new LineStore();
+  readonly #head = new HeadReader();
+
+  constructor(parts: Partial<GatheringParts & GatheringParts['limits']> = {}) {
+    const { changes = 3, bytes = 1_000_000, age = 1_000, messageBytes = 1_000 } = parts;
+    const { tables, exactly = false } = parts;
+    for (const name of ['t', 'u']) this.routes.set('s', name, routeOf(name));
+    this.routes.set('s', 'bare', routeOf('bare', null));
+    this.routes.leave({ schema: 's', name: 'left', token: null });
+    this.gathering = new Gathering({
+      ...{ routes: this.routes, newest: null, start: at(0), numericAsText: true },
+      position: () => ({ end: this.position, commit: null }),
+      settle: ({ table }) => Promise.reject(new Error(`unknown ${table}`)),
+      emptied: () => undefined,
+      ...parts,
+      limits: {
+        ...{ changes, bytes, age, messageBytes, exactly },
+        ...(tables === undefined ? {} : { tables }),
+      },
+    });
+  }
+
+  async feed(...texts: readonly string[]): Promise<Batch[]> {
+    const { gathering } = this;
+    for (const text of texts) {
+      const line = this.#lines.keep(Buffer.from(text));
+      const kind = this.#head.read(line.bytes, line.from, line.to);
+      const message = decodeMessage(text);
+      if (message.action === 'M') continue;
+      if (message.action === 'B') gathering.begin(message.xid, message.lsn);
+      else if (message.action === 'C') {
+        await gathering.commit(message, 0);
+        this.position = message.nextlsn;
+      } else if (message.action === 'T' || !gathering.row(kind, line, this.#head)) {
+        this.taken.push(message.action);
+        gathering.exact(message, line.length);
+      }
+      while (gathering.full) await gathering.cut();
+    }
+    return gathering.sealed.splice(0);
+  }
+
+  seal(): Batch[] {
+    this.gathering.seal();
+    return this.gathering.sealed.splice(0);
+  }
+}
+
+const begin = (xid: number) =>
+  `{"action":"B","xid":${xid},"timestamp":"t","lsn":"${at(xid * 16)}"}`;
+const commit = (xid: number) =>
+  `{"action":"C","xid":${xid},"timestamp":"t","lsn":"${at(xid * 16)}","nextlsn":"${at(xid * 16 + 8)}"}`;
+const head = (action: string, xid: number, table: string) =>
+  `{"action":"${action}","xid":${xid},"timestamp":"t","lsn":"0/1","schema":"s","table":"${table}"`;
+const cells = (...values: readonly (number | null)[]) =>
+  values.map((value, i) => `{"name":"${i === 0 ? 'id' : 'v'}","value":${value}}`).join(',');
+const insert = (xid: number, id: number, table = 't') =>
+  `${head('I', xid, table)},"columns":[${cells(id, 0)}]}`;
+const update = (xid: number, id: number, to = id, table = 't') =>
+  `${head('U', xid, table)},"columns":[${cells(to, 1)}],"identity":[${cells(id)}]}`;
+const remove = (xid: number, id: number, table = 't') =>
+  `${head('D', xid, table)},"identity":[${cells(id)}]}`;
+const truncate = (xid: number, table = 't') => `${head('T', xid, table)}}`;
+
+/** Rows by kind, and changes of the exact way. */
+function shown({ folded, changes, end, size, xids }: Batch) {
+  const rows = folded.flatMap(({ relation, rows: of }) => {
+    const [inserts = 0, updates = 0, deletes = 0] = [INSERT, UPDATE, DELETE].map(
+      (kind) => of.live[kind],
+    );
+    return inserts + updates + deletes === 0
+      ? []
+      : [`${relation.name} +${inserts} ~${updates} -${deletes}`];
+  });
+  return { rows, changes: changes.map(({ kind }) => kind), end, size, xids: [...xids] };
+}
+
+const kinds = (batch: Batch): string[] => batch.exactly().map(({ kind }) => kind);
+
+test('whole transactions are gathered, and a batch names each that it passes with a change, applied or not', async () => {
+  const feeding = new Feeding({ changes: 10 });
+  expect(feeding.gathering.untouched).toBe(true);
+  await feeding.feed(begin(1), commit(1));
+  expect(feeding.gathering.untouched).toBe(true);
+  await feeding.feed(begin(2), insert(2, 1, 'left'), commit(2));
+  expect(feeding.gathering).toMatchObject({ empty: true, untouched: false });
+  await feeding.feed(begin(3), insert(3, 1), update(3, 1), commit(3));
+  await feeding.feed(begin(4), insert(4, 1, 'bare'), remove(4, 1), commit(4));
+  const [batch] = feeding.seal();
+  expect(batch && shown(batch)).toEqual({
+    rows: ['t +0 ~0 -0', 'bare +1 ~0 -0'].slice(1),
+    changes: [],
+    end: at(4 * 16 + 8),
+    size: 4,
+    xids: [2, 3, 4],
+  });
+  expect(batch && kinds(batch)).toEqual(['insert', 'update', 'insert', 'delete']);
+  expect(batch?.transactions).toBe(2);
+  expect(feeding.taken).toEqual([]);
+  expect(feeding.routes.takeMet().map(({ name }) => name)).toEqual(['left']);
+  expect(feeding.seal().map(shown)).toMatchObject([{ rows: [], size: 0, xids: [] }]);
 });
 
-test('transactions that are left out fill a batch, so that a position is stored before their number grows on', () => {
-  const gathering = new Gathering(limits);
-  for (const xid of [1, 2]) gathering.add([], of(xid), 0);
-  expect(gathering.full).toBe(false);
-  gathering.add([], of(3), 0);
-  expect(gathering.full).toBe(true);
+test('what began to commit before the start is dropped, what commits exactly there is not', async () => {
+  const feeding = new Feeding({ start: at(32) });
+  await feeding.feed(begin(1), insert(1, 1), truncate(1), commit(1));
+  expect(feeding.gathering.untouched).toBe(true);
+  await feeding.feed(begin(2), insert(2, 2), commit(2));
+  expect(feeding.seal().map(shown)).toMatchObject([{ rows: ['t +1 ~0 -0'], size: 1 }]);
 });
 
-test('a batch is full when its changes are of as many tables as one transaction may lock', () => {
-  const gathering = new Gathering({ ...limits, changes: 1_000, tables: 2 });
-  const other = { ...relation, name: 'u' };
-  gathering.add([insert, insert], of(8), 0);
-  expect(gathering.full).toBe(false);
-  gathering.add([{ ...insert, relation: other }], of(9), 0);
-  expect(gathering.full).toBe(true);
-  gathering.seal(end);
-  gathering.add([{ kind: 'truncate', relations: [relation, other], lsn: end, xid: 10 }], of(10), 0);
-  expect(gathering.full).toBe(true);
+test('a change that is unusual, and what comes after it of its table, goes the exact way; other tables do not', async () => {
+  const feeding = new Feeding({ changes: 100 });
+  await feeding.feed(
+    ...[begin(1), insert(1, 1), insert(1, 1, 'u'), update(1, 1, 2), commit(1)],
+    ...[begin(2), insert(2, 3), insert(2, 2, 'u'), remove(2, 1, 'bare'), commit(2)],
+  );
+  const [batch] = feeding.seal();
+  expect(batch && shown(batch)).toMatchObject({
+    rows: ['t +1 ~0 -0', 'u +2 ~0 -0'],
+    changes: ['update', 'insert', 'delete'],
+    size: 6,
+  });
+  expect(batch && kinds(batch)).toEqual([
+    'insert',
+    'insert',
+    'insert',
+    'update',
+    'insert',
+    'delete',
+  ]);
+  // The next batch begins without it.
+  await feeding.feed(begin(3), insert(3, 9), commit(3));
+  expect(feeding.seal().map(shown)).toMatchObject([{ rows: ['t +1 ~0 -0'], changes: [] }]);
+});
+
+test('nothing overtakes a TRUNCATE, of whatever table, until the batch ends', async () => {
+  const feeding = new Feeding({ changes: 100 });
+  await feeding.feed(begin(1), insert(1, 1, 'u'), truncate(1), insert(1, 2, 'u'), commit(1));
+  await feeding.feed(begin(2), insert(2, 3, 'u'), commit(2));
+  await feeding.feed(begin(3), truncate(3, 'left'), commit(3));
+  expect(feeding.seal().map(shown)).toMatchObject([
+    { rows: ['u +1 ~0 -0'], changes: ['truncate', 'insert', 'insert'], xids: [1, 2, 3] },
+  ]);
+  await feeding.feed(begin(4), truncate(4, 'left'), insert(4, 1), commit(4));
+  expect(feeding.seal().map(shown)).toMatchObject([{ rows: ['t +1 ~0 -0'], changes: [] }]);
+});
+
+test('a huge transaction comes in pieces, and what was gathered before it is committed by itself', async () => {
+  const feeding = new Feeding({ changes: 3 });
+  await feeding.feed(begin(1), insert(1, 1), commit(1));
+  const many = Array.from({ length: 7 }, (_, i) => insert(2, i + 10, i % 2 === 0 ? 't' : 'u'));
+  const pieces = await feeding.feed(begin(2), ...many);
+  expect(pieces.map(shown)).toEqual([
+    { rows: ['t +1 ~0 -0'], changes: [], end: at(24), size: 1, xids: [1] },
+    { rows: ['t +2 ~0 -0', 'u +1 ~0 -0'], changes: [], end: null, size: 3, xids: [2] },
+    { rows: ['u +2 ~0 -0', 't +1 ~0 -0'], changes: [], end: null, size: 3, xids: [2] },
+  ]);
+  expect(pieces.map(kinds).map(({ length }) => length)).toEqual([1, 3, 3]);
+  expect(pieces.map(({ transactions }) => transactions)).toEqual([1, 0, 0]);
+  expect(feeding.gathering.continuing).toBe(true);
+  const [last] = await feeding.feed(commit(2));
+  expect(last).toMatchObject({ end: at(40), transactions: 1, commit: { xid: 2, nextLsn: at(40) } });
+  expect(last && shown(last)).toMatchObject({ rows: ['t +1 ~0 -0'], xids: [2] });
+  expect(feeding.gathering).toMatchObject({ continuing: false, untouched: true });
+});
+
+test('a batch that ends inside a transaction leaves all of that one to the next, in its order', async () => {
+  const feeding = new Feeding({ changes: 100 });
+  await feeding.feed(begin(1), insert(1, 1), insert(1, 2, 'u'), commit(1));
+  await feeding.feed(begin(2), update(2, 1), remove(2, 2, 'u'), update(2, 7, 8), insert(2, 3));
+  const [whole] = feeding.seal();
+  expect(whole && shown(whole)).toEqual({
+    rows: ['t +1 ~0 -0', 'u +1 ~0 -0'],
+    changes: [],
+    end: at(24),
+    size: 2,
+    xids: [1],
+  });
+  await feeding.feed(insert(2, 4), insert(2, 5, 'u'), commit(2));
+  const [rest] = feeding.seal();
+  expect(rest && shown(rest)).toMatchObject({
+    rows: ['t +0 ~1 -0', 'u +1 ~0 -1'],
+    changes: ['update', 'insert', 'insert'],
+    size: 6,
+    xids: [2],
+  });
+  expect(rest && kinds(rest)).toHaveLength(6);
+});
+
+test('the tables of one TRUNCATE stay together, however full the batch is', async () => {
+  const feeding = new Feeding({ changes: 1 });
+  const batches = await feeding.feed(begin(1), truncate(1, 't'), truncate(1, 'u'), commit(1));
+  expect(batches).toHaveLength(1);
+  expect(batches[0]?.changes).toMatchObject([
+    { kind: 'truncate', relations: [{ name: 't' }, { name: 'u' }] },
+  ]);
+});
+
+test('a transaction whose change is of an unknown table is not in the batch of those before it', async () => {
+  const feeding = new Feeding({ changes: 100 });
+  await feeding.feed(begin(1), insert(1, 1), commit(1));
+  const failing = feeding.feed(begin(2), insert(2, 2), insert(2, 1, 'strange'), commit(2));
+  await expect(failing).rejects.toThrow('unknown strange');
+  expect(feeding.seal().map(shown)).toMatchObject([
+    { rows: ['t +1 ~0 -0'], end: at(24), size: 1, xids: [1] },
+  ]);
+});
+
+test('a key that is inserted twice is not folded: all changes of the batch go one by one', async () => {
+  const feeding = new Feeding({ changes: 100 });
+  await feeding.feed(
+    begin(1),
+    insert(1, 1),
+    insert(1, 1),
+    insert(1, 2, 'u'),
+    update(1, 1),
+    commit(1),
+  );
+  const [batch] = feeding.seal();
+  expect(batch?.folded).toEqual([]);
+  expect(batch?.changes.map(({ kind }) => kind)).toEqual(['insert', 'insert', 'insert', 'update']);
+});
+
+test('rows that the target refused go the exact way for a while, or for good', async () => {
+  const feeding = new Feeding({ changes: 100 });
+  const one = async (xid: number) => {
+    await feeding.feed(begin(xid), insert(xid, xid), commit(xid));
+    const [batch] = feeding.seal();
+    return batch;
+  };
+  (await one(1))?.folded[0]?.refuse(false);
+  let exact = 0;
+  for (let xid = 2; ((await one(xid))?.folded.length ?? 0) === 0; xid += 1) exact += 1;
+  expect(exact).toBeGreaterThan(5);
+  expect(exact).toBeLessThan(50);
+  (await one(99))?.folded[0]?.refuse(true);
+  for (let xid = 100; xid < 200; xid += 1) expect((await one(xid))?.folded).toEqual([]);
+});
+
+test('a batch is full by transactions that are left out, and by tables', async () => {
+  const feeding = new Feeding({ changes: 3, tables: 2 });
+  await feeding.feed(
+    begin(1),
+    insert(1, 1, 'left'),
+    commit(1),
+    begin(2),
+    insert(2, 1, 'left'),
+    commit(2),
+  );
+  expect(feeding.gathering.full).toBe(false);
+  const left = await feeding.feed(begin(3), insert(3, 1, 'left'), commit(3));
+  expect(left.map(shown)).toMatchObject([{ size: 0, xids: [1, 2, 3] }]);
+  const tables = await feeding.feed(begin(4), insert(4, 1), insert(4, 1, 'u'), commit(4));
+  expect(tables.map(shown)).toMatchObject([{ size: 2 }]);
+});
+
+test.each([
+  ['a change outside of a transaction', [insert(1, 1)]],
+  ['a change of another transaction', [begin(1), insert(2, 1)]],
+  ['a transaction inside another', [begin(1), begin(2)]],
+  ['a commit without its transaction', [begin(1), commit(2)]],
+])('%s is refused', async (_, lines) => {
+  await expect(new Feeding().feed(...lines)).rejects.toMatchObject({ code: 'StreamMalformed' });
+});
+
+/** What comes of the lines: changes one by one, or that the stream stopped. */
+async function outcome(lines: readonly string[], exactly: boolean): Promise<string[] | string> {
+  const feeding = new Feeding({ changes: 100, exactly });
+  try {
+    await feeding.feed(...lines);
+    const [batch] = feeding.seal();
+    const changes = batch?.exactly().map((change) => JSON.stringify(change)) ?? [];
+    // Tables are independent of each other: their order among themselves is another one over the fast way.
+    return changes.sort();
+  } catch (error) {
+    if (error instanceof MigrationError && error.code === 'StreamMalformed') return error.code;
+    if (error instanceof Error && error.message.startsWith('unknown ')) return error.message;
+    throw error;
+  }
+}
+
+test('lines with bytes that are not what the plugin writes stop the stream, or mean what the decoder reads', async () => {
+  const lines = [
+    ...[begin(1), insert(1, 1), update(1, 1), insert(1, 2, 'u'), remove(1, 1), commit(1)],
+    ...[begin(2), update(2, 2, 3, 'u'), insert(2, 9, 'left'), insert(2, 4, 'bare'), commit(2)],
+  ];
+  const place = fc.tuple(fc.nat(lines.length - 1), fc.nat(400));
+  const bytes = fc.constantFrom(...'{}[]",:\\ \n0189-IUDTBC', 'null', '\u0000', '');
+  let stopped = 0;
+  await fc.assert(
+    fc.asyncProperty(place, bytes, fc.nat(3), async ([which, where], put, removed) => {
+      const broken = lines.map((line, i) => {
+        if (i !== which) return line;
+        const cut = where % line.length;
+        return line.slice(0, cut) + put + line.slice(cut + removed);
+      });
+      const fast = await outcome(broken, false);
+      if (fast === 'StreamMalformed') stopped += 1;
+      expect(fast).toEqual(await outcome(broken, true));
+    }),
+    { numRuns: 1_500, verbose: 1 },
+  );
+  expect(stopped).toBeGreaterThan(500);
 });

@@ -20,7 +20,7 @@ describe('workflow input', () => {
         leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
         ignore: { missingIdentity: [], unlogged: [] },
         copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
-        stream: { batchChanges: 20_000, batchMilliseconds: 500, leaseSeconds: 300 },
+        stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },

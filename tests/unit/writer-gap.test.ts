@@ -9,7 +9,8 @@ test('after a batch that failed no later batch reaches the target', async () => 
   const committed: string[] = [];
   let fail = true;
   const applying: Applying = {
-    begin: () => Promise.resolve(start),
+    begin: () => Promise.resolve(),
+    applyFolded: () => Promise.resolve(true),
     apply: () =>
       fail ? Promise.reject(new MigrationError('Contention', 'deadlock')) : Promise.resolve(),
     commit: ({ confirmedLsn }) => Promise.resolve(void committed.push(confirmedLsn)),
@@ -25,7 +26,11 @@ test('after a batch that failed no later batch reaches the target', async () => 
   const writer = new TargetWriter(applying, attempt, null);
   const relation = { schema: 's', name: 't', key: ['id'], full: false, columns: [] };
   const batch = (end: string) => ({
+    folded: [],
     changes: [{ kind: 'insert' as const, relation, columns: [], lsn: start, xid: 1 }],
+    exactly: () => [],
+    size: 1,
+    relations: new Set([relation]),
     end: parseLsn(end),
     transactions: 1,
     committedAt: null,

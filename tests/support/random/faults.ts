@@ -6,7 +6,12 @@ import { restartTemporal } from '../temporal.ts';
 import { until } from '../until.ts';
 import type { Pick } from './pick.ts';
 
-const FAIL_POINTS = ['before-target-commit', 'after-target-commit-before-confirm'] as const;
+const FAIL_POINTS = [
+  'rows-sent',
+  'before-target-commit',
+  'commit-sent',
+  'after-target-commit-before-confirm',
+] as const;
 const MOST_MILLISECONDS_BEFORE = 1_500;
 
 /** Disturbs a migration, one fault at a time. */

@@ -1,0 +1,164 @@
+/**
+ * Folded rows on their way to the target: everything of a batch in one flight of statements, the transaction's beginning included.
+ * The rows that each statement hits are counted, as sets.ts counts them. A flight that the target refuses is undone, and the batch is
+ * applied change by change, where a fault has a place.
+ */
+import type pg from 'pg';
+import { Flight, FlightFailed, Kept } from '../connection/flight.ts';
+import type { Settings } from '../connection/defaults.ts';
+import type { PlannedRelation } from './change.ts';
+import { failPoint } from './failpoint.ts';
+import { RowStatements } from './row-statements.ts';
+import type { TableRows } from './table-rows.ts';
+import type { TargetTable } from './table.ts';
+
+/** The folded rows of one table in a batch. */
+export interface FoldedTable {
+  readonly relation: PlannedRelation;
+  readonly rows: TableRows;
+  /** The rows could not be applied like this: the table takes the exact way for a while, or for good. */
+  readonly refuse: (forGood: boolean) => void;
+  /** Nothing reads the rows any more. */
+  readonly release: () => void;
+}
+
+/** Tables that are computed under the same settings. */
+export interface FoldedGroup {
+  readonly settings: Settings;
+  readonly tables: readonly (FoldedTable & { readonly statements: RowStatements })[];
+}
+
+/** A statement that runs before the rows, and the rows that it has to answer with; null: any number. */
+export interface Opening {
+  readonly sql: string;
+  readonly values?: readonly (string | null)[];
+  readonly rows: number | null;
+}
+
+/** What became of a flight. */
+export type Flown =
+  | { readonly outcome: 'applied' }
+  /** The opening's statement at this place failed, or answered with another number of rows. */
+  | { readonly outcome: 'not begun'; readonly opening: number; readonly error: unknown }
+  /** The rows of this table were refused; `error` is null when a statement hit another number of rows. */
+  | { readonly outcome: 'refused'; readonly table: FoldedTable; readonly error: unknown };
+
+/**
+ * Rows are found by their keys, with plans that are made once and kept. One that reads the whole table, because it was small when the
+ * plan was made, would read it again with every batch.
+ */
+const PLANS_BY_KEY = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
+
+const SET_CONFIG = /* sql */ `
+  select pg_catalog.set_config(key, value, true) from pg_catalog.json_each_text($1::pg_catalog.json)`;
+
+export class FoldedFlights {
+  readonly #client: pg.Client;
+  readonly #flight = new Flight(new Kept());
+  readonly #statements = new Map<PlannedRelation, RowStatements | null>();
+  readonly #rendered = new Map<Settings | null, string>();
+
+  constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  /**
+   * The statements for each table, in groups.
+   * @returns null when one of them cannot go like this; it was told so.
+   */
+  async group(
+    tables: readonly FoldedTable[],
+    describe: (relation: PlannedRelation) => Promise<TargetTable>,
+    settingsOf: (table: TargetTable) => Settings,
+  ): Promise<FoldedGroup[] | null> {
+    const groups = new Map<Settings, (FoldedTable & { statements: RowStatements })[]>();
+    let fits = true;
+    for (const one of tables) {
+      const table = await describe(one.relation);
+      let statements = this.#statements.get(one.relation);
+      if (statements === undefined) {
+        statements = RowStatements.of(table, one.rows.layout);
+        this.#statements.set(one.relation, statements);
+      }
+      if (statements === null) {
+        one.refuse(true);
+        fits = false;
+        continue;
+      }
+      const settings = settingsOf(table);
+      const group = groups.get(settings);
+      if (group) group.push({ ...one, statements });
+      else groups.set(settings, [{ ...one, statements }]);
+    }
+    return fits ? [...groups].map(([settings, some]) => ({ settings, tables: some })) : null;
+  }
+
+  /**
+   * Sends everything and waits for the answers.
+   * @param groups whose settings have no customized names: those need a right that has to be asked for.
+   * @param set whether the groups' settings are to be set.
+   * @throws the connection's errors.
+   */
+  async fly(
+    opening: readonly Opening[],
+    groups: readonly FoldedGroup[],
+    set: boolean,
+  ): Promise<Flown> {
+    const flight = this.#flight;
+    // By statement: the rows that it has to hit, and the table.
+    const expected: (number | null)[] = [];
+    const tables: (FoldedTable | null)[] = [];
+    const note = (rows: number | null, table: FoldedTable | null): void => {
+      expected.push(rows);
+      tables.push(table);
+    };
+    for (const { sql, values = [], rows } of opening) {
+      flight.run(sql, ...values);
+      note(rows, null);
+    }
+    for (const { settings, tables: some } of groups) {
+      flight.run(SET_CONFIG, this.#render(set ? settings : null));
+      note(null, null);
+      for (const table of some) {
+        if (table.statements.add(flight, table.rows, (rows) => note(rows, table))) continue;
+        flight.clear();
+        return { outcome: 'refused', table, error: null };
+      }
+    }
+    try {
+      const answered = flight.send(this.#client);
+      failPoint('rows-sent');
+      const counts = await answered;
+      const wrong = expected.findIndex((rows, at) => rows !== null && rows !== counts[at]);
+      return wrong < 0 ? { outcome: 'applied' } : outcomeAt(wrong, tables, null);
+    } catch (error) {
+      if (!(error instanceof FlightFailed)) throw error;
+      return outcomeAt(error.statement, tables, error.cause);
+    }
+  }
+
+  #render(settings: Settings | null): string {
+    let text = this.#rendered.get(settings);
+    if (text === undefined) {
+      text = JSON.stringify({ ...Object.fromEntries(settings ?? []), ...PLANS_BY_KEY });
+      this.#rendered.set(settings, text);
+    }
+    return text;
+  }
+
+  /** Sends the statements and a COMMIT behind them, which is run only if none of them fails. @throws FlightFailed. */
+  async commit(statements: readonly Opening[]): Promise<void> {
+    for (const { sql, values = [] } of statements) this.#flight.run(sql, ...values);
+    this.#flight.run('commit');
+    const answered = this.#flight.send(this.#client);
+    failPoint('commit-sent');
+    await answered;
+  }
+}
+
+function outcomeAt(at: number, tables: readonly (FoldedTable | null)[], error: unknown): Flown {
+  const table = tables[at] ?? null;
+  return table === null
+    ? { outcome: 'not begun', opening: at, error }
+    : { outcome: 'refused', table, error };
+}

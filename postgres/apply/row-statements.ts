@@ -1,0 +1,290 @@
+/**
+ * What is left of a table's changes (table-rows.ts), as statements of a flight: deletes, then updates, then inserts, as sets.ts has them
+ * and for its reasons. Inserts are COPY; updates and deletes join with arrays of values, which cost a small batch nothing but
+ * themselves: a staging table costs a millisecond more. Each statement has the number of rows that it must hit.
+ */
+import type { Flight } from '../connection/flight.ts';
+import type { RowLayout, Shape, TableRows } from './table-rows.ts';
+import { DELETE, INSERT, UPDATE, type RowKind } from './table-rows.ts';
+import type { TargetColumn, TargetTable } from './table.ts';
+import { SKIPPED } from '../wal2json/value.ts';
+
+const TAB = 0x09;
+const NEWLINE = 0x0a;
+const BACKSLASH = 0x5c;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const CAPITAL_N = 0x4e;
+
+interface Column extends TargetColumn {
+  /** Place in the layout. */
+  readonly place: number;
+}
+
+/** An update of one shape. */
+interface Updating {
+  readonly sql: string;
+  /** Places, in the order of the parameters. */
+  readonly places: readonly number[];
+}
+
+export class RowStatements {
+  readonly #table: TargetTable;
+  readonly #layout: RowLayout;
+  /** By place in the layout; undefined for columns that are not written. */
+  readonly #columns: readonly (Column | undefined)[];
+  readonly #key: readonly { readonly column: Column; readonly equals: string }[];
+  readonly #updates = new Map<Shape, Updating | null>();
+  readonly #inserts = new Map<Shape, string>();
+  readonly #delete: string;
+  #cursors = new Int32Array(256);
+
+  private constructor(
+    table: TargetTable,
+    layout: RowLayout,
+    columns: readonly (Column | undefined)[],
+    key: readonly { readonly column: Column; readonly equals: string }[],
+  ) {
+    this.#table = table;
+    this.#layout = layout;
+    this.#columns = columns;
+    this.#key = key;
+    const from = this.#arrays(key.map(({ column }) => column));
+    this.#delete = `delete from ${table.only} t using ${from} where ${this.#joined()}`;
+  }
+
+  /** @returns null for a table whose rows cannot be found or written like this. */
+  static of(table: TargetTable, layout: RowLayout): RowStatements | null {
+    const columns = layout.names.map((name, place): Column | undefined => {
+      const column = table.columns.find((one) => one.name === name);
+      return column === undefined || column.generated ? undefined : { ...column, place };
+    });
+    // What is written for a row has to be just what the target takes.
+    if (
+      columns.some((column, place) => (column === undefined) !== (layout.kinds[place] === SKIPPED))
+    ) {
+      return null;
+    }
+    if (layout.key.length === 0) return new RowStatements(table, layout, columns, []);
+    if (!table.foldable || table.key === null) return null;
+    const key = layout.key.map((place) => {
+      const column = columns[place];
+      const found = table.key?.find(
+        ({ position }) => table.columns[position]?.name === column?.name,
+      );
+      return column === undefined || found === undefined || column.carrier === 'none'
+        ? undefined
+        : { column, equals: found.equals };
+    });
+    const whole = key.filter((one) => one !== undefined);
+    if (whole.length !== table.key.length || key.length !== whole.length) return null;
+    return new RowStatements(table, layout, columns, whole);
+  }
+
+  /**
+   * Adds the statements for everything that is left.
+   * @param expect called with the rows that each must hit, in the order of the flight's statements.
+   * @returns false, with nothing added, when an update is not for sets.
+   */
+  add(flight: Flight, rows: TableRows, expect: (rows: number) => void): boolean {
+    const updates = this.#shapesOf(rows, UPDATE).map((at) => ({ at, how: this.#update(rows, at) }));
+    if (updates.some(({ how }) => how === null)) return false;
+    const deletes = rows.live[DELETE] ?? 0;
+    if (deletes > 0) {
+      this.#bindKeys(flight, rows, deletes);
+      expect(deletes);
+    }
+    for (const { at, how } of updates) {
+      if (how !== null) expect(this.#bindRows(flight, rows, at, how));
+    }
+    for (const at of this.#shapesOf(rows, INSERT)) expect(this.#copy(flight, rows, at));
+    return true;
+  }
+
+  #shapesOf(rows: TableRows, kind: RowKind): number[] {
+    if ((rows.live[kind] ?? 0) === 0) return [];
+    if (rows.shapes.length === 1) return [0];
+    const found = new Set<number>();
+    for (let row = 0; row < rows.count; row += 1) {
+      if (rows.kind[row] === kind) found.add(rows.shape[row] ?? 0);
+    }
+    return [...found];
+  }
+
+  #arrays(columns: readonly Column[]): string {
+    const arrays = columns
+      .map(({ baseType, carrier }, i) => `$${i + 1}::${carrier === 'text' ? 'text' : baseType}[]`)
+      .join(', ');
+    const names = columns.map(({ place }) => `c${place}`).join(', ');
+    return `unnest(${arrays}) as s (${names})`;
+  }
+
+  #joined(): string {
+    return this.#key
+      .map(
+        ({ column, equals }) => `${column.operand} ${equals} ${valueOf(column)}${column.collate}`,
+      )
+      .join(' and ');
+  }
+
+  /** Null for a shape that has to go row by row. */
+  #update(rows: TableRows, at: number): Updating | null {
+    const shape = rows.shapes[at];
+    if (shape === undefined) return null;
+    const known = this.#updates.get(shape);
+    if (known !== undefined) return known;
+    const key = new Set(this.#layout.key);
+    const brought = this.#columns.filter(
+      (column) => column !== undefined && shape.present[column.place] === 1,
+    ) as Column[];
+    const others = brought.filter(({ place }) => !key.has(place));
+    const set = others.filter(({ fixed }) => !fixed);
+    const fixed = others.filter((column) => column.fixed);
+    let how: Updating | null = null;
+    if (set.length > 0 && others.every(({ carrier }) => carrier !== 'none')) {
+      const columns = brought;
+      const where = [
+        this.#joined(),
+        // No update can write them: a row whose number is another one is replayed.
+        ...fixed.map((column) => `t.${column.quoted} = ${valueOf(column)}`),
+      ];
+      const sets = set.map((column) => `${column.quoted} = ${valueOf(column)}`).join(', ');
+      how = {
+        sql: `update ${this.#table.only} t set ${sets} from ${this.#arrays(columns)} where ${where.join(' and ')}`,
+        places: columns.map(({ place }) => place),
+      };
+    }
+    this.#updates.set(shape, how);
+    return how;
+  }
+
+  #insert(shape: Shape): string {
+    let sql = this.#inserts.get(shape);
+    if (sql === undefined) {
+      const names = this.#columns
+        .filter((column) => column !== undefined && shape.present[column.place] === 1)
+        .map((column) => column?.quoted);
+      sql = `copy ${this.#table.qualified} (${names.join(', ')}) from stdin`;
+      this.#inserts.set(shape, sql);
+    }
+    return sql;
+  }
+
+  #copy(flight: Flight, rows: TableRows, at: number): number {
+    const shape = rows.shapes[at];
+    if (shape === undefined) return 0;
+    flight.run(this.#insert(shape));
+    const { bytes } = shape;
+    const [live = 0, all] = [rows.live[INSERT], rows.count];
+    if (!rows.mixed && live === all && rows.shapes.length === 1) {
+      flight.copyData(bytes, 0, shape.used);
+      flight.copyDone();
+      return live;
+    }
+    let count = 0;
+    // Rows that lie behind each other go as one piece.
+    let from = 0;
+    let to = 0;
+    for (let row = 0; row < all; row += 1) {
+      if (rows.kind[row] !== INSERT || rows.shape[row] !== at) continue;
+      count += 1;
+      const start = rows.from[row] ?? 0;
+      if (start !== to) {
+        if (to > from) flight.copyData(bytes, from, to);
+        from = start;
+      }
+      to = rows.to[row] ?? 0;
+    }
+    if (to > from) flight.copyData(bytes, from, to);
+    flight.copyDone();
+    return count;
+  }
+
+  #bindKeys(flight: Flight, rows: TableRows, count: number): void {
+    const cursors = this.#room(count);
+    let n = 0;
+    let bytes = 0;
+    for (let row = 0; row < rows.count; row += 1) {
+      if (rows.kind[row] !== DELETE) continue;
+      cursors[n++] = rows.keyFrom[row] ?? 0;
+      bytes += (rows.keyTo[row] ?? 0) - (rows.keyFrom[row] ?? 0);
+    }
+    const columns = this.#key.length;
+    const message = flight.bind(this.#delete, columns, room(bytes, count, columns));
+    for (let column = 0; column < columns; column += 1) {
+      writeArray(flight, rows.keys, cursors, n);
+    }
+    flight.execute(message);
+  }
+
+  #bindRows(flight: Flight, rows: TableRows, at: number, { sql, places }: Updating): number {
+    const shape = rows.shapes[at];
+    if (shape === undefined) return 0;
+    const cursors = this.#room(rows.live[UPDATE] ?? 0);
+    let n = 0;
+    let bytes = 0;
+    for (let row = 0; row < rows.count; row += 1) {
+      if (rows.kind[row] !== UPDATE || rows.shape[row] !== at) continue;
+      cursors[n++] = rows.from[row] ?? 0;
+      bytes += (rows.to[row] ?? 0) - (rows.from[row] ?? 0);
+    }
+    const message = flight.bind(sql, places.length, room(bytes, n, places.length));
+    for (let column = 0; column < places.length; column += 1) {
+      writeArray(flight, shape.bytes, cursors, n);
+    }
+    flight.execute(message);
+    return n;
+  }
+
+  #room(rows: number): Int32Array {
+    if (this.#cursors.length < rows) this.#cursors = new Int32Array(rows * 2);
+    return this.#cursors;
+  }
+}
+
+/** A value of the arrays, in the base type. */
+function valueOf({ place, carrier, baseType }: Column): string {
+  return carrier === 'text' ? `s.c${place}::${baseType}` : `s.c${place}`;
+}
+
+/** Bytes that arrays of these fields take at most: each byte may need an escape, and each field quotes and a comma. */
+function room(bytes: number, rows: number, columns: number): number {
+  return bytes * 2 + (rows * 5 + 8) * columns;
+}
+
+/** Writes the next field of each row as one array parameter, and moves the cursors behind it. */
+function writeArray(flight: Flight, bytes: Buffer, cursors: Int32Array, rows: number): void {
+  const from = flight.parameter();
+  const out = flight.buffer;
+  let to = from;
+  out[to++] = OPEN_BRACE;
+  for (let row = 0; row < rows; row += 1) {
+    if (row > 0) out[to++] = COMMA;
+    let at = cursors[row] ?? 0;
+    if (bytes[at] === BACKSLASH && bytes[at + 1] === CAPITAL_N) {
+      out[to++] = CAPITAL_N;
+      out[to++] = 0x55; // U
+      out[to++] = 0x4c; // L
+      out[to++] = 0x4c; // L
+      cursors[row] = at + 3;
+      continue;
+    }
+    out[to++] = QUOTE;
+    for (;;) {
+      let c = bytes[at++] ?? NEWLINE;
+      if (c === TAB || c === NEWLINE) break;
+      if (c === BACKSLASH) {
+        c = bytes[at++] ?? BACKSLASH;
+        if (c === BACKSLASH) out[to++] = BACKSLASH;
+        else c = c === 0x6e ? NEWLINE : c === 0x74 ? TAB : 0x0d;
+      } else if (c === QUOTE) out[to++] = BACKSLASH;
+      out[to++] = c;
+    }
+    out[to++] = QUOTE;
+    cursors[row] = at;
+  }
+  out[to++] = CLOSE_BRACE;
+  flight.endParameter(from, to);
+}

@@ -1,0 +1,303 @@
+/**
+ * Many statements on their way at once, rows of COPY among them, answered together: the extended protocol written as bytes. A batch of
+ * the stream then costs the target two round trips, whatever is in it. It is a query of the `pg` client like any other, so that the
+ * driver keeps the session's state, and errors and notices pass through it.
+ */
+import type { Socket } from 'node:net';
+import type pg from 'pg';
+
+const PARSE = 0x50;
+const BIND = 0x42;
+const EXECUTE = 0x45;
+const SYNC = 0x53;
+const COPY_DATA = 0x64;
+const COPY_DONE = 0x63;
+
+const FIRST_BYTES = 64 * 1024;
+/** Frames of this size are the fastest for the server; smaller rows are gathered, larger ones sent as they are. */
+const FRAME_BYTES = 64 * 1024;
+/** Below that copying bytes is cheaper than one more piece for the socket. */
+const SMALL_BYTES = 2048;
+/** Statements that a session keeps: each holds a plan on the server. Others are parsed every time. */
+const MOST_KEPT = 2_000;
+
+/** The statements that a session keeps, by text. */
+export class Kept {
+  #names = new Map<string, string>();
+  #next = 0;
+
+  /** @returns the name, and whether the server has it already; an empty name for one that is not kept. */
+  nameOf(sql: string): { readonly name: string; readonly known: boolean } {
+    const name = this.#names.get(sql);
+    if (name !== undefined) return { name, known: true };
+    if (this.#names.size >= MOST_KEPT) return { name: '', known: false };
+    const fresh = `walferry_f${(this.#next += 1)}`;
+    this.#names.set(sql, fresh);
+    return { name: fresh, known: false };
+  }
+
+  /** Which of them the server has parsed is not known any more; the names are not used again. */
+  forget(): void {
+    this.#names = new Map();
+  }
+}
+
+/** What a statement of a flight did. */
+export class FlightFailed extends Error {
+  override readonly name = 'FlightFailed';
+  /** Place of the statement that failed, counted from 0. */
+  readonly statement: number;
+
+  constructor(statement: number, cause: unknown) {
+    super('a statement of a batch failed', { cause });
+    this.statement = statement;
+  }
+}
+
+export class Flight {
+  readonly #kept: Kept;
+  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #at = 0;
+  /** What is before it belongs to a piece already. */
+  #from = 0;
+  #pieces: Buffer[] = [];
+  #statements = 0;
+  #frame = -1;
+
+  constructor(kept: Kept) {
+    this.#kept = kept;
+  }
+
+  get statements(): number {
+    return this.#statements;
+  }
+
+  /** Takes back what was not sent. Statements that it would have had parsed get other names. */
+  clear(): void {
+    this.#kept.forget();
+    this.#pieces = [];
+    this.#statements = 0;
+    this.#frame = -1;
+    this.#at = 0;
+    this.#from = 0;
+  }
+
+  /** A statement with parameters as text. */
+  run(sql: string, ...values: readonly (string | null)[]): void {
+    let room = 0;
+    for (const value of values) room += value === null ? 4 : Buffer.byteLength(value) + 4;
+    const message = this.bind(sql, values.length, room);
+    for (const value of values) {
+      if (value === null) {
+        this.#int32(-1);
+        continue;
+      }
+      const length = this.#bytes.write(value, this.#at + 4, 'utf8');
+      this.#int32(length);
+      this.#at += length;
+    }
+    this.execute(message);
+  }
+
+  /**
+   * Begins a statement whose parameters the caller writes: {@link parameter}, its bytes, {@link endParameter}; then {@link execute}.
+   * @param room bytes that all of them take at most, with four more for each.
+   */
+  bind(sql: string, parameters: number, room: number): number {
+    const { name, known } = this.#kept.nameOf(sql);
+    if (!known) {
+      this.#ensure(name.length + Buffer.byteLength(sql) + 16);
+      const parse = this.#open(PARSE);
+      this.#text(name);
+      this.#text(sql);
+      this.#int16(0);
+      this.#close(parse);
+    }
+    this.#ensure(room + name.length + 64);
+    const message = this.#open(BIND);
+    this.#text('');
+    this.#text(name);
+    // All parameters are text.
+    this.#int16(0);
+    this.#int16(parameters);
+    return message;
+  }
+
+  /** Where the next parameter's bytes are written, in {@link buffer}. */
+  parameter(): number {
+    this.#at += 4;
+    return this.#at;
+  }
+
+  get buffer(): Buffer {
+    return this.#bytes;
+  }
+
+  /** @param from what {@link parameter} returned. @param to behind its last byte. */
+  endParameter(from: number, to: number): void {
+    this.#bytes.writeInt32BE(to - from, from - 4);
+    this.#at = to;
+  }
+
+  /** @param message what {@link bind} returned. */
+  execute(message: number): void {
+    this.#int16(0);
+    this.#close(message);
+    const execute = this.#open(EXECUTE);
+    this.#text('');
+    this.#int32(0);
+    this.#close(execute);
+    this.#statements += 1;
+  }
+
+  /** Rows of a COPY that {@link run} began; the bytes must stay as they are until the flight is answered. */
+  copyData(bytes: Buffer, from: number, to: number): void {
+    for (let at = from; at < to;) {
+      const length = Math.min(FRAME_BYTES, to - at);
+      if (length < SMALL_BYTES) this.#gather(bytes, at, at + length);
+      else {
+        this.#endFrame();
+        this.#ensure(8);
+        this.#bytes[this.#at++] = COPY_DATA;
+        this.#int32(length + 4);
+        this.#cut();
+        this.#pieces.push(bytes.subarray(at, at + length));
+      }
+      at += length;
+    }
+  }
+
+  copyDone(): void {
+    this.#endFrame();
+    this.#ensure(8);
+    this.#close(this.#open(COPY_DONE));
+  }
+
+  /**
+   * Sends everything, and waits for all answers. The session is idle afterwards, inside of its transaction or not.
+   * @returns rows of each statement, in order.
+   * @throws FlightFailed with the server's error; what comes behind the failed statement was not run.
+   */
+  async send(client: pg.Client): Promise<readonly number[]> {
+    this.#ensure(8);
+    this.#close(this.#open(SYNC));
+    this.#cut();
+    const query = new FlightQuery(this.#pieces);
+    this.#pieces = [];
+    this.#statements = 0;
+    client.query(query);
+    try {
+      return await query.answered;
+    } catch (error) {
+      this.#kept.forget();
+      throw error;
+    } finally {
+      // All of it has been read by the server: the buffer is free again.
+      this.#at = 0;
+      this.#from = 0;
+    }
+  }
+
+  #gather(bytes: Buffer, from: number, to: number): void {
+    const length = to - from;
+    if (this.#frame >= 0 && this.#at - this.#frame + length > FRAME_BYTES) this.#endFrame();
+    if (this.#frame < 0) {
+      this.#ensure(FRAME_BYTES + SMALL_BYTES + 8);
+      this.#frame = this.#open(COPY_DATA);
+    }
+    this.#at += bytes.copy(this.#bytes, this.#at, from, to);
+  }
+
+  #endFrame(): void {
+    if (this.#frame >= 0) this.#close(this.#frame);
+    this.#frame = -1;
+  }
+
+  #ensure(bytes: number): void {
+    if (this.#at + bytes <= this.#bytes.length) return;
+    this.#cut();
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length, bytes));
+    this.#at = 0;
+    this.#from = 0;
+  }
+
+  #cut(): void {
+    if (this.#at > this.#from) this.#pieces.push(this.#bytes.subarray(this.#from, this.#at));
+    this.#from = this.#at;
+  }
+
+  #open(type: number): number {
+    this.#bytes[this.#at++] = type;
+    this.#at += 4;
+    return this.#at - 4;
+  }
+
+  #close(length: number): void {
+    this.#bytes.writeInt32BE(this.#at - length, length);
+  }
+
+  #text(text: string): void {
+    this.#at += this.#bytes.write(text, this.#at, 'utf8');
+    this.#bytes[this.#at++] = 0;
+  }
+
+  #int16(value: number): void {
+    this.#at = this.#bytes.writeInt16BE(value, this.#at);
+  }
+
+  #int32(value: number): void {
+    this.#at = this.#bytes.writeInt32BE(value, this.#at);
+  }
+}
+
+/** The flight as the driver sees it. */
+class FlightQuery {
+  readonly #pieces: readonly Buffer[];
+  readonly #counts: number[] = [];
+  readonly answered: Promise<readonly number[]>;
+  #resolve: (counts: readonly number[]) => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+
+  constructor(pieces: readonly Buffer[]) {
+    this.#pieces = pieces;
+    this.answered = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  submit(connection: pg.Connection): void {
+    const socket = connection.stream as Socket;
+    socket.cork();
+    for (const piece of this.#pieces) socket.write(piece);
+    socket.uncork();
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#counts.push(Number(/ (\d+)$/.exec(text)?.[1] ?? 0));
+  }
+
+  handleReadyForQuery(): void {
+    this.#resolve(this.#counts);
+  }
+
+  handleError(error: unknown): void {
+    this.#reject(new FlightFailed(this.#counts.length, error));
+  }
+
+  handleCopyInResponse(): void {
+    // Its rows are on their way already.
+  }
+
+  handleDataRow(): void {
+    // Counts are all that is asked for.
+  }
+
+  handleRowDescription(): void {
+    // As above.
+  }
+
+  handleEmptyQuery(): void {
+    this.#counts.push(0);
+  }
+}

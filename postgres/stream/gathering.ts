@@ -1,0 +1,506 @@
+/**
+ * Gathers the lines of the stream into batches. wal2json sends a transaction when it is committed, whole and without others between,
+ * in commit order. Whole transactions are gathered until a batch is full or the target is free. A transaction that fills a batch alone
+ * comes in several, so that memory stays flat, and only the last one carries its commit; what was gathered before it is committed by
+ * itself, so that only the huge one stays open.
+ *
+ * A line takes its table's fast way, into rows, or is decoded and decided about at the commit of its transaction. The lines of the fast
+ * way are kept: where a batch has to end before the last one of them, or where the target refuses the rows, they are read again.
+ */
+import { MigrationError } from '../../contract/failure.ts';
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { FoldedTable } from '../apply/folded.ts';
+import type { TableRows } from '../apply/table-rows.ts';
+import type { LastCommit } from '../control/epoch.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { LineFailure, textOfLine } from '../replication/line.ts';
+import type { Line } from '../replication/line-store.ts';
+import { decodeMessage } from '../wal2json/decode.ts';
+import { ByName, HeadReader, type LineKind } from '../wal2json/head.ts';
+import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
+import type { Batch, BatchLimits } from './batch.ts';
+import { changesOf, type Routes, type Unsettled } from './filter.ts';
+import { TablePath } from './path.ts';
+
+/** Batches for which a table stays on the exact way after the target refused its rows: each refusal costs the batch a second time. */
+const AFTER_REFUSAL = 20;
+
+export interface GatheringParts {
+  readonly routes: Routes;
+  /** Position of the newest generation: what commits at or after it is in no copy; null without a copy. */
+  readonly newest: Lsn | null;
+  /** Where the stream was started; what the source delivers from before it is dropped. */
+  readonly start: Lsn;
+  /** Whether the plugin sends numbers as text; if not, a null may be NaN. */
+  readonly numericAsText: boolean;
+  readonly limits: BatchLimits;
+  /** What to store with everything that was gathered whole. */
+  readonly position: () => { readonly end: Lsn; readonly commit: LastCommit | null };
+  /** Finds out what an unknown table is and sets its route, or throws. */
+  readonly settle: (table: Unsettled) => Promise<void>;
+  /** Called for every TRUNCATE, with its transaction. */
+  readonly emptied: (table: TableName, xid: number) => void;
+}
+
+/** A source transaction that has begun to arrive. */
+export interface Open {
+  /** 32 bits, the top-level transaction. */
+  readonly xid: number;
+  /** Start of the commit record. */
+  readonly lsn: Lsn;
+  /** Committed before the position we started at: the target has it. */
+  readonly known: boolean;
+}
+
+interface Arriving extends Open {
+  readonly serial: number;
+  /** Whether the copy of a table may hold it. */
+  readonly mayBeCopied: boolean;
+  /** Whether no piece of it was sealed yet. */
+  first: boolean;
+  /** Whether a change of any table came, also one that is left out. */
+  touched: boolean;
+  /** On the exact way, not decided yet. */
+  messages: (RowMessage | TruncateMessage)[];
+  bytes: number;
+  /** Its first line of the fast way in this batch, and how many there are. */
+  from: number;
+  rows: number;
+  /** Tables that have rows of it in this batch. */
+  paths: TablePath[];
+}
+
+/** Lines of the fast way up to here belong to this transaction or to one before. */
+interface Mark {
+  readonly xid: number;
+  readonly lsn: Lsn;
+  readonly to: number;
+}
+
+export class Gathering {
+  /** In order, complete, not yet given to the writer; more than one only around a huge transaction. */
+  readonly sealed: Batch[] = [];
+  readonly #parts: GatheringParts;
+  readonly #paths = new ByName<TablePath>();
+  readonly #head = new HeadReader();
+  #serial = 0;
+  /** Grows with every transaction, and with every piece of a huge one. */
+  #part = 0;
+  /** Grows with every batch that begins without a part of a transaction in it. */
+  #batch = 1;
+  #open: Arriving | null = null;
+  // What is gathered, whole transactions only except for rows and lines.
+  #lines: Line[] = [];
+  #marks: Mark[] = [];
+  #used: TablePath[] = [];
+  #changes: Change[] = [];
+  #relations = new Set<PlannedRelation>();
+  #xids = new Set<number>();
+  #size = 0;
+  #bytes = 0;
+  #transactions = 0;
+  #firstAt: number | null = null;
+  #committedAt: string | null = null;
+  /** After a TRUNCATE: it reaches over tables, and nothing may overtake it. */
+  #allExact = false;
+  /** A key that came twice: the rows are not believed, and everything is applied one by one. */
+  #refused = false;
+
+  constructor(parts: GatheringParts) {
+    this.#parts = parts;
+  }
+
+  /** The transaction that has begun and whose commit has not arrived; null between two. */
+  get open(): Open | null {
+    return this.#open;
+  }
+
+  /** Whether pieces of the open transaction were sealed before: nothing can end before its commit. */
+  get continuing(): boolean {
+    return this.#open?.first === false;
+  }
+
+  /** Whether a part of a transaction that is not complete is in it. */
+  get inside(): boolean {
+    return this.#open !== null && this.#open.rows + this.#open.messages.length > 0;
+  }
+
+  /** Whether no whole transaction with a change was gathered. */
+  get empty(): boolean {
+    return this.#size === 0;
+  }
+
+  /** Whether there is nothing to do before a position is stored, not even a transaction to look for. */
+  get untouched(): boolean {
+    return this.empty && this.#xids.size === 0;
+  }
+
+  get full(): boolean {
+    const { changes, bytes, tables = Infinity } = this.#parts.limits;
+    // Transactions that are left out count, too: under nothing but them no position would be stored and their ids would pile up.
+    if (this.#relations.size >= tables || this.#xids.size >= changes) return true;
+    const open = this.#open;
+    if (open === null) return this.#size >= changes || this.#bytes >= bytes;
+    const last = open.messages.at(-1);
+    // The tables of one TRUNCATE must stay together: with foreign keys between them no other way is allowed.
+    if (last?.action === 'T') return false;
+    return (
+      this.#size + open.rows + open.messages.length >= changes || this.#bytes + open.bytes >= bytes
+    );
+  }
+
+  /** Commit time of the newest transaction gathered. */
+  get committedAt(): string | null {
+    return this.#committedAt;
+  }
+
+  /** Milliseconds until the age limit; 0 when it is reached, null while there is no change. */
+  dueIn(now: number): number | null {
+    return this.#firstAt === null
+      ? null
+      : Math.max(0, this.#firstAt + this.#parts.limits.age - now);
+  }
+
+  begin(xid: number, lsn: Lsn): void {
+    if (this.#open) throw malformed('a transaction begins inside another', lsn);
+    const { start, newest } = this.#parts;
+    this.#serial += 1;
+    this.#part += 1;
+    this.#open = {
+      ...{ xid, lsn, serial: this.#serial },
+      known: compareLsn(lsn, start) < 0,
+      mayBeCopied: newest !== null && compareLsn(lsn, newest) < 0,
+      ...{ first: true, touched: false, messages: [], bytes: 0 },
+      ...{ from: this.#lines.length, rows: 0, paths: [] },
+    };
+  }
+
+  /**
+   * Takes a change the fast way, or because it is left out.
+   * @param head what was read of the line's head.
+   * @returns false for a line that the caller has to decode, for {@link exact}.
+   * @throws MigrationError `StreamMalformed`.
+   */
+  row(kind: LineKind, line: Line, head: HeadReader): boolean {
+    const open = this.#open;
+    if (open?.xid !== head.xid) throw outside(open?.lsn ?? null);
+    if (open.known) return true;
+    const path = this.#pathOf(line, head);
+    if (path === null) return false;
+    if (path.decidedFor !== open.serial) {
+      path.decidedFor = open.serial;
+      path.skip = this.#leftOut(path, open);
+    }
+    open.touched = true;
+    if (path.skip) return true;
+    const { messageBytes, exactly } = this.#parts.limits;
+    if (this.#allExact || exactly === true || line.length > messageBytes) return false;
+    if (path.exactThrough >= this.#batch) return false;
+    const rows = this.#rowsOf(path);
+    if (!insertInto(rows, kind, line, head.body)) {
+      path.exactThrough = this.#batch;
+      this.#refused ||= rows.broken;
+      return false;
+    }
+    this.#lines.push(line);
+    open.rows += 1;
+    open.bytes += line.length;
+    if (path.usedFor !== this.#part) {
+      path.usedFor = this.#part;
+      open.paths.push(path);
+    }
+    return true;
+  }
+
+  /** Takes a change the exact way. @param bytes size of its line. @throws MigrationError `StreamMalformed`. */
+  exact(message: RowMessage | TruncateMessage, bytes: number): void {
+    const open = this.#open;
+    if (open?.xid !== message.xid) throw outside(message.lsn);
+    if (open.known) return;
+    open.touched = true;
+    open.messages.push(message);
+    open.bytes += bytes;
+    const leftOut = this.#parts.routes.get(message.schema, message.table) === null;
+    if (message.action === 'T' && !leftOut) this.#allExact = true;
+  }
+
+  /**
+   * The open transaction is complete.
+   * @returns null, or a promise when its changes have to be decided about first.
+   * @throws MigrationError `StreamMalformed`, or as `settle`.
+   */
+  commit(message: Commit, now: number): Promise<void> | null {
+    const open = this.#open;
+    if (open?.xid !== message.xid || open.lsn !== message.lsn) {
+      throw malformed('a commit without its transaction', message.lsn);
+    }
+    if (open.known || open.messages.length === 0) {
+      this.#close(open, [], message, now);
+      return null;
+    }
+    return this.#decided(open).then((changes) => this.#close(open, changes, message, now));
+  }
+
+  /** Makes a batch of everything whole; what is there of an open transaction begins the next one. */
+  seal(): void {
+    const open = this.#open;
+    const { end, commit } = this.#parts.position();
+    if (open === null || open.rows === 0) {
+      const folded = this.#fold();
+      this.#push(folded, this.#lines, this.#marks, { end, commit });
+      this.#begin([], open !== null && open.messages.length > 0);
+      if (open) open.from = 0;
+      return;
+    }
+    const later = this.#lines.splice(open.from);
+    for (const path of this.#used) path.rows?.reset();
+    this.#read(this.#lines);
+    this.#push(this.#fold(), this.#lines, this.#marks, { end, commit });
+    this.#begin(later, true);
+    open.from = 0;
+  }
+
+  /** Makes a batch although a transaction is open: of what was gathered before it, or else of a piece of it. */
+  async cut(): Promise<void> {
+    const open = this.#open;
+    if (open === null || !this.untouched) {
+      this.seal();
+      return;
+    }
+    this.#note(open, await this.#decided(open));
+    this.#xids.add(open.xid);
+    this.#push(this.#fold(), this.#lines, this.#marks, { end: null, commit: null });
+    this.#begin([], false);
+    open.first = false;
+    open.from = 0;
+    this.#part += 1;
+  }
+
+  #pathOf(line: Line, head: HeadReader): TablePath | null {
+    const known = this.#paths.get(line.bytes, head);
+    if (known !== undefined) return known;
+    const name = namesOf(line.bytes.toString('utf8', head.nameFrom, head.nameTo));
+    if (name === null) return null;
+    const { routes, numericAsText } = this.#parts;
+    const route = routes.get(name.schema, name.name);
+    // Who it is, is found out at the commit; from the next change on it is known.
+    if (route === undefined) return null;
+    const path = new TablePath(name.schema, name.name, route, numericAsText);
+    this.#paths.set(name.schema, name.name, path);
+    return path;
+  }
+
+  #leftOut({ schema, table, route }: TablePath, open: Arriving): boolean {
+    if (route === null) {
+      this.#parts.routes.meet(schema, table, { xid: open.xid, commitLsn: open.lsn });
+      return true;
+    }
+    return open.mayBeCopied && route.copied(open.xid, open.lsn);
+  }
+
+  /** Its changes of the exact way, which are then no longer pending. */
+  async #decided(open: Arriving): Promise<Change[]> {
+    if (open.messages.length === 0) return [];
+    const { routes, newest, settle, emptied } = this.#parts;
+    const piece = { xid: open.xid, commitLsn: open.lsn, messages: open.messages };
+    let changes = changesOf(piece, routes, newest);
+    while (!Array.isArray(changes)) {
+      await settle(changes);
+      changes = changesOf(piece, routes, newest);
+    }
+    if (changes.some(({ kind }) => kind === 'truncate')) {
+      for (const { action, schema, table } of open.messages) {
+        if (action === 'T') emptied({ schema, name: table }, open.xid);
+      }
+    }
+    open.messages = [];
+    return changes;
+  }
+
+  #close(open: Arriving, changes: readonly Change[], message: Commit, now: number): void {
+    this.#open = null;
+    if (open.known) return;
+    const { nextlsn, timestamp, xid } = message;
+    if (!open.first) {
+      this.#transactions = 1;
+      this.#note(open, changes);
+      this.#xids.add(xid);
+      this.#committedAt = timestamp;
+      const commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
+      this.#push(this.#fold(), this.#lines, this.#marks, { end: nextlsn, commit });
+      this.#begin([], false);
+      return;
+    }
+    if (open.touched) this.#xids.add(xid);
+    if (open.rows + changes.length === 0) return;
+    this.#note(open, changes);
+    this.#transactions += 1;
+    this.#committedAt = timestamp ?? this.#committedAt;
+    this.#firstAt ??= now;
+  }
+
+  /** What came of the open transaction belongs to the batch now. */
+  #note(open: Arriving, changes: readonly Change[]): void {
+    for (const change of changes) {
+      this.#changes.push(change);
+      if (change.kind !== 'truncate') this.#relations.add(change.relation);
+      else for (const relation of change.relations) this.#relations.add(relation);
+    }
+    for (const { route } of open.paths) if (route) this.#relations.add(route.relation);
+    if (open.rows > 0) {
+      this.#marks.push({ xid: open.xid, lsn: open.lsn, to: this.#lines.length });
+    }
+    this.#size += open.rows + changes.length;
+    this.#bytes += open.bytes;
+    Object.assign(open, { rows: 0, bytes: 0, paths: [] });
+  }
+
+  #rowsOf(path: TablePath): TableRows {
+    if (path.rows === null) this.#used.push(path);
+    return path.use();
+  }
+
+  /** Takes the rows out of their tables' paths. */
+  #fold(): FoldedTable[] {
+    return this.#used.flatMap((path) => {
+      const { rows, route } = path;
+      path.rows = null;
+      if (rows === null || route === null) return [];
+      const refuse = (forGood: boolean): void => {
+        path.exactThrough = forGood ? Infinity : this.#batch + AFTER_REFUSAL;
+      };
+      return { relation: route.relation, rows, refuse, release: () => path.release(rows) };
+    });
+  }
+
+  #push(
+    folded: readonly FoldedTable[],
+    lines: readonly Line[],
+    marks: readonly Mark[],
+    { end, commit }: { readonly end: Lsn | null; readonly commit: LastCommit | null },
+  ): void {
+    const changes = this.#changes;
+    const exactly = (): readonly Change[] => [...this.#decode(lines, marks), ...changes];
+    const refused = this.#refused;
+    if (refused) for (const { release } of folded) release();
+    this.sealed.push({
+      folded: refused ? [] : folded,
+      changes: refused ? exactly() : changes,
+      exactly,
+      size: this.#size,
+      relations: this.#relations,
+      end,
+      transactions: this.#transactions,
+      committedAt: this.#committedAt,
+      xids: this.#xids,
+      commit,
+    });
+  }
+
+  /**
+   * Begins the next batch.
+   * @param lines of the open transaction that were gathered already.
+   * @param pending whether something of it is: then the ways of its tables stay as they are.
+   */
+  #begin(lines: Line[], pending: boolean): void {
+    this.#lines = lines;
+    this.#marks = [];
+    this.#used = [];
+    this.#changes = [];
+    this.#relations = new Set();
+    this.#xids = new Set();
+    this.#size = 0;
+    this.#bytes = 0;
+    this.#transactions = 0;
+    this.#firstAt = null;
+    this.#committedAt = null;
+    if (!pending) {
+      this.#batch += 1;
+      this.#allExact = false;
+      this.#refused = false;
+    }
+    this.#read(lines);
+  }
+
+  /** Lines of the fast way into rows, once more. */
+  #read(lines: readonly Line[]): void {
+    const head = this.#head;
+    for (const line of lines) {
+      const kind = head.read(line.bytes, line.from, line.to);
+      const path = this.#paths.get(line.bytes, head);
+      if (path === undefined) throw again();
+      const rows = this.#rowsOf(path);
+      if (insertInto(rows, kind, line, head.body)) continue;
+      if (!rows.broken) throw again();
+      this.#refused = true;
+    }
+  }
+
+  /** The same lines, change by change. */
+  #decode(lines: readonly Line[], marks: readonly Mark[]): Change[] {
+    const { routes, newest } = this.#parts;
+    let from = 0;
+    return marks.flatMap(({ xid, lsn, to }) => {
+      const messages = lines.slice(from, to).map((line) => rowOf(line));
+      from = to;
+      const changes = changesOf({ xid, commitLsn: lsn, messages }, routes, newest);
+      if (!Array.isArray(changes)) throw again();
+      return changes;
+    });
+  }
+}
+
+/** Takes the line into the rows. @returns false for a line that has to go the exact way. */
+function insertInto(rows: TableRows, kind: LineKind, { bytes, to }: Line, body: number): boolean {
+  switch (kind) {
+    case 'insert':
+      return rows.insert(bytes, body, to);
+    case 'update':
+      return rows.update(bytes, body, to);
+    case 'delete':
+      return rows.delete(bytes, body, to);
+    case 'begin':
+    case 'commit':
+    case 'other':
+      return false;
+  }
+}
+
+function rowOf(line: Line): RowMessage {
+  const text = textOfLine(line.own);
+  const message = text instanceof LineFailure ? null : decodeMessage(text);
+  if (message === null || !('identity' in message)) throw again();
+  return message;
+}
+
+/** Schema and table as they stand in a line: `public","table":"orders`. */
+function namesOf(text: string): TableName | null {
+  const [schema, name] = text.split('","table":"').map(nameOf);
+  return schema == null || name == null ? null : { schema, name };
+}
+
+function nameOf(json: string): string | null {
+  try {
+    const name: unknown = JSON.parse(`"${json}"`);
+    return typeof name === 'string' ? name : null;
+  } catch {
+    return null;
+  }
+}
+
+function again(): MigrationError {
+  return new MigrationError('Internal', 'a line was read differently the second time');
+}
+
+function outside(lsn: Lsn | null): MigrationError {
+  return malformed('a change outside its transaction', lsn);
+}
+
+function malformed(what: string, lsn: Lsn | null): MigrationError {
+  return new MigrationError(
+    'StreamMalformed',
+    `the stream brought ${what}${lsn === null ? '' : ` at ${lsn}`}`,
+    lsn === null ? {} : { lsn },
+  );
+}

@@ -1,0 +1,220 @@
+/**
+ * One JSON value of wal2json into COPY text, bytes to bytes: no string and no object is made of it. Whatever is not exactly what the
+ * plugin prints is refused, and the caller lets the decoder (decode.ts) judge the line.
+ */
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const TAB = 0x09;
+const NEWLINE = 0x0a;
+const RETURN = 0x0d;
+/** Longer strings are searched and copied by the runtime's own means, which pay off only then. */
+const LONG = 48;
+
+/** How a column's values are written. */
+export const PLAIN = 0;
+/** Hexadecimal digits that arrive without their `\x`. */
+export const BYTEA = 1;
+/** A null may be NaN or an infinity: wal2json before 2.6. */
+export const EXPOSED = 2;
+/** Computed by the target. */
+export const SKIPPED = 3;
+export type ValueKind = typeof PLAIN | typeof BYTEA | typeof EXPOSED | typeof SKIPPED;
+
+/** Bytes of COPY text that a value of n bytes of JSON can take at most: `\\` stays two, `null` shrinks, bytea grows by `\\x`. */
+export const GROWTH_BYTES = 4;
+
+/** Reads values of a line and writes them behind each other into a buffer that has room (line length plus {@link GROWTH_BYTES} each). */
+export class ValueWriter {
+  /** Where the next byte of the line is read. */
+  at = 0;
+  /** Where the next byte is written. */
+  to = 0;
+  /** Whether bytes beyond ASCII passed: the line then has to be proved to be UTF-8. */
+  beyondAscii = false;
+
+  /**
+   * Writes the value at {@link at}.
+   * @returns false for what is no value, or an ambiguous null of an exposed column; nothing is to be used then.
+   */
+  write(line: Buffer, out: Buffer, kind: ValueKind): boolean {
+    switch (line[this.at]) {
+      case QUOTE:
+        return this.#string(line, out, kind);
+      case 0x6e: // n
+        if (kind === EXPOSED || !matches(line, this.at, NULL)) return false;
+        this.at += NULL.length;
+        out[this.to++] = BACKSLASH;
+        out[this.to++] = 0x4e; // N
+        return true;
+      case 0x74: // t
+        return this.#word(line, out, TRUE);
+      case 0x66: // f
+        return this.#word(line, out, FALSE);
+      case undefined:
+        return false;
+      default:
+        return this.#number(line, out);
+    }
+  }
+
+  #word(line: Buffer, out: Buffer, word: Buffer): boolean {
+    if (!matches(line, this.at, word)) return false;
+    out[this.to++] = word[0] ?? 0;
+    this.at += word.length;
+    return true;
+  }
+
+  #number(line: Buffer, out: Buffer): boolean {
+    let { at, to } = this;
+    const from = at;
+    for (;;) {
+      const c = line[at] ?? 0;
+      const digit = c >= 0x30 && c <= 0x39;
+      // - . + E e
+      if (!digit && c !== 0x2d && c !== 0x2e && c !== 0x2b && c !== 0x65 && c !== 0x45) break;
+      out[to++] = c;
+      at += 1;
+    }
+    this.at = at;
+    this.to = to;
+    return at > from;
+  }
+
+  #string(line: Buffer, out: Buffer, kind: ValueKind): boolean {
+    let at = this.at + 1;
+    let to = this.to;
+    if (kind === BYTEA && !(line[at] === BACKSLASH && line[at + 1] === BACKSLASH)) {
+      out[to++] = BACKSLASH;
+      out[to++] = BACKSLASH;
+      out[to++] = 0x78; // x
+    }
+    const short = at + LONG;
+    let high = 0;
+    const end = line.length;
+    while (at < end) {
+      const c = line[at++] ?? 0;
+      if (c === QUOTE) {
+        this.at = at;
+        this.to = to;
+        if (high > 0x7f) this.beyondAscii = true;
+        return true;
+      }
+      if (c === BACKSLASH) {
+        const written = escaped(line, at, out, to);
+        if (written < 0) return false;
+        at += (line[at] ?? 0) === 0x75 ? 5 : 1;
+        to += written;
+      } else {
+        // JSON has no control characters in strings; one here would end a row of COPY.
+        if (c < 0x20) return false;
+        high |= c;
+        out[to++] = c;
+      }
+      if (at >= short) return this.#long(line, out, at, to);
+    }
+    return false;
+  }
+
+  /** The rest of a long string: what lies between two escapes is copied whole. */
+  #long(line: Buffer, out: Buffer, from: number, into: number): boolean {
+    let at = from;
+    let to = into;
+    let quote = line.indexOf(QUOTE, at);
+    let backslash = line.indexOf(BACKSLASH, at);
+    this.beyondAscii = true;
+    for (;;) {
+      if (quote < 0) return false;
+      if (backslash < 0 || quote < backslash) {
+        line.copy(out, to, at, quote);
+        if (hasControl(out, to, to + quote - at)) return false;
+        this.at = quote + 1;
+        this.to = to + quote - at;
+        return true;
+      }
+      line.copy(out, to, at, backslash);
+      if (hasControl(out, to, to + backslash - at)) return false;
+      to += backslash - at;
+      at = backslash + 1;
+      const written = escaped(line, at, out, to);
+      if (written < 0) return false;
+      at += (line[at] ?? 0) === 0x75 ? 5 : 1;
+      to += written;
+      if (quote < at) quote = line.indexOf(QUOTE, at);
+      backslash = line.indexOf(BACKSLASH, at);
+    }
+  }
+}
+
+const NULL = Buffer.from('null');
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
+
+/** Whether these bytes stand there. */
+export function matches(line: Buffer, at: number, expected: Buffer): boolean {
+  for (let i = 0; i < expected.length; i += 1) if (line[at + i] !== expected[i]) return false;
+  return true;
+}
+
+/** A control character in a part without escapes, except that COPY's own escapes are not looked at here. */
+function hasControl(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at += 1) if ((bytes[at] ?? 0) < 0x20) return true;
+  return false;
+}
+
+/**
+ * Writes what the escape whose letter is at `at` means, in COPY text. @returns the bytes written; -1 for an escape that is none of
+ * the plugin's.
+ */
+function escaped(line: Buffer, at: number, out: Buffer, to: number): number {
+  switch (line[at]) {
+    case QUOTE:
+      out[to] = QUOTE;
+      return 1;
+    case BACKSLASH:
+      return pair(out, to, BACKSLASH);
+    case 0x6e: // n
+      return pair(out, to, 0x6e);
+    case 0x74: // t
+      return pair(out, to, 0x74);
+    case 0x72: // r
+      return pair(out, to, 0x72);
+    case 0x62: // b
+      out[to] = 0x08;
+      return 1;
+    case 0x66: // f
+      out[to] = 0x0c;
+      return 1;
+    case 0x75: {
+      // Only control characters are written like this; a NUL can be in no text of PostgreSQL.
+      const code = line[at + 1] === 0x30 && line[at + 2] === 0x30 ? hex(line, at + 3) : -1;
+      if (code < 1 || code > 0x1f) return -1;
+      if (code === TAB) return pair(out, to, 0x74);
+      if (code === NEWLINE) return pair(out, to, 0x6e);
+      if (code === RETURN) return pair(out, to, 0x72);
+      out[to] = code;
+      return 1;
+    }
+    case undefined:
+    default:
+      return -1;
+  }
+}
+
+function pair(out: Buffer, to: number, letter: number): number {
+  out[to] = BACKSLASH;
+  out[to + 1] = letter;
+  return 2;
+}
+
+/** Two hexadecimal digits; -1 for others. */
+function hex(line: Buffer, at: number): number {
+  const [one, other] = [digit(line[at]), digit(line[at + 1])];
+  return one < 0 || other < 0 ? -1 : one * 16 + other;
+}
+
+function digit(c = 0): number {
+  if (c >= 0x30 && c <= 0x39) return c - 0x30;
+  if (c >= 0x61 && c <= 0x66) return c - 0x57;
+  return -1;
+}

@@ -1,0 +1,131 @@
+/** What wal2json really sends, through bytes, folding, and one flight of statements: the target equals the source. */
+import { expect, test } from 'vitest';
+import { RowStatements } from '../../postgres/apply/row-statements.ts';
+import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
+import { readTable } from '../../postgres/apply/table.ts';
+import { Flight, FlightFailed, Kept } from '../../postgres/connection/flight.ts';
+import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
+import { expectEqual } from '../support/equality.ts';
+import { seeded } from '../support/random.ts';
+import { Feed } from './apply-feed.ts';
+
+const SCHEMA = /* sql */ `
+  create type public.mood as enum ('sad', 'so "so"', 'happy');
+  create domain public.short as varchar(12);
+  create type public.pair as (a int, b text);
+  create collation public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+  create table public.item (
+    a int, b text collate public.blind, n numeric(12, 3), m public.mood, d public.short, by bytea, j jsonb, p public.pair, ts timestamptz,
+    arr text[], big text, bx bool, g int generated always as (a * 2) stored, i bigint generated always as identity, primary key (b, a));
+  alter table public.item alter column big set storage external;`;
+
+const heads = (line: Buffer): number => {
+  const found = [',"columns":[', ',"identity":['].map((text) => line.indexOf(text));
+  return Math.min(...found.filter((at) => at >= 0));
+};
+
+async function prepared(feed: Feed) {
+  const relation = await feed.relation('public', 'item');
+  await feed.target.query(`set search_path = ''`);
+  const table = await readTable(feed.target, relation, 1);
+  const layout: RowLayout = {
+    heads: relation.columns.map(({ name }) =>
+      Buffer.from(`{"name":${JSON.stringify(name)},"value":`),
+    ),
+    names: relation.columns.map(({ name }) => name),
+    kinds: relation.columns.map(({ baseTypeName, generated }) =>
+      generated ? SKIPPED : baseTypeName === 'bytea' ? BYTEA : PLAIN,
+    ),
+    varying: relation.columns.map(({ name }) => name === 'big'),
+    key: [0, 1],
+  };
+  const statements = RowStatements.of(table, layout);
+  if (statements === null) throw new Error('no statements');
+  const rows = new TableRows(layout);
+  const kept = new Kept();
+  const apply = async (): Promise<number> => {
+    rows.reset();
+    for (const text of await feed.lines()) {
+      const line = Buffer.from(text);
+      const at = heads(line);
+      if (text.startsWith('{"action":"I"')) expect(rows.insert(line, at), text).toBe(true);
+      if (text.startsWith('{"action":"U"')) expect(rows.update(line, at), text).toBe(true);
+      if (text.startsWith('{"action":"D"')) expect(rows.delete(line, at), text).toBe(true);
+    }
+    const flight = new Flight(kept);
+    const expected: number[] = [];
+    flight.run('begin');
+    expect(statements.add(flight, rows, (count) => expected.push(count))).toBe(true);
+    expect((await flight.send(feed.target)).slice(1)).toEqual(expected);
+    await feed.target.query('commit');
+    return expected.length;
+  };
+  return { apply, kept };
+}
+
+test('random inserts, updates and deletes of every kind of value arrive, batch after batch', async () => {
+  const random = seeded();
+  await using feed = await Feed.start(SCHEMA);
+  const { apply } = await prepared(feed);
+  const texts = [
+    'null',
+    `''`,
+    `E'tab\\t nl\\n bs\\\\ cr\\r "q" \\\\N'`,
+    `'é€😀, {x}'`,
+    `E'\\b\\f\\x01'`,
+  ];
+  const text = (): string => texts[random(texts.length)] ?? 'null';
+  const big = (n: number): string => (random(3) === 0 ? `repeat(md5('${n}'), 200)` : text());
+  let next = 0;
+  const statement = (): string => {
+    const [a, b] = [random(30), random(4)];
+    next += 1;
+    switch (random(5)) {
+      case 0:
+      case 1:
+        return `insert into public.item (a, b, n, m, d, by, j, p, arr, ts, big, bx)
+          values (${a}, 'K${b}', ${next}.5, (array['sad', 'so "so"', null])[${1 + random(3)}]::public.mood, left(${text()}, 12), decode(md5('${next}'), 'hex'),
+                  '{"a": [1,  null, "x\\"y"]}', row(${a}, ${text()})::public.pair, array[${text()}, 'x', null], 'epoch', ${big(next)}, ${random(2) === 0}) on conflict do nothing`;
+      case 2:
+        return `update public.item set n = n + 1, d = left(${text()}, 12), by = null where a = ${a} and b = 'K${b}'`;
+      case 3:
+        return `update public.item set big = ${big(next)}, bx = null where a = ${a} and b = 'K${b}'`;
+      default:
+        return `delete from public.item where a = ${a} and b = 'K${b}'`;
+    }
+  };
+  for (const size of [400, 1, 3, 60, 2_000, 20]) {
+    const statements = Array.from({ length: size }, statement);
+    await feed.source.query(`begin; ${statements.join('; ')}; commit`);
+    await apply();
+    // No change brings a sequence's state.
+    const { rows } = await feed.source.query<{ last: string }>(
+      `select last_value::text as last from public.item_i_seq`,
+    );
+    await feed.target.query(`select setval('public.item_i_seq', $1)`, [rows[0]?.last]);
+    await expectEqual(feed.source, feed.target);
+  }
+});
+
+test('a refused statement is told from the others, and the session goes on', async () => {
+  await using feed = await Feed.start(SCHEMA);
+  const { apply, kept } = await prepared(feed);
+  await feed.source.query(
+    `insert into public.item (a, b) select g, 'k' from generate_series(1, 100) g`,
+  );
+  await feed.target.query(`insert into public.item (a, b) values (50, 'K')`);
+  await expect(apply()).rejects.toMatchObject({ statement: 1, cause: { code: '23505' } });
+  await feed.target.query('rollback');
+  const flight = new Flight(kept);
+  flight.run('select 1');
+  flight.run('select $1::int / 0', '1');
+  flight.run('select 2');
+  const failure: unknown = await flight.send(feed.target).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(FlightFailed);
+  expect(failure).toMatchObject({ statement: 1, cause: { code: '22012' } });
+  await feed.target.query(`delete from public.item`);
+  await feed.source.query(`delete from public.item`);
+  await feed.lines();
+  await feed.source.query(`insert into public.item (a, b) values (1, 'k')`);
+  expect(await apply()).toBe(1);
+});

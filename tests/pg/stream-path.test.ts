@@ -1,0 +1,243 @@
+/**
+ * Two ways lead to the target: rows as bytes, folded while they come, and change by change. The same changes over each of them leave
+ * the same target, and what is ordinary takes the fast one.
+ */
+import { expect, test } from 'vitest';
+import type { Migration } from '../../contract/migration.ts';
+import type { StreamOptions } from '../../postgres/stream/changes.ts';
+import { freshPair, type FreshPair } from '../support/database.ts';
+import { pick, seeded, type Random } from '../support/random.ts';
+import { drain, expectSame, startMigration, testWork } from '../support/stream.ts';
+
+/** Values of each type: the first is null. */
+const TYPES: Readonly<Record<string, readonly string[]>> = {
+  int2: [`'-32768'`, '7'],
+  int8: ['9223372036854775807', '0'],
+  'numeric(30,10)': ['12345678901234567890.1234567890', `'NaN'`, `'-0.0000000001'`],
+  numeric: [`'Infinity'`, '1e-20', '100000000000000000000000000000'],
+  float4: [`'NaN'`, '1.1754944e-38', `'-Infinity'`],
+  float8: ['0.1', `'-0.0'`, '1e300', `'Infinity'`],
+  money: [`'$12.34'`],
+  text: [
+    `''`,
+    `'null'`,
+    `E'tab\\t nl\\n cr\\r bs\\\\ "q" \\\\N \\\\.'`,
+    `E'\\b\\f\\x01\\x7f'`,
+    `'é€😀,{x}'`,
+  ],
+  'varchar(20)': [`'  spaces  '`],
+  'char(6)': [`'a'`],
+  bytea: [`''`, `'\\x00ff5c'`, `'\\x5c78'`],
+  bool: ['true', 'false'],
+  date: [`'infinity'`, `'4713-01-01 BC'`],
+  timestamptz: [`'2026-01-31 23:59:59.999999+13'`, `'-infinity'`],
+  timestamp: [`'1999-12-31 00:00:00.1'`],
+  timetz: [`'24:00:00-15:59'`],
+  interval: [`'1 year -2 days 03:04:05.006'`],
+  uuid: [`'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'`],
+  json: [`'{"a":  1, "a": null}'`, `'"\\u0041"'`],
+  jsonb: [`'{"b": [1, null, "x\\"y"], "a": {}}'`, `'1e2'`],
+  inet: [`'10.0.0.1/8'`],
+  macaddr8: [`'08:00:2b:01:02:03:04:05'`],
+  point: [`'(1.5,-2)'`],
+  polygon: [`'((0,0),(1,1),(1,0))'`],
+  tsvector: [`'a:1A ''b c'':2'`],
+  'bit varying': [`B'0101'`],
+  int4range: [`'[1,5)'`, `'empty'`],
+  nummultirange: [`'{[1,2),[3,4)}'`],
+  pg_lsn: [`'16/B374D848'`],
+  'text[]': [`'{}'`, `array['a,b', null, 'NULL', '"', '\\']`],
+  'int[][]': [`'[0:1][2:3]={{1,2},{3,4}}'`],
+  mood: [`'sad'`, `'so "so"'`],
+  short: [`'abc'`],
+  pair: [`row(1, 'x,y')`, `row(null, '"')`],
+  'pair[]': [`array[row(1, 'a')::pair, null]`],
+  xml: [`'<a b="c">d</a>'`],
+};
+const NAMES = Object.keys(TYPES);
+
+const SCHEMA = /* sql */ `
+  create type mood as enum ('sad', 'so "so"');
+  create domain short as varchar(12) check (value <> 'never');
+  create type pair as (a int, b text);
+  create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+  create table every (id int primary key, ${NAMES.map((type, i) => `c${i} ${type}`).join(', ')});
+  create table line (w text, b text collate blind, a int, v text, g int generated always as (a * 2) stored,
+    i bigint generated always as identity, primary key (b, a));
+  alter table line alter column w set storage external;
+  create table "Moving ""x""" ("K ""k""" text primary key, v int, u int unique);
+  create table whole (k int, v text, n bigint);
+  alter table whole replica identity full;
+  create table bare (k int, v text);
+  create table wide (id uuid primary key, body text, n int);
+  alter table wide alter column body set storage external;`;
+
+function value(random: Random, type: string): string {
+  const values = TYPES[type] ?? [];
+  const text = random(4) === 0 ? 'null' : (values[random(values.length)] ?? 'null');
+  return `${text}::${type}`;
+}
+
+/** Keys come from a small range, so that rows are met again and again. */
+function statement(random: Random, next: number): string {
+  const id = random(60);
+  const column = random(NAMES.length);
+  const body = pick(random, ['null', `'b${next}'`, `repeat(md5('${next}'), 200)`]);
+  switch (random(16)) {
+    case 0:
+    case 1:
+      return `insert into every values (${id}, ${NAMES.map((type) => value(random, type)).join(', ')}) on conflict do nothing`;
+    case 2:
+      return `update every set c${column} = ${value(random, NAMES[column] ?? '')} where id = ${id}`;
+    case 3:
+      return `delete from every where id = ${id}`;
+    case 4:
+    case 5:
+      return `insert into line (w, b, a, v) values (${body}, 'B${id % 5}', ${id % 9}, 'v') on conflict (b, a) do update set v = 'again'`;
+    case 6:
+      return `update line set ${pick(random, ['v', 'w'])} = ${body} where b = 'b${id % 5}'`;
+    case 7:
+      return `delete from line where a = ${id % 9} and b = 'b${id % 5}'`;
+    case 8:
+      return `insert into "Moving ""x""" values ('k ${id}', ${next}, ${next}) on conflict do nothing`;
+    case 9:
+      return `update "Moving ""x""" set "K ""k""" = 'm ${next}' where "K ""k""" = 'k ${id}'`;
+    case 10:
+      return `update "Moving ""x""" set u = -u where v % 7 = ${random(7)}`;
+    case 11:
+      return `insert into whole select ${id % 9}, 'x', ${pick(random, ['1', 'null'])} from generate_series(1, ${1 + random(2)})`;
+    case 12:
+      return pick(random, [
+        `delete from whole where ctid = (select min(ctid) from whole where k = ${id % 9})`,
+        `update whole set v = ${pick(random, ['null', `'y${next}'`])} where ctid = (select min(ctid) from whole where k = ${id % 9})`,
+      ]);
+    case 13:
+      return `insert into bare values (${id}, ${body}), (${id}, null)`;
+    case 14:
+      return `insert into wide values (md5('${id}')::uuid, ${body}, ${next}) on conflict (id) do update set n = excluded.n`;
+    default:
+      return `update wide set body = ${body} where id = md5('${id}')::uuid`;
+  }
+}
+
+async function transaction(db: FreshPair, random: Random, next: () => number): Promise<void> {
+  const statements = Array.from({ length: 1 + random(30) }, () => statement(random, next()));
+  if (random(25) === 0) statements.splice(random(9), 0, 'truncate whole, line');
+  if (random(25) === 0) statements.push('truncate "Moving ""x"""');
+  await db.sourceClient.query(`begin; ${statements.join('; ')}; commit`);
+}
+
+interface Ways {
+  folded: number;
+  exact: number;
+}
+
+/** Drains. @returns the changes by the way that they took. */
+async function drained(
+  db: FreshPair,
+  migration: Migration,
+  { exactly, ...options }: Partial<StreamOptions> & { exactly?: boolean },
+): Promise<Ways> {
+  const work = testWork();
+  const ways: Ways = { folded: 0, exact: 0 };
+  const info = (_: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+    ways.folded += Number(fields['folded'] ?? 0);
+    ways.exact += Number(fields['exact'] ?? 0);
+  };
+  await drain(
+    db,
+    migration,
+    { ...options, limits: exactly === undefined ? {} : { exactly } },
+    { ...work, log: { ...work.log, info } },
+  );
+  return ways;
+}
+
+test('random changes of every type leave the same target over the fast way, over the exact one, and cut anywhere', async () => {
+  const random = seeded();
+  await using db = await freshPair();
+  await using other = await freshPair();
+  const migration = await startMigration(db, SCHEMA);
+  const exactDb = {
+    ...other,
+    source: db.source,
+    sourceClient: db.sourceClient,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const exactMigration = await startMigration(exactDb, 'select 1', undefined, SCHEMA);
+  let next = 0;
+  const sum: Ways = { folded: 0, exact: 0 };
+  for (const size of [1, 40, 3, 120, 10]) {
+    for (let i = 0; i < size; i += 1) await transaction(db, random, () => (next += 1));
+    const batchChanges = pick(random, [1, 7, 100, 5_000]);
+    const fast = await drained(db, migration, { batchChanges });
+    sum.folded += fast.folded;
+    sum.exact += fast.exact;
+    const slow = await drained(exactDb, exactMigration, { batchChanges, exactly: true });
+    expect(slow).toEqual({ folded: 0, exact: fast.folded + fast.exact });
+    // No change brings the state of a sequence.
+    const { rows } = await db.sourceClient.query<{ last: string }>(
+      'select last_value::text as last from line_i_seq',
+    );
+    for (const one of [db, exactDb]) {
+      await one.targetClient.query(`select setval('line_i_seq', $1)`, [rows[0]?.last]);
+      await expectSame(one);
+    }
+  }
+  process.stdout.write(`${sum.folded} changes folded, ${sum.exact} one by one\n`);
+  // A null of a number may be NaN to the plugin of these servers, and takes the exact way.
+  expect(sum.folded).toBeGreaterThan(100);
+}, 120_000);
+
+const SIMPLE = /* sql */ `
+  create table t (id int primary key, a text, n numeric, b bytea, g int generated always as (id) stored);
+  create table bare (id int);
+  create table whole (id int); alter table whole replica identity full;
+  insert into t select i, 'x', 1, '\\x00' from generate_series(1, 100) i;
+  insert into whole values (1)`;
+
+test.each([
+  ['inserts', `insert into t select i, 'a', 2, '\\x01' from generate_series(201, 220) i`, 20, 0],
+  ['inserts without a key', `insert into bare select generate_series(1, 20)`, 20, 0],
+  ['updates', `update t set a = null, b = '\\xff' where id <= 10`, 10, 0],
+  ['deletes', `delete from t where id <= 10`, 10, 0],
+  [
+    'all of a row',
+    `insert into t (id, n) values (300, 1); update t set a = 'q' where id = 300; delete from t where id = 300`,
+    3,
+    0,
+  ],
+  ['an update of a key', `update t set id = 500 where id = 1`, 0, 1],
+  ['a row without a key', `update whole set id = 2`, 0, 1],
+  ['a null that may be NaN', `update t set n = null where id = 1`, 0, 1],
+])('%s take the way that they should', async (_, sql, folded, exact) => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, SIMPLE);
+  await db.sourceClient.query(sql);
+  expect(await drained(db, migration, {})).toEqual({ folded, exact });
+  await expectSame(db);
+});
+
+test('rows that the target refuses are applied one by one, and only the batch of the refusal twice', async () => {
+  await using db = await freshPair();
+  const ddl = /* sql */ `create table t (id int primary key, u int unique); insert into t select i, i from generate_series(1, 10) i`;
+  const migration = await startMigration(db, ddl);
+  // No order of sets gives each row the other's value.
+  await db.sourceClient.query(
+    `begin; update t set u = -1 where id = 1; update t set u = 1 where id = 2; update t set u = 2 where id = 1; commit`,
+  );
+  expect(await drained(db, migration, {})).toEqual({ folded: 0, exact: 3 });
+  await expectSame(db);
+});
+
+test('a piece of a huge transaction that is refused leaves the pieces before it as they are', async () => {
+  await using db = await freshPair();
+  const ddl = /* sql */ `create table t (id int primary key, u int unique deferrable); insert into t select i, i from generate_series(1, 40) i;
+    create table s (id int primary key); alter table t replica identity default`;
+  const migration = await startMigration(db, ddl);
+  await db.sourceClient
+    .query(`begin; insert into s select generate_series(1, 25); update t set u = u + 1000 where id <= 5;
+    set constraints all deferred; update t set u = 41 - u where id > 5; insert into s select generate_series(101, 120); commit`);
+  await drained(db, migration, { batchChanges: 10 });
+  await expectSame(db);
+});

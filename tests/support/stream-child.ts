@@ -1,0 +1,32 @@
+/** One lease of the stream in a process of its own, which can be killed, stopped and measured. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Migration } from '../../contract/migration.ts';
+import { OPTIONS } from './stream.ts';
+
+export interface Child {
+  readonly process: ChildProcess;
+  readonly lines: string[];
+  readonly ended: Promise<unknown>;
+}
+
+/** Streams until it is ended. */
+export function streamProcess(migration: Migration, env: Record<string, string> = {}): Child {
+  const script = path.join(import.meta.dirname, 'stream-process.ts');
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', script, JSON.stringify(migration), JSON.stringify(OPTIONS)],
+    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const lines: string[] = [];
+  child.stdout.on('data', (data: Buffer) => lines.push(...data.toString().trim().split('\n')));
+  return { process: child, lines, ended: once(child, 'close') };
+}
+
+/** Most memory that a process ever had resident, MiB. */
+export function peakMiB(pid: number): number {
+  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1]) / 1024;
+}
