@@ -35,11 +35,16 @@ export function createActivities(steps: Steps, room: Room): Activities {
     // end the round.
     holdSnapshot: activity(
       'holdSnapshot',
-      ({ migration }, work) => steps.holdSnapshot(migration, work),
+      ({ migration, guard }, work) => steps.holdSnapshot(migration, work, guard),
       {
         early: 'on cancel',
         admit: (context, _, work) => admitted(context, room, 'migrations', work),
       },
+    ),
+    storeLimits: activity(
+      'storeLimits',
+      ({ migration, limits, version }) => steps.storeLimits(migration, { limits, version }),
+      { short: true },
     ),
     // Reading the catalogs and writing the plan of a large database takes minutes at most. Emptying tables, which may take hours
     // where others refer to them, beats by itself as long as the server works on it.

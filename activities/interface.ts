@@ -3,7 +3,9 @@
  * migrations, so a name is never changed, and a field is only ever added. One object in, one small object out.
  */
 import type { Finding } from '../contract/finding.ts';
+import type { GuardInput } from '../contract/guard.ts';
 import type { CopyFormat, MigrationInput } from '../contract/input.ts';
+import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
@@ -40,6 +42,16 @@ export interface TriggerReport {
 
 export interface Step extends BareStep {
   readonly input: MigrationInput;
+}
+
+export interface LimitsStep extends BareStep {
+  readonly limits: Limits;
+  /** Grows with every change of them. */
+  readonly version: number;
+}
+
+export interface HoldStep extends BareStep {
+  readonly guard?: GuardInput;
 }
 
 export interface CopyStep extends BareStep {
@@ -87,7 +99,9 @@ export interface Activities {
   copySchema(step: Step): Promise<SchemaReport>;
   createSlot(step: BareStep): Promise<SlotReport>;
   /** Holds one snapshot generation until it is cancelled. */
-  holdSnapshot(step: BareStep): Promise<HoldReport | undefined>;
+  holdSnapshot(step: HoldStep): Promise<HoldReport | undefined>;
+  /** Writes the limits where the activities at work see them. */
+  storeLimits(step: LimitsStep): Promise<void>;
   /** Waits for a live generation and lists the runs that are left; none when all is copied. */
   planCopy(step: Step): Promise<CopyPlan>;
   copyChunks(step: CopyStep): Promise<CopyResult>;

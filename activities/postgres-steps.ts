@@ -1,4 +1,6 @@
 /** The steps that a real worker runs: every function of postgres/ that an activity stands for. */
+import { addMissingColumns } from '../postgres/control/columns.ts';
+import { storeLimits } from '../postgres/control/throttle.ts';
 import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
@@ -30,6 +32,12 @@ export const postgresSteps: Steps = {
   copySchema,
   createSlot,
   holdSnapshot,
+  storeLimits: async (migration, limits) => {
+    await using target = await connectTarget(migration, 'limits');
+    // A migration of earlier code has no place for them yet.
+    await addMissingColumns(target);
+    await storeLimits(target, migration, limits);
+  },
   planCopy,
   copyChunks,
   buildIndexes,

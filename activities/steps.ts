@@ -1,6 +1,8 @@
 /** What the activities call: the steps of postgres/ as they offer them. Tests give steps of their own. */
 import type { Finding } from '../contract/finding.ts';
+import type { GuardInput } from '../contract/guard.ts';
 import type { MigrationInput } from '../contract/input.ts';
+import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
@@ -28,7 +30,15 @@ export interface Steps {
   readonly inspect: LongStep<Finding[]>;
   readonly copySchema: LongStep<SchemaReport>;
   readonly createSlot: (migration: Migration, work: Work) => Promise<SlotReport>;
-  readonly holdSnapshot: (migration: Migration, work: Work) => Promise<HoldReport | undefined>;
+  readonly holdSnapshot: (
+    migration: Migration,
+    work: Work,
+    guard?: GuardInput,
+  ) => Promise<HoldReport | undefined>;
+  readonly storeLimits: (
+    migration: Migration,
+    limits: { readonly limits: Limits; readonly version: number },
+  ) => Promise<void>;
   readonly planCopy: LongStep<CopyPlan>;
   readonly copyChunks: (
     migration: Migration,

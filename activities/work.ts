@@ -10,6 +10,7 @@
  * attempt would dangle; an error of a connection that we closed ourselves would look like a failure.
  */
 import { Context } from '@temporalio/activity';
+import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Work } from '../contract/work.ts';
 import { toApplicationFailure } from './failure.ts';
 
@@ -78,6 +79,11 @@ function workOf(context: Context): Work {
     signal: context.cancellationSignal,
     scheduledAt: context.info.currentAttemptScheduledTimestampMs,
     beat: (details) => context.heartbeat(details),
+    // To this run of the workflow: the next one of its id has steps of its own.
+    tell: async (report) => {
+      const { workflowId, runId } = context.info.workflowExecution ?? { workflowId: '' };
+      await context.client.workflow.getHandle(workflowId, runId).signal(GUARD_SIGNAL, report);
+    },
     log: {
       info: (message, fields) => void context.log.info(message, fields),
       warn: (message, fields) => void context.log.warn(message, fields),

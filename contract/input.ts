@@ -4,6 +4,9 @@
  * operator may have put a password into the wrong field.
  */
 import * as v from 'valibot';
+import { guardField } from './guard.ts';
+import { limitsField } from './limits.ts';
+import { whole } from './whole.ts';
 
 /** Service names as libpq takes them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never fits. */
 const serviceName = v.pipe(
@@ -15,14 +18,6 @@ const serviceName = v.pipe(
     'must be the name of a service from pg_service.conf (letters, digits, "_", "-", "."), never a URI or a connection string',
   ),
 );
-
-const whole = (least: number, most: number) =>
-  v.pipe(
-    v.number(`must be a whole number from ${least} to ${most}`),
-    v.integer(`must be a whole number from ${least} to ${most}`),
-    v.minValue(least, `must be a whole number from ${least} to ${most}`),
-    v.maxValue(most, `must be a whole number from ${least} to ${most}`),
-  );
 
 /**
  * `schema.table`, each part with `*` for any run of characters and `?` for one; quotes around a part keep dots in it. Without
@@ -137,6 +132,10 @@ const schema = v.strictObject({
     }),
     {},
   ),
+  /** What the migration may take of either server at first; the update `setLimits` changes it. */
+  limits: limitsField,
+  /** Holds the copy while the source is busy. Unset: it measures nothing. */
+  guard: guardField,
 });
 
 /** A complete input: every default filled in. */
@@ -202,6 +201,7 @@ function namesOf({ tables, leave }: MigrationInput): string[] {
 
 /** The fields that a group of the input knows; the empty name is the input itself. */
 function knownIn(group: string): string[] {
+  if (group === 'guard.query') return ['sql', 'ceiling'];
   for (const [name, field] of Object.entries(schema.entries)) {
     if (name === group && 'wrapped' in field) return Object.keys(field.wrapped.entries);
   }
@@ -212,6 +212,12 @@ function refused(reason: string): ParsedInput {
   return { ok: false, message: `invalid input: ${reason}` };
 }
 
+const groupOf = (path: readonly v.IssuePathItem[]): string =>
+  path
+    .slice(0, -1)
+    .map(({ key }) => String(key))
+    .join('.');
+
 function describe(issue: v.BaseIssue<unknown>): string {
   const field = v.getDotPath(issue) ?? 'input';
   if (issue.expected === 'never') {
@@ -219,7 +225,7 @@ function describe(issue: v.BaseIssue<unknown>): string {
     if (SECRET_FIELD.test(field) || SECRET_WORD.test(field)) {
       return `field ${named} is not allowed: secrets never pass through Temporal; name a service and keep the password in PGPASSFILE on the worker`;
     }
-    const group = issue.path && issue.path.length > 1 ? String(issue.path[0].key) : '';
+    const group = groupOf(issue.path ?? []);
     return `unknown field ${named}; known ${group === '' ? 'fields' : `in "${group}"`}: ${knownIn(group).join(', ')}`;
   }
   if (issue.type === 'strict_object') {

@@ -4,6 +4,8 @@
  */
 import * as v from 'valibot';
 import { isFailureCode, type FailureCode } from './failure.ts';
+import { guardReport } from './guard.ts';
+import { limits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
 
 /** In their order; the last three are ends. */
@@ -129,6 +131,13 @@ export const streamCounters = v.pipe(
 );
 export type StreamCounters = v.InferOutput<typeof streamCounters>;
 
+/** What the guard of the source last told, and when that became known, ISO 8601. */
+export const guardState = v.pipe(
+  v.object({ ...guardReport.pipe[0].entries, since: v.string() }),
+  v.readonly(),
+);
+export type GuardState = v.InferOutput<typeof guardState>;
+
 const progress = v.pipe(
   v.object({
     phase,
@@ -147,6 +156,10 @@ const progress = v.pipe(
     /** Absent until the schema was copied, and in answers of earlier code. */
     indexes: v.exactOptional(indexCounters),
     stream: v.nullable(streamCounters),
+    /** In force, or about to be: see `notes`. Absent in answers of earlier code. */
+    limits: v.exactOptional(limits),
+    /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
+    guard: v.exactOptional(v.nullable(guardState)),
     startedAt: v.pipe(startedAt, v.readonly()),
     /** When the numbers were last true, ISO 8601: the workflow learns them from activities that ended. */
     asOf: v.exactOptional(v.string()),

@@ -3,6 +3,7 @@
  * small, flat JSON: it lives in Temporal's history, which is limited and readable by many. No bigint, no row value.
  */
 import * as v from 'valibot';
+import type { GuardReport } from './guard.ts';
 import type { Lsn } from './lsn.ts';
 import type { SnapshotCounters } from './progress.ts';
 
@@ -24,6 +25,8 @@ export interface Work {
    * a later one took over is told by it.
    */
   readonly scheduledAt?: number;
+  /** Tells the caller what the guard of the source says, while the step works on. Rejects when it could not be told. */
+  readonly tell?: (report: GuardReport) => Promise<void>;
 }
 
 /** Signal from a worker without a free slot to the workflow that waits for one: a `SlotWait`, or null when that is over. */
@@ -93,6 +96,8 @@ export interface CopyPlan extends SnapshotCounters {
   readonly runs: readonly CopyRun[];
   /** How many `copyChunks` may run at once: from the plan, so that replay does not depend on a default. */
   readonly parallelism: number;
+  /** How many at the most, whatever the limits say: so many sessions can lock what one chunk needs. Absent in plans of earlier code. */
+  readonly most?: number;
 }
 
 export interface CopyResult {

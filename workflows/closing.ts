@@ -15,6 +15,7 @@ import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf } from './failure.ts';
+import { stopStoring } from './limits.ts';
 
 export type Outcome =
   | { readonly done: MigrationSummary }
@@ -25,6 +26,8 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   run.ending = true;
   run.waiting = null;
   run.state.paused = false;
+  stopStoring(run);
+  run.unstored = null;
   run.cutoverStep = null;
   const cancelled = !outcome.done && !run.aborting && isCancellation(outcome.failure);
   if (!outcome.done) run.enter(run.aborting || cancelled ? 'aborted' : 'failed');

@@ -6,7 +6,8 @@ import { FAILURES } from '../contract/failure.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
 import type { Situation, UpdateName } from './policy.ts';
 import { builtText } from './built.ts';
-import { bytes, count, counted, duration, percent } from './wording.ts';
+import { guardText } from '../contract/guard.ts';
+import { bytes, count, counted, duration, limitsText, percent } from './wording.ts';
 
 const CODE_LINE = 63;
 
@@ -46,13 +47,14 @@ export function renderDetails(
         ]
       : []),
     ...cutoverStep(progress),
+    ...throttling(progress),
     ...numbers(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
     ...commands(workflowId, progress.phase, situation),
   ].join('\n');
 }
 
-function title({ phase }: Progress, situation: Situation): string {
+function title({ phase, guard }: Progress, situation: Situation): string {
   switch (situation) {
     case 'waiting':
       return 'Waiting for the operator';
@@ -61,7 +63,7 @@ function title({ phase }: Progress, situation: Situation): string {
     case 'ending':
       return phase === 'done' ? TITLES.done : `${TITLES[phase]} (cleaning up)`;
     case 'running':
-      return TITLES[phase];
+      return `${TITLES[phase]}${guard?.holding === true ? ' (held by the guard)' : ''}`;
   }
 }
 
@@ -74,6 +76,19 @@ function cutoverStep({ cutover }: Progress): string[] {
   return [
     `${began}, failing since ${moment(failing.since)} (last seen ${moment(failing.seen)}): ${failing.reason} (\`${failing.code}\`)`,
     `- **what to do:** ${failing.action}`,
+  ];
+}
+
+/** What keeps it from going as fast as it can. */
+function throttling({ limits, guard }: Progress): string[] {
+  const limited = limits === undefined ? 'none' : limitsText(limits);
+  return [
+    ...(limited === 'none' ? [] : [`- limits: ${limited}`]),
+    ...(guard == null
+      ? []
+      : [
+          `- guard: ${guardText(guard)}${guard.holding ? ': **the copy is held** and goes on by itself,' : ','} since ${moment(guard.since)}`,
+        ]),
   ];
 }
 
@@ -132,6 +147,7 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   resume: 'go on',
   cutover: 'finish; stop the writers first',
   abort: 'end it; what was copied stays, complete or not',
+  setLimits: 'change limits',
 };
 
 const CALL_OFF = 'call the cutover off; the stream stays paused until resume';

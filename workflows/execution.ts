@@ -5,6 +5,7 @@
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
 import type { BareStep, Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
+import { UNLIMITED, type Limits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
   CutoverStep,
@@ -52,6 +53,9 @@ const NOTHING_BUILT: IndexCounters = {
 const POSITION_NOTE =
   'the stream has stopped, but the target is unavailable; the position shown is that of the last checkpoint';
 
+const LIMITS_NOTE =
+  'new limits are not in force yet: they could not be written into the control schema on the target';
+
 export class Execution {
   readonly migration: Migration;
   readonly input: MigrationInput;
@@ -72,6 +76,12 @@ export class Execution {
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
+  /** Limits are being written into the control schema; resolves with the first answer to that. */
+  storing: { readonly scope: CancellationScope; readonly first: Answer<Reason | null> } | undefined;
+  /** Why they could not be written so far; null: they are, or nobody tried. */
+  unstored: Reason | null = null;
+  /** The copy's lanes look again how many they may be. */
+  limitsChanged = new Answer<void>();
   /** What an abort answers: how the migration ended, in one sentence. */
   readonly ended = new Answer<string>();
 
@@ -97,6 +107,11 @@ export class Execution {
     if (this.ending) return 'ending';
     if (this.waiting) return 'waiting';
     return this.state.paused ? 'paused' : 'running';
+  }
+
+  /** In force, or on the way. */
+  get limits(): Limits {
+    return this.state.limits?.values ?? { ...UNLIMITED, ...this.input.limits };
   }
 
   /** Before it there are no rows on the target: an error ends the migration and everything is taken back. */
@@ -175,9 +190,15 @@ export class Execution {
       snapshot,
       ...(indexes ? { indexes } : {}),
       stream,
+      limits: this.limits,
+      ...(this.state.guard === undefined ? {} : { guard: this.state.guard }),
       startedAt: { ...startedAt },
       asOf,
-      notes: this.unsure === null ? notes : [...notes, `${POSITION_NOTE}: ${this.unsure.message}`],
+      notes: [
+        ...notes,
+        ...(this.unsure === null ? [] : [`${POSITION_NOTE}: ${this.unsure.message}`]),
+        ...(this.unstored === null ? [] : [`${LIMITS_NOTE}: ${this.unstored.message}`]),
+      ],
     };
   }
 }

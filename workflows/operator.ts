@@ -1,19 +1,22 @@
 /**
- * The operator's side: four updates and one query. What is allowed when stands in policy.ts; here is what each does. An
+ * The operator's side: five updates and one query. What is allowed when stands in policy.ts; here is what each does. An
  * update answers when the thing is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
   defineQuery,
+  defineSignal,
   defineUpdate,
   setHandler,
   type CancellationScope,
 } from '@temporalio/workflow';
+import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
 import { Answer } from './answer.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
+import { noteGuard, requireChange, setLimits } from './limits.ts';
 import { rule, type UpdateName } from './policy.ts';
 import { counted } from './wording.ts';
 
@@ -22,6 +25,8 @@ const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
 const abortUpdate = defineUpdate<string>('abort');
+const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
+const guardSignal = defineSignal<[unknown]>(GUARD_SIGNAL);
 
 /** @param work the scope of everything that an abort has to stop. */
 export function acceptOperator(run: Execution, work: CancellationScope): void {
@@ -50,6 +55,17 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
     description:
       'End the migration: drops slot and control schema; what was copied stays on the target, complete or not',
     validator: () => mayAsk(run, 'abort'),
+  });
+  setHandler(setLimitsUpdate, (change) => setLimits(run, change), {
+    description:
+      'Change limits while it runs: {"copyStreams": n, "copyBytesPerSecond": n, "applyChangesPerSecond": n, "guard": "on" | "off"}; 0 is unlimited, what is left out stays',
+    validator: (change) => {
+      mayAsk(run, 'setLimits');
+      requireChange(change);
+    },
+  });
+  setHandler(guardSignal, (told) => noteGuard(run, told), {
+    description: 'Sent by the step that measures the guard of the source',
   });
 }
 

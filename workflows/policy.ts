@@ -6,7 +6,7 @@
  */
 import type { Phase } from '../contract/progress.ts';
 
-export const UPDATES = ['pause', 'resume', 'cutover', 'abort'] as const;
+export const UPDATES = ['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const;
 export type UpdateName = (typeof UPDATES)[number];
 
 /** `ending`: the outcome is decided, slot and control schema are being removed. */
@@ -92,6 +92,18 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     done: over,
     failed: over,
     aborted: row(ENDED, { ending: ALLOWED }),
+  },
+  // Before the copy they are kept for it; while it waits or is paused they count from the next step on.
+  setLimits: {
+    preflight: row(ALLOWED),
+    schema: row(ALLOWED),
+    snapshot: row(ALLOWED),
+    indexes: row(ALLOWED),
+    stream: row(ALLOWED),
+    cutover: row(ALLOWED),
+    done: over,
+    failed: over,
+    aborted: over,
   },
 };
 

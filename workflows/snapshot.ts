@@ -18,6 +18,7 @@ import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work
 import { holder, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { isUnstored, storeLimits } from './limits.ts';
 import { BARREN_ROUNDS, BARREN_ROUND_PAUSE_MS, HOLDER, LONG } from './options.ts';
 
 type Round = 'complete' | 'again';
@@ -34,8 +35,14 @@ interface Copied {
 
 /** Copies all rows. Throws the first failure that a person has to settle. */
 export async function copyRows(run: Execution): Promise<void> {
+  if (isUnstored(run)) await storeLimits(run);
+  throwIfStopped();
   const patience = new Patience();
-  while ((await oneRound(run, patience)) === 'again');
+  try {
+    while ((await oneRound(run, patience)) === 'again');
+  } finally {
+    delete run.state.guard;
+  }
   // A database without a single row to copy never had a run.
   run.state.firstConsistent ||= run.state.firstGeneration === null;
   run.state.notes = run.state.notes.filter((note) => !isCopyNote(note));
@@ -74,9 +81,11 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
 }
 
 function hold(run: Execution): Promise<HoldReport | undefined> {
+  const { guard } = run.input;
+  if (guard) run.state.guard = null;
   return holder.holdSnapshot.executeWithOptions(
     { ...HOLDER, activityId: 'snapshot', summary: 'hold snapshot' },
-    [run.bare],
+    [guard ? { ...run.bare, guard } : run.bare],
   );
 }
 
@@ -132,28 +141,50 @@ function notePlan(run: Execution, plan: CopyPlan): void {
   run.refresh();
 }
 
-/** Runs the plan's runs in lanes. How many comes from the plan, a recorded result, so that a replay does the same. */
+/**
+ * Runs the plan's runs in lanes. How many comes from the plan, a recorded result, so that a replay does the same, and from the
+ * limits: a change of them is looked at at once. Lanes that are too many finish their run, held by the activity itself.
+ */
 async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
   const queue = [...plan.runs];
   const met: Copied = {
     ...{ chunks: 0, skipped: 0 },
     ...{ lost: undefined, rewritten: undefined, failed: undefined },
   };
-  const lane = async (): Promise<void> => {
-    // A lost snapshot fails every further run: none is begun. After any other failure the rest goes on, because tables
-    // that are finished stay finished and a person is needed anyway.
-    for (let next = queue.shift(); next && !met.lost; next = queue.shift()) {
-      try {
-        noteCopied(run, met, await copyOne(run, plan.generation, next));
-      } catch (error) {
-        throwIfStopped();
-        noteFailure(run, met, next, error);
-      }
+  const lane = async (next: CopyRun): Promise<void> => {
+    try {
+      noteCopied(run, met, await copyOne(run, plan.generation, next));
+    } catch (error) {
+      throwIfStopped();
+      noteFailure(run, met, next, error);
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: plan.parallelism }, lane));
-  for (const end of lanes) if (end.status === 'rejected') raise(end.reason);
+  const atWork = new Set<Promise<void>>();
+  let raised: { readonly error: unknown } | undefined;
+  for (;;) {
+    // A lost snapshot fails every further run: none is begun. After any other failure the rest goes on, because tables
+    // that are finished stay finished and a person is needed anyway.
+    while (atWork.size < lanesOf(run, plan) && !met.lost && !raised) {
+      const next = queue.shift();
+      if (!next) break;
+      const ended: Promise<void> = lane(next)
+        .catch((error: unknown) => {
+          raised ??= { error };
+        })
+        .finally(() => atWork.delete(ended));
+      atWork.add(ended);
+    }
+    if (atWork.size === 0) break;
+    await Promise.race([...atWork, run.limitsChanged.promise]);
+  }
+  if (raised) raise(raised.error);
   return met;
+}
+
+/** Never more than the servers' lock tables have room for. */
+function lanesOf({ limits }: Execution, { parallelism, most = parallelism }: CopyPlan): number {
+  if (limits.copyStreams === 0) return parallelism;
+  return Math.min(limits.copyStreams, Math.max(parallelism, most));
 }
 
 function copyOne(run: Execution, generation: number, next: CopyRun): Promise<CopyResult> {

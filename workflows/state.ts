@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import {
   confirmedLsn,
+  guardState,
   indexCounters,
   notes,
   phase,
@@ -12,6 +13,7 @@ import {
   startedAt,
   streamCounters,
 } from '../contract/progress.ts';
+import { limits } from '../contract/limits.ts';
 import { leftOut } from '../contract/work.ts';
 
 const VERSION = 1;
@@ -45,6 +47,21 @@ const schema = v.object({
   leftOut: v.exactOptional(leftOut),
   /** Materialized views that the operator took out, for the same. Unset before the first refresh. */
   skippedViews: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
+  /** Unset until they were changed: then those of the input. */
+  limits: v.exactOptional(
+    v.pipe(
+      v.object({
+        values: limits,
+        /** Grows with every change. */
+        version: v.number(),
+        /** The one that stands in the control schema. */
+        stored: v.number(),
+      }),
+      v.readonly(),
+    ),
+  ),
+  /** Unset while no rows are copied under a guard. */
+  guard: v.exactOptional(v.nullable(guardState)),
 });
 
 export type State = v.InferOutput<typeof schema>;

@@ -52,7 +52,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     }
     // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
     // the next run's, and an update could be lost.
-    if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
+    if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
     }
     if (run.state.triggersLoud === true) {

@@ -1,4 +1,5 @@
 /** Numbers as people read them. By hand, because what Intl prints depends on the worker's ICU data and replay must not. */
+import type { Limits } from '../contract/limits.ts';
 
 /** `1234567` → `1,234,567`. */
 export function count(value: number): string {
@@ -38,4 +39,19 @@ export function duration(seconds: number): string {
 /** Whole percent, never 100 before it is done. */
 export function percent(done: number, total: number): string {
   return `${total <= 0 ? 100 : Math.floor((done / total) * 100)} %`;
+}
+
+/** `copy 2 streams, 5.0 MB/s; apply 1,000 changes/s`, or that there are none. */
+export function limitsText(limits: Limits): string {
+  const { copyStreams, copyBytesPerSecond, applyChangesPerSecond, guard } = limits;
+  const copy = [
+    ...(copyStreams === 0 ? [] : [counted(copyStreams, 'stream')]),
+    ...(copyBytesPerSecond === 0 ? [] : [`${bytes(copyBytesPerSecond)}/s`]),
+  ];
+  const parts = [
+    ...(copy.length === 0 ? [] : [`copy ${copy.join(', ')}`]),
+    ...(applyChangesPerSecond === 0 ? [] : [`apply ${count(applyChangesPerSecond)} changes/s`]),
+    ...(guard === 'on' ? [] : ['guard off']),
+  ];
+  return parts.length === 0 ? 'none' : parts.join('; ');
 }

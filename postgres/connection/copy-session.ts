@@ -78,32 +78,29 @@ export class CopyIn implements CopyQuery {
   }
 }
 
+/** Told of the bytes of rows that passed just now. Null: read on; else when to. */
+export type Passed = (bytes: number) => Promise<void> | null;
+
 /** `COPY … TO STDOUT` under way on a client: its data is handed to a socket as it comes, a message for each read. */
 export class CopyOut implements CopyQuery {
   readonly #text: string;
   readonly #into: Socket;
-  readonly #passed: (bytes: number) => void;
+  readonly #passed: Passed;
   readonly #ended = promised<number>();
   #rows = 0;
   #restore = (): void => undefined;
 
-  private constructor(text: string, into: Socket, passed: (bytes: number) => void) {
+  private constructor(text: string, into: Socket, passed: Passed) {
     this.#text = text;
     this.#into = into;
     this.#passed = passed;
   }
 
   /**
-   * Sends the command and hands the data on; a slow receiver slows the server that sends.
-   * @param passed called with the bytes of rows that passed just now.
+   * Sends the command and hands the data on; a slow receiver slows the server that sends, and so does a pause by `passed`.
    * @returns the rows that left. @throws the server's error.
    */
-  static run(
-    client: pg.Client,
-    text: string,
-    into: Socket,
-    passed: (bytes: number) => void,
-  ): Promise<number> {
+  static run(client: pg.Client, text: string, into: Socket, passed: Passed): Promise<number> {
     const copy = new CopyOut(text, into, passed);
     client.query(copy);
     return copy.#ended.promise;
@@ -132,9 +129,10 @@ export class CopyOut implements CopyQuery {
   #divert(from: Socket): void {
     const into = this.#into;
     const listeners = from.listeners('data') as ((piece: Buffer) => void)[];
+    let moved = 0;
     const splitter = new FrameSplitter({
       copyData: (piece) => {
-        this.#passed(piece.length);
+        moved += piece.length;
         // After an error of the target its socket may be gone: the error itself comes by the other query.
         if (into.destroyed) return;
         into.cork();
@@ -144,17 +142,41 @@ export class CopyOut implements CopyQuery {
       },
       other: (piece) => listeners.forEach((listener) => listener(piece)),
     });
-    const drained = (): void => void from.resume();
+    // Both may hold at once; the last to let go reads on.
+    const held = { byReceiver: false, byLimit: false };
+    let ended = false;
+    const goOn = (): void => {
+      // Not for whoever has the socket after this copy.
+      if (!ended && !held.byReceiver && !held.byLimit) from.resume();
+    };
+    const drained = (): void => {
+      held.byReceiver = false;
+      goOn();
+    };
     const take = (read: Buffer): void => {
       splitter.push(read);
+      const allowed = this.#passed(moved);
+      moved = 0;
+      // The last of it came with the end of the copy, which was handed on just now.
+      if (ended) return;
+      if (allowed !== null && !held.byLimit) {
+        held.byLimit = true;
+        from.pause();
+        void allowed.then(() => {
+          held.byLimit = false;
+          goOn();
+        });
+      }
       // Not by what write() returns: that is false for any read of this size, also when all of it went out at once.
-      if (into.destroyed || into.writableLength <= MOST_WAITING_BYTES) return;
+      if (held.byReceiver || into.destroyed || into.writableLength <= MOST_WAITING_BYTES) return;
+      held.byReceiver = true;
       from.pause();
       into.once('drain', drained);
     };
     into.once('close', drained);
     this.#restore = () => {
       this.#restore = () => undefined;
+      ended = true;
       into.removeListener('drain', drained);
       into.removeListener('close', drained);
       from.removeListener('data', take);

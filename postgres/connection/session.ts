@@ -23,6 +23,8 @@ export type Purpose =
   | 'holder'
   | 'plan'
   | 'copy'
+  | 'limits'
+  | 'guard'
   | 'index'
   | 'stream'
   | 'apply'

@@ -91,6 +91,21 @@ export async function readPendingChunks(
   return rows.map(({ id, one, many }) => ({ id, relations: one === null ? (many ?? []) : [one] }));
 }
 
+/** Tables of the largest bundle among the chunks of a generation without a mark; 1 when there is none. */
+export async function readLargestChunk(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+): Promise<number> {
+  const { rows } = await target.query<{ largest: number }>(
+    /* sql */ `
+    select coalesce(max(cardinality(relations)), 1) as largest
+      from walferry.chunk where migration = $1 and generation = $2 and done_at is null`,
+    [migration.id, generation],
+  );
+  return rows[0]?.largest ?? 1;
+}
+
 /** Sums over all marks. */
 export async function readTotals(target: pg.ClientBase, migration: Migration): Promise<CopyTotals> {
   const { rows } = await target.query<Record<keyof CopyTotals, string>>(

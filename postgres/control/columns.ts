@@ -4,6 +4,7 @@
  * `npm run replay` lets go on with it, would stop at the first reading (42703), after hours of copying.
  */
 import type pg from 'pg';
+import { CREATE_THROTTLE } from './throttle.ts';
 
 /** Table, column, type. Whoever adds a column to the control schema adds it here; null has to mean what was before. */
 const ADDED = [
@@ -23,19 +24,34 @@ const ADDED = [
 /** Somebody's transaction may have read the table; the attempt is made again then. */
 const LOCK_TIMEOUT_MS = 5_000;
 
-/** Adds those that are missing; for steps that read these tables, outside of a transaction. One look when nothing is missing. */
+/**
+ * Adds those that are missing, and the tables that came later; for steps that read them, outside of a transaction. One look when
+ * nothing is missing.
+ */
 export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
   const { rows } = await target.query<{ sql: string }>(
     /* sql */ `
+    select $4 as sql
+     where to_regclass('walferry.migration') is not null and to_regclass('walferry.copier') is null
+    union all
     select format('alter table walferry.%I add column if not exists %I %s', w.tab, w.col, w.type) as sql
       from unnest($1::text[], $2::text[], $3::text[]) as w (tab, col, type)
       join pg_catalog.pg_class c on c.oid = to_regclass(format('walferry.%I', w.tab))
      where not exists (select from pg_catalog.pg_attribute a
                         where a.attrelid = c.oid and a.attname = w.col and not a.attisdropped)`,
-    [ADDED.map(([table]) => table), ADDED.map(([, column]) => column), ADDED.map(([, , t]) => t)],
+    [
+      ADDED.map(([table]) => table),
+      ADDED.map(([, column]) => column),
+      ADDED.map(([, , t]) => t),
+      CREATE_THROTTLE,
+    ],
   );
   if (rows.length === 0) return;
   // Several statements in one message are one transaction.
   const statements = rows.map(({ sql }) => sql).join('; ');
-  await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}; ${statements}`);
+  // Two steps at once may miss the same: `if not exists` does not keep the second from failing on the first one's row.
+  await target.query(/* sql */ `
+    set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    select pg_advisory_xact_lock(hashtext('walferry.columns'));
+    ${statements}`);
 }

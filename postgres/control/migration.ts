@@ -99,6 +99,11 @@ export async function registerMigration(
       registration.archive,
     ],
   );
+  // Made here: later it would wait for a batch that holds the row it refers to.
+  await target.query(
+    /* sql */ `insert into walferry.throttle (migration) values ($1) on conflict do nothing`,
+    [migration.id],
+  );
   await registerSide(target, migration, 'source', registration.source);
   await registerSide(target, migration, 'target', await readIdentity(target, migration.target));
 }

@@ -3,6 +3,8 @@
  * the same transactions as the rows. One migration per target database at a time.
  */
 
+import { CREATE_THROTTLE } from './throttle.ts';
+
 /** xid8 values are kept as bigint: every transaction id below 2^63 fits, and JavaScript reads them as text anyway. */
 export const CREATE_CONTROL_SCHEMA = /* sql */ `
 create schema if not exists walferry;
@@ -104,4 +106,5 @@ create table if not exists walferry.stopped_change (
   code text not null,
   sqlstate text
 );
+${CREATE_THROTTLE}
 `;

@@ -7,6 +7,7 @@ import { durability } from './checks/durability.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
 import { generated } from './checks/generated.ts';
+import { guard } from './checks/guard.ts';
 import { identity } from './checks/identity.ts';
 import { leftover } from './checks/leftover.ts';
 import { left } from './checks/left.ts';
@@ -46,6 +47,7 @@ export const CHECKS: readonly Check[] = [
   oldSnapshot,
   plugin,
   transaction,
+  guard,
   capacity,
   session,
   sessionCount,

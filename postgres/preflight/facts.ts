@@ -5,6 +5,7 @@
  * A side that could not be reached (or not be read to the end) is null and has its failure in `failures` (or, behind a
  * pooler, the reason in `endpoints`); the other side is inspected all the same, so that an operator hears everything in one go.
  */
+import type { GuardFacts } from './read/guard.ts';
 import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -161,6 +162,8 @@ export interface SourceFacts extends ServerFacts {
   readonly generatedReads: readonly GeneratedReads[];
   /** Columns that a binary copy cannot move; empty unless the input demands one. */
   readonly textColumns: readonly TextColumn[];
+  /** Unset: the input has no guard. */
+  readonly guard?: GuardFacts;
   /** What is created beside the tables. */
   readonly created: readonly NamedObject[];
 }

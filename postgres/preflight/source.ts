@@ -21,6 +21,7 @@ import type {
 import { readPartitionKeys } from '../catalog/partition-key.ts';
 import { readTextColumns } from './read/binary-form.ts';
 import { readGeneratedReads } from './read/generated.ts';
+import { readGuard } from './read/guard.ts';
 import { readLeft } from './read/left.ts';
 import { readWal } from './read/load.ts';
 import { readUsedCollations } from './read/locale.ts';
@@ -91,6 +92,7 @@ export async function readSource(
     partitionKeys: await readPartitionKeys(client, oids),
     generatedReads: await readGeneratedReads(client, oids),
     textColumns: input.copy.format === 'binary' ? await readTextColumns(client, oids) : [],
+    ...(input.guard === undefined ? {} : { guard: await readGuard(client, input.guard) }),
     created: (
       await readCreated(
         client,

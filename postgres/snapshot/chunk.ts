@@ -33,8 +33,8 @@ export interface ChunkWork {
   readonly format: CopyFormat;
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
-  /** Bytes of a table that passed just now. */
-  readonly moved: (table: ChunkTable, bytes: number) => void;
+  /** Bytes of a table that passed just now. Null: read on; else when to. */
+  readonly moved: (table: ChunkTable, bytes: number) => Promise<void> | null;
   /** A look at a lock that somebody holds; throws to give up. */
   readonly waiting: (table: ChunkTable) => void;
   /** A table that the snapshot does not see as it is. */

@@ -20,6 +20,7 @@ import { cut } from '../connection/session.ts';
 import { loudStates } from '../schema/loud.ts';
 import { quietLoud } from '../schema/loud-quiet.ts';
 import { connectPatiently } from '../slot/session.ts';
+import { Lane } from '../throttle/copy.ts';
 import { copyChunk, type ChunkWork } from './chunk.ts';
 import { holdBeforeChunks } from './holdpoint.ts';
 import { snapshotLost } from './imported.ts';
@@ -70,8 +71,8 @@ async function copyRun(
     await requireMigration(target, migration);
     await addMissingColumns(target);
     const generations = await readGenerations(target, migration);
-    const held = generations.at(-1);
-    if (held?.number !== generation) throw snapshotLost(generation);
+    const newest = generations.at(-1);
+    if (newest?.number !== generation) throw snapshotLost(generation);
     const replicaRole = await quietTriggers(target);
     if (!replicaRole) {
       work.log.warn('the role may not silence triggers on the target', {
@@ -86,9 +87,11 @@ async function copyRun(
       work.signal.throwIfAborted();
       work.beat({ step: 'held by a test' });
     });
-    const result = await copyAll(planned, progress, {
+    const held = (reason: string) => progress.held(reason);
+    await using lane = await Lane.join(migration, generation, target, { work, held });
+    const result = await copyAll(planned, progress, lane, {
       migration,
-      generation: held,
+      generation: newest,
       source,
       target,
       format,
@@ -96,7 +99,10 @@ async function copyRun(
       defaults: await Defaults.read(migration.target, 'copy', target),
       loud: loudStates(replicaRole),
       worker: `${hostname()}:${process.pid}`,
-      moved: (table, bytes) => progress.moved(nameOf(table), bytes),
+      moved: (table, bytes) => {
+        progress.moved(nameOf(table), bytes);
+        return lane.passed(bytes);
+      },
       waiting: (table) => {
         work.signal.throwIfAborted();
         progress.waiting(nameOf(table));
@@ -169,6 +175,7 @@ async function rewrittenIn(
 async function copyAll(
   chunks: readonly PlannedChunk[],
   progress: Progress,
+  lane: Lane,
   work: ChunkWork,
 ): Promise<CopyResult> {
   let copied = 0;
@@ -179,6 +186,7 @@ async function copyAll(
       skipped += 1;
       continue;
     }
+    await lane.ready();
     progress.begin(chunk.id);
     const result = await copyChunk(chunk, tables, work);
     if (result === null) {

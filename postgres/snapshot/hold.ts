@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import type { GuardInput } from '../../contract/guard.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { HoldReport, Work } from '../../contract/work.ts';
@@ -13,6 +14,7 @@ import { cut } from '../connection/session.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
+import { Guard } from '../guard/guard.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
 import { connectPatiently } from '../slot/session.ts';
@@ -29,9 +31,14 @@ const ANSWER_WITHIN_MS = 30_000;
 
 /**
  * Takes one generation and holds it until a plan finds nothing left under it, or the signal is aborted; then returns.
+ * @param guarding measured on the source meanwhile: over its ceilings the copy is held.
  * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`. Each attempt is a new generation.
  */
-export async function holdSnapshot(migration: Migration, work: Work): Promise<HoldReport> {
+export async function holdSnapshot(
+  migration: Migration,
+  work: Work,
+  guarding?: GuardInput,
+): Promise<HoldReport> {
   let taken: HeldGeneration | null = null;
   try {
     const gate = await readGate(migration);
@@ -43,7 +50,8 @@ export async function holdSnapshot(migration: Migration, work: Work): Promise<Ho
       await using target = await connectTarget(migration, 'holder');
       const nothingLeft = await NothingLeft.listen(target, migration);
       taken = await take(migration, { source, target }, gate, work);
-      await hold(taken, source, work, nothingLeft.signalFor(taken.number));
+      await using guard = Guard.begin(migration, guarding, taken.number, work);
+      await hold(taken, source, work, { nothingLeft: nothingLeft.signalFor(taken.number), guard });
       return { nothingLeft: true };
     } finally {
       work.signal.removeEventListener('abort', stop);
@@ -176,7 +184,7 @@ async function hold(
   taken: HeldGeneration,
   source: pg.Client,
   work: Work,
-  nothingLeft: AbortSignal,
+  { nothingLeft, guard }: { readonly nothingLeft: AbortSignal; readonly guard: Guard | null },
 ): Promise<void> {
   const began = performance.now();
   while (!nothingLeft.aborted) {
@@ -191,6 +199,7 @@ async function hold(
       generation: taken.number,
       pid: taken.holder.pid,
       seconds: Math.round((performance.now() - began) / 1000),
+      ...guard?.details,
     });
     await endOrPause(source, work.signal, nothingLeft);
   }

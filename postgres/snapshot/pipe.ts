@@ -27,8 +27,8 @@ export interface Pipe {
   readonly planning: Planning;
   /** Both sides have one binary form of it. */
   readonly binary: boolean;
-  /** Called with the bytes that passed just now. */
-  readonly progress: (bytes: number) => void;
+  /** Called with the bytes that passed just now. Null: read on; else when to. */
+  readonly progress: (bytes: number) => Promise<void> | null;
 }
 
 export interface Copied {
@@ -55,9 +55,9 @@ export async function pipeTable(
   const into = await CopyIn.start(target, writing).catch((error: unknown) => {
     throw copyFailure(error, table, 'target');
   });
-  const passed = (more: number): void => {
+  const passed = (more: number): Promise<void> | null => {
     bytes += more;
-    progress(more);
+    return progress(more);
   };
   const left = CopyOut.run(source, `${reading}${format}`, into.socket, passed).then(
     (rows) => {

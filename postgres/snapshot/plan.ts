@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
+import { MOST_STREAMS } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
@@ -21,7 +22,7 @@ import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlo
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
-import { readPendingChunks, readTotals } from '../control/chunk.ts';
+import { readLargestChunk, readPendingChunks, readTotals } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
@@ -146,7 +147,8 @@ async function planUnder(
   if (taken > 0)
     work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
   progress.step = 'listing the runs';
-  return await planOf(target, migration, live.number, input);
+  const plan = await planOf(target, migration, live.number, input);
+  return { ...plan, most: await mostLanes(target, migration, live.number, [source, target]) };
 }
 
 /** What one table of a bundle locks on either side: itself, its TOAST table, its indexes. */
@@ -157,6 +159,19 @@ async function bundleSize(sides: readonly pg.ClientBase[], lanes: number): Promi
   const sizes = [];
   for (const side of sides) sizes.push(await lockCapacity(side));
   return within(Math.min(...sizes), lanes * LOCKS_PER_COPIED, TABLES_PER_BUNDLE);
+}
+
+/** So many lanes have room for the locks of the chunks that are left: limits may ask for more than the chunks were cut for. */
+async function mostLanes(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  sides: readonly pg.ClientBase[],
+): Promise<number> {
+  const largest = await readLargestChunk(target, migration, generation);
+  const sizes = [];
+  for (const side of sides) sizes.push(await lockCapacity(side));
+  return within(Math.min(...sizes), largest * LOCKS_PER_COPIED, MOST_STREAMS);
 }
 
 async function isFinished(

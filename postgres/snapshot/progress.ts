@@ -44,6 +44,11 @@ export class Progress {
     this.#beat({ table, waitingFor: 'a lock on the table' });
   }
 
+  /** It waits on purpose: that is no stall. */
+  held(reason: string): void {
+    this.#beat({ table: null, waitingFor: reason });
+  }
+
   #beat(details: { table: string | null; waitingFor?: string }): void {
     const now = performance.now();
     if (now - this.#beaten < BEAT_EVERY_MS) return;

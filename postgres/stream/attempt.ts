@@ -14,6 +14,7 @@ import type { Attempt } from '../control/epoch.ts';
 import { within } from '../replication/deadline.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
+import { ApplyThrottle } from '../throttle/apply.ts';
 import type { StreamOptions } from './changes.ts';
 import type { Batch } from './batch.ts';
 import { fence, type Stopped } from './fence.ts';
@@ -97,6 +98,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     }),
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
+  const throttle = new ApplyThrottle(applier.client, migration, work.signal);
   const loop = new StreamLoop({
     reader,
     writer,
@@ -117,12 +119,18 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       tables: parts.tablesPerBatch,
       messageBytes: constants.MAX_STRING_LENGTH,
       ...options.limits,
-      changes: options.batchChanges,
+      get changes() {
+        return throttle.batch(options.batchChanges);
+      },
       age: options.batchMilliseconds,
     },
+    // Writers wait for a drain.
+    ...(options.until === null ? { allow: (changes) => throttle.pass(changes) } : {}),
     until,
     signal: work.signal,
   });
+  // After the loop was made: the pieces of a huge transaction keep their size when the limit is lifted.
+  if (options.until === null) await throttle.begin();
   const numbers = (): Omit<StreamReport, 'reached' | 'firstConsistent'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
     const { receivedLsn } = reader;
@@ -143,11 +151,11 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       migration,
       applierPid: backendPidOf(applier.client),
       vitals: () => ({
-        progress: loop.progress + reader.heard + looks,
+        progress: loop.progress + reader.heard + looks + throttle.looks,
         applying: loop.applying,
         idle: loop.waiting === undefined,
       }),
-      details: (): Heartbeat => ({ phase: 'stream', ...numbers() }),
+      details: (): Heartbeat => ({ phase: 'stream', ...numbers(), ...throttle.details }),
       measure: () => inTurn(() => meter.measure(source)),
     });
     pulse.start();

@@ -56,6 +56,8 @@ export interface LoopParts {
   readonly lease: Lease;
   readonly meter: Meter;
   readonly limits: LoopLimits;
+  /** Awaited before a batch of so many changes; false: it is not to be applied, because the signal was aborted. */
+  readonly allow?: (changes: number) => Promise<boolean>;
   readonly until: Lsn | null;
   readonly signal: AbortSignal;
 }
@@ -370,8 +372,9 @@ export class StreamLoop {
   }
 
   async #write(batch: Batch): Promise<void> {
-    const { writer, reader, meter, lease } = this.#parts;
+    const { writer, reader, meter, lease, allow } = this.#parts;
     try {
+      if (allow && !(await allow(batch.size))) return;
       const { committed, exact } = await writer.write(batch);
       this.#ways.exact += exact;
       this.#ways.folded += batch.size - exact;

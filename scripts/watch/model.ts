@@ -7,6 +7,8 @@ import { FAILURES } from '../../contract/failure.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
+import { guardText } from '../../contract/guard.ts';
+import { limitsText } from '../../workflows/wording.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
 
 export interface CopyView {
@@ -47,6 +49,8 @@ export interface View {
   readonly step: string | undefined;
   readonly waiting: Progress['waiting'];
   readonly notes: readonly string[];
+  /** Limits and the guard of the source: what keeps it from going as fast as it can; unset: nothing. */
+  readonly throttle?: string;
   /** Activities that are being tried again, and whatever keeps the numbers old. */
   readonly troubles: readonly string[];
 }
@@ -96,6 +100,7 @@ export class ProgressModel {
       step: progress?.cutover?.step ?? activities.map(stepOf).find((step) => step !== undefined),
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
+      ...throttleOf(progress, activities),
       troubles: [
         ...(sample.trouble === undefined ? [] : [sample.trouble]),
         ...failingOf(progress),
@@ -238,6 +243,24 @@ function fractionOf(progress: Progress | undefined, rows: number): number {
   const byChunks = snapshot.chunksDone / snapshot.chunksTotal;
   const byRows = snapshot.estimatedRows > 0 ? rows / snapshot.estimatedRows : byChunks;
   return Math.min(0.99, byRows);
+}
+
+/** `limits: copy 2 streams; held by the guard: activeSessions 63, ceiling 50`; live where a heartbeat tells it. */
+function throttleOf(
+  progress: Progress | undefined,
+  activities: readonly LiveActivity[],
+): { readonly throttle?: string } {
+  if (!progress || OVER.has(progress.phase)) return {};
+  const { limits, guard } = progress;
+  const limited = limits === undefined ? 'none' : limitsText(limits);
+  const holder = activities.find(({ type, live }) => type === 'holdSnapshot' && live)?.heartbeat;
+  const held = holder?.['guardHolding'] ?? guard?.holding;
+  const said = text(holder?.['guard']) ?? (guard ? guardText(guard) : undefined);
+  const parts = [
+    ...(limited === 'none' ? [] : [`limits: ${limited}`]),
+    ...(said === undefined ? [] : [`${held === true ? 'held by the guard' : 'guard'}: ${said}`]),
+  ];
+  return parts.length === 0 ? {} : { throttle: parts.join('; ') };
 }
 
 /** What a step of the cutover keeps failing with, as far as the workflow knows. */

@@ -14,6 +14,7 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
     ...(view.copy ? copyLines(view.copy) : []),
     ...(built === '' ? [] : [`  ${built}`]),
     ...(stream === undefined ? [] : [`  stream ${stream}`]),
+    ...(view.throttle === undefined ? [] : [`  ${view.throttle}`]),
     ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
     ...(view.waiting
       ? [
@@ -40,6 +41,7 @@ export function renderLine(view: View): string {
   } else if (stream !== undefined) {
     parts.push(stream, `confirmed ${view.confirmedLsn ?? 'nothing yet'}`);
   }
+  if (view.throttle !== undefined) parts.push(view.throttle);
   if (waiting) {
     parts.push(`waits at ${waiting.step}: ${waiting.reason} (${waiting.code}); ${waiting.action}`);
   }

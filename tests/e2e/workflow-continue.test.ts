@@ -22,14 +22,17 @@ afterAll(async () => {
 
 test('a migration streams through many runs: no update is lost, no number falls, nothing overlaps', async () => {
   const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
+  await migration.ask('setLimits', { applyChangesPerSecond: 7 });
   const before = await migration.progress();
+  expect(before.limits).toMatchObject({ applyChangesPerSecond: 7 });
   let lsn = 0n;
   let answered = 0;
   while ((await runs(migrations.client, migration)).length < 6) {
     for (const update of ['pause', 'resume'] as const) {
       expect(await migration.ask(update)).toMatchObject({ allowed: true });
       answered++;
-      const { confirmedLsn, slot, startedAt, stream } = await migration.progress();
+      const { confirmedLsn, slot, startedAt, stream, limits } = await migration.progress();
+      expect(limits).toEqual(before.limits);
       const now = lsnToBigInt(confirmedLsn ?? expect.fail('no LSN'));
       expect(now >= lsn).toBe(true);
       lsn = now;

@@ -547,3 +547,141 @@ async function accepted(migration: SimulatedMigration): Promise<number> {
   return (events ?? []).filter((e) => e.workflowExecutionUpdateAcceptedEventAttributes != null)
     .length;
 }
+
+describe('setLimits', () => {
+  const limitsOf = async (migration: SimulatedMigration) => (await migration.progress()).limits;
+
+  test.concurrent(
+    'changes the named limits and keeps the others, is asked twice for one change, and is written for the activities at work',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      expect(await limitsOf(migration)).toEqual({
+        ...{ copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0, guard: 'on' },
+      });
+      const first = await migration.ask('setLimits', { applyChangesPerSecond: 1000 });
+      expect(first).toEqual({
+        allowed: true,
+        text: 'Limits: apply 1,000 changes/s. In force within seconds.',
+      });
+      expect(world.limits.at(-1)).toMatchObject({ version: 1, limits: { guard: 'on' } });
+      expect((await migration.ask('setLimits', { applyChangesPerSecond: 1000 })).text).toBe(
+        'Limits: apply 1,000 changes/s.',
+      );
+      expect(world.limits).toHaveLength(1);
+      await migration.ask('setLimits', { copyBytesPerSecond: 5_000_000 });
+      expect(await limitsOf(migration)).toMatchObject({
+        ...{ applyChangesPerSecond: 1000, copyBytesPerSecond: 5_000_000 },
+      });
+      expect((await migration.ask('setLimits', { applyChangesPerSecond: 0 })).text).toContain(
+        'Limits: copy 5.0 MB/s. In force',
+      );
+      expect(world.isRunning('streamChanges')).toBe(true);
+      expect(await migration.ask('setLimits', { copyStreams: -1 })).toMatchObject({
+        ...{ allowed: false, type: 'Refused' },
+        text: 'invalid limits: "copyStreams" must be a whole number from 0 to 32',
+      });
+      expect(await migration.ask('setLimits')).toMatchObject({ allowed: false, type: 'Refused' });
+      await migration.ask('abort');
+      expect((await migration.end()).type).toBe('Aborted');
+    },
+  );
+
+  test.concurrent(
+    'the number of lanes follows at once, up and down, and no chunk is copied twice',
+    async () => {
+      const releases: (() => void)[] = [];
+      const migration = await migrations.start((world) => {
+        world.chunksTotal = 12;
+        world.chunksPerRun = 1;
+        for (let i = 0; i < 9; i++) releases.push(world.hold('copyChunks'));
+      });
+      const { world } = migration;
+      const lanes = (n: number) =>
+        until(`${n} lanes`, () => world.running.get('copyChunks') === n && true);
+      await lanes(2);
+      await migration.ask('setLimits', { copyStreams: 5 });
+      await lanes(5);
+      await migration.ask('setLimits', { copyStreams: 1 });
+      releases.splice(0, 4).forEach((release) => release());
+      await lanes(1);
+      await migration.ask('setLimits', { copyStreams: 0 });
+      await lanes(2);
+      releases.forEach((release) => release());
+      await migration.reaches('stream');
+      expect([...world.copies.values()]).toEqual(Array.from({ length: 12 }, () => 1));
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
+    'limits of the input and those set before the copy are written before its first chunk',
+    async () => {
+      const input = { source: 'orders_old', target: 'orders_new', limits: { copyStreams: 3 } };
+      let release = (): void => undefined;
+      const migration = await migrations.start((world) => {
+        release = world.hold('copySchema');
+      }, input);
+      await migration.reaches('schema');
+      expect((await migration.ask('setLimits', { applyChangesPerSecond: 9 })).text).toBe(
+        'Limits: copy 3 streams; apply 9 changes/s. They are in force when the copy begins.',
+      );
+      release();
+      await migration.reaches('stream');
+      expect(migration.world.limits).toMatchObject([
+        { limits: { copyStreams: 3, applyChangesPerSecond: 9 } },
+      ]);
+      const activities = await migration.activities();
+      expect(activities.indexOf('storeLimits')).toBeLessThan(activities.indexOf('copyChunks'));
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
+    'while the target is away it says so and goes on trying; an end of the migration does not wait for it',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      for (let i = 0; i < 2; i++) world.fail('storeLimits', 'Unreachable');
+      const release = world.hold('storeLimits');
+      const answer = await migration.ask('setLimits', { applyChangesPerSecond: 5 });
+      expect(answer.text).toMatch(
+        /Not in force yet: .*target \(.*Unreachable\); tried again by itself\.$/,
+      );
+      expect((await migration.progress()).notes?.at(-1)).toContain(
+        'new limits are not in force yet',
+      );
+      release();
+      await until('the limits', () => world.limits.length === 1);
+      await until('the note to go', async () => (await migration.progress()).notes?.length === 0);
+      const letGo = world.hold('storeLimits');
+      const hanging = migration.ask('setLimits', { applyChangesPerSecond: 6 });
+      await until('the step', () => world.isRunning('storeLimits'));
+      await migration.ask('abort');
+      expect(await hanging).toMatchObject({ allowed: false, type: 'Ended' });
+      letGo();
+      expect((await migration.end()).type).toBe('Aborted');
+    },
+  );
+
+  test.concurrent('what the guard tells is shown, and only while rows are copied', async () => {
+    const report = {
+      ...({ holding: true, measure: 'activeSessions', value: 63, ceiling: 50 } as const),
+    };
+    const input = { source: 'orders_old', target: 'orders_new', guard: { activeSessions: 50 } };
+    let release = (): void => undefined;
+    const migration = await migrations.start((world) => {
+      release = world.hold('copyChunks');
+      world.script('holdSnapshot', async ({ tell }) => tell?.(report));
+    }, input);
+    await until('the guard', async () => (await migration.progress()).guard?.holding === true);
+    expect((await migration.progress()).guard).toMatchObject(report);
+    await migration.handle.signal('guard', { holding: 'yes' });
+    await migration.handle.signal('guard', { ...report, holding: false, value: 1 });
+    await until('the guard to let go', async () => (await migration.progress()).guard?.value === 1);
+    release();
+    const { guard } = await migration.reaches('stream');
+    expect(guard).toBeUndefined();
+    await migration.ask('abort');
+  });
+});

@@ -1,6 +1,7 @@
 /** A registered migration between a fresh pair, and the `Work` that a test hands to a step. */
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { registerMigration } from '../../postgres/control/migration.ts';
+import type { GuardInput, GuardReport } from '../../contract/guard.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
@@ -73,11 +74,17 @@ export interface Holding extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Holds the next generation until the end of the scope. */
-export async function holding(db: FreshPair, migration: Migration): Promise<Holding> {
+/** Holds the next generation until the end of the scope, with a guard if one is given. @param told by the guard. */
+export async function holding(
+  db: FreshPair,
+  migration: Migration,
+  guard?: GuardInput,
+  told: (report: GuardReport) => void = () => undefined,
+): Promise<Holding> {
   const before = (await readNewestGeneration(db.targetClient, migration))?.number ?? 0;
   const work = recordedWork();
-  const ended = holdSnapshot(migration, work).then(
+  const telling: Work = { ...work, tell: (report) => Promise.resolve(told(report)) };
+  const ended = holdSnapshot(migration, telling, guard).then(
     () => undefined,
     (error: unknown) => error,
   );

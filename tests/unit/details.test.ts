@@ -137,6 +137,32 @@ describe('current details', () => {
     expect(at('indexes', unknown)).not.toMatch(/to build|^- $/m);
   });
 
+  it('show limits, and the guard that holds the copy: which measure, value and ceiling, since when', () => {
+    const limits = {
+      ...{ copyStreams: 2, copyBytesPerSecond: 5_000_000, applyChangesPerSecond: 1000 },
+      guard: 'on' as const,
+    };
+    const guard = {
+      ...({ holding: true, measure: 'activeSessions', value: 63, ceiling: 50 } as const),
+      since: '2026-11-21T09:41:07.123Z',
+    };
+    const copying: Progress = { ...streaming, phase: 'snapshot', limits, guard };
+    const details = renderDetails('o', copying, 'running');
+    expect(details).toMatch(/^## Snapshot: copying rows \(held by the guard\)\n/);
+    expect(details).toContain('- limits: copy 2 streams, 5.0 MB/s; apply 1,000 changes/s\n');
+    expect(details).toContain(
+      '- guard: activeSessions 63, ceiling 50: **the copy is held** and goes on by itself, since 2026-11-21 09:41:07 UTC\n',
+    );
+    const failing = { ...guard, value: null, failing: { code: 'Internal', sqlstate: '42P01' } };
+    expect(renderDetails('o', { ...copying, guard: failing }, 'running')).toContain(
+      'activeSessions cannot be measured (Internal, SQLSTATE 42P01): **the copy is held**',
+    );
+    const free = { ...copying, guard: { ...guard, value: 9, holding: false } };
+    expect(renderDetails('o', free, 'running')).toMatch(
+      /^## Snapshot: copying rows\n[^]*- guard: activeSessions 9, ceiling 50, since /,
+    );
+  });
+
   const ids = ['orders', 'a-workflow-id-that-is-as-long-as-people-make-them-2026', "it's odd; rm"];
   const cells = PHASES.flatMap((phase) => SITUATIONS.map((situation) => ({ phase, situation })));
   it.each(cells)('in $phase while $situation fit into the Web UI', ({ phase, situation }) => {

@@ -23,7 +23,10 @@ const ALLOWED = new Set([
   ...['running', 'paused'].map((situation) => `cutover stream ${situation}`),
   ...['running', 'paused', 'waiting', 'ending'].map((situation) => `cutover cutover ${situation}`),
   ...['preflight', 'schema', 'snapshot', 'indexes', 'stream', 'cutover'].flatMap((phase) =>
-    ['running', 'paused', 'waiting'].map((situation) => `abort ${phase} ${situation}`),
+    ['running', 'paused', 'waiting'].flatMap((situation) => [
+      `abort ${phase} ${situation}`,
+      `setLimits ${phase} ${situation}`,
+    ]),
   ),
   'abort aborted ending',
 ]);
@@ -87,6 +90,11 @@ it('the documentation has every cell of the table', async () => {
     'For every update, phase and state: allowed, or the text of the refusal as `temporal workflow update` prints it. `ending`',
     'means that the outcome is decided and slot and control schema are being removed. Asking twice is allowed wherever asking',
     'once was: the second call joins the first or gets its answer again.',
+    '',
+    '`setLimits` takes one object with at least one of `copyStreams` (0 to 32), `copyBytesPerSecond`, `applyChangesPerSecond` (0 is',
+    'unlimited) and `guard` (`"on"` or `"off"`); anything else is refused with type `Refused` and changes nothing. Before the copy the',
+    'limits are kept for it; while the migration is paused or waits they count from the next step on. When the target is away the answer says',
+    'that they are not in force yet, and they are written as soon as it is back.',
     '',
     '| update | phase | state | answer |',
     '| --- | --- | --- | --- |',

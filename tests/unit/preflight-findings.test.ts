@@ -2,6 +2,7 @@
  * Every code of the catalogue, in each of its levels, is given by a check for the facts that it is about, and by nothing less.
  * A code without a case here fails the last test.
  */
+import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
 import type { RehearsalFacts } from '../../postgres/preflight/rehearsal.ts';
 import { expect, it } from 'vitest';
 import { catalogue } from '../../contract/finding-catalogue.ts';
@@ -173,6 +174,13 @@ const SORTED = {
   inherited: false,
 };
 
+const UNMEASURED = new MigrationError('Internal', 'no number', { object: 'query' });
+
+function guarded(guard: object, measured: Partial<GuardFacts>): Changes {
+  const all = { looks: [], failures: [], seesOthers: true, replicas: 1, ...measured };
+  return { input: { guard }, source: { guard: all } };
+}
+
 const CASES: Case[] = [
   ...bothSides('source'),
   ...bothSides('target'),
@@ -265,6 +273,21 @@ const CASES: Case[] = [
     'warning',
     source({ transactions: [{ pid: null, prepared: 'g', database: 'app', seconds: 1 }] }),
   ],
+  [
+    'guard',
+    'error',
+    guarded({ query: { sql: 'select 1', ceiling: 1 } }, { failures: [UNMEASURED] }),
+  ],
+  ['guard-hidden', 'error', guarded({ activeSessions: 5 }, { seesOthers: false })],
+  [
+    'guard-exceeded',
+    'warning',
+    guarded(
+      { activeSessions: 5 },
+      { looks: [{ measure: 'activeSessions', ceiling: 5, value: 9 }] },
+    ),
+  ],
+  ['guard-no-replica', 'warning', guarded({ replicaLagBytes: 5 }, { replicas: 0 })],
   ['no-free-slot', 'error', source({ slotsMax: 1, slots: [SLOT] })],
   ['no-free-sender', 'error', source({ sendersMax: 2, sendersUsed: 2 })],
   ['synchronous-standbys', 'warning', source({ synchronousStandbys: 'FIRST 1 (*)' })],

@@ -67,6 +67,30 @@ test('rows and bytes are those of finished chunks plus those of the heartbeats',
   expect(view.copy).toMatchObject({ rows: 250, bytes: 2500, fraction: 0.25, chunksDone: 2 });
 });
 
+test('limits and the guard are shown, the guard as its newest heartbeat says', () => {
+  const limits = {
+    ...{ copyStreams: 0, copyBytesPerSecond: 1_000_000, applyChangesPerSecond: 0 },
+    guard: 'on' as const,
+  };
+  const told = {
+    ...({ holding: false, measure: 'query', value: 1, ceiling: 10 } as const),
+    since: '2026-11-21T09:41:07.000Z',
+  };
+  const looked = (guard: typeof told | null, heartbeat: object) =>
+    new ProgressModel().view(
+      sample(0, {
+        progress: progress({ limits, guard }),
+        activities: [activity('holdSnapshot', heartbeat)],
+      }),
+    ).throttle;
+  expect(looked(null, {})).toBe('limits: copy 1.0 MB/s');
+  expect(looked(told, {})).toBe('limits: copy 1.0 MB/s; guard: query 1, ceiling 10');
+  expect(looked(told, { guard: 'query 63, ceiling 10', guardHolding: true })).toBe(
+    'limits: copy 1.0 MB/s; held by the guard: query 63, ceiling 10',
+  );
+  expect(new ProgressModel().view(sample(0)).throttle).toBeUndefined();
+});
+
 test('rate and ETA follow from the last seconds', () => {
   const model = new ProgressModel();
   for (let second = 0; second <= 4; second++) {

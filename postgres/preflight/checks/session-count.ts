@@ -2,11 +2,12 @@
 import type { Check } from '../facts.ts';
 import { counted, warning } from '../wording.ts';
 
-/** Holder (on both sides), planner, stream, its control session, and one to spare for a reconnect. */
-const BESIDE_THE_LANES = 5;
+/** Holder (on both sides), planner, stream, its control session, limits or guard, and one to spare for a reconnect. */
+const BESIDE_THE_LANES = 6;
 
 export const sessionCount: Check = ({ source, target, input }) => {
-  const needed = input.copy.parallelism + BESIDE_THE_LANES;
+  const lanes = Math.max(input.copy.parallelism, input.limits.copyStreams);
+  const needed = lanes + BESIDE_THE_LANES;
   return (
     [
       ['source', source],

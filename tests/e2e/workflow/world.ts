@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Steps } from '../../../activities/steps.ts';
 import { MigrationError, type FailureCode } from '../../../contract/failure.ts';
 import type { Finding } from '../../../contract/finding.ts';
+import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
@@ -29,6 +30,8 @@ export class World {
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
+  /** What was written into the control schema, in order. */
+  readonly limits: { readonly limits: Limits; readonly version: number }[] = [];
   generation = 0;
   /** The generation whose holder lives. */
   live: number | undefined;
@@ -172,6 +175,10 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         return { slot: m.slot, consistentLsn: formatLsn(world.confirmed) };
       }),
     holdSnapshot: (m, work) => on('holdSnapshot', m, work, (world) => hold(world, work)),
+    storeLimits: (m, stored) =>
+      on('storeLimits', m, undefined, (world) => {
+        world.limits.push(stored);
+      }),
     planCopy: (m, _input, work) => on('planCopy', m, work, (world) => plan(world, work)),
     copyChunks: (m, { generation, run }, work) =>
       on('copyChunks', m, work, (world) => copy(world, generation, run, work)),
@@ -271,6 +278,7 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
       generation: world.live ?? world.generation,
       runs,
       parallelism: world.parallelism,
+      most: 32,
       tables: 3,
     },
     ...{ chunksDone: done, chunksTotal: world.chunksTotal, rows: done * 100, bytes: done * 10_000 },

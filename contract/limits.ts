@@ -1,0 +1,96 @@
+/**
+ * How much of either server a migration may take: set in the input, changed while it runs by the update `setLimits`. Pure. The
+ * workflow's state has them, and a row of the control schema, where the activities at work see a change.
+ */
+import * as v from 'valibot';
+import { whole } from './whole.ts';
+
+/** More lanes than this have to be asked for nowhere: each is a session on either side. */
+export const MOST_STREAMS = 32;
+const MOST_BYTES_PER_SECOND = 1_000_000_000_000;
+const MOST_CHANGES_PER_SECOND = 1_000_000_000;
+
+const entries = {
+  /** Lanes of the copy, for `copy.parallelism`. 0: as many as that says. */
+  copyStreams: whole(0, MOST_STREAMS),
+  /** Of COPY data, all lanes together. 0: unlimited. */
+  copyBytesPerSecond: whole(0, MOST_BYTES_PER_SECOND),
+  /** Applied by the stream. 0: unlimited. A drain of the cutover is never limited: the writers wait for it. */
+  applyChangesPerSecond: whole(0, MOST_CHANGES_PER_SECOND),
+};
+
+/** `limits` of the input. */
+export const limitsField = v.optional(
+  v.strictObject({
+    copyStreams: v.optional(entries.copyStreams, 0),
+    copyBytesPerSecond: v.optional(entries.copyBytesPerSecond, 0),
+    applyChangesPerSecond: v.optional(entries.applyChangesPerSecond, 0),
+  }),
+  {},
+);
+
+/** All limits of a migration, as they stand in its state and in the control schema. */
+export const limits = v.pipe(
+  v.object({
+    ...entries,
+    /** `off`: the guard of the input measures nothing and holds nothing. */
+    guard: v.picklist(['on', 'off']),
+  }),
+  v.readonly(),
+);
+export type Limits = v.InferOutput<typeof limits>;
+
+export const UNLIMITED: Limits = {
+  ...{ copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
+  guard: 'on',
+};
+
+const change = v.strictObject({
+  copyStreams: v.optional(entries.copyStreams),
+  copyBytesPerSecond: v.optional(entries.copyBytesPerSecond),
+  applyChangesPerSecond: v.optional(entries.applyChangesPerSecond),
+  guard: v.optional(v.picklist(['on', 'off'], 'must be "on" or "off"')),
+});
+
+export type ParsedChange =
+  | { readonly ok: true; readonly change: Partial<Limits> }
+  | { readonly ok: false; readonly message: string };
+
+/** Parses what was given to `setLimits`: at least one limit; the others keep their values. Never throws, repeats no value. */
+export function parseChange(raw: unknown): ParsedChange {
+  const known = Object.keys(change.entries).join(', ');
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
+    return {
+      ok: false,
+      message: `the input of setLimits is one object like {"copyBytesPerSecond": 5000000}; known fields: ${known}`,
+    };
+  }
+  const result = v.safeParse(change, raw);
+  if (!result.success) {
+    const wrong = result.issues.map((issue) => {
+      const field = v.getDotPath(issue) ?? '';
+      if (issue.expected !== 'never') return `"${field}" ${issue.message}`;
+      const named = /^\w{1,64}$/.test(field) ? `"${field}"` : '(its name is not repeated here)';
+      return `unknown field ${named}; known fields: ${known}`;
+    });
+    return { ok: false, message: `invalid limits: ${wrong.join('; ')}` };
+  }
+  const { copyStreams, copyBytesPerSecond, applyChangesPerSecond, guard } = result.output;
+  const given: Partial<Limits> = {
+    ...(copyStreams === undefined ? {} : { copyStreams }),
+    ...(copyBytesPerSecond === undefined ? {} : { copyBytesPerSecond }),
+    ...(applyChangesPerSecond === undefined ? {} : { applyChangesPerSecond }),
+    ...(guard === undefined ? {} : { guard }),
+  };
+  if (Object.keys(given).length > 0) return { ok: true, change: given };
+  return { ok: false, message: `nothing to set: give at least one of ${known}` };
+}
+
+export function sameLimits(a: Limits, b: Limits): boolean {
+  return (
+    a.copyStreams === b.copyStreams &&
+    a.copyBytesPerSecond === b.copyBytesPerSecond &&
+    a.applyChangesPerSecond === b.applyChangesPerSecond &&
+    a.guard === b.guard
+  );
+}

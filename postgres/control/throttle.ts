@@ -1,0 +1,126 @@
+/**
+ * Limits in the control schema: how activities at work see that they were changed. Rows of their own, because the migration's row
+ * is locked while a batch is applied. What the workers that copy need of each other stands there, too: each writes every second
+ * how many lanes it has, and all share the limits by that.
+ */
+import type pg from 'pg';
+import * as v from 'valibot';
+import { guardReport, type GuardReport } from '../../contract/guard.ts';
+import { limits, UNLIMITED, type Limits } from '../../contract/limits.ts';
+import type { Migration } from '../../contract/migration.ts';
+
+export const CREATE_THROTTLE = /* sql */ `
+create table if not exists walferry.throttle (
+  migration text primary key references walferry.migration on delete cascade,
+  version integer not null default 0,      -- of the limits: a write that comes late changes nothing
+  limits jsonb,                            -- null: unlimited
+  guard jsonb,                             -- what the guard of the source last said ...
+  guard_generation integer                 -- ... beside the snapshot of this generation
+);
+create table if not exists walferry.copier (
+  migration text not null references walferry.throttle on delete cascade,
+  worker text not null,                    -- a process that copies
+  lanes integer not null,                  -- that it has at work or held
+  joined timestamptz not null default clock_timestamp(),
+  seen timestamptz not null,               -- one that was not heard of for some seconds does not count
+  primary key (migration, worker)
+);`;
+
+/** Stores the limits, unless newer ones are there. Idempotent. */
+export async function storeLimits(
+  target: pg.ClientBase,
+  migration: Migration,
+  { version, limits: values }: { readonly version: number; readonly limits: Limits },
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    insert into walferry.throttle as t (migration, version, limits) values ($1, $2, $3)
+    on conflict (migration) do update set version = excluded.version, limits = excluded.limits
+     where t.version <= excluded.version`,
+    [migration.id, version, JSON.stringify(values)],
+  );
+}
+
+/** The limits that count now. @throws an error of the driver. */
+export async function readLimits(target: pg.ClientBase, migration: Migration): Promise<Limits> {
+  const { rows } = await target.query<{ limits: unknown }>(
+    /* sql */ `select limits from walferry.throttle where migration = $1`,
+    [migration.id],
+  );
+  return limitsOf(rows[0]?.limits);
+}
+
+/** A worker of another version may know other limits: those that are known here count. */
+function limitsOf(stored: unknown): Limits {
+  return v.is(limits, stored) ? stored : UNLIMITED;
+}
+
+/** Notes what the guard says, for the lanes. @param generation of the snapshot beside which it measures: an earlier one is over. */
+export async function storeGuard(
+  target: pg.ClientBase,
+  migration: Migration,
+  generation: number,
+  report: GuardReport | null,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    insert into walferry.throttle as t (migration, guard, guard_generation) values ($1, $2, $3)
+    on conflict (migration) do update
+       set guard = excluded.guard, guard_generation = excluded.guard_generation
+     where t.guard_generation is null or t.guard_generation <= excluded.guard_generation`,
+    [migration.id, report === null ? null : JSON.stringify(report), generation],
+  );
+}
+
+/** What the lanes of one process have to keep to. */
+export interface Share {
+  readonly limits: Limits;
+  readonly guard: GuardReport | null;
+  /** Lanes of processes that joined before this one, and after. */
+  readonly before: number;
+  readonly after: number;
+}
+
+/** A process that was not heard of for so long has no lanes any more. */
+const FORGOTTEN_SECONDS = 10;
+
+/** Says how many lanes this process has, and reads the limits and who else copies. */
+export async function exchangeShare(
+  target: pg.ClientBase,
+  migration: Migration,
+  mine: { readonly worker: string; readonly lanes: number; readonly generation: number },
+): Promise<Share> {
+  const { rows } = await target.query<{
+    limits: unknown;
+    guard: unknown;
+    before: number;
+    after: number;
+  }>(
+    /* sql */ `
+    with here as (
+      insert into walferry.throttle (migration) values ($1) on conflict do nothing
+    ), mine as (
+      insert into walferry.copier as c (migration, worker, lanes, seen)
+      values ($1, $2, $3, clock_timestamp())
+      on conflict (migration, worker) do update set lanes = excluded.lanes, seen = excluded.seen
+      returning c.joined, c.worker
+    ), others as (
+      select c.lanes, (c.joined, c.worker) < (m.joined, m.worker) as before
+        from walferry.copier c, mine m
+       where c.migration = $1 and c.worker <> m.worker
+         and c.seen > clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS})
+    )
+    select t.limits, case when t.guard_generation = $4 then t.guard end as guard,
+           (select coalesce(sum(lanes) filter (where before), 0)::int from others) as before,
+           (select coalesce(sum(lanes) filter (where not before), 0)::int from others) as after
+      from mine left join walferry.throttle t on t.migration = $1`,
+    [migration.id, mine.worker, mine.lanes, mine.generation],
+  );
+  const row = rows[0];
+  return {
+    limits: limitsOf(row?.limits),
+    guard: v.is(guardReport, row?.guard) ? row.guard : null,
+    before: row?.before ?? 0,
+    after: row?.after ?? 0,
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * The limit of changes per second for one lease of the stream: a pause before a batch. What the limit is stands on the target and
+ * is read over the applying session between two batches, at most once a second, so that an idle stream asks nothing.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { Heartbeat } from '../../contract/work.ts';
+import { readLimits } from '../control/throttle.ts';
+import { Bucket } from './bucket.ts';
+
+const READ_EVERY_MS = 1_000;
+
+export class ApplyThrottle {
+  readonly #client: pg.ClientBase;
+  readonly #migration: Migration;
+  readonly #signal: AbortSignal;
+  readonly #bucket = new Bucket(performance.now());
+  #readAt = -Infinity;
+  #looks = 0;
+  #waiting = false;
+
+  /**
+   * @param client the session that applies; asked between two batches only, also inside of a transaction that is open there.
+   * @param signal ends a pause at once.
+   */
+  constructor(client: pg.ClientBase, migration: Migration, signal: AbortSignal) {
+    this.#client = client;
+    this.#migration = migration;
+    this.#signal = signal;
+  }
+
+  /** Reads the limit before the first batch is gathered. @throws an error of the driver. */
+  async begin(): Promise<void> {
+    await this.#read();
+  }
+
+  /** Grows while it pauses: that is no stall. */
+  get looks(): number {
+    return this.#looks;
+  }
+
+  /** For the heartbeat; empty without a limit. */
+  get details(): Heartbeat {
+    const { rate } = this.#bucket;
+    return rate === 0 ? {} : { changesPerSecondLimit: rate, limited: this.#waiting };
+  }
+
+  /** Changes of one batch: with a limit about a second's worth, or the target would get them in bursts. */
+  batch(most: number): number {
+    const { rate } = this.#bucket;
+    return rate === 0 ? most : Math.min(most, rate);
+  }
+
+  /**
+   * Waits until a batch of so many changes may be applied. A batch that is larger than the limit is not cut: the pause comes
+   * after it.
+   * @returns false when the signal was aborted meanwhile: it must not be applied.
+   * @throws an error of the driver.
+   */
+  async pass(changes: number): Promise<boolean> {
+    if (changes === 0) return true;
+    for (;;) {
+      await this.#read();
+      if (this.#signal.aborted) return false;
+      const ms = this.#bucket.wait(performance.now());
+      this.#waiting = ms > 0;
+      if (ms === 0) break;
+      this.#looks += 1;
+      await sleep(Math.min(ms, READ_EVERY_MS), undefined, { signal: this.#signal }).catch(
+        () => undefined,
+      );
+    }
+    this.#bucket.take(changes, performance.now());
+    return true;
+  }
+
+  async #read(): Promise<void> {
+    if (performance.now() - this.#readAt < READ_EVERY_MS) return;
+    const { applyChangesPerSecond } = await readLimits(this.#client, this.#migration);
+    this.#readAt = performance.now();
+    this.#bucket.limit(applyChangesPerSecond, this.#readAt);
+  }
+}

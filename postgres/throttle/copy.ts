@@ -1,0 +1,218 @@
+/**
+ * The limits of the copy as one worker process keeps to them. All its lanes of a migration share one object: a session on the target
+ * asks every second what the limits are, what the guard of the source says, and how many lanes the other processes have. A lane
+ * that has to wait stops reading from the source in the middle of whatever it copies; nothing that was copied is lost, and the
+ * servers' own flow control holds the rest back.
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { guardText } from '../../contract/guard.ts';
+import { UNLIMITED } from '../../contract/limits.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { classify } from '../connection/failure.ts';
+import { exchangeShare, type Share } from '../control/throttle.ts';
+import { connectTarget } from '../identity/connect.ts';
+import { Bucket } from './bucket.ts';
+
+const ASK_EVERY_MS = 1_000;
+/** A held lane looks so often whether it may go on. */
+const LOOK_EVERY_MS = 200;
+/** Unlike the lanes' own sessions it does nothing that takes long. */
+const ANSWER_WITHIN_MS = 5_000;
+
+/** By migration and generation: what a process copies at the moment. */
+const shared = new Map<string, CopyThrottle>();
+
+/** Why a lane waits; null: it does not. */
+type Reason = string | null;
+
+class CopyThrottle {
+  readonly #key: string;
+  readonly #migration: Migration;
+  readonly #generation: number;
+  readonly #log: Work['log'];
+  readonly #worker = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  /** In the order in which they came: the first ones go on when not all may. */
+  readonly #lanes: Lane[] = [];
+  readonly #bucket = new Bucket(performance.now());
+  readonly #ended = new AbortController();
+  #share: Share = { limits: UNLIMITED, guard: null, before: 0, after: 0 };
+  #asking: Promise<void> | null = null;
+  #failing = false;
+
+  constructor(key: string, migration: Migration, generation: number, log: Work['log']) {
+    this.#key = key;
+    this.#migration = migration;
+    this.#generation = generation;
+    this.#log = log;
+  }
+
+  /** @param target the lane's own session, which is free at its beginning: the limits hold from the first byte on. */
+  async join(lane: Lane, target: pg.ClientBase): Promise<void> {
+    this.#lanes.push(lane);
+    this.#take(await this.#exchange(target));
+    this.#asking ??= this.#ask();
+  }
+
+  async leave(lane: Lane): Promise<void> {
+    const at = this.#lanes.indexOf(lane);
+    if (at >= 0) this.#lanes.splice(at, 1);
+    this.#apply();
+    if (this.#lanes.length > 0) return;
+    // Whoever joins from here on gets a new one.
+    shared.delete(this.#key);
+    this.#ended.abort();
+    await this.#asking;
+  }
+
+  passed(bytes: number): void {
+    this.#bucket.take(bytes, performance.now());
+  }
+
+  /** Whether the lane has to wait, and for how many milliseconds at least. */
+  wait(lane: Lane): { readonly reason: Reason; readonly ms: number } {
+    const { guard, limits } = this.#share;
+    if (guard?.holding === true && limits.guard === 'on') {
+      return { reason: `the guard of the source: ${guardText(guard)}`, ms: LOOK_EVERY_MS };
+    }
+    if (this.#lanes.indexOf(lane) >= this.#allowed) {
+      return { reason: `the limit of ${limits.copyStreams} copy streams`, ms: LOOK_EVERY_MS };
+    }
+    const ms = this.#bucket.wait(performance.now());
+    const reason = `the limit of ${limits.copyBytesPerSecond} bytes/s`;
+    return { reason: ms > 0 ? reason : null, ms };
+  }
+
+  /** How many of the lanes here may go on. */
+  get #allowed(): number {
+    const { copyStreams } = this.#share.limits;
+    if (copyStreams === 0) return Infinity;
+    return Math.max(0, copyStreams - this.#share.before);
+  }
+
+  #exchange(target: pg.ClientBase): Promise<Share> {
+    const mine = {
+      worker: this.#worker,
+      lanes: this.#lanes.length,
+      generation: this.#generation,
+    };
+    return exchangeShare(target, this.#migration, mine);
+  }
+
+  #take(share: Share): void {
+    this.#share = share;
+    this.#apply();
+  }
+
+  /** Its part of the bytes: as many as of the lanes that may go on anywhere. */
+  #apply(): void {
+    const { limits, before, after } = this.#share;
+    const mine = Math.min(this.#lanes.length, this.#allowed);
+    const most = limits.copyStreams === 0 ? Infinity : limits.copyStreams;
+    const all = Math.min(most, before + this.#lanes.length + after);
+    const part = mine === 0 || all === 0 ? 1 : Math.min(1, mine / all);
+    this.#bucket.limit(limits.copyBytesPerSecond * part, performance.now());
+  }
+
+  /** Until the last lane has left. What was last known counts while the target does not answer: the lanes need it, too. */
+  async #ask(): Promise<void> {
+    const { signal } = this.#ended;
+    const pause = () => sleep(ASK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    while (!signal.aborted) {
+      try {
+        await using target = await connectTarget(this.#migration, 'limits', {
+          aside: true,
+          signal,
+          statementTimeoutMs: ANSWER_WITHIN_MS,
+        });
+        // Nothing of it has to survive a crash, and it is written every second.
+        await target.query(/* sql */ `set synchronous_commit = off`);
+        while (!signal.aborted) {
+          this.#take(await this.#exchange(target));
+          this.#failing = false;
+          await pause();
+        }
+      } catch (error) {
+        if (!signal.aborted) this.#warn(error);
+        await pause();
+      }
+    }
+  }
+
+  #warn(error: unknown): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    const { code, details } = classify(error, {}, 'Internal');
+    this.#log.warn('the limits of the copy cannot be read; those that were last read count', {
+      code,
+      sqlstate: details.sqlstate,
+    });
+  }
+}
+
+/** One run of the copy. */
+export class Lane implements AsyncDisposable {
+  readonly #throttle: CopyThrottle;
+  readonly #signal: AbortSignal;
+  readonly #held: (reason: string) => void;
+  #left = false;
+
+  private constructor(throttle: CopyThrottle, signal: AbortSignal, held: (reason: string) => void) {
+    this.#throttle = throttle;
+    this.#signal = signal;
+    this.#held = held;
+  }
+
+  /**
+   * @param target its session, outside of a transaction.
+   * @param held called several times a second while it waits: a run that is held on purpose must not look stuck.
+   */
+  static async join(
+    migration: Migration,
+    generation: number,
+    target: pg.ClientBase,
+    { work, held }: { readonly work: Work; readonly held: (reason: string) => void },
+  ): Promise<Lane> {
+    const key = JSON.stringify([migration.id, migration.target, generation]);
+    const throttle = shared.get(key) ?? new CopyThrottle(key, migration, generation, work.log);
+    shared.set(key, throttle);
+    const lane = new Lane(throttle, work.signal, held);
+    try {
+      await throttle.join(lane, target);
+    } catch (error) {
+      await lane[Symbol.asyncDispose]();
+      throw error;
+    }
+    return lane;
+  }
+
+  /** Waits until the next chunk may begin, with nothing open. @throws `signal.reason` when aborted. */
+  async ready(): Promise<void> {
+    await this.#wait();
+    this.#signal.throwIfAborted();
+  }
+
+  /** So many bytes passed. @returns null: read on; else when to. Never rejects. */
+  passed(bytes: number): Promise<void> | null {
+    this.#throttle.passed(bytes);
+    return this.#throttle.wait(this).reason === null ? null : this.#wait();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#left = true;
+    await this.#throttle.leave(this);
+  }
+
+  async #wait(): Promise<void> {
+    while (!this.#left && !this.#signal.aborted) {
+      const { reason, ms } = this.#throttle.wait(this);
+      if (reason === null) return;
+      this.#held(reason);
+      const pause = Math.min(ms, LOOK_EVERY_MS);
+      await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,333 @@
+/** Limits and the guard against real servers: each acts, also in the middle of a chunk, is changed while it runs, and costs no work. */
+import type pg from 'pg';
+import { expect, test } from 'vitest';
+import { MigrationError } from '../../contract/failure.ts';
+import { MEASURES, type GuardInput, type GuardReport } from '../../contract/guard.ts';
+import { UNLIMITED, type Limits } from '../../contract/limits.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { CopyPlan, CopyResult } from '../../contract/work.ts';
+import { exchangeShare, readLimits, storeLimits } from '../../postgres/control/throttle.ts';
+import { measure } from '../../postgres/guard/measure.ts';
+import { createSlot } from '../../postgres/slot/create.ts';
+import { copyChunks } from '../../postgres/snapshot/copy.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { streamChanges } from '../../postgres/stream/changes.ts';
+import {
+  holding,
+  inputOf,
+  recordedWork,
+  registered,
+  type RecordedWork,
+} from '../support/control.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { expectEqual } from '../support/equality.ts';
+import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
+import { drain, expectSame, OPTIONS, startMigration, testWork } from '../support/stream.ts';
+import { until } from '../support/until.ts';
+
+const LANES = 3;
+const BYTES = /* sql */ `
+  create table big (id int primary key, filler text);
+  insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;`;
+
+async function set(
+  db: FreshPair,
+  migration: Migration,
+  version: number,
+  limits: Partial<Limits>,
+): Promise<void> {
+  await storeLimits(db.targetClient, migration, { version, limits: { ...UNLIMITED, ...limits } });
+}
+
+/** A table of 3 MB in one chunk for each lane, planned and held. */
+async function planned(
+  db: FreshPair,
+): Promise<{ migration: Migration; plan: () => Promise<CopyPlan> }> {
+  await db.sourceClient.query(BYTES);
+  await db.targetClient.query('create table big (id int primary key, filler text)');
+  const migration = await registered(db);
+  await createSlot(migration, recordedWork());
+  const tables = { include: ['public.*'] };
+  const input = inputOf(db, { tables, copy: { parallelism: LANES, chunkMegabytes: 1 } });
+  return { migration, plan: () => planCopy(migration, input, recordedWork()) };
+}
+
+interface Running {
+  readonly works: readonly RecordedWork[];
+  readonly ended: Promise<CopyResult[]>;
+  /** Bytes that the lanes told. */
+  bytes(): number;
+  /** Lanes whose newest beat says that they wait for this. */
+  waiting(reason: RegExp): number;
+}
+
+/** All runs of the plan at once. */
+function running(migration: Migration, plan: CopyPlan): Running {
+  const works = plan.runs.map(() => recordedWork());
+  const last = (work: RecordedWork) => work.beats.at(-1);
+  const results = plan.runs.map((run, i) =>
+    copyChunks(migration, { generation: plan.generation, run }, works[i] ?? recordedWork()),
+  );
+  return {
+    works,
+    ended: Promise.all(results),
+    bytes: () => works.reduce((sum, work) => sum + Number(last(work)?.['bytes'] ?? 0), 0),
+    waiting: (reason) =>
+      works.filter((work) => reason.test(String(last(work)?.['waitingFor'] ?? ''))).length,
+  };
+}
+
+/** Every chunk once, and the same rows on both sides. */
+async function copiedOnce(db: FreshPair, plan: CopyPlan, results: readonly CopyResult[]) {
+  expect(results.reduce((sum, { chunks }) => sum + chunks, 0)).toBe(plan.chunksTotal);
+  expect(results.every(({ skipped }) => skipped === 0)).toBe(true);
+  await expectEqual(db.sourceClient, db.targetClient);
+}
+
+test('all lanes together keep to the bytes per second, beat meanwhile, and go on at once when it is lifted', async () => {
+  await using db = await freshPair();
+  const { migration, plan: make } = await planned(db);
+  await using _held = await holding(db, migration);
+  const plan = await make();
+  const rate = 50_000;
+  await set(db, migration, 1, { copyBytesPerSecond: rate });
+  const began = performance.now();
+  const copy = running(migration, plan);
+  await until('some seconds of it', () => performance.now() - began > 4_000 && copy.bytes() > 0);
+  // What a socket brings at once is not cut: some 64 kB in each lane.
+  const allowed = ((performance.now() - began) / 1000) * rate + plan.runs.length * 65_536;
+  expect(copy.bytes()).toBeLessThan(2 * allowed);
+  await until('every lane to wait', () => copy.waiting(/limit of 50000 bytes\/s/) > 0);
+  const beats = copy.works.map((work) => work.beats.length);
+  await until('more beats', () =>
+    copy.works.some(({ beats: now }, i) => now.length > (beats[i] ?? 0) + 2),
+  );
+  // At that rate it would last a minute.
+  await set(db, migration, 2, {});
+  await copiedOnce(db, plan, await copy.ended);
+});
+
+test('fewer copy streams hold lanes in the middle of a chunk and more let them go on: nothing is copied twice', async () => {
+  await using db = await freshPair();
+  const { migration, plan: make } = await planned(db);
+  await using _held = await holding(db, migration);
+  const plan = await make();
+  const slow = { copyBytesPerSecond: 20_000 };
+  await set(db, migration, 1, slow);
+  const copy = running(migration, plan);
+  const lanes = plan.runs.length;
+  await until('all lanes in the middle', () =>
+    copy.works.every(({ beats }) => beats.some((beat) => Number(beat['bytes'] ?? 0) > 0)),
+  );
+  await set(db, migration, 2, { ...slow, copyStreams: 1 });
+  await until(
+    'all but one to be held',
+    () => copy.waiting(/limit of 1 copy streams/) === lanes - 1,
+  );
+  await set(db, migration, 3, { ...slow, copyStreams: 2 });
+  await until('one more to go on', () => copy.waiting(/limit of 2 copy streams/) === lanes - 2);
+  // The last lanes get their turn when the first have ended, without another change.
+  await set(db, migration, 4, { copyStreams: 1 });
+  await copiedOnce(db, plan, await copy.ended);
+});
+
+test('a run that begins again after its worker died keeps to the limits from its first byte', async () => {
+  await using db = await freshPair();
+  const { migration, plan: make } = await planned(db);
+  await using _held = await holding(db, migration);
+  const plan = await make();
+  await set(db, migration, 1, { copyBytesPerSecond: 1 });
+  const first = running(migration, plan);
+  await until('a lane to wait', () => first.waiting(/bytes\/s/) > 0);
+  for (const work of first.works) work.abort();
+  await expect(first.ended).rejects.toThrow('stopped by the test');
+  const second = running(migration, plan);
+  await until('a lane to wait again', () => second.waiting(/bytes\/s/) > 0);
+  await set(db, migration, 2, {});
+  // A write that comes late changes nothing.
+  await set(db, migration, 1, { copyBytesPerSecond: 1 });
+  expect(await readLimits(db.targetClient, migration)).toEqual(UNLIMITED);
+  await second.ended;
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('processes share the limits by the lanes that each has; one that is gone does not count', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  const exchange = (worker: string, lanes: number) =>
+    exchangeShare(db.targetClient, migration, { worker, lanes, generation: 1 });
+  expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 0 });
+  expect(await exchange('a', 3)).toMatchObject({ before: 2, after: 0 });
+  expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 3 });
+  await db.targetClient.query(
+    `update walferry.copier set seen = seen - interval '1 minute' where worker = 'b'`,
+  );
+  expect(await exchange('a', 3)).toMatchObject({ before: 0, after: 0 });
+});
+
+test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, and can be switched off', async () => {
+  await using db = await freshPair();
+  const { migration, plan: make } = await planned(db);
+  await db.sourceClient.query(
+    'create schema ops; create table ops.load (v int); insert into ops.load values (1)',
+  );
+  const told: GuardReport[] = [];
+  const guard: GuardInput = { query: { sql: 'select max(v) from ops.load', ceiling: 10 } };
+  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
+  const plan = await make();
+  const slow = { copyBytesPerSecond: 10_000 };
+  await set(db, migration, 1, slow);
+  const copy = running(migration, plan);
+  const all = plan.runs.length;
+  const saying = async (expected: Partial<GuardReport>) => {
+    await until(`the guard to say ${JSON.stringify(expected)}`, () => {
+      const last = told.at(-1);
+      return (
+        last !== undefined &&
+        Object.entries(expected).every(([name, value]) => Reflect.get(last, name) === value)
+      );
+    });
+  };
+  await saying({ holding: false, value: 1 });
+  await until('all lanes in the middle', () =>
+    copy.works.every(({ beats }) => beats.some((beat) => Number(beat['bytes'] ?? 0) > 0)),
+  );
+  await db.sourceClient.query('update ops.load set v = 100');
+  await saying({ holding: true, measure: 'query', value: 100, ceiling: 10 });
+  await until(
+    'all lanes to be held',
+    () => copy.waiting(/guard of the source: query 100, ceiling 10/) === all,
+  );
+  const bytes = copy.bytes();
+  const beats = copy.works.map((work) => work.beats.length);
+  await until('beats of held lanes', () =>
+    copy.works.every(({ beats: now }, i) => now.length > (beats[i] ?? 0) + 2),
+  );
+  expect(copy.bytes()).toBe(bytes);
+  await db.sourceClient.query('update ops.load set v = 1');
+  await saying({ holding: false, value: 1 });
+  await db.sourceClient.query('drop table ops.load');
+  await saying({ holding: true, value: null });
+  expect(told.at(-1)?.failing).toEqual({ code: 'Internal', sqlstate: '42P01' });
+  await set(db, migration, 2, { guard: 'off' });
+  // The third let-go: it measures nothing any more.
+  await until('the guard to be off', () => told.filter((one) => !one.holding).length === 3);
+  await copy.ended;
+});
+
+test('a limit of changes per second slows the apply, which beats and tells its lag; a lift, a pause and a drain do not wait', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, 'create table t (id int primary key)');
+  const count = async () =>
+    Number((await db.targetClient.query<{ n: string }>('select count(*) as n from t')).rows[0]?.n);
+  const rate = 20;
+  await set(db, migration, 1, { applyChangesPerSecond: rate });
+  await db.sourceClient.query(
+    `do $$ begin for i in 1..1000 loop insert into t values (i); commit; end loop; end $$`,
+  );
+  const work = testWork();
+  const lease = streamChanges(migration, OPTIONS, work);
+  await until('the first rows', async () => (await count()) > 0);
+  const began = performance.now();
+  const before = await count();
+  await until('some seconds of it', () => performance.now() - began > 3_000);
+  const applied = (await count()) - before;
+  expect(applied).toBeLessThan(2 * rate * ((performance.now() - began) / 1000) + rate);
+  expect(work.beats.at(-1)).toMatchObject({ changesPerSecondLimit: rate });
+  expect(Number(work.beats.at(-1)?.['lagBytes'])).toBeGreaterThan(0);
+  const beats = work.beats.length;
+  await until('beats while it waits', () => work.beats.length > beats + 1);
+  await set(db, migration, 2, { applyChangesPerSecond: 0 });
+  await until('all rows', async () => (await count()) === 1000);
+  // One large transaction, and what it owes at this rate lasts for days.
+  await set(db, migration, 3, { applyChangesPerSecond: 1 });
+  await until('the new limit', async () => {
+    const { rows } = await db.sourceClient.query<{ id: number }>(
+      'insert into t select max(id) + 1 from t returning id',
+    );
+    expect(rows).toHaveLength(1);
+    return work.beats.at(-1)?.['changesPerSecondLimit'] === 1;
+  });
+  await db.sourceClient.query('insert into t select i from generate_series(10001, 14000) i');
+  await db.sourceClient.query('insert into t values (20001)');
+  await until('a wait', () => work.beats.at(-1)?.['limited'] === true);
+  work.abort();
+  await lease;
+  await drain(db, migration);
+  await expectSame(db);
+});
+
+test('preflight measures the guard once, and refuses a query that gives no single number and a role that sees nothing', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query('create table n (v int)');
+  const fails = async (sql: string) => {
+    const guard: GuardInput = { query: { sql, ceiling: 1 } };
+    const failed = await measure(db.sourceClient, guard).catch((error: unknown) => error);
+    if (!(failed instanceof MigrationError)) throw new Error(`${sql} was measured`);
+    expect(failed.details.object).toBe('query');
+    return failed.details.sqlstate ?? failed.message;
+  };
+  expect(await fails('select max(v) from public.n')).toContain('returned null');
+  for (const sql of [
+    ...["select 'a'", "select 'NaN'::float8", 'select 1, 2', 'select 1 where false'],
+    'select generate_series(1, 100000000)',
+  ]) {
+    expect(await fails(sql), sql).toContain('did not return one number (one row, one column)');
+  }
+  expect(await fails('select nope')).toBe('42703');
+  // One SELECT and nothing else: neither a second statement nor a write.
+  expect(await fails('select 1; drop table public.n')).toBe('42601');
+  expect(await fails('select 1; commit')).toBe('42601');
+  expect(await fails("select nextval('public.s')")).toBe('42P01');
+  await db.sourceClient.query('create sequence public.s');
+  expect(await fails("select nextval('public.s')")).toBe('25006');
+  const measured = await measure(db.sourceClient, {
+    ...{ activeSessions: 5, replicaLagBytes: 5, replicaLagSeconds: 5 },
+    query: { sql: 'select 1.5 -- with a comment', ceiling: 1 },
+  });
+  expect(measured.map(({ measure: name }) => name)).toEqual([...MEASURES]);
+  expect(measured.at(-1)).toEqual({ measure: 'query', ceiling: 1, value: 1.5 });
+
+  await using login = await loginOn(db, 'source', 'replication');
+  const input = { guard: { activeSessions: 1000, query: { sql: 'select nope', ceiling: 1 } } };
+  const found = await findingsOf(db, { source: login.service, input });
+  expect(only(found, 'guard-hidden').action).toContain(`grant pg_read_all_stats to ${login.role};`);
+  expect(only(found, 'guard').message).toContain(
+    'measuring query for the guard (on the source): failed (SQLSTATE 42703)',
+  );
+  await db.sourceClient.query(`grant pg_read_all_stats to ${login.role}`);
+  expect(codes(await findingsOf(db, { source: login.service, input }))).not.toContain(
+    'guard-hidden',
+  );
+});
+
+test('active sessions are those of others that execute something, in any database; ours do not count', async () => {
+  await using db = await freshPair();
+  const guard: GuardInput = { activeSessions: 1 };
+  const active = async () => (await measure(db.sourceClient, guard))[0]?.value ?? 0;
+  await using busy = await connectTo(db.source);
+  await using ours = await connectTo(db.source);
+  await ours.query(`set application_name = 'walferry copy'`);
+  const pid = async (client: pg.Client) =>
+    (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid;
+  const pids = [await pid(busy), await pid(ours)];
+  const others = async () => {
+    // Other tests are busy on the same server: only what these two add is known.
+    const { rows } = await db.sourceClient.query<{ n: number }>(
+      `select count(*)::int as n from pg_stat_activity where state = 'active' and backend_type = 'client backend'
+          and application_name !~ '^walferry ' and pid <> all ($1) and pid <> pg_backend_pid()`,
+      [pids],
+    );
+    return rows[0]?.n ?? 0;
+  };
+  const sleeping = [busy, ours].map((client) =>
+    client.query('select pg_sleep(60)').catch(() => undefined),
+  );
+  await until('one more than the others', async () => {
+    const before = await others();
+    const now = await active();
+    return now === before + 1 && before === (await others());
+  });
+  await db.sourceClient.query('select pg_cancel_backend(pid) from unnest($1::int[]) pid', [pids]);
+  await Promise.all(sleeping);
+});

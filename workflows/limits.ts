@@ -1,0 +1,144 @@
+/**
+ * Limits while the migration runs. The state has them; activities at work see them in a row of the control schema, which a short
+ * step writes. When the target is away the step goes on trying in the background, and whoever changed them is told so.
+ */
+import {
+  ActivityCancellationType,
+  CancellationScope,
+  isCancellation,
+  log,
+  type RetryPolicy,
+} from '@temporalio/workflow';
+import { guardReport } from '../contract/guard.ts';
+import { parseChange, sameLimits, UNLIMITED, type Limits } from '../contract/limits.ts';
+import * as v from 'valibot';
+import { quick } from './activities.ts';
+import { Answer } from './answer.ts';
+import type { Execution } from './execution.ts';
+import { ending, reasonOf, type Reason } from './failure.ts';
+import { passing } from './insistence.ts';
+import { FIRST_TRIES, FURTHER_TRIES, QUICK } from './options.ts';
+import { limitsText } from './wording.ts';
+
+/** @throws ApplicationFailure `Refused` naming what is wrong; changes nothing. */
+export function requireChange(raw: unknown): Partial<Limits> {
+  const parsed = parseChange(raw);
+  if (!parsed.ok) throw ending('Refused', parsed.message);
+  return parsed.change;
+}
+
+/** What the update `setLimits` does. Asked for what is so already it only answers. */
+export async function setLimits(run: Execution, raw: unknown): Promise<string> {
+  const wanted = { ...run.limits, ...requireChange(raw) };
+  if (!sameLimits(wanted, run.limits)) {
+    const { version, stored } = standing(run);
+    run.state.limits = { values: wanted, version: version + 1, stored };
+    log.info('limits', { ...wanted });
+    run.limitsChanged.give();
+    run.limitsChanged = new Answer();
+    run.show();
+  }
+  const said = `Limits: ${limitsText(wanted)}.`;
+  if (!isUnstored(run)) return said;
+  // There is no control schema before; the copy begins with them.
+  if (!run.hasRows) return `${said} They are in force when the copy begins.`;
+  const unstored = await storeLimits(run);
+  if (unstored === null && isUnstored(run)) {
+    throw ending('Ended', 'the migration ended before the limits were in force');
+  }
+  if (unstored === null) return `${said} In force within seconds.`;
+  return `${said} Not in force yet: they could not be written into the control schema on the target (${unstored.message}); ${
+    run.storing ? 'tried again by itself' : 'set them again when that is settled'
+  }.`;
+}
+
+/** Those of the input count as changed when they are not what a control schema without a word says. */
+function standing(run: Execution): { readonly version: number; readonly stored: number } {
+  if (run.state.limits) return run.state.limits;
+  return { version: sameLimits(run.limits, UNLIMITED) ? 0 : 1, stored: 0 };
+}
+
+export function isUnstored(run: Execution): boolean {
+  const { version, stored } = standing(run);
+  return version > stored;
+}
+
+/**
+ * Writes limits that are not written yet; joins who does already.
+ * @returns null when they are in force, or why they are not after two tries: then it goes on behind the caller's back if that can help.
+ */
+export async function storeLimits(run: Execution): Promise<Reason | null> {
+  if (!run.storing) {
+    const storing = { scope: new CancellationScope(), first: new Answer<Reason | null>() };
+    run.storing = storing;
+    // Of the run, and not of the caller: an update that was answered, or a round of the copy that ended, does not end it.
+    void storing.scope.run(() => store(run, storing.first));
+  }
+  return run.storing.first.promise;
+}
+
+/** Why a round of tries ended, and whether the next one may succeed without anybody's doing. */
+type Failed = Reason & { readonly passes: boolean };
+
+async function store(run: Execution, first: Answer<Reason | null>): Promise<void> {
+  let failed: Failed | null = null;
+  try {
+    for (let retry: RetryPolicy = FIRST_TRIES; isUnstored(run); retry = FURTHER_TRIES) {
+      failed = await storeOnce(run, retry);
+      run.unstored = failed;
+      run.show();
+      if (failed === null) continue;
+      log.warn('limits could not be written', { code: failed.code, reason: failed.message });
+      if (!failed.passes) break;
+      first.give(failed);
+    }
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
+  } finally {
+    run.storing = undefined;
+    first.give(failed);
+  }
+}
+
+async function storeOnce(run: Execution, retry: RetryPolicy): Promise<Failed | null> {
+  const { version } = standing(run);
+  const values = run.limits;
+  try {
+    await quick.storeLimits.executeWithOptions(
+      {
+        ...QUICK,
+        retry,
+        // An end of the migration must not wait for a target that hangs; what is written late does no harm.
+        cancellationType: ActivityCancellationType.TRY_CANCEL,
+        ...{ activityId: 'limits', summary: `limits: ${limitsText(values)}` },
+      },
+      [{ ...run.bare, limits: values, version }],
+    );
+    const newest = run.state.limits ?? { values, version };
+    run.state.limits = { ...newest, stored: version };
+    return null;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const reason = passing(error) ?? reasonOf(error);
+    if (!reason) throw error;
+    return { ...reason, passes: passing(error) !== undefined };
+  }
+}
+
+/** Ends what goes on behind everybody's back. */
+export function stopStoring(run: Execution): void {
+  run.storing?.scope.cancel();
+}
+
+/** Takes what the guard of the source told. Something else than that is ignored: anybody can send a signal. */
+export function noteGuard(run: Execution, told: unknown): void {
+  if (run.input.guard === undefined || run.state.phase !== 'snapshot' || !v.is(guardReport, told)) {
+    return;
+  }
+  run.state.guard = { ...told, since: new Date().toISOString() };
+  const { measure, value, ceiling } = told;
+  log.info(told.holding ? 'the guard holds the copy' : 'the guard does not hold the copy', {
+    ...{ measure, value, ceiling },
+  });
+  run.show();
+}
