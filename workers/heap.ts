@@ -10,7 +10,7 @@ import { setFlagsFromString } from 'node:v8';
 /** The old generation is collected when it has grown by this share, percent. */
 const GROWTH_PERCENT = 20;
 /** Half of the young generation of every thread that begins later (workflow code runs in one), MiB. */
-const YOUNG_MIB = 4;
+const YOUNG_MIB = 2;
 
 setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
 setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);

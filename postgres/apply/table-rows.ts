@@ -46,7 +46,7 @@ const IDENTITY = Buffer.from(',"identity":[');
 const FIRST_ROWS = 64;
 const FIRST_BYTES = 4096;
 /** A buffer that one batch needed is kept for the next up to this size. */
-const KEPT_BYTES = 8 * 1024 * 1024;
+const KEPT_BYTES = 2 * 1024 * 1024;
 const NONE = -1;
 
 export class TableRows {

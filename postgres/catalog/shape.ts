@@ -123,8 +123,10 @@ export async function lookAt(
     snapshot: string;
     tokens: (string | null)[];
     schema: string | null;
-  }>(
-    /* sql */ `
+  }>({
+    // Planning it takes longer than running it, and it is asked with every batch.
+    name: 'walferry_look',
+    text: /* sql */ `
     select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens,
            (select given.schema from unnest($3::text[], $4::text[]) as given (schema, version)
               left join pg_catalog.pg_namespace n on n.nspname = given.schema
@@ -134,13 +136,13 @@ export async function lookAt(
         select ${TOKEN} as token from pg_catalog.pg_class c
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where n.nspname = wanted.schema and c.relname = wanted.name) found on true`,
-    [
+    values: [
       names.map(({ schema }) => schema),
       names.map(({ name }) => name),
       [...schemas.keys()],
       [...schemas.values()].map(({ version }) => version),
     ],
-  );
+  });
   const [row] = rows;
   return {
     snapshot: row?.snapshot ?? '',

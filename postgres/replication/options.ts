@@ -31,7 +31,7 @@ export interface ReaderLimits {
 }
 
 export const LIMITS: ReaderLimits = {
-  queueBytes: 8 * 1024 * 1024,
+  queueBytes: 2 * 1024 * 1024,
   statusMs: 2_000,
   senderTimeoutMs: 12_000,
   stallMs: 60_000,

@@ -246,12 +246,12 @@ async function checkGiven(client: pg.ClientBase, relations: readonly Relation[])
 
 /**
  * Disables what would fire on the operator's tables while changes are applied; those that walferry makes have neither triggers nor
- * rules yet. After the registration, in batches: a retry goes on with what is still loud.
+ * rules until the cutover. After the registration, in batches: a retry goes on with what is still loud.
  */
 async function quietGiven(lane: Lane, migration: Migration, work: Work): Promise<void> {
   await lane.run(async (client) => {
     const states = await probeLoudStates(client);
-    const loud = await readLoudOnPlanned(client, migration, states);
+    const loud = await readLoudOnPlanned(client, migration, states, 'given');
     await quietFound(client, migration, loud, false, (triggers) => {
       work.signal.throwIfAborted();
       work.beat({ step: 'disabling triggers', triggers });

@@ -40,7 +40,9 @@ select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_
 
 const ON_TABLES = loudOn(/* sql */ `select * from unnest($1::text[], $2::text[])`, '$3');
 const ON_PLANNED = loudOn(
-  /* sql */ `select coalesce(root_schema, schema_name), coalesce(root_name, table_name) from walferry.relation where migration = $1`,
+  /* sql */ `select coalesce(root_schema, schema_name), coalesce(root_name, table_name) from walferry.relation
+     where migration = $1 and ($3 or root_name is not null or exists (
+       select from walferry.migration m where m.id = $1 and m.tables_created is false))`,
   '$2',
 );
 
@@ -59,12 +61,13 @@ export async function readLoud(
   return rows;
 }
 
-/** The same for every table that the migration follows. */
+/** The same for every table that the migration follows, or for those of them that the operator made. */
 export async function readLoudOnPlanned(
   target: pg.ClientBase,
   migration: Migration,
   states: readonly string[],
+  which: 'all' | 'given' = 'all',
 ): Promise<Loud[]> {
-  const { rows } = await target.query<Loud>(ON_PLANNED, [migration.id, states]);
+  const { rows } = await target.query<Loud>(ON_PLANNED, [migration.id, states, which === 'all']);
   return rows;
 }

@@ -32,7 +32,7 @@ import { verifyCatalog } from './verify.ts';
 import { TargetWriter } from './writer.ts';
 
 /** Text of one batch or piece: a bound on memory for wide rows. */
-const BATCH_BYTES = 8 * 1024 * 1024;
+const BATCH_BYTES = 4 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
 /** After an abort a batch may finish; a target that is stuck longer is cut off, and asked where it stands. */

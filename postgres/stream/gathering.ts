@@ -27,6 +27,9 @@ import { TablePath } from './path.ts';
 /** Batches for which a table stays on the exact way after the target refused its rows: each refusal costs the batch a second time. */
 const AFTER_REFUSAL = 20;
 
+/** Changes in one piece of a huge transaction: with small rows larger pieces cost memory and bring no speed. */
+const PIECE_CHANGES = 8_000;
+
 export interface GatheringParts {
   readonly routes: Routes;
   /** Position of the newest generation: what commits at or after it is in no copy; null without a copy. */
@@ -146,9 +149,9 @@ export class Gathering {
     const last = open.messages.at(-1);
     // The tables of one TRUNCATE must stay together: with foreign keys between them no other way is allowed.
     if (last?.action === 'T') return false;
-    return (
-      this.#size + open.rows + open.messages.length >= changes || this.#bytes + open.bytes >= bytes
-    );
+    // What is whole waits for a small one's commit: cut before it, all of it would have to be read again.
+    const rows = open.rows + open.messages.length;
+    return rows >= Math.min(changes, PIECE_CHANGES) || open.bytes >= bytes;
   }
 
   /** Commit time of the newest transaction gathered. */

@@ -17,7 +17,8 @@ import type { Left } from './filter.ts';
 import { CatalogMoved } from './moved.ts';
 import { movedType, type WatchedTypes } from './types.ts';
 
-/** With synchronous replication a transaction is decoded before others can see that it committed. */
+/** A transaction is decoded a moment before others can see that it committed, with synchronous replication much earlier. */
+const FIRST_POLL_MS = 1;
 const POLL_MS = 20;
 /** It can last hours, with a standby away: then the source has other worries than our looks at its catalog. */
 const LONG_WAIT_MS = 2_000;
@@ -52,7 +53,7 @@ export async function verifyCatalog(
   // Its name may have become a selected table's: what was left out since would be in no stream.
   const left = [...known.left];
   const began = performance.now();
-  for (;;) {
+  for (let poll = FIRST_POLL_MS; ; poll = Math.min(poll * 2, POLL_MS)) {
     const { snapshot, tokens, schema } = await lookAt(source, [...tables, ...left], known.schemas);
     // Later than that snapshot, so it sees no less.
     const restless = await movedType(source, known.types, tables);
@@ -76,7 +77,7 @@ export async function verifyCatalog(
     }
     const forMs = performance.now() - began;
     await waiting(forMs);
-    await sleep(forMs < LONG_WAIT_MS ? POLL_MS : LONG_POLL_MS);
+    await sleep(forMs < LONG_WAIT_MS ? poll : LONG_POLL_MS);
   }
 }
 
