@@ -82,6 +82,7 @@ export class Places {
    * @returns as {@link tryTake}; null when the signal was aborted first.
    */
   wait(owner: string, since: string, signal: AbortSignal): Promise<(() => void) | null> {
+    if (signal.aborted) return Promise.resolve(null);
     return new Promise((resolve) => {
       const giveUp = (): void => {
         this.#queue = this.#queue.filter((other) => other !== waiter);

@@ -12,7 +12,7 @@
  *   failed otherwise        whatever                           the operator
  *   holds                   a run failed otherwise             the others end, then the operator
  */
-import { CancellationScope, log, sleep } from '@temporalio/workflow';
+import { CancellationScope, condition, log, sleep } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
 import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
 import { holder, long } from './activities.ts';
@@ -22,6 +22,9 @@ import { isUnstored, storeLimits } from './limits.ts';
 import { BARREN_ROUNDS, BARREN_ROUND_PAUSE_MS, HOLDER, LONG } from './options.ts';
 
 type Round = 'complete' | 'again';
+
+/** For the answer of a plan that has ended the holder. */
+const ANSWER_WITHIN = '1 minute';
 
 /** What the lanes met. */
 interface Copied {
@@ -35,7 +38,7 @@ interface Copied {
 
 /** Copies all rows. Throws the first failure that a person has to settle. */
 export async function copyRows(run: Execution): Promise<void> {
-  if (isUnstored(run)) await storeLimits(run);
+  await limited(run);
   throwIfStopped();
   const patience = new Patience();
   try {
@@ -46,6 +49,26 @@ export async function copyRows(run: Execution): Promise<void> {
   // A database without a single row to copy never had a run.
   run.state.firstConsistent ||= run.state.firstGeneration === null;
   run.state.notes = run.state.notes.filter((note) => !isCopyNote(note));
+}
+
+/** The copy must not begin without limits that it was given. Throws why they cannot be written if a person has to settle that. */
+async function limited(run: Execution): Promise<void> {
+  if (!isUnstored(run)) return;
+  const reason = await storeLimits(run);
+  await condition(() => run.storing === undefined || !isUnstored(run));
+  if (isUnstored(run) && reason !== null) throw ending(reason.code, reason.message);
+}
+
+/** After the holder was told that nothing is left: a plan whose answer was lost would wait for a snapshot without end. */
+function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'holder'> {
+  const waiting = new CancellationScope();
+  const late = waiting
+    .run(() => sleep(ANSWER_WITHIN))
+    .then(
+      () => 'holder' as const,
+      () => 'holder' as const,
+    );
+  return Promise.race([copyEnds, late]).finally(() => waiting.cancel());
 }
 
 /**
@@ -64,7 +87,7 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
   const first = await Promise.race([
     held.then(
       // The last plan ended the holder; its own result may come behind that.
-      (report) => (report?.nothingLeft === true ? copyEnds : ('holder' as const)),
+      (report) => (report?.nothingLeft === true ? answered(copyEnds) : ('holder' as const)),
       () => 'holder' as const,
     ),
     copyEnds,

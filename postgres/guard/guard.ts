@@ -87,15 +87,20 @@ export class Guard implements AsyncDisposable {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    await this.#readSwitch(signal);
+    // While the target does not answer, what it said last counts: the source is measured all the same.
+    const unread = await this.#readSwitch(signal).then(
+      () => null,
+      (error: unknown) => ({ error }),
+    );
     const report = this.#off ? this.#idle() : await this.#measured(signal);
     if (signal.aborted) return;
     const before = this.#report?.holding ?? false;
     this.#report = report;
     if (before !== report.holding) this.#say(report);
-    // Both are tried again with the next look when they fail.
-    await this.#store(report);
     this.#tell(report);
+    if (unread) throw unread.error;
+    // Tried again with the next look when it fails.
+    await this.#store(report);
     this.#warned = null;
   }
 

@@ -125,7 +125,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       age: options.batchMilliseconds,
     },
     // Writers wait for a drain.
-    ...(options.until === null ? { allow: (changes) => throttle.pass(changes) } : {}),
+    ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
     until,
     signal: work.signal,
   });

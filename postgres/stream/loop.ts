@@ -56,8 +56,8 @@ export interface LoopParts {
   readonly lease: Lease;
   readonly meter: Meter;
   readonly limits: LoopLimits;
-  /** Awaited before a batch of so many changes; false: it is not to be applied, because the signal was aborted. */
-  readonly allow?: (changes: number) => Promise<boolean>;
+  /** Awaited before a batch of so many changes, `open`: in a transaction that is open already; false: it is not to be applied, because the signal was aborted. */
+  readonly allow?: (changes: number, open: boolean) => Promise<boolean>;
   readonly until: Lsn | null;
   readonly signal: AbortSignal;
 }
@@ -374,7 +374,7 @@ export class StreamLoop {
   async #write(batch: Batch): Promise<void> {
     const { writer, reader, meter, lease, allow } = this.#parts;
     try {
-      if (allow && !(await allow(batch.size))) return;
+      if (allow && !(await allow(batch.size, writer.open))) return;
       const { committed, exact } = await writer.write(batch);
       this.#ways.exact += exact;
       this.#ways.folded += batch.size - exact;

@@ -54,13 +54,14 @@ export class ApplyThrottle {
 
   /**
    * Waits until a batch of so many changes may be applied. A batch that is larger than the limit is not cut: the pause comes
-   * after it.
+   * after it; nor is a transaction that is open on the target kept open by a pause: it is paid for after its commit.
+   * @param open whether the batch is a further piece of such a transaction.
    * @returns false when the signal was aborted meanwhile: it must not be applied.
    * @throws an error of the driver.
    */
-  async pass(changes: number): Promise<boolean> {
+  async pass(changes: number, open = false): Promise<boolean> {
     if (changes === 0) return true;
-    for (;;) {
+    while (!open) {
       await this.#read();
       if (this.#signal.aborted) return false;
       const ms = this.#bucket.wait(performance.now());

@@ -23,6 +23,15 @@ const LOOK_EVERY_MS = 200;
 /** Unlike the lanes' own sessions it does nothing that takes long. */
 const ANSWER_WITHIN_MS = 5_000;
 
+/**
+ * How long a lane is held in the middle of a chunk, which keeps locks on both sides: a DDL statement that waits for them has the
+ * application behind it, and would keep a guard above its ceiling. Then the chunk goes on to its end, and the lane waits with nothing open.
+ */
+const MOST_HELD_IN_CHUNK_MS = 30_000;
+
+/** One for the process: lanes of a run that has just ended are no others' lanes. */
+const WORKER = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+
 /** By migration and generation: what a process copies at the moment. */
 const shared = new Map<string, CopyThrottle>();
 
@@ -34,7 +43,6 @@ class CopyThrottle {
   readonly #migration: Migration;
   readonly #generation: number;
   readonly #log: Work['log'];
-  readonly #worker = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   /** In the order in which they came: the first ones go on when not all may. */
   readonly #lanes: Lane[] = [];
   readonly #bucket = new Bucket(performance.now());
@@ -72,17 +80,21 @@ class CopyThrottle {
     this.#bucket.take(bytes, performance.now());
   }
 
-  /** Whether the lane has to wait, and for how many milliseconds at least. */
-  wait(lane: Lane): { readonly reason: Reason; readonly ms: number } {
+  /** Why the lane may not copy at all at the moment; null: it may. */
+  holds(lane: Lane): Reason {
     const { guard, limits } = this.#share;
     if (guard?.holding === true && limits.guard === 'on') {
-      return { reason: `the guard of the source: ${guardText(guard)}`, ms: LOOK_EVERY_MS };
+      return `the guard of the source: ${guardText(guard)}`;
     }
-    if (this.#lanes.indexOf(lane) >= this.#allowed) {
-      return { reason: `the limit of ${limits.copyStreams} copy streams`, ms: LOOK_EVERY_MS };
-    }
+    return this.#lanes.indexOf(lane) >= this.#allowed
+      ? `the limit of ${limits.copyStreams} copy streams`
+      : null;
+  }
+
+  /** Whether it has to wait for its part of the bytes, and for how many milliseconds at least. */
+  slows(): { readonly reason: Reason; readonly ms: number } {
     const ms = this.#bucket.wait(performance.now());
-    const reason = `the limit of ${limits.copyBytesPerSecond} bytes/s`;
+    const reason = `the limit of ${this.#share.limits.copyBytesPerSecond} bytes/s`;
     return { reason: ms > 0 ? reason : null, ms };
   }
 
@@ -95,7 +107,7 @@ class CopyThrottle {
 
   #exchange(target: pg.ClientBase): Promise<Share> {
     const mine = {
-      worker: this.#worker,
+      worker: WORKER,
       lanes: this.#lanes.length,
       generation: this.#generation,
     };
@@ -159,6 +171,8 @@ export class Lane implements AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #held: (reason: string) => void;
   #left = false;
+  /** Milliseconds that it may still be held in the chunk at work. */
+  #patience = MOST_HELD_IN_CHUNK_MS;
 
   private constructor(throttle: CopyThrottle, signal: AbortSignal, held: (reason: string) => void) {
     this.#throttle = throttle;
@@ -191,14 +205,16 @@ export class Lane implements AsyncDisposable {
 
   /** Waits until the next chunk may begin, with nothing open. @throws `signal.reason` when aborted. */
   async ready(): Promise<void> {
+    this.#patience = Infinity;
     await this.#wait();
+    this.#patience = MOST_HELD_IN_CHUNK_MS;
     this.#signal.throwIfAborted();
   }
 
   /** So many bytes passed. @returns null: read on; else when to. Never rejects. */
   passed(bytes: number): Promise<void> | null {
     this.#throttle.passed(bytes);
-    return this.#throttle.wait(this).reason === null ? null : this.#wait();
+    return this.#why().reason === null ? null : this.#wait();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -206,13 +222,21 @@ export class Lane implements AsyncDisposable {
     await this.#throttle.leave(this);
   }
 
+  #why(): { readonly reason: Reason; readonly ms: number; readonly held: boolean } {
+    const reason = this.#patience > 0 ? this.#throttle.holds(this) : null;
+    if (reason !== null) return { reason, ms: LOOK_EVERY_MS, held: true };
+    return { ...this.#throttle.slows(), held: false };
+  }
+
   async #wait(): Promise<void> {
     while (!this.#left && !this.#signal.aborted) {
-      const { reason, ms } = this.#throttle.wait(this);
+      const { reason, ms, held } = this.#why();
       if (reason === null) return;
       this.#held(reason);
+      const began = performance.now();
       const pause = Math.min(ms, LOOK_EVERY_MS);
       await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
+      if (held) this.#patience -= performance.now() - began;
     }
   }
 }
