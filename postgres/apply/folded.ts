@@ -80,8 +80,8 @@ export class FoldedFlights {
         statements = RowStatements.of(table, one.rows.layout);
         this.#statements.set(one.relation, statements);
       }
-      if (statements === null) {
-        one.refuse(true);
+      if (statements?.fits(one.rows) !== true) {
+        one.refuse(statements === null);
         fits = false;
         continue;
       }
@@ -112,6 +112,8 @@ export class FoldedFlights {
       expected.push(rows);
       tables.push(table);
     };
+    // An error of our own between two flights may have left a part of one.
+    flight.clear();
     for (const { sql, values = [], rows } of opening) {
       flight.run(sql, ...values);
       note(rows, null);
@@ -120,9 +122,7 @@ export class FoldedFlights {
       flight.run(SET_CONFIG, this.#render(set ? settings : null));
       note(null, null);
       for (const table of some) {
-        if (table.statements.add(flight, table.rows, (rows) => note(rows, table))) continue;
-        flight.clear();
-        return { outcome: 'refused', table, error: null };
+        table.statements.add(flight, table.rows, (rows) => note(rows, table));
       }
     }
     try {

@@ -36,8 +36,9 @@ export class RowStatements {
   /** By place in the layout; undefined for columns that are not written. */
   readonly #columns: readonly (Column | undefined)[];
   readonly #key: readonly { readonly column: Column; readonly equals: string }[];
-  readonly #updates = new Map<Shape, Updating | null>();
-  readonly #inserts = new Map<Shape, string>();
+  /** By shape, which goes with its rows. */
+  readonly #updates = new WeakMap<Shape, Updating | null>();
+  readonly #inserts = new WeakMap<Shape, string>();
   readonly #delete: string;
   #cursors = new Int32Array(256);
 
@@ -83,24 +84,27 @@ export class RowStatements {
     return new RowStatements(table, layout, columns, whole);
   }
 
+  /** Whether every update that is left can be written like this. */
+  fits(rows: TableRows): boolean {
+    return this.#shapesOf(rows, UPDATE).every((at) => this.#update(rows, at) !== null);
+  }
+
   /**
-   * Adds the statements for everything that is left.
+   * Adds the statements for everything that is left; the rows must {@link fits}.
    * @param expect called with the rows that each must hit, in the order of the flight's statements.
-   * @returns false, with nothing added, when an update is not for sets.
    */
-  add(flight: Flight, rows: TableRows, expect: (rows: number) => void): boolean {
-    const updates = this.#shapesOf(rows, UPDATE).map((at) => ({ at, how: this.#update(rows, at) }));
-    if (updates.some(({ how }) => how === null)) return false;
+  add(flight: Flight, rows: TableRows, expect: (rows: number) => void): void {
     const deletes = rows.live[DELETE] ?? 0;
     if (deletes > 0) {
       this.#bindKeys(flight, rows, deletes);
       expect(deletes);
     }
-    for (const { at, how } of updates) {
-      if (how !== null) expect(this.#bindRows(flight, rows, at, how));
+    for (const at of this.#shapesOf(rows, UPDATE)) {
+      const how = this.#update(rows, at);
+      if (how === null) throw new RangeError('an update that is not for sets');
+      expect(this.#bindRows(flight, rows, at, how));
     }
     for (const at of this.#shapesOf(rows, INSERT)) expect(this.#copy(flight, rows, at));
-    return true;
   }
 
   #shapesOf(rows: TableRows, kind: RowKind): number[] {
@@ -114,11 +118,13 @@ export class RowStatements {
   }
 
   #arrays(columns: readonly Column[]): string {
-    const arrays = columns
-      .map(({ baseType, carrier }, i) => `$${i + 1}::${carrier === 'text' ? 'text' : baseType}[]`)
-      .join(', ');
+    // Each by its full name: the application's search path may hold an unnest() of just this type.
+    const arrays = columns.map(
+      ({ baseType, carrier }, i) =>
+        `pg_catalog.unnest($${i + 1}::${carrier === 'text' ? 'text' : baseType}[])`,
+    );
     const names = columns.map(({ place }) => `c${place}`).join(', ');
-    return `unnest(${arrays}) as s (${names})`;
+    return `rows from (${arrays.join(', ')}) as s (${names})`;
   }
 
   #joined(): string {
@@ -143,7 +149,7 @@ export class RowStatements {
     const set = others.filter(({ fixed }) => !fixed);
     const fixed = others.filter((column) => column.fixed);
     let how: Updating | null = null;
-    if (set.length > 0 && others.every(({ carrier }) => carrier !== 'none')) {
+    if (others.every(({ carrier }) => carrier !== 'none')) {
       const columns = brought;
       const where = [
         this.#joined(),
@@ -151,8 +157,13 @@ export class RowStatements {
         ...fixed.map((column) => `t.${column.quoted} = ${valueOf(column)}`),
       ];
       const sets = set.map((column) => `${column.quoted} = ${valueOf(column)}`).join(', ');
+      const rest = `${this.#arrays(columns)} where ${where.join(' and ')}`;
+      // One that changes nothing must meet its row nevertheless.
       how = {
-        sql: `update ${this.#table.only} t set ${sets} from ${this.#arrays(columns)} where ${where.join(' and ')}`,
+        sql:
+          set.length > 0
+            ? `update ${this.#table.only} t set ${sets} from ${rest}`
+            : `select from ${this.#table.only} t, ${rest}`,
         places: columns.map(({ place }) => place),
       };
     }

@@ -47,6 +47,9 @@ const FIRST_ROWS = 64;
 const FIRST_BYTES = 4096;
 /** A buffer that one batch needed is kept for the next up to this size. */
 const KEPT_BYTES = 2 * 1024 * 1024;
+/** Combinations of columns that the updates of one batch may bring, and those that are kept for the next. */
+const MOST_SHAPES = 64;
+const KEPT_SHAPES = 8;
 const NONE = -1;
 
 export class TableRows {
@@ -128,6 +131,8 @@ export class TableRows {
     this.#folding = false;
     this.mixed = false;
     this.live.fill(0);
+    if (this.shapes.length > KEPT_SHAPES) this.shapes.length = 1;
+    this.#last = 0;
     for (const shape of this.shapes) {
       shape.used = 0;
       if (shape.bytes.length > KEPT_BYTES) shape.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
@@ -204,15 +209,14 @@ export class TableRows {
     this.#shapeNow = this.#last;
     this.#rowFrom = from;
     this.#rowTo = value.to;
-    if (!same) this.#move(out, from, value.to);
+    if (!same && !this.#move(out, from, value.to)) return NONE;
     return value.at;
   }
 
   /** The row brings other columns than the last one did: it belongs behind the rows of its own shape. */
-  #move(bytes: Buffer, from: number, to: number): void {
-    const present = this.#present;
-    let at = this.shapes.findIndex((shape) => shape.present.every((one, i) => one === present[i]));
-    if (at < 0) at = this.shapes.push(shapeOf(present.slice())) - 1;
+  #move(bytes: Buffer, from: number, to: number): boolean {
+    const at = this.#shapeAt(this.#present);
+    if (at < 0) return false;
     const shape = this.#shape(at);
     const room = roomFor(shape, to - from);
     bytes.copy(room, shape.used, from, to);
@@ -220,6 +224,16 @@ export class TableRows {
     this.#last = at;
     this.#rowFrom = shape.used;
     this.#rowTo = shape.used + to - from;
+    return true;
+  }
+
+  /** The shape with just these columns; -1 when there are too many: each has a buffer and a statement of its own. */
+  #shapeAt(present: Uint8Array): number {
+    const at = this.shapes.findIndex((shape) =>
+      shape.present.every((one, i) => one === present[i]),
+    );
+    if (at >= 0 || this.shapes.length >= MOST_SHAPES) return at;
+    return this.shapes.push(shapeOf(present.slice())) - 1;
   }
 
   /**
@@ -337,7 +351,7 @@ export class TableRows {
     switch (kind) {
       case UPDATE:
         if (was !== UPDATE && was !== INSERT) return false;
-        this.#merge(before, row);
+        if (!this.#merge(before, row)) return false;
         this.kind[row] = was;
         this.#below[row] = this.#below[before] ?? NONE;
         this.#drop(before);
@@ -380,13 +394,13 @@ export class TableRows {
   }
 
   /** Columns that the later row does not bring keep what the earlier one brought. */
-  #merge(before: number, row: number): void {
+  #merge(before: number, row: number): boolean {
     const old = this.#shape(this.shape[before] ?? 0);
     const own = this.#shape(this.shape[row] ?? 0);
-    if (old.present.every((one, column) => one === 0 || own.present[column] === 1)) return;
+    if (old.present.every((one, column) => one === 0 || own.present[column] === 1)) return true;
     const union = own.present.map((one, column) => one | (old.present[column] ?? 0));
-    let at = this.shapes.findIndex((shape) => shape.present.every((one, i) => one === union[i]));
-    if (at < 0) at = this.shapes.push(shapeOf(union)) - 1;
+    const at = this.#shapeAt(union);
+    if (at < 0) return false;
     const into = this.#shape(at);
     const [oldFrom, oldTo] = [this.from[before] ?? 0, this.to[before] ?? 0];
     const [ownFrom, ownTo] = [this.from[row] ?? 0, this.to[row] ?? 0];
@@ -411,6 +425,7 @@ export class TableRows {
     this.from[row] = into.used;
     this.to[row] = to;
     this.mixed = true;
+    return true;
   }
 
   /** The slot that holds the record's key, or the free one where it belongs. */

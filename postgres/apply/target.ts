@@ -17,7 +17,7 @@ import {
   ADVANCE,
   advanceValues,
   fenced,
-  HOLD_EPOCH,
+  HOLD_EPOCH_OR_FAIL,
   holdEpoch,
   NOT_ADVANCED,
   type Advance,
@@ -44,6 +44,10 @@ const TEMP_BUFFERS_MB = 32;
 const BEGIN = 'begin isolation level read committed read write';
 const DEFER = 'set constraints all deferred';
 const SAVEPOINT: Opening = { sql: 'savepoint walferry_folded', rows: null };
+/** A piece that is applied is not gone back behind: without it each one would be nested in all before it. */
+const RELEASE: Opening = { sql: 'release savepoint walferry_folded', rows: null };
+/** In a flight that opens a transaction. */
+const HOLD_PLACE = 1;
 
 /** Beside the pinned ones. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -63,6 +67,8 @@ export class TargetApplier implements AsyncDisposable {
   readonly #batch: Batch;
   readonly #special: SpecialValues | undefined;
   readonly #folded: FoldedFlights;
+  /** Whether the open transaction has the savepoint of a flight. */
+  #saved = false;
   #epoch: bigint | undefined;
 
   private constructor(
@@ -140,6 +146,7 @@ export class TargetApplier implements AsyncDisposable {
         (table) => this.#batch.settingsOf(table),
       );
       if (groups === null) return false;
+      if (!wasOpen) await this.#batch.staging.prune();
       let opening = this.#opening(epoch);
       const [first] = groups;
       // Customized settings need a right that has to be asked for before.
@@ -147,17 +154,23 @@ export class TargetApplier implements AsyncDisposable {
       if (asked && (groups.length > 1 || first === undefined)) return false;
       if (asked && first) {
         if (!wasOpen) await this.begin(epoch);
-        opening = [SAVEPOINT];
+        opening = this.#opening(epoch);
         await setFor('transaction', this.client, first.settings);
         this.#batch.begun(first.settings);
       }
       const flown = await this.#folded.fly(opening, groups, !asked);
       if (flown.outcome === 'applied') {
         this.#epoch = epoch;
+        this.#saved = opening.includes(SAVEPOINT);
         this.#batch.begun(groups.at(-1)?.settings);
         return true;
       }
-      if (flown.outcome === 'not begun') throw asError(flown.error) ?? fenced(epoch);
+      if (flown.outcome === 'not begun') {
+        const over = flown.opening === HOLD_PLACE && sqlstate(flown.error) === NOT_ADVANCED;
+        throw over
+          ? fenced(epoch)
+          : (asError(flown.error) ?? misuse('a flight that did not begin'));
+      }
       const error = asError(flown.error);
       if (error !== null && isPassing(error)) throw error;
       flown.table.refuse(false);
@@ -167,14 +180,18 @@ export class TargetApplier implements AsyncDisposable {
       return false;
     } catch (error) {
       await this.rollback();
-      throw classify(error, { step: 'applying', side: 'target' }, 'Contention');
+      throw classify(error, { step: 'applying', side: 'target' }, 'Internal');
     }
   }
 
   /** What a flight begins with: a transaction, or a place in the open one to go back to. */
   #opening(epoch: bigint): Opening[] {
-    if (this.#epoch !== undefined) return [SAVEPOINT];
-    const hold = { sql: HOLD_EPOCH, values: [this.#migration.id, epoch.toString()], rows: 1 };
+    if (this.#epoch !== undefined) return this.#saved ? [RELEASE, SAVEPOINT] : [SAVEPOINT];
+    const hold = {
+      sql: HOLD_EPOCH_OR_FAIL,
+      values: [this.#migration.id, epoch.toString()],
+      rows: 1,
+    };
     const begin = { sql: BEGIN, rows: null };
     return this.replicaRole ? [begin, hold] : [begin, hold, { sql: DEFER, rows: null }];
   }
@@ -182,6 +199,8 @@ export class TargetApplier implements AsyncDisposable {
   /** Back to where the flight began; the settings are again those of that place, which are not known here. */
   async #undo(): Promise<void> {
     await this.client.query(/* sql */ 'rollback to savepoint walferry_folded');
+    await this.client.query(RELEASE.sql);
+    this.#saved = false;
     this.#batch.staging.rolledBack();
     await setFor('transaction', this.client, PINNED_FOR_ROWS);
     this.#batch.begun();
@@ -223,6 +242,7 @@ export class TargetApplier implements AsyncDisposable {
       const values = advanceValues(this.#migration, epoch, progress);
       await this.#folded.commit([{ sql: ADVANCE, values, rows: 1 }]);
       this.#epoch = undefined;
+      this.#saved = false;
       this.#batch.staging.committed();
       this.#batch.begun();
     } catch (thrown) {
@@ -253,6 +273,7 @@ export class TargetApplier implements AsyncDisposable {
   /** Undoes the open transaction, if there is one. Never throws: a lost connection undoes it too. */
   async rollback(): Promise<void> {
     this.#epoch = undefined;
+    this.#saved = false;
     this.#batch.staging.rolledBack();
     this.#batch.begun();
     await this.client.query(/* sql */ 'rollback').catch(() => undefined);

@@ -6,7 +6,9 @@
 import type { Socket } from 'node:net';
 import type pg from 'pg';
 
+const CLOSE = 0x43;
 const PARSE = 0x50;
+const STATEMENT = 0x53;
 const BIND = 0x42;
 const EXECUTE = 0x45;
 const SYNC = 0x53;
@@ -14,6 +16,8 @@ const COPY_DATA = 0x64;
 const COPY_DONE = 0x63;
 
 const FIRST_BYTES = 64 * 1024;
+/** A buffer that one large value needed is not kept. */
+const KEPT_BYTES = 4 * 1024 * 1024;
 /** Frames of this size are the fastest for the server; smaller rows are gathered, larger ones sent as they are. */
 const FRAME_BYTES = 64 * 1024;
 /** Below that copying bytes is cheaper than one more piece for the socket. */
@@ -21,24 +25,34 @@ const SMALL_BYTES = 2048;
 /** Statements that a session keeps: each holds a plan on the server. Others are parsed every time. */
 const MOST_KEPT = 2_000;
 
+/** What the server is known to have of a statement: parsed; nothing; or not known, after a flight that failed. */
+type Standing = 'parsed' | 'new' | 'unsure';
+
 /** The statements that a session keeps, by text. */
 export class Kept {
-  #names = new Map<string, string>();
-  #next = 0;
+  readonly #statements = new Map<string, { readonly name: string; standing: Standing }>();
+  /** Those that the flight at work parses. */
+  #fresh: { standing: Standing }[] = [];
 
-  /** @returns the name, and whether the server has it already; an empty name for one that is not kept. */
-  nameOf(sql: string): { readonly name: string; readonly known: boolean } {
-    const name = this.#names.get(sql);
-    if (name !== undefined) return { name, known: true };
-    if (this.#names.size >= MOST_KEPT) return { name: '', known: false };
-    const fresh = `walferry_f${(this.#next += 1)}`;
-    this.#names.set(sql, fresh);
-    return { name: fresh, known: false };
+  /** @returns the name and what the server has of it, as of the end of the flight at work; no name for one that is not kept. */
+  use(sql: string): { readonly name: string; readonly standing: Standing } {
+    const kept = this.#statements.get(sql);
+    if (kept === undefined && this.#statements.size >= MOST_KEPT)
+      return { name: '', standing: 'new' };
+    const statement = kept ?? { name: `walferry_f${this.#statements.size + 1}`, standing: 'new' };
+    if (kept === undefined) this.#statements.set(sql, statement);
+    const { name, standing } = statement;
+    if (standing !== 'parsed') {
+      statement.standing = 'parsed';
+      this.#fresh.push(statement);
+    }
+    return { name, standing };
   }
 
-  /** Which of them the server has parsed is not known any more; the names are not used again. */
-  forget(): void {
-    this.#names = new Map();
+  /** What became of the flight at work. */
+  flown(outcome: Standing): void {
+    for (const statement of this.#fresh) statement.standing = outcome;
+    this.#fresh = [];
   }
 }
 
@@ -72,9 +86,9 @@ export class Flight {
     return this.#statements;
   }
 
-  /** Takes back what was not sent. Statements that it would have had parsed get other names. */
+  /** Takes back what was not sent. */
   clear(): void {
-    this.#kept.forget();
+    this.#kept.flown('new');
     this.#pieces = [];
     this.#statements = 0;
     this.#frame = -1;
@@ -104,9 +118,16 @@ export class Flight {
    * @param room bytes that all of them take at most, with four more for each.
    */
   bind(sql: string, parameters: number, room: number): number {
-    const { name, known } = this.#kept.nameOf(sql);
-    if (!known) {
-      this.#ensure(name.length + Buffer.byteLength(sql) + 16);
+    const { name, standing } = this.#kept.use(sql);
+    if (standing !== 'parsed') {
+      this.#ensure(2 * name.length + Buffer.byteLength(sql) + 32);
+      // It may be there: parsed again under its name it would be refused, and under another one kept twice.
+      if (standing === 'unsure') {
+        const close = this.#open(CLOSE);
+        this.#bytes[this.#at++] = STATEMENT;
+        this.#text(name);
+        this.#close(close);
+      }
       const parse = this.#open(PARSE);
       this.#text(name);
       this.#text(sql);
@@ -187,12 +208,15 @@ export class Flight {
     this.#statements = 0;
     client.query(query);
     try {
-      return await query.answered;
+      const counts = await query.answered;
+      this.#kept.flown('parsed');
+      return counts;
     } catch (error) {
-      this.#kept.forget();
+      this.#kept.flown('unsure');
       throw error;
     } finally {
       // All of it has been read by the server: the buffer is free again.
+      if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
       this.#at = 0;
       this.#from = 0;
     }

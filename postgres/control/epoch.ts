@@ -79,6 +79,14 @@ export const HOLD_EPOCH = /* sql */ `
     from walferry.migration where id = $1 and epoch = $2 for update`;
 
 /**
+ * The same for a flight: where the epoch is over it fails with {@link NOT_ADVANCED}, so that nothing that was sent behind it runs beside
+ * the newer attempt.
+ */
+export const HOLD_EPOCH_OR_FAIL = /* sql */ `
+  with held as (select id from walferry.migration where id = $1 and epoch = $2 for update)
+  select 1 / pg_catalog.count(*) from held`;
+
+/**
  * First statement of an apply transaction: locks the row when this attempt is still the newest.
  * @throws MigrationError `Fenced`.
  */

@@ -7,6 +7,7 @@
  * A line takes its table's fast way, into rows, or is decoded and decided about at the commit of its transaction. The lines of the fast
  * way are kept: where a batch has to end before the last one of them, or where the target refuses the rows, they are read again.
  */
+import { isUtf8 } from 'node:buffer';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
@@ -194,11 +195,17 @@ export class Gathering {
     if (this.#parts.doubt) return false;
     const path = this.#pathOf(line, head);
     if (path === null) return false;
+    const { route } = path;
+    if (route === null) {
+      // With each change: what a batch has met is looked at when it ends, and a transaction may go on behind that.
+      this.#parts.routes.meet(path.schema, path.table);
+      return true;
+    }
     if (path.decidedFor !== open.serial) {
       path.decidedFor = open.serial;
-      path.skip = this.#leftOut(path, open);
+      path.copied = open.mayBeCopied && route.copied(open.xid, open.lsn);
     }
-    if (path.skip) return true;
+    if (path.copied) return true;
     const { messageBytes, exactly } = this.#parts.limits;
     if (this.#allExact || exactly === true || line.length > messageBytes) return false;
     if (path.exactThrough >= this.#batch) return false;
@@ -287,7 +294,8 @@ export class Gathering {
   #pathOf(line: Line, head: HeadReader): TablePath | null {
     const known = this.#paths.get(line.bytes, head);
     if (known !== undefined) return known;
-    const name = namesOf(line.bytes.toString('utf8', head.nameFrom, head.nameTo));
+    const bytes = line.bytes.subarray(head.nameFrom, head.nameTo);
+    const name = isUtf8(bytes) ? namesOf(bytes.toString()) : null;
     if (name === null) return null;
     const { routes, numericAsText } = this.#parts;
     const route = routes.get(name.schema, name.name);
@@ -296,14 +304,6 @@ export class Gathering {
     const path = new TablePath(name.schema, name.name, route, numericAsText);
     this.#paths.set(name.schema, name.name, path);
     return path;
-  }
-
-  #leftOut({ schema, table, route }: TablePath, open: Arriving): boolean {
-    if (route === null) {
-      this.#parts.routes.meet(schema, table);
-      return true;
-    }
-    return open.mayBeCopied && route.copied(open.xid, open.lsn);
   }
 
   /** Its changes of the exact way, which are then no longer pending. */

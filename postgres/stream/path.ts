@@ -21,9 +21,10 @@ export class TablePath {
   rows: TableRows | null = null;
   /** Number of the last batch in which its lines go the exact way: what comes later must not overtake what came before. */
   exactThrough: number;
-  /** Serial number of the transaction for which {@link skip} was decided. */
+  /** Serial number of the transaction for which {@link copied} was decided. */
   decidedFor = 0;
-  skip = false;
+  /** Whether the table's copy holds that transaction. */
+  copied = false;
   /** Number of the part of a transaction that brought rows last. */
   usedFor = 0;
   readonly #layout: RowLayout | null;

@@ -55,7 +55,8 @@ async function prepared(feed: Feed) {
     const flight = new Flight(kept);
     const expected: number[] = [];
     flight.run('begin');
-    expect(statements.add(flight, rows, (count) => expected.push(count))).toBe(true);
+    expect(statements.fits(rows)).toBe(true);
+    statements.add(flight, rows, (count) => expected.push(count));
     expect((await flight.send(feed.target)).slice(1)).toEqual(expected);
     await feed.target.query('commit');
     return expected.length;

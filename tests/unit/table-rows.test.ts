@@ -218,3 +218,37 @@ test('a row that is gone, and a key that is taken, are no correct sequence', () 
   expect(take(rows, { kind: 'insert', columns: ['1', '2', 'x', 'y'] })).toBe(false);
   expect(netOf(rows)).toMatchObject({ deletes: ['["1","2"]'], inserts: ['["1","2","x","y"]'] });
 });
+
+test('updates of too many combinations of columns are refused, and the rows before stay what they are', () => {
+  const names = ['id', ...'abcdefgh'];
+  const rows = new TableRows({
+    heads: names.map((name) => Buffer.from(`{"name":"${name}","value":`)),
+    names,
+    kinds: names.map(() => PLAIN),
+    varying: names.map((_, at) => at > 0),
+    key: [0],
+  });
+  const head = '{"action":"U","xid":7,"schema":"public","table":"t"';
+  let taken = 0;
+  for (let bits = 0; bits < 256; bits += 1) {
+    const cell = (name: string, value: number) => `{"name":"${name}","value":${value}}`;
+    const brought = names.slice(1).filter((_, at) => (bits >> at) % 2 === 1);
+    const columns = [cell('id', bits), ...brought.map((name) => cell(name, bits))];
+    const line = Buffer.from(
+      `${head},"columns":[${columns.join(',')}],"identity":[${cell('id', bits)}]}`,
+    );
+    if (rows.update(line, Buffer.byteLength(head))) taken += 1;
+  }
+  expect(rows.live[UPDATE]).toBe(taken);
+  expect(taken).toBeGreaterThan(32);
+  expect(rows.shapes.length).toBeLessThanOrEqual(64);
+  for (let row = 0; row < rows.count; row += 1) {
+    const shape = rows.shapes[rows.shape[row] ?? 0];
+    const fields = shape?.bytes.toString('utf8', rows.from[row], rows.to[row]).trim().split('\t');
+    expect(new Set(fields)).toEqual(
+      new Set([rows.keys.toString('utf8', rows.keyFrom[row], rows.keyTo[row]).trim()]),
+    );
+  }
+  rows.reset();
+  expect(rows.shapes.length).toBe(1);
+});
