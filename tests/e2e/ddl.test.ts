@@ -87,7 +87,7 @@ test(
   },
 );
 
-test('DDL during a pause is met at the first lease after it', { timeout: 120_000 }, async () => {
+test('DDL during a pause is met at the first lease after it', { timeout: 240_000 }, async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   lab.load();

@@ -64,7 +64,11 @@ export class Lab implements AsyncDisposable {
 
   /** Starts the workflow as an operator does: the CLI, and an input file. */
   async start(input: Record<string, unknown> = {}): Promise<CliOutcome> {
-    return this.startRaw({ source: this.pair.source, target: this.pair.target, ...input });
+    // A commit on the target for each one of the source costs several labs side by side more than they have.
+    const own = typeof input['stream'] === 'object' ? input['stream'] : {};
+    const stream = { batchMilliseconds: 100, ...own };
+    const { source, target } = this.pair;
+    return this.startRaw({ source, target, ...input, stream });
   }
 
   /** Starts the workflow with exactly this input, right or wrong. */
