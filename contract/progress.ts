@@ -136,7 +136,6 @@ export const guardState = v.pipe(
   v.object({ ...guardReport.pipe[0].entries, since: v.string() }),
   v.readonly(),
 );
-export type GuardState = v.InferOutput<typeof guardState>;
 
 const progress = v.pipe(
   v.object({

@@ -78,7 +78,7 @@ export class Execution {
   slot: { readonly kept: Reason | null } | undefined;
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing: { readonly scope: CancellationScope; readonly first: Answer<Reason | null> } | undefined;
-  /** Why they could not be written so far; null: they are, or nobody tried. */
+  /** Why they could not be written so far; null: they are, or it was not tried. */
   unstored: Reason | null = null;
   /** The copy's lanes look again how many they may be. */
   limitsChanged = new Answer<void>();

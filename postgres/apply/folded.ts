@@ -146,9 +146,9 @@ export class FoldedFlights {
     return text;
   }
 
-  /** Sends the statements and a COMMIT behind them, which is run only if none of them fails. @throws FlightFailed. */
-  async commit(statements: readonly Opening[]): Promise<void> {
-    for (const { sql, values = [] } of statements) this.#flight.run(sql, ...values);
+  /** Sends the statement and a COMMIT behind it, which is run only if that one does not fail. @throws FlightFailed. */
+  async commit(sql: string, values: readonly (string | null)[]): Promise<void> {
+    this.#flight.run(sql, ...values);
     this.#flight.run('commit');
     const answered = this.#flight.send(this.#client);
     failPoint('commit-sent');

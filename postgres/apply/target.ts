@@ -147,18 +147,16 @@ export class TargetApplier implements AsyncDisposable {
       );
       if (groups === null) return false;
       if (!wasOpen) await this.#batch.staging.prune();
-      let opening = this.#opening(epoch);
-      const [first] = groups;
       // Customized settings need a right that has to be asked for before.
-      const asked = groups.some(({ settings }) => isCustomized(settings));
-      if (asked && (groups.length > 1 || first === undefined)) return false;
-      if (asked && first) {
+      const asked = groups.find(({ settings }) => isCustomized(settings));
+      if (asked && groups.length > 1) return false;
+      if (asked) {
         if (!wasOpen) await this.begin(epoch);
-        opening = this.#opening(epoch);
-        await setFor('transaction', this.client, first.settings);
-        this.#batch.begun(first.settings);
+        await setFor('transaction', this.client, asked.settings);
+        this.#batch.begun(asked.settings);
       }
-      const flown = await this.#folded.fly(opening, groups, !asked);
+      const opening = this.#opening(epoch);
+      const flown = await this.#folded.fly(opening, groups, asked === undefined);
       if (flown.outcome === 'applied') {
         this.#epoch = epoch;
         this.#saved = opening.includes(SAVEPOINT);
@@ -240,7 +238,7 @@ export class TargetApplier implements AsyncDisposable {
     if (epoch === undefined) throw misuse('commit outside of a transaction');
     try {
       const values = advanceValues(this.#migration, epoch, progress);
-      await this.#folded.commit([{ sql: ADVANCE, values, rows: 1 }]);
+      await this.#folded.commit(ADVANCE, values);
       this.#epoch = undefined;
       this.#saved = false;
       this.#batch.staging.committed();

@@ -73,17 +73,15 @@ export async function takeEpoch(
   }
 }
 
-/** See {@link holdEpoch}: parameters are the migration's id and the epoch. */
-export const HOLD_EPOCH = /* sql */ `
-  select coalesce(confirmed_lsn, consistent_lsn)::text as confirmed
-    from walferry.migration where id = $1 and epoch = $2 for update`;
+/** `for update` instead of an update that changes nothing: the same lock and second look, without a dead row version. */
+const HOLD_EPOCH = /* sql */ `select id from walferry.migration where id = $1 and epoch = $2 for update`;
 
 /**
- * The same for a flight: where the epoch is over it fails with {@link NOT_ADVANCED}, so that nothing that was sent behind it runs beside
+ * The same for a flight, with the migration's id and the epoch: where that is over it fails with {@link NOT_ADVANCED}, so that nothing that was sent behind it runs beside
  * the newer attempt.
  */
 export const HOLD_EPOCH_OR_FAIL = /* sql */ `
-  with held as (select id from walferry.migration where id = $1 and epoch = $2 for update)
+  with held as (${HOLD_EPOCH})
   select 1 / pg_catalog.count(*) from held`;
 
 /**
@@ -95,8 +93,6 @@ export async function holdEpoch(
   migration: Migration,
   epoch: bigint,
 ): Promise<void> {
-  // `for update` instead of an update that changes nothing: the same lock and the same second look at the epoch after
-  // waiting, without a dead row version per transaction.
   const { rows } = await client.query(HOLD_EPOCH, [migration.id, epoch.toString()]);
   if (rows.length === 0) throw fenced(epoch);
 }

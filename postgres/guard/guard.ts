@@ -16,7 +16,7 @@ import { GUARD_LIMITS, measure } from './measure.ts';
 
 const LOOK_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 5_000;
-/** Each change that the workflow is told costs four events of a history that a copy cannot begin anew … */
+/** Each change that the workflow is told costs four events of a history that a copy cannot truncate … */
 const TOLD_AT_ONCE = 50;
 /** … so a guard that comes and goes all the time is told so rarely after that. */
 const TOLD_EVERY_MS = 300_000;

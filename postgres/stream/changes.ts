@@ -143,7 +143,7 @@ async function oneLease(
     await addMissingColumns(target);
     const claim: SlotClaim = {
       waiting: step,
-      stillMine: async () => void (await holdEpoch(target, migration, attempt.epoch)),
+      stillMine: () => holdEpoch(target, migration, attempt.epoch),
     };
     step();
     await using source = await connectSource(migration, 'stream', { target });

@@ -5,7 +5,7 @@
 import { test } from 'vitest';
 import type { Change } from '../../postgres/apply/change.ts';
 import { expectEqual } from '../support/equality.ts';
-import { seeded } from '../support/random.ts';
+import { drawn, type Pick } from '../support/random/pick.ts';
 import { Feed } from './apply-feed.ts';
 
 const SCHEMA = /* sql */ `
@@ -22,11 +22,11 @@ const SMALL_BATCHES = 8;
 const STATEMENTS_PER_TRANSACTION = 400;
 
 /** One statement; keys come from a small range, so that rows are met again and again. Some hit nothing. */
-function statement(random: (below: number) => number, next: number): string {
-  const id = random(800);
-  const text = ['null', `'x${next}'`, `E'tab\\t\\\\ ${next}'`, `''`][random(4)] ?? 'null';
-  const large = random(4) === 0 ? `repeat(md5('${next}'), 100)` : text;
-  switch (random(15)) {
+function statement(random: Pick, next: number): string {
+  const id = random.below(800);
+  const text = ['null', `'x${next}'`, `E'tab\\t\\\\ ${next}'`, `''`][random.below(4)] ?? 'null';
+  const large = random.below(4) === 0 ? `repeat(md5('${next}'), 100)` : text;
+  switch (random.below(15)) {
     case 0:
     case 1:
       return `insert into public.person values (${id}, 'mail ${next}', ${large}, ${next}.50) on conflict do nothing`;
@@ -50,7 +50,7 @@ function statement(random: (below: number) => number, next: number): string {
     case 11:
       return `update public.moving set v = ${next} where id = 'k${id}'`;
     case 12:
-      return `insert into public.event select ${id % 40}, ${text}, '{"a":  ${id % 3}}' from generate_series(1, ${1 + random(3)})`;
+      return `insert into public.event select ${id % 40}, ${text}, '{"a":  ${id % 3}}' from generate_series(1, ${1 + random.below(3)})`;
     case 13:
       return `delete from public.event where ctid = (select min(ctid) from public.event where k = ${id % 40})`;
     default:
@@ -59,10 +59,10 @@ function statement(random: (below: number) => number, next: number): string {
 }
 
 /** Key moves onto random free keys, and unique values that change hands. */
-function moves(random: (below: number) => number): string {
-  const from = random(800);
-  const to = random(800);
-  if (random(3) > 0) {
+function moves(random: Pick): string {
+  const from = random.below(800);
+  const to = random.below(800);
+  if (random.below(3) > 0) {
     return `update public.moving set id = 'k${to}' where id = 'k${from}' and not exists (select from public.moving where id = 'k${to}')`;
   }
   return `
@@ -71,16 +71,16 @@ function moves(random: (below: number) => number): string {
 }
 
 test('20,000 random changes in one batch, then batches of random size, leave the target equal to the source', async () => {
-  const random = seeded();
+  const random = drawn();
   await using feed = await Feed.start(SCHEMA);
   await using applier = await feed.open();
   let next = 0;
   const work = async (transactions: number): Promise<void> => {
     for (let left = transactions; left > 0; left -= 1) {
       const statements: string[] = [];
-      for (let size = random(STATEMENTS_PER_TRANSACTION); size >= 0; size -= 1) {
+      for (let size = random.below(STATEMENTS_PER_TRANSACTION); size >= 0; size -= 1) {
         next += 1;
-        statements.push(random(8) === 0 ? moves(random) : statement(random, next));
+        statements.push(random.below(8) === 0 ? moves(random) : statement(random, next));
       }
       await feed.source.query(`begin; ${statements.join('; ')}; commit`);
     }
@@ -97,9 +97,10 @@ test('20,000 random changes in one batch, then batches of random size, leave the
   }
   await apply(large);
   for (let batch = 0; batch < SMALL_BATCHES; batch += 1) {
-    await work(random(5));
-    if (random(4) === 0) await feed.source.query(/* sql */ `truncate public.line, public.moving`);
-    await work(1 + random(3));
+    await work(random.below(5));
+    if (random.below(4) === 0)
+      await feed.source.query(/* sql */ `truncate public.line, public.moving`);
+    await work(1 + random.below(3));
     await apply(await feed.changes());
   }
 }, 120_000);

@@ -6,7 +6,7 @@ import { readTable } from '../../postgres/apply/table.ts';
 import { Flight, FlightFailed, Kept } from '../../postgres/connection/flight.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
 import { expectEqual } from '../support/equality.ts';
-import { seeded } from '../support/random.ts';
+import { drawn } from '../support/random/pick.ts';
 import { Feed } from './apply-feed.ts';
 
 const SCHEMA = /* sql */ `
@@ -65,7 +65,7 @@ async function prepared(feed: Feed) {
 }
 
 test('random inserts, updates and deletes of every kind of value arrive, batch after batch', async () => {
-  const random = seeded();
+  const random = drawn();
   await using feed = await Feed.start(SCHEMA);
   const { apply } = await prepared(feed);
   const texts = [
@@ -75,18 +75,18 @@ test('random inserts, updates and deletes of every kind of value arrive, batch a
     `'é€😀, {x}'`,
     `E'\\b\\f\\x01'`,
   ];
-  const text = (): string => texts[random(texts.length)] ?? 'null';
-  const big = (n: number): string => (random(3) === 0 ? `repeat(md5('${n}'), 200)` : text());
+  const text = (): string => texts[random.below(texts.length)] ?? 'null';
+  const big = (n: number): string => (random.below(3) === 0 ? `repeat(md5('${n}'), 200)` : text());
   let next = 0;
   const statement = (): string => {
-    const [a, b] = [random(30), random(4)];
+    const [a, b] = [random.below(30), random.below(4)];
     next += 1;
-    switch (random(5)) {
+    switch (random.below(5)) {
       case 0:
       case 1:
         return `insert into public.item (a, b, n, m, d, by, j, p, arr, ts, big, bx)
-          values (${a}, 'K${b}', ${next}.5, (array['sad', 'so "so"', null])[${1 + random(3)}]::public.mood, left(${text()}, 12), decode(md5('${next}'), 'hex'),
-                  '{"a": [1,  null, "x\\"y"]}', row(${a}, ${text()})::public.pair, array[${text()}, 'x', null], 'epoch', ${big(next)}, ${random(2) === 0}) on conflict do nothing`;
+          values (${a}, 'K${b}', ${next}.5, (array['sad', 'so "so"', null])[${1 + random.below(3)}]::public.mood, left(${text()}, 12), decode(md5('${next}'), 'hex'),
+                  '{"a": [1,  null, "x\\"y"]}', row(${a}, ${text()})::public.pair, array[${text()}, 'x', null], 'epoch', ${big(next)}, ${random.below(2) === 0}) on conflict do nothing`;
       case 2:
         return `update public.item set n = n + 1, d = left(${text()}, 12), by = null where a = ${a} and b = 'K${b}'`;
       case 3:

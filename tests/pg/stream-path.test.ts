@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamOptions } from '../../postgres/stream/changes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
-import { pick, seeded, type Random } from '../support/random.ts';
+import { drawn, type Pick } from '../support/random/pick.ts';
 import { drain, expectSame, startMigration, testWork } from '../support/stream.ts';
 
 /** Values of each type: the first is null. */
@@ -72,18 +72,18 @@ const SCHEMA = /* sql */ `
   create table wide (id uuid primary key, body text, n int);
   alter table wide alter column body set storage external;`;
 
-function value(random: Random, type: string): string {
+function value(random: Pick, type: string): string {
   const values = TYPES[type] ?? [];
-  const text = random(4) === 0 ? 'null' : (values[random(values.length)] ?? 'null');
+  const text = random.below(4) === 0 ? 'null' : (values[random.below(values.length)] ?? 'null');
   return `${text}::${type}`;
 }
 
 /** Keys come from a small range, so that rows are met again and again. */
-function statement(random: Random, next: number): string {
-  const id = random(60);
-  const column = random(NAMES.length);
-  const body = pick(random, ['null', `'b${next}'`, `repeat(md5('${next}'), 200)`]);
-  switch (random(16)) {
+function statement(random: Pick, next: number): string {
+  const id = random.below(60);
+  const column = random.below(NAMES.length);
+  const body = random.one(['null', `'b${next}'`, `repeat(md5('${next}'), 200)`]);
+  switch (random.below(16)) {
     case 0:
     case 1:
       return `insert into every values (${id}, ${NAMES.map((type) => value(random, type)).join(', ')}) on conflict do nothing`;
@@ -95,7 +95,7 @@ function statement(random: Random, next: number): string {
     case 5:
       return `insert into line (w, b, a, v) values (${body}, 'B${id % 5}', ${id % 9}, 'v') on conflict (b, a) do update set v = 'again'`;
     case 6:
-      return `update line set ${pick(random, ['v', 'w'])} = ${body} where b = 'b${id % 5}'`;
+      return `update line set ${random.one(['v', 'w'])} = ${body} where b = 'b${id % 5}'`;
     case 7:
       return `delete from line where a = ${id % 9} and b = 'b${id % 5}'`;
     case 8:
@@ -103,13 +103,13 @@ function statement(random: Random, next: number): string {
     case 9:
       return `update "Moving ""x""" set "K ""k""" = 'm ${next}' where "K ""k""" = 'k ${id}'`;
     case 10:
-      return `update "Moving ""x""" set u = -u where v % 7 = ${random(7)}`;
+      return `update "Moving ""x""" set u = -u where v % 7 = ${random.below(7)}`;
     case 11:
-      return `insert into whole select ${id % 9}, 'x', ${pick(random, ['1', 'null'])} from generate_series(1, ${1 + random(2)})`;
+      return `insert into whole select ${id % 9}, 'x', ${random.one(['1', 'null'])} from generate_series(1, ${1 + random.below(2)})`;
     case 12:
-      return pick(random, [
+      return random.one([
         `delete from whole where ctid = (select min(ctid) from whole where k = ${id % 9})`,
-        `update whole set v = ${pick(random, ['null', `'y${next}'`])} where ctid = (select min(ctid) from whole where k = ${id % 9})`,
+        `update whole set v = ${random.one(['null', `'y${next}'`])} where ctid = (select min(ctid) from whole where k = ${id % 9})`,
       ]);
     case 13:
       return `insert into bare values (${id}, ${body}), (${id}, null)`;
@@ -120,10 +120,10 @@ function statement(random: Random, next: number): string {
   }
 }
 
-async function transaction(db: FreshPair, random: Random, next: () => number): Promise<void> {
-  const statements = Array.from({ length: 1 + random(30) }, () => statement(random, next()));
-  if (random(25) === 0) statements.splice(random(9), 0, 'truncate whole, line');
-  if (random(25) === 0) statements.push('truncate "Moving ""x"""');
+async function transaction(db: FreshPair, random: Pick, next: () => number): Promise<void> {
+  const statements = Array.from({ length: 1 + random.below(30) }, () => statement(random, next()));
+  if (random.below(25) === 0) statements.splice(random.below(9), 0, 'truncate whole, line');
+  if (random.below(25) === 0) statements.push('truncate "Moving ""x"""');
   await db.sourceClient.query(`begin; ${statements.join('; ')}; commit`);
 }
 
@@ -154,7 +154,7 @@ async function drained(
 }
 
 test('random changes of every type leave the same target over the fast way, over the exact one, and cut anywhere', async () => {
-  const random = seeded();
+  const random = drawn();
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await startMigration(db, SCHEMA);
@@ -169,7 +169,7 @@ test('random changes of every type leave the same target over the fast way, over
   const sum: Ways = { folded: 0, exact: 0 };
   for (const size of [1, 40, 3, 120, 10]) {
     for (let i = 0; i < size; i += 1) await transaction(db, random, () => (next += 1));
-    const batchChanges = pick(random, [1, 7, 100, 5_000]);
+    const batchChanges = random.one([1, 7, 100, 5_000]);
     const fast = await drained(db, migration, { batchChanges });
     sum.folded += fast.folded;
     sum.exact += fast.exact;

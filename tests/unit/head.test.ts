@@ -65,7 +65,7 @@ test('a head with any byte changed, removed or cut off never names another trans
           continue;
         }
         expect(head.body, changed.toString()).toBeLessThanOrEqual(6 + changed.length);
-        // A name with an escape that is none is nobody's.
+        // A name with an escape that is none belongs to no table.
         const tables = new ByName<string>();
         tables.set('public', 't', 'public.t');
         const found = tables.get(bytes, head);

@@ -1,6 +1,13 @@
 /** Choices from one seed. */
 import { random } from '../load.ts';
 
+/** Draws and prints a seed; `WALFERRY_SEED` repeats a run. */
+export function drawn(): Pick {
+  const seed = Number(process.env['WALFERRY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+  process.stdout.write(`seed ${seed}\n`);
+  return new Pick(seed);
+}
+
 export class Pick {
   readonly #next: () => number;
 
