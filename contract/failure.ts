@@ -162,6 +162,12 @@ export const FAILURES = {
     action:
       'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. A table listed in `ignore.missingIdentity` needs no identity for that. Without a name in the message: abort and start again.',
   },
+  KeyUnread: {
+    handling: 'timed',
+    meaning:
+      "The source printed an update without its key, because ANALYZE, VACUUM or DDL changed the table's catalog entry at that moment.",
+    action: 'Nothing: the change is read again.',
+  },
   StandbyLoop: {
     handling: 'operator',
     meaning:

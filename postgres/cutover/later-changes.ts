@@ -17,6 +17,7 @@ import { isWarning } from '../connection/notice.ts';
 import { readRecordedSchemas } from '../control/schema-row.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { unsentOf } from '../replication/reader.ts';
+import { isKeyUnread } from '../replication/refusal.ts';
 import { isUnprintable } from '../replication/refusal.ts';
 import { Lane } from '../schema/lane.ts';
 import { whileWatched } from '../schema/watch.ts';
@@ -141,7 +142,8 @@ async function look(
   const warned = new Set<string>();
   let unnamed = false;
   lane.client.on('notice', (notice) => {
-    if (!isWarning(notice)) return;
+    // Of an update without its key the line is still there, and only its table counts here.
+    if (!isWarning(notice) || isKeyUnread(notice.message)) return;
     const unsent = unsentOf(notice.message);
     if (unsent === null) unnamed = true;
     else warned.add(keyOfName({ schema: unsent.schema, name: unsent.table }));

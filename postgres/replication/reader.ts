@@ -22,7 +22,13 @@ import { Fifo } from './queue.ts';
 import { Line, LineStore } from './line-store.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
 import { recognize } from './recognize.ts';
-import { startFailure, streamFailure, warningFailure } from './refusal.ts';
+import {
+  isKeyUnread,
+  keyUnreadFailure,
+  startFailure,
+  streamFailure,
+  warningFailure,
+} from './refusal.ts';
 import { backendPidOf, socketOf, type Socket } from './socket.ts';
 import { within } from './deadline.ts';
 
@@ -261,7 +267,8 @@ export class ReplicationReader implements AsyncDisposable {
 
   #warning(code: string | undefined, message: string | undefined): void {
     const unsent = this.#options.unsent === 'deliver' ? unsentOf(message) : null;
-    if (unsent === null) this.#fail(warningFailure(code, this.receivedLsn));
+    if (isKeyUnread(message)) this.#fail(keyUnreadFailure(this.receivedLsn));
+    else if (unsent === null) this.#fail(warningFailure(code, this.receivedLsn));
     else if (this.#failure === null && !this.#stopped) this.#queue.push(unsent);
     this.#wake?.();
   }
