@@ -13,7 +13,7 @@ import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { holding, inputOf } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { endMark, OPTIONS, startMigration, storedLsn, testWork } from '../support/stream.ts';

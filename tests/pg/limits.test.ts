@@ -11,7 +11,7 @@ import { measure } from '../../postgres/guard/measure.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import {
   holding,
   inputOf,

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { drain, OPTIONS, startMigration, testWork } from '../support/stream.ts';

@@ -7,7 +7,7 @@ import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { loginOn } from '../support/preflight.ts';
 import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { expectSame, OPTIONS, testWork, untilStreaming } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { Steps } from '../support/steps.ts';

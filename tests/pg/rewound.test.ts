@@ -19,7 +19,7 @@ import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { give, serverAccount } from '../../scripts/cluster/account.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';

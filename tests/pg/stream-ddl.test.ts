@@ -3,7 +3,7 @@
  * the target what the refusal says.
  */
 import { expect, test } from 'vitest';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair } from '../support/database.ts';
 import {

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { compareLsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { freshPair, sourceServer, type FreshPair } from '../support/database.ts';
 import { Load, LOAD_TABLES, random } from '../support/load.ts';
 import { streamProcess } from '../support/stream-child.ts';

@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import type { Selection } from '../../postgres/catalog/selection.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { drainWithCopies } from '../support/copy-again.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { OPTIONS, startMigration, testWork, untilStreaming } from '../support/stream.ts';

@@ -17,7 +17,7 @@ import {
 import { parseInput } from '../../contract/input.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 
 /** Renames labels or attributes of `state` crosswise. */
 const SWAP = /* sql */ `alter type state rename value 'open' to 'tmp'; alter type state rename value 'closed' to 'open';

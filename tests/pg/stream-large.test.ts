@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { peakMiB, streamProcess } from '../support/stream-child.ts';
 import {

@@ -1,7 +1,7 @@
 /** A table that is altered without end while its changes are applied: the stream says so, and ends when it is asked to. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   drain,

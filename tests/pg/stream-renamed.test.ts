@@ -8,7 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { drainWithCopies } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {

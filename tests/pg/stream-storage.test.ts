@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair } from '../support/database.ts';
 import {

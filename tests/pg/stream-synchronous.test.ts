@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { copyAgain, drainWithCopies } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';

@@ -11,7 +11,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { Load, LOAD_TABLES } from '../support/load.ts';

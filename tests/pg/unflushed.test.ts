@@ -8,7 +8,7 @@ import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
 import {

@@ -14,7 +14,7 @@ import { pluginOptions } from '../../postgres/wal2json/options.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
 import { inputOf, recordedWork, registered } from '../support/control.ts';
 import { parseLsn } from '../../contract/lsn.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from '../support/lease.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { until } from '../support/until.ts';
 import { addService, freshPair, sourceServer, type FreshPair } from '../support/database.ts';

@@ -19,7 +19,7 @@ import { dropSlot } from '../../postgres/slot/drop.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { streamChanges } from '../../postgres/stream/changes.ts';
+import { streamChanges } from './lease.ts';
 import { testWork } from './stream.ts';
 
 export class Steps implements AsyncDisposable {

@@ -5,7 +5,8 @@
 import { parseArgs } from 'node:util';
 import type { Migration } from '../../contract/migration.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { streamChanges, type StreamOptions } from '../../postgres/stream/changes.ts';
+import type { StreamOptions } from '../../postgres/stream/changes.ts';
+import { streamChanges } from './lease.ts';
 
 const [migration, options] = parseArgs({ allowPositionals: true }).positionals;
 const say = (text: string): void => {
