@@ -164,13 +164,13 @@ async function migrate(options: Options, progress: Progress): Promise<Journey> {
   if (!parsed.ok) throw new Error(parsed.message);
   const journey = new Journey(
     parsed.input,
-    ({ step, seconds, silence, outcome }) =>
-      row(step, seconds.toFixed(1), silence.toFixed(1), outcome),
+    ({ step, seconds, silence, payload, outcome }) =>
+      row(step, seconds.toFixed(1), silence.toFixed(1), String(payload), outcome),
     progress.state.id,
   );
   await progress.stage('tables', () => makeTables(options));
-  row('step', 'seconds', 'longest silence', 'outcome');
-  row('---', '---', '---', '---');
+  row('step', 'seconds', 'longest silence', 'bytes of result or beat', 'outcome');
+  row('---', '---', '---', '---', '---');
   for (const { name, run } of journey.preparation()) await progress.stage(name, run);
   const changed = Math.min(options.tables, MOST_CHANGED);
   await progress.stage('changes', () => change(changed));
