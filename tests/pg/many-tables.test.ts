@@ -171,4 +171,4 @@ test('Triggers of more of the operator’s tables than the lock table holds are 
   expect(await awake()).toBe(0);
   await undoSchema(migration);
   expect(await awake()).toBe(TABLES);
-}, 120_000);
+}, 240_000);
