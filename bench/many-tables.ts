@@ -23,6 +23,7 @@ import { Journey } from '../tests/support/journey.ts';
 
 /** A third of the heartbeat timeout. */
 const LONGEST_SILENCE_SECONDS = 3;
+const NOTABLE_SECONDS = 2;
 const MOST_CHANGED = 20_000;
 /** Seconds of work for the creation of tables in one transaction. */
 const TABLES_PER_COMMIT = 500;
@@ -164,8 +165,10 @@ async function migrate(options: Options, progress: Progress): Promise<Journey> {
   if (!parsed.ok) throw new Error(parsed.message);
   const journey = new Journey(
     parsed.input,
-    ({ step, seconds, silence, payload, outcome }) =>
-      row(step, seconds.toFixed(1), silence.toFixed(1), String(payload), outcome),
+    ({ step, seconds, silence, before, payload, outcome }) => {
+      row(step, seconds.toFixed(1), silence.toFixed(1), String(payload), outcome);
+      if (silence > NOTABLE_SECONDS) console.error(`${step}: silent behind ${before}`);
+    },
     progress.state.id,
   );
   await progress.stage('tables', () => makeTables(options));
