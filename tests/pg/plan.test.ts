@@ -241,7 +241,7 @@ test('a chunk that commits while its table is taken into the next generation is 
     const reads = `select from pg_stat_activity
       where datname = current_database() and application_name like '%copy%' and backend_xmin is not null`;
     const waiting = (await db.targetClient.query(waits)).rowCount;
-    return waiting === 1 && (await db.sourceClient.query(reads)).rowCount;
+    return waiting === 1 && (await db.sourceClient.query(reads)).rowCount === 1;
   });
   await first.stop();
   await using _second = await holding(db, migration);
@@ -250,8 +250,8 @@ test('a chunk that commits while its table is taken into the next generation is 
     const planning = planCopy(migration, inputOf(db), recordedWork());
     await until('the plan to be held', async () => {
       const sql = `select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-                      and query like '%pg_try_advisory_lock_shared%'`;
-      return (await db.targetClient.query(sql)).rowCount;
+                      and query like '%pg_try_advisory_lock_shared(${HOLD_LOCK})%'`;
+      return (await db.targetClient.query(sql)).rowCount === 1;
     });
     await lock.query('commit');
     await copying;
