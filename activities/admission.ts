@@ -132,7 +132,9 @@ class Way {
     this.#beat();
     const beating = setInterval(() => this.#beat(), BEAT_EVERY_MS);
     let told: Promise<void> | undefined;
-    const telling = setTimeout(() => (told = this.#tell(places)), tellMs);
+    const telling = setTimeout(() => {
+      told = this.#tell(places);
+    }, tellMs);
     const ended = new AbortController();
     const giving = setTimeout(() => ended.abort(), giveBackMs);
     try {
