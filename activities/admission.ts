@@ -12,7 +12,7 @@ import type { Room } from './room.ts';
 import { isNewestAttempt, saysWaiting, tell } from './slot-signal.ts';
 
 /** As often as other steps beat by the clock. */
-const BEAT_EVERY_MS = 2_000;
+const BEAT_EVERY_MS = 1_000;
 /** A full worker repeats itself in its log only so often. */
 const WARN_EVERY_MS = 60_000;
 

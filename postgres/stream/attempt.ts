@@ -172,7 +172,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       }
     }
   }
-  work.log.info('lease ended', { ...loop.ways });
+  work.log.info('lease ended', { ...loop.ways.summary });
   const { confirmedLsn, firstConsistent } = writer.checkpoint;
   await letGo(parts, confirmedLsn);
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
