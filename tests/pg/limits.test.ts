@@ -219,7 +219,10 @@ test('a limit of changes per second slows the apply, which beats and tells its l
   expect(Number(work.beats.at(-1)?.['lagBytes'])).toBeGreaterThan(0);
   const beats = work.beats.length;
   await until('beats while it waits', () => work.beats.length > beats + 1);
+  const slowly = await count();
   await set(db, migration, 2, { applyChangesPerSecond: 0 });
+  // At the old limit it would take more than twice as long.
+  await until('many more', async () => (await count()) > slowly + 10 * rate, { seconds: 4 });
   await until('all rows', async () => (await count()) === 1000);
   // One large transaction, and what it owes at this rate lasts for days.
   await set(db, migration, 3, { applyChangesPerSecond: 1 });
