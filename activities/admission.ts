@@ -31,7 +31,8 @@ export interface Admission {
 }
 
 /**
- * Waits until the worker has a place for the stream of a migration. The next lease finds it kept, unless the workflow ended this one.
+ * Waits until the worker has a place for the stream of a migration. The next lease finds it kept, and for a moment also the drain of a
+ * cutover.
  * @throws MigrationError `WorkerFull`, to be retried; the reason of the signal when it was aborted.
  */
 export async function admitStream(context: Context, room: Room, work: Work): Promise<Admission> {
@@ -40,7 +41,19 @@ export async function admitStream(context: Context, room: Room, work: Work): Pro
   const way = new Way(context, work, { ...patience, giveBackMs });
   const place = await way.take(migrations, true);
   await way.end();
-  return { leave: (cancelled) => place.leave(cancelled ? 0 : patience.keepMs) };
+  const { keepMs, handoverMs } = patience;
+  return { leave: (cancelled) => place.leave(cancelled ? handoverMs : keepMs) };
+}
+
+/**
+ * The drain of a cutover waits for nobody: the application is stopped. It takes a place that its lease has left, so that the stream finds it
+ * when the cutover is undone.
+ */
+export function admitDrain(context: Context, { migrations, patience }: Room): Promise<Admission> {
+  const owner = ownerOf(context);
+  const place = migrations.tryTake({ owner });
+  const leave = (cancelled: boolean): void => place?.leave(cancelled ? 0 : patience.keepMs);
+  return Promise.resolve({ leave });
 }
 
 /**
@@ -103,7 +116,7 @@ class Way {
     this.#wait = before.success
       ? before.output
       : { waitingSince: scheduledAt(context), told: '', tells: 0 };
-    this.owner = context.info.workflowExecution?.workflowId ?? '';
+    this.owner = ownerOf(context);
     this.#context = context;
     this.#work = work;
     this.#patience = patience;
@@ -172,6 +185,10 @@ class Way {
   async #forget(): Promise<void> {
     if (await saysWaiting(this.#context)) await tell(this.#context, null);
   }
+}
+
+function ownerOf({ info }: Context): string {
+  return info.workflowExecution?.workflowId ?? '';
 }
 
 /** By the server's clock: this machine's plays no part. */

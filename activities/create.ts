@@ -1,5 +1,5 @@
 /** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
-import { admitCopy, admitHolder, admitStream } from './admission.ts';
+import { admitCopy, admitDrain, admitHolder, admitStream } from './admission.ts';
 import type { Activities, StreamStep } from './interface.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { Room } from './room.ts';
@@ -76,9 +76,8 @@ export function createActivities(steps: Steps, room: Room): Activities {
       (step, work) => steps.streamChanges(step.migration, streamOptions(step), work),
       {
         early: 'on cancel and shutdown',
-        // The drain of a cutover does not wait behind the leases of others: the application is stopped.
         admit: (context, { until }, work) =>
-          until === null ? admitStream(context, room, work) : null,
+          until === null ? admitStream(context, room, work) : admitDrain(context, room),
       },
     ),
     fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration), {

@@ -26,9 +26,16 @@ export interface Patience {
    * long enough for a lease that a full worker took first and gave back.
    */
   readonly keepMs: number;
+  /** The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause nobody comes back. */
+  readonly handoverMs: number;
 }
 
-export const PATIENCE: Patience = { tellMs: 3_000, giveBackMs: 10_000, keepMs: 30_000 };
+export const PATIENCE: Patience = {
+  tellMs: 3_000,
+  giveBackMs: 10_000,
+  keepMs: 30_000,
+  handoverMs: 3_000,
+};
 
 export class Room {
   readonly migrations: Places;

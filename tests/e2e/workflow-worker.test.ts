@@ -53,7 +53,10 @@ describe('a worker with more migrations than slots', () => {
   const open = (migrations: number, copies: number, giveBackMs = 1_000) =>
     Migrations.open(
       temporalServer().address,
-      new Room({ migrations, copies }, { tellMs: 200, giveBackMs, keepMs: 30_000 }),
+      new Room(
+        { migrations, copies },
+        { tellMs: 200, giveBackMs, keepMs: 5_000, handoverMs: 3_000 },
+      ),
     );
   const waits = (migration: SimulatedMigration) =>
     until('the migration to wait', async () => (await migration.progress()).slotWait);
@@ -178,6 +181,20 @@ describe('a worker with more migrations than slots', () => {
     expect(await first.ask('cutover')).toMatchObject({ allowed: true });
     expect(second.world.isRunning('streamChanges')).toBe(true);
     await second.handle.terminate();
+  });
+
+  test('a cutover that is undone finds the slot of its stream again, whoever waits for one', async () => {
+    await using migrations = await open(1, 64);
+    const first = await migrations.streaming((world) => void (world.late = ['public.orders']));
+    const second = await migrations.start();
+    await waits(second);
+    const leases = first.world.count('streamChanges');
+    expect(await first.ask('cutover')).toMatchObject({ allowed: false, type: 'StillWriting' });
+    // The drain, and a lease.
+    await until('the next lease', () => first.world.count('streamChanges') > leases + 1);
+    expect(first.world.isRunning('streamChanges')).toBe(true);
+    expect(second.world.count('holdSnapshot')).toBe(0);
+    for (const migration of [first, second]) await migration.ask('abort');
   });
 
   test('a wait that a worker told of and did not take back, because it died, is over when the next attempt begins', async () => {
