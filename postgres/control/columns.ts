@@ -21,6 +21,7 @@ const ADDED = [
   ['quieted', 'made', 'boolean'],
   ['migration', 'source_schemas', 'jsonb'],
   ['throttle', 'guard_at', 'timestamptz'],
+  ['migration', 'outdated', 'integer'],
 ] as const;
 /** Rows at once: later one would wait for a batch that holds the row it refers to. */
 const ADD_THROTTLE = /* sql */ `
