@@ -191,6 +191,9 @@ const ONE = {
   'target-clash': refuses('Other objects on the target have the names of objects that are moved.'),
   'target-unlogged': refuses('Tables are unlogged on the target: a crash there would empty them.'),
   'target-rows': refuses('Selected tables on the target hold rows.'),
+  'target-columns': refuses(
+    'A table of the operator on the target cannot take the rows of the source.',
+  ),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
   'partition-root-unmatched': refuses(
     'A pattern of "tables.viaPartitionRoot" fits no partitioned table of the selection.',

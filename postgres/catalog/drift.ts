@@ -5,6 +5,7 @@
 import type { Column, Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
 import { keyOfName } from './table-name.ts';
+import { compareForms, useOf } from './type-form.ts';
 
 export interface Difference {
   readonly schema: string;
@@ -15,7 +16,7 @@ export interface Difference {
   readonly what: string;
 }
 
-type Shape = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'viaRoot'>;
+type Shape = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
 
 /**
  * Everything in which the target's tables differ from the source's; tables that only the target has do not count. A partition
@@ -76,7 +77,7 @@ function compareTable(source: Shape, target: Omit<Shape, 'viaRoot'> | undefined)
   const there = new Map(target.columns.map((column) => [column.name, column]));
   const found: Difference[] = [];
   for (const column of source.columns) {
-    const what = compareColumn(column, there.get(column.name));
+    const what = compareColumn(column, there.get(column.name), [source, target]);
     if (what !== null) found.push(differs(column.name, what));
     there.delete(column.name);
   }
@@ -90,7 +91,11 @@ function compareTable(source: Shape, target: Omit<Shape, 'viaRoot'> | undefined)
   return found;
 }
 
-function compareColumn(source: Column, target: Column | undefined): string | null {
+function compareColumn(
+  source: Column,
+  target: Column | undefined,
+  [here, there]: readonly [Pick<Shape, 'types'>, Pick<Shape, 'types'>],
+): string | null {
   if (!target) return 'is missing on the target';
   if (source.generated !== target.generated) {
     return `is generated on the ${source.generated ? 'source' : 'target'} only`;
@@ -98,6 +103,8 @@ function compareColumn(source: Column, target: Column | undefined): string | nul
   if (source.typeName !== target.typeName) {
     return `is ${source.typeName} on the source, ${target.typeName} on the target`;
   }
+  const what = compareForms(useOf(source, here), useOf(target, there));
+  if (what !== null) return what;
   // A generated column is computed by the target itself.
   if (target.notNull && !source.notNull && !source.generated)
     return 'is NOT NULL on the target only';

@@ -8,6 +8,7 @@
 import type pg from 'pg';
 import { assignRoots, type ViaRoot } from './root.ts';
 import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
+import { readTypeGraph, type TypeGraph } from './type-graph.ts';
 
 export interface Column {
   readonly name: string;
@@ -52,6 +53,8 @@ export interface Relation extends TableName {
    * columns, and part of what the replica identity sends. Null: none.
    */
   readonly key: readonly string[] | null;
+  /** What the types of its columns are made of; shared by all tables that were read together. */
+  readonly types: TypeGraph;
   /** Of a partitioned table that goes through its root on the target, and of all its partitions; null for all others. */
   readonly viaRoot: ViaRoot | null;
 }
@@ -139,7 +142,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
  where c.oid = any($1::oid[])
  order by n.nspname, c.relname`;
 
-interface DetailRow extends Omit<Relation, 'estimatedRows' | 'viaRoot'> {
+interface DetailRow extends Omit<Relation, 'estimatedRows' | 'types' | 'viaRoot'> {
   keyIndex: number | null;
   relpages: number;
   reltuples: number;
@@ -219,8 +222,10 @@ async function details(
   sizes: Sizes,
 ): Promise<(Omit<Relation, 'viaRoot'> & { readonly keyIndex: number | null })[]> {
   const { rows } = await client.query<DetailRow>(DETAILS, [oids, sizes === 'measured']);
+  const types = await readTypeGraph(client, rows);
   return rows.map(({ relpages, reltuples, width, ...relation }) => ({
     ...relation,
+    types,
     estimatedRows: estimateRows(relation.pages, { relpages, reltuples, width }),
   }));
 }

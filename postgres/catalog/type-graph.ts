@@ -22,6 +22,8 @@ export interface TypeNode {
   readonly attributes: readonly { readonly name: string; readonly type: string }[];
   /** Types that it is made of: element, base, subtype, or one for each attribute. */
   readonly inner: readonly number[];
+  /** `format_type` of each of them, with the modifier that it has there. */
+  readonly innerNames: readonly string[];
 }
 
 /** Types of users by oid; types of the system are made of the system's alone, and are left out. */
@@ -42,17 +44,17 @@ const PARTS = /* sql */ `
                           from pg_catalog.pg_range r where r.rngtypid = t.oid)
     else '{}' end`;
 
-/** Types that type `w.oid` is made of. Version 13 has no multiranges, and no column that names them. */
+/** Types that type `w.oid` is made of, each with its modifier there. Version 13 has no multiranges, and no column that names them. */
 export const INNER = /* sql */ `
-  select 1 as at, t.typelem as oid from pg_catalog.pg_type t where t.oid = w.oid and t.typcategory = 'A'
+  select 1 as at, t.typelem as oid, -1 as modifier from pg_catalog.pg_type t where t.oid = w.oid and t.typcategory = 'A'
   union all
-  select 1, t.typbasetype from pg_catalog.pg_type t where t.oid = w.oid and t.typtype = 'd'
+  select 1, t.typbasetype, t.typtypmod from pg_catalog.pg_type t where t.oid = w.oid and t.typtype = 'd'
   union all
-  select 1, r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = w.oid
+  select 1, r.rngsubtype, -1 from pg_catalog.pg_range r where r.rngtypid = w.oid
   union all
-  select 1, r.rngtypid from pg_catalog.pg_range r where (to_jsonb(r) ->> 'rngmultitypid')::oid = w.oid
+  select 1, r.rngtypid, -1 from pg_catalog.pg_range r where (to_jsonb(r) ->> 'rngmultitypid')::oid = w.oid
   union all
-  select p.attnum, p.atttypid from pg_catalog.pg_type t
+  select p.attnum, p.atttypid, p.atttypmod from pg_catalog.pg_type t
     join pg_catalog.pg_attribute p on p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped
    where t.oid = w.oid and t.typtype = 'c'`;
 
@@ -72,12 +74,16 @@ select t.oid::int8::float8 as oid, pg_catalog.format('%I.%I', n.nspname, t.typna
                                  order by p.attnum)
                    from pg_catalog.pg_attribute p
                   where t.typtype = 'c' and p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped), '[]') as attributes,
-       array(select i.oid::int8::float8 from (${INNER}) i where i.oid <> 0 order by i.at) as inner
+       array(select i.oid::int8::float8 from (${INNER}) i where i.oid <> 0 order by i.at) as inner,
+       array(select pg_catalog.format_type(i.oid, i.modifier) from (${INNER}) i where i.oid <> 0 order by i.at) as "innerNames"
   from w join pg_catalog.pg_type t on t.oid = w.oid
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
  where w.oid >= ${FIRST_OF_USERS}`;
 
-/** The types of these relations' columns and all that they are made of; in a transaction what its snapshot sees. */
+/**
+ * The types of these relations' columns and all that they are made of; in a transaction what its snapshot sees. Names of parts are
+ * qualified as far as the session's search path demands.
+ */
 export async function readTypeGraph(
   client: pg.ClientBase,
   relations: readonly Pick<Relation, 'columns'>[],

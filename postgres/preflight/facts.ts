@@ -236,6 +236,8 @@ export interface TargetFacts extends ServerFacts {
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];
   readonly roots: readonly RootFacts[];
+  /** The others, with their columns. */
+  readonly given: readonly Relation[];
   /** Those of the tables and roots that are unlogged, or have an unlogged partition. */
   readonly unlogged: readonly TableName[];
   readonly control: ControlFacts;

@@ -47,6 +47,10 @@ export async function readTarget(
     eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
     tables,
     roots: await readRoots(client, roots),
+    given: await readRelationsNamed(
+      client,
+      tables.filter(({ isRoot }) => !isRoot),
+    ),
     unlogged: await readUnlogged(client, wanted),
     control: await readControl(client),
     objects: await readTargetObjects(client, wanted, roots),

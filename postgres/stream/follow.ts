@@ -6,6 +6,7 @@ import { compareColumns, type Difference } from '../catalog/drift.ts';
 import { mayBeEmptied } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
+import { compareForms, useOf } from '../catalog/type-form.ts';
 import { compareShapes, type Shape, type ShapeChange } from '../catalog/shape.ts';
 import { numbersOf, type PlannedRelationRow, type PlannedShape } from '../control/relation.ts';
 import { earlierForm, plainForm, type Form } from './form.ts';
@@ -64,7 +65,8 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     change.added.length + change.dropped.length + change.renamed.length === 0;
   if (differences.length > 0) {
     // The target as it is takes the changes from before the DDL: the stream may go as far as that.
-    if (quiet || change.opaque !== null || !takesBefore(before, numbers, source, change)) {
+    const blocked = quiet || change.opaque !== null || !takesBefore(before, sides, change);
+    if (blocked) {
       return { ...NOTHING, drift: differences };
     }
     const forms: Followed['forms'] = [plainForm(before.source)];
@@ -146,10 +148,18 @@ function leftOver(source: Relation, target: Relation, change: ShapeChange): Diff
 /** Whether changes from before the DDL can still be applied as they are. */
 function takesBefore(
   before: PlannedShape,
-  numbers: Readonly<Record<string, number>>,
-  source: Relation,
+  { source, target }: Sides,
   change: ShapeChange,
 ): boolean {
+  const numbers = numbersOf(target);
+  // A column that both had before, of a type that rounds there: each change would lose digits without an error.
+  const added = new Set(change.added.map(({ name }) => name));
+  const there = new Map(target.columns.map((column) => [column.name, column]));
+  const rounds = source.columns.some((column) => {
+    const other = added.has(column.name) ? undefined : there.get(column.name);
+    return other && compareForms(useOf(column, source), useOf(other, target)) !== null;
+  });
+  if (rounds) return false;
   const readBack = source.columns.some(({ baseTypeName }) => READ_BACK.has(baseTypeName));
   if (change.renamed.length > 0 && readBack) return false;
   return before.source.columns.every(({ name }) => numbers[name] !== undefined);

@@ -64,6 +64,7 @@ export const TABLE: Relation = {
   parentOid: null,
   isPartition: false,
   key: ['id'],
+  types: new Map(),
   viaRoot: null,
   columns: [
     {
@@ -136,6 +137,7 @@ export const TARGET: TargetFacts = {
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
   roots: [],
+  given: [],
   unlogged: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },

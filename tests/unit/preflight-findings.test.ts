@@ -541,6 +541,7 @@ const CASES: Case[] = [
     'error',
     { source: { relations: [TABLE, { ...TABLE, name: 'u' }] }, target: { tables: [THERE] } },
   ],
+  ['target-columns', 'error', target({ tables: [THERE], given: [{ ...TABLE, columns: [] }] })],
   [
     'partition-root-unmatched',
     'error',

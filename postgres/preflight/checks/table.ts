@@ -1,5 +1,7 @@
 /** On the target the selected tables are all absent, or all there and empty. */
 import type { Finding } from '../../../contract/finding.ts';
+import { compareColumns, renderDifferences } from '../../catalog/drift.ts';
+import { keyOfName } from '../../catalog/table-name.ts';
 import { createsTables, type Check, type TargetTable } from '../facts.ts';
 import type { NamedObject } from '../read/object.ts';
 import { error, list, nameOf, sqlName, statements } from '../wording.ts';
@@ -29,6 +31,20 @@ export const table: Check = ({ source, target }) => {
     );
   }
   if (createsTables(target)) return findings;
+  const given = new Set(target.given.map(keyOfName));
+  const known = source.relations.filter(
+    (one) => one.kind !== 'f' && one.viaRoot === null && given.has(keyOfName(one)),
+  );
+  const differences = compareColumns(known, target.given);
+  if (differences.length > 0) {
+    findings.push(
+      error(
+        'target-columns',
+        `tables of the target cannot take the rows of the source: ${renderDifferences(differences)}`,
+        'Alter them on the target, or drop all selected tables and their types there, and walferry creates them.',
+      ),
+    );
+  }
   const own = there.filter(({ isRoot }) => !isRoot);
   const names = new Set(own.map(nameOf));
   const absent = source.relations.filter(

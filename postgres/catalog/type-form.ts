@@ -1,0 +1,93 @@
+/**
+ * What a type is made of, below its name: types of the same name can differ in the base type or the modifier of a domain, an
+ * attribute, an element or a subtype, and the target then rounds or cuts a value without an error. Pure.
+ */
+import type { Column, Relation } from './relation.ts';
+import type { TypeGraph, TypeNode } from './type-graph.ts';
+
+/** A type where it is used: by a column, an attribute, a domain. */
+export interface TypeUse {
+  readonly graph: TypeGraph;
+  readonly oid: number;
+  /** `format_type` with the modifier of this use. */
+  readonly name: string;
+}
+
+export function useOf(
+  { typeOid, typeName }: Pick<Column, 'typeOid' | 'typeName'>,
+  { types }: Pick<Relation, 'types'>,
+): TypeUse {
+  return { graph: types, oid: typeOid, name: typeName };
+}
+
+/**
+ * The first difference, in words that follow the column's name, or null. Names of types do not count, only what they are made of: a
+ * domain may be on one side only. Labels of enums, and a composite with another number of attributes, are left to type-pair.ts:
+ * there the target refuses what it cannot take.
+ */
+export function compareForms(source: TypeUse, target: TypeUse): string | null {
+  return compare(source, target, source.name, new Set());
+}
+
+/** @param owner what is named in the difference: the innermost domain, attribute or range on the way. */
+function compare(
+  source: TypeUse,
+  target: TypeUse,
+  owner: string,
+  seen: Set<string>,
+): string | null {
+  // Row types of wide tables repeat the same types many times, at every level.
+  const pair = JSON.stringify([source.oid, source.name, target.oid, target.name]);
+  if (seen.has(pair)) return null;
+  seen.add(pair);
+  const [here, there] = [belowDomains(source), belowDomains(target)];
+  const named = here.domain ?? there.domain ?? owner;
+  const [a, b] = [here.graph.get(here.oid), there.graph.get(there.oid)];
+  if (a && b && a.kind === b.kind && a.kind !== 'base') {
+    if (a.inner.length !== b.inner.length) return null;
+    for (const at of a.inner.keys()) {
+      const difference = compare(
+        part(here, a, at),
+        part(there, b, at),
+        ownerOf(a, at, named),
+        seen,
+      );
+      if (difference !== null) return difference;
+    }
+    return null;
+  }
+  const [one, other] = [render(here), render(there)];
+  if (one === other) return null;
+  return `uses ${named}, which is ${one} on the source, ${other} on the target, where values may be rounded or cut: recreate the type and its columns there as on the source`;
+}
+
+function ownerOf({ kind, name, attributes }: TypeNode, at: number, named: string): string {
+  if (kind === 'composite') return `attribute ${attributes[at]?.name ?? at + 1} of ${name}`;
+  return kind === 'range' ? `the subtype of ${name}` : named;
+}
+
+/** The type that the values have, with the innermost domain on the way: only that one carries the modifier. */
+function belowDomains(use: TypeUse): TypeUse & { readonly domain: string | null } {
+  let domain: string | null = null;
+  let now = use;
+  for (;;) {
+    const node = now.graph.get(now.oid);
+    if (node?.kind !== 'domain') return { ...now, domain };
+    domain = node.name;
+    now = part(now, node, 0);
+  }
+}
+
+function part(use: TypeUse, node: TypeNode, at: number): TypeUse {
+  // An array's elements have the modifier of the array's use; the catalog does not repeat it.
+  const name = node.kind === 'array' ? use.name.replace(/\[\]$/, '') : node.innerNames[at];
+  return { graph: use.graph, oid: node.inner[at] ?? 0, name: name ?? '' };
+}
+
+/** Says what a value is, so that an array of a domain equals one of its base type. */
+function render(use: TypeUse): string {
+  const below = belowDomains(use);
+  const node = below.graph.get(below.oid);
+  if (node?.kind === 'array') return `${render(part(below, node, 0))}[]`;
+  return !node || node.kind === 'base' ? below.name : `${node.kind} ${node.name}`;
+}
