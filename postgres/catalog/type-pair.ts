@@ -102,7 +102,7 @@ function differenceOf(
   if (source.kind === 'enum') return labelDifference(source, target, { ordered, renamed });
   if (source.kind !== 'composite') return null;
   const [here, there] = [source.attributes, target.attributes];
-  // Text of one type is often read as another, which an operator's own tables may live from; a field more or less never is.
+  // What each attribute is made of is compared by type-form.ts.
   if (here.length !== there.length) {
     const types = [here, there].map((attributes) => attributes.map(({ type }) => type).join(', '));
     return `${source.name}, which is (${types[0]}) on the source, (${types[1]}) on the target`;
