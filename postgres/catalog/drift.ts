@@ -1,7 +1,6 @@
 /**
- * Whether the target's tables can take the source's rows: the same columns by name and type, and the
- * types made of the same. Pure. Columns may stand in
- * another order, and the target may have more of them, as long as they fill themselves.
+ * Whether the target's tables can take the source's rows: the same columns by name and type, and the types made of the same. Pure.
+ * Columns may stand in another order, and the target may have more of them, as long as they fill themselves.
  */
 import type { Column, Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
