@@ -16,7 +16,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['tests/unit/**/*.test.ts'],
-          testTimeout: 20 * SECOND,
+          testTimeout: 60 * SECOND,
           sequence: { groupOrder: 0 },
         },
       },
@@ -36,8 +36,9 @@ export default defineConfig({
           include: ['tests/pg/**/*.test.ts'],
           globalSetup: ['tests/support/setup-files/shared-servers-start.ts'],
           setupFiles: ['tests/support/setup-files/shared-servers.ts'],
-          testTimeout: 60 * SECOND,
-          hookTimeout: 60 * SECOND,
+          // Limits only end what hangs: a machine may be five times slower than the one that they were first set on.
+          testTimeout: 120 * SECOND,
+          hookTimeout: 120 * SECOND,
           // One group with the long tests, whose waiting it fills.
           sequence: { groupOrder: 1 },
         },
@@ -47,8 +48,8 @@ export default defineConfig({
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
-          testTimeout: 240 * SECOND,
-          hookTimeout: 120 * SECOND,
+          testTimeout: 360 * SECOND,
+          hookTimeout: 240 * SECOND,
           sequence: { groupOrder: 1 },
         },
       },
@@ -67,7 +68,7 @@ export default defineConfig({
           include: ['tests/museum/**/*.test.ts'],
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
           // All traps go through few migrations, which one hook runs.
-          hookTimeout: 540 * SECOND,
+          hookTimeout: 900 * SECOND,
           sequence: { groupOrder: 1 },
         },
       },

@@ -12,7 +12,7 @@ import { SLOT_SIGNAL, type Work } from '../contract/work.ts';
 import type { Places, Room } from './room.ts';
 
 /** As often as other steps beat by the clock. */
-const BEAT_EVERY_MS = 2_000;
+const BEAT_EVERY_MS = 1_000;
 /** The next attempt may be this worker's: it comes back to its position in the queue. */
 const AGAIN_AFTER = '1 second';
 /** A full worker repeats itself in its log only so often. */

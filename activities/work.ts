@@ -18,7 +18,7 @@ import { toApplicationFailure } from './failure.ts';
 export type Early = 'on cancel' | 'on cancel and shutdown';
 
 /** How often a short step beats: several fit into the heartbeat timeout of 10 s. */
-const BEAT_EVERY_MS = 2_000;
+const BEAT_EVERY_MS = 1_000;
 /**
  * For so long a short step may stay without an answer of its database. Then it stops beating and is tried again: a beat that
  * went on would hide a server that hangs.

@@ -2,6 +2,7 @@
  * `npm run bench`: walferry beside its rivals, on servers of its own, side by side in one run. Every result is checked before its
  * time counts. Asserts nothing about speed; ends with 1 when a result is wrong.
  */
+import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { measureCopy } from './measure/copy.ts';
 import { measureCost } from './measure/cost.ts';
@@ -13,10 +14,14 @@ import type { Report } from './report/result.ts';
 import { circumstances, markdown, write } from './report/write.ts';
 import { Rig } from './rig/rig.ts';
 
+/** Of the checkout; git ignores it. */
+const RESULTS = path.resolve(import.meta.dirname, 'results');
+
 interface Options {
   readonly rounds: number;
   readonly scale: number;
   readonly only: readonly string[];
+  readonly results: string;
 }
 
 const MEASUREMENTS: Readonly<
@@ -47,6 +52,7 @@ const program = new Command('npm run bench --')
     'one round at a hundredth of the size: shows that it works, not how fast',
     false,
   )
+  .option('--results <folder>', 'where the tables are written', RESULTS)
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .parse();
@@ -70,7 +76,7 @@ for (const name of wanted) {
   );
   const report = await MEASUREMENTS[name]?.(rig, { ...options, say });
   if (!report) continue;
-  const folder = write(report, where);
+  write(report, where, options.results);
   console.log(markdown(report, where));
-  say(`written to ${folder}`);
+  say(`written to ${options.results}`);
 }

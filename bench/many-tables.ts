@@ -23,6 +23,7 @@ import { Journey } from '../tests/support/journey.ts';
 
 /** A third of the heartbeat timeout. */
 const LONGEST_SILENCE_SECONDS = 3;
+const NOTABLE_SECONDS = 2;
 const MOST_CHANGED = 20_000;
 /** Seconds of work for the creation of tables in one transaction. */
 const TABLES_PER_COMMIT = 500;
@@ -164,13 +165,15 @@ async function migrate(options: Options, progress: Progress): Promise<Journey> {
   if (!parsed.ok) throw new Error(parsed.message);
   const journey = new Journey(
     parsed.input,
-    ({ step, seconds, silence, outcome }) =>
-      row(step, seconds.toFixed(1), silence.toFixed(1), outcome),
+    ({ step, seconds, silence, before, payload, outcome }) => {
+      row(step, seconds.toFixed(1), silence.toFixed(1), String(payload), outcome);
+      if (silence > NOTABLE_SECONDS) console.error(`${step}: silent behind ${before}`);
+    },
     progress.state.id,
   );
   await progress.stage('tables', () => makeTables(options));
-  row('step', 'seconds', 'longest silence', 'outcome');
-  row('---', '---', '---', '---');
+  row('step', 'seconds', 'longest silence', 'bytes of result or beat', 'outcome');
+  row('---', '---', '---', '---', '---');
   for (const { name, run } of journey.preparation()) await progress.stage(name, run);
   const changed = Math.min(options.tables, MOST_CHANGED);
   await progress.stage('changes', () => change(changed));

@@ -1,11 +1,10 @@
-/** Writes reports: a table on the terminal, and JSON, Markdown and a chart in `bench/results/`. */
+/** Writes reports: a table on the terminal, and JSON, Markdown and a chart in files. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { chart } from './chart.ts';
 import type { Cell, Report } from './result.ts';
 
-const RESULTS = path.resolve(import.meta.dirname, '../results');
 const GIB = 1024 ** 3;
 
 /** What the numbers depend on besides the code. */
@@ -53,14 +52,13 @@ export function markdown(report: Report, where: Circumstances): string {
   ].join('\n');
 }
 
-/** @returns the folder. */
-export function write(report: Report, where: Circumstances): string {
-  mkdirSync(RESULTS, { recursive: true });
-  const file = (extension: string): string => path.join(RESULTS, `${report.name}.${extension}`);
+/** Writes `NAME.json`, `NAME.md` and, where the report has a chart, `NAME.svg`. */
+export function write(report: Report, where: Circumstances, folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  const file = (extension: string): string => path.join(folder, `${report.name}.${extension}`);
   writeFileSync(file('json'), JSON.stringify({ ...where, ...report }, null, 2) + '\n');
   writeFileSync(file('md'), markdown(report, where));
   if (report.chart) writeFileSync(file('svg'), chart(report, report.chart));
-  return RESULTS;
 }
 
 function columnsOf({ rows }: Report): string[] {

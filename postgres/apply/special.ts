@@ -29,6 +29,7 @@ import type {
   Update,
 } from './change.ts';
 import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
+import { printed } from './statement.ts';
 
 const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
 const SPECIAL_VALUES: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
@@ -199,7 +200,10 @@ async function readBack(
   const matches = sourceKey.map(
     ({ operand, equals, baseType }, index) => `${operand} ${equals} w.k${index}::${baseType}`,
   );
-  const columns = exposed.map(({ name }) => `t.${pg.escapeIdentifier(name)}::text`);
+  const columns = exposed.map(({ name }) => {
+    const column = `t.${pg.escapeIdentifier(name)}`;
+    return `case when ${column} is distinct from null then ${printed(column)} end`;
+  });
   const { rows } = await client.query<(string | null)[]>({
     text: /* sql */ `
       select w.n::text, ${columns.join(', ')}

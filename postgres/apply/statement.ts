@@ -151,6 +151,11 @@ function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
   };
 }
 
+/** SQL: the text of a value that is not null, by the output function of its type. */
+export function printed(value: string): string {
+  return `pg_catalog.format('%s', ${value})`;
+}
+
 /** All rows whose columns have the old row's text. Without FULL the identity is a key of the source: several are a fault. */
 export function columnsMatch(table: TargetTable, identity: Image): Where | undefined {
   const positions = writable(table, identity);
@@ -170,12 +175,14 @@ export function columnsMatch(table: TargetTable, identity: Image): Where | undef
       let next = first;
       const conditions = positions.map((position, index) => {
         const column = table.columns[position];
-        if (kind[index] === 'n') return `t.${column?.quoted} is null`;
+        // `is null` also holds for a composite value whose fields are all null.
+        if (kind[index] === 'n') return `t.${column?.quoted} is not distinct from null`;
         const value = `$${next}::${column?.baseType}`;
         next += 1;
         const help = helped[index] ? `${column?.operand} ${column?.indexed} ${value} and ` : '';
-        // The column's own collation may take two texts for one; then another row would be hit.
-        return `${help}t.${column?.quoted}::text = ${value}::text collate pg_catalog."C"`;
+        // A cast would not do: an application may have made one of its type, and that of bpchar cuts spaces off. `format` prints
+        // null as nothing. The column's own collation may take two texts for one; then another row would be hit.
+        return `${help}t.${column?.quoted} is distinct from null and ${printed(`t.${column?.quoted}`)} = ${printed(value)} collate pg_catalog."C"`;
       });
       return conditions.length === 0 ? 'true' : conditions.join(' and ');
     },

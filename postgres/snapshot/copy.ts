@@ -22,7 +22,7 @@ import { quietLoud } from '../schema/loud-quiet.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { Lane } from '../throttle/copy.ts';
 import { copyChunk, type ChunkWork } from './chunk.ts';
-import { holdBeforeChunks } from './holdpoint.ts';
+import { holdAt } from './holdpoint.ts';
 import { snapshotLost } from './imported.ts';
 import { Progress } from './progress.ts';
 import { quietTriggers } from './quiet.ts';
@@ -83,7 +83,7 @@ async function copyRun(
     const planned = await chunksOf(run, migration, target);
     const destinations = planned.flatMap(({ tables }) => tables.map((one) => one.destination));
     await quietLoud(target, migration, destinations, { replicaRole, log: work.log });
-    await holdBeforeChunks(target, () => {
+    await holdAt('before-chunks', target, () => {
       work.signal.throwIfAborted();
       work.beat({ step: 'held by a test' });
     });

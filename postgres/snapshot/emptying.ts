@@ -8,6 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { endCopiers } from './claim.ts';
+import { holdAt } from './holdpoint.ts';
 import { isQuiet } from './quiet.ts';
 import { underAnyPath } from '../connection/planning.ts';
 
@@ -17,16 +18,29 @@ export async function forgetChunks(
   migration: Migration,
   ids: readonly number[],
 ): Promise<Set<number>> {
-  const { rows } = await target.query<{ undone: number[] | null; filled: number[] | null }>(
+  const undone = await target.query<{ id: number }>(
     /* sql */ `
-    select array_agg(c.id) filter (where c.done_at is null) as undone,
-           array_agg(distinct r) filter (where c.done_at is not null) as filled
-      from walferry.chunk c, unnest(c.relations) r
-     where c.migration = $1 and r = any($2::integer[])`,
+    select id from walferry.chunk
+     where migration = $1 and relations && $2::integer[] and done_at is null`,
     [migration.id, ids],
   );
+  await holdAt('before-ending-copiers', target);
   // Copiers lock the chunk before the table; the same order here, or the two would wait for each other.
-  await endCopiers(target, migration, rows[0]?.undone ?? []);
+  await endCopiers(
+    target,
+    migration,
+    undone.rows.map(({ id }) => id),
+  );
+  // Only now, and behind their locks: a copier that was already in its commit marked its chunk, and its rows are there.
+  const marked = await target.query<{ filled: number[] | null }>(
+    /* sql */ `
+    with held as (
+      select relations, done_at from walferry.chunk
+       where migration = $1 and relations && $2::integer[] order by id for update)
+    select array_agg(distinct r) filter (where r = any($2::integer[])) as filled
+      from held, unnest(relations) r where done_at is not null`,
+    [migration.id, ids],
+  );
   await target.query(
     /* sql */ `
     delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
@@ -40,7 +54,7 @@ export async function forgetChunks(
      where migration = $1 and relations && $2::integer[]`,
     [migration.id, ids],
   );
-  return new Set(rows[0]?.filled);
+  return new Set(marked.rows[0]?.filled);
 }
 
 /**

@@ -24,7 +24,7 @@ import { NothingLeft } from './nothing-left.ts';
 import { parseSnapshot } from './visibility.ts';
 
 const GATE_POLL_MS = 500;
-const BEAT_EVERY_MS = 2_000;
+const BEAT_EVERY_MS = 1_000;
 const WARN_EVERY_MS = 60_000;
 /** A holder that does not answer a trivial query for so long is taken for lost. */
 const ANSWER_WITHIN_MS = 30_000;

@@ -1,6 +1,10 @@
 /**
- * A place where a test holds the copy: between the plan and the first chunk of every run. What the test writes to the source
- * there comes certainly after the snapshot and before the rows are read, without sleeping. Off unless WALFERRY_HOLDPOINT names it.
+ * Places where a test holds the copy, so that what it does there happens certainly in between, without sleeping:
+ *
+ *   before-chunks           between the plan and the first chunk of every run
+ *   before-ending-copiers   a plan has seen which chunks are not copied, and has not ended those who copy them
+ *
+ * Off unless WALFERRY_HOLDPOINT names one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -14,8 +18,12 @@ const POLL_MS = 20;
  * Waits here, when the environment says so, until nobody holds {@link HOLD_LOCK}.
  * @param waiting called after every look: beats, so that the wait does not look like a stall; throws to give up.
  */
-export async function holdBeforeChunks(target: pg.ClientBase, waiting: () => void): Promise<void> {
-  if (process.env['WALFERRY_HOLDPOINT'] !== 'before-chunks') return;
+export async function holdAt(
+  point: 'before-chunks' | 'before-ending-copiers',
+  target: pg.ClientBase,
+  waiting: () => void = () => undefined,
+): Promise<void> {
+  if (process.env['WALFERRY_HOLDPOINT'] !== point) return;
   for (;;) {
     const { rows } = await target.query<{ free: boolean }>(
       /* sql */ `select pg_try_advisory_lock_shared(${HOLD_LOCK}) as free`,

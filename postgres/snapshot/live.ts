@@ -6,7 +6,7 @@ import type { Work } from '../../contract/work.ts';
 import { readNewestGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
 
 const POLL_MS = 50;
-const BEAT_EVERY_MS = 2_000;
+const BEAT_EVERY_MS = 1_000;
 
 /**
  * The newest generation, once its holder is there and `fits` says that it can be used.

@@ -69,8 +69,8 @@ export interface TakePlan {
 
 /** What a table that is emptied locks: itself, its TOAST table and that one's index, its own indexes. */
 const LOCKS_PER_EMPTIED = 8;
-/** Of tables that were never begun only control rows are written; it bounds one transaction's time and message. */
-const FRESH_PER_TAKE = 5_000;
+/** Of tables that were never begun only control rows are written; it bounds the time and message of one transaction, and how long the thread is held (0.1 s). */
+const FRESH_PER_TAKE = 1_000;
 
 /**
  * Takes everything unfinished into the generation, so many tables in a transaction as the target's lock table has room for.

@@ -196,7 +196,7 @@ export async function streamLease(
       }
     }
   }
-  work.log.info('lease ended', { ...loop.ways });
+  work.log.info('lease ended', { ...loop.ways.summary });
   const { checkpoint } = writer;
   const { confirmedLsn, firstConsistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;

@@ -24,6 +24,7 @@ import { Gathering, type GatheringParts } from './gathering.ts';
 import type { Lease } from './lease.ts';
 import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
+import { Ways } from './ways.ts';
 import type { TargetWriter } from './writer.ts';
 
 export interface LoopLimits extends BatchLimits {
@@ -80,8 +81,7 @@ export class StreamLoop {
   #commit: LastCommit | null = null;
   #storedAt = performance.now();
   #progress = 0;
-  /** Changes by the way that they took to the target. */
-  #ways = { folded: 0, exact: 0 };
+  #ways = new Ways();
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -99,7 +99,7 @@ export class StreamLoop {
     // A mark may have come in the transaction that is still arriving, and does not come twice.
     const { marks } = this.#parts;
     this.#parts = { ...parts, marks };
-    this.#ways = { folded: 0, exact: 0 };
+    this.#ways = new Ways();
     this.#gathering.continueWith(this.#gatheringParts(parts));
   }
 
@@ -122,8 +122,8 @@ export class StreamLoop {
     return this.#progress;
   }
 
-  /** Changes that were applied folded, and one by one, since the lease began. */
-  get ways(): { readonly folded: number; readonly exact: number } {
+  /** Since the lease began. */
+  get ways(): Ways {
     return this.#ways;
   }
 
@@ -398,8 +398,7 @@ export class StreamLoop {
     try {
       if (allow && !(await allow(batch.size, writer.open))) return;
       const { committed, exact } = await writer.write(batch);
-      this.#ways.exact += exact;
-      this.#ways.folded += batch.size - exact;
+      this.#ways.applied(batch.size, exact);
       meter.applied(batch.size, batch.committedAt);
       if (committed) {
         this.#storedAt = performance.now();

@@ -8,15 +8,15 @@ import type { Heartbeat, Work } from '../../contract/work.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { connectTarget } from '../identity/connect.ts';
 
-const BEAT_MS = 1_000;
+const BEAT_MS = 700;
 /**
  * A stream that has nothing to apply asks its source and beats less often: a worker may have hundreds of them. The server gets
  * a beat every 2 s at most anyway.
  */
-const IDLE_BEAT_MS = 1_500;
+const IDLE_BEAT_MS = 1_300;
 const IDLE_MEASURE_MS = 4_000;
 /** An apply that lasts longer is looked at from a second session. */
-const SLOW_APPLY_MS = 3_000;
+const SLOW_APPLY_MS = 1_500;
 
 export interface Vitals {
   /** Any number that changes when the stream gets on. */

@@ -5,6 +5,7 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Checkpoint } from '../../contract/work.ts';
+import type { Change } from '../apply/change.ts';
 import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
@@ -71,10 +72,12 @@ export class TargetWriter {
 
   /**
    * Applies the batch, and commits when it ends at a commit boundary.
-   * @returns whether it was committed, and how many of its changes were applied one by one.
+   * @returns whether it was committed, and which of its changes were applied one by one.
    * @throws MigrationError of the applier; the target transaction is rolled back then.
    */
-  async write(batch: Batch): Promise<{ readonly committed: boolean; readonly exact: number }> {
+  async write(
+    batch: Batch,
+  ): Promise<{ readonly committed: boolean; readonly exact: readonly Change[] }> {
     if (this.#failed) throw behindGap(batch.end);
     const verified = this.#verify(batch);
     // Awaited below; until then a refusal must not count as unhandled.
@@ -108,8 +111,8 @@ export class TargetWriter {
     }
   }
 
-  /** @returns how many changes were applied one by one. */
-  async #apply(batch: Batch): Promise<number> {
+  /** @returns the changes that were applied one by one. */
+  async #apply(batch: Batch): Promise<readonly Change[]> {
     let { changes } = batch;
     if (batch.folded.length > 0) {
       if (await this.#applier.applyFolded(this.#epoch, batch.folded)) this.#open = true;
@@ -121,7 +124,7 @@ export class TargetWriter {
       this.#open = true;
     }
     if (changes.length > 0) await this.#applier.apply(changes);
-    return changes.length;
+    return changes;
   }
 
   /** Gives up the open transaction, if there is one. */

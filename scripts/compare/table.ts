@@ -135,7 +135,7 @@ class TableQuery {
 /** `id=17` or `lane=1, position=22`, as the operator types it into a query. */
 function keyText(key: readonly string[]): string {
   const parts = key.map(
-    (name) => `${quoteLiteral(`${name}=`)} || t.${quoteIdentifier(name)}::text`,
+    (name) => `${quoteLiteral(`${name}=`)} || pg_catalog.format('%s', t.${quoteIdentifier(name)})`,
   );
   return `(${parts.join(` || ', ' || `)}) collate "C"`;
 }

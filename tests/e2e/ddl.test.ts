@@ -31,7 +31,7 @@ async function follow(lab: Lab, ddl: string): Promise<void> {
 
 test(
   'columns, types, tables and partitions change under load; each stop names the difference, and the end is equal to the last row',
-  { timeout: 240_000 },
+  { timeout: 480_000 },
   async () => {
     await using lab = await Lab.open(`${LOAD_TABLES}
       create table event (id bigint generated always as identity, at int, v text, primary key (id, at)) partition by range (at);
@@ -87,7 +87,7 @@ test(
   },
 );
 
-test('DDL during a pause is met at the first lease after it', { timeout: 240_000 }, async () => {
+test('DDL during a pause is met at the first lease after it', { timeout: 480_000 }, async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   lab.load();

@@ -27,7 +27,7 @@ const EARLY: readonly string[] = ['preflight', 'schema'];
 
 test.each(seeds)(
   'a random schema under random writers and random deaths arrives equal (seed %i)',
-  { timeout: 300_000 },
+  { timeout: 480_000 },
   async (seed) => {
     process.stdout.write(`seed ${seed}\n`);
     const pick = new Pick(seed);

@@ -70,3 +70,46 @@ test('of rows whose texts the collation takes for equal, the one that was meant 
   );
   expect(target).toEqual(source);
 });
+
+test.each([
+  [
+    'the application has a cast of its own to text',
+    `create type public.mood as enum ('a', 'b');
+     create function public.shown(public.mood) returns text language sql immutable as $$ select 'mood' $$;
+     create cast (public.mood as text) with function public.shown(public.mood) as assignment;
+     create table public.item (v public.mood, n int);
+     insert into public.item values ('a', 1), ('b', 1);`,
+    [`update public.item set n = 2 where v = 'b'`],
+  ],
+  [
+    'blanks at the end are cut off by the cast to text',
+    `create table public.item (v bpchar, n int);
+     insert into public.item values ('a', 1), ('a ', 1), ('a  ', 1);`,
+    [
+      `update public.item set n = 2 where octet_length(v) = 2`,
+      `delete from public.item where octet_length(v) = 3`,
+    ],
+  ],
+  [
+    'a composite value of nulls is not null',
+    `create type public.pair as (a int, b int);
+     create table public.item (v public.pair, n int);
+     insert into public.item values (row(null, null), 1), (null, 1);`,
+    [
+      `update public.item set n = 2 where v is not distinct from null`,
+      `update public.item set n = 3 where v is distinct from null`,
+    ],
+  ],
+  [
+    'an empty text is not null',
+    `create table public.item (v text, n int);
+     insert into public.item values (null, 1), ('', 1);`,
+    [`update public.item set n = 2 where v is null`, `update public.item set n = 3 where v = ''`],
+  ],
+])('of rows without a key the one that was meant is changed where %s', async (_, ddl, changes) => {
+  const { source, target } = await both(
+    `${ddl} alter table public.item replica identity full;`,
+    changes,
+  );
+  expect(target).toEqual(source);
+});

@@ -103,4 +103,4 @@ test('20,000 random changes in one batch, then batches of random size, leave the
     await work(1 + random.below(3));
     await apply(await feed.changes());
   }
-}, 120_000);
+}, 240_000);

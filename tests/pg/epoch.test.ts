@@ -104,7 +104,7 @@ test("a stranger's session is never ended, not even one with the recorded proces
 
 test(
   'a row that a stranger keeps locked is Contention, not a hang',
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLE);

@@ -1,5 +1,5 @@
 /** Planning a round of the copy: what is left, under a generation that somebody holds, in a few hundred runs. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
@@ -9,9 +9,10 @@ import { takeTurn } from '../../postgres/control/turn.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
 import { takeTables } from '../../postgres/snapshot/take.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
-import { freshPair, type FreshPair } from '../support/database.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { until } from '../support/until.ts';
 
@@ -215,6 +216,50 @@ test('tables in a chain of foreign keys are emptied together, also when others p
   const second = await planCopy(migration, inputOf(db), recordedWork());
   expect((await db.targetClient.query('select from public.item')).rowCount).toBe(1);
   await copyAll(migration, second);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a chunk that commits while its table is taken into the next generation is emptied like those that were marked before', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table t (id int, v text); alter table t replica identity full',
+    `insert into t select i, 'a' from generate_series(1, 500) i`,
+  );
+  const first = await holding(db, migration);
+  const { generation, runs } = await planCopy(migration, inputOf(db), recordedWork());
+  // Holds the copier in the middle of its chunk, and the next plan before it ends the copier.
+  await using lock = await connectTo(db.target);
+  await lock.query('begin; lock table t in share mode');
+  await using hold = await connectTo(db.target);
+  await hold.query(`select pg_advisory_lock(${HOLD_LOCK})`);
+  const [run] = runs;
+  if (!run) throw new Error('no run');
+  const copying = copyChunks(migration, { generation, run }, recordedWork());
+  await until('the copier to wait with its snapshot', async () => {
+    const waits = `select from pg_locks where not granted and relation = 't'::regclass`;
+    const reads = `select from pg_stat_activity
+      where datname = current_database() and application_name like '%copy%' and backend_xmin is not null`;
+    const waiting = (await db.targetClient.query(waits)).rowCount;
+    return waiting === 1 && (await db.sourceClient.query(reads)).rowCount;
+  });
+  await first.stop();
+  await using _second = await holding(db, migration);
+  vi.stubEnv('WALFERRY_HOLDPOINT', 'before-ending-copiers');
+  try {
+    const planning = planCopy(migration, inputOf(db), recordedWork());
+    await until('the plan to be held', async () => {
+      const sql = `select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+                      and query like '%pg_try_advisory_lock_shared%'`;
+      return (await db.targetClient.query(sql)).rowCount;
+    });
+    await lock.query('commit');
+    await copying;
+    await hold.query(`select pg_advisory_unlock(${HOLD_LOCK})`);
+    await copyAll(migration, await planning);
+  } finally {
+    vi.unstubAllEnvs();
+  }
   await expectEqual(db.sourceClient, db.targetClient);
 });
 

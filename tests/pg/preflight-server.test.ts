@@ -35,7 +35,7 @@ beforeAll(async () => {
   const { role: user, password } = run.source;
   addService(SERVICE, { host: LOOPBACK, port: String(port), dbname: 'postgres', user, password });
   await sql('create table t (id int primary key)');
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await server.stop('immediate');
@@ -158,7 +158,7 @@ describe('the setting output_plugin_libraries', () => {
       await sqlOn(started, ['create table t (id int primary key)']);
       newer = { server: started, service };
     }
-  }, 60_000);
+  }, 120_000);
 
   afterAll(async () => {
     if (newer && newer.server !== server) await newer.server.stop('immediate');

@@ -60,7 +60,7 @@ async function cut(db: FreshPair, rnd: () => number): Promise<void> {
 
 test(
   'connections cut at random points lose nothing and repeat nothing',
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, LOAD_TABLES);

@@ -152,7 +152,7 @@ beforeAll(async () => {
   makeCertificate('good', 'certified', 'certified', '');
   makeCertificate('bad', 'impostor', 'certified', '');
   [secure, plain] = await Promise.all([startServer('secure', true), startServer('plain', false)]);
-}, 120_000);
+}, 240_000);
 
 afterAll(async () => {
   await Promise.all([secure.stop('immediate'), plain.stop('immediate')]);

@@ -34,6 +34,8 @@ export interface TimedWork extends Work {
   silence(): number;
   /** What the beat before the longest silence said. */
   before(): string;
+  /** Bytes of the largest beat. */
+  largest(): number;
 }
 
 export function timedWork(): TimedWork {
@@ -42,6 +44,7 @@ export function timedWork(): TimedWork {
   let longest = 0;
   let details: Heartbeat = {};
   let before = details;
+  let largest = 0;
   const hear = (): number => {
     const now = performance.now();
     if (now - last > longest) {
@@ -56,12 +59,19 @@ export function timedWork(): TimedWork {
     beat: (told: Heartbeat) => {
       hear();
       details = told;
+      largest = Math.max(largest, sizeOf(told));
     },
     log: { info: () => undefined, warn: () => undefined },
     abort: () => controller.abort(new Error('no longer needed')),
     silence: hear,
     before: () => JSON.stringify(before),
+    largest: () => largest,
   };
+}
+
+/** Of a value as Temporal's converter writes it; nothing for `undefined`. */
+function sizeOf(value: unknown): number {
+  return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
 }
 
 export interface Measured {
@@ -71,6 +81,8 @@ export interface Measured {
   readonly silence: number;
   /** The beat before it. */
   readonly before: string;
+  /** Bytes of JSON of its result and of its largest beat: what a history and a server have to carry. */
+  readonly payload: number;
   /** What came of it, for people. */
   readonly outcome: string;
 }
@@ -115,12 +127,13 @@ export class Journey {
   ): Promise<T> {
     const work = timedWork();
     const began = performance.now();
-    const note = (told: string): void => {
+    const note = (told: string, result?: unknown): void => {
       const measured = {
         step: name,
         seconds: (performance.now() - began) / 1000,
         silence: work.silence() / 1000,
         before: work.before(),
+        payload: Math.max(work.largest(), sizeOf(result)),
         outcome: told,
       };
       this.measured.push(measured);
@@ -128,7 +141,7 @@ export class Journey {
     };
     try {
       const result = await run(work);
-      note(outcome(result));
+      note(outcome(result), result);
       return result;
     } catch (error) {
       note(`FAILED: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,7 +1,7 @@
 /** Waiting for a condition instead of sleeping: as short as possible, with an end, and with words when it ends badly. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const DEFAULT_SECONDS = 30;
+const DEFAULT_SECONDS = 60;
 const DEFAULT_POLL_MILLISECONDS = 50;
 
 /** What is waited for cannot come any more: a look that throws this ends the wait at once. */

@@ -13,6 +13,7 @@ import type { Outcome } from './outcome.ts';
 import { countRows, readTables } from './rows.ts';
 import { Stage } from './stage.ts';
 import type { Trap } from './trap.ts';
+import { oneByOneOf, readOneByOne } from './way.ts';
 import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
 
 /** Counts what passes after the snapshot; test_decoding ships with the server and shares nothing with wal2json. */
@@ -110,10 +111,12 @@ async function migrateOnce(
     await source[Symbol.asyncDispose]();
     await target[Symbol.asyncDispose]();
   }
+  const changes = readOneByOne(worker.log());
   const outcomes = exhibits.map(({ trap, copied, streamed, wrong }): Outcome => {
     const details = stopped === null ? wrong : [...wrong, blame(trap, stopped)];
     const verdict = details.length === 0 ? 'equal' : 'different';
-    return { name: trap.name, copied, streamed, verdict, details };
+    const oneByOne = oneByOneOf(changes, trap.name);
+    return { name: trap.name, copied, streamed, oneByOne, verdict, details };
   });
   if (outcomes.some(({ verdict }) => verdict === 'different')) {
     const tail = worker.log().split('\n').slice(-LOG_TAIL_LINES).join('\n');

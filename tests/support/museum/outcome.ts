@@ -9,6 +9,8 @@ export interface Outcome {
   readonly copied: number | null;
   /** Changes that the source's WAL holds for the trap's tables since then. */
   readonly streamed: number | null;
+  /** How many of them were applied one by one, not folded. */
+  readonly oneByOne?: number;
   readonly verdict: 'equal' | 'different' | 'refused' | 'skipped';
   /** Why it was skipped, the code it was refused with, or everything that is wrong. */
   readonly details: readonly string[];
@@ -20,15 +22,17 @@ export function renderOutcomes(outcomes: readonly Outcome[], seconds: number): s
     outcome.name,
     outcome.copied === null ? '-' : String(outcome.copied),
     outcome.streamed === null ? '-' : String(outcome.streamed),
+    outcome.oneByOne === undefined ? '-' : String(outcome.oneByOne),
     word(outcome),
   ]);
-  const lines = [['trap', 'copied', 'streamed', 'equal'], ...rows];
-  const widths = [0, 1, 2].map((i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
-  const text = lines.map(([name = '', copied = '', streamed = '', equal = '']) =>
+  const lines = [['trap', 'copied', 'streamed', 'one by one', 'equal'], ...rows];
+  const widths = [0, 1, 2, 3].map((i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  const text = lines.map(([name = '', copied = '', streamed = '', oneByOne = '', equal = '']) =>
     [
       name.padEnd(widths[0] ?? 0),
       copied.padStart(widths[1] ?? 0),
       streamed.padStart(widths[2] ?? 0),
+      oneByOne.padStart(widths[3] ?? 0),
       equal,
     ].join('  '),
   );
