@@ -90,6 +90,9 @@ with recursive domain (typ, base) as (
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
    where i.indrelid = any($1::oid[]) and i.indisunique and i.indisvalid and i.indimmediate
      and i.indpred is null and i.indexprs is null and k.at <= i.indnkeyatts
+     -- From 18 on a column may count as NOT NULL while its constraint is not validated, and hold nulls.
+     and not exists (select from pg_catalog.pg_constraint n
+                      where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated and a.attnum = any(n.conkey))
    group by i.indrelid, i.indexrelid, i.indisprimary, i.indisreplident, i.indnkeyatts
   having bool_and(a.attnotnull)
 ), keys as (

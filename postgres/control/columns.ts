@@ -20,6 +20,7 @@ const ADDED = [
   ['quieted', 'object', 'oid'],
   ['quieted', 'made', 'boolean'],
   ['migration', 'source_schemas', 'jsonb'],
+  ['migration', 'outdated', 'integer'],
 ] as const;
 /** Somebody's transaction may have read the table; the attempt is made again then. */
 const LOCK_TIMEOUT_MS = 5_000;

@@ -115,3 +115,29 @@ export async function readNewestGeneration(
 ): Promise<HeldGeneration | null> {
   return (await readGenerations(target, migration)).at(-1) ?? null;
 }
+
+/**
+ * Notes that what is left to copy needs a generation later than all there are: the stream has seen a table that their snapshots may
+ * not hold. Under one whose holder lingers (its worker's host is gone, and the server has not noticed) the table would count as
+ * copied without a row. In the transaction that notes the tables.
+ */
+export async function outdateGenerations(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.migration set outdated =
+      (select max(number) from walferry.generation where migration = $1) where id = $1`,
+    [migration.id],
+  );
+}
+
+/** The newest generation under which nothing that is left may be copied; 0 for none. */
+export async function readOutdated(target: pg.ClientBase, migration: Migration): Promise<number> {
+  const { rows } = await target.query<{ outdated: number | null }>(
+    /* sql */ `select outdated from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  return rows[0]?.outdated ?? 0;
+}

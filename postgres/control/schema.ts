@@ -32,6 +32,7 @@ create table if not exists walferry.migration (
   first_consistent boolean not null default false,
   withheld jsonb,                          -- what leases told the plugin to leave out (withheld.ts); null: no lease yet
   source_schemas jsonb,                    -- rows of the source's schemas (schema-row.ts), of the time of the confirmed LSN or before
+  outdated integer,                        -- newest generation when the stream last asked for a copy: that copy needs a later one
   tables_created boolean,                  -- whether walferry made the tables or found them empty
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
 );

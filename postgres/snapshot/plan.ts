@@ -24,7 +24,7 @@ import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
 import { readLargestChunk, readPendingChunks, readTotals } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
-import { readNewestGeneration, type HeldGeneration } from '../control/generation.ts';
+import { readNewestGeneration, readOutdated, type HeldGeneration } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedSizes, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
@@ -114,11 +114,12 @@ async function planUnder(
   );
   // A table that was rewritten under a generation needs another one, even while that one still lives.
   const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
+  const outdated = await readOutdated(target, migration);
   const live = await waitForLive(
     migration,
     { source, target },
     work,
-    ({ number, lsn }) => !spoiled.has(number) && reaches(lsn, confirmedLsn),
+    ({ number, lsn }) => number > outdated && !spoiled.has(number) && reaches(lsn, confirmedLsn),
   );
   progress.step = 'reading the catalogs';
   const taken = await whileAllWatched(

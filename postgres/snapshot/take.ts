@@ -23,7 +23,7 @@ import { recordTypes } from '../catalog/type-record.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { holdEpoch } from '../control/epoch.ts';
-import { readNewestGeneration } from '../control/generation.ts';
+import { readNewestGeneration, readOutdated } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
   numbersOf,
@@ -156,7 +156,8 @@ async function requireNewest(
   ]);
   const { confirmedLsn } = await requireMigration(target, migration);
   const newest = await readNewestGeneration(target, migration);
-  if (newest?.number !== generation || !reaches(newest.lsn, confirmedLsn)) {
+  const isOutdated = generation <= (await readOutdated(target, migration));
+  if (newest?.number !== generation || isOutdated || !reaches(newest.lsn, confirmedLsn)) {
     throw snapshotLost(generation);
   }
 }

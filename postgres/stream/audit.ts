@@ -37,6 +37,7 @@ import { readTypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
+import { outdateGenerations } from '../control/generation.ts';
 import {
   forgetRelations,
   joinGeneration,
@@ -309,6 +310,7 @@ async function note(
     }
     await markAgain(target, migration, found.again);
     await markTreesAgain(target, migration, found.trees);
+    await outdateGenerations(target, migration);
     await target.query(/* sql */ `commit`);
   } catch (error) {
     await target.query(/* sql */ `rollback`).catch(() => undefined);

@@ -14,6 +14,7 @@ import { Horizon } from '../replication/confirm.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
 import type { Line } from '../replication/line-store.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
+import { warningFailure } from '../replication/refusal.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import { HeadReader } from '../wal2json/head.ts';
 import type { Commit } from '../wal2json/message.ts';
@@ -318,7 +319,10 @@ export class StreamLoop {
     failure?: MigrationError,
   ): Promise<void> {
     const { open } = this.#gathering;
-    if (open === null || open.known) return;
+    if (open?.known === true) return;
+    // Outside of a transaction no one could say which changes are missing.
+    if (open === null)
+      throw failure ?? warningFailure('01000', this.#horizon.position, `${schema}.${table}`);
     const { routes, newest, settle, missed } = this.#parts;
     const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
     this.#parts.doubt?.met({ schema, name: table }, { lsn: null, ...where });

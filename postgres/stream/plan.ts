@@ -18,7 +18,7 @@ import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { compareShapes, lookAt, readShapes } from '../catalog/shape.ts';
 import { readNamed, readSchemaRows, sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
-import { readGenerations } from '../control/generation.ts';
+import { outdateGenerations, readGenerations } from '../control/generation.ts';
 import {
   markAgain,
   readPlannedRelations,
@@ -241,7 +241,11 @@ export async function readPlan(
   const truncated = new Set<string>();
   const remade = new Map<number, Keeper>();
   const noteAgain = async (): Promise<void> => {
-    if (again.length > 0) await fenced(() => markAgain(target, migration, again));
+    if (again.length === 0) return;
+    await fenced(async () => {
+      await markAgain(target, migration, again);
+      await outdateGenerations(target, migration);
+    });
   };
   return {
     routes,

@@ -62,6 +62,20 @@ for (const { name, reason } of broken) {
   test(`${name}: is a trap that can be read`, () => expect.fail(reason));
 }
 
+/** Of fewer changes it may be that each is of a kind that is applied alone. */
+const FEW = 10;
+
+test('the stream folds changes of every trap, and most of all: none goes one by one as a whole', () => {
+  const seen = [...outcomes.values()].flatMap(({ name, streamed, oneByOne }) =>
+    streamed !== null && oneByOne !== undefined && streamed >= FEW
+      ? [{ name, streamed, oneByOne }]
+      : [],
+  );
+  expect(seen.filter(({ streamed, oneByOne }) => oneByOne >= streamed)).toEqual([]);
+  const sum = (of: 'streamed' | 'oneByOne') => seen.reduce((n, one) => n + one[of], 0);
+  if (WANTED.length === 0) expect(sum('oneByOne')).toBeLessThan(sum('streamed') / 2);
+});
+
 test('every name that was asked for is a trap', () => {
   const names = [...traps, ...broken].map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining(WANTED));

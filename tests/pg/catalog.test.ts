@@ -1,8 +1,11 @@
 /** What the catalog says about tables must be what the stream and the copy rely on. */
+import pg from 'pg';
 import { expect, test } from 'vitest';
+import { findOther } from '../../scripts/setup/versions.ts';
 import { compareColumns } from '../../postgres/catalog/drift.ts';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
 import { freshPair } from '../support/database.ts';
+import { serverOf } from '../support/versions.ts';
 
 const EVERYTHING = { include: ['*.*'], exclude: [] };
 
@@ -152,3 +155,28 @@ test('drift names what the target cannot take, and nothing else', async () => {
     ['missing', null, 'is missing on the target'],
   ]);
 });
+
+const on18 = findOther(18);
+test.skipIf(!on18)(
+  'on 18 a unique index on a column whose NOT NULL is not validated is no key',
+  async () => {
+    if (!on18) return;
+    await using server = await serverOf('source', on18);
+    const client = new pg.Client(server.connection('postgres'));
+    await client.connect();
+    try {
+      await client.query(/* sql */ `
+      create table t (a int unique, b int);
+      alter table t replica identity full;
+      insert into t values (null, 1), (null, 2);
+      alter table t add constraint a_there not null a not valid`);
+      const keyOf = async () =>
+        (await readRelations(client, { include: ['public.t'], exclude: [] }))[0]?.key;
+      expect(await keyOf()).toBeNull();
+      await client.query(/* sql */ `update t set a = b; alter table t validate constraint a_there`);
+      expect(await keyOf()).toEqual(['a']);
+    } finally {
+      await client.end();
+    }
+  },
+);

@@ -11,6 +11,7 @@ import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
 import { takeTables } from '../../postgres/snapshot/take.ts';
+import { failureOf } from '../support/copy-again.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -241,7 +242,7 @@ test('a chunk that commits while its table is taken into the next generation is 
     const reads = `select from pg_stat_activity
       where datname = current_database() and application_name like '%copy%' and backend_xmin is not null`;
     const waiting = (await db.targetClient.query(waits)).rowCount;
-    return waiting === 1 && (await db.sourceClient.query(reads)).rowCount;
+    return waiting === 1 && (await db.sourceClient.query(reads)).rowCount === 1;
   });
   await first.stop();
   await using _second = await holding(db, migration);
@@ -250,8 +251,8 @@ test('a chunk that commits while its table is taken into the next generation is 
     const planning = planCopy(migration, inputOf(db), recordedWork());
     await until('the plan to be held', async () => {
       const sql = `select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-                      and query like '%pg_try_advisory_lock_shared%'`;
-      return (await db.targetClient.query(sql)).rowCount;
+                      and query like '%pg_try_advisory_lock_shared(${HOLD_LOCK})%'`;
+      return (await db.targetClient.query(sql)).rowCount === 1;
     });
     await lock.query('commit');
     await copying;
@@ -260,6 +261,36 @@ test('a chunk that commits while its table is taken into the next generation is 
   } finally {
     vi.unstubAllEnvs();
   }
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a table that enters the selection is not copied under a snapshot from before, though its holder lingers', async () => {
+  await using db = await freshPair();
+  const tables = { include: ['public.*'], exclude: [] };
+  const migration = await prepared(
+    db,
+    'create table kept (id int primary key); create schema outside; create table outside.t (id int primary key)',
+    'insert into kept values (1); insert into outside.t select generate_series(1, 100)',
+  );
+  const input = inputOf(db, { tables });
+  await using _lingering = await holding(db, migration);
+  const first = await planCopy(migration, input, recordedWork());
+  const move = 'alter table outside.t set schema public';
+  await db.sourceClient.query(move);
+  await db.targetClient.query(move);
+  await copyAll(migration, first);
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'CopyAgain' });
+  const work = recordedWork();
+  const planning = planCopy(migration, input, work);
+  await until('the plan to wait', () =>
+    work.beats.some(({ step }) => step === 'waiting for a snapshot'),
+  );
+  await using _next = await holding(db, migration);
+  const second = await planning;
+  expect(second.generation).toBe(first.generation + 1);
+  await copyAll(migration, second);
+  await db.sourceClient.query('insert into t values (101)');
+  expect(await failureOf(db, migration, tables)).toBeNull();
   await expectEqual(db.sourceClient, db.targetClient);
 });
 

@@ -277,3 +277,27 @@ test('an update that changes nothing stops the stream when its row is not there'
   await db.sourceClient.query(`update link set a = a`);
   await expect(drained(db, migration, {})).rejects.toMatchObject({ code: 'RowMissing' });
 });
+
+test('updates that leave out many sets of TOASTed columns arrive, also when a batch ends before their transaction and they are read again without it', async () => {
+  await using db = await freshPair();
+  const columns = [...'abcdefgh'];
+  const large = /* sql */ `repeat(md5(random()::text), 90)`;
+  const migration = await startMigration(
+    db,
+    `create table doc (id int primary key, ${columns.map((one) => `${one} text`).join(', ')});
+     ${columns.map((one) => `alter table doc alter ${one} set storage external;`).join('')}`,
+  );
+  const threes = columns.flatMap((a, i) =>
+    columns.slice(i + 1).flatMap((b, j) => columns.slice(i + j + 2).map((c) => [a, b, c])),
+  );
+  await db.sourceClient.query(
+    `insert into doc select i, ${columns.map(() => large).join(', ')} from generate_series(1, ${threes.length}) i`,
+  );
+  const updates = threes.flatMap((three, at) =>
+    three.map((one) => `update doc set ${one} = ${large} where id = ${at + 1}`),
+  );
+  await db.sourceClient.query(`begin; ${updates.join('; ')}; commit`);
+  // Full in the middle of the second transaction.
+  await drain(db, migration, { batchChanges: 160, batchMilliseconds: 5_000 });
+  await expectSame(db);
+});

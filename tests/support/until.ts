@@ -12,9 +12,10 @@ export class Hopeless extends Error {
 /**
  * Calls `look` until it gives something other than false, null or undefined, and returns that. Errors of `look` count as
  * "not yet" (a server that restarts), and the last one is part of the failure.
+ * A number is no answer: a count of 0 would end the wait.
  * @param what completes the sentence "waited 30 s for …".
  */
-export async function until<T>(
+export async function until<T extends string | boolean | object | bigint | null | undefined>(
   what: string,
   look: () => T | Promise<T>,
   options: {

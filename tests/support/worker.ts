@@ -132,7 +132,10 @@ class ChildWorker implements WorkerProcess {
   async shutDown(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     this.#child.kill('SIGTERM');
     await this.#ended(SHUTDOWN_MILLISECONDS);
-    await until(`${this.name}'s exit code`, () => this.#child.exitCode ?? this.#child.signalCode);
+    await until(
+      `${this.name}'s exit code`,
+      () => this.#child.exitCode !== null || this.#child.signalCode !== null,
+    );
     return { code: this.#child.exitCode, signal: this.#child.signalCode };
   }
 
