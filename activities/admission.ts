@@ -4,84 +4,191 @@
  * attempt that names the reason, because another worker may have room.
  */
 import type { Context } from '@temporalio/activity';
-import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import * as v from 'valibot';
-import { FAILURES } from '../contract/failure.ts';
-import type { SlotWait } from '../contract/progress.ts';
-import { SLOT_SIGNAL, type Work } from '../contract/work.ts';
-import type { Places, Room } from './room.ts';
+import { FAILURES, MigrationError } from '../contract/failure.ts';
+import type { Work, WorkPlace } from '../contract/work.ts';
+import type { Place, Places, Wanted } from './places.ts';
+import type { Room } from './room.ts';
+import { isNewestAttempt, saysWaiting, tell } from './slot-signal.ts';
 
 /** As often as other steps beat by the clock. */
 const BEAT_EVERY_MS = 1_000;
-/** The next attempt may be this worker's: it comes back to its position in the queue. */
-const AGAIN_AFTER = '1 second';
 /** A full worker repeats itself in its log only so often. */
 const WARN_EVERY_MS = 60_000;
 
+const STEP = 'waiting for a free worker slot';
+/** Each costs a few events of a history; what is missing may change while it waits. */
+const MOST_TELLS = 10;
+
 const warnedAt = new WeakMap<Places, number>();
 
-/**
- * Waits until the worker has a place.
- * @returns what gives it back.
- * @throws ApplicationFailure `WorkerFull`, to be retried; the reason of the signal when it was aborted.
- */
-export async function admitted(
-  context: Context,
-  room: Room,
-  kind: 'migrations' | 'copies',
-  work: Work,
-): Promise<() => void> {
-  const places = room[kind];
-  const { workflowId = '' } = context.info.workflowExecution ?? {};
-  // What the attempt before this one said last, on whatever worker.
-  const before = v.safeParse(waitingBeat, context.info.heartbeatDetails);
-  const wait: Wait = before.success
-    ? before.output
-    : { waitingSince: scheduledAt(context), told: false };
-  const leave =
-    places.tryTake(workflowId) ?? (await waited(context, room.patience, places, wait, work));
-  if (wait.told) await tell(context, null);
-  if (!work.signal.aborted) return leave;
-  leave();
-  throw work.signal.reason;
+/** What an activity occupies. */
+export interface Admission {
+  /** @param cancelled whether the workflow ended the activity. */
+  readonly leave: (cancelled: boolean) => void;
+  /** For steps that may be held on purpose. */
+  readonly place?: WorkPlace;
 }
 
-async function waited(
-  context: Context,
-  { tellMs, giveBackMs }: Room['patience'],
-  places: Places,
-  wait: Wait,
-  work: Work,
-): Promise<() => void> {
-  const { workflowId = '' } = context.info.workflowExecution ?? {};
-  const beat = (): void => work.beat({ step: STEP, ...wait });
-  beat();
-  const beating = setInterval(beat, BEAT_EVERY_MS);
-  let told: Promise<void> | undefined;
-  const telling = setTimeout(() => {
-    warn(places, work);
-    // A migration that gets on in another lane of its copy does not wait.
-    if (wait.told || places.has(workflowId)) return;
-    wait.told = true;
-    beat();
-    told = tell(context, { since: wait.waitingSince, reason: reasonOf(places) });
-  }, tellMs);
-  const ended = new AbortController();
-  const giving = setTimeout(() => ended.abort(), giveBackMs);
+/**
+ * Waits until the worker has a place for the stream of a migration. The next lease finds it kept, and for a moment also the drain of a
+ * cutover.
+ * @throws MigrationError `WorkerFull`, to be retried; the reason of the signal when it was aborted.
+ */
+export async function admitStream(context: Context, room: Room, work: Work): Promise<Admission> {
+  const { patience, migrations } = room;
+  const giveBackMs = patience.giveBackMs / 2;
+  const way = new Way(context, work, { ...patience, giveBackMs });
+  const place = await way.take(migrations, true);
+  await way.end();
+  const { keepMs, handoverMs } = patience;
+  return { leave: (cancelled) => place.leave(cancelled ? handoverMs : keepMs) };
+}
+
+/**
+ * The drain of a cutover waits for nobody: the application is stopped. It takes a place that its lease has left, so that the stream finds it
+ * when the cutover is undone.
+ */
+export function admitDrain(context: Context, { migrations, patience }: Room): Promise<Admission> {
+  const owner = ownerOf(context);
+  const place = migrations.tryTake({ owner });
+  const leave = (cancelled: boolean): void => place?.leave(cancelled ? 0 : patience.keepMs);
+  return Promise.resolve({ leave });
+}
+
+/**
+ * Waits until the worker has a place for the holder of a snapshot, and one for a copy under it, which is reserved as long as the
+ * snapshot is held: without a copy it would only hold back vacuum on the source. @throws as {@link admitStream}.
+ */
+export async function admitHolder(context: Context, room: Room, work: Work): Promise<Admission> {
+  const { patience, migrations, copies } = room;
+  const way = new Way(context, work, patience);
+  const place = await way.take(migrations);
   try {
-    const signal = AbortSignal.any([work.signal, ended.signal]);
-    const leave = await places.wait(workflowId, wait.waitingSince, signal);
-    // The end of the wait must not overtake its beginning.
-    await told;
-    if (leave) return leave;
-    if (ended.signal.aborted) throw full(places);
-    // A workflow that ends the wait knows it; when the worker shuts down, the next attempt waits on.
-    throw work.signal.reason;
-  } finally {
-    clearInterval(beating);
-    clearTimeout(telling);
-    clearTimeout(giving);
+    // This wait ends, too: a copy that has its place needs none of the first kind to come to its end.
+    const release = copies.reserve(way.owner, await way.take(copies));
+    await way.end();
+    const leave = (): void => {
+      release();
+      // For the next round, or for the stream.
+      place.leave(patience.keepMs);
+    };
+    return { leave };
+  } catch (error) {
+    place.leave();
+    throw error;
   }
+}
+
+/** Waits until the worker has a place for a copy. @throws as {@link admitStream}. */
+export async function admitCopy(context: Context, room: Room, work: Work): Promise<Admission> {
+  const { patience, copies } = room;
+  const way = new Way(context, work, patience);
+  let place = await way.take(copies);
+  await way.end();
+  const retake: WorkPlace['retake'] = async (how) => {
+    const lent = place;
+    place = how === 'at once' ? copies.take(way.owner) : await way.take(copies);
+    lent.leave();
+    if (how === 'in turn') await way.end();
+  };
+  return { leave: () => place.leave(), place: { lend: () => place.lend(), retake } };
+}
+
+/** What a heartbeat says of a wait, for the next attempt on whatever worker. */
+const waitingBeat = v.object({
+  waitingSince: v.string(),
+  /** What the workflow was told to be missing; empty: nothing. */
+  told: v.string(),
+  tells: v.number(),
+});
+
+/** The way of one activity to the places that it needs. */
+class Way {
+  readonly owner: string;
+  readonly #context: Context;
+  readonly #work: Work;
+  readonly #patience: Room['patience'];
+  readonly #wait: v.InferOutput<typeof waitingBeat>;
+
+  constructor(context: Context, work: Work, patience: Room['patience']) {
+    const before = v.safeParse(waitingBeat, context.info.heartbeatDetails);
+    this.#wait = before.success
+      ? before.output
+      : { waitingSince: scheduledAt(context), told: '', tells: 0 };
+    this.owner = ownerOf(context);
+    this.#context = context;
+    this.#work = work;
+    this.#patience = patience;
+  }
+
+  async take(places: Places, begun = false): Promise<Place> {
+    const wanted = { owner: this.owner, since: this.#wait.waitingSince, begun };
+    const place = places.tryTake(wanted) ?? (await this.#waited(places, wanted));
+    if (!this.#work.signal.aborted) return place;
+    place.leave();
+    throw this.#work.signal.reason;
+  }
+
+  /** It has all that it needs. */
+  async end(): Promise<void> {
+    const told = this.#wait.told !== '';
+    this.#wait.told = '';
+    if (told) await tell(this.#context, null);
+    // A worker that died may have told of a wait that its last heartbeat did not have.
+    else if (this.#context.info.attempt > 1) void this.#forget();
+  }
+
+  async #waited(places: Places, wanted: Wanted): Promise<Place> {
+    const { signal } = this.#work;
+    const { tellMs, giveBackMs } = this.#patience;
+    this.#beat();
+    const beating = setInterval(() => this.#beat(), BEAT_EVERY_MS);
+    let told: Promise<void> | undefined;
+    const telling = setTimeout(() => {
+      told = this.#tell(places);
+    }, tellMs);
+    const ended = new AbortController();
+    const giving = setTimeout(() => ended.abort(), giveBackMs);
+    try {
+      const place = await places.wait(wanted, AbortSignal.any([signal, ended.signal]));
+      // The end of the wait must not overtake its beginning.
+      await told;
+      if (place) return place;
+      // A workflow that ends the wait knows it; when the worker shuts down, the next attempt waits on.
+      signal.throwIfAborted();
+      throw full(places);
+    } finally {
+      clearInterval(beating);
+      clearTimeout(telling);
+      clearTimeout(giving);
+    }
+  }
+
+  #beat(): void {
+    this.#work.beat({ step: STEP, ...this.#wait });
+  }
+
+  async #tell(places: Places): Promise<void> {
+    warn(places, this.#work);
+    const wait = this.#wait;
+    // A migration that gets on in another lane of its copy does not wait.
+    if (wait.told === places.what || wait.tells >= MOST_TELLS || places.has(this.owner)) return;
+    wait.told = places.what;
+    wait.tells += 1;
+    this.#beat();
+    // A machine that was frozen wakes up beside the attempt that took over, which would not take back what is said here.
+    if (!(await isNewestAttempt(this.#context))) return;
+    await tell(this.#context, { since: wait.waitingSince, reason: reasonOf(places) });
+  }
+
+  async #forget(): Promise<void> {
+    if (await saysWaiting(this.#context)) await tell(this.#context, null);
+  }
+}
+
+function ownerOf({ info }: Context): string {
+  return info.workflowExecution?.workflowId ?? '';
 }
 
 /** By the server's clock: this machine's plays no part. */
@@ -89,26 +196,12 @@ function scheduledAt({ info }: Context): string {
   return new Date(info.currentAttemptScheduledTimestampMs).toISOString();
 }
 
-const STEP = 'waiting for a free worker slot';
-/** What a heartbeat says of a wait. */
-const waitingBeat = v.object({ waitingSince: v.string(), told: v.boolean() });
-type Wait = v.InferOutput<typeof waitingBeat>;
-
 function reasonOf({ limit, what, option }: Places): string {
   return `a worker has no free slot for ${what}: ${limit} of ${limit} in use (${option})`;
 }
 
-function full(places: Places): ApplicationFailure {
-  const failure = ApplicationFailure.create({
-    type: 'WorkerFull',
-    message: `${reasonOf(places)}; ${FAILURES.WorkerFull.action}`,
-    nonRetryable: false,
-    nextRetryDelay: AGAIN_AFTER,
-    // Not worth a warning for each attempt: the worker says it once for all of them.
-    category: ApplicationFailureCategory.BENIGN,
-  });
-  failure.stack = '';
-  return failure;
+function full(places: Places): MigrationError {
+  return new MigrationError('WorkerFull', `${reasonOf(places)}; ${FAILURES.WorkerFull.action}`);
 }
 
 function warn(places: Places, work: Work): void {
@@ -116,15 +209,4 @@ function warn(places: Places, work: Work): void {
   if (now - (warnedAt.get(places) ?? -Infinity) < WARN_EVERY_MS) return;
   warnedAt.set(places, now);
   work.log.warn(`${reasonOf(places)}; ${FAILURES.WorkerFull.action}`, { waiting: places.waiting });
-}
-
-/** Best effort: the heartbeat says it as well. */
-async function tell(context: Context, wait: SlotWait | null): Promise<void> {
-  try {
-    const { workflowId = '' } = context.info.workflowExecution ?? {};
-    await context.client.workflow.getHandle(workflowId).signal(SLOT_SIGNAL, wait);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    context.log.debug('the workflow was not told of a wait for a worker slot', { reason });
-  }
 }

@@ -1,5 +1,5 @@
 /** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
-import { admitted } from './admission.ts';
+import { admitCopy, admitDrain, admitHolder, admitStream } from './admission.ts';
 import type { Activities, StreamStep } from './interface.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { Room } from './room.ts';
@@ -38,7 +38,7 @@ export function createActivities(steps: Steps, room: Room): Activities {
       ({ migration, guard }, work) => steps.holdSnapshot(migration, work, guard),
       {
         early: 'on cancel',
-        admit: (context, _, work) => admitted(context, room, 'migrations', work),
+        admit: (context, _, work) => admitHolder(context, room, work),
       },
     ),
     storeLimits: activity(
@@ -56,7 +56,7 @@ export function createActivities(steps: Steps, room: Room): Activities {
     copyChunks: activity(
       'copyChunks',
       ({ migration, ...run }, work) => steps.copyChunks(migration, run, work),
-      { admit: (context, _, work) => admitted(context, room, 'copies', work) },
+      { admit: (context, _, work) => admitCopy(context, room, work) },
     ),
     buildIndexes: activity('buildIndexes', ({ migration, input }, work) =>
       steps.buildIndexes(migration, input, work),
@@ -76,9 +76,8 @@ export function createActivities(steps: Steps, room: Room): Activities {
       (step, work) => steps.streamChanges(step.migration, streamOptions(step), work),
       {
         early: 'on cancel and shutdown',
-        // The drain of a cutover does not wait behind the leases of others: the application is stopped.
         admit: (context, { until }, work) =>
-          until === null ? admitted(context, room, 'migrations', work) : null,
+          until === null ? admitStream(context, room, work) : admitDrain(context, room),
       },
     ),
     fenceStream: activity('fenceStream', ({ migration }) => steps.fenceStream(migration), {

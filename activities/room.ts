@@ -6,6 +6,7 @@
  * The counting is done here and not by the SDK's slots, because an activity for which the SDK has no slot waits on the server,
  * where neither the worker nor the workflow knows of it. Pure; activities/admission.ts says who waits.
  */
+import { Places } from './places.ts';
 
 export interface Limits {
   /** Streams and held snapshots: one for each open migration. At least 1. */
@@ -18,11 +19,23 @@ export interface Limits {
 export interface Patience {
   /** After so long the workflow and the log say that it waits. */
   readonly tellMs: number;
-  /** After so long it is given back, so that another worker can take it. */
+  /** After so long it is given back, so that another worker can take it; a stream after half of it. */
   readonly giveBackMs: number;
+  /**
+   * For so long the place of a stream or holder that ended is kept for migrations that have begun: longer than a retry (10 s), and
+   * long enough for a lease that a full worker took first and gave back.
+   */
+  readonly keepMs: number;
+  /** The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause nobody comes back. */
+  readonly handoverMs: number;
 }
 
-export const PATIENCE: Patience = { tellMs: 3_000, giveBackMs: 10_000 };
+export const PATIENCE: Patience = {
+  tellMs: 3_000,
+  giveBackMs: 10_000,
+  keepMs: 30_000,
+  handoverMs: 3_000,
+};
 
 export class Room {
   readonly migrations: Places;
@@ -33,84 +46,5 @@ export class Room {
     this.migrations = new Places(migrations, 'open migrations', '--max-activities');
     this.copies = new Places(copies, 'copies', '--max-copies');
     this.patience = patience;
-  }
-}
-
-interface Waiter {
-  readonly since: string;
-  readonly enter: () => void;
-}
-
-/** A number of places, and the queue for them. */
-export class Places {
-  readonly limit: number;
-  /** What occupies a place, in the plural. */
-  readonly what: string;
-  /** The worker's option that sets the limit. */
-  readonly option: string;
-  readonly #owners = new Map<string, number>();
-  #taken = 0;
-  #queue: Waiter[] = [];
-
-  constructor(limit: number, what: string, option: string) {
-    this.limit = limit;
-    this.what = what;
-    this.option = option;
-  }
-
-  /** How many wait. */
-  get waiting(): number {
-    return this.#queue.length;
-  }
-
-  /** Whether the owner has a place. */
-  has(owner: string): boolean {
-    return this.#owners.has(owner);
-  }
-
-  /** @returns what gives the place back, to be called once; null when there is none. */
-  tryTake(owner: string): (() => void) | null {
-    if (this.#taken >= this.limit) return null;
-    this.#taken += 1;
-    return this.#occupied(owner);
-  }
-
-  /**
-   * Waits for a place.
-   * @param since when the owner began to wait, ISO 8601: whoever waits longest is next, also after it was given back.
-   * @param signal ends the wait.
-   * @returns as {@link tryTake}; null when the signal was aborted first.
-   */
-  wait(owner: string, since: string, signal: AbortSignal): Promise<(() => void) | null> {
-    if (signal.aborted) return Promise.resolve(null);
-    return new Promise((resolve) => {
-      const giveUp = (): void => {
-        this.#queue = this.#queue.filter((other) => other !== waiter);
-        resolve(null);
-      };
-      const enter = (): void => {
-        signal.removeEventListener('abort', giveUp);
-        resolve(this.#occupied(owner));
-      };
-      const waiter: Waiter = { since, enter };
-      signal.addEventListener('abort', giveUp, { once: true });
-      const behind = this.#queue.findIndex((other) => other.since > since);
-      this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, waiter);
-    });
-  }
-
-  #occupied(owner: string): () => void {
-    this.#owners.set(owner, (this.#owners.get(owner) ?? 0) + 1);
-    return () => this.#leave(owner);
-  }
-
-  #leave(owner: string): void {
-    const left = (this.#owners.get(owner) ?? 1) - 1;
-    if (left > 0) this.#owners.set(owner, left);
-    else this.#owners.delete(owner);
-    // Handed on without being free in between: a newcomer would overtake whoever waits.
-    const next = this.#queue.shift();
-    if (next) next.enter();
-    else this.#taken -= 1;
   }
 }

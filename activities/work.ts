@@ -12,6 +12,7 @@
 import { Context } from '@temporalio/activity';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Work } from '../contract/work.ts';
+import type { Admission } from './admission.ts';
 import { toApplicationFailure } from './failure.ts';
 
 /** Steps that return before their work is done when they are told to stop, and for whom that counts as a result. */
@@ -34,7 +35,7 @@ export interface Adapting<I = object> {
   /** Unset: when the step returns its work is done, whatever the signal says. */
   readonly early?: Early;
   /** What it occupies in its worker, per input; unset or null: nothing that others have to wait for. */
-  readonly admit?: (context: Context, input: I, work: Work) => Promise<() => void> | null;
+  readonly admit?: (context: Context, input: I, work: Work) => Promise<Admission> | null;
 }
 
 /** Makes an activity of a step: input object in, result out, errors as failures of the catalogue. */
@@ -49,12 +50,13 @@ export function activity<I, O>(
     const work = workOf(context);
     const within = short === true ? SHORT_STEP_MS : short?.withinMs;
     const ticking = within === undefined ? undefined : beatByClock(work, name, within);
-    let leave: (() => void) | undefined;
+    let admission: Admission | undefined;
     try {
-      leave = (await admit?.(context, input, work)) ?? undefined;
+      admission = (await admit?.(context, input, work)) ?? undefined;
       // Connecting may take longer than it takes to be missed.
       work.beat({ step: name });
-      const result = await step(input, work);
+      const { place } = admission ?? {};
+      const result = await step(input, place ? { ...work, place } : work);
       if (early && signal.aborted && !countsAsResult(context, early)) signal.throwIfAborted();
       return result;
     } catch (error) {
@@ -62,7 +64,7 @@ export function activity<I, O>(
       throw toApplicationFailure(error, name);
     } finally {
       clearInterval(ticking);
-      leave?.();
+      admission?.leave(context.cancellationDetails?.cancelRequested === true);
     }
   };
 }

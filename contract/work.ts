@@ -27,6 +27,18 @@ export interface Work {
   readonly scheduledAt?: number;
   /** Tells the caller what the guard of the source says, while the step works on. Rejects when it could not be told. */
   readonly tell?: (report: GuardReport) => Promise<void>;
+  /** The place that the step occupies in its worker; unset where nobody counts. */
+  readonly place?: WorkPlace;
+}
+
+/** A step that is held on purpose gives its place to others meanwhile. */
+export interface WorkPlace {
+  lend(): void;
+  /**
+   * Takes a place again. `at once`: even above the limit, for a step that has locks; `in turn`: beats while it waits.
+   * @throws MigrationError `WorkerFull` after a while: to be tried again on another worker; the signal's reason.
+   */
+  retake(how: 'at once' | 'in turn'): Promise<void>;
 }
 
 /** Signal from a worker without a free slot to the workflow that waits for one: a `SlotWait`, or null when that is over. */

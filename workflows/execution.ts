@@ -70,16 +70,12 @@ export class Execution {
   aborting = false;
   /** The outcome is decided; slot and control schema are being removed. */
   ending = false;
-  /** Why the position of a paused stream is only that of the last checkpoint. Null: the position is known. */
-  unsure: Reason | null = null;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing: { readonly scope: CancellationScope; readonly first: Answer<Reason | null> } | undefined;
-  /** Why they could not be written so far; null: they are, or it was not tried. */
-  unstored: Reason | null = null;
   /** The copy's lanes look again how many they may be. */
   limitsChanged = new Answer<void>();
   /** What an abort answers: how the migration ended, in one sentence. */
@@ -101,6 +97,24 @@ export class Execution {
   /** Input of activities that read tables, or need a setting. */
   get step(): Step {
     return { migration: this.migration, input: this.input };
+  }
+
+  /** Why the position of a paused stream is only that of the last checkpoint. Null: the position is known. */
+  get unsure(): Reason | null {
+    return this.state.unsure ?? null;
+  }
+
+  set unsure(reason: Reason | null) {
+    this.state.unsure = reason;
+  }
+
+  /** Why changed limits could not be written so far; null: they are, or it was not tried. */
+  get unstored(): Reason | null {
+    return this.state.unstored ?? null;
+  }
+
+  set unstored(reason: Reason | null) {
+    this.state.unstored = reason;
   }
 
   get situation(): Situation {

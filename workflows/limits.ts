@@ -85,7 +85,7 @@ async function store(run: Execution, first: Answer<Reason | null>): Promise<void
   try {
     for (let retry: RetryPolicy = FIRST_TRIES; isUnstored(run); retry = FURTHER_TRIES) {
       failed = await storeOnce(run, retry);
-      run.unstored = failed;
+      run.unstored = failed && { code: failed.code, message: failed.message };
       run.show();
       if (failed === null) continue;
       log.warn('limits could not be written', { code: failed.code, reason: failed.message });

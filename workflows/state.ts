@@ -3,6 +3,7 @@
  * the control schema on the target; this is the workflow's copy of it, and a floor that may lag.
  */
 import * as v from 'valibot';
+import { isFailureCode, type FailureCode } from '../contract/failure.ts';
 import {
   confirmedLsn,
   guardState,
@@ -17,6 +18,11 @@ import { limits } from '../contract/limits.ts';
 import { leftOut } from '../contract/work.ts';
 
 const VERSION = 1;
+
+const reason = v.pipe(
+  v.object({ code: v.custom<FailureCode>(isFailureCode), message: v.string() }),
+  v.readonly(),
+);
 
 const schema = v.object({
   version: v.literal(VERSION),
@@ -60,6 +66,9 @@ const schema = v.object({
       v.readonly(),
     ),
   ),
+  /** Why limits are not in force, and why the position of a paused stream is not known: the next run has to say it, too. Unset: as null. */
+  unstored: v.exactOptional(v.nullable(reason)),
+  unsure: v.exactOptional(v.nullable(reason)),
   /** Unset while no rows are copied under a guard. */
   guard: v.exactOptional(v.nullable(guardState)),
 });

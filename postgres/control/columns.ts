@@ -20,8 +20,13 @@ const ADDED = [
   ['quieted', 'object', 'oid'],
   ['quieted', 'made', 'boolean'],
   ['migration', 'source_schemas', 'jsonb'],
+  ['throttle', 'guard_at', 'timestamptz'],
   ['migration', 'outdated', 'integer'],
 ] as const;
+/** Rows at once: later one would wait for a batch that holds the row it refers to. */
+const ADD_THROTTLE = /* sql */ `
+  ${CREATE_THROTTLE}
+  insert into walferry.throttle (migration) select id from walferry.migration on conflict do nothing`;
 /** Somebody's transaction may have read the table; the attempt is made again then. */
 const LOCK_TIMEOUT_MS = 5_000;
 
@@ -44,7 +49,7 @@ export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
       ADDED.map(([table]) => table),
       ADDED.map(([, column]) => column),
       ADDED.map(([, , t]) => t),
-      CREATE_THROTTLE,
+      ADD_THROTTLE,
     ],
   );
   if (rows.length === 0) return;

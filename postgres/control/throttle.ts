@@ -15,7 +15,8 @@ create table if not exists walferry.throttle (
   version integer not null default 0,      -- of the limits: a write that comes late changes nothing
   limits jsonb,                            -- null: unlimited
   guard jsonb,                             -- what the guard of the source last said ...
-  guard_generation integer                 -- ... beside the snapshot of this generation
+  guard_generation integer,                -- ... beside the snapshot of this generation ...
+  guard_at timestamptz                     -- ... and when: one that is not renewed does not count
 );
 create table if not exists walferry.copier (
   migration text not null references walferry.throttle on delete cascade,
@@ -64,9 +65,10 @@ export async function storeGuard(
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    insert into walferry.throttle as t (migration, guard, guard_generation) values ($1, $2, $3)
+    insert into walferry.throttle as t (migration, guard, guard_generation, guard_at)
+    values ($1, $2, $3, clock_timestamp())
     on conflict (migration) do update
-       set guard = excluded.guard, guard_generation = excluded.guard_generation
+       set guard = excluded.guard, guard_generation = excluded.guard_generation, guard_at = clock_timestamp()
      where t.guard_generation is null or t.guard_generation <= excluded.guard_generation`,
     [migration.id, report === null ? null : JSON.stringify(report), generation],
   );
@@ -81,8 +83,12 @@ export interface Share {
   readonly after: number;
 }
 
-/** A process that was not heard of for so long has no lanes any more. */
-const FORGOTTEN_SECONDS = 10;
+/** A process that was not heard of for so long has no lanes any more, and a guard measures nothing. */
+export const FORGOTTEN_SECONDS = 10;
+
+/** All times are the server's. One ahead of it was written before its clock was set back, and would count for as long. */
+const heardOf = (at: string) =>
+  /* sql */ `${at} between clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS}) and clock_timestamp()`;
 
 /** Says how many lanes this process has, and reads the limits and who else copies. */
 export async function exchangeShare(
@@ -108,9 +114,10 @@ export async function exchangeShare(
       select c.lanes, (c.joined, c.worker) < (m.joined, m.worker) as before
         from walferry.copier c, mine m
        where c.migration = $1 and c.worker <> m.worker
-         and c.seen > clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS})
+         and ${heardOf('c.seen')}
     )
-    select t.limits, case when t.guard_generation = $4 then t.guard end as guard,
+    select t.limits,
+           case when t.guard_generation = $4 and ${heardOf('t.guard_at')} then t.guard end as guard,
            (select coalesce(sum(lanes) filter (where before), 0)::int from others) as before,
            (select coalesce(sum(lanes) filter (where not before), 0)::int from others) as after
       from mine left join walferry.throttle t on t.migration = $1`,

@@ -111,8 +111,21 @@ export class Guard implements AsyncDisposable {
   }
 
   async #measured(signal: AbortSignal): Promise<GuardReport> {
-    const seen = await this.#measure(signal);
-    return this.#judge.judge(seen, this.#first);
+    const measuring = this.#measure(signal);
+    while (await isLate(measuring, signal)) await this.#renew(signal);
+    return this.#judge.judge(await measuring, this.#first);
+  }
+
+  /** A source that does not answer is the last that should be loaded: what was decided must not expire meanwhile. */
+  async #renew(signal: AbortSignal): Promise<void> {
+    const report = this.#report;
+    if (report?.holding !== true) return;
+    try {
+      await this.#readSwitch(signal);
+      if (!signal.aborted) await this.#store(this.#off ? this.#idle() : report);
+    } catch (error) {
+      this.#warn(error);
+    }
   }
 
   /** The operator may have switched it off, or on again. */
@@ -199,6 +212,20 @@ export class Guard implements AsyncDisposable {
       code,
       sqlstate: details.sqlstate,
     });
+  }
+}
+
+/** Whether it is not there after the time between two looks. Never rejects. */
+async function isLate(measuring: Promise<unknown>, ended: AbortSignal): Promise<boolean> {
+  const over = new AbortController();
+  const late = sleep(LOOK_EVERY_MS, true, { signal: AbortSignal.any([over.signal, ended]) });
+  try {
+    return await Promise.race([measuring.then(() => false), late]);
+  } catch {
+    return false;
+  } finally {
+    over.abort();
+    late.catch(() => undefined);
   }
 }
 

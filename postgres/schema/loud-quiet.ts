@@ -3,36 +3,53 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
+import type { Purpose } from '../connection/session.ts';
+import { backendPidOf } from '../replication/socket.ts';
 import { hasSchemaControl } from './control.ts';
 import { loudStates, readLoud, readLoudOnPlanned } from './loud.ts';
 import { quietFound } from './quiet.ts';
+import { whileWatched } from './watch.ts';
 
 const SHOWN = 5;
 
-/** Disables what is loud; between two transactions of the session. @param tables of the target; `all` that are followed. */
+interface Quieting extends Pick<Work, 'log' | 'beat'> {
+  readonly replicaRole: boolean;
+  /** Of the session. */
+  readonly purpose: Purpose;
+}
+
+/**
+ * Disables what is loud; between two transactions of the session. Beats while the server works on it or waits for a lock.
+ * @param tables of the target; `all` that are followed.
+ * @throws MigrationError `Contention` when another session holds one of the tables for some seconds.
+ */
 export async function quietLoud(
-  target: pg.ClientBase,
+  target: pg.Client,
   migration: Migration,
   tables: readonly TableName[] | 'all',
-  {
-    replicaRole,
-    log,
-    told = () => undefined,
-  }: {
-    readonly replicaRole: boolean;
-    readonly log: Work['log'];
-    /** Called after every batch. */
-    readonly told?: () => void;
-  },
+  { replicaRole, purpose, log, beat }: Quieting,
 ): Promise<void> {
-  if (!(await hasSchemaControl(target))) return;
-  const states = loudStates(replicaRole);
-  const loud =
-    tables === 'all'
-      ? await readLoudOnPlanned(target, migration, states)
-      : await readLoud(target, tables, states);
+  const pid = backendPidOf(target);
+  const pids = pid === null ? [] : [pid];
+  const progress = { step: 'disabling triggers of the target', objects: 0 };
+  const loud = await whileWatched(
+    { side: 'target', migration, purpose, pids },
+    { beat },
+    () => ({ ...progress }),
+    async () => {
+      if (!(await hasSchemaControl(target))) return [];
+      const states = loudStates(replicaRole);
+      const found =
+        tables === 'all'
+          ? await readLoudOnPlanned(target, migration, states)
+          : await readLoud(target, tables, states);
+      if (found.length > 0) {
+        await quietFound(target, migration, found, true, (done) => (progress.objects = done));
+      }
+      return found;
+    },
+  );
   if (loud.length === 0) return;
-  await quietFound(target, migration, loud, true, told);
   log.warn(
     'triggers or rules of the target would fire for replicated rows: disabled until the cutover',
     {

@@ -5,9 +5,11 @@
  * disables them again.
  */
 import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { quoted } from '../catalog/table-name.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { TableName } from './existing.ts';
 import { switching, type Attempt, type Switching } from './switching.ts';
 import { loudStates, readLoud } from './loud.ts';
@@ -59,6 +61,7 @@ export async function quietTables(
  * The same for what was found loud, in transactions of their own that lock no more tables than the server has room for. Cut short, it
  * is found again: what is disabled and remembered is not loud any more.
  * @param told how many are disabled so far.
+ * @throws MigrationError `Contention` when another session holds one of the tables for some seconds: whoever writes queues behind us.
  */
 export async function quietFound(
   target: pg.ClientBase,
@@ -69,18 +72,34 @@ export async function quietFound(
 ): Promise<void> {
   const size = within(await lockCapacity(target), LOCKS_EACH, AT_ONCE);
   for (let at = 0; at < loud.length; at += size) {
+    let met: Loud | undefined;
     await target.query(/* sql */ `begin`);
     try {
-      await quiet(target, migration, loud.slice(at, at + size), made);
+      await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+      for (const one of loud.slice(at, at + size)) {
+        met = one;
+        await quiet(target, migration, [one], made);
+      }
       await target.query(/* sql */ `commit`);
     } catch (error) {
       await target.query(/* sql */ `rollback`).catch(() => undefined);
-      throw error;
+      if (met === undefined || sqlstate(error) !== SQLSTATE.lockNotAvailable) throw error;
+      throw lockedByOther(migration, met, error);
     }
     told(Math.min(at + size, loud.length));
   }
 }
 
+function lockedByOther({ target }: Migration, one: Loud, error: unknown): MigrationError {
+  return new MigrationError(
+    'Contention',
+    `${nameOf(one)} could not be disabled: another session on "${target}" held the table locked for ${LOCK_TIMEOUT_MS / 1000} s`,
+    { object: one.name },
+    error,
+  );
+}
+
+const LOCK_TIMEOUT_MS = 5_000;
 /** A table and, of one with foreign keys, what the server looks at beside it. */
 const LOCKS_EACH = 4;
 const AT_ONCE = 500;

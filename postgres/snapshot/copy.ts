@@ -82,7 +82,7 @@ async function copyRun(
     const progress = new Progress(work);
     const planned = await chunksOf(run, migration, target);
     const destinations = planned.flatMap(({ tables }) => tables.map((one) => one.destination));
-    await quietLoud(target, migration, destinations, { replicaRole, log: work.log });
+    await quietLoud(target, migration, destinations, { ...work, replicaRole, purpose: 'copy' });
     await holdAt('before-chunks', target, () => {
       work.signal.throwIfAborted();
       work.beat({ step: 'held by a test' });

@@ -208,7 +208,8 @@ async function oneLease(
     );
     const { replicaRole } = applier;
     await quietLoud(applier.client, migration, 'all', {
-      ...{ replicaRole, log: work.log, told: step },
+      ...{ replicaRole, log: work.log, purpose: 'apply' },
+      beat: (details) => work.beat({ phase: 'stream', ...details, ...stored }),
     });
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();

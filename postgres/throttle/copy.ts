@@ -13,7 +13,7 @@ import { UNLIMITED } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { exchangeShare, type Share } from '../control/throttle.ts';
+import { exchangeShare, FORGOTTEN_SECONDS, type Share } from '../control/throttle.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { Bucket } from './bucket.ts';
 
@@ -28,6 +28,9 @@ const ANSWER_WITHIN_MS = 5_000;
  * application behind it, and would keep a guard above its ceiling. Then the chunk goes on to its end, and the lane waits with nothing open.
  */
 const MOST_HELD_IN_CHUNK_MS = 30_000;
+
+/** Held for longer than this a lane gives its place in the worker to others: migrations must not wait for each other. */
+const PLACE_MS = 1_000;
 
 /** One for the process: lanes of a run that has just ended are no others' lanes. */
 const WORKER = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
@@ -48,6 +51,7 @@ class CopyThrottle {
   readonly #bucket = new Bucket(performance.now());
   readonly #ended = new AbortController();
   #share: Share = { limits: UNLIMITED, guard: null, before: 0, after: 0 };
+  #readAt = -Infinity;
   #asking: Promise<void> | null = null;
   #failing = false;
 
@@ -83,7 +87,9 @@ class CopyThrottle {
   /** Why the lane may not copy at all at the moment; null: it may. */
   holds(lane: Lane): Reason {
     const { guard, limits } = this.#share;
-    if (guard?.holding === true && limits.guard === 'on') {
+    // Not for as long as nothing can be read: what measured may be gone by now.
+    const fresh = performance.now() - this.#readAt < FORGOTTEN_SECONDS * 1000;
+    if (guard?.holding === true && limits.guard === 'on' && fresh) {
       return `the guard of the source: ${guardText(guard)}`;
     }
     return this.#lanes.indexOf(lane) >= this.#allowed
@@ -116,6 +122,7 @@ class CopyThrottle {
 
   #take(share: Share): void {
     this.#share = share;
+    this.#readAt = performance.now();
     this.#apply();
   }
 
@@ -170,13 +177,20 @@ export class Lane implements AsyncDisposable {
   readonly #throttle: CopyThrottle;
   readonly #signal: AbortSignal;
   readonly #held: (reason: string) => void;
+  readonly #place: Work['place'];
+  #lent = false;
   #left = false;
   /** Milliseconds that it may still be held in the chunk at work. */
   #patience = MOST_HELD_IN_CHUNK_MS;
 
-  private constructor(throttle: CopyThrottle, signal: AbortSignal, held: (reason: string) => void) {
+  private constructor(
+    throttle: CopyThrottle,
+    { signal, place }: Work,
+    held: (reason: string) => void,
+  ) {
     this.#throttle = throttle;
     this.#signal = signal;
+    this.#place = place;
     this.#held = held;
   }
 
@@ -193,7 +207,7 @@ export class Lane implements AsyncDisposable {
     const key = JSON.stringify([migration.id, migration.target, generation]);
     const throttle = shared.get(key) ?? new CopyThrottle(key, migration, generation, work.log);
     shared.set(key, throttle);
-    const lane = new Lane(throttle, work.signal, held);
+    const lane = new Lane(throttle, work, held);
     try {
       await throttle.join(lane, target);
     } catch (error) {
@@ -203,18 +217,37 @@ export class Lane implements AsyncDisposable {
     return lane;
   }
 
-  /** Waits until the next chunk may begin, with nothing open. @throws `signal.reason` when aborted. */
+  /**
+   * Waits until the next chunk may begin, with nothing open.
+   * @throws MigrationError `WorkerFull` when others have taken its place; `signal.reason` when aborted.
+   */
   async ready(): Promise<void> {
     this.#patience = Infinity;
-    await this.#wait();
+    do {
+      await this.#wait();
+      this.#signal.throwIfAborted();
+      await this.#retake('in turn');
+      // It may have to wait again by now.
+    } while (this.#why().reason !== null);
     this.#patience = MOST_HELD_IN_CHUNK_MS;
-    this.#signal.throwIfAborted();
   }
 
   /** So many bytes passed. @returns null: read on; else when to. Never rejects. */
   passed(bytes: number): Promise<void> | null {
     this.#throttle.passed(bytes);
-    return this.#why().reason === null ? null : this.#wait();
+    return this.#why().reason === null ? null : this.#heldInChunk();
+  }
+
+  async #heldInChunk(): Promise<void> {
+    await this.#wait();
+    // The chunk has locks on both sides: it waits for nobody.
+    await this.#retake('at once');
+  }
+
+  async #retake(how: 'at once' | 'in turn'): Promise<void> {
+    if (!this.#lent) return;
+    await this.#place?.retake(how);
+    this.#lent = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -229,11 +262,16 @@ export class Lane implements AsyncDisposable {
   }
 
   async #wait(): Promise<void> {
+    const since = performance.now();
     while (!this.#left && !this.#signal.aborted) {
       const { reason, ms, held } = this.#why();
       if (reason === null) return;
       this.#held(reason);
       const began = performance.now();
+      if (began - since > PLACE_MS && !this.#lent) {
+        this.#lent = true;
+        this.#place?.lend();
+      }
       const pause = Math.min(ms, LOOK_EVERY_MS);
       await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
       if (held) this.#patience -= performance.now() - began;

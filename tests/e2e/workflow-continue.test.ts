@@ -61,6 +61,24 @@ test('a migration streams through many runs: no update is lost, no number falls,
   }
 });
 
+test('limits that could not be written are shown in every run until they are', async () => {
+  const migration = await migrations.streaming((world) => {
+    world.leaseMs = 100;
+    world.fail('storeLimits', 'Denied', 'no right on walferry.throttle');
+  });
+  const limits = { applyChangesPerSecond: 7 };
+  expect((await migration.ask('setLimits', limits)).text).toContain('Not in force yet');
+  const noted = async () => (await migration.progress()).notes?.join() ?? '';
+  const note = 'new limits are not in force yet: they could not be written into the control schema';
+  expect(await noted()).toContain(note);
+  await until('the third run', async () => (await runs(migrations.client, migration)).length >= 3);
+  expect(await noted()).toContain(`${note} on the target: no right on walferry.throttle`);
+  expect(migration.world.limits).toEqual([]);
+  expect((await migration.ask('setLimits', limits)).text).toContain('In force within seconds');
+  expect(await noted()).not.toContain(note);
+  await migration.ask('abort');
+});
+
 test('a cancel reaches the newest run, and cleans up', async () => {
   const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
   await until('the third run', async () => (await runs(migrations.client, migration)).length >= 3);

@@ -1,6 +1,7 @@
 /** The worker process as a supervisor sees it: what it prints, how it ends, and what it has room for. */
 import { describe, expect, test } from 'vitest';
 import { Room } from '../../activities/room.ts';
+import { MigrationError } from '../../contract/failure.ts';
 import { SLOT_SIGNAL } from '../../contract/work.ts';
 import { freePort } from '../../scripts/cluster/port.ts';
 import { temporalServer } from '../support/temporal.ts';
@@ -52,7 +53,10 @@ describe('a worker with more migrations than slots', () => {
   const open = (migrations: number, copies: number, giveBackMs = 1_000) =>
     Migrations.open(
       temporalServer().address,
-      new Room({ migrations, copies }, { tellMs: 200, giveBackMs }),
+      new Room(
+        { migrations, copies },
+        { tellMs: 200, giveBackMs, keepMs: 5_000, handoverMs: 3_000 },
+      ),
     );
   const waits = (migration: SimulatedMigration) =>
     until('the migration to wait', async () => (await migration.progress()).slotWait);
@@ -82,19 +86,72 @@ describe('a worker with more migrations than slots', () => {
     await second.ask('abort');
   });
 
-  test('more migrations than slots all come to their stream and to their end: holders do not keep copies waiting', async () => {
+  test('more migrations than slots come to their end one after another: whoever streams keeps its slot through its leases', async () => {
     await using migrations = await open(1, 1);
     const all = await Promise.all(
       [1, 2, 3].map(() => migrations.start((world) => void (world.leaseMs = 300))),
     );
-    for (const { world } of all) {
-      await until('a lease', () => world.count('streamChanges') > 0, { seconds: 60 });
+    const left = new Set(all);
+    while (left.size > 0) {
+      const first = await until(
+        'some leases of one of them',
+        () => [...left].find(({ world }) => world.count('streamChanges') > 3),
+        { seconds: 60 },
+      );
+      left.delete(first);
+      for (const { world } of left) expect(world.count('holdSnapshot')).toBe(0);
+      expect(await first.ask('cutover')).toMatchObject({ allowed: true });
+      expect(await first.end()).toMatchObject({ status: 'COMPLETED' });
+      expect(first.world.mostStreams).toBe(1);
     }
-    for (const migration of all) {
-      expect(await migration.ask('cutover')).toMatchObject({ allowed: true });
-      expect(await migration.end()).toMatchObject({ status: 'COMPLETED' });
-      expect(migration.world.mostStreams).toBe(1);
+  });
+
+  test('no snapshot is held while every slot for copies is in use, and the reason names those', async () => {
+    await using migrations = await open(5, 1);
+    let release: () => void = () => undefined;
+    const first = await migrations.start((world) => void (release = world.hold('copyChunks')));
+    await until('a copy', () => first.world.isRunning('copyChunks'));
+    const second = await migrations.start();
+    expect((await waits(second)).reason).toBe(
+      'a worker has no free slot for copies: 1 of 1 in use (--max-copies)',
+    );
+    await until('another attempt', async () => (await second.attempt('holdSnapshot')) > 2);
+    expect(second.world.count('holdSnapshot')).toBe(0);
+    release();
+    for (const migration of [first, second]) {
+      await streams(migration);
+      await migration.ask('abort');
     }
+  });
+
+  test('a copy that is held on purpose gives its slot to another migration, and takes one again when it goes on', async () => {
+    await using migrations = await open(5, 1);
+    const held = { over: false, back: false };
+    const first = await migrations.start((world) =>
+      world.script('copyChunks', async (work) => {
+        work.place?.lend();
+        while (!held.over) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          work.beat({ held: true });
+        }
+        await work.place?.retake('in turn');
+        held.back = true;
+      }),
+    );
+    await until('the copy to be held', () => first.world.count('copyChunks') > 0);
+    const second = await migrations.start();
+    await streams(second);
+    expect(first.world.isRunning('copyChunks')).toBe(true);
+    // In its turn: somebody else has the slot.
+    let release: () => void = () => undefined;
+    const third = await migrations.start((world) => void (release = world.hold('copyChunks')));
+    await until('a copy', () => third.world.isRunning('copyChunks'));
+    held.over = true;
+    await waits(first);
+    expect(held.back).toBe(false);
+    release();
+    for (const migration of [first, third]) await streams(migration);
+    for (const migration of [first, second, third]) await migration.ask('abort');
   });
 
   test('a waiting migration is taken over by a worker that has room', async () => {
@@ -109,11 +166,13 @@ describe('a worker with more migrations than slots', () => {
 
   test('a pause ends the wait, a nonsensical signal does not, and the drain of a cutover never waits', async () => {
     await using migrations = await open(1, 64);
-    const first = await migrations.streaming((world) => void (world.leaseMs = 3_000));
+    const first = await migrations.streaming();
     const second = await migrations.start();
     await waits(second);
-    // The first gives its slot away at the end of its lease.
+    // Its slot is not kept: nobody knows when it will go on.
+    await first.ask('pause');
     await streams(second);
+    await first.ask('resume');
     await waits(first);
     await first.handle.signal(SLOT_SIGNAL, { since: 'yesterday' });
     expect((await first.progress()).slotWait).not.toBeNull();
@@ -122,5 +181,40 @@ describe('a worker with more migrations than slots', () => {
     expect(await first.ask('cutover')).toMatchObject({ allowed: true });
     expect(second.world.isRunning('streamChanges')).toBe(true);
     await second.handle.terminate();
+  });
+
+  test('a cutover that is undone finds the slot of its stream again, whoever waits for one', async () => {
+    await using migrations = await open(1, 64);
+    const first = await migrations.streaming((world) => void (world.late = ['public.orders']));
+    const second = await migrations.start();
+    await waits(second);
+    const leases = first.world.count('streamChanges');
+    expect(await first.ask('cutover')).toMatchObject({ allowed: false, type: 'StillWriting' });
+    // The drain, and a lease.
+    await until('the next lease', () => first.world.count('streamChanges') > leases + 1);
+    expect(first.world.isRunning('streamChanges')).toBe(true);
+    expect(second.world.count('holdSnapshot')).toBe(0);
+    for (const migration of [first, second]) await migration.ask('abort');
+  });
+
+  test('a wait that a worker told of and did not take back, because it died, is over when the next attempt begins', async () => {
+    await using migrations = await open(1, 64);
+    let failing = false;
+    const migration = await migrations.streaming((world) =>
+      world.script('streamChanges', async (work) => {
+        while (!failing) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          work.beat({ simulated: true });
+        }
+        throw new MigrationError('Unreachable', 'the target is away');
+      }),
+    );
+    await migration.handle.signal(SLOT_SIGNAL, { since: new Date().toISOString(), reason: 'full' });
+    await waits(migration);
+    failing = true;
+    await until('another attempt', () => migration.world.count('streamChanges') > 1);
+    await until('the wait to be over', async () => (await migration.progress()).slotWait === null);
+    expect(migration.world.isRunning('streamChanges')).toBe(true);
+    await migration.ask('abort');
   });
 });

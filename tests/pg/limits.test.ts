@@ -3,86 +3,17 @@ import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { MEASURES, type GuardInput, type GuardReport } from '../../contract/guard.ts';
-import { UNLIMITED, type Limits } from '../../contract/limits.ts';
-import type { Migration } from '../../contract/migration.ts';
-import type { CopyPlan, CopyResult } from '../../contract/work.ts';
-import { exchangeShare, readLimits, storeLimits } from '../../postgres/control/throttle.ts';
+import { UNLIMITED } from '../../contract/limits.ts';
+import { exchangeShare, readLimits } from '../../postgres/control/throttle.ts';
 import { measure } from '../../postgres/guard/measure.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
-import { copyChunks } from '../../postgres/snapshot/copy.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { streamChanges } from '../support/lease.ts';
-import {
-  holding,
-  inputOf,
-  recordedWork,
-  registered,
-  type RecordedWork,
-} from '../support/control.ts';
-import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { holding, registered } from '../support/control.ts';
+import { connectTo, freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
 import { drain, expectSame, OPTIONS, startMigration, testWork } from '../support/stream.ts';
+import { copiedOnce, inTheMiddle, planned, running, set } from '../support/throttled.ts';
 import { until } from '../support/until.ts';
-
-const LANES = 3;
-const BYTES = /* sql */ `
-  create table big (id int primary key, filler text);
-  insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;`;
-
-async function set(
-  db: FreshPair,
-  migration: Migration,
-  version: number,
-  limits: Partial<Limits>,
-): Promise<void> {
-  await storeLimits(db.targetClient, migration, { version, limits: { ...UNLIMITED, ...limits } });
-}
-
-/** A table of 3 MB in one chunk for each lane, planned and held. */
-async function planned(
-  db: FreshPair,
-): Promise<{ migration: Migration; plan: () => Promise<CopyPlan> }> {
-  await db.sourceClient.query(BYTES);
-  await db.targetClient.query('create table big (id int primary key, filler text)');
-  const migration = await registered(db);
-  await createSlot(migration, recordedWork());
-  const tables = { include: ['public.*'] };
-  const input = inputOf(db, { tables, copy: { parallelism: LANES, chunkMegabytes: 1 } });
-  return { migration, plan: () => planCopy(migration, input, recordedWork()) };
-}
-
-interface Running {
-  readonly works: readonly RecordedWork[];
-  readonly ended: Promise<CopyResult[]>;
-  /** Bytes that the lanes told. */
-  bytes(): number;
-  /** Lanes whose newest beat says that they wait for this. */
-  waiting(reason: RegExp): number;
-}
-
-/** All runs of the plan at once. */
-function running(migration: Migration, plan: CopyPlan): Running {
-  const works = plan.runs.map(() => recordedWork());
-  const last = (work: RecordedWork) => work.beats.at(-1);
-  const results = plan.runs.map((run, i) =>
-    copyChunks(migration, { generation: plan.generation, run }, works[i] ?? recordedWork()),
-  );
-  return {
-    works,
-    ended: Promise.all(results),
-    bytes: () => works.reduce((sum, work) => sum + Number(last(work)?.['bytes'] ?? 0), 0),
-    waiting: (reason) =>
-      works.filter((work) => reason.test(String(last(work)?.['waitingFor'] ?? ''))).length,
-  };
-}
-
-/** Every chunk once, and the same rows on both sides. */
-async function copiedOnce(db: FreshPair, plan: CopyPlan, results: readonly CopyResult[]) {
-  expect(results.reduce((sum, { chunks }) => sum + chunks, 0)).toBe(plan.chunksTotal);
-  expect(results.every(({ skipped }) => skipped === 0)).toBe(true);
-  await expectEqual(db.sourceClient, db.targetClient);
-}
 
 test('all lanes together keep to the bytes per second, beat meanwhile, and go on at once when it is lifted', async () => {
   await using db = await freshPair();
@@ -116,9 +47,7 @@ test('fewer copy streams hold lanes in the middle of a chunk and more let them g
   await set(db, migration, 1, slow);
   const copy = running(migration, plan);
   const lanes = plan.runs.length;
-  await until('all lanes in the middle', () =>
-    copy.works.every(({ beats }) => beats.some((beat) => Number(beat['bytes'] ?? 0) > 0)),
-  );
+  await inTheMiddle(copy);
   await set(db, migration, 2, { ...slow, copyStreams: 1 });
   await until(
     'all but one to be held',
@@ -129,6 +58,57 @@ test('fewer copy streams hold lanes in the middle of a chunk and more let them g
   // The last lanes get their turn when the first have ended, without another change.
   await set(db, migration, 4, { copyStreams: 1 });
   await copiedOnce(db, plan, await copy.ended);
+});
+
+test('a raised limit takes effect within a few seconds, whatever is owed at the old one', async () => {
+  await using db = await freshPair();
+  const { migration, plan: make } = await planned(db);
+  await using _held = await holding(db, migration);
+  const plan = await make();
+  // At this rate what a socket brings at once is paid for within a day.
+  await set(db, migration, 1, { copyBytesPerSecond: 1 });
+  const copy = running(migration, plan);
+  await until('every lane to wait', () => copy.waiting(/bytes\/s/) === plan.runs.length);
+  const secondsUntilMore = async (): Promise<number> => {
+    const [began, before] = [performance.now(), copy.bytes()];
+    await until('more bytes', () => copy.bytes() > before, { everyMilliseconds: 10 });
+    return (performance.now() - began) / 1000;
+  };
+  await set(db, migration, 2, { copyBytesPerSecond: 200_000 });
+  expect(await secondsUntilMore()).toBeLessThan(4);
+  await set(db, migration, 3, { copyBytesPerSecond: 200_000, copyStreams: 1 });
+  await until('lanes to be held', () => copy.waiting(/copy streams/) === plan.runs.length - 1);
+  const began = performance.now();
+  await set(db, migration, 4, { copyBytesPerSecond: 200_000 });
+  await until('no lane to be held', () => copy.waiting(/copy streams/) === 0);
+  expect((performance.now() - began) / 1000).toBeLessThan(4);
+  await set(db, migration, 5, {});
+  await copiedOnce(db, plan, await copy.ended);
+});
+
+test('a lane that is held longer than a moment lends its slot, takes it at once in a chunk, and in turn before the next one', async () => {
+  await using db = await freshPair();
+  const { migration, plan: make } = await planned(db);
+  await using _held = await holding(db, migration);
+  const plan = await make();
+  const slow = { copyBytesPerSecond: 20_000 };
+  await set(db, migration, 1, { ...slow, copyStreams: 1 });
+  const copy = running(migration, plan);
+  const lending = () => copy.places.filter((seen) => seen.at(-1) === 'lend').length;
+  const lanes = plan.runs.length;
+  await until('all but one to lend', () => copy.waiting(/streams/) === lanes - 1 && lending() > 1);
+  await set(db, migration, 2, slow);
+  await inTheMiddle(copy);
+  await set(db, migration, 3, { copyBytesPerSecond: 1 });
+  await until('every lane to lend', () => lending() === lanes);
+  await set(db, migration, 4, {});
+  await copiedOnce(db, plan, await copy.ended);
+  // What was held before its first chunk, with nothing open.
+  expect(copy.places.filter((seen) => seen[1] === 'in turn').length).toBeGreaterThan(1);
+  for (const seen of copy.places) {
+    expect(seen.at(-1)).toBe('at once');
+    expect(seen.every((one, i) => (one === 'lend') === (i % 2 === 0))).toBe(true);
+  }
 });
 
 test('a run that begins again after its worker died keeps to the limits from its first byte', async () => {
@@ -159,10 +139,14 @@ test('processes share the limits by the lanes that each has; one that is gone do
   expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 0 });
   expect(await exchange('a', 3)).toMatchObject({ before: 2, after: 0 });
   expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 3 });
-  await db.targetClient.query(
-    `update walferry.copier set seen = seen - interval '1 minute' where worker = 'b'`,
-  );
-  expect(await exchange('a', 3)).toMatchObject({ before: 0, after: 0 });
+  // Long ago, or after a clock that was set back since.
+  for (const since of ['-1 minute', '1 hour']) {
+    await db.targetClient.query(
+      `update walferry.copier set seen = clock_timestamp() + $1 where worker = 'b'`,
+      [since],
+    );
+    expect(await exchange('a', 3)).toMatchObject({ before: 0, after: 0 });
+  }
 });
 
 test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, and can be switched off', async () => {
@@ -189,9 +173,7 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
     });
   };
   await saying({ holding: false, value: 1 });
-  await until('all lanes in the middle', () =>
-    copy.works.every(({ beats }) => beats.some((beat) => Number(beat['bytes'] ?? 0) > 0)),
-  );
+  await inTheMiddle(copy);
   await db.sourceClient.query('update ops.load set v = 100');
   await saying({ holding: true, measure: 'query', value: 100, ceiling: 10 });
   await until(
@@ -237,7 +219,10 @@ test('a limit of changes per second slows the apply, which beats and tells its l
   expect(Number(work.beats.at(-1)?.['lagBytes'])).toBeGreaterThan(0);
   const beats = work.beats.length;
   await until('beats while it waits', () => work.beats.length > beats + 1);
+  const slowly = await count();
   await set(db, migration, 2, { applyChangesPerSecond: 0 });
+  // At the old limit it would take more than twice as long.
+  await until('many more', async () => (await count()) > slowly + 10 * rate, { seconds: 4 });
   await until('all rows', async () => (await count()) === 1000);
   // One large transaction, and what it owes at this rate lasts for days.
   await set(db, migration, 3, { applyChangesPerSecond: 1 });

@@ -6,7 +6,12 @@ import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { loginOn } from '../support/preflight.ts';
+import type { CopyRun } from '../../contract/work.ts';
+import { createSlot } from '../../postgres/slot/create.ts';
+import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
+import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { holding, recordedWork } from '../support/control.ts';
 import { streamChanges } from '../support/lease.ts';
 import { expectSame, OPTIONS, testWork, untilStreaming } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -183,6 +188,49 @@ it.each(['between two leases', 'in the middle of a lease'])(
     await steps.cutover();
     await expectSame(db);
     expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  },
+);
+
+it.each(['copy', 'stream'])(
+  'a table of the target that is locked when its trigger has to be disabled is waited for, with beats and not for long (%s)',
+  async (which) => {
+    await using db = await freshPair();
+    await db.sourceClient.query(WORDS);
+    await db.sourceClient.query(wordsFrom(1));
+    await using steps = new Steps(db.source, db.target);
+    const { migration, input } = steps;
+    const work = recordedWork();
+    await using writer = await connectTo(db.target);
+    const { run, held } = await prepare();
+    await using _held = held;
+    await db.targetClient.query(ALWAYS);
+    await writer.query('begin; lock app.word in row exclusive mode');
+    await expect(run()).rejects.toMatchObject({
+      code: 'Contention',
+      message: expect.stringMatching(
+        /^(trigger|rule) \w+ of app\.word could not be disabled: another session/,
+      ) as string,
+    });
+    expect(work.beats).toContainEqual(expect.objectContaining({ waitingForLock: true }));
+    await writer.query('rollback');
+    if (which === 'copy') await run();
+    else await steps.drain();
+    await held?.stop();
+    await expectSame(db);
+
+    async function prepare() {
+      if (which === 'stream') {
+        await steps.copy();
+        const lease = { ...OPTIONS, ...input.tables };
+        return { held: null, run: () => streamChanges(migration, lease, work) };
+      }
+      await copySchema(migration, input, testWork());
+      await createSlot(migration, testWork());
+      const holder = await holding(db, migration);
+      const { generation, runs } = await planCopy(migration, input, testWork());
+      const copy = (run: CopyRun) => copyChunks(migration, { generation, run }, work);
+      return { held: holder, run: () => Promise.all(runs.map(copy)) };
+    }
   },
 );
 
