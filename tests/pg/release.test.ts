@@ -157,3 +157,54 @@ test('a release ends the sessions of one that was frozen before it, which can dr
   const next = await writeEndMark(migration);
   expect(await releaseSlot(migration, inputOf(db), next, undefined, 3_000)).toBe('dropped');
 });
+
+/** What takes `t` out of a selection that names it, and where its writes go then. */
+const WAYS_OUT = [
+  { how: 'renamed', ddl: 'alter table t rename to t_old', name: 't_old' },
+  {
+    how: 'renamed and replaced',
+    ddl: 'alter table t rename to t_old; create table t (id int primary key)',
+    name: 't_old',
+  },
+  { how: 'moved', ddl: 'create schema away; alter table t set schema away', name: 'away.t' },
+  { how: 'detached', ddl: 'alter table p detach partition t', name: 't' },
+] as const;
+
+test.each(WAYS_OUT)(
+  'a table that is $how out of the selection after the end mark and then written keeps the slot',
+  async ({ how, ddl, name }) => {
+    await using db = await freshPair();
+    // A partition is selected with its root.
+    const include = how === 'detached' ? ['public.p'] : ['public.t'];
+    const table =
+      how === 'detached'
+        ? /* sql */ `create table p (id int primary key) partition by list (id); create table t partition of p default`
+        : /* sql */ `create table t (id int primary key)`;
+    const migration = await startMigration(db, table, { include, exclude: [] });
+    const input = inputOf(db, { tables: { include } });
+    const mark = await writeEndMark(migration);
+    expect(await laterChanges(migration, input, mark)).toEqual([]);
+    await db.sourceClient.query(ddl);
+    await db.sourceClient.query(`insert into ${name} values (1)`);
+    expect(await laterChanges(migration, input, mark)).toEqual(['public.t']);
+    const found = await failure(releaseSlot(migration, input, mark), 'StillWriting');
+    expect(found.message).toContain('public.t ');
+    expect(await slots(db, migration)).toBe(1);
+  },
+);
+
+test('an open transaction that writes to a table under a name outside the selection is named', async () => {
+  await using db = await freshPair();
+  const include = ['public.t'];
+  const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`, {
+    ...{ include, exclude: [] },
+  });
+  const input = inputOf(db, { tables: { include } });
+  const mark = await writeEndMark(migration);
+  await using open = await connectTo(db.source);
+  await db.sourceClient.query(/* sql */ `alter table t rename to t_old`);
+  await open.query(/* sql */ `begin; insert into t_old values (1)`);
+  expect(await laterChanges(migration, input, mark)).toEqual(['public.t', 'public.t_old']);
+  await open.query(/* sql */ `commit`);
+  await failure(releaseSlot(migration, input, mark), 'StillWriting');
+});
