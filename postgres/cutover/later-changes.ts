@@ -27,6 +27,7 @@ import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { changedWithoutTrace } from './late-storage.ts';
+import { refuseLargeObjects } from './large-objects.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 import { markTransaction } from './end-mark.ts';
 import { openSource } from './source.ts';
@@ -148,6 +149,8 @@ async function look(
   const { xid } = await markTransaction(source, migration);
   // The first id since: nothing else has begun to write, and what had ended before is flushed.
   const alone = before.rows[0]?.idle === String(xid);
+  // After the mark, so that one that comes later takes the next id.
+  await refuseLargeObjects(source, input);
   const selected = new Set(relations.map(keyOfName));
   const warned = new Set<string>();
   let unnamed = false;

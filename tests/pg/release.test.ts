@@ -208,3 +208,19 @@ test('an open transaction that writes to a table under a name outside the select
   await open.query(/* sql */ `commit`);
   await failure(releaseSlot(migration, input, mark), 'StillWriting');
 });
+
+test('large objects that were made after preflight keep the slot, unless the input accepts to leave them', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const input = inputOf(db, SELECTION);
+  await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
+  const mark = await writeEndMark(migration);
+  for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
+    expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
+  }
+  expect(await slots(db, migration)).toBe(1);
+  const accepted = inputOf(db, { ...SELECTION, leave: { largeObjects: true } });
+  expect(await laterChanges(migration, accepted, mark)).toEqual([]);
+  await db.sourceClient.query(/* sql */ `select lo_unlink(oid) from pg_largeobject_metadata`);
+  expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
+});
