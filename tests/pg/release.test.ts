@@ -168,10 +168,15 @@ const WAYS_OUT = [
   },
   { how: 'moved', ddl: 'create schema away; alter table t set schema away', name: 'away.t' },
   { how: 'detached', ddl: 'alter table p detach partition t', name: 't' },
+  {
+    how: 'given to an extension',
+    ddl: 'create extension hstore; alter extension hstore add table t',
+    name: 't',
+  },
 ] as const;
 
 test.each(WAYS_OUT)(
-  'a table that is $how out of the selection after the end mark and then written keeps the slot',
+  'a table of the plan that is $how after the end mark, and so not selected any more, keeps the slot when it is written',
   async ({ how, ddl, name }) => {
     await using db = await freshPair();
     // A partition is selected with its root.
