@@ -25,7 +25,14 @@ import { copyChunks } from '../postgres/snapshot/copy.ts';
 import { holdSnapshot } from '../postgres/snapshot/hold.ts';
 import { planCopy } from '../postgres/snapshot/plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/changes.ts';
+import { ParkedStreams } from '../postgres/stream/parked.ts';
 import type { Steps } from './steps.ts';
+
+/** Of this worker: each process has its own. */
+const parked = new ParkedStreams();
+
+/** Closes what is open between two steps; to be called when no step can come any more. */
+export const closeSteps = (): Promise<void> => parked.closeAll();
 
 export const postgresSteps: Steps = {
   inspect,
@@ -44,7 +51,7 @@ export const postgresSteps: Steps = {
   analyzeTables,
   buildConstraints,
   refreshViews,
-  streamChanges,
+  streamChanges: (migration, options, work) => streamChanges(migration, options, work, parked),
   fenceStream,
   writeEndMark,
   setSequences: async (migration, input, work) => ({

@@ -212,9 +212,10 @@ export const FAILURES = {
   },
   StillWriting: {
     handling: 'operator',
-    meaning: 'Selected tables changed after the end mark: the writers were not stopped.',
+    meaning:
+      'Selected tables changed after the end mark: the writers were not stopped. Or large objects were made after preflight, which no stream carries.',
     action:
-      'The cutover was undone and streaming goes on: stop the writers, end their transactions, then call cutover again.',
+      'The cutover was undone and streaming goes on: stop the writers, end their transactions, remove the large objects if the message names some, then call cutover again.',
   },
   CalledOff: {
     handling: 'operator',

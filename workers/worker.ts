@@ -8,7 +8,7 @@ import './heap.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
 import { createActivities } from '../activities/create.ts';
-import { postgresSteps } from '../activities/postgres-steps.ts';
+import { closeSteps, postgresSteps } from '../activities/postgres-steps.ts';
 import { Room } from '../activities/room.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectTemporal } from './connection.ts';
@@ -79,6 +79,7 @@ async function main(settings: Settings): Promise<void> {
     `worker ready: polls task queue ${settings.taskQueue} of namespace ${namespace} at ${address}`,
   );
   await running;
+  await closeSteps();
   await connection.close();
   logger.info('worker stopped');
 }

@@ -84,6 +84,10 @@ async function pause(run: Execution): Promise<string> {
   if (lease) lease.positionWanted = true;
   lease?.scope.cancel();
   await lease?.stopped.promise;
+  // A resume, or a cutover, may have come while the stream came to its stop.
+  if (!run.state.paused && !run.ending) {
+    return `The stream stopped at ${run.state.confirmedLsn} and goes on: ${run.cutover ? 'a cutover' : 'a resume'} that came later ended the pause.`;
+  }
   return paused(run);
 }
 
@@ -124,8 +128,14 @@ function resume(run: Execution): string {
 }
 
 function cutover(run: Execution, options: unknown): Promise<string> {
+  const compare = compareOf(run, options);
+  if (run.cutover && options != null && run.cutover.compare !== compare) {
+    throw ending(
+      'Refused',
+      `a cutover with {"compare": "${run.cutover.compare}"} is under way: call it off with pause to change that`,
+    );
+  }
   if (!run.cutover) {
-    const compare = compareOf(run, options);
     run.cutover = { compare, answer: new Answer(), scope: undefined, calledOff: false };
     run.endPause();
     // Entered here and not when the drain begins, so that a pause in between calls the cutover off.

@@ -282,6 +282,16 @@ export class TargetApplier implements AsyncDisposable {
     return this.#batch.refusals;
   }
 
+  /**
+   * Whether the target's tables and defaults are still what this session has read of them, once, when it first needed it.
+   * @param other a session of the target, to ask while this one applies.
+   * @throws as `readTable`, and the server's errors.
+   */
+  async isCurrent(other: pg.Client): Promise<boolean> {
+    const defaults = await Defaults.read(this.#migration.target, 'apply', other);
+    return this.#batch.isCurrent(other, defaults);
+  }
+
   async close(): Promise<void> {
     await this.#special?.close();
     await this.client.end().catch(() => undefined);

@@ -73,6 +73,24 @@ export async function takeEpoch(
   }
 }
 
+/**
+ * Takes the next epoch for a stream that is still open, on the session that applies. It does so only from the stream's own epoch
+ * and position: when another attempt began in between, or the row was restored, what the stream has received says nothing about
+ * the target any more.
+ * @param from the epoch and the position that the stream ended its last lease with.
+ * @param scheduledAt as for {@link takeEpoch}.
+ * @returns null when the row is not as the stream left it, or is locked; the epoch is not changed then.
+ */
+export async function continueEpoch(
+  client: pg.ClientBase,
+  migration: Migration,
+  from: Pick<Attempt, 'epoch' | 'confirmedLsn'>,
+  scheduledAt: number | null,
+): Promise<Attempt | null> {
+  const row = await tryTake(client, migration, scheduledAt, from);
+  return row === undefined || row === 'locked' ? null : attemptOf(row, migration, null);
+}
+
 /** `for update` instead of an update that changes nothing: the same lock and second look, without a dead row version. */
 const HOLD_EPOCH = /* sql */ `select id from walferry.migration where id = $1 and epoch = $2 for update`;
 
@@ -184,12 +202,13 @@ async function tryTake(
   client: pg.ClientBase,
   migration: Migration,
   scheduledAt: number | null,
+  from: Pick<Attempt, 'epoch' | 'confirmedLsn'> | null = null,
 ): Promise<AttemptRow | undefined | 'locked'> {
-  await client.query(/* sql */ `begin`);
   try {
-    await client.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
     // The epoch must survive a crash of the target: an attempt that counts on it may have begun already.
-    await client.query(/* sql */ `set local synchronous_commit = on`);
+    await client.query(
+      /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on`,
+    );
     const rows = await controlQuery<AttemptRow>(
       client,
       migration,
@@ -200,9 +219,12 @@ async function tryTake(
                attempt_started = (select backend_start from pg_stat_activity
                                    where pid = pg_backend_pid())
          where id = $1 and ($2::bigint is null or coalesce(attempt_scheduled <= $2, true))
+           and ($3::bigint is null or epoch = $3 and confirmed_lsn = $4 and attempt_pid = pg_backend_pid())
         returning epoch::text, coalesce(confirmed_lsn, consistent_lsn)::text as confirmed,
                   transactions::text, changes::text, first_consistent`,
       scheduledAt,
+      from?.epoch.toString() ?? null,
+      from?.confirmedLsn ?? null,
     );
     await client.query(/* sql */ `commit`);
     return rows[0];
@@ -218,7 +240,7 @@ async function controlQuery<R extends pg.QueryResultRow>(
   client: pg.ClientBase,
   migration: Migration,
   sql: string,
-  ...more: readonly (number | null)[]
+  ...more: readonly (number | string | null)[]
 ): Promise<R[]> {
   try {
     return (await client.query<R>(sql, [migration.id, ...more])).rows;

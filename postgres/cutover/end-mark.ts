@@ -35,16 +35,28 @@ export async function writeEndMark(migration: Migration, signal?: AbortSignal): 
 
 /** Writes a mark over an open session of the source; see {@link writeEndMark}. */
 export async function markPosition(source: pg.ClientBase, migration: Migration): Promise<Lsn> {
+  return (await markTransaction(source, migration)).lsn;
+}
+
+/**
+ * As {@link markPosition}, with the transaction that wrote the mark.
+ * @returns `xid`, with its epoch.
+ */
+export async function markTransaction(
+  source: pg.ClientBase,
+  migration: Migration,
+): Promise<{ readonly lsn: Lsn; readonly xid: bigint }> {
   await source.query(/* sql */ `set synchronous_commit = on`);
-  const { rows } = await source.query<{ lsn: string }>(
-    /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,
+  const { rows } = await source.query<{ lsn: string; xid: string }>(
+    /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn,
+                      pg_catalog.pg_current_xact_id()::text as xid`,
     [
       messagePrefix(migration),
       JSON.stringify({ kind: 'end mark', migration: migration.id, nonce: randomUUID() }),
     ],
   );
-  const lsn = rows[0]?.lsn;
+  const { lsn, xid = '' } = rows[0] ?? {};
   if (!isLsn(lsn))
     throw new MigrationError('Internal', 'the source gave no position of the end mark');
-  return lsn;
+  return { lsn, xid: BigInt(xid) };
 }

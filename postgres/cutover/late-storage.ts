@@ -1,6 +1,6 @@
 /**
- * The part of the final check that no slot shows: tables that may have changed without WAL, or whose values DDL changed, since the
- * drain. The shapes on the target are those that the stream has followed.
+ * The part of the final check that no slot shows: tables that may have changed without WAL, whose values DDL changed, or that left the
+ * selection under another name, since the drain. The shapes on the target are those that the stream has followed.
  */
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -27,31 +27,37 @@ export async function changedWithoutTrace(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
   const rows = new Map((await planned(migration, work)).map((row) => [row.oid, row]));
-  const { relations, shapes, types } = await present(migration, input, work);
+  const { relations, shapes, types } = await present(migration, input, [...rows.keys()], work);
+  // Its changes come under a name that is not looked for, and which table has them now only its oid says.
+  const selected = new Map(relations.map((table) => [table.oid, nameOf(table)]));
+  const moved = [...rows.values()].filter(
+    (row) => shapes.has(row.oid) && selected.get(row.oid) !== nameOf(row),
+  );
   const ignored = ignoredAmong(relations, input.ignore);
-  return relations
-    .filter((table) => {
-      if (table.kind !== 'r') return false;
-      const now = shapes.get(table.oid);
-      const followed = rows.get(table.oid)?.shape;
-      const before = followed?.source;
-      if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
-      // A table that is new is seen by its changes, and one that is gone by nothing: dropping it is no change of a row.
-      if (!before || !now) return false;
-      const { opaque, replaced } = compareShapes(before, now);
-      return (
-        opaque !== null ||
-        replaced ||
-        before.persistence === 'u' ||
-        isAltered(followed?.types, table.columns, types)
-      );
-    })
-    .map(nameOf);
+  const altered = relations.filter((table) => {
+    if (table.kind !== 'r') return false;
+    const now = shapes.get(table.oid);
+    const followed = rows.get(table.oid)?.shape;
+    const before = followed?.source;
+    if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
+    // A table that is new is seen by its changes, and one that is gone by nothing: dropping it is no change of a row.
+    if (!before || !now) return false;
+    const { opaque, replaced } = compareShapes(before, now);
+    return (
+      opaque !== null ||
+      replaced ||
+      before.persistence === 'u' ||
+      isAltered(followed?.types, table.columns, types)
+    );
+  });
+  return [...altered, ...moved].map(nameOf);
 }
 
 async function present(
   migration: Migration,
   input: MigrationInput,
+  /** Of tables to look at beside those that are selected. */
+  others: readonly number[],
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<{
   readonly relations: readonly Relation[];
@@ -69,7 +75,7 @@ async function present(
       const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
       return {
         relations: found,
-        shapes: await readShapes(source, oids),
+        shapes: await readShapes(source, [...new Set([...oids, ...others])]),
         types: await readTypeGraph(source, found),
       };
     };

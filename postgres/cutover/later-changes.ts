@@ -10,10 +10,11 @@ import type { Migration } from '../../contract/migration.ts';
 import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
-import { readNamed, readSchemaRows } from '../catalog/schema-row.ts';
+import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
+import { readPlannedSizes } from '../control/relation.ts';
 import { readRecordedSchemas } from '../control/schema-row.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { unsentOf } from '../replication/reader.ts';
@@ -26,8 +27,9 @@ import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import { changedWithoutTrace } from './late-storage.ts';
+import { refuseLargeObjects } from './large-objects.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
-import { writeEndMark } from './end-mark.ts';
+import { markTransaction } from './end-mark.ts';
 import { openSource } from './source.ts';
 
 /**
@@ -84,8 +86,9 @@ export interface LastLook {
   /** Oids of the selected tables whose writers count: all but the unlogged ones that the input accepts. */
   readonly oids: readonly number[];
   /**
-   * The source's next transaction id when the look began, if no transaction was open then: as long as it is the next one, nothing
-   * was written that the look did not see. Null when there were open ones, whatever they write to.
+   * The source's next transaction id after the look's own mark, if no transaction was open when the look began and none took an id
+   * before the mark: as long as it is the next one, nothing was written that the look did not see. Null otherwise, whatever the
+   * others write to.
    */
   readonly next: string | null;
 }
@@ -126,18 +129,28 @@ async function look(
   input: MigrationInput,
   { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
 ): Promise<LastLook> {
+  const plan = await planOf(migration, work);
+  // Before everything that the look reads on the source, and before the flush: what ends between that flush and a later question
+  // for open transactions is neither flushed nor open, and the slot would go with it.
+  const before = await source.query<{ idle: string | null }>(/* sql */ `
+    select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
+                then pg_catalog.pg_snapshot_xmax(s)::text end as idle from pg_catalog.pg_current_snapshot() s`);
   const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
   const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
-  const oids = relations
-    .filter((one) => one.persistence === 'p' || !unlogged(one))
-    .map(({ oid }) => oid);
+  const known = new Set(relations.map(({ oid }) => oid));
+  const oids = [
+    ...relations.filter((one) => one.persistence === 'p' || !unlogged(one)).map(({ oid }) => oid),
+    // A table of the plan that was renamed or moved out of the selection is written to under its oid.
+    ...plan.oids.filter((oid) => !known.has(oid)),
+  ];
   // Before the look into the slot: what commits between the two is seen there.
   const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
   // Flushes whatever was committed asynchronously: decoding stops at the flush position.
-  await writeEndMark(migration, work.signal);
-  const open = await source.query<{ next: string | null }>(/* sql */ `
-    select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
-                then pg_catalog.pg_snapshot_xmax(s)::text end as next from pg_catalog.pg_current_snapshot() s`);
+  const { xid } = await markTransaction(source, migration);
+  // The first id since: nothing else has begun to write, and what had ended before is flushed.
+  const alone = before.rows[0]?.idle === String(xid);
+  // After the mark, so that one that comes later takes the next id.
+  await refuseLargeObjects(source, input);
   const selected = new Set(relations.map(keyOfName));
   const warned = new Set<string>();
   let unnamed = false;
@@ -149,7 +162,7 @@ async function look(
     else warned.add(keyOfName({ schema: unsent.schema, name: unsent.table }));
   });
   // A schema that had another name since the drain: its changes came under that name.
-  const doubt = await doubtOf(migration, source, relations, work);
+  const doubt = await doubtOf(plan.schemas, source, relations);
   const decode = async (leaveAll: boolean) => {
     const options = await decodingOptions(source, relations, leaveAll, doubt);
     return lane.run((client) =>
@@ -175,9 +188,10 @@ async function look(
       'the source warned while decoding what came after the end mark: changes may be left out',
     );
   }
-  const names = [...rows, ...writing.rows]
-    .filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table })))
-    .map(({ schema, table }) => `${schema}.${table}`);
+  const names = [
+    ...rows.filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table }))),
+    ...writing.rows,
+  ].map(({ schema, table }) => `${schema}.${table}`);
   for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
   // Last, so that it sees what came while the slot was read.
@@ -185,7 +199,7 @@ async function look(
   return {
     tables: [...new Set([...names, ...renamed, ...missed.map(nameOf), ...traceless])].sort(),
     oids,
-    next: open.rows[0]?.next ?? null,
+    next: alone ? String(xid + 1n) : null,
   };
 }
 
@@ -208,17 +222,28 @@ async function decodingOptions(
 /** The peek does not say where a change lies. */
 const NOWHERE = { lsn: null, xid: 0, commitLsn: parseLsn('0/0') };
 
-async function doubtOf(
+/** What the stream has followed: the source's schemas at the time, and its tables by their oids. */
+async function planOf(
   migration: Migration,
-  source: pg.ClientBase,
-  relations: readonly Relation[],
   { signal }: Pick<Work, 'signal'>,
-): Promise<Doubt> {
+): Promise<{ readonly schemas: SchemaRows | null; readonly oids: readonly number[] }> {
   await using target = await connectTarget(migration, 'cutover', { signal });
   const { rows } = await target.query<{ there: boolean }>(
     /* sql */ `select pg_catalog.to_regclass('walferry.migration') is not null as there`,
   );
-  const recorded = rows[0]?.there === true ? await readRecordedSchemas(target, migration) : null;
+  if (rows[0]?.there !== true) return { schemas: null, oids: [] };
+  const planned = await readPlannedSizes(target, migration);
+  return {
+    schemas: await readRecordedSchemas(target, migration),
+    oids: planned.map(({ oid }) => oid),
+  };
+}
+
+async function doubtOf(
+  recorded: SchemaRows | null,
+  source: pg.ClientBase,
+  relations: readonly Relation[],
+): Promise<Doubt> {
   const tables = relations.filter(({ kind }) => kind === 'r');
   const doubt = new Doubt(recorded, await readSchemaRows(source), tables);
   if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));

@@ -52,6 +52,25 @@ union all
 select t.schema, t."table", 'trigger ' || g.tgname, pg_catalog.pg_get_triggerdef(g.oid)
   from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
 union all
+select t.schema, t."table", 'row security', case when c.relforcerowsecurity then 'forced' else 'enabled' end
+  from t join pg_catalog.pg_class c on c.oid = t.oid where c.relrowsecurity
+union all
+select t.schema, t."table", 'policy ' || p.polname,
+       pg_catalog.format('%s %s to %s using (%s) with check (%s)', p.polpermissive, p.polcmd,
+         (select pg_catalog.string_agg(case when r = 0 then 'public' else pg_catalog.pg_get_userbyid(r) end, ', ' order by r) from unnest(p.polroles) r),
+         pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+  from t join pg_catalog.pg_policy p on p.polrelid = t.oid
+union all
+-- An increment that an application's id allocator counts on, above all.
+select t.schema, t."table", 'sequence of column ' || a.attname, pg_catalog.string_agg(
+         pg_catalog.format('%s %s %s %s %s %s', q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache, q.seqcycle),
+         ', ' order by q.seqincrement, q.seqmax, q.seqstart, q.seqcache)
+  from t join pg_catalog.pg_depend d on d.refobjid = t.oid and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+        and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  join pg_catalog.pg_sequence q on q.seqrelid = d.objid
+  join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
+ group by 1, 2, 3
+union all
 select t.schema, t."table", 'place under ' || i.inhparent::pg_catalog.regclass,
        coalesce(pg_catalog.pg_get_expr(c.relpartbound, c.oid), '')
   from t join pg_catalog.pg_inherits i on i.inhrelid = t.oid and not i.inhdetachpending

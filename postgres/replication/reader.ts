@@ -78,6 +78,7 @@ export class ReplicationReader implements AsyncDisposable {
   #tickedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | null = null;
+  #failed: (() => void) | null = null;
   #pauses = 0;
   #heard = 0;
 
@@ -113,6 +114,16 @@ export class ReplicationReader implements AsyncDisposable {
     if (this.#newest !== null) this.#received = parseLsn(this.#newest);
     this.#newest = null;
     return this.#received;
+  }
+
+  /** Whether the stream has ended with a failure, also while messages from before it wait. */
+  get failed(): boolean {
+    return this.#failure !== null;
+  }
+
+  /** Has a failure told at once to a caller that takes nothing meanwhile; null: to none any more. */
+  onFailure(listener: (() => void) | null): void {
+    this.#failed = listener;
   }
 
   /** How often the queue was full, for tests and logs. */
@@ -324,6 +335,7 @@ export class ReplicationReader implements AsyncDisposable {
     if (this.#failure !== null || this.#stopped) return;
     this.#failure = error;
     this.#wake?.();
+    this.#failed?.();
   }
 }
 

@@ -48,31 +48,39 @@ export async function addChecks(
 ): Promise<void> {
   if (of === 'nothing') return;
   const { target } = session;
-  const checks = await readChecks(target, migration, 'waiting');
-  if (checks.length === 0) return;
+  if ((await readChecks(target, migration, 'all')).length === 0) return;
   await using source = await openSource(migration, of, signal);
   let now: ReadonlyMap<number, Definition> = new Map();
-  const added: WaitingCheck[] = [];
   const look = async (batch: readonly WaitingCheck[]) => {
     if (source) now = await definitionsOf(source, batch);
   };
   await session.all(
-    checks,
+    await readChecks(target, migration, 'waiting'),
     nameOf,
     async (check) => {
       const definition = now.get(check.id);
       // Dropped on the source, or renamed: then it is another one, and the summary names it.
       if (source && !definition) return;
-      if (!(await add(target, migration, check, definition))) return;
-      if (definition?.valid ?? check.valid) added.push(check);
+      await add(target, migration, check, definition);
     },
     look,
   );
-  if (added.length === 0) return;
   const defaults = await Defaults.read(migration.target, 'cutover', target);
   const until = performance.now() + VALIDATE_MS;
-  await session.all(added, nameOf, (check) =>
-    validate(target, defaults, check, until - performance.now()),
+  let there: ReadonlyMap<number, Definition> = new Map();
+  // Also those of an attempt that was killed before it validated them.
+  await session.all(
+    await readChecks(target, migration, 'added'),
+    nameOf,
+    async (check) => {
+      const isValid = source ? now.get(check.id)?.valid === true : check.valid;
+      if (!isValid || there.get(check.id)?.valid !== false) return;
+      await validate(target, defaults, check, until - performance.now());
+    },
+    async (batch) => {
+      await look(batch);
+      there = await definitionsOf(target, batch);
+    },
   );
 }
 
@@ -91,35 +99,33 @@ export async function openSource(
   }
 }
 
-/** False when the target refuses it: what it names is gone there, is something else, or is there already. */
+/** Does nothing when the target refuses it: what it names is gone there, is something else, or is there already. */
 async function add(
   target: pg.ClientBase,
   migration: Migration,
   check: WaitingCheck,
   definition: Definition | undefined,
-): Promise<boolean> {
+): Promise<void> {
   const { sql, constraint } = check;
   const statement =
     definition === undefined || sql.includes(definition.text)
       ? sql
       : `alter ${placeOf(check)} add constraint ${pg.escapeIdentifier(constraint)} ${definition.text} not valid`;
-  return tried(target, async () => {
+  await tried(target, async () => {
     await target.query(statement);
     await mark(target, migration, check, true);
   });
 }
 
 /** Runs statements of a transaction, and takes them back where names or types do not fit any more. */
-async function tried(target: pg.ClientBase, statements: () => Promise<void>): Promise<boolean> {
+async function tried(target: pg.ClientBase, statements: () => Promise<void>): Promise<void> {
   await target.query('savepoint trying');
   try {
     await statements();
     await target.query('release savepoint trying');
-    return true;
   } catch (error) {
     if (!isMisfit(sqlstate(error))) throw error;
     await target.query('rollback to savepoint trying; release savepoint trying');
-    return false;
   }
 }
 

@@ -20,6 +20,9 @@ const SHARED = [
   ...['point', 'line', 'lseg', 'box', 'path', 'polygon', 'circle'],
 ];
 
+/** From 17 on an infinite interval is the largest and smallest of its fields; an older server takes these for a finite one. */
+const INTERVAL = /* sql */ `case when pg_catalog.current_setting('server_version_num')::int4 >= 170000 then ' with infinity' else '' end`;
+
 /**
  * SQL for the binary form of each column that COPY moves, by name: a text that is equal on both sides when the forms are. Null for a
  * column that has to go as text. int2vector has elements as well and is no array: it is not known by them. An enum is sent as its label; a domain as its base type.
@@ -38,7 +41,7 @@ export function binaryForms(relation: string): string {
      select pg_catalog.jsonb_object_agg(b.attname,
               case when t.typtype = 'e' then 'enum'
                    when e.typname in (${list}) and e.typnamespace = 'pg_catalog'::regnamespace
-                     then e.typname || case when e.oid <> t.oid then '[]' else '' end end)
+                     then e.typname || case when e.oid <> t.oid then '[]' else '' end || case when e.typname = 'interval' then ${INTERVAL} else '' end end)
        from (select distinct on (attnum) * from below order by attnum, depth desc) b
        join pg_catalog.pg_type t on t.oid = b.type
        join pg_catalog.pg_type e on e.oid = coalesce((select one.oid from pg_catalog.pg_type one where one.oid = t.typelem and one.typarray = t.oid), t.oid))`;

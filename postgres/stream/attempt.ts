@@ -20,7 +20,7 @@ import type { Batch } from './batch.ts';
 import { fence, type Stopped } from './fence.ts';
 import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
-import { StreamLoop } from './loop.ts';
+import { StreamLoop, type LoopParts } from './loop.ts';
 import { Marks } from './marks.ts';
 import { LoudLook } from './loud-look.ts';
 import { Meter } from './meter.ts';
@@ -54,10 +54,31 @@ export interface LeaseParts {
   readonly numericAsText: boolean;
   /** How many tables one transaction of the target may lock. */
   readonly tablesPerBatch: number;
+  /** That of the lease before, which goes on; unset: the stream has just begun. */
+  readonly loop?: StreamLoop;
+  /**
+   * Whether all tables were compared at the beginning of this lease or since; false: the next lease has to begin with it. Called once the
+   * lease is over.
+   */
+  readonly audited: () => boolean;
+  /** Whether the caller can keep the stream open until the next lease. */
+  readonly mayStayOpen: boolean;
 }
 
-/** Streams until the lease ends, in one of the ways that `streamChanges` names. */
-export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
+export interface EndedLease {
+  readonly report: StreamReport;
+  /** Where the next lease can go on, over what is open; null when the slot was let go. */
+  readonly open: { readonly loop: StreamLoop; readonly attempt: Attempt } | null;
+}
+
+/**
+ * Streams until the lease ends, in one of the ways that `streamChanges` names.
+ * @param begun is called with the loop once it is about to run.
+ */
+export async function streamLease(
+  parts: LeaseParts,
+  begun: (loop: StreamLoop) => void = () => undefined,
+): Promise<EndedLease> {
   const { migration, options, work, source, applier, attempt, plan, reader } = parts;
   const meter = new Meter();
   const inTurn = turns();
@@ -99,7 +120,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const throttle = new ApplyThrottle(applier.client, migration, work.signal);
-  const loop = new StreamLoop({
+  const loopParts: LoopParts = {
     reader,
     writer,
     routes: plan.routes,
@@ -128,7 +149,9 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
     ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
     until,
     signal: work.signal,
-  });
+  };
+  const loop = parts.loop ?? new StreamLoop(loopParts);
+  parts.loop?.continueWith(loopParts);
   // After the loop was made: the pieces of a huge transaction keep their size when the limit is lifted.
   if (options.until === null) await throttle.begin();
   const numbers = (): Omit<StreamReport, 'reached' | 'firstConsistent'> => {
@@ -159,6 +182,7 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       measure: () => inTurn(() => meter.measure(source)),
     });
     pulse.start();
+    begun(loop);
     await runToEnd(loop, writer, plan, (failure) =>
       // Where the source does not answer the failure is what it is.
       inTurn(() => plan.explain(failure)).catch(() => failure),
@@ -168,16 +192,24 @@ export async function streamLease(parts: LeaseParts): Promise<StreamReport> {
       if (fenced) {
         // The target was cut off: what it holds is what it says now.
         await inTurn(() => letGo(parts, fenced.confirmedLsn));
-        return { ...numbers(), ...fenced, reached: false };
+        return { report: { ...numbers(), ...fenced, reached: false }, open: null };
       }
     }
   }
   work.log.info('lease ended', { ...loop.ways.summary });
-  const { confirmedLsn, firstConsistent } = writer.checkpoint;
-  await letGo(parts, confirmedLsn);
+  const { checkpoint } = writer;
+  const { confirmedLsn, firstConsistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
+  const report = { ...numbers(), firstConsistent, reached };
+  // Before the target is consistent the workflow has other things to do between two leases.
+  const next = options.until === null && firstConsistent && !work.signal.aborted;
+  if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.audited()) {
+    reader.confirm(confirmedLsn);
+    return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
+  }
+  await letGo(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
-  return { ...numbers(), firstConsistent, reached };
+  return { report, open: null };
 }
 
 /** Runs the loop. What it learnt when it failed is written only when the batch at work is through and nothing is open. */

@@ -52,6 +52,7 @@ import { judgeTrees, movedIn } from '../control/tree.ts';
 import { flushSeen } from '../wal/flush.ts';
 import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
+import { AUDITED, CatalogMoved } from './moved.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
 import { judgeNewTrees } from './new-tree.ts';
 import {
@@ -99,7 +100,8 @@ export async function audit(
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
     readonly ignore?: IgnorePatterns;
-    readonly epoch: bigint;
+    /** Null: looks only, and fails with `CatalogMoved` where something would have to be noted. */
+    readonly epoch: bigint | null;
     /** Awaited between groups of tables, with how many were judged: others get a turn, and the caller learns that it gets on. */
     readonly turn?: (tables: number) => Promise<void>;
     readonly withheld: Withheld | null;
@@ -268,7 +270,7 @@ async function refuseUnlogged(
     readonly rows: readonly PlannedRelationRow[];
     readonly here: readonly Relation[];
     readonly ignore?: IgnorePatterns;
-    readonly epoch: bigint;
+    readonly epoch: bigint | null;
   },
   found: Verdicts,
 ): Promise<void> {
@@ -292,9 +294,10 @@ async function refuseUnlogged(
 async function note(
   target: pg.ClientBase,
   migration: Migration,
-  epoch: bigint,
+  epoch: bigint | null,
   found: Verdicts,
 ): Promise<void> {
+  if (epoch === null) throw new CatalogMoved(AUDITED, null);
   await target.query(/* sql */ `begin`);
   try {
     await holdEpoch(target, migration, epoch);

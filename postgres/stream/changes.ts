@@ -28,11 +28,14 @@ import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './attempt.ts';
 import { proveContinuity } from './continuity.ts';
 import { fence } from './fence.ts';
+import { Held } from './held.ts';
 import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from './filter.ts';
 import { CatalogMoved, Moves } from './moved.ts';
+import type { ParkedStreams } from './parked.ts';
 import { readPlan } from './plan.ts';
 import { checkSlot, withSlotFree, type SlotClaim } from './slot.ts';
+import { continueLease } from './takeover.ts';
 
 export { fenceStream } from './fence.ts';
 
@@ -62,6 +65,7 @@ const ABORT_LEASE_MS = 8_000;
 /**
  * Streams for one lease. Returns at a commit boundary: when `until` is reached, when the lease is over, or when the signal
  * was aborted (the caller decides what an abort means).
+ * @param parked where a lease that ends because it is over leaves the stream open for the next one; unset: it closes everything.
  * @throws MigrationError: `CheckpointMissing`, `SlotMissing`, `SlotBusy`, `PluginRefused`, `SchemaDrift`, `UnknownRelation`,
  *   `StreamWarning`, `CopyAgain`, `StreamMalformed`, `Stalled`, `Fenced`, `Contention`, `Unreachable`, and what applying throws.
  */
@@ -69,12 +73,15 @@ export async function streamChanges(
   migration: Migration,
   options: StreamOptions,
   work: Work,
+  parked?: ParkedStreams,
 ): Promise<StreamReport> {
   const abandoned = new AbortController();
   const moves = new Moves();
-  const lease = untilUnmoved(migration, work, moves, (renewed) =>
-    oneLease(migration, options, work, { abandoned: abandoned.signal, moves, ...renewed }),
-  );
+  const lease = untilUnmoved(migration, work, moves, async (renewed) => {
+    const whole = { abandoned: abandoned.signal, moves, parked, ...renewed };
+    const going = parked && (await continued(migration, options, work, { ...whole, parked }));
+    return going ?? oneLease(migration, options, work, whole);
+  });
   if (!(await outlasted(lease, work.signal))) return lease;
   // Also the way to a lease stands still when the target does; nothing is written by it after the fence.
   abandoned.abort();
@@ -117,19 +124,35 @@ interface Renewal {
   readonly moves: Moves;
   /** Whether the plugin is to leave out every table that is not moved. */
   readonly leaveAll: boolean;
+  readonly parked: ParkedStreams | undefined;
+}
+
+async function continued(
+  migration: Migration,
+  options: StreamOptions,
+  work: Work,
+  renewal: Renewal & { readonly parked: ParkedStreams },
+): Promise<StreamReport | null> {
+  try {
+    return await continueLease(migration, options, work, renewal);
+  } catch (error) {
+    if (error instanceof CatalogMoved) throw error;
+    throw classify(error, { step: 'stream' }, 'Internal');
+  }
 }
 
 async function oneLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  { abandoned, met, moves, leaveAll }: Renewal,
+  { abandoned, met, moves, leaveAll, parked }: Renewal,
 ): Promise<StreamReport> {
   try {
+    await using held = new Held();
     // Each step of the beginning is bounded; the beat between them tells that it gets on.
     let stored: Heartbeat = {};
     const step = (): void => work.beat({ phase: 'stream', step: 'starting', ...stored });
-    await using target = await connectTarget(migration, 'apply');
+    const target = held.add(await connectTarget(migration, 'apply'));
     // Nobody waits for this lease any more: it must not end the one that came after it.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was given up at its start');
@@ -146,10 +169,12 @@ async function oneLease(
       stillMine: () => holdEpoch(target, migration, attempt.epoch),
     };
     step();
-    await using source = await connectSource(migration, 'stream', { target });
+    const source = held.add(await connectSource(migration, 'stream', { target }));
     step();
     const asText = await probe(source, migration, claim);
-    await using applier = await TargetApplier.open(migration, { numericAsText: asText }, target);
+    const applier = held.add(
+      await TargetApplier.open(migration, { numericAsText: asText }, target),
+    );
     await checkSlot(source, migration, attempt.confirmedLsn);
     const pid = backendPidOf(source);
     const prove = () =>
@@ -164,6 +189,8 @@ async function oneLease(
     await withSlotFree(source, migration, prove, claim);
     // A mark that was written and flushed, and is not there any more, would be waited for without end.
     if (options.until !== null) await requireFlushed(source, migration, options.until);
+    // Every lease may find that it has to leave all out; the next one begins without that.
+    const mayStayOpen = parked !== undefined && options.until === null && !leaveAll;
     let doing = 'looking at the catalogs';
     const plan = await whileAllWatched(
       [
@@ -174,7 +201,7 @@ async function oneLease(
       () => ({ phase: 'stream', step: doing }),
       () =>
         readPlan(source, applier.client, migration, {
-          ...{ selection: options, attempt, met, leaveAll },
+          ...{ selection: options, attempt, met, leaveAll, compared: mayStayOpen },
           ...(options.ignore === undefined ? {} : { ignore: options.ignore }),
           tell: (what) => (doing = what),
         }),
@@ -201,23 +228,18 @@ async function oneLease(
         }),
         ...(options.limits === undefined ? {} : { limits: options.limits }),
       });
-    await using reader = await withSlotFree(source, migration, open, claim);
+    const reader = held.add(await withSlotFree(source, migration, open, claim));
     work.log.info('stream started', {
       epoch: attempt.epoch.toString(),
       confirmedLsn: attempt.confirmedLsn,
     });
-    return await streamLease({
-      migration,
-      options,
-      work,
-      source,
-      applier,
-      attempt,
-      plan,
-      reader,
-      numericAsText: asText,
-      tablesPerBatch,
+    const stream = { migration, options, source, applier, plan, reader, numericAsText: asText };
+    const ended = await streamLease({
+      ...{ ...stream, work, attempt, tablesPerBatch },
+      ...{ audited: () => true, mayStayOpen },
     });
+    if (ended.open) parked?.park({ ...stream, tablesPerBatch, ...ended.open, held: held.move() });
+    return ended.report;
   } catch (error) {
     if (error instanceof CatalogMoved) throw error;
     throw classify(error, { step: 'stream' }, 'Internal');

@@ -11,6 +11,11 @@ import { readPlannedRelations, type PlannedShape } from '../control/relation.ts'
 export class Emptied {
   readonly #seen = new Map<string, Set<string>>();
 
+  /** Whether any came. */
+  get any(): boolean {
+    return this.#seen.size > 0;
+  }
+
   /** A TRUNCATE of the table came, of this transaction (32-bit top-level id). */
   met(table: string, xid: number): void {
     const xids = this.#seen.get(table) ?? new Set();

@@ -67,6 +67,11 @@ export class Routes {
     this.#left.set(name, left);
   }
 
+  /** How many names are left out. */
+  get leftOut(): number {
+    return this.#left.size;
+  }
+
   /** Notes that a change was left out. */
   meet(schema: string, table: string): void {
     const name = key(schema, table);

@@ -86,7 +86,7 @@ interface Mark {
 export class Gathering {
   /** In order, complete, not yet given to the writer; more than one only around a huge transaction. */
   readonly sealed: Batch[] = [];
-  readonly #parts: GatheringParts;
+  #parts: GatheringParts;
   readonly #paths = new ByName<TablePath>();
   readonly #head = new HeadReader();
   #serial = 0;
@@ -113,6 +113,11 @@ export class Gathering {
   #refused = false;
 
   constructor(parts: GatheringParts) {
+    this.#parts = parts;
+  }
+
+  /** What is gathered stays; see the loop's method of this name. */
+  continueWith(parts: GatheringParts): void {
     this.#parts = parts;
   }
 

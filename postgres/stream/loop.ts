@@ -21,7 +21,7 @@ import type { Commit } from '../wal2json/message.ts';
 import type { Batch, BatchLimits } from './batch.ts';
 import type { Doubt } from './doubt.ts';
 import type { Routes, Unsettled } from './filter.ts';
-import { Gathering } from './gathering.ts';
+import { Gathering, type GatheringParts } from './gathering.ts';
 import type { Lease } from './lease.ts';
 import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
@@ -68,7 +68,7 @@ export interface LoopParts {
 const LOOK_MS = 250;
 
 export class StreamLoop {
-  readonly #parts: LoopParts;
+  #parts: LoopParts;
   readonly #start: Lsn;
   readonly #horizon: Horizon;
   readonly #gathering: Gathering;
@@ -82,18 +82,40 @@ export class StreamLoop {
   #commit: LastCommit | null = null;
   #storedAt = performance.now();
   #progress = 0;
-  readonly #ways = new Ways();
+  #ways = new Ways();
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
     const start = parts.writer.checkpoint.confirmedLsn;
     this.#start = start;
     this.#horizon = new Horizon(start);
-    this.#gathering = new Gathering({
+    this.#gathering = new Gathering(this.#gatheringParts(parts));
+  }
+
+  /**
+   * Goes on with the next lease where a {@link run} that was neither aborted nor failed has ended. What has arrived of a transaction
+   * without its commit stays, so everything that says how it is understood has to be the same: reader, routes and limits.
+   */
+  continueWith(parts: LoopParts): void {
+    // A mark may have come in the transaction that is still arriving, and does not come twice.
+    const { marks } = this.#parts;
+    this.#parts = { ...parts, marks };
+    this.#ways = new Ways();
+    this.#gathering.continueWith(this.#gatheringParts(parts));
+  }
+
+  /** Ends the run at the next batch: something beside the stream says that it must not go on. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#parts.reader.nudge();
+  }
+
+  #gatheringParts(parts: LoopParts): GatheringParts {
+    return {
       ...parts,
-      start,
+      start: this.#start,
       position: () => ({ end: this.#horizon.position, commit: this.#commit }),
-    });
+    };
   }
 
   /** Grows when an item was taken or a batch written. */

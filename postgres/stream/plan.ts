@@ -39,16 +39,19 @@ import { Doubt } from './doubt.ts';
 import { Emptied } from './emptied.ts';
 import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
-import { CatalogMoved } from './moved.ts';
+import { AUDITED, CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
 import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
+import { viewOf } from './view.ts';
 
 const BYTEA_OID = 17;
 /** SQLSTATE of a text that is no value of its type. */
 const INVALID_TEXT = '22P02';
 const SHOWN_MS = 5_000;
 const SHOWN_POLL_MS = 20;
+/** Names of scratch tables that one plan learns to leave out: over many leases they would pile up. */
+const MOST_LEARNT = 1_000;
 const OLDER_TYPE = 'that its type has no more on either side';
 /** Failures of a change that meets other rows than it expects. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
@@ -85,6 +88,13 @@ export interface StreamPlan {
    * @throws CatalogMoved, or as the audit.
    */
   settle(table: Unsettled): Promise<void>;
+  /**
+   * Whether the plan also holds for another lease: nothing was found that the stream may still be before, and nothing came
+   * that changes what is stored of a table.
+   */
+  readonly steady: boolean;
+  /** Of everything in the plan, to compare it with a later one; null unless that was asked for. */
+  readonly view: string | null;
   /** TRUNCATEs that came. */
   readonly emptied: Emptied;
   /** Notes which tables TRUNCATEs among these changes give a new file on the target. */
@@ -115,7 +125,7 @@ export interface StreamPlan {
 /**
  * Reads the plan and audits it.
  * @param met the change that made this reading necessary, for messages.
- * @throws MigrationError as {@link audit}.
+ * @throws MigrationError as {@link audit}; CatalogMoved where a look would have to write, or finds what the stream has to pass.
  */
 export async function readPlan(
   source: pg.ClientBase,
@@ -124,8 +134,11 @@ export async function readPlan(
   parts: {
     readonly selection: Selection;
     readonly ignore?: IgnorePatterns;
-    readonly attempt: Attempt;
+    /** Null for a look beside a stream that goes on: it writes nothing. */
+    readonly attempt: Pick<Attempt, 'epoch'> | null;
     readonly met: Unsettled | null;
+    /** Whether a later plan will be compared with this one. */
+    readonly compared?: boolean;
     /** Whether the plugin is to leave out every table that is not moved. */
     readonly leaveAll: boolean;
     /** Called with the current step. */
@@ -138,6 +151,7 @@ export async function readPlan(
     attempt,
     met,
     leaveAll,
+    compared = false,
     tell = () => undefined,
   } = parts;
   const turn = async (tables: number): Promise<void> => {
@@ -154,7 +168,7 @@ export async function readPlan(
     await refuseLostMarks(target, migration, planned);
     const seen = await located(met, () =>
       audit(source, target, migration, {
-        ...{ rows: planned, selection, ignore, epoch: attempt.epoch, withheld, turn },
+        ...{ rows: planned, selection, ignore, epoch: attempt?.epoch ?? null, withheld, turn },
       }),
     );
     return { rows: planned, audited: seen };
@@ -171,11 +185,13 @@ export async function readPlan(
   );
   if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
   const moving = audited.settled.size > 0 || audited.ahead.length > 0 || doubt.any;
+  if (attempt === null && (moving || awaited.size > 0)) throw new CatalogMoved(AUDITED, null);
   // After the look at the catalog: whatever was committed before that look lies before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
   doubt.until(mark);
   const generations = await readGenerations(target, migration);
   const fenced = async (write: () => Promise<void>): Promise<void> => {
+    if (attempt === null) throw new CatalogMoved(AUDITED, null);
     await target.query(/* sql */ `begin`);
     try {
       await holdEpoch(target, migration, attempt.epoch);
@@ -202,10 +218,16 @@ export async function readPlan(
       (!doubt.any || doubt.mayLeave(one)),
   );
   const next = addRequest(withheld, { schemas, without, from: outside.from });
-  if (next !== withheld) await fenced(() => storeWithheld(target, migration, next));
+  // A look asks the plugin for nothing.
+  if (next !== withheld && attempt !== null)
+    await fenced(() => storeWithheld(target, migration, next));
   tell('making routes');
   await nextTurn();
   const routes = routesOf(rows, audited, generations);
+  const view = compared
+    ? await viewOf({ rows, audited, routes, generations, schemas, schemaRows, turn })
+    : null;
+  const { leftOut } = routes;
   const again: number[] = [];
   const rowOf = (table: Unsettled) =>
     rows.find(({ schema, name }) => schema === table.schema && name === table.table);
@@ -252,6 +274,12 @@ export async function readPlan(
     types: audited.types,
     mark,
     stopsAtMark: audited.ahead.length > 0 || awaited.size > 0 || doubt.any,
+    get steady() {
+      const learnt = routes.leftOut - leftOut;
+      const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
+      return settled && learnt <= MOST_LEARNT;
+    },
+    view,
     emptied,
     truncating: (changes) => {
       for (const change of changes) {

@@ -141,6 +141,21 @@ test('an undone cutover removes deferred checks, and the next one adds them', as
   ]);
 });
 
+test('a check that was added before a kill and not validated is validated by the next attempt', async () => {
+  await using db = await freshPair();
+  const { migration } = await prepared(db);
+  await enableTriggers(migration);
+  // As the first of its transactions left it.
+  await db.targetClient.query(/* sql */ `
+    alter table app.a_entry drop constraint a_promised;
+    alter table app.a_entry add constraint a_promised check (app.promised(val)) not valid`);
+  await enableTriggers(migration);
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select convalidated from pg_constraint where conname = 'a_promised'`,
+  );
+  expect(rows).toEqual([{ convalidated: true }]);
+});
+
 test('a deferred check is added as the source has it now; one whose table, column or constraint is gone is named and never stops a cutover', async () => {
   await using db = await freshPair();
   const { migration } = await prepared(db);

@@ -157,3 +157,75 @@ test('a release ends the sessions of one that was frozen before it, which can dr
   const next = await writeEndMark(migration);
   expect(await releaseSlot(migration, inputOf(db), next, undefined, 3_000)).toBe('dropped');
 });
+
+/** What takes `t` out of a selection that names it, and where its writes go then. */
+const WAYS_OUT = [
+  { how: 'renamed', ddl: 'alter table t rename to t_old', name: 't_old' },
+  {
+    how: 'renamed and replaced',
+    ddl: 'alter table t rename to t_old; create table t (id int primary key)',
+    name: 't_old',
+  },
+  { how: 'moved', ddl: 'create schema away; alter table t set schema away', name: 'away.t' },
+  { how: 'detached', ddl: 'alter table p detach partition t', name: 't' },
+  {
+    how: 'given to an extension',
+    ddl: 'create extension hstore; alter extension hstore add table t',
+    name: 't',
+  },
+] as const;
+
+test.each(WAYS_OUT)(
+  'a table of the plan that is $how after the end mark, and so not selected any more, keeps the slot when it is written',
+  async ({ how, ddl, name }) => {
+    await using db = await freshPair();
+    // A partition is selected with its root.
+    const include = how === 'detached' ? ['public.p'] : ['public.t'];
+    const table =
+      how === 'detached'
+        ? /* sql */ `create table p (id int primary key) partition by list (id); create table t partition of p default`
+        : /* sql */ `create table t (id int primary key)`;
+    const migration = await startMigration(db, table, { include, exclude: [] });
+    const input = inputOf(db, { tables: { include } });
+    const mark = await writeEndMark(migration);
+    expect(await laterChanges(migration, input, mark)).toEqual([]);
+    await db.sourceClient.query(ddl);
+    await db.sourceClient.query(`insert into ${name} values (1)`);
+    expect(await laterChanges(migration, input, mark)).toEqual(['public.t']);
+    const found = await failure(releaseSlot(migration, input, mark), 'StillWriting');
+    expect(found.message).toContain('public.t ');
+    expect(await slots(db, migration)).toBe(1);
+  },
+);
+
+test('an open transaction that writes to a table under a name outside the selection is named', async () => {
+  await using db = await freshPair();
+  const include = ['public.t'];
+  const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`, {
+    ...{ include, exclude: [] },
+  });
+  const input = inputOf(db, { tables: { include } });
+  const mark = await writeEndMark(migration);
+  await using open = await connectTo(db.source);
+  await db.sourceClient.query(/* sql */ `alter table t rename to t_old`);
+  await open.query(/* sql */ `begin; insert into t_old values (1)`);
+  expect(await laterChanges(migration, input, mark)).toEqual(['public.t', 'public.t_old']);
+  await open.query(/* sql */ `commit`);
+  await failure(releaseSlot(migration, input, mark), 'StillWriting');
+});
+
+test('large objects that were made after preflight keep the slot, unless the input accepts to leave them', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const input = inputOf(db, SELECTION);
+  await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
+  const mark = await writeEndMark(migration);
+  for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
+    expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
+  }
+  expect(await slots(db, migration)).toBe(1);
+  const accepted = inputOf(db, { ...SELECTION, leave: { largeObjects: true } });
+  expect(await laterChanges(migration, accepted, mark)).toEqual([]);
+  await db.sourceClient.query(/* sql */ `select lo_unlink(oid) from pg_largeobject_metadata`);
+  expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
+});

@@ -2,8 +2,11 @@
  * A source whose application commits with `synchronous_commit = off`: what is visible may be gone after a crash. The file uses its own
  * server, which crashes and has a slow WAL writer.
  */
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SpecialValues } from '../../postgres/apply/special.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
@@ -153,4 +156,49 @@ test('the gate is durable', async () => {
     /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as next`,
   );
   expect(BigInt(next.rows[0]?.next ?? 0)).toBeGreaterThan(BigInt(rows[0]?.gate ?? 0));
+});
+
+/** Runs `work`, and `before` once, ahead of the statement with this number of those that any session sends to the source. */
+async function interrupting<T>(at: number, before: () => Promise<unknown>, work: () => Promise<T>) {
+  const query: unknown = Reflect.get(pg.Client.prototype, 'query');
+  if (typeof query !== 'function') throw new Error('the driver has no query');
+  let sent = 0;
+  let interrupted = false;
+  Reflect.set(
+    pg.Client.prototype,
+    'query',
+    function (this: pg.Client, ...args: unknown[]): unknown {
+      const go = (): unknown => Reflect.apply(query, this, args);
+      if (interrupted || this.port !== source.port || (sent += 1) !== at) return go();
+      interrupted = true;
+      return before().then(go);
+    },
+  );
+  try {
+    return { result: await work(), interrupted: () => interrupted };
+  } finally {
+    Reflect.set(pg.Client.prototype, 'query', query);
+  }
+}
+
+test('a commit that is not flushed keeps the slot, whichever statement of its release it comes before', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await using writer = await connectTo(db.source);
+  await writer.query(/* sql */ `set synchronous_commit = off`);
+  for (let at = 1; ; at += 1) {
+    const mark = await writeEndMark(migration);
+    const { result, interrupted } = await interrupting(
+      at,
+      () => writer.query(/* sql */ `insert into t values ($1)`, [at]),
+      () => releaseSlot(migration, inputOf(db), mark).catch((error: unknown) => error),
+    );
+    if (!interrupted()) {
+      // There are fewer statements: the whole release was gone through.
+      expect(result).toBe('dropped');
+      expect(at).toBeGreaterThan(10);
+      return;
+    }
+    expect(result, `before statement ${at}`).toMatchObject({ code: 'StillWriting' });
+  }
 });

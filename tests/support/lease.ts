@@ -3,6 +3,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { streamChanges as attempt, type StreamOptions } from '../../postgres/stream/changes.ts';
+import type { ParkedStreams } from '../../postgres/stream/parked.ts';
 
 /**
  * Streams again after `KeyUnread`, which any test can meet that alters a table, or whose tables autovacuum analyzes. All else that is
@@ -12,10 +13,11 @@ export async function streamChanges(
   migration: Migration,
   options: StreamOptions,
   work: Work,
+  parked?: ParkedStreams,
 ): Promise<StreamReport> {
   for (;;) {
     try {
-      return await attempt(migration, options, work);
+      return await attempt(migration, options, work, parked);
     } catch (error) {
       if (!(error instanceof MigrationError && error.code === 'KeyUnread')) throw error;
     }

@@ -30,7 +30,7 @@ export async function until<T extends string | boolean | object | bigint | null 
     try {
       const seen = await look();
       if (isThere(seen)) return seen;
-      last = String(seen);
+      last = typeof seen === 'string' ? seen : JSON.stringify(seen);
     } catch (error) {
       if (error instanceof Hopeless) throw error;
       last = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

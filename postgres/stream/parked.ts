@@ -1,0 +1,96 @@
+/**
+ * Streams that stay open between two leases. Closing everything at the end of a lease and opening it for the next one takes a third of
+ * a second, in which nothing is applied. So a worker keeps the sessions, the plan and the reader with what has arrived for a moment.
+ * Only a stream with nothing pending comes here (attempt.ts); whether it may go on is up to the next lease (takeover.ts).
+ *
+ * Meanwhile nothing is applied and no new position is confirmed. The reader keeps its walsender alive, and the slot with it; another
+ * process ends that as it ends any earlier attempt.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { TargetApplier } from '../apply/target.ts';
+import type { Attempt } from '../control/epoch.ts';
+import type { ReplicationReader } from '../replication/reader.ts';
+import type { StreamOptions } from './changes.ts';
+import type { Held } from './held.ts';
+import type { StreamLoop } from './loop.ts';
+import type { StreamPlan } from './plan.ts';
+
+/** The workflow needs some tens of milliseconds to begin the next lease, longer on a busy server. */
+const PARKED_MS = 5_000;
+
+export interface OpenStream {
+  readonly migration: Migration;
+  readonly options: StreamOptions;
+  readonly source: pg.Client;
+  readonly applier: TargetApplier;
+  readonly plan: StreamPlan;
+  readonly reader: ReplicationReader;
+  readonly numericAsText: boolean;
+  readonly tablesPerBatch: number;
+  readonly loop: StreamLoop;
+  /** Its epoch, and where it left the target. */
+  readonly attempt: Attempt;
+  /** Closes all of it. */
+  readonly held: Held;
+}
+
+interface Parked {
+  readonly stream: OpenStream;
+  readonly close: () => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** The parked streams of one worker process. */
+export class ParkedStreams {
+  readonly #byMigration = new Map<string, Parked>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #ms: number;
+
+  /** @param ms so long a stream stays open when no lease takes it; tests wait less. */
+  constructor(ms = PARKED_MS) {
+    this.#ms = ms;
+  }
+
+  /** Keeps the stream until it is taken; closes it after a while, or as soon as one of its connections fails. */
+  park(stream: OpenStream): void {
+    const { id } = stream.migration;
+    // Two attempts may overlap in one process. Only one of them can still be the newest, which the target knows.
+    this.#byMigration.get(id)?.close();
+    const close = (): void => {
+      if (this.take(stream.migration) === stream) this.#close(stream);
+    };
+    const timer = setTimeout(close, this.#ms);
+    this.#byMigration.set(id, { stream, close, timer });
+    stream.source.once('end', close);
+    stream.applier.client.once('end', close);
+    stream.reader.onFailure(close);
+    if (stream.reader.failed) close();
+  }
+
+  /** @returns the migration's stream, if there is one: the caller's from now on. */
+  take({ id }: Pick<Migration, 'id'>): OpenStream | null {
+    const parked = this.#byMigration.get(id);
+    if (!parked) return null;
+    const { stream, close, timer } = parked;
+    this.#byMigration.delete(id);
+    clearTimeout(timer);
+    stream.source.off('end', close);
+    stream.applier.client.off('end', close);
+    stream.reader.onFailure(null);
+    return stream;
+  }
+
+  /** Closes all of them, for the end of the process. */
+  async closeAll(): Promise<void> {
+    for (const { close } of this.#byMigration.values()) close();
+    await Promise.all(this.#closing);
+  }
+
+  #close({ held }: OpenStream): void {
+    // What fails here is closed already.
+    const closing = held[Symbol.asyncDispose]().catch(() => undefined);
+    this.#closing.add(closing);
+    void closing.finally(() => this.#closing.delete(closing));
+  }
+}

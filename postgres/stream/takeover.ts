@@ -1,0 +1,121 @@
+/**
+ * A lease that goes on with what the one before left open (parked.ts). It does what every lease begins with, in another order: it takes
+ * the next epoch only from the epoch and the position that the stream was left with, so no one else has written since; and it compares
+ * all tables while the stream goes on, over sessions of their own. That look decides nothing: if it does not find everything as the plan
+ * says, or fails, the lease begins again in the ordinary way, which does decide.
+ */
+import type { Migration } from '../../contract/migration.ts';
+import { compareLsn } from '../../contract/lsn.ts';
+import type { StreamReport, Work } from '../../contract/work.ts';
+import { cut } from '../connection/session.ts';
+import { continueEpoch, type Attempt } from '../control/epoch.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
+import { within } from '../replication/deadline.ts';
+import { hasSchemaControl } from '../schema/control.ts';
+import { loudStates, readLoudOnPlanned } from '../schema/loud.ts';
+import { streamLease } from './attempt.ts';
+import type { StreamOptions } from './changes.ts';
+import { AUDITED, CatalogMoved } from './moved.ts';
+import type { OpenStream, ParkedStreams } from './parked.ts';
+import { readPlan } from './plan.ts';
+
+/** One statement on an open session; the ordinary way is bounded by itself. */
+const TAKE_MS = 2_000;
+
+/**
+ * Streams for one lease over what is open from the one before.
+ * @returns null when there is nothing to go on with, and nothing of it is open any more: the lease has to begin in the ordinary way.
+ * @throws CatalogMoved for the same, when the stream went on until the look found something; and as `streamLease`.
+ */
+export async function continueLease(
+  migration: Migration,
+  options: StreamOptions,
+  work: Work,
+  { parked, abandoned }: { readonly parked: ParkedStreams; readonly abandoned: AbortSignal },
+): Promise<StreamReport | null> {
+  const stream = parked.take(migration);
+  if (stream === null) return null;
+  await using held = stream.held.move();
+  const attempt = await taken(stream, { migration, options, work });
+  if (attempt === null || abandoned.aborted) {
+    // A polite end could take longer than a heartbeat may.
+    cut(stream.source);
+    cut(stream.applier.client);
+    return null;
+  }
+  work.log.info('stream goes on', {
+    epoch: attempt.epoch.toString(),
+    confirmedLsn: attempt.confirmedLsn,
+  });
+  const looking = new AbortController();
+  let audited = false;
+  let looked = Promise.resolve();
+  try {
+    const { report, open } = await streamLease(
+      {
+        ...{ ...stream, options, work, attempt },
+        ...{ audited: () => audited, mayStayOpen: true },
+      },
+      (loop) => {
+        looked = lookAgain(stream, looking.signal).then(
+          () => void (audited = true),
+          // Whatever it was: the ordinary way meets it, too, and says what it is.
+          () => loop.fail(new CatalogMoved(AUDITED, null)),
+        );
+      },
+    );
+    if (open) parked.park({ ...stream, ...open, options, held: held.move() });
+    return report;
+  } finally {
+    looking.abort();
+    await looked;
+  }
+}
+
+/** @returns null when the stream must not go on. */
+async function taken(
+  { migration, options, reader, applier, attempt }: OpenStream,
+  now: { readonly migration: Migration; readonly options: StreamOptions; readonly work: Work },
+): Promise<Attempt | null> {
+  const { floor } = now.options;
+  if (now.options.until !== null || now.work.signal.aborted || reader.failed) return null;
+  if (decisive(migration, options) !== decisive(now.migration, now.options)) return null;
+  if (floor !== null && compareLsn(attempt.confirmedLsn, floor) < 0) return null;
+  const taking = continueEpoch(applier.client, migration, attempt, now.work.scheduledAt ?? null);
+  try {
+    return await within(TAKE_MS, taking);
+  } catch {
+    // A session that does not answer. If the server took the epoch nevertheless, the next attempt takes a later one.
+    return null;
+  }
+}
+
+/** Everything that the stream was opened for. Where it begins and how long it lasts may differ from lease to lease. */
+function decisive(
+  migration: Migration,
+  { floor: _, leaseMs: __, ...options }: StreamOptions,
+): string {
+  return JSON.stringify([migration, options]);
+}
+
+/**
+ * Compares all tables, as the beginning of a lease does, and recognizes both servers where the services point to now.
+ * @throws unless everything is as the plan says.
+ */
+async function lookAgain(
+  { migration, options, plan, applier }: OpenStream,
+  signal: AbortSignal,
+): Promise<void> {
+  await using target = await connectTarget(migration, 'plan', { signal });
+  await using source = await connectSource(migration, 'plan', { target, signal });
+  const { ignore } = options;
+  const { view } = await readPlan(source, target, migration, {
+    ...{ selection: options, attempt: null, met: null, leaveAll: false, compared: true },
+    ...(ignore === undefined ? {} : { ignore }),
+  });
+  if (view !== plan.view || !(await applier.isCurrent(target)))
+    throw new CatalogMoved(AUDITED, null);
+  if (!(await hasSchemaControl(target))) return;
+  const loud = await readLoudOnPlanned(target, migration, loudStates(applier.replicaRole));
+  if (loud.length > 0) throw new CatalogMoved(AUDITED, null);
+}

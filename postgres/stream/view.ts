@@ -1,0 +1,66 @@
+/**
+ * A digest of everything in a plan that decides how a change is brought to the target. Two plans with the same one can stand for each
+ * other.
+ */
+import { createHash } from 'node:crypto';
+import type { SchemaRows } from '../catalog/schema-row.ts';
+import type { PlannedRelationRow } from '../control/relation.ts';
+import type { Generation } from '../snapshot/visibility.ts';
+import type { Audit } from './audit.ts';
+import type { Routes } from './filter.ts';
+
+/** Some tens of milliseconds' worth. */
+const TABLES_PER_TURN = 1_000;
+
+/** @param turn awaited between groups of tables. */
+export async function viewOf({
+  rows,
+  audited,
+  routes,
+  generations,
+  schemas,
+  schemaRows,
+  turn,
+}: {
+  readonly rows: readonly PlannedRelationRow[];
+  readonly audited: Audit;
+  readonly routes: Pick<Routes, 'get'>;
+  readonly generations: readonly Generation[];
+  readonly schemas: readonly string[] | null;
+  readonly schemaRows: SchemaRows;
+  readonly turn: (tables: number) => Promise<void>;
+}): Promise<string> {
+  const { tokens, types, unlogged, insertOnly } = audited;
+  // Queries return tables in any order.
+  const parts: string[] = [];
+  for (const [at, { id, oid, schema, name, kind, generation, viaRoot }] of rows.entries()) {
+    if (at % TABLES_PER_TURN === 0) await turn(at);
+    const route = routes.get(schema, name);
+    const accepted = [unlogged.has(id), insertOnly.has(id)];
+    parts.push(digest([id, oid, schema, name, kind, generation, viaRoot, accepted, route ?? null]));
+  }
+  for (const [table, token] of tokens) {
+    parts.push(digest([table, token, types.byTable.get(table) ?? []]));
+  }
+  parts.push(digest(sorted(types.tokens)), digest(sorted(schemaRows)));
+  parts.push(digest([schemas?.toSorted() ?? null, generations]));
+  return digest(parts.sort());
+}
+
+function sorted(entries: ReadonlyMap<string | number, unknown>): string[] {
+  return [...entries].map((entry) => text(entry)).sort();
+}
+
+function digest(value: unknown): string {
+  return createHash('sha256').update(text(value)).digest('base64');
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => {
+    if (part instanceof Map || part instanceof Set) {
+      const entries: unknown[] = [...part];
+      return entries;
+    }
+    return typeof part === 'bigint' ? part.toString() : part;
+  });
+}
