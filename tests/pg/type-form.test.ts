@@ -44,11 +44,11 @@ function tables({ money, moment, code, unit }: Bases): string {
     create table row_like (id int primary key, v ${money});
     create table t (id int primary key, c_domain amount, c_nested price, c_moment moment, c_modified amounts, c_array amount[],
       c_both prices, c_range reach, c_pair pair, c_deep "Outer", c_text tagged, c_attribute ticked, c_held held,
-      c_equal int, c_list ticked[]);`;
+      c_equal int, c_list ticked[], c_multi reach_multirange);`;
 }
 
 const ROW = /* sql */ `insert into t values (1, 1.2345, 1.2345, '2024-01-02 03:04:05.678', '{1.2345}', '{1.2345}', '{1.2345}',
-  '[1.5,2.5)', '(1.2345,2)', '(1,"{""(1.2345,2)""}")', '(x)', '("2024-01-02 03:04:05.678")', '(1.2345,2)', 7, '{}')`;
+  '[1.5,2.5)', '(1.2345,2)', '(1,"{""(1.2345,2)""}")', '(x)', '("2024-01-02 03:04:05.678")', '(1.2345,2)', 7, '{}', '{[1.5,2.5)}')`;
 
 /** Every column with what is said of it. */
 const NAMED = {
@@ -67,6 +67,7 @@ const NAMED = {
     'attribute tag of public.tagged, which is character varying(9) on the source, character(9) on the target',
   c_attribute: 'public.moment, which is timestamp without time zone',
   c_held: 'attribute a of public.pair, which',
+  c_multi: 'public.measure, which is numeric on the source, bigint on the target',
   c_list: 'public.moment, which is timestamp without time zone',
 };
 
@@ -119,7 +120,7 @@ test('types that are made of the same are copied, also where a domain is on one 
     create domain price as numeric(12,4); create domain prices as amount[];
     drop table t; create table t (id int primary key, c_domain amount, c_nested price, c_moment moment, c_modified amounts,
       c_array amount[], c_both prices, c_range reach, c_pair pair, c_deep "Outer", c_text tagged, c_attribute ticked, c_held held,
-      c_equal int, c_list ticked[]);
+      c_equal int, c_list ticked[], c_multi reach_multirange);
     create type mixed as (a other, b numeric(12,4)[], c numeric(12,4)[]); create table m (id int primary key, v mixed, w amount)`);
   expect(codes(await findingsOf(db))).not.toContain('target-columns');
   const migration = await prepared(db);
