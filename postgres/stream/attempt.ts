@@ -201,8 +201,8 @@ export async function streamLease(
   const { confirmedLsn, firstConsistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
   const report = { ...numbers(), firstConsistent, reached };
-  // Before the target is consistent the workflow has other things to do between two leases.
-  const next = options.until === null && firstConsistent && !work.signal.aborted;
+  // Behind the lease in which the target becomes consistent the workflow makes constraints, which this session has not seen.
+  const next = options.until === null && attempt.firstConsistent && !work.signal.aborted;
   if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.audited()) {
     reader.confirm(confirmedLsn);
     return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };

@@ -233,7 +233,10 @@ async function oneLease(
       epoch: attempt.epoch.toString(),
       confirmedLsn: attempt.confirmedLsn,
     });
-    const stream = { migration, options, source, applier, plan, reader, numericAsText: asText };
+    const stream = {
+      ...{ migration, options, source, applier, plan, reader, numericAsText: asText },
+      openedAt: performance.now(),
+    };
     const ended = await streamLease({
       ...{ ...stream, work, attempt, tablesPerBatch },
       ...{ audited: () => true, mayStayOpen },

@@ -9,6 +9,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { TargetApplier } from '../apply/target.ts';
+import { cut } from '../connection/session.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import type { StreamOptions } from './changes.ts';
@@ -17,7 +18,7 @@ import type { StreamLoop } from './loop.ts';
 import type { StreamPlan } from './plan.ts';
 
 /** The workflow needs some tens of milliseconds to begin the next lease, longer on a busy server. */
-const PARKED_MS = 5_000;
+const PARKED_MS = 2_000;
 
 export interface OpenStream {
   readonly migration: Migration;
@@ -31,6 +32,8 @@ export interface OpenStream {
   readonly loop: StreamLoop;
   /** Its epoch, and where it left the target. */
   readonly attempt: Attempt;
+  /** When it was opened, on the clock of `performance.now()`. */
+  readonly openedAt: number;
   /** Closes all of it. */
   readonly held: Held;
 }
@@ -87,7 +90,10 @@ export class ParkedStreams {
     await Promise.all(this.#closing);
   }
 
-  #close({ held }: OpenStream): void {
+  #close({ held, source, applier }: OpenStream): void {
+    // Nothing is open in them, and a polite end waits for a server that may be gone.
+    cut(source);
+    cut(applier.client);
     // What fails here is closed already.
     const closing = held[Symbol.asyncDispose]().catch(() => undefined);
     this.#closing.add(closing);

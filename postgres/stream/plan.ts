@@ -93,6 +93,8 @@ export interface StreamPlan {
    * that changes what is stored of a table.
    */
   readonly steady: boolean;
+  /** Writes under the epoch of the lease that goes on with the plan from now on. */
+  renew(attempt: Pick<Attempt, 'epoch'>): void;
   /** Of everything in the plan, to compare it with a later one; null unless that was asked for. */
   readonly view: string | null;
   /** TRUNCATEs that came. */
@@ -190,11 +192,12 @@ export async function readPlan(
   const mark = moving ? await markPosition(source, migration) : null;
   doubt.until(mark);
   const generations = await readGenerations(target, migration);
+  let epoch = attempt?.epoch ?? null;
   const fenced = async (write: () => Promise<void>): Promise<void> => {
-    if (attempt === null) throw new CatalogMoved(AUDITED, null);
+    if (epoch === null) throw new CatalogMoved(AUDITED, null);
     await target.query(/* sql */ `begin`);
     try {
-      await holdEpoch(target, migration, attempt.epoch);
+      await holdEpoch(target, migration, epoch);
       await write();
       await target.query(/* sql */ `commit`);
     } catch (error) {
@@ -278,6 +281,9 @@ export async function readPlan(
       const learnt = routes.leftOut - leftOut;
       const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
       return settled && learnt <= MOST_LEARNT;
+    },
+    renew: (next) => {
+      epoch = next.epoch;
     },
     view,
     emptied,

@@ -21,6 +21,11 @@ import { readPlan } from './plan.ts';
 
 /** One statement on an open session; the ordinary way is bounded by itself. */
 const TAKE_MS = 2_000;
+/**
+ * For so long leases go on over the same sessions. What a stream and its sessions remember of tables grows with those they meet, and
+ * only a new beginning moves to a server that the service points to since.
+ */
+const MOST_OPEN_MS = 1_800_000;
 
 /**
  * Streams for one lease over what is open from the one before.
@@ -43,6 +48,7 @@ export async function continueLease(
     cut(stream.applier.client);
     return null;
   }
+  stream.plan.renew(attempt);
   work.log.info('stream goes on', {
     epoch: attempt.epoch.toString(),
     confirmedLsn: attempt.confirmedLsn,
@@ -54,7 +60,8 @@ export async function continueLease(
     const { report, open } = await streamLease(
       {
         ...{ ...stream, options, work, attempt },
-        ...{ audited: () => audited, mayStayOpen: true },
+        audited: () => audited,
+        mayStayOpen: performance.now() - stream.openedAt < MOST_OPEN_MS,
       },
       (loop) => {
         looked = lookAgain(stream, looking.signal).then(
@@ -74,7 +81,7 @@ export async function continueLease(
 
 /** @returns null when the stream must not go on. */
 async function taken(
-  { migration, options, reader, applier, attempt }: OpenStream,
+  { migration, options, source, reader, applier, attempt }: OpenStream,
   now: { readonly migration: Migration; readonly options: StreamOptions; readonly work: Work },
 ): Promise<Attempt | null> {
   const { floor } = now.options;
@@ -82,8 +89,11 @@ async function taken(
   if (decisive(migration, options) !== decisive(now.migration, now.options)) return null;
   if (floor !== null && compareLsn(attempt.confirmedLsn, floor) < 0) return null;
   const taking = continueEpoch(applier.client, migration, attempt, now.work.scheduledAt ?? null);
+  // One that died while it was idle has told no one.
+  const alive = source.query(/* sql */ `select`);
   try {
-    return await within(TAKE_MS, taking);
+    const [next] = await within(TAKE_MS, Promise.all([taking, alive]));
+    return next;
   } catch {
     // A session that does not answer. If the server took the epoch nevertheless, the next attempt takes a later one.
     return null;

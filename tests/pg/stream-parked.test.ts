@@ -284,6 +284,21 @@ test.each<{ readonly title: string; readonly other: Partial<StreamOptions> }>([
   expect(await logOf(db)).toEqual([1]);
 });
 
+test('a change that was not sent is noted under the epoch of the lease that goes on, and named', async () => {
+  await using db = await freshPair();
+  const self = await world(db);
+  await park(self);
+  const lease = failed(self.lease({ leaseMs: 30_000 }));
+  await until('the lease to go on', () => self.continued === 1);
+  await db.sourceClient.query(/* sql */ `
+    alter table typed drop constraint typed_pkey; insert into typed (id) values (5); update typed set t = 'x'`);
+  expect(await lease).toBe('StreamWarning');
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select table_name from walferry.relation where rewritten`,
+  );
+  expect(rows).toEqual([{ table_name: 'typed' }]);
+});
+
 test('a drain begins in the ordinary way and leaves nothing open', async () => {
   await using db = await freshPair();
   const self = await world(db);

@@ -35,7 +35,15 @@ export const table: Check = ({ source, target }) => {
   const known = source.relations.filter(
     (one) => one.kind !== 'f' && one.viaRoot === null && given.has(keyOfName(one)),
   );
-  const differences = compareColumns(known, target.given);
+  const own = there.filter(({ isRoot }) => !isRoot);
+  const names = new Set(own.map(nameOf));
+  const absent = source.relations.filter(
+    (one) => one.kind !== 'f' && one.viaRoot === null && !names.has(nameOf(one)),
+  );
+  // Where whole tables are missing, that also says why one is of another kind.
+  const differences = compareColumns(known, target.given).filter(
+    ({ column }) => column !== null || absent.length === 0,
+  );
   if (differences.length > 0) {
     findings.push(
       error(
@@ -45,11 +53,6 @@ export const table: Check = ({ source, target }) => {
       ),
     );
   }
-  const own = there.filter(({ isRoot }) => !isRoot);
-  const names = new Set(own.map(nameOf));
-  const absent = source.relations.filter(
-    (one) => one.kind !== 'f' && one.viaRoot === null && !names.has(nameOf(one)),
-  );
   if (absent.length > 0) findings.push(mixed(own, absent.map(nameOf)));
   return findings;
 };
