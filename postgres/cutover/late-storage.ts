@@ -6,6 +6,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { SchemaRows } from '../catalog/schema-row.ts';
 import { compareShapes, readShapes, type Shape } from '../catalog/shape.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
@@ -15,7 +16,15 @@ import type { Work } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
+import { readRecordedSchemas } from '../control/schema-row.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
+
+/** What the stream has followed. */
+export interface FollowedPlan {
+  /** The source's schemas at the time; null when none were recorded. */
+  readonly schemas: SchemaRows | null;
+  readonly tables: readonly PlannedRelationRow[];
+}
 
 /**
  * Names of the selected tables that are not what the stream has followed.
@@ -24,9 +33,10 @@ import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 export async function changedWithoutTrace(
   migration: Migration,
   input: MigrationInput,
+  { tables }: FollowedPlan,
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
-  const rows = new Map((await planned(migration, work)).map((row) => [row.oid, row]));
+  const rows = new Map(tables.map((row) => [row.oid, row]));
   const { relations, shapes, types } = await present(migration, input, [...rows.keys()], work);
   // Its changes come under a name that is not looked for, and which table has them now only its oid says.
   const selected = new Map(relations.map((table) => [table.oid, nameOf(table)]));
@@ -91,10 +101,11 @@ async function present(
   }
 }
 
-async function planned(
+/** Reads it on the target. @throws as {@link changedWithoutTrace}. */
+export async function readFollowed(
   migration: Migration,
   work: Pick<Work, 'signal' | 'beat'>,
-): Promise<readonly PlannedRelationRow[]> {
+): Promise<FollowedPlan> {
   const { signal } = work;
   try {
     await using target = await connectTarget(migration, 'cutover', { signal });
@@ -102,12 +113,15 @@ async function planned(
       /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
     );
     // Without the control schema there is nothing to compare with; the next step takes the epoch, and stops then.
-    if (rows[0]?.there !== true) return [];
+    if (rows[0]?.there !== true) return { schemas: null, tables: [] };
     return await whileAllWatched(
       [{ side: 'target', migration, purpose: 'cutover', client: target }],
       work,
       () => ({ step: STEP }),
-      () => readPlannedRelations(target, migration),
+      async () => ({
+        schemas: await readRecordedSchemas(target, migration),
+        tables: await readPlannedRelations(target, migration),
+      }),
     );
   } catch (error) {
     signal.throwIfAborted();

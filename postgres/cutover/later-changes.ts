@@ -14,9 +14,6 @@ import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-ro
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
-import { readPlannedSizes } from '../control/relation.ts';
-import { readRecordedSchemas } from '../control/schema-row.ts';
-import { connectTarget } from '../identity/connect.ts';
 import { unsentOf } from '../replication/reader.ts';
 import { isKeyUnread } from '../replication/refusal.ts';
 import { isUnprintable } from '../replication/refusal.ts';
@@ -26,7 +23,7 @@ import { backendPidOf } from '../replication/socket.ts';
 import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
-import { changedWithoutTrace } from './late-storage.ts';
+import { changedWithoutTrace, readFollowed } from './late-storage.ts';
 import { refuseLargeObjects } from './large-objects.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 import { markTransaction } from './end-mark.ts';
@@ -129,7 +126,7 @@ async function look(
   input: MigrationInput,
   { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
 ): Promise<LastLook> {
-  const plan = await planOf(migration, work);
+  const plan = await readFollowed(migration, work);
   // Before everything that the look reads on the source, and before the flush: what ends between that flush and a later question
   // for open transactions is neither flushed nor open, and the slot would go with it.
   const before = await source.query<{ idle: string | null }>(/* sql */ `
@@ -141,7 +138,7 @@ async function look(
   const oids = [
     ...relations.filter((one) => one.persistence === 'p' || !unlogged(one)).map(({ oid }) => oid),
     // A table of the plan that was renamed or moved out of the selection is written to under its oid.
-    ...plan.oids.filter((oid) => !known.has(oid)),
+    ...plan.tables.flatMap(({ oid }) => (known.has(oid) ? [] : [oid])),
   ];
   // Before the look into the slot: what commits between the two is seen there.
   const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
@@ -195,7 +192,7 @@ async function look(
   for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
   // Last, so that it sees what came while the slot was read.
-  const traceless = await changedWithoutTrace(migration, input, work);
+  const traceless = await changedWithoutTrace(migration, input, plan, work);
   return {
     tables: [...new Set([...names, ...renamed, ...missed.map(nameOf), ...traceless])].sort(),
     oids,
@@ -221,23 +218,6 @@ async function decodingOptions(
 
 /** The peek does not say where a change lies. */
 const NOWHERE = { lsn: null, xid: 0, commitLsn: parseLsn('0/0') };
-
-/** What the stream has followed: the source's schemas at the time, and its tables by their oids. */
-async function planOf(
-  migration: Migration,
-  { signal }: Pick<Work, 'signal'>,
-): Promise<{ readonly schemas: SchemaRows | null; readonly oids: readonly number[] }> {
-  await using target = await connectTarget(migration, 'cutover', { signal });
-  const { rows } = await target.query<{ there: boolean }>(
-    /* sql */ `select pg_catalog.to_regclass('walferry.migration') is not null as there`,
-  );
-  if (rows[0]?.there !== true) return { schemas: null, oids: [] };
-  const planned = await readPlannedSizes(target, migration);
-  return {
-    schemas: await readRecordedSchemas(target, migration),
-    oids: planned.map(({ oid }) => oid),
-  };
-}
 
 async function doubtOf(
   recorded: SchemaRows | null,
