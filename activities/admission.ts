@@ -46,7 +46,7 @@ export async function admitStream(context: Context, room: Room, work: Work): Pro
 }
 
 /**
- * The drain of a cutover waits for nobody: the application is stopped. It takes a place that its lease has left, so that the stream finds it
+ * The drain of a cutover does not wait: the application is stopped. It takes a place that its lease has left, so that the stream finds it
  * when the cutover is undone.
  */
 export function admitDrain(context: Context, { migrations, patience }: Room): Promise<Admission> {

@@ -26,7 +26,7 @@ export interface Patience {
    * long enough for a lease that a full worker took first and gave back.
    */
   readonly keepMs: number;
-  /** The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause nobody comes back. */
+  /** The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause no lease comes back. */
   readonly handoverMs: number;
 }
 

@@ -27,7 +27,7 @@ export interface Work {
   readonly scheduledAt?: number;
   /** Tells the caller what the guard of the source says, while the step works on. Rejects when it could not be told. */
   readonly tell?: (report: GuardReport) => Promise<void>;
-  /** The place that the step occupies in its worker; unset where nobody counts. */
+  /** The place that the step occupies in its worker; unset where places are not counted. */
   readonly place?: WorkPlace;
 }
 

@@ -240,7 +240,7 @@ export class Lane implements AsyncDisposable {
 
   async #heldInChunk(): Promise<void> {
     await this.#wait();
-    // The chunk has locks on both sides: it waits for nobody.
+    // The chunk has locks on both sides: it does not wait.
     await this.#retake('at once');
   }
 

@@ -169,7 +169,7 @@ describe('a worker with more migrations than slots', () => {
     const first = await migrations.streaming();
     const second = await migrations.start();
     await waits(second);
-    // Its slot is not kept: nobody knows when it will go on.
+    // Its slot is not kept: no one knows when it will go on.
     await first.ask('pause');
     await streams(second);
     await first.ask('resume');

@@ -37,7 +37,7 @@ test('a verdict counts for ten seconds by the clock of the target, not when that
   }
 });
 
-test('lanes that are held go on when whoever measured is gone, and when nobody can read what it says any more', async () => {
+test('lanes that are held go on when whoever measured is gone, and when no one can read what it says any more', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using held = await holding(db, migration);
