@@ -14,8 +14,7 @@ import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-ro
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
-import { unsentOf } from '../replication/reader.ts';
-import { isKeyUnread } from '../replication/refusal.ts';
+import { isKeyUnread, unsentOf } from '../replication/warning.ts';
 import { isUnprintable } from '../replication/refusal.ts';
 import { Lane } from '../schema/lane.ts';
 import { whileWatched } from '../schema/watch.ts';

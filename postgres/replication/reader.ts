@@ -22,15 +22,10 @@ import { Fifo } from './queue.ts';
 import { Line, LineStore } from './line-store.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
 import { recognize } from './recognize.ts';
-import {
-  isKeyUnread,
-  keyUnreadFailure,
-  startFailure,
-  streamFailure,
-  warningFailure,
-} from './refusal.ts';
+import { keyUnreadFailure, startFailure, streamFailure, warningFailure } from './refusal.ts';
 import { backendPidOf, socketOf, type Socket } from './socket.ts';
 import { within } from './deadline.ts';
+import { isKeyUnread, unsentOf, type Unsent } from './warning.ts';
 
 // The library is CommonJS; its types describe a default that Node's ESM loader would hand over differently.
 const { LogicalReplicationService } = createRequire(import.meta.url)(
@@ -49,13 +44,6 @@ export type StreamItem =
   /** `sentAt`: the source's clock, milliseconds since 1970. */
   | { readonly kind: 'keepalive'; readonly lsn: Lsn; readonly sentAt: number }
   | Unsent;
-
-/** The plugin left out an update or delete of this table, which has no replica identity, at this place in the stream. */
-export interface Unsent {
-  readonly kind: 'warning';
-  readonly schema: string;
-  readonly table: string;
-}
 
 export class ReplicationReader implements AsyncDisposable {
   readonly #service: Library.LogicalReplicationService;
@@ -337,20 +325,6 @@ export class ReplicationReader implements AsyncDisposable {
     this.#wake?.();
     this.#failed?.();
   }
-}
-
-/**
- * The table that a WARNING of the plugin is about. Its text holds names only, and is not translated. Names that could be split in two
- * ways are not guessed at: null, like for every other WARNING.
- */
-export function unsentOf(message = ''): Unsent | null {
-  const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
-    message,
-  );
-  const [schema, table] = [match?.[1], match?.[2]];
-  if (schema === undefined || table === undefined) return null;
-  if (schema.includes('"."') || table.includes('"."')) return null;
-  return { kind: 'warning', schema, table };
 }
 
 function asError(failure: unknown): Error {

@@ -62,16 +62,7 @@ export function warningFailure(code: string | undefined, lsn: Lsn, table?: strin
   );
 }
 
-/**
- * Whether a WARNING says that an UPDATE is sent without its key although the table has one. wal2json reads the table's index list,
- * prints the columns, and then looks at the list again; when ANALYZE, VACUUM or DDL of another session invalidated the cached entry
- * in between, the list is empty. The same change read again has its key. The text is not translated.
- */
-export function isKeyUnread(message = ''): boolean {
-  return message.startsWith('no old tuple data for UPDATE in table "');
-}
-
-/** See {@link isKeyUnread}: the attempt ends, and the next one reads the change again. */
+/** See `isKeyUnread` (warning.ts): the attempt ends, and the next one reads the change again. */
 export function keyUnreadFailure(lsn: Lsn): MigrationError {
   return new MigrationError(
     'KeyUnread',
