@@ -20,6 +20,7 @@ import type { Line } from '../replication/line-store.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import { ByName, HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
+import { Arriving, type Open } from './arriving.ts';
 import type { Batch, BatchLimits } from './batch.ts';
 import type { Doubt } from './doubt.ts';
 import { changesOf, type Routes, type Unsettled } from './filter.ts';
@@ -48,32 +49,6 @@ export interface GatheringParts {
   readonly doubt: Pick<Doubt, 'met'> | null;
   /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
-}
-
-/** A source transaction that has begun to arrive. */
-export interface Open {
-  /** 32 bits, the top-level transaction. */
-  readonly xid: number;
-  /** Start of the commit record. */
-  readonly lsn: Lsn;
-  /** Committed before the position we started at: the target has it. */
-  readonly known: boolean;
-}
-
-interface Arriving extends Open {
-  readonly serial: number;
-  /** Whether the copy of a table may hold it. */
-  readonly mayBeCopied: boolean;
-  /** Whether no piece of it was sealed yet. */
-  first: boolean;
-  /** On the exact way, not decided yet. */
-  messages: (RowMessage | TruncateMessage)[];
-  bytes: number;
-  /** Its first line of the fast way in this batch, and how many there are. */
-  from: number;
-  rows: number;
-  /** Tables that have rows of it in this batch. */
-  paths: TablePath[];
 }
 
 /** Lines of the fast way up to here belong to this transaction or to one before. */
@@ -177,13 +152,10 @@ export class Gathering {
     const { start, newest } = this.#parts;
     this.#serial += 1;
     this.#part += 1;
-    this.#open = {
-      ...{ xid, lsn, serial: this.#serial },
-      known: compareLsn(lsn, start) < 0,
-      mayBeCopied: newest !== null && compareLsn(lsn, newest) < 0,
-      ...{ first: true, messages: [], bytes: 0 },
-      ...{ from: this.#lines.length, rows: 0, paths: [] },
-    };
+    const known = compareLsn(lsn, start) < 0;
+    const mayBeCopied = newest !== null && compareLsn(lsn, newest) < 0;
+    const beginning = { xid, lsn, serial: this.#serial, known, mayBeCopied };
+    this.#open = new Arriving(beginning, this.#lines.length);
   }
 
   /**
@@ -366,7 +338,7 @@ export class Gathering {
     }
     this.#size += open.rows + changes.length;
     this.#bytes += open.bytes;
-    Object.assign(open, { rows: 0, bytes: 0, paths: [] });
+    open.noted();
   }
 
   #rowsOf(path: TablePath): TableRows {
