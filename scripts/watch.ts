@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { ProgressModel } from './watch/model.ts';
 import { Observer, UnknownWorkflow } from './watch/observer.ts';
+import { isOpen } from './watch/sample.ts';
 import { screenFor } from './watch/screen.ts';
 import { NoTemporal, connectTemporal } from './watch/temporal.ts';
 
@@ -39,7 +40,7 @@ async function watch(workflowId: string): Promise<number> {
     process.exit(130);
   });
   let sample = first;
-  while (sample.status === 'RUNNING' || sample.status === 'CONTINUED_AS_NEW') {
+  while (isOpen(sample.status) || sample.status === 'CONTINUED_AS_NEW') {
     screen.show(model.view(sample));
     await sleep(LOOK_EVERY_MS);
     sample = await observer.look();

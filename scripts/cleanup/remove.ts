@@ -17,7 +17,7 @@ export function refusal(
   force: boolean,
 ): string | undefined {
   if (runs.reachable && runs.open) {
-    return `a run of workflow "${workflowId}" is open; end it first: temporal workflow update execute -w ${workflowId} --name abort (or temporal workflow terminate -w ${workflowId})`;
+    return `a run of workflow "${workflowId}" is open (running, or paused in Temporal); end it first: temporal workflow update execute -w ${workflowId} --name abort (or temporal workflow terminate -w ${workflowId})`;
   }
   if (force) return undefined;
   if (!runs.reachable) {

@@ -1,6 +1,7 @@
 /** What the Temporal server knows of a workflow id: whether a run is open, and the slots that its runs have had. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { slotName } from '../../contract/migration.ts';
+import { isOpen } from '../watch/sample.ts';
 import { NoTemporal, connectTemporal } from '../watch/temporal.ts';
 
 export type KnownRuns =
@@ -18,11 +19,11 @@ export async function knownRuns(workflowId: string): Promise<KnownRuns> {
     for await (const { runId, status } of workflow.list({ query })) {
       const described = await workflow.getHandle(workflowId, runId).describe();
       // Not the list's status: the visibility store lags behind.
-      open ||= described.status.name === 'RUNNING' || status.name === 'RUNNING';
+      open ||= isOpen(described.status.name) || isOpen(status.name);
       const first = described.raw.workflowExecutionInfo?.firstRunId;
       if (first) slots.add(slotName(workflowId, first));
     }
-    return { reachable: true, open: open || (await isOpen(temporal, workflowId)), slots };
+    return { reachable: true, open: open || (await newestIsOpen(temporal, workflowId)), slots };
   } catch (error) {
     if (error instanceof NoTemporal) return { reachable: false, reason: error.message };
     throw error;
@@ -30,13 +31,13 @@ export async function knownRuns(workflowId: string): Promise<KnownRuns> {
 }
 
 /** A run that was started a moment ago may not be in the list yet. */
-async function isOpen(
+async function newestIsOpen(
   { client }: Awaited<ReturnType<typeof connectTemporal>>,
   workflowId: string,
 ): Promise<boolean> {
   try {
     const { status } = await client.workflow.getHandle(workflowId).describe();
-    return status.name === 'RUNNING';
+    return isOpen(status.name);
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;
     throw error;

@@ -5,6 +5,7 @@ import { compare } from '../compare/compare.ts';
 import { checkLedger } from '../writer/check.ts';
 import { prepare } from '../writer/run.ts';
 import { Observer } from '../watch/observer.ts';
+import { isOpen } from '../watch/sample.ts';
 import { screenFor } from '../watch/screen.ts';
 import { connectTemporal } from '../watch/temporal.ts';
 import { Workers, startWriter, stopWriter } from './cast.ts';
@@ -89,7 +90,7 @@ export async function runDemo(
     await follower.until(
       'the end of the migration',
       PHASE_SECONDS,
-      ({ status }) => (status === 'RUNNING' ? undefined : true),
+      ({ status }) => (isOpen(status) ? undefined : true),
       'may end',
     );
     tell((await answer).replace(/^/gm, '    '));

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProgressModel } from '../watch/model.ts';
 import type { Observer } from '../watch/observer.ts';
-import type { Sample } from '../watch/sample.ts';
+import { isOpen, type Sample } from '../watch/sample.ts';
 import type { Screen } from '../watch/screen.ts';
 
 const SHOW_EVERY_MS = 500;
@@ -78,7 +78,7 @@ export class Follower implements AsyncDisposable {
   }
 
   async #expectAlive({ status, progress }: Sample): Promise<void> {
-    if (status !== 'RUNNING' && status !== 'CONTINUED_AS_NEW') {
+    if (!isOpen(status) && status !== 'CONTINUED_AS_NEW') {
       const { text } = await this.#observer.ending();
       throw new Error(`the migration ended (${status.toLowerCase()}): ${text}`);
     }

@@ -5,7 +5,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload } from '@temporalio/common';
 import { optionalTsToMs } from '@temporalio/common/lib/time.js';
 import { parseProgress, type Progress } from '../../contract/progress.ts';
-import type { LiveActivity, Numbers, Sample } from './sample.ts';
+import { isOpen, type LiveActivity, type Numbers, type Sample } from './sample.ts';
 import type { TemporalClient } from './temporal.ts';
 
 /** A query needs a worker; with none, the rest of the picture must not wait for it. */
@@ -55,7 +55,7 @@ export class Observer {
       );
       this.#ask();
       await Promise.race([this.#query, soon()]);
-      if (described.status.name !== 'RUNNING') {
+      if (!isOpen(described.status.name)) {
         // The last look: an answer from before the end would stay on the screen for good.
         await this.#query;
         this.#ask();

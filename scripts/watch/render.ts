@@ -52,10 +52,12 @@ export function renderLine(view: View): string {
 export function headline({ phase, state, status, source, target, step, waiting }: View): string {
   if (phase === undefined) return 'no answer yet (is a worker running?)';
   const over = phase === 'done' || phase === 'failed' || phase === 'aborted';
+  const halted = status === 'PAUSED' ? ' (paused in Temporal)' : undefined;
   const situation =
-    status === 'RUNNING' && !over && state !== undefined && state !== 'running'
+    halted ??
+    (status === 'RUNNING' && !over && state !== undefined && state !== 'running'
       ? ` (${state})`
-      : '';
+      : '');
   const doing = step === undefined || waiting || over ? '' : `, ${step}`;
   return `${phase}${situation} ${source} → ${target}${NUMBERED.has(phase) ? '' : doing}`;
 }

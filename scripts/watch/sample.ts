@@ -30,6 +30,23 @@ export type RunStatus =
   | 'UNSPECIFIED'
   | 'UNKNOWN';
 
+const CLOSED: ReadonlySet<RunStatus> = new Set<RunStatus>([
+  'COMPLETED',
+  'FAILED',
+  'CANCELLED',
+  'TERMINATED',
+  'TIMED_OUT',
+  'CONTINUED_AS_NEW',
+]);
+
+/**
+ * Whether this run may still do something. Everything but an end counts as open: cleanup drops the slot of a run that is not, and a
+ * run that is paused in Temporal goes on later. Of a chain, the run after a `CONTINUED_AS_NEW` is another one.
+ */
+export function isOpen(status: RunStatus): boolean {
+  return !CLOSED.has(status);
+}
+
 export interface Sample {
   /** Milliseconds of any clock that only goes forward. */
   readonly at: number;

@@ -97,6 +97,7 @@ test('one line says the same for a log', () => {
   expect(headline({ ...VIEW, phase: 'done', status: 'COMPLETED', state: 'running' })).toBe(
     'done old → new',
   );
+  expect(headline({ ...VIEW, status: 'PAUSED' })).toContain('snapshot (paused in Temporal)');
 });
 
 /** Shows two views one after the other, then ends. */
