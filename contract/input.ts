@@ -175,7 +175,7 @@ export function parseInput(raw: unknown): ParsedInput {
   const bytes = namesOf(input).reduce((sum, name) => sum + utf8.encode(name).length, 0);
   if (bytes > MOST_NAME_BYTES) {
     return refused(
-      `the patterns and names in "tables" and "leave" take ${bytes} bytes; the limit is ${MOST_NAME_BYTES}: use "*" and "?", or name whole schemas`,
+      `the patterns and names in "tables", "leave" and "ignore" take ${bytes} bytes; the limit is ${MOST_NAME_BYTES}: use "*" and "?", or name whole schemas`,
     );
   }
   if (input.source === input.target) {
@@ -192,10 +192,11 @@ export function parseInput(raw: unknown): ParsedInput {
 export const MOST_NAME_BYTES = 16_384;
 const utf8 = new TextEncoder();
 
-function namesOf({ tables, leave }: MigrationInput): string[] {
+function namesOf({ tables, leave, ignore }: MigrationInput): string[] {
   return [
     ...[...tables.include, ...tables.exclude, ...tables.viaPartitionRoot],
     ...[...leave.extensions, ...leave.eventTriggers],
+    ...[...ignore.missingIdentity, ...ignore.unlogged],
   ];
 }
 

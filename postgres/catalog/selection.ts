@@ -3,6 +3,7 @@
  * of characters and `?` for one, a quoted part is taken literally (so that names with dots or stars can be given).
  * Matching is exact in case: a name is written as the catalog holds it.
  */
+import { compileGlob, type Glob } from './glob.ts';
 
 /** Schema-qualified patterns of the workflow input; `exclude` wins. */
 export interface Selection {
@@ -24,9 +25,10 @@ export interface Matcher {
   excludes(table: TableName): boolean;
 }
 
-interface Pattern {
-  readonly schema: RegExp;
-  readonly name: RegExp;
+/** Names within the schemas of one pattern's first part. */
+interface Names {
+  readonly literal: Set<string>;
+  readonly wild: Glob[];
 }
 
 const PARTS = /^("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)$/u;
@@ -36,12 +38,7 @@ const PARTS = /^("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)$/u;
  * @throws RangeError for a pattern that the input's schema would have refused.
  */
 export function compileSelection(selection: Selection): Matcher {
-  const include = selection.include.map(compile);
-  const exclude = selection.exclude.map(compile);
-  return {
-    includes: (table) => include.some((pattern) => fits(pattern, table)),
-    excludes: (table) => exclude.some((pattern) => fits(pattern, table)),
-  };
+  return { includes: compile(selection.include), excludes: compile(selection.exclude) };
 }
 
 /**
@@ -52,7 +49,7 @@ export function literalSchemas(selection: Selection): string[] | null {
   const schemas = new Set<string>();
   for (const pattern of selection.include) {
     const [schema] = split(pattern);
-    if (!isQuoted(schema) && /[*?]/.test(schema)) return null;
+    if (!isLiteral(schema)) return null;
     schemas.add(unquote(schema));
   }
   return [...schemas];
@@ -72,13 +69,27 @@ export function isSelected(
   return line.some((one) => matcher.includes(one)) && !line.some((one) => matcher.excludes(one));
 }
 
-function fits(pattern: Pattern, table: TableName): boolean {
-  return pattern.schema.test(table.schema) && pattern.name.test(table.name);
+/** Literal names are looked up: thousands of them against each of ten thousands of tables would block a worker for a minute. */
+function compile(patterns: readonly string[]): (table: TableName) => boolean {
+  const literal = new Map<string, Names>();
+  const wild = new Map<string, Names>();
+  for (const pattern of patterns) {
+    const [schema, name] = split(pattern);
+    const groups = isLiteral(schema) ? literal : wild;
+    const part = isLiteral(schema) ? unquote(schema) : schema;
+    const names = groups.get(part) ?? { literal: new Set(), wild: [] };
+    groups.set(part, names);
+    if (isLiteral(name)) names.literal.add(unquote(name));
+    else names.wild.push(compileGlob(name));
+  }
+  const wildSchemas = [...wild].map(([part, names]) => ({ fits: compileGlob(part), names }));
+  return ({ schema, name }) =>
+    holds(literal.get(schema), name) ||
+    wildSchemas.some(({ fits, names }) => fits(schema) && holds(names, name));
 }
 
-function compile(pattern: string): Pattern {
-  const [schema, name] = split(pattern);
-  return { schema: expression(schema), name: expression(name) };
+function holds(names: Names | undefined, name: string): boolean {
+  return names !== undefined && (names.literal.has(name) || names.wild.some((fits) => fits(name)));
 }
 
 function split(pattern: string): [string, string] {
@@ -90,12 +101,8 @@ function split(pattern: string): [string, string] {
   return [schema, name];
 }
 
-function expression(part: string): RegExp {
-  const literal = (text: string) => text.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&');
-  if (isQuoted(part)) return new RegExp(`^${literal(unquote(part))}$`, 'su');
-  const wild = [...part].map((c) => (c === '*' ? '.*' : c === '?' ? '.' : literal(c)));
-  // Flag `s`: a name may hold a line break, and `*` means any character.
-  return new RegExp(`^${wild.join('')}$`, 'su');
+function isLiteral(part: string): boolean {
+  return isQuoted(part) || !/[*?]/.test(part);
 }
 
 function isQuoted(part: string): boolean {

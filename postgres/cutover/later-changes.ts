@@ -176,7 +176,7 @@ async function look(
   });
   // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
   // Of a table that is accepted like that such a change is one more that came too late.
-  const missed = relations.filter((one) => missingIdentity(one) && warned.has(keyOfName(one)));
+  const missed = relations.filter((one) => warned.has(keyOfName(one)) && missingIdentity(one));
   for (const one of missed) warned.delete(keyOfName(one));
   if (unnamed || [...warned].some((key) => selected.has(key))) {
     throw new MigrationError(

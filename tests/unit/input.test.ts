@@ -40,6 +40,9 @@ describe('workflow input', () => {
     expect(message).not.toContain(pattern);
     const names = Array.from({ length: MOST_NAME_BYTES / 63 + 1 }, () => 'e'.repeat(63));
     expect(refusal({ source: 'a', target: 'b', leave: { extensions: names } })).toContain('bytes');
+    const { include } = tables(most / 2 + 1);
+    const ignore = { missingIdentity: include, unlogged: include };
+    expect(refusal({ source: 'a', target: 'b', ignore })).toContain('bytes');
   });
 
   it('keeps what was given beside the defaults of its group', () => {

@@ -1,6 +1,7 @@
 /** Patterns of the input, as an operator writes them. */
 import { expect, test } from 'vitest';
 import { compileSelection, isSelected, literalSchemas } from '../../postgres/catalog/selection.ts';
+import { random } from '../support/load.ts';
 
 const table = (schema: string, name: string) => ({ schema, name });
 
@@ -17,6 +18,40 @@ test('stars and question marks stand for characters, everything else for itself'
   expect(selects(['app.a+b[1]'], [], 'app', 'a+b[1]')).toBe(true);
   expect(selects(['app.a.b'.replace('.b', '_b')], [], 'app', 'aXb')).toBe(false);
   expect(selects(['app.*'], [], 'app', 'two\nlines')).toBe(true);
+});
+
+test('patterns of stars and question marks mean what one regular expression would, in names of any characters', () => {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const next = random(seed);
+  const below = (most: number) => Math.floor(next() * most);
+  const word = (letters: string, most: number) =>
+    Array.from({ length: 1 + below(most) }, () => [...letters][below([...letters].length)]).join(
+      '',
+    );
+  for (let i = 0; i < 5000; i += 1) {
+    const pattern = word('ab*?😀', 7);
+    const name = word('ab😀\n', 8);
+    const wild = pattern.replaceAll('?', '.').replaceAll('*', '.*');
+    const expected = new RegExp(`^${wild}$`, 'su').test(name);
+    const told = JSON.stringify({ seed, pattern, name });
+    expect(selects([`app.${pattern}`], [], 'app', name), told).toBe(expected);
+    expect(selects([`${pattern}.t`], [], name, 't'), told).toBe(expected);
+  }
+});
+
+test('thousands of literal patterns, or one of many stars, do not block the worker that holds them against its tables', () => {
+  const letters = [...'abcdefghijklmnopqrstuvwxyz0123456789_'];
+  const pairs = letters.flatMap((a) => letters.map((b) => `${a}${b}`));
+  const worst: [string[], number][] = [
+    [pairs.map((pair) => `app.${pair}`), 100_000],
+    [[`app.${'*a'.repeat(8)}b`], 2],
+  ];
+  for (const [include, tables] of worst) {
+    const matcher = compileSelection({ include, exclude: [] });
+    const began = performance.now();
+    for (let i = 0; i < tables; i += 1) matcher.includes(table('app', `${'a'.repeat(58)}${i}-`));
+    expect(performance.now() - began, include[0]).toBeLessThan(2_000);
+  }
 });
 
 test('names are exact in case', () => {
