@@ -27,8 +27,9 @@ export const MIGRATION_COMPLETE = 'the migration is complete, but cleanup is not
 export const FAILURES = {
   InvalidInput: {
     handling: 'never',
-    meaning: 'The workflow input does not fit the schema.',
-    action: 'Correct the named field and start again.',
+    meaning:
+      'The workflow input does not fit the schema, or the workflow was started with a timeout.',
+    action: 'Correct the named field or option and start again.',
   },
   UnknownService: {
     handling: 'operator',

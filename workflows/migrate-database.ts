@@ -35,6 +35,7 @@ import { buildConstraints, streamUntilCutover } from './stream.ts';
  * @param carried state of the previous run of a continue-as-new chain; nobody else may give it.
  */
 export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise<MigrationSummary> {
+  refuseTimeouts();
   const input = inputOf(raw);
   const run = new Execution(identity(input), input, stateOf(carried));
   const work = new CancellationScope();
@@ -135,6 +136,25 @@ async function settled(
     // A step that was told to stop may end as timed out or failed; what ended the migration is the request.
     return { failure: work.consideredCancelled ? new CancelledFailure('cancelled') : error };
   }
+}
+
+/**
+ * The server ends a run that is out of time without a last task for its code: nothing could drop the slot, which then fills the
+ * source's disk. A later run of a chain does not ask again; its end here would leave the same behind.
+ */
+function refuseTimeouts(): void {
+  const { executionTimeoutMs = 0, runTimeoutMs = 0, continuedFromExecutionRunId } = workflowInfo();
+  if (continuedFromExecutionRunId !== undefined) return;
+  const named = [
+    ...(executionTimeoutMs > 0 ? ['--execution-timeout'] : []),
+    // The server limits a run to the execution it belongs to.
+    ...(runTimeoutMs > 0 && runTimeoutMs !== executionTimeoutMs ? ['--run-timeout'] : []),
+  ];
+  if (named.length === 0) return;
+  throw ending(
+    'InvalidInput',
+    `the workflow was started with ${named.join(' and ')}: Temporal would end the migration at that time without cleanup, and its slot would keep WAL on the source without limit. Start it without (the update abort ends a migration at any time)`,
+  );
 }
 
 function inputOf(raw: unknown): MigrationInput {

@@ -131,6 +131,25 @@ describe('wrong input', () => {
     });
     expect(await migration.activities()).toEqual([]);
   });
+
+  test.concurrent.each([
+    ['--execution-timeout', { workflowExecutionTimeout: '1 minute' }],
+    ['--run-timeout', { workflowRunTimeout: '1 minute' }],
+    [
+      '--execution-timeout and --run-timeout',
+      { workflowExecutionTimeout: '2 minutes', workflowRunTimeout: '1 minute' },
+    ],
+  ] as const)(
+    'a workflow with %s, which would end without cleanup, is refused',
+    async (named, options) => {
+      const migration = await migrations.startWith(options);
+      expect(await migration.end()).toMatchObject({
+        ...{ status: 'FAILED', type: 'InvalidInput' },
+        text: text(new RegExp(`^the workflow was started with ${named}: .* Start it without`)),
+      });
+      expect(await migration.activities()).toEqual([]);
+    },
+  );
 });
 
 describe('before the snapshot', () => {

@@ -9,6 +9,7 @@ import {
   WorkflowFailedError,
   WorkflowUpdateFailedError,
   type WorkflowHandle,
+  type WorkflowOptions,
 } from '@temporalio/client';
 import { ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -112,11 +113,21 @@ export class Migrations implements AsyncDisposable {
   }
 
   /** Starts a migration; `prepare` sets its databases up first. */
-  async start(prepare: (world: World) => void = () => undefined, ...args: unknown[]) {
+  start(prepare: (world: World) => void = () => undefined, ...args: unknown[]) {
+    return this.startWith({}, prepare, ...args);
+  }
+
+  /** As {@link start}, with options of `temporal workflow start`. */
+  async startWith(
+    options: Pick<WorkflowOptions, 'workflowExecutionTimeout' | 'workflowRunTimeout'>,
+    prepare: (world: World) => void = () => undefined,
+    ...args: unknown[]
+  ) {
     const workflowId = `simulated-${randomUUID().slice(0, 8)}`;
     const world = this.worldOf(workflowId);
     prepare(world);
     const handle = await this.client.workflow.start('migrateDatabase', {
+      ...options,
       taskQueue: this.#taskQueue,
       workflowId,
       args: args.length > 0 ? args : [{ source: 'orders_old', target: 'orders_new' }],
