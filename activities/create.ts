@@ -85,7 +85,7 @@ export function createActivities(steps: Steps, room: Room): Activities {
     }),
     writeEndMark: activity(
       'writeEndMark',
-      ({ migration }, work) => steps.writeEndMark(migration, work.signal),
+      ({ migration, call }, work) => steps.writeEndMark(migration, work.signal, call),
       { short: true },
     ),
     setSequences: activity('setSequences', ({ migration, input }, work) =>

@@ -13,6 +13,7 @@ import type {
   Checkpoint,
   CopyPlan,
   CopyResult,
+  CutoverCall,
   CutoverReport,
   HoldReport,
   IndexReport,
@@ -69,6 +70,11 @@ export interface StreamStep extends Step {
   readonly leaseMs: number;
 }
 
+export interface EndMarkStep extends BareStep {
+  /** Absent in histories of earlier code. */
+  readonly call?: CutoverCall;
+}
+
 export interface LaterChangesStep extends Step {
   readonly since: Lsn;
 }
@@ -114,8 +120,8 @@ export interface Activities {
   streamChanges(step: StreamStep): Promise<StreamReport>;
   /** Takes the next epoch, so that no earlier attempt writes any more, and reads the checkpoint. */
   fenceStream(step: BareStep): Promise<Checkpoint>;
-  /** Everything committed before the call lies before the returned position. */
-  writeEndMark(step: BareStep): Promise<Lsn>;
+  /** Everything committed before the call lies before the returned position. Refuses a call that another run has begun. */
+  writeEndMark(step: EndMarkStep): Promise<Lsn>;
   setSequences(step: Step): Promise<SequenceReport>;
   compareCounts(step: Step): Promise<Pick<CutoverReport, 'tables' | 'rows'>>;
   /** Tables that changed at or after `since`. */

@@ -10,6 +10,7 @@ import type {
   Checkpoint,
   CopyPlan,
   CopyResult,
+  CutoverCall,
   CutoverReport,
   HoldReport,
   IndexReport,
@@ -60,7 +61,11 @@ export interface Steps {
     work: Work,
   ) => Promise<StreamReport>;
   readonly fenceStream: (migration: Migration) => Promise<Checkpoint>;
-  readonly writeEndMark: (migration: Migration, signal: AbortSignal) => Promise<Lsn>;
+  readonly writeEndMark: (
+    migration: Migration,
+    signal: AbortSignal,
+    call?: CutoverCall,
+  ) => Promise<Lsn>;
   readonly setSequences: LongStep<SequenceReport>;
   readonly compareCounts: LongStep<Pick<CutoverReport, 'tables' | 'rows'>>;
   readonly laterChanges: (

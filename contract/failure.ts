@@ -218,6 +218,13 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming goes on: stop the writers, end their transactions, remove the large objects if the message names some, then call cutover again.',
   },
+  CutoverRepeated: {
+    handling: 'operator',
+    meaning:
+      'Temporal ran a cutover again that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
+    action:
+      'The cutover was undone and streaming goes on. When the writers are stopped, call cutover again, without an update id that was used before.',
+  },
   CalledOff: {
     handling: 'operator',
     meaning: 'The operator called the cutover off with pause before its point of no return.',
@@ -252,6 +259,8 @@ export function isFailureCode(text: unknown): text is FailureCode {
   return typeof text === 'string' && Object.hasOwn(FAILURES, text);
 }
 
+export type FailureSide = 'source' | 'target' | 'unknown';
+
 /** Names that locate a failure. Never a row value, never a secret: history and logs are read by many. */
 export interface FailureDetails {
   readonly table?: string;
@@ -262,6 +271,8 @@ export interface FailureDetails {
   readonly column?: string;
   readonly slot?: string;
   readonly pids?: readonly number[];
+  /** The database that did not do what it was asked for, where that decides what follows; `unknown`: either may be it. */
+  readonly side?: FailureSide;
   /** How many rows break a constraint, and the statement that lists them. */
   readonly rows?: string;
   readonly query?: string;
@@ -281,4 +292,10 @@ export class MigrationError extends Error {
     this.code = code;
     this.details = details;
   }
+}
+
+/** The same error with the side that it came from; the side that it has already stays. */
+export function sided(error: MigrationError, side: FailureSide): MigrationError {
+  if (error.details.side) return error;
+  return new MigrationError(error.code, error.message, { ...error.details, side }, error.cause);
 }

@@ -13,6 +13,12 @@ export type Heartbeat = Readonly<Record<string, string | number | boolean | null
 /** Names in the answer to who wrote after the end mark: it stands in the workflow's history. */
 export const MOST_LATER_TABLES = 1_000;
 
+/** One call of the update `cutover`: Temporal's ids of the update and of the workflow's run that carries it out. */
+export interface CutoverCall {
+  readonly update: string;
+  readonly run: string;
+}
+
 /** What a long-running step gets from its caller. postgres/ knows nothing of Temporal. */
 export interface Work {
   /** Aborted when the step should stop; its reason is rethrown as it is. */

@@ -4,10 +4,10 @@
  * streaming goes on. Only when everything holds is the migration's end decided; slot and control schema are removed after that, by
  * the common ending. Until then the operator can call it off, also while a database is away and a step keeps trying.
  */
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import { MOST_LATER_TABLES, type MigrationSummary } from '../contract/work.ts';
+import { MOST_LATER_TABLES, type CutoverCall, type MigrationSummary } from '../contract/work.ts';
 import type { SequenceReport, TriggerReport } from '../activities/interface.ts';
 import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
@@ -16,13 +16,7 @@ import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { insisted } from './insistence.ts';
 import { LONG, QUICK } from './options.ts';
 import { leftOutNames, leftOutSentences, skippedSentence } from './left-out.ts';
-import {
-  buildConstraints,
-  noteReport,
-  quietTriggers,
-  refreshViews,
-  streamChanges,
-} from './stream.ts';
+import { buildConstraints, quietTriggers, refreshViews, streamChanges } from './stream.ts';
 import { count, counted, duration } from './wording.ts';
 
 const MS_PER_SECOND = 1000;
@@ -66,7 +60,9 @@ async function release(run: Execution, endMark: Lsn): Promise<void> {
   run.cutoverStep = null;
   run.show();
   const why = await CancellationScope.nonCancellable(() => dropSlot(run, endMark));
-  if (why && !UNASKED.has(why.code)) {
+  // Histories of earlier code say no side.
+  const { code, side = 'source' } = why ?? {};
+  if (why && !(code && UNASKED.has(code) && side === 'source')) {
     run.ending = false;
     throw ending(why.code, why.message);
   }
@@ -74,8 +70,9 @@ async function release(run: Execution, endMark: Lsn): Promise<void> {
 }
 
 /**
- * Reasons that say nothing about writes, and with which a stream could not go on either: to undo the cutover would leave a finished
- * target behind a source that may be gone for good. Whatever is not listed undoes it.
+ * Reasons of the source that say nothing about writes, and with which a stream could not go on either: to undo the cutover would leave a finished
+ * target behind a source that may be gone for good. Whatever is not listed undoes it, and so does a target that is
+ * away: nothing is ready then, and the stream goes on when it is back.
  */
 const UNASKED: ReadonlySet<FailureCode> = new Set<FailureCode>([
   'Unreachable',
@@ -97,7 +94,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   const endMark = await insisted(run, 'write end mark', (retry) =>
     quick.writeEndMark.executeWithOptions(
       { ...QUICK, retry, activityId: 'end-mark', summary: 'write end mark' },
-      [run.bare],
+      [{ ...run.bare, ...callOf(request) }],
     ),
   );
   await drain(run, endMark);
@@ -129,13 +126,17 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   return { summary: summary(run, endMark, { ...sequences, differences }, counts), endMark };
 }
 
+/** By it the step knows a call that Temporal runs again after a reset. */
+function callOf({ updateId }: CutoverRequest): { readonly call?: CutoverCall } {
+  return updateId === undefined ? {} : { call: { update: updateId, run: workflowInfo().runId } };
+}
+
 /** A drain returns early when its worker shuts down: then the next worker goes on with it. */
 async function drain(run: Execution, endMark: Lsn): Promise<void> {
   for (let reached = false; !reached;) {
     const report = await insisted(run, `drain to ${endMark}`, (retry) =>
       streamChanges(run, 'drain', { until: endMark, retry }),
     );
-    noteReport(run, report);
     ({ reached } = report);
   }
 }

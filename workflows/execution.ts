@@ -35,6 +35,8 @@ export interface Lease {
 /** A cutover that was asked for and not answered yet. */
 export interface CutoverRequest {
   readonly compare: 'exact' | 'off';
+  /** Of the call that began it; others join it. */
+  readonly updateId: string | undefined;
   readonly answer: Answer<string>;
   /** Everything that it does; undefined until the last lease has ended. */
   scope: CancellationScope | undefined;
@@ -51,7 +53,13 @@ const NOTHING_BUILT: IndexCounters = {
 };
 
 const POSITION_NOTE =
-  'the stream has stopped, but the target is unavailable; the position shown is that of the last checkpoint';
+  'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
+
+/** An attempt whose worker is out of reach may go on applying until the target is fenced. */
+const UNREPORTED: Reason = {
+  code: 'Stalled',
+  message: 'its last attempt ended without a report, and the target is being asked',
+};
 
 const LIMITS_NOTE =
   'new limits are not in force yet: they could not be written into the control schema on the target';
@@ -106,6 +114,15 @@ export class Execution {
 
   set unsure(reason: Reason | null) {
     this.state.unsure = reason;
+  }
+
+  /** Whether the last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
+  get unreported(): boolean {
+    return this.state.unreported ?? false;
+  }
+
+  set unreported(unreported: boolean) {
+    this.state.unreported = unreported;
   }
 
   /** Why changed limits could not be written so far; null: they are, or it was not tried. */
@@ -164,6 +181,13 @@ export class Execution {
     this.asking?.cancel();
   }
 
+  /** To be called when the stream has stopped for a pause: a position that no attempt reported is not called known. */
+  notePause(): void {
+    if (!this.state.paused || !this.unreported || this.lease) return;
+    this.unsure ??= UNREPORTED;
+    this.show();
+  }
+
   /** Answers the caller of a cutover with the reason why not, and goes back to the stream. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
@@ -180,7 +204,8 @@ export class Execution {
    */
   callOffCutover(where: string): void {
     this.state.paused = true;
-    const message = `cutover called off by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}, ${
+    this.notePause();
+    const message = `cutover called off by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}${this.unreported ? ' or later' : ''}, ${
       this.state.triggersLoud
         ? 'triggers that were enabled on the target are disabled again before the next change'
         : 'no trigger was enabled on the target'

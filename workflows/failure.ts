@@ -6,12 +6,14 @@ import {
   CancelledFailure,
   TemporalFailure,
 } from '@temporalio/workflow';
-import { isFailureCode, type FailureCode } from '../contract/failure.ts';
+import { isFailureCode, type FailureCode, type FailureSide } from '../contract/failure.ts';
 
 /** A reason in one line, with its code from the catalogue. */
 export interface Reason {
   readonly code: FailureCode;
   readonly message: string;
+  /** Which database failed, where the step said so. */
+  readonly side?: FailureSide;
 }
 
 /**
@@ -36,8 +38,17 @@ export function reasonOf(error: unknown): Reason | undefined {
   if (!(error instanceof TemporalFailure)) return undefined;
   const cause = error instanceof ActivityFailure ? (error.cause ?? error) : error;
   const type = cause instanceof ApplicationFailure ? cause.type : undefined;
-  return { code: isFailureCode(type) ? type : 'Internal', message: cause.message };
+  const code = isFailureCode(type) ? type : 'Internal';
+  const side = cause instanceof ApplicationFailure ? sideOf(cause.details?.[0]) : undefined;
+  return { code, message: cause.message, ...(side === undefined ? {} : { side }) };
 }
+
+function sideOf(details: unknown): FailureSide | undefined {
+  if (typeof details !== 'object' || details === null || !('side' in details)) return undefined;
+  return SIDES.find((side) => side === details.side);
+}
+
+const SIDES: readonly FailureSide[] = ['source', 'target', 'unknown'];
 
 /** Whether the scope that this code runs in was asked to stop. */
 export function isStopped(): boolean {

@@ -5,6 +5,7 @@
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
+  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -34,9 +35,9 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
     description:
       'Phase, state (running, paused, waiting: with reason and action), confirmed LSN, counters',
   });
-  setHandler(pauseUpdate, () => pause(run), {
+  setHandler(pauseUpdate, () => pause(run, work), {
     description:
-      'Stop the stream at a commit; returns the confirmed LSN (that of the last checkpoint if the target is unavailable). In phase cutover: call the cutover off',
+      'Stop the stream at a commit; returns the confirmed LSN (that of the last checkpoint while the position is not known). In phase cutover: call the cutover off',
     validator: () => mayAsk(run, 'pause'),
   });
   setHandler(resumeUpdate, () => resume(run), {
@@ -75,8 +76,8 @@ function mayAsk(run: Execution, update: UpdateName): void {
   if (!ruling.allowed) throw ending('Refused', ruling.text);
 }
 
-async function pause(run: Execution): Promise<string> {
-  if (run.cutover) return callOff(run, run.cutover);
+async function pause(run: Execution, work: CancellationScope): Promise<string> {
+  if (run.cutover) return callOff(run, run.cutover, work);
   run.state.paused = true;
   run.show();
   // This lease's own end: a condition that none is running would miss it when a resume starts the next one at once.
@@ -84,23 +85,36 @@ async function pause(run: Execution): Promise<string> {
   if (lease) lease.positionWanted = true;
   lease?.scope.cancel();
   await lease?.stopped.promise;
+  // An abort or a cancellation came in between: slot and WAL go, and there is nothing to resume.
+  if (hasEnded(run, work)) throw ending('Ended', 'the migration ended while it was being paused');
+  // The lease before this pause may have ended without saying where.
+  run.notePause();
   // A resume, or a cutover, may have come while the stream came to its stop.
-  if (!run.state.paused && !run.ending) {
+  if (!run.state.paused) {
     return `The stream stopped at ${run.state.confirmedLsn} and goes on: ${run.cutover ? 'a cutover' : 'a resume'} that came later ended the pause.`;
   }
   return paused(run);
 }
 
+/** A cancelled workflow's ending begins some steps after the last lease has stopped. */
+function hasEnded(run: Execution, work: CancellationScope): boolean {
+  return run.ending || work.consideredCancelled;
+}
+
 function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
   if (unsure) {
-    return `Paused: the stream has stopped, but its position is unknown because the target is unavailable (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
+    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
   }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
   return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;
 }
 
 /** Waits for the step under way, which is told to stop, and for no database. */
-async function callOff(run: Execution, cutover: CutoverRequest): Promise<string> {
+async function callOff(
+  run: Execution,
+  cutover: CutoverRequest,
+  work: CancellationScope,
+): Promise<string> {
   cutover.calledOff = true;
   if (cutover.scope) {
     cutover.scope.cancel();
@@ -112,7 +126,9 @@ async function callOff(run: Execution, cutover: CutoverRequest): Promise<string>
     await lease?.stopped.promise;
   }
   // An abort or a cancellation came in between.
-  if (run.ending) throw ending('Ended', 'the migration ended while the cutover was called off');
+  if (hasEnded(run, work)) {
+    throw ending('Ended', 'the migration ended while the cutover was called off');
+  }
   return `Cutover called off. ${paused(run)}`;
 }
 
@@ -136,7 +152,10 @@ function cutover(run: Execution, options: unknown): Promise<string> {
     );
   }
   if (!run.cutover) {
-    run.cutover = { compare, answer: new Answer(), scope: undefined, calledOff: false };
+    run.cutover = {
+      ...{ compare, updateId: currentUpdateInfo()?.id },
+      ...{ answer: new Answer(), scope: undefined, calledOff: false },
+    };
     run.endPause();
     // Entered here and not when the drain begins, so that a pause in between calls the cutover off.
     run.enter('cutover');

@@ -38,7 +38,9 @@ const NOTHING_TO_RESUME =
 const NO_CUTOVER_YET = 'cutover works in phase stream; this migration is in phase {phase}';
 const CUTTING_OVER =
   'the cutover is under way and tries again by itself when a step fails: pause calls it off, resume then streams on';
-const COMPLETE = 'the cutover is complete and the target is ready';
+/** A late write that the look finds still undoes the cutover. */
+const LAST_STEP =
+  'the slot is being dropped behind a last look for late writes; the answer of cutover says how it ends';
 
 /** The table. `{phase}` in a text stands for the phase. */
 const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
@@ -48,8 +50,8 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     snapshot: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
     indexes: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
     stream: row(ALLOWED, { waiting: WAITS_ALREADY }),
-    // Calls it off. Its point of no return is the end of its last step: from then on the slot is being dropped.
-    cutover: row(ALLOWED, { ending: `too late to call the cutover off: ${COMPLETE}` }),
+    // Calls it off. Nobody can any more once its last step is done: then the slot is being dropped.
+    cutover: row(ALLOWED, { ending: `too late to call the cutover off: ${LAST_STEP}` }),
     done: over,
     failed: over,
     aborted: over,
@@ -60,7 +62,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     snapshot: row(ALLOWED),
     indexes: row(ALLOWED),
     stream: row(ALLOWED),
-    cutover: row(CUTTING_OVER),
+    cutover: row(CUTTING_OVER, { ending: LAST_STEP }),
     done: over,
     failed: over,
     aborted: over,
@@ -87,7 +89,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     indexes: row(ALLOWED),
     stream: row(ALLOWED),
     cutover: row(ALLOWED, {
-      ending: `too late to abort: ${COMPLETE}`,
+      ending: `too late to abort: ${LAST_STEP}`,
     }),
     done: over,
     failed: over,
@@ -100,7 +102,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     snapshot: row(ALLOWED),
     indexes: row(ALLOWED),
     stream: row(ALLOWED),
-    cutover: row(ALLOWED),
+    cutover: row(ALLOWED, { ending: LAST_STEP }),
     done: over,
     failed: over,
     aborted: over,

@@ -69,6 +69,8 @@ const schema = v.object({
   /** Why limits are not in force, and why the position of a paused stream is not known: the next run has to say it, too. Unset: as null. */
   unstored: v.exactOptional(v.nullable(reason)),
   unsure: v.exactOptional(v.nullable(reason)),
+  /** An attempt to stream ended without a report and was not fenced off. Unset: none did. */
+  unreported: v.exactOptional(v.boolean()),
   /** Unset while no rows are copied under a guard. */
   guard: v.exactOptional(v.nullable(guardState)),
 });

@@ -156,17 +156,23 @@ async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
   };
   run.lease = lease;
   try {
-    noteReport(run, await lease.scope.run(() => streamChanges(run, 'stream', { mending })));
+    await lease.scope.run(() => streamChanges(run, 'stream', { mending }));
     lease.stopped.give();
   } catch (error) {
     try {
       // Only a stop that we asked for, and that left the migration alive, may be settled by a fence.
       if (isStopped() || !lease.scope.consideredCancelled) throw error;
       if (lease.positionWanted) await fence(run, lease, error);
+      run.lease = undefined;
+      // A cutover that was called off meanwhile wants no position of the lease, or does not wait for it.
+      run.notePause();
       lease.stopped.give();
     } catch (unsettled) {
       const why = reasonOf(unsettled)?.message ?? 'unknown';
-      lease.stopped.refuse(ending('Ended', `the stream did not stop at a known position: ${why}`));
+      const how = isStopped()
+        ? 'the migration ended while the stream was being stopped'
+        : `the stream did not stop at a known position: ${why}`;
+      lease.stopped.refuse(ending('Ended', how));
       throw unsettled;
     }
   } finally {
@@ -212,6 +218,7 @@ async function readPosition(
     );
     throwIfStopped();
     run.unsure = null;
+    run.unreported = false;
     noteCheckpoint(run, at);
   } catch (error) {
     if (isStopped()) throw error;
@@ -240,8 +247,8 @@ export async function quietTriggers(
   run.state.triggersLoud = false;
 }
 
-/** One `streamChanges` activity. Without `until` it works for a lease. */
-export function streamChanges(
+/** One `streamChanges` activity, whose report is noted. Without `until` it works for a lease. */
+export async function streamChanges(
   run: Execution,
   activityId: 'stream' | 'drain',
   {
@@ -254,18 +261,19 @@ export function streamChanges(
   const longest = mending ? MENDING_LEASE_MS : firstConsistent ? Infinity : CATCH_UP_LEASE_MS;
   const leaseMs = Math.min(run.input.stream.leaseSeconds * MS_PER_SECOND, longest);
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
-  return long.streamChanges.executeWithOptions({ ...LONG, retry, activityId, summary }, [
-    {
-      ...run.step,
-      floor: confirmedLsn,
-      until,
-      leaseMs,
-    },
-  ]);
+  run.unreported = true;
+  const report = await long.streamChanges.executeWithOptions(
+    { ...LONG, retry, activityId, summary },
+    [{ ...run.step, floor: confirmedLsn, until, leaseMs }],
+  );
+  run.unreported = false;
+  // Here, so that the report of a drain that was called off counts, too.
+  noteReport(run, report);
+  return report;
 }
 
 /** Stores what a lease or a drain returned. */
-export function noteReport(run: Execution, report: StreamReport): void {
+function noteReport(run: Execution, report: StreamReport): void {
   const { transactions, changes, lagBytes, lagSeconds, rate } = report;
   const leases = (run.state.stream?.leases ?? 0) + 1;
   run.state.stream = { transactions, changes, lagBytes, lagSeconds, rate, leases };

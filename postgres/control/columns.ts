@@ -4,6 +4,7 @@
  * `npm run replay` lets go on with it, would stop at the first reading (42703), after hours of copying.
  */
 import type pg from 'pg';
+import { CREATE_CUTOVER_CALL } from './cutover-call.ts';
 import { CREATE_THROTTLE } from './throttle.ts';
 
 /** Table, column, type. Whoever adds a column to the control schema adds it here; null has to mean what was before. */
@@ -40,6 +41,10 @@ export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
     select $4 as sql
      where to_regclass('walferry.migration') is not null and to_regclass('walferry.copier') is null
     union all
+    select $5
+     where to_regclass('walferry.migration') is not null
+       and to_regclass('walferry.cutover_call') is null
+    union all
     select format('alter table walferry.%I add column if not exists %I %s', w.tab, w.col, w.type) as sql
       from unnest($1::text[], $2::text[], $3::text[]) as w (tab, col, type)
       join pg_catalog.pg_class c on c.oid = to_regclass(format('walferry.%I', w.tab))
@@ -50,6 +55,7 @@ export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
       ADDED.map(([, column]) => column),
       ADDED.map(([, , t]) => t),
       ADD_THROTTLE,
+      CREATE_CUTOVER_CALL,
     ],
   );
   if (rows.length === 0) return;

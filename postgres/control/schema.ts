@@ -3,6 +3,7 @@
  * the same transactions as the rows. One migration per target database at a time.
  */
 
+import { CREATE_CUTOVER_CALL } from './cutover-call.ts';
 import { CREATE_THROTTLE } from './throttle.ts';
 
 /** xid8 values are kept as bigint: every transaction id below 2^63 fits, and JavaScript reads them as text anyway. */
@@ -108,4 +109,5 @@ create table if not exists walferry.stopped_change (
   sqlstate text
 );
 ${CREATE_THROTTLE}
+${CREATE_CUTOVER_CALL}
 `;

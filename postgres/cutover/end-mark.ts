@@ -7,8 +7,11 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { CutoverCall } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { connectSource } from '../identity/connect.ts';
+import { addMissingColumns } from '../control/columns.ts';
+import { noteCutoverCall } from '../control/cutover-call.ts';
+import { connectSource, connectTarget } from '../identity/connect.ts';
 import { messagePrefix } from '../wal2json/options.ts';
 
 /**
@@ -22,14 +25,36 @@ import { messagePrefix } from '../wal2json/options.ts';
  * `synchronous_commit = on` because decoding stops at the flush position: the mark's flush takes everything before it
  * along, including commits that returned unflushed.
  * @param signal cuts the session: a source that hangs must not keep a cutover from being called off.
- * @throws MigrationError `Unreachable`, `Denied`.
+ * @param call who asks; undefined: no one who could have asked before.
+ * @throws MigrationError `Unreachable`, `Denied`; `CutoverRepeated`, before anything is written, when another run has begun this call.
  */
-export async function writeEndMark(migration: Migration, signal?: AbortSignal): Promise<Lsn> {
+export async function writeEndMark(
+  migration: Migration,
+  signal?: AbortSignal,
+  call?: CutoverCall,
+): Promise<Lsn> {
+  if (call) await beginCall(migration, call, signal);
   try {
     await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
     return await markPosition(source, migration);
   } catch (error) {
     throw classify(error, { step: 'writing the end mark', side: 'source' }, 'Internal');
+  }
+}
+
+async function beginCall(
+  migration: Migration,
+  call: CutoverCall,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
+    // A migration of earlier code has no place for it yet.
+    await addMissingColumns(target);
+    await noteCutoverCall(target, migration, call);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw classify(error, { step: 'noting who asked for the cutover', side: 'target' }, 'Internal');
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
+import { MigrationError, sided } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -57,7 +57,8 @@ select theirs.pid, pg_catalog.pg_terminate_backend(theirs.pid)
  * @param scheduledAt of this attempt, see {@link takeTurn}.
  * @returns `absent` when there was none: an earlier attempt dropped it, and its answer was lost.
  * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `Fenced`; whatever keeps a look from passing
- *   (`StreamWarning`, `SourceRewound`, …); `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted.
+ *   (`StreamWarning`, `SourceRewound`, …); `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted. Each with the
+ *   side in its details: `source` only when the source itself failed or could not be connected to.
  */
 export async function releaseSlot(
   migration: Migration,
@@ -67,16 +68,17 @@ export async function releaseSlot(
   scheduledAt?: number,
   beat: Work['beat'] = () => undefined,
 ): Promise<'dropped' | 'absent'> {
+  const { slot } = migration;
   try {
     await using target = await connectTarget(migration, 'cleanup', { signal });
     const turn = await takeTurn(target, migration, scheduledAt);
     // After the turn was taken: whoever had it before has its session on the source already, and that is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
-    await endEarlier(source, migration.slot, signal);
+    await onSource(slot, endEarlier(source, migration.slot, signal));
     for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
       // A stream that was overtaken may still hold it.
-      await endUsers(source, migration.slot);
-      const confirmed = await confirmedOf(source, migration.slot);
+      await onSource(slot, endUsers(source, migration.slot));
+      const confirmed = await onSource(slot, confirmedOf(source, migration.slot));
       if (confirmed === null) return 'absent';
       const seen = await lastLook(migration, input, since, { signal, beat });
       if (seen.tables.length > 0) throw stillWriting(seen.tables, since);
@@ -84,7 +86,9 @@ export async function releaseSlot(
       if (patient && seen.next === null) continue;
       const next = patient ? seen.next : null;
       const drop = () =>
-        source.query(DROP, [seen.oids, migration.slot, next, confirmed]).then((r) => r.rowCount);
+        onSource(slot, source.query(DROP, [seen.oids, migration.slot, next, confirmed])).then(
+          ({ rowCount }) => rowCount,
+        );
       if ((await whileMine(target, turn, drop)) === 1) return 'dropped';
       if (!patient) await sleep(PAUSE_MS, undefined, { signal });
     }
@@ -94,8 +98,19 @@ export async function releaseSlot(
     );
   } catch (error) {
     signal.throwIfAborted();
-    const step = `dropping slot "${migration.slot}"`;
-    throw classify(error, { step, side: 'source' }, 'Internal');
+    // The workflow ends the cutover only over a source that is gone, so an error of either database is not taken for one of it.
+    throw sided(classify(error, { step: `dropping slot "${slot}"` }, 'Internal'), 'unknown');
+  }
+}
+
+async function onSource<T>(slot: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw sided(
+      classify(error, { step: `dropping slot "${slot}"`, side: 'source' }, 'Internal'),
+      'source',
+    );
   }
 }
 

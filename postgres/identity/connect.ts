@@ -4,7 +4,7 @@
  * nothing else in the code would notice. An ESLint rule keeps steps from opening sessions in another way.
  */
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
+import { MigrationError, sided } from '../../contract/failure.ts';
 import { compareLsn, maxLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
@@ -38,7 +38,9 @@ export async function connectSide(
   purpose: Purpose,
   options: SideOptions = {},
 ): Promise<Session> {
-  const client = await connect(migration[side], purpose, options);
+  const client = await connect(migration[side], purpose, options).catch((error: unknown) => {
+    throw error instanceof MigrationError ? sided(error, side) : error;
+  });
   try {
     const identity = await readIdentity(client, migration[side]);
     if (side === 'target') await checkTarget(client, migration, identity, options);

@@ -1,6 +1,7 @@
 /** What the operator asks for and is told: pause, resume, cutover, abort, in every phase. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { formatLsn } from '../../contract/lsn.ts';
 import type { Phase, RunState } from '../../contract/progress.ts';
 import { UPDATES, rule, type UpdateName } from '../../workflows/policy.ts';
 import { temporal, temporalServer } from '../support/temporal.ts';
@@ -129,6 +130,31 @@ describe('pause and resume', () => {
     },
   );
 
+  test.concurrent.each(['abort', 'cancel'] as const)(
+    'a pause says that the migration ended when an %s came while the stream was stopping',
+    async (how) => {
+      const migration = await migrations.start();
+      const { world } = migration;
+      let open: () => void = () => undefined;
+      const gate = new Promise<void>((resolve) => (open = resolve));
+      world.script('streamChanges', () => gate);
+      await until('the stream to run', () => world.isRunning('streamChanges'));
+      const pause = migration.ask('pause');
+      await migration.reaches('stream', 'paused');
+      const other = how === 'abort' ? migration.ask('abort') : migration.handle.cancel();
+      if (how === 'abort') await migration.reaches('aborted');
+      else await other;
+      open();
+      expect(await pause).toMatchObject({
+        ...{ allowed: false, type: 'Ended' },
+        text: text(/^the migration ended while it was being paused/),
+      });
+      await other;
+      await migration.end();
+      expect(world.leftovers).toEqual([]);
+    },
+  );
+
   test.concurrent(
     'a pause while the target is unavailable returns when the stream has stopped, reports an unknown position, and updates it later',
     async () => {
@@ -141,12 +167,12 @@ describe('pause and resume', () => {
       const { confirmedLsn } = await migration.progress();
       const { text: answer } = await migration.ask('pause');
       expect(answer).toMatch(
-        /^Paused: the stream has stopped, but its position is unknown .*\(away\)/,
+        /^Paused: the stream has stopped, but its position is not known yet \(away\)/,
       );
       expect(answer).toContain(`Everything committed before ${confirmedLsn}, the last checkpoint`);
       expect(await migration.progress()).toMatchObject({ state: 'paused', phase: 'stream' });
       expect((await migration.progress()).notes?.join()).toMatch(
-        /the target is unavailable; the position shown/,
+        /its position is not known yet; the position shown .*: away/,
       );
       expect((await migration.ask('pause')).text).toBe(answer);
       world.clear('fenceStream');
@@ -353,7 +379,12 @@ describe('calling the cutover off', () => {
       await askTheTable(migration);
       expect(await migration.ask('pause')).toMatchObject({
         allowed: true,
-        text: text(/^Cutover called off\. Paused at [0-9A-F]+\/[0-9A-F]+: everything committed/),
+        // A drain that failed says nothing of what it applied.
+        text: text(
+          step === 'streamChanges'
+            ? /^Cutover called off\. Paused: .* not known yet .*Everything committed before [0-9A-F]+\/[0-9A-F]+/
+            : /^Cutover called off\. Paused at [0-9A-F]+\/[0-9A-F]+: everything committed/,
+        ),
       });
       expect(await cutover).toMatchObject({
         ...{ allowed: false, type: 'CalledOff' },
@@ -442,14 +473,95 @@ describe('calling the cutover off', () => {
         text: text(/before its first step/),
       });
       lose();
-      expect((await pause).text).toMatch(/^Cutover called off\. Paused at/);
-      expect(migration.world.count('fenceStream')).toBe(0);
+      expect((await pause).text).toMatch(
+        /^Cutover called off\. Paused: the stream has stopped, but its position is not known yet/,
+      );
       migration.world.clear('streamChanges');
       await migration.ask('resume');
       await until('the stream', () => migration.world.confirmed > 0x1000n);
       await migration.ask('abort');
     },
   );
+
+  // A worker that is out of reach may go on applying what it has, behind an answer that says where the stream stands.
+  test.concurrent(
+    'a cutover that is called off before its first step fences off an attempt that did not report, and learns the position',
+    async () => {
+      let lose: () => void = () => undefined;
+      const lost = new Promise<never>((_, reject) => {
+        lose = () => reject(new Error('connection lost'));
+      });
+      const migration = await migrations.start((world) => {
+        world.script('streamChanges', () => lost);
+      });
+      const { world } = migration;
+      await until('the stream to run', () => world.isRunning('streamChanges'));
+      const cutover = migration.ask('cutover');
+      await migration.reaches('cutover');
+      const pause = migration.ask('pause');
+      expect((await cutover).text).toMatch(/paused at [0-9A-F/]+ or later/);
+      world.confirmed += 0x10n;
+      lose();
+      expect((await pause).text).toMatch(/its position is not known yet \(its last attempt ended/);
+      await toldPosition(migration);
+    },
+  );
+
+  test.concurrent(
+    'a cutover that is called off while an earlier pause still asks for the position goes on asking for it',
+    async () => {
+      const migration = await migrations.start((world) => {
+        world.script('streamChanges', (work) => failWhenStopped(work.signal));
+      });
+      const { world } = migration;
+      await until('the stream to run', () => world.isRunning('streamChanges'));
+      let lose: () => void = () => undefined;
+      const lost = new Promise<never>((_, reject) => {
+        lose = () => reject(new MigrationError('Unreachable', 'away'));
+      });
+      world.script('fenceStream', () => lost);
+      const first = migration.ask('pause');
+      await until('the position to be asked for', () => world.isRunning('fenceStream'));
+      const cutover = migration.ask('cutover');
+      await migration.reaches('cutover');
+      const second = migration.ask('pause');
+      expect((await cutover).type).toBe('CalledOff');
+      world.confirmed += 0x10n;
+      lose();
+      expect((await first).text).toMatch(/^Paused/);
+      expect((await second).allowed).toBe(true);
+      await toldPosition(migration);
+    },
+  );
+
+  test.concurrent(
+    'a cutover that is called off in a drain that did not report fences it off, and learns the position',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      world.script('streamChanges', (work) => failWhenStopped(work.signal));
+      const cutover = migration.ask('cutover');
+      await until('the drain', async () =>
+        (await migration.progress()).cutover?.step.startsWith('drain'),
+      );
+      await until('it to run', () => world.isRunning('streamChanges'));
+      world.confirmed += 0x10n;
+      expect((await migration.ask('pause')).text).toMatch(/its position is not known yet/);
+      expect((await cutover).type).toBe('CalledOff');
+      await toldPosition(migration);
+    },
+  );
+
+  async function toldPosition(migration: SimulatedMigration): Promise<void> {
+    const { world } = migration;
+    const now = await until('the position', async () => {
+      const progress = await migration.progress();
+      return !progress.notes?.join().includes('the position shown') && progress;
+    });
+    expect(now).toMatchObject({ state: 'paused', confirmedLsn: formatLsn(world.confirmed) });
+    expect(world.count('fenceStream')).toBeGreaterThan(0);
+    await migration.ask('abort');
+  }
 
   test.concurrent.each<[string, StepName]>([
     ['while triggers could not be enabled', 'enableTriggers'],
@@ -520,11 +632,30 @@ describe('calling the cutover off', () => {
     },
   );
 
+  test.concurrent.each([
+    ['Denied', 'target'],
+    ['UnknownService', 'target'],
+    ['Denied', 'unknown'],
+  ] as const)(
+    'a release that ends with %s of the %s undoes the cutover: only over a source that is gone is the target ready',
+    async (code, side) => {
+      const migration = await migrations.streaming((world) =>
+        world.fail('dropSlot', code, 'no target', { side }),
+      );
+      const { world } = migration;
+      expect(await migration.ask('cutover')).toMatchObject({ allowed: false, type: code });
+      expect(world).toMatchObject({ slot: true, control: true });
+      expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+    },
+  );
+
   test.concurrent(
     "a slot that is kept because its server cannot be asked completes the cutover, and its text claims no other look than the cutover's",
     async () => {
       const migration = await migrations.streaming((world) =>
-        world.fail('dropSlot', 'Denied', 'the log-in was refused'),
+        world.fail('dropSlot', 'Denied', 'the log-in was refused', { side: 'source' }),
       );
       expect((await migration.ask('cutover')).allowed).toBe(true);
       expect(await migration.end()).toMatchObject({
@@ -536,6 +667,28 @@ describe('calling the cutover off', () => {
     },
   );
 
+  test.concurrent(
+    'after the last step it is too late, and no answer claims an end that the last look may still undo',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      const release = world.hold('dropSlot');
+      const cutover = migration.ask('cutover');
+      await until('the slot being dropped', () => world.isRunning('dropSlot'));
+      for (const update of ['pause', 'abort'] as const) {
+        expect(await migration.ask(update)).toMatchObject({
+          ...{ allowed: false, type: 'Refused' },
+          text: text(/^too late to .*last look for late writes; the answer of cutover says how/),
+        });
+      }
+      world.late = ['public.orders'];
+      release();
+      expect(await cutover).toMatchObject({ allowed: false, type: 'StillWriting' });
+      expect((await migration.progress()).phase).toBe('stream');
+      await migration.ask('abort');
+    },
+  );
+
   test.concurrent('after the last step it is too late: the cutover completes', async () => {
     const migration = await migrations.streaming();
     const release = migration.world.hold('dropSlot');
@@ -543,7 +696,7 @@ describe('calling the cutover off', () => {
     await until('the slot being dropped', () => migration.world.isRunning('dropSlot'));
     expect(await migration.ask('pause')).toMatchObject({
       ...{ allowed: false, type: 'Refused' },
-      text: text(/^too late to call the cutover off: the cutover is complete/),
+      text: text(/^too late to call the cutover off: the slot is being dropped/),
     });
     release();
     expect((await cutover).text).toMatch(/^Cutover complete/);
@@ -555,6 +708,52 @@ async function accepted(migration: SimulatedMigration): Promise<number> {
   return (events ?? []).filter((e) => e.workflowExecutionUpdateAcceptedEventAttributes != null)
     .length;
 }
+
+describe('a workflow that was reset', () => {
+  // Temporal gives the new run every update that the old one had accepted behind the point of the reset.
+  test.concurrent(
+    'an undone cutover is not run again behind the operator’s back; streaming goes on, and a new call completes it',
+    async () => {
+      const migration = await migrations.streaming((world) => {
+        world.leaseMs = 300;
+      });
+      const { world, handle } = migration;
+      await until('some leases', () => world.count('streamChanges') > 3);
+      const { events } = await handle.fetchHistory();
+      const point = events?.findLast((e) => e.workflowTaskCompletedEventAttributes)?.eventId;
+      world.equal = false;
+      const updateId = 'asked-once';
+      await expect(handle.executeUpdate('cutover', { updateId })).rejects.toThrow();
+      world.equal = true;
+      await handle.terminate('by mistake');
+      await migrations.client.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: migration.id, runId: migration.firstRunId },
+        ...{ reason: 'go on', requestId: updateId, workflowTaskFinishEventId: point ?? null },
+      });
+      const begun = world.count('writeEndMark');
+      await until('the update to be run again', () => world.count('writeEndMark') > begun);
+      const before = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > before);
+      expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+      expect(world).toMatchObject({ slot: true, control: true });
+      const { cause } = await failureOf(handle.getUpdateHandle(updateId).result());
+      expect(cause).toMatchObject({ type: 'CutoverRepeated' });
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      await until('the end', () => !world.control);
+      expect(world.leftovers).toEqual([]);
+    },
+  );
+
+  async function failureOf(work: Promise<unknown>): Promise<Error> {
+    const error: unknown = await work.then(
+      () => new Error('it did not fail'),
+      (e: unknown) => e,
+    );
+    if (!(error instanceof Error)) throw error;
+    return error;
+  }
+});
 
 describe('setLimits', () => {
   const limitsOf = async (migration: SimulatedMigration) => (await migration.progress()).limits;

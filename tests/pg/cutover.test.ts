@@ -9,6 +9,7 @@ import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { registered } from '../support/control.ts';
 import { failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
@@ -312,4 +313,26 @@ test('a slot that is gone is said to be missing', async () => {
   await db.sourceClient.query(/* sql */ `create table t (id int)`);
   const migration = await registered(db);
   await failure(laterChanges(migration, inputOf(db), parseLsn('0/1')), 'SlotMissing');
+});
+
+test('a call of cutover that another run of the workflow has begun writes no end mark, also where an earlier version made the control schema', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
+  await db.targetClient.query(/* sql */ `drop table walferry.cutover_call`);
+  // A batch of an attempt that was frozen: only the drain behind the mark ends it.
+  await using frozen = await connectTo(db.target);
+  await frozen.query(/* sql */ `begin; select from walferry.migration for update`);
+  const call = { update: 'u', run: 'first' };
+  await writeEndMark(migration, undefined, call);
+  await writeEndMark(migration, undefined, call);
+  const marks = async () => (await peek(db, migration.slot)).filter(({ prefix }) => prefix).length;
+  const before = await marks();
+  const refused = await failure(
+    writeEndMark(migration, undefined, { ...call, run: 'reset' }),
+    'CutoverRepeated',
+  );
+  expect(refused.message).toMatch(/update id u was begun by run first/);
+  expect(await marks()).toBe(before);
+  await writeEndMark(migration, undefined, { update: 'another', run: 'reset' });
+  expect(await marks()).toBe(before + 1);
 });

@@ -37,6 +37,28 @@ test('the slot is dropped if nothing was written since the end mark, and a secon
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('absent');
 });
 
+test('a release that cannot reach one of the databases says which: a target that is away is no source that is gone', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const mark = await writeEndMark(migration);
+  for (const side of ['source', 'target'] as const) {
+    const elsewhere = { ...migration, [side]: 'no_such_service' };
+    const { details } = await failure(
+      releaseSlot(elsewhere, inputOf(db, SELECTION), mark),
+      'UnknownService',
+    );
+    expect(details.side).toBe(side);
+  }
+  // Whether a stale position is the source's or the target's fault cannot be seen from here.
+  await db.targetClient.query(/* sql */ `delete from walferry.migration`);
+  const { details } = await failure(
+    releaseSlot(migration, inputOf(db, SELECTION), mark),
+    'CheckpointMissing',
+  );
+  expect(details.side).toBe('unknown');
+  expect(await slots(db, migration)).toBe(1);
+});
+
 test('a write after the end mark, committed or not, keeps the slot and is named by its table', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);

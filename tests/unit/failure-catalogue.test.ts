@@ -33,6 +33,7 @@ it('the documentation lists every code of both catalogues', async () => {
   const inCutover: Readonly<Record<string, string>> = {
     NotEqual: 'the update `cutover` fails, streaming goes on',
     StillWriting: 'the update `cutover` fails, streaming goes on',
+    CutoverRepeated: 'the update `cutover` fails, streaming goes on',
     CalledOff: 'the update `cutover` fails, the stream is paused',
   };
   const rows = Object.entries(FAILURES).map(

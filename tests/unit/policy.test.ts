@@ -39,18 +39,30 @@ describe('what an operator may ask for', () => {
     // Printed by the CLI behind "unable to update workflow: ", so it starts small and has no full stop of its own.
     expect(ruling.text).toMatch(/^[a-z].*[^.]$/);
     expect(ruling.text).not.toContain('{');
-    expect(ruling.text.length).toBeLessThan(150);
+    expect(ruling.text.length).toBeLessThan(160);
   });
 
   const refusals: [UpdateName, Phase, Situation, RegExp][] = [
     ['pause', 'snapshot', 'running', /works in phase stream; this migration is in phase snapshot/],
     ['pause', 'stream', 'waiting', /waits for the operator.*resume tries again/],
     ['resume', 'cutover', 'running', /tries again by itself.*: pause calls it off, resume then/],
-    ['pause', 'cutover', 'ending', /too late to call the cutover off: the cutover is complete/],
+    [
+      'pause',
+      'cutover',
+      'ending',
+      /too late to call .* off: the slot is being dropped behind a last look .* the answer of cutover/,
+    ],
     ['resume', 'schema', 'running', /in phase schema an error ends the migration/],
     ['cutover', 'indexes', 'running', /works in phase stream; this migration is in phase indexes/],
     ['cutover', 'stream', 'waiting', /resume first/],
-    ['abort', 'cutover', 'ending', /too late to abort: the cutover is complete/],
+    [
+      'abort',
+      'cutover',
+      'ending',
+      /too late to abort: the slot is being dropped behind a last look/,
+    ],
+    ['resume', 'cutover', 'ending', /the answer of cutover says how it ends/],
+    ['setLimits', 'cutover', 'ending', /the answer of cutover says how it ends/],
     ['abort', 'failed', 'ending', /the migration is ending/],
     ['resume', 'done', 'running', /the migration has ended/],
   ];

@@ -5,7 +5,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Steps } from '../../../activities/steps.ts';
-import { MigrationError, type FailureCode } from '../../../contract/failure.ts';
+import {
+  MigrationError,
+  type FailureCode,
+  type FailureDetails,
+} from '../../../contract/failure.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
@@ -30,6 +34,8 @@ export class World {
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
+  /** Update id of a cutover → the run that began it. */
+  readonly begun = new Map<string, string>();
   /** What was written into the control schema, in order. */
   readonly limits: { readonly limits: Limits; readonly version: number }[] = [];
   generation = 0;
@@ -81,9 +87,14 @@ export class World {
   }
 
   /** The next call of the step fails. */
-  fail(step: StepName, code: FailureCode, message = `${step} met ${code}`): void {
+  fail(
+    step: StepName,
+    code: FailureCode,
+    message = `${step} met ${code}`,
+    details: FailureDetails = {},
+  ): void {
     this.script(step, () =>
-      Promise.reject(new MigrationError(code, message, { sqlstate: 'XX000' })),
+      Promise.reject(new MigrationError(code, message, { sqlstate: 'XX000', ...details })),
     );
   }
 
@@ -197,7 +208,15 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         world.epoch++;
         return { confirmedLsn: formatLsn(world.confirmed), transactions: 1, changes: 2 };
       }),
-    writeEndMark: (m) => on('writeEndMark', m, undefined, (world) => formatLsn(world.position)),
+    writeEndMark: (m, _signal, call) =>
+      on('writeEndMark', m, undefined, (world) => {
+        if (call) {
+          const begun = world.begun.get(call.update) ?? call.run;
+          world.begun.set(call.update, begun);
+          if (begun !== call.run) throw new MigrationError('CutoverRepeated', 'begun before');
+        }
+        return formatLsn(world.position);
+      }),
     setSequences: (m, _input, work) =>
       on('setSequences', m, work, () => ({ sequences: 5, missing: [] })),
     compareCounts: (m, _input, work) =>
