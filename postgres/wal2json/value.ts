@@ -89,10 +89,17 @@ export class ValueWriter {
       out[to++] = BACKSLASH;
       out[to++] = 0x78; // x
     }
-    const short = at + LONG;
     let high = 0;
+    // From here on a part without escapes is long.
+    let long = at + LONG;
     const end = line.length;
     while (at < end) {
+      if (at >= long) {
+        const stop = this.#plain(line, out, at, to);
+        if (stop < 0) return false;
+        to += stop - at;
+        at = stop;
+      }
       const c = line[at++] ?? 0;
       if (c === QUOTE) {
         this.at = at;
@@ -105,44 +112,34 @@ export class ValueWriter {
         if (written < 0) return false;
         at += (line[at] ?? 0) === 0x75 ? 5 : 1;
         to += written;
+        long = at + LONG;
       } else {
         // JSON has no control characters in strings; one here would end a row of COPY.
         if (c < 0x20) return false;
         high |= c;
         out[to++] = c;
       }
-      if (at >= short) return this.#long(line, out, at, to);
     }
     return false;
   }
 
-  /** The rest of a long string: what lies between two escapes is copied whole. */
-  #long(line: Buffer, out: Buffer, from: number, into: number): boolean {
-    let at = from;
-    let to = into;
-    let quote = line.indexOf(QUOTE, at);
-    let backslash = line.indexOf(BACKSLASH, at);
-    this.beyondAscii = true;
-    for (;;) {
-      if (quote < 0) return false;
-      if (backslash < 0 || quote < backslash) {
-        line.copy(out, to, at, quote);
-        if (hasControl(out, to, to + quote - at)) return false;
-        this.at = quote + 1;
-        this.to = to + quote - at;
-        return true;
-      }
-      line.copy(out, to, at, backslash);
-      if (hasControl(out, to, to + backslash - at)) return false;
-      to += backslash - at;
-      at = backslash + 1;
-      const written = escaped(line, at, out, to);
-      if (written < 0) return false;
-      at += (line[at] ?? 0) === 0x75 ? 5 : 1;
-      to += written;
-      if (quote < at) quote = line.indexOf(QUOTE, at);
-      backslash = line.indexOf(BACKSLASH, at);
+  /** Copies what lies before the next quote or escape. @returns the place of that, or -1. */
+  #plain(line: Buffer, out: Buffer, at: number, to: number): number {
+    const quote = line.indexOf(QUOTE, at);
+    if (quote < 0) return -1;
+    // Only up to the quote: without an escape in sight the search would go on through all lines behind this one.
+    const part = line.subarray(at, quote);
+    const backslash = part.indexOf(BACKSLASH);
+    const length = backslash < 0 ? part.length : backslash;
+    part.copy(out, to, 0, length);
+    let high = 0;
+    for (let i = to; i < to + length; i += 1) {
+      const c = out[i] ?? 0;
+      if (c < 0x20) return -1;
+      high |= c;
     }
+    if (high > 0x7f) this.beyondAscii = true;
+    return at + length;
   }
 }
 
@@ -154,12 +151,6 @@ const FALSE = Buffer.from('false');
 export function matches(line: Buffer, at: number, expected: Buffer): boolean {
   for (let i = 0; i < expected.length; i += 1) if (line[at + i] !== expected[i]) return false;
   return true;
-}
-
-/** A control character in a part without escapes, except that COPY's own escapes are not looked at here. */
-function hasControl(bytes: Buffer, from: number, to: number): boolean {
-  for (let at = from; at < to; at += 1) if ((bytes[at] ?? 0) < 0x20) return true;
-  return false;
 }
 
 /**
