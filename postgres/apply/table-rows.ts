@@ -68,6 +68,10 @@ export class TableRows {
   to = new Int32Array(FIRST_ROWS);
   keyFrom = new Int32Array(FIRST_ROWS);
   keyTo = new Int32Array(FIRST_ROWS);
+  /** 1 where a null of the record may be NaN or an infinity. */
+  doubtful = new Uint8Array(FIRST_ROWS);
+  /** Whether any record is, folded away ones included. */
+  anyDoubtful = false;
   #hash = new Int32Array(FIRST_ROWS);
   /** The delete that a later insert of the same key stands on. */
   #below = new Int32Array(FIRST_ROWS);
@@ -116,9 +120,22 @@ export class TableRows {
   delete(line: Buffer, at: number, end = line.length): boolean {
     if (this.layout.key.length === 0) return false;
     this.#value.beyondAscii = false;
+    this.#value.doubtful = false;
     const last = this.#identity(line, at, end, false);
     if (last < 0 || !isEnd(line, last, end)) return false;
     return this.#proved(line, at, end) && this.#commit(DELETE);
+  }
+
+  /** Keys of what is left of the doubtful records, one text for each column. */
+  doubtfulKeys(): string[][] {
+    const keys: string[][] = [];
+    if (!this.anyDoubtful) return keys;
+    for (let row = 0; row < this.count; row += 1) {
+      if (this.doubtful[row] !== 1 || this.kind[row] === DEAD || this.kind[row] === DELETE)
+        continue;
+      keys.push(fieldsOf(this.keys.toString('utf8', this.keyFrom[row], this.keyTo[row])));
+    }
+    return keys;
   }
 
   /** Forgets all records and keeps the buffers. */
@@ -132,6 +149,7 @@ export class TableRows {
     this.keysUsed = 0;
     this.#folding = false;
     this.mixed = false;
+    this.anyDoubtful = false;
     this.live.fill(0);
     if (this.shapes.length > KEPT_SHAPES) this.shapes.length = 1;
     this.#last = 0;
@@ -157,6 +175,7 @@ export class TableRows {
     const value = this.#value;
     const present = this.#present;
     value.beyondAscii = false;
+    value.doubtful = false;
     const columns = heads.length;
     const shape = this.#shape(this.#last);
     const out = roomFor(shape, end - at + columns * GROWTH_BYTES);
@@ -266,8 +285,10 @@ export class TableRows {
         keyAt += 1;
         out[value.to++] = TAB;
       } else {
-        // Part of the identity and not of the key: the whole old row, most likely.
+        // Part of the identity and not of the key: the whole old row, most likely. What its nulls were does not matter.
+        const { doubtful } = value;
         if (!value.write(line, out, kind)) return NONE;
+        value.doubtful = doubtful;
         value.to = cell;
       }
       if (line[value.at] !== CLOSE_BRACE) return NONE;
@@ -309,6 +330,9 @@ export class TableRows {
     this.keyTo[row] = this.#keyEnd;
     this.#hash[row] = hashOf(this.keys, this.#keyStart, this.#keyEnd);
     this.#below[row] = NONE;
+    const { doubtful } = this.#value;
+    this.doubtful[row] = doubtful ? 1 : 0;
+    this.anyDoubtful ||= doubtful;
     // Inserts alone need no table: a key that comes twice is refused by the target.
     if (!this.#folding && kind !== INSERT && !this.#index()) return false;
     if (this.#folding && !this.#fold(row, kind)) return false;
@@ -353,6 +377,7 @@ export class TableRows {
       case UPDATE:
         if (was !== UPDATE && was !== INSERT) return false;
         if (!this.#merge(before, row)) return false;
+        this.doubtful[row] = (this.doubtful[row] ?? 0) | (this.doubtful[before] ?? 0);
         this.kind[row] = was;
         this.#below[row] = this.#below[before] ?? NONE;
         this.#drop(before);
@@ -485,6 +510,7 @@ export class TableRows {
     this.to = enlarged(this.to, new Int32Array(size));
     this.keyFrom = enlarged(this.keyFrom, new Int32Array(size));
     this.keyTo = enlarged(this.keyTo, new Int32Array(size));
+    this.doubtful = enlarged(this.doubtful, new Uint8Array(size));
     this.#hash = enlarged(this.#hash, new Int32Array(size));
     this.#below = enlarged(this.#below, new Int32Array(size));
   }
@@ -543,3 +569,13 @@ function hashOf(bytes: Buffer, from: number, to: number): number {
   for (let at = from; at < to; at += 1) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
   return hash;
 }
+
+/** The fields of a line of COPY text without nulls. */
+function fieldsOf(line: string): string[] {
+  return line
+    .slice(0, -1)
+    .split('\t')
+    .map((field) => field.replaceAll(/\\(.)/g, (_, letter: string) => UNESCAPED[letter] ?? letter));
+}
+
+const UNESCAPED: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r' };

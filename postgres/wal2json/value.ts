@@ -15,11 +15,14 @@ const LONG = 48;
 export const PLAIN = 0;
 /** Hexadecimal digits that arrive without their `\x`. */
 export const BYTEA = 1;
-/** A null may be NaN or an infinity: wal2json before 2.6. */
+/** A null may be NaN or an infinity: wal2json before 2.6. Whoever writes it has to find out. */
 export const EXPOSED = 2;
 /** Computed by the target. */
 export const SKIPPED = 3;
-export type ValueKind = typeof PLAIN | typeof BYTEA | typeof EXPOSED | typeof SKIPPED;
+/** A null is NaN or an infinity, or cannot be looked up: it is left to the decoder. */
+export const NEVER_NULL = 4;
+export type ValueKind =
+  typeof PLAIN | typeof BYTEA | typeof EXPOSED | typeof SKIPPED | typeof NEVER_NULL;
 
 /** Bytes of COPY text that a value of n bytes of JSON can take at most: `\\` stays two, `null` shrinks, bytea grows by `\\x`. */
 export const GROWTH_BYTES = 4;
@@ -32,17 +35,20 @@ export class ValueWriter {
   to = 0;
   /** Whether bytes beyond ASCII passed: the line then has to be proved to be UTF-8. */
   beyondAscii = false;
+  /** Whether a null passed that may be NaN or an infinity. */
+  doubtful = false;
 
   /**
    * Writes the value at {@link at}.
-   * @returns false for what is no value, or an ambiguous null of an exposed column; nothing is to be used then.
+   * @returns false for what is no value, or a null that cannot be one; nothing is to be used then.
    */
   write(line: Buffer, out: Buffer, kind: ValueKind): boolean {
     switch (line[this.at]) {
       case QUOTE:
         return this.#string(line, out, kind);
       case 0x6e: // n
-        if (kind === EXPOSED || !matches(line, this.at, NULL)) return false;
+        if (kind === NEVER_NULL || !matches(line, this.at, NULL)) return false;
+        if (kind === EXPOSED) this.doubtful = true;
         this.at += NULL.length;
         out[this.to++] = BACKSLASH;
         out[this.to++] = 0x4e; // N
