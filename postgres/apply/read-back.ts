@@ -43,22 +43,33 @@ export async function readBack(
   return found;
 }
 
-/** Whether a row with one of the keys has a special value. */
-export async function anySpecial(
+/** @returns by the place of the key: the special values of a row that has any, by column. */
+export async function readSpecial(
   client: pg.Client,
   relation: PlannedRelation,
   sourceKey: readonly SourceKeyColumn[],
   keys: readonly (readonly string[])[],
-): Promise<boolean> {
+): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>> {
   const special = [...SPECIAL_VALUES].map((value) => pg.escapeLiteral(value)).join(', ');
-  const columns = [...exposedColumns(relation).keys()].map(
-    (name) => `${printed(`t.${pg.escapeIdentifier(name)}`)} in (${special})`,
+  const names = [...exposedColumns(relation).keys()];
+  const printedColumns = names.map((name) => printed(`t.${pg.escapeIdentifier(name)}`));
+  const { rows } = await client.query<(string | null)[]>({
+    text: /* sql */ `
+      select w.n::text, ${printedColumns.join(', ')} from ${byKeys(relation, sourceKey)}
+       where ${printedColumns.map((value) => `${value} in (${special})`).join(' or ')}`,
+    values: transposed(relation, keys),
+    rowMode: 'array',
+  });
+  return new Map(
+    rows.map(([ordinal, ...values]) => {
+      const found = new Map<string, string>();
+      for (const [at, name] of names.entries()) {
+        const value = values[at] ?? null;
+        if (value !== null && SPECIAL_VALUES.has(value)) found.set(name, value);
+      }
+      return [Number(ordinal) - 1, found];
+    }),
   );
-  const { rowCount } = await client.query(
-    /* sql */ `select from ${byKeys(relation, sourceKey)} where ${columns.join(' or ')} limit 1`,
-    transposed(relation, keys),
-  );
-  return rowCount === 1;
 }
 
 /** Rows of the source by their keys, which are one parameter for each column. */

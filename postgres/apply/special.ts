@@ -27,7 +27,7 @@ import type {
   Update,
 } from './change.ts';
 import { exposedColumns, SPECIAL_VALUES } from './exposed.ts';
-import { anySpecial, readBack, waitVisible, type Rows } from './read-back.ts';
+import { readBack, readSpecial, waitVisible, type Rows } from './read-back.ts';
 import type { FoldedTable } from './folded.ts';
 import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
 
@@ -93,42 +93,47 @@ export class SpecialValues {
   }
 
   /**
-   * Looks at folded rows with nulls that may be special values.
+   * Writes the special values into folded rows. A null that is none on the source stays one: it is right, or a later change overwrites it.
    * @param xids transactions that the rows are from, 32 bits.
-   * @returns the first table of which a row has such a value on the source: its rows have to be settled one by one. Null: every null is
-   *   one, or a later change overwrites it.
    * @throws the source's errors; the session is then dropped.
    */
-  async find(
-    tables: readonly FoldedTable[],
-    xids: ReadonlySet<number>,
-  ): Promise<FoldedTable | null> {
+  async settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
     const doubtful = tables.filter(({ rows }) => rows.anyDoubtful);
-    if (doubtful.length === 0) return null;
+    if (doubtful.length === 0) return;
     try {
       this.#client ??= await connectSource(this.#migration, 'stream');
       const client = this.#client;
       await waitVisible(client, xids, {});
-      for (const table of doubtful) {
-        const { relation, rows } = table;
+      const found: (() => void)[] = [];
+      for (const { relation, rows } of doubtful) {
         const sourceKey = await this.#keyOf(client, relation);
-        // In the order of the layout; the key's own order is that of its index.
         const { key, names } = rows.layout;
+        // The relation's key has the order of its index, the layout that of the columns.
         const order = (relation.key ?? []).map((name) =>
           key.findIndex((place) => names[place] === name),
         );
-        const keys = rows.doubtfulKeys().map((one) => order.map((at) => one[at] ?? ''));
-        for (let from = 0; from < keys.length; from += KEYS_PER_QUERY) {
-          const part = keys.slice(from, from + KEYS_PER_QUERY);
+        const doubts = rows.doubts();
+        for (let from = 0; from < doubts.length; from += KEYS_PER_QUERY) {
+          const part = doubts.slice(from, from + KEYS_PER_QUERY);
+          const keys = part.map((one) => order.map((at) => one.key[at] ?? ''));
           const special = await this.#planning.run(client, quoted(relation), () =>
-            anySpecial(client, relation, sourceKey, part),
+            readSpecial(client, relation, sourceKey, keys),
           );
-          if (special) return table;
+          for (const [at, values] of special) {
+            const row = part[at]?.row;
+            if (row === undefined) continue;
+            found.push(() =>
+              rows.fill(
+                row,
+                names.map((name) => values.get(name) ?? null),
+              ),
+            );
+          }
         }
       }
-      // That there is none may be a later commit's doing, which the source can still lose.
+      // It may be a later commit's doing that there is such a value, or none, and the source can still lose that.
       await flushSeen(client, this.#migration);
-      return null;
+      for (const write of found) write();
     } catch (error) {
       await this.close();
       throw error;

@@ -126,16 +126,40 @@ export class TableRows {
     return this.#proved(line, at, end) && this.#commit(DELETE);
   }
 
-  /** Keys of what is left of the doubtful records, one text for each column. */
-  doubtfulKeys(): string[][] {
-    const keys: string[][] = [];
-    if (!this.anyDoubtful) return keys;
+  /** What is left of the doubtful records, with their keys: one text for each column, in the order of the layout. */
+  doubts(): { readonly row: number; readonly key: readonly string[] }[] {
+    const doubts: { row: number; key: string[] }[] = [];
+    if (!this.anyDoubtful) return doubts;
     for (let row = 0; row < this.count; row += 1) {
-      if (this.doubtful[row] !== 1 || this.kind[row] === DEAD || this.kind[row] === DELETE)
-        continue;
-      keys.push(fieldsOf(this.keys.toString('utf8', this.keyFrom[row], this.keyTo[row])));
+      if (this.doubtful[row] !== 1 || this.kind[row] === DEAD) continue;
+      const key = fieldsOf(this.keys.toString('utf8', this.keyFrom[row], this.keyTo[row]));
+      doubts.push({ row, key });
     }
-    return keys;
+    return doubts;
+  }
+
+  /** Writes values without escapes in place of a record's nulls. @param values by place; null leaves the field as it is. */
+  fill(row: number, values: readonly (string | null)[]): void {
+    const shape = this.#shape(this.shape[row] ?? 0);
+    const from = this.from[row] ?? 0;
+    const bytes = shape.bytes.subarray(from, this.to[row]);
+    const most = values.reduce((sum, value) => sum + (value?.length ?? 0), bytes.length);
+    const out = roomFor(shape, most);
+    let to = shape.used;
+    let at = 0;
+    for (let column = 0; column < shape.present.length; column += 1) {
+      if (shape.present[column] === 0) continue;
+      const end = fieldEnd(bytes, at);
+      const value = isNull(bytes, at, end) ? (values[column] ?? null) : null;
+      to += value === null ? bytes.copy(out, to, at, end) : out.write(value, to, 'latin1');
+      out[to++] = TAB;
+      at = end + 1;
+    }
+    out[to - 1] = NEWLINE;
+    this.from[row] = shape.used;
+    this.to[row] = to;
+    shape.used = to;
+    this.mixed = true;
   }
 
   /** Forgets all records and keeps the buffers. */

@@ -146,7 +146,7 @@ export class TargetApplier implements AsyncDisposable {
     xids: ReadonlySet<number>,
   ): Promise<boolean> {
     const wasOpen = this.#epoch !== undefined;
-    if (await this.#hasSpecial(tables, xids)) return false;
+    await this.#settleFolded(tables, xids);
     try {
       const groups = await this.#folded.group(
         tables,
@@ -190,12 +190,9 @@ export class TargetApplier implements AsyncDisposable {
     }
   }
 
-  /** Whether a null among the rows is a special value; its table then takes the exact way for a while. Rolls back when it throws. */
-  async #hasSpecial(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<boolean> {
+  async #settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
     try {
-      const special = await this.#special?.find(tables, xids);
-      special?.refuse(false);
-      return special != null;
+      await this.#special?.settleFolded(tables, xids);
     } catch (error) {
       await this.rollback();
       throw classify(error, READING_BACK, 'Internal');
