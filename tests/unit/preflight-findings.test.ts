@@ -164,7 +164,7 @@ function bothSides(side: 'source' | 'target'): Case[] {
 
 const KEY: PartitionKey = {
   ...{ schema: 'public', name: 'p', strategy: 'r', enums: [], numbered: [] },
-  ...{ hashes: [], own: [], collations: [] },
+  ...{ hashes: [], own: [], collations: [], untyped: false },
 };
 const SORTED = {
   provider: 'i',
