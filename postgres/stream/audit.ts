@@ -54,7 +54,7 @@ import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import { AUDITED, CatalogMoved } from './moved.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
-import { judgeNewTrees } from './new-tree.ts';
+import { besideDefault, judgeNewTrees } from './new-tree.ts';
 import {
   isInsertOnly,
   isLeftRoot,
@@ -186,7 +186,7 @@ export async function audit(
   await judgeNew(target, here, sides, found);
   // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
   await flushSeen(source, migration);
-  refuse(found);
+  refuse(found, await besideDefault(target, found.absent, sides));
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];
   if (noted.some((some) => some.length > 0)) await note(target, migration, plan.epoch, found);
@@ -235,7 +235,8 @@ export function drift(differences: readonly Difference[]): MigrationError {
   );
 }
 
-function refuse({ drift: differences, absent }: Verdicts): void {
+/** @param hint what else to say of the absent ones. */
+function refuse({ drift: differences, absent }: Verdicts, hint: string): void {
   if (differences.length > 0) {
     const missing = absent.map(({ schema, name }) => ({
       ...{ schema, table: name, column: null },
@@ -249,7 +250,7 @@ function refuse({ drift: differences, absent }: Verdicts): void {
   const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
   throw new MigrationError(
     'UnknownRelation',
-    `new on the source and selected, but not on the target: ${names}${more}`,
+    `new on the source and selected, but not on the target: ${names}${more}${hint}`,
     { table: nameOf(first) },
   );
 }
