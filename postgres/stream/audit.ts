@@ -35,6 +35,12 @@ import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
 import { readTypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
+import {
+  charDifferences,
+  intervalColumns,
+  mistakesIntervals,
+  readMajors,
+} from '../catalog/version-form.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import { outdateGenerations } from '../control/generation.ts';
@@ -83,6 +89,8 @@ export interface Audit {
   readonly unlogged: ReadonlySet<number>;
   /** Differences that the stream may still be before; asked about when it gets to them. */
   readonly ahead: readonly Difference[];
+  /** Columns with intervals of followed tables by the plan's number, if the target takes some of the source's for infinite. */
+  readonly intervals: ReadonlyMap<number, ReadonlySet<string>>;
   /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
   readonly grown: boolean;
 }
@@ -184,6 +192,8 @@ export async function audit(
   await turn(rows.length);
   await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
+  found.drift.push(...(await charDifferences(source, target, here)));
+  const guarded = await guardedIntervals(source, target, found.followed);
   // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
   await flushSeen(source, migration);
   refuse(found, await besideDefault(target, found.absent, sides));
@@ -202,12 +212,26 @@ export async function audit(
       rows.filter((row) => isInsertOnly(sides.here.get(keyOfName(row)), sides)).map(({ id }) => id),
     ),
     ahead: found.ahead,
+    intervals: guarded,
     grown: joining.length > 0,
     types: watchedTypes(found.followed, types.source),
     tokens: new Map(
       here.map((relation) => [keyOfName(relation), sides.shapes.get(relation.oid)?.token ?? '']),
     ),
   };
+}
+
+async function guardedIntervals(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  followed: readonly Followed[],
+): Promise<Map<number, ReadonlySet<string>>> {
+  const found = followed.flatMap((one) => {
+    const columns = intervalColumns(one.source);
+    return columns.length === 0 ? [] : [[one.row.id, new Set(columns)] as const];
+  });
+  if (found.length === 0 || !mistakesIntervals(await readMajors(source, target))) return new Map();
+  return new Map(found);
 }
 
 /** Some tens of milliseconds' worth. */
