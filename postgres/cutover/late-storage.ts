@@ -137,7 +137,10 @@ async function present(
       // All of them, or what a root accepts of its partitions could not be seen.
       const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
       const known = new Set(others);
-      const fresh = found.filter(({ oid, kind }) => kind === 'r' && !known.has(oid));
+      // Without a plan there is nothing that a table could be missing in.
+      const fresh = found.filter(
+        ({ oid, kind }) => kind === 'r' && known.size > 0 && !known.has(oid),
+      );
       const filled = await withRows(
         source,
         fresh.map(({ oid, schema, name }) => ({ oid, sql: quoted({ schema, name }) })),

@@ -152,9 +152,13 @@ describe.skipIf(!NEWER)('from 15 to 17', () => {
     await copy();
     expect(await failureOf(db, migration)).toBeNull();
     await expectEqual(db.sourceClient, db.targetClient);
-    await db.sourceClient.query(`update public.t set v = ${SMALLEST}::text, i = '1 day' where id = 6`);
+    await db.sourceClient.query(
+      `update public.t set v = ${SMALLEST}::text, i = '1 day' where id = 6`,
+    );
     expect(await failureOf(db, migration)).toBeNull();
-    await db.sourceClient.query(`update public.t set s = row(1, interval '${LARGEST}') where id = 7`);
+    await db.sourceClient.query(
+      `update public.t set s = row(1, interval '${LARGEST}') where id = 7`,
+    );
     const met = await failureOf(db, migration);
     expect(met?.code).toBe('CopyAgain');
     expect(met?.message).toContain('column "s"');
