@@ -193,7 +193,9 @@ export async function audit(
   await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
   found.drift.push(...(await charDifferences(source, target, here)));
+  await turn(rows.length);
   const guarded = await guardedIntervals(source, target, found.followed);
+  await turn(rows.length);
   // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
   await flushSeen(source, migration);
   refuse(found, await besideDefault(target, found.absent, sides));
