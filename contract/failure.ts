@@ -213,9 +213,9 @@ export const FAILURES = {
   StillWriting: {
     handling: 'operator',
     meaning:
-      'Selected tables changed after the end mark: the writers were not stopped. Or large objects were made after preflight, which no stream carries.',
+      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were made after preflight, which no stream carries.',
     action:
-      'The cutover was undone and streaming goes on: stop the writers, end their transactions, remove the large objects if the message names some, then call cutover again.',
+      'The cutover was undone and streaming goes on: stop the writers (also what draws from a named sequence, on either side), end their transactions, remove the large objects if the message names some, then call cutover again.',
   },
   CalledOff: {
     handling: 'operator',

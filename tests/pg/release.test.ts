@@ -5,6 +5,7 @@ import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { takeEpoch } from '../../postgres/control/epoch.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { drain, startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -54,6 +55,37 @@ test('a write after the end mark, committed or not, keeps the slot and is named 
   expect(await slots(db, migration)).toBe(1);
   expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
 });
+
+test.each([
+  { how: 'nextval', sql: `select nextval('ids') from generate_series(1, 5)` },
+  { how: 'nextval of a sequence that was never called', sql: `select nextval('unused')` },
+  { how: 'a rolled back insert', sql: `begin; insert into t values (default); rollback` },
+  { how: 'setval backwards', sql: `select setval('ids', -1, false)` },
+  { how: 'an excluded table that shares it', sql: `insert into left_out values (default)` },
+])(
+  'a sequence that moved after it was set keeps the slot and is named: $how',
+  async ({ how, sql }) => {
+    await using db = await freshPair();
+    const ddl = /* sql */ `
+    create sequence ids increment -50; create sequence unused; create sequence shared; select nextval('ids'), nextval('ids');
+    create table t (id int primary key default nextval('shared')); create table left_out (id int default nextval('shared'))`;
+    const migration = await startMigration(db, ddl, { include: ['*.*'], ...SELECTION.tables });
+    const input = inputOf(db, SELECTION);
+    await db.targetClient.query(/* sql */ `alter sequence ids restart; select nextval('ids')`);
+    const mark = await writeEndMark(migration);
+    await setSequences(migration, input);
+    expect(await laterChanges(migration, input, mark)).toEqual([]);
+    await db.sourceClient.query(sql);
+    const name = how.includes('nextval of') ? 'unused' : how.includes('val') ? 'ids' : 'shared';
+    const named = `public.${name} (sequence)`;
+    expect(await laterChanges(migration, input, mark)).toEqual([named]);
+    const found = await failure(releaseSlot(migration, input, mark), 'StillWriting');
+    expect(found.message).toContain(`${named} changed after the end mark`);
+    expect(await slots(db, migration)).toBe(1);
+    await setSequences(migration, input);
+    expect(await releaseSlot(migration, input, mark)).toBe('dropped');
+  },
+);
 
 test('busy writers of other tables and their open transactions do not keep the slot', async () => {
   await using db = await freshPair();
