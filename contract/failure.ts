@@ -193,6 +193,13 @@ export const FAILURES = {
     action:
       'If a server with the full history still exists, point the service to it and resume. Otherwise the target holds rows that the source has lost: abort, empty the target and start again.',
   },
+  TargetRewound: {
+    handling: 'operator',
+    meaning:
+      'Before the slot was dropped, the target lacked work that this cutover had finished (constraints, triggers, materialized views): a lagging standby was promoted, or a backup was restored.',
+    action:
+      'The cutover was undone and streaming goes on, which builds what is missing again. Call cutover again, once the target has no failover pending.',
+  },
   Fenced: {
     handling: 'timed',
     meaning: 'A newer attempt took over; this one wrote nothing more.',

@@ -16,6 +16,7 @@ import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
+import { requireFinished } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
 /** Checks that require a server without any writes; after them, only writers of selected tables matter. */
@@ -56,7 +57,8 @@ select theirs.pid, pg_catalog.pg_terminate_backend(theirs.pid)
  * @param since the end mark.
  * @param scheduledAt of this attempt, see {@link takeTurn}.
  * @returns `absent` when there was none: an earlier attempt dropped it, and its answer was lost.
- * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `Fenced`; whatever keeps a look from passing
+ * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `TargetRewound`, `CheckpointMissing` when the
+ *   target lacks what the cutover has done; `Fenced`; whatever keeps a look from passing
  *   (`StreamWarning`, `SourceRewound`, …); `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted.
  */
 export async function releaseSlot(
@@ -73,6 +75,7 @@ export async function releaseSlot(
     // After the turn was taken: whoever had it before has its session on the source already, and that is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await endEarlier(source, migration.slot, signal);
+    await requireFinished({ source, target }, migration, input, since, { beat });
     for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
       // A stream that was overtaken may still hold it.
       await endUsers(source, migration.slot);

@@ -1,13 +1,12 @@
 /** The slot at the end of a cutover: only an attempt that has checked and found nothing drops it. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { takeEpoch } from '../../postgres/control/epoch.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
-import { drain, startMigration } from '../support/stream.ts';
+import { marked, startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { failure, inputOf } from './schema-museum.ts';
 
@@ -19,6 +18,7 @@ const prepared = (db: FreshPair): Promise<Migration> =>
   );
 
 const SELECTION = { tables: { exclude: ['public.left_out'] } };
+const CHOSEN = { exclude: ['public.left_out'] };
 
 async function slots(db: FreshPair, { slot }: Migration): Promise<number | null> {
   const { rowCount } = await db.sourceClient.query(
@@ -32,7 +32,7 @@ test('the slot is dropped if nothing was written since the end mark, and a secon
   await using db = await freshPair();
   const migration = await prepared(db);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
   expect(await slots(db, migration)).toBe(0);
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('absent');
@@ -42,7 +42,7 @@ test('a write after the end mark, committed or not, keeps the slot and is named 
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   await using open = await connectTo(db.source);
   await open.query(/* sql */ `begin; insert into t values (1)`);
   expect((await failure(releaseSlot(migration, input, mark), 'StillWriting')).message).toContain(
@@ -53,7 +53,7 @@ test('a write after the end mark, committed or not, keeps the slot and is named 
     'public.t',
   );
   expect(await slots(db, migration)).toBe(1);
-  expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
+  expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');
 });
 
 test.each([
@@ -72,7 +72,7 @@ test.each([
     const migration = await startMigration(db, ddl, { include: ['*.*'], ...SELECTION.tables });
     const input = inputOf(db, SELECTION);
     await db.targetClient.query(/* sql */ `alter sequence ids restart; select nextval('ids')`);
-    const mark = await writeEndMark(migration);
+    const mark = await marked(migration, CHOSEN);
     await setSequences(migration, input);
     expect(await laterChanges(migration, input, mark)).toEqual([]);
     await db.sourceClient.query(sql);
@@ -97,7 +97,7 @@ test('busy writers of other tables and their open transactions do not keep the s
   const writer = (async () => {
     while (writing) await busy.query(/* sql */ `insert into left_out default values`);
   })();
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
   writing = false;
   await writer;
@@ -107,7 +107,7 @@ test('a writer that starts during the final check keeps the slot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   // The look waits for this lock when it reads the sizes of the tables, which is before it asks who writes.
   await using writer = await connectTo(db.source);
   await writer.query(/* sql */ `begin; lock table t in access exclusive mode`);
@@ -121,7 +121,7 @@ test('a look that waits for a lock on a selected table ends within seconds, and 
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   await using owner = await connectTo(db.source);
   await owner.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const { rows } = await owner.query<{ pid: number }>('select pg_backend_pid() as pid');
@@ -139,8 +139,7 @@ test('a look that waits for a lock on a selected table ends within seconds, and 
 /** A release that has looked at who it is and now stands in its look, as a frozen worker would, until the lock goes. */
 async function standing(db: FreshPair) {
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
-  await drain(db, migration);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration);
   const lock = await connectTo(db.source);
   await lock.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const first = releaseSlot(migration, inputOf(db), mark, undefined, 1_000);
@@ -186,7 +185,7 @@ test('a release ends the sessions of one that was frozen before it, which can dr
   await expect(first).rejects.toBeDefined();
   await failure(releaseSlot(migration, inputOf(db), mark, undefined, 1_500), 'Fenced');
   expect(await slots(db, migration)).toBe(1);
-  const next = await writeEndMark(migration);
+  const next = await marked(migration);
   expect(await releaseSlot(migration, inputOf(db), next, undefined, 3_000)).toBe('dropped');
 });
 
@@ -219,7 +218,7 @@ test.each(WAYS_OUT)(
         : /* sql */ `create table t (id int primary key)`;
     const migration = await startMigration(db, table, { include, exclude: [] });
     const input = inputOf(db, { tables: { include } });
-    const mark = await writeEndMark(migration);
+    const mark = await marked(migration, { include });
     expect(await laterChanges(migration, input, mark)).toEqual([]);
     await db.sourceClient.query(ddl);
     await db.sourceClient.query(`insert into ${name} values (1)`);
@@ -237,7 +236,7 @@ test('an open transaction that writes to a table under a name outside the select
     ...{ include, exclude: [] },
   });
   const input = inputOf(db, { tables: { include } });
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, { include });
   await using open = await connectTo(db.source);
   await db.sourceClient.query(/* sql */ `alter table t rename to t_old`);
   await open.query(/* sql */ `begin; insert into t_old values (1)`);
@@ -251,7 +250,7 @@ test('large objects that were made after preflight keep the slot, unless the inp
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
   await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
     expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
   }
@@ -259,5 +258,5 @@ test('large objects that were made after preflight keep the slot, unless the inp
   const accepted = inputOf(db, { ...SELECTION, leave: { largeObjects: true } });
   expect(await laterChanges(migration, accepted, mark)).toEqual([]);
   await db.sourceClient.query(/* sql */ `select lo_unlink(oid) from pg_largeobject_metadata`);
-  expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
+  expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');
 });
