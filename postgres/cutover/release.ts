@@ -3,7 +3,8 @@
  * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check, usually less than a second.
+ * with constant writes to other tables or databases it is the duration of the final check: usually less than a second, longer where
+ * the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -23,6 +24,10 @@ import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 const QUIET_LOOKS = 4;
 /** Looks altogether: whoever locks a selected table for writing at the end of each of so many is writing to it. */
 const MOST_LOOKS = 10;
+/** A look that takes longer decodes much WAL, as the next one would; writers wait meanwhile. */
+const SLOW_LOOK_MS = 2_000;
+/** Looks altogether once one was slow. A server that takes minutes for each is not looked at ten times. */
+const MOST_SLOW_LOOKS = 2;
 /** Between two of the impatient ones, so that a transaction that is rolled back has time to end. */
 const PAUSE_MS = 200;
 const SHOWN_TABLES = 20;
@@ -76,16 +81,19 @@ export async function releaseSlot(
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await endEarlier(source, migration.slot, signal);
     await requireFinished({ source, target }, migration, input, since, { beat });
-    for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
+    let slow = false;
+    for (let looks = 1; looks <= (slow ? MOST_SLOW_LOOKS : MOST_LOOKS); looks += 1) {
       // A stream that was overtaken may still hold it.
       await endUsers(source, migration.slot);
       const confirmed = await confirmedOf(source, migration.slot);
       if (confirmed === null) return 'absent';
+      const began = performance.now();
       const seen = await lastLook(migration, input, since, { signal, beat });
+      slow ||= performance.now() - began > SLOW_LOOK_MS;
       if (seen.tables.length > 0) throw stillWriting(seen.tables, since);
-      const patient = looks <= QUIET_LOOKS;
+      const patient = looks <= QUIET_LOOKS && !slow;
       if (patient && seen.next === null) continue;
-      const next = patient ? seen.next : null;
+      const next = patient || looks < MOST_SLOW_LOOKS ? seen.next : null;
       const drop = () =>
         source.query(DROP, [seen.oids, migration.slot, next, confirmed]).then((r) => r.rowCount);
       if ((await whileMine(target, turn, drop)) === 1) return 'dropped';

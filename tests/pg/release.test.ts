@@ -1,4 +1,5 @@
 /** The slot at the end of a cutover: only an attempt that has checked and found nothing drops it. */
+import pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { takeEpoch } from '../../postgres/control/epoch.ts';
@@ -101,6 +102,60 @@ test('busy writers of other tables and their open transactions do not keep the s
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
   writing = false;
   await writer;
+});
+
+/**
+ * Runs `work` on a source whose first look takes longer than two seconds.
+ * @param atDrop runs around each statement that drops the slot.
+ * @returns how many looks there were: each writes a mark.
+ */
+async function slowly(
+  db: FreshPair,
+  work: () => Promise<unknown>,
+  atDrop = (drop: () => unknown): unknown => drop(),
+): Promise<number> {
+  const query = Reflect.get(pg.Client.prototype, 'query') as unknown;
+  if (typeof query !== 'function') throw new Error('no query');
+  let looks = 0;
+  Reflect.set(
+    pg.Client.prototype,
+    'query',
+    function (this: pg.Client, ...args: unknown[]): unknown {
+      const go = (): unknown => Reflect.apply(query, this, args);
+      const sql = String(args[0]);
+      if (sql.includes('pg_drop_replication_slot')) return atDrop(go);
+      if (!sql.includes('pg_logical_emit_message(true')) return go();
+      looks += 1;
+      return looks > 1 ? go() : db.sourceClient.query('select pg_sleep(2.1)').then(go);
+    },
+  );
+  try {
+    await work();
+    return looks;
+  } finally {
+    Reflect.set(pg.Client.prototype, 'query', query);
+  }
+}
+
+test('a look that takes long is not repeated in the hope of a moment without writes, and at most once for other reasons', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const input = inputOf(db, SELECTION);
+  const mark = await marked(migration, CHOSEN);
+  await using open = await connectTo(db.source);
+  await open.query(/* sql */ `begin; insert into left_out default values`);
+  await using other = await connectTo(db.source);
+  const locked = async (drop: () => unknown): Promise<unknown> => {
+    await other.query(/* sql */ `begin; lock table t in row exclusive mode`);
+    const result = await drop();
+    await other.query(/* sql */ `rollback`);
+    return result;
+  };
+  const kept = () => failure(releaseSlot(migration, input, mark), 'StillWriting');
+  expect(await slowly(db, kept, locked)).toBe(2);
+  expect(await slots(db, migration)).toBe(1);
+  expect(await slowly(db, () => releaseSlot(migration, input, mark))).toBe(1);
+  expect(await slots(db, migration)).toBe(0);
 });
 
 test('a writer that starts during the final check keeps the slot', async () => {
