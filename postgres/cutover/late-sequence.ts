@@ -7,6 +7,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Relation } from '../catalog/relation.ts';
+import type { Selection } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
@@ -19,13 +20,15 @@ const STEP = 'comparing sequences';
 /**
  * Compares what `setSequences` set with what the source has now. A sequence that the target lacks was named in its report.
  * @param source a session with a lock_timeout.
- * @param relations the selected tables.
+ * @param selection of the input.
+ * @param relations the tables that it selects.
  * @returns `schema.name (sequence)` of those that differ, as the source names them.
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
 export async function movedSequences(
   source: pg.Client,
   migration: Migration,
+  selection: Selection,
   relations: readonly Relation[],
   { signal, beat }: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
@@ -44,7 +47,12 @@ export async function movedSequences(
       { beat },
       () => ({ ...progress }),
       async () => {
-        const { sequences, pairs } = await readWanted({ source, target }, migration, relations);
+        const { sequences, pairs } = await readWanted(
+          { source, target },
+          migration,
+          selection,
+          relations,
+        );
         const both = sequences.flatMap((here) => {
           const there = pairs.get(here);
           return there === undefined ? [] : [{ here, there }];

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Relation } from '../catalog/relation.ts';
+import { compileSelection, takesSchema, type Selection } from '../catalog/selection.ts';
 import { hasSchemaControl } from '../schema/control.ts';
 import { keyOf, pairSequences, readSequences, type Sequence } from './sequence.ts';
 
@@ -32,34 +33,44 @@ interface Sides {
 /** Sequences that one statement reads, or one transaction sets; each is a relation to open and lock. */
 export const SEQUENCES_AT_ONCE = 500;
 
-/** @param relations the selected tables. */
+/**
+ * @param selection of the input.
+ * @param relations the tables that it selects.
+ */
 export async function readWanted(
   { source, target }: Sides,
   migration: Migration,
+  selection: Selection,
   relations: readonly Relation[],
 ): Promise<Wanted> {
   const made = await madeByUs(target, migration);
   const here = await readSequences(source);
   const pairs = pairSequences(here, await readSequences(target));
-  return { sequences: wantedOf(here, relations, made), pairs };
+  return { sequences: wantedOf(here, selection, relations, made), pairs };
 }
 
 /**
- * The sequences that belong to the migration: those of schemas with selected tables, those that selected tables own
- * or take defaults from, and those that walferry created. Not those of tables left out, unless one of these holds.
+ * The sequences that belong to the migration: those that selected tables own or take defaults from, those that walferry created, and
+ * those of no table in schemas with selected tables or that a pattern `schema.*` takes. Like views, the latter may be excluded by
+ * name. Not those of tables left out, unless one of the former holds.
  */
 function wantedOf(
   all: readonly Sequence[],
+  selection: Selection,
   relations: readonly Relation[],
   made: ReadonlySet<string>,
 ): Sequence[] {
   const tables = new Set(relations.map(({ schema, name }) => keyOf(schema, name)));
   const oids = new Set(relations.map(({ oid }) => oid));
   const schemas = new Set(relations.map(({ schema }) => schema));
+  const takes = takesSchema(selection);
+  const matcher = compileSelection(selection);
+  const free = (one: Sequence) =>
+    (schemas.has(one.schema) || takes(one.schema)) && !matcher.excludes(one);
   return all.filter(
     (sequence) =>
       (sequence.table === null
-        ? schemas.has(sequence.schema)
+        ? free(sequence)
         : tables.has(keyOf(sequence.table_schema, sequence.table))) ||
       sequence.users.some((oid) => oids.has(oid)) ||
       made.has(keyOf(sequence.schema, sequence.name)),

@@ -65,7 +65,12 @@ export async function setSequences(
       () => ({ ...progress }),
       async () => {
         const relations = await readRelations(source, input.tables, 'estimated');
-        const { sequences, pairs } = await readWanted({ source, target }, migration, relations);
+        const { sequences, pairs } = await readWanted(
+          { source, target },
+          migration,
+          input.tables,
+          relations,
+        );
         const states = await readStates(source, sequences, (done) => {
           progress.done = done;
         });
