@@ -364,7 +364,7 @@ test.each(SILENT)(
       /* sql */ `${common} create table tree (id int primary key)`,
     );
     const input = inputOf(db, { tables });
-    const mark = await writeEndMark(migration);
+    const mark = await marked(migration, tables);
     expect(await laterChanges(migration, input, mark)).toEqual([]);
     await db.sourceClient.query(ddl);
     expect(await laterChanges(migration, input, mark)).toEqual([named]);
@@ -379,7 +379,7 @@ test('a column that both sides have after the end mark, and an empty table that 
   const migration = await prepared(db);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   for (const side of [db.sourceClient, db.targetClient]) {
     await side.query(/* sql */ `alter table public.t add c int not null default 7`);
   }
