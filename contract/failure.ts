@@ -194,6 +194,13 @@ export const FAILURES = {
     action:
       'If a server with the full history still exists, point the service to it and resume. Otherwise the target holds rows that the source has lost: abort, empty the target and start again.',
   },
+  TargetRewound: {
+    handling: 'operator',
+    meaning:
+      'Before the slot was dropped, the target lacked work that this cutover had finished (constraints, triggers, materialized views): a lagging standby was promoted, or a backup was restored.',
+    action:
+      'The cutover was undone and streaming goes on, which builds what is missing again. Call cutover again, once the target has no failover pending.',
+  },
   Fenced: {
     handling: 'timed',
     meaning: 'A newer attempt took over; this one wrote nothing more.',
@@ -214,9 +221,9 @@ export const FAILURES = {
   StillWriting: {
     handling: 'operator',
     meaning:
-      'Selected tables changed after the end mark: the writers were not stopped. Or large objects were made after preflight, which no stream carries.',
+      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were made after preflight, which no stream carries.',
     action:
-      'The cutover was undone and streaming goes on: stop the writers, end their transactions, remove the large objects if the message names some, then call cutover again.',
+      'The cutover was undone and streaming goes on: stop the writers (also what draws from a named sequence, on either side), end their transactions, remove the large objects if the message names some, then call cutover again.',
   },
   CutoverRepeated: {
     handling: 'operator',

@@ -42,6 +42,8 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     throwIfStopped();
     const reason = reasonOf(error);
     if (!reason) throw error;
+    // Built before, and lost with a failover: the stream, or the next cutover, builds it again.
+    if (reason.code === 'TargetRewound') run.state.constraintsBuilt = false;
     // Whatever the step ended with after it was told to stop: it stopped.
     if (request.calledOff) run.callOffCutover(`in step "${run.cutoverStep?.step}"`);
     else run.undoCutover(reason, 'cutover undone, streaming goes on');

@@ -73,8 +73,11 @@ export const CLEANUP = {
 /** Taking back a schema of a hundred thousand tables takes an hour, and beats as it gets on; what it did stays done. */
 export const UNDO = { ...CLEANUP, startToCloseTimeout: '12 hours' } satisfies ActivityOptions;
 
-/** The slot at the end of a cutover: the same, with time for a last look into it, which may read gigabytes of WAL. */
-export const RELEASE = { ...CLEANUP, startToCloseTimeout: '1 hour' } satisfies ActivityOptions;
+/** The slot at the end of a cutover: the same, but the last look into it may decode hours of WAL, and beats while the source works. */
+export const RELEASE = {
+  ...CLEANUP,
+  startToCloseTimeout: AS_LONG_AS_IT_TAKES,
+} satisfies ActivityOptions;
 
 /**
  * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not worth a word, and so

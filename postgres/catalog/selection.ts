@@ -56,6 +56,21 @@ export function literalSchemas(selection: Selection): string[] | null {
 }
 
 /**
+ * Whether the selection takes a schema whole, with what belongs to no table: a pattern `schema.*` includes it, and none excludes it. For
+ * a schema whose tables are not known to be selected, such as one without tables.
+ */
+export function takesSchema(selection: Selection): (schema: string) => boolean {
+  const whole = (patterns: readonly string[]): Glob[] =>
+    patterns.flatMap((pattern) => {
+      const [part, name] = split(pattern);
+      if (!/^\*+$/.test(name)) return [];
+      return [isLiteral(part) ? (schema: string) => schema === unquote(part) : compileGlob(part)];
+    });
+  const [include, exclude] = [whole(selection.include), whole(selection.exclude)];
+  return (schema) => include.some((fits) => fits(schema)) && !exclude.some((fits) => fits(schema));
+}
+
+/**
  * Selects tables together with their ancestors' fate: a partition (or child) of an included table is included, and one of an
  * excluded table is excluded, or a partitioned table would be moved with holes.
  * @param ancestors all tables above one, nearest first.

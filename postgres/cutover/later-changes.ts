@@ -22,6 +22,7 @@ import { backendPidOf } from '../replication/socket.ts';
 import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
+import { movedSequences } from './late-sequence.ts';
 import { changedWithoutTrace, readFollowed } from './late-storage.ts';
 import { refuseLargeObjects } from './large-objects.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
@@ -61,7 +62,8 @@ select distinct n.nspname as schema, c.relname as "table"
 
 /**
  * The selected tables that transactions committed at or after `since` changed, that a transaction is changing and has not
- * committed, or that changed without WAL since the drain, as `schema.name`; at most {@link MOST_LATER_TABLES}.
+ * committed, or that changed without WAL since the drain, as `schema.name`, and the sequences that are not as they were set, as
+ * `schema.name (sequence)`; at most {@link MOST_LATER_TABLES}.
  */
 export async function laterChanges(
   migration: Migration,
@@ -77,7 +79,7 @@ export async function laterChanges(
 }
 
 export interface LastLook {
-  /** As {@link laterChanges}. */
+  /** As {@link laterChanges}, all of them. */
   readonly tables: string[];
   /** Oids of the selected tables whose writers count: all but the unlogged ones that the input accepts. */
   readonly oids: readonly number[];
@@ -190,10 +192,12 @@ async function look(
   ].map(({ schema, table }) => `${schema}.${table}`);
   for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
-  // Last, so that it sees what came while the slot was read.
+  // Last, so that both see what came while the slot was read.
   const traceless = await changedWithoutTrace(migration, input, plan, work);
+  const moved = await movedSequences(source, migration, input.tables, relations, work);
+  const found = [...names, ...renamed, ...missed.map(nameOf), ...traceless, ...moved];
   return {
-    tables: [...new Set([...names, ...renamed, ...missed.map(nameOf), ...traceless])].sort(),
+    tables: [...new Set(found)].sort(),
     oids,
     next: alone ? String(xid + 1n) : null,
   };

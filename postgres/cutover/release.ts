@@ -3,7 +3,8 @@
  * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check, usually less than a second.
+ * with constant writes to other tables or databases it is the duration of the final check: usually less than a second, longer where
+ * the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -16,12 +17,17 @@ import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
+import { requireFinished } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
 /** Checks that require a server without any writes; after them, only writers of selected tables matter. */
 const QUIET_LOOKS = 4;
 /** Looks altogether: whoever locks a selected table for writing at the end of each of so many is writing to it. */
 const MOST_LOOKS = 10;
+/** A look that takes longer decodes much WAL, as the next one would; writers wait meanwhile. */
+const SLOW_LOOK_MS = 2_000;
+/** Looks altogether once one was slow. A server that takes minutes for each is not looked at ten times. */
+const MOST_SLOW_LOOKS = 2;
 /** Between two of the impatient ones, so that a transaction that is rolled back has time to end. */
 const PAUSE_MS = 200;
 const SHOWN_TABLES = 20;
@@ -56,9 +62,10 @@ select theirs.pid, pg_catalog.pg_terminate_backend(theirs.pid)
  * @param since the end mark.
  * @param scheduledAt of this attempt, see {@link takeTurn}.
  * @returns `absent` when there was none: an earlier attempt dropped it, and its answer was lost.
- * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `Fenced`; whatever keeps a look from passing
- *   (`StreamWarning`, `SourceRewound`, …); `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted. Each with the
- *   side in its details: `source` only when the source itself failed or could not be connected to.
+ * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `TargetRewound`, `CheckpointMissing` when the
+ *   target lacks what the cutover has done; `Fenced`; whatever keeps a look from passing (`StreamWarning`, `SourceRewound`, …);
+ *   `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted. Each with the side in its details: `source` only
+ *   when the source itself failed or could not be connected to.
  */
 export async function releaseSlot(
   migration: Migration,
@@ -75,16 +82,20 @@ export async function releaseSlot(
     // After the turn was taken: whoever had it before has its session on the source already, and that is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await onSource(slot, endEarlier(source, migration.slot, signal));
-    for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
+    await requireFinished({ source, target }, migration, input, since, { beat });
+    let slow = false;
+    for (let looks = 1; looks <= (slow ? MOST_SLOW_LOOKS : MOST_LOOKS); looks += 1) {
       // A stream that was overtaken may still hold it.
       await onSource(slot, endUsers(source, migration.slot));
       const confirmed = await onSource(slot, confirmedOf(source, migration.slot));
       if (confirmed === null) return 'absent';
+      const began = performance.now();
       const seen = await lastLook(migration, input, since, { signal, beat });
+      slow ||= performance.now() - began > SLOW_LOOK_MS;
       if (seen.tables.length > 0) throw stillWriting(seen.tables, since);
-      const patient = looks <= QUIET_LOOKS;
+      const patient = looks <= QUIET_LOOKS && !slow;
       if (patient && seen.next === null) continue;
-      const next = patient ? seen.next : null;
+      const next = patient || looks < MOST_SLOW_LOOKS ? seen.next : null;
       const drop = () =>
         onSource(slot, source.query(DROP, [seen.oids, migration.slot, next, confirmed])).then(
           ({ rowCount }) => rowCount,

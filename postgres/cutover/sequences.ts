@@ -9,13 +9,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { readRelations } from '../catalog/relation.ts';
+import { nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { flushSeen } from '../wal/flush.ts';
-import { keyOf, pairSequences, readSequences, type Sequence } from './sequence.ts';
+import type { Sequence } from './sequence.ts';
+import { readStates, readWanted, SEQUENCES_AT_ONCE, type State } from './sequence-state.ts';
 import { openSource } from './source.ts';
 import { takeTurn } from '../control/turn.ts';
-import { hasSchemaControl } from '../schema/control.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 
 export interface SequenceReport {
@@ -27,14 +28,6 @@ export interface SequenceReport {
   readonly unnamed?: number;
 }
 
-interface State {
-  readonly sequence: Sequence;
-  readonly value: string;
-  readonly called: boolean;
-}
-
-/** Sequences that one statement reads, or one transaction sets; each is a relation to open and lock. */
-const SEQUENCES_AT_ONCE = 500;
 /** Names live in the workflow's history. */
 const MOST_MISSING = 50;
 
@@ -71,23 +64,25 @@ export async function setSequences(
       { beat },
       () => ({ ...progress }),
       async () => {
-        const made = await madeByUs(target, migration);
-        const here = await readSequences(source);
-        const pairs = pairSequences(here, await readSequences(target));
-        const states = await readStates(source, here, input, made, (done) => {
+        const relations = await readRelations(source, input.tables, 'estimated');
+        const { sequences, pairs } = await readWanted(
+          { source, target },
+          migration,
+          input.tables,
+          relations,
+        );
+        const states = await readStates(source, sequences, (done) => {
           progress.done = done;
         });
         // A setval that went back, and that the source then lost, would let the target hand out numbers that rows have.
         await flushSeen(source, migration);
-        Object.assign(progress, { step: 'setting sequences', done: 0, total: states.length });
+        Object.assign(progress, { step: 'setting sequences', done: 0, total: states.size });
         const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
-        const there = states.flatMap(({ sequence, ...state }) => {
+        const there = [...states].flatMap(([sequence, state]) => {
           const to = pairs.get(sequence);
           return to === undefined ? [] : [{ ...state, to }];
         });
-        const missing = states.flatMap(({ sequence }) =>
-          pairs.has(sequence) ? [] : [`${sequence.schema}.${sequence.name}`],
-        );
+        const missing = sequences.filter((sequence) => !pairs.has(sequence)).map(nameOf);
         // Each batch is right by itself: a sequence is set to what the source says, however often.
         for (let at = 0; at < there.length; at += size) {
           await target.query(/* sql */ `begin`);
@@ -108,61 +103,7 @@ export async function setSequences(
   }
 }
 
-/** Sequences that walferry created on the target, whatever schema they are in. */
-async function madeByUs(target: pg.ClientBase, migration: Migration): Promise<Set<string>> {
-  if (!(await hasSchemaControl(target))) return new Set();
-  const { rows } = await target.query<{ schema_name: string; name: string }>(
-    /* sql */ `
-    select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'SEQUENCE'`,
-    [migration.id],
-  );
-  return new Set(rows.map(({ schema_name, name }) => keyOf(schema_name, name)));
-}
-
-/**
- * State of the sequences that belong to the migration: those of schemas with selected tables, those that selected tables own
- * or take defaults from, and those that walferry created. Not those of tables left out, unless one of these holds.
- */
-async function readStates(
-  source: pg.ClientBase,
-  all: readonly Sequence[],
-  input: MigrationInput,
-  made: ReadonlySet<string>,
-  told: (done: number) => void,
-): Promise<State[]> {
-  const relations = await readRelations(source, input.tables, 'estimated');
-  const tables = new Set(relations.map(({ schema, name }) => keyOf(schema, name)));
-  const oids = new Set(relations.map(({ oid }) => oid));
-  const schemas = new Set(relations.map(({ schema }) => schema));
-  const wanted = all.filter(
-    (sequence) =>
-      (sequence.table === null
-        ? schemas.has(sequence.schema)
-        : tables.has(keyOf(sequence.table_schema, sequence.table))) ||
-      sequence.users.some((oid) => oids.has(oid)) ||
-      made.has(keyOf(sequence.schema, sequence.name)),
-  );
-  const states: State[] = [];
-  const size = within(await lockCapacity(source), 1, SEQUENCES_AT_ONCE);
-  for (let at = 0; at < wanted.length; at += size) {
-    const some = wanted.slice(at, at + size);
-    told(at);
-    const reads = some.map(
-      ({ sql }, i) =>
-        `select ${i} as i, last_value::text as value, is_called as called from ${sql}`,
-    );
-    const { rows } = await source.query<{ i: number; value: string; called: boolean }>(
-      reads.join(' union all '),
-    );
-    for (const { i, value, called } of rows) {
-      const sequence = some[i];
-      if (sequence !== undefined) states.push({ sequence, value, called });
-    }
-  }
-  return states;
-}
-
-interface Setting extends Omit<State, 'sequence'> {
+interface Setting extends State {
   /** The target's. */
   readonly to: Sequence;
 }

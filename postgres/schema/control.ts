@@ -22,7 +22,7 @@ create table if not exists walferry.schema_entry (
   depends integer[] not null,
   tables text[] not null,                  -- readable names of the tables it is part of, its own first
   refresh boolean not null default false,  -- a materialized view to fill; the operator may set it to false
-  refresh_state text,                      -- SQLSTATE of its last try, when that failed
+  refresh_state text,                      -- SQLSTATE of the last try to fill it, or to add a check, when that failed
   added oid,                               -- a foreign key that exists here but is not validated yet; of ROW SECURITY its table
   refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
   broken_rows bigint,                      -- rows that break it, when the last try failed for that; null: not counted

@@ -253,17 +253,29 @@ export async function noteSecured(
 
 /** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
 async function enableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
-    [migration.id],
-  );
-  await all(rows, nameSecurity, async (one) => {
+  await all(await readUnsecured(target, migration), nameSecurity, async (one) => {
     await target.query(/* sql */ `alter table ${quoted(one)} enable row level security`);
     await target.query(
       /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
       [migration.id, one.id],
     );
   });
+}
+
+async function readUnsecured(target: pg.ClientBase, migration: Migration): Promise<RowSecurity[]> {
+  const { rows } = await target.query<RowSecurity>(
+    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
+    [migration.id],
+  );
+  return rows;
+}
+
+/** What {@link enableTriggers} has yet to do, beside the checks: triggers, rules and row security by their names. */
+export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
+  return [
+    ...(await readQuieted(target, migration, false)).map(nameOf),
+    ...(await readUnsecured(target, migration)).map(nameSecurity),
+  ];
 }
 
 /** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */

@@ -96,10 +96,33 @@ async function hasViews(target: pg.ClientBase, migration: Migration): Promise<bo
   const { rowCount } = await target.query(
     /* sql */ `
     select from walferry.schema_entry
-     where migration = $1 and (refresh or refresh_state is not null) limit 1`,
+     where migration = $1 and kind = 'MATERIALIZED VIEW' and (refresh or refresh_state is not null) limit 1`,
     [migration.id],
   );
   return rowCount === 1;
+}
+
+/**
+ * The views that {@link refreshViews} has yet to fill, by their names.
+ * @param at the cutover's end mark; null where only empty ones count.
+ */
+export async function readUnfilled(
+  target: pg.ClientBase,
+  migration: Migration,
+  at: Lsn | null,
+): Promise<string[]> {
+  const { rows } = await target.query<{ name: string }>(
+    /* sql */ `
+    select pg_catalog.format('materialized view %s.%s', e.schema_name, e.name) as name
+      from walferry.schema_entry e
+      join pg_catalog.pg_class c on c.relkind = 'm'
+       and c.oid = pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name))
+     where e.migration = $1 and e.kind = 'MATERIALIZED VIEW' and e.refresh
+       and (not c.relispopulated or ($2::pg_lsn is not null and e.refreshed is distinct from $2::pg_lsn))
+     order by e.position`,
+    [migration.id, at],
+  );
+  return rows.map(({ name }) => name);
 }
 
 /** Views to fill that the target does not have any more under their name. */

@@ -31,6 +31,8 @@ export interface WaitingCheck {
   readonly sql: string;
   /** Whether it was valid on the source. */
   readonly valid: boolean;
+  /** Whether the target did not take it when it was tried last. */
+  readonly refused: boolean;
 }
 
 /** `pg_get_constraintdef`, without NOT VALID, and whether it is valid now. */
@@ -111,21 +113,49 @@ async function add(
     definition === undefined || sql.includes(definition.text)
       ? sql
       : `alter ${placeOf(check)} add constraint ${pg.escapeIdentifier(constraint)} ${definition.text} not valid`;
-  await tried(target, async () => {
+  const refused = await tried(target, async () => {
     await target.query(statement);
     await mark(target, migration, check, true);
   });
+  if (refused === null) return;
+  // The last look tells it from one whose mark was lost.
+  await target.query(
+    /* sql */ `update walferry.schema_entry set refresh_state = $3 where migration = $1 and id = $2`,
+    [migration.id, check.id, refused],
+  );
 }
 
-/** Runs statements of a transaction, and takes them back where names or types do not fit any more. */
-async function tried(target: pg.ClientBase, statements: () => Promise<void>): Promise<void> {
+/** Of the checks that wait, those that are to be added: the source has them, and the target has not refused them. */
+export async function readUnadded(
+  { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
+  migration: Migration,
+): Promise<string[]> {
+  const waiting = (await readChecks(target, migration, 'waiting')).filter(
+    ({ refused }) => !refused,
+  );
+  if (waiting.length === 0) return [];
+  const there = await definitionsOf(source, waiting);
+  return waiting.filter(({ id }) => there.has(id)).map(nameOf);
+}
+
+/**
+ * Runs statements of a transaction, and takes them back where names or types do not fit any more.
+ * @returns the SQLSTATE then, else null.
+ */
+async function tried(
+  target: pg.ClientBase,
+  statements: () => Promise<void>,
+): Promise<string | null> {
   await target.query('savepoint trying');
   try {
     await statements();
     await target.query('release savepoint trying');
+    return null;
   } catch (error) {
-    if (!isMisfit(sqlstate(error))) throw error;
+    const state = sqlstate(error);
+    if (state === undefined || !isMisfit(state)) throw error;
     await target.query('rollback to savepoint trying; release savepoint trying');
+    return state;
   }
 }
 
@@ -133,8 +163,8 @@ async function tried(target: pg.ClientBase, statements: () => Promise<void>): Pr
  * Class 42: a table, column, type or function that is not there, a name that is taken, a type that does not fit. Class 22: a literal
  * that the column's new type does not read. A missing right is for the operator, who can give it.
  */
-function isMisfit(state: string | undefined): boolean {
-  if (state === undefined || state === SQLSTATE.insufficientPrivilege) return false;
+function isMisfit(state: string): boolean {
+  if (state === SQLSTATE.insufficientPrivilege) return false;
   return state === SQLSTATE.invalidSchemaName || state.startsWith('42') || state.startsWith('22');
 }
 
@@ -188,7 +218,7 @@ async function mark(
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    update walferry.schema_entry set done_at = case when $3 then now() end where migration = $1 and id = $2`,
+    update walferry.schema_entry set done_at = case when $3 then now() end, refresh_state = null where migration = $1 and id = $2`,
     [migration.id, id, added],
   );
 }
@@ -203,7 +233,7 @@ export async function readChecks(
     /* sql */ `
     with recursive mine as (
       select id, split_part(kind, ' ', 1) as kind, schema_name, name, tables[1] as "constraint", sql,
-             kind not like '% NOT VALID' as valid
+             kind not like '% NOT VALID' as valid, refresh_state is not null as refused
         from walferry.schema_entry
        where migration = $1 and phase = 'checks' and ($2 = 'all' or (done_at is null) = ($2 = 'waiting'))
     ), line (id, oid) as (
@@ -213,7 +243,7 @@ export async function readChecks(
       union
       select line.id, i.inhparent from line join pg_catalog.pg_inherits i on i.inhrelid = line.oid
     ), depth as (select id, count(*) as ancestors from line group by id)
-    select m.id, m.kind, m.schema_name as schema, m.name, m."constraint", m.sql, m.valid
+    select m.id, m.kind, m.schema_name as schema, m.name, m."constraint", m.sql, m.valid, m.refused
       from mine m left join depth d on d.id = m.id order by coalesce(d.ancestors, 0) desc, m.id desc`,
     [migration.id, which],
   );

@@ -587,6 +587,25 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
+    'a cutover that finds its finished work gone from the target is undone, and constraints are built again before the next one ends',
+    async () => {
+      const migration = await migrations.streaming((world) => {
+        world.fail('dropSlot', 'TargetRewound', 'a lagging standby was promoted');
+      });
+      const { world } = migration;
+      await until('the constraints', () => world.count('buildConstraints') === 1);
+      expect(await migration.ask('cutover')).toMatchObject({
+        ...{ allowed: false, type: 'TargetRewound', text: text(/lagging standby/) },
+      });
+      expect(world).toMatchObject({ slot: true, control: true });
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+      expect(world.count('buildConstraints')).toBe(2);
+      expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
+    },
+  );
+
+  test.concurrent(
     'a write between the final check and the drop of the slot, even while the source is unavailable, undoes the cutover',
     async () => {
       const migration = await migrations.streaming((world) => {

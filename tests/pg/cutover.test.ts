@@ -119,7 +119,7 @@ test('sequences get value and is_called of the source, whatever they belong to',
   const input = inputOf(db, { tables: { exclude: ['S s.left_out'] } });
   for (let again = 0; again < 2; again += 1) {
     expect(await setSequences(migration, input)).toEqual({
-      sequences: 4,
+      sequences: 5,
       missing: ['S s.only_there'],
     });
     const { rows } = await db.targetClient.query(/* sql */ `
@@ -135,10 +135,39 @@ test('sequences get value and is_called of the source, whatever they belong to',
       { name: 'free', last_value: '4', is_called: true },
       { name: 'untouched', last_value: '42', is_called: false },
       { name: 'left out', last_value: '1', is_called: false },
-      { name: 'elsewhere', last_value: '1', is_called: false },
+      { name: 'elsewhere', last_value: '6', is_called: true },
     ]);
   }
 });
+
+test.each([
+  { include: ['*.*'], exclude: [], set: ['invoice', 'order'], missing: ['numbers.lacking'] },
+  {
+    include: ['public.*', 'numbers.*'],
+    exclude: [],
+    set: ['invoice', 'order'],
+    missing: ['numbers.lacking'],
+  },
+  { include: ['*.*'], exclude: ['numbers.inv*', 'numbers.lacking'], set: ['order'], missing: [] },
+  { include: ['*.*'], exclude: ['numbers.*'], set: [], missing: [] },
+  { include: ['public.*', 'numbers.invoice'], exclude: [], set: [], missing: [] },
+])(
+  'sequences of a schema without tables are set where a pattern takes the whole schema: $include without $exclude',
+  async ({ include, exclude, set, missing }) => {
+    await using db = await freshPair();
+    const ddl = /* sql */ `create table t (id int primary key); create schema numbers; create sequence numbers.invoice; create sequence numbers."order"`;
+    await db.sourceClient.query(/* sql */ `${ddl}; create sequence numbers.lacking;
+      select setval('numbers.invoice', 4711), setval('numbers."order"', 4711)`);
+    await db.targetClient.query(ddl);
+    const input = inputOf(db, { tables: { include, exclude } });
+    expect(await setSequences(await registered(db), input)).toEqual({
+      ...{ sequences: set.length, missing },
+    });
+    const { rows } = await db.targetClient.query<{ name: string }>(/* sql */ `
+      select sequencename as name from pg_sequences where schemaname = 'numbers' and last_value = 4711 order by 1`);
+    expect(rows.map(({ name }) => name)).toEqual(set);
+  },
+);
 
 test('of several sequences that one column owns each gets its own value, and what the target lacks is named', async () => {
   await using db = await freshPair();

@@ -15,7 +15,14 @@ import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
-import { drain, EVERYTHING, expectSame, startMigration, testWork } from '../support/stream.ts';
+import {
+  drain,
+  EVERYTHING,
+  expectSame,
+  marked,
+  startMigration,
+  testWork,
+} from '../support/stream.ts';
 
 const IGNORE = { missingIdentity: ['public.log*'], unlogged: ['public.cache', 'public.kept'] };
 const CHOSEN = { ...EVERYTHING, ignore: IGNORE };
@@ -131,7 +138,7 @@ test('an accepted unlogged table is copied once, its changes are left out, and t
   ]);
   // Who writes to it does not matter, neither for the last look nor for the end of the slot.
   await db.sourceClient.query(`begin; insert into cache values (3, 'lost')`);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   expect(await late(db, migration, mark)).toEqual([]);
   expect(await releaseSlot(migration, inputOf(db), mark)).toBe('dropped');
   await db.sourceClient.query('commit');

@@ -1,12 +1,13 @@
 /** The slot at the end of a cutover: only an attempt that has checked and found nothing drops it. */
+import pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { takeEpoch } from '../../postgres/control/epoch.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
-import { drain, startMigration } from '../support/stream.ts';
+import { marked, startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { failure, inputOf } from './schema-museum.ts';
 
@@ -18,6 +19,7 @@ const prepared = (db: FreshPair): Promise<Migration> =>
   );
 
 const SELECTION = { tables: { exclude: ['public.left_out'] } };
+const CHOSEN = { exclude: ['public.left_out'] };
 
 async function slots(db: FreshPair, { slot }: Migration): Promise<number | null> {
   const { rowCount } = await db.sourceClient.query(
@@ -31,7 +33,7 @@ test('the slot is dropped if nothing was written since the end mark, and a secon
   await using db = await freshPair();
   const migration = await prepared(db);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
   expect(await slots(db, migration)).toBe(0);
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('absent');
@@ -40,7 +42,7 @@ test('the slot is dropped if nothing was written since the end mark, and a secon
 test('a release that cannot reach one of the databases says which: a target that is away is no source that is gone', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   for (const side of ['source', 'target'] as const) {
     const elsewhere = { ...migration, [side]: 'no_such_service' };
     const { details } = await failure(
@@ -63,7 +65,7 @@ test('a write after the end mark, committed or not, keeps the slot and is named 
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   await using open = await connectTo(db.source);
   await open.query(/* sql */ `begin; insert into t values (1)`);
   expect((await failure(releaseSlot(migration, input, mark), 'StillWriting')).message).toContain(
@@ -74,8 +76,39 @@ test('a write after the end mark, committed or not, keeps the slot and is named 
     'public.t',
   );
   expect(await slots(db, migration)).toBe(1);
-  expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
+  expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');
 });
+
+test.each([
+  { how: 'nextval', sql: `select nextval('ids') from generate_series(1, 5)` },
+  { how: 'nextval of a sequence that was never called', sql: `select nextval('unused')` },
+  { how: 'a rolled back insert', sql: `begin; insert into t values (default); rollback` },
+  { how: 'setval backwards', sql: `select setval('ids', -1, false)` },
+  { how: 'an excluded table that shares it', sql: `insert into left_out values (default)` },
+])(
+  'a sequence that moved after it was set keeps the slot and is named: $how',
+  async ({ how, sql }) => {
+    await using db = await freshPair();
+    const ddl = /* sql */ `
+    create sequence ids increment -50; create sequence unused; create sequence shared; select nextval('ids'), nextval('ids');
+    create table t (id int primary key default nextval('shared')); create table left_out (id int default nextval('shared'))`;
+    const migration = await startMigration(db, ddl, { include: ['*.*'], ...SELECTION.tables });
+    const input = inputOf(db, SELECTION);
+    await db.targetClient.query(/* sql */ `alter sequence ids restart; select nextval('ids')`);
+    const mark = await marked(migration, CHOSEN);
+    await setSequences(migration, input);
+    expect(await laterChanges(migration, input, mark)).toEqual([]);
+    await db.sourceClient.query(sql);
+    const name = how.includes('nextval of') ? 'unused' : how.includes('val') ? 'ids' : 'shared';
+    const named = `public.${name} (sequence)`;
+    expect(await laterChanges(migration, input, mark)).toEqual([named]);
+    const found = await failure(releaseSlot(migration, input, mark), 'StillWriting');
+    expect(found.message).toContain(`${named} changed after the end mark`);
+    expect(await slots(db, migration)).toBe(1);
+    await setSequences(migration, input);
+    expect(await releaseSlot(migration, input, mark)).toBe('dropped');
+  },
+);
 
 test('busy writers of other tables and their open transactions do not keep the slot', async () => {
   await using db = await freshPair();
@@ -87,17 +120,71 @@ test('busy writers of other tables and their open transactions do not keep the s
   const writer = (async () => {
     while (writing) await busy.query(/* sql */ `insert into left_out default values`);
   })();
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
   writing = false;
   await writer;
+});
+
+/**
+ * Runs `work` on a source whose first look takes longer than two seconds.
+ * @param atDrop runs around each statement that drops the slot.
+ * @returns how many looks there were: each writes a mark.
+ */
+async function slowly(
+  db: FreshPair,
+  work: () => Promise<unknown>,
+  atDrop = (drop: () => unknown): unknown => drop(),
+): Promise<number> {
+  const query = Reflect.get(pg.Client.prototype, 'query') as unknown;
+  if (typeof query !== 'function') throw new Error('no query');
+  let looks = 0;
+  Reflect.set(
+    pg.Client.prototype,
+    'query',
+    function (this: pg.Client, ...args: unknown[]): unknown {
+      const go = (): unknown => Reflect.apply(query, this, args);
+      const sql = String(args[0]);
+      if (sql.includes('pg_drop_replication_slot')) return atDrop(go);
+      if (!sql.includes('pg_logical_emit_message(true')) return go();
+      looks += 1;
+      return looks > 1 ? go() : db.sourceClient.query('select pg_sleep(2.1)').then(go);
+    },
+  );
+  try {
+    await work();
+    return looks;
+  } finally {
+    Reflect.set(pg.Client.prototype, 'query', query);
+  }
+}
+
+test('a look that takes long is not repeated in the hope of a moment without writes, and at most once for other reasons', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const input = inputOf(db, SELECTION);
+  const mark = await marked(migration, CHOSEN);
+  await using open = await connectTo(db.source);
+  await open.query(/* sql */ `begin; insert into left_out default values`);
+  await using other = await connectTo(db.source);
+  const locked = async (drop: () => unknown): Promise<unknown> => {
+    await other.query(/* sql */ `begin; lock table t in row exclusive mode`);
+    const result = await drop();
+    await other.query(/* sql */ `rollback`);
+    return result;
+  };
+  const kept = () => failure(releaseSlot(migration, input, mark), 'StillWriting');
+  expect(await slowly(db, kept, locked)).toBe(2);
+  expect(await slots(db, migration)).toBe(1);
+  expect(await slowly(db, () => releaseSlot(migration, input, mark))).toBe(1);
+  expect(await slots(db, migration)).toBe(0);
 });
 
 test('a writer that starts during the final check keeps the slot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   // The look waits for this lock when it reads the sizes of the tables, which is before it asks who writes.
   await using writer = await connectTo(db.source);
   await writer.query(/* sql */ `begin; lock table t in access exclusive mode`);
@@ -111,7 +198,7 @@ test('a look that waits for a lock on a selected table ends within seconds, and 
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   await using owner = await connectTo(db.source);
   await owner.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const { rows } = await owner.query<{ pid: number }>('select pg_backend_pid() as pid');
@@ -129,8 +216,7 @@ test('a look that waits for a lock on a selected table ends within seconds, and 
 /** A release that has looked at who it is and now stands in its look, as a frozen worker would, until the lock goes. */
 async function standing(db: FreshPair) {
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
-  await drain(db, migration);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration);
   const lock = await connectTo(db.source);
   await lock.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const first = releaseSlot(migration, inputOf(db), mark, undefined, 1_000);
@@ -176,7 +262,7 @@ test('a release ends the sessions of one that was frozen before it, which can dr
   await expect(first).rejects.toBeDefined();
   await failure(releaseSlot(migration, inputOf(db), mark, undefined, 1_500), 'Fenced');
   expect(await slots(db, migration)).toBe(1);
-  const next = await writeEndMark(migration);
+  const next = await marked(migration);
   expect(await releaseSlot(migration, inputOf(db), next, undefined, 3_000)).toBe('dropped');
 });
 
@@ -209,7 +295,7 @@ test.each(WAYS_OUT)(
         : /* sql */ `create table t (id int primary key)`;
     const migration = await startMigration(db, table, { include, exclude: [] });
     const input = inputOf(db, { tables: { include } });
-    const mark = await writeEndMark(migration);
+    const mark = await marked(migration, { include });
     expect(await laterChanges(migration, input, mark)).toEqual([]);
     await db.sourceClient.query(ddl);
     await db.sourceClient.query(`insert into ${name} values (1)`);
@@ -300,7 +386,7 @@ test.each(SILENT)(
       /* sql */ `${common} create table tree (id int primary key)`,
     );
     const input = inputOf(db, { tables });
-    const mark = await writeEndMark(migration);
+    const mark = await marked(migration, tables);
     expect(await laterChanges(migration, input, mark)).toEqual([]);
     await db.sourceClient.query(ddl);
     expect(await laterChanges(migration, input, mark)).toEqual([named]);
@@ -315,7 +401,7 @@ test('a column that both sides have after the end mark, and an empty table that 
   const migration = await prepared(db);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
   const input = inputOf(db, SELECTION);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   for (const side of [db.sourceClient, db.targetClient]) {
     await side.query(/* sql */ `alter table public.t add c int not null default 7`);
   }
@@ -331,7 +417,7 @@ test('an open transaction that writes to a table under a name outside the select
     ...{ include, exclude: [] },
   });
   const input = inputOf(db, { tables: { include } });
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, { include });
   await using open = await connectTo(db.source);
   await db.sourceClient.query(/* sql */ `alter table t rename to t_old`);
   await open.query(/* sql */ `begin; insert into t_old values (1)`);
@@ -345,7 +431,7 @@ test('large objects that were made after preflight keep the slot, unless the inp
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
   await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
-  const mark = await writeEndMark(migration);
+  const mark = await marked(migration, CHOSEN);
   for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
     expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
   }
@@ -353,5 +439,5 @@ test('large objects that were made after preflight keep the slot, unless the inp
   const accepted = inputOf(db, { ...SELECTION, leave: { largeObjects: true } });
   expect(await laterChanges(migration, accepted, mark)).toEqual([]);
   await db.sourceClient.query(/* sql */ `select lo_unlink(oid) from pg_largeobject_metadata`);
-  expect(await releaseSlot(migration, input, await writeEndMark(migration))).toBe('dropped');
+  expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');
 });

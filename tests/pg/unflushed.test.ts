@@ -5,7 +5,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SpecialValues } from '../../postgres/apply/special.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -25,7 +24,7 @@ import {
 import { drainWithCopies } from '../support/copy-again.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
-import { expectSame, OPTIONS, startMigration, storedLsn } from '../support/stream.ts';
+import { expectSame, marked, OPTIONS, startMigration, storedLsn } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { serverOf } from '../support/versions.ts';
 
@@ -187,7 +186,7 @@ test('a commit that is not flushed keeps the slot, whichever statement of its re
   await using writer = await connectTo(db.source);
   await writer.query(/* sql */ `set synchronous_commit = off`);
   for (let at = 1; ; at += 1) {
-    const mark = await writeEndMark(migration);
+    const mark = await marked(migration);
     const { result, interrupted } = await interrupting(
       at,
       () => writer.query(/* sql */ `insert into t values ($1)`, [at]),

@@ -29,6 +29,7 @@ import {
   type PlannedShape,
 } from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { recordSchemas } from '../../postgres/control/schema-row.ts';
 import { registerSide } from '../../postgres/control/side.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
@@ -218,6 +219,18 @@ export async function drain(
   for (;;) {
     const report = await streamChanges(migration, { ...OPTIONS, ...options, until }, work);
     if (report.reached) return report;
+  }
+}
+
+/** Writes the end mark of a cutover and applies everything before it. */
+export async function marked(
+  migration: Migration,
+  options: Partial<StreamOptions> = {},
+): Promise<Lsn> {
+  const until = await writeEndMark(migration);
+  for (;;) {
+    const report = await streamChanges(migration, { ...OPTIONS, ...options, until }, testWork());
+    if (report.reached) return until;
   }
 }
 

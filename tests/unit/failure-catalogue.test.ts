@@ -32,6 +32,7 @@ it('the documentation lists every code of both catalogues', async () => {
   // Nobody is waited for in a cutover: its caller gets the reason.
   const inCutover: Readonly<Record<string, string>> = {
     NotEqual: 'the update `cutover` fails, streaming goes on',
+    TargetRewound: 'the update `cutover` fails, streaming goes on',
     StillWriting: 'the update `cutover` fails, streaming goes on',
     CutoverRepeated: 'the update `cutover` fails, streaming goes on',
     CalledOff: 'the update `cutover` fails, the stream is paused',

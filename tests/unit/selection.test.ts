@@ -1,6 +1,11 @@
 /** Patterns of the input, as an operator writes them. */
 import { expect, test } from 'vitest';
-import { compileSelection, isSelected, literalSchemas } from '../../postgres/catalog/selection.ts';
+import {
+  compileSelection,
+  isSelected,
+  literalSchemas,
+  takesSchema,
+} from '../../postgres/catalog/selection.ts';
 import { random } from '../support/load.ts';
 
 const table = (schema: string, name: string) => ({ schema, name });
@@ -64,6 +69,16 @@ test('a quoted part is literal, with dots, stars and doubled quotes', () => {
   expect(selects(['app."a*"'], [], 'app', 'a*')).toBe(true);
   expect(selects(['app."a*"'], [], 'app', 'ab')).toBe(false);
   expect(selects(['app."say ""hi"""'], [], 'app', 'say "hi"')).toBe(true);
+});
+
+test('a schema is taken whole by a pattern for all of its names, and by no other', () => {
+  const taken = (include: string[], exclude: string[] = []) =>
+    ['app', 'audit', 'x.y'].filter(takesSchema({ include, exclude }));
+  expect(taken(['*.*'])).toEqual(['app', 'audit', 'x.y']);
+  expect(taken(['a*.*'])).toEqual(['app', 'audit']);
+  expect(taken(['app.*', '"x.y".*'])).toEqual(['app', 'x.y']);
+  expect(taken(['app.t', 'app.t*', 'app."*"', 'app.?'])).toEqual([]);
+  expect(taken(['*.*'], ['audit.*', 'app.t', '*.log*'])).toEqual(['app', 'x.y']);
 });
 
 test('exclude wins over include', () => {

@@ -1,0 +1,91 @@
+/**
+ * Whether the target still has what the cutover's steps have finished. A failover to an asynchronous standby during the cutover takes
+ * the newest work back together with its marks, and the workflow, which has seen these steps succeed, does not run them again.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { addMissingColumns } from '../control/columns.ts';
+import { hasSchemaControl, nameEntry, readWaiting } from '../schema/control.ts';
+import { readAsleep } from '../schema/quiet.ts';
+import { readUnfilled } from '../schema/refresh.ts';
+import { readUnadded } from '../schema/waiting-check.ts';
+import { whileAllWatched } from '../schema/watch.ts';
+
+const SHOWN = 20;
+
+interface Sides {
+  readonly source: pg.ClientBase;
+  readonly target: pg.Client;
+}
+
+/**
+ * To be called before the slot is dropped, on the session of the target that holds the turn then: a failover ends that session.
+ * @param since the end mark, up to which the stream was drained.
+ * @throws MigrationError `CheckpointMissing` where applied changes are missing, `TargetRewound` naming what else is.
+ */
+export async function requireFinished(
+  { source, target }: Sides,
+  migration: Migration,
+  input: MigrationInput,
+  since: Lsn,
+  { beat }: Pick<Work, 'beat'>,
+): Promise<void> {
+  await addMissingColumns(target);
+  await requireDrained(target, migration, since);
+  if (!(await hasSchemaControl(target))) return;
+  const missing = await whileAllWatched(
+    [{ side: 'target', migration, purpose: 'cleanup', client: target }],
+    { beat },
+    () => ({ step: 'looking for work that the target has lost' }),
+    async () => [
+      ...(await readUnbuilt(target, migration)).map((name) => `${name} (not built)`),
+      ...(await readUnadded({ source, target }, migration)).map((name) => `${name} (not added)`),
+      ...(await readAsleep(target, migration)).map((name) => `${name} (disabled)`),
+      ...(await readUnfilled(target, migration, input.cutover.refresh ? since : null)).map(
+        (name) => `${name} (not refreshed)`,
+      ),
+    ],
+  );
+  if (missing.length === 0) return;
+  const more = missing.length > SHOWN ? ` and ${missing.length - SHOWN} more` : '';
+  throw new MigrationError(
+    'TargetRewound',
+    `"${migration.target}" lacks work that this cutover had finished: ${missing.slice(0, SHOWN).join(', ')}${more}; a lagging standby was promoted, or a backup was restored. What is missing is made again: call cutover again`,
+    { object: missing[0] ?? '' },
+  );
+}
+
+/** Rows that were applied and lost are not in the slot any more. */
+async function requireDrained(
+  target: pg.ClientBase,
+  migration: Migration,
+  since: Lsn,
+): Promise<void> {
+  const { rows } = await target.query<{ confirmed: string | null; drained: boolean | null }>(
+    /* sql */ `
+    select confirmed_lsn::text as confirmed, confirmed_lsn >= $2::pg_lsn as drained
+      from walferry.migration where id = $1`,
+    [migration.id, since],
+  );
+  const [row] = rows;
+  if (row?.drained === true) return;
+  const where = row ? `stands at ${row.confirmed}` : 'has no control row of the migration';
+  throw new MigrationError(
+    'CheckpointMissing',
+    `"${migration.target}" ${where}, but changes up to the end mark ${since} were applied: a lagging standby was promoted, or a backup was restored`,
+    { lsn: since },
+  );
+}
+
+/** Row security is switched on with the triggers; of a table that is gone it is never built. */
+async function readUnbuilt(target: pg.ClientBase, migration: Migration): Promise<string[]> {
+  const unbuilt = [
+    ...(await readWaiting(target, migration.id, 'indexes')),
+    ...(await readWaiting(target, migration.id, 'constraints')),
+  ];
+  return unbuilt.filter(({ kind }) => kind !== 'ROW SECURITY').map(nameEntry);
+}
