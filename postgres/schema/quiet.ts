@@ -11,6 +11,7 @@ import { lockCapacity, within } from '../catalog/capacity.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { TableName } from './existing.ts';
+import { noteDisabledClones, readClones, type Clone } from './clone.ts';
 import { switching, type Attempt, type Switching } from './switching.ts';
 import { loudStates, readLoud } from './loud.ts';
 import {
@@ -76,9 +77,11 @@ export async function quietFound(
     await target.query(/* sql */ `begin`);
     try {
       await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      for (const one of loud.slice(at, at + size)) {
+      const some = loud.slice(at, at + size);
+      await noteDisabledClones(target, migration, some, made);
+      for (const one of some) {
         met = one;
-        await quiet(target, migration, [one], made);
+        await disable(target, migration, one, made);
       }
       await target.query(/* sql */ `commit`);
     } catch (error) {
@@ -119,10 +122,18 @@ async function quiet(
   loud: readonly Loud[],
   made: boolean,
 ): Promise<void> {
-  for (const one of loud) {
-    await target.query(switchTo(one, 'disable'));
-    await noteQuieted(target, migration, one, made);
-  }
+  await noteDisabledClones(target, migration, loud, made);
+  for (const one of loud) await disable(target, migration, one, made);
+}
+
+async function disable(
+  target: pg.ClientBase,
+  migration: Migration,
+  one: Loud,
+  made: boolean,
+): Promise<void> {
+  await target.query(switchTo(one, 'disable'));
+  await noteQuieted(target, migration, one, made);
 }
 
 const SWITCH: Readonly<Record<string, string>> = {
@@ -155,11 +166,23 @@ export async function enableTriggers(
     const { target, all } = session;
     await addChecks(session, migration, checks, attempt);
     const rows = await readQuieted(target, migration, false);
-    const states = await presentStates(migration, rows, checks, attempt);
+    const clones = await readClones(target, migration);
+    const states = await presentStates(migration, [...rows, ...clones], checks, attempt);
     const give = async (one: Quieted) => {
       await target.query(switchTo(one, SWITCH[states.get(one) ?? one.state] ?? 'enable'));
       await markQuieted(target, migration, one, true);
     };
+    const parents = new Map(rows.map((one) => [one.oid, one]));
+    const giveClone = async (one: Clone) => {
+      const parent = parents.get(one.below);
+      const ofParent = parent && (states.get(parent) ?? parent.state);
+      const state = states.get(one) ?? ofParent ?? one.state;
+      // The note lets a cutover that is undone disable it again.
+      await noteQuieted(target, migration, { ...one, state }, one.made);
+      await give({ ...one, state });
+    };
+    // Before their parents: a step that is cut short finds those that are left by parents that still wait.
+    await all(clones, nameOf, giveClone);
     await all(rows.filter(isOnTable), nameOf, give);
     await enableRowSecurity(session, migration);
     // Last: awake, they would fire for the others' ALTER TABLE.
