@@ -194,6 +194,12 @@ const ONE = {
   'target-columns': refuses(
     'A table of the operator on the target cannot take the rows of the source.',
   ),
+  'target-collation': warns(
+    'Columns of tables that are on the target already have a collation there that orders text in another way.',
+  ),
+  'target-schema-rights': warns(
+    'A schema that is on the target already has another owner or other grants than on the source.',
+  ),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
   'partition-root-unmatched': refuses(
     'A pattern of "tables.viaPartitionRoot" fits no partitioned table of the selection.',

@@ -8,11 +8,11 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { TableName } from './existing.ts';
 import { noteDisabledClones, readClones, type Clone } from './clone.ts';
-import { switching, type Attempt, type Switching } from './switching.ts';
+import { disableRowSecurity, enableRowSecurity } from './row-security.ts';
+import { switching, type Attempt } from './switching.ts';
 import { loudStates, readLoud } from './loud.ts';
 import {
   markQuieted,
@@ -184,7 +184,7 @@ export async function enableTriggers(
     // Before their parents: a step that is cut short finds those that are left by parents that still wait.
     await all(clones, nameOf, giveClone);
     await all(rows.filter(isOnTable), nameOf, give);
-    await enableRowSecurity(session, migration);
+    await enableRowSecurity(session, migration, checks, attempt);
     // Last: awake, they would fire for the others' ALTER TABLE.
     await all(
       rows.filter((one) => !isOnTable(one)),
@@ -240,68 +240,4 @@ async function presentStates(
 
 function nameOf({ kind, name, schema_name, table_name }: Loud): string {
   return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
-}
-
-interface RowSecurity {
-  readonly id: number;
-  readonly schema: string;
-  readonly name: string;
-}
-
-const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
-
-/** Entries of row security with the present names of their tables: by oid where that is known. */
-const SECURED = /* sql */ `
-select e.id, n.nspname as schema, c.relname as name
-  from walferry.schema_entry e
-  join pg_catalog.pg_class c on c.oid = coalesce((select k.oid from pg_catalog.pg_class k where k.oid = e.added),
-         pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name)))
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where e.migration = $1 and e.kind = 'ROW SECURITY'`;
-
-/** Notes the table of row security that waits: it may be renamed until the cutover. */
-export async function noteSecured(
-  target: pg.ClientBase,
-  migration: Migration,
-  id: number,
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.schema_entry
-       set added = pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name))::oid
-     where migration = $1 and id = $2 and added is null`,
-    [migration.id, id],
-  );
-}
-
-/** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
-async function enableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
-    [migration.id],
-  );
-  await all(rows, nameSecurity, async (one) => {
-    await target.query(/* sql */ `alter table ${quoted(one)} enable row level security`);
-    await target.query(
-      /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
-      [migration.id, one.id],
-    );
-  });
-}
-
-/** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */
-async function disableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `
-    ${SECURED} and e.done_at is not null
-       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)`,
-    [migration.id],
-  );
-  await all(rows, nameSecurity, async (one) => {
-    await target.query(/* sql */ `alter table ${quoted(one)} disable row level security`);
-    await target.query(
-      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = $2`,
-      [migration.id, one.id],
-    );
-  });
 }

@@ -97,6 +97,40 @@ test('indexes, constraints, defaults, identity, sequences, policies, triggers an
   ]);
 });
 
+test('states of triggers and of foreign keys and collations of columns that differ are named, names of parts of foreign keys are not', async () => {
+  await using db = await freshPair();
+  const both = /* sql */ `
+    create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create collation de (provider = icu, locale = 'de'); create domain word as text collate de;
+    create table p (id int primary key) partition by range (id); create table p_1 partition of p for values from (0) to (9);
+    create table chi (id int primary key, p int references p, v text collate de, w text, x word, y text[] collate de, z text collate "C");
+    create table kid (id int primary key, chi int references chi, other int unique deferrable);
+    create function f() returns trigger language plpgsql as 'begin return new; end';
+    create trigger g after insert on chi for each row execute function f(); create trigger same after insert on chi execute function f();
+    alter table chi disable trigger same;`;
+  await db.sourceClient.query(both);
+  await db.targetClient.query(both);
+  await db.targetClient.query(
+    /* sql */ `alter table chi rename constraint chi_p_fkey1 to chi_p_fkey_1`,
+  );
+  const migration = await registered(db);
+  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  await db.sourceClient.query(/* sql */ `
+    alter table kid disable trigger all; alter table chi enable always trigger g;
+    alter table chi alter v type text collate "C", alter w type text collate ci, alter x type text`);
+  await db.targetClient.query(/* sql */ `alter table chi alter z type text`);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([
+    'public.chi: column v has collation C (libc, C) on the source, public.de (icu, de) on the target',
+    'public.chi: column w has collation public.ci (icu, und-u-ks-level2, nondeterministic) on the source, default on the target',
+    'public.chi: column x has collation default on the source, public.de (icu, de) on the target',
+    'public.chi: column z has collation C (libc, C) on the source, default on the target',
+    'public.chi: trigger g is enabled always on the source, enabled on the target',
+    'public.kid: constraint kid_chi_fkey is disabled in part on the source, enabled on the target',
+    'public.kid: constraint kid_other_key is disabled on the source, enabled on the target',
+  ]);
+});
+
 test('sequences get value and is_called of the source, whatever they belong to', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `

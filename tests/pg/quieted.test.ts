@@ -1,5 +1,6 @@
 /** Triggers, rules and row security that wait for the cutover, when DDL on both sides meets them while changes are applied. */
 import { expect, it, vi } from 'vitest';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
@@ -98,6 +99,30 @@ it.each([
     expect(await statesOn(db, 'target')).toEqual(expected);
   },
 );
+
+it('row security that waits is no difference, and is enabled only where the source still has it', async () => {
+  await using db = await freshPair();
+  await using login = await loginOn(db, 'target');
+  await db.targetClient.query(/* sql */ `grant create on database ${db.target} to ${login.role};
+    grant set on parameter session_replication_role to ${login.role}`);
+  await using steps = await prepared(db, login.service);
+  // Neither is the state of a trigger that is disabled until the cutover.
+  expect(await objectDifferences(steps.migration, steps.input)).toEqual([]);
+  await db.sourceClient.query(/* sql */ `
+    alter table app.safe disable row level security; alter table app.safe force row level security`);
+  expect(await objectDifferences(steps.migration, steps.input)).toEqual([
+    'app.safe: forced row security is on the source only',
+  ]);
+  await enableTriggers(steps.migration);
+  expect(await statesOn(db, 'source')).toContain('app.gone secured');
+  expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  // A cutover that was undone, and the next one.
+  await quietTriggers(steps.migration);
+  await db.sourceClient.query(/* sql */ `alter table app.safe enable row level security`);
+  await enableTriggers(steps.migration);
+  expect(await statesOn(db, 'source')).toContain('app.safe secured');
+  expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+});
 
 it.each([
   [
