@@ -129,6 +129,9 @@ const ONE = {
   publications: notes('Publications are not moved.'),
   'security-labels': notes('Security labels are not moved.'),
   subscriptions: warns('Subscriptions are not moved; what they bring is a writer of the source.'),
+  'source-own-schema': refuses(
+    'The source has a schema "walferry" that walferry did not make; its tables would be left out.',
+  ),
   'nothing-selected': refuses('The patterns select no table.'),
   'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
   'exclude-unmatched': warns('A pattern of "tables.exclude" fits nothing.'),
@@ -163,6 +166,9 @@ const ONE = {
   ),
   'binary-form': refuses(
     'The input demands a binary copy, and a column has a type without a shared binary form.',
+  ),
+  'unenforced-constraints': warns(
+    'Triggers that enforce constraints are disabled on the source; the target enforces them.',
   ),
   'object-names': {
     levels: ['error', 'warning'],

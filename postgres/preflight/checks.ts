@@ -4,6 +4,7 @@ import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';
 import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
+import { enforcement } from './checks/enforcement.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
 import { generated } from './checks/generated.ts';
@@ -26,6 +27,7 @@ import { recognition } from './checks/recognition.ts';
 import { rehearsal } from './checks/rehearsal.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
+import { schemaRight } from './checks/schema-right.ts';
 import { selection } from './checks/selection.ts';
 import { session } from './checks/session.ts';
 import { sessionCount } from './checks/session-count.ts';
@@ -70,9 +72,11 @@ export const CHECKS: readonly Check[] = [
   identity,
   number,
   generated,
+  enforcement,
   binaryForm,
   program,
   role,
+  schemaRight,
   rehearsal,
   age,
   disk,
