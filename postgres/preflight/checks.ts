@@ -2,6 +2,7 @@
 import { age } from './checks/age.ts';
 import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';
+import { collation } from './checks/collation.ts';
 import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
 import { enforcement } from './checks/enforcement.ts';
@@ -63,6 +64,7 @@ export const CHECKS: readonly Check[] = [
   selection,
   table,
   partitionRoot,
+  collation,
   partitionKey,
   extension,
   left,

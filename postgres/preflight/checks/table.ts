@@ -1,11 +1,10 @@
 /** On the target the selected tables are all absent, or all there and empty. */
 import type { Finding } from '../../../contract/finding.ts';
-import { compareCollations } from '../../catalog/collation.ts';
 import { compareColumns, renderDifferences } from '../../catalog/drift.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { createsTables, type Check, type TargetTable } from '../facts.ts';
 import type { NamedObject } from '../read/object.ts';
-import { error, list, nameOf, sqlName, statements, warning } from '../wording.ts';
+import { error, list, nameOf, sqlName, statements } from '../wording.ts';
 
 export const table: Check = ({ source, target }) => {
   if (source === null || target === null) return [];
@@ -51,21 +50,6 @@ export const table: Check = ({ source, target }) => {
         'target-columns',
         `tables of the target cannot take the rows of the source: ${renderDifferences(differences)}`,
         'Alter them on the target, or drop all selected tables and their types there, and walferry creates them.',
-      ),
-    );
-  }
-  const collations = compareCollations(known, target.given).filter(
-    ({ schema, table, column }) =>
-      !differences.some(
-        (one) => one.schema === schema && one.table === table && one.column === column,
-      ),
-  );
-  if (collations.length > 0) {
-    findings.push(
-      warning(
-        'target-collation',
-        `columns of the target order text in another way than on the source: ${renderDifferences(collations)}`,
-        'If the application relies on the order, on the target: alter table … alter column … type … collate …; before the migration starts.',
       ),
     );
   }
