@@ -49,6 +49,8 @@ const RELEASE: Opening = { sql: 'release savepoint walferry_folded', rows: null 
 /** In a flight that opens a transaction. */
 const HOLD_PLACE = 1;
 
+const READING_BACK = { step: 'reading special values back', side: 'source' } as const;
+
 /** Beside the pinned ones. */
 const SETTINGS: Readonly<Record<string, string>> = {
   lock_timeout: String(LOCK_TIMEOUT_MS),
@@ -134,11 +136,17 @@ export class TargetApplier implements AsyncDisposable {
 
   /**
    * Applies folded rows, in a transaction that it opens unless one is open.
+   * @param xids source transactions (32-bit top-level ids) that they are from.
    * @returns whether they are applied. If not, the transaction is as it was before, or not open.
    * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; nothing is open then.
    */
-  async applyFolded(epoch: bigint, tables: readonly FoldedTable[]): Promise<boolean> {
+  async applyFolded(
+    epoch: bigint,
+    tables: readonly FoldedTable[],
+    xids: ReadonlySet<number>,
+  ): Promise<boolean> {
     const wasOpen = this.#epoch !== undefined;
+    await this.#settleFolded(tables, xids);
     try {
       const groups = await this.#folded.group(
         tables,
@@ -182,6 +190,15 @@ export class TargetApplier implements AsyncDisposable {
     }
   }
 
+  async #settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
+    try {
+      await this.#special?.settleFolded(tables, xids);
+    } catch (error) {
+      await this.rollback();
+      throw classify(error, READING_BACK, 'Internal');
+    }
+  }
+
   /** What a flight begins with: a transaction, or a place in the open one to go back to. */
   #opening(epoch: bigint): Opening[] {
     if (this.#epoch !== undefined) return this.#saved ? [RELEASE, SAVEPOINT] : [SAVEPOINT];
@@ -219,7 +236,7 @@ export class TargetApplier implements AsyncDisposable {
       if (this.#special) settled = await this.#special.settle(changes);
     } catch (error) {
       await this.rollback();
-      throw classify(error, { step: 'reading special values back', side: 'source' }, 'Internal');
+      throw classify(error, READING_BACK, 'Internal');
     }
     try {
       await this.#batch.apply(settled);

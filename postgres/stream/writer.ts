@@ -115,7 +115,7 @@ export class TargetWriter {
   async #apply(batch: Batch): Promise<readonly Change[]> {
     let { changes } = batch;
     if (batch.folded.length > 0) {
-      if (await this.#applier.applyFolded(this.#epoch, batch.folded)) this.#open = true;
+      if (await this.#applier.applyFolded(this.#epoch, batch.folded, batch.xids)) this.#open = true;
       // Nothing of them is applied: the same changes one by one say which of them does not fit.
       else changes = batch.exactly();
     }
