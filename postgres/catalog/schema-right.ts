@@ -46,6 +46,7 @@ export async function readSchemaRights(client: pg.ClientBase): Promise<SchemaRig
 /**
  * Schemas of both sides that differ; what the target lacks of grants is given by the schema's copy. Pure.
  * @param ours role on the target, whose own grants are for the migration.
+ * @param isKnown whether the target has a role; the source's owner is not missed where it has not.
  */
 export function compareSchemaRights(
   source: readonly SchemaRights[],
@@ -54,13 +55,20 @@ export function compareSchemaRights(
     owners,
     grants,
     ours,
-  }: { readonly owners: boolean; readonly grants: boolean; readonly ours: string },
+    isKnown = () => true,
+  }: {
+    readonly owners: boolean;
+    readonly grants: boolean;
+    readonly ours: string;
+    readonly isKnown?: (role: string) => boolean;
+  },
 ): RightsDifference[] {
   const there = new Map(target.map((one) => [one.schema, one]));
   return source.flatMap((one) => {
     const other = there.get(one.schema);
     if (!other) return [];
-    const isOther = owners && one.owner !== other.owner && !(one.stock && other.stock);
+    const isOther =
+      owners && one.owner !== other.owner && !(one.stock && other.stock) && isKnown(one.owner);
     const given = new Set(one.grants.map(keyOf));
     const onTargetOnly = grants
       ? other.grants.filter(

@@ -315,7 +315,10 @@ const CASES: Case[] = [
     'warning',
     {
       source: { schemaRights: [RIGHTS] },
-      target: { schemaRights: [{ ...RIGHTS, owner: 'admin' }] },
+      target: {
+        schemaRights: [{ ...RIGHTS, owner: 'admin' }],
+        roles: new Map([['boss', { member: true, usable: true }]]),
+      },
     },
   ],
   [
