@@ -2,6 +2,7 @@
 import { age } from './checks/age.ts';
 import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';
+import { charByte } from './checks/char-byte.ts';
 import { collation } from './checks/collation.ts';
 import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
@@ -73,6 +74,7 @@ export const CHECKS: readonly Check[] = [
   persistence,
   identity,
   number,
+  charByte,
   generated,
   enforcement,
   binaryForm,
