@@ -129,6 +129,9 @@ const ONE = {
   publications: notes('Publications are not moved.'),
   'security-labels': notes('Security labels are not moved.'),
   subscriptions: warns('Subscriptions are not moved; what they bring is a writer of the source.'),
+  'source-own-schema': refuses(
+    'The source has a schema "walferry" that walferry did not make; its tables would be left out.',
+  ),
   'nothing-selected': refuses('The patterns select no table.'),
   'pattern-unmatched': refuses('A pattern of "tables.include" fits nothing.'),
   'exclude-unmatched': warns('A pattern of "tables.exclude" fits nothing.'),
@@ -167,6 +170,9 @@ const ONE = {
   'binary-form': refuses(
     'The input demands a binary copy, and a column has a type without a shared binary form.',
   ),
+  'unenforced-constraints': warns(
+    'Triggers that enforce constraints are disabled on the source; the target enforces them.',
+  ),
   'object-names': {
     levels: ['error', 'warning'],
     meaning:
@@ -196,6 +202,12 @@ const ONE = {
   'target-rows': refuses('Selected tables on the target hold rows.'),
   'target-columns': refuses(
     'A table of the operator on the target cannot take the rows of the source.',
+  ),
+  'target-collation': warns(
+    'Columns of tables that are on the target already have a collation there that orders text in another way.',
+  ),
+  'target-schema-rights': warns(
+    'A schema that is on the target already has another owner or other grants than on the source.',
   ),
   'target-mixed': refuses('The target has some of the selected tables and not others.'),
   'partition-root-unmatched': refuses(

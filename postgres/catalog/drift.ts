@@ -2,6 +2,7 @@
  * Whether the target's tables can take the source's rows: the same columns by name and type, and the types made of the same. Pure.
  * Columns may stand in another order, and the target may have more of them, as long as they fill themselves.
  */
+import { compareDeterminism } from './collation.ts';
 import type { Column, Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
 import { keyOfName } from './table-name.ts';
@@ -105,6 +106,8 @@ function compareColumn(
   }
   const what = compareForms(useOf(source, here), useOf(target, there));
   if (what !== null) return what;
+  const equality = compareDeterminism(source.collation, target.collation);
+  if (equality !== null) return equality;
   // A generated column is computed by the target itself.
   if (target.notNull && !source.notNull && !source.generated)
     return 'is NOT NULL on the target only';

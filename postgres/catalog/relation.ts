@@ -6,6 +6,7 @@
  * and such a name would mean something else (or nothing) on another session.
  */
 import type pg from 'pg';
+import { COLLATION, JOIN_COLLATION, type Collation } from './collation.ts';
 import { assignRoots, type ViaRoot } from './root.ts';
 import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
 import { readTypeGraph, type TypeGraph } from './type-graph.ts';
@@ -24,6 +25,8 @@ export interface Column {
   readonly hasDefault: boolean;
   readonly generated: boolean;
   readonly identity: '' | 'a' | 'd';
+  /** Null (or unset): none, or the database's own. */
+  readonly collation?: Collation | null;
 }
 
 export interface Relation extends TableName {
@@ -113,9 +116,9 @@ with recursive domain (typ, base) as (
            'typeName', pg_catalog.format_type(a.atttypid, a.atttypmod),
            'baseTypeName', pg_catalog.format_type(coalesce(d.base, a.atttypid), null),
            'notNull', a.attnotnull, 'hasDefault', a.atthasdef, 'generated', a.attgenerated <> '',
-           'identity', a.attidentity) order by a.attnum) as columns
+           'identity', a.attidentity, 'collation', ${COLLATION}) order by a.attnum) as columns
     from pg_catalog.pg_attribute a
-    join pg_catalog.pg_type t on t.oid = a.atttypid
+    join pg_catalog.pg_type t on t.oid = a.atttypid ${JOIN_COLLATION}
     left join (select typ, base from domain
                 where base not in (select oid from pg_catalog.pg_type where typtype = 'd')) d on d.typ = a.atttypid
    where a.attrelid = any($1::oid[]) and a.attnum > 0 and not a.attisdropped

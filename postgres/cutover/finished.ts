@@ -44,7 +44,7 @@ export async function requireFinished(
     async () => [
       ...(await readUnbuilt(target, migration)).map((name) => `${name} (not built)`),
       ...(await readUnadded({ source, target }, migration)).map((name) => `${name} (not added)`),
-      ...(await readAsleep(target, migration)).map((name) => `${name} (disabled)`),
+      ...(await readAsleep({ source, target }, migration)).map((name) => `${name} (disabled)`),
       ...(await readUnfilled(target, migration, input.cutover.refresh ? since : null)).map(
         (name) => `${name} (not refreshed)`,
       ),

@@ -7,11 +7,16 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { readRelations } from '../catalog/relation.ts';
+import { compareCollations } from '../catalog/collation.ts';
+import type { Difference } from '../catalog/drift.ts';
+import { readRelations, readRelationsNamed } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { readClones } from '../schema/clone.ts';
 import { hasSchemaControl } from '../schema/control.ts';
+import { readQuieted } from '../schema/quieted.ts';
+import { readWaitingRowSecurity } from '../schema/row-security.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { unloggedRows } from './unlogged-rows.ts';
 
@@ -22,49 +27,64 @@ interface Described {
   readonly what: string;
   /** Definition as the server prints it under an empty search_path. */
   readonly text: string;
+  /** Of a trigger, and of the triggers of a constraint: `tgenabled`, each state once; null for everything else. */
+  readonly state: string | null;
 }
 
 /** NOT NULL constraints have rows of their own from PostgreSQL 18 on, and are compared as a property of the column. */
 const OBJECTS = /* sql */ `
-with t as (
+with recursive t as (
   select c.oid, n.nspname as schema, c.relname as "table"
     from unnest($1::text[], $2::text[]) as wanted (schema, name)
     join pg_catalog.pg_namespace n on n.nspname = wanted.schema
     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind in ('r', 'p')
+), own as (
+  select t.oid as relid, t.schema, t."table", k.* from t join pg_catalog.pg_constraint k on k.conrelid = t.oid
+   where k.contype <> 'n' and k.contype <> 't'
+     -- Parts of a foreign key in a tree of partitions: versions name them in different ways. Their parent is compared.
+     and not (k.contype = 'f' and k.conparentid <> 0 and exists (
+           select from pg_catalog.pg_constraint p join t above on above.oid = p.conrelid where p.oid = k.conparentid))
+), parts (root, oid) as (
+  select oid, oid from own where contype = 'f' or condeferrable
+  union all select parts.root, k.oid from parts join pg_catalog.pg_constraint k on k.conparentid = parts.oid
+), enforced as (
+  select parts.root, pg_catalog.string_agg(distinct g.tgenabled::text, '' order by g.tgenabled::text) as state
+    from parts join pg_catalog.pg_trigger g on g.tgconstraint = parts.oid and g.tgisinternal group by 1
 )
 select t.schema, t."table", 'index ' || x.relname as what,
-       pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ' INVALID' end as text
+       pg_catalog.pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ' INVALID' end as text, null::text as state
   from t join pg_catalog.pg_index i on i.indrelid = t.oid join pg_catalog.pg_class x on x.oid = i.indexrelid
 union all
-select t.schema, t."table", 'constraint ' || k.conname, pg_catalog.pg_get_constraintdef(k.oid)
-  from t join pg_catalog.pg_constraint k on k.conrelid = t.oid and k.contype <> 'n' and k.contype <> 't'
+select k.schema, k."table", 'constraint ' || k.conname, pg_catalog.pg_get_constraintdef(k.oid), e.state
+  from own k left join enforced e on e.root = k.oid
 union all
-select t.schema, t."table", 'default of column ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+select t.schema, t."table", 'default of column ' || a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid), null
   from t join pg_catalog.pg_attrdef d on d.adrelid = t.oid
   join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
 union all
-select t.schema, t."table", property.what || ' of column ' || a.attname, ''
+select t.schema, t."table", property.what || ' of column ' || a.attname, '', null
   from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
   cross join lateral (values ('NOT NULL', a.attnotnull), ('identity (always)', a.attidentity = 'a'),
                              ('identity (by default)', a.attidentity = 'd')) as property (what, there)
  where property.there
 union all
-select t.schema, t."table", 'trigger ' || g.tgname, pg_catalog.pg_get_triggerdef(g.oid)
+select t.schema, t."table", 'trigger ' || g.tgname, pg_catalog.pg_get_triggerdef(g.oid), g.tgenabled::text
   from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
 union all
-select t.schema, t."table", 'row security', case when c.relforcerowsecurity then 'forced' else 'enabled' end
-  from t join pg_catalog.pg_class c on c.oid = t.oid where c.relrowsecurity
+select t.schema, t."table", property.what, '', null from t join pg_catalog.pg_class c on c.oid = t.oid
+  cross join lateral (values ('row security', c.relrowsecurity), ('forced row security', c.relforcerowsecurity)) as property (what, there)
+ where property.there
 union all
 select t.schema, t."table", 'policy ' || p.polname,
        pg_catalog.format('%s %s to %s using (%s) with check (%s)', p.polpermissive, p.polcmd,
          (select pg_catalog.string_agg(case when r = 0 then 'public' else pg_catalog.pg_get_userbyid(r) end, ', ' order by r) from unnest(p.polroles) r),
-         pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+         pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), null
   from t join pg_catalog.pg_policy p on p.polrelid = t.oid
 union all
 -- An increment that an application's id allocator counts on, above all.
 select t.schema, t."table", 'sequence of column ' || a.attname, pg_catalog.string_agg(
          pg_catalog.format('%s %s %s %s %s %s', q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache, q.seqcycle),
-         ', ' order by q.seqincrement, q.seqmax, q.seqstart, q.seqcache)
+         ', ' order by q.seqincrement, q.seqmax, q.seqstart, q.seqcache), null
   from t join pg_catalog.pg_depend d on d.refobjid = t.oid and d.refobjsubid > 0 and d.deptype in ('a', 'i')
         and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
   join pg_catalog.pg_sequence q on q.seqrelid = d.objid
@@ -72,7 +92,7 @@ select t.schema, t."table", 'sequence of column ' || a.attname, pg_catalog.strin
  group by 1, 2, 3
 union all
 select t.schema, t."table", 'place under ' || i.inhparent::pg_catalog.regclass,
-       coalesce(pg_catalog.pg_get_expr(c.relpartbound, c.oid), '')
+       coalesce(pg_catalog.pg_get_expr(c.relpartbound, c.oid), ''), null
   from t join pg_catalog.pg_inherits i on i.inhrelid = t.oid
    and not coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false)
   join pg_catalog.pg_class c on c.oid = t.oid`;
@@ -113,9 +133,10 @@ export async function objectDifferences(
         const relations = await readRelations(source, input.tables, 'estimated');
         // What goes through a root was made by the operator, on purpose in another way.
         const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);
-        const late = await readDeferred(target, migration.id);
+        const waiting = await readWaiting(target, migration);
         // They are added after this look, in the last step.
-        const comes = ({ schema, what }: Described) => late.has(`${schema} ${what}`);
+        const comes = (one: Described) =>
+          waiting.checks.has(`${one.schema} ${one.what}`) || waiting.secured.has(keyOf(one));
         const found: string[] = [];
         for (let at = 0; at < tables.length; at += TABLES_AT_ONCE) {
           const some = tables.slice(at, at + TABLES_AT_ONCE);
@@ -124,8 +145,11 @@ export async function objectDifferences(
             ...compareObjects(
               here.filter((one) => !comes(one)),
               there.filter((one) => !comes(one)),
+              waiting.quieted,
             ),
           );
+          const counterparts = await readRelationsNamed(target, some);
+          found.push(...compareCollations(some, counterparts).map(wordColumn));
           progress.tables = at + some.length;
         }
         const unlogged = await unloggedRows({ source, target }, relations, input, () => {
@@ -140,18 +164,48 @@ export async function objectDifferences(
   }
 }
 
-/** Check constraints that wait for the end of the cutover; a child's that is inherited has its parent's name. */
-async function readDeferred(target: pg.ClientBase, migration: string): Promise<Set<string>> {
-  if (!(await hasSchemaControl(target))) return new Set();
-  const { rows } = await target.query<{ schema: string; name: string }>(
-    /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
-    [migration],
-  );
-  return new Set(rows.map(({ schema, name }) => `${schema} constraint ${name}`));
+/** What gets its state in the last step, after this look. */
+interface Waiting {
+  /** Check constraints; a child's that is inherited has its parent's name, so they are told by schema and name. */
+  readonly checks: ReadonlySet<string>;
+  /** Row security, by {@link keyOf}. */
+  readonly secured: ReadonlySet<string>;
+  /** Triggers that are disabled until then, by {@link keyOf}. */
+  readonly quieted: ReadonlySet<string>;
 }
 
-/** Pure. */
-function compareObjects(source: readonly Described[], target: readonly Described[]): string[] {
+async function readWaiting(target: pg.ClientBase, migration: Migration): Promise<Waiting> {
+  if (!(await hasSchemaControl(target))) {
+    return { checks: new Set(), secured: new Set(), quieted: new Set() };
+  }
+  const { rows } = await target.query<{ schema: string; name: string }>(
+    /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
+    [migration.id],
+  );
+  const secured = await readWaitingRowSecurity(target, migration);
+  const triggers = [
+    ...(await readQuieted(target, migration, false)),
+    ...(await readClones(target, migration)),
+  ];
+  return {
+    checks: new Set(rows.map(({ schema, name }) => `${schema} constraint ${name}`)),
+    secured: new Set(
+      secured.map(({ schema, name }) => keyOf({ schema, table: name, what: 'row security' })),
+    ),
+    quieted: new Set(
+      triggers.map(({ schema_name: schema, table_name: table, name }) =>
+        keyOf({ schema, table, what: `trigger ${name}` }),
+      ),
+    ),
+  };
+}
+
+/** Pure. @param quieted triggers whose state of now is not theirs. */
+function compareObjects(
+  source: readonly Described[],
+  target: readonly Described[],
+  quieted: ReadonlySet<string>,
+): string[] {
   const there = new Map(target.map((one) => [keyOf(one), one]));
   const found: string[] = [];
   for (const one of source) {
@@ -159,12 +213,33 @@ function compareObjects(source: readonly Described[], target: readonly Described
     const name = `${one.schema}.${one.table}: ${one.what}`;
     if (!counterpart) found.push(`${name} is on the source only`);
     else if (counterpart.text !== one.text) found.push(`${name} differs`);
+    else if (counterpart.state !== one.state && !quieted.has(keyOf(one))) {
+      found.push(
+        `${name} is ${wordState(one.state)} on the source, ${wordState(counterpart.state)} on the target`,
+      );
+    }
     there.delete(keyOf(one));
   }
   for (const one of there.values()) {
     found.push(`${one.schema}.${one.table}: ${one.what} is on the target only`);
   }
   return found;
+}
+
+/** @param state several letters for a foreign key whose triggers are not all in one state. */
+function wordState(state: string | null): string {
+  return STATES[state ?? 'O'] ?? 'disabled in part';
+}
+
+const STATES: Readonly<Record<string, string>> = {
+  O: 'enabled',
+  A: 'enabled always',
+  R: 'enabled for replicas',
+  D: 'disabled',
+};
+
+function wordColumn({ schema, table, column, what }: Difference): string {
+  return `${schema}.${table}: column ${column ?? ''} ${what}`;
 }
 
 /** The first {@link MOST} of them, and how many more. */
@@ -185,6 +260,6 @@ async function describe(
   return rows;
 }
 
-function keyOf({ schema, table, what }: Described): string {
+function keyOf({ schema, table, what }: Pick<Described, 'schema' | 'table' | 'what'>): string {
   return JSON.stringify([schema, table, what]);
 }

@@ -3,8 +3,10 @@ import { age } from './checks/age.ts';
 import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';
 import { charByte } from './checks/char-byte.ts';
+import { collation } from './checks/collation.ts';
 import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
+import { enforcement } from './checks/enforcement.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
 import { generated } from './checks/generated.ts';
@@ -27,6 +29,7 @@ import { recognition } from './checks/recognition.ts';
 import { rehearsal } from './checks/rehearsal.ts';
 import { role } from './checks/role.ts';
 import { rowSecurity } from './checks/row-security.ts';
+import { schemaRight } from './checks/schema-right.ts';
 import { selection } from './checks/selection.ts';
 import { session } from './checks/session.ts';
 import { sessionCount } from './checks/session-count.ts';
@@ -62,6 +65,7 @@ export const CHECKS: readonly Check[] = [
   selection,
   table,
   partitionRoot,
+  collation,
   partitionKey,
   extension,
   left,
@@ -72,9 +76,11 @@ export const CHECKS: readonly Check[] = [
   number,
   charByte,
   generated,
+  enforcement,
   binaryForm,
   program,
   role,
+  schemaRight,
   rehearsal,
   age,
   disk,

@@ -14,10 +14,12 @@ import type { ExtensionMember } from '../catalog/extension-member.ts';
 import type { ExtensionFacts } from '../catalog/extension.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { KeyCollation, PartitionKey } from '../catalog/partition-key.ts';
+import type { SchemaRights } from '../catalog/schema-right.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Blocker } from '../slot/blockers.ts';
 import type { EndpointFacts } from './read/endpoint.ts';
 import type { OfferedExtension } from './read/extension.ts';
+import type { UnenforcedConstraint } from './read/enforcement.ts';
 import type { TextColumn } from './read/binary-form.ts';
 import type { GeneratedReads } from './read/generated.ts';
 import type { LeftFacts } from './read/left.ts';
@@ -145,6 +147,11 @@ export interface SourceFacts extends ServerFacts {
   readonly unreadableSequences: readonly TableName[];
   readonly schemas: readonly string[];
   readonly roles: NamedRoles;
+  readonly schemaRights: readonly SchemaRights[];
+  /** Constraints whose triggers are not enabled as usual. */
+  readonly unenforced: readonly UnenforcedConstraint[];
+  /** Whether it has a schema of our own name that we did not make: its tables are never moved. */
+  readonly ownNameTaken: boolean;
   readonly objects: ObjectFacts;
   readonly extensions: readonly ExtensionFacts[];
   /** What belongs to the extensions. */
@@ -232,6 +239,7 @@ export interface TargetFacts extends ServerFacts {
   readonly mayReplicate: boolean;
   /** Those of the source's schemas that are there. */
   readonly schemas: readonly string[];
+  readonly schemaRights: readonly SchemaRights[];
   readonly eventTriggers: EventTriggerRight;
   /** Those of the selected tables that are there. */
   readonly tables: readonly TargetTable[];

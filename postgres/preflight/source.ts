@@ -7,6 +7,7 @@ import { readRelations, type Relation } from '../catalog/relation.ts';
 import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
+import { readSchemaRights } from '../catalog/schema-right.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
 import { readBlockers } from '../slot/blockers.ts';
 import type {
@@ -19,6 +20,7 @@ import type {
   TableRight,
 } from './facts.ts';
 import { readPartitionKeys } from '../catalog/partition-key.ts';
+import { readUnenforced } from './read/enforcement.ts';
 import { readTextColumns } from './read/binary-form.ts';
 import { readGeneratedReads } from './read/generated.ts';
 import { readGuard } from './read/guard.ts';
@@ -82,6 +84,9 @@ export async function readSource(
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
     roles: await readRoles(client, own, gone, input.leave.extensions),
+    schemaRights: await readSchemaRights(client),
+    unenforced: await readUnenforced(client, oids),
+    ownNameTaken: await isOwnNameTaken(client),
     objects: await readObjects(client, input.leave.eventTriggers),
     extensions: await readExtensions(client),
     members: await readMembers(client),
@@ -102,6 +107,16 @@ export async function readSource(
       )
     ).filter((one) => one.catalog === 'function' || !isGiven(one)),
   };
+}
+
+/** Our own control tables may be there: the source was a target once. */
+async function isOwnNameTaken(client: pg.ClientBase): Promise<boolean> {
+  const { rowCount } = await client.query(/* sql */ `
+    select from pg_catalog.pg_namespace n
+     where n.nspname = 'walferry' and not exists (
+       select from pg_catalog.pg_class c join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'workflow_id'
+        where c.relnamespace = n.oid and c.relname = 'migration')`);
+  return rowCount === 1;
 }
 
 async function readMembers(client: pg.ClientBase): Promise<ExtensionMember[]> {

@@ -4,6 +4,7 @@ import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import { readCollationVersions, readPartitionKeys } from '../catalog/partition-key.ts';
 import { readRelationsNamed } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
+import { readSchemaRights } from '../catalog/schema-right.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { readUnlogged } from '../catalog/unlogged.ts';
@@ -44,6 +45,7 @@ export async function readTarget(
     closedSchemas: await readClosedSchemas(client, source?.schemas ?? []),
     mayReplicate: await mayReplicate(client),
     schemas: await readSchemas(client, source?.roles.schemas.map(({ schema }) => schema) ?? []),
+    schemaRights: await readSchemaRights(client),
     eventTriggers: await tryEventTrigger(client, source?.objects.eventTriggerOwners ?? []),
     tables,
     roots: await readRoots(client, roots),

@@ -30,6 +30,7 @@ import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
+import { keptRights } from './kept-right.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
 import {
   aboutOthers,
@@ -187,7 +188,7 @@ async function begin(
       objects: plan.leftOut.slice(0, 100),
     });
   }
-  const uncarried = await source.uncarried(true, work);
+  const { left, schemaRights } = await source.uncarried(true, work);
   await lane.transaction(async (client) => {
     const archive = first?.content ?? null;
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
@@ -202,9 +203,14 @@ async function begin(
       stored: (entries) => work.beat({ step: 'storing the schema', entries }),
     });
     await storeChecks(client, migration.id, plan.kept.length, plan.checks);
+    const rights = await keptRights(client, schemaRights, input);
     await storeLeftOut(client, migration.id, {
-      ...uncarried,
-      never: [...uncarried.never, ...refused.filter((one) => !isEmptyComment(one)).map(nameOther)],
+      ...left,
+      never: [
+        ...left.never,
+        ...rights,
+        ...refused.filter((one) => !isEmptyComment(one)).map(nameOther),
+      ],
       excluded: plan.news,
       unvalidated: plan.checks.map(nameCheck),
     });
@@ -219,12 +225,12 @@ async function useTables(
   source: SourceSchema,
   work: Work,
 ): Promise<void> {
-  const uncarried = await source.uncarried(false, work);
+  const { left } = await source.uncarried(false, work);
   await lane.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
     await checkGiven(client, source.relations);
-    await storeLeftOut(client, migration.id, { ...uncarried, excluded: [] });
+    await storeLeftOut(client, migration.id, { ...left, excluded: [] });
   });
 }
 

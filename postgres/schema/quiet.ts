@@ -8,10 +8,17 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { TableName } from './existing.ts';
-import { switching, type Attempt, type Switching } from './switching.ts';
+import { noteDisabledClones, readClones, type Clone } from './clone.ts';
+import {
+  disableRowSecurity,
+  enableRowSecurity,
+  nameSecurity,
+  readSwitchedOff,
+  readWaitingRowSecurity,
+} from './row-security.ts';
+import { switching, type Attempt } from './switching.ts';
 import { loudStates, readLoud } from './loud.ts';
 import {
   markQuieted,
@@ -76,9 +83,11 @@ export async function quietFound(
     await target.query(/* sql */ `begin`);
     try {
       await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      for (const one of loud.slice(at, at + size)) {
+      const some = loud.slice(at, at + size);
+      await noteDisabledClones(target, migration, some, made);
+      for (const one of some) {
         met = one;
-        await quiet(target, migration, [one], made);
+        await disable(target, migration, one, made);
       }
       await target.query(/* sql */ `commit`);
     } catch (error) {
@@ -119,10 +128,18 @@ async function quiet(
   loud: readonly Loud[],
   made: boolean,
 ): Promise<void> {
-  for (const one of loud) {
-    await target.query(switchTo(one, 'disable'));
-    await noteQuieted(target, migration, one, made);
-  }
+  await noteDisabledClones(target, migration, loud, made);
+  for (const one of loud) await disable(target, migration, one, made);
+}
+
+async function disable(
+  target: pg.ClientBase,
+  migration: Migration,
+  one: Loud,
+  made: boolean,
+): Promise<void> {
+  await target.query(switchTo(one, 'disable'));
+  await noteQuieted(target, migration, one, made);
 }
 
 const SWITCH: Readonly<Record<string, string>> = {
@@ -155,13 +172,25 @@ export async function enableTriggers(
     const { target, all } = session;
     await addChecks(session, migration, checks, attempt);
     const rows = await readQuieted(target, migration, false);
-    const states = await presentStates(migration, rows, checks, attempt);
+    const clones = await readClones(target, migration);
+    const states = await presentStates(migration, [...rows, ...clones], checks, attempt);
     const give = async (one: Quieted) => {
       await target.query(switchTo(one, SWITCH[states.get(one) ?? one.state] ?? 'enable'));
       await markQuieted(target, migration, one, true);
     };
+    const parents = new Map(rows.map((one) => [one.oid, one]));
+    const giveClone = async (one: Clone) => {
+      const parent = parents.get(one.below);
+      const ofParent = parent && (states.get(parent) ?? parent.state);
+      const state = states.get(one) ?? ofParent ?? one.state;
+      // The note lets a cutover that is undone disable it again.
+      await noteQuieted(target, migration, { ...one, state }, one.made);
+      await give({ ...one, state });
+    };
+    // Before their parents: a step that is cut short finds those that are left by parents that still wait.
+    await all(clones, nameOf, giveClone);
     await all(rows.filter(isOnTable), nameOf, give);
-    await enableRowSecurity(session, migration);
+    await enableRowSecurity(session, migration, checks, attempt);
     // Last: awake, they would fire for the others' ALTER TABLE.
     await all(
       rows.filter((one) => !isOnTable(one)),
@@ -219,78 +248,18 @@ function nameOf({ kind, name, schema_name, table_name }: Loud): string {
   return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
 }
 
-interface RowSecurity {
-  readonly id: number;
-  readonly schema: string;
-  readonly name: string;
-}
-
-const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
-
-/** Entries of row security with the present names of their tables: by oid where that is known. */
-const SECURED = /* sql */ `
-select e.id, n.nspname as schema, c.relname as name
-  from walferry.schema_entry e
-  join pg_catalog.pg_class c on c.oid = coalesce((select k.oid from pg_catalog.pg_class k where k.oid = e.added),
-         pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name)))
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where e.migration = $1 and e.kind = 'ROW SECURITY'`;
-
-/** Notes the table of row security that waits: it may be renamed until the cutover. */
-export async function noteSecured(
-  target: pg.ClientBase,
+/**
+ * What {@link enableTriggers} has yet to do, beside the checks: triggers, rules and row security by their names. Row security that the
+ * source has switched off goes on waiting, and nothing is missing then.
+ */
+export async function readAsleep(
+  { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   migration: Migration,
-  id: number,
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.schema_entry
-       set added = pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name))::oid
-     where migration = $1 and id = $2 and added is null`,
-    [migration.id, id],
-  );
-}
-
-/** Row security that had to wait because it would have hidden rows from the role that applied changes to them. */
-async function enableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
-  await all(await readUnsecured(target, migration), nameSecurity, async (one) => {
-    await target.query(/* sql */ `alter table ${quoted(one)} enable row level security`);
-    await target.query(
-      /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
-      [migration.id, one.id],
-    );
-  });
-}
-
-async function readUnsecured(target: pg.ClientBase, migration: Migration): Promise<RowSecurity[]> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
-    [migration.id],
-  );
-  return rows;
-}
-
-/** What {@link enableTriggers} has yet to do, beside the checks: triggers, rules and row security by their names. */
-export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
+): Promise<string[]> {
+  const waiting = await readWaitingRowSecurity(target, migration);
+  const off = await readSwitchedOff(source, waiting);
   return [
     ...(await readQuieted(target, migration, false)).map(nameOf),
-    ...(await readUnsecured(target, migration)).map(nameSecurity),
+    ...waiting.filter(({ id }) => !off.includes(id)).map(nameSecurity),
   ];
-}
-
-/** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */
-async function disableRowSecurity({ target, all }: Switching, migration: Migration): Promise<void> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `
-    ${SECURED} and e.done_at is not null
-       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)`,
-    [migration.id],
-  );
-  await all(rows, nameSecurity, async (one) => {
-    await target.query(/* sql */ `alter table ${quoted(one)} disable row level security`);
-    await target.query(
-      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = $2`,
-      [migration.id, one.id],
-    );
-  });
 }

@@ -1,7 +1,7 @@
 /**
  * Materialized views: filled once the target is first consistent, so that the first queries after a cutover need not wait
  * for it, and refreshed within the cutover, so that they show what the tables hold then. Those that hold nothing on the
- * source stay unpopulated.
+ * source stay unpopulated, unless it fills them before the cutover.
  *
  * One whose query fails here waits for the operator, with all others of the kind; the rest is filled before. Where it cannot be
  * mended the operator takes it out, or it would hold up the cutover for ever:
@@ -24,6 +24,7 @@ import { addMissingColumns } from '../control/columns.ts';
 import { nameEntry, readEntries, type StoredEntry } from './control.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { patiently, waitBriefly } from './patience.ts';
+import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
 import { whileWatched } from './watch.ts';
@@ -54,6 +55,7 @@ export async function refreshViews(
     const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
+    if (at !== null) await first.run((client) => wantFilledLater(client, migration, work.signal));
     if (!(await first.run((client) => hasViews(client, migration)))) return { views: 0 };
     const all = await whileWatched(
       { side: 'target', migration, purpose: 'index', pids: [first.pid] },

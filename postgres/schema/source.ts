@@ -14,12 +14,11 @@ import { dumpSchema, OUT_OF_LOCKS } from './dump.ts';
 import { readDroppedRoles } from './init-right.ts';
 import { countLocked, readLeaves, readTies, type Tie } from './leaves.ts';
 import type { Member } from './left-extension.ts';
-import type { LeftBehind } from './left-out.ts';
 import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
 import { isHopeless, OutOfLocks, type Together } from './together.ts';
 import { whileAllWatched } from './watch.ts';
-import { readMembers, readUncarried } from './uncarried.ts';
+import { readMembers, readUncarried, type Uncarried } from './uncarried.ts';
 
 export interface Dump {
   /** One, or where the source's lock table has no room for all tables at once, several: see leaves.ts. */
@@ -179,10 +178,7 @@ export class SourceSchema implements AsyncDisposable {
   }
 
   /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
-  async uncarried(
-    created: boolean,
-    work: Pick<Work, 'beat'>,
-  ): Promise<Omit<LeftBehind, 'excluded'>> {
+  async uncarried(created: boolean, work: Pick<Work, 'beat'>): Promise<Uncarried> {
     const { source } = this.#migration;
     await using client = await connectSource(this.#migration, 'schema', { unregistered: 'yet' });
     const identity = await readIdentity(client, source);

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readExtensionMembers } from '../catalog/extension-member.ts';
+import { readSchemaRights, type SchemaRights } from '../catalog/schema-right.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import type { Member } from './left-extension.ts';
@@ -26,6 +27,39 @@ select format('DATABASE SETTING %s%s', split_part(setting, '=', 1), case when r.
   left join pg_catalog.pg_roles r on r.oid = s.setrole
   cross join unnest(s.setconfig) setting
 order by 1`;
+
+/**
+ * What users put on tables of an extension: pg_dump takes all of that for the extension's own, and no catalog tells them apart. The
+ * extension's came in a transaction in which it got members.
+ */
+const ON_MEMBERS = /* sql */ `
+with member as materialized (
+  select d.classid, d.objid, d.refobjid as extension, d.xmin as born from pg_catalog.pg_depend d
+   where d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e'
+), on_table as (
+  select m.extension, m.objid as relid from member m join pg_catalog.pg_class c on c.oid = m.objid and c.relkind in ('r', 'p')
+   where m.classid = 'pg_catalog.pg_class'::regclass
+), part (kind, name, relid, classid, objid) as (
+  select 'INDEX', x.relname, i.indrelid, 'pg_catalog.pg_class'::regclass, x.oid
+    from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
+   where not exists (select from pg_catalog.pg_constraint k where k.conindid = x.oid and k.contype in ('p', 'u', 'x'))
+  union all
+  select 'TRIGGER', g.tgname, g.tgrelid, 'pg_catalog.pg_trigger'::regclass, g.oid from pg_catalog.pg_trigger g where not g.tgisinternal
+  union all
+  select 'CONSTRAINT', k.conname, k.conrelid, 'pg_catalog.pg_constraint'::regclass, k.oid from pg_catalog.pg_constraint k
+   where k.contype <> 'n' and k.contype <> 't'
+  union all
+  select 'RULE', r.rulename, r.ev_class, 'pg_catalog.pg_rewrite'::regclass, r.oid from pg_catalog.pg_rewrite r where r.rulename <> '_RETURN'
+  union all
+  select 'STATISTICS', s.stxname, s.stxrelid, 'pg_catalog.pg_statistic_ext'::regclass, s.oid from pg_catalog.pg_statistic_ext s
+)
+select format('%s %I on %s (extension %I)', part.kind, part.name, t.relid::regclass, e.extname) as object
+  from on_table t join part on part.relid = t.relid join pg_catalog.pg_extension e on e.oid = t.extension
+ where e.extname <> all($1::text[])
+   and not exists (select from member m where m.classid = part.classid and m.objid = part.objid)
+   and not exists (select from pg_catalog.pg_depend d join member m on m.extension = t.extension and m.born = d.xmin
+                    where d.classid = part.classid and d.objid = part.objid)
+ order by 1`;
 
 const LARGE_OBJECTS = /* sql */ `
 select count(*) || case count(*) when 1 then ' large object' else ' large objects' end as object
@@ -74,6 +108,12 @@ union
 select null, f.fdwname from member m
   join pg_catalog.pg_foreign_data_wrapper f on m.classid = 'pg_catalog.pg_foreign_data_wrapper'::regclass and f.oid = m.objid`;
 
+export interface Uncarried {
+  readonly left: Omit<LeftBehind, 'excluded'>;
+  /** For the schemas that the target has already; empty where they are the operator's. */
+  readonly schemaRights: readonly SchemaRights[];
+}
+
 /**
  * @param created whether walferry creates the tables; if not, extensions and event triggers of the target are the operator's.
  * @param selected oids of the selected tables.
@@ -82,13 +122,14 @@ export async function readUncarried(
   source: pg.ClientBase,
   { leave }: MigrationInput,
   { created, selected }: { readonly created: boolean; readonly selected: readonly number[] },
-): Promise<Omit<LeftBehind, 'excluded'>> {
+): Promise<Uncarried> {
   const names = async (sql: string, values: unknown[] = []): Promise<string[]> =>
     (await source.query<{ object: string }>(sql, values)).rows.map(({ object }) => object);
   const rows = leave.extensionRows ? await rowsOfExtensions(source, leave.extensions) : [];
-  return {
+  const left = {
     never: [
       ...(await names(NEVER_CARRIED)),
+      ...(created ? await names(ON_MEMBERS, [leave.extensions]) : []),
       ...(created ? (await readHiddenMappings(source)).map((one) => `options of ${one}`) : []),
     ],
     accepted: [
@@ -98,6 +139,7 @@ export async function readUncarried(
     ],
     unselected: await names(UNSELECTED, [selected]),
   };
+  return { left, schemaRights: created ? await readSchemaRights(source) : [] };
 }
 
 /** Rows of an extension that is left itself go without saying. */

@@ -8,6 +8,8 @@ import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { serverOf } from '../support/versions.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -97,6 +99,63 @@ test('indexes, constraints, defaults, identity, sequences, policies, triggers an
     'public.t: trigger g is on the source only',
   ]);
 });
+
+test('states of triggers and of foreign keys and collations of columns that differ are named, names of parts of foreign keys are not', async () => {
+  await using db = await freshPair();
+  const both = /* sql */ `
+    create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create collation de (provider = icu, locale = 'de'); create domain word as text collate de;
+    create table p (id int primary key) partition by range (id); create table p_1 partition of p for values from (0) to (9);
+    create table chi (id int primary key, p int references p, v text collate de, w text, x word, y text[] collate de, z text collate "C");
+    create table kid (id int primary key, chi int references chi, other int unique deferrable);
+    create function f() returns trigger language plpgsql as 'begin return new; end';
+    create trigger g after insert on chi for each row execute function f(); create trigger same after insert on chi execute function f();
+    alter table chi disable trigger same;`;
+  await db.sourceClient.query(both);
+  await db.targetClient.query(both);
+  await db.targetClient.query(
+    /* sql */ `alter table chi rename constraint chi_p_fkey1 to chi_p_fkey_1`,
+  );
+  const migration = await registered(db);
+  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  await db.sourceClient.query(/* sql */ `
+    alter table kid disable trigger all; alter table chi enable always trigger g;
+    alter table chi alter v type text collate "C", alter w type text collate ci, alter x type text`);
+  await db.targetClient.query(/* sql */ `alter table chi alter z type text`);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([
+    'public.chi: column v has collation C (libc, C) on the source, public.de (icu, de) on the target',
+    'public.chi: column w has collation public.ci (icu, und-u-ks-level2, nondeterministic) on the source, default on the target',
+    'public.chi: column x has collation default on the source, public.de (icu, de) on the target',
+    'public.chi: column z has collation C (libc, C) on the source, default on the target',
+    'public.chi: trigger g is enabled always on the source, enabled on the target',
+    'public.kid: constraint kid_chi_fkey is disabled in part on the source, enabled on the target',
+    'public.kid: constraint kid_other_key is disabled on the source, enabled on the target',
+  ]);
+});
+
+test.skipIf(!findOther(18))(
+  'a newer target that has the same objects is no difference',
+  async () => {
+    const other = findOther(18);
+    if (!other) throw new Error('not fetched');
+    await using server = await serverOf('target', other);
+    await using db = await freshPair({ target: server });
+    const both = /* sql */ `
+    create collation ci (provider = icu, locale = '@colStrength=secondary', deterministic = false);
+    create table p (id int, n int, primary key (id, n)) partition by range (id) ; create table p_1 partition of p for values from (0) to (9);
+    create table p_2 partition of p for values from (9) to (99) partition by range (n); create table p_21 partition of p_2 default;
+    create table chi (id int not null, n int, v text collate ci, w text collate ucs_basic, x text collate "en-x-icu", foreign key (id, n) references p)
+      partition by range (id);
+    create table chi_1 partition of chi for values from (0) to (9); create table chi_2 partition of chi default;
+    create function f() returns trigger language plpgsql as 'begin return new; end';
+    create trigger g after insert on chi for each row execute function f(); alter table chi enable always trigger g;`;
+    await db.sourceClient.query(both);
+    await db.targetClient.query(both);
+    const migration = await registered(db);
+    expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  },
+);
 
 test('sequences get value and is_called of the source, whatever they belong to', async () => {
   await using db = await freshPair();

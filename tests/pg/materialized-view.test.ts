@@ -60,6 +60,28 @@ test('views over views are refreshed in order and once for each end mark; an emp
   expect(await scalar(db, `select reltuples from pg_class where relname = 'a_last'`)).toBe(1);
 });
 
+test('a view that the source fills after the schema was copied is filled at the cutover, with what stands on it', async () => {
+  await using db = await freshPair();
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table t (id int primary key);
+    create materialized view late as select count(*)::int as n from t with no data;
+    create materialized view over_late as select n + 1 as n from late with no data;
+    create materialized view never as select * from t with no data;`,
+  );
+  await db.targetClient.query(/* sql */ `insert into t values (1)`);
+  expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 0 });
+  await db.sourceClient.query(
+    /* sql */ `refresh materialized view late; refresh materialized view over_late`,
+  );
+  expect(await refreshViews(migration, input, FIRST, testWork())).toEqual({ views: 2 });
+  expect(await scalar(db, 'select n from over_late')).toBe(2);
+  expect(await scalar(db, `select relispopulated from pg_class where relname = 'never'`)).toBe(
+    false,
+  );
+});
+
 test('a view that reads another one through a function is filled after it', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { copySchema } from '../../postgres/schema/copy.ts';
+import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 import { inputOf, migrationOf, testWork } from './schema-museum.ts';
@@ -161,6 +162,92 @@ describe('what the role may not see', () => {
         await client.query(`drop owned by ${remote} cascade; drop role ${remote}`);
       }
     }
+  });
+});
+
+describe('what the target would have otherwise', () => {
+  it('a schema that is there with another owner and other grants is named with the statements, and in the summary', async () => {
+    await using db = await freshPair();
+    const id = randomBytes(4).toString('hex');
+    const [owner, reader] = [`owner_${id}`, `reader_${id}`];
+    for (const client of [db.sourceClient, db.targetClient]) {
+      await client.query(`create role ${owner}; create role ${reader}; create schema app`);
+    }
+    try {
+      await db.sourceClient.query(`create table app.t (id int primary key);
+        alter schema app owner to ${owner}; alter schema public owner to ${owner}; grant usage on schema app to ${reader}`);
+      await db.targetClient.query(
+        `grant create, usage on schema app to ${reader}; grant usage on schema app to public`,
+      );
+      const finding = only(await findingsOf(db), 'target-schema-rights');
+      expect(finding.level).toBe('warning');
+      const admin = (await db.targetClient.query<{ name: string }>('select current_user as name'))
+        .rows[0]?.name;
+      expect(finding.message).toContain(`app belongs to ${owner} on the source, to ${admin} here`);
+      expect(finding.message).toContain(
+        `app grants CREATE to ${reader}, USAGE to PUBLIC here only`,
+      );
+      expect(finding.message).toContain(`public belongs to ${owner} on the source`);
+      const plain = await findingsOf(db, { input: { schema: { owners: false, grants: false } } });
+      expect(codes(plain)).not.toContain('target-schema-rights');
+      const migration = migrationOf(db);
+      const { leftOut } = await copySchema(migration, inputOf(db), testWork());
+      expect(leftOut?.never).toEqual([
+        `OWNER of SCHEMA app (${owner} on the source, ${admin} on the target)`,
+        `GRANT on SCHEMA app of the target only: CREATE to ${reader}`,
+        'GRANT on SCHEMA app of the target only: USAGE to PUBLIC',
+        `OWNER of SCHEMA public (${owner} on the source, pg_database_owner on the target)`,
+      ]);
+      await undoSchema(migration);
+      for (const statement of finding.action.matchAll(/(?:alter|revoke) [^;]+;/g)) {
+        await db.targetClient.query(statement[0]);
+      }
+      expect(await findingsOf(db)).toEqual([]);
+    } finally {
+      for (const client of [db.sourceClient, db.targetClient]) {
+        await client.query(`alter schema public owner to pg_database_owner;
+          drop owned by ${owner}, ${reader} cascade; drop role ${owner}, ${reader}`);
+      }
+    }
+  });
+
+  it('constraints whose triggers are disabled are named, and what users put on tables of an extension', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(`create table par (id int primary key);
+      create table chi (id int primary key, par int references par, n int unique deferrable);
+      begin; create extension hstore; create table word (id int primary key, v text check (v <> '')); create index own on word (v);
+      alter extension hstore add table word; commit`);
+    const leave = { leave: { extensionRows: true } };
+    expect(codes(await findingsOf(db, { input: leave }))).toEqual(['extension-members']);
+    await db.sourceClient
+      .query(`alter table par disable trigger all; create index mine on word (lower(v));
+      alter table word add constraint short check (length(v) < 9);
+      create trigger t before insert on word for each row execute function suppress_redundant_updates_trigger()`);
+    const finding = only(await findingsOf(db, { input: leave }), 'unenforced-constraints');
+    expect(finding.level).toBe('warning');
+    expect(finding.message).toMatch(/: chi_par_fkey of public\.chi$/);
+    const { leftOut } = await copySchema(migrationOf(db), inputOf(db, leave), testWork());
+    expect(leftOut?.never).toEqual([
+      'CONSTRAINT short on public.word (extension hstore)',
+      'INDEX mine on public.word (extension hstore)',
+      'TRIGGER t on public.word (extension hstore)',
+    ]);
+  });
+
+  it('a schema "walferry" of the application is refused, and our own control tables are not', async () => {
+    await using db = await freshPair();
+    await db.sourceClient.query(
+      `${TABLE}; create schema walferry; create table walferry.migration (id int primary key)`,
+    );
+    const finding = only(await findingsOf(db), 'source-own-schema');
+    expect(finding.level).toBe('error');
+    await db.sourceClient.query('drop schema walferry cascade');
+    await using other = await freshPair();
+    await other.sourceClient.query(TABLE);
+    await copySchema(migrationOf(other), inputOf(other), testWork());
+    // A target is the source of the next migration.
+    const next = await findingsOf(db, { source: other.target });
+    expect(codes(next)).not.toContain('source-own-schema');
   });
 });
 

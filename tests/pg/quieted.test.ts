@@ -1,5 +1,6 @@
 /** Triggers, rules and row security that wait for the cutover, when DDL on both sides meets them while changes are applied. */
 import { expect, it, vi } from 'vitest';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
@@ -99,6 +100,30 @@ it.each([
   },
 );
 
+it('row security that waits is no difference, and is enabled only where the source still has it', async () => {
+  await using db = await freshPair();
+  await using login = await loginOn(db, 'target');
+  await db.targetClient.query(/* sql */ `grant create on database ${db.target} to ${login.role};
+    grant set on parameter session_replication_role to ${login.role}`);
+  await using steps = await prepared(db, login.service);
+  // Neither is the state of a trigger that is disabled until the cutover.
+  expect(await objectDifferences(steps.migration, steps.input)).toEqual([]);
+  await db.sourceClient.query(/* sql */ `
+    alter table app.safe disable row level security; alter table app.safe force row level security`);
+  expect(await objectDifferences(steps.migration, steps.input)).toEqual([
+    'app.safe: forced row security is on the source only',
+  ]);
+  await enableTriggers(steps.migration);
+  expect(await statesOn(db, 'source')).toContain('app.gone secured');
+  expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  // A cutover that was undone, and the next one.
+  await quietTriggers(steps.migration);
+  await db.sourceClient.query(/* sql */ `alter table app.safe enable row level security`);
+  await enableTriggers(steps.migration);
+  expect(await statesOn(db, 'source')).toContain('app.safe secured');
+  expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+});
+
 it.each([
   [
     'somebody holds the table locked',
@@ -127,6 +152,57 @@ it.each([
       message: expect.stringMatching(expected.message) as string,
     });
     await db.targetClient.query(remedy.replace('"role"', login.role));
+    await enableTriggers(steps.migration);
+    expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  },
+);
+
+it.each([
+  ['made by walferry', false],
+  ['that was there', true],
+])(
+  'the triggers of partitions that are made while they are disabled get their state at the cutover, on a target %s',
+  async (_, given) => {
+    await using db = await freshPair();
+    const schema = /* sql */ `
+    create schema app;
+    create function app.f() returns trigger language plpgsql as 'begin return new; end';
+    create table app.m (id int primary key) partition by range (id);
+    create table app.m1 partition of app.m for values from (0) to (10);
+    create trigger a after insert on app.m for each row execute function app.f(); alter table app.m enable always trigger a;
+    create trigger r after insert on app.m for each row execute function app.f(); alter table app.m enable replica trigger r;
+    create trigger o after insert on app.m for each row execute function app.f();
+    create trigger d after insert on app.m for each row execute function app.f(); alter table app.m disable trigger d;
+    alter table only app.m1 disable trigger a; alter table only app.m1 enable trigger r;`;
+    await db.sourceClient.query(schema);
+    if (given) await db.targetClient.query(schema);
+    await using steps = new Steps(db.source, db.target);
+    await steps.copy();
+    await steps.indexes();
+    await steps.drain();
+    await buildConstraints(steps.migration, steps.input, testWork());
+    const ddl = /* sql */ `
+    create table app.m2 partition of app.m for values from (10) to (20);
+    create table app.m3 partition of app.m for values from (20) to (30) partition by range (id);
+    create table app.m31 partition of app.m3 for values from (20) to (25);
+    create table app.m4 (id int primary key); alter table app.m attach partition app.m4 for values from (30) to (40);`;
+    await db.sourceClient.query(ddl);
+    await db.targetClient.query(ddl);
+    if (!given) {
+      await db.sourceClient.query(/* sql */ `alter table only app.m2 enable replica trigger a`);
+    }
+    await enableTriggers(steps.migration);
+    const expected = await statesOn(db, 'source');
+    expect(expected).toContain('app.m31 a A');
+    expect(await statesOn(db, 'target')).toEqual(expected);
+    // A cutover that was undone, another partition, and the next one.
+    await quietTriggers(steps.migration);
+    expect((await statesOn(db, 'target')).filter((one) => / [AR]$/.test(one))).toEqual([]);
+    for (const client of [db.sourceClient, db.targetClient]) {
+      await client.query(
+        /* sql */ `create table app.m32 partition of app.m3 for values from (25) to (30)`,
+      );
+    }
     await enableTriggers(steps.migration);
     expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
   },

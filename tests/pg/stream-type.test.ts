@@ -50,6 +50,26 @@ test('an enum value that was renamed is found though no change uses it, and ever
   await expectSame(db);
 });
 
+test('a column that gets a nondeterministic collation stops until the target has it, too', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      create table t (id int primary key, mail text unique); insert into t values (1, 'a')`,
+  );
+  const altered = /* sql */ `alter table t alter mail type text collate ci`;
+  await db.sourceClient.query(altered);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'b')`);
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({ code: 'SchemaDrift' });
+  expect(failure?.message).toContain(
+    'public.t.mail has a nondeterministic collation (public.ci) on the source, a deterministic one (default) on the target',
+  );
+  await db.targetClient.query(altered);
+  await drainWithCopies(db, migration);
+  await expectSame(db);
+});
+
 test('labels that only the target has stop nothing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, ENUM);

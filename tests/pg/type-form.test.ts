@@ -98,6 +98,32 @@ test('at every depth a type that rounds or cuts on the target is a difference th
   expect(finding.message).toContain('recreate the type and its columns there as on the source');
 });
 
+test('a column that is unique by another equality on the target is refused, and another order is a warning', async () => {
+  await using db = await freshPair();
+  const collations = /* sql */ `
+    create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create collation de (provider = icu, locale = 'de');`;
+  await db.sourceClient.query(/* sql */ `${collations} create domain word as text collate ci;
+    create table t (id int primary key, mail text collate ci unique, name text collate de, code text collate "C", w word)`);
+  await db.targetClient.query(/* sql */ `${collations} create domain word as text;
+    create table t (id int primary key, mail text unique, name text collate de, code text, w word)`);
+  const findings = await findingsOf(db);
+  const { message } = only(findings, 'target-columns');
+  expect(message).toContain(
+    'public.t.mail has a nondeterministic collation (public.ci) on the source, a deterministic one (default) on the target',
+  );
+  expect(message).toContain('public.t.w has a nondeterministic collation');
+  const warned = only(findings, 'target-collation').message;
+  expect(warned).toMatch(
+    /: public\.t\.code has collation C \(libc, C\) on the source, default on the target$/,
+  );
+  const migration = await prepared(db);
+  await using _held = await holding(db, migration);
+  await expect(planCopy(migration, inputOf(db), recordedWork())).rejects.toMatchObject({
+    code: 'SchemaDrift',
+  });
+});
+
 test('the plan refuses such types, and no row reaches the target', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(tables(SOURCE) + ROW);

@@ -103,6 +103,9 @@ export const SOURCE: SourceFacts = {
   unreadableSequences: [],
   schemas: ['public'],
   roles: { owners: [], schemas: [], grantees: [], policies: [] },
+  schemaRights: [],
+  unenforced: [],
+  ownNameTaken: false,
   objects: {
     largeObjects: 0,
     temporaryTables: 0,
@@ -134,6 +137,7 @@ export const TARGET: TargetFacts = {
   closedSchemas: [],
   mayReplicate: true,
   schemas: ['public'],
+  schemaRights: [],
   eventTriggers: { may: null, refusedOwners: [] },
   tables: [],
   roots: [],

@@ -32,6 +32,8 @@ type Case = readonly [code: string, level: Level, changes: Changes];
 
 const { columns: BIGINT } = TABLE;
 const NUMERIC = BIGINT.map((one) => ({ ...one, typeOid: 1700 }));
+const CI = { name: 'public.ci', provider: 'i', locale: 'und-u-ks-level2', deterministic: false };
+const RIGHTS = { schema: 'app', owner: 'boss', stock: false, grants: [] };
 const GIGABYTES = [{ ...TABLE, bytes: 500 * 1024 ** 3 }];
 const SLOT = { name: 'x', database: 'app', active: false, temporary: false, retainedBytes: 0 };
 const THERE: TargetTable = {
@@ -308,6 +310,31 @@ const CASES: Case[] = [
   ['target-write', 'error', target({ tables: [{ ...THERE, writable: false }] })],
   ['target-owner', 'error', target({ tables: [{ ...THERE, owned: false }] })],
   ['replica-role', 'error', target({ mayReplicate: false })],
+  [
+    'target-schema-rights',
+    'warning',
+    {
+      source: { schemaRights: [RIGHTS] },
+      target: {
+        schemaRights: [{ ...RIGHTS, owner: 'admin' }],
+        roles: new Map([['boss', { member: true, usable: true }]]),
+      },
+    },
+  ],
+  [
+    'target-schema-rights',
+    'warning',
+    {
+      source: { schemaRights: [RIGHTS] },
+      target: { schemaRights: [{ ...RIGHTS, grants: [{ privilege: 'CREATE', grantee: null }] }] },
+    },
+  ],
+  [
+    'unenforced-constraints',
+    'warning',
+    source({ unenforced: [{ schema: 'public', name: 't', constraint: 't_fkey' }] }),
+  ],
+  ['source-own-schema', 'error', source({ ownNameTaken: true })],
   ['role-missing', 'error', source({ roles: { ...SOURCE.roles, owners: ['boss'] } })],
   [
     'role-not-member',
@@ -550,6 +577,27 @@ const CASES: Case[] = [
     'target-mixed',
     'error',
     { source: { relations: [TABLE, { ...TABLE, name: 'u' }] }, target: { tables: [THERE] } },
+  ],
+  [
+    'target-columns',
+    'error',
+    target({
+      tables: [THERE],
+      given: [{ ...TABLE, columns: BIGINT.map((one) => ({ ...one, collation: CI })) }],
+    }),
+  ],
+  [
+    'target-collation',
+    'warning',
+    target({
+      tables: [THERE],
+      given: [
+        {
+          ...TABLE,
+          columns: BIGINT.map((one) => ({ ...one, collation: { ...CI, deterministic: true } })),
+        },
+      ],
+    }),
   ],
   ['target-columns', 'error', target({ tables: [THERE], given: [{ ...TABLE, columns: [] }] })],
   [

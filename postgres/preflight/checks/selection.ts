@@ -7,6 +7,15 @@ export const selection: Check = ({ source, input }) => {
   if (source === null) return [];
   const findings: Finding[] = [];
   const { include, exclude, ignore } = source.idlePatterns;
+  if (source.ownNameTaken) {
+    findings.push(
+      error(
+        'source-own-schema',
+        'the source has a schema "walferry" that walferry did not make: that name is for its own tables, and what is in it would be left out',
+        'Rename the schema on the source (alter schema walferry rename to …), or drop it if no one needs it.',
+      ),
+    );
+  }
   if (source.relations.length === 0) {
     const but = input.tables.exclude.length > 0 ? ` without ${list(input.tables.exclude)}` : '';
     findings.push(

@@ -1,0 +1,92 @@
+/**
+ * Owners and grants of schemas. One that the target has already keeps its own owner, whose rights pg_dump does not write as
+ * grants; and grants that only the target has stay.
+ */
+import type pg from 'pg';
+
+export interface SchemaRights {
+  readonly schema: string;
+  readonly owner: string;
+  /** Whether the server itself made it so: `public`, and its owner up to 14 or from 15 on. */
+  readonly stock: boolean;
+  /** Without the owner's: `CREATE to x`. */
+  readonly grants: readonly SchemaGrant[];
+}
+
+interface SchemaGrant {
+  readonly privilege: string;
+  /** Null: PUBLIC. */
+  readonly grantee: string | null;
+}
+
+export interface RightsDifference {
+  readonly schema: string;
+  /** On both sides; null when it is the same. */
+  readonly owner: { readonly source: string; readonly target: string } | null;
+  readonly onTargetOnly: readonly SchemaGrant[];
+}
+
+const RIGHTS = /* sql */ `
+select n.nspname as schema, pg_catalog.pg_get_userbyid(n.nspowner) as owner,
+       n.nspname = 'public' and (n.nspowner = 10 or pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner') as stock,
+       coalesce((select json_agg(json_build_object('privilege', x.privilege_type, 'grantee', r.rolname) order by x.privilege_type, r.rolname)
+                   from pg_catalog.aclexplode(n.nspacl) x left join pg_catalog.pg_roles r on r.oid = x.grantee
+                  where x.grantee <> n.nspowner), '[]') as grants
+  from pg_catalog.pg_namespace n
+ where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+   and not exists (select from pg_catalog.pg_depend d
+                    where d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and d.objid = n.oid and d.deptype = 'e')
+ order by 1`;
+
+/** Of every schema that is neither the system's nor ours nor an extension's. */
+export async function readSchemaRights(client: pg.ClientBase): Promise<SchemaRights[]> {
+  return (await client.query<SchemaRights>(RIGHTS)).rows;
+}
+
+/**
+ * Schemas of both sides that differ; what the target lacks of grants is given by the schema's copy. Pure.
+ * @param ours role on the target, whose own grants are for the migration.
+ * @param isKnown whether the target has a role; the source's owner is not missed where it has not.
+ */
+export function compareSchemaRights(
+  source: readonly SchemaRights[],
+  target: readonly SchemaRights[],
+  {
+    owners,
+    grants,
+    ours,
+    isKnown = () => true,
+  }: {
+    readonly owners: boolean;
+    readonly grants: boolean;
+    readonly ours: string;
+    readonly isKnown?: (role: string) => boolean;
+  },
+): RightsDifference[] {
+  const there = new Map(target.map((one) => [one.schema, one]));
+  return source.flatMap((one) => {
+    const other = there.get(one.schema);
+    if (!other) return [];
+    const isOther =
+      owners && one.owner !== other.owner && !(one.stock && other.stock) && isKnown(one.owner);
+    const given = new Set(one.grants.map(keyOf));
+    const onTargetOnly = grants
+      ? other.grants.filter(
+          (grant) =>
+            grant.grantee !== ours && grant.grantee !== one.owner && !given.has(keyOf(grant)),
+        )
+      : [];
+    if (!isOther && onTargetOnly.length === 0) return [];
+    const owner = isOther ? { source: one.owner, target: other.owner } : null;
+    return [{ schema: one.schema, owner, onTargetOnly }];
+  });
+}
+
+/** `CREATE to app_reader`. */
+export function wordGrant({ privilege, grantee }: SchemaGrant): string {
+  return `${privilege} to ${grantee ?? 'PUBLIC'}`;
+}
+
+function keyOf({ privilege, grantee }: SchemaGrant): string {
+  return JSON.stringify([privilege, grantee]);
+}

@@ -1,0 +1,24 @@
+/** Tables of the operator whose columns order text in another way than on the source: nothing is lost, and queries may differ. */
+import { compareCollations } from '../../catalog/collation.ts';
+import { compareColumns, renderDifferences, type Difference } from '../../catalog/drift.ts';
+import type { Check } from '../facts.ts';
+import { warning } from '../wording.ts';
+
+export const collation: Check = ({ source, target }) => {
+  if (source === null || target === null) return [];
+  const there = [...target.given, ...target.roots.map(({ relation }) => relation)];
+  const keyOf = ({ schema, table, column }: Difference) => JSON.stringify([schema, table, column]);
+  // These are refused already.
+  const refused = new Set(compareColumns(source.relations, there).map(keyOf));
+  const found = compareCollations(source.relations, there).filter(
+    (one) => !refused.has(keyOf(one)),
+  );
+  if (found.length === 0) return [];
+  return [
+    warning(
+      'target-collation',
+      `columns of the target order text in another way than on the source: ${renderDifferences(found)}`,
+      'If the application relies on that order, give the columns the collation of the source before the migration starts: on the target, alter table … alter column … type … collate …',
+    ),
+  ];
+};

@@ -1,0 +1,15 @@
+/** Constraints that the source does not enforce and the target will. */
+import type { Check } from '../facts.ts';
+import { list, nameOf, warning } from '../wording.ts';
+
+export const enforcement: Check = ({ source }) => {
+  if (source === null || source.unenforced.length === 0) return [];
+  const shown = source.unenforced.map((one) => `${one.constraint} of ${nameOf(one)}`);
+  return [
+    warning(
+      'unenforced-constraints',
+      `triggers that enforce constraints are not enabled as usual on the source (alter table … disable trigger), and pg_dump does not write that: ${list(shown)}`,
+      'The target enforces these constraints after the cutover and refuses what the source accepts. Enable the triggers on the source (alter table … enable trigger all), or disable them on the target right after the cutover; both need a superuser.',
+    ),
+  ];
+};

@@ -1,0 +1,64 @@
+/**
+ * Clones of disabled triggers. A partition that is created or attached inherits the triggers of the tables above it in their
+ * present state: under a trigger that is disabled until the cutover its clone is disabled, too, is not found as one that fires,
+ * and has no note. One that was disabled before its parent was has a note, so that it stays disabled.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { Loud, Quieted } from './quieted.ts';
+
+/** A clone without a note, and the noted trigger that it has its state from. */
+export interface Clone extends Quieted {
+  readonly kind: 'trigger';
+  /** Oid of the next trigger above it that has a note. */
+  readonly below: string;
+}
+
+/** Notes clones of these that are disabled already; to be called in the transaction that disables them, before it does. */
+export async function noteDisabledClones(
+  target: pg.ClientBase,
+  migration: Migration,
+  loud: readonly Loud[],
+  made: boolean,
+): Promise<void> {
+  const triggers = loud.filter(({ kind }) => kind === 'trigger').map(({ oid }) => oid);
+  if (triggers.length === 0) return;
+  await target.query(
+    /* sql */ `
+    with recursive clone (oid) as (
+      select g.oid from pg_catalog.pg_trigger g where g.tgparentid = any($2::oid[])
+      union select g.oid from clone join pg_catalog.pg_trigger g on g.tgparentid = clone.oid)
+    insert into walferry.quieted (migration, kind, schema_name, table_name, name, state, object, made)
+    select $1, 'trigger', n.nspname, c.relname, g.tgname, g.tgenabled, g.oid, $3
+      from clone join pg_catalog.pg_trigger g on g.oid = clone.oid
+      join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where g.tgenabled = 'D'
+    on conflict (migration, kind, schema_name, table_name, name) do nothing`,
+    [migration.id, triggers, made],
+  );
+}
+
+/** Disabled clones without a note below a trigger that waits for its state. */
+export async function readClones(target: pg.ClientBase, migration: Migration): Promise<Clone[]> {
+  const { rows } = await target.query<Omit<Clone, 'noted'>>(
+    /* sql */ `
+    with recursive noted as materialized (
+      select object as oid, given_back, coalesce(made, false) as made from walferry.quieted
+       where migration = $1 and kind = 'trigger' and object is not null
+    ), clone (oid, above) as (
+      select g.oid, g.tgparentid from pg_catalog.pg_trigger g
+       where g.tgparentid <> 0 and g.tgenabled = 'D' and not g.tgisinternal and g.oid not in (select oid from noted)
+      -- Up to the first that has a note: further up another state may be meant.
+      union select clone.oid, g.tgparentid from clone join pg_catalog.pg_trigger g on g.oid = clone.above
+       where g.tgparentid <> 0 and clone.above not in (select oid from noted)
+    )
+    select 'trigger' as kind, g.oid::text as oid, n.nspname as schema_name, c.relname as table_name, g.tgname as name,
+           g.tgenabled::text as state, noted.made, noted.oid::text as below
+      from clone join noted on noted.oid = clone.above and not noted.given_back
+      join pg_catalog.pg_trigger g on g.oid = clone.oid
+      join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     order by 3, 4, 5`,
+    [migration.id],
+  );
+  return rows.map((row) => ({ ...row, noted: row }));
+}

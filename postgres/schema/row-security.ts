@@ -1,0 +1,124 @@
+/**
+ * Row security that waits for the cutover: with it, the role that applies changes would not see all rows. The entries of the
+ * schema remember which tables have it.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { quoted } from '../catalog/table-name.ts';
+import type { Attempt, Switching } from './switching.ts';
+import { openSource, type ChecksOf } from './waiting-check.ts';
+
+interface RowSecurity extends TableName {
+  readonly id: number;
+}
+
+export const nameSecurity = ({ schema, name }: RowSecurity): string =>
+  `row security of ${schema}.${name}`;
+
+/** Entries of row security with the present names of their tables: by oid where that is known. */
+const SECURED = /* sql */ `
+select e.id, n.nspname as schema, c.relname as name
+  from walferry.schema_entry e
+  join pg_catalog.pg_class c on c.oid = coalesce((select k.oid from pg_catalog.pg_class k where k.oid = e.added),
+         pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name)))
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where e.migration = $1 and e.kind = 'ROW SECURITY'`;
+
+/** Notes the table of row security that waits: it may be renamed until the cutover. */
+export async function noteSecured(
+  target: pg.ClientBase,
+  migration: Migration,
+  id: number,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.schema_entry
+       set added = pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name))::oid
+     where migration = $1 and id = $2 and added is null`,
+    [migration.id, id],
+  );
+}
+
+/** Tables of the target whose row security waits for the end of the cutover. */
+export async function readWaitingRowSecurity(
+  target: pg.ClientBase,
+  { id }: Pick<Migration, 'id'>,
+): Promise<RowSecurity[]> {
+  const { rows } = await target.query<RowSecurity>(
+    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
+    [id],
+  );
+  return rows;
+}
+
+/**
+ * Row security that had to wait because it would have hidden rows from the role that applied changes to them. Where the source
+ * has switched it off meanwhile it goes on waiting: enabled without need it would hide the application's rows from itself.
+ */
+export async function enableRowSecurity(
+  { target, all }: Switching,
+  migration: Migration,
+  of: ChecksOf,
+  { signal }: Attempt,
+): Promise<void> {
+  const waiting = await readWaitingRowSecurity(target, migration);
+  const off = waiting.length === 0 ? [] : await switchedOff(migration, waiting, of, signal);
+  const rows = waiting.filter((one) => !off.includes(one.id));
+  await all(rows, nameSecurity, async (one) => {
+    await target.query(/* sql */ `alter table ${quoted(one)} enable row level security`);
+    await target.query(
+      /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
+      [migration.id, one.id],
+    );
+  });
+}
+
+/** Ids of those that the source has without row security now; a table that is gone there keeps what it had. */
+async function switchedOff(
+  migration: Migration,
+  waiting: readonly RowSecurity[],
+  of: ChecksOf,
+  signal: AbortSignal | undefined,
+): Promise<readonly number[]> {
+  if (of === 'nothing') return [];
+  await using source = await openSource(migration, of, signal);
+  return source ? readSwitchedOff(source, waiting) : [];
+}
+
+/** The same over a session of the source. */
+export async function readSwitchedOff(
+  source: pg.ClientBase,
+  waiting: readonly RowSecurity[],
+): Promise<readonly number[]> {
+  if (waiting.length === 0) return [];
+  const { rows } = await source.query<{ id: number }>(
+    /* sql */ `
+    select w.id from jsonb_to_recordset($1::jsonb) as w (id integer, schema text, name text)
+      join pg_catalog.pg_namespace n on n.nspname = w.schema
+      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name
+     where not c.relrowsecurity`,
+    [JSON.stringify(waiting)],
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */
+export async function disableRowSecurity(
+  { target, all }: Switching,
+  migration: Migration,
+): Promise<void> {
+  const { rows } = await target.query<RowSecurity>(
+    /* sql */ `
+    ${SECURED} and e.done_at is not null
+       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)`,
+    [migration.id],
+  );
+  await all(rows, nameSecurity, async (one) => {
+    await target.query(/* sql */ `alter table ${quoted(one)} disable row level security`);
+    await target.query(
+      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = $2`,
+      [migration.id, one.id],
+    );
+  });
+}
