@@ -115,7 +115,7 @@ const ONE = {
   'object-refused': refuses('The target refuses objects of the schema (tried and rolled back).'),
   'not-owned': warns('Comments and grants on objects of other roles are left out.'),
   'check-deferred': warns(
-    'Check constraints that depend on more than their row are added NOT VALID at the cutover.',
+    'Constraints that depend on more than their row, or are NOT VALID, are added NOT VALID at the cutover.',
   ),
   'source-lock-table': {
     levels: ['error', 'warning'],

@@ -33,7 +33,7 @@ interface BuildTask extends Task {
 const TAKEN = new Set(['42P07', '42710', '42P16']);
 
 /**
- * Builds every index, primary key, unique, exclusion and NOT VALID check constraint, index attachment and statistics
+ * Builds every index, primary key, unique and exclusion constraint, index attachment and statistics
  * object of the migration. Idempotent. Does nothing when the tables were not made by walferry.
  * A unique or exclusion constraint that the rows violate, and what stands on it, is left to `buildConstraints`: until then
  * the stream brings what was mended on the source. Not a primary key or replica identity: the stream needs those.

@@ -161,7 +161,7 @@ function checks({ checks: late }: RehearsalFacts): Finding[] {
   return [
     warning(
       'check-deferred',
-      `check constraints that depend on more than their row are added NOT VALID at the cutover, and apply to new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
+      `constraints that depend on more than their row, or that are NOT VALID on the source, are added NOT VALID at the cutover, and apply to new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
       'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint …; (for a domain: alter domain …).',
     ),
   ];
