@@ -1,5 +1,8 @@
 /** What belongs to a selection, and what the target may hold before. */
 import { expect, test } from 'vitest';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { readRelations } from '../../postgres/catalog/relation.ts';
+import { readCreated, readGone } from '../../postgres/preflight/read/object.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
@@ -15,6 +18,41 @@ import {
   migrationOf,
   testWork,
 } from './schema-museum.ts';
+
+test('a pattern that is meant for other tables leaves the sequences of a selected table where they are', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create schema app; create table app.events (id bigint generated always as identity primary key, n serial, v int);
+    create sequence app.events_owned owned by app.events.v; create sequence app.events_used; create sequence app.events_free;
+    alter table app.events alter v set default nextval('app.events_used');
+    create table app.events_2019 (id serial); create view app.events_seen as select 1 as one`);
+  const tables = { exclude: ['app.events_*'] };
+  const { tables: selection } = inputOf(db, { tables });
+  const oids = (await readRelations(db.sourceClient, selection)).map(({ oid }) => oid);
+  const gone = await readGone(db.sourceClient, oids);
+  expect(
+    (await readCreated(db.sourceClient, oids, gone, selection))
+      .filter(({ catalog }) => catalog === 'relation')
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(['events_id_seq', 'events_n_seq', 'events_owned', 'events_pkey', 'events_used']);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db, { tables }), testWork());
+  await db.sourceClient.query(`insert into app.events default values`);
+  await setSequences(migration, inputOf(db, { tables }));
+  const { rows } = await db.targetClient.query(`insert into app.events default values returning *`);
+  expect(rows).toEqual([{ id: '2', n: 2, v: 2 }]);
+  const there = await db.targetClient.query<{ name: string }>(
+    `select relname::text as name from pg_class where relnamespace = 'app'::regnamespace and relkind <> 'i' order by 1`,
+  );
+  expect(there.rows.map(({ name }) => name)).toEqual([
+    'events',
+    'events_id_seq',
+    'events_n_seq',
+    'events_owned',
+    'events_used',
+  ]);
+});
 
 test('a table left out takes along what stands on it, and nothing else', async () => {
   await using db = await freshPair();
