@@ -15,7 +15,7 @@ create table if not exists walferry.schema_entry (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,               -- order of the archive's script
   id integer not null,                     -- number in the archive's table of contents
-  phase text not null,                     -- tables, indexes or constraints; checks: see deferred-check.ts
+  phase text not null,                     -- tables, indexes or constraints; checks: see deferred-check.ts; grants: see late-grant.ts
   kind text not null,                      -- pg_dump's word: TABLE, INDEX, FK CONSTRAINT, ...
   schema_name text,
   name text not null,                      -- pg_dump's tag
