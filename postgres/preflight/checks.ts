@@ -6,6 +6,7 @@ import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
+import { nullableChild } from './checks/nullable-child.ts';
 import { generated } from './checks/generated.ts';
 import { guard } from './checks/guard.ts';
 import { identity } from './checks/identity.ts';
@@ -70,6 +71,7 @@ export const CHECKS: readonly Check[] = [
   identity,
   number,
   generated,
+  nullableChild,
   binaryForm,
   program,
   role,

@@ -17,6 +17,7 @@ import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
+import { readNullableColumns, type NullableColumn } from './nullable-child.ts';
 import { isHopeless, OutOfLocks, type Together } from './together.ts';
 import { whileAllWatched } from './watch.ts';
 import { readMembers, readUncarried } from './uncarried.ts';
@@ -32,6 +33,7 @@ export interface Dump {
   readonly members: readonly Member[];
   /** Check constraints that may not hold again while rows arrive. */
   readonly checks: readonly DoubtfulCheck[];
+  readonly nullable: readonly NullableColumn[];
   /** See init-right.ts. */
   readonly droppedRoles: ReadonlySet<string>;
   /** Null: no dump locks more than half of the source's lock table. */
@@ -130,6 +132,7 @@ export class SourceSchema implements AsyncDisposable {
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
       checks: await readDoubtfulChecks(this.#client),
+      nullable: await readNullableColumns(this.#client),
       droppedRoles: await readDroppedRoles(this.#client),
     }));
   }

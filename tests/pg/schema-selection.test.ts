@@ -1,7 +1,11 @@
 /** What belongs to a selection, and what the target may hold before. */
 import { expect, test } from 'vitest';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
-import { readRelations } from '../../postgres/catalog/relation.ts';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { compareColumns } from '../../postgres/catalog/drift.ts';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
+import { findingsOf, only } from '../support/preflight.ts';
+import { serverOf } from '../support/versions.ts';
 import { readCreated, readGone } from '../../postgres/preflight/read/object.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -53,6 +57,49 @@ test('a pattern that is meant for other tables leaves the sequences of a selecte
     'events_used',
   ]);
 });
+
+test('a child’s column that accepts nulls under a NOT NULL parent does so on the target, too', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create schema app; create table app.par (a int not null, "B c" int not null, primary key (a));
+    create table app.chd (v int) inherits (app.par); alter table app.chd alter a drop not null, alter "B c" drop not null;
+    create table app.own (a int) inherits (app.par); alter table only app.own alter a drop not null;
+    create table app.grand () inherits (app.chd); alter table only app.grand alter "B c" set not null;
+    create table app.strict () inherits (app.par)`);
+  const migration = migrationOf(db);
+  await copySchema(migration, inputOf(db), testWork());
+  const nullable = async (client: typeof db.sourceClient) =>
+    (
+      await client.query(/* sql */ `
+        select c.relname, a.attname, a.attnotnull from pg_attribute a join pg_class c on c.oid = a.attrelid
+         where c.relnamespace = 'app'::regnamespace and c.relkind = 'r' and a.attnum > 0 order by 1, 2`)
+    ).rows;
+  expect(await nullable(db.targetClient)).toEqual(await nullable(db.sourceClient));
+  const { tables } = inputOf(db);
+  const here = await readRelations(db.sourceClient, tables);
+  expect(compareColumns(here, await readRelationsNamed(db.targetClient, here))).toEqual([]);
+});
+
+const on18 = findOther(18);
+
+test.skipIf(!on18)(
+  'to version 18 such a child is refused, with the column and what to change on the source',
+  async () => {
+    if (!on18) return;
+    await using server = await serverOf('target', on18);
+    await using db = await freshPair({ target: server });
+    await db.sourceClient.query(/* sql */ `
+    create table par (a int not null, id int primary key); create table chd (primary key (id)) inherits (par);
+    alter table only chd alter a drop not null`);
+    const errors = (await findingsOf(db)).filter(({ level }) => level === 'error');
+    const found = only(errors, 'nullable-child');
+    expect(errors).toEqual([found]);
+    expect(found.message).toContain('public.chd.a');
+    const [fix = ''] = /alter table only [^;]*/.exec(found.action ?? '') ?? [];
+    await db.sourceClient.query(fix);
+    expect((await findingsOf(db)).filter(({ level }) => level === 'error')).toEqual([]);
+  },
+);
 
 test('a table left out takes along what stands on it, and nothing else', async () => {
   await using db = await freshPair();

@@ -122,6 +122,7 @@ export const SOURCE: SourceFacts = {
   objectNames: [],
   partitionKeys: [],
   generatedReads: [],
+  nullableColumns: [],
   textColumns: [],
   created: [],
 };
