@@ -28,8 +28,8 @@ export interface FoldedGroup {
   readonly tables: readonly (FoldedTable & { readonly statements: RowStatements })[];
 }
 
-/** A statement that runs before the rows, and the rows that it has to answer with; null: any number. */
-export interface Opening {
+/** A statement that runs beside the rows, and the rows that it has to answer with; null: any number. */
+export interface Question {
   readonly sql: string;
   readonly values?: readonly (string | null)[];
   readonly rows: number | null;
@@ -37,7 +37,8 @@ export interface Opening {
 
 /** What became of a flight. */
 export type Flown =
-  | { readonly outcome: 'applied' }
+  /** `answered`: whether the question behind the rows was answered as it should; false also when there was none. */
+  | { readonly outcome: 'applied'; readonly answered: boolean }
   /** The opening's statement at this place failed, or answered with another number of rows. */
   | { readonly outcome: 'not begun'; readonly opening: number; readonly error: unknown }
   /** The rows of this table were refused; `error` is null when a statement hit another number of rows. */
@@ -97,12 +98,14 @@ export class FoldedFlights {
    * Sends everything and waits for the answers.
    * @param groups whose settings have no customized names: those need a right that has to be asked for.
    * @param set whether the groups' settings are to be set.
+   * @param question asked behind the rows.
    * @throws the connection's errors.
    */
   async fly(
-    opening: readonly Opening[],
+    opening: readonly Question[],
     groups: readonly FoldedGroup[],
     set: boolean,
+    question: Question | null,
   ): Promise<Flown> {
     const flight = this.#flight;
     // By statement: the rows that it has to hit, and the table.
@@ -125,12 +128,19 @@ export class FoldedFlights {
         table.statements.add(flight, table.rows, (rows) => note(rows, table));
       }
     }
+    // Its answer is no reason to refuse rows: what comes of another one is up to the caller.
+    const asked = expected.length;
+    if (question !== null) {
+      flight.run(question.sql, ...(question.values ?? []));
+      note(null, null);
+    }
     try {
       const answered = flight.send(this.#client);
       failPoint('rows-sent');
       const counts = await answered;
       const wrong = expected.findIndex((rows, at) => rows !== null && rows !== counts[at]);
-      return wrong < 0 ? { outcome: 'applied' } : outcomeAt(wrong, tables, null);
+      if (wrong >= 0) return outcomeAt(wrong, tables, null);
+      return { outcome: 'applied', answered: question !== null && counts[asked] === question.rows };
     } catch (error) {
       if (!(error instanceof FlightFailed)) throw error;
       return outcomeAt(error.statement, tables, error.cause);

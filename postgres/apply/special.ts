@@ -10,13 +10,11 @@
  * The row must be looked at no earlier than its change: with synchronous replication a transaction is decoded before
  * others can see it. So the transactions concerned must be visible first.
  */
-import pg from 'pg';
-import { setTimeout as pause } from 'node:timers/promises';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { Planning } from '../connection/planning.ts';
 import { connectSource } from '../identity/connect.ts';
-import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
 import { flushSeen } from '../wal/flush.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type {
@@ -28,19 +26,16 @@ import type {
   RowChange,
   Update,
 } from './change.ts';
+import { exposedColumns, SPECIAL_VALUES } from './exposed.ts';
+import { readBack, readSpecial, waitVisible, type Rows } from './read-back.ts';
+import type { FoldedTable } from './folded.ts';
 import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
-import { printed } from './statement.ts';
 
-const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
-const SPECIAL_VALUES: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
 /** For a NOT NULL column of a row that is gone: a later change deletes or moves the row, and overwrites it. */
 const PLACEHOLDER = 'NaN';
 
 /** Keys per query: bounds the size of one statement and keeps the planner on the index. */
 const KEYS_PER_QUERY = 1_000;
-/** A commit waiting for its synchronous standby can take a while; then the batch is tried again. */
-const VISIBLE_DEADLINE_MS = 20_000;
-const VISIBLE_POLL_MS = 20;
 
 interface Ambiguous {
   readonly index: number;
@@ -66,7 +61,11 @@ export class SpecialValues {
     if (found.size === 0) return changes;
     try {
       this.#client ??= await connectSource(this.#migration, 'stream');
-      await waitVisible(this.#client, [...found.values()].flat());
+      const items = [...found.values()].flat().map(({ change }) => change);
+      const xids = new Set(items.map(({ xid }) => xid).filter((xid) => xid !== null));
+      const [first] = items;
+      const place = first ? { table: tableName(first.relation), lsn: first.lsn } : {};
+      await waitVisible(this.#client, xids, place);
       const settled = [...changes];
       for (const [relation, items] of found) {
         const key = await this.#keyOf(this.#client, relation);
@@ -74,7 +73,12 @@ export class SpecialValues {
           const part = items.slice(from, from + KEYS_PER_QUERY);
           const client = this.#client;
           const rows = await this.#planning.run(client, quoted(relation), () =>
-            readBack(client, relation, key, part),
+            readBack(
+              client,
+              relation,
+              key,
+              part.map((item) => item.key),
+            ),
           );
           // The value may be a later commit's, which the source can still lose.
           await flushSeen(client, this.#migration);
@@ -82,6 +86,54 @@ export class SpecialValues {
         }
       }
       return settled;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Writes the special values into folded rows. A null that is none on the source stays one: it is right, or a later change overwrites it.
+   * @param xids transactions that the rows are from, 32 bits.
+   * @throws the source's errors; the session is then dropped.
+   */
+  async settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
+    const doubtful = tables.filter(({ rows }) => rows.anyDoubtful);
+    if (doubtful.length === 0) return;
+    try {
+      this.#client ??= await connectSource(this.#migration, 'stream');
+      const client = this.#client;
+      await waitVisible(client, xids, {});
+      const found: (() => void)[] = [];
+      for (const { relation, rows } of doubtful) {
+        const sourceKey = await this.#keyOf(client, relation);
+        const { key, names } = rows.layout;
+        // The relation's key has the order of its index, the layout that of the columns.
+        const order = (relation.key ?? []).map((name) =>
+          key.findIndex((place) => names[place] === name),
+        );
+        const doubts = rows.doubts();
+        for (let from = 0; from < doubts.length; from += KEYS_PER_QUERY) {
+          const part = doubts.slice(from, from + KEYS_PER_QUERY);
+          const keys = part.map((one) => order.map((at) => one.key[at] ?? ''));
+          const special = await this.#planning.run(client, quoted(relation), () =>
+            readSpecial(client, relation, sourceKey, keys),
+          );
+          for (const [at, values] of special) {
+            const row = part[at]?.row;
+            if (row === undefined) continue;
+            found.push(() =>
+              rows.fill(
+                row,
+                names.map((name) => values.get(name) ?? null),
+              ),
+            );
+          }
+        }
+      }
+      // It may be a later commit's doing that there is such a value, or none, and the source can still lose that.
+      await flushSeen(client, this.#migration);
+      for (const write of found) write();
     } catch (error) {
       await this.close();
       throw error;
@@ -147,25 +199,6 @@ function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, Planned
   );
 }
 
-const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
-
-export function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
-  let exposed = exposedByRelation.get(relation);
-  if (!exposed) {
-    exposed = new Map(
-      relation.columns.filter((column) => isExposed(column)).map((column) => [column.name, column]),
-    );
-    exposedByRelation.set(relation, exposed);
-  }
-  return exposed;
-}
-
-/** The plugin looks at the column's own type: `numeric` and `numeric(10,2)`, not a domain over them. */
-function isExposed({ typeName, baseTypeName, generated }: PlannedColumn): boolean {
-  if (generated || !EXPOSED_TYPES.has(baseTypeName)) return false;
-  return typeName === baseTypeName || typeName.startsWith(`${baseTypeName}(`);
-}
-
 /** The row's key after the change; a key column left out (unchanged TOAST) has its old value. */
 function newKey(change: Insert | Update, names: readonly string[]): string[] | undefined {
   const values: string[] = [];
@@ -181,45 +214,6 @@ function newKey(change: Insert | Update, names: readonly string[]): string[] | u
 
 function valueOf(cells: readonly Cell[], name: string): string | null | undefined {
   return cells.find((cell) => cell.name === name)?.value;
-}
-
-/** Rows by key text, exposed columns by name. */
-type Rows = ReadonlyMap<string, ReadonlyMap<string, string | null>>;
-
-async function readBack(
-  client: pg.Client,
-  relation: PlannedRelation,
-  sourceKey: readonly SourceKeyColumn[],
-  items: readonly Ambiguous[],
-): Promise<Rows> {
-  const keys = [...new Map(items.map(({ key }) => [JSON.stringify(key), key])).values()];
-  const exposed = [...exposedColumns(relation).values()];
-  const names = relation.key ?? [];
-  const wanted = names.map((_, index) => `k${index}`).join(', ');
-  const arrays = names.map((_, index) => `$${index + 1}::text[]`).join(', ');
-  const matches = sourceKey.map(
-    ({ operand, equals, baseType }, index) => `${operand} ${equals} w.k${index}::${baseType}`,
-  );
-  const columns = exposed.map(({ name }) => {
-    const column = `t.${pg.escapeIdentifier(name)}`;
-    return `case when ${column} is distinct from null then ${printed(column)} end`;
-  });
-  const { rows } = await client.query<(string | null)[]>({
-    text: /* sql */ `
-      select w.n::text, ${columns.join(', ')}
-        from unnest(${arrays}) with ordinality as w (${wanted}, n)
-        join only ${quoted(relation)} t
-          on ${matches.join(' and ')}`,
-    values: names.map((_, index) => keys.map((key) => key[index])),
-    rowMode: 'array',
-  });
-  const found = new Map<string, ReadonlyMap<string, string | null>>();
-  for (const [ordinal, ...values] of rows) {
-    const key = keys[Number(ordinal) - 1];
-    const row = new Map(exposed.map(({ name }, index) => [name, values[index] ?? null]));
-    found.set(JSON.stringify(key), row);
-  }
-  return found;
 }
 
 function settledChange({ change, key, columns }: Ambiguous, rows: Rows): Change {
@@ -253,34 +247,4 @@ function settledValue(
   if (value !== null && SPECIAL_VALUES.has(value)) return value;
   if (!notNull) return null;
   return value ?? PLACEHOLDER;
-}
-
-/** Waits until the source shows every transaction that the ambiguous changes belong to. */
-async function waitVisible(client: pg.Client, items: readonly Ambiguous[]): Promise<void> {
-  let waiting = [...new Set(items.map(({ change }) => change.xid).filter((xid) => xid !== null))];
-  const deadline = performance.now() + VISIBLE_DEADLINE_MS;
-  while (waiting.length > 0) {
-    const { rows } = await client.query<{ snapshot: string }>(
-      /* sql */ `select pg_current_snapshot()::text as snapshot`,
-    );
-    const snapshot = rows[0]?.snapshot ?? '';
-    waiting = waiting.filter((xid) => !isSettled(xid, snapshot));
-    if (waiting.length === 0) return;
-    if (performance.now() > deadline) {
-      const change = items.find(({ change: { xid } }) => xid === waiting[0])?.change;
-      throw new MigrationError(
-        'Contention',
-        `${waiting.length} committed transactions of the source are not visible there yet (a synchronous standby that does not answer?)`,
-        change ? { table: tableName(change.relation), lsn: change.lsn } : {},
-      );
-    }
-    await pause(VISIBLE_POLL_MS);
-  }
-}
-
-/** Whether a snapshot (text of `pg_current_snapshot()`) shows the transaction as ended. */
-export function isSettled(xid: number, snapshot: string): boolean {
-  const { xmin, xmax, xip } = parseSnapshot(snapshot);
-  const wide = widenXid(xid, xmax);
-  return wide < xmin || (wide < xmax && !xip.has(wide));
 }

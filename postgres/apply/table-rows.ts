@@ -50,6 +50,8 @@ const KEPT_BYTES = 2 * 1024 * 1024;
 /** Combinations of columns that the updates of one batch may bring, and those that are kept for the next. */
 const MOST_SHAPES = 64;
 const KEPT_SHAPES = 8;
+/** Up to here a loop copies faster than the runtime. */
+const SHORT_BYTES = 64;
 const NONE = -1;
 
 export class TableRows {
@@ -66,6 +68,10 @@ export class TableRows {
   to = new Int32Array(FIRST_ROWS);
   keyFrom = new Int32Array(FIRST_ROWS);
   keyTo = new Int32Array(FIRST_ROWS);
+  /** 1 where a null of the record may be NaN or an infinity. */
+  doubtful = new Uint8Array(FIRST_ROWS);
+  /** Whether any record is, folded away ones included. */
+  anyDoubtful = false;
   #hash = new Int32Array(FIRST_ROWS);
   /** The delete that a later insert of the same key stands on. */
   #below = new Int32Array(FIRST_ROWS);
@@ -114,9 +120,46 @@ export class TableRows {
   delete(line: Buffer, at: number, end = line.length): boolean {
     if (this.layout.key.length === 0) return false;
     this.#value.beyondAscii = false;
+    this.#value.doubtful = false;
     const last = this.#identity(line, at, end, false);
     if (last < 0 || !isEnd(line, last, end)) return false;
     return this.#proved(line, at, end) && this.#commit(DELETE);
+  }
+
+  /** What is left of the doubtful records, with their keys: one text for each column, in the order of the layout. */
+  doubts(): { readonly row: number; readonly key: readonly string[] }[] {
+    const doubts: { row: number; key: string[] }[] = [];
+    if (!this.anyDoubtful) return doubts;
+    for (let row = 0; row < this.count; row += 1) {
+      if (this.doubtful[row] !== 1 || this.kind[row] === DEAD) continue;
+      const key = fieldsOf(this.keys.toString('utf8', this.keyFrom[row], this.keyTo[row]));
+      doubts.push({ row, key });
+    }
+    return doubts;
+  }
+
+  /** Writes values without escapes in place of a record's nulls. @param values by place; null leaves the field as it is. */
+  fill(row: number, values: readonly (string | null)[]): void {
+    const shape = this.#shape(this.shape[row] ?? 0);
+    const from = this.from[row] ?? 0;
+    const bytes = shape.bytes.subarray(from, this.to[row]);
+    const most = values.reduce((sum, value) => sum + (value?.length ?? 0), bytes.length);
+    const out = roomFor(shape, most);
+    let to = shape.used;
+    let at = 0;
+    for (let column = 0; column < shape.present.length; column += 1) {
+      if (shape.present[column] === 0) continue;
+      const end = fieldEnd(bytes, at);
+      const value = isNull(bytes, at, end) ? (values[column] ?? null) : null;
+      to += value === null ? bytes.copy(out, to, at, end) : out.write(value, to, 'latin1');
+      out[to++] = TAB;
+      at = end + 1;
+    }
+    out[to - 1] = NEWLINE;
+    this.from[row] = shape.used;
+    this.to[row] = to;
+    shape.used = to;
+    this.mixed = true;
   }
 
   /** Forgets all records and keeps the buffers. */
@@ -130,6 +173,7 @@ export class TableRows {
     this.keysUsed = 0;
     this.#folding = false;
     this.mixed = false;
+    this.anyDoubtful = false;
     this.live.fill(0);
     if (this.shapes.length > KEPT_SHAPES) this.shapes.length = 1;
     this.#last = 0;
@@ -155,6 +199,7 @@ export class TableRows {
     const value = this.#value;
     const present = this.#present;
     value.beyondAscii = false;
+    value.doubtful = false;
     const columns = heads.length;
     const shape = this.#shape(this.#last);
     const out = roomFor(shape, end - at + columns * GROWTH_BYTES);
@@ -190,8 +235,7 @@ export class TableRows {
           if (isNull(out, cell, value.to)) return NONE;
           keyAt += 1;
           this.#roomForKey(keyTo - this.keysUsed + value.to - cell + 1);
-          out.copy(this.keys, keyTo, cell, value.to);
-          keyTo += value.to - cell;
+          keyTo = append(this.keys, keyTo, out, cell, value.to);
           this.keys[keyTo++] = TAB;
         }
         out[value.to++] = TAB;
@@ -265,8 +309,10 @@ export class TableRows {
         keyAt += 1;
         out[value.to++] = TAB;
       } else {
-        // Part of the identity and not of the key: the whole old row, most likely.
+        // Part of the identity and not of the key: the whole old row, most likely. What its nulls were does not matter.
+        const { doubtful } = value;
         if (!value.write(line, out, kind)) return NONE;
+        value.doubtful = doubtful;
         value.to = cell;
       }
       if (line[value.at] !== CLOSE_BRACE) return NONE;
@@ -308,6 +354,9 @@ export class TableRows {
     this.keyTo[row] = this.#keyEnd;
     this.#hash[row] = hashOf(this.keys, this.#keyStart, this.#keyEnd);
     this.#below[row] = NONE;
+    const { doubtful } = this.#value;
+    this.doubtful[row] = doubtful ? 1 : 0;
+    this.anyDoubtful ||= doubtful;
     // Inserts alone need no table: a key that comes twice is refused by the target.
     if (!this.#folding && kind !== INSERT && !this.#index()) return false;
     if (this.#folding && !this.#fold(row, kind)) return false;
@@ -352,6 +401,7 @@ export class TableRows {
       case UPDATE:
         if (was !== UPDATE && was !== INSERT) return false;
         if (!this.#merge(before, row)) return false;
+        this.doubtful[row] = (this.doubtful[row] ?? 0) | (this.doubtful[before] ?? 0);
         this.kind[row] = was;
         this.#below[row] = this.#below[before] ?? NONE;
         this.#drop(before);
@@ -484,6 +534,7 @@ export class TableRows {
     this.to = enlarged(this.to, new Int32Array(size));
     this.keyFrom = enlarged(this.keyFrom, new Int32Array(size));
     this.keyTo = enlarged(this.keyTo, new Int32Array(size));
+    this.doubtful = enlarged(this.doubtful, new Uint8Array(size));
     this.#hash = enlarged(this.#hash, new Int32Array(size));
     this.#below = enlarged(this.#below, new Int32Array(size));
   }
@@ -511,6 +562,15 @@ function enlarged<T extends Uint8Array | Uint16Array | Int32Array>(old: T, fresh
   return fresh;
 }
 
+/** Bytes of one buffer behind those of another. @returns the place behind them. */
+function append(to: Buffer, at: number, bytes: Buffer, from: number, end: number): number {
+  // Most keys are a few bytes, and a call into the runtime costs more than those.
+  if (end - from > SHORT_BYTES) return at + bytes.copy(to, at, from, end);
+  let place = at;
+  for (let i = from; i < end; i += 1) to[place++] = bytes[i] ?? 0;
+  return place;
+}
+
 function isNull(bytes: Buffer, from: number, to: number): boolean {
   return to - from === 2 && bytes[from] === BACKSLASH && bytes[from + 1] === CAPITAL_N;
 }
@@ -533,3 +593,13 @@ function hashOf(bytes: Buffer, from: number, to: number): number {
   for (let at = from; at < to; at += 1) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
   return hash;
 }
+
+/** The fields of a line of COPY text without nulls. */
+function fieldsOf(line: string): string[] {
+  return line
+    .slice(0, -1)
+    .split('\t')
+    .map((field) => field.replaceAll(/\\(.)/g, (_, letter: string) => UNESCAPED[letter] ?? letter));
+}
+
+const UNESCAPED: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r' };

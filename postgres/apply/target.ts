@@ -25,7 +25,7 @@ import {
 import { FlightFailed } from '../connection/flight.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
-import { FoldedFlights, type FoldedTable, type Opening } from './folded.ts';
+import { FoldedFlights, type FoldedTable, type Question } from './folded.ts';
 import { isPassing } from './passing.ts';
 import { StepFailed } from './replay.ts';
 import { SpecialValues } from './special.ts';
@@ -43,11 +43,13 @@ const TEMP_BUFFERS_MB = 32;
 
 const BEGIN = 'begin isolation level read committed read write';
 const DEFER = 'set constraints all deferred';
-const SAVEPOINT: Opening = { sql: 'savepoint walferry_folded', rows: null };
+const SAVEPOINT: Question = { sql: 'savepoint walferry_folded', rows: null };
 /** A piece that is applied is not gone back behind: without it each one would be nested in all before it. */
-const RELEASE: Opening = { sql: 'release savepoint walferry_folded', rows: null };
+const RELEASE: Question = { sql: 'release savepoint walferry_folded', rows: null };
 /** In a flight that opens a transaction. */
 const HOLD_PLACE = 1;
+
+const READING_BACK = { step: 'reading special values back', side: 'source' } as const;
 
 /** Beside the pinned ones. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -134,34 +136,43 @@ export class TargetApplier implements AsyncDisposable {
 
   /**
    * Applies folded rows, in a transaction that it opens unless one is open.
-   * @returns whether they are applied. If not, the transaction is as it was before, or not open.
+   * @param xids source transactions (32-bit top-level ids) that they are from.
+   * @param question sent behind the rows.
+   * @returns `answered` when they are applied and the question was answered as it should be, `applied` without that. `refused`: the
+   *   transaction is as it was before, or not open.
    * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; nothing is open then.
    */
-  async applyFolded(epoch: bigint, tables: readonly FoldedTable[]): Promise<boolean> {
+  async applyFolded(
+    epoch: bigint,
+    tables: readonly FoldedTable[],
+    xids: ReadonlySet<number>,
+    question: Question | null = null,
+  ): Promise<'answered' | 'applied' | 'refused'> {
     const wasOpen = this.#epoch !== undefined;
+    await this.#settleFolded(tables, xids);
     try {
       const groups = await this.#folded.group(
         tables,
         (relation) => this.#batch.table(relation),
         (table) => this.#batch.settingsOf(table),
       );
-      if (groups === null) return false;
+      if (groups === null) return 'refused';
       if (!wasOpen) await this.#batch.staging.prune();
       // Customized settings need a right that has to be asked for before.
       const asked = groups.find(({ settings }) => isCustomized(settings));
-      if (asked && groups.length > 1) return false;
+      if (asked && groups.length > 1) return 'refused';
       if (asked) {
         if (!wasOpen) await this.begin(epoch);
         await setFor('transaction', this.client, asked.settings);
         this.#batch.begun(asked.settings);
       }
       const opening = this.#opening(epoch);
-      const flown = await this.#folded.fly(opening, groups, asked === undefined);
+      const flown = await this.#folded.fly(opening, groups, asked === undefined, question);
       if (flown.outcome === 'applied') {
         this.#epoch = epoch;
         this.#saved = opening.includes(SAVEPOINT);
         this.#batch.begun(groups.at(-1)?.settings);
-        return true;
+        return flown.answered ? 'answered' : 'applied';
       }
       if (flown.outcome === 'not begun') {
         const over = flown.opening === HOLD_PLACE && sqlstate(flown.error) === NOT_ADVANCED;
@@ -175,15 +186,24 @@ export class TargetApplier implements AsyncDisposable {
       this.#batch.refusals += 1;
       if (wasOpen) await this.#undo();
       else await this.rollback();
-      return false;
+      return 'refused';
     } catch (error) {
       await this.rollback();
       throw classify(error, { step: 'applying', side: 'target' }, 'Internal');
     }
   }
 
+  async #settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
+    try {
+      await this.#special?.settleFolded(tables, xids);
+    } catch (error) {
+      await this.rollback();
+      throw classify(error, READING_BACK, 'Internal');
+    }
+  }
+
   /** What a flight begins with: a transaction, or a place in the open one to go back to. */
-  #opening(epoch: bigint): Opening[] {
+  #opening(epoch: bigint): Question[] {
     if (this.#epoch !== undefined) return this.#saved ? [RELEASE, SAVEPOINT] : [SAVEPOINT];
     const hold = {
       sql: HOLD_EPOCH_OR_FAIL,
@@ -219,7 +239,7 @@ export class TargetApplier implements AsyncDisposable {
       if (this.#special) settled = await this.#special.settle(changes);
     } catch (error) {
       await this.rollback();
-      throw classify(error, { step: 'reading special values back', side: 'source' }, 'Internal');
+      throw classify(error, READING_BACK, 'Internal');
     }
     try {
       await this.#batch.apply(settled);

@@ -26,6 +26,8 @@ export function useOf(
  * there the target refuses what it cannot take.
  */
 export function compareForms(source: TypeUse, target: TypeUse): string | null {
+  // Nearly all columns of a hundred thousand tables: this runs between two beats.
+  if (source.name === target.name && isBase(source) && isBase(target)) return null;
   return compare(source, target, source.name, new Set());
 }
 
@@ -59,6 +61,11 @@ function compare(
   const [one, other] = [render(here), render(there)];
   if (one === other) return null;
   return `uses ${named}, which is ${one} on the source, ${other} on the target, where values may be rounded or cut: recreate the type and its columns there as on the source`;
+}
+
+function isBase({ graph, oid }: TypeUse): boolean {
+  const node = graph.get(oid);
+  return !node || node.kind === 'base';
 }
 
 function ownerOf({ kind, name, attributes }: TypeNode, at: number, named: string): string {

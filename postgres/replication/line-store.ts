@@ -51,7 +51,8 @@ export class LineStore {
       this.#used = 0;
     }
     const from = this.#used;
-    this.#used += line.copy(this.#slab, from);
+    this.#slab.set(line, from);
+    this.#used += length;
     return new Line(this.#slab, from, this.#used);
   }
 }

@@ -38,7 +38,10 @@ select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where l.state::text = any(${states})`;
 
-const ON_TABLES = loudOn(/* sql */ `select * from unnest($1::text[], $2::text[])`, '$3');
+const ON_TABLES = loudOn(
+  /* sql */ `select one.schema, one.name from pg_catalog.json_to_recordset($1::pg_catalog.json) as one (schema text, name text)`,
+  '$2::pg_catalog.text[]',
+);
 const ON_PLANNED = loudOn(
   /* sql */ `select coalesce(root_schema, schema_name), coalesce(root_name, table_name) from walferry.relation
      where migration = $1 and ($3 or root_name is not null or exists (
@@ -46,17 +49,27 @@ const ON_PLANNED = loudOn(
   '$2',
 );
 
+/** The look at these tables of the target and their partitions as a statement; it answers with a row for each that is loud. */
+export function loudLook(
+  tables: readonly TableName[],
+  states: readonly string[],
+): { readonly sql: string; readonly values: readonly [tables: string, states: string] } {
+  const names = tables.map(({ schema, name }) => ({ schema, name }));
+  return { sql: ON_TABLES, values: [JSON.stringify(names), `{${states.join(',')}}`] };
+}
+
 /** What is loud on these tables of the target and their partitions. @param states see `loudStates`. */
 export async function readLoud(
   target: pg.ClientBase,
   tables: readonly TableName[],
   states: readonly string[],
 ): Promise<Loud[]> {
+  const { sql, values } = loudLook(tables, states);
+  // Asked before commits: planned once in a session.
   const { rows } = await target.query<Loud>({
-    // Asked before every commit: planned once in a session.
     name: 'walferry_loud',
-    text: ON_TABLES,
-    values: [tables.map(({ schema }) => schema), tables.map(({ name }) => name), states],
+    text: sql,
+    values: [...values],
   });
   return rows;
 }

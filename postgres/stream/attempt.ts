@@ -112,11 +112,17 @@ export async function streamLease(
       return verifyCatalog(source, batch, known, waiting);
     });
   };
-  const writer = new TargetWriter(applier, attempt, plan.newest, verify, ({ xids }) =>
-    inTurn(async () => {
-      await plan.explained(xids);
-      await loud.refuse(applier.client);
-    }),
+  const writer = new TargetWriter(
+    applier,
+    attempt,
+    plan.newest,
+    verify,
+    ({ xids }) =>
+      inTurn(async () => {
+        await plan.explained(xids);
+        await loud.refuse(applier.client);
+      }),
+    loud,
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const throttle = new ApplyThrottle(applier.client, migration, work.signal);

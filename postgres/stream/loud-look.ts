@@ -5,10 +5,11 @@
  */
 import type pg from 'pg';
 import type { PlannedRelation } from '../apply/change.ts';
+import type { Question } from '../apply/folded.ts';
 import { destinationOf } from '../apply/table.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { loudStates, readLoud } from '../schema/loud.ts';
+import { loudLook, loudStates, readLoud } from '../schema/loud.ts';
 import { CatalogMoved } from './moved.ts';
 
 /** The tables that the open transaction has written to. */
@@ -25,6 +26,19 @@ export class LoudLook {
       const table = destinationOf(relation);
       this.#touched.set(keyOfName(table), table);
     }
+  }
+
+  /**
+   * The same look at tables whose rows are on their way, to be sent behind them: it finds nothing as long as they are quiet, and the rows'
+   * locks keep it so.
+   */
+  question(relations: readonly PlannedRelation[]): Question {
+    return { ...loudLook(relations.map(destinationOf), this.#states), rows: 0 };
+  }
+
+  /** What a question about these found was nothing. */
+  quiet(relations: readonly PlannedRelation[]): void {
+    for (const relation of relations) this.#touched.delete(keyOfName(destinationOf(relation)));
   }
 
   /**

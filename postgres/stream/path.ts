@@ -4,9 +4,9 @@
  * says what is wrong with a change, and where.
  */
 import type { PlannedRelation } from '../apply/change.ts';
-import { exposedColumns } from '../apply/special.ts';
+import { exposedColumns } from '../apply/exposed.ts';
 import { TableRows, type RowLayout } from '../apply/table-rows.ts';
-import { BYTEA, EXPOSED, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
+import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
 import type { Route } from './filter.ts';
 
 /** Rows kept for the next batches: one is written while the other is gathered. */
@@ -60,14 +60,16 @@ function layoutOf(
   // Around a DDL a change says by its columns which side it is from; through a root a row may move from one partition to another.
   if (others.length > 0 || form.names.size > 0 || form.fills.length > 0) return null;
   if (relation.destination !== undefined || form.columns.length === 0) return null;
-  const exposed = numericAsText ? new Map() : exposedColumns(relation);
+  const key = placesOf(relation, form.columns);
+  if (key === null) return null;
+  const exposed = numericAsText ? null : exposedColumns(relation);
   const kindOf = (name: string, generated: string): ValueKind => {
     if (generated !== '') return SKIPPED;
     if (bytea.has(name)) return BYTEA;
-    return exposed.has(name) ? EXPOSED : PLAIN;
+    const column = exposed?.get(name);
+    if (column === undefined) return PLAIN;
+    return column.notNull || key.length === 0 ? NEVER_NULL : EXPOSED;
   };
-  const key = placesOf(relation, form.columns);
-  if (key === null) return null;
   return {
     heads: form.columns.map(({ name }) => Buffer.from(`{"name":${JSON.stringify(name)},"value":`)),
     names: form.columns.map(({ name }) => name),

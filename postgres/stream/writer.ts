@@ -10,6 +10,7 @@ import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
+import type { LoudLook } from './loud-look.ts';
 
 /** What the writer needs of the applying session; tests put another in its place. */
 export type Applying = Pick<
@@ -24,6 +25,7 @@ export class TargetWriter {
   readonly #newest: Lsn | null;
   readonly #verify: (batch: Batch) => Promise<void>;
   readonly #also: (batch: Batch) => Promise<void>;
+  readonly #loud: Pick<LoudLook, 'question' | 'quiet'> | null;
   #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
   #open = false;
   /** After a batch that was not applied no later one may be: its position would confirm the gap. */
@@ -35,6 +37,7 @@ export class TargetWriter {
   /**
    * @param verify asked beside every batch and awaited before its commit; rejects when it must not be committed.
    * @param also writes what has to become durable with the batch, in its transaction, just before the commit.
+   * @param loud what the target's triggers have to be asked together with rows, and is told when they were quiet.
    */
   constructor(
     applier: Applying,
@@ -42,7 +45,9 @@ export class TargetWriter {
     newest: Lsn | null,
     verify: (batch: Batch) => Promise<void> = () => Promise.resolve(),
     also: (batch: Batch) => Promise<void> = () => Promise.resolve(),
+    loud: Pick<LoudLook, 'question' | 'quiet'> | null = null,
   ) {
+    this.#loud = loud;
     this.#applier = applier;
     this.#verify = verify;
     this.#also = also;
@@ -115,9 +120,14 @@ export class TargetWriter {
   async #apply(batch: Batch): Promise<readonly Change[]> {
     let { changes } = batch;
     if (batch.folded.length > 0) {
-      if (await this.#applier.applyFolded(this.#epoch, batch.folded)) this.#open = true;
+      const relations = batch.folded.map(({ relation }) => relation);
+      const question = this.#loud?.question(relations) ?? null;
+      const { folded, xids } = batch;
+      const applied = await this.#applier.applyFolded(this.#epoch, folded, xids, question);
       // Nothing of them is applied: the same changes one by one say which of them does not fit.
-      else changes = batch.exactly();
+      if (applied === 'refused') changes = batch.exactly();
+      else this.#open = true;
+      if (applied === 'answered') this.#loud?.quiet(relations);
     }
     if (!this.#open) {
       await this.#applier.begin(this.#epoch);

@@ -3,7 +3,7 @@
  * form is known, with the options that walferry sends (options.ts); of any other line the answer is `other`, and the decoder
  * (decode.ts) judges it.
  */
-import { isLsn, parseLsn } from '../../contract/lsn.ts';
+import { parseLsn, trustedLsn, type Lsn } from '../../contract/lsn.ts';
 import { matches } from './value.ts';
 
 export type LineKind = 'begin' | 'commit' | 'insert' | 'update' | 'delete' | 'other';
@@ -17,14 +17,28 @@ const SCHEMA = Buffer.from(',"schema":"');
 const TABLE = Buffer.from('","table":"');
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const SLASH = 0x2f;
 
-const KINDS = new Map<number | undefined, LineKind>([
-  [0x42, 'begin'],
-  [0x43, 'commit'],
-  [0x49, 'insert'],
-  [0x55, 'update'],
-  [0x44, 'delete'],
-]);
+/** `","xid":` with ten digits and a time are 62 bytes; longer ones are read each time. */
+const SAME_BYTES = 96;
+
+function kindOf(action: number | undefined): LineKind {
+  switch (action) {
+    case 0x42:
+      return 'begin';
+    case 0x43:
+      return 'commit';
+    case 0x49:
+      return 'insert';
+    case 0x55:
+      return 'update';
+    case 0x44:
+      return 'delete';
+    case undefined:
+    default:
+      return 'other';
+  }
+}
 
 const NOWHERE = parseLsn('0/0');
 
@@ -34,21 +48,61 @@ export class HeadReader {
   /** Positions as the plugin prints them; of `begin` and `commit` only. */
   lsn = NOWHERE;
   nextLsn = NOWHERE;
+  /** Of `commit` only. */
   timestamp: string | null = null;
   /** Bytes from the schema's first to the table's last, as JSON: `public","table":"orders`. */
   nameFrom = 0;
   nameTo = 0;
   /** Where the lists of a change begin, with the comma before them. */
   body = 0;
+  /** Transaction id and time as the last line had them: those of one transaction have the same. */
+  #same = Buffer.alloc(SAME_BYTES);
+  #sameLength = 0;
+  /** Places of the time in it; both 0 without one. */
+  #timeAt = 0;
+  #timeTo = 0;
 
   /** @param from first byte of the line. @param end behind its last. */
   read(bytes: Buffer, from: number, end: number): LineKind {
     if (!matches(bytes, from, ACTION)) return 'other';
     let at = from + ACTION.length;
-    const kind = KINDS.get(bytes[at]) ?? 'other';
+    const kind = kindOf(bytes[at]);
     at += 1;
-    if (kind === 'other' || !matches(bytes, at, XID)) return 'other';
-    at += XID.length;
+    if (kind === 'other') return 'other';
+    const start = at;
+    at = this.#transaction(bytes, at, end);
+    if (at < 0) return 'other';
+    const ends = kind === 'begin' || kind === 'commit';
+    if (matches(bytes, at, LSN)) {
+      const to = hexPair(bytes, at + LSN.length, end);
+      if (to < 0) return 'other';
+      if (ends) this.lsn = lsnAt(bytes, at + LSN.length, to);
+      at = to + 1;
+    } else if (ends) return 'other';
+    if (!ends) return this.#name(bytes, at, end) ? kind : 'other';
+    if (kind === 'commit') {
+      if (!matches(bytes, at, NEXT_LSN)) return 'other';
+      const to = hexPair(bytes, at + NEXT_LSN.length, end);
+      if (to < 0) return 'other';
+      this.nextLsn = lsnAt(bytes, at + NEXT_LSN.length, to);
+      at = to + 1;
+      this.timestamp =
+        this.#timeTo === 0
+          ? null
+          : bytes.toString('latin1', start + this.#timeAt, start + this.#timeTo);
+    }
+    return bytes[at] === 0x7d && at + 1 === end ? kind : 'other';
+  }
+
+  /** Reads transaction id and time. @returns the place behind them, or -1. */
+  #transaction(bytes: Buffer, start: number, end: number): number {
+    const length = this.#sameLength;
+    let same = 0;
+    while (same < length && bytes[start + same] === this.#same[same]) same += 1;
+    if (length > 0 && same === length) return start + length;
+    this.#sameLength = 0;
+    if (!matches(bytes, start, XID)) return -1;
+    let at = start + XID.length;
     let xid = 0;
     const digits = at;
     for (;;) {
@@ -57,36 +111,19 @@ export class HeadReader {
       xid = xid * 10 + digit;
       at += 1;
     }
-    if (at === digits || at - digits > 10 || xid > 0xffff_ffff) return 'other';
+    if (at === digits || at - digits > 10 || xid > 0xffff_ffff) return -1;
     this.xid = xid;
-    const ends = kind === 'begin' || kind === 'commit';
-    if (matches(bytes, at, TIMESTAMP)) {
-      const to = this.#plain(bytes, at + TIMESTAMP.length, end);
-      if (to < 0) return 'other';
-      if (ends) this.timestamp = bytes.toString('latin1', at + TIMESTAMP.length, to);
-      at = to + 1;
-    } else this.timestamp = null;
-    if (matches(bytes, at, LSN)) {
-      const to = this.#plain(bytes, at + LSN.length, end);
-      if (to < 0) return 'other';
-      if (ends) {
-        const lsn = bytes.toString('latin1', at + LSN.length, to);
-        if (!isLsn(lsn)) return 'other';
-        this.lsn = lsn;
-      }
-      at = to + 1;
-    } else if (ends) return 'other';
-    if (!ends) return this.#name(bytes, at, end) ? kind : 'other';
-    if (kind === 'commit') {
-      if (!matches(bytes, at, NEXT_LSN)) return 'other';
-      const to = this.#plain(bytes, at + NEXT_LSN.length, end);
-      if (to < 0) return 'other';
-      const nextLsn = bytes.toString('latin1', at + NEXT_LSN.length, to);
-      if (!isLsn(nextLsn)) return 'other';
-      this.nextLsn = nextLsn;
-      at = to + 1;
+    this.#timeTo = 0;
+    // Without a time nothing is remembered: the id alone could be the beginning of a longer one.
+    if (!matches(bytes, at, TIMESTAMP)) return at;
+    const to = this.#plain(bytes, at + TIMESTAMP.length, end);
+    if (to < 0) return -1;
+    this.#timeAt = at + TIMESTAMP.length - start;
+    this.#timeTo = to - start;
+    if (to + 1 - start <= SAME_BYTES) {
+      this.#sameLength = bytes.copy(this.#same, 0, start, to + 1);
     }
-    return bytes[at] === 0x7d && at + 1 === end ? kind : 'other';
+    return to + 1;
   }
 
   #name(bytes: Buffer, at: number, end: number): boolean {
@@ -120,28 +157,53 @@ export class HeadReader {
   }
 }
 
-/** Something by the names in heads; the name of the last one is compared first. */
+/**
+ * Where the quote behind a WAL position is: one to eight hexadecimal digits on both sides of the slash, as contract/lsn.ts knows it.
+ * @returns -1 for anything else.
+ */
+function hexPair(bytes: Buffer, from: number, end: number): number {
+  const slash = behindHex(bytes, from);
+  if (slash === from || slash - from > 8 || bytes[slash] !== SLASH) return -1;
+  const quote = behindHex(bytes, slash + 1);
+  if (quote === slash + 1 || quote - slash > 9) return -1;
+  return quote < end && bytes[quote] === QUOTE ? quote : -1;
+}
+
+function behindHex(bytes: Buffer, from: number): number {
+  let at = from;
+  for (;;) {
+    const c = bytes[at] ?? 0;
+    const letter = c | 0x20;
+    if (!(c >= 0x30 && c <= 0x39) && !(letter >= 0x61 && letter <= 0x66)) return at;
+    at += 1;
+  }
+}
+
+function lsnAt(bytes: Buffer, from: number, to: number): Lsn {
+  return trustedLsn(bytes.toString('latin1', from, to));
+}
+
+/** Something by the names in heads. */
 export class ByName<T> {
   readonly #entries = new Map<string, T>();
-  #last: { readonly name: Buffer; readonly value: T } | null = null;
+  /** Those met last, by a number made of the name's bytes: no text is made of a name that is here. */
+  readonly #met = new Map<number, { readonly name: Buffer; readonly value: T }>();
 
   set(schema: string, table: string, value: T): void {
     this.#entries.set(nameOf(schema, table), value);
-    this.#last = null;
+    this.#met.clear();
   }
 
   get(bytes: Buffer, { nameFrom, nameTo }: HeadReader): T | undefined {
-    const last = this.#last;
-    if (
-      last !== null &&
-      last.name.length === nameTo - nameFrom &&
-      matches(bytes, nameFrom, last.name)
-    ) {
-      return last.value;
+    let hash = nameTo - nameFrom;
+    for (let at = nameFrom; at < nameTo; at += 1) hash = (hash * 31 + (bytes[at] ?? 0)) | 0;
+    const met = this.#met.get(hash);
+    if (met?.name.length === nameTo - nameFrom && matches(bytes, nameFrom, met.name)) {
+      return met.value;
     }
     const value = this.#entries.get(bytes.toString('utf8', nameFrom, nameTo));
     if (value === undefined) return undefined;
-    this.#last = { name: Buffer.from(bytes.subarray(nameFrom, nameTo)), value };
+    this.#met.set(hash, { name: Buffer.from(bytes.subarray(nameFrom, nameTo)), value });
     return value;
   }
 }

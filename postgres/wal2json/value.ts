@@ -15,11 +15,14 @@ const LONG = 48;
 export const PLAIN = 0;
 /** Hexadecimal digits that arrive without their `\x`. */
 export const BYTEA = 1;
-/** A null may be NaN or an infinity: wal2json before 2.6. */
+/** A null may be NaN or an infinity: wal2json before 2.6. Whoever writes it has to find out. */
 export const EXPOSED = 2;
 /** Computed by the target. */
 export const SKIPPED = 3;
-export type ValueKind = typeof PLAIN | typeof BYTEA | typeof EXPOSED | typeof SKIPPED;
+/** A null is NaN or an infinity, or cannot be looked up: it is left to the decoder. */
+export const NEVER_NULL = 4;
+export type ValueKind =
+  typeof PLAIN | typeof BYTEA | typeof EXPOSED | typeof SKIPPED | typeof NEVER_NULL;
 
 /** Bytes of COPY text that a value of n bytes of JSON can take at most: `\\` stays two, `null` shrinks, bytea grows by `\\x`. */
 export const GROWTH_BYTES = 4;
@@ -32,17 +35,20 @@ export class ValueWriter {
   to = 0;
   /** Whether bytes beyond ASCII passed: the line then has to be proved to be UTF-8. */
   beyondAscii = false;
+  /** Whether a null passed that may be NaN or an infinity. */
+  doubtful = false;
 
   /**
    * Writes the value at {@link at}.
-   * @returns false for what is no value, or an ambiguous null of an exposed column; nothing is to be used then.
+   * @returns false for what is no value, or a null that cannot be one; nothing is to be used then.
    */
   write(line: Buffer, out: Buffer, kind: ValueKind): boolean {
     switch (line[this.at]) {
       case QUOTE:
         return this.#string(line, out, kind);
       case 0x6e: // n
-        if (kind === EXPOSED || !matches(line, this.at, NULL)) return false;
+        if (kind === NEVER_NULL || !matches(line, this.at, NULL)) return false;
+        if (kind === EXPOSED) this.doubtful = true;
         this.at += NULL.length;
         out[this.to++] = BACKSLASH;
         out[this.to++] = 0x4e; // N
@@ -89,10 +95,17 @@ export class ValueWriter {
       out[to++] = BACKSLASH;
       out[to++] = 0x78; // x
     }
-    const short = at + LONG;
     let high = 0;
+    // From here on a part without escapes is long.
+    let long = at + LONG;
     const end = line.length;
     while (at < end) {
+      if (at >= long) {
+        const stop = this.#plain(line, out, at, to);
+        if (stop < 0) return false;
+        to += stop - at;
+        at = stop;
+      }
       const c = line[at++] ?? 0;
       if (c === QUOTE) {
         this.at = at;
@@ -105,44 +118,34 @@ export class ValueWriter {
         if (written < 0) return false;
         at += (line[at] ?? 0) === 0x75 ? 5 : 1;
         to += written;
+        long = at + LONG;
       } else {
         // JSON has no control characters in strings; one here would end a row of COPY.
         if (c < 0x20) return false;
         high |= c;
         out[to++] = c;
       }
-      if (at >= short) return this.#long(line, out, at, to);
     }
     return false;
   }
 
-  /** The rest of a long string: what lies between two escapes is copied whole. */
-  #long(line: Buffer, out: Buffer, from: number, into: number): boolean {
-    let at = from;
-    let to = into;
-    let quote = line.indexOf(QUOTE, at);
-    let backslash = line.indexOf(BACKSLASH, at);
-    this.beyondAscii = true;
-    for (;;) {
-      if (quote < 0) return false;
-      if (backslash < 0 || quote < backslash) {
-        line.copy(out, to, at, quote);
-        if (hasControl(out, to, to + quote - at)) return false;
-        this.at = quote + 1;
-        this.to = to + quote - at;
-        return true;
-      }
-      line.copy(out, to, at, backslash);
-      if (hasControl(out, to, to + backslash - at)) return false;
-      to += backslash - at;
-      at = backslash + 1;
-      const written = escaped(line, at, out, to);
-      if (written < 0) return false;
-      at += (line[at] ?? 0) === 0x75 ? 5 : 1;
-      to += written;
-      if (quote < at) quote = line.indexOf(QUOTE, at);
-      backslash = line.indexOf(BACKSLASH, at);
+  /** Copies what lies before the next quote or escape. @returns the place of that, or -1. */
+  #plain(line: Buffer, out: Buffer, at: number, to: number): number {
+    const quote = line.indexOf(QUOTE, at);
+    if (quote < 0) return -1;
+    // Only up to the quote: without an escape in sight the search would go on through all lines behind this one.
+    const part = line.subarray(at, quote);
+    const backslash = part.indexOf(BACKSLASH);
+    const length = backslash < 0 ? part.length : backslash;
+    part.copy(out, to, 0, length);
+    let high = 0;
+    for (let i = to; i < to + length; i += 1) {
+      const c = out[i] ?? 0;
+      if (c < 0x20) return -1;
+      high |= c;
     }
+    if (high > 0x7f) this.beyondAscii = true;
+    return at + length;
   }
 }
 
@@ -154,12 +157,6 @@ const FALSE = Buffer.from('false');
 export function matches(line: Buffer, at: number, expected: Buffer): boolean {
   for (let i = 0; i < expected.length; i += 1) if (line[at + i] !== expected[i]) return false;
   return true;
-}
-
-/** A control character in a part without escapes, except that COPY's own escapes are not looked at here. */
-function hasControl(bytes: Buffer, from: number, to: number): boolean {
-  for (let at = from; at < to; at += 1) if ((bytes[at] ?? 0) < 0x20) return true;
-  return false;
 }
 
 /**

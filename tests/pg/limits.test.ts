@@ -296,22 +296,22 @@ test('active sessions are those of others that execute something, in any databas
   const pid = async (client: pg.Client) =>
     (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid;
   const pids = [await pid(busy), await pid(ours)];
-  const others = async () => {
-    // Other tests are busy on the same server: only what these two add is known.
-    const { rows } = await db.sourceClient.query<{ n: number }>(
-      `select count(*)::int as n from pg_stat_activity where state = 'active' and backend_type = 'client backend'
-          and application_name !~ '^walferry ' and pid <> all ($1) and pid <> pg_backend_pid()`,
-      [pids],
-    );
-    return rows[0]?.n ?? 0;
-  };
+  const state = `select count(*) filter (where pid <> all ($1))::int as others, count(*) filter (where pid = any ($1))::int as both
+    from pg_stat_activity where state = 'active' and backend_type = 'client backend'
+     and (application_name !~ '^walferry ' or pid = any ($1)) and pid <> pg_backend_pid()`;
   const sleeping = [busy, ours].map((client) =>
-    client.query('select pg_sleep(60)').catch(() => undefined),
+    client.query('select pg_sleep(300)').catch(() => undefined),
   );
-  await until('one more than the others', async () => {
-    const before = await others();
+  await until('both to sleep, and one of them to count', async () => {
+    // Other tests are busy on the same server, and one transaction sees the same of it in both questions.
+    await db.sourceClient.query('begin');
+    const { rows } = await db.sourceClient.query<{ others: number; both: number }>(state, [pids]);
     const now = await active();
-    return now === before + 1 && before === (await others());
+    await db.sourceClient.query('commit');
+    const [row] = rows;
+    if (row?.both !== 2) return false;
+    expect(now).toBe(row.others + 1);
+    return true;
   });
   await db.sourceClient.query('select pg_cancel_backend(pid) from unnest($1::int[]) pid', [pids]);
   await Promise.all(sleeping);

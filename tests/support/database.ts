@@ -51,16 +51,10 @@ export async function freshPair(
   encodings: Encodings = {},
 ): Promise<FreshPair> {
   const id = randomBytes(5).toString('hex');
-  const source = await freshDatabase(
-    places.source ?? sourceServer(),
-    `src_${id}`,
-    encodings.source,
-  );
-  const target = await freshDatabase(
-    places.target ?? targetServer(),
-    `dst_${id}`,
-    encodings.target,
-  );
+  const [source, target] = await Promise.all([
+    freshDatabase(places.source ?? sourceServer(), `src_${id}`, encodings.source),
+    freshDatabase(places.target ?? targetServer(), `dst_${id}`, encodings.target),
+  ]);
   if (places.source) elsewhere.set(source.name, places.source);
   if (places.target) elsewhere.set(target.name, places.target);
   return {
@@ -69,8 +63,7 @@ export async function freshPair(
     sourceClient: source.client,
     targetClient: target.client,
     [Symbol.asyncDispose]: async () => {
-      await source.drop();
-      await target.drop();
+      await Promise.all([source.drop(), target.drop()]);
     },
   };
 }

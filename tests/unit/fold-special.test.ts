@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isSettled } from '../../postgres/apply/special.ts';
+import { isSettled } from '../../postgres/apply/read-back.ts';
 
 test.each([
   ['before the oldest running', 99, '100:110:100,105', true],

@@ -15,38 +15,47 @@ const LINES = [
 ];
 const KINDS = { B: 'begin', C: 'commit', I: 'insert', U: 'update', D: 'delete' } as const;
 
-/** Between other bytes, as in a buffer of many lines. */
-function read(line: Buffer): {
+/** Between other bytes, as in a buffer of many lines. @param before lines that the same reader has read. */
+function read(
+  line: Buffer,
+  ...before: readonly string[]
+): {
   head: HeadReader;
   kind: ReturnType<HeadReader['read']>;
   bytes: Buffer;
 } {
   const bytes = Buffer.concat([Buffer.from('{"x":"'), line, Buffer.from('"}')]);
   const head = new HeadReader();
+  for (const text of before) head.read(Buffer.from(text), 0, Buffer.byteLength(text));
   return { head, kind: head.read(bytes, 6, 6 + line.length), bytes };
 }
 
-test.each(LINES)('%s', (text) => {
-  const { head, kind, bytes } = read(Buffer.from(text));
-  const message = decodeMessage(text);
-  if (message.action === 'T' || message.action === 'M' || text.includes('"B","xid":7')) {
-    expect(kind).toBe('other');
-    return;
-  }
-  expect(kind).toBe(KINDS[message.action]);
-  expect(head.xid).toBe(message.xid);
-  if (message.action === 'B' || message.action === 'C') {
-    expect(head).toMatchObject({ lsn: message.lsn, timestamp: message.timestamp });
-    if (message.action === 'C') expect(head.nextLsn).toBe(message.nextlsn);
-    return;
-  }
-  const tables = new ByName<string>();
-  tables.set('other', 'table', 'wrong');
-  tables.set(message.schema, message.table, 'right');
-  expect(tables.get(bytes, head)).toBe('right');
-  expect(tables.get(bytes, head), 'again').toBe('right');
-  expect(bytes.toString('utf8', head.body, head.body + 3)).toMatch(/^,"[ci]/);
-});
+test.each(LINES.flatMap((text) => [[text], [text, text], [text, ...LINES]]))(
+  '%s, after other lines',
+  (text, ...before) => {
+    const { head, kind, bytes } = read(Buffer.from(text), ...before);
+    const message = decodeMessage(text);
+    if (message.action === 'T' || message.action === 'M' || text.includes('"B","xid":7')) {
+      expect(kind).toBe('other');
+      return;
+    }
+    expect(kind).toBe(KINDS[message.action]);
+    expect(head.xid).toBe(message.xid);
+    if (message.action === 'B' || message.action === 'C') {
+      expect(head.lsn).toBe(message.lsn);
+      if (message.action === 'B') return;
+      expect(head.nextLsn).toBe(message.nextlsn);
+      expect(head.timestamp).toBe(message.timestamp);
+      return;
+    }
+    const tables = new ByName<string>();
+    tables.set('other', 'table', 'wrong');
+    tables.set(message.schema, message.table, 'right');
+    expect(tables.get(bytes, head)).toBe('right');
+    expect(tables.get(bytes, head), 'again').toBe('right');
+    expect(bytes.toString('utf8', head.body, head.body + 3)).toMatch(/^,"[ci]/);
+  },
+);
 
 test('a head with any byte changed, removed or cut off never names another transaction or table', () => {
   for (const text of LINES) {
@@ -59,7 +68,12 @@ test('a head with any byte changed, removed or cut off never names another trans
         Buffer.concat([line.subarray(0, at), Buffer.from('\\'), line.subarray(at + 1)]),
       ]) {
         const { head, kind, bytes } = read(changed);
+        const later = read(changed, text);
+        const { xid, lsn, nextLsn, nameFrom, nameTo, body } = head;
+        expect(later.kind, 'after the whole line').toBe(kind);
         if (kind === 'other') continue;
+        const seen = { xid, nameFrom, nameTo, body };
+        expect(later.head).toMatchObject(kind === 'commit' ? { xid, lsn, nextLsn } : seen);
         if (kind === 'begin' || kind === 'commit') {
           expect(decodeMessage(changed.toString()).action).toBe(kind === 'begin' ? 'B' : 'C');
           continue;

@@ -10,7 +10,7 @@ test('after a batch that failed no later batch reaches the target', async () => 
   let fail = true;
   const applying: Applying = {
     begin: () => Promise.resolve(),
-    applyFolded: () => Promise.resolve(true),
+    applyFolded: () => Promise.resolve('applied'),
     apply: () =>
       fail ? Promise.reject(new MigrationError('Contention', 'deadlock')) : Promise.resolve(),
     commit: ({ confirmedLsn }) => Promise.resolve(void committed.push(confirmedLsn)),

@@ -1,0 +1,27 @@
+/**
+ * Columns whose null in the stream may be NaN, Infinity or -Infinity: wal2json before 2.6 (special.ts).
+ */
+import type { PlannedColumn, PlannedRelation } from './change.ts';
+
+const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
+export const SPECIAL_VALUES: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
+
+const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
+
+/** By name. */
+export function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
+  let exposed = exposedByRelation.get(relation);
+  if (!exposed) {
+    exposed = new Map(
+      relation.columns.filter((column) => isExposed(column)).map((column) => [column.name, column]),
+    );
+    exposedByRelation.set(relation, exposed);
+  }
+  return exposed;
+}
+
+/** The plugin looks at the column's own type: `numeric` and `numeric(10,2)`, not a domain over them. */
+function isExposed({ typeName, baseTypeName, generated }: PlannedColumn): boolean {
+  if (generated || !EXPOSED_TYPES.has(baseTypeName)) return false;
+  return typeName === baseTypeName || typeName.startsWith(`${baseTypeName}(`);
+}
