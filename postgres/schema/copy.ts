@@ -30,7 +30,7 @@ import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
-import { grantOrWait, readLateGrants } from './late-grant.ts';
+import { grantEarly, readLateGrants } from './late-grant.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
 import {
   aboutOthers,
@@ -337,7 +337,7 @@ async function createBatch(
         await rights.takeBack();
         await runOther(client, migration.id, entry);
       } else if (entry.kind === 'ACL') {
-        await grantOrWait(client, migration, entry, { rights, late });
+        await grantEarly(client, migration, entry, { rights, late });
       } else await runEntry(client, entry, rights);
     } catch (error) {
       work.signal.throwIfAborted();

@@ -1,7 +1,8 @@
 /**
  * Grants that take from our role what it needs until the cutover, on a target where it is no superuser: an append-only table whose
- * owner has no UPDATE, a schema in which its owner may not create. They are tried where the archive has them; those that take such a
- * right away are rolled back, run at the end of the cutover, and reversed when it is undone.
+ * owner has no UPDATE, a schema in which its owner may not create. They run where the archive has them, for what others are granted;
+ * of those that take such a right away the owner gets all rights back, until they run again at the end of the cutover. An undone
+ * cutover reverses them in the same way.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -32,7 +33,7 @@ const OBJECT = /^(TABLE|SEQUENCE|SCHEMA) (.*)$/s;
 
 type Acl = Pick<StoredEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql' | 'depends'>;
 
-/** Numbers of those that wait for the cutover. */
+/** Numbers of those that run again at the cutover. */
 export async function readLateGrants(
   target: pg.ClientBase,
   migration: Migration,
@@ -45,38 +46,47 @@ export async function readLateGrants(
 }
 
 /**
- * Runs grants within the open transaction, or makes them wait for the cutover.
- * @param late those that wait; gets the entry's number when it does. Grants on columns follow those on their table, which would
- *   revoke them.
- * @returns whether they were run.
+ * Runs grants within the open transaction, and notes those that have to run again at the cutover.
+ * @param late numbers of those; gets the entry's when it is one. Grants on columns are, when those on their table are: that one's
+ *   REVOKE takes them along.
  */
-export async function grantOrWait(
+export async function grantEarly(
   target: pg.ClientBase,
   migration: Migration,
   entry: Acl,
   { rights, late }: { readonly rights: OwnerRights; readonly late: Set<number> },
-): Promise<boolean> {
-  await rights.takeBack();
+): Promise<void> {
+  await runEntry(target, entry, rights);
   const [, type, name] = OBJECT.exec(entry.name) ?? [];
-  let waits = entry.depends.some((id) => late.has(id));
-  if (!waits) {
-    await target.query('savepoint granting');
-    await runEntry(target, entry, rights);
-    if (type !== undefined) {
-      const { rows } = await target.query<{ lacks: boolean }>(LACKS, [type, entry.schema, name]);
-      waits = rows[0]?.lacks === true;
-    }
-    await target.query(
-      `${waits ? 'rollback to savepoint granting; ' : ''}release savepoint granting`,
-    );
-  }
-  if (!waits) return true;
+  const lacking =
+    type !== undefined &&
+    (await target.query<{ lacks: boolean }>(LACKS, [type, entry.schema, name])).rows[0]?.lacks;
+  if (lacking === true) await giveBack(target, entry);
+  else if (!entry.depends.some((id) => late.has(id))) return;
   late.add(entry.id);
   await target.query(
     /* sql */ `update walferry.schema_entry set phase = 'grants' where migration = $1 and id = $2`,
     [migration.id, entry.id],
   );
-  return false;
+}
+
+/** All rights on the object for its owner, who can grant them to itself. */
+async function giveBack(
+  target: pg.ClientBase,
+  { schema, name }: { readonly schema: string | null; readonly name: string },
+): Promise<void> {
+  const [, type, object] = OBJECT.exec(name) ?? [];
+  if (type === undefined) return;
+  const { rows } = await target.query<{ sql: string | null }>(
+    /* sql */ `
+    select format('grant all on schema %I to %I', n.nspname, pg_catalog.pg_get_userbyid(n.nspowner)) as sql
+      from pg_catalog.pg_namespace n where $1 = 'SCHEMA' and n.nspname = $3
+    union all
+    select format('grant all on %s %I.%I to %I', lower($1), $2::text, $3::text, pg_catalog.pg_get_userbyid(c.relowner))
+      from pg_catalog.pg_class c where $1 <> 'SCHEMA' and c.oid = to_regclass(format('%I.%I', $2::text, $3::text))`,
+    [type, schema, object],
+  );
+  for (const { sql } of rows) if (sql !== null) await target.query(sql);
 }
 
 interface LateGrant {
@@ -88,7 +98,7 @@ interface LateGrant {
 
 const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' });
 
-/** Runs those that wait. One whose object is gone or renamed is passed over: the cutover does not fail for it. */
+/** Runs them again. One whose object is gone or renamed is passed over: the cutover does not fail for it. */
 export async function runLateGrants(
   { target, all }: Switching,
   migration: Migration,
@@ -104,19 +114,9 @@ export async function reverseLateGrants(
   { target, all }: Switching,
   migration: Migration,
 ): Promise<void> {
-  await all(await readGrants(target, migration, true), nameGrant, async ({ id, schema, name }) => {
-    const [, type, object] = OBJECT.exec(name) ?? [];
-    if (type !== undefined) {
-      const { rows } = await target.query<{ sql: string }>(
-        /* sql */ `
-        select format('grant all on %s %s to %I', lower($1), format(case when $1 = 'SCHEMA' then '%2$I' else '%1$I.%2$I' end, $2::text, $3::text),
-                 pg_catalog.pg_get_userbyid(case when $1 = 'SCHEMA' then (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = $3)
-                   else (select c.relowner from pg_catalog.pg_class c where c.oid = to_regclass(format('%I.%I', $2::text, $3::text))) end)) as sql`,
-        [type, schema, object],
-      );
-      await unlessGone(target, rows[0]?.sql ?? 'select');
-    }
-    await mark(target, migration, id, false);
+  await all(await readGrants(target, migration, true), nameGrant, async (one) => {
+    await giveBack(target, one);
+    await mark(target, migration, one.id, false);
   });
 }
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
+import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
@@ -78,7 +79,8 @@ describe('owners', () => {
     await db.sourceClient.query(`
       create schema shop; create table shop.audit (id serial primary key, v text, w text); alter table shop.audit owner to ${owner};
       create statistics shop.st on v, w from shop.audit; alter statistics shop.st owner to ${app};
-      create index audit_v on shop.audit (v);
+      create index audit_v on shop.audit (v); grant select on shop.audit to ${app};
+      create materialized view shop.seen as select count(*) from shop.audit; alter materialized view shop.seen owner to ${app};
       grant insert on shop.audit to ${app}; grant select (id) on shop.audit to ${owner};
       revoke insert, update, delete, truncate, select on shop.audit from ${owner};
       grant select (v) on shop.audit to ${owner};
@@ -97,6 +99,8 @@ describe('owners', () => {
     await buildIndexes(migration, input, testWork());
     await buildConstraints(migration, input, testWork());
     await db.targetClient.query(write);
+    // Filled as its owner, who is another role than the table's.
+    await refreshViews(migration, input, null, testWork());
     await setSequences(migration, input);
     await enableTriggers(migration);
     expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
