@@ -160,6 +160,9 @@ const ONE = {
   'special-numbers': warns(
     'wal2json 2.5 sends NaN and infinities as null; they are read back by key.',
   ),
+  'char-byte': refuses(
+    'Columns hold "char", and the target is older than 15 and the source not: bytes above 127 would be changed.',
+  ),
   'generated-reads': warns(
     'Generated columns call functions that read tables; the target computes them when the rows arrive.',
   ),

@@ -29,6 +29,8 @@ export interface PartitionKey extends TableName {
   /** Operator classes that are not the system's, and functions of users in the key's expressions. */
   readonly own: readonly string[];
   readonly collations: readonly KeyCollation[];
+  /** Whether an expression is among it whose type the operator class does not tell: an array, a row, a range. */
+  readonly untyped: boolean;
 }
 
 /** Provider, locale and library version of collation `o`, whose columns were renamed from version to version. */
@@ -85,7 +87,9 @@ select k.schema, k.name, k.strategy,
               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = k.rel
                 and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass order by 1) as own,
        coalesce((select json_agg(${COLLATION} order by o.oid) from collated s cross join database
-                   join pg_catalog.pg_collation o on o.oid = s.oid where s.rel = k.rel), '[]') as collations
+                   join pg_catalog.pg_collation o on o.oid = s.oid where s.rel = k.rel), '[]') as collations,
+       exists (select from keys x join pg_catalog.pg_type t on t.oid = x.typ
+                where x.rel = k.rel and t.typtype = 'p') as untyped
   from (select distinct rel, schema, name, strategy from keys) k
  order by 1, 2`;
 
@@ -156,4 +160,15 @@ export function differsByServer({ strategy, enums, numbered }: PartitionKey): st
     reasons.push(`${numbered.join(', ')}: values are OIDs, which differ between servers`);
   }
   return reasons;
+}
+
+/**
+ * Whether a condition on this key may be true for other rows on another server: labels may stand in another order there, names be
+ * those of other objects, and functions, operators and collations be other ones. Pure.
+ */
+export function meansOtherRows({ strategy, collations, ...key }: PartitionKey): boolean {
+  if (key.enums.length + key.numbered.length + key.own.length > 0 || key.untyped) return true;
+  return collations.some(({ deterministic, locale }) =>
+    strategy === 'l' ? !deterministic : !['C', 'POSIX'].includes(locale),
+  );
 }

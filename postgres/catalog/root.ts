@@ -7,6 +7,7 @@
  * between would arrive twice in the one table of the target.
  */
 import type pg from 'pg';
+import { meansOtherRows, readPartitionKeys } from './partition-key.ts';
 import type { Relation } from './relation.ts';
 import { compileSelection, type TableName } from './selection.ts';
 import { keyOfName } from './table-name.ts';
@@ -26,7 +27,7 @@ export interface ViaRoot extends TableName {
   readonly uniqueKey: boolean;
   /**
    * SQL condition that is true for exactly the rows of this partition, on any server; null where there is none: hash, default
-   * partitions (theirs changes with each neighbour), and text whose order depends on the server's collation.
+   * partitions (theirs changes with each neighbour), and keys that mean other rows on another server (partition-key.ts).
    */
   readonly bounds: string | null;
 }
@@ -71,6 +72,15 @@ export async function assignRoots(
     return parent ? rootOf(parent) : null;
   };
   const roots = new Map(found.map((relation) => [relation.oid, rootOf(relation)]));
+  const keys = await readPartitionKeys(
+    client,
+    found.flatMap(({ oid, kind }) => (kind === 'p' && roots.get(oid) ? [oid] : [])),
+  );
+  const vague = new Set(keys.filter(meansOtherRows).map(keyOfName));
+  const isVague = ({ parentOid }: Found): boolean => {
+    const parent = parentOid === null ? undefined : byOid.get(parentOid);
+    return parent !== undefined && (vague.has(keyOfName(parent)) || isVague(parent));
+  };
   const places = await readPlaces(
     client,
     found.flatMap(({ oid, keyIndex }) => {
@@ -78,13 +88,15 @@ export async function assignRoots(
       return root ? [{ oid, keyIndex, root: root.oid }] : [];
     }),
   );
-  return found.map(({ keyIndex: _, ...relation }) => {
+  return found.map((one) => {
+    const { keyIndex: _, ...relation } = one;
     const root = roots.get(relation.oid);
     const place = places.get(relation.oid);
     // Half detached (CONCURRENTLY) it is no partition to anybody who looks now.
     if (!root || !place || place.leaving) return { ...relation, viaRoot: null };
     const { oid, schema, name } = root;
-    const { bornInPlace, bornAt, uniqueKey, bounds } = place;
+    const { bornInPlace, bornAt, uniqueKey } = place;
+    const bounds = vague.size > 0 && isVague(one) ? null : place.bounds;
     return {
       ...relation,
       viaRoot: { oid, schema, name, bornInPlace, bornAt, uniqueKey, bounds },
@@ -114,10 +126,6 @@ with recursive wanted as (
   select distinct l.oid
     from line l join pg_catalog.pg_partitioned_table p on p.partrelid = l.parent
    where p.partstrat not in ('r', 'l') or p.partdefid = l.child
-      or exists (select from unnest(p.partcollation::oid[]) as k (oid)
-                   join pg_catalog.pg_collation o on o.oid = k.oid
-                  where case p.partstrat when 'l' then not o.collisdeterministic
-                        else coalesce(o.collcollate, '') not in ('C', 'POSIX') end)
 ), indexes (oid, index) as (
   select w.oid, w.key from wanted w where w.key is not null
   union all

@@ -244,6 +244,21 @@ export async function markAgain(
   );
 }
 
+/**
+ * Notes that a snapshot did not show these tables: no table has their oid, so the next look that finds their names takes what it
+ * finds for another table and copies it again. With their oid they would count as copied without a row.
+ */
+export async function forgetOids(
+  target: pg.ClientBase,
+  migration: Migration,
+  ids: readonly number[],
+): Promise<void> {
+  await target.query(
+    /* sql */ `update walferry.relation set source_oid = 0 where migration = $1 and id = any($2)`,
+    [migration.id, ids],
+  );
+}
+
 /** Marks everything that goes through these roots, and the roots themselves: the next round empties them first. */
 export async function markTreesAgain(
   target: pg.ClientBase,

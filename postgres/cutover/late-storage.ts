@@ -2,21 +2,25 @@
  * The part of the final check that no slot shows: tables that may have changed without WAL, whose values DDL changed, or that left the
  * selection under another name, since the drain. The shapes on the target are those that the stream has followed.
  */
+import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import { compareShapes, readShapes, type Shape } from '../catalog/shape.ts';
-import { nameOf } from '../catalog/table-name.ts';
+import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { isAltered } from '../catalog/type-record.ts';
 import { classify } from '../connection/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
+import { withRows } from '../schema/existing.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
 import { readRecordedSchemas } from '../control/schema-row.ts';
+import { followColumns } from '../stream/follow.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 
 /** What the stream has followed. */
@@ -37,30 +41,77 @@ export async function changedWithoutTrace(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
   const rows = new Map(tables.map((row) => [row.oid, row]));
-  const { relations, shapes, types } = await present(migration, input, [...rows.keys()], work);
+  const names = new Set(tables.map(keyOfName));
+  const { relations, shapes, types, filled } = await present(
+    migration,
+    input,
+    [...rows.keys()],
+    work,
+  );
   // Its changes come under a name that is not looked for, and which table has them now only its oid says.
   const selected = new Map(relations.map((table) => [table.oid, nameOf(table)]));
   const moved = [...rows.values()].filter(
     (row) => shapes.has(row.oid) && selected.get(row.oid) !== nameOf(row),
   );
   const ignored = ignoredAmong(relations, input.ignore);
+  const reshaped: Reshaped[] = [];
   const altered = relations.filter((table) => {
     if (table.kind !== 'r') return false;
     const now = shapes.get(table.oid);
-    const followed = rows.get(table.oid)?.shape;
-    const before = followed?.source;
+    const row = rows.get(table.oid);
+    const before = row?.shape?.source;
     if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
-    // A table that is new is seen by its changes, and one that is gone by nothing: dropping it is no change of a row.
+    // Attached, moved or renamed into the selection, or under the name of one that was copied. An empty one lacks nothing, and one
+    // that is gone is seen by nothing: dropping it is no change of a row.
+    if (!row) return filled.has(table.oid) || names.has(keyOfName(table));
+    // In or out of a tree that is one table on the target.
+    if (keyOfName(destinationOf(row)) !== keyOfName(destinationOf(table))) return true;
     if (!before || !now) return false;
-    const { opaque, replaced } = compareShapes(before, now);
+    if (row.viaRoot !== null && before.place !== now.place) return true;
+    const { opaque, replaced, added, dropped, renamed } = compareShapes(before, now);
+    if (added.length + dropped.length + renamed.length > 0) {
+      reshaped.push({ row, source: table, now });
+    }
     return (
       opaque !== null ||
       replaced ||
       before.persistence === 'u' ||
-      isAltered(followed?.types, table.columns, types)
+      isAltered(row.shape?.types, table.columns, types)
     );
   });
-  return [...altered, ...moved].map(nameOf);
+  const unlike = await unlikeOnTarget(migration, reshaped, work);
+  return [...altered, ...unlike, ...moved].map(nameOf);
+}
+
+/** A table whose columns are not those that the stream has followed last. */
+interface Reshaped {
+  readonly row: PlannedRelationRow;
+  readonly source: Relation;
+  readonly now: Shape;
+}
+
+/** Those to whose columns the target's are no counterpart: no row of them has to change for their values to be missing there. */
+async function unlikeOnTarget(
+  migration: Migration,
+  reshaped: readonly Reshaped[],
+  work: Pick<Work, 'signal' | 'beat'>,
+): Promise<Relation[]> {
+  if (reshaped.length === 0) return [];
+  return onTarget(migration, work, async (target) => {
+    const there = await readRelationsNamed(target, destinationsOf(reshaped.map(({ row }) => row)));
+    const byName = new Map(there.map((one) => [keyOfName(one), one]));
+    const shapes = await readShapes(
+      target,
+      there.map(({ oid }) => oid),
+    );
+    return reshaped.flatMap(({ row, source, now }) => {
+      const counterpart = byName.get(keyOfName(destinationOf(row)));
+      if (!counterpart) return [source];
+      const sides = { source, target: counterpart, now, targetShape: shapes.get(counterpart.oid) };
+      const { drift, ahead, again } = followColumns(row, sides);
+      return drift.length + ahead.length > 0 || again !== null ? [source] : [];
+    });
+  });
 }
 
 async function present(
@@ -73,6 +124,8 @@ async function present(
   readonly relations: readonly Relation[];
   readonly shapes: Map<number, Shape>;
   readonly types: TypeGraph;
+  /** Oids of selected tables beside the others that hold a row. */
+  readonly filled: ReadonlySet<number>;
 }> {
   const { signal } = work;
   try {
@@ -83,7 +136,17 @@ async function present(
       const found = await readRelations(source, input.tables, 'estimated');
       // All of them, or what a root accepts of its partitions could not be seen.
       const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
+      const known = new Set(others);
+      // Without a plan there is nothing that a table could be missing in.
+      const fresh = found.filter(
+        ({ oid, kind }) => kind === 'r' && known.size > 0 && !known.has(oid),
+      );
+      const filled = await withRows(
+        source,
+        fresh.map(({ oid, schema, name }) => ({ oid, sql: quoted({ schema, name }) })),
+      );
       return {
+        filled: new Set(filled.map(({ oid }) => oid)),
         relations: found,
         shapes: await readShapes(source, [...new Set([...oids, ...others])]),
         types: await readTypeGraph(source, found),
@@ -106,22 +169,32 @@ export async function readFollowed(
   migration: Migration,
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<FollowedPlan> {
-  const { signal } = work;
-  try {
-    await using target = await connectTarget(migration, 'cutover', { signal });
+  return onTarget(migration, work, async (target) => {
     const { rows } = await target.query<{ there: boolean }>(
       /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
     );
     // Without the control schema there is nothing to compare with; the next step takes the epoch, and stops then.
     if (rows[0]?.there !== true) return { schemas: null, tables: [] };
+    return {
+      schemas: await readRecordedSchemas(target, migration),
+      tables: await readPlannedRelations(target, migration),
+    };
+  });
+}
+
+async function onTarget<T>(
+  migration: Migration,
+  work: Pick<Work, 'signal' | 'beat'>,
+  read: (target: pg.ClientBase) => Promise<T>,
+): Promise<T> {
+  const { signal } = work;
+  try {
+    await using target = await connectTarget(migration, 'cutover', { signal });
     return await whileAllWatched(
       [{ side: 'target', migration, purpose: 'cutover', client: target }],
       work,
       () => ({ step: STEP }),
-      async () => ({
-        schemas: await readRecordedSchemas(target, migration),
-        tables: await readPlannedRelations(target, migration),
-      }),
+      () => read(target),
     );
   } catch (error) {
     signal.throwIfAborted();

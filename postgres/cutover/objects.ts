@@ -76,7 +76,8 @@ select t.schema, t."table", 'sequence of column ' || a.attname, pg_catalog.strin
 union all
 select t.schema, t."table", 'place under ' || i.inhparent::pg_catalog.regclass,
        coalesce(pg_catalog.pg_get_expr(c.relpartbound, c.oid), '')
-  from t join pg_catalog.pg_inherits i on i.inhrelid = t.oid and not i.inhdetachpending
+  from t join pg_catalog.pg_inherits i on i.inhrelid = t.oid
+   and not coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false)
   join pg_catalog.pg_class c on c.oid = t.oid`;
 
 /** Both sides' definitions of so many tables are in memory at once. */

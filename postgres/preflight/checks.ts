@@ -2,6 +2,7 @@
 import { age } from './checks/age.ts';
 import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';
+import { charByte } from './checks/char-byte.ts';
 import { disk } from './checks/disk.ts';
 import { durability } from './checks/durability.ts';
 import { endpoint } from './checks/endpoint.ts';
@@ -70,6 +71,7 @@ export const CHECKS: readonly Check[] = [
   persistence,
   identity,
   number,
+  charByte,
   generated,
   nullableChild,
   binaryForm,

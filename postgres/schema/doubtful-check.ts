@@ -72,7 +72,7 @@ interface FunctionRow {
 
 const FUNCTIONS = /* sql */ `
 select p.oid::text, p.proname as name, l.lanname as language, p.provolatile as volatile, p.prosrc as body,
-       p.prosqlbody is not null as atomic,
+       to_jsonb(p) ->> 'prosqlbody' is not null as atomic,
        exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid
                   and d.refclassid = 'pg_catalog.pg_class'::regclass) as reads,
        exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid

@@ -13,6 +13,7 @@ import { markChunk, type ChunkRow } from '../control/chunk.ts';
 import type { HeldGeneration } from '../control/generation.ts';
 import { sharesBinaryForm } from './binary.ts';
 import { beginClaiming } from './claim.ts';
+import { refuseExtremes } from './extreme.ts';
 import { readLoud } from '../schema/loud.ts';
 import type { Loud } from '../schema/quieted.ts';
 import { beginUnder, snapshotLost } from './imported.ts';
@@ -31,6 +32,8 @@ export interface ChunkWork {
   /** States of a trigger of the target in which it fires for copied rows. */
   readonly loud: readonly string[];
   readonly format: CopyFormat;
+  /** Whether the target would take some intervals of the source for infinite. */
+  readonly mistakesIntervals: boolean;
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
   /** Bytes of a table that passed just now. Null: read on; else when to. */
@@ -81,6 +84,7 @@ export async function copyChunk(
       (await sharesBinaryForm(target, table.destination, table.columns, table.forms));
     // Preflight refuses such a table, as far as the source's columns tell; those of the target may have changed since.
     if (work.format === 'binary' && !binary) throw withoutBinaryForm(table);
+    if (work.mistakesIntervals) await refuseExtremes(source, table, chunk);
     const progress = (n: number) => work.moved(table, n);
     const how = { range: chunk, planning, binary, progress };
     const copied = await pipeTable(source, target, table, how);

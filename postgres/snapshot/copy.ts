@@ -7,6 +7,7 @@ import type { CopyFormat } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
 import { destinationOf } from '../catalog/root.ts';
+import { mistakesIntervals, readMajors } from '../catalog/version-form.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { classify } from '../connection/failure.ts';
@@ -98,6 +99,7 @@ async function copyRun(
       planning: new Planning(migration.source, 'copy'),
       defaults: await Defaults.read(migration.target, 'copy', target),
       loud: loudStates(replicaRole),
+      mistakesIntervals: mistakesIntervals(await readMajors(source, target)),
       worker: `${hostname()}:${process.pid}`,
       moved: (table, bytes) => {
         progress.moved(nameOf(table), bytes);

@@ -9,7 +9,12 @@ import { MOST_STREAMS } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/drift.ts';
+import {
+  compareColumns,
+  partitionsInTheWay,
+  renderDifferences,
+  type Difference,
+} from '../catalog/drift.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
@@ -18,6 +23,7 @@ import { readShapes, type Shape } from '../catalog/shape.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { charDifferences } from '../catalog/version-form.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
@@ -131,7 +137,8 @@ async function planUnder(
       const unsplittable = await readUnsplittable(migration, source, found, input, work);
       const counterparts = await readRelationsNamed(target, destinationsOf(found));
       const logged = requireLogged(destinationsOf(found), found, input.ignore);
-      refuseDrift(found, counterparts, await readUnlogged(target, logged));
+      const unreadable = await charDifferences(source, target, found);
+      refuseDrift(found, counterparts, await readUnlogged(target, logged), unreadable);
       progress.step = 'taking tables into the snapshot';
       const plan = {
         ...{ turn, found, shapes, types, schemas, counterparts, unsplittable },
@@ -238,8 +245,9 @@ function refuseDrift(
   found: readonly Relation[],
   counterparts: readonly Relation[],
   unlogged: readonly TableName[],
+  unreadable: readonly Difference[],
 ): void {
-  const differences = compareColumns(found, counterparts);
+  const differences = [...compareColumns(found, counterparts), ...unreadable];
   if (found.some(({ viaRoot }) => viaRoot !== null)) {
     differences.push(...partitionsInTheWay(found, counterparts));
   }

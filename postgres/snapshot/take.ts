@@ -26,6 +26,7 @@ import { holdEpoch } from '../control/epoch.ts';
 import { readNewestGeneration, readOutdated } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
+  forgetOids,
   numbersOf,
   readPlannedRelations,
   readUnfinished,
@@ -253,6 +254,8 @@ async function takeBatch(
   const { batch, here } = plan;
   const tables = batch.flatMap((unit) => unit.tables);
   const marked = batch.flatMap((unit) => unit.marked);
+  // Gone for the snapshot, and perhaps back a moment later: detached, in a schema of another name, given to an extension.
+  const absent = tables.filter((table) => table.viaRoot === null && !here.has(keyOfName(table)));
   const filled = await forgetChunks(
     target,
     migration,
@@ -262,7 +265,9 @@ async function takeBatch(
     target,
     // What was streamed into a table that is copied again has no mark.
     destinationsOf([
-      ...tables.filter(({ id, rewritten }) => filled.has(id) || rewritten),
+      ...tables.filter(
+        (table) => (filled.has(table.id) || table.rewritten) && !absent.includes(table),
+      ),
       ...marked,
     ]),
   );
@@ -280,6 +285,11 @@ async function takeBatch(
     update walferry.relation set generation = $3, rewritten = false
      where migration = $1 and id = any($2)`,
     [migration.id, tables.map(({ id }) => id), generation],
+  );
+  await forgetOids(
+    target,
+    migration,
+    absent.map(({ id }) => id),
   );
   await target.query(
     /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,

@@ -35,6 +35,12 @@ import type { Selection } from '../catalog/selection.ts';
 import { readShapes } from '../catalog/shape.ts';
 import { readTypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
+import {
+  charDifferences,
+  intervalColumns,
+  mistakesIntervals,
+  readMajors,
+} from '../catalog/version-form.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
 import { outdateGenerations } from '../control/generation.ts';
@@ -54,7 +60,7 @@ import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import { AUDITED, CatalogMoved } from './moved.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
-import { judgeNewTrees } from './new-tree.ts';
+import { besideDefault, judgeNewTrees } from './new-tree.ts';
 import {
   isInsertOnly,
   isLeftRoot,
@@ -83,6 +89,8 @@ export interface Audit {
   readonly unlogged: ReadonlySet<number>;
   /** Differences that the stream may still be before; asked about when it gets to them. */
   readonly ahead: readonly Difference[];
+  /** Columns with intervals of followed tables by the plan's number, if the target takes some of the source's for infinite. */
+  readonly intervals: ReadonlyMap<number, ReadonlySet<string>>;
   /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
   readonly grown: boolean;
 }
@@ -184,9 +192,13 @@ export async function audit(
   await turn(rows.length);
   await judgeNewTrees(target, here, sides, found);
   await judgeNew(target, here, sides, found);
+  found.drift.push(...(await charDifferences(source, target, here)));
+  await turn(rows.length);
+  const guarded = await guardedIntervals(source, target, found.followed);
+  await turn(rows.length);
   // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
   await flushSeen(source, migration);
-  refuse(found);
+  refuse(found, await besideDefault(target, found.absent, sides));
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];
   if (noted.some((some) => some.length > 0)) await note(target, migration, plan.epoch, found);
@@ -202,12 +214,26 @@ export async function audit(
       rows.filter((row) => isInsertOnly(sides.here.get(keyOfName(row)), sides)).map(({ id }) => id),
     ),
     ahead: found.ahead,
+    intervals: guarded,
     grown: joining.length > 0,
     types: watchedTypes(found.followed, types.source),
     tokens: new Map(
       here.map((relation) => [keyOfName(relation), sides.shapes.get(relation.oid)?.token ?? '']),
     ),
   };
+}
+
+async function guardedIntervals(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  followed: readonly Followed[],
+): Promise<Map<number, ReadonlySet<string>>> {
+  const found = followed.flatMap((one) => {
+    const columns = intervalColumns(one.source);
+    return columns.length === 0 ? [] : [[one.row.id, new Set(columns)] as const];
+  });
+  if (found.length === 0 || !mistakesIntervals(await readMajors(source, target))) return new Map();
+  return new Map(found);
 }
 
 /** Some tens of milliseconds' worth. */
@@ -235,7 +261,8 @@ export function drift(differences: readonly Difference[]): MigrationError {
   );
 }
 
-function refuse({ drift: differences, absent }: Verdicts): void {
+/** @param hint what else to say of the absent ones. */
+function refuse({ drift: differences, absent }: Verdicts, hint: string): void {
   if (differences.length > 0) {
     const missing = absent.map(({ schema, name }) => ({
       ...{ schema, table: name, column: null },
@@ -249,7 +276,7 @@ function refuse({ drift: differences, absent }: Verdicts): void {
   const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
   throw new MigrationError(
     'UnknownRelation',
-    `new on the source and selected, but not on the target: ${names}${more}`,
+    `new on the source and selected, but not on the target: ${names}${more}${hint}`,
     { table: nameOf(first) },
   );
 }

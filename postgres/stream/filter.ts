@@ -6,6 +6,7 @@
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, misfit, translate, type Form } from './form.ts';
 
@@ -18,6 +19,8 @@ export interface Route {
   readonly forms: readonly [Form, ...Form[]];
   /** Columns whose values arrive as hexadecimal digits without the `\x` that the input function wants. */
   readonly bytea: ReadonlySet<string>;
+  /** Columns with intervals some of which the target would take for infinite; empty where it takes none for that. */
+  readonly intervals: ReadonlySet<string>;
   /** Whether the table's copy holds the transaction (32-bit top-level id), which committed at this position. */
   readonly copied: (xid: number, commitLsn: Lsn) => boolean;
 }
@@ -142,6 +145,8 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
       truncate = null;
       const form = routes.formOf(route, message);
       if (typeof form === 'string') return undo({ ...unsettled(message, piece), misfit: form });
+      const extreme = extremeIn(message, route, form);
+      if (extreme !== null) return undo({ ...unsettled(message, piece), misfit: extreme });
       const relation = message.action === 'I' ? route.relation : namedBy(message, route, form);
       if (typeof relation === 'string') {
         return undo({ ...unsettled(message, piece), misfit: relation });
@@ -214,6 +219,19 @@ function rowChange(
       return { kind: 'delete', relation, identity, ...origin };
     }
   }
+}
+
+/**
+ * In words that follow "a change that"; null when it holds none. A later copy does not need the change, and refuses the table by its
+ * column as long as it holds such a value. Only what is stored: no row of the target is found by one, because none gets there.
+ */
+function extremeIn(message: RowMessage, route: Route, form: Form): string | null {
+  if (route.intervals.size === 0) return null;
+  const found = cellsOf(message.columns, route, form).find(
+    ({ name, value }) => value !== null && route.intervals.has(name) && holdsExtreme(value),
+  );
+  if (!found) return null;
+  return `holds an interval in column "${found.name}" that the target takes for infinity or does not read`;
 }
 
 /** A whole old row from before a column was added has that column on the target, with the value that earlier rows hold. */

@@ -79,6 +79,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
   }
   const awaited = change.replaced ? (now.emptiedBy ?? null) : null;
   const again =
+    uncopied(row) ??
     change.opaque ??
     unlikeOnTarget(before, change, sides) ??
     emptiedOnTarget(before, sides) ??
@@ -109,6 +110,12 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     settled: alike ? null : shape,
     alike: alike ? shape : null,
   };
+}
+
+/** A partition may join its tree without a copy; any other table has the shape that its copy noted, or was in no snapshot. */
+function uncopied({ shape, viaRoot, generation }: PlannedRelationRow): string | null {
+  if (shape !== null || viaRoot !== null || generation === null) return null;
+  return 'was not in the snapshot that it was to be copied from';
 }
 
 /** Why changes of the table may be in no stream. */

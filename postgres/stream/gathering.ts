@@ -15,6 +15,7 @@ import type { FoldedTable } from '../apply/folded.ts';
 import type { TableRows } from '../apply/table-rows.ts';
 import type { LastCommit } from '../control/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { mayHoldExtreme } from '../catalog/version-form.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
 import type { Line } from '../replication/line-store.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
@@ -186,6 +187,11 @@ export class Gathering {
     const { messageBytes, exactly } = this.#parts.limits;
     if (this.#allExact || exactly === true || line.length > messageBytes) return false;
     if (path.exactThrough >= this.#batch) return false;
+    if (route.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
+      // The exact way says which column it is.
+      path.exactThrough = this.#batch;
+      return false;
+    }
     const rows = this.#rowsOf(path);
     if (!insertInto(rows, kind, line, head.body)) {
       path.exactThrough = this.#batch;

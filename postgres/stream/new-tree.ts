@@ -2,7 +2,8 @@
 import type pg from 'pg';
 import { differsByServer, readPartitionKeys } from '../catalog/partition-key.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { keyOfName } from '../catalog/table-name.ts';
+import { destinationOf } from '../catalog/root.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Sides, Verdicts } from './verdict.ts';
 
 /** Stops before their copy would fail halfway; preflight reports the same for tables that exist at the start. */
@@ -26,3 +27,33 @@ export async function judgeNewTrees(
     });
   }
 }
+
+/**
+ * What to do about new partitions whose parent has a default partition on the target: that may still hold their rows, whose deletes
+ * come by a stream that waits for the partition. Empty for none.
+ */
+export async function besideDefault(
+  target: pg.ClientBase,
+  absent: readonly Relation[],
+  { hereByOid, there }: Pick<Sides, 'hereByOid' | 'there'>,
+): Promise<string> {
+  const partitions = absent.flatMap((one) => {
+    const parent = one.isPartition && one.parentOid !== null && hereByOid.get(one.parentOid);
+    const oid = parent ? there.get(keyOfName(destinationOf(parent)))?.oid : undefined;
+    return oid === undefined ? [] : [{ one, oid }];
+  });
+  if (partitions.length === 0) return '';
+  const { rows } = await target.query<{ oid: number }>(
+    /* sql */ `
+    select p.partrelid::int8::float8 as oid from pg_catalog.pg_partitioned_table p
+     where p.partrelid = any($1::oid[]) and p.partdefid <> 0`,
+    [partitions.map(({ oid }) => oid)],
+  );
+  const split = new Set(rows.map(({ oid }) => oid));
+  const names = partitions.flatMap(({ one, oid }) => (split.has(oid) ? [nameOf(one)] : []));
+  if (names.length === 0) return '';
+  const shown = names.slice(0, SHOWN).join(', ');
+  return `; the default partition on the target may still hold rows of ${shown}${names.length > SHOWN ? ' and others' : ''}: create such a partition there as a table of its own (create table … (like … including all)), resume, and attach it once it is copied`;
+}
+
+const SHOWN = 5;

@@ -434,7 +434,7 @@ function outgrown(row: PlannedRelationRow, { ahead, alike, settled }: Audit): bo
 
 function routesOf(
   rows: readonly PlannedRelationRow[],
-  { followed, tokens, unlogged }: Audit,
+  { followed, tokens, unlogged, intervals }: Audit,
   generations: readonly Generation[],
 ): Routes {
   const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
@@ -448,7 +448,7 @@ function routesOf(
   for (const one of followed) {
     const { row } = one;
     if (row.generation === null) continue;
-    const route = routeOf(one, byNumber.get(row.generation));
+    const route = routeOf(one, byNumber.get(row.generation), intervals.get(row.id));
     routes.set(row.schema, row.name, route);
     // Partitions that go through their root are all of one generation: a TRUNCATE of the root is what it is for each of them.
     if (row.viaRoot)
@@ -464,6 +464,7 @@ function rootRoute({ schema, name }: TableName, { copied }: Route): Route {
     before: null,
     forms: [{ columns: [], names: new Map(), fills: [] }],
     bytea: new Set(),
+    intervals: new Set(),
     copied,
   };
 }
@@ -539,6 +540,7 @@ function fullName({ schema, table }: Unsettled): string {
 function routeOf(
   { source, target, forms, key }: Followed,
   generation: Generation | undefined,
+  intervals: ReadonlySet<string> = new Set(),
 ): Route {
   const bytea = source.columns.filter(({ baseTypeOid }) => baseTypeOid === BYTEA_OID);
   const relation = plannedRelation(source, target, key);
@@ -549,6 +551,7 @@ function routeOf(
     before: changed ? { ...relation, full: !relation.full } : null,
     forms,
     bytea: new Set(bytea.map(({ name }) => name)),
+    intervals,
     copied: copiedBy(generation),
   };
 }

@@ -74,7 +74,8 @@ export function judge(row: PlannedRelationRow, sides: Sides, found: Verdicts): v
     // Notes the other oid, and with it that the copied rows are another table's.
     found.register.push(relation);
     if (row.kind === 'r' || relation.kind === 'r') {
-      found.reasons.push(`${nameOf(row)} was made anew on the source`);
+      const what = row.oid === 0 ? 'was not in the latest snapshot' : 'was made anew on the source';
+      found.reasons.push(`${nameOf(row)} ${what}`);
     }
     return;
   }

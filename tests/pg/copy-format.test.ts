@@ -1,12 +1,17 @@
 /** Text or binary: the rows are the same, and binary is used only where both servers mean the same by the bytes. */
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CopyFormat } from '../../contract/input.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
-import { holding, inputOf, recordedWork, registered } from '../support/control.ts';
+import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { failureOf } from '../support/copy-again.ts';
+import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
+import { serverOf } from '../support/versions.ts';
+import { startMigration } from '../support/stream.ts';
 import { findingsOf, only } from '../support/preflight.ts';
 
 /** Copies everything; `planned` runs on the target before the first row. Returns the bytes that passed, which tell the formats apart. */
@@ -100,3 +105,91 @@ test('preflight names the columns that a binary copy cannot move', async () => {
   expect(found.message).toMatch(/public\.t\.r, public\.t\.v|public\.t\.v, public\.t\.r/);
   expect((await findingsOf(db)).filter(({ code }) => code === 'binary-form')).toEqual([]);
 });
+
+const NEWER = findOther(17);
+const LARGEST = '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807';
+/** No server reads its own text of it. */
+const SMALLEST = `(interval '-178956970 years -8 mons -2147483648 days -2562047788:00:54.775807' - interval '1 microsecond')`;
+
+describe.skipIf(!NEWER)('from 15 to 17', () => {
+  let server: PostgresServer;
+
+  beforeAll(async () => {
+    if (NEWER) server = await serverOf('target', NEWER);
+  });
+  afterAll(() => server.stop('immediate'));
+
+  test('an interval that the target would store as infinity is refused by its column, in the copy and in the stream, at any depth', async () => {
+    await using db = await freshPair({ target: server });
+    const tables = /* sql */ `
+      create type span as (n int, i interval); create domain wait as interval;
+      create table t (id int primary key, v text, i interval, d wait, a interval[], s span)`;
+    await db.sourceClient.query(tables);
+    await db.targetClient.query(tables);
+    await db.sourceClient.query(
+      `insert into t (id, v, i) select n, '${LARGEST}', '-178000000 years 1 day' from generate_series(1, 9) n`,
+    );
+    const migration = await registered(db);
+    await createSlot(migration, recordedWork());
+    const copy = async (): Promise<unknown> => {
+      await using held = await holding(db, migration);
+      const plan = await planCopy(migration, inputOf(db), recordedWork());
+      await copyAll(migration, plan);
+      return held.generation.number;
+    };
+    for (const [column, value] of [
+      ['i', `'${LARGEST}'`],
+      ['d', SMALLEST],
+      ['a', `array['1 day', '${LARGEST}']::interval[]`],
+      ['s', `row(1, ${SMALLEST})`],
+    ] as const) {
+      await db.sourceClient.query(`update public.t set ${column} = ${value} where id = 5`);
+      const refused = await copy().catch((error: unknown) => error);
+      expect(refused).toMatchObject({ code: 'CopyFailed', details: { table: 'public.t', column } });
+      expect(String(refused)).not.toContain('2562047788');
+      await db.sourceClient.query(`update public.t set ${column} = null where id = 5`);
+    }
+    await copy();
+    expect(await failureOf(db, migration)).toBeNull();
+    await expectEqual(db.sourceClient, db.targetClient);
+    await db.sourceClient.query(
+      `update public.t set v = ${SMALLEST}::text, i = '1 day' where id = 6`,
+    );
+    expect(await failureOf(db, migration)).toBeNull();
+    await db.sourceClient.query(
+      `update public.t set s = row(1, interval '${LARGEST}') where id = 7`,
+    );
+    const met = await failureOf(db, migration);
+    expect(met?.code).toBe('CopyAgain');
+    expect(met?.message).toContain('column "s"');
+    expect(met?.message).not.toContain('2562047788');
+    expect(await copy().catch((error: unknown) => error)).toMatchObject({ code: 'CopyFailed' });
+    await db.sourceClient.query(`update public.t set s = null where id = 7`);
+    await copy();
+    expect(await failureOf(db, migration)).toBeNull();
+    await expectEqual(db.sourceClient, db.targetClient);
+  });
+});
+
+const OLDER = findOther(13);
+
+test.skipIf(!OLDER)(
+  'tables with "char" that come later are asked about where the target is older than 15',
+  async () => {
+    if (!OLDER) return;
+    await using server = await serverOf('target', OLDER);
+    await using db = await freshPair({ target: server });
+    const tables = /* sql */ `create table t (id int primary key)`;
+    const migration = await startMigration(db, tables);
+    for (const side of [db.sourceClient, db.targetClient]) {
+      await side.query(`create table public.late (id int primary key, c "char"[])`);
+    }
+    await db.sourceClient.query(`insert into late values (1, array['\\344'::"char"])`);
+    const refused = await failureOf(db, migration);
+    expect(refused).toMatchObject({
+      code: 'SchemaDrift',
+      details: { table: 'public.late', column: 'c' },
+    });
+    expect(refused?.message).toContain('"char"');
+  },
+);

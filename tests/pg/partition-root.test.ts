@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
+import { readRelations } from '../../postgres/catalog/relation.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
 import { streamChanges } from '../support/lease.ts';
@@ -202,6 +203,79 @@ test('the same where one partition has no key and the target prints values inexa
   await feed.source.query(/* sql */ `delete from m where id in (3, 30)`);
   await apply();
   await same();
+});
+
+test('TRUNCATE of a partition by an enum whose labels have another order on the target copies the table again', async () => {
+  await using db = await freshPair();
+  const tables = { ...VIA, viaPartitionRoot: ['public.part'] };
+  const common = /* sql */ `create table part (id int, m mood, primary key (id, m))`;
+  const migration = await startMigration(
+    db,
+    /* sql */ `create type mood as enum ('a', 'b', 'c'); ${common} partition by range (m);
+    create table part_1 partition of part for values from ('a') to ('b');
+    create table part_2 partition of part for values from ('b') to (maxvalue);
+    insert into part values (1, 'a'), (2, 'b'), (3, 'c')`,
+    tables,
+    /* sql */ `create type mood as enum ('a', 'c', 'b'); ${common}`,
+  );
+  await db.sourceClient.query(/* sql */ `truncate part_1`);
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'CopyAgain' });
+  await drainWithCopies(db, migration, tables);
+  const rows = /* sql */ `select id, m from part order by 1`;
+  const there = await db.targetClient.query(rows);
+  expect(there.rows).toEqual((await db.sourceClient.query(rows)).rows);
+  expect(there.rowCount).toBe(2);
+});
+
+test('no condition is taken for a partition where a type, function, operator class or collation of its key may differ on the target', async () => {
+  await using db = await freshPair();
+  const vague = {
+    enum: ['m mood', 'list (m)', `in ('a')`],
+    enums: ['m mood[]', 'list (m)', `in ('{a}')`],
+    domain: ['m my_mood', 'range (m)', `from ('a') to ('b')`],
+    row: ['m pair', 'list (m)', `in ('(a,1)')`],
+    expression: ['m mood', 'list ((array[m]))', `in ('{a}')`],
+    names: ['m regclass', 'list (m)', `in ('pg_class')`],
+    function: ['m int', 'list (grp(m))', 'in (0)'],
+    operators: ['m int', 'range (m backwards)', 'from (2) to (1)'],
+    texts: ['m words', 'range (m)', `from ('[a,b)') to ('[b,c)')`],
+    text: ['m text collate "en-US-x-icu"', 'range (m)', `from ('a') to ('b')`],
+  };
+  const exact = {
+    int: ['m int', 'range (m)', 'from (0) to (10)'],
+    inner: ['m int', 'list ((m % 7))', 'in (0)'],
+    bytes: ['m text collate "C"', 'range (m)', `from ('a') to ('b')`],
+    word: ['m text collate "en-US-x-icu"', 'list (m)', `in ('a')`],
+    days: ['m daterange', 'list (m)', `in ('[2026-01-01,2026-02-01)')`],
+  };
+  const all = Object.entries({ ...vague, ...exact });
+  await db.sourceClient.query(/* sql */ `
+    create type mood as enum ('a', 'b'); create domain my_mood as mood; create type pair as (m mood, n int);
+    create type words as range (subtype = text, collation = "en-US-x-icu");
+    create function grp(int) returns int immutable language sql as 'select $1 % 2';
+    create function less(int, int) returns int immutable language sql as 'select $2 - $1';
+    create operator class backwards for type int using btree as
+      operator 1 >, operator 2 >=, operator 3 =, operator 4 <=, operator 5 <, function 1 less(int, int);`);
+  for (const [name, [column = '', key = '', bounds = '']] of all) {
+    await db.sourceClient.query(`create table "${name}" (${column}, k int) partition by ${key}`);
+    // A level of its own between: what is above counts, too.
+    await db.sourceClient.query(
+      `create table "${name}_p" partition of "${name}" for values ${bounds} partition by list (k)`,
+    );
+    await db.sourceClient.query(
+      `create table "${name}_1" partition of "${name}_p" for values in (1)`,
+    );
+  }
+  const found = await readRelations(db.sourceClient, { ...VIA, viaPartitionRoot: ['public.*'] });
+  const leaves = found.filter(({ kind }) => kind === 'r');
+  expect(
+    leaves.flatMap(({ name, viaRoot }) => (viaRoot?.bounds == null ? [name] : [])).sort(),
+  ).toEqual(
+    Object.keys(vague)
+      .map((name) => `${name}_1`)
+      .sort(),
+  );
+  expect(leaves).toHaveLength(all.length);
 });
 
 test('a partition that is made while streaming needs nothing on the target, and is not copied', async () => {

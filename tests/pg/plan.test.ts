@@ -11,7 +11,7 @@ import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
 import { takeTables } from '../../postgres/snapshot/take.ts';
-import { failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -402,4 +402,85 @@ test('emptying a table is reported as long as the server works on it, and an abo
     return rowCount === 0;
   });
   expect((await db.targetClient.query('select from public.big')).rowCount).toBe(1);
+});
+
+test('tables that the next snapshot does not see (detached, given to an extension, in a schema of another name) are not taken for copied: back again, they are copied', async () => {
+  await using db = await freshPair();
+  const tables = { include: ['public.part', 'public.t', 'own.*'], exclude: [] };
+  const migration = await prepared(
+    db,
+    /* sql */ `
+    create table part (id int primary key) partition by range (id);
+    create table part_1 partition of part for values from (0) to (1000);
+    create table part_2 partition of part for values from (1000) to (2000);
+    create table t (id int primary key); create schema own; create table own.t (id int primary key)`,
+    /* sql */ `
+    insert into part select generate_series(900, 1099); insert into t select generate_series(1, 100);
+    insert into own.t select generate_series(1, 100)`,
+  );
+  const input = inputOf(db, { tables });
+  const first = await holding(db, migration);
+  await planCopy(migration, input, recordedWork());
+  await first.stop();
+  await db.sourceClient.query(/* sql */ `
+    alter table part detach partition part_1; alter schema own rename to away;
+    create extension hstore; alter extension hstore add table t`);
+  await using second = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, input, recordedWork()));
+  await second.stop();
+  await db.sourceClient.query(/* sql */ `
+    alter table part attach partition part_1 for values from (0) to (1000);
+    alter schema away rename to own; alter extension hstore drop table t; drop extension hstore`);
+  const found = await failureOf(db, migration, tables);
+  expect(found).toMatchObject({ code: 'CopyAgain' });
+  for (const name of ['public.part_1', 'public.t', 'own.t']) expect(found?.message).toContain(name);
+  await drainWithCopies(db, migration, tables);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a partition that is detached when its copy is to be finished keeps its rows, a stream asks about it, and it is copied when it is back', async () => {
+  await using db = await freshPair();
+  const tables = { include: ['public.part'], exclude: [] };
+  const migration = await prepared(
+    db,
+    /* sql */ `
+    create table part (id int primary key) partition by range (id);
+    create table part_1 partition of part for values from (0) to (1000);
+    create table part_2 partition of part for values from (1000) to (2000)`,
+    'insert into part select generate_series(900, 1099)',
+  );
+  const input = inputOf(db, { tables });
+  const first = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, input, recordedWork()));
+  await first.stop();
+  await again(db, 'part_1');
+  await db.sourceClient.query('alter table part detach partition part_1');
+  await using second = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, input, recordedWork()));
+  await second.stop();
+  expect((await db.targetClient.query('select from public.part_1')).rowCount).toBe(100);
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'SchemaDrift' });
+  await db.sourceClient.query(
+    `delete from part_1 where id = 901;
+     alter table part attach partition part_1 for values from (0) to (1000)`,
+  );
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'CopyAgain' });
+  await drainWithCopies(db, migration, tables);
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
+test('a table that counts as copied without a shape, from which nothing shows what was copied, is copied again', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(
+    db,
+    'create table t (id int primary key)',
+    'insert into t values (1)',
+  );
+  await using held = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await held.stop();
+  await db.targetClient.query('update walferry.relation set shape = null; truncate public.t');
+  expect(await failureOf(db, migration)).toMatchObject({ code: 'CopyAgain' });
+  await drainWithCopies(db, migration);
+  await expectEqual(db.sourceClient, db.targetClient);
 });

@@ -6,10 +6,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
 import { readShapes } from '../../postgres/catalog/shape.ts';
 import { connect } from '../../postgres/connection/session.ts';
+import { registerMigration } from '../../postgres/control/migration.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
+import { compareCounts } from '../../postgres/cutover/counts.ts';
+import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { objectDifferences } from '../../postgres/cutover/objects.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { refuseUnlogged } from '../../postgres/cutover/unlogged.ts';
+import { readIdentity } from '../../postgres/identity/identity.ts';
+import { readDoubtfulChecks } from '../../postgres/schema/doubtful-check.ts';
 import { cutTables } from '../../postgres/snapshot/chunking.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { findOther } from '../../scripts/setup/versions.ts';
+import { inputOf, migrationOf, recordedWork } from '../support/control.ts';
 import { addService, freshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
@@ -74,6 +85,40 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     expect(codes(found)).not.toContain('source-not-inspected');
     expect(only(found, 'whole-tables').message).toContain('13.');
     expect(codes(found)).toContain('plugin-missing');
+  });
+
+  it('is read by the steps of the cutover and by the look for doubtful checks', async () => {
+    await using db = await freshPair();
+    await using source = await connect(SERVICE, 'cutover');
+    const table = /* sql */ `create table big (id int primary key, filler text)`;
+    await server.query('postgres', (client) =>
+      client.query(/* sql */ `
+        create function positive(int) returns bool stable language sql as 'select $1 > (select min(id) - 1 from big)';
+        create table checked (id int primary key check (positive(id)));
+        create table part (id serial primary key) partition by range (id); create table part_1 partition of part default`),
+    );
+    expect(await readDoubtfulChecks(source)).toMatchObject([{ name: 'checked' }]);
+    await db.targetClient.query(/* sql */ `${table};
+      create table checked (id int primary key);
+      create table part (id serial primary key) partition by range (id); create table part_1 partition of part default`);
+    await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+    const migration = { ...migrationOf(db), source: SERVICE };
+    const sourceDatabase = 'postgres';
+    await registerMigration(db.targetClient, {
+      ...{ migration, sourceDatabase, tablesCreated: true, archive: null },
+      source: await readIdentity(source, SERVICE),
+    });
+    const input = inputOf(db, { source: SERVICE });
+    const differences = await objectDifferences(migration, input);
+    expect(differences).toHaveLength(1);
+    expect(differences.join()).toContain('checked');
+    await refuseUnlogged(migration, input, new AbortController().signal);
+    expect((await setSequences(migration, input)).sequences).toBe(1);
+    expect(await checkDifferences(migration)).toEqual([]);
+    expect(await writeEndMark(migration)).toMatch('/');
+    await expect(compareCounts(migration, input, recordedWork())).rejects.toMatchObject({
+      code: 'NotEqual',
+    });
   });
 
   it('with old_snapshot_threshold gets a warning with the statement that disables it', async () => {

@@ -198,6 +198,110 @@ test.each(WAYS_OUT)(
   },
 );
 
+/** DDL that changes no row, after which the target lacks rows or values all the same. */
+const SILENT = [
+  {
+    how: 'a partition with rows that is attached',
+    ddl: `alter table p attach partition outside.t default`,
+    named: 'outside.t',
+  },
+  {
+    how: 'a table with rows that is moved into a selected schema',
+    ddl: `alter table outside.t set schema own`,
+    named: 'own.t',
+  },
+  {
+    how: 'a table with rows that is renamed into the selection',
+    ddl: `alter table old rename to wanted`,
+    named: 'public.wanted',
+  },
+  {
+    how: 'a table that is dropped and created again',
+    ddl: `drop table t; create table t (id int primary key)`,
+    named: 'public.t',
+  },
+  {
+    how: 'an added column with a default',
+    ddl: `alter table t add c int not null default 7`,
+    named: 'public.t',
+  },
+  { how: 'a renamed column', ddl: `alter table t rename v to w`, named: 'public.t' },
+  { how: 'a dropped column', ddl: `alter table t drop v`, named: 'public.t' },
+  {
+    how: 'a partition that leaves a tree that is one table on the target',
+    ddl: `alter table tree detach partition leaf`,
+    named: 'public.leaf',
+  },
+  {
+    how: 'a table that joins a tree that is one table on the target',
+    ddl: `alter table tree attach partition twig for values from (100) to (200)`,
+    named: 'public.twig',
+  },
+  {
+    how: 'a partition whose branch leaves a tree that is one table on the target and comes back',
+    ddl: `alter table tree detach partition branch; alter table tree attach partition branch for values from (200) to (300)`,
+    named: 'public.bud',
+  },
+] as const;
+
+test.each(SILENT)(
+  '$how after the end mark, without a change of a row, keeps the slot and is named',
+  async ({ ddl, named }) => {
+    await using db = await freshPair();
+    const tables = {
+      include: [
+        'public.t',
+        'public.p',
+        'public.wanted',
+        'public.tree',
+        'public.leaf',
+        'public.twig',
+        'own.*',
+      ],
+      viaPartitionRoot: ['public.tree'],
+    };
+    const common = /* sql */ `
+      create schema own; create schema outside;
+      create table t (id int primary key, v text); create table p (id int primary key) partition by list (id);
+      create table twig (id int primary key); create table old (id int primary key);
+      create table outside.t (id int primary key);`;
+    const migration = await startMigration(
+      db,
+      /* sql */ `${common}
+      create table tree (id int primary key) partition by range (id);
+      create table leaf partition of tree for values from (0) to (100);
+      create table branch partition of tree for values from (200) to (300) partition by list (id);
+      create table bud partition of branch default;
+      insert into t values (1, 'a'); insert into old values (1); insert into leaf values (1); insert into twig values (100);
+      insert into bud values (200); insert into outside.t values (1)`,
+      { ...tables, exclude: [] },
+      /* sql */ `${common} create table tree (id int primary key)`,
+    );
+    const input = inputOf(db, { tables });
+    const mark = await writeEndMark(migration);
+    expect(await laterChanges(migration, input, mark)).toEqual([]);
+    await db.sourceClient.query(ddl);
+    expect(await laterChanges(migration, input, mark)).toEqual([named]);
+    const found = await failure(releaseSlot(migration, input, mark), 'StillWriting');
+    expect(found.message).toContain(named);
+    expect(await slots(db, migration)).toBe(1);
+  },
+);
+
+test('a column that both sides have after the end mark, and an empty table that only the source has, do not keep the slot', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  await db.sourceClient.query(/* sql */ `insert into t values (1)`);
+  const input = inputOf(db, SELECTION);
+  const mark = await writeEndMark(migration);
+  for (const side of [db.sourceClient, db.targetClient]) {
+    await side.query(/* sql */ `alter table public.t add c int not null default 7`);
+  }
+  await db.sourceClient.query(/* sql */ `create table fresh (id int primary key)`);
+  expect(await laterChanges(migration, input, mark)).toEqual([]);
+  expect(await releaseSlot(migration, input, mark)).toBe('dropped');
+});
+
 test('an open transaction that writes to a table under a name outside the selection is named', async () => {
   await using db = await freshPair();
   const include = ['public.t'];

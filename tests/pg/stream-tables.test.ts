@@ -83,6 +83,38 @@ test('a partition made, one attached with rows, one detached and one dropped whi
   expect(await names(db)).toEqual(['part', 'part_1', 'part_2']);
 });
 
+test('a partition that takes its rows over from the default partition: the message says how to make it, and all its rows arrive', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(
+    db,
+    /* sql */ `${PARTITIONED} create table part_rest partition of part default; insert into part values (150, 'c'), (250, 'd')`,
+  );
+  const attach = /* sql */ `alter table public.part attach partition public.part_2 for values from (100) to (200)`;
+  await db.sourceClient.query(/* sql */ `
+    create table public.part_2 (like public.part including all);
+    with moved as (delete from part_rest where id between 100 and 199 returning *) insert into part_2 select * from moved;
+    ${attach}`);
+  const failure = await failureOf(db, migration);
+  expect(failure).toMatchObject({ code: 'UnknownRelation' });
+  expect(failure?.message).toMatch(
+    /rows of public\.part_2: create .* as a table of its own .*, resume, and attach it/,
+  );
+  // The obvious statement is the one that cannot work.
+  await expect(
+    db.targetClient.query(
+      `create table public.part_2 partition of public.part for values from (100) to (200)`,
+    ),
+  ).rejects.toMatchObject({ code: '23514' });
+  await db.targetClient.query(`create table public.part_2 (like public.part including all)`);
+  await drainWithCopies(db, migration);
+  await db.targetClient.query(attach);
+  await db.sourceClient.query(
+    /* sql */ `update part set v = 'later'; insert into part values (151, 'e')`,
+  );
+  expect(await drainWithCopies(db, migration)).toEqual([]);
+  await expectSame(db);
+});
+
 test('a table that was outside of the selection and is renamed into it arrives with the rows from before', async () => {
   await using db = await freshPair();
   const selection = { include: ['public.*'], exclude: ['public.tmp_*'] };

@@ -32,6 +32,7 @@ function routeOf(name: string, key: readonly string[] | null = ['id']): Route {
     before: null,
     forms: [{ columns: [column('id', 1), column('v', 2)], names: new Map(), fills: [] }],
     bytea: new Set(),
+    intervals: new Set(),
     copied: () => false,
   };
 }

@@ -164,7 +164,7 @@ function bothSides(side: 'source' | 'target'): Case[] {
 
 const KEY: PartitionKey = {
   ...{ schema: 'public', name: 'p', strategy: 'r', enums: [], numbered: [] },
-  ...{ hashes: [], own: [], collations: [] },
+  ...{ hashes: [], own: [], collations: [], untyped: false },
 };
 const SORTED = {
   provider: 'i',
@@ -422,6 +422,16 @@ const CASES: Case[] = [
     },
   ],
   [
+    'char-byte',
+    'error',
+    {
+      source: {
+        relations: [{ ...TABLE, columns: BIGINT.map((one) => ({ ...one, typeOid: 18 })) }],
+      },
+      target: { major: 14 },
+    },
+  ],
+  [
     'special-numbers-full',
     'error',
     source({
@@ -598,7 +608,9 @@ it('facts of a pair that is ready give no finding', () => {
 });
 
 it.each(CASES)('%s (%s) is what its facts give, and nothing else is', (code, level, changes) => {
-  const found = findings(changes);
+  // Only an older target reads "char" wrongly, and that it is older is a finding of its own.
+  const beside = code === 'char-byte' ? 'target-older' : null;
+  const found = findings(changes).filter((one) => one.code !== beside);
   expect(found.map((one) => [one.code, one.level])).toEqual([[code, level]]);
   // A sentence without its full stop (the texts are joined), and something to do.
   expect(found[0]?.message).toMatch(/^\S.*[^.]$/s);

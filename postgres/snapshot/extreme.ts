@@ -1,0 +1,37 @@
+/** Intervals of a table that a newer target would store as infinity: looked for before its rows are copied, under the same snapshot. */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import { extremeMessage, intervalColumnsOf, isExtreme } from '../catalog/version-form.ts';
+import { nameOf, quoted } from '../catalog/table-name.ts';
+import { underAnyPath } from '../connection/planning.ts';
+import { blocks, type BlockRange } from './pipe.ts';
+import type { CheckedTable } from './tables.ts';
+
+/**
+ * Reads the range once more, if the table has columns with intervals.
+ * @throws MigrationError `CopyFailed` naming the column.
+ */
+export async function refuseExtremes(
+  source: pg.ClientBase,
+  table: CheckedTable,
+  range: BlockRange,
+): Promise<void> {
+  const oid = `${pg.escapeLiteral(quoted(table))}::pg_catalog.regclass`;
+  const { rows: columns } = await source.query<{ name: string }>(intervalColumnsOf(oid));
+  if (columns.length === 0) return;
+  const looks = columns.map(
+    ({ name }, at) =>
+      `coalesce(bool_or(${isExtreme(pg.escapeIdentifier(name))}), false) as "c${at}"`,
+  );
+  const where = blocks(range).join(' and ') || 'true';
+  const { rows } = await underAnyPath(source, () =>
+    source.query<Record<string, boolean>>(
+      /* sql */ `select ${looks.join(', ')} from only ${quoted(table)} where ${where}`,
+    ),
+  );
+  const found = columns.find((_, at) => rows[0]?.[`c${at}`] === true);
+  if (!found) return;
+  throw new MigrationError('CopyFailed', extremeMessage(nameOf(table), found.name), {
+    ...{ table: nameOf(table), column: found.name },
+  });
+}
