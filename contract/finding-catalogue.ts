@@ -113,9 +113,11 @@ const ONE = {
   ),
   'owner-create': refuses('New owners lack CREATE on the schema of their objects.'),
   'object-refused': refuses('The target refuses objects of the schema (tried and rolled back).'),
-  'not-owned': warns('Comments and grants on objects of other roles are left out.'),
+  'not-owned': warns(
+    'Comments and grants on objects of other roles, or on objects that the target lacks, are left out.',
+  ),
   'check-deferred': warns(
-    'Check constraints that depend on more than their row are added NOT VALID at the cutover.',
+    'Constraints that depend on more than their row, or are NOT VALID, are added NOT VALID at the cutover.',
   ),
   'source-lock-table': {
     levels: ['error', 'warning'],
@@ -166,6 +168,9 @@ const ONE = {
   ),
   'generated-reads': warns(
     'Generated columns call functions that read tables; the target computes them when the rows arrive.',
+  ),
+  'nullable-child': refuses(
+    'Children of inheritance accept nulls where the parent does not, which the target (18 and later) does not allow.',
   ),
   'binary-form': refuses(
     'The input demands a binary copy, and a column has a type without a shared binary form.',

@@ -23,6 +23,8 @@ const ADDED = [
   ['migration', 'source_schemas', 'jsonb'],
   ['throttle', 'guard_at', 'timestamptz'],
   ['migration', 'outdated', 'integer'],
+  ['schema_entry', 'source_class', 'oid'],
+  ['schema_entry', 'source_oid', 'oid'],
 ] as const;
 /** Rows at once: later one would wait for a batch that holds the row it refers to. */
 const ADD_THROTTLE = /* sql */ `

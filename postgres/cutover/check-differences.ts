@@ -32,7 +32,7 @@ select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname 
   left join pg_catalog.pg_class c on c.oid = k.conrelid
   left join pg_catalog.pg_type t on t.oid = k.contypid
   join pg_catalog.pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace)
- where k.contype = 'c' and k.conname = any($1) and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
+ where k.contype in ('c', 'n') and k.conname = any($1) and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
 
 /** What of these the target has. */
 const THERE = /* sql */ `

@@ -64,7 +64,10 @@ select t.schema, t."table", 'default of column ' || a.attname, pg_catalog.pg_get
 union all
 select t.schema, t."table", property.what || ' of column ' || a.attname, '', null
   from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
-  cross join lateral (values ('NOT NULL', a.attnotnull), ('identity (always)', a.attidentity = 'a'),
+  cross join lateral (values ('NOT NULL', a.attnotnull and not exists (
+           -- What is NOT VALID is added after this look.
+           select from pg_catalog.pg_constraint k
+            where k.conrelid = t.oid and k.contype = 'n' and not k.convalidated and a.attnum = any(k.conkey))), ('identity (always)', a.attidentity = 'a'),
                              ('identity (by default)', a.attidentity = 'd')) as property (what, there)
  where property.there
 union all

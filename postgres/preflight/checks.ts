@@ -9,6 +9,7 @@ import { durability } from './checks/durability.ts';
 import { enforcement } from './checks/enforcement.ts';
 import { endpoint } from './checks/endpoint.ts';
 import { extension } from './checks/extension.ts';
+import { nullableChild } from './checks/nullable-child.ts';
 import { generated } from './checks/generated.ts';
 import { guard } from './checks/guard.ts';
 import { identity } from './checks/identity.ts';
@@ -77,6 +78,7 @@ export const CHECKS: readonly Check[] = [
   charByte,
   generated,
   enforcement,
+  nullableChild,
   binaryForm,
   program,
   role,

@@ -5,6 +5,7 @@
  * A side that could not be reached (or not be read to the end) is null and has its failure in `failures` (or, behind a
  * pooler, the reason in `endpoints`); the other side is inspected all the same, so that an operator hears everything in one go.
  */
+import type { NullableColumn } from '../schema/nullable-child.ts';
 import type { GuardFacts } from './read/guard.ts';
 import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';
@@ -167,6 +168,8 @@ export interface SourceFacts extends ServerFacts {
   readonly partitionKeys: readonly PartitionKey[];
   /** Generated columns whose functions read tables. */
   readonly generatedReads: readonly GeneratedReads[];
+  /** Of children of inheritance, where the parent's is NOT NULL; none from version 18 on. */
+  readonly nullableColumns: readonly NullableColumn[];
   /** Columns that a binary copy cannot move; empty unless the input demands one. */
   readonly textColumns: readonly TextColumn[];
   /** Unset: the input has no guard. */

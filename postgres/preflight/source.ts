@@ -1,6 +1,7 @@
 /** The facts of the source. Reads only; the try of wal2json is in plugin.ts. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
+import { readNullableColumns } from '../schema/nullable-child.ts';
 import { readExtensionMembers, type ExtensionMember } from '../catalog/extension-member.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
@@ -96,6 +97,9 @@ export async function readSource(
     objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
     partitionKeys: await readPartitionKeys(client, oids),
     generatedReads: await readGeneratedReads(client, oids),
+    nullableColumns: (await readNullableColumns(client)).filter((one) =>
+      relations.some(({ schema, name }) => schema === one.schema && name === one.name),
+    ),
     textColumns: input.copy.format === 'binary' ? await readTextColumns(client, oids) : [],
     ...(input.guard === undefined ? {} : { guard: await readGuard(client, input.guard) }),
     created: (

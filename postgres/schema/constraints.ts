@@ -9,6 +9,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
@@ -21,7 +22,7 @@ import {
   reportPhase,
   type StoredEntry,
 } from './control.ts';
-import { addForeignKey, validateForeignKey } from './foreign-key.ts';
+import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { aboutOthers, creations, runOther } from './others.ts';
@@ -30,6 +31,7 @@ import { patiently, waitBriefly } from './patience.ts';
 import { probeLoudStates, quietEvent, quietTables } from './quiet.ts';
 import { noteSecured } from './row-security.ts';
 import { runEntry } from './run.ts';
+import { entryToday, leaveGone, wayOut } from './source-today.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
 import { whileWatched } from './watch.ts';
@@ -160,7 +162,21 @@ async function buildAll(
   return broken;
 }
 
+/** Like `buildIndex`, of what the source has dropped or altered since. */
 async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<void> {
+  const { migration, work } = step;
+  try {
+    await buildStored(lane, entry, step);
+  } catch (error) {
+    const place = { migration, entry, lane };
+    const today = await entryToday(error, place, work);
+    if (today === 'gone') await leaveGone(place, work);
+    else if (today !== null) await buildOne(lane, today, step);
+    else throw await named(error, entry, step, lane);
+  }
+}
+
+async function buildStored(lane: Lane, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   await patiently(work, () =>
     lane.transaction(async (client) => {
@@ -181,12 +197,11 @@ async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<voi
         await quietTables(client, migration, tablesOf(entry, step), step.loud, true);
       }
     }),
-  ).catch(async (error: unknown) => {
-    throw await named(error, entry, step, lane);
-  });
+  );
 }
 
-function tablesOf(entry: StoredEntry, step: Step): { schema: string; name: string }[] {
+function tablesOf(entry: StoredEntry, step: Step): TableName[] {
+  if (entry.tableToday) return [entry.tableToday];
   return entry.depends.flatMap((id) => {
     const on = step.tables.get(id);
     if (on === undefined || on.schema === null) return [];
@@ -222,7 +237,14 @@ async function validateAll(
       await patiently(step.work, () =>
         lane.transaction((client) => validateForeignKey(client, step.migration, entry)),
       ).catch(async (error: unknown) => {
-        throw await named(error, entry, step, lane);
+        const place = { migration: step.migration, entry, lane };
+        if ((await entryToday(error, place, step.work)) !== 'gone') {
+          throw await named(error, entry, step, lane);
+        }
+        await patiently(step.work, () =>
+          lane.transaction((client) => dropForeignKey(client, entry)),
+        );
+        await leaveGone(place, step.work);
       });
     },
     (running) => tell(running.slice(0, 3).join(', ')),
@@ -242,6 +264,7 @@ async function named(error: unknown, entry: StoredEntry, step: Step, lane: Lane)
     ...(table === undefined ? {} : { table }),
     ...(part === null ? {} : { constraint: part }),
     code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
+    advice: wayOut(error, entry),
   });
   if (!isBroken(failure)) return failure;
   return explained(failure, { migration: step.migration, entry, lane }, step.work);

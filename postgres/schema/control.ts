@@ -5,6 +5,7 @@
  */
 import type pg from 'pg';
 import type { IndexReport } from '../../contract/work.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { describeEntry } from './archive.ts';
 import type { PlannedEntry, SchemaPhase } from './filter.ts';
 
@@ -14,7 +15,7 @@ create table if not exists walferry.schema_entry (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,               -- order of the archive's script
   id integer not null,                     -- number in the archive's table of contents
-  phase text not null,                     -- tables, indexes or constraints; checks: see deferred-check.ts
+  phase text not null,                     -- tables, indexes or constraints; checks: see deferred-check.ts; grants: see late-grant.ts
   kind text not null,                      -- pg_dump's word: TABLE, INDEX, FK CONSTRAINT, ...
   schema_name text,
   name text not null,                      -- pg_dump's tag
@@ -27,6 +28,8 @@ create table if not exists walferry.schema_entry (
   refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
   broken_rows bigint,                      -- rows that break it, when the last try failed for that; null: not counted
   broken_query text,                       -- lists those rows
+  source_class oid,                        -- catalog and oid of the object on the source; 0 or null: a part without one
+  source_oid oid,
   done_at timestamptz,
   primary key (migration, id)
 );
@@ -88,6 +91,8 @@ export interface StoredEntry {
   /** Oid of a foreign key that was added without being validated. */
   readonly added: string | null;
   readonly done: boolean;
+  /** Its table on the source now, of an entry that source-today.ts made. */
+  readonly tableToday?: TableName;
 }
 
 /** A further archive of a schema that was dumped in parts. */
@@ -163,6 +168,8 @@ export async function storeEntries(
       kept.slice(at, at + ENTRIES_PER_INSERT).map((entry, i) => ({
         position: at + i,
         id: entry.id,
+        source_class: entry.classOid,
+        source_oid: entry.oid,
         phase: phaseOf(entry, options.present),
         kind: entry.kind,
         schema: entry.schema,
@@ -185,12 +192,12 @@ async function insertEntries(
   await target.query(
     /* sql */ `
     insert into walferry.schema_entry
-      (migration, position, id, phase, kind, schema_name, name, sql, depends, tables, refresh)
-    select $1, e.position, e.id, e.phase, e.kind, e.schema, e.name, e.sql,
+      (migration, position, id, source_class, source_oid, phase, kind, schema_name, name, sql, depends, tables, refresh)
+    select $1, e.position, e.id, e.source_class, e.source_oid, e.phase, e.kind, e.schema, e.name, e.sql,
            array(select jsonb_array_elements_text(e.depends)::integer),
            array(select jsonb_array_elements_text(e.tables)), e.refresh
       from jsonb_to_recordset($2::jsonb)
-        as e(position integer, id integer, phase text, kind text, schema text, name text, sql text,
+        as e(position integer, id integer, source_class oid, source_oid oid, phase text, kind text, schema text, name text, sql text,
              depends jsonb, tables jsonb, refresh boolean)`,
     [migration, JSON.stringify(entries)],
   );

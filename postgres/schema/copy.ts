@@ -31,6 +31,7 @@ import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { keptRights } from './kept-right.ts';
+import { grantEarly, readLateGrants } from './late-grant.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
 import {
   aboutOthers,
@@ -334,12 +335,15 @@ async function createBatch(
   const { done = 0, total = 0 } = (await countEntries(client, migration.id)).get('tables') ?? {};
   const others = aboutOthers(batch, creations(await readObjects(client, migration, batch)));
   const rights = new OwnerRights(client);
+  const late = await readLateGrants(client, migration);
   for (const [index, entry] of batch.entries()) {
     work.signal.throwIfAborted();
     try {
       if (others.has(entry.id)) {
         await rights.takeBack();
         await runOther(client, migration.id, entry);
+      } else if (entry.kind === 'ACL') {
+        await grantEarly(client, migration, entry, { rights, late });
       } else await runEntry(client, entry, rights);
     } catch (error) {
       work.signal.throwIfAborted();
@@ -363,7 +367,7 @@ async function createBatch(
   await rights.takeBack();
   await client.query(
     /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
-    [migration.id, batch.map(({ id }) => id)],
+    [migration.id, batch.flatMap(({ id }) => (late.has(id) ? [] : [id]))],
   );
   if (batch.length === waiting.length) {
     await client.query(

@@ -1,5 +1,5 @@
 /**
- * Check constraints that are deferred until the cutover (see doubtful-check.ts): removed from the statements that create their tables
+ * Check and NOT NULL constraints that are deferred until the cutover (see doubtful-check.ts): removed from the statements that create their tables
  * and domains, and added NOT VALID after the last change is applied. From then on they apply to new rows, as on the source. Those that
  * hold and can be checked soon are validated, too; the rest is reported.
  */
@@ -15,11 +15,14 @@ export interface DeferredCheck {
   readonly valid: boolean;
 }
 
-/** pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a dependency cycle. */
-const SEPARATE = 'CHECK CONSTRAINT';
+/**
+ * pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a dependency cycle. A NOT NULL
+ * is a CONSTRAINT there, like keys; names are unique among the constraints of a table.
+ */
+const SEPARATE = new Set(['CHECK CONSTRAINT', 'CONSTRAINT']);
 
 /** Entries that a check is in, or that are about one. */
-const CHECKED = new Set(['TABLE', 'DOMAIN', 'COMMENT', SEPARATE]);
+const CHECKED = new Set(['TABLE', 'DOMAIN', 'COMMENT', ...SEPARATE]);
 
 /** Removes the checks from the entries, except those whose text is not found. Pure. */
 export function deferChecks<T extends ArchiveEntry>(
@@ -43,7 +46,7 @@ export function deferChecks<T extends ArchiveEntry>(
       .flatMap(of)
       .filter(({ kind }) => kind === 'COMMENT');
     const whole = of(check.name).find(({ kind }) => kind === check.kind);
-    const separate = of(`${check.name} ${check.constraint}`).find(({ kind }) => kind === SEPARATE);
+    const separate = of(`${check.name} ${check.constraint}`).find(({ kind }) => SEPARATE.has(kind));
     const add = separate
       ? notValid(separate.sql)
       : whole && cut(kept.get(whole.id) ?? whole, check);

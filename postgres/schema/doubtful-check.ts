@@ -1,7 +1,8 @@
 /**
- * Check constraints that depend on more than their row: on other tables, the clock, session settings. PostgreSQL evaluates them when
- * the row is written and never again. After hours of copying, the target may reject rows that were valid on the source, because
- * another table is still empty there or a search path does not find it.
+ * Constraints that rows of the source may break. Checks that depend on more than their row (on other tables, the clock, session
+ * settings): PostgreSQL evaluates them when the row is written and never again. After hours of copying, the target may reject rows
+ * that were valid on the source, because another table is still empty there or a search path does not find it. And those that are NOT
+ * VALID: older rows break them, and the source evaluates a domain's only for columns that a statement assigns.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -10,18 +11,21 @@ export interface DoubtfulCheck extends TableName {
   /** What it is part of; `schema` and `name` are that one's. */
   readonly kind: 'TABLE' | 'DOMAIN';
   readonly constraint: string;
-  /** Names of the functions for which it is taken for one. */
+  /** Names of the functions for which it is taken for one, or `NOT VALID`. */
   readonly functions: readonly string[];
 }
 
 /**
+ * NOT NULL constraints can be NOT VALID from version 18 on. What is NOT ENFORCED (18, too) rejects nothing and is left in its place.
  * Functions are found in the stored expression: pg_depend does not list those of pg_catalog. Of those only the ones count
  * that read the clock or the session; conversions that depend on settings are `stable`, too, and hold again.
  */
 const CHECKS = /* sql */ `
 with checked as (
-  select k.oid, k.conname, k.contypid, k.conrelid, k.conbin::text as expression
-    from pg_catalog.pg_constraint k where k.contype = 'c' and k.oid >= 16384
+  select k.oid, k.conname, k.contypid, k.conrelid, k.conbin::text as expression,
+         not k.convalidated and coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) as unchecked
+    from pg_catalog.pg_constraint k
+   where (k.contype = 'c' or k.contype = 'n' and not k.convalidated) and k.oid >= 16384
 ), called as (
   select k.oid as check, p.oid, p.proname, p.pronamespace, p.provolatile
     from checked k
@@ -37,6 +41,7 @@ with checked as (
 select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname as schema,
        coalesce(t.typname, c.relname) as name, k.conname as "constraint", coalesce(g.calls, '{}') as calls,
        array(select unnest(g.functions)
+             union select 'NOT VALID' where k.unchecked
              union select 'current_date or its like' where k.expression ~ '\\{(SQLVALUEFUNCTION|NEXTVALUEEXPR) ') as functions
   from checked k
   left join grouped g on g.check = k.oid

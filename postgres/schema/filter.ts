@@ -268,21 +268,26 @@ function attachments(entries: readonly ArchiveEntry[]): Set<string> {
   return pairs;
 }
 
-/** Sequences that a selected table takes a default from: they stay, whoever owns them. */
+/**
+ * Sequences that a selected table takes a default from, that are its identity or that one of its columns owns: they stay, whoever
+ * owns them and whatever a pattern says. A pattern that is meant for other tables often matches the name of a hidden sequence.
+ */
 function neededSequences(
   entries: readonly ArchiveEntry[],
   byId: ReadonlyMap<number, ArchiveEntry>,
   choice: Choice,
 ): Set<number> {
   const needed = new Set<number>();
+  const isSelected = (id: number) => {
+    const on = byId.get(id);
+    return on !== undefined && isSelectedTable(on, choice);
+  };
   for (const entry of entries) {
+    // An identity's own statement, and SEQUENCE OWNED BY, depend on the table.
+    if (entry.kind === 'SEQUENCE' && entry.dependencies.some(isSelected)) needed.add(entry.id);
     const uses =
       isSelectedTable(entry, choice) ||
-      (entry.kind === 'DEFAULT' &&
-        entry.dependencies.some((id) => {
-          const on = byId.get(id);
-          return on !== undefined && isSelectedTable(on, choice);
-        }));
+      (entry.kind === 'DEFAULT' && entry.dependencies.some(isSelected));
     if (!uses) continue;
     for (const id of entry.dependencies) if (byId.get(id)?.kind === 'SEQUENCE') needed.add(id);
   }

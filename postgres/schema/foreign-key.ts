@@ -47,10 +47,7 @@ export async function addForeignKey(
   if (added?.parts === true) {
     // It refers to a partitioned table and has a part for each partition. VALIDATE would mark the key itself and forget
     // the parts: they stay NOT VALID for ever (docs/facts.md). So this one is checked while its locks are held.
-    const key = await findKey(target, added.oid);
-    await target.query(
-      /* sql */ `alter table ${key?.table} drop constraint ${pg.escapeIdentifier(key?.name ?? '')}`,
-    );
+    await dropForeignKey(target, { ...entry, added: added.oid });
     await check(target, entry.sql);
     return;
   }
@@ -88,6 +85,15 @@ export async function validateForeignKey(
   await check(
     target,
     /* sql */ `alter table ${key.table} validate constraint ${pg.escapeIdentifier(key.name)}`,
+  );
+}
+
+/** Drops a key that was added, and that rows break. */
+export async function dropForeignKey(target: pg.ClientBase, { added }: StoredEntry): Promise<void> {
+  const key = added === null ? null : await findKey(target, added);
+  if (key === null) return;
+  await target.query(
+    /* sql */ `alter table ${key.table} drop constraint ${pg.escapeIdentifier(key.name)}`,
   );
 }
 

@@ -21,6 +21,8 @@ import {
 import { evaluateFor } from './evaluate.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
 import { matchExisting } from './match.ts';
+import { OwnerRights } from './owner.ts';
+import { entryToday, leaveGone, wayOut } from './source-today.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
 import { whileWatched } from './watch.ts';
@@ -33,7 +35,7 @@ interface BuildTask extends Task {
 const TAKEN = new Set(['42P07', '42710', '42P16']);
 
 /**
- * Builds every index, primary key, unique, exclusion and NOT VALID check constraint, index attachment and statistics
+ * Builds every index, primary key, unique and exclusion constraint, index attachment and statistics
  * object of the migration. Idempotent. Does nothing when the tables were not made by walferry.
  * A unique or exclusion constraint that the rows violate, and what stands on it, is left to `buildConstraints`: until then
  * the stream brings what was mended on the source. Not a primary key or replica identity: the stream needs those.
@@ -151,7 +153,8 @@ function isIdentity({ sql }: StoredEntry): boolean {
 }
 
 /**
- * Builds one entry of the phase and marks it, in one transaction. Idempotent.
+ * Builds one entry of the phase and marks it, in one transaction. Idempotent. One that the source has dropped since is left out, one
+ * that it has altered since is built as it is there now, when the stored statement fails.
  * @throws MigrationError `ConstraintFailed` with count and query of the rows that break it, `SchemaFailed`.
  */
 export async function buildIndex(
@@ -165,7 +168,11 @@ export async function buildIndex(
     lane.transaction(async (client) => {
       if (!(await claimEntry(client, migration.id, entry.id))) return;
       await evaluateFor(client, defaults, entry);
+      // Statistics have an owner, too.
+      const rights = new OwnerRights(client);
+      await rights.lend({ schema: entry.schema, sql });
       await client.query(sql);
+      await rights.takeBack();
     });
   const part = partOf(entry);
   const what = `${nameEntry(entry)}${part === null && tables[0] !== undefined ? ` of ${tables[0]}` : ''} could not be built`;
@@ -179,9 +186,13 @@ export async function buildIndex(
     await once(entry.sql);
   } catch (error) {
     work.signal.throwIfAborted();
+    const place = { migration, entry, lane };
+    const today = await entryToday(error, place, work);
+    if (today === 'gone') return leaveGone(place, work);
+    if (today !== null) return buildIndex(lane, migration, today, { work, defaults });
     if (!TAKEN.has(sqlstate(error) ?? '')) {
       const code = isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed';
-      const failure = failed(error, { ...failing, code });
+      const failure = failed(error, { ...failing, advice: wayOut(error, entry), code });
       throw isBroken(failure)
         ? await explained(failure, { migration, entry, lane }, work)
         : failure;

@@ -1,11 +1,19 @@
 /**
- * Comments and grants on objects that the target has already: a schema `public`, members of extensions, objects of the system.
- * Only their owner, often a role of the platform, may set them. walferry carries what its role may set and reports the rest as left
- * out: no reason to refuse a migration, or to stop one after its rows are copied.
+ * Comments and grants on objects that walferry does not create: a schema `public`, members of extensions, objects of the system.
+ * Only their owner, often a role of the platform, may set them, and another version of an extension may lack them. walferry carries
+ * what its role may set and reports the rest as left out: no reason to refuse a migration, or to stop one after its rows are copied.
  */
 import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
+
+/** An extension's member that the target's version has no more, or with other arguments: function, column, table, schema. A missing role is 42704. */
+const MISSING = new Set<string | undefined>([
+  '42883',
+  '42703',
+  SQLSTATE.undefinedTable,
+  SQLSTATE.invalidSchemaName,
+]);
 
 /** Warnings of GRANT and REVOKE that did less than they were asked: privilege_not_granted, privilege_not_revoked. */
 const NOT_DONE = new Set<string | undefined>(['01007', '01006']);
@@ -46,7 +54,8 @@ export async function carryOver(client: pg.ClientBase, sql: string): Promise<boo
     await client.query('release savepoint other');
     return !warned;
   } catch (error) {
-    if (sqlstate(error) !== SQLSTATE.insufficientPrivilege) throw error;
+    const state = sqlstate(error);
+    if (state !== SQLSTATE.insufficientPrivilege && !MISSING.has(state)) throw error;
     await client.query('rollback to savepoint other; release savepoint other');
     return false;
   } finally {

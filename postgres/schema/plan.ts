@@ -10,6 +10,7 @@ import { ArchiveFile } from './dump.ts';
 import { filtering, type Choice, type FilteredArchive } from './filter.ts';
 import { withoutDroppedRoles } from './init-right.ts';
 import { merging, offsetsOf } from './merge.ts';
+import { withNullable } from './nullable-child.ts';
 import type { SourceSchema } from './source.ts';
 import type { Together } from './together.ts';
 import { inTurns } from './turns.ts';
@@ -38,7 +39,7 @@ export async function planSchema(
   tablesPerDump?: number,
 ): Promise<SchemaPlan> {
   const dump = await source.dump(work, tablesPerDump);
-  const { archives, ties, populated, together, members, checks, droppedRoles } = dump;
+  const { archives, ties, populated, together, members, checks, nullable, droppedRoles } = dump;
   const lists: ArchiveEntry[][] = [];
   for (const archive of archives) {
     await using file = await ArchiveFile.create(archive, work);
@@ -66,7 +67,7 @@ export async function planSchema(
     filtering(withoutDroppedRoles(entries, droppedRoles), choice),
     sorting,
   );
-  const deferred = deferChecks(filtered.kept, checks);
+  const deferred = deferChecks(withNullable(filtered.kept, nullable), checks);
   const stored = archives.map((content, i) => ({ offset: offsets[i] ?? 0, content }));
   return { archives: stored, populated, together, plan: { ...filtered, ...deferred } };
 }

@@ -28,6 +28,7 @@ import {
   type Loud,
   type Quieted,
 } from './quieted.ts';
+import { reverseLateGrants, runLateGrants } from './late-grant.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
 
 const LOUD_EVENTS = /* sql */ `
@@ -191,6 +192,7 @@ export async function enableTriggers(
     await all(clones, nameOf, giveClone);
     await all(rows.filter(isOnTable), nameOf, give);
     await enableRowSecurity(session, migration, checks, attempt);
+    if (checks !== 'nothing') await runLateGrants(session, migration);
     // Last: awake, they would fire for the others' ALTER TABLE.
     await all(
       rows.filter((one) => !isOnTable(one)),
@@ -220,6 +222,7 @@ export async function quietTriggers(migration: Migration, attempt: Attempt = {})
       nameOf,
       take,
     );
+    await reverseLateGrants(session, migration);
     await all(rows.filter(isOnTable), nameOf, take);
     await disableRowSecurity(session, migration);
     await dropChecks(session, migration);

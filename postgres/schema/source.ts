@@ -16,6 +16,7 @@ import { countLocked, readLeaves, readTies, type Tie } from './leaves.ts';
 import type { Member } from './left-extension.ts';
 import { coveringPatterns, exactPattern } from './pattern.ts';
 import { failed } from './statement.ts';
+import { readNullableColumns, type NullableColumn } from './nullable-child.ts';
 import { isHopeless, OutOfLocks, type Together } from './together.ts';
 import { whileAllWatched } from './watch.ts';
 import { readMembers, readUncarried, type Uncarried } from './uncarried.ts';
@@ -31,6 +32,7 @@ export interface Dump {
   readonly members: readonly Member[];
   /** Check constraints that may not hold again while rows arrive. */
   readonly checks: readonly DoubtfulCheck[];
+  readonly nullable: readonly NullableColumn[];
   /** See init-right.ts. */
   readonly droppedRoles: ReadonlySet<string>;
   /** Null: no dump locks more than half of the source's lock table. */
@@ -129,6 +131,7 @@ export class SourceSchema implements AsyncDisposable {
       populated: new Set(populated.rows.map(({ oid }) => oid)),
       members: await readMembers(this.#client, this.#input.leave.extensions),
       checks: await readDoubtfulChecks(this.#client),
+      nullable: await readNullableColumns(this.#client),
       droppedRoles: await readDroppedRoles(this.#client),
     }));
   }

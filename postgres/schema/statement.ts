@@ -30,6 +30,8 @@ export interface Failing {
   readonly table?: string;
   readonly constraint?: string;
   readonly side?: 'source' | 'target';
+  /** Follows the sentence, with its punctuation. */
+  readonly advice?: string;
 }
 
 /**
@@ -46,7 +48,7 @@ export function failed(error: unknown, failing: Failing): MigrationError {
   const state = sqlstate(error);
   return new MigrationError(
     failing.code,
-    `${failing.what} on the ${failing.side ?? 'target'}${state === undefined ? '' : ` (SQLSTATE ${state})`}`,
+    `${failing.what} on the ${failing.side ?? 'target'}${state === undefined ? '' : ` (SQLSTATE ${state})`}${failing.advice ?? ''}`,
     {
       ...(failing.object === undefined ? {} : { object: failing.object }),
       ...tableOf(failing),

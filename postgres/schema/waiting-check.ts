@@ -262,7 +262,7 @@ async function definitionsOf(
       join pg_catalog.pg_namespace n on n.nspname = w.schema
       left join pg_catalog.pg_class c on w.kind = 'TABLE' and c.relnamespace = n.oid and c.relname = w.name
       left join pg_catalog.pg_type t on w.kind = 'DOMAIN' and t.typnamespace = n.oid and t.typname = w.name
-      join pg_catalog.pg_constraint k on k.contype = 'c' and k.conname = w."constraint"
+      join pg_catalog.pg_constraint k on k.contype in ('c', 'n') and k.conname = w."constraint"
        and k.conrelid = coalesce(c.oid, 0) and k.contypid = coalesce(t.oid, 0)`,
     [
       JSON.stringify(

@@ -1,13 +1,19 @@
 /** Check constraints that depend on more than their row: they stop neither the copy nor the stream, and exist after the cutover. */
-import { expect, test } from 'vitest';
+import { expect, it, test } from 'vitest';
+import { findOther } from '../../scripts/setup/versions.ts';
 import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
+import { storeChecks } from '../../postgres/schema/deferred-check.ts';
+import { readDoubtfulChecks } from '../../postgres/schema/doubtful-check.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { addService, connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { findingsOf, only } from '../support/preflight.ts';
+import { serverOf } from '../support/versions.ts';
 import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+
+const on18 = findOther(18);
 
 const SCHEMA = /* sql */ `
   create schema app; set search_path = app, public;
@@ -205,6 +211,68 @@ test('a cutover that is undone goes on when tables of added checks are gone', as
   );
   expect(rows).toEqual([]);
 });
+
+test('rows from before a NOT VALID check are copied again and updated until the cutover, which adds the check NOT VALID', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(/* sql */ `
+    create schema app; create domain app.code as text;
+    create table app.t (id int primary key, v app.code, n int);
+    create table app.part (id int primary key, n int) partition by range (id);
+    create table app.part_1 partition of app.part for values from (0) to (10);
+    alter domain app.code add constraint good check (value <> 'bad') not valid;
+    alter table app.t add constraint "Small; n" check (n < 10) not valid;
+    comment on constraint "Small; n" on app.t is 'NOT VALID;';
+    alter table app.part add constraint part_n check (n < 10) not valid;
+    alter table app.part_1 add constraint own check (n < 9) not valid`);
+  const found = only(await findingsOf(db), 'check-deferred');
+  const migration = migrationOf(db);
+  const report = await copySchema(migration, inputOf(db), testWork());
+  const rows = /* sql */ `insert into app.t values (1, 'bad', 11); insert into app.part values (1, 11)`;
+  await db.targetClient.query(rows);
+  await buildIndexes(migration, inputOf(db), testWork());
+  // What the apply does (all columns are assigned), and a copy again.
+  await db.targetClient.query(
+    `update app.t set v = 'bad', n = 12; update app.part set n = 12; truncate app.t, app.part; ${rows}`,
+  );
+  const late = ['app.code.good', 'app.part.part_n', 'app.part_1.own', 'app.t.Small; n'];
+  const named = late.map((name) => `CHECK ${name}`);
+  expect([...(report.leftOut?.unvalidated ?? [])].sort()).toEqual(named);
+  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  await enableTriggers(migration);
+  expect(await checkDifferences(migration)).toEqual([]);
+  expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+  for (const name of named) expect(found.message).toContain(`${name} (NOT VALID)`);
+});
+
+it.skipIf(!on18)(
+  'a NOT NULL that is NOT VALID is deferred like a check; what is NOT ENFORCED is not',
+  async () => {
+    if (!on18) return;
+    await using server = await serverOf('target', on18);
+    await using db = await freshPair({ target: server });
+    const client = db.targetClient;
+    await client.query(`create table public.t (id int, n int)`);
+    await db.sourceClient.query(`create table public.t (id int, n int)`);
+    const migration = migrationOf(db);
+    await copySchema(migration, inputOf(db), testWork());
+    const sql = `ALTER TABLE public.t ADD CONSTRAINT t_n NOT NULL n NOT VALID;`;
+    await client.query(`insert into public.t values (1, null), (2, -1); begin; ${sql}`);
+    await client.query(`alter table public.t add constraint never check (n > 0) not enforced`);
+    const [check, ...more] = await readDoubtfulChecks(client);
+    await client.query(`rollback`);
+    expect([check, more]).toMatchObject([{ constraint: 't_n', functions: ['NOT VALID'] }, []]);
+    if (!check) return;
+    await client.query(`create schema if not exists walferry`);
+    await storeChecks(client, migration.id, 0, [{ check, sql, valid: false }]);
+    expect(await checkDifferences(migration)).toEqual([]);
+    const alone = `gone_${db.source}`;
+    addService(alone, { host: '127.0.0.1', port: '1', dbname: 'x', user: 'y' });
+    await enableTriggers({ ...migration, source: alone }, {}, 'the source if it is there');
+    expect((await readDoubtfulChecks(client)).map(({ constraint }) => constraint)).toEqual(['t_n']);
+    await quietTriggers(migration);
+    expect(await readDoubtfulChecks(client)).toEqual([]);
+  },
+);
 
 test('an abort adds deferred checks even if the source is gone; a cutover waits for the source', async () => {
   await using db = await freshPair();

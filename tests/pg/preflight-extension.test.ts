@@ -3,6 +3,8 @@
  * version, and tables for users' rows are made by changing the catalog's entry of a real one (the tests are superuser).
  */
 import { expect, it } from 'vitest';
+import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
@@ -24,6 +26,27 @@ it('one that the target does not offer is refused by name and version', async ()
     update pg_extension set extname = 'walferry_nowhere' where extname = 'hstore'`);
   const finding = only(await findingsOf(db), 'extension-missing');
   expect(finding.message).toMatch(/walferry_nowhere 1\.\d+$/);
+});
+
+it('grants and comments on a member that the target’s version lacks are left out by name', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(`${TABLE}; create extension hstore;
+    revoke execute on function akeys(hstore) from public; grant execute on function avals(hstore) to current_user`);
+  await db.targetClient.query(`create extension hstore;
+    alter extension hstore drop function akeys(hstore); drop function akeys(hstore)`);
+  const name = 'grants on FUNCTION public.akeys(public.hstore)';
+  const found = await findingsOf(db);
+  expect(only(found, 'not-owned').message).toContain(name);
+  expect(found.filter(({ level }) => level === 'error')).toEqual([]);
+  const migration = migrationOf(db);
+  const report = await copySchema(migration, inputOf(db), testWork());
+  const late = await db.targetClient.query<{ object: string }>(
+    `select object from walferry.left_out where object like 'grants%'`,
+  );
+  expect(late.rows).toEqual([{ object: name }]);
+  expect(report.leftOut?.never).toEqual([name]);
+  await buildIndexes(migration, inputOf(db), testWork());
+  await buildConstraints(migration, inputOf(db), testWork());
 });
 
 it('one that is older on the target is a warning, with both versions', async () => {

@@ -4,6 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
+import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
@@ -67,6 +70,47 @@ describe('owners', () => {
     expect(found.message).toContain(`${app}, ${owner}`);
     await follow(db.targetClient, found);
     expect(codes(await findingsOf(db, { target: login.service }))).toEqual([]);
+  });
+
+  it('without the right to write their own tables have it until the cutover, and again while a cutover is undone', async () => {
+    await using db = await freshPair();
+    await using roles = await mover(db);
+    const { owner, app, login } = roles;
+    await db.sourceClient.query(`
+      create schema shop; create table shop.audit (id serial primary key, v text, w text); alter table shop.audit owner to ${owner};
+      create statistics shop.st on v, w from shop.audit; alter statistics shop.st owner to ${app};
+      create index audit_v on shop.audit (v); grant select on shop.audit to ${app};
+      create materialized view shop.seen as select count(*) from shop.audit; alter materialized view shop.seen owner to ${app};
+      grant insert on shop.audit to ${app}; grant select (id) on shop.audit to ${owner};
+      revoke insert, update, delete, truncate, select on shop.audit from ${owner};
+      grant select (v) on shop.audit to ${owner};
+      alter schema shop owner to ${owner}; revoke create on schema shop from ${owner}; grant usage on schema shop to ${app};
+      revoke update on sequence shop.audit_id_seq from ${owner}; insert into shop.audit (v) values ('x')`);
+    const given = { target: login.service };
+    expect(codes((await findingsOf(db, given)).filter(({ level }) => level === 'error'))).toEqual(
+      [],
+    );
+    const migration = { ...migrationOf(db), target: login.service };
+    const input = inputOf({ source: db.source, target: login.service });
+    await copySchema(migration, input, testWork());
+    const write = `set role ${login.role}; insert into shop.audit (v) values ('x'); update shop.audit set v = 'y' where id > 0;
+      delete from shop.audit; truncate shop.audit; reset role`;
+    await db.targetClient.query(write);
+    await buildIndexes(migration, input, testWork());
+    await buildConstraints(migration, input, testWork());
+    await db.targetClient.query(write);
+    // Filled as its owner, who is another role than the table's.
+    await refreshViews(migration, input, null, testWork());
+    await setSequences(migration, input);
+    await enableTriggers(migration);
+    expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+    await expect(db.targetClient.query(write)).rejects.toMatchObject({ code: '42501' });
+    await db.targetClient.query(`reset role`);
+    await quietTriggers(migration);
+    await db.targetClient.query(write);
+    await setSequences(migration, input);
+    await enableTriggers(migration);
+    expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
   });
 
   it('without CREATE on the schema of their objects get it temporarily and lose exactly that', async () => {

@@ -125,6 +125,7 @@ export const SOURCE: SourceFacts = {
   objectNames: [],
   partitionKeys: [],
   generatedReads: [],
+  nullableColumns: [],
   textColumns: [],
   created: [],
 };

@@ -230,6 +230,14 @@ const CASES: Case[] = [
       ],
     }),
   ],
+  [
+    'nullable-child',
+    'error',
+    {
+      ...source({ nullableColumns: [{ schema: 'public', name: 't', column: 'n' }] }),
+      target: { major: 18 },
+    },
+  ],
   ['binary-form', 'error', source({ textColumns: [{ schema: 'public', name: 't', column: 'r' }] })],
   ['time-zone', 'warning', { endpoints: { target: { defaults: new Map([['TimeZone', 'CET']]) } } }],
   [

@@ -6,6 +6,7 @@ import type { Check, Facts } from '../facts.ts';
 import { describeTogether, OutOfLocks, raiseSetting } from '../../schema/together.ts';
 import type { RefusedObject, RehearsalFacts } from '../rehearsal.ts';
 import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
+import { nullableChild } from './nullable-child.ts';
 import { object } from './object.ts';
 import { role } from './role.ts';
 import { targetRight } from './target-right.ts';
@@ -77,7 +78,7 @@ function owners({ target }: Facts, { owners: pairs }: RehearsalFacts): Finding[]
 /** Without those for which another check has a finding. */
 function unexplained(facts: Facts, objects: readonly RefusedObject[]): RefusedObject[] {
   const found = new Set(
-    [...targetRight(facts), ...role(facts), ...object(facts)]
+    [...targetRight(facts), ...role(facts), ...object(facts), ...nullableChild(facts)]
       .filter(({ level }) => level === 'error')
       .map(({ code }) => code),
   );
@@ -88,12 +89,15 @@ function unexplained(facts: Facts, objects: readonly RefusedObject[]): RefusedOb
     if (state === SQLSTATE.undefinedObject) {
       return !found.has('role-missing') && (facts.target?.missingCollations.length ?? 0) === 0;
     }
+    if (state === INHERITED && found.has('nullable-child')) return false;
     return !(clash && TAKEN.has(state));
   });
 }
 
 /** Duplicate relation, object, function, schema. */
 const TAKEN = new Set(['42P07', '42710', '42723', '42P06']);
+/** Invalid table definition: NOT NULL of a child that cannot be dropped. */
+const INHERITED = '42P16';
 /** What a pattern of "tables.exclude" can leave out, with what stands on it. */
 const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
 /** The operator has to name every one in the input: these lists are longer than others. */
@@ -148,7 +152,7 @@ function others({ others: left }: RehearsalFacts): Finding[] {
   return [
     warning(
       'not-owned',
-      `comments and grants on objects that other roles own on the target are left out, because our role may not set them (tried): ${list(left.map(({ name }) => name))}`,
+      `comments and grants on objects that other roles own on the target are left out, because our role may not set them or the objects are missing there (tried): ${list(left.map(({ name }) => name))}`,
       grants.length === 0
         ? 'Nothing to do, or set the comments there as the owner of the objects.'
         : `To keep them, run on the target as the owner: ${grants.slice(0, 10).join(' ')}`,
@@ -161,7 +165,7 @@ function checks({ checks: late }: RehearsalFacts): Finding[] {
   return [
     warning(
       'check-deferred',
-      `check constraints that depend on more than their row are added NOT VALID at the cutover, and apply to new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
+      `constraints that depend on more than their row, or that are NOT VALID on the source, are added NOT VALID at the cutover, and apply to new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
       'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint …; (for a domain: alter domain …).',
     ),
   ];

@@ -156,7 +156,8 @@ export async function readOwnedSequences(
 }
 
 /**
- * Views, sequences, indexes, types and functions that would be created beside the selected tables.
+ * Views, sequences, indexes, types and functions that would be created beside the selected tables. A pattern leaves out views and
+ * sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
  * @param gone what readGone found.
  */
 export async function readCreated(
@@ -165,20 +166,30 @@ export async function readCreated(
   gone: readonly number[],
   selection: Selection,
 ): Promise<NamedObject[]> {
-  const { rows } = await client.query<NamedObject>(
+  const { rows } = await client.query<NamedObject & { needed: boolean }>(
     /* sql */ `
-    select 'relation' as catalog, n.nspname as schema, c.relname as name, '' as arguments
+    with needed (oid) as materialized (
+      select d.objid from pg_catalog.pg_depend d
+       where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+         and d.deptype in ('a', 'i') and d.refobjsubid > 0 and d.refobjid in (select unnest($1::oid[]))
+      union
+      select u.refobjid from pg_catalog.pg_depend u join pg_catalog.pg_attrdef f on f.oid = u.objid
+       where u.classid = 'pg_catalog.pg_attrdef'::regclass and u.refclassid = 'pg_catalog.pg_class'::regclass
+         and f.adrelid in (select unnest($1::oid[]))
+    )
+    select 'relation' as catalog, n.nspname as schema, c.relname as name, '' as arguments,
+           c.relkind in ('i', 'I', 'c') or c.oid in (select oid from needed) as needed
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where ${USERS} and not ${ofExtension('pg_class', 'c.oid')} and c.relpersistence <> 't'
        and (c.relkind in ('v', 'm', 'S', 'c') and c.oid not in (select unnest($2::oid[]))
             or c.relkind in ('i', 'I') and exists (select from pg_catalog.pg_index i
                  where i.indexrelid = c.oid and i.indrelid = any($1::oid[])))
     union all
-    select 'type', n.nspname, t.typname, ''
+    select 'type', n.nspname, t.typname, '', true
       from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
      where ${USERS} and t.typtype in ('d', 'e', 'r') and not ${ofExtension('pg_type', 't.oid')}
     union all
-    select 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)
+    select 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid), true
       from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
      where ${USERS} and not ${ofExtension('pg_proc', 'p.oid')}
        -- The constructors of a range type come with it.
@@ -188,7 +199,7 @@ export async function readCreated(
     [tables, gone],
   );
   const matcher = compileSelection(selection);
-  return rows.filter((one) => one.catalog !== 'relation' || !matcher.excludes(one));
+  return rows.flatMap(({ needed, ...one }) => (needed || !matcher.excludes(one) ? [one] : []));
 }
 
 /** Those of the names that are taken here. */

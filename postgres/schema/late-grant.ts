@@ -1,0 +1,160 @@
+/**
+ * Grants that take from our role what it needs until the cutover, on a target where it is no superuser: an append-only table whose
+ * owner has no UPDATE, a schema in which its owner may not create. They run where the archive has them, for what others are granted;
+ * of those that take such a right away the owner gets all rights back, until they run again at the end of the cutover. An undone
+ * cutover reverses them in the same way.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import type { StoredEntry } from './control.ts';
+import { nameOther } from './others.ts';
+import type { OwnerRights } from './owner.ts';
+import { runEntry } from './run.ts';
+import type { Switching } from './switching.ts';
+
+/** The rows are copied, compared and changed; sequences are set; indexes are created in the schema. */
+const LACKS = /* sql */ `
+select case $1
+  when 'TABLE' then exists (
+    select from pg_catalog.pg_class c, unnest(array['select', 'insert', 'update', 'delete', 'truncate']) as w (privilege)
+     where c.oid = to_regclass(format('%I.%I', $2::text, $3::text)) and c.relkind in ('r', 'p')
+       and not has_table_privilege(c.oid, w.privilege))
+  when 'SEQUENCE' then exists (
+    select from pg_catalog.pg_class c, unnest(array['select', 'update']) as w (privilege)
+     where c.oid = to_regclass(format('%I.%I', $2::text, $3::text)) and c.relkind = 'S'
+       and not has_sequence_privilege(c.oid, w.privilege))
+  when 'SCHEMA' then exists (
+    select from pg_catalog.pg_namespace n, unnest(array['usage', 'create']) as w (privilege)
+     where n.nspname = $3 and not has_schema_privilege(n.oid, w.privilege))
+  else false end as lacks`;
+
+const OBJECT = /^(TABLE|SEQUENCE|SCHEMA) (.*)$/s;
+
+type Acl = Pick<StoredEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql' | 'depends'>;
+
+/** Numbers of those that run again at the cutover. */
+export async function readLateGrants(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Set<number>> {
+  const { rows } = await target.query<{ id: number }>(
+    /* sql */ `select id from walferry.schema_entry where migration = $1 and phase = 'grants'`,
+    [migration.id],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
+/**
+ * Runs grants within the open transaction, and notes those that have to run again at the cutover.
+ * @param late numbers of those; gets the entry's when it is one. Grants on columns are, when those on their table are: that one's
+ *   REVOKE takes them along.
+ */
+export async function grantEarly(
+  target: pg.ClientBase,
+  migration: Migration,
+  entry: Acl,
+  { rights, late }: { readonly rights: OwnerRights; readonly late: Set<number> },
+): Promise<void> {
+  await runEntry(target, entry, rights);
+  const [, type, name] = OBJECT.exec(entry.name) ?? [];
+  const lacking =
+    type !== undefined &&
+    (await target.query<{ lacks: boolean }>(LACKS, [type, entry.schema, name])).rows[0]?.lacks;
+  if (lacking === true) await giveBack(target, entry);
+  else if (!entry.depends.some((id) => late.has(id))) return;
+  late.add(entry.id);
+  await target.query(
+    /* sql */ `update walferry.schema_entry set phase = 'grants' where migration = $1 and id = $2`,
+    [migration.id, entry.id],
+  );
+}
+
+/** All rights on the object for its owner, who can grant them to itself. */
+async function giveBack(
+  target: pg.ClientBase,
+  { schema, name }: { readonly schema: string | null; readonly name: string },
+): Promise<void> {
+  const [, type, object] = OBJECT.exec(name) ?? [];
+  if (type === undefined) return;
+  const { rows } = await target.query<{ sql: string | null }>(
+    /* sql */ `
+    select format('grant all on schema %I to %I', n.nspname, pg_catalog.pg_get_userbyid(n.nspowner)) as sql
+      from pg_catalog.pg_namespace n where $1 = 'SCHEMA' and n.nspname = $3
+    union all
+    select format('grant all on %s %I.%I to %I', lower($1), $2::text, $3::text, pg_catalog.pg_get_userbyid(c.relowner))
+      from pg_catalog.pg_class c where $1 <> 'SCHEMA' and c.oid = to_regclass(format('%I.%I', $2::text, $3::text))`,
+    [type, schema, object],
+  );
+  for (const { sql } of rows) if (sql !== null) await target.query(sql);
+}
+
+interface LateGrant {
+  readonly id: number;
+  readonly schema: string | null;
+  readonly name: string;
+  readonly sql: string;
+}
+
+const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' });
+
+/** Runs them again. One whose object is gone or renamed is passed over: the cutover does not fail for it. */
+export async function runLateGrants(
+  { target, all }: Switching,
+  migration: Migration,
+): Promise<void> {
+  await all(await readGrants(target, migration, false), nameGrant, async ({ id, sql }) => {
+    await unlessGone(target, sql);
+    await mark(target, migration, id, true);
+  });
+}
+
+/** Gives the owners all rights back, and so our role: the stream goes on. */
+export async function reverseLateGrants(
+  { target, all }: Switching,
+  migration: Migration,
+): Promise<void> {
+  await all(await readGrants(target, migration, true), nameGrant, async (one) => {
+    await giveBack(target, one);
+    await mark(target, migration, one.id, false);
+  });
+}
+
+async function unlessGone(target: pg.ClientBase, sql: string): Promise<void> {
+  await target.query('savepoint granting');
+  try {
+    await target.query(sql);
+    await target.query('release savepoint granting');
+  } catch (error) {
+    const state = sqlstate(error);
+    const gone = state?.startsWith('42') === true || state === SQLSTATE.invalidSchemaName;
+    if (!gone || state === SQLSTATE.insufficientPrivilege) throw error;
+    await target.query('rollback to savepoint granting; release savepoint granting');
+  }
+}
+
+async function readGrants(
+  target: pg.ClientBase,
+  migration: Migration,
+  done: boolean,
+): Promise<LateGrant[]> {
+  const { rows } = await target.query<LateGrant>(
+    /* sql */ `
+    select id, schema_name as schema, name, sql from walferry.schema_entry
+     where migration = $1 and phase = 'grants' and (done_at is not null) = $2 order by position`,
+    [migration.id, done],
+  );
+  return rows;
+}
+
+async function mark(
+  target: pg.ClientBase,
+  migration: Migration,
+  id: number,
+  done: boolean,
+): Promise<void> {
+  await target.query(
+    /* sql */ `update walferry.schema_entry set done_at = case when $3 then now() end where migration = $1 and id = $2`,
+    [migration.id, id, done],
+  );
+}

@@ -1,0 +1,243 @@
+/**
+ * DDL that was run on both sides while rows were copied. The stored statements name tables, columns and objects as they were when the
+ * schema was copied; when one fails because a name is gone, or because rows break a key, the source's catalog of today says whether
+ * the object still exists and how it is built now. Objects are found by their oids: names may be another object's meanwhile.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { sqlstate } from '../connection/failure.ts';
+import { connectSource } from '../identity/connect.ts';
+import { claimEntry, nameEntry, type StoredEntry } from './control.ts';
+import type { Lane } from './lane.ts';
+import { splitOwner } from './owner.ts';
+import { NOT_FOUND } from './run.ts';
+import { isViolation } from './statement.ts';
+
+const UNDEFINED_COLUMN = '42703';
+
+/** Catalogs of the objects whose absence is believed; of others nothing is known. */
+const CATALOGS = /* sql */ `
+  select 'pg_catalog.pg_class'::regclass as class, oid from pg_catalog.pg_class
+  union all select 'pg_catalog.pg_constraint'::regclass, oid from pg_catalog.pg_constraint
+  union all select 'pg_catalog.pg_trigger'::regclass, oid from pg_catalog.pg_trigger
+  union all select 'pg_catalog.pg_rewrite'::regclass, oid from pg_catalog.pg_rewrite
+  union all select 'pg_catalog.pg_policy'::regclass, oid from pg_catalog.pg_policy
+  union all select 'pg_catalog.pg_statistic_ext'::regclass, oid from pg_catalog.pg_statistic_ext`;
+/** The same by number, which is the same in every version. */
+const KNOWN = new Set(['1259', '2606', '2620', '2618', '3256', '3381']);
+
+/** Not worth a name beside what they belong to. */
+const FOLLOWERS = new Set(['COMMENT', 'INDEX ATTACH']);
+
+/** What follows the index in pg_dump's entry; `x` is the index's row of pg_index, `t` its table. */
+const CHOSEN = /* sql */ `
+  case when x.indisclustered then format(e'\\nALTER TABLE %I.%I CLUSTER ON %I;', n.nspname, t.relname, i.relname) else '' end
+  || case when x.indisreplident then format(e'\\nALTER TABLE ONLY %I.%I REPLICA IDENTITY USING INDEX %I;', n.nspname, t.relname, i.relname) else '' end`;
+
+/** Statement of an object ($1 is its oid), what follows it, and its table, by pg_dump's kind. */
+const BUILT: Readonly<Record<string, string>> = {
+  INDEX: /* sql */ `
+    select pg_catalog.pg_get_indexdef(x.indexrelid) || ';' as main, ${CHOSEN} as more, n.nspname as schema, t.relname as name
+      from pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
+      join pg_catalog.pg_class t on t.oid = x.indrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+     where x.indexrelid = $1`,
+  CONSTRAINT: constraint('ONLY '),
+  'FK CONSTRAINT': constraint(''),
+  'CHECK CONSTRAINT': constraint(''),
+  TRIGGER: /* sql */ `
+    select pg_catalog.pg_get_triggerdef(g.oid) || ';' as main, ${fires('g.tgenabled', 'TRIGGER', 'g.tgname')} as more, n.nspname as schema, t.relname as name
+      from pg_catalog.pg_trigger g
+      join pg_catalog.pg_class t on t.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+     where g.oid = $1`,
+  RULE: /* sql */ `
+    select pg_catalog.pg_get_ruledef(r.oid) as main, ${fires('r.ev_enabled', 'RULE', 'r.rulename')} as more, n.nspname as schema, t.relname as name
+      from pg_catalog.pg_rewrite r
+      join pg_catalog.pg_class t on t.oid = r.ev_class join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+     where r.oid = $1`,
+  STATISTICS: /* sql */ `
+    select pg_catalog.pg_get_statisticsobjdef(s.oid) || ';' as main,
+           format(e'\\nALTER STATISTICS %I.%I OWNER TO %I;', o.nspname, s.stxname, pg_catalog.pg_get_userbyid(s.stxowner)) as more,
+           n.nspname as schema, t.relname as name
+      from pg_catalog.pg_statistic_ext s join pg_catalog.pg_namespace o on o.oid = s.stxnamespace
+      join pg_catalog.pg_class t on t.oid = s.stxrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+     where s.oid = $1`,
+  POLICY: /* sql */ `
+    select format('CREATE POLICY %I ON %I.%I AS %s FOR %s TO %s%s%s;', p.polname, n.nspname, t.relname,
+             case when p.polpermissive then 'PERMISSIVE' else 'RESTRICTIVE' end,
+             case p.polcmd when 'r' then 'SELECT' when 'a' then 'INSERT' when 'w' then 'UPDATE' when 'd' then 'DELETE' else 'ALL' end,
+             (select string_agg(case u.r when 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(u.r)) end, ', ') from unnest(p.polroles) u(r)),
+             ' USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
+             ' WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')') as main,
+           '' as more, n.nspname as schema, t.relname as name
+      from pg_catalog.pg_policy p
+      join pg_catalog.pg_class t on t.oid = p.polrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+     where p.oid = $1`,
+};
+
+/** Statement of a part without an oid, from the objects that it stands on ($1 catalogs, $2 oids). */
+const DERIVED: Readonly<Record<string, string>> = {
+  COMMENT: /* sql */ `
+    select format('COMMENT ON %s %s IS %L;',
+             case o.type when 'table constraint' then 'constraint' when 'statistics object' then 'statistics' else o.type end,
+             o.identity, pg_catalog.obj_description(w.oid, c.relname)) as main, '' as more, null as schema, null as name
+      from unnest($1::oid[], $2::oid[]) as w (class, oid) join pg_catalog.pg_class c on c.oid = w.class
+     cross join lateral pg_catalog.pg_identify_object(w.class, w.oid, 0) o limit 1`,
+  'INDEX ATTACH': /* sql */ `
+    with index (oid) as (
+      select coalesce(k.conindid, w.oid) from unnest($1::oid[], $2::oid[]) as w (class, oid)
+        left join pg_catalog.pg_constraint k on w.class = 'pg_catalog.pg_constraint'::regclass and k.oid = w.oid
+    )
+    select format('ALTER INDEX %s ATTACH PARTITION %s;', p.oid::regclass, c.oid::regclass) as main, '' as more, null as schema, null as name
+      from pg_catalog.pg_inherits h join index p on p.oid = h.inhparent join index c on c.oid = h.inhrelid limit 1`,
+  'ROW SECURITY': /* sql */ `
+    select format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', t.oid::regclass) as main, '' as more, null as schema, null as name
+      from unnest($1::oid[], $2::oid[]) as w (class, oid) join pg_catalog.pg_class t on t.oid = w.oid and w.class = 'pg_catalog.pg_class'::regclass
+     where t.relrowsecurity limit 1`,
+};
+
+/** In which state it fires, where that is not the usual one; `t` is its table. */
+function fires(state: string, kind: string, name: string): string {
+  return /* sql */ `
+  case when ${state} <> 'O' then format(e'\\nALTER TABLE %I.%I %s ${kind} %I;', n.nspname, t.relname,
+    case ${state} when 'D' then 'DISABLE' when 'A' then 'ENABLE ALWAYS' else 'ENABLE REPLICA' end, ${name}) else '' end`;
+}
+
+function constraint(only: string): string {
+  return /* sql */ `
+    select format(e'ALTER TABLE ${only === '' ? `%s` : only}%I.%I\\n    ADD CONSTRAINT %I %s;',
+                  ${only === '' ? `case when k.contype = 'f' and t.relkind = 'r' then 'ONLY ' else '' end,` : ''}
+                  n.nspname, t.relname, k.conname, pg_catalog.pg_get_constraintdef(k.oid)) as main,
+           coalesce(${CHOSEN}, '') as more, n.nspname as schema, t.relname as name
+      from pg_catalog.pg_constraint k
+      join pg_catalog.pg_class t on t.oid = k.conrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+      left join pg_catalog.pg_index x on x.indexrelid = k.conindid and k.contype in ('p', 'u', 'x')
+      left join pg_catalog.pg_class i on i.oid = x.indexrelid
+     where k.oid = $1`;
+}
+
+interface Built {
+  readonly main: string | null;
+  readonly more: string;
+  readonly schema: string | null;
+  readonly name: string | null;
+}
+
+interface Place {
+  readonly migration: Migration;
+  readonly entry: StoredEntry;
+  readonly lane: Lane;
+}
+
+/**
+ * What to do about an entry whose statement failed with `error`.
+ * @returns the entry as the source defines it now; `gone` when the source no longer has it; null when the error is none of names or
+ *   of broken keys, when the source says the same as before, or cannot be asked.
+ * @throws signal.reason when aborted.
+ */
+export async function entryToday(
+  error: unknown,
+  { migration, entry, lane }: Place,
+  work: Work,
+): Promise<StoredEntry | 'gone' | null> {
+  if (!isViolation(error) && !isNotFound(error)) return null;
+  try {
+    const [own, on] = await readObjects(lane, migration, entry);
+    await using source = await connectSource(migration, 'schema', { signal: work.signal });
+    await source.query(/* sql */ `set search_path = ''`);
+    const asked = own === null ? on : [own];
+    if (asked.length === 0) return null;
+    if (await lacks(source, asked)) return 'gone';
+    const [query, values] =
+      own === null
+        ? [DERIVED[entry.kind], [on.map(({ class: one }) => one), on.map(({ oid }) => oid)]]
+        : [BUILT[entry.kind], [own.oid]];
+    if (query === undefined) return null;
+    const [built] = (await source.query<Built>(query, values)).rows;
+    if (!built) return 'gone';
+    if (built.main === null || entry.sql.startsWith(built.main)) return null;
+    const more =
+      entry.kind === 'STATISTICS' && splitOwner(entry.sql).owner === null ? '' : built.more;
+    const { schema, name } = built;
+    work.log.warn('an object is built as the source defines it now', { object: nameEntry(entry) });
+    return {
+      ...entry,
+      sql: built.main + more,
+      ...(schema === null || name === null ? {} : { tableToday: { schema, name } }),
+    };
+  } catch (failure) {
+    work.signal.throwIfAborted();
+    work.log.warn('the source could not be asked for an object of today', {
+      object: nameEntry(entry),
+      error: failure instanceof MigrationError ? failure.message : sqlstate(failure),
+    });
+    return null;
+  }
+}
+
+/** Marks an entry that the source no longer has as done, and notes its name in walferry.left_out. */
+export async function leaveGone(
+  { migration, entry, lane }: Place,
+  work: Pick<Work, 'log'>,
+): Promise<void> {
+  await lane.transaction(async (client) => {
+    if (!(await claimEntry(client, migration.id, entry.id))) return;
+    if (FOLLOWERS.has(entry.kind)) return;
+    await client.query(
+      /* sql */ `
+      insert into walferry.left_out (migration, position, object, reason)
+      select $1, coalesce(max(position), 0) + 1, $2, 'kind' from walferry.left_out where migration = $1`,
+      [migration.id, `${nameEntry(entry)} (the source has dropped it since)`],
+    );
+  });
+  work.log.warn('left out, because the source has dropped it since the schema was copied', {
+    object: nameEntry(entry),
+  });
+}
+
+/** Of a statement that names something that is not there: how to go on without it. Empty for other errors. */
+export function wayOut(error: unknown, { id }: StoredEntry): string {
+  if (!isNotFound(error)) return '';
+  return `; if a name in it was changed on both sides meanwhile, create it by hand where it is wanted, then on the target: update walferry.schema_entry set done_at = now() where id = ${id}; and resume`;
+}
+
+function isNotFound(error: unknown): boolean {
+  const state = error instanceof MigrationError ? error.details.sqlstate : sqlstate(error);
+  return state === UNDEFINED_COLUMN || NOT_FOUND.has(state);
+}
+
+interface SourceObject {
+  readonly class: string;
+  readonly oid: string;
+}
+
+/** The entry's own object on the source, null for a part without one; and the objects that it depends on. */
+async function readObjects(
+  lane: Lane,
+  migration: Migration,
+  { id, depends }: StoredEntry,
+): Promise<readonly [SourceObject | null, readonly SourceObject[]]> {
+  const { rows } = await lane.run((client) =>
+    client.query<SourceObject & { id: number }>(
+      /* sql */ `
+      select id, source_class::text as class, source_oid::text as oid from walferry.schema_entry
+       where migration = $1 and id = any($2) and source_oid <> 0`,
+      [migration.id, [id, ...depends]],
+    ),
+  );
+  // ROW SECURITY has its table's oid, of no catalog.
+  const own = rows.find((row) => row.id === id && row.class !== '0');
+  if (own) return [KNOWN.has(own.class) ? own : null, []];
+  return [null, rows.filter((row) => row.id !== id && KNOWN.has(row.class))];
+}
+
+async function lacks(source: pg.ClientBase, objects: readonly SourceObject[]): Promise<boolean> {
+  const { rowCount } = await source.query(
+    /* sql */ `
+    select from unnest($1::oid[], $2::oid[]) as w (class, oid)
+     where not exists (select from (${CATALOGS}) o where o.class = w.class and o.oid = w.oid)`,
+    [objects.map((one) => one.class), objects.map(({ oid }) => oid)],
+  );
+  return (rowCount ?? 0) > 0;
+}
