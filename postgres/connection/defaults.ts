@@ -94,6 +94,23 @@ export class Defaults {
     );
   }
 
+  /** Whether the other one says the same of every table, also of those that nothing was asked about yet. */
+  equals(other: Defaults): boolean {
+    return this.#content() === other.#content();
+  }
+
+  #content(): string {
+    const entries = this.#entries.map(({ role, values }) =>
+      JSON.stringify([role, [...values].sort()]),
+    );
+    return JSON.stringify([
+      [...this.#server].sort(),
+      entries.sort(),
+      this.#own,
+      [...this.#schemas].sort(),
+    ]);
+  }
+
   /**
    * What expressions of a table of this owner are computed under. `queries`: also what is pinned wherever texts are read, for a
    * query that reads none of ours.

@@ -83,7 +83,7 @@ async function switchedOff(
 ): Promise<readonly number[]> {
   if (of === 'nothing') return [];
   await using source = await openSource(migration, of, signal);
-  return source ? readSwitchedOff(source, waiting) : [];
+  return source ? await readSwitchedOff(source, waiting) : [];
 }
 
 /** The same over a session of the source. */

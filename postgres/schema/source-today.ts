@@ -1,7 +1,7 @@
 /**
  * DDL that was run on both sides while rows were copied. The stored statements name tables, columns and objects as they were when the
  * schema was copied; when one fails because a name is gone, or because rows break a key, the source's catalog of today says whether
- * the object still exists and how it is built now. Objects are found by their oids: names may be another object's meanwhile.
+ * the object still exists and how it is built now. Objects are found by their oids, because names may be another object's meanwhile; and by name where the object was made again.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -97,6 +97,26 @@ const DERIVED: Readonly<Record<string, string>> = {
      where t.relrowsecurity limit 1`,
 };
 
+/** Catalog and oid of what has the schema $1 and the name $2 of an entry: those of parts of a table have its name before their own. */
+const NAMED: Readonly<Record<string, string>> = {
+  INDEX: /* sql */ `
+    select 'pg_catalog.pg_class'::regclass::oid::text as class, i.oid::text as oid
+      from pg_catalog.pg_class i join pg_catalog.pg_namespace n on n.oid = i.relnamespace
+     where n.nspname = $1 and i.relname = $2 and i.relkind in ('i', 'I')`,
+  CONSTRAINT: namedPart('pg_constraint', 'conrelid', 'conname'),
+  'FK CONSTRAINT': namedPart('pg_constraint', 'conrelid', 'conname'),
+  'CHECK CONSTRAINT': namedPart('pg_constraint', 'conrelid', 'conname'),
+  TRIGGER: namedPart('pg_trigger', 'tgrelid', 'tgname'),
+};
+
+function namedPart(catalog: string, table: string, name: string): string {
+  return /* sql */ `
+    select 'pg_catalog.${catalog}'::regclass::oid::text as class, p.oid::text as oid
+      from pg_catalog.${catalog} p join pg_catalog.pg_class t on t.oid = p.${table}
+      join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+     where n.nspname = $1 and t.relname || ' ' || p.${name} = $2`;
+}
+
 /** In which state it fires, where that is not the usual one; `t` is its table. */
 function fires(state: string, kind: string, name: string): string {
   return /* sql */ `
@@ -143,12 +163,14 @@ export async function entryToday(
 ): Promise<StoredEntry | 'gone' | null> {
   if (!isViolation(error) && !isNotFound(error)) return null;
   try {
-    const [own, on] = await readObjects(lane, migration, entry);
+    const [noted, on] = await readObjects(lane, migration, entry);
     await using source = await connectSource(migration, 'schema', { signal: work.signal });
     await source.query(/* sql */ `set search_path = ''`);
-    const asked = own === null ? on : [own];
+    const asked = noted === null ? on : [noted];
     if (asked.length === 0) return null;
-    if (await lacks(source, asked)) return 'gone';
+    const gone = await lacks(source, asked);
+    const own = gone && noted !== null ? await madeAgain(source, entry) : noted;
+    if (gone && own === null) return 'gone';
     const [query, values] =
       own === null
         ? [DERIVED[entry.kind], [on.map(({ class: one }) => one), on.map(({ oid }) => oid)]]
@@ -176,6 +198,16 @@ export async function entryToday(
   }
 }
 
+/** What has the entry's name now, where the object itself is gone: REINDEX CONCURRENTLY makes an index again, and so does an operator. */
+async function madeAgain(
+  source: pg.ClientBase,
+  { kind, schema, name }: StoredEntry,
+): Promise<SourceObject | null> {
+  const query = NAMED[kind];
+  if (query === undefined) return null;
+  return (await source.query<SourceObject>(query, [schema, name])).rows[0] ?? null;
+}
+
 /** Marks an entry that the source no longer has as done, and notes its name in walferry.left_out. */
 export async function leaveGone(
   { migration, entry, lane }: Place,
@@ -184,6 +216,8 @@ export async function leaveGone(
   await lane.transaction(async (client) => {
     if (!(await claimEntry(client, migration.id, entry.id))) return;
     if (FOLLOWERS.has(entry.kind)) return;
+    // Other lanes note theirs at the same time, and the next position is no one's yet.
+    await client.query(/* sql */ `lock table walferry.left_out in share row exclusive mode`);
     await client.query(
       /* sql */ `
       insert into walferry.left_out (migration, position, object, reason)

@@ -121,7 +121,8 @@ test('without a slot there is no generation', async () => {
 
 const ROUNDS = 4;
 const LANES = 6;
-const TRANSACTIONS_PER_LANE = 60;
+/** A lane goes on until the snapshot is read, however long a busy server takes for slot and snapshot, and then for so many more. */
+const TRANSACTIONS_BEHIND = 30;
 
 test('snapshot rows and the changes that the filter lets through give exactly the final rows', async () => {
   const seed = randomInt(2 ** 31);
@@ -144,7 +145,10 @@ async function filterRound(seed: number): Promise<{ applied: number; skipped: nu
   await db.sourceClient.query(/* sql */ `
     create table account (id int primary key, n int not null);
     insert into account select i, 0 from generate_series(1, 50) i`);
-  const lanes = Array.from({ length: LANES }, (_, lane) => write(db, random(seed + lane), lane));
+  const snapshot = { read: false };
+  const lanes = Array.from({ length: LANES }, (_, lane) =>
+    write(db, random(seed + lane), lane, snapshot),
+  );
   await until('some writes', async () => (await sum(db.sourceClient)) > 20n);
   await createSlot(migration, recordedWork());
   await until('writes before the snapshot', async () => (await pending(db, migration)) > 20);
@@ -159,6 +163,7 @@ async function filterRound(seed: number): Promise<{ applied: number; skipped: nu
     ),
   );
   await reader.query('commit');
+  snapshot.read = true;
   await Promise.all(lanes);
   work.abort();
   await ended;
@@ -232,7 +237,12 @@ async function pending(db: FreshPair, migration: Migration): Promise<number> {
 }
 
 /** One writer: short and long transactions, subtransactions, prepared ones, upserts, row locks, rollbacks. */
-async function write(db: FreshPair, rnd: () => number, lane: number): Promise<void> {
+async function write(
+  db: FreshPair,
+  rnd: () => number,
+  lane: number,
+  snapshot: { readonly read: boolean },
+): Promise<void> {
   await using client = await connectTo(db.source);
   await client.query(
     `set lock_timeout = '2s'; set synchronous_commit = ${lane % 2 ? 'on' : 'off'}`,
@@ -252,7 +262,8 @@ async function write(db: FreshPair, rnd: () => number, lane: number): Promise<vo
         return `update account set n = n + 1 where id = ${id}`;
     }
   };
-  for (let i = 0; i < TRANSACTIONS_PER_LANE; i += 1) {
+  for (let i = 0, behind = 0; behind < TRANSACTIONS_BEHIND; i += 1) {
+    if (snapshot.read) behind += 1;
     const gid = `${db.source}_${lane}_${i}`;
     try {
       await client.query('begin');
