@@ -80,12 +80,14 @@ export class HeadReader {
       at = to + 1;
     } else if (ends) return 'other';
     if (!ends) return this.#name(bytes, at, end) ? kind : 'other';
-    if (kind === 'commit') {
-      if (!matches(bytes, at, NEXT_LSN)) return 'other';
+    // The plugin's version 2.5 prints it at the beginning, too.
+    if (matches(bytes, at, NEXT_LSN)) {
       const to = hexPair(bytes, at + NEXT_LSN.length, end);
       if (to < 0) return 'other';
-      this.nextLsn = lsnAt(bytes, at + NEXT_LSN.length, to);
+      if (kind === 'commit') this.nextLsn = lsnAt(bytes, at + NEXT_LSN.length, to);
       at = to + 1;
+    } else if (kind === 'commit') return 'other';
+    if (kind === 'commit') {
       this.timestamp =
         this.#timeTo === 0
           ? null
