@@ -19,11 +19,12 @@ import { isWarning } from '../connection/notice.ts';
 import { clientConfig, pinNewer } from '../connection/session.ts';
 import { renderOptions } from '../wal2json/options.ts';
 import { Fifo } from './queue.ts';
-import { Line, LineStore } from './line-store.ts';
+import { WalSplitter } from './splitter.ts';
+import { Line } from './line-store.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './options.ts';
 import { recognize } from './recognize.ts';
 import { keyUnreadFailure, startFailure, streamFailure, warningFailure } from './refusal.ts';
-import { backendPidOf, socketOf, type Socket } from './socket.ts';
+import { backendPidOf, divert, socketOf, type Socket } from './socket.ts';
 import { within } from './deadline.ts';
 import { isKeyUnread, unsentOf, type Unsent } from './warning.ts';
 
@@ -50,12 +51,11 @@ export class ReplicationReader implements AsyncDisposable {
   readonly #options: ReaderOptions;
   readonly #limits: ReaderLimits;
   readonly #queue = new Fifo<StreamItem>();
-  readonly #lines = new LineStore();
   #queuedBytes = 0;
   #confirmed: Lsn;
   #received: Lsn;
-  /** Position of the newest message, if it is newer than {@link #received}: parsed only when somebody asks. */
-  #newest: string | null = null;
+  /** The newest message, if it is newer than {@link #received}. */
+  #newest: Line | null = null;
   #socket: Socket | null = null;
   #client: pg.Client | null = null;
   #paused = false;
@@ -99,7 +99,7 @@ export class ReplicationReader implements AsyncDisposable {
 
   /** Position of the newest message or keepalive. */
   get receivedLsn(): Lsn {
-    if (this.#newest !== null) this.#received = parseLsn(this.#newest);
+    if (this.#newest !== null) this.#received = this.#newest.lsn;
     this.#newest = null;
     return this.#received;
   }
@@ -195,7 +195,6 @@ export class ReplicationReader implements AsyncDisposable {
     const { slot, start, plugin } = this.#options;
     const service = this.#service;
     service.on('error', (error) => this.#fail(streamFailure(error, this.receivedLsn)));
-    service.on('data', (lsn, line) => this.#take(lsn, line));
     service.on('heartbeat', (lsn, sentAt, asked) => this.#keepalive(lsn, sentAt, asked));
     const started = new Promise<void>((resolve) => service.on('start', resolve));
     const subscription = service
@@ -233,23 +232,43 @@ export class ReplicationReader implements AsyncDisposable {
           // Changes without a replica identity are left out by the plugin with a WARNING, between B and C.
           if (isWarning(notice)) this.#warning(notice.code, notice.message);
         });
+        this.#divert(this.#socket);
         const command = `START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`;
         return recognize(client, this.#options).then(() => client.query(command));
       },
-      parse: (line) => this.#lines.keep(line),
+      parse: () => {
+        throw new Error('data messages do not come this way');
+      },
     };
   }
 
-  #take(lsn: string, line: unknown): void {
-    this.#heardAt = performance.now();
+  /** Takes data messages off the wire before the driver and the library, which would spend most of the time on them. */
+  #divert(socket: Socket): void {
+    const splitter = new WalSplitter({
+      line: (bytes, from, to, high, low) => this.#take(new Line(bytes, from, to, high, low)),
+      other: divert(socket, (read) => {
+        this.#heardAt = performance.now();
+        try {
+          splitter.push(read);
+        } catch (error) {
+          const short = error instanceof RangeError;
+          const at = this.receivedLsn;
+          this.#fail(
+            short ? malformed('a data message without a head', at) : streamFailure(error, at),
+          );
+        }
+        this.#wake?.();
+      }),
+    });
+  }
+
+  #take(line: Line): void {
     this.#heard += 1;
-    if (this.#failure !== null || this.#stopped || !(line instanceof Line)) return;
-    this.#newest = lsn;
-    line.lsn = lsn;
+    if (this.#failure !== null || this.#stopped) return;
+    this.#newest = line;
     this.#queuedBytes += line.length + ITEM_BYTES;
     this.#queue.push(line);
     if (!this.#paused && this.#queuedBytes > this.#limits.queueBytes) this.#pause();
-    this.#wake?.();
   }
 
   #keepalive(lsn: string, sentAt: number, asked: boolean): void {
@@ -325,6 +344,10 @@ export class ReplicationReader implements AsyncDisposable {
     this.#wake?.();
     this.#failed?.();
   }
+}
+
+function malformed(what: string, lsn: Lsn): MigrationError {
+  return new MigrationError('StreamMalformed', `the stream brought ${what} behind ${lsn}`, { lsn });
 }
 
 function asError(failure: unknown): Error {

@@ -2,7 +2,10 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 
-export type Socket = Pick<NodeJS.ReadableStream, 'pause' | 'resume'>;
+export type Socket = Pick<
+  NodeJS.ReadableStream,
+  'pause' | 'resume' | 'on' | 'listeners' | 'removeAllListeners'
+>;
 
 /** The socket (TLS or not) below a connected client. */
 export function socketOf(client: pg.Client): Socket {
@@ -21,9 +24,23 @@ function isSocket(value: unknown): value is Socket {
   return (
     typeof value === 'object' &&
     value !== null &&
-    typeof Reflect.get(value, 'pause') === 'function' &&
-    typeof Reflect.get(value, 'resume') === 'function'
+    ['pause', 'resume', 'on', 'listeners', 'removeAllListeners'].every(
+      (name) => typeof Reflect.get(value, name) === 'function',
+    )
   );
+}
+
+/**
+ * Has all that the socket reads from now on given to the caller instead of the driver.
+ * @returns what gives bytes to the driver.
+ */
+export function divert(socket: Socket, read: (bytes: Buffer) => void): (bytes: Buffer) => void {
+  const driver = socket.listeners('data');
+  socket.removeAllListeners('data');
+  socket.on('data', read);
+  return (bytes) => {
+    for (const listener of driver) Reflect.apply(listener, socket, [bytes]);
+  };
 }
 
 /** Process id of the client's backend; null before it is connected. */

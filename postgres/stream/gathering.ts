@@ -17,7 +17,7 @@ import type { LastCommit } from '../control/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { mayHoldExtreme } from '../catalog/version-form.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
-import type { Line } from '../replication/line-store.ts';
+import { LineStore, type Line } from '../replication/line-store.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import { ByName, HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
@@ -65,6 +65,7 @@ export class Gathering {
   #parts: GatheringParts;
   readonly #paths = new ByName<TablePath>();
   readonly #head = new HeadReader();
+  readonly #store = new LineStore();
   #serial = 0;
   /** Grows with every transaction, and with every piece of a huge one. */
   #part = 0;
@@ -198,6 +199,7 @@ export class Gathering {
       this.#refused ||= rows.broken;
       return false;
     }
+    this.#store.keep(line);
     this.#lines.push(line);
     open.rows += 1;
     open.bytes += line.length;

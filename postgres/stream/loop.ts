@@ -7,7 +7,7 @@
  * and nobody has to read them again.
  */
 import type { MigrationError } from '../../contract/failure.ts';
-import { compareLsn, lsnDistance, parseLsn, type Lsn } from '../../contract/lsn.ts';
+import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import type { LastCommit } from '../control/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Horizon } from '../replication/confirm.ts';
@@ -256,7 +256,7 @@ export class StreamLoop {
 
   /** A line that has to be decoded. */
   #exact(line: Line): Promise<void> | null {
-    const at = parseLsn(line.lsn);
+    const at = line.lsn;
     const text = textOfLine(line.own, this.#parts.limits.messageBytes);
     if (text instanceof LineFailure) return this.#unreadable(text, at);
     const message = decodeMessage(text, at);

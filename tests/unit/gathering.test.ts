@@ -5,7 +5,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { formatLsn, type Lsn } from '../../contract/lsn.ts';
 import type { PlannedRelation } from '../../postgres/apply/change.ts';
 import { DELETE, INSERT, UPDATE } from '../../postgres/apply/table-rows.ts';
-import { LineStore } from '../../postgres/replication/line-store.ts';
+import { Line } from '../../postgres/replication/line-store.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';
 import type { Batch } from '../../postgres/stream/batch.ts';
@@ -43,7 +43,6 @@ class Feeding {
   readonly taken: string[] = [];
   readonly routes = new Routes();
   position = at(0);
-  readonly #lines = new LineStore();
   readonly #head = new HeadReader();
 
   constructor(parts: Partial<GatheringParts & GatheringParts['limits']> = {}) {
@@ -68,7 +67,8 @@ class Feeding {
   async feed(...texts: readonly string[]): Promise<Batch[]> {
     const { gathering } = this;
     for (const text of texts) {
-      const line = this.#lines.keep(Buffer.from(text));
+      const bytes = Buffer.from(text);
+      const line = new Line(bytes, 0, bytes.length);
       const kind = this.#head.read(line.bytes, line.from, line.to);
       const message = decodeMessage(text);
       if (message.action === 'M') continue;
