@@ -16,6 +16,7 @@ import { analyzeTables } from '../postgres/schema/analyze.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
 import { copySchema } from '../postgres/schema/copy.ts';
 import { buildIndexes } from '../postgres/schema/indexes.ts';
+import { runLateGrants } from '../postgres/schema/late-grant.ts';
 import { enableTriggers, quietTriggers } from '../postgres/schema/quiet.ts';
 import { refreshViews } from '../postgres/schema/refresh.ts';
 import { undoSchema } from '../postgres/schema/undo.ts';
@@ -78,6 +79,7 @@ export const postgresSteps: Steps = {
       : releaseSlot(migration, input, since, signal, scheduledAt, beat),
   undoSchema,
   dropControl: async (migration) => {
+    await runLateGrants(migration);
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await dropControl(target, migration);
   },

@@ -11,6 +11,7 @@ import type { Work } from '../../contract/work.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { hasSchemaControl, nameEntry, readWaiting } from '../schema/control.ts';
 import { readAsleep } from '../schema/quiet.ts';
+import { readUnsecured } from '../schema/row-security.ts';
 import { readUnfilled } from '../schema/refresh.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
 import { whileAllWatched } from '../schema/watch.ts';
@@ -23,12 +24,13 @@ interface Sides {
 }
 
 /**
- * To be called before the slot is dropped, on the session of the target that holds the turn then: a failover ends that session.
+ * To be called before the slot is dropped, on the session of the target that holds the turn then: a failover ends that session. Asks
+ * the target only, and so before the source: a cutover whose source is gone ends as complete.
  * @param since the end mark, up to which the stream was drained.
  * @throws MigrationError `CheckpointMissing` where applied changes are missing, `TargetRewound` naming what else is.
  */
 export async function requireFinished(
-  { source, target }: Sides,
+  target: pg.Client,
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
@@ -43,18 +45,31 @@ export async function requireFinished(
     () => ({ step: 'looking for work that the target has lost' }),
     async () => [
       ...(await readUnbuilt(target, migration)).map((name) => `${name} (not built)`),
-      ...(await readUnadded({ source, target }, migration)).map((name) => `${name} (not added)`),
-      ...(await readAsleep({ source, target }, migration)).map((name) => `${name} (disabled)`),
+      ...(await readAsleep(target, migration)).map((name) => `${name} (disabled)`),
       ...(await readUnfilled(target, migration, input.cutover.refresh ? since : null)).map(
         (name) => `${name} (not refreshed)`,
       ),
     ],
   );
+  refuse(missing, migration);
+}
+
+/** The same for what the source may have changed since: checks and row security. */
+export async function requireSwitched(sides: Sides, migration: Migration): Promise<void> {
+  if (!(await hasSchemaControl(sides.target))) return;
+  const missing = [
+    ...(await readUnadded(sides, migration)).map((name) => `${name} (not added)`),
+    ...(await readUnsecured(sides, migration)).map((name) => `${name} (disabled)`),
+  ];
+  refuse(missing, migration);
+}
+
+function refuse(missing: readonly string[], { target }: Migration): void {
   if (missing.length === 0) return;
   const more = missing.length > SHOWN ? ` and ${missing.length - SHOWN} more` : '';
   throw new MigrationError(
     'TargetRewound',
-    `"${migration.target}" lacks work that this cutover had finished: ${missing.slice(0, SHOWN).join(', ')}${more}; a lagging standby was promoted, or a backup was restored. What is missing is made again: call cutover again`,
+    `"${target}" lacks work that this cutover had finished: ${missing.slice(0, SHOWN).join(', ')}${more}; a lagging standby was promoted, or a backup was restored. What is missing is made again: call cutover again`,
     { object: missing[0] ?? '' },
   );
 }

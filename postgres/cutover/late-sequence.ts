@@ -8,10 +8,11 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { Selection } from '../catalog/selection.ts';
-import { nameOf } from '../catalog/table-name.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { whileAllWatched } from '../schema/watch.ts';
+import type { Sequence } from './sequence.ts';
 import { readStates, readWanted } from './sequence-state.ts';
 import { withoutWaiting } from './short-lock.ts';
 
@@ -22,6 +23,7 @@ const STEP = 'comparing sequences';
  * @param source a session with a lock_timeout.
  * @param selection of the input.
  * @param relations the tables that it selects.
+ * @param counted oids of the tables whose writers must have stopped: others may go on, and their sequences with them.
  * @returns `schema.name (sequence)` of those that differ, as the source names them.
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
@@ -30,6 +32,7 @@ export async function movedSequences(
   migration: Migration,
   selection: Selection,
   relations: readonly Relation[],
+  counted: ReadonlySet<number>,
   { signal, beat }: Pick<Work, 'signal' | 'beat'>,
 ): Promise<string[]> {
   try {
@@ -53,7 +56,9 @@ export async function movedSequences(
           selection,
           relations,
         );
-        const both = sequences.flatMap((here) => {
+        const still = relations.filter(({ oid }) => counted.has(oid)).map(keyOfName);
+        const isStill = standsStill(new Set(still), counted);
+        const both = sequences.filter(isStill).flatMap((here) => {
           const there = pairs.get(here);
           return there === undefined ? [] : [{ here, there }];
         });
@@ -82,4 +87,16 @@ export async function movedSequences(
     signal.throwIfAborted();
     throw classify(error, { step: STEP }, 'Internal');
   }
+}
+
+/** Whether nobody should draw from the sequence any more: what uses it is counted, or nothing is known to use it. */
+function standsStill(
+  names: ReadonlySet<string>,
+  counted: ReadonlySet<number>,
+): (sequence: Sequence) => boolean {
+  return ({ table, table_schema, users }) => {
+    const owner = table === null ? null : keyOfName({ schema: table_schema ?? '', name: table });
+    if (owner === null && users.length === 0) return true;
+    return (owner !== null && names.has(owner)) || users.some((oid) => counted.has(oid));
+  };
 }

@@ -194,7 +194,14 @@ async function look(
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
   // Last, so that both see what came while the slot was read.
   const traceless = await changedWithoutTrace(migration, input, plan, work);
-  const moved = await movedSequences(source, migration, input.tables, relations, work);
+  const moved = await movedSequences(
+    source,
+    migration,
+    input.tables,
+    relations,
+    new Set(oids),
+    work,
+  );
   const found = [...names, ...renamed, ...missed.map(nameOf), ...traceless, ...moved];
   return {
     tables: [...new Set(found)].sort(),

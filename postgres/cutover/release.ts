@@ -17,7 +17,7 @@ import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
-import { requireFinished } from './finished.ts';
+import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
 /** Checks that require a server without any writes; after them, only writers of selected tables matter. */
@@ -79,10 +79,11 @@ export async function releaseSlot(
   try {
     await using target = await connectTarget(migration, 'cleanup', { signal });
     const turn = await takeTurn(target, migration, scheduledAt);
+    await requireFinished(target, migration, input, since, { beat });
     // After the turn was taken: whoever had it before has its session on the source already, and that is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await onSource(slot, endEarlier(source, migration.slot, signal));
-    await requireFinished({ source, target }, migration, input, since, { beat });
+    await requireSwitched({ source, target }, migration);
     let slow = false;
     for (let looks = 1; looks <= (slow ? MOST_SLOW_LOOKS : MOST_LOOKS); looks += 1) {
       // A stream that was overtaken may still hold it.

@@ -1,8 +1,7 @@
 /**
  * Grants that take from our role what it needs until the cutover, on a target where it is no superuser: an append-only table whose
  * owner has no UPDATE, a schema in which its owner may not create. They run where the archive has them, for what others are granted;
- * of those that take such a right away the owner gets all rights back, until they run again at the end of the cutover. An undone
- * cutover reverses them in the same way.
+ * of those that take such a right away the owner gets all rights back, until they run again after the cutover.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -11,7 +10,7 @@ import type { StoredEntry } from './control.ts';
 import { nameOther } from './others.ts';
 import type { OwnerRights } from './owner.ts';
 import { runEntry } from './run.ts';
-import type { Switching } from './switching.ts';
+import { switching, type Attempt } from './switching.ts';
 
 /** The rows are copied, compared and changed; sequences are set; indexes are created in the schema. */
 const LACKS = /* sql */ `
@@ -33,7 +32,7 @@ const OBJECT = /^(TABLE|SEQUENCE|SCHEMA) (.*)$/s;
 
 type Acl = Pick<StoredEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql' | 'depends'>;
 
-/** Numbers of those that run again at the cutover. */
+/** Numbers of those that run again after the cutover. */
 export async function readLateGrants(
   target: pg.ClientBase,
   migration: Migration,
@@ -46,7 +45,7 @@ export async function readLateGrants(
 }
 
 /**
- * Runs grants within the open transaction, and notes those that have to run again at the cutover.
+ * Runs grants within the open transaction, and notes those that have to run again after the cutover.
  * @param late numbers of those; gets the entry's when it is one. Grants on columns are, when those on their table are: that one's
  *   REVOKE takes them along.
  */
@@ -98,25 +97,21 @@ interface LateGrant {
 
 const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' });
 
-/** Runs them again. One whose object is gone or renamed is passed over: the cutover does not fail for it. */
-export async function runLateGrants(
-  { target, all }: Switching,
-  migration: Migration,
-): Promise<void> {
-  await all(await readGrants(target, migration, false), nameGrant, async ({ id, sql }) => {
-    await unlessGone(target, sql);
-    await mark(target, migration, id, true);
-  });
-}
-
-/** Gives the owners all rights back, and so our role: the stream goes on. */
-export async function reverseLateGrants(
-  { target, all }: Switching,
-  migration: Migration,
-): Promise<void> {
-  await all(await readGrants(target, migration, true), nameGrant, async (one) => {
-    await giveBack(target, one);
-    await mark(target, migration, one.id, false);
+/**
+ * Runs them again, once the source's slot is gone: until then our role reads sequences and tables for the last looks, and a cutover that
+ * is undone streams on. One whose object is gone or renamed is passed over. Idempotent.
+ * @throws MigrationError `SchemaFailed` naming the object, `Unreachable`.
+ */
+export async function runLateGrants(migration: Migration, attempt: Attempt = {}): Promise<void> {
+  await switching(migration, attempt, { done: 'enabled', nothing: undefined }, async (session) => {
+    const { target, all } = session;
+    await all(await readGrants(target, migration), nameGrant, async ({ id, sql }) => {
+      await unlessGone(target, sql);
+      await target.query(
+        /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
+        [migration.id, id],
+      );
+    });
   });
 }
 
@@ -133,28 +128,14 @@ async function unlessGone(target: pg.ClientBase, sql: string): Promise<void> {
   }
 }
 
-async function readGrants(
-  target: pg.ClientBase,
-  migration: Migration,
-  done: boolean,
-): Promise<LateGrant[]> {
+/** Schemas come last: without a right on one, what is in it cannot be reached. */
+async function readGrants(target: pg.ClientBase, migration: Migration): Promise<LateGrant[]> {
   const { rows } = await target.query<LateGrant>(
     /* sql */ `
     select id, schema_name as schema, name, sql from walferry.schema_entry
-     where migration = $1 and phase = 'grants' and (done_at is not null) = $2 order by position`,
-    [migration.id, done],
+     where migration = $1 and phase = 'grants' and done_at is null
+     order by name like 'SCHEMA %', position`,
+    [migration.id],
   );
   return rows;
-}
-
-async function mark(
-  target: pg.ClientBase,
-  migration: Migration,
-  id: number,
-  done: boolean,
-): Promise<void> {
-  await target.query(
-    /* sql */ `update walferry.schema_entry set done_at = case when $3 then now() end where migration = $1 and id = $2`,
-    [migration.id, id, done],
-  );
 }

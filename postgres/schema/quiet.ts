@@ -11,13 +11,7 @@ import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { TableName } from './existing.ts';
 import { noteDisabledClones, readClones, type Clone } from './clone.ts';
-import {
-  disableRowSecurity,
-  enableRowSecurity,
-  nameSecurity,
-  readSwitchedOff,
-  readWaitingRowSecurity,
-} from './row-security.ts';
+import { disableRowSecurity, enableRowSecurity } from './row-security.ts';
 import { switching, type Attempt } from './switching.ts';
 import { loudStates, readLoud } from './loud.ts';
 import {
@@ -28,7 +22,6 @@ import {
   type Loud,
   type Quieted,
 } from './quieted.ts';
-import { reverseLateGrants, runLateGrants } from './late-grant.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
 
 const LOUD_EVENTS = /* sql */ `
@@ -192,7 +185,6 @@ export async function enableTriggers(
     await all(clones, nameOf, giveClone);
     await all(rows.filter(isOnTable), nameOf, give);
     await enableRowSecurity(session, migration, checks, attempt);
-    if (checks !== 'nothing') await runLateGrants(session, migration);
     // Last: awake, they would fire for the others' ALTER TABLE.
     await all(
       rows.filter((one) => !isOnTable(one)),
@@ -222,7 +214,6 @@ export async function quietTriggers(migration: Migration, attempt: Attempt = {})
       nameOf,
       take,
     );
-    await reverseLateGrants(session, migration);
     await all(rows.filter(isOnTable), nameOf, take);
     await disableRowSecurity(session, migration);
     await dropChecks(session, migration);
@@ -251,18 +242,7 @@ function nameOf({ kind, name, schema_name, table_name }: Loud): string {
   return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
 }
 
-/**
- * What {@link enableTriggers} has yet to do, beside the checks: triggers, rules and row security by their names. Row security that the
- * source has switched off goes on waiting, and nothing is missing then.
- */
-export async function readAsleep(
-  { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
-  migration: Migration,
-): Promise<string[]> {
-  const waiting = await readWaitingRowSecurity(target, migration);
-  const off = await readSwitchedOff(source, waiting);
-  return [
-    ...(await readQuieted(target, migration, false)).map(nameOf),
-    ...waiting.filter(({ id }) => !off.includes(id)).map(nameSecurity),
-  ];
+/** Triggers and rules that {@link enableTriggers} has yet to wake, by their names. */
+export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
+  return (await readQuieted(target, migration, false)).map(nameOf);
 }

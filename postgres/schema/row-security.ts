@@ -13,8 +13,7 @@ interface RowSecurity extends TableName {
   readonly id: number;
 }
 
-export const nameSecurity = ({ schema, name }: RowSecurity): string =>
-  `row security of ${schema}.${name}`;
+const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
 
 /** Entries of row security with the present names of their tables: by oid where that is known. */
 const SECURED = /* sql */ `
@@ -87,7 +86,7 @@ async function switchedOff(
 }
 
 /** The same over a session of the source. */
-export async function readSwitchedOff(
+async function readSwitchedOff(
   source: pg.ClientBase,
   waiting: readonly RowSecurity[],
 ): Promise<readonly number[]> {
@@ -101,6 +100,16 @@ export async function readSwitchedOff(
     [JSON.stringify(waiting)],
   );
   return rows.map(({ id }) => id);
+}
+
+/** By name, row security that {@link enableRowSecurity} has yet to enable: what the source has switched off goes on waiting. */
+export async function readUnsecured(
+  { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
+  migration: Migration,
+): Promise<string[]> {
+  const waiting = await readWaitingRowSecurity(target, migration);
+  const off = await readSwitchedOff(source, waiting);
+  return waiting.filter(({ id }) => !off.includes(id)).map(nameSecurity);
 }
 
 /** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */

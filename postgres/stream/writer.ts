@@ -127,7 +127,11 @@ export class TargetWriter {
       // Nothing of them is applied: the same changes one by one say which of them does not fit.
       if (applied === 'refused') changes = batch.exactly();
       else this.#open = true;
-      if (applied === 'answered') this.#loud?.quiet(relations);
+      // What is applied after the question may reach partitions that none of those rows has locked.
+      const later = new Set(
+        changes.flatMap((one) => (one.kind === 'truncate' ? one.relations : [one.relation])),
+      );
+      if (applied === 'answered') this.#loud?.quiet(relations.filter((one) => !later.has(one)));
     }
     if (!this.#open) {
       await this.#applier.begin(this.#epoch);

@@ -110,6 +110,42 @@ test.each([
   },
 );
 
+test('sequences of tables that may be written on do not keep the slot: of excluded ones, and of unlogged ones that are accepted', async () => {
+  await using db = await freshPair();
+  const ddl = /* sql */ `
+    create table t (id int primary key); create sequence log_ids; create table left_out (id int default nextval('log_ids'));
+    create unlogged table cache (id serial primary key)`;
+  const migration = await startMigration(
+    db,
+    ddl,
+    { include: ['*.*'], ...SELECTION.tables },
+    ddl.replace('unlogged', ''),
+  );
+  const ignore = { missingIdentity: [], unlogged: ['public.cache'] };
+  const input = inputOf(db, { ...SELECTION, ignore });
+  const mark = await marked(migration, { ...CHOSEN, ignore });
+  await setSequences(migration, input);
+  await db.sourceClient.query(
+    /* sql */ `insert into left_out default values; insert into cache default values`,
+  );
+  expect(await releaseSlot(migration, input, mark)).toBe('dropped');
+});
+
+test('a target that lost applied changes is told also while the source is away, which would end the cutover as complete', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const mark = await marked(migration, CHOSEN);
+  await db.targetClient.query(
+    /* sql */ `update walferry.migration set confirmed_lsn = ($1::pg_lsn - 100)::pg_lsn`,
+    [mark],
+  );
+  const { details } = await failure(
+    releaseSlot({ ...migration, source: 'no_such_service' }, inputOf(db, SELECTION), mark),
+    'CheckpointMissing',
+  );
+  expect(details.side).not.toBe('source');
+});
+
 test('busy writers of other tables and their open transactions do not keep the slot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
