@@ -3,7 +3,7 @@ import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { parseSnapshot, widenXid } from '../snapshot/visibility.ts';
+import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import type { PlannedRelation } from './change.ts';
 import { exposedColumns, SPECIAL_VALUES } from './exposed.ts';
 import { printed } from './statement.ts';
@@ -106,8 +106,8 @@ export async function waitVisible(
     const { rows } = await client.query<{ snapshot: string }>(
       /* sql */ `select pg_current_snapshot()::text as snapshot`,
     );
-    const snapshot = rows[0]?.snapshot ?? '';
-    waiting = waiting.filter((xid) => !isSettled(xid, snapshot));
+    const seen = parseSnapshot(rows[0]?.snapshot ?? '');
+    waiting = waiting.filter((xid) => !isVisible(xid, seen));
     if (waiting.length === 0) return;
     if (performance.now() > deadline) {
       throw new MigrationError(
@@ -118,11 +118,4 @@ export async function waitVisible(
     }
     await pause(VISIBLE_POLL_MS);
   }
-}
-
-/** Whether a snapshot (text of `pg_current_snapshot()`) shows the transaction as ended. */
-export function isSettled(xid: number, snapshot: string): boolean {
-  const { xmin, xmax, xip } = parseSnapshot(snapshot);
-  const wide = widenXid(xid, xmax);
-  return wide < xmin || (wide < xmax && !xip.has(wide));
 }

@@ -8,11 +8,11 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { Selection } from '../catalog/selection.ts';
-import { keyOfName, nameOf } from '../catalog/table-name.ts';
+import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { whileAllWatched } from '../schema/watch.ts';
-import type { Sequence } from './sequence.ts';
+import { keyOf, type Sequence } from './sequence.ts';
 import { readStates, readWanted } from './sequence-state.ts';
 import { withoutWaiting } from './short-lock.ts';
 
@@ -56,8 +56,9 @@ export async function movedSequences(
           selection,
           relations,
         );
-        const still = relations.filter(({ oid }) => counted.has(oid)).map(keyOfName);
-        const isStill = standsStill(new Set(still), counted);
+        const still = relations.filter(({ oid }) => counted.has(oid));
+        const names = new Set(still.map(({ schema, name }) => keyOf(schema, name)));
+        const isStill = standsStill(names, counted);
         const both = sequences.filter(isStill).flatMap((here) => {
           const there = pairs.get(here);
           return there === undefined ? [] : [{ here, there }];
@@ -95,8 +96,8 @@ function standsStill(
   counted: ReadonlySet<number>,
 ): (sequence: Sequence) => boolean {
   return ({ table, table_schema, users }) => {
-    const owner = table === null ? null : keyOfName({ schema: table_schema ?? '', name: table });
-    if (owner === null && users.length === 0) return true;
-    return (owner !== null && names.has(owner)) || users.some((oid) => counted.has(oid));
+    if (table === null && users.length === 0) return true;
+    const isOwned = table !== null && names.has(keyOf(table_schema, table));
+    return isOwned || users.some((oid) => counted.has(oid));
   };
 }

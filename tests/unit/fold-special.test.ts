@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isSettled } from '../../postgres/apply/read-back.ts';
+import { isVisible, parseSnapshot } from '../../postgres/snapshot/visibility.ts';
 
 test.each([
   ['before the oldest running', 99, '100:110:100,105', true],
@@ -10,5 +10,5 @@ test.each([
   ['behind a wrap-around', 3, '4294967290:4294967310:4294967299', false],
   ['behind a wrap-around and ended', 4, '4294967290:4294967310:4294967299', true],
 ])('a transaction %s', (_, xid, snapshot, settled) => {
-  expect(isSettled(xid, snapshot)).toBe(settled);
+  expect(isVisible(xid, parseSnapshot(snapshot))).toBe(settled);
 });
