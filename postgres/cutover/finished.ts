@@ -13,6 +13,7 @@ import { hasSchemaControl, nameEntry, readWaiting } from '../schema/control.ts';
 import { readAsleep } from '../schema/quiet.ts';
 import { readUnsecured } from '../schema/row-security.ts';
 import { readUnfilled } from '../schema/refresh.ts';
+import { readUnwanted } from '../schema/refresh-later.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 
@@ -54,12 +55,19 @@ export async function requireFinished(
   refuse(missing, migration);
 }
 
-/** The same for what the source may have changed since: checks and row security. */
-export async function requireSwitched(sides: Sides, migration: Migration): Promise<void> {
+/** The same for what depends on the source: checks, row security, and materialized views that it has filled since. */
+export async function requireSwitched(
+  sides: Sides,
+  migration: Migration,
+  input: MigrationInput,
+): Promise<void> {
   if (!(await hasSchemaControl(sides.target))) return;
   const missing = [
     ...(await readUnadded(sides, migration)).map((name) => `${name} (not added)`),
     ...(await readUnsecured(sides, migration)).map((name) => `${name} (disabled)`),
+    ...(input.cutover.refresh ? await readUnwanted(sides, migration) : []).map(
+      (name) => `${name} (not refreshed)`,
+    ),
   ];
   refuse(missing, migration);
 }

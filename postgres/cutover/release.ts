@@ -83,7 +83,7 @@ export async function releaseSlot(
     // After the turn was taken: whoever had it before has its session on the source already, and that is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await onSource(slot, endEarlier(source, migration.slot, signal));
-    await requireSwitched({ source, target }, migration);
+    await requireSwitched({ source, target }, migration, input);
     let slow = false;
     for (let looks = 1; looks <= (slow ? MOST_SLOW_LOOKS : MOST_LOOKS); looks += 1) {
       // A stream that was overtaken may still hold it.

@@ -25,6 +25,7 @@ import {
 import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
 import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { grantOnPresent } from './late-grant.ts';
 import { aboutOthers, creations, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { patiently, waitBriefly } from './patience.ts';
@@ -186,7 +187,8 @@ async function buildStored(lane: Lane, entry: StoredEntry, step: Step): Promise<
       }
       if (!(await claimEntry(client, migration.id, entry.id))) return;
       if (step.others.has(entry.id)) {
-        await runOther(client, migration.id, entry);
+        if (entry.kind === 'ACL') await grantOnPresent(client, migration, entry);
+        else await runOther(client, migration.id, entry);
         return;
       }
       const rights = new OwnerRights(client);

@@ -23,6 +23,7 @@ create table if not exists walferry.schema_entry (
   depends integer[] not null,
   tables text[] not null,                  -- readable names of the tables it is part of, its own first
   refresh boolean not null default false,  -- a materialized view to fill; the operator may set it to false
+  was_empty boolean,                       -- a materialized view that held nothing on the source when this was stored; null: not noted
   refresh_state text,                      -- SQLSTATE of the last try to fill it, or to add a check, when that failed
   added oid,                               -- a foreign key that exists here but is not validated yet; of ROW SECURITY its table
   refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
@@ -178,6 +179,7 @@ export async function storeEntries(
         depends: entry.dependencies,
         tables: tablesOf(entry, relations),
         refresh: entry.kind === 'MATERIALIZED VIEW' && options.refresh.has(entry.oid),
+        was_empty: entry.kind === 'MATERIALIZED VIEW' && !options.refresh.has(entry.oid),
       })),
     );
     options.stored?.(at);
@@ -192,13 +194,14 @@ async function insertEntries(
   await target.query(
     /* sql */ `
     insert into walferry.schema_entry
-      (migration, position, id, source_class, source_oid, phase, kind, schema_name, name, sql, depends, tables, refresh)
+      (migration, position, id, source_class, source_oid, phase, kind, schema_name, name, sql, depends, tables, refresh,
+       was_empty)
     select $1, e.position, e.id, e.source_class, e.source_oid, e.phase, e.kind, e.schema, e.name, e.sql,
            array(select jsonb_array_elements_text(e.depends)::integer),
-           array(select jsonb_array_elements_text(e.tables)), e.refresh
+           array(select jsonb_array_elements_text(e.tables)), e.refresh, e.was_empty
       from jsonb_to_recordset($2::jsonb)
         as e(position integer, id integer, source_class oid, source_oid oid, phase text, kind text, schema text, name text, sql text,
-             depends jsonb, tables jsonb, refresh boolean)`,
+             depends jsonb, tables jsonb, refresh boolean, was_empty boolean)`,
     [migration, JSON.stringify(entries)],
   );
 }

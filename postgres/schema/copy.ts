@@ -31,7 +31,7 @@ import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';
 import { endEarlierSessions, Lane } from './lane.ts';
 import { keptRights } from './kept-right.ts';
-import { grantEarly, readLateGrants } from './late-grant.ts';
+import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
 import {
   aboutOthers,
@@ -341,7 +341,8 @@ async function createBatch(
     try {
       if (others.has(entry.id)) {
         await rights.takeBack();
-        await runOther(client, migration.id, entry);
+        if (entry.kind !== 'ACL') await runOther(client, migration.id, entry);
+        else if (await grantOnPresent(client, migration, entry)) late.add(entry.id);
       } else if (entry.kind === 'ACL') {
         await grantEarly(client, migration, entry, { rights, late });
       } else await runEntry(client, entry, rights);

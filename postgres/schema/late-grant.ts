@@ -7,7 +7,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { StoredEntry } from './control.ts';
-import { nameOther } from './others.ts';
+import { nameOther, runOther } from './others.ts';
 import type { OwnerRights } from './owner.ts';
 import { runEntry } from './run.ts';
 import { switching, type Attempt } from './switching.ts';
@@ -56,16 +56,48 @@ export async function grantEarly(
   { rights, late }: { readonly rights: OwnerRights; readonly late: Set<number> },
 ): Promise<void> {
   await runEntry(target, entry, rights);
-  const [, type, name] = OBJECT.exec(entry.name) ?? [];
-  const lacking =
-    type !== undefined &&
-    (await target.query<{ lacks: boolean }>(LACKS, [type, entry.schema, name])).rows[0]?.lacks;
-  if (lacking === true) await giveBack(target, entry);
+  if (await lacks(target, entry)) await giveBack(target, entry);
   else if (!entry.depends.some((id) => late.has(id))) return;
   late.add(entry.id);
+  await putOff(target, migration, entry);
+}
+
+/**
+ * The same for grants on what walferry did not create, such as a schema that the target had before. Where even its owner's rights do not
+ * help our role (a member that does not inherit them), the whole entry waits for the cutover.
+ * @returns whether it runs again after the cutover.
+ */
+export async function grantOnPresent(
+  target: pg.ClientBase,
+  migration: Migration,
+  entry: Acl,
+): Promise<boolean> {
+  // Nobody missed what our role lacked before.
+  const lacked = await lacks(target, entry);
+  await target.query('savepoint granting');
+  await runOther(target, migration.id, entry);
+  const late = !lacked && (await lacks(target, entry));
+  if (late) {
+    await giveBack(target, entry);
+    if (await lacks(target, entry)) await target.query('rollback to savepoint granting');
+    await putOff(target, migration, entry);
+  }
+  await target.query('release savepoint granting');
+  return late;
+}
+
+/** Whether our role lacks a right that it needs until the cutover. */
+async function lacks(target: pg.ClientBase, entry: Acl): Promise<boolean> {
+  const [, type, name] = OBJECT.exec(entry.name) ?? [];
+  if (type === undefined) return false;
+  const { rows } = await target.query<{ lacks: boolean }>(LACKS, [type, entry.schema, name]);
+  return rows[0]?.lacks === true;
+}
+
+async function putOff(target: pg.ClientBase, migration: Migration, { id }: Acl): Promise<void> {
   await target.query(
-    /* sql */ `update walferry.schema_entry set phase = 'grants' where migration = $1 and id = $2`,
-    [migration.id, entry.id],
+    /* sql */ `update walferry.schema_entry set phase = 'grants', done_at = null where migration = $1 and id = $2`,
+    [migration.id, id],
   );
 }
 

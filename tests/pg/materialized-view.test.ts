@@ -193,3 +193,23 @@ test('a view that the operator takes out, as the message says, or drops, holds n
   await db.targetClient.query('drop materialized view bad, good');
   expect((await refreshViews(migration, input, SECOND, testWork())).views).toBe(0);
 });
+
+test('a view that the operator takes out before its first fill stays out, and one that the source fills later is filled', async () => {
+  await using db = await freshPair();
+  const { migration, input } = await schemaOf(
+    db,
+    /* sql */ `
+    create table t (id int primary key);
+    create materialized view out_early as select 1 as n;
+    create materialized view filled_later as select 1 as n with no data;`,
+  );
+  await db.targetClient.query(
+    /* sql */ `update walferry.schema_entry set refresh = false where name = 'out_early'`,
+  );
+  await db.sourceClient.query(/* sql */ `refresh materialized view filled_later`);
+  expect((await refreshViews(migration, input, FIRST, testWork())).views).toBe(1);
+  const populated = (name: string) =>
+    scalar(db, `select relispopulated from pg_class where relname = '${name}'`);
+  expect(await populated('filled_later')).toBe(true);
+  expect(await populated('out_early')).toBe(false);
+});

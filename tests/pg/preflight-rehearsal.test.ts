@@ -113,6 +113,29 @@ describe('owners', () => {
     await expect(db.targetClient.query(write)).rejects.toMatchObject({ code: '42501' });
   });
 
+  it('of a schema that the target had before keep their rights on it until the source is let go', async () => {
+    await using db = await freshPair();
+    await using roles = await mover(db);
+    const { owner, app, login } = roles;
+    await db.sourceClient.query(`
+      create schema shop authorization ${owner}; set role ${owner}; create table shop.t (id int primary key, v text);
+      create index t_v on shop.t (v); reset role; insert into shop.t values (1);
+      revoke all on schema shop from ${owner}; grant usage on schema shop to ${app}`);
+    await db.targetClient.query(`create schema shop authorization ${owner}`);
+    const migration = { ...migrationOf(db), target: login.service };
+    await carry(db, login.service);
+    const granted = async () => {
+      const { rows } = await db.targetClient.query<{ app: boolean; ours: boolean }>(
+        `select has_schema_privilege('${app}', 'shop', 'usage') as app, has_schema_privilege('${login.role}', 'shop', 'create') as ours`,
+      );
+      return rows;
+    };
+    expect(await granted()).toEqual([{ app: true, ours: true }]);
+    await runLateGrants(migration);
+    expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
+    expect(await granted()).toEqual([{ app: true, ours: false }]);
+  });
+
   it('without CREATE on the schema of their objects get it temporarily and lose exactly that', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);

@@ -23,6 +23,7 @@ const SCHEMA = /* sql */ `
   create table app.child (id int primary key, t int constraint child_t_fkey references app.t);
   create trigger one before insert on app.t for each row execute function app.same(); alter table app.t enable always trigger one;
   create materialized view app.m as select count(*) as n from app.t;
+  create materialized view app.later as select 1 as n with no data;
   insert into app.t (v) values ('a');`;
 
 /** As the promoted server has it: neither the work nor its mark. */
@@ -56,6 +57,11 @@ const LOST = [
     what: 'materialized view app.m (not refreshed)',
     sql: /* sql */ `update walferry.schema_entry set refreshed = '0/1' where name = 'm'`,
   },
+  {
+    what: 'materialized view app.later (not refreshed)',
+    sql: /* sql */ `refresh materialized view app.later with no data;
+      update walferry.schema_entry set refresh = false, refreshed = null where name = 'later'`,
+  },
 ] as const;
 
 /** The steps of a cutover behind its drain. */
@@ -78,6 +84,8 @@ test('a cutover whose finished work a failover of the target took back keeps the
   // Two checks that are not added on purpose: no reason to keep the slot.
   await db.sourceClient.query(/* sql */ `alter table app.t drop constraint dropped`);
   await db.targetClient.query(/* sql */ `drop function app.odd`);
+  // Filled on the source when its schema had been copied.
+  await db.sourceClient.query(/* sql */ `refresh materialized view app.later`);
   await finish(steps, mark);
   const release = () => releaseSlot(migration, input, mark);
   for (const { what, sql } of LOST) {
