@@ -3,6 +3,7 @@
  * lock on everything for the whole copy would make an application's TRUNCATE wait, and every reader behind it.
  */
 import type pg from 'pg';
+import { readDisguised, stillTyped, type DisguisedColumn } from '../catalog/disguise.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
@@ -106,6 +107,7 @@ interface Row {
   same: boolean;
   columns: string[];
   forms: BinaryForms | null;
+  disguised: DisguisedColumn[];
 }
 
 /** `pg_class` is what the snapshot sees; `to_regclass` and `pg_relation_filenode` answer what is. */
@@ -128,17 +130,37 @@ async function check(
            array(select a.attname::text from pg_catalog.pg_attribute a
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
                   order by a.attnum) as columns,
-           ${withForms ? binaryForms('c.oid') : 'null'} as forms
+           ${withForms ? binaryForms('c.oid') : 'null'} as forms,
+           ${readDisguised('c.oid')} as disguised
       from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
       left join pg_catalog.pg_namespace n on n.nspname = wanted.schema
       left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
      order by wanted.at`,
     [tables.map(({ schema }) => schema), tables.map(({ name }) => name)],
   );
+  const retyped = await readRetyped(source, tables, rows);
   return tables.map((table, i) => ({
     ...table,
     columns: rows[i]?.columns ?? [],
     forms: rows[i]?.forms ?? {},
-    same: rows[i]?.same ?? false,
+    same: rows[i]?.same === true && !retyped.has(table.id),
   }));
+}
+
+/** COPY prints by the types of now as well: a timestamptz that is a timestamp for the moment is printed without its zone. */
+async function readRetyped(
+  source: pg.ClientBase,
+  tables: readonly ChunkTable[],
+  rows: readonly Row[],
+): Promise<ReadonlySet<number>> {
+  const looks = tables.flatMap((table, i) => {
+    const row = rows[i];
+    if (row?.same !== true || row.disguised.length === 0) return [];
+    return [`select ${table.id} as id, ${stillTyped(table, row.disguised)} as still`];
+  });
+  if (looks.length === 0) return new Set();
+  const { rows: found } = await source.query<{ id: number; still: boolean }>(
+    looks.join(' union all '),
+  );
+  return new Set(found.flatMap(({ id, still }) => (still ? [] : [id])));
 }

@@ -6,6 +6,7 @@
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
+import { mayBeDisguised, type Disguised } from '../catalog/disguise.ts';
 import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, misfit, translate, type Form } from './form.ts';
@@ -21,6 +22,8 @@ export interface Route {
   readonly bytea: ReadonlySet<string>;
   /** Columns with intervals some of which the target would take for infinite; empty where it takes none for that. */
   readonly intervals: ReadonlySet<string>;
+  /** Columns that may have had another type for a time; nearly always empty. */
+  readonly disguised: Disguised;
   /** Whether the table's copy holds the transaction (32-bit top-level id), which committed at this position. */
   readonly copied: (xid: number, commitLsn: Lsn) => boolean;
 }
@@ -145,8 +148,8 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
       truncate = null;
       const form = routes.formOf(route, message);
       if (typeof form === 'string') return undo({ ...unsettled(message, piece), misfit: form });
-      const extreme = extremeIn(message, route, form);
-      if (extreme !== null) return undo({ ...unsettled(message, piece), misfit: extreme });
+      const strange = extremeIn(message, route, form) ?? disguisedIn(message, route, form);
+      if (strange !== null) return undo({ ...unsettled(message, piece), misfit: strange });
       const relation = message.action === 'I' ? route.relation : namedBy(message, route, form);
       if (typeof relation === 'string') {
         return undo({ ...unsettled(message, piece), misfit: relation });
@@ -232,6 +235,21 @@ function extremeIn(message: RowMessage, route: Route, form: Form): string | null
   );
   if (!found) return null;
   return `holds an interval in column "${found.name}" that the target takes for infinity or does not read`;
+}
+
+/** In words that follow "a change that"; null when it holds none. Also where a row is named: another row may have the value. */
+function disguisedIn(message: RowMessage, route: Route, form: Form): string | null {
+  const { disguised } = route;
+  if (disguised.size === 0) return null;
+  const cells = [
+    ...cellsOf(message.columns, route, form),
+    ...cellsOf(message.identity, route, form),
+  ];
+  const found = cells.find(({ name, value }) => {
+    const type = disguised.get(name);
+    return type !== undefined && value !== null && mayBeDisguised(value, type);
+  });
+  return found ? `holds a value in column "${found.name}" from when that had another type` : null;
 }
 
 /** A whole old row from before a column was added has that column on the target, with the value that earlier rows hold. */

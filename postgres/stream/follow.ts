@@ -3,6 +3,7 @@
  * has them now. Pure.
  */
 import { compareColumns, type Difference } from '../catalog/drift.ts';
+import { disguisedColumns, type Disguised } from '../catalog/disguise.ts';
 import { mayBeEmptied } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
@@ -19,6 +20,8 @@ export interface Followed {
   readonly forms: readonly [Form, ...Form[]];
   /** Columns that every change of the lease is identified by; null when that changed meanwhile. */
   readonly key: readonly string[] | null;
+  /** Columns that may have had another type since the shape that is stored. */
+  readonly disguised: Disguised;
 }
 
 export interface Sides {
@@ -60,6 +63,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
   const before: PlannedShape = row.shape ?? { source: now, key, target: numbers };
   const change = compareShapes(before.source, now);
   const differences = [...compareColumns([source], [target]), ...leftOver(source, target, change)];
+  const disguised = disguisedColumns(source, before.source, now);
   const quiet =
     change.opaque === null &&
     change.added.length + change.dropped.length + change.renamed.length === 0;
@@ -73,7 +77,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     const unchanged = sameColumns(before.key, key) ? key : null;
     return {
       ...NOTHING,
-      followed: { row, source, target, forms, key: unchanged },
+      followed: { row, source, target, forms, key: unchanged, disguised },
       ahead: differences,
     };
   }
@@ -102,11 +106,11 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     moved || before.keeper === undefined
       ? { source: now, key, target: numbers, ...(keeper && { keeper }), ...(types && { types }) }
       : null;
-  const alike = quiet && sameKey && awaited === null;
+  const alike = quiet && sameKey && awaited === null && disguised.size === 0;
   return {
     ...NOTHING,
     awaited,
-    followed: { row, source, target, forms, key: sameKey ? key : null },
+    followed: { row, source, target, forms, key: sameKey ? key : null, disguised },
     settled: alike ? null : shape,
     alike: alike ? shape : null,
   };

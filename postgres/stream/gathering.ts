@@ -188,6 +188,10 @@ export class Gathering {
     const { messageBytes, exactly } = this.#parts.limits;
     if (this.#allExact || exactly === true || line.length > messageBytes) return false;
     if (path.exactThrough >= this.#batch) return false;
+    if (route.disguised.size > 0) {
+      path.exactThrough = this.#batch;
+      return false;
+    }
     if (route.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
       // The exact way says which column it is.
       path.exactThrough = this.#batch;

@@ -465,6 +465,7 @@ function rootRoute({ schema, name }: TableName, { copied }: Route): Route {
     forms: [{ columns: [], names: new Map(), fills: [] }],
     bytea: new Set(),
     intervals: new Set(),
+    disguised: new Map(),
     copied,
   };
 }
@@ -538,7 +539,7 @@ function fullName({ schema, table }: Unsettled): string {
 }
 
 function routeOf(
-  { source, target, forms, key }: Followed,
+  { source, target, forms, key, disguised }: Followed,
   generation: Generation | undefined,
   intervals: ReadonlySet<string> = new Set(),
 ): Route {
@@ -552,6 +553,7 @@ function routeOf(
     forms,
     bytea: new Set(bytea.map(({ name }) => name)),
     intervals,
+    disguised,
     copied: copiedBy(generation),
   };
 }

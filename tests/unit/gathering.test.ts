@@ -33,6 +33,7 @@ function routeOf(name: string, key: readonly string[] | null = ['id']): Route {
     forms: [{ columns: [column('id', 1), column('v', 2)], names: new Map(), fills: [] }],
     bytea: new Set(),
     intervals: new Set(),
+    disguised: new Map(),
     copied: () => false,
   };
 }
