@@ -13,10 +13,12 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import { literalSchemas } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
+import { enteringTables } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
@@ -44,7 +46,8 @@ select pg_catalog.pg_drop_replication_slot(s.slot_name)::text as dropped
   from pg_catalog.pg_replication_slots s
  where s.slot_name = $2 and s.confirmed_flush_lsn = $4::pg_catalog.pg_lsn
    and ($3::text is null or pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text = $3)
-   and not exists (${BEING_WRITTEN})`;
+   and not exists (${BEING_WRITTEN})
+   and not exists (${enteringTables('$1', '$5')})`;
 
 /** What an attempt holds on the source while it lives, by which a later one finds its session. */
 const PRESENCE = /* sql */ `
@@ -84,6 +87,7 @@ export async function releaseSlot(
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await onSource(slot, endEarlier(source, migration.slot, signal));
     await requireSwitched({ source, target }, migration, input);
+    const schemas = literalSchemas(input.tables);
     let slow = false;
     for (let looks = 1; looks <= (slow ? MOST_SLOW_LOOKS : MOST_LOOKS); looks += 1) {
       // A stream that was overtaken may still hold it.
@@ -98,15 +102,16 @@ export async function releaseSlot(
       if (patient && seen.next === null) continue;
       const next = patient || looks < MOST_SLOW_LOOKS ? seen.next : null;
       const drop = () =>
-        onSource(slot, source.query(DROP, [seen.oids, migration.slot, next, confirmed])).then(
-          ({ rowCount }) => rowCount,
-        );
+        onSource(
+          slot,
+          source.query(DROP, [seen.oids, migration.slot, next, confirmed, schemas]),
+        ).then(({ rowCount }) => rowCount);
       if ((await whileMine(target, turn, drop)) === 1) return 'dropped';
       if (!patient) await sleep(PAUSE_MS, undefined, { signal });
     }
     throw new MigrationError(
       'StillWriting',
-      `transactions keep locking selected tables for writing after the end mark ${since}: stop the writers and end their transactions, then call cutover again`,
+      `transactions keep locking selected tables for writing, or are making or attaching tables that may be selected, after the end mark ${since}: stop the writers and end their transactions, then call cutover again`,
     );
   } catch (error) {
     signal.throwIfAborted();

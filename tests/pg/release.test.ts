@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { takeEpoch } from '../../postgres/control/epoch.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { enteringTables } from '../../postgres/cutover/entering.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
@@ -477,3 +478,69 @@ test('large objects that were made after preflight keep the slot, unless the inp
   await db.sourceClient.query(/* sql */ `select lo_unlink(oid) from pg_largeobject_metadata`);
   expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');
 });
+
+test('an open transaction that makes a selected table keeps the slot: no catalog shows its rows yet', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const mark = await marked(migration, CHOSEN);
+  await using open = await connectTo(db.source);
+  await open.query(/* sql */ `begin; create table public.fresh as select 1 as id`);
+  const { message } = await failure(
+    releaseSlot(migration, inputOf(db, SELECTION), mark),
+    'StillWriting',
+  );
+  expect(message).toContain('making or attaching tables');
+  expect(await slots(db, migration)).toBe(1);
+  await open.query(/* sql */ `rollback`);
+  expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
+});
+
+/** What an open transaction does, and whether it brings a table into the selection `own.*`. */
+const OPEN = [
+  [true, `create table own.fresh (id int)`],
+  [true, `create table own.fresh as select 1 as id`],
+  [true, `savepoint a; create table own.fresh (id int); release savepoint a`],
+  [true, `create schema fresh; create table fresh.t (id int)`],
+  [true, `alter table away.moving set schema own`],
+  [true, `alter table own.p attach partition away.leaf for values in (2)`],
+  [true, `create table away.fresh partition of own.p for values in (3)`],
+  [true, `create table away.fresh () inherits (own.t)`],
+  [true, `alter table away.t inherit own.t`],
+  [false, `truncate away.t; insert into away.t values (1)`],
+  [false, `lock table away.t`],
+  [false, `create table away.fresh (id int)`],
+  [false, `create temp table fresh (id int)`],
+  [false, `create index on away.t (id)`],
+  [false, `alter table away.t add c int`],
+  [false, `select count(*) from own.t; select nextval('own.s')`],
+] as const;
+
+test.each(['open', 'prepared'])(
+  'of %s transactions those are noticed that make, move or attach a table into the selection, and no others',
+  async (how) => {
+    await using db = await freshPair();
+    await db.sourceClient.query(/* sql */ `
+      create schema own; create schema away; create table own.t (id int); create sequence own.s;
+      create table own.p (id int) partition by list (id); create table own.p_1 partition of own.p for values in (1);
+      create table away.t (id int); create table away.leaf (id int);
+      create table away.moving (id int)`);
+    // The first temporary table of a session makes a schema.
+    await using open = await connectTo(db.source);
+    await open.query(/* sql */ `create temp table first (id int)`);
+    const seen: [boolean, string][] = [];
+    const cases = OPEN.filter(([, sql]) => how === 'open' || !/temp/.test(sql));
+    for (const [, sql] of cases) {
+      await open.query(`begin; ${sql}`);
+      if (how === 'prepared') await open.query(`prepare transaction '${db.source}'`);
+      const { rows } = await db.sourceClient.query<{ oids: number[] }>(/* sql */ `
+        select array_agg(oid::int) as oids from pg_class where relnamespace = 'own'::regnamespace and relkind in ('r', 'p')`);
+      const { rowCount } = await db.sourceClient.query(enteringTables('$1', '$2'), [
+        rows[0]?.oids,
+        ['own'],
+      ]);
+      seen.push([(rowCount ?? 0) > 0, sql]);
+      await open.query(how === 'prepared' ? `rollback prepared '${db.source}'` : `rollback`);
+    }
+    expect(seen).toEqual(cases);
+  },
+);
