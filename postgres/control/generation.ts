@@ -80,6 +80,13 @@ interface Row {
   mark: string | null;
 }
 
+/** For looking a table's copy up: a table that was not taken yet has none. */
+export function byNumber<G extends Generation>(
+  generations: readonly G[],
+): ReadonlyMap<number | null, G> {
+  return new Map(generations.map((one) => [one.number, one]));
+}
+
 /** All generations, oldest first. */
 export async function readGenerations(
   target: pg.ClientBase,

@@ -275,20 +275,32 @@ export async function markTreesAgain(
   );
 }
 
+/** A partition that joins its tree without a copy. */
+export interface Joining extends TableName {
+  /** As it was when this was decided: a name, place or file that it has for a time after that is seen by the next audit. */
+  readonly shape: PlannedShape;
+}
+
 /** Partitions that were made after the copy of their tree: none of their rows is in it, all are in the stream. */
 export async function joinGeneration(
   target: pg.ClientBase,
   migration: Migration,
-  tables: readonly TableName[],
+  tables: readonly Joining[],
   generation: number,
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    update walferry.relation r set generation = $4
-      from unnest($2::text[], $3::text[]) as joined (schema, name)
+    update walferry.relation r set generation = $4, shape = joined.shape::jsonb
+      from unnest($2::text[], $3::text[], $5::text[]) as joined (schema, name, shape)
      where r.migration = $1 and r.kind = 'r' and r.generation is null
        and r.schema_name = joined.schema and r.table_name = joined.name`,
-    [migration.id, tables.map(({ schema }) => schema), tables.map(({ name }) => name), generation],
+    [
+      migration.id,
+      tables.map(({ schema }) => schema),
+      tables.map(({ name }) => name),
+      generation,
+      tables.map(({ shape }) => JSON.stringify(shape)),
+    ],
   );
 }
 

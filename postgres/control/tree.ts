@@ -26,6 +26,8 @@ export interface Tree {
   readonly generation: number | null;
 }
 
+type WasSent = (relation: Relation, generation: number | null) => boolean;
+
 /** Rows of the plan for tables of their own that are partitions of such a tree now. */
 export function movedIn(
   rows: readonly PlannedRelationRow[],
@@ -37,13 +39,13 @@ export function movedIn(
 
 /**
  * The trees of which the plan holds something. Those that are only to be begun are not among them.
- * @param wasSent whether all changes of a table that was made in its place were sent.
+ * @param wasSent whether all changes of a table that was made in its place, and joins a copy of this number, were sent.
  */
 export function judgeTrees(
   rows: readonly PlannedRelationRow[],
   here: readonly Relation[],
   shapes: ReadonlyMap<number, Shape>,
-  wasSent: (relation: Relation) => boolean,
+  wasSent: WasSent,
 ): Tree[] {
   const roots = new Map(
     rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
@@ -75,7 +77,7 @@ function judgeTree(
   now: readonly Relation[],
   known: {
     readonly shapes: ReadonlyMap<number, Shape>;
-    readonly wasSent: (relation: Relation) => boolean;
+    readonly wasSent: WasSent;
   },
 ): Tree {
   const through = `which goes through ${nameOf(root)} on the target,`;
@@ -97,20 +99,20 @@ function judgeTree(
       reasons.push(`${nameOf(row)}, ${through} ${what}`);
     }
   }
+  const generations = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.generation));
+  const [generation = null] = generations;
   const stayed = new Set(kept.map(({ oid }) => oid));
   const joining = now.filter(({ oid }) => !stayed.has(oid));
   for (const relation of joining) {
     if (isViaRoot(relation)) continue;
     if (relation.viaRoot?.bornInPlace !== true) {
       reasons.push(`${nameOf(relation)}, ${through} became a partition with rows of its own`);
-    } else if (relation.kind === 'r' && !known.wasSent(relation)) {
+    } else if (relation.kind === 'r' && !known.wasSent(relation, generation)) {
       reasons.push(
         `${nameOf(relation)}, ${through} is new, and its changes may not have been sent`,
       );
     }
   }
-  const generations = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.generation));
-  const [generation = null] = generations;
   if (generations.size > 1) reasons.push(`the partitions of ${nameOf(root)} are of several copies`);
   // Nothing of it was ever copied: whatever is here now is what the first copy takes.
   const untouched = planned.every((row) => row.generation === null && !row.rewritten);

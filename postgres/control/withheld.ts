@@ -1,8 +1,8 @@
 /**
  * What the leases of a migration have told the output plugin to leave out. A lease fixes that at its start, and a table may fall
  * under it later: a partition created in a schema that was not requested, or under the name of a filtered table. Its changes are
- * then in no stream, and nothing on the source shows it. So the filter is recorded before a lease starts, and tables that enter the
- * selection later are checked against it.
+ * then in no stream, and nothing on the source shows it. So the filter is recorded before a lease starts, partitions that a lease leaves
+ * out by itself with the position behind them, and tables that enter the selection later are checked against both.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
@@ -10,11 +10,12 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
+import { isVisible, type Generation } from '../snapshot/visibility.ts';
 
 const schema = v.object({
   /** Schemas that were asked for, each with the transaction id (64 bits) from which on nothing of it was left out. */
   asked: v.record(v.string(), v.string()),
-  /** Keys of the tables that were left out by name, now or before. */
+  /** Keys of the tables that were left out by name, now or before, by the plugin or by a lease. */
   names: v.array(v.string()),
 });
 export type Withheld = v.InferOutput<typeof schema>;
@@ -67,14 +68,26 @@ export function addRequest(before: Withheld | null, request: Request): Withheld 
   };
 }
 
+/** The same with tables whose changes a lease has left out by itself: they may be selected later. Pure. */
+export function addLeft(before: Withheld | null, tables: readonly TableName[]): Withheld {
+  return {
+    asked: before?.asked ?? {},
+    names: [...new Set([...(before?.names ?? []), ...tables.map(keyOfName)])],
+  };
+}
+
 /**
  * Whether every change of a table that was made where it is, and never had another name, was sent by the leases so far. Pure.
+ * @param copy of the tree that the table enters. One that it saw and that has no row of it was not selected then (a member of an
+ *   extension, for example): the rows from before are in no stream.
  */
 export function sentWhole(
   withheld: Withheld | null,
   selection: Selection,
   relation: Pick<Relation, 'schema' | 'name' | 'viaRoot'>,
+  copy: Generation | undefined,
 ): boolean {
+  if (copy && !isMadeAfter(copy, relation)) return false;
   if (withheld === null) return true;
   if (withheld.names.includes(keyOfName(relation))) return false;
   const always = literalSchemas(selection);
@@ -85,4 +98,9 @@ export function sentWhole(
     : undefined;
   const bornAt = relation.viaRoot?.bornAt ?? null;
   return since !== undefined && bornAt !== null && BigInt(bornAt) >= BigInt(since);
+}
+
+function isMadeAfter(copy: Generation, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
+  const made = viaRoot?.bornAt ?? null;
+  return made !== null && !isVisible(Number(BigInt.asUintN(32, BigInt(made))), copy);
 }

@@ -6,10 +6,14 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { isViaRoot } from '../catalog/root.ts';
+import { destinationOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import type { Shape } from '../catalog/shape.ts';
+import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
+import { TypePairs } from '../catalog/type-pair.ts';
+import { byNumber, readGenerations } from '../control/generation.ts';
+import { plannedShape } from '../control/planned-shape.ts';
 import {
   forgetRelations,
   joinGeneration,
@@ -62,15 +66,24 @@ export async function followTrees(
     found,
     shapes,
     selection,
+    types,
+    counterparts,
   }: {
     readonly found: readonly Relation[];
     readonly shapes: ReadonlyMap<number, Shape>;
     readonly selection: Selection;
+    /** Types of the found tables' columns. */
+    readonly types: TypeGraph;
+    /** The target's tables for those found. */
+    readonly counterparts: readonly Relation[];
   },
 ): Promise<void> {
   const rows = await readPlannedRelations(target, migration);
   const withheld = await readWithheld(target, migration);
-  const trees = judgeTrees(rows, found, shapes, (one) => sentWhole(withheld, selection, one));
+  const copies = byNumber(await readGenerations(target, migration));
+  const trees = judgeTrees(rows, found, shapes, (one, number) =>
+    sentWhole(withheld, selection, one, copies.get(number)),
+  );
   const entering = movedIn(rows, found);
   const left = trees.flatMap((tree) => tree.left);
   // A root that is gone is emptied, and the stream's audit asks for it.
@@ -99,9 +112,21 @@ export async function followTrees(
     migration,
     again.map(({ root }) => root),
   );
-  for (const { reason, generation, joining } of trees) {
-    if (reason === null && generation !== null) {
-      await joinGeneration(target, migration, joining, generation);
-    }
+  const joined = trees.flatMap(({ reason, generation, joining }) =>
+    reason === null && generation !== null ? [{ generation, joining }] : [],
+  );
+  if (joined.length === 0) return;
+  const pairs = new TypePairs(types, await readTypeGraph(target, counterparts));
+  const byName = new Map(counterparts.map((one) => [keyOfName(one), one]));
+  for (const { generation, joining } of joined) {
+    const shaped = joining.flatMap((relation) => {
+      const source = shapes.get(relation.oid);
+      const there = byName.get(keyOfName(destinationOf(relation)));
+      // Without one it stays untaken, and its tree is copied.
+      if (!source || !there) return [];
+      const { schema, name } = relation;
+      return [{ schema, name, shape: plannedShape({ relation, target: there }, source, pairs) }];
+    });
+    await joinGeneration(target, migration, shaped, generation);
   }
 }

@@ -19,7 +19,6 @@ import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { Shape } from '../catalog/shape.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
-import { recordTypes } from '../catalog/type-record.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { holdEpoch } from '../control/epoch.ts';
@@ -27,12 +26,12 @@ import { readNewestGeneration, readOutdated } from '../control/generation.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
   forgetOids,
-  numbersOf,
   readPlannedRelations,
   readUnfinished,
   storeShapes,
 } from '../control/relation.ts';
 import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
+import { plannedShape } from '../control/planned-shape.ts';
 import { recordSchemas } from '../control/schema-row.ts';
 import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
@@ -373,11 +372,8 @@ function shapesOf(
       const source = relation && shapes.get(relation.oid);
       const target = there.get(keyOfName(destinationOf(table)));
       if (!source || !target) return [];
-      const recorded = recordTypes(types.columns(relation, target), types);
-      const { key } = relation;
       const keeper = keepers.get(target.oid);
-      const onTarget = { target: numbersOf(target), ...(keeper && { keeper }) };
-      return [[table.id, { source, key, ...onTarget, types: recorded }] as const];
+      return [[table.id, plannedShape({ relation, target }, source, types, keeper)] as const];
     }),
   );
 }

@@ -43,7 +43,8 @@ import {
 } from '../catalog/version-form.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../control/epoch.ts';
-import { outdateGenerations } from '../control/generation.ts';
+import { byNumber, outdateGenerations, readGenerations } from '../control/generation.ts';
+import { plannedShape } from '../control/planned-shape.ts';
 import {
   forgetRelations,
   joinGeneration,
@@ -133,8 +134,9 @@ export async function audit(
   const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
   const shapes = await readShapes(source, oids);
   await turn();
-  const trees = judgeTrees(rows, here, shapes, (one) =>
-    sentWhole(plan.withheld, plan.selection, one),
+  const copies = byNumber(await readGenerations(target, migration));
+  const trees = judgeTrees(rows, here, shapes, (one, number) =>
+    sentWhole(plan.withheld, plan.selection, one, copies.get(number)),
   );
   await turn();
   const entering = movedIn(rows, here);
@@ -201,7 +203,9 @@ export async function audit(
   refuse(found, await besideDefault(target, found.absent, sides));
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];
-  if (noted.some((some) => some.length > 0)) await note(target, migration, plan.epoch, found);
+  if (noted.some((some) => some.length > 0)) {
+    await note(target, migration, plan.epoch, found, (relation) => shapeOf(relation, sides, types));
+  }
   if (found.reasons.length > 0) throw copyAgain(found.reasons);
   await turn(rows.length);
   return {
@@ -308,7 +312,8 @@ async function refuseUnlogged(
   const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
   found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
   found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
-  await note(target, migration, epoch, found);
+  // Asked before anything joins.
+  await note(target, migration, epoch, found, () => null);
   throw drift(
     unlogged.map(({ schema, name }) => ({
       ...{ schema, table: name, column: null },
@@ -323,6 +328,7 @@ async function note(
   migration: Migration,
   epoch: bigint | null,
   found: Verdicts,
+  shaped: (relation: Relation) => PlannedShape | null,
 ): Promise<void> {
   if (epoch === null) throw new CatalogMoved(AUDITED, null);
   await target.query(/* sql */ `begin`);
@@ -333,7 +339,10 @@ async function note(
     const joining = found.joining.map(({ relation }) => relation);
     await registerRelations(target, migration, [...found.register, ...joining]);
     for (const { relation, generation } of found.joining) {
-      await joinGeneration(target, migration, [relation], generation);
+      const shape = shaped(relation);
+      if (shape === null) continue;
+      const { schema, name } = relation;
+      await joinGeneration(target, migration, [{ schema, name, shape }], generation);
     }
     await markAgain(target, migration, found.again);
     await markTreesAgain(target, migration, found.trees);
@@ -343,6 +352,13 @@ async function note(
     await target.query(/* sql */ `rollback`).catch(() => undefined);
     throw error;
   }
+}
+
+/** Null for a table that is gone again. */
+function shapeOf(relation: Relation, sides: Sides, types: TypePairs): PlannedShape | null {
+  const source = sides.shapes.get(relation.oid);
+  const target = sides.there.get(keyOfName(destinationOf(relation)));
+  return source && target ? plannedShape({ relation, target }, source, types) : null;
 }
 
 function byName(relations: readonly Relation[]): Map<string, Relation> {

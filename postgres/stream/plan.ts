@@ -30,7 +30,13 @@ import {
   type PlannedShape,
 } from '../control/relation.ts';
 import { readRecordedSchemas, recordSchemas } from '../control/schema-row.ts';
-import { addRequest, readWithheld, storeWithheld, type Withheld } from '../control/withheld.ts';
+import {
+  addLeft,
+  addRequest,
+  readWithheld,
+  storeWithheld,
+  type Withheld,
+} from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
 import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
 import { filterEnd, isVisible, parseSnapshot, type Generation } from '../snapshot/visibility.ts';
@@ -102,8 +108,8 @@ export interface StreamPlan {
   /** Notes which tables TRUNCATEs among these changes give a new file on the target. */
   truncating(changes: readonly Change[]): void;
   /**
-   * Stores which files TRUNCATEs of these transactions explain, and the target's own, in the open transaction that also stores the
-   * position behind them: no later lease gets them again.
+   * Stores which files TRUNCATEs of these transactions explain, the target's own, and partitions that were left out, in the open
+   * transaction that also stores the position behind them: no later lease gets them again.
    */
   explained(xids: ReadonlySet<number>): Promise<void>;
   /**
@@ -243,6 +249,12 @@ export async function readPlan(
   /** Tables of the target in the open transaction, and what became of those of committed ones. */
   const truncated = new Set<string>();
   const remade = new Map<number, Keeper>();
+  /** Partitions whose changes are left out, to be stored with the position behind them: they may be selected later. */
+  const passedOver: TableName[] = [];
+  let known: Withheld | null = next;
+  const passOver = async (left: Left): Promise<void> => {
+    if (left.token !== null && (await isPartition(source, left))) passedOver.push(left);
+  };
   const noteAgain = async (): Promise<void> => {
     if (again.length === 0) return;
     await fenced(async () => {
@@ -260,6 +272,7 @@ export async function readPlan(
       const selected =
         left.token !== null && (await isSelectedNow(source, { rows, selection }, left));
       if (selected) throw new CatalogMoved(nameOf(left), null);
+      await passOver(left);
       routes.leave(left);
     },
     schemaRows: new Map([...schemaRows].filter(([name]) => ofPlan.has(name))),
@@ -302,6 +315,10 @@ export async function readPlan(
         for (const [id, keeper] of made) remade.set(id, keeper);
         truncated.clear();
       }
+      if (passedOver.length > 0) {
+        known = addLeft(known, passedOver.splice(0));
+        await storeWithheld(target, migration, known);
+      }
       if (!emptied.within(xids)) return;
       const shapes = await emptied.shapes(source, target, migration, nameOf, xids);
       if (shapes.size > 0) await storeShapes(target, migration, shapes);
@@ -327,7 +344,9 @@ export async function readPlan(
     settle: async (table) => {
       const token = await requireUnmoved(source, { rows, selection, audited }, table);
       if (table.misfit === undefined) {
-        routes.leave({ schema: table.schema, name: table.table, token });
+        const left = { schema: table.schema, name: table.table, token };
+        await passOver(left);
+        routes.leave(left);
         return;
       }
       const row = rowOf(table);
@@ -623,6 +642,16 @@ async function isSelectedNow(
     [schema, name],
   );
   return rows.some(({ oid }) => oid === named[0]?.oid);
+}
+
+/** A table that is none now has another link to its tree when it becomes one: only what is one can join as it is. */
+async function isPartition(source: pg.ClientBase, { schema, name }: TableName): Promise<boolean> {
+  const { rows } = await source.query<{ partition: boolean }>(
+    /* sql */ `select c.relispartition as partition from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                where n.nspname = $1 and c.relname = $2`,
+    [schema, name],
+  );
+  return rows[0]?.partition === true;
 }
 
 function sameColumns(a: readonly string[] | null, b: readonly string[] | null): boolean {

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import { streamChanges } from '../support/lease.ts';
-import { drainWithCopies } from '../support/copy-again.ts';
+import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { OPTIONS, startMigration, testWork, untilStreaming } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -124,6 +124,91 @@ const ENTERING: readonly {
     ],
   },
 ];
+
+/** A member of an extension is not selected, and nothing shows that a table was one. */
+const MEMBER = {
+  before: /* sql */ `create extension hstore`,
+  made: /* sql */ `begin; ${PARTITION}; alter extension hstore add table app.m_2; commit`,
+  back: /* sql */ `alter extension hstore drop table app.m_2`,
+};
+
+test.each([
+  { title: 'filled', sql: [MEMBER.made, FILL, MEMBER.back] },
+  {
+    title: 'updated, with equal counts,',
+    sql: [
+      `${PARTITION}; ${FILL}`,
+      `alter extension hstore add table app.m_2`,
+      /* sql */ `update app.m set v = 'member' where id > 1000`,
+      MEMBER.back,
+    ],
+  },
+])(
+  'a partition that was $title as a member of an extension in the middle of a lease arrives whole',
+  async ({ sql }) => {
+    await using db = await freshPair();
+    const migration = await startMigration(db, `${SOURCE} ${MEMBER.before}`, SELECTION, TARGET);
+    await inOneLease(db, migration, sql);
+    await drainWithCopies(db, migration, SELECTION);
+    await expectSame(db);
+  },
+);
+
+test('a partition that its tree was copied without does not join without a copy, however old it is', async () => {
+  await using db = await freshPair();
+  // Older than the tree, or the partition would count as renamed with it; the largest of those that are not selected are left out by name.
+  await db.sourceClient.query(/* sql */ `create schema app; create schema parts`);
+  const large = Array.from(
+    { length: 21 },
+    (_, i) =>
+      /* sql */ `create table parts.large_${i} as select i, repeat('x', 100) from generate_series(1, 500) i;`,
+  ).join(' ');
+  await db.sourceClient.query(
+    `${SOURCE.replace(/create schema app; create schema parts;/, '')} ${MEMBER.before}; ${PARTITION}; ${FILL}; ${large}`,
+  );
+  await db.sourceClient.query(/* sql */ `analyze`);
+  await db.sourceClient.query(/* sql */ `alter extension hstore add table app.m_2`);
+  const migration = await startMigration(db, 'select 1', SELECTION, TARGET);
+  await drainWithCopies(db, migration, SELECTION);
+  await db.sourceClient.query(MEMBER.back);
+  expect((await drainWithCopies(db, migration, SELECTION)).join()).toContain('app.m_2');
+  await expectSame(db);
+});
+
+/** While a partition joins its tree, another table is copied. */
+const COPIED = /* sql */ `create table app.moved (id int primary key)`;
+
+test.each([
+  {
+    title: 'had another name',
+    sql: [`alter table app.m_2 rename to left_x`, `alter table app.left_x rename to m_2`],
+  },
+  {
+    title: 'was unlogged',
+    sql: [`alter table app.m_2 set unlogged`, `alter table app.m_2 set logged`],
+  },
+])(
+  'a partition that $title between joining its tree and the next lease arrives whole',
+  async ({ sql: [out = '', back = ''] }) => {
+    for (const joined of ['by a lease', 'by a copy']) {
+      await using db = await freshPair();
+      const migration = await startMigration(db, SOURCE, SELECTION, TARGET);
+      const made = () => db.sourceClient.query(`${PARTITION}; ${FILL}`);
+      const away = async () => {
+        await db.sourceClient.query(out);
+        await db.sourceClient.query(/* sql */ `update app.m set v = 'unsent' where id = 1001`);
+        await db.sourceClient.query(back);
+      };
+      for (const side of [db.sourceClient, db.targetClient]) await side.query(COPIED);
+      if (joined === 'by a lease') await made();
+      expect((await failureOf(db, migration, SELECTION))?.message).toContain('app.moved');
+      if (joined === 'by a copy') await made();
+      await copyAgain(db, migration, SELECTION, away);
+      expect((await drainWithCopies(db, migration, SELECTION)).join()).toContain('app.m_2');
+      await expectSame(db);
+    }
+  },
+);
 
 for (const { title, before = '', sql } of ENTERING) {
   test(`a partition made in the middle of a lease under ${title} arrives whole`, async () => {
