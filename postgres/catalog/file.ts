@@ -88,6 +88,8 @@ export function isReplaced(before: FileState, now: FileState): boolean {
 /** A table on the target, whose rows are in this file. */
 export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
   readonly oid: number;
+  /** By attribute number, the transaction that wrote the catalog row of each column that is not generated; unset in earlier code's. */
+  readonly written?: Readonly<Record<string, string>>;
 }
 
 export async function readKeepers(
@@ -95,7 +97,9 @@ export async function readKeepers(
   oids: readonly number[],
 ): Promise<Map<number, Keeper>> {
   const { rows } = await client.query<Keeper>(
-    /* sql */ `select c.oid::int8::float8 as oid, c.relfilenode::int8::float8 as filenode, ${WITNESS} as witness
+    /* sql */ `select c.oid::int8::float8 as oid, c.relfilenode::int8::float8 as filenode, ${WITNESS} as witness,
+                        coalesce((select jsonb_object_agg(a.attnum, a.xmin::text) from pg_catalog.pg_attribute a
+                                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{}') as written
                  from pg_catalog.pg_class c where c.oid = any($1::oid[])`,
     [oids],
   );
@@ -108,6 +112,18 @@ export async function readKeepers(
  */
 export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
   return before.oid !== now.oid || isReplaced(before, now);
+}
+
+/**
+ * Whether a column of it may have had another type for a time, which rounded or cut its values: the rows are in another file, and the
+ * column was altered. The sequences of a table tell nothing of that. Pure.
+ */
+export function mayBeCut(before: Keeper, now: Keeper): boolean {
+  if (before.filenode === now.filenode) return false;
+  const { written = {} } = now;
+  return Object.entries(before.written ?? {}).some(
+    ([attnum, xid]) => written[attnum] !== undefined && written[attnum] !== xid,
+  );
 }
 
 /** What to do about an unlogged table that is not accepted; follows the table's name. */

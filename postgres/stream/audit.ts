@@ -28,7 +28,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { renderDifferences, type Difference } from '../catalog/drift.ts';
 import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
-import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
@@ -60,6 +60,7 @@ import { flushSeen } from '../wal/flush.ts';
 import { sentWhole, type Withheld } from '../control/withheld.ts';
 import type { Followed } from './follow.ts';
 import { AUDITED, CatalogMoved } from './moved.ts';
+import { readSource } from './source-look.ts';
 import { judgeFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
 import { besideDefault, judgeNewTrees } from './new-tree.ts';
 import {
@@ -119,9 +120,7 @@ export async function audit(
   const { rows } = plan;
   // What is done with all tables at once takes most of a second where there are 100,000: between two such steps others get a turn.
   const turn = (tables = 0): Promise<void> | undefined => plan.turn?.(tables);
-  const here = (await readRelations(source, plan.selection, 'estimated')).filter(
-    ({ kind }) => kind !== 'f',
-  );
+  const { here, shapes } = await readSource(source, plan, turn);
   await turn();
   const there = await readRelationsNamed(target, [
     ...new Map(
@@ -130,9 +129,6 @@ export async function audit(
         .map((one) => [keyOfName(one), one]),
     ).values(),
   ]);
-  await turn();
-  const oids = [...rows.map(({ oid }) => oid), ...here.map(({ oid }) => oid)];
-  const shapes = await readShapes(source, oids);
   await turn();
   const copies = byNumber(await readGenerations(target, migration));
   const trees = judgeTrees(rows, here, shapes, (one, number) =>

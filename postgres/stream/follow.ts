@@ -4,7 +4,7 @@
  */
 import { compareColumns, type Difference } from '../catalog/drift.ts';
 import { disguisedColumns, type Disguised } from '../catalog/disguise.ts';
-import { mayBeEmptied } from '../catalog/file.ts';
+import { mayBeCut, mayBeEmptied, type Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { compareForms, useOf } from '../catalog/type-form.ts';
@@ -100,10 +100,9 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
     before.source.token !== now.token ||
     before.source.filenode !== now.filenode;
   const { types } = before;
-  const there = targetShape && { filenode: targetShape.filenode, witness: targetShape.witness };
-  const keeper = there && { oid: target.oid, ...there };
+  const keeper = targetShape && keeperOf(targetShape);
   const shape =
-    moved || before.keeper === undefined
+    moved || !isSameKeeper(before.keeper, keeper)
       ? { source: now, key, target: numbers, ...(keeper && { keeper }), ...(types && { types }) }
       : null;
   const alike = quiet && sameKey && awaited === null && disguised.size === 0;
@@ -206,8 +205,33 @@ function unlikeOnTarget(
   return null;
 }
 
+function keeperOf({ oid, filenode, witness, columns }: Shape): Keeper {
+  const own = columns.filter(({ generated }) => generated === '');
+  const written = Object.fromEntries(own.map(({ attnum, version }) => [attnum, version]));
+  return { oid, filenode, witness, written };
+}
+
+/** What changed since without a reason to copy is forgotten, or a later DDL would be taken together with it. */
+function isSameKeeper(before: Keeper | undefined, now: Keeper | undefined): boolean {
+  if (!before || !now) return before === now;
+  const columns = Object.entries(now.written ?? {});
+  return (
+    before.oid === now.oid &&
+    before.filenode === now.filenode &&
+    before.witness === now.witness &&
+    columns.length === Object.keys(before.written ?? {}).length &&
+    columns.every(([attnum, xid]) => before.written?.[attnum] === xid)
+  );
+}
+
 function emptiedOnTarget({ keeper }: PlannedShape, { target, targetShape }: Sides): string | null {
-  if (!keeper || !targetShape || !mayBeEmptied(keeper, targetShape)) return null;
+  if (!keeper || !targetShape) return null;
+  const now = keeperOf(targetShape);
+  if (!mayBeEmptied(keeper, now)) {
+    return mayBeCut(keeper, now)
+      ? 'was rewritten on the target, with a column altered: values may have been rounded or cut there'
+      : null;
+  }
   return keeper.oid === target.oid
     ? 'has a different file on the target (temporarily unlogged, or rewritten): a crash may have emptied it there'
     : 'was dropped and created again on the target';

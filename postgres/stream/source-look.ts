@@ -1,0 +1,33 @@
+/** What an audit reads of the source's tables. */
+import type pg from 'pg';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { Selection } from '../catalog/selection.ts';
+import { readShapes, type Shape } from '../catalog/shape.ts';
+import type { PlannedRelationRow } from '../control/relation.ts';
+
+/**
+ * Under one snapshot: the look before a commit compares shapes, and has to find what was done since the columns, keys and places
+ * were read.
+ */
+export async function readSource(
+  source: pg.ClientBase,
+  {
+    rows,
+    selection,
+  }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
+  turn: () => Promise<void> | undefined,
+): Promise<{ readonly here: readonly Relation[]; readonly shapes: Map<number, Shape> }> {
+  await source.query(/* sql */ `begin isolation level repeatable read read only`);
+  try {
+    const found = await readRelations(source, selection, 'estimated');
+    const here = found.filter(({ kind }) => kind !== 'f');
+    await turn();
+    const shapes = await readShapes(
+      source,
+      [...rows, ...here].map(({ oid }) => oid),
+    );
+    return { here, shapes };
+  } finally {
+    await source.query(/* sql */ `rollback`).catch(() => undefined);
+  }
+}
