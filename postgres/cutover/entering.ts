@@ -1,18 +1,34 @@
 /**
  * Transactions that are still open and may bring a table into the selection: with their commit, behind the slot's end, its rows would be
- * on the source only. No catalog shows what they do; their locks do.
+ * on the source only. No catalog shows what they do yet, but their locks and the rows that they replace in the catalogs do.
  *
  * Who makes a table locks it, and the schema that it is made in (AccessShareLock, as an object); so does SET SCHEMA with the new schema.
  * ATTACH PARTITION and INHERIT lock the table and, more weakly, its parent. A transaction that locks other tables alone, as TRUNCATE and
- * VACUUM FULL do, is none of them. Nor can one be told that renames a table, or a schema, into the selection.
+ * VACUUM FULL do, is none of them.
+ *
+ * RENAME replaces the row of the table's type, for a schema its own, and a table that leaves an extension the row that makes it a member.
+ * Others see the old row, and the open transaction in its `xmax`.
  */
 
+/** Also one above the snapshot, whose id lies ahead of it, and a subtransaction, which is in no snapshot; no rolled back one. */
+const open = (xmax: string) => {
+  const next = `pg_snapshot_xmax(pg_current_snapshot())::text::int8`;
+  const behind = `((${next} - ${xmax}::text::int8) & 4294967295)`;
+  return /* sql */ `
+    case when ${xmax}::text = '0' or age(${xmax}) > age(pg_snapshot_xmin(pg_current_snapshot())::xid) then false
+         when ${behind} >= 2147483648 then true
+         else pg_xact_status((${next} - ${behind})::text::xid8) = 'in progress' end`;
+};
+
 /**
- * SQL query with a row for each such transaction.
- * @param oids parameter: the selected tables. @param schemas parameter: those that the
- * patterns can reach, or null for any.
+ * SQL query with a row for each sign of such a transaction.
+ * @param oids parameter: the selected tables.
+ * @param schemas parameter: those that the selection's patterns can reach, or null for any.
  */
 export function enteringTables(oids: string, schemas: string): string {
+  const reachable = (name: string) =>
+    `${name} !~ '^pg_' and ${name} not in ('information_schema', 'walferry')
+     and (${schemas}::text[] is null or ${name} = any(${schemas}::text[]))`;
   return /* sql */ `
   select from pg_catalog.pg_locks l
     left join pg_catalog.pg_class c on c.oid = l.relation
@@ -31,6 +47,15 @@ export function enteringTables(oids: string, schemas: string): string {
                               'AccessExclusiveLock')
             or o.locktype = 'object' and o.classid = 'pg_catalog.pg_namespace'::regclass and o.database = l.database
                -- A schema that the transaction has made itself is seen by nobody else.
-               and (n.oid is null or n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
-                                     and (${schemas}::text[] is null or n.nspname = any(${schemas}::text[])))))`;
+               and (n.oid is null or ${reachable('n.nspname')})))
+  union all
+  select from pg_catalog.pg_type t
+    join pg_catalog.pg_class c on c.reltype = t.oid and c.relkind in ('r', 'p') and c.relpersistence <> 't'
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+   where ${open('t.xmax')} and ${reachable('n.nspname')}
+  union all
+  select from pg_catalog.pg_namespace n where ${open('n.xmax')} and n.nspname !~ '^pg_'
+  union all
+  select from pg_catalog.pg_depend d
+   where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e' and ${open('d.xmax')}`;
 }

@@ -506,6 +506,12 @@ const OPEN = [
   [true, `create table away.fresh partition of own.p for values in (3)`],
   [true, `create table away.fresh () inherits (own.t)`],
   [true, `alter table away.t inherit own.t`],
+  [true, `alter table own.left_out rename to fresh`],
+  [true, `savepoint a; alter table own.left_out rename to fresh; release savepoint a`],
+  [true, `alter schema away rename to fresh`],
+  [true, `alter extension hstore drop table own.left_out`],
+  [false, `truncate own.left_out`],
+  [false, `lock table own.left_out; analyze own.left_out`],
   [false, `truncate away.t; insert into away.t values (1)`],
   [false, `lock table away.t`],
   [false, `create table away.fresh (id int)`],
@@ -523,17 +529,22 @@ test.each(['open', 'prepared'])(
       create schema own; create schema away; create table own.t (id int); create sequence own.s;
       create table own.p (id int) partition by list (id); create table own.p_1 partition of own.p for values in (1);
       create table away.t (id int); create table away.leaf (id int);
-      create table away.moving (id int)`);
+      create table away.moving (id int); create table own.left_out (id int primary key); create extension hstore;
+      alter extension hstore add table own.left_out`);
     // The first temporary table of a session makes a schema.
     await using open = await connectTo(db.source);
     await open.query(/* sql */ `create temp table first (id int)`);
+    // Older than all of them: rolled back ones stay in the rows behind it.
+    await using old = await connectTo(db.source);
+    await old.query(/* sql */ `begin; select pg_current_xact_id()`);
     const seen: [boolean, string][] = [];
     const cases = OPEN.filter(([, sql]) => how === 'open' || !/temp/.test(sql));
     for (const [, sql] of cases) {
       await open.query(`begin; ${sql}`);
       if (how === 'prepared') await open.query(`prepare transaction '${db.source}'`);
       const { rows } = await db.sourceClient.query<{ oids: number[] }>(/* sql */ `
-        select array_agg(oid::int) as oids from pg_class where relnamespace = 'own'::regnamespace and relkind in ('r', 'p')`);
+        select array_agg(oid::int) as oids from pg_class where relnamespace = 'own'::regnamespace and relkind in ('r', 'p')
+            and relname <> 'left_out'`);
       const { rowCount } = await db.sourceClient.query(enteringTables('$1', '$2'), [
         rows[0]?.oids,
         ['own'],
