@@ -59,10 +59,13 @@ export function readDisguised(relation: string): string {
       select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8))
         from pg_catalog.pg_attribute a
        where a.attrelid = ${relation} and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-         and exists (with recursive w (oid) as (
-                       select a.atttypid
-                       union select t.typbasetype from w join pg_catalog.pg_type t on t.oid = w.oid and t.typtype = 'd')
-                     select from w where w.oid in (${DISGUISED.join()}))), '[]')`;
+         and (a.atttypid in (${DISGUISED.join()}) or exists (
+           select from pg_catalog.pg_type d
+            where d.oid = a.atttypid and d.typtype = 'd'
+              and exists (with recursive w (oid) as (
+                            select d.typbasetype
+                            union select t.typbasetype from w join pg_catalog.pg_type t on t.oid = w.oid and t.typtype = 'd')
+                          select from w where w.oid in (${DISGUISED.join()}))))), '[]')`;
 }
 
 /**

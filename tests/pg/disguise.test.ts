@@ -121,21 +121,33 @@ test.each(CASES)('$title in the middle of a lease arrives as it is', async ({ ta
   await expectSame(db);
 });
 
-test('a table is not copied while one of its columns has another type for a time', async () => {
-  await using db = await zoned();
-  const migration = await startMigration(db, /* sql */ `create table other (id int primary key)`);
-  // A range has no binary form, so the rows go as text.
-  const table = /* sql */ `create table public.t (id int primary key, at timestamptz, r int4range)`;
-  await db.sourceClient.query(`${table}; insert into t values (1, '2020-06-01 00:00+00', '[1,2)')`);
-  await db.targetClient.query(table);
-  expect((await failureOf(db, migration))?.code).toBe('CopyAgain');
-  await copyAgain(db, migration, undefined, async () => {
-    await db.sourceClient.query(/* sql */ `alter table t alter at type timestamp`);
-  });
-  await db.sourceClient.query(/* sql */ `alter table t alter at type timestamptz`);
-  expect((await drainWithCopies(db, migration)).join()).toContain('public.t');
-  await expectSame(db);
-});
+test.each(['timestamptz', 'public.moment'])(
+  'a table is not copied while a column of type %s has another type for a time',
+  async (type) => {
+    await using db = await zoned();
+    const migration = await startMigration(
+      db,
+      /* sql */ `create domain public.moment as timestamptz; create table other (id int primary key)`,
+    );
+    // A range has no binary form, so the rows go as text.
+    const table = /* sql */ `create table public.t (id int primary key, at ${type}, r int4range)`;
+    await db.sourceClient.query(
+      `${table}; insert into t values (1, '2020-06-01 00:00+00', '[1,2)')`,
+    );
+    await db.targetClient.query(table);
+    expect((await failureOf(db, migration))?.code).toBe('CopyAgain');
+    await copyAgain(db, migration, undefined, async () => {
+      await db.sourceClient.query(
+        /* sql */ `alter table t alter at type timestamp using at::timestamptz`,
+      );
+    });
+    await db.sourceClient.query(
+      /* sql */ `alter table t alter at type ${type} using at::timestamptz`,
+    );
+    expect((await drainWithCopies(db, migration)).join()).toContain('public.t');
+    await expectSame(db);
+  },
+);
 
 test('statistics, defaults and NOT NULL of a timestamptz copy nothing', async () => {
   await using db = await zoned();
