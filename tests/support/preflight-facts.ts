@@ -113,6 +113,7 @@ export const SOURCE: SourceFacts = {
     subscriptions: [],
     eventTriggers: [],
     eventTriggerOwners: [],
+    loginTriggers: [],
     defaultPrivileges: [],
     databaseSettings: [],
     labelProviders: [],

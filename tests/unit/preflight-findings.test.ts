@@ -381,6 +381,7 @@ const CASES: Case[] = [
       target: { eventTriggers: { may: true, refusedOwners: [] } },
     },
   ],
+  ['login-triggers', 'warning', objects({ loginTriggers: ['welcome'] })],
   [
     'target-event-triggers',
     'warning',

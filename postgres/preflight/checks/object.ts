@@ -18,6 +18,16 @@ export const object: Check = (facts) => [
 function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
   const findings: Finding[] = [];
   const { largeObjects, temporaryTables, publications, subscriptions, labelProviders } = objects;
+  const { loginTriggers } = objects;
+  if (loginTriggers.length > 0) {
+    findings.push(
+      warning(
+        'login-triggers',
+        `event triggers of the source on login also fire for every session of walferry: ${list(loginTriggers)}; one that writes to a moved table changes it after every end mark, and no cutover completes`,
+        'If it writes to a moved table: alter event trigger … disable on the source before the cutover. On the target they are enabled when everything else is done.',
+      ),
+    );
+  }
   if (largeObjects > 0) {
     const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), and changes to them are in no stream of changes`;
     findings.push(

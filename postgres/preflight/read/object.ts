@@ -11,6 +11,8 @@ export interface ObjectFacts {
   /** Without those that the input leaves out. */
   readonly eventTriggers: readonly string[];
   readonly eventTriggerOwners: readonly string[];
+  /** Enabled event triggers on login, whoever has them. */
+  readonly loginTriggers: readonly string[];
   /** Roles whose default privileges were altered. */
   readonly defaultPrivileges: readonly string[];
   /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
@@ -53,6 +55,8 @@ export async function readObjects(
            array(select distinct r.rolname::text from pg_catalog.pg_event_trigger t
                    join pg_catalog.pg_roles r on r.oid = t.evtowner
                   where evtname <> all($1::text[]) and not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggerOwners",
+           array(select evtname::text from pg_catalog.pg_event_trigger
+                  where evtevent = 'login' and evtenabled in ('O', 'A') order by 1) as "loginTriggers",
            array(select distinct r.rolname::text from pg_catalog.pg_default_acl d
                    join pg_catalog.pg_roles r on r.oid = d.defaclrole order by 1) as "defaultPrivileges",
            array(select distinct split_part(one, '=', 1)
