@@ -146,7 +146,7 @@ export const TARGET: TargetFacts = {
   given: [],
   unlogged: [],
   control: { state: 'absent', migrations: [] },
-  objects: { otherTables: 0, eventTriggers: [], defaultPrivileges: false },
+  objects: { otherTables: 0, eventTriggers: [], eventTriggerNames: [], defaultPrivileges: false },
   extensions: [],
   members: [],
   missingCollations: [],

@@ -381,6 +381,17 @@ const CASES: Case[] = [
       target: { eventTriggers: { may: true, refusedOwners: [] } },
     },
   ],
+  [
+    'target-clash',
+    'error',
+    {
+      ...objects({ eventTriggers: ['audit'] }),
+      target: {
+        eventTriggers: { may: true, refusedOwners: [] },
+        objects: { ...TARGET.objects, eventTriggerNames: ['audit'] },
+      },
+    },
+  ],
   ['login-triggers', 'warning', objects({ loginTriggers: ['welcome'] })],
   [
     'target-event-triggers',

@@ -104,19 +104,31 @@ function made(
       ),
     );
   }
-  if (eventTriggers.length > 0) {
+  const taken = eventTriggers.filter((name) => target.objects.eventTriggerNames.includes(name));
+  if (taken.length > 0) {
     findings.push(
-      target.eventTriggers.may !== false
-        ? note(
-            'event-triggers',
-            `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
-            'Nothing to do; they are made after the rows, and their functions meet what is created from then on.',
-          )
-        : error(
-            'event-trigger-right',
-            `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
-            'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "leave": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
-          ),
+      error(
+        'target-clash',
+        `the target has event triggers with the names of those that are created there: ${list(taken)}`,
+        'Rename or drop them on the target, or leave those of the source: "leave": {"eventTriggers": ["NAME", …]} in the input.',
+      ),
+    );
+  }
+  if (eventTriggers.length > 0 && target.eventTriggers.may === false) {
+    findings.push(
+      error(
+        'event-trigger-right',
+        `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
+        'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "leave": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
+      ),
+    );
+  } else if (eventTriggers.length > taken.length) {
+    findings.push(
+      note(
+        'event-triggers',
+        `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
+        'Nothing to do; they are made after the rows, and their functions meet what is created from then on.',
+      ),
     );
   }
   const owners = schema.owners ? target.eventTriggers.refusedOwners : [];

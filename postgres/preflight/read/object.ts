@@ -241,6 +241,8 @@ export interface TargetObjects {
   readonly otherTables: number;
   /** Enabled event triggers. */
   readonly eventTriggers: readonly string[];
+  /** All event triggers, disabled ones and extensions' too. */
+  readonly eventTriggerNames: readonly string[];
   /** Whether objects that our role creates get grants by ALTER DEFAULT PRIVILEGES. */
   readonly defaultPrivileges: boolean;
 }
@@ -266,6 +268,7 @@ export async function readTargetObjects(
            array(select evtname::text from pg_catalog.pg_event_trigger t
                   where evtenabled <> 'D' and not ${ofExtension('pg_event_trigger', 't.oid')}
                   order by 1) as "eventTriggers",
+           array(select evtname::text from pg_catalog.pg_event_trigger) as "eventTriggerNames",
            exists (select from pg_catalog.pg_default_acl d
                     where d.defaclrole = (select oid from pg_catalog.pg_roles where rolname = current_user))
              as "defaultPrivileges"`,
@@ -276,5 +279,7 @@ export async function readTargetObjects(
       roots.map(({ name }) => name),
     ],
   );
-  return rows[0] ?? { otherTables: 0, eventTriggers: [], defaultPrivileges: false };
+  const [row] = rows;
+  if (!row) throw new Error('a select without from gave no row');
+  return row;
 }
