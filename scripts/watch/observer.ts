@@ -66,7 +66,8 @@ export class Observer {
         status: described.status.name,
         progress: this.#progress,
         activities: liveActivities(described),
-        trouble: this.#queryTrouble,
+        // One that was refused at its start, such as invalid input, never answers: its result says why, and no worker is missing.
+        trouble: this.#progress || isOpen(described.status.name) ? this.#queryTrouble : undefined,
       };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) {

@@ -2,6 +2,7 @@
 import { builtText } from '../../workflows/built.ts';
 import { bytes, count, counted, duration } from '../../workflows/wording.ts';
 import type { CopyView, View } from './model.ts';
+import { isOpen } from './sample.ts';
 
 const BAR_WIDTH = 30;
 
@@ -50,7 +51,10 @@ export function renderLine(view: View): string {
 
 /** Changes of it are worth a line at once. */
 export function headline({ phase, state, status, source, target, step, waiting }: View): string {
-  if (phase === undefined) return 'no answer yet (is a worker running?)';
+  if (phase === undefined) {
+    if (isOpen(status)) return 'no answer yet (is a worker running?)';
+    return `${status.toLowerCase().replaceAll('_', ' ')} before it began`;
+  }
   const over = phase === 'done' || phase === 'failed' || phase === 'aborted';
   const halted = status === 'PAUSED' ? ' (paused in Temporal)' : undefined;
   const situation =

@@ -97,6 +97,9 @@ test('one line says the same for a log', () => {
   expect(headline({ ...VIEW, phase: 'done', status: 'COMPLETED', state: 'running' })).toBe(
     'done old → new',
   );
+  // Refused for its input: no worker is to blame.
+  expect(headline({ ...VIEW, phase: undefined, status: 'FAILED' })).toBe('failed before it began');
+  expect(headline({ ...VIEW, phase: undefined, status: 'RUNNING' })).toContain('is a worker');
   expect(headline({ ...VIEW, status: 'PAUSED' })).toContain('snapshot (paused in Temporal)');
 });
 
