@@ -3,8 +3,8 @@
  * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check: usually less than a second, longer where
- * the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
+ * with constant writes to other tables or databases it is the duration of the final check and of a commit on the target: usually less
+ * than a second, longer where the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
