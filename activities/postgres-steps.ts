@@ -1,7 +1,6 @@
 /** The steps that a real worker runs: every function of postgres/ that an activity stands for. */
 import { addMissingColumns } from '../postgres/control/columns.ts';
 import { storeLimits } from '../postgres/control/throttle.ts';
-import { dropControl } from '../postgres/control/migration.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
 import { writeEndMark } from '../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
@@ -15,6 +14,7 @@ import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze.ts';
 import { buildConstraints } from '../postgres/schema/constraints.ts';
 import { copySchema } from '../postgres/schema/copy.ts';
+import { endOnTarget } from '../postgres/schema/end.ts';
 import { buildIndexes } from '../postgres/schema/indexes.ts';
 import { runLateGrants } from '../postgres/schema/late-grant.ts';
 import { enableTriggers, quietTriggers } from '../postgres/schema/quiet.ts';
@@ -81,6 +81,6 @@ export const postgresSteps: Steps = {
   dropControl: async (migration) => {
     await runLateGrants(migration);
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
-    await dropControl(target, migration);
+    await endOnTarget(target, migration);
   },
 };

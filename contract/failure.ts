@@ -82,7 +82,8 @@ export const FAILURES = {
   SlotMissing: {
     handling: 'operator',
     meaning: 'The slot is gone or invalidated, and with it changes that were not applied yet.',
-    action: 'Abort and start again; raise max_slot_wal_keep_size if the server dropped it.',
+    action:
+      'Abort and start again; raise max_slot_wal_keep_size if the server dropped it. If a cutover ended with it after the drain, compare the databases first: its answer says how.',
   },
   PluginRefused: {
     handling: 'operator',

@@ -106,6 +106,7 @@ const ONE = {
   ),
   'event-trigger-right': refuses('The role may not create event triggers on the target.'),
   'event-triggers': notes('When event triggers of the source are created on the target.'),
+  'login-triggers': warns('Event triggers on login of the source fire for walferry, too.'),
   'event-triggers-left': warns('Event triggers are left out, as the input says.'),
   'target-event-triggers': warns('Event triggers of the target see what walferry creates.'),
   'target-event-trigger-blocks': refuses(

@@ -39,3 +39,9 @@ export const SHUTDOWN_FORCE = '30 seconds';
 /** First and longest pause between attempts to reach the Temporal server. */
 export const CONNECT_FIRST_MS = 500;
 export const CONNECT_LONGEST_MS = 5_000;
+
+/**
+ * Given to Node by whoever starts a worker: half of the main thread's young generation, MiB. V8 takes it at its start only, so
+ * workers/heap.ts cannot set it; without it a worker takes some 30 MiB more, and is no faster.
+ */
+export const YOUNG_FLAG = '--max-semi-space-size=4';

@@ -32,7 +32,7 @@ export async function setLimits(run: Execution, raw: unknown): Promise<string> {
   const wanted = { ...run.limits, ...requireChange(raw) };
   if (!sameLimits(wanted, run.limits)) {
     const { version, stored } = standing(run);
-    run.state.limits = { values: wanted, version: version + 1, stored };
+    run.state.limits = { values: wanted, version: later(version), stored };
     log.info('limits', { ...wanted });
     run.limitsChanged.give();
     run.limitsChanged = new Answer();
@@ -51,6 +51,11 @@ export async function setLimits(run: Execution, raw: unknown): Promise<string> {
     run.storing ? 'tried again by itself' : 'set them again when that is settled'
   }.`;
 }
+
+const MS_PER_SECOND = 1000;
+
+/** Greater than that of a run that was reset, which has counted further: its limits stand in the control schema, and older ones are not taken. */
+const later = (version: number) => Math.max(version + 1, Math.floor(Date.now() / MS_PER_SECOND));
 
 /** Those of the input count as changed when they are not what a control schema without a word says. */
 function standing(run: Execution): { readonly version: number; readonly stored: number } {

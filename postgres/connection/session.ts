@@ -90,7 +90,7 @@ export async function connect(
   for (const way of waysOf(endpoint)) {
     options.signal?.throwIfAborted();
     try {
-      const client = await open(configure(endpoint, purpose, way, options), options.signal);
+      const client = await open(configure(endpoint, purpose, way, options), options);
       taken.set(service, way);
       return client;
     } catch (error) {
@@ -144,7 +144,7 @@ const LOOK_FOR_CLIENT = /* sql */ `
 
 async function open(
   config: pg.ClientConfig,
-  signal: AbortSignal | undefined,
+  { signal, withServerDefaults = false }: SessionOptions,
 ): Promise<pg.Client & AsyncDisposable> {
   const client = new pg.Client(config);
   // Without a listener a broken idle connection would end the process; the next query reports it anyway.
@@ -154,7 +154,7 @@ async function open(
   client.once('end', () => signal?.removeEventListener('abort', stop));
   try {
     await client.connect();
-    await pinNewer(client);
+    await pinNewer(client, withServerDefaults);
     // Some operating systems cannot look; the server refuses the value there.
     await client.query(LOOK_FOR_CLIENT).catch(() => undefined);
   } catch (error) {
@@ -164,9 +164,16 @@ async function open(
   return Object.assign(client, { [Symbol.asyncDispose]: () => close(client) });
 }
 
-/** For clients that are made from a {@link clientConfig}: the first statement after they connected. */
-export async function pinNewer(client: pg.ClientBase): Promise<void> {
-  await client.query(PIN_NEWER);
+/** What an event trigger on login (17 on) has set for the session comes after the start-up, and would undo it. */
+const AS_STARTED = /* sql */ `reset all`;
+
+/**
+ * For clients that are made from a {@link clientConfig}: the first statement after they connected.
+ * @param asLogin leaves what the login itself has set.
+ */
+export async function pinNewer(client: pg.ClientBase, asLogin = false): Promise<void> {
+  // In one message: a short statement_timeout of the login runs already.
+  await client.query(asLogin ? PIN_NEWER : `${AS_STARTED}; ${PIN_NEWER}`);
 }
 
 /** A server that is gone does not answer the goodbye; nobody waits longer for it than this. */

@@ -26,6 +26,7 @@ const ADDED = [
   ['schema_entry', 'source_class', 'oid'],
   ['schema_entry', 'source_oid', 'oid'],
   ['schema_entry', 'was_empty', 'boolean'],
+  ['migration', 'released_lsn', 'pg_lsn'],
 ] as const;
 /** Rows at once: later one would wait for a batch that holds the row it refers to. */
 const ADD_THROTTLE = /* sql */ `

@@ -168,13 +168,15 @@ async function refuseOvertaken(
     /* sql */ `select attempt_scheduled::text as newest from walferry.migration where id = $1`,
   );
   if (scheduledAt === null || row?.newest == null) return;
-  if (BigInt(row.newest) > BigInt(scheduledAt)) throw overtaken();
+  const later = Number(row.newest) - scheduledAt;
+  if (later > 0) throw overtaken(later);
 }
 
-function overtaken(): MigrationError {
+/** Times are the scheduler's: after its clock was set back every attempt looks like this one, for as long as it was set back. */
+function overtaken(laterMs: number): MigrationError {
   return new MigrationError(
     'Fenced',
-    'this attempt to stream was scheduled before the one that streams now: it was overtaken',
+    `this attempt was scheduled ${Math.ceil(laterMs / 1000)} s before the one that has the migration now: it was overtaken. If no other attempt runs, the clock of the Temporal server was set back; to go on before it has caught up, run on the target: update walferry.migration set attempt_scheduled = null`,
   );
 }
 

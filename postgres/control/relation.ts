@@ -198,19 +198,34 @@ export function numbersOf(relation: Pick<Relation, 'columns'>): Record<string, n
   return Object.fromEntries(relation.columns.map(({ name, attnum }) => [name, attnum]));
 }
 
-/** Writes down what the stream has followed. */
+/** Text of shapes in one statement: encoding those of wide tables all at once keeps the thread from beating. */
+const SHAPE_CHARACTERS = 1_000_000;
+
+/** Writes down what the stream has followed; several statements. */
 export async function storeShapes(
   target: pg.ClientBase,
   migration: Migration,
   shapes: ReadonlyMap<number, PlannedShape>,
 ): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.relation r set shape = new.shape
-      from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as shape) new
-     where r.migration = $1 and r.id = given.id`,
-    [migration.id, [...shapes.keys()], [...shapes.values()].map((shape) => JSON.stringify(shape))],
-  );
+  let [ids, texts, size]: [number[], string[], number] = [[], [], 0];
+  const store = async (): Promise<void> => {
+    await target.query(
+      /* sql */ `
+      update walferry.relation r set shape = new.shape
+        from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as shape) new
+       where r.migration = $1 and r.id = given.id`,
+      [migration.id, ids, texts],
+    );
+    [ids, texts, size] = [[], [], 0];
+  };
+  for (const [id, shape] of shapes) {
+    const text = JSON.stringify(shape);
+    ids.push(id);
+    texts.push(text);
+    size += text.length;
+    if (size >= SHAPE_CHARACTERS) await store();
+  }
+  if (ids.length > 0) await store();
 }
 
 /** Writes down the files that tables have on the target now; the rest of their shapes stays. */

@@ -34,6 +34,7 @@ create table if not exists walferry.migration (
   withheld jsonb,                          -- what leases told the plugin to leave out (withheld.ts); null: no lease yet
   source_schemas jsonb,                    -- rows of the source's schemas (schema-row.ts), of the time of the confirmed LSN or before
   outdated integer,                        -- newest generation when the stream last asked for a copy: that copy needs a later one
+  released_lsn pg_lsn,                     -- end mark behind which a last look has passed: the slot is dropped next
   tables_created boolean,                  -- whether walferry made the tables or found them empty
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
 );

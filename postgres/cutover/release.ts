@@ -3,8 +3,8 @@
  * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check: usually less than a second, longer where
- * the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
+ * with constant writes to other tables or databases it is the duration of the final check and of a commit on the target: usually less
+ * than a second, longer where the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -93,7 +93,10 @@ export async function releaseSlot(
       // A stream that was overtaken may still hold it.
       await onSource(slot, endUsers(source, migration.slot));
       const confirmed = await onSource(slot, confirmedOf(source, migration.slot));
-      if (confirmed === null) return 'absent';
+      if (confirmed === null) {
+        if (await isReleased(target, migration, since)) return 'absent';
+        throw unlooked(migration, since);
+      }
       const began = performance.now();
       const seen = await lastLook(migration, input, since, { signal, beat });
       slow ||= performance.now() - began > SLOW_LOOK_MS;
@@ -106,7 +109,10 @@ export async function releaseSlot(
           slot,
           source.query(DROP, [seen.oids, migration.slot, next, confirmed, schemas]),
         ).then(({ rowCount }) => rowCount);
+      // Before the drop, whose answer may be lost: without it no later attempt knows who dropped the slot.
+      await whileMine(target, turn, () => noteReleased(target, migration, since), 'commit');
       if ((await whileMine(target, turn, drop)) === 1) return 'dropped';
+      await whileMine(target, turn, () => noteReleased(target, migration, null), 'commit');
       if (!patient) await sleep(PAUSE_MS, undefined, { signal });
     }
     throw new MigrationError(
@@ -132,15 +138,51 @@ async function onSource<T>(slot: string, work: Promise<T>): Promise<T> {
 }
 
 /** Runs it with the control row locked: whoever takes over in between has ended this session, or comes after it. */
-async function whileMine<T>(target: pg.ClientBase, turn: Turn, work: () => Promise<T>): Promise<T> {
+async function whileMine<T>(
+  target: pg.ClientBase,
+  turn: Turn,
+  work: () => Promise<T>,
+  end: 'commit' | 'rollback' = 'rollback',
+): Promise<T> {
   await target.query('begin');
   try {
     await turn.hold();
-    return await work();
+    const done = await work();
+    if (end === 'commit') await target.query('commit');
+    return done;
   } finally {
-    // Nothing was written, and what was dropped is dropped, also when the target is gone by now.
+    // What was dropped is dropped, also when the target is gone by now.
     await target.query('rollback').catch(() => undefined);
   }
+}
+
+/** @param since the end mark behind which a look has passed; null: the slot is still there, and the next look counts. */
+async function noteReleased(
+  target: pg.ClientBase,
+  { id }: Migration,
+  since: Lsn | null,
+): Promise<void> {
+  await target.query(/* sql */ `update walferry.migration set released_lsn = $2 where id = $1`, [
+    id,
+    since,
+  ]);
+}
+
+async function isReleased(target: pg.ClientBase, { id }: Migration, since: Lsn): Promise<boolean> {
+  const { rowCount } = await target.query(
+    /* sql */ `select from walferry.migration where id = $1 and released_lsn = $2::pg_lsn`,
+    [id, since],
+  );
+  return rowCount === 1;
+}
+
+/** Dropped by someone else, or not on a promoted standby: what was written after the end mark is known to no one. */
+function unlooked({ slot, source, target }: Migration, since: Lsn): MigrationError {
+  return new MigrationError(
+    'SlotMissing',
+    `slot "${slot}" is gone from "${source}", and not because this migration dropped it: "${target}" has everything committed before the end mark ${since}, but no one has looked whether tables changed after it. Stop the writers and compare the databases (npm run compare -- ${source} ${target}); if they are equal, abort: the target stays as it is`,
+    { slot, lsn: since },
+  );
 }
 
 /** Ends the sessions of earlier attempts, and waits until they are gone: a statement that one had sent may still run. */

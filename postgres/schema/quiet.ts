@@ -17,6 +17,7 @@ import { loudStates, readLoud } from './loud.ts';
 import {
   markQuieted,
   noteQuieted,
+  noteState,
   readQuieted,
   statesOn,
   type Loud,
@@ -185,14 +186,47 @@ export async function enableTriggers(
     await all(clones, nameOf, giveClone);
     await all(rows.filter(isOnTable), nameOf, give);
     await enableRowSecurity(session, migration, checks, attempt);
+    const onLogin = await readOnLogin(target);
+    const waits = (one: Quieted) => onLogin.has(one.oid) && !isOnTable(one);
+    await all(rows.filter(waits), nameOf, (one) =>
+      noteState(target, migration, one, states.get(one) ?? one.state),
+    );
     // Last: awake, they would fire for the others' ALTER TABLE.
     await all(
-      rows.filter((one) => !isOnTable(one)),
+      rows.filter((one) => !isOnTable(one) && !waits(one)),
       nameOf,
       give,
     );
     return rows.length;
   });
+}
+
+/**
+ * Event triggers on login fire for our own sessions: one that writes a log would give the target rows of its own, which those of the
+ * stream meet when the cutover is undone, and one that fails would lock us out. They wait for the last session.
+ */
+const ON_LOGIN = /* sql */ `select oid::text from pg_catalog.pg_event_trigger where evtevent = 'login'`;
+
+async function readOnLogin(target: pg.ClientBase): Promise<ReadonlySet<string>> {
+  const { rows } = await target.query<{ oid: string }>(ON_LOGIN);
+  return new Set(rows.map(({ oid }) => oid));
+}
+
+/**
+ * Gives event triggers on login their state, in the caller's transaction, which removes the control schema: no session of ours comes
+ * after it.
+ */
+export async function wakeOnLogin(target: pg.ClientBase, migration: Migration): Promise<void> {
+  const there = await target.query<{ there: boolean }>(
+    /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
+  );
+  if (there.rows[0]?.there !== true) return;
+  const onLogin = await readOnLogin(target);
+  if (onLogin.size === 0) return;
+  for (const one of await readQuieted(target, migration, false)) {
+    if (isOnTable(one) || !onLogin.has(one.oid)) continue;
+    await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
+  }
 }
 
 /**
@@ -244,5 +278,8 @@ function nameOf({ kind, name, schema_name, table_name }: Loud): string {
 
 /** Triggers and rules that {@link enableTriggers} has yet to wake, by their names. */
 export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
-  return (await readQuieted(target, migration, false)).map(nameOf);
+  const onLogin = await readOnLogin(target);
+  return (await readQuieted(target, migration, false))
+    .filter((one) => isOnTable(one) || !onLogin.has(one.oid))
+    .map(nameOf);
 }

@@ -96,6 +96,21 @@ export async function markQuieted(
   );
 }
 
+/** Notes the state that it is to get, for one that is not switched yet. */
+export async function noteState(
+  target: pg.ClientBase,
+  migration: Migration,
+  { kind, noted }: Pick<Quieted, 'kind' | 'noted'>,
+  state: string,
+): Promise<void> {
+  await target.query(
+    /* sql */ `
+    update walferry.quieted set state = $6
+     where migration = $1 and kind = $2 and schema_name = $3 and table_name = $4 and name = $5`,
+    [migration.id, kind, noted.schema_name, noted.table_name, noted.name, state],
+  );
+}
+
 /** The states that these have on the source now, by their names; what it has not is left out. */
 export async function statesOn(
   source: pg.ClientBase,

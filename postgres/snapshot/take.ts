@@ -71,6 +71,8 @@ export interface TakePlan {
 const LOCKS_PER_EMPTIED = 8;
 /** Of tables that were never begun only control rows are written; it bounds the time and message of one transaction, and how long the thread is held (0.1 s). */
 const FRESH_PER_TAKE = 1_000;
+/** A table with more columns counts as several: what is written of it grows with them. */
+const COLUMNS_PER_FRESH = 10;
 
 /**
  * Takes everything unfinished into the generation, so many tables in a transaction as the target's lock table has room for.
@@ -100,7 +102,7 @@ export async function takeTables(
   const there = new Map(plan.counterparts.map((relation) => [keyOfName(relation), relation]));
   const emptied = within(await lockCapacity(target), LOCKS_PER_EMPTIED);
   let taken = 0;
-  for (const batch of batches(units, emptied)) {
+  for (const batch of batches(units, emptied, here)) {
     await transaction(target, async () => {
       await holdEpoch(target, migration, epoch);
       await requireNewest(target, migration, generation);
@@ -216,25 +218,35 @@ function unitsOf(relations: readonly PlannedRelationRow[], left: ReadonlySet<num
  * The units in groups: first those that may have to be emptied, together as far as they fit, because foreign keys between them let
  * TRUNCATE take them in one statement only; then the others, the largest first.
  */
-function* batches(units: readonly Unit[], emptied: number): Generator<Unit[]> {
+function* batches(
+  units: readonly Unit[],
+  emptied: number,
+  here: ReadonlyMap<string, Relation>,
+): Generator<Unit[]> {
   const isBegun = ({ tables, marked }: Unit) =>
     marked.length > 0 ||
     tables.some(({ generation, rewritten }) => generation !== null || rewritten);
   const bytes = ({ tables }: Unit) => tables.reduce((sum, one) => sum + one.estimatedBytes, 0);
   const ordered = [...units].sort((a, b) => bytes(b) - bytes(a));
-  for (const [list, most] of [
-    [ordered.filter(isBegun), emptied],
-    [ordered.filter((unit) => !isBegun(unit)), FRESH_PER_TAKE],
+  const count = ({ tables }: Unit) => tables.length;
+  const weight = ({ tables }: Unit) =>
+    tables.reduce((sum, one) => {
+      const columns = here.get(keyOfName(one))?.columns.length ?? 0;
+      return sum + Math.max(1, columns / COLUMNS_PER_FRESH);
+    }, 0);
+  for (const [list, most, sizeOf] of [
+    [ordered.filter(isBegun), emptied, count],
+    [ordered.filter((unit) => !isBegun(unit)), FRESH_PER_TAKE, weight],
   ] as const) {
     let batch: Unit[] = [];
     let size = 0;
     for (const unit of list) {
-      if (size > 0 && size + unit.tables.length > most) {
+      if (size > 0 && size + sizeOf(unit) > most) {
         yield batch;
         [batch, size] = [[], 0];
       }
       batch.push(unit);
-      size += Math.max(1, unit.tables.length);
+      size += Math.max(1, sizeOf(unit));
     }
     if (batch.length > 0) yield batch;
   }

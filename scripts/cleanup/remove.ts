@@ -1,8 +1,8 @@
 /** Removing what one workflow id left, after everything that speaks against it was looked at. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { dropControl } from '../../postgres/control/migration.ts';
 import { forgetSides } from '../../postgres/control/side.ts';
+import { endOnTarget } from '../../postgres/schema/end.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
 import { enableTriggers } from '../../postgres/schema/quiet.ts';
 import { removeSlot } from '../../postgres/slot/drop.ts';
@@ -66,7 +66,7 @@ export async function remove(
     // The control schema alone knows which triggers were switched off for the stream.
     await enableTriggers({ id, workflowId, slot, ...services }, {}, 'the source if it is there');
     await runLateGrants({ id, workflowId, slot, ...services });
-    await dropControl(sides.target, { id, workflowId, slot, ...services });
+    await endOnTarget(sides.target, { id, workflowId, slot, ...services });
     say(`removed the control schema of ${workflowId} (${id}) on "${services.target}"`);
   }
 }

@@ -35,9 +35,16 @@ export function startBackground(
   const logFile = path.join(data, 'logs', `${name}.log`);
   const log = openSync(logFile, 'a');
   const tsx = pathToFileURL(createRequire(path.join(CHECKOUT, 'package.json')).resolve('tsx')).href;
+  // The flag is the workers' (workers/options.ts); no other process here needs more.
   const child = spawn(
     process.execPath,
-    ['--import', tsx, path.join(CHECKOUT, file), ...(options.args ?? [])],
+    [
+      '--max-semi-space-size=4',
+      '--import',
+      tsx,
+      path.join(CHECKOUT, file),
+      ...(options.args ?? []),
+    ],
     {
       cwd: CHECKOUT,
       env: { ...process.env, ...options.env },

@@ -728,6 +728,9 @@ async function accepted(migration: SimulatedMigration): Promise<number> {
     .length;
 }
 
+/** `RESET_REAPPLY_EXCLUDE_TYPE_UPDATE` */
+const EXCLUDE_UPDATES = 2;
+
 describe('a workflow that was reset', () => {
   // Temporal gives the new run every update that the old one had accepted behind the point of the reset.
   test.concurrent(
@@ -764,6 +767,40 @@ describe('a workflow that was reset', () => {
     },
   );
 
+  test.concurrent(
+    'limits set after a reset that leaves out the updates are newer than those that were set before it',
+    async () => {
+      const migration = await migrations.streaming((world) => {
+        world.leaseMs = 300;
+      });
+      const { world, handle } = migration;
+      const { events } = await handle.fetchHistory();
+      const point = events?.findLast((e) => e.workflowTaskCompletedEventAttributes)?.eventId;
+      for (const applyChangesPerSecond of [5, 6, 7]) {
+        await migration.ask('setLimits', { applyChangesPerSecond });
+      }
+      // Three calls in one second are numbered ahead of the clock.
+      const newest = world.limits.at(-1)?.version ?? 0;
+      await until('the clock', () => Date.now() / 1000 > newest + 1);
+      await handle.terminate('by mistake');
+      await migrations.client.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: migration.id, runId: migration.firstRunId },
+        ...{ reason: 'go on', requestId: 'again', workflowTaskFinishEventId: point ?? null },
+        resetReapplyExcludeTypes: [EXCLUDE_UPDATES],
+      });
+      const text = () =>
+        migration.ask('setLimits', { applyChangesPerSecond: 8 }).then((answer) => answer.text);
+      expect(await until('the new run', () => text().catch(() => undefined))).toContain(
+        'In force within seconds',
+      );
+      const versions = world.limits.map(({ version }) => version);
+      expect(versions).toHaveLength(4);
+      expect(versions).toEqual([...new Set(versions)].sort((a, b) => a - b));
+      await migration.ask('abort');
+    },
+  );
+
   async function failureOf(work: Promise<unknown>): Promise<Error> {
     const error: unknown = await work.then(
       () => new Error('it did not fail'),
@@ -790,7 +827,7 @@ describe('setLimits', () => {
         allowed: true,
         text: 'Limits: apply 1,000 changes/s. In force within seconds.',
       });
-      expect(world.limits.at(-1)).toMatchObject({ version: 1, limits: { guard: 'on' } });
+      expect(world.limits.at(-1)).toMatchObject({ limits: { guard: 'on' } });
       expect((await migration.ask('setLimits', { applyChangesPerSecond: 1000 })).text).toBe(
         'Limits: apply 1,000 changes/s.',
       );

@@ -1,6 +1,7 @@
 /** The migration's rows on the target: written once, read by every step, gone at the end. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { readRelations } from '../../postgres/catalog/relation.ts';
+import { readShapes } from '../../postgres/catalog/shape.ts';
 import {
   dropControl,
   readMigration,
@@ -11,6 +12,7 @@ import {
   readPlannedRelations,
   readUnfinished,
   registerRelations,
+  storeShapes,
 } from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { migrationOf, registered } from '../support/control.ts';
@@ -126,6 +128,38 @@ test('tables are added to the plan and refreshed without losing what was recorde
     [2, 'root', 'p', null, 0],
     [4, 'b', 'r', null, 0],
   ]);
+});
+
+test('shapes of wide tables are stored by several statements, none of which is long to encode, and all of them arrive', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  await db.sourceClient.query(/* sql */ `
+    do $$ begin for i in 1..12 loop execute format('create table t_%s (id int)', i); end loop; end $$`);
+  const relations = await readRelations(db.sourceClient, { include: ['*.*'], exclude: [] });
+  await registerRelations(db.targetClient, migration, relations);
+  const shapes = await readShapes(
+    db.sourceClient,
+    relations.map(({ oid }) => oid),
+  );
+  const target = Object.fromEntries(
+    Array.from({ length: 15_000 }, (_, i) => [`a_column_with_a_long_name_${i}`, i]),
+  );
+  const rows = await readPlannedRelations(db.targetClient, migration);
+  const wide = new Map(
+    rows.flatMap(({ id, oid }) => {
+      const source = shapes.get(oid);
+      return source ? [[id, { source, key: null, target }] as const] : [];
+    }),
+  );
+  expect(wide.size).toBe(12);
+  const sent = vi.spyOn(db.targetClient, 'query');
+  await storeShapes(db.targetClient, migration, wide);
+  const sizes = sent.mock.calls.map((call) => JSON.stringify(call).length);
+  sent.mockRestore();
+  expect(sizes.length).toBeGreaterThan(3);
+  expect(Math.max(...sizes)).toBeLessThan(2_500_000);
+  const stored = await readPlannedRelations(db.targetClient, migration);
+  expect(new Map(stored.map(({ id, shape }) => [id, shape]))).toEqual(wide);
 });
 
 test('a table that was dropped and made anew after its copy is taken again', async () => {

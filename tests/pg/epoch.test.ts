@@ -157,6 +157,20 @@ test('an attempt that a frozen machine begins late is refused, and ends nothing 
   expect(next.epoch).toBe(taken.epoch + 1n);
 });
 
+test('after the clock of the scheduler was set back, the refusal says by how much, and its statement lets the next attempt go on', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const taken = await takeEpoch(db.targetClient, migration, null, 3_600_000);
+  const error: unknown = await takeEpoch(db.targetClient, migration, null, 500).catch(
+    (failure: unknown) => failure,
+  );
+  const { message } = error as Error;
+  expect(message).toContain('scheduled 3600 s before');
+  await db.targetClient.query(/run on the target: (update [^;]*)$/.exec(message)?.[1] ?? '');
+  const next = await takeEpoch(db.targetClient, migration, null, 1_000);
+  expect(next.epoch).toBe(taken.epoch + 1n);
+});
+
 test('a plan of the copy that wakes up beside the stream takes no table, and the stream misses nothing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);

@@ -133,6 +133,26 @@ async function heal(client: pg.Client, role: string, database: string): Promise<
   await client.query(`alter database ${database} reset all`);
 }
 
+/** Has every login set the same for its session: what an options string asked for at the start is undone by that. */
+async function hurtAtLogin(client: pg.Client, schema: string): Promise<void> {
+  const known = await client.query<{ name: string }>(
+    /* sql */ `select w.name from unnest($1::text[]) w (name) where current_setting(w.name, true) is not null`,
+    // pg_dump cannot be spared those.
+    [Object.keys(HURTFUL).filter((name) => !name.startsWith('tcp_'))],
+  );
+  const sets = known.rows
+    .map(({ name }) => {
+      const value = pg.escapeLiteral(HURTFUL[name] ?? '');
+      return `perform pg_catalog.set_config(${pg.escapeLiteral(name)}, ${value}, false);`;
+    })
+    .join(' ');
+  await client.query(/* sql */ `
+    create schema ${schema};
+    create function ${schema}.greet() returns event_trigger language plpgsql as $$ begin ${sets} end $$;
+    create event trigger greet_${schema} on login execute function ${schema}.greet();
+    alter event trigger greet_${schema} enable always`);
+}
+
 async function migrates(db: FreshPair, many: number): Promise<void> {
   await using source = await loginOn(db, 'source', 'superuser');
   await using target = await loginOn(db, 'target', 'superuser');
@@ -238,6 +258,33 @@ it.skipIf(!other)(
       await migrates(db, 150_000);
     } finally {
       process.env['PATH'] = before;
+    }
+  },
+);
+
+it.skipIf(!other)(
+  'nor do settings that an event trigger on login makes for every session',
+  async () => {
+    if (!other) return;
+    await using server = await serverOf('source', other);
+    await using db = await freshPair({ source: server, target: server });
+    await using source = await loginOn(db, 'source', 'superuser');
+    await using target = await loginOn(db, 'target', 'superuser');
+    const sides = [db.sourceClient, db.targetClient];
+    const before = process.env['PATH'];
+    process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
+    try {
+      await db.sourceClient.query(SCHEMA);
+      await hurtAtLogin(db.sourceClient, 'here');
+      await hurtAtLogin(db.targetClient, 'there');
+      await migrateAll(db, source.service, target.service, 1_000);
+    } finally {
+      process.env['PATH'] = before;
+      // The test's own sessions would be hurt as well.
+      for (const client of sides) {
+        await client.query(/* sql */ `
+        drop event trigger if exists greet_here; drop event trigger if exists greet_there`);
+      }
     }
   },
 );

@@ -295,7 +295,7 @@ describe('names on the target', () => {
     ]);
   });
 
-  it('event triggers of the target are named', async () => {
+  it('event triggers of the target are named, and refused under the name of one that is created there', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TABLE);
     await db.targetClient.query(`
@@ -303,5 +303,13 @@ describe('names on the target', () => {
       create event trigger guard on ddl_command_end execute function watch()`);
     const finding = only(await findingsOf(db), 'target-event-triggers');
     expect(finding.message).toMatch(/: guard$/);
+    // One of the same name, also where it is disabled, would be found out after the rows are copied.
+    await db.targetClient.query(`alter event trigger guard disable`);
+    await db.sourceClient.query(`
+      create function look() returns event_trigger language plpgsql as 'begin end';
+      create event trigger guard on ddl_command_end execute function look()`);
+    expect(only(await findingsOf(db), 'target-clash').message).toMatch(/event triggers .*: guard$/);
+    const left = { leave: { eventTriggers: ['guard'] } };
+    expect(codes(await findingsOf(db, { input: left }))).not.toContain('target-clash');
   });
 });

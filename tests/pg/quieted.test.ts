@@ -1,5 +1,11 @@
-/** Triggers, rules and row security that wait for the cutover, when DDL on both sides meets them while changes are applied. */
+/** Triggers, event triggers, rules and row security that wait for the cutover, when DDL on both sides meets them while changes are applied. */
+import path from 'node:path';
 import { expect, it, vi } from 'vitest';
+import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { connectTarget } from '../../postgres/identity/connect.ts';
+import { endOnTarget } from '../../postgres/schema/end.ts';
+import { findOther } from '../../scripts/setup/versions.ts';
+import { serverOf } from '../support/versions.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -341,5 +347,59 @@ it.each(['before the first row', 'while rows are copied'])(
     await steps.cutover();
     await expectSame(db);
     expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
+  },
+);
+
+const other = findOther(17);
+
+it.skipIf(!other)(
+  'an event trigger on login that logs into a moved table writes nothing on the target until the migration ends there, also when a cutover is undone',
+  async () => {
+    if (!other) return;
+    await using server = await serverOf('source', other);
+    await using db = await freshPair({ source: server, target: server });
+    const before = process.env['PATH'];
+    process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
+    try {
+      await db.sourceClient.query(/* sql */ `
+        create schema app; create table app.log (id bigserial primary key, who text);
+        create function app.note() returns event_trigger language plpgsql as $$ begin insert into app.log (who) values ('x'); end $$;
+        create event trigger welcome on login execute function app.note();
+        alter event trigger welcome enable always; create event trigger goodbye on login execute function app.note()`);
+      await using steps = new Steps(db.source, db.target);
+      const { migration, input } = steps;
+      await steps.copy();
+      await steps.indexes();
+      await steps.drain();
+      await buildConstraints(migration, input, testWork());
+      await setSequences(migration, input);
+      await enableTriggers(migration);
+      await quietTriggers(migration);
+      // The source's sessions have written since; a row of the target's own would have the key of one of those.
+      await db.sourceClient.query(
+        /* sql */ `alter event trigger goodbye disable; alter event trigger welcome enable`,
+      );
+      await steps.drain();
+      await setSequences(migration, input);
+      await enableTriggers(migration);
+      const rows = async () =>
+        (
+          await db.targetClient.query<{ id: string }>(
+            /* sql */ `select id from app.log order by id`,
+          )
+        ).rows;
+      const moved = await rows();
+      expect(moved.length).toBeGreaterThan(5);
+      {
+        await using last = await connectTarget(migration, 'cleanup');
+        await endOnTarget(last, migration);
+      }
+      expect(await rows()).toEqual(moved);
+      const states = await db.targetClient.query(/* sql */ `
+        select evtname || ' ' || evtenabled::text as state from pg_event_trigger order by 1`);
+      expect(states.rows).toEqual([{ state: 'goodbye D' }, { state: 'welcome O' }]);
+    } finally {
+      process.env['PATH'] = before;
+    }
   },
 );

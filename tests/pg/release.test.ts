@@ -40,6 +40,25 @@ test('the slot is dropped if nothing was written since the end mark, and a secon
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('absent');
 });
 
+test.each(['before any look', 'after a look that found a write'])(
+  'a slot that someone else dropped %s does not complete the cutover',
+  async (when) => {
+    await using db = await freshPair();
+    const migration = await prepared(db);
+    const input = inputOf(db, SELECTION);
+    const mark = await marked(migration, CHOSEN);
+    expect(await laterChanges(migration, input, mark)).toEqual([]);
+    await db.sourceClient.query(/* sql */ `insert into t values (1)`);
+    if (when !== 'before any look') {
+      await failure(releaseSlot(migration, input, mark), 'StillWriting');
+    }
+    await db.sourceClient.query(/* sql */ `select pg_drop_replication_slot($1)`, [migration.slot]);
+    const { message } = await failure(releaseSlot(migration, input, mark), 'SlotMissing');
+    expect(message).toContain(`slot "${migration.slot}" is gone from "${db.source}"`);
+    expect(message).toContain(`npm run compare -- ${db.source} ${db.target}`);
+  },
+);
+
 test('a release that cannot reach one of the databases says which: a target that is away is no source that is gone', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);

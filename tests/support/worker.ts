@@ -10,6 +10,7 @@ import path from 'node:path';
 import { onTestFailed } from 'vitest';
 import { hasEnded, isAlive, processOf, writeRecord } from '../../scripts/cluster/process.ts';
 import type { StartedProcess } from '../../scripts/cluster/process.ts';
+import { YOUNG_FLAG } from '../../workers/options.ts';
 import { testRun } from './run.ts';
 import { until } from './until.ts';
 
@@ -65,7 +66,8 @@ export async function startProcess(
   const name = options.name ?? path.basename(file, '.ts');
   const logFile = path.join(folder, 'logs', `${name}-${process.pid}-${++started}.log`);
   const log = openSync(logFile, 'a');
-  const child = spawn(process.execPath, ['--import', 'tsx', file, ...(options.args ?? [])], {
+  const flags = [YOUNG_FLAG, '--import', 'tsx'];
+  const child = spawn(process.execPath, [...flags, file, ...(options.args ?? [])], {
     cwd: ROOT,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', log, log],

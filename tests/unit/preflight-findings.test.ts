@@ -382,6 +382,18 @@ const CASES: Case[] = [
     },
   ],
   [
+    'target-clash',
+    'error',
+    {
+      ...objects({ eventTriggers: ['audit'] }),
+      target: {
+        eventTriggers: { may: true, refusedOwners: [] },
+        objects: { ...TARGET.objects, eventTriggerNames: ['audit'] },
+      },
+    },
+  ],
+  ['login-triggers', 'warning', objects({ loginTriggers: ['welcome'] })],
+  [
     'target-event-triggers',
     'warning',
     target({ objects: { ...TARGET.objects, eventTriggers: ['audit'] } }),

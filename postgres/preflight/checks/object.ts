@@ -18,6 +18,16 @@ export const object: Check = (facts) => [
 function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
   const findings: Finding[] = [];
   const { largeObjects, temporaryTables, publications, subscriptions, labelProviders } = objects;
+  const { loginTriggers } = objects;
+  if (loginTriggers.length > 0) {
+    findings.push(
+      warning(
+        'login-triggers',
+        `event triggers of the source on login also fire for every session of walferry: ${list(loginTriggers)}; one that writes to a moved table changes it after every end mark, and no cutover completes`,
+        'If it writes to a moved table: alter event trigger … disable on the source before the cutover. On the target they are enabled when everything else is done.',
+      ),
+    );
+  }
   if (largeObjects > 0) {
     const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), and changes to them are in no stream of changes`;
     findings.push(
@@ -94,19 +104,31 @@ function made(
       ),
     );
   }
-  if (eventTriggers.length > 0) {
+  const taken = eventTriggers.filter((name) => target.objects.eventTriggerNames.includes(name));
+  if (taken.length > 0) {
     findings.push(
-      target.eventTriggers.may !== false
-        ? note(
-            'event-triggers',
-            `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
-            'Nothing to do; they are made after the rows, and their functions meet what is created from then on.',
-          )
-        : error(
-            'event-trigger-right',
-            `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
-            'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "leave": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
-          ),
+      error(
+        'target-clash',
+        `the target has event triggers with the names of those that are created there: ${list(taken)}`,
+        'Rename or drop them on the target, or leave those of the source: "leave": {"eventTriggers": ["NAME", …]} in the input.',
+      ),
+    );
+  }
+  if (eventTriggers.length > 0 && target.eventTriggers.may === false) {
+    findings.push(
+      error(
+        'event-trigger-right',
+        `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
+        'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "leave": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
+      ),
+    );
+  } else if (eventTriggers.length > taken.length) {
+    findings.push(
+      note(
+        'event-triggers',
+        `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
+        'Nothing to do; they are made after the rows, and their functions meet what is created from then on.',
+      ),
     );
   }
   const owners = schema.owners ? target.eventTriggers.refusedOwners : [];

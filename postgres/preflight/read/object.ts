@@ -11,6 +11,8 @@ export interface ObjectFacts {
   /** Without those that the input leaves out. */
   readonly eventTriggers: readonly string[];
   readonly eventTriggerOwners: readonly string[];
+  /** Enabled event triggers on login, whoever has them. */
+  readonly loginTriggers: readonly string[];
   /** Roles whose default privileges were altered. */
   readonly defaultPrivileges: readonly string[];
   /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
@@ -53,6 +55,8 @@ export async function readObjects(
            array(select distinct r.rolname::text from pg_catalog.pg_event_trigger t
                    join pg_catalog.pg_roles r on r.oid = t.evtowner
                   where evtname <> all($1::text[]) and not ${ofExtension('pg_event_trigger', 't.oid')} order by 1) as "eventTriggerOwners",
+           array(select evtname::text from pg_catalog.pg_event_trigger
+                  where evtevent = 'login' and evtenabled in ('O', 'A') order by 1) as "loginTriggers",
            array(select distinct r.rolname::text from pg_catalog.pg_default_acl d
                    join pg_catalog.pg_roles r on r.oid = d.defaclrole order by 1) as "defaultPrivileges",
            array(select distinct split_part(one, '=', 1)
@@ -237,6 +241,8 @@ export interface TargetObjects {
   readonly otherTables: number;
   /** Enabled event triggers. */
   readonly eventTriggers: readonly string[];
+  /** All event triggers, disabled ones and extensions' too. */
+  readonly eventTriggerNames: readonly string[];
   /** Whether objects that our role creates get grants by ALTER DEFAULT PRIVILEGES. */
   readonly defaultPrivileges: boolean;
 }
@@ -262,6 +268,7 @@ export async function readTargetObjects(
            array(select evtname::text from pg_catalog.pg_event_trigger t
                   where evtenabled <> 'D' and not ${ofExtension('pg_event_trigger', 't.oid')}
                   order by 1) as "eventTriggers",
+           array(select evtname::text from pg_catalog.pg_event_trigger) as "eventTriggerNames",
            exists (select from pg_catalog.pg_default_acl d
                     where d.defaclrole = (select oid from pg_catalog.pg_roles where rolname = current_user))
              as "defaultPrivileges"`,
@@ -272,5 +279,7 @@ export async function readTargetObjects(
       roots.map(({ name }) => name),
     ],
   );
-  return rows[0] ?? { otherTables: 0, eventTriggers: [], defaultPrivileges: false };
+  const [row] = rows;
+  if (!row) throw new Error('a select without from gave no row');
+  return row;
 }

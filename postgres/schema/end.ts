@@ -1,0 +1,23 @@
+/** The last transaction on the target: event triggers on login get their state, and the control schema goes. */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { classify } from '../connection/failure.ts';
+import { dropControl } from '../control/migration.ts';
+import { wakeOnLogin } from './quiet.ts';
+
+/**
+ * Idempotent; nothing where there is no control schema any more.
+ * @param target a session outside of a transaction.
+ * @throws MigrationError `SchemaFailed`, `Denied`, `Contention`, `Unreachable`; everything is as before then.
+ */
+export async function endOnTarget(target: pg.ClientBase, migration: Migration): Promise<void> {
+  await target.query('begin');
+  try {
+    await wakeOnLogin(target, migration);
+    await dropControl(target, migration);
+    await target.query('commit');
+  } catch (error) {
+    await target.query('rollback').catch(() => undefined);
+    throw classify(error, { step: 'ending on the target', side: 'target' }, 'SchemaFailed');
+  }
+}

@@ -1,0 +1,14 @@
+/** The flag of Node that keeps a worker's young generation small is in every place that starts one. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { YOUNG_FLAG } from '../../workers/options.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+test.each(['package.json', 'README.md', 'docker/worker/start.sh', 'scripts/cluster/background.ts'])(
+  '%s starts workers with the flag that workers/options.ts names',
+  (file) => {
+    expect(readFileSync(path.join(ROOT, file), 'utf8')).toContain(YOUNG_FLAG);
+  },
+);
