@@ -90,7 +90,19 @@ export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
   readonly oid: number;
   /** By attribute number, the transaction that wrote the catalog row of each column that is not generated; unset in earlier code's. */
   readonly written?: Readonly<Record<string, string>>;
+  /** A digest of the files of a partitioned table's partitions on all levels; empty for others, unset in earlier code's. */
+  readonly files?: string;
 }
+
+/** SQL over `c`: see {@link Keeper.files}. */
+export const PARTITION_FILES = /* sql */ `
+  case when c.relkind = 'p' then coalesce((
+    with recursive below (oid) as (
+      select i.inhrelid from pg_catalog.pg_inherits i where i.inhparent = c.oid
+      union all
+      select i.inhrelid from below join pg_catalog.pg_inherits i on i.inhparent = below.oid)
+    select md5(string_agg(format('%s %s', p.oid::int8, p.relfilenode::int8), ',' order by p.oid))
+      from below join pg_catalog.pg_class p on p.oid = below.oid where p.relkind = 'r'), '') else '' end`;
 
 export async function readKeepers(
   client: pg.ClientBase,
@@ -99,7 +111,8 @@ export async function readKeepers(
   const { rows } = await client.query<Keeper>(
     /* sql */ `select c.oid::int8::float8 as oid, c.relfilenode::int8::float8 as filenode, ${WITNESS} as witness,
                         coalesce((select jsonb_object_agg(a.attnum, a.xmin::text) from pg_catalog.pg_attribute a
-                                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{}') as written
+                                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{}') as written,
+                        ${PARTITION_FILES} as files
                  from pg_catalog.pg_class c where c.oid = any($1::oid[])`,
     [oids],
   );
@@ -119,8 +132,9 @@ export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
  * column was altered. The sequences of a table tell nothing of that. Pure.
  */
 export function mayBeCut(before: Keeper, now: Keeper): boolean {
-  if (before.filenode === now.filenode) return false;
-  const { written = {} } = now;
+  const { written = {}, files } = now;
+  const rewritten = before.files !== undefined && before.files !== files;
+  if (before.filenode === now.filenode && !rewritten) return false;
   return Object.entries(before.written ?? {}).some(
     ([attnum, xid]) => written[attnum] !== undefined && written[attnum] !== xid,
   );

@@ -6,7 +6,14 @@
  */
 import type pg from 'pg';
 import { SCHEMA_VERSION, type SchemaRows } from './schema-row.ts';
-import { FILE_STATE, isReplaced, UNSEEN_COMMANDS, WITNESS, type FileState } from './file.ts';
+import {
+  FILE_STATE,
+  isReplaced,
+  PARTITION_FILES,
+  UNSEEN_COMMANDS,
+  WITNESS,
+  type FileState,
+} from './file.ts';
 
 export interface ShapeColumn {
   readonly name: string;
@@ -37,6 +44,8 @@ export interface Shape extends FileState {
   readonly named?: string | undefined;
   /** Links to the tables above, as oids with the transaction that made each; empty for a table that is no partition. */
   readonly place: string;
+  /** Of a partitioned table (file.ts); absent in what earlier code stored. */
+  readonly files?: string;
   /** All of the above that DDL changes, and the indexes that identify rows; equal as long as no DDL touched the table. */
   readonly token: string;
 }
@@ -75,7 +84,7 @@ const TOKEN = /* sql */ `
 
 const SHAPES = /* sql */ `
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FILE_STATE},
-       ${TOKEN} as token, ${NAMED} as named, ${PLACE} as place, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
+       ${TOKEN} as token, ${NAMED} as named, ${PLACE} as place, ${PARTITION_FILES} as files, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join (${UNSEEN_COMMANDS}) before on before.oid = c.oid

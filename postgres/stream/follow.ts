@@ -205,22 +205,32 @@ function unlikeOnTarget(
   return null;
 }
 
-function keeperOf({ oid, filenode, witness, columns }: Shape): Keeper {
+function keeperOf({ oid, filenode, witness, columns, files = '' }: Shape): Keeper {
   const own = columns.filter(({ generated }) => generated === '');
   const written = Object.fromEntries(own.map(({ attnum, version }) => [attnum, version]));
-  return { oid, filenode, witness, written };
+  return { oid, filenode, witness, written, files };
 }
 
 /** What changed since without a reason to copy is forgotten, or a later DDL would be taken together with it. */
 function isSameKeeper(before: Keeper | undefined, now: Keeper | undefined): boolean {
   if (!before || !now) return before === now;
-  const columns = Object.entries(now.written ?? {});
   return (
     before.oid === now.oid &&
     before.filenode === now.filenode &&
     before.witness === now.witness &&
-    columns.length === Object.keys(before.written ?? {}).length &&
-    columns.every(([attnum, xid]) => before.written?.[attnum] === xid)
+    before.files === now.files &&
+    isSameRecord(before.written, now.written)
+  );
+}
+
+/** In any order: the database gives the keys in another one. */
+function isSameRecord<T>(
+  a: Readonly<Record<string, T>> = {},
+  b: Readonly<Record<string, T>> = {},
+): boolean {
+  const entries = Object.entries(b);
+  return (
+    Object.keys(a).length === entries.length && entries.every(([key, value]) => a[key] === value)
   );
 }
 

@@ -211,6 +211,32 @@ test.each(CUT)(
   },
 );
 
+test('values that were rounded in partitions of the table on the target that rows go through are copied again', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['app.*'], exclude: [], viaPartitionRoot: ['app.m'] };
+  const table = /* sql */ `create schema app; create table app.m (id int primary key, v numeric(12,4))`;
+  const migration = await startMigration(
+    db,
+    /* sql */ `${table} partition by range (id); create table app.m_1 partition of app.m for values from (0) to (1000);
+      insert into app.m values (1, 1.2345)`,
+    selection,
+    /* sql */ `${table} partition by hash (id); create table app.h partition of app.m for values with (modulus 1, remainder 0)`,
+  );
+  await drain(db, migration, selection);
+  await db.targetClient.query(/* sql */ `alter table app.m alter v type numeric(12,2)`);
+  expect((await failureOf(db, migration, selection))?.code).toBe('SchemaDrift');
+  await db.targetClient.query(/* sql */ `alter table app.m alter v type numeric(12,4)`);
+  expect((await drainWithCopies(db, migration, selection)).join()).toContain(
+    'rewritten on the target',
+  );
+  const { rows } = await db.targetClient.query(/* sql */ `select id, v from app.m`);
+  expect(rows).toEqual([{ id: 1, v: '1.2345' }]);
+  await db.targetClient.query(/* sql */ `vacuum full app.h`);
+  expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+  await db.targetClient.query(/* sql */ `alter table app.m alter v set statistics 10`);
+  expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+});
+
 test('what a lease knows of a table is of one moment: a column that comes meanwhile is found before a commit', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
