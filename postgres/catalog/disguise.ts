@@ -20,12 +20,16 @@ const DISGUISED: readonly number[] = [TIMESTAMPTZ, ...NAMING];
 /** Base types by the columns' names of now. */
 export type Disguised = ReadonlyMap<string, number>;
 
+const NONE: Disguised = new Map();
+
 /** Columns that may have had another type between the two shapes, although their type is the same in both. */
 export function disguisedColumns(
   { columns }: Pick<Relation, 'columns'>,
   before: Shape,
   now: Shape,
 ): Disguised {
+  // The token holds the columns' versions.
+  if (before.token === now.token) return NONE;
   const then = new Map(before.columns.map(({ attnum, version }) => [attnum, version]));
   const versions = new Map(now.columns.map(({ attnum, version }) => [attnum, version]));
   return new Map(

@@ -82,9 +82,9 @@ const TOKEN = /* sql */ `
                                  a.attisdropped, a.xmin), ',' order by a.attnum)
           from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0), ''))`;
 
-const SHAPES = /* sql */ `
+const shapes = (files: string) => /* sql */ `
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FILE_STATE},
-       ${TOKEN} as token, ${NAMED} as named, ${PLACE} as place, ${PARTITION_FILES} as files, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
+       ${TOKEN} as token, ${NAMED} as named, ${PLACE} as place, ${files} as files, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join (${UNSEEN_COMMANDS}) before on before.oid = c.oid
@@ -101,12 +101,16 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FIL
      group by a.attrelid) own on own.attrelid = c.oid
  where c.oid = any($1::oid[])`;
 
-/** Shapes of the tables with these oids, as far as they exist; inside a transaction what its snapshot sees. */
+/**
+ * Shapes of the tables with these oids, as far as they exist; inside a transaction what its snapshot sees.
+ * @param files whether to read the digest of partitions' files, which takes time where there are many; empty otherwise.
+ */
 export async function readShapes(
   client: pg.ClientBase,
   oids: readonly number[],
+  files = false,
 ): Promise<Map<number, Shape>> {
-  const { rows } = await client.query<Shape>(SHAPES, [oids]);
+  const { rows } = await client.query<Shape>(shapes(files ? PARTITION_FILES : `''`), [oids]);
   return new Map(rows.map((shape) => [shape.oid, shape]));
 }
 

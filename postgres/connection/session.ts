@@ -172,8 +172,9 @@ const AS_STARTED = /* sql */ `reset all`;
  * @param asLogin leaves what the login itself has set.
  */
 export async function pinNewer(client: pg.ClientBase, asLogin = false): Promise<void> {
-  // In one message: a short statement_timeout of the login runs already.
-  await client.query(asLogin ? PIN_NEWER : `${AS_STARTED}; ${PIN_NEWER}`);
+  // In a message of its own: walsenders before 13.6 and 14.2 do not parse what follows a semicolon.
+  if (!asLogin) await client.query(AS_STARTED);
+  await client.query(PIN_NEWER);
 }
 
 /** A server that is gone does not answer the goodbye; nobody waits longer for it than this. */

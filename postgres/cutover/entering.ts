@@ -15,20 +15,23 @@ const open = (xmax: string) => {
   const next = `pg_snapshot_xmax(pg_current_snapshot())::text::int8`;
   const behind = `((${next} - ${xmax}::text::int8) & 4294967295)`;
   return /* sql */ `
-    case when ${xmax}::text = '0' or age(${xmax}) > age(pg_snapshot_xmin(pg_current_snapshot())::xid) then false
+    case when ${xmax} = '0'::xid or age(${xmax}) > age(pg_snapshot_xmin(pg_current_snapshot())::xid) then false
          when ${behind} >= 2147483648 then true
          else pg_xact_status((${next} - ${behind})::text::xid8) = 'in progress' end`;
 };
 
+const reachable = (
+  name: string,
+  schemas: string,
+) => `${name} !~ '^pg_' and ${name} not in ('information_schema', 'walferry')
+     and (${schemas}::text[] is null or ${name} = any(${schemas}::text[]))`;
+
 /**
- * SQL query with a row for each sign of such a transaction.
+ * SQL query with a row for each lock that is such a sign; quick, however many tables there are.
  * @param oids parameter: the selected tables.
  * @param schemas parameter: those that the selection's patterns can reach, or null for any.
  */
-export function enteringTables(oids: string, schemas: string): string {
-  const reachable = (name: string) =>
-    `${name} !~ '^pg_' and ${name} not in ('information_schema', 'walferry')
-     and (${schemas}::text[] is null or ${name} = any(${schemas}::text[]))`;
+export function enteringLocks(oids: string, schemas: string): string {
   return /* sql */ `
   select from pg_catalog.pg_locks l
     left join pg_catalog.pg_class c on c.oid = l.relation
@@ -42,17 +45,23 @@ export function enteringTables(oids: string, schemas: string): string {
        select from pg_catalog.pg_locks o
          left join pg_catalog.pg_namespace n on n.oid = o.objid and o.locktype = 'object'
         where o.virtualtransaction = l.virtualtransaction and o.granted
+          -- Not ShareLock: with that an index is built, which others cannot see either.
           and (o.locktype = 'relation' and o.relation = any(${oids}::oid[])
-               and o.mode in ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
-                              'AccessExclusiveLock')
+               and o.mode in ('ShareUpdateExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
             or o.locktype = 'object' and o.classid = 'pg_catalog.pg_namespace'::regclass and o.database = l.database
                -- A schema that the transaction has made itself is seen by nobody else.
-               and (n.oid is null or ${reachable('n.nspname')})))
+               and (n.oid is null or ${reachable('n.nspname', schemas)})))`;
+}
+
+/** SQL query with a row for each sign; it reads the rows of all tables in the catalogs. Parameters as of {@link enteringLocks}. */
+export function enteringTables(oids: string, schemas: string): string {
+  return /* sql */ `
+  ${enteringLocks(oids, schemas)}
   union all
   select from pg_catalog.pg_type t
     join pg_catalog.pg_class c on c.reltype = t.oid and c.relkind in ('r', 'p') and c.relpersistence <> 't'
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-   where ${open('t.xmax')} and ${reachable('n.nspname')}
+   where ${open('t.xmax')} and ${reachable('n.nspname', schemas)}
   union all
   select from pg_catalog.pg_namespace n where ${open('n.xmax')} and n.nspname !~ '^pg_'
   union all

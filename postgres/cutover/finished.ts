@@ -65,11 +65,16 @@ export async function requireSwitched(
   const missing = [
     ...(await readUnadded(sides, migration)).map((name) => `${name} (not added)`),
     ...(await readUnsecured(sides, migration)).map((name) => `${name} (disabled)`),
-    ...(input.cutover.refresh ? await readUnwanted(sides, migration) : []).map(
-      (name) => `${name} (not refreshed)`,
-    ),
   ];
   refuse(missing, migration);
+  const [view, ...others] = input.cutover.refresh ? await readUnwanted(sides, migration) : [];
+  if (view === undefined) return;
+  const more = others.length > 0 ? ` and ${others.length} more` : '';
+  throw new MigrationError(
+    'TargetRewound',
+    `${view}${more} was filled on the source and is empty on "${migration.target}": it was refreshed there just now, or the target lost its newest work. Call cutover again, which fills it`,
+    { object: view },
+  );
 }
 
 function refuse(missing: readonly string[], { target }: Migration): void {

@@ -103,6 +103,7 @@ async function unlikeOnTarget(
     const shapes = await readShapes(
       target,
       there.map(({ oid }) => oid),
+      true,
     );
     return reshaped.flatMap(({ row, source, now }) => {
       const counterpart = byName.get(keyOfName(destinationOf(row)));

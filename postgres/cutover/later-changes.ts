@@ -11,6 +11,7 @@ import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
+import { literalSchemas } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
@@ -22,6 +23,7 @@ import { backendPidOf } from '../replication/socket.ts';
 import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
+import { enteringTables } from './entering.ts';
 import { movedSequences } from './late-sequence.ts';
 import { changedWithoutTrace, readFollowed } from './late-storage.ts';
 import { refuseLargeObjects } from './large-objects.ts';
@@ -89,6 +91,8 @@ export interface LastLook {
    * others write to.
    */
   readonly next: string | null;
+  /** Whether a transaction that was open when the look began may bring a table into the selection: see entering.ts. */
+  readonly entering: boolean;
 }
 
 /** {@link laterChanges}, with what tells whether the look still holds. */
@@ -133,6 +137,11 @@ async function look(
   const before = await source.query<{ idle: string | null }>(/* sql */ `
     select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
                 then pg_catalog.pg_snapshot_xmax(s)::text end as idle from pg_catalog.pg_current_snapshot() s`);
+  // Before the tables are read: those of a transaction that ends in between are among them.
+  const entering = await source.query(enteringTables('$1', '$2'), [
+    plan.tables.map(({ oid }) => oid),
+    literalSchemas(input.tables),
+  ]);
   const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
   const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
   const known = new Set(relations.map(({ oid }) => oid));
@@ -207,6 +216,7 @@ async function look(
     tables: [...new Set(found)].sort(),
     oids,
     next: alone ? String(xid + 1n) : null,
+    entering: (entering.rowCount ?? 0) > 0,
   };
 }
 

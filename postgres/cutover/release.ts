@@ -3,7 +3,7 @@
  * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check and of a commit on the target: usually less
+ * with constant writes to other tables or databases it is the duration of the final check: usually less
  * than a second, longer where the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,7 +18,7 @@ import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
-import { enteringTables } from './entering.ts';
+import { enteringLocks, enteringTables } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
@@ -32,22 +32,24 @@ const SLOW_LOOK_MS = 2_000;
 const MOST_SLOW_LOOKS = 2;
 /** Between two of the impatient ones, so that a transaction that is rolled back has time to end. */
 const PAUSE_MS = 200;
+/** A commit of the note on the target that takes longer ages the look before it, on which the drop relies. */
+const SLOW_NOTE_MS = 200;
 const SHOWN_TABLES = 20;
 /** An ended session of an earlier attempt is gone within milliseconds. */
 const END_MS = 10_000;
 const POLL_MS = 50;
 
 /**
- * One statement: between its answer to "may it go" and the slot's end there is no round trip. A slot that was confirmed further than
- * the look saw is streamed from again: the cutover was undone.
+ * One statement: between its answer to "may it go" and the slot's end there is no round trip, and nothing that takes long. A slot that was
+ * confirmed further than the look saw is streamed from again: the cutover was undone.
  */
 const DROP = /* sql */ `
 select pg_catalog.pg_drop_replication_slot(s.slot_name)::text as dropped
   from pg_catalog.pg_replication_slots s
  where s.slot_name = $2 and s.confirmed_flush_lsn = $4::pg_catalog.pg_lsn
    and ($3::text is null or pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text = $3)
-   and not exists (${BEING_WRITTEN})
-   and not exists (${enteringTables('$1', '$5')})`;
+   and not exists (${enteringLocks('$1', '$5')})
+   and not exists (${BEING_WRITTEN})`;
 
 /** What an attempt holds on the source while it lives, by which a later one finds its session. */
 const PRESENCE = /* sql */ `
@@ -88,8 +90,12 @@ export async function releaseSlot(
     await onSource(slot, endEarlier(source, migration.slot, signal));
     await requireSwitched({ source, target }, migration, input);
     const schemas = literalSchemas(input.tables);
+    const note = (mark: Lsn | null) =>
+      whileMine(target, turn, () => noteReleased(target, migration, mark), 'commit');
+    let noted = false;
     let slow = false;
-    for (let looks = 1; looks <= (slow ? MOST_SLOW_LOOKS : MOST_LOOKS); looks += 1) {
+    const most = () => (slow ? MOST_SLOW_LOOKS : MOST_LOOKS);
+    for (let looks = 1; looks <= most(); looks += 1) {
       // A stream that was overtaken may still hold it.
       await onSource(slot, endUsers(source, migration.slot));
       const confirmed = await onSource(slot, confirmedOf(source, migration.slot));
@@ -97,24 +103,37 @@ export async function releaseSlot(
         if (await isReleased(target, migration, since)) return 'absent';
         throw unlooked(migration, since);
       }
+      // Of an attempt that ended between its note and its drop.
+      if (looks === 1) await note(null);
       const began = performance.now();
       const seen = await lastLook(migration, input, since, { signal, beat });
       slow ||= performance.now() - began > SLOW_LOOK_MS;
-      if (seen.tables.length > 0) throw stillWriting(seen.tables, since);
+      if (seen.tables.length > 0) {
+        await note(null);
+        throw stillWriting(seen.tables, since);
+      }
       const patient = looks <= QUIET_LOOKS && !slow;
       if (patient && seen.next === null) continue;
       const next = patient || looks < MOST_SLOW_LOOKS ? seen.next : null;
-      const drop = () =>
-        onSource(
-          slot,
-          source.query(DROP, [seen.oids, migration.slot, next, confirmed, schemas]),
-        ).then(({ rowCount }) => rowCount);
-      // Before the drop, whose answer may be lost: without it no later attempt knows who dropped the slot.
-      await whileMine(target, turn, () => noteReleased(target, migration, since), 'commit');
-      if ((await whileMine(target, turn, drop)) === 1) return 'dropped';
-      await whileMine(target, turn, () => noteReleased(target, migration, null), 'commit');
+      if (!noted) {
+        // Before the drop, whose answer may be lost: without it no later attempt knows who dropped the slot.
+        const asked = performance.now();
+        await note(since);
+        noted = true;
+        if (performance.now() - asked > SLOW_NOTE_MS && looks < most()) continue;
+      }
+      const parameters = [seen.oids, migration.slot, next, confirmed, schemas];
+      const drop = async (): Promise<boolean> => {
+        // Where no one else has an id no one can bring a table.
+        if (next === null && (seen.entering || (await isEntered(source, seen.oids, schemas)))) {
+          return false;
+        }
+        return (await source.query(DROP, parameters)).rowCount === 1;
+      };
+      if (await whileMine(target, turn, () => onSource(slot, drop()))) return 'dropped';
       if (!patient) await sleep(PAUSE_MS, undefined, { signal });
     }
+    await note(null);
     throw new MigrationError(
       'StillWriting',
       `transactions keep locking selected tables for writing, or are making or attaching tables that may be selected, after the end mark ${since}: stop the writers and end their transactions, then call cutover again`,
@@ -124,6 +143,15 @@ export async function releaseSlot(
     // The workflow ends the cutover only over a source that is gone, so an error of either database is not taken for one of it.
     throw sided(classify(error, { step: `dropping slot "${slot}"` }, 'Internal'), 'unknown');
   }
+}
+
+async function isEntered(
+  source: pg.ClientBase,
+  oids: readonly number[],
+  schemas: readonly string[] | null,
+): Promise<boolean> {
+  const { rowCount } = await source.query(enteringTables('$1', '$2'), [oids, schemas]);
+  return (rowCount ?? 0) > 0;
 }
 
 async function onSource<T>(slot: string, work: Promise<T>): Promise<T> {

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { dropControl } from '../control/migration.ts';
-import { wakeOnLogin } from './quiet.ts';
+import { readAsleepOnLogin } from './quiet.ts';
 
 /**
  * Idempotent; nothing where there is no control schema any more.
@@ -13,8 +13,10 @@ import { wakeOnLogin } from './quiet.ts';
 export async function endOnTarget(target: pg.ClientBase, migration: Migration): Promise<void> {
   await target.query('begin');
   try {
-    await wakeOnLogin(target, migration);
+    const waking = await readAsleepOnLogin(target, migration);
     await dropControl(target, migration);
+    // Last: they lock the database against new connections until the commit, and the drop may wait for a reader.
+    for (const sql of waking) await target.query(sql);
     await target.query('commit');
   } catch (error) {
     await target.query('rollback').catch(() => undefined);

@@ -212,21 +212,20 @@ async function readOnLogin(target: pg.ClientBase): Promise<ReadonlySet<string>> 
   return new Set(rows.map(({ oid }) => oid));
 }
 
-/**
- * Gives event triggers on login their state, in the caller's transaction, which removes the control schema: no session of ours comes
- * after it.
- */
-export async function wakeOnLogin(target: pg.ClientBase, migration: Migration): Promise<void> {
+/** Statements that give event triggers on login their state, for the transaction that removes the control schema: no session of ours comes after it. */
+export async function readAsleepOnLogin(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<string[]> {
   const there = await target.query<{ there: boolean }>(
     /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
   );
-  if (there.rows[0]?.there !== true) return;
+  if (there.rows[0]?.there !== true) return [];
   const onLogin = await readOnLogin(target);
-  if (onLogin.size === 0) return;
-  for (const one of await readQuieted(target, migration, false)) {
-    if (isOnTable(one) || !onLogin.has(one.oid)) continue;
-    await target.query(switchTo(one, SWITCH[one.state] ?? 'enable'));
-  }
+  if (onLogin.size === 0) return [];
+  return (await readQuieted(target, migration, false))
+    .filter((one) => !isOnTable(one) && onLogin.has(one.oid))
+    .map((one) => switchTo(one, SWITCH[one.state] ?? 'enable'));
 }
 
 /**

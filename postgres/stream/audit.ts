@@ -147,6 +147,7 @@ export async function audit(
     targetShapes: await readShapes(
       target,
       there.map(({ oid }) => oid),
+      true,
     ),
     planned: new Set(rows.filter((row) => !moved.has(row)).map((row) => keyOfName(row))),
   };

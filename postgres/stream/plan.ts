@@ -304,7 +304,8 @@ export async function readPlan(
       for (const change of changes) {
         if (change.kind !== 'truncate') continue;
         for (const { schema, name, destination } of change.relations) {
-          truncated.add(keyOfName(destination ?? { schema, name }));
+          // A partition is emptied by a DELETE within its root, which keeps its files: whatever has replaced them was something else.
+          if (destination === undefined) truncated.add(keyOfName({ schema, name }));
         }
       }
     },

@@ -94,6 +94,14 @@ test.each(CASES)('$title between two leases is copied again', async ({ table, sq
   await expectSame(db);
 });
 
+async function isConfirmed(db: FreshPair, slot: string): Promise<boolean> {
+  const { rows } = await db.sourceClient.query<{ there: boolean }>(
+    /* sql */ `select confirmed_flush_lsn >= pg_current_wal_lsn() as there from pg_replication_slots where slot_name = $1`,
+    [slot],
+  );
+  return rows[0]?.there === true;
+}
+
 test.each(CASES)('$title in the middle of a lease arrives as it is', async ({ table, sql }) => {
   await using db = await zoned();
   await db.targetClient.query(/* sql */ `create table first (id int); drop table first`);
@@ -108,13 +116,10 @@ test.each(CASES)('$title in the middle of a lease arrives as it is', async ({ ta
   void settled.then(() => (ended = true));
   await untilStreaming(db, migration);
   for (const statement of sql) await db.sourceClient.query(statement);
-  await until('the lease to get there', async () => {
-    const { rows } = await db.sourceClient.query<{ there: boolean }>(
-      /* sql */ `select confirmed_flush_lsn >= pg_current_wal_lsn() as there from pg_replication_slots where slot_name = $1`,
-      [migration.slot],
-    );
-    return ended || rows[0]?.there === true;
-  });
+  await until(
+    'the lease to get there',
+    async () => ended || (await isConfirmed(db, migration.slot)),
+  );
   work.abort();
   await settled;
   await drainWithCopies(db, migration);
@@ -235,6 +240,34 @@ test('values that were rounded in partitions of the table on the target that row
   expect(await drainWithCopies(db, migration, selection)).toEqual([]);
   await db.targetClient.query(/* sql */ `alter table app.m alter v set statistics 10`);
   expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+});
+
+test('a TRUNCATE of a partition does not hide that the rows of the others were rounded on the target', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['app.*'], exclude: [], viaPartitionRoot: ['app.m'] };
+  const table = /* sql */ `create schema app; create table app.m (id int primary key, v numeric(12,4)) partition by range (id);
+    create table app.m_1 partition of app.m for values from (0) to (1000);
+    create table app.m_2 partition of app.m for values from (1000) to (2000);`;
+  const migration = await startMigration(
+    db,
+    `${table} insert into app.m values (1, 1.2345), (1001, 2)`,
+    selection,
+    table,
+  );
+  const work = testWork();
+  const streaming = streamChanges(migration, { ...OPTIONS, ...selection }, work);
+  await untilStreaming(db, migration);
+  await db.targetClient.query(/* sql */ `alter table app.m alter v type numeric(12,2)`);
+  await db.targetClient.query(/* sql */ `alter table app.m alter v type numeric(12,4)`);
+  await db.sourceClient.query(/* sql */ `truncate app.m_2`);
+  await until('the TRUNCATE to arrive', () => isConfirmed(db, migration.slot));
+  work.abort();
+  await streaming;
+  expect((await drainWithCopies(db, migration, selection)).join()).toContain(
+    'rewritten on the target',
+  );
+  const { rows } = await db.targetClient.query(/* sql */ `select id, v from app.m`);
+  expect(rows).toEqual([{ id: 1, v: '1.2345' }]);
 });
 
 test('what a lease knows of a table is of one moment: a column that comes meanwhile is found before a commit', async () => {

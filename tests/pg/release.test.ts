@@ -3,7 +3,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { takeEpoch } from '../../postgres/control/epoch.ts';
-import { laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { lastLook, laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { enteringTables } from '../../postgres/cutover/entering.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
@@ -514,6 +514,22 @@ test('an open transaction that makes a selected table keeps the slot: no catalog
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
 });
 
+test('the last look tells of a transaction that was open when it began and made a table, also when it ends before the drop', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db);
+  const mark = await marked(migration, CHOSEN);
+  await using open = await connectTo(db.source);
+  const look = () =>
+    lastLook(migration, inputOf(db, SELECTION), mark, {
+      signal: new AbortController().signal,
+      beat: () => undefined,
+    });
+  await open.query(/* sql */ `begin; create table public.fresh as select 1 as id`);
+  expect((await look()).entering).toBe(true);
+  await open.query(/* sql */ `rollback`);
+  expect((await look()).entering).toBe(false);
+});
+
 /** What an open transaction does, and whether it brings a table into the selection `own.*`. */
 const OPEN = [
   [true, `create table own.fresh (id int)`],
@@ -536,6 +552,7 @@ const OPEN = [
   [false, `create table away.fresh (id int)`],
   [false, `create temp table fresh (id int)`],
   [false, `create index on away.t (id)`],
+  [false, `create index on own.t (id)`],
   [false, `alter table away.t add c int`],
   [false, `select count(*) from own.t; select nextval('own.s')`],
 ] as const;

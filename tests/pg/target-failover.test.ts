@@ -58,7 +58,7 @@ const LOST = [
     sql: /* sql */ `update walferry.schema_entry set refreshed = '0/1' where name = 'm'`,
   },
   {
-    what: 'materialized view app.later (not refreshed)',
+    what: 'materialized view app.later was filled on the source and is empty on',
     sql: /* sql */ `refresh materialized view app.later with no data;
       update walferry.schema_entry set refresh = false, refreshed = null where name = 'later'`,
   },
@@ -91,7 +91,7 @@ test('a cutover whose finished work a failover of the target took back keeps the
   for (const { what, sql } of LOST) {
     await db.targetClient.query(sql);
     const { message } = await failure(release(), 'TargetRewound');
-    expect(message).toContain(`had finished: ${what};`);
+    expect(message).toContain(what);
     await finish(steps, mark);
   }
   // Its changes are applied and lost, and the source was not told that they were.
