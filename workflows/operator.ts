@@ -178,7 +178,7 @@ function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
   }
   throw ending(
     'Refused',
-    'the input of cutover is empty, {"compare": "exact"} or {"compare": "off"}',
+    'leave out the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
   );
 }
 
