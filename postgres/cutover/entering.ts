@@ -9,6 +9,7 @@
  * RENAME replaces the row of the table's type, for a schema its own, and a table that leaves an extension the row that makes it a member.
  * Others see the old row, and the open transaction in its `xmax`.
  */
+import type pg from 'pg';
 
 /** Also one above the snapshot, whose id lies ahead of it, and a subtransaction, which is in no snapshot; no rolled back one. */
 const open = (xmax: string) => {
@@ -49,7 +50,7 @@ export function enteringLocks(oids: string, schemas: string): string {
           and (o.locktype = 'relation' and o.relation = any(${oids}::oid[])
                and o.mode in ('ShareUpdateExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
             or o.locktype = 'object' and o.classid = 'pg_catalog.pg_namespace'::regclass and o.database = l.database
-               -- A schema that the transaction has made itself is seen by nobody else.
+               -- No one else sees a schema that the transaction has made itself.
                and (n.oid is null or ${reachable('n.nspname', schemas)})))`;
 }
 
@@ -67,4 +68,14 @@ export function enteringTables(oids: string, schemas: string): string {
   union all
   select from pg_catalog.pg_depend d
    where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e' and ${open('d.xmax')}`;
+}
+
+/** Whether there is a sign of such a transaction. Parameters as of {@link enteringLocks}. */
+export async function isEntered(
+  source: pg.ClientBase,
+  oids: readonly number[],
+  schemas: readonly string[] | null,
+): Promise<boolean> {
+  const { rowCount } = await source.query(enteringTables('$1', '$2'), [oids, schemas]);
+  return (rowCount ?? 0) > 0;
 }

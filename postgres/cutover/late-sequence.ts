@@ -90,7 +90,7 @@ export async function movedSequences(
   }
 }
 
-/** Whether nobody should draw from the sequence any more: what uses it is counted, or nothing is known to use it. */
+/** Whether the sequence has to stand still by now: what uses it is counted, or nothing is known to use it. */
 function standsStill(
   names: ReadonlySet<string>,
   counted: ReadonlySet<number>,

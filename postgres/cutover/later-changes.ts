@@ -23,7 +23,7 @@ import { backendPidOf } from '../replication/socket.ts';
 import { Doubt } from '../stream/doubt.ts';
 import { readOutside } from '../stream/outside.ts';
 import { pluginOptions } from '../wal2json/options.ts';
-import { enteringTables } from './entering.ts';
+import { isEntered } from './entering.ts';
 import { movedSequences } from './late-sequence.ts';
 import { changedWithoutTrace, readFollowed } from './late-storage.ts';
 import { refuseLargeObjects } from './large-objects.ts';
@@ -138,10 +138,8 @@ async function look(
     select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
                 then pg_catalog.pg_snapshot_xmax(s)::text end as idle from pg_catalog.pg_current_snapshot() s`);
   // Before the tables are read: those of a transaction that ends in between are among them.
-  const entering = await source.query(enteringTables('$1', '$2'), [
-    plan.tables.map(({ oid }) => oid),
-    literalSchemas(input.tables),
-  ]);
+  const planned = plan.tables.map(({ oid }) => oid);
+  const entering = await isEntered(source, planned, literalSchemas(input.tables));
   const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
   const { missingIdentity, unlogged } = ignoredAmong(relations, input.ignore);
   const known = new Set(relations.map(({ oid }) => oid));
@@ -216,7 +214,7 @@ async function look(
     tables: [...new Set(found)].sort(),
     oids,
     next: alone ? String(xid + 1n) : null,
-    entering: (entering.rowCount ?? 0) > 0,
+    entering,
   };
 }
 

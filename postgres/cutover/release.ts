@@ -3,8 +3,8 @@
  * may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
  * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check: usually less
- * than a second, longer where the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
+ * with constant writes to other tables or databases it is the duration of the final check: usually less than a second, longer where
+ * the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -18,7 +18,7 @@ import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { endUsers } from '../slot/drop.ts';
-import { enteringLocks, enteringTables } from './entering.ts';
+import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
@@ -143,15 +143,6 @@ export async function releaseSlot(
     // The workflow ends the cutover only over a source that is gone, so an error of either database is not taken for one of it.
     throw sided(classify(error, { step: `dropping slot "${slot}"` }, 'Internal'), 'unknown');
   }
-}
-
-async function isEntered(
-  source: pg.ClientBase,
-  oids: readonly number[],
-  schemas: readonly string[] | null,
-): Promise<boolean> {
-  const { rowCount } = await source.query(enteringTables('$1', '$2'), [oids, schemas]);
-  return (rowCount ?? 0) > 0;
 }
 
 async function onSource<T>(slot: string, work: Promise<T>): Promise<T> {

@@ -11,7 +11,7 @@ const HEADER_BYTES = 5;
 const DATA_HEAD_BYTES = 25;
 
 export interface WalSinks {
-  /** A data message: its payload lies in `bytes`, which nobody writes to again. */
+  /** A data message: its payload lies in `bytes`, which no one writes to again. */
   readonly line: (bytes: Buffer, from: number, to: number, high: number, low: number) => void;
   /** Consecutive bytes of all other messages, headers included. Valid until the call returns. */
   readonly other: (piece: Buffer) => void;

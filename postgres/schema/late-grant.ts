@@ -72,7 +72,7 @@ export async function grantOnPresent(
   migration: Migration,
   entry: Acl,
 ): Promise<boolean> {
-  // Nobody missed what our role lacked before.
+  // What our role lacked before is not needed.
   const lacked = await lacks(target, entry);
   await target.query('savepoint granting');
   await runOther(target, migration.id, entry);

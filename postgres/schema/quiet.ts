@@ -9,6 +9,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { hasSchemaControl } from './control.ts';
 import type { TableName } from './existing.ts';
 import { noteDisabledClones, readClones, type Clone } from './clone.ts';
 import { disableRowSecurity, enableRowSecurity } from './row-security.ts';
@@ -187,13 +188,14 @@ export async function enableTriggers(
     await all(rows.filter(isOnTable), nameOf, give);
     await enableRowSecurity(session, migration, checks, attempt);
     const onLogin = await readOnLogin(target);
-    const waits = (one: Quieted) => onLogin.has(one.oid) && !isOnTable(one);
-    await all(rows.filter(waits), nameOf, (one) =>
-      noteState(target, migration, one, states.get(one) ?? one.state),
+    await all(
+      rows.filter((one) => isOnLogin(one, onLogin)),
+      nameOf,
+      (one) => noteState(target, migration, one, states.get(one) ?? one.state),
     );
     // Last: awake, they would fire for the others' ALTER TABLE.
     await all(
-      rows.filter((one) => !isOnTable(one) && !waits(one)),
+      rows.filter((one) => !isOnTable(one) && !isOnLogin(one, onLogin)),
       nameOf,
       give,
     );
@@ -212,19 +214,21 @@ async function readOnLogin(target: pg.ClientBase): Promise<ReadonlySet<string>> 
   return new Set(rows.map(({ oid }) => oid));
 }
 
+/** Triggers of tables have oids of another catalog, which may be the same number. */
+function isOnLogin(one: Quieted, onLogin: ReadonlySet<string>): boolean {
+  return !isOnTable(one) && onLogin.has(one.oid);
+}
+
 /** Statements that give event triggers on login their state, for the transaction that removes the control schema: no session of ours comes after it. */
 export async function readAsleepOnLogin(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<string[]> {
-  const there = await target.query<{ there: boolean }>(
-    /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
-  );
-  if (there.rows[0]?.there !== true) return [];
+  if (!(await hasSchemaControl(target))) return [];
   const onLogin = await readOnLogin(target);
   if (onLogin.size === 0) return [];
   return (await readQuieted(target, migration, false))
-    .filter((one) => !isOnTable(one) && onLogin.has(one.oid))
+    .filter((one) => isOnLogin(one, onLogin))
     .map((one) => switchTo(one, SWITCH[one.state] ?? 'enable'));
 }
 
@@ -279,6 +283,6 @@ function nameOf({ kind, name, schema_name, table_name }: Loud): string {
 export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
   const onLogin = await readOnLogin(target);
   return (await readQuieted(target, migration, false))
-    .filter((one) => isOnTable(one) || !onLogin.has(one.oid))
+    .filter((one) => !isOnLogin(one, onLogin))
     .map(nameOf);
 }
