@@ -21,8 +21,8 @@ interface Row {
 
 /**
  * Runs `step`, and beats as long as it runs and at least one of the backends executes something or has begun or ended a statement since the
- * last look, or what there is to say has changed since (many short statements leave the backends idle at every other look). A step that is done within
- * the first interval costs no session.
+ * last look, or what there is to say has changed since (many short statements leave the backends idle at every other look); and once when
+ * it is done. A step that is done within the first interval costs no session.
  * @param describe what to say beside the numbers: evaluated at every beat.
  */
 export async function whileWatched<T>(
@@ -70,7 +70,10 @@ export async function whileWatched<T>(
   }
 
   try {
-    return await step();
+    const result = await step();
+    // It answered. Without this, a chain of steps that each end before their first look would be silent as a whole.
+    work.beat(describe());
+    return result;
   } finally {
     ended.abort();
     // A connection attempt that hangs must not hold up a step that was told to stop.

@@ -37,3 +37,37 @@ it.each(SIDES.flatMap((side) => [true, false].map((known) => ({ side, known })))
     expect(beats[0]).toMatchObject({ step: 'sleeping' });
   },
 );
+
+it('a chain of steps that each end before their first look beats at the end of each', async () => {
+  await using db = await freshPair();
+  const said: unknown[] = [];
+  for (const step of ['first', 'second']) {
+    await whileAllWatched(
+      [
+        {
+          side: 'source',
+          migration: migrationOf(db),
+          purpose: 'preflight',
+          client: db.sourceClient,
+        },
+      ],
+      { beat: (details) => void said.push(details['step']) },
+      () => ({ step }),
+      () => db.sourceClient.query(/* sql */ `select 1`),
+    );
+  }
+  expect(said).toEqual(['first', 'second']);
+});
+
+it('a step that fails does not beat', async () => {
+  await using db = await freshPair();
+  const beats: Heartbeat[] = [];
+  const failing = whileAllWatched(
+    [{ side: 'source', migration: migrationOf(db), purpose: 'preflight', client: db.sourceClient }],
+    { beat: (details) => void beats.push(details) },
+    () => ({ step: 'failing' }),
+    () => db.sourceClient.query(/* sql */ `select 1/0`),
+  );
+  await expect(failing).rejects.toMatchObject({ code: '22012' });
+  expect(beats).toEqual([]);
+});
