@@ -1,17 +1,37 @@
-/** Trying a statement where only trying tells: rights are attributes, grants, or a hosted server's own rules. */
-import type pg from 'pg';
-import { sqlstate } from '../connection/failure.ts';
+/** Trying statements where only trying tells: rights are attributes, grants, or a hosted server's own rules. */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 
-/** Runs a statement inside the open transaction, which a refusal leaves usable. Null, or the SQLSTATE of the refusal. */
-export async function attempt(client: pg.ClientBase, sql: string): Promise<string | null> {
+export interface Refused {
+  /** SQLSTATE. */
+  readonly state: string;
+  /** The server's context: looked into for names that are known, and not passed on. */
+  readonly where: string;
+}
+
+/**
+ * Runs statements inside the open transaction, which a refusal leaves usable.
+ * @returns null when all of them were accepted; otherwise nothing of them is left.
+ */
+export async function attempted(
+  client: pg.ClientBase,
+  statements: () => Promise<unknown>,
+): Promise<Refused | null> {
   await client.query(/* sql */ `savepoint attempt`);
   try {
-    await client.query(sql);
+    await statements();
+    await client.query(/* sql */ `release savepoint attempt`);
     return null;
   } catch (error) {
-    const state = sqlstate(error);
-    if (state === undefined) throw error;
-    await client.query(/* sql */ `rollback to savepoint attempt`);
-    return state;
+    const state = error instanceof MigrationError ? error.details.sqlstate : undefined;
+    const of = error instanceof pg.DatabaseError ? error : undefined;
+    if (state === undefined && of?.code === undefined) throw error;
+    await client.query(/* sql */ `rollback to savepoint attempt; release savepoint attempt`);
+    return { state: state ?? of?.code ?? '', where: of?.where ?? '' };
   }
+}
+
+/** {@link attempted} for one statement: null, or the SQLSTATE of the refusal. */
+export async function attempt(client: pg.ClientBase, sql: string): Promise<string | null> {
+  return (await attempted(client, () => client.query(sql)))?.state ?? null;
 }

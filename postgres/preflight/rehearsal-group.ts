@@ -2,7 +2,7 @@
 import type { PlannedEntry } from '../schema/filter.ts';
 
 /** Kinds that are numerous and rarely refused: in a large schema they come last, as time permits. */
-const PLAIN = new Set([
+export const PLAIN: ReadonlySet<string> = new Set([
   'TABLE',
   'TABLE ATTACH',
   'SEQUENCE',

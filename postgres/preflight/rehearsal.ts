@@ -28,7 +28,8 @@ import { NOT_FOUND, runEntry } from '../schema/run.ts';
 import { SourceSchema } from '../schema/source.ts';
 import { prepareSession } from '../schema/statement.ts';
 import { OutOfLocks, type Together } from '../schema/together.ts';
-import { grouping } from './rehearsal-group.ts';
+import { attempted } from './attempt.ts';
+import { grouping, PLAIN } from './rehearsal-group.ts';
 import { createsTables, type Facts } from './facts.ts';
 import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
 
@@ -69,7 +70,8 @@ export interface BlockingTrigger {
 /** Time limit for large schemas, so that preflight answers soon. */
 const LIMIT_MS = 60_000;
 const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
-const BEAT_EVERY_ENTRIES = 50;
+/** Entries in one message, and between two heartbeats. */
+const MOST_TOGETHER = 50;
 /** Covered by checks of their own, which know more about them. */
 const ELSEWHERE = new Set(['EXTENSION', 'EVENT TRIGGER']);
 /** What they name is known to the server, and so to pg_dump's dependencies. */
@@ -226,23 +228,25 @@ async function tryGroup(
   try {
     const triggers = await WatchedTriggers.read(client);
     const rights = new OwnerRights(client);
-    for (const [at, entry] of group.entries()) {
+    const trial = { found, triggers, rights, defaults };
+    for (let at = 0; at < group.length;) {
       work.signal.throwIfAborted();
-      if (at % BEAT_EVERY_ENTRIES === 0) {
-        work.beat({ step: 'trying the schema on the target', done: at, total: group.length });
+      work.beat({ step: 'trying the schema on the target', done: at, total: group.length });
+      const run = plainRun(group, at, found.failed);
+      at += run.length;
+      if (run.length > 1 && (await tryTogether(client, run, trial))) continue;
+      for (const entry of run) {
+        // What stands on something refused is refused for that.
+        // What stands on an event trigger cannot be tried without it, and that one would fire for the rest of the trial.
+        const untriable = entry.kind === 'EVENT TRIGGER';
+        if (untriable || standsOn(entry, found.failed)) found.failed.add(entry.id);
+        if (found.failed.has(entry.id)) continue;
+        if (others.has(entry.id)) {
+          await rights.takeBack();
+          await tryOther(client, entry, trial);
+        } else await tryEntry(client, entry, trial);
+        found.tried.add(entry.id);
       }
-      // What stands on something refused is refused for that.
-      // What stands on an event trigger cannot be tried without it, and that one would fire for the rest of the trial.
-      const untriable = entry.kind === 'EVENT TRIGGER';
-      if (untriable || entry.dependencies.some((id) => found.failed.has(id))) {
-        found.failed.add(entry.id);
-      }
-      if (found.failed.has(entry.id)) continue;
-      if (others.has(entry.id)) {
-        await rights.takeBack();
-        await tryOther(client, entry, { found, triggers });
-      } else await tryEntry(client, entry, { found, triggers, rights, defaults });
-      found.tried.add(entry.id);
     }
   } finally {
     await client.query('rollback');
@@ -252,6 +256,60 @@ async function tryGroup(
 interface Trial {
   readonly found: Found;
   readonly triggers: WatchedTriggers;
+  readonly rights: OwnerRights;
+  readonly defaults: Defaults;
+}
+
+function standsOn({ id, dependencies }: PlannedEntry, failed: ReadonlySet<number>): boolean {
+  return failed.has(id) || dependencies.some((one) => failed.has(one));
+}
+
+/** The entry at this place, with those behind it that can be tried in the same message. */
+function plainRun(
+  group: readonly PlannedEntry[],
+  from: number,
+  failed: ReadonlySet<number>,
+): PlannedEntry[] {
+  const run = group.slice(from, from + MOST_TOGETHER);
+  const early = run[0]?.phase === 'tables';
+  const end = run.findIndex(
+    (one) => !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || standsOn(one, failed),
+  );
+  return end < 0 ? run : run.slice(0, Math.max(end, 1));
+}
+
+/** Tries entries in one message: a round trip and three savepoints for each take longer than they do. @returns whether all of them went. */
+async function tryTogether(
+  client: pg.Client,
+  run: readonly PlannedEntry[],
+  { found, rights, defaults }: Trial,
+): Promise<boolean> {
+  const owned = new Map(run.map((one) => [`${one.schema} ${splitOwner(one.sql).owner}`, one]));
+  for (const one of owned.values()) {
+    // Each by itself: what is lent is gone with a savepoint that is rolled back.
+    if ((await attempted(client, () => rights.lend(one))) !== null) return false;
+  }
+  const refused = await attempted(client, () =>
+    underDefaults(client, run[0], defaults, () =>
+      client.query(run.map(({ sql }) => sql).join('\n')),
+    ),
+  );
+  if (refused !== null) return false;
+  for (const { id } of run) found.tried.add(id);
+  return true;
+}
+
+/** What is built after the rows is built under the application's defaults: its functions may name others without a schema. */
+async function underDefaults(
+  client: pg.Client,
+  entry: PlannedEntry | undefined,
+  defaults: Defaults,
+  run: () => Promise<unknown>,
+): Promise<void> {
+  const late = entry !== undefined && entry.phase !== 'tables';
+  if (late) await evaluateFor(client, defaults, { schema: entry.schema, tables: [] });
+  await run();
+  if (late) await setFor('transaction', client, PINNED_FOR_ROWS);
 }
 
 async function tryOther(client: pg.Client, entry: PlannedEntry, trial: Trial): Promise<void> {
@@ -271,16 +329,12 @@ async function tryOther(client: pg.Client, entry: PlannedEntry, trial: Trial): P
 async function tryEntry(
   client: pg.Client,
   entry: PlannedEntry,
-  { found, triggers, rights, defaults }: Trial & { rights: OwnerRights; defaults: Defaults },
+  { found, triggers, rights, defaults }: Trial,
 ): Promise<void> {
   const { made, handed, owner } = splitOwner(entry.sql);
-  const refusal = await triggers.run(client, async () => {
-    // What is built after the rows is built under the application's defaults: its functions may name others without a schema.
-    const late = entry.phase !== 'tables';
-    if (late) await evaluateFor(client, defaults, { schema: entry.schema, tables: [] });
-    await runEntry(client, { ...entry, sql: made }, rights);
-    if (late) await setFor('transaction', client, PINNED_FOR_ROWS);
-  });
+  const refusal = await triggers.run(client, () =>
+    underDefaults(client, entry, defaults, () => runEntry(client, { ...entry, sql: made }, rights)),
+  );
   if (refusal !== null) note(entry, refusal, null, found);
   if (refusal?.done === false) return;
   if (handed === null || owner === null) return;

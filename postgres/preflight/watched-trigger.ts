@@ -1,6 +1,6 @@
 /** Event triggers on the target that may block walferry, found by retrying without them. */
 import pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
+import { attempted } from './attempt.ts';
 
 export interface WatchedTrigger {
   readonly name: string;
@@ -47,48 +47,28 @@ export class WatchedTriggers {
    * where our role may disable it, so that what stands on it can be tried.
    */
   async run(client: pg.ClientBase, statements: () => Promise<unknown>): Promise<Refusal | null> {
-    const refusal = await this.#once(client, statements);
-    if (refusal === null || this.none) return refusal?.refusal ?? null;
+    const refusal = await attempted(client, statements);
+    if (refusal === null) return null;
+    const plainly = { state: refusal.state, blamed: [], done: false };
+    if (this.none) return plainly;
     const named = this.#awake.filter((one) => refusal.where.includes(`${one.function}(`));
     const suspects = named.length > 0 ? named : this.#awake;
     await client.query('savepoint disabled');
-    const asleep = await this.#once(client, async () => {
+    const asleep = await attempted(client, async () => {
       for (const { name } of suspects) {
         await client.query(`alter event trigger ${pg.escapeIdentifier(name)} disable`);
       }
     });
-    const again = asleep ?? (await this.#once(client, statements));
+    const again = asleep ?? (await attempted(client, statements));
     if (again === null) {
       await client.query('release savepoint disabled');
       this.#awake = this.#awake.filter((one) => !suspects.includes(one));
-      return { ...refusal.refusal, blamed: suspects.map(bare), done: true };
+      return { ...plainly, blamed: suspects.map(bare), done: true };
     }
     await client.query('rollback to savepoint disabled; release savepoint disabled');
     // Only its owner may disable it. The server named its function, then: that is as good.
     const blamed = asleep === null ? [] : named.map(bare);
-    return { ...refusal.refusal, blamed };
-  }
-
-  async #once(
-    client: pg.ClientBase,
-    statements: () => Promise<unknown>,
-  ): Promise<{ refusal: Refusal; where: string } | null> {
-    await client.query('savepoint watched');
-    try {
-      await statements();
-      await client.query('release savepoint watched');
-      return null;
-    } catch (error) {
-      const state = error instanceof MigrationError ? error.details.sqlstate : undefined;
-      const of = error instanceof pg.DatabaseError ? error : undefined;
-      if (state === undefined && of?.code === undefined) throw error;
-      await client.query('rollback to savepoint watched; release savepoint watched');
-      // The context is the server's text: looked into for names that are known, and not passed on.
-      return {
-        refusal: { state: state ?? of?.code ?? '', blamed: [], done: false },
-        where: of?.where ?? '',
-      };
-    }
+    return { ...plainly, blamed };
   }
 }
 
