@@ -46,9 +46,15 @@ export type Flown =
 
 /**
  * Rows are found by their keys, with plans that are made once and kept. One that reads the whole table, because it was small when the
- * plan was made, would read it again with every batch.
+ * plan was made, would read it again with every batch. Nor in parallel: where a table has no index, what is off only costs very much, and the planner
+ * then starts workers for a look at a catalog of 140 rows (5 ms in every batch, of 6).
  */
-const PLANS_BY_KEY = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
+export const PLANS_BY_KEY = {
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  max_parallel_workers_per_gather: '0',
+};
 
 const SET_CONFIG = /* sql */ `
   select pg_catalog.set_config(key, value, true) from pg_catalog.json_each_text($1::pg_catalog.json)`;

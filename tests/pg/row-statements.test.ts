@@ -1,10 +1,13 @@
 /** What wal2json really sends, through bytes, folding, and one flight of statements: the target equals the source. */
 import { expect, test } from 'vitest';
+import { PLANS_BY_KEY } from '../../postgres/apply/folded.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
 import { readTable } from '../../postgres/apply/table.ts';
 import { Flight, FlightFailed, Kept } from '../../postgres/connection/flight.ts';
+import { loudLook, loudStates } from '../../postgres/schema/loud.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
+import { freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { drawn } from '../support/random/pick.ts';
 import { Feed } from './apply-feed.ts';
@@ -129,4 +132,23 @@ test('a refused statement is told from the others, and the session goes on', asy
   await feed.lines();
   await feed.source.query(`insert into public.item (a, b) values (1, 'k')`);
   expect(await apply()).toBe(1);
+});
+
+test('what is asked beside the rows starts no parallel workers', async () => {
+  await using db = await freshPair();
+  const { sql, values } = loudLook([{ schema: 'public', name: 'item' }], loudStates(true));
+  const plan = async (settings: Readonly<Record<string, string>>): Promise<string> => {
+    await db.targetClient.query(/* sql */ `begin; set local plan_cache_mode = force_generic_plan`);
+    for (const [name, value] of Object.entries(settings)) {
+      await db.targetClient.query(/* sql */ `select set_config($1, $2, true)`, [name, value]);
+    }
+    const { rows } = await db.targetClient.query<{ 'QUERY PLAN': string }>(`explain ${sql}`, [
+      ...values,
+    ]);
+    await db.targetClient.query('rollback');
+    return rows.map((row) => row['QUERY PLAN']).join('\n');
+  };
+  expect(await plan(PLANS_BY_KEY)).not.toContain('Gather');
+  // It would: what is off only costs very much.
+  expect(await plan({ ...PLANS_BY_KEY, max_parallel_workers_per_gather: '2' })).toContain('Gather');
 });
