@@ -54,6 +54,8 @@ export const PLANS_BY_KEY = {
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
   max_parallel_workers_per_gather: '0',
+  // Where all that is left is the index, planning for the values of each batch takes longer than it can bring.
+  plan_cache_mode: 'force_generic_plan',
 };
 
 const SET_CONFIG = /* sql */ `

@@ -26,16 +26,19 @@ with recursive named as (
   -- Not pg_partition_tree(), which locks all partitions until the transaction ends.
   union select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
          join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
-), loud as (
-  select 'trigger' as kind, oid, tgrelid as relid, tgname as name, tgenabled as state
-    from pg_catalog.pg_trigger where not tgisinternal
-  union all
-  select 'rule', oid, ev_class, rulename, ev_enabled from pg_catalog.pg_rewrite where ev_type <> '1'
 )
 select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_name, l.name, l.state
-  from loud l join tree t on t.oid = l.relid
-  join pg_catalog.pg_class c on c.oid = l.relid
+  from tree t
+  join pg_catalog.pg_class c on c.oid = t.oid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ -- By the tables, whose own triggers an index finds: it is asked with every batch, and a database may have 100,000 triggers.
+ cross join lateral (
+   select 'trigger' as kind, g.oid, g.tgname as name, g.tgenabled as state
+     from pg_catalog.pg_trigger g where g.tgrelid = t.oid and not g.tgisinternal
+   union all
+   select 'rule', r.oid, r.rulename, r.ev_enabled
+     from pg_catalog.pg_rewrite r where r.ev_class = t.oid and r.ev_type <> '1'
+   offset 0) l
  where l.state::text = any(${states})`;
 
 const ON_TABLES = loudOn(
