@@ -76,6 +76,7 @@ for (const name of wanted) {
   );
   const report = await MEASUREMENTS[name]?.(rig, { ...options, say });
   if (!report) continue;
+  if (report.rows.length === 0) throw new Error(`${name} has no case ${options.only.join(', ')}`);
   write(report, where, options.results);
   console.log(markdown(report, where));
   say(`written to ${options.results}`);

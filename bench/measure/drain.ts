@@ -76,6 +76,7 @@ export class DrainStage {
    */
   async round(backlog: Backlog, changes: number, first: number): Promise<Drained> {
     const rig = this.#rig;
+    await backlog.prepare?.(rig.source, changes);
     await this.#levelled();
     await this.#migration.pause();
     await this.#native.disable();

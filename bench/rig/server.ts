@@ -26,6 +26,11 @@ export class BenchServer {
     });
   }
 
+  /** Rows that one command has changed. */
+  async changed(database: string, sql: string): Promise<number> {
+    return this.postgres.query(database, async (client) => (await client.query(sql)).rowCount ?? 0);
+  }
+
   /** The first column of the first row, as text. */
   async value(database: string, sql: string): Promise<string> {
     return this.postgres.query(database, async (client) => {
