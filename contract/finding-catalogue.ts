@@ -74,6 +74,9 @@ const ONE = {
     meaning:
       'The source cancels queries under old snapshots (old_snapshot_threshold); an error if the copy is expected to take longer.',
   },
+  'decoding-memory': notes(
+    'Large transactions spill to files on the source; more memory for decoding makes them faster.',
+  ),
   'slot-timeout': warns('The source drops slots that are not used for a time.'),
   'plugin-missing': refuses('wal2json is not installed on the source.'),
   'plugin-refused': refuses('The source does not allow wal2json (output_plugin_libraries).'),

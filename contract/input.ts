@@ -112,6 +112,16 @@ const schema = v.strictObject({
     }),
     {},
   ),
+  /** The sessions that build indexes on the target, `copy.parallelism` of them. */
+  index: v.optional(
+    v.strictObject({
+      /** `maintenance_work_mem` of each, MiB. Unset: its share of a quarter of `shared_buffers`, at most 256, at least the target's own. */
+      memoryMegabytes: v.optional(whole(1, 1_048_576)),
+      /** `max_parallel_maintenance_workers`: helpers of one build. Unset: the target's own. */
+      parallelWorkers: v.optional(whole(0, 64)),
+    }),
+    {},
+  ),
   stream: v.optional(
     v.strictObject({
       /** A batch is applied when it holds so many changes … */

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
+import { SERVER_SETTINGS } from '../rig/settings.ts';
 import { chart } from './chart.ts';
 import type { Cell, Report } from './result.ts';
 
@@ -15,6 +16,8 @@ export interface Circumstances {
   readonly node: string;
   readonly rounds: number;
   readonly scale: number;
+  /** Of both servers, beside their defaults. */
+  readonly settings: string;
 }
 
 export function circumstances(postgres: string, rounds: number, scale: number): Circumstances {
@@ -25,6 +28,9 @@ export function circumstances(postgres: string, rounds: number, scale: number): 
     postgres,
     node: process.versions.node,
     ...{ rounds, scale },
+    settings: Object.entries(SERVER_SETTINGS)
+      .map(([name, value]) => `${name} = ${value}`)
+      .join(', '),
   };
 }
 
@@ -39,7 +45,7 @@ export function markdown(report: Report, where: Circumstances): string {
       ...columns.map((column) => text(cells[column])),
     ]),
   ].map((cells) => `| ${cells.join(' | ')} |`);
-  const { date, machine, postgres, node, rounds, scale } = where;
+  const { date, machine, postgres, node, rounds, scale, settings } = where;
   return [
     `## ${report.title}`,
     '',
@@ -47,7 +53,7 @@ export function markdown(report: Report, where: Circumstances): string {
     '',
     ...lines,
     '',
-    ...report.notes.map((note) => `* ${note}`),
+    ...[...report.notes, `Both servers: ${settings}.`].map((note) => `* ${note}`),
     '',
   ].join('\n');
 }

@@ -137,23 +137,23 @@ export async function lookAt(
     tokens: (string | null)[];
     schema: string | null;
   }>({
-    // Planning it takes longer than running it, and it is asked with every batch.
+    // Asked with every batch, and planning takes longer than running it. As JSON the planner expects the same number of names for any
+    // values, so that a plan for just these never looks cheaper than the kept one; arrays would be planned anew each time.
     name: 'walferry_look',
     text: /* sql */ `
     select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens,
-           (select given.schema from unnest($3::text[], $4::text[]) as given (schema, version)
+           (select given.schema from pg_catalog.json_to_recordset($2::pg_catalog.json) as given (schema text, version text)
               left join pg_catalog.pg_namespace n on n.nspname = given.schema
              where ${SCHEMA_VERSION} is distinct from given.version limit 1) as schema
-      from unnest($1::text[], $2::text[]) with ordinality as wanted (schema, name, at)
+      from rows from (pg_catalog.json_to_recordset($1::pg_catalog.json) as (schema text, name text)) with ordinality as wanted (schema, name, at)
       left join lateral (
         select ${TOKEN} as token from pg_catalog.pg_class c
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-         where n.nspname = wanted.schema and c.relname = wanted.name) found on true`,
+         where n.nspname = wanted.schema and c.relname = wanted.name
+        offset 0) found on true`,
     values: [
-      names.map(({ schema }) => schema),
-      names.map(({ name }) => name),
-      [...schemas.keys()],
-      [...schemas.values()].map(({ version }) => version),
+      JSON.stringify(names.map(({ schema, name }) => ({ schema, name }))),
+      JSON.stringify([...schemas].map(([schema, { version }]) => ({ schema, version }))),
     ],
   });
   const [row] = rows;

@@ -236,6 +236,8 @@ async function tryGroup(
       at += run.length;
       if (run.length > 1 && (await tryTogether(client, run, trial))) continue;
       for (const entry of run) {
+        work.signal.throwIfAborted();
+        work.beat({ step: 'trying the schema on the target', done: at, total: group.length });
         // What stands on something refused is refused for that.
         // What stands on an event trigger cannot be tried without it, and that one would fire for the rest of the trial.
         const untriable = entry.kind === 'EVENT TRIGGER';
@@ -278,13 +280,15 @@ function plainRun(
   return end < 0 ? run : run.slice(0, Math.max(end, 1));
 }
 
-/** Tries entries in one message: a round trip and three savepoints for each take longer than they do. @returns whether all of them went. */
+/** Tries entries in one message: a round trip and three savepoints for each take longer than they do. @returns whether all of them succeeded. */
 async function tryTogether(
   client: pg.Client,
   run: readonly PlannedEntry[],
   { found, rights, defaults }: Trial,
 ): Promise<boolean> {
-  const owned = new Map(run.map((one) => [`${one.schema} ${splitOwner(one.sql).owner}`, one]));
+  const owned = new Map(
+    run.map((one) => [JSON.stringify([one.schema, splitOwner(one.sql).owner]), one]),
+  );
   for (const one of owned.values()) {
     // Each by itself: what is lent is gone with a savepoint that is rolled back.
     if ((await attempted(client, () => rights.lend(one))) !== null) return false;

@@ -49,7 +49,8 @@ export async function buildIndexes(
 ): Promise<IndexReport> {
   await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
   try {
-    const first = await lanes.open(prepareSession);
+    const prepare = (client: pg.ClientBase): Promise<void> => prepareBuilding(client, input);
+    const first = await lanes.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
     const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
@@ -66,7 +67,7 @@ export async function buildIndexes(
     const postponed = new Set<number>();
     const defaults = await Defaults.read(migration.target, 'index', first.client);
 
-    while (lanes.all.length < input.copy.parallelism) await lanes.open(prepareSession);
+    while (lanes.all.length < input.copy.parallelism) await lanes.open(prepare);
     const sessions = lanes.all;
     const progress = {
       running: [] as readonly string[],
@@ -101,6 +102,35 @@ export async function buildIndexes(
     work.signal.throwIfAborted();
     throw failed(error, { what: 'indexes could not be built', code: 'SchemaFailed' });
   }
+}
+
+/** Most indexes gain nothing from more. */
+const MOST_MEMORY_MB = 256;
+
+/**
+ * Settings of a session that builds indexes. By default it has its share of a quarter of the target's `shared_buffers` (all that SQL shows of
+ * a server's memory), at most 256 MiB, and never less than the target's own setting.
+ */
+async function prepareBuilding(
+  client: pg.ClientBase,
+  // An attempt that was scheduled by an earlier version has no such field.
+  { index = {}, copy }: Pick<MigrationInput, 'copy'> & Partial<Pick<MigrationInput, 'index'>>,
+): Promise<void> {
+  await prepareSession(client);
+  await client.query(
+    /* sql */ `
+    select pg_catalog.set_config('maintenance_work_mem', (coalesce($1::int8 * 1024 * 1024, greatest(
+             pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')),
+             least($2::int8 * 1024 * 1024, pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) / 4 / $3::int8))) / 1024)::text || 'kB', false),
+           pg_catalog.set_config('max_parallel_maintenance_workers',
+             coalesce($4::text, pg_catalog.current_setting('max_parallel_maintenance_workers')), false)`,
+    [
+      index.memoryMegabytes ?? null,
+      MOST_MEMORY_MB,
+      copy.parallelism,
+      index.parallelWorkers ?? null,
+    ],
+  );
 }
 
 function buildTask(entry: StoredEntry, pages: ReadonlyMap<string, number>): BuildTask {

@@ -213,8 +213,6 @@ async function oneLease(
     });
     const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
     step();
-    // The look before each commit is planned once: a plan for its values takes five times as long as the look itself.
-    await source.query(/* sql */ `set plan_cache_mode = force_generic_plan`);
     const open = async (): Promise<ReplicationReader> =>
       ReplicationReader.open({
         service: migration.source,

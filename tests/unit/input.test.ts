@@ -20,6 +20,7 @@ describe('workflow input', () => {
         leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
         ignore: { missingIdentity: [], unlogged: [] },
         copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
+        index: {},
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
@@ -65,7 +66,7 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be another service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, leave, ignore, copy, stream, cutover, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, leave, ignore, copy, index, stream, cutover, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { lanes: 1 } },

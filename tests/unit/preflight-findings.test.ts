@@ -261,6 +261,7 @@ const CASES: Case[] = [
   ['old-snapshot', 'warning', source({ snapshotSeconds: 3600 })],
   ['old-snapshot', 'error', source({ snapshotSeconds: 0 })],
   ['slot-timeout', 'warning', wal({ idleTimeoutSeconds: 3600 })],
+  ['decoding-memory', 'note', wal({ bufferBytes: 8 * 1024 ** 3 })],
   [
     'plugin-missing',
     'error',

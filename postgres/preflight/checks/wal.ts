@@ -5,6 +5,7 @@
  * What SQL knows: the bytes to copy, the WAL written since the statistics began, and the limit. What it does not know: how fast
  * this copy will be, what the application will write, and how much disk is free.
  */
+import pg from 'pg';
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, SourceFacts } from '../facts.ts';
 import { error, note, size, span, warning } from '../wording.ts';
@@ -14,10 +15,14 @@ export const SLOW_COPY = 20e6;
 const FAST_COPY = 100e6;
 /** Statistics of a server that was just started say nothing about its day. */
 const LEAST_STATISTICS_SECONDS = 600;
+/** What a transaction of a million rows needs; more gained nothing (docs/performance.md). */
+const DECODING_BYTES = 256 * 1024 ** 2;
+/** A server with that many buffers has the memory. */
+const AMPLE_BUFFER_BYTES = 1024 ** 3;
 /** Below this nobody's disk is in danger. */
 const WORTH_A_NOTE_BYTES = 1024 ** 3;
 
-export const wal: Check = ({ source }) => {
+export const wal: Check = ({ source, endpoints }) => {
   if (source === null) return [];
   const findings: Finding[] = [];
   if (source.walLevel !== 'logical') {
@@ -29,7 +34,13 @@ export const wal: Check = ({ source }) => {
       ),
     );
   }
-  return [...findings, ...kept(source), ...idle(source), ...standbys(source)];
+  return [
+    ...findings,
+    ...kept(source),
+    ...idle(source),
+    ...standbys(source),
+    ...decoding(source, endpoints.source?.session.login),
+  ];
 };
 
 /** WAL while the copy runs, if the application goes on as it did on average. Null: not known. */
@@ -79,6 +90,23 @@ function idle({ wal: { idleTimeoutSeconds: seconds } }: SourceFacts): Finding[] 
       'slot-timeout',
       `the source drops slots that nobody reads for ${span(seconds)} (idle_replication_slot_timeout); the slot is not read during the copy, nor while the migration is paused`,
       'On the source: alter system set idle_replication_slot_timeout = 0; select pg_reload_conf();',
+    ),
+  ];
+}
+
+/** Only advice: it is memory of the server that the business runs on. */
+function decoding(
+  { role, wal: { decodingBytes, bufferBytes } }: SourceFacts,
+  // Settings of a role count for who logs in, also where the session then becomes another one.
+  login = role.name,
+): Finding[] {
+  if (decodingBytes === null || decodingBytes >= DECODING_BYTES || bufferBytes < AMPLE_BUFFER_BYTES)
+    return [];
+  return [
+    note(
+      'decoding-memory',
+      `the source writes transactions of more than ${size(decodingBytes)} to files while it decodes them (logical_decoding_work_mem)`,
+      `If the application has large transactions and the source has memory to spare, let walferry's sessions use more: alter role ${pg.escapeIdentifier(login)} set logical_decoding_work_mem = '256MB'.`,
     ),
   ];
 }

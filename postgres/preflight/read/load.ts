@@ -20,6 +20,10 @@ export interface WalFacts {
   readonly written: { readonly bytes: number; readonly seconds: number } | null;
   /** `idle_replication_slot_timeout` (from 18 on); 0 when slots may idle. */
   readonly idleTimeoutSeconds: number;
+  /** `logical_decoding_work_mem` as our sessions have it, bytes: a larger transaction spills to files on the source. Null: the server has none. */
+  readonly decodingBytes: number | null;
+  /** `shared_buffers`, bytes: all that SQL shows of a server's memory. */
+  readonly bufferBytes: number;
 }
 
 export async function readSessions(client: pg.ClientBase): Promise<SessionCounts> {
@@ -45,12 +49,19 @@ export async function readAge(client: pg.ClientBase): Promise<AgeFacts> {
 }
 
 export async function readWal(client: pg.ClientBase, major: number): Promise<WalFacts> {
-  const { rows } = await client.query<{ keep: number | null; idle: number }>(/* sql */ `
+  const { rows } = await client.query<{
+    keep: number | null;
+    idle: number;
+    decoding: number | null;
+    buffers: number;
+  }>(/* sql */ `
     select (select nullif(setting, '-1')::float8 * 1024 * 1024 from pg_catalog.pg_settings
              where name = 'max_slot_wal_keep_size') as keep,
            coalesce((select extract(epoch from current_setting('idle_replication_slot_timeout')::interval)
                        from pg_catalog.pg_settings
-                      where name = 'idle_replication_slot_timeout' and setting <> '0'), 0)::float8 as idle`);
+                      where name = 'idle_replication_slot_timeout' and setting <> '0'), 0)::float8 as idle,
+           pg_catalog.pg_size_bytes(current_setting('logical_decoding_work_mem', true))::float8 as decoding,
+           pg_catalog.pg_size_bytes(current_setting('shared_buffers'))::float8 as buffers`);
   let written: WalFacts['written'] = null;
   if (major >= 14) {
     const found = await client.query<{ bytes: number; seconds: number }>(/* sql */ `
@@ -59,5 +70,12 @@ export async function readWal(client: pg.ClientBase, major: number): Promise<Wal
         from pg_catalog.pg_stat_wal where stats_reset is not null`);
     written = found.rows[0] ?? null;
   }
-  return { keepBytes: rows[0]?.keep ?? null, idleTimeoutSeconds: rows[0]?.idle ?? 0, written };
+  const [row] = rows;
+  return {
+    keepBytes: row?.keep ?? null,
+    idleTimeoutSeconds: row?.idle ?? 0,
+    decodingBytes: row?.decoding ?? null,
+    bufferBytes: row?.buffers ?? 0,
+    written,
+  };
 }
