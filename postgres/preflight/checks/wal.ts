@@ -15,7 +15,7 @@ export const SLOW_COPY = 20e6;
 const FAST_COPY = 100e6;
 /** Statistics of a server that was just started say nothing about its day. */
 const LEAST_STATISTICS_SECONDS = 600;
-/** What a transaction of a million rows needs; more gained nothing (docs/performance.md). */
+/** With this the large transactions of docs/performance.md were measured. */
 const DECODING_BYTES = 256 * 1024 ** 2;
 /** A server with that many buffers has the memory. */
 const AMPLE_BUFFER_BYTES = 1024 ** 3;
