@@ -29,6 +29,8 @@ const ANSWER_WITHIN_MS = 5_000;
  */
 const MOST_HELD_IN_CHUNK_MS = 30_000;
 
+/** Without it the lanes wake at one moment, and the one whose timer is first takes all: others stood still for a minute at 20 kB/s. */
+const TURN_MS = 20;
 /** Held for longer than this a lane gives its place in the worker to others: migrations must not wait for each other. */
 const PLACE_MS = 1_000;
 
@@ -239,7 +241,7 @@ export class Lane implements AsyncDisposable {
   }
 
   async #heldInChunk(): Promise<void> {
-    await this.#wait();
+    await this.#wait(TURN_MS);
     // The chunk has locks on both sides: it does not wait.
     await this.#retake('at once');
   }
@@ -261,8 +263,10 @@ export class Lane implements AsyncDisposable {
     return { ...this.#throttle.slows(), held: false };
   }
 
-  async #wait(): Promise<void> {
+  /** @param later how much later than the others a lane comes that has just been served, milliseconds; once passed over it is among the first. */
+  async #wait(later = 0): Promise<void> {
     const since = performance.now();
+    let behind = later;
     while (!this.#left && !this.#signal.aborted) {
       const { reason, ms, held } = this.#why();
       if (reason === null) return;
@@ -272,7 +276,8 @@ export class Lane implements AsyncDisposable {
         this.#lent = true;
         this.#place?.lend();
       }
-      const pause = Math.min(ms, LOOK_EVERY_MS);
+      const pause = Math.min(ms, LOOK_EVERY_MS) + behind;
+      if (ms <= LOOK_EVERY_MS) behind = 0;
       await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
       if (held) this.#patience -= performance.now() - began;
     }
