@@ -137,8 +137,8 @@ export async function lookAt(
     tokens: (string | null)[];
     schema: string | null;
   }>({
-    // Asked with every batch, and planning takes longer than running it. As JSON the planner expects the same number of names for any
-    // values, so that a plan for just these never looks cheaper than the kept one; arrays would be planned anew each time.
+    // Asked with every batch, and planning takes longer than running it. With JSON the planner expects the same number of names
+    // for any values, so that a plan for just these never looks cheaper than the kept one. With arrays it plans again each time.
     name: 'walferry_look',
     text: /* sql */ `
     select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens,

@@ -2,7 +2,7 @@
 import type { PlannedEntry } from '../schema/filter.ts';
 
 /** Kinds that are numerous and rarely refused: in a large schema they come last, as time permits. */
-export const PLAIN: ReadonlySet<string> = new Set([
+const PLAIN = new Set([
   'TABLE',
   'TABLE ATTACH',
   'SEQUENCE',
@@ -13,6 +13,8 @@ export const PLAIN: ReadonlySet<string> = new Set([
   'CONSTRAINT',
   'FK CONSTRAINT',
 ]);
+/** Entries in one message, and between two heartbeats. */
+const MOST_TOGETHER = 50;
 
 /**
  * The entries in groups, each in the archive's order. One group where all fit into it.
@@ -106,4 +108,23 @@ function closure(
     open.push(...one.needs);
   }
   return found;
+}
+
+/** Whether it is refused, or needs what is. */
+export function standsOn({ id, dependencies }: PlannedEntry, failed: ReadonlySet<number>): boolean {
+  return failed.has(id) || dependencies.some((one) => failed.has(one));
+}
+
+/** The entry at this place, with those behind it that can be tried in the same message. */
+export function plainRun(
+  group: readonly PlannedEntry[],
+  from: number,
+  failed: ReadonlySet<number>,
+): PlannedEntry[] {
+  const run = group.slice(from, from + MOST_TOGETHER);
+  const early = run[0]?.phase === 'tables';
+  const end = run.findIndex(
+    (one) => !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || standsOn(one, failed),
+  );
+  return end < 0 ? run : run.slice(0, Math.max(end, 1));
 }

@@ -29,7 +29,7 @@ import { SourceSchema } from '../schema/source.ts';
 import { prepareSession } from '../schema/statement.ts';
 import { OutOfLocks, type Together } from '../schema/together.ts';
 import { attempted } from './attempt.ts';
-import { grouping, PLAIN } from './rehearsal-group.ts';
+import { grouping, plainRun, standsOn } from './rehearsal-group.ts';
 import { createsTables, type Facts } from './facts.ts';
 import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
 
@@ -70,8 +70,6 @@ export interface BlockingTrigger {
 /** Time limit for large schemas, so that preflight answers soon. */
 const LIMIT_MS = 60_000;
 const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
-/** Entries in one message, and between two heartbeats. */
-const MOST_TOGETHER = 50;
 /** Covered by checks of their own, which know more about them. */
 const ELSEWHERE = new Set(['EXTENSION', 'EVENT TRIGGER']);
 /** What they name is known to the server, and so to pg_dump's dependencies. */
@@ -260,24 +258,6 @@ interface Trial {
   readonly triggers: WatchedTriggers;
   readonly rights: OwnerRights;
   readonly defaults: Defaults;
-}
-
-function standsOn({ id, dependencies }: PlannedEntry, failed: ReadonlySet<number>): boolean {
-  return failed.has(id) || dependencies.some((one) => failed.has(one));
-}
-
-/** The entry at this place, with those behind it that can be tried in the same message. */
-function plainRun(
-  group: readonly PlannedEntry[],
-  from: number,
-  failed: ReadonlySet<number>,
-): PlannedEntry[] {
-  const run = group.slice(from, from + MOST_TOGETHER);
-  const early = run[0]?.phase === 'tables';
-  const end = run.findIndex(
-    (one) => !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || standsOn(one, failed),
-  );
-  return end < 0 ? run : run.slice(0, Math.max(end, 1));
 }
 
 /** Tries entries in one message: a round trip and three savepoints for each take longer than they do. @returns whether all of them succeeded. */

@@ -29,7 +29,7 @@ const ANSWER_WITHIN_MS = 5_000;
  */
 const MOST_HELD_IN_CHUNK_MS = 30_000;
 
-/** Without it the lanes wake at one moment, and the one whose timer is first takes all: others stood still for a minute at 20 kB/s. */
+/** A lane that has just been served waits so much longer: all wake at one moment, and the one whose timer came first would take every turn. */
 const TURN_MS = 20;
 /** Held for longer than this a lane gives its place in the worker to others: migrations must not wait for each other. */
 const PLACE_MS = 1_000;
