@@ -249,8 +249,7 @@ export class Batch {
 
   /** The target's table, read once. @throws MigrationError as `readTable`. */
   async table(relation: PlannedRelation): Promise<TargetTable> {
-    const { schema, name: there } = destinationOf(relation);
-    const name = JSON.stringify([schema, there, relation.key, relation.full]);
+    const name = nameOf(relation);
     let table = this.#tables.get(name);
     if (!table) {
       if (this.#settings !== null) await setFor('transaction', this.#client, PINNED_FOR_ROWS);
@@ -259,6 +258,11 @@ export class Batch {
       this.#tables.set(name, table);
     }
     return table;
+  }
+
+  /** The target's table, if it was read already. */
+  known(relation: PlannedRelation): TargetTable | undefined {
+    return this.#tables.get(nameOf(relation));
   }
 
   /** Whether everything that was read once, of tables and defaults, is still so; asked over another session. */
@@ -271,6 +275,11 @@ export class Batch {
     }
     return true;
   }
+}
+
+function nameOf(relation: PlannedRelation): string {
+  const { schema, name } = destinationOf(relation);
+  return JSON.stringify([schema, name, relation.key, relation.full]);
 }
 
 function byTable(steps: readonly Step[]): Step[][] {

@@ -59,9 +59,24 @@ export const PLANS_BY_KEY = {
 const SET_CONFIG = /* sql */ `
   select pg_catalog.set_config(key, value, true) from pg_catalog.json_each_text($1::pg_catalog.json)`;
 
+/** The rows of a batch as statements, ready to be sent. */
+interface Written {
+  readonly groups: readonly FoldedGroup[];
+  readonly flight: Flight;
+  /** By statement: the rows that it has to hit, null for any number, and the table. */
+  readonly rows: readonly (number | null)[];
+  readonly tables: readonly (FoldedTable | null)[];
+}
+
 export class FoldedFlights {
   readonly #client: pg.Client;
-  readonly #flight = new Flight(new Kept());
+  readonly #kept = new Kept();
+  /** What stands around the rows. */
+  readonly #frame = new Flight(this.#kept);
+  /** Two, so that rows can be written while others are in the air. */
+  readonly #flights: readonly [Flight, Flight] = [new Flight(this.#kept), new Flight(this.#kept)];
+  #inTheAir: Flight | null = null;
+  #ahead: { readonly tables: readonly FoldedTable[]; readonly written: Written } | null = null;
   readonly #statements = new Map<PlannedRelation, RowStatements | null>();
   readonly #rendered = new Map<Settings | null, string>();
 
@@ -71,24 +86,28 @@ export class FoldedFlights {
 
   /**
    * The statements for each table, in groups.
-   * @returns null when one of them cannot go like this; it was told so.
+   * @param described the target's tables, in the same order.
+   * @param unfit called for a table that cannot go like this, and whether it never can.
+   * @returns null when there is one.
    */
-  async group(
+  group(
     tables: readonly FoldedTable[],
-    describe: (relation: PlannedRelation) => Promise<TargetTable>,
+    described: readonly TargetTable[],
     settingsOf: (table: TargetTable) => Settings,
-  ): Promise<FoldedGroup[] | null> {
+    unfit: (table: FoldedTable, never: boolean) => void,
+  ): FoldedGroup[] | null {
     const groups = new Map<Settings, (FoldedTable & { statements: RowStatements })[]>();
     let fits = true;
-    for (const one of tables) {
-      const table = await describe(one.relation);
+    for (const [at, one] of tables.entries()) {
+      const table = described[at];
+      if (table === undefined) throw new RangeError('a table that was not described');
       let statements = this.#statements.get(one.relation);
       if (statements === undefined) {
         statements = RowStatements.of(table, one.rows.layout);
         this.#statements.set(one.relation, statements);
       }
       if (statements?.fits(one.rows) !== true) {
-        one.refuse(statements === null);
+        unfit(one, statements === null);
         fits = false;
         continue;
       }
@@ -98,6 +117,17 @@ export class FoldedFlights {
       else groups.set(settings, [{ ...one, statements }]);
     }
     return fits ? [...groups].map(([settings, some]) => ({ settings, tables: some })) : null;
+  }
+
+  /** Writes the rows of the next batch while the one before it is in the air, so that the target need not wait for that. */
+  writeAhead(tables: readonly FoldedTable[], groups: readonly FoldedGroup[]): void {
+    this.#discard();
+    this.#ahead = { tables, written: this.#write(groups, true) };
+  }
+
+  /** The groups of tables whose rows are written already. */
+  groupsAhead(tables: readonly FoldedTable[]): readonly FoldedGroup[] | null {
+    return this.#ahead?.tables === tables ? this.#ahead.written.groups : null;
   }
 
   /**
@@ -113,44 +143,70 @@ export class FoldedFlights {
     set: boolean,
     question: Question | null,
   ): Promise<Flown> {
-    const flight = this.#flight;
-    // By statement: the rows that it has to hit, and the table.
-    const expected: (number | null)[] = [];
-    const tables: (FoldedTable | null)[] = [];
-    const note = (rows: number | null, table: FoldedTable | null): void => {
-      expected.push(rows);
-      tables.push(table);
-    };
+    const written = this.#take(groups, set);
+    const { flight } = written;
+    const frame = this.#frame;
     // An error of our own between two flights may have left a part of one.
-    flight.clear();
-    for (const { sql, values = [], rows } of opening) {
-      flight.run(sql, ...values);
-      note(rows, null);
-    }
-    for (const { settings, tables: some } of groups) {
-      flight.run(SET_CONFIG, this.#render(set ? settings : null));
-      note(null, null);
-      for (const table of some) {
-        table.statements.add(flight, table.rows, (rows) => note(rows, table));
-      }
-    }
-    // Its answer is no reason to refuse rows: what comes of another one is up to the caller.
+    frame.clear();
+    for (const { sql, values = [] } of opening) frame.run(sql, ...values);
+    frame.join(flight);
+    if (question !== null) frame.run(question.sql, ...(question.values ?? []));
+    // The question's answer is no reason to refuse rows: what comes of another one is up to the caller.
+    const expected = [...opening.map(({ rows }) => rows), ...written.rows];
     const asked = expected.length;
-    if (question !== null) {
-      flight.run(question.sql, ...(question.values ?? []));
-      note(null, null);
-    }
+    const tables = [...opening.map(() => null), ...written.tables];
+    this.#inTheAir = flight;
     try {
-      const answered = flight.send(this.#client);
+      const answered = frame.send(this.#client);
       failPoint('rows-sent');
       const counts = await answered;
       const wrong = expected.findIndex((rows, at) => rows !== null && rows !== counts[at]);
       if (wrong >= 0) return outcomeAt(wrong, tables, null);
       return { outcome: 'applied', answered: question !== null && counts[asked] === question.rows };
     } catch (error) {
+      // Rows that were written ahead may count on statements that this flight was to parse.
+      this.#discard();
       if (!(error instanceof FlightFailed)) throw error;
       return outcomeAt(error.statement, tables, error.cause);
+    } finally {
+      this.#inTheAir = null;
     }
+  }
+
+  /** The rows as statements, in the flight that is not in the air. */
+  #write(groups: readonly FoldedGroup[], set: boolean): Written {
+    const [one, other] = this.#flights;
+    const flight = this.#inTheAir === one ? other : one;
+    flight.clear();
+    const rows: (number | null)[] = [];
+    const tables: (FoldedTable | null)[] = [];
+    for (const { settings, tables: some } of groups) {
+      flight.run(SET_CONFIG, this.#render(set ? settings : null));
+      rows.push(null);
+      tables.push(null);
+      for (const table of some) {
+        table.statements.add(flight, table.rows, (expected) => {
+          rows.push(expected);
+          tables.push(table);
+        });
+      }
+    }
+    return { groups, flight, rows, tables };
+  }
+
+  #take(groups: readonly FoldedGroup[], set: boolean): Written {
+    const ahead = this.#ahead;
+    if (ahead?.written.groups !== groups || !set) {
+      this.#discard();
+      return this.#write(groups, set);
+    }
+    this.#ahead = null;
+    return ahead.written;
+  }
+
+  #discard(): void {
+    this.#ahead?.written.flight.clear();
+    this.#ahead = null;
   }
 
   #render(settings: Settings | null): string {
@@ -164,9 +220,9 @@ export class FoldedFlights {
 
   /** Sends the statement and a COMMIT behind it, which is run only if that one does not fail. @throws FlightFailed. */
   async commit(sql: string, values: readonly (string | null)[]): Promise<void> {
-    this.#flight.run(sql, ...values);
-    this.#flight.run('commit');
-    const answered = this.#flight.send(this.#client);
+    this.#frame.run(sql, ...values);
+    this.#frame.run('commit');
+    const answered = this.#frame.send(this.#client);
     failPoint('commit-sent');
     await answered;
   }

@@ -9,7 +9,13 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { Defaults, isCustomized, PINNED_FOR_ROWS, setFor } from '../connection/defaults.ts';
+import {
+  Defaults,
+  isCustomized,
+  PINNED_FOR_ROWS,
+  setFor,
+  type Settings,
+} from '../connection/defaults.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
 import { quietTriggers } from '../snapshot/quiet.ts';
@@ -25,11 +31,12 @@ import {
 import { FlightFailed } from '../connection/flight.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
-import { FoldedFlights, type FoldedTable, type Question } from './folded.ts';
+import { FoldedFlights, type FoldedGroup, type FoldedTable, type Question } from './folded.ts';
 import { isPassing } from './passing.ts';
 import { StepFailed } from './replay.ts';
 import { SpecialValues } from './special.ts';
 import { changeFailure, recordStopped } from './stopped.ts';
+import type { TargetTable } from './table.ts';
 
 export interface ApplierOptions {
   /** Whether the plugin sends numbers as text (wal2json 2.6 on); if not, NaN and infinities are read back. */
@@ -151,11 +158,7 @@ export class TargetApplier implements AsyncDisposable {
     const wasOpen = this.#epoch !== undefined;
     await this.#settleFolded(tables, xids);
     try {
-      const groups = await this.#folded.group(
-        tables,
-        (relation) => this.#batch.table(relation),
-        (table) => this.#batch.settingsOf(table),
-      );
+      const groups = this.#folded.groupsAhead(tables) ?? (await this.#group(tables));
       if (groups === null) return 'refused';
       if (!wasOpen) await this.#batch.staging.prune();
       // Customized settings need a right that has to be asked for before.
@@ -192,6 +195,30 @@ export class TargetApplier implements AsyncDisposable {
       throw classify(error, { step: 'applying', side: 'target' }, 'Internal');
     }
   }
+
+  /**
+   * Writes the rows of the next batch while the one before it is applied; {@link applyFolded} then only sends them. Does nothing where
+   * something has to be asked first.
+   */
+  prepareFolded(tables: readonly FoldedTable[]): void {
+    if (tables.length === 0 || this.#folded.groupsAhead(tables) !== null) return;
+    if (this.#special && tables.some(({ rows }) => rows.anyDoubtful)) return;
+    const described = tables.flatMap(({ relation }) => this.#batch.known(relation) ?? []);
+    if (described.length < tables.length) return;
+    const groups = this.#folded.group(tables, described, this.#settingsOf, () => undefined);
+    if (groups === null || groups.some(({ settings }) => isCustomized(settings))) return;
+    this.#folded.writeAhead(tables, groups);
+  }
+
+  async #group(tables: readonly FoldedTable[]): Promise<FoldedGroup[] | null> {
+    const described: TargetTable[] = [];
+    for (const { relation } of tables) described.push(await this.#batch.table(relation));
+    return this.#folded.group(tables, described, this.#settingsOf, ({ refuse }, never) =>
+      refuse(never),
+    );
+  }
+
+  readonly #settingsOf = (table: TargetTable): Settings => this.#batch.settingsOf(table);
 
   async #settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
     try {

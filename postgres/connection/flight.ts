@@ -28,31 +28,24 @@ const MOST_KEPT = 2_000;
 /** What the server is known to have of a statement: parsed; nothing; or not known, after a flight that failed. */
 type Standing = 'parsed' | 'new' | 'unsure';
 
+interface KeptStatement {
+  readonly name: string;
+  standing: Standing;
+}
+
 /** The statements that a session keeps, by text. */
 export class Kept {
-  readonly #statements = new Map<string, { readonly name: string; standing: Standing }>();
-  /** Those that the flight at work parses. */
-  #fresh: { standing: Standing }[] = [];
+  readonly #statements = new Map<string, KeptStatement>();
 
-  /** @returns the name and what the server has of it, as of the end of the flight at work; no name for one that is not kept. */
-  use(sql: string): { readonly name: string; readonly standing: Standing } {
-    const kept = this.#statements.get(sql);
-    if (kept === undefined && this.#statements.size >= MOST_KEPT)
-      return { name: '', standing: 'new' };
-    const statement = kept ?? { name: `walferry_f${this.#statements.size + 1}`, standing: 'new' };
-    if (kept === undefined) this.#statements.set(sql, statement);
-    const { name, standing } = statement;
-    if (standing !== 'parsed') {
-      statement.standing = 'parsed';
-      this.#fresh.push(statement);
-    }
-    return { name, standing };
-  }
-
-  /** What became of the flight at work. */
-  flown(outcome: Standing): void {
-    for (const statement of this.#fresh) statement.standing = outcome;
-    this.#fresh = [];
+  /** @returns null for a statement that is not kept, because there are too many. */
+  of(sql: string): KeptStatement | null {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    if (this.#statements.size >= MOST_KEPT) return null;
+    const name = `walferry_f${this.#statements.size + 1}`;
+    const statement: KeptStatement = { name, standing: 'new' };
+    this.#statements.set(sql, statement);
+    return statement;
   }
 }
 
@@ -77,6 +70,9 @@ export class Flight {
   #pieces: Buffer[] = [];
   #statements = 0;
   #frame = -1;
+  /** Those that this flight parses. */
+  #parsing: KeptStatement[] = [];
+  #joined: Flight | null = null;
 
   constructor(kept: Kept) {
     this.#kept = kept;
@@ -88,12 +84,28 @@ export class Flight {
 
   /** Takes back what was not sent. */
   clear(): void {
-    this.#kept.flown('new');
+    // Closed before it is parsed again: that is right whether the server has it or not.
+    this.#parsed('unsure');
     this.#pieces = [];
     this.#statements = 0;
     this.#frame = -1;
-    this.#at = 0;
-    this.#from = 0;
+    this.#free();
+  }
+
+  /**
+   * Goes on with what another flight holds, whose bytes stay where they are until this one is answered. That one may have been written
+   * while an earlier flight was in the air, so both together must not parse the same statement.
+   */
+  join(other: Flight): void {
+    this.#cut();
+    other.#cut();
+    for (const piece of other.#pieces) this.#pieces.push(piece);
+    for (const statement of other.#parsing) this.#parsing.push(statement);
+    this.#statements += other.#statements;
+    other.#pieces = [];
+    other.#parsing = [];
+    other.#statements = 0;
+    this.#joined = other;
   }
 
   /** A statement with parameters as text. */
@@ -118,8 +130,15 @@ export class Flight {
    * @param room bytes that all of them take at most, with four more for each.
    */
   bind(sql: string, parameters: number, room: number): number {
-    const { name, standing } = this.#kept.use(sql);
+    const kept = this.#kept.of(sql);
+    const name = kept?.name ?? '';
+    const standing = kept?.standing ?? 'new';
     if (standing !== 'parsed') {
+      if (kept !== null) {
+        // As of the end of this flight; what follows in it needs no other parsing.
+        kept.standing = 'parsed';
+        this.#parsing.push(kept);
+      }
       this.#ensure(2 * name.length + Buffer.byteLength(sql) + 32);
       // It may be there: parsed again under its name it would be refused, and under another one kept twice.
       if (standing === 'unsure') {
@@ -209,17 +228,29 @@ export class Flight {
     client.query(query);
     try {
       const counts = await query.answered;
-      this.#kept.flown('parsed');
+      this.#parsed('parsed');
       return counts;
     } catch (error) {
-      this.#kept.flown('unsure');
+      this.#parsed('unsure');
       throw error;
     } finally {
-      // All of it has been read by the server: the buffer is free again.
-      if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
-      this.#at = 0;
-      this.#from = 0;
+      // All of it has been read by the server: the buffers are free again.
+      this.#free();
+      if (this.#joined !== null) this.#joined.#free();
+      this.#joined = null;
     }
+  }
+
+  /** What became of the statements that this flight parses. */
+  #parsed(standing: Standing): void {
+    for (const statement of this.#parsing) statement.standing = standing;
+    this.#parsing = [];
+  }
+
+  #free(): void {
+    if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    this.#at = 0;
+    this.#from = 0;
   }
 
   #gather(bytes: Buffer, from: number, to: number): void {

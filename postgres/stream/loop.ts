@@ -179,6 +179,7 @@ export class StreamLoop {
         this.#raise();
         this.#seal(ending);
         this.#feedWriter();
+        this.#prepareNext();
         if (ending && this.#writing === null && this.#sealed.length === 0) break;
         // With a full batch in hand the next thing to happen is the target's.
         const blocked = ending || this.#sealed.length > 0;
@@ -395,6 +396,12 @@ export class StreamLoop {
     if (batch === undefined) return;
     this.#writing = batch;
     this.#written = this.#write(batch);
+  }
+
+  /** While the target is at work: it need not wait until the next batch's rows are written as statements. */
+  #prepareNext(): void {
+    const [next] = this.#sealed;
+    if (this.#writing !== null && next !== undefined) this.#parts.writer.prepare(next);
   }
 
   async #write(batch: Batch): Promise<void> {

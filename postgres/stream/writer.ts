@@ -15,7 +15,7 @@ import type { LoudLook } from './loud-look.ts';
 /** What the writer needs of the applying session; tests put another in its place. */
 export type Applying = Pick<
   TargetApplier,
-  'begin' | 'applyFolded' | 'apply' | 'commit' | 'rollback'
+  'begin' | 'applyFolded' | 'prepareFolded' | 'apply' | 'commit' | 'rollback'
 >;
 
 export class TargetWriter {
@@ -114,6 +114,11 @@ export class TargetWriter {
       await verified;
       throw error;
     }
+  }
+
+  /** Does ahead what can be done for a batch before the one that is written now is through. */
+  prepare(batch: Batch): void {
+    if (!this.#failed) this.#applier.prepareFolded(batch.folded);
   }
 
   /** @returns the changes that were applied one by one. */

@@ -1,6 +1,6 @@
 /** What wal2json really sends, through bytes, folding, and one flight of statements: the target equals the source. */
 import { expect, test } from 'vitest';
-import { PLANS_BY_KEY } from '../../postgres/apply/folded.ts';
+import { FoldedFlights, PLANS_BY_KEY, type FoldedTable } from '../../postgres/apply/folded.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
 import { readTable } from '../../postgres/apply/table.ts';
@@ -64,7 +64,7 @@ async function prepared(feed: Feed) {
     await feed.target.query('commit');
     return expected.length;
   };
-  return { apply, kept };
+  return { apply, kept, relation, table, layout };
 }
 
 test('random inserts, updates and deletes of every kind of value arrive, batch after batch', async () => {
@@ -132,6 +132,56 @@ test('a refused statement is told from the others, and the session goes on', asy
   await feed.lines();
   await feed.source.query(`insert into public.item (a, b) values (1, 'k')`);
   expect(await apply()).toBe(1);
+});
+
+test('rows that were written ahead of a flight that fails are written again, with the statements that it was to parse', async () => {
+  await using feed = await Feed.start(SCHEMA);
+  const { relation, table, layout } = await prepared(feed);
+  const flights = new FoldedFlights(feed.target);
+  const inserted = async (a: number): Promise<FoldedTable[]> => {
+    await feed.source.query(`insert into public.item (a, b) values (${a}, 'k')`);
+    const rows = new TableRows(layout);
+    for (const text of await feed.lines()) {
+      if (text.startsWith('{"action":"I"'))
+        expect(rows.insert(Buffer.from(text), heads(Buffer.from(text)))).toBe(true);
+    }
+    return [{ relation, rows, refuse: () => undefined, release: () => undefined }];
+  };
+  const groupsOf = (tables: readonly FoldedTable[]) => {
+    const groups = flights.group(
+      tables,
+      [table],
+      () => new Map(),
+      () => undefined,
+    );
+    if (groups === null) throw new Error('it does not fit');
+    return groups;
+  };
+  const begin = [{ sql: 'begin', rows: null }];
+  await feed.target.query(`insert into public.item (a, b) values (1, 'k')`);
+  const [first, second] = [await inserted(1), await inserted(2)];
+  const flying = flights.fly(begin, groupsOf(first), true, null);
+  flights.writeAhead(second, groupsOf(second));
+  expect(flights.groupsAhead(second)).not.toBeNull();
+  expect(await flying).toMatchObject({ outcome: 'refused', error: { code: '23505' } });
+  await feed.target.query('rollback');
+  expect(flights.groupsAhead(second)).toBeNull();
+  expect(await flights.fly(begin, groupsOf(second), true, null)).toMatchObject({
+    outcome: 'applied',
+  });
+
+  // Where it does not fail they are sent as they are.
+  const third = await inserted(3);
+  const alone = flights.fly([], groupsOf(third), true, null);
+  const fourth = await inserted(4);
+  flights.writeAhead(fourth, groupsOf(fourth));
+  expect(await alone).toMatchObject({ outcome: 'applied' });
+  const ahead = flights.groupsAhead(fourth);
+  if (ahead === null) throw new Error('they were not kept');
+  expect(await flights.fly([], ahead, true, null)).toMatchObject({ outcome: 'applied' });
+  await feed.target.query('commit');
+  await feed.target.query(`select setval('public.item_i_seq', 4)`);
+  await expectEqual(feed.source, feed.target);
 });
 
 test('what is asked beside the rows starts no parallel workers and reads no whole catalog', async () => {

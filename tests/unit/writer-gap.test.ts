@@ -11,6 +11,7 @@ test('after a batch that failed no later batch reaches the target', async () => 
   const applying: Applying = {
     begin: () => Promise.resolve(),
     applyFolded: () => Promise.resolve('applied'),
+    prepareFolded: () => undefined,
     apply: () =>
       fail ? Promise.reject(new MigrationError('Contention', 'deadlock')) : Promise.resolve(),
     commit: ({ confirmedLsn }) => Promise.resolve(void committed.push(confirmedLsn)),
