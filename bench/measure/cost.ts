@@ -45,7 +45,7 @@ export async function measureCost(rig: Rig, options: DrainOptions): Promise<Repo
     rows,
     more: [{ title: 'How it grows from 1 to 10 to 100 units of work', rows: growths }],
     chart: {
-      unit: 'CPU seconds for a million changes at 100 units, less is better',
+      unit: 'at 100 units of work, less is better',
       columns: Object.values(PROCESSES),
       rows: BACKLOGS.map(({ name }) => nameOf(name, Math.max(...UNITS))),
     },

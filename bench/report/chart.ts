@@ -3,8 +3,8 @@ import type { Chart, Report } from './result.ts';
 
 const BAR = 14;
 const GAP = 12;
-const LABEL_WIDTH = 130;
-const WIDTH = 760;
+const LABEL_WIDTH = 170;
+const WIDTH = 900;
 const VALUE_WIDTH = 60;
 const COLORS = ['#1f6f8b', '#d98032', '#8d99ae', '#6a994e', '#b56576'];
 
