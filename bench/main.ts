@@ -66,18 +66,32 @@ if (unknown !== undefined) {
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
-for (const name of wanted) {
-  // Servers of its own for each: nothing of one measurement lies in the caches of the next.
-  await using rig = await Rig.open();
+
+async function measure(name: string, rig: Rig): Promise<void> {
   const where = circumstances(
     await rig.source.value('postgres', `select 'PostgreSQL ' || current_setting('server_version')`),
     options.rounds,
     options.scale,
   );
   const report = await MEASUREMENTS[name]?.(rig, { ...options, say });
-  if (!report) continue;
+  if (!report) return;
   if (report.rows.length === 0) throw new Error(`${name} has no case ${options.only.join(', ')}`);
   write(report, where, options.results);
   console.log(markdown(report, where));
-  say(`written to ${options.results}`);
+  say(`${name} is written to ${options.results}`);
+}
+
+if (quick) {
+  // The same servers for all: their start would be most of the time.
+  await using rig = await Rig.open();
+  for (const name of wanted) {
+    await measure(name, rig);
+    await rig.endWorkers();
+  }
+} else {
+  for (const name of wanted) {
+    // Servers of its own for each: nothing of one measurement lies in the caches of the next.
+    await using rig = await Rig.open();
+    await measure(name, rig);
+  }
 }

@@ -63,6 +63,12 @@ export class Subscription {
     );
   }
 
+  /** Drops it with its slot, and its publication. */
+  async drop(source: string): Promise<void> {
+    await this.#rig.target.rows(this.#database, `drop subscription ${this.name}`);
+    await this.#rig.source.rows(source, `drop publication ${this.name}`);
+  }
+
   /** CPU seconds since it was enabled: walsender, and apply worker. */
   async seconds(): Promise<{ sender: number; apply: number }> {
     return {

@@ -1,13 +1,14 @@
 /** How fast a database is copied: walferry, `psql | psql`, pgcopydb and native initial sync, each into an empty database. */
-import { pgcopydbClone, pgcopydbVersion } from '../contender/pgcopydb.ts';
+import { findPgcopydb, pgcopydbClone } from '../contender/pgcopydb.ts';
+import type { Clone, Pgcopydb } from '../contender/pgcopydb.ts';
 import { pipe } from '../contender/pipe.ts';
-import { Subscription } from '../contender/subscription.ts';
+import { SUBSCRIPTION_SETTINGS, Subscription } from '../contender/subscription.ts';
 import { medianOf, medianRatio } from '../report/result.ts';
 import type { Report, Row } from '../report/result.ts';
 import { expectEqual } from '../rig/equality.ts';
 import { BenchMigration } from '../rig/migration.ts';
 import type { Rig } from '../rig/rig.ts';
-import { STREAMS } from '../rig/settings.ts';
+import { SERVER_SETTINGS, STREAMS } from '../rig/settings.ts';
 import { parseInput } from '../../contract/input.ts';
 import { originals } from '../workload/original.ts';
 import type { Original } from '../workload/original.ts';
@@ -76,9 +77,13 @@ async function pipes(rig: Rig, original: Original, binary: boolean): Promise<num
   return seconds;
 }
 
-async function pgcopydb(rig: Rig, original: Original): Promise<number> {
+async function pgcopydb(
+  rig: Rig,
+  original: Original,
+  how: Pick<Clone, 'settings' | 'binary' | 'follow'>,
+): Promise<number> {
   await rig.database(rig.target, TARGET);
-  const seconds = await pgcopydbClone(rig, SOURCE, TARGET);
+  const seconds = await pgcopydbClone(rig, { source: SOURCE, target: TARGET, ...how });
   await equal(rig, original);
   return seconds;
 }
@@ -94,7 +99,7 @@ async function equal(rig: Rig, { tables }: Original): Promise<void> {
 export async function measureCopy(rig: Rig, options: DrainOptions): Promise<Report> {
   const { rounds, scale, only, say } = options;
   await rig.workers.start();
-  const version = pgcopydbVersion();
+  const rival = findPgcopydb();
   const rows: Row[] = [];
   for (const original of originals(scale)) {
     if (only.length > 0 && !only.includes(original.name)) continue;
@@ -112,9 +117,7 @@ export async function measureCopy(rig: Rig, options: DrainOptions): Promise<Repo
         }),
         async () => void (one['pipe'] = await pipes(rig, original, false)),
         async () => void (one['native'] = await native(rig, original)),
-        async () =>
-          void (one['pgcopydb'] =
-            version === undefined ? undefined : await pgcopydb(rig, original)),
+        ...pgcopydbTurns(rig, original, rival, one),
       ];
       for (let turn = 0; turn < turns.length; turn += 1) {
         await rig.source.checkpoint();
@@ -134,23 +137,60 @@ export async function measureCopy(rig: Rig, options: DrainOptions): Promise<Repo
     name: 'copy',
     title: 'A database is copied',
     notes: [
-      `Seconds. All with ${STREAMS} streams into an empty database; checkpoints on both servers before each turn; counts and hashes equal after each.`,
+      'Seconds, into an empty database; checkpoints on both servers before each turn; counts and hashes equal after each.',
       '"rows": walferry’s phase snapshot against psql | psql into a table without indexes. "whole": from the start of the workflow until the stream runs (preflight, schema, rows, indexes, statistics), against native (schema with indexes, then initial sync) and pgcopydb clone.',
-      version === undefined
-        ? 'pgcopydb was not on the PATH.'
-        : `pgcopydb ${version}: clone, large tables split at 64 MB, without owners and grants.`,
+      `walferry: default input but copy.parallelism = ${STREAMS}, and copy.format as the column says.`,
+      `pipe: ${STREAMS} pipes of psql | psql side by side, each a range of blocks of the table.`,
+      `native: logical replication with ${SUBSCRIPTION_SETTINGS}; up to ${SERVER_SETTINGS['max_sync_workers_per_subscription'] ?? ''} tables at once (max_sync_workers_per_subscription); before version 16 its initial sync is text in any case.`,
+      ...pgcopydbNotes(rival),
       '"of …" is above 1 where walferry is faster.',
     ],
     rows,
     chart: {
       unit: 'seconds, less is better',
-      columns: ['whole text', 'whole binary', 'native', 'pgcopydb'],
+      columns: ['whole text', 'whole binary', 'native', ...PGCOPYDB],
     },
   };
 }
 
+/** Columns of pgcopydb; empty for what the one on the PATH cannot do. */
+const PGCOPYDB = ['pgcopydb', 'pgcopydb binary', 'pgcopydb follow'] as const;
+
+function pgcopydbTurns(
+  rig: Rig,
+  original: Original,
+  rival: Pgcopydb | undefined,
+  one: Record<string, number | undefined>,
+): (() => Promise<void>)[] {
+  if (!rival) return [];
+  const { settings, binary, follow } = rival;
+  const turn = (name: (typeof PGCOPYDB)[number], how: Parameters<typeof pgcopydb>[2]) => async () =>
+    void (one[name] = await pgcopydb(rig, original, how));
+  return [
+    turn('pgcopydb', { settings }),
+    ...(binary === undefined ? [] : [turn('pgcopydb binary', { settings, binary })]),
+    ...(follow ? [turn('pgcopydb follow', { settings, binary, follow })] : []),
+  ];
+}
+
+function pgcopydbNotes(rival: Pgcopydb | undefined): string[] {
+  if (!rival) return ['pgcopydb was not on the PATH.'];
+  const { version, settings, binary, follow } = rival;
+  return [
+    `pgcopydb ${version}: clone ${settings}${binary === undefined ? '' : `; "binary" with ${binary}`}.`,
+    follow
+      ? '"pgcopydb follow": clone --follow, until it has applied what the source had written before it began: like walferry it has a slot then, and follows.'
+      : 'clone --follow is measured from version 0.17 on.',
+    '"whole of pgcopydb" is against the faster one of its two formats, without --follow.',
+  ];
+}
+
 function cells(seen: readonly Record<string, number | undefined>[]): Row['cells'] {
   const all = (name: string) => seen.map((one) => one[name]);
+  const faster = seen.map((one) => {
+    const known = [one['pgcopydb'], one['pgcopydb binary']].filter((time) => time !== undefined);
+    return known.length === 0 ? undefined : Math.min(...known);
+  });
   const best = (FORMATS.at(-1) ?? 'text') satisfies string;
   return Object.fromEntries(
     [
@@ -161,12 +201,16 @@ function cells(seen: readonly Record<string, number | undefined>[]): Row['cells'
         'whole text',
         'whole binary',
         'native',
-        'pgcopydb',
+        ...PGCOPYDB,
       ].map((name) => [name, medianOf(all(name))] as const),
       ['text of pipe', medianRatio(all('pipe'), all('rows text'))] as const,
       ['binary of pipe', medianRatio(all('pipe'), all('rows binary'))] as const,
       ['whole of native', medianRatio(all('native'), all(`whole ${best}`))] as const,
-      ['whole of pgcopydb', medianRatio(all('pgcopydb'), all(`whole ${best}`))] as const,
+      ['whole of pgcopydb', medianRatio(faster, all(`whole ${best}`))] as const,
+      [
+        'whole of pgcopydb follow',
+        medianRatio(all('pgcopydb follow'), all(`whole ${best}`)),
+      ] as const,
     ].filter(([, value]) => value !== undefined),
   );
 }

@@ -135,6 +135,12 @@ export class DrainStage {
     };
   }
 
+  /** Ends the migration and native replication, which drops their slots. */
+  async close(): Promise<void> {
+    await this.#migration.abort();
+    await this.#native.drop(SOURCE);
+  }
+
   /** Both are level with the source, and have confirmed it: no one reads old WAL again in what is measured. */
   async #levelled(): Promise<void> {
     for (let round = 0; round < 2; round += 1) {
@@ -203,6 +209,7 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
     }
     rows.push({ name: backlog.name, cells: cells(seen) });
   }
+  await stage.close();
   return {
     name: 'drain',
     title: 'A backlog is drained',

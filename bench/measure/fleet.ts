@@ -9,19 +9,20 @@ import { Fleet } from '../rig/fleet.ts';
 import type { Member } from '../rig/fleet.ts';
 import { heartbeats } from '../rig/heartbeat.ts';
 import type { Heartbeats } from '../rig/heartbeat.ts';
+import { Meter } from '../rig/meter.ts';
 import type { Rig } from '../rig/rig.ts';
 import { forgetPeak, peakMemory, processSeconds, residentMemory } from '../rig/usage.ts';
 import type { DrainOptions } from './drain.ts';
 
 const MIGRATIONS = 200;
 /** At a small scale there is still one that is busy beside another, and some that are idle. */
-const FEWEST = 6;
+const FEWEST = 4;
 const BESIDE = 20;
 /** Transactions of one backlog: an update and an insert each. */
 const TRANSACTIONS = 100_000;
 const FEWEST_TRANSACTIONS = 2_000;
 const IDLE_SECONDS = 60;
-const SHORTEST_IDLE_SECONDS = 5;
+const SHORTEST_IDLE_SECONDS = 3;
 
 export async function measureFleet(rig: Rig, options: DrainOptions): Promise<Report> {
   const { rounds, scale, only, say } = options;
@@ -74,13 +75,17 @@ export async function measureFleet(rig: Rig, options: DrainOptions): Promise<Rep
     name: 'fleet',
     title: 'Many migrations on one worker',
     notes: [
-      'One worker process with default options; one database pair for each migration, all of them on the same two servers.',
+      'walferry: one worker process with default options, default input; one database pair for each migration, all of them on the same two servers.',
       'busy: each busy migration drains a backlog of its own (transactions of one update and one insert) from "resume" until its last change is visible; its rows are compared afterwards.',
       'lag: single changes in the idle ones, from commit on the source to visible on the target. Heartbeat gaps: between two beats that the Temporal server has noted, of all streams of the case; the worker sends one every 2 s, the timeout is 10 s.',
       `idle: CPU over ${seconds} s in which nothing is written, as a share of one core, of the worker, of the source's walsenders and of the sessions on both servers; resident memory of the worker at the end.`,
       'On one source server every slot decodes the WAL of all databases: with many slots a busy database costs one core for each few walsenders. Sources of their own do not.',
     ],
     rows,
+    chart: {
+      unit: 'ms of lag in the idle ones, less is better',
+      columns: ['lag p50 ms', 'longest lag ms'],
+    },
   };
 }
 
@@ -183,26 +188,32 @@ async function changed(members: readonly Member[]): Promise<number[]> {
 
 async function idleCost(rig: Rig, pid: number, seconds: number): Promise<Row['cells']> {
   const mine = `application_name like 'walferry%'`;
-  const used = async (): Promise<(number | undefined)[]> => [
-    processSeconds(pid),
-    await rig.source.sessionSeconds(`backend_type = 'walsender'`),
-    await rig.source.sessionSeconds(`backend_type <> 'walsender' and ${mine}`),
-    await rig.target.sessionSeconds(mine),
+  const looks = [
+    () => rig.source.sessions(`backend_type = 'walsender'`),
+    () => rig.source.sessions(`backend_type <> 'walsender' and ${mine}`),
+    () => rig.target.sessions(mine),
   ];
-  const before = await used();
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  const after = await used();
-  const [node, walsenders, source, target] = after.map((value, i) => {
-    const earlier = before[i];
-    return value === undefined || earlier === undefined ? undefined : (value - earlier) / seconds;
-  });
+  const read = () => Promise.all(looks.map((look) => look()));
+  const meters = (await read()).map((first) => new Meter(first));
+  const before = processSeconds(pid);
+  const began = performance.now();
+  for (let second = 0; second < seconds; second += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    // Sessions come and go with the leases: often enough that little of one that ends is missed.
+    for (const [i, now] of (await read()).entries()) meters[i]?.read(now);
+  }
+  const after = processSeconds(pid);
+  const lasted = (performance.now() - began) / 1000;
+  const share = (used: number | undefined) => percent(used === undefined ? used : used / lasted);
+  const [walsenders, source, target] = meters.map((meter) => share(meter.seconds));
+  const node = share(before === undefined || after === undefined ? undefined : after - before);
   const count = (server: Rig['source']): Promise<string> =>
     server.value('postgres', `select count(*) from pg_stat_activity where ${mine}`);
   return {
-    'node % of a core': percent(node),
-    'walsenders %': percent(walsenders),
-    'source sessions %': percent(source),
-    'target sessions %': percent(target),
+    'node % of a core': node,
+    'walsenders %': walsenders,
+    'source sessions %': source,
+    'target sessions %': target,
     'sessions source': Number(await count(rig.source)),
     'sessions target': Number(await count(rig.target)),
     'resident MiB': residentMemory(pid),

@@ -1,6 +1,6 @@
 /** How long after its commit on the source a change is visible on the target, at set rates. */
 import { SUBSCRIPTION_SETTINGS, Subscription } from '../contender/subscription.ts';
-import { medianOf } from '../report/result.ts';
+import { medianOf, medianRatio } from '../report/result.ts';
 import type { Report, Row } from '../report/result.ts';
 import { expectEqual } from '../rig/equality.ts';
 import { BenchMigration } from '../rig/migration.ts';
@@ -19,6 +19,8 @@ const SECONDS = 10;
 const WARM_SECONDS = 2;
 const LEASE_SECONDS = 5;
 const LEASE_RATE = 100;
+/** So many ends of a lease fall into what is looked at. */
+const LEASES = 3;
 
 const ROWS = 100_000;
 const SCHEMA = `
@@ -162,16 +164,24 @@ export async function measureLag(rig: Rig, options: DrainOptions): Promise<Repor
     ]);
   }
   await native.disable();
+  await native.drop(SOURCE);
   await migration.abort();
   if (only.length === 0 || only.includes('lease')) {
-    rows.push(await changeOfLease(rig, start, { rounds, seconds: Math.max(seconds, 2) }, say));
+    rows.push(
+      await changeOfLease(
+        rig,
+        start,
+        { rounds, leases: Math.max(1, Math.round(LEASES * Math.min(1, options.scale))) },
+        say,
+      ),
+    );
   }
   return {
     name: 'lag',
     title: 'From commit on the source to visible on the target',
     notes: [
       'Milliseconds. A transaction is one update and one insert; the source commits synchronously; visibility is looked for every 2 ms inside the target.',
-      `walferry: default input. native: logical replication with ${SUBSCRIPTION_SETTINGS}. Only one of the two runs at a time.`,
+      `walferry: default input. native: logical replication with ${SUBSCRIPTION_SETTINGS}. Only one of the two runs at a time. "of native" is above 1 where walferry is faster.`,
       `change of lease: leases of ${LEASE_SECONDS} s at ${LEASE_RATE} transactions/s; the longest lag is what the end of one and the start of the next cost.`,
       'Rows and hashes of all three databases were equal at the end.',
     ],
@@ -186,13 +196,13 @@ export async function measureLag(rig: Rig, options: DrainOptions): Promise<Repor
 async function changeOfLease(
   rig: Rig,
   start: (input: Readonly<Record<string, unknown>>) => Promise<BenchMigration>,
-  { rounds, seconds }: { readonly rounds: number; readonly seconds: number },
+  { rounds, leases }: { readonly rounds: number; readonly leases: number },
   say: (line: string) => void,
 ): Promise<Row> {
   const migration = await start({ stream: { leaseSeconds: LEASE_SECONDS } });
   const seen: Ages[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    const one = await ages(rig, TARGET, LEASE_RATE, Math.max(seconds, 3 * LEASE_SECONDS));
+    const one = await ages(rig, TARGET, LEASE_RATE, leases * LEASE_SECONDS + 1);
     say(`change of lease, round ${round + 1}: longest ${one.longest.toFixed(0)} ms`);
     seen.push(one);
   }
@@ -202,6 +212,11 @@ async function changeOfLease(
 
 function cells(mine: readonly Ages[], theirs: readonly Ages[]): Row['cells'] {
   const of = (list: readonly Ages[], name: keyof Ages) => medianOf(list.map((one) => one[name]));
+  const ratio = (name: keyof Ages) =>
+    medianRatio(
+      theirs.map((one) => one[name]),
+      mine.map((one) => one[name]),
+    );
   const node = of(mine, 'node');
   const rate = of(mine, 'rate');
   return {
@@ -212,6 +227,8 @@ function cells(mine: readonly Ages[], theirs: readonly Ages[]): Row['cells'] {
     'native p50 ms': of(theirs, 'p50'),
     'native p99 ms': of(theirs, 'p99'),
     'native longest ms': of(theirs, 'longest'),
+    'p50 of native': ratio('p50'),
+    'p99 of native': ratio('p99'),
     'node µs/tx': node === undefined || rate === undefined ? undefined : (node / rate) * 1_000_000,
   };
 }

@@ -1,17 +1,15 @@
 /** A report as horizontal bars, one group a row, as SVG. */
-import type { Report } from './result.ts';
+import type { Chart, Report } from './result.ts';
 
 const BAR = 14;
 const GAP = 12;
-const LABEL_WIDTH = 130;
-const WIDTH = 760;
+const LABEL_WIDTH = 170;
+const WIDTH = 900;
 const VALUE_WIDTH = 60;
 const COLORS = ['#1f6f8b', '#d98032', '#8d99ae', '#6a994e', '#b56576'];
 
-export function chart(
-  { title, rows }: Report,
-  { unit, columns }: { readonly unit: string; readonly columns: readonly string[] },
-): string {
+export function chart({ title, rows: all }: Report, { unit, columns, rows: names }: Chart): string {
+  const rows = all.filter(({ name }) => names === undefined || names.includes(name));
   const value = (row: Report['rows'][number], column: string): number | undefined => {
     const cell = row.cells[column];
     return typeof cell === 'number' ? cell : undefined;

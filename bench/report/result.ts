@@ -15,8 +15,23 @@ export interface Report {
   /** How it was measured and what each contender had, a sentence each. */
   readonly notes: readonly string[];
   readonly rows: readonly Row[];
-  /** Columns that the chart shows side by side, in the unit of the axis. */
-  readonly chart?: { readonly unit: string; readonly columns: readonly string[] };
+  /** The same numbers seen from another side. */
+  readonly more?: readonly Table[];
+  readonly chart: Chart;
+}
+
+export interface Table {
+  readonly title: string;
+  readonly rows: readonly Row[];
+}
+
+export interface Chart {
+  /** Of the axis. */
+  readonly unit: string;
+  /** Shown side by side. */
+  readonly columns: readonly string[];
+  /** Names of the rows that it shows; all of them by default. */
+  readonly rows?: readonly string[];
 }
 
 /** The middle one; of an even number the mean of both in the middle. @throws RangeError for none. */

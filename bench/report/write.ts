@@ -4,7 +4,7 @@ import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { SERVER_SETTINGS } from '../rig/settings.ts';
 import { chart } from './chart.ts';
-import type { Cell, Report } from './result.ts';
+import type { Cell, Report, Row } from './result.ts';
 
 const GIB = 1024 ** 3;
 
@@ -36,38 +36,39 @@ export function circumstances(postgres: string, rounds: number, scale: number): 
 
 /** The report as a Markdown table with its notes. */
 export function markdown(report: Report, where: Circumstances): string {
-  const columns = columnsOf(report);
-  const lines = [
-    ['', ...columns],
-    ['---', ...columns.map(() => '---:')],
-    ...report.rows.map(({ name, cells }) => [
-      name,
-      ...columns.map((column) => text(cells[column])),
-    ]),
-  ].map((cells) => `| ${cells.join(' | ')} |`);
   const { date, machine, postgres, node, rounds, scale, settings } = where;
   return [
     `## ${report.title}`,
     '',
     `${date}; ${machine}; ${postgres}; Node ${node}; median of ${rounds} round${rounds === 1 ? '' : 's'}${scale === 1 ? '' : `; scale ${scale}`}.`,
     '',
-    ...lines,
+    ...table(report.rows),
     '',
+    ...(report.more ?? []).flatMap(({ title, rows }) => [`### ${title}`, '', ...table(rows), '']),
     ...[...report.notes, `Both servers: ${settings}.`].map((note) => `* ${note}`),
     '',
   ].join('\n');
 }
 
-/** Writes `NAME.json`, `NAME.md` and, where the report has a chart, `NAME.svg`. */
+function table(rows: readonly Row[]): string[] {
+  const columns = columnsOf(rows);
+  return [
+    ['', ...columns],
+    ['---', ...columns.map(() => '---:')],
+    ...rows.map(({ name, cells }) => [name, ...columns.map((column) => text(cells[column]))]),
+  ].map((cells) => `| ${cells.join(' | ')} |`);
+}
+
+/** Writes `NAME.json`, `NAME.md` and `NAME.svg`. */
 export function write(report: Report, where: Circumstances, folder: string): void {
   mkdirSync(folder, { recursive: true });
   const file = (extension: string): string => path.join(folder, `${report.name}.${extension}`);
   writeFileSync(file('json'), JSON.stringify({ ...where, ...report }, null, 2) + '\n');
   writeFileSync(file('md'), markdown(report, where));
-  if (report.chart) writeFileSync(file('svg'), chart(report, report.chart));
+  writeFileSync(file('svg'), chart(report, report.chart));
 }
 
-function columnsOf({ rows }: Report): string[] {
+function columnsOf(rows: readonly Row[]): string[] {
   return [...new Set(rows.flatMap(({ cells }) => Object.keys(cells)))];
 }
 

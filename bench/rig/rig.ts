@@ -1,6 +1,7 @@
 /** Two PostgreSQL servers, a Temporal server and walferry's workers for measurements; all of it ends with the scope. */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
+import { endBackground } from '../../scripts/cluster/background.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { Workers } from '../../scripts/start/cast.ts';
 import { enter } from '../../tests/support/setup-files/environment.ts';
@@ -56,6 +57,11 @@ export class Rig implements AsyncDisposable {
       appendFileSync(serviceFile, `[${name}]\n${lines.join('\n')}\n`);
     }
     return name;
+  }
+
+  /** Whoever measures next starts its own, and knows which process does the work. */
+  async endWorkers(): Promise<void> {
+    await endBackground(testRun().folder);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

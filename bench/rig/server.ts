@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import type pg from 'pg';
 import { serverEnvironment } from '../../scripts/cluster/configuration.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { processSeconds } from './usage.ts';
+import { threadSeconds } from './usage.ts';
 
 const OUTPUT_BYTES = 64 * 1024 * 1024;
 
@@ -93,13 +93,23 @@ export class BenchServer {
     });
   }
 
-  /** CPU seconds of the sessions that the condition on `pg_stat_activity` selects, as far as they live. */
-  async sessionSeconds(condition: string): Promise<number> {
-    const rows = await this.rows<{ pid: number }>(
+  /** CPU seconds of each session that the condition on `pg_stat_activity` selects, by what no other session has. */
+  async sessions(condition: string): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.rows<{ pid: number; name: string }>(
       'postgres',
-      `select pid from pg_stat_activity where ${condition}`,
+      `select pid, format('%s %s', pid, backend_start) as name from pg_stat_activity where ${condition}`,
     );
-    return rows.reduce((sum, { pid }) => sum + (processSeconds(pid) ?? 0), 0);
+    return new Map(
+      rows.flatMap(({ pid, name }) => {
+        const seconds = threadSeconds(pid);
+        return seconds === undefined ? [] : [[name, seconds] as const];
+      }),
+    );
+  }
+
+  /** Their sum, as far as they live. */
+  async sessionSeconds(condition: string): Promise<number> {
+    return [...(await this.sessions(condition)).values()].reduce((sum, one) => sum + one, 0);
   }
 
   /** Writes out what is dirty, so that it does not fall into the next measurement. */

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 /** Linux counts in these, whatever the kernel's own rate. */
 const TICKS_PER_SECOND = 100;
+const NANOSECONDS_PER_SECOND = 1e9;
 const KIB = 1024;
 
 /** CPU seconds, user and system, of a process and all of its threads; undefined when it is gone or unknown. */
@@ -12,6 +13,17 @@ export function processSeconds(pid: number): number | undefined {
   // The command's name stands in parentheses and may hold spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/**
+ * CPU seconds of a process with one thread, as PostgreSQL's are. The scheduler counts them in nanoseconds: a session that
+ * applies a thousand rows is done within one tick.
+ */
+export function threadSeconds(pid: number): number | undefined {
+  const nanoseconds = read(`/proc/${pid}/schedstat`)?.split(' ')[0];
+  return nanoseconds === undefined
+    ? processSeconds(pid)
+    : Number(nanoseconds) / NANOSECONDS_PER_SECOND;
 }
 
 /** Highest resident memory since the last {@link forgetPeak}, MiB. */

@@ -16,11 +16,13 @@ export interface Load {
   readonly variables?: Readonly<Record<string, string>>;
   /** Waiting for the disk would only slow the preparation. */
   readonly synchronousCommit?: boolean;
+  /** Ends the load before its time: that is no failure. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Runs a script to its end.
- * @returns transactions per second that it reached.
+ * @returns transactions per second that it reached; NaN when it was ended.
  * @throws Error with the end of what pgbench said.
  */
 export async function pgbench(
@@ -50,8 +52,12 @@ export async function pgbench(
       child.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()));
       child.stderr.on('data', (bytes: Buffer) => (out += bytes.toString()));
       child.on('error', reject);
+      const { signal } = load;
+      signal?.addEventListener('abort', () => child.kill(), { once: true });
       child.on('exit', (code) =>
-        code === 0 ? resolve(out) : reject(new Error(`pgbench: ${out.slice(-500)}`)),
+        code === 0 || signal?.aborted === true
+          ? resolve(out)
+          : reject(new Error(`pgbench: ${out.slice(-500)}`)),
       );
     });
     return Number(/^tps = ([\d.]+)/m.exec(said)?.[1]);

@@ -16,29 +16,39 @@ const reportSchema = v.object({
   ),
 });
 
-test('npm run bench measures drain and copy, checks that both sides are equal, and writes its tables', async () => {
+const CHOSEN = {
+  drain: ['tpcb'],
+  copy: ['wide rows'],
+  lag: ['100/s', 'change of lease'],
+  cost: ['tpcb × 1', 'tpcb × 10', 'tpcb × 100'],
+  fleet: ['2 idle beside one busy', '2 idle beside two busy', '4 idle'],
+  recovery: ['SIGKILL'],
+} as const;
+
+test('npm run bench makes each of its measurements, checks that both sides are equal, and writes tables and charts', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'walferry-bench-'));
   try {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       [
         'scripts/run.mjs',
-        ...['bench', 'drain', 'copy', '--quick', '--results', folder],
-        ...['--only', 'tpcb', 'wide rows'],
+        ...['bench', ...Object.keys(CHOSEN), '--quick', '--results', folder],
+        ...['--only', 'tpcb', 'wide rows', '100', 'lease', 'busy', 'idle'],
       ],
       { cwd: ROOT },
     );
-    for (const [name, row] of [
-      ['drain', 'tpcb'],
-      ['copy', 'wide rows'],
-    ] as const) {
+    for (const [name, rows] of Object.entries(CHOSEN)) {
       const text = await readFile(path.join(folder, `${name}.json`), 'utf8');
       const report = v.parse(reportSchema, JSON.parse(text));
-      expect(report.rows.map((one) => one.name)).toContain(row);
-      expect(stdout).toContain(`| ${row} |`);
-      expect(await readFile(path.join(folder, `${name}.svg`), 'utf8')).toContain('<svg');
+      expect(report.rows.map((row) => row.name)).toEqual(rows);
+      const chart = await readFile(path.join(folder, `${name}.svg`), 'utf8');
+      for (const row of rows) expect(stdout).toContain(`| ${row} |`);
+      // A chart without a bar has no number either.
+      expect(chart).toContain('class="value"');
     }
+    expect(stdout).toContain('| tpcb: walsender, CPU s |');
+    expect(stdout).not.toMatch(/\| -\d/);
   } finally {
     await rm(folder, { recursive: true });
   }
-}, 240_000);
+}, 600_000);
