@@ -74,6 +74,7 @@ test('an idle stream that takes keepalives is not stuck', async () => {
 
 test('a process that was stopped for long is not taken for stuck when it goes on', async () => {
   await using pulse = beating({ done: 1, idle: false, applying: true });
+  await vi.advanceTimersByTimeAsync(2_000);
   vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10 * STUCK_MS);
   await vi.advanceTimersByTimeAsync(2_000);
   expect(pulse.now.stuckAfter).toBeNull();
