@@ -209,8 +209,10 @@ export const FAILURES = {
   },
   Stalled: {
     handling: 'timed',
-    meaning: 'Neither data nor keepalive came from the source for too long.',
-    action: 'Nothing, if it goes on by itself; otherwise look at the network and the walsender.',
+    meaning:
+      'Neither data nor keepalive came from the source for too long, or an answer of either database that does not work on it any more.',
+    action:
+      'Nothing, if it goes on by itself; otherwise look at the network, the walsender, and the sessions of walferry.',
   },
   NotEqual: {
     handling: 'operator',

@@ -69,6 +69,7 @@ export class ReplicationReader implements AsyncDisposable {
   #failed: (() => void) | null = null;
   #pauses = 0;
   #heard = 0;
+  #parts = 0;
 
   private constructor(options: ReaderOptions) {
     this.#options = options;
@@ -156,6 +157,11 @@ export class ReplicationReader implements AsyncDisposable {
   /** Grows with every message and keepalive that arrives: proof that the connection is alive. */
   get heard(): number {
     return this.#heard;
+  }
+
+  /** Grows with what arrives of a message that is not complete: a large one may take minutes, without a keepalive in its middle. */
+  get parts(): number {
+    return this.#parts;
   }
 
   /** Whether messages wait in the queue. */
@@ -250,6 +256,7 @@ export class ReplicationReader implements AsyncDisposable {
         this.#heardAt = performance.now();
         try {
           splitter.push(read);
+          if (splitter.inside) this.#parts += 1;
         } catch (error) {
           const short = error instanceof RangeError;
           const at = this.receivedLsn;

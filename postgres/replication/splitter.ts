@@ -33,6 +33,11 @@ export class WalSplitter {
     this.#sinks = sinks;
   }
 
+  /** Whether a data message has come in part. */
+  get inside(): boolean {
+    return this.#part !== null && this.#wanted === 'data';
+  }
+
   /** Takes the next bytes from the socket, which stay as they are from now on. @throws RangeError for a data message that is too short. */
   push(read: Buffer): void {
     let at = 0;

@@ -5,11 +5,13 @@
 import { constants } from 'node:buffer';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import { classify } from '../connection/failure.ts';
+import { cut } from '../connection/session.ts';
 import type { Attempt } from '../control/epoch.ts';
 import { within } from '../replication/deadline.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
@@ -24,6 +26,7 @@ import { StreamLoop, type LoopParts } from './loop.ts';
 import { Marks } from './marks.ts';
 import { LoudLook } from './loud-look.ts';
 import { Meter } from './meter.ts';
+import { Onlooker } from './onlooker.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pulse } from './pulse.ts';
 import { confirmedBySource, released } from './slot.ts';
@@ -175,17 +178,26 @@ export async function streamLease(
     };
   };
   {
+    await using target = new Onlooker('target', migration, backendPidOf(applier.client));
+    await using origin = new Onlooker('source', migration, backendPidOf(source));
     await using pulse = new Pulse({
       work,
-      migration,
-      applierPid: backendPidOf(applier.client),
+      onlookers: { target, source: origin },
+      stuckMs: options.limits?.stuckMs,
       vitals: () => ({
-        progress: loop.progress + reader.heard + looks + throttle.looks,
+        moved: loop.progress + reader.heard + looks + throttle.looks,
+        done: loop.done + looks + throttle.looks,
         applying: loop.applying,
         idle: loop.waiting === undefined,
       }),
       details: (): Heartbeat => ({ phase: 'stream', ...numbers(), ...throttle.details }),
       measure: () => inTurn(() => meter.measure(source)),
+      stuck: (forMs) => {
+        loop.fail(stuckFailure(parts, writer, forMs));
+        // What is awaited fails then: an answer that was lost would be awaited without end.
+        cut(applier.client);
+        cut(source);
+      },
     });
     pulse.start();
     begun(loop);
@@ -235,6 +247,19 @@ async function runToEnd(
     await plan.note();
     throw failure;
   }
+}
+
+function stuckFailure(
+  { migration: { slot } }: LeaseParts,
+  { checkpoint: { confirmedLsn: lsn } }: TargetWriter,
+  forMs: number,
+): MigrationError {
+  const seconds = Math.round(forMs / 1000);
+  return new MigrationError(
+    'Stalled',
+    `the stream does not get on: for ${seconds} s an answer was awaited, and neither server says that it is at work for it`,
+    { lsn, slot },
+  );
 }
 
 function earlier(a: Lsn | null, b: Lsn | null): Lsn | null {

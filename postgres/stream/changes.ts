@@ -53,7 +53,9 @@ export interface StreamOptions {
   /** What the operator accepts of single tables. */
   readonly ignore?: IgnorePatterns;
   /** For tests: smaller limits make rare shapes cheap. */
-  readonly limits?: Partial<ReaderLimits & Omit<LoopLimits, 'changes' | 'age'>>;
+  readonly limits?: Partial<
+    ReaderLimits & Omit<LoopLimits, 'changes' | 'age'> & { readonly stuckMs: number }
+  >;
 }
 
 /** What a table with changes locks on the target: itself, its indexes, a staging table with its own. */

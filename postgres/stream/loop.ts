@@ -38,7 +38,7 @@ export interface LoopLimits extends BatchLimits {
 export interface LoopParts {
   readonly reader: Pick<
     ReplicationReader,
-    'take' | 'ready' | 'nudge' | 'confirm' | 'waiting' | 'receivedLsn'
+    'take' | 'ready' | 'nudge' | 'confirm' | 'waiting' | 'receivedLsn' | 'parts'
   >;
   readonly writer: TargetWriter;
   readonly routes: Routes;
@@ -81,7 +81,8 @@ export class StreamLoop {
   /** The newest commit before the horizon's position. */
   #commit: LastCommit | null = null;
   #storedAt = performance.now();
-  #progress = 0;
+  #taken = 0;
+  #writes = 0;
   #ways = new Ways();
 
   constructor(parts: LoopParts) {
@@ -118,9 +119,14 @@ export class StreamLoop {
     };
   }
 
-  /** Grows when an item was taken or a batch written. */
+  /** Grows when an item was taken, or comes in parts, or a batch was written. */
   get progress(): number {
-    return this.#progress;
+    return this.#taken + this.#parts.reader.parts + this.#writes;
+  }
+
+  /** Grows when the work in hand gets on. While a batch is written only that counts: the loop takes items beside it. */
+  get done(): number {
+    return this.applying ? this.#writes : this.progress;
   }
 
   /** Since the lease began. */
@@ -215,7 +221,7 @@ export class StreamLoop {
       }
       const item = reader.take();
       if (item === null) return;
-      this.#progress += 1;
+      this.#taken += 1;
       if (item.kind === 'keepalive') this.#keepalive(item.lsn);
       else if (item.kind === 'warning') await this.#missing(item);
       else {
@@ -422,7 +428,7 @@ export class StreamLoop {
     } finally {
       for (const { release } of batch.folded) release();
       this.#writing = null;
-      this.#progress += 1;
+      this.#writes += 1;
       reader.nudge();
     }
   }

@@ -45,6 +45,22 @@ describe.concurrent('side by side', () => {
     },
   );
 
+  test('a worker that runs out of memory in a batch dies without a word, and the next one applies that batch once', async () => {
+    const { lab, load } = await streaming({
+      WALFERRY_FAILPOINT: 'before-target-commit out-of-memory',
+      NODE_OPTIONS: '--max-old-space-size=300',
+    });
+    await using _ = lab;
+    const [first] = lab.workers;
+    await until('the worker to die', () => first?.isAlive() === false, { seconds: 90 });
+    expect(first?.log()).toContain('JavaScript heap out of memory');
+    // In the middle of its first batch.
+    expect(await control(lab)).toMatchObject({ transactions: '0' });
+    await lab.worker({ name: 'second' });
+    await flowing(lab, load, 30);
+    await lab.finish();
+  });
+
   test('an attempt that was frozen and overtaken writes nothing after it wakes up', async () => {
     const { lab, load } = await streaming();
     await using _ = lab;

@@ -56,8 +56,8 @@ const LARGE: readonly (readonly [name: string, type: string, value: string])[] =
   ['text of two-byte characters', 'text', `repeat('é', 50000000)`],
   ['bytea', 'bytea', `decode(repeat('00ff5c0a', 25000000), 'hex')`],
 ];
-/** A change is one line of JSON, which is held whole: as bytes, as text, and as the parameter; a bytea counts twice. */
-const LARGE_BOUND_MIB = 1_800;
+/** A change is one line of JSON, which is held whole: as bytes, and as the row that the target gets; a bytea counts twice. */
+const LARGE_BOUND_MIB = 1_300;
 
 if (process.env['WALFERRY_TEST_LARGE'] !== undefined) {
   test.each(LARGE)(

@@ -209,11 +209,12 @@ test('a huge transaction that is cut in the middle leaves no part of it', async 
   await expectSame(db);
 });
 
-test('while the target works long on one statement the stream still shows life, a stuck caller sees none otherwise', async () => {
+test('while the target works long on one statement the stream shows life, and is not taken for stuck', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const work = testWork();
-  const lease = streamChanges(migration, OPTIONS, work);
+  const limits = { stuckMs: 3_000 };
+  const lease = streamChanges(migration, { ...OPTIONS, limits }, work);
   lease.catch(() => undefined);
   await untilStreaming(db, migration);
   await db.targetClient.query(/* sql */ `begin; lock table t in access exclusive mode`);
@@ -225,8 +226,9 @@ test('while the target works long on one statement the stream still shows life, 
     return (rowCount ?? 0) > 0;
   });
   const beats = work.beats.length;
-  // The worker's heartbeat timeout is 10 s.
-  await until('two signs of life', () => work.beats.length > beats + 1, { seconds: 15 });
+  const since = performance.now();
+  await until('longer than an answer may be awaited', () => performance.now() > since + 4_500);
+  expect(work.beats.length).toBeGreaterThan(beats + 1);
   expect(work.beats.at(-1)).toMatchObject({ phase: 'stream', changes: 0 });
   await db.targetClient.query('commit');
   await until('the row', async () => {

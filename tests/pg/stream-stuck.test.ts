@@ -1,0 +1,75 @@
+/** A stream that does not get on although its process turns and its source talks: an answer that never comes. */
+import { expect, test } from 'vitest';
+import { freshPair, sourceServer, targetServer } from '../support/database.ts';
+import { streamChanges } from '../support/lease.ts';
+import {
+  drain,
+  expectSame,
+  OPTIONS,
+  startMigration,
+  testWork,
+  untilStreaming,
+} from '../support/stream.ts';
+import { until } from '../support/until.ts';
+import { wireTo } from '../support/wire.ts';
+
+const TABLE = /* sql */ `create table t (id bigint primary key, n int); insert into t values (1, 0)`;
+/** What ends it in production lasts a minute. */
+const LIMITS = { stuckMs: 3_000 };
+
+test.concurrent.each(['target', 'source'] as const)(
+  'an answer of the %s that never comes ends the attempt, and the next one goes on from where the target stands',
+  async (side) => {
+    await using db = await freshPair();
+    const server = side === 'target' ? targetServer() : sourceServer();
+    await using wire = await wireTo(server, db[side]);
+    const migration = { ...(await startMigration(db, TABLE)), [side]: wire.service };
+    const work = testWork();
+    const lease = streamChanges(migration, { ...OPTIONS, limits: LIMITS }, work);
+    lease.catch(() => undefined);
+    await untilStreaming(db, migration);
+    await db.sourceClient.query(/* sql */ `update t set n = 1`);
+    await until('the row', async () => {
+      const { rowCount } = await db.targetClient.query(/* sql */ `select from t where n = 1`);
+      return rowCount === 1;
+    });
+    // Not the stream itself: what it brings goes on to come, keepalives among it.
+    const which = side === 'target' ? /walferry apply/ : /^(?!.*\0replication\0).*walferry stream/s;
+    expect(wire.mute(which)).toBe(1);
+    await db.sourceClient.query(/* sql */ `update t set n = 2`);
+    await expect(lease).rejects.toMatchObject({
+      ...{ code: 'Stalled', details: { slot: migration.slot } },
+      message: expect.stringMatching(/^the stream does not get on: for \d s/) as string,
+    });
+    // Temporal is told nothing any more.
+    const beats = work.beats.length;
+    expect(await drain(db, migration)).toMatchObject({ transactions: 2, changes: 2 });
+    expect(work.beats.length).toBe(beats);
+    await expectSame(db);
+  },
+);
+
+test.concurrent(
+  'a change that takes longer to arrive than an answer may take is no stuck stream, and shows life',
+  async () => {
+    await using db = await freshPair();
+    await using wire = await wireTo(sourceServer(), db.source);
+    const table = /* sql */ `create table t (id int primary key, v text); alter table t alter v set storage external`;
+    const migration = { ...(await startMigration(db, table)), source: wire.service };
+    const work = testWork();
+    const lease = streamChanges(migration, { ...OPTIONS, limits: LIMITS }, work);
+    lease.catch(() => undefined);
+    await untilStreaming(db, migration);
+    wire.slow(500_000);
+    const beats = work.beats.length;
+    await db.sourceClient.query(/* sql */ `insert into t values (1, repeat('x', 2500000))`);
+    const arrived = async (): Promise<boolean> =>
+      (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 1;
+    await until('the row', arrived, { seconds: 20 });
+    // At least every two seconds: the worker's heartbeat timeout is 10 s.
+    expect(work.beats.length - beats).toBeGreaterThan(2);
+    wire.slow(Infinity);
+    work.abort();
+    await lease;
+  },
+);

@@ -1,0 +1,79 @@
+/** A server behind a line that a test can make slow, or cut the ugly way: connections stay up, and no answer comes any more. */
+import { connect as dial, createServer, type Socket } from 'node:net';
+import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { addService } from './database.ts';
+
+/** What tells sessions apart stands at the beginning of what they send: application_name, database, replication. */
+const GREETING_BYTES = 4_096;
+
+export interface Wire extends AsyncDisposable {
+  /** Service that leads through it. */
+  readonly service: string;
+  /** From now on no answer comes over the connections there are whose greeting matches; new ones are as before. */
+  mute(which: RegExp): number;
+  /** From now on the server's bytes come at this rate, over all connections. */
+  slow(bytesPerSecond: number): void;
+}
+
+/** @param database a service of this run, whose name is that of its database. */
+export async function wireTo(server: PostgresServer, database: string): Promise<Wire> {
+  const lines = new Set<Line>();
+  let rate = Infinity;
+  const listener = createServer((client) => {
+    const line = new Line(client, server.port ?? 0, () => rate);
+    lines.add(line);
+    client.once('close', () => lines.delete(line));
+  });
+  await new Promise<void>((resolve) => listener.listen(0, LOOPBACK, resolve));
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const service = `wire_${database}`;
+  const { role, password } = server.spec;
+  // The password file goes by port.
+  addService(service, {
+    ...{ host: LOOPBACK, port: String(address.port), dbname: database },
+    ...{ user: role, password },
+  });
+  return {
+    service,
+    mute: (which) => {
+      const some = [...lines].filter(({ greeting }) => which.test(greeting));
+      for (const line of some) line.muted = true;
+      return some.length;
+    },
+    slow: (bytesPerSecond) => (rate = bytesPerSecond),
+    [Symbol.asyncDispose]: async () => {
+      for (const line of lines) line.end();
+      await new Promise((resolve) => listener.close(resolve));
+    },
+  };
+}
+
+class Line {
+  greeting = '';
+  muted = false;
+  readonly #ends: readonly [Socket, Socket];
+
+  constructor(client: Socket, port: number, rate: () => number) {
+    const server = dial(port, LOOPBACK);
+    this.#ends = [client, server];
+    for (const one of this.#ends) one.on('error', () => undefined).on('close', () => this.end());
+    client.on('data', (data) => {
+      if (this.greeting.length < GREETING_BYTES) this.greeting += data.toString('latin1');
+      server.write(data);
+    });
+    server.on('data', (data) => {
+      if (this.muted) return;
+      client.write(data);
+      const ms = (1000 * data.length) / rate();
+      if (ms < 1) return;
+      server.pause();
+      setTimeout(() => server.resume(), ms);
+    });
+  }
+
+  end(): void {
+    for (const one of this.#ends) one.destroy();
+  }
+}
