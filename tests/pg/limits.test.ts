@@ -149,7 +149,7 @@ test('processes share the limits by the lanes that each has; one that is gone do
   }
 });
 
-test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, and can be switched off', async () => {
+test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, logs both with what it measured, and can be switched off', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await db.sourceClient.query(
@@ -157,7 +157,7 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   );
   const told: GuardReport[] = [];
   const guard: GuardInput = { query: { sql: 'select max(v) from ops.load', ceiling: 10 } };
-  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
+  await using held = await holding(db, migration, guard, (report) => void told.push(report));
   const plan = await make();
   const slow = { copyBytesPerSecond: 10_000 };
   await set(db, migration, 1, slow);
@@ -190,7 +190,17 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   await saying({ holding: false, value: 1 });
   await db.sourceClient.query('drop table ops.load');
   await saying({ holding: true, value: null });
-  expect(told.at(-1)?.failing).toEqual({ code: 'Internal', sqlstate: '42P01' });
+  const failing = { code: 'Internal', sqlstate: '42P01' };
+  expect(told.at(-1)?.failing).toEqual(failing);
+  const measured = { measure: 'query', ceiling: 10 };
+  const holds = { level: 'warn', message: 'the guard of the source holds the copy' };
+  const goesOn = { level: 'info', message: 'the guard of the source lets the copy go on' };
+  // One line for each change, none while it lasts.
+  expect(held.logged.filter(({ message }) => message.includes('guard'))).toEqual([
+    { ...holds, fields: { ...measured, value: 100 } },
+    { ...goesOn, fields: { ...measured, value: 1 } },
+    { ...holds, fields: { ...measured, value: null, ...failing } },
+  ]);
   await set(db, migration, 2, { guard: 'off' });
   // The third let-go: it measures nothing any more.
   await until('the guard to be off', () => told.filter((one) => !one.holding).length === 3);
