@@ -6,8 +6,9 @@ import { MEASURES, type GuardInput, type GuardReport } from '../../contract/guar
 import { UNLIMITED } from '../../contract/limits.ts';
 import { exchangeShare, readLimits } from '../../postgres/control/throttle.ts';
 import { measure } from '../../postgres/guard/measure.ts';
+import { Lane } from '../../postgres/throttle/copy.ts';
 import { streamChanges } from '../support/lease.ts';
-import { holding, registered } from '../support/control.ts';
+import { holding, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
@@ -36,6 +37,37 @@ test('all lanes together keep to the bytes per second, beat meanwhile, and go on
   // At that rate it would last a minute.
   await set(db, migration, 2, {});
   await copiedOnce(db, plan, await copy.ended);
+});
+
+test('lanes that always have something to read take turns under a limit of bytes: none has a second before each other had its next', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  await set(db, migration, 1, { copyBytesPerSecond: 400_000 });
+  const joining = { work: recordedWork(), held: () => undefined };
+  const join = () => Lane.join(migration, 1, db.targetClient, joining);
+  // All before the first one reads.
+  const lanes = [await join(), await join(), await join(), await join()];
+  const turns: number[] = [];
+  try {
+    // As a socket that is never empty: behind what was let through there is more at once.
+    await Promise.all(
+      lanes.map(async (lane, i) => {
+        // The first is in its chunk, and the others have to get into theirs beside it.
+        if (i > 0) await lane.ready();
+        while (turns.length < 41) {
+          turns.push(i);
+          // More than can be saved up, so that the others have to wait to begin.
+          await lane.passed(turns.length === 1 ? 300_000 : 10_000);
+        }
+      }),
+    );
+  } finally {
+    for (const lane of lanes) await lane[Symbol.asyncDispose]();
+  }
+  for (let i = 1; i + lanes.length <= turns.length; i += lanes.length) {
+    const round = turns.slice(i, i + lanes.length);
+    expect(new Set(round).size, `turns ${turns.join('')}`).toBe(lanes.length);
+  }
 });
 
 test('fewer copy streams hold lanes in the middle of a chunk and more let them go on: nothing is copied twice', async () => {
