@@ -18,9 +18,9 @@ export const guardField = v.optional(
     v.strictObject({
       /** Sessions of clients that execute something, in all databases of the server; ours do not count. */
       activeSessions: v.optional(ceiling),
-      /** Of the connected replica that is furthest behind, in bytes of WAL that it has not replayed. */
+      /** Of the connected standby that is furthest behind, in bytes of WAL that it has not replayed. Logical consumers are none. */
       replicaLagBytes: v.optional(ceiling),
-      /** The same in seconds (`replay_lag`). */
+      /** The same in seconds: `replay_lag`, or since its last answer, if it has something to replay. */
       replicaLagSeconds: v.optional(ceiling),
       query: v.optional(
         v.strictObject({

@@ -40,6 +40,13 @@ export const limits = v.pipe(
 );
 export type Limits = v.InferOutput<typeof limits>;
 
+/** As they are shown: nothing is said of the switch of a guard that the input does not have. */
+export const shownLimits = v.pipe(
+  v.object({ ...limits.pipe[0].entries, guard: v.exactOptional(limits.pipe[0].entries.guard) }),
+  v.readonly(),
+);
+export type ShownLimits = v.InferOutput<typeof shownLimits>;
+
 export const UNLIMITED: Limits = {
   ...{ copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
   guard: 'on',

@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import { isFailureCode, type FailureCode } from './failure.ts';
 import { guardReport } from './guard.ts';
-import { limits } from './limits.ts';
+import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
 
 /** In their order; the last three are ends. */
@@ -156,7 +156,7 @@ const progress = v.pipe(
     indexes: v.exactOptional(indexCounters),
     stream: v.nullable(streamCounters),
     /** In force, or about to be: see `notes`. Absent in answers of earlier code. */
-    limits: v.exactOptional(limits),
+    limits: v.exactOptional(shownLimits),
     /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
     guard: v.exactOptional(v.nullable(guardState)),
     startedAt: v.pipe(startedAt, v.readonly()),

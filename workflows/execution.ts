@@ -5,7 +5,7 @@
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
 import type { BareStep, Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
-import { UNLIMITED, type Limits } from '../contract/limits.ts';
+import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
   CutoverStep,
@@ -145,6 +145,11 @@ export class Execution {
     return this.state.limits?.values ?? { ...UNLIMITED, ...this.input.limits };
   }
 
+  get shownLimits(): ShownLimits {
+    const { guard, ...others } = this.limits;
+    return this.input.guard === undefined ? others : { ...others, guard };
+  }
+
   /** Before it there are no rows on the target: an error ends the migration and everything is taken back. */
   get hasRows(): boolean {
     return this.state.startedAt.snapshot !== undefined;
@@ -229,7 +234,7 @@ export class Execution {
       snapshot,
       ...(indexes ? { indexes } : {}),
       stream,
-      limits: this.limits,
+      limits: this.shownLimits,
       ...(this.state.guard === undefined ? {} : { guard: this.state.guard }),
       startedAt: { ...startedAt },
       asOf,

@@ -27,18 +27,29 @@ export function requireChange(raw: unknown): Partial<Limits> {
   return parsed.change;
 }
 
+/**
+ * What the validator of `setLimits` demands beyond {@link requireChange}: no guard is switched that the input does not have. Only there, because
+ * earlier code took it, and a replay has to take it again.
+ * @throws ApplicationFailure `Refused`.
+ */
+export function requireFittingChange(run: Execution, raw: unknown): void {
+  const { guard } = requireChange(raw);
+  if (guard === undefined || run.input.guard !== undefined) return;
+  throw ending('Refused', 'invalid limits: "guard": the input of this migration has no guard');
+}
+
 /** What the update `setLimits` does. Asked for what is so already it only answers. */
 export async function setLimits(run: Execution, raw: unknown): Promise<string> {
   const wanted = { ...run.limits, ...requireChange(raw) };
   if (!sameLimits(wanted, run.limits)) {
     const { version, stored } = standing(run);
     run.state.limits = { values: wanted, version: later(version), stored };
-    log.info('limits', { ...wanted });
+    log.info('limits', { ...run.shownLimits });
     run.limitsChanged.give();
     run.limitsChanged = new Answer();
     run.show();
   }
-  const said = `Limits: ${limitsText(wanted)}.`;
+  const said = `Limits: ${limitsText(run.shownLimits)}.`;
   if (!isUnstored(run)) return said;
   // There is no control schema before; the copy begins with them.
   if (!run.hasRows) return `${said} They are in force when the copy begins.`;
@@ -115,7 +126,7 @@ async function storeOnce(run: Execution, retry: RetryPolicy): Promise<Failed | n
         retry,
         // An end of the migration must not wait for a target that hangs; what is written late does no harm.
         cancellationType: ActivityCancellationType.TRY_CANCEL,
-        ...{ activityId: 'limits', summary: `limits: ${limitsText(values)}` },
+        ...{ activityId: 'limits', summary: `limits: ${limitsText(run.shownLimits)}` },
       },
       [{ ...run.bare, limits: values, version }],
     );

@@ -17,7 +17,7 @@ import type { Progress } from '../contract/progress.ts';
 import { Answer } from './answer.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
-import { noteGuard, requireChange, setLimits } from './limits.ts';
+import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
 import { rule, type UpdateName } from './policy.ts';
 import { counted } from './wording.ts';
 
@@ -62,7 +62,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
       'Change limits while it runs: {"copyStreams": n, "copyBytesPerSecond": n, "applyChangesPerSecond": n, "guard": "on" | "off"}; 0 is unlimited, what is left out stays',
     validator: (change) => {
       mayAsk(run, 'setLimits');
-      requireChange(change);
+      requireFittingChange(run, change);
     },
   });
   setHandler(guardSignal, (told) => noteGuard(run, told), {

@@ -1,5 +1,5 @@
 /** Numbers as people read them. By hand, because what Intl prints depends on the worker's ICU data and replay must not. */
-import type { Limits } from '../contract/limits.ts';
+import type { ShownLimits } from '../contract/limits.ts';
 
 /** `1234567` → `1,234,567`. */
 export function count(value: number): string {
@@ -42,7 +42,7 @@ export function percent(done: number, total: number): string {
 }
 
 /** `copy 2 streams, 5.0 MB/s; apply 1,000 changes/s`, or that there are none. */
-export function limitsText(limits: Limits): string {
+export function limitsText(limits: ShownLimits): string {
   const { copyStreams, copyBytesPerSecond, applyChangesPerSecond, guard } = limits;
   const copy = [
     ...(copyStreams === 0 ? [] : [counted(copyStreams, 'stream')]),
@@ -51,7 +51,7 @@ export function limitsText(limits: Limits): string {
   const parts = [
     ...(copy.length === 0 ? [] : [`copy ${copy.join(', ')}`]),
     ...(applyChangesPerSecond === 0 ? [] : [`apply ${count(applyChangesPerSecond)} changes/s`]),
-    ...(guard === 'on' ? [] : ['guard off']),
+    ...(guard === 'off' ? ['guard off'] : []),
   ];
   return parts.length === 0 ? 'none' : parts.join('; ');
 }

@@ -1,6 +1,7 @@
 /**
  * What a guard measures on the source. Our own sessions do not count, those of other migrations neither: they are known by their
- * application_name.
+ * application_name. A replica is a physical standby: a logical consumer confirms when it likes, and one that has nothing to receive may
+ * stay behind for days.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -62,21 +63,27 @@ const MEASURED: Readonly<Record<Measure, Measuring>> = {
       /* sql */ `
       select coalesce(max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)), 0) as value,
              count(*) filter (where state is null) as hidden
-        from pg_catalog.pg_stat_replication where ${OTHERS}`,
+        from pg_catalog.pg_stat_replication as r where ${REPLICA}`,
     ),
   replicaLagSeconds: (source) =>
     seen(
       source,
-      // Null for a replica that has replayed everything.
+      // The server forgets the last lag of a replica that has replayed everything only when that reports it twice, and learns no new one
+      // from a replica that hangs.
       /* sql */ `
-      select coalesce(max(extract(epoch from replay_lag)), 0) as value,
+      select coalesce(max(extract(epoch from greatest(replay_lag, pg_catalog.clock_timestamp() - reply_time)))
+                        filter (where replay_lsn < pg_catalog.pg_current_wal_flush_lsn()), 0) as value,
              count(*) filter (where state is null) as hidden
-        from pg_catalog.pg_stat_replication where ${OTHERS}`,
+        from pg_catalog.pg_stat_replication as r where ${REPLICA}`,
     ),
   query: (source, { query }) => ask(source, query?.sql ?? ''),
 };
 
 const OTHERS = /* sql */ `application_name !~ '^walferry ' and pid <> pg_catalog.pg_backend_pid()`;
+
+/** Of pg_stat_replication as r. */
+export const REPLICA = /* sql */ `${OTHERS} and not exists (
+  select from pg_catalog.pg_replication_slots as s where s.active_pid = r.pid and s.slot_type = 'logical')`;
 
 async function seen(source: pg.ClientBase, sql: string): Promise<number> {
   const { rows } = await source.query<{ value: string; hidden: string }>(sql);

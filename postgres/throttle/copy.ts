@@ -29,8 +29,8 @@ const ANSWER_WITHIN_MS = 5_000;
  */
 const MOST_HELD_IN_CHUNK_MS = 30_000;
 
-/** A lane that has just been served waits so much longer: all wake at one moment, and the one whose timer came first would take every turn. */
-const TURN_MS = 20;
+/** A lane that wakes before the one whose turn it is looks again so much later. */
+const TURN_MS = 5;
 /** Held for longer than this a lane gives its place in the worker to others: migrations must not wait for each other. */
 const PLACE_MS = 1_000;
 
@@ -50,6 +50,11 @@ class CopyThrottle {
   readonly #log: Work['log'];
   /** In the order in which they came: the first ones go on when not all may. */
   readonly #lanes: Lane[] = [];
+  /**
+   * Those that wait for bytes, the one that has waited longest first. All wake at about the same moment: without an order the one whose timer
+   * comes first would take every turn.
+   */
+  readonly #turns: Lane[] = [];
   readonly #bucket = new Bucket(performance.now());
   readonly #ended = new AbortController();
   #share: Share = { limits: UNLIMITED, guard: null, before: 0, after: 0 };
@@ -74,6 +79,7 @@ class CopyThrottle {
   async leave(lane: Lane): Promise<void> {
     const at = this.#lanes.indexOf(lane);
     if (at >= 0) this.#lanes.splice(at, 1);
+    this.giveUpTurn(lane);
     this.#apply();
     if (this.#lanes.length > 0) return;
     // Whoever joins from here on gets a new one.
@@ -99,11 +105,23 @@ class CopyThrottle {
       : null;
   }
 
-  /** Whether it has to wait for its part of the bytes, and for how many milliseconds at least. */
-  slows(): { readonly reason: Reason; readonly ms: number } {
+  /** Whether it has to wait for its part of the bytes, and for how many milliseconds at least. If so it has its place in the order of turns. */
+  slows(lane: Lane): { readonly reason: Reason; readonly ms: number } {
     const ms = this.#bucket.wait(performance.now());
+    const [first = lane] = this.#turns;
+    if (this.#bucket.rate === 0 || (ms === 0 && first === lane)) {
+      this.giveUpTurn(lane);
+      return { reason: null, ms: 0 };
+    }
+    if (!this.#turns.includes(lane)) this.#turns.push(lane);
     const reason = `the limit of ${this.#share.limits.copyBytesPerSecond} bytes/s`;
-    return { reason: ms > 0 ? reason : null, ms };
+    return { reason, ms: Math.max(ms, TURN_MS) };
+  }
+
+  /** It has its turn, or does not wait for bytes any more: the others must not wait for it. */
+  giveUpTurn(lane: Lane): void {
+    const at = this.#turns.indexOf(lane);
+    if (at >= 0) this.#turns.splice(at, 1);
   }
 
   /** How many of the lanes here may go on. */
@@ -229,8 +247,8 @@ export class Lane implements AsyncDisposable {
       await this.#wait();
       this.#signal.throwIfAborted();
       await this.#retake('in turn');
-      // It may have to wait again by now.
-    } while (this.#why().reason !== null);
+      // It may be held by now. For its bytes it has waited: one more wait behind all others each time, and it would never begin.
+    } while (this.#throttle.holds(this) !== null);
     this.#patience = MOST_HELD_IN_CHUNK_MS;
   }
 
@@ -241,7 +259,7 @@ export class Lane implements AsyncDisposable {
   }
 
   async #heldInChunk(): Promise<void> {
-    await this.#wait(TURN_MS);
+    await this.#wait();
     // The chunk has locks on both sides: it does not wait.
     await this.#retake('at once');
   }
@@ -259,14 +277,22 @@ export class Lane implements AsyncDisposable {
 
   #why(): { readonly reason: Reason; readonly ms: number; readonly held: boolean } {
     const reason = this.#patience > 0 ? this.#throttle.holds(this) : null;
-    if (reason !== null) return { reason, ms: LOOK_EVERY_MS, held: true };
-    return { ...this.#throttle.slows(), held: false };
+    if (reason === null) return { ...this.#throttle.slows(this), held: false };
+    this.#throttle.giveUpTurn(this);
+    return { reason, ms: LOOK_EVERY_MS, held: true };
   }
 
-  /** @param later how much later than the others a lane comes that has just been served, milliseconds; once passed over it is among the first. */
-  async #wait(later = 0): Promise<void> {
+  async #wait(): Promise<void> {
+    try {
+      await this.#waitInTurn();
+    } finally {
+      // When it was aborted in the middle.
+      this.#throttle.giveUpTurn(this);
+    }
+  }
+
+  async #waitInTurn(): Promise<void> {
     const since = performance.now();
-    let behind = later;
     while (!this.#left && !this.#signal.aborted) {
       const { reason, ms, held } = this.#why();
       if (reason === null) return;
@@ -276,8 +302,7 @@ export class Lane implements AsyncDisposable {
         this.#lent = true;
         this.#place?.lend();
       }
-      const pause = Math.min(ms, LOOK_EVERY_MS) + behind;
-      if (ms <= LOOK_EVERY_MS) behind = 0;
+      const pause = Math.min(ms, LOOK_EVERY_MS);
       await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
       if (held) this.#patience -= performance.now() - began;
     }

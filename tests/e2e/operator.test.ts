@@ -1,6 +1,7 @@
 /** What an operator does: pause, resume, abort, cancel, cut over too early, and mistakes in the input. */
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
+import { ProgressModel } from '../../scripts/watch/model.ts';
 import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
@@ -118,6 +119,86 @@ test('updates in the wrong phase are refused with a reason and change nothing', 
   await lab.finish();
   const late = await lab.update('pause');
   expect(late.code).not.toBe(0);
+});
+
+/** The number that the guard reads stands in a table that is copied, too. */
+const GUARDED = /* sql */ `
+  create table big (id int primary key, filler text);
+  insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;
+  create table queue (length int primary key);
+  insert into queue values (1);`;
+
+test('a guard holds the copy, and progress, Current Details, watch and log say so; it goes on by itself when the number falls, and limits follow setLimits in copy and stream', async () => {
+  await using lab = await Lab.open(GUARDED);
+  const worker = await lab.worker();
+  const query = { sql: 'select max(length) from public.queue', ceiling: 10 };
+  const limits = { copyBytesPerSecond: 20_000 };
+  await lab.start({ copy: { parallelism: 2, chunkMegabytes: 1 }, guard: { query }, limits });
+  const setLimits = async (change: object) => {
+    const { code, stdout, stderr } = await lab.update('setLimits', change);
+    return { done: code === 0, said: stdout + stderr };
+  };
+  const beats = async (type: string) =>
+    (await lab.look()).activities.filter((one) => one.type === type && one.live);
+  /** Whether every lane waits for this, and there is one. */
+  const lanesWait = async (why: string) => {
+    const lanes = await beats('copyChunks');
+    return lanes.length > 0 && lanes.every(({ heartbeat: { waitingFor } }) => waitingFor === why);
+  };
+  await until('the guard to measure', async () => (await lab.progress()).guard?.value === 1);
+
+  const refused = await setLimits({ copyBytesPerSecond: 50_000, copyStreams: -1 });
+  expect(refused).toMatchObject({ done: false });
+  expect(refused.said).toContain('"copyStreams" must be a whole number from 0 to 32');
+  expect((await lab.progress()).limits).toMatchObject(limits);
+  expect(await setLimits({ copyBytesPerSecond: 50_000 })).toMatchObject({ done: true });
+  await until('the raised limit', () => lanesWait('the limit of 50000 bytes/s'));
+
+  await lab.onSource(`update queue set length = 63`);
+  const { guard } = await until('the guard to hold', async () => {
+    const progress = await lab.progress();
+    return progress.guard?.holding === true && progress;
+  });
+  expect(guard).toMatchObject({ measure: 'query', value: 63, ceiling: 10 });
+  // Nothing else holds it, and a copy of so few bytes would be over at once.
+  expect((await setLimits({ copyBytesPerSecond: 0 })).said).toContain('Limits: none. In force');
+  await until('the lanes to wait', () =>
+    lanesWait('the guard of the source: query 63, ceiling 10'),
+  );
+  const seen = await lab.look();
+  expect(new ProgressModel().view(seen).throttle).toBe('held by the guard: query 63, ceiling 10');
+  const details = await lab.details();
+  expect(details).toMatch(/^## Snapshot: copying rows \(held by the guard\)\n/);
+  expect(details).toMatch(
+    /- guard: query 63, ceiling 10: \*\*the copy is held\*\* .*, since \d{4}-/,
+  );
+  const logged = (value: number, what: string) =>
+    `"measure":"query","value":${value},"ceiling":10,"msg":"the guard of the source ${what}"`;
+  expect(worker.log()).toContain(logged(63, 'holds the copy'));
+  expect(worker.log()).not.toContain('lets the copy go on');
+  expect((await lab.progress()).phase).toBe('snapshot');
+
+  await lab.onSource(`update queue set length = 2`);
+  expect((await lab.phase('stream')).guard).toBeUndefined();
+  expect(worker.log()).toContain(logged(2, 'lets the copy go on'));
+
+  expect(await setLimits({ applyChangesPerSecond: 20 })).toMatchObject({ done: true });
+  const streams = async (rate: number | undefined) =>
+    (await beats('streamChanges'))[0]?.heartbeat['changesPerSecondLimit'] === rate;
+  await lab.onSource(
+    `do $$ begin for i in 1..3000 loop insert into big values (100000 + i); commit; end loop; end $$`,
+  );
+  await until('the limit of the stream', () => streams(20));
+  await setLimits({ applyChangesPerSecond: 50 });
+  await until('the raised limit of the stream', () => streams(50));
+  expect(await setLimits({ applyChangesPerSecond: -1 })).toMatchObject({ done: false });
+  const left = async () =>
+    3000 - (await lab.onTarget(`select 1 from big where id > 100000`)).length;
+  // At that limit it would take half a minute.
+  expect(await left()).toBeGreaterThan(1500);
+  expect((await setLimits({ applyChangesPerSecond: 0 })).said).toContain('Limits: none. In force');
+  await until('all changes', async () => (await left()) === 0, { seconds: 15 });
+  await lab.finish();
 });
 
 test.each([

@@ -819,9 +819,8 @@ describe('setLimits', () => {
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
-      expect(await limitsOf(migration)).toEqual({
-        ...{ copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0, guard: 'on' },
-      });
+      const unlimited = { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 };
+      expect(await limitsOf(migration)).toEqual(unlimited);
       const first = await migration.ask('setLimits', { applyChangesPerSecond: 1000 });
       expect(first).toEqual({
         allowed: true,
@@ -840,13 +839,36 @@ describe('setLimits', () => {
         'Limits: copy 5.0 MB/s. In force',
       );
       expect(world.isRunning('streamChanges')).toBe(true);
-      expect(await migration.ask('setLimits', { copyStreams: -1 })).toMatchObject({
-        ...{ allowed: false, type: 'Refused' },
-        text: 'invalid limits: "copyStreams" must be a whole number from 0 to 32',
-      });
-      expect(await migration.ask('setLimits')).toMatchObject({ allowed: false, type: 'Refused' });
       await migration.ask('abort');
       expect((await migration.end()).type).toBe('Aborted');
+    },
+  );
+
+  test.concurrent(
+    'refuses what is wrong by name, and then nothing of it is changed or written, not even what is right in it',
+    async () => {
+      const migration = await migrations.streaming();
+      const { world } = migration;
+      await migration.ask('setLimits', { applyChangesPerSecond: 7 });
+      const before = await limitsOf(migration);
+      const right = { copyBytesPerSecond: 5, copyStreams: 3 };
+      for (const [wrong, said] of [
+        [{ ...right, copyStreams: -1 }, /"copyStreams" must be a whole number from 0 to 32/],
+        [{ ...right, applyChangesPerSecond: 0.5 }, /"applyChangesPerSecond" must be a whole num/],
+        // What JSON makes of NaN.
+        [{ ...right, applyChangesPerSecond: null }, /"applyChangesPerSecond" must be a whole num/],
+        [{ ...right, lanes: 2 }, /unknown field "lanes"; known fields: copyStreams/],
+        [{ ...right, guard: 'off' }, /"guard": the input of this migration has no guard/],
+        ['5', /the input of setLimits is one object like/],
+      ] as const) {
+        expect(await migration.ask('setLimits', wrong)).toEqual({
+          ...{ allowed: false, type: 'Refused', text: text(said) },
+        });
+      }
+      expect(await migration.ask('setLimits')).toMatchObject({ allowed: false, type: 'Refused' });
+      expect(await limitsOf(migration)).toEqual(before);
+      expect(world.limits).toHaveLength(1);
+      await migration.ask('abort');
     },
   );
 
@@ -938,13 +960,31 @@ describe('setLimits', () => {
       world.script('holdSnapshot', async ({ tell }) => tell?.(report));
     }, input);
     await until('the guard', async () => (await migration.progress()).guard?.holding === true);
-    expect((await migration.progress()).guard).toMatchObject(report);
+    expect(await migration.progress()).toMatchObject({ guard: report, limits: { guard: 'on' } });
     await migration.handle.signal('guard', { holding: 'yes' });
     await migration.handle.signal('guard', { ...report, holding: false, value: 1 });
     await until('the guard to let go', async () => (await migration.progress()).guard?.value === 1);
+    expect((await migration.ask('setLimits', { guard: 'off' })).text).toContain('guard off');
+    expect((await limitsOf(migration))?.guard).toBe('off');
     release();
     const { guard } = await migration.reaches('stream');
     expect(guard).toBeUndefined();
+    await migration.ask('abort');
+  });
+
+  test.concurrent('without a guard in the input nothing is said about one', async () => {
+    let release = (): void => undefined;
+    const migration = await migrations.start((world) => (release = world.hold('copyChunks')));
+    await migration.reaches('snapshot');
+    await migration.ask('setLimits', { copyStreams: 2 });
+    // Anybody can send a signal.
+    const report = { holding: true, measure: 'activeSessions', value: 63, ceiling: 50 };
+    await migration.handle.signal('guard', report);
+    expect(JSON.stringify(await migration.progress())).not.toMatch(/guard/i);
+    expect(await migration.details()).toMatch(/^## Snapshot[^]*limits: copy 2 streams\n/);
+    expect(await migration.details()).not.toMatch(/guard/i);
+    release();
+    await migration.reaches('stream');
     await migration.ask('abort');
   });
 });

@@ -6,8 +6,9 @@ import { MEASURES, type GuardInput, type GuardReport } from '../../contract/guar
 import { UNLIMITED } from '../../contract/limits.ts';
 import { exchangeShare, readLimits } from '../../postgres/control/throttle.ts';
 import { measure } from '../../postgres/guard/measure.ts';
+import { Lane } from '../../postgres/throttle/copy.ts';
 import { streamChanges } from '../support/lease.ts';
-import { holding, registered } from '../support/control.ts';
+import { holding, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
@@ -36,6 +37,37 @@ test('all lanes together keep to the bytes per second, beat meanwhile, and go on
   // At that rate it would last a minute.
   await set(db, migration, 2, {});
   await copiedOnce(db, plan, await copy.ended);
+});
+
+test('lanes that always have something to read take turns under a limit of bytes: none has a second before each other had its next', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  await set(db, migration, 1, { copyBytesPerSecond: 400_000 });
+  const joining = { work: recordedWork(), held: () => undefined };
+  const join = () => Lane.join(migration, 1, db.targetClient, joining);
+  // All before the first one reads.
+  const lanes = [await join(), await join(), await join(), await join()];
+  const turns: number[] = [];
+  try {
+    // As a socket that is never empty: behind what was let through there is more at once.
+    await Promise.all(
+      lanes.map(async (lane, i) => {
+        // The first is in its chunk, and the others have to get into theirs beside it.
+        if (i > 0) await lane.ready();
+        while (turns.length < 41) {
+          turns.push(i);
+          // More than can be saved up, so that the others have to wait to begin.
+          await lane.passed(turns.length === 1 ? 300_000 : 10_000);
+        }
+      }),
+    );
+  } finally {
+    for (const lane of lanes) await lane[Symbol.asyncDispose]();
+  }
+  for (let i = 1; i + lanes.length <= turns.length; i += lanes.length) {
+    const round = turns.slice(i, i + lanes.length);
+    expect(new Set(round).size, `turns ${turns.join('')}`).toBe(lanes.length);
+  }
 });
 
 test('fewer copy streams hold lanes in the middle of a chunk and more let them go on: nothing is copied twice', async () => {
@@ -149,7 +181,7 @@ test('processes share the limits by the lanes that each has; one that is gone do
   }
 });
 
-test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, and can be switched off', async () => {
+test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, logs both with what it measured, and can be switched off', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await db.sourceClient.query(
@@ -157,7 +189,7 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   );
   const told: GuardReport[] = [];
   const guard: GuardInput = { query: { sql: 'select max(v) from ops.load', ceiling: 10 } };
-  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
+  await using held = await holding(db, migration, guard, (report) => void told.push(report));
   const plan = await make();
   const slow = { copyBytesPerSecond: 10_000 };
   await set(db, migration, 1, slow);
@@ -190,7 +222,17 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   await saying({ holding: false, value: 1 });
   await db.sourceClient.query('drop table ops.load');
   await saying({ holding: true, value: null });
-  expect(told.at(-1)?.failing).toEqual({ code: 'Internal', sqlstate: '42P01' });
+  const failing = { code: 'Internal', sqlstate: '42P01' };
+  expect(told.at(-1)?.failing).toEqual(failing);
+  const measured = { measure: 'query', ceiling: 10 };
+  const holds = { level: 'warn', message: 'the guard of the source holds the copy' };
+  const goesOn = { level: 'info', message: 'the guard of the source lets the copy go on' };
+  // One line for each change, none while it lasts.
+  expect(held.logged.filter(({ message }) => message.includes('guard'))).toEqual([
+    { ...holds, fields: { ...measured, value: 100 } },
+    { ...goesOn, fields: { ...measured, value: 1 } },
+    { ...holds, fields: { ...measured, value: null, ...failing } },
+  ]);
   await set(db, migration, 2, { guard: 'off' });
   // The third let-go: it measures nothing any more.
   await until('the guard to be off', () => told.filter((one) => !one.holding).length === 3);

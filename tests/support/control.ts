@@ -39,9 +39,17 @@ export function migrationOf(db: FreshPair): Migration {
   };
 }
 
+/** One line of the log. */
+export interface Logged {
+  readonly level: 'info' | 'warn';
+  readonly message: string;
+  readonly fields: Parameters<Work['log']['info']>[1];
+}
+
 export interface RecordedWork extends Work {
   readonly beats: Heartbeat[];
   readonly warnings: string[];
+  readonly logged: readonly Logged[];
   abort(reason?: Error): void;
 }
 
@@ -50,12 +58,18 @@ export function recordedWork(): RecordedWork {
   const controller = new AbortController();
   const beats: Heartbeat[] = [];
   const warnings: string[] = [];
+  const logged: Logged[] = [];
   return {
-    beats,
-    warnings,
+    ...{ beats, warnings, logged },
     signal: controller.signal,
     beat: (details) => beats.push(details),
-    log: { info: () => undefined, warn: (message) => warnings.push(message) },
+    log: {
+      info: (message, fields) => void logged.push({ level: 'info', message, fields }),
+      warn: (message, fields) => {
+        warnings.push(message);
+        logged.push({ level: 'warn', message, fields });
+      },
+    },
     abort: (reason = new Error('stopped by the test')) => controller.abort(reason),
   };
 }
@@ -71,6 +85,8 @@ export interface Holding extends AsyncDisposable {
   readonly generation: HeldGeneration;
   /** What the holder ended with: undefined when it returned. */
   readonly ended: Promise<unknown>;
+  /** By the holder, and by the guard beside it. */
+  readonly logged: readonly Logged[];
   stop(): Promise<void>;
 }
 
@@ -96,7 +112,7 @@ export async function holding(
     work.abort();
     await ended;
   };
-  return { generation, ended, stop, [Symbol.asyncDispose]: stop };
+  return { generation, ended, logged: work.logged, stop, [Symbol.asyncDispose]: stop };
 }
 
 /** Copies the runs of a plan, some at a time. */

@@ -9,6 +9,9 @@ import { expect } from 'vitest';
 import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
+import { connectTemporal as connectWatch } from '../../scripts/watch/temporal.ts';
+import { Observer } from '../../scripts/watch/observer.ts';
+import type { Sample } from '../../scripts/watch/sample.ts';
 import { parseProgress, type Phase, type Progress } from '../../contract/progress.ts';
 import { connectTo, freshPair } from './database.ts';
 import { expectContained, expectEqual } from './equality.ts';
@@ -119,6 +122,20 @@ export class Lab implements AsyncDisposable {
   async progress(): Promise<Progress> {
     this.expectAccepted();
     return parseProgress(await this.handle.query<unknown>('progress'));
+  }
+
+  /** Current Details, as the Web UI shows them. */
+  async details(): Promise<string> {
+    const answer = await this.handle.query<{ currentDetails?: string }>(
+      '__temporal_workflow_metadata',
+    );
+    return answer.currentDetails ?? '';
+  }
+
+  /** What `npm run watch` sees, heartbeats among it. */
+  async look(): Promise<Sample> {
+    await using temporal = await connectWatch();
+    return await new Observer(temporal, this.id).look();
   }
 
   /** Waits for a phase; fails at once with the workflow's failure when it ended before. */

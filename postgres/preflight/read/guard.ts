@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { ceilingsOf, type GuardInput } from '../../../contract/guard.ts';
 import type { MigrationError } from '../../../contract/failure.ts';
 import { classify } from '../../connection/failure.ts';
-import { GUARD_LIMITS, measureOne, type Look } from '../../guard/measure.ts';
+import { GUARD_LIMITS, measureOne, REPLICA, type Look } from '../../guard/measure.ts';
 
 export interface GuardFacts {
   readonly looks: readonly Look[];
@@ -33,7 +33,6 @@ export async function readGuard(client: pg.ClientBase, guard: GuardInput): Promi
   }
   const { rows } = await client.query<{ sees: boolean; replicas: number }>(/* sql */ `
     select pg_catalog.pg_has_role('pg_read_all_stats', 'usage') as sees,
-           (select count(*)::int from pg_catalog.pg_stat_replication
-             where application_name !~ '^walferry ') as replicas`);
+           (select count(*)::int from pg_catalog.pg_stat_replication as r where ${REPLICA}) as replicas`);
   return { looks, failures, seesOthers: rows[0]?.sees ?? false, replicas: rows[0]?.replicas ?? 0 };
 }
