@@ -11,7 +11,7 @@ import { compareTrap, MORE, schemasOf } from './comparison.ts';
 import { PIN } from './catalog.ts';
 import type { Outcome } from './outcome.ts';
 import { countRows, readTables } from './rows.ts';
-import { Stage } from './stage.ts';
+import { ROLES, Stage } from './stage.ts';
 import type { Trap } from './trap.ts';
 import { oneByOneOf, readOneByOne } from './way.ts';
 import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
@@ -63,14 +63,6 @@ export function groupTraps(traps: readonly Trap[]): Trap[][] {
   }
   return [...groups.values()];
 }
-
-/** Roles belong to a cluster: what a trap's grants and owners name has to be there before, on both sides. */
-const ROLES = /* sql */ `
-do $$ declare name text; begin
-  foreach name in array array['museum_owner', 'museum_reader'] loop
-    if not exists (select from pg_roles where rolname = name) then execute format('create role %I', name); end if;
-  end loop;
-end $$`;
 
 /**
  * Takes the traps, which share one group, through a migration. A trap that stops the migration fails, and the others go
