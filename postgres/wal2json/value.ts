@@ -8,6 +8,11 @@ const BACKSLASH = 0x5c;
 const TAB = 0x09;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const LETTER_E = 0x65;
 /** Longer strings are searched and copied by the runtime's own means, which pay off only then. */
 const LONG = 48;
 
@@ -71,20 +76,31 @@ export class ValueWriter {
     return true;
   }
 
+  /** A number as JSON has it; half of one that is written otherwise would be a wrong one. */
   #number(line: Buffer, out: Buffer): boolean {
-    let { at, to } = this;
-    const from = at;
-    for (;;) {
-      const c = line[at] ?? 0;
-      const digit = c >= 0x30 && c <= 0x39;
-      // - . + E e
-      if (!digit && c !== 0x2d && c !== 0x2e && c !== 0x2b && c !== 0x65 && c !== 0x45) break;
-      out[to++] = c;
-      at += 1;
+    let at = this.at;
+    if (line[at] === MINUS) at += 1;
+    // No digit follows a leading zero.
+    const whole = line[at] === ZERO ? at + 1 : behindDigits(line, at);
+    if (whole === at) return false;
+    at = whole;
+    if (line[at] === POINT) {
+      const fraction = behindDigits(line, at + 1);
+      if (fraction === at + 1) return false;
+      at = fraction;
     }
+    if (((line[at] ?? 0) | 0x20) === LETTER_E) {
+      const sign = line[at + 1];
+      const from = sign === MINUS || sign === PLUS ? at + 2 : at + 1;
+      const exponent = behindDigits(line, from);
+      if (exponent === from) return false;
+      at = exponent;
+    }
+    let { to } = this;
+    for (let from = this.at; from < at; from += 1) out[to++] = line[from] ?? 0;
     this.at = at;
     this.to = to;
-    return at > from;
+    return true;
   }
 
   #string(line: Buffer, out: Buffer, kind: ValueKind): boolean {
@@ -152,6 +168,15 @@ export class ValueWriter {
 const NULL = Buffer.from('null');
 const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
+
+function behindDigits(line: Buffer, from: number): number {
+  let at = from;
+  for (;;) {
+    const digit = (line[at] ?? 0) - ZERO;
+    if (digit < 0 || digit > 9) return at;
+    at += 1;
+  }
+}
 
 /** Whether these bytes stand there. */
 export function matches(line: Buffer, at: number, expected: Buffer): boolean {
