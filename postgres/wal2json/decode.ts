@@ -20,7 +20,6 @@ const CLOSE_BRACE = 0x7d;
 /** A number as JSON has it: PostgreSQL prints no other, and half of another would be a wrong one. */
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 // The plugin escapes all of them.
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f]/;
 /** What may follow a backslash; no text of PostgreSQL holds a NUL. */
 const ESCAPE = /["\\bfnrt]|u00(?:0[1-9a-f]|1[0-9a-f])/y;

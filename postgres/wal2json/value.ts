@@ -12,6 +12,7 @@ const MINUS = 0x2d;
 const PLUS = 0x2b;
 const POINT = 0x2e;
 const ZERO = 0x30;
+const NINE = 0x39;
 const LETTER_E = 0x65;
 /** Longer strings are searched and copied by the runtime's own means, which pay off only then. */
 const LONG = 48;
@@ -76,30 +77,32 @@ export class ValueWriter {
     return true;
   }
 
-  /** A number as JSON has it; half of one that is written otherwise would be a wrong one. */
+  /** A number as JSON has it: written otherwise it may be half of another one. */
   #number(line: Buffer, out: Buffer): boolean {
-    let at = this.at;
-    if (line[at] === MINUS) at += 1;
+    let { at } = this;
+    const shift = this.to - at;
+    if (line[at] === MINUS) out[shift + at++] = MINUS;
+    const whole = digits(line, out, at, shift);
     // No digit follows a leading zero.
-    const whole = line[at] === ZERO ? at + 1 : behindDigits(line, at);
-    if (whole === at) return false;
+    if (whole === at || (line[at] === ZERO && whole > at + 1)) return false;
     at = whole;
     if (line[at] === POINT) {
-      const fraction = behindDigits(line, at + 1);
-      if (fraction === at + 1) return false;
+      out[shift + at++] = POINT;
+      const fraction = digits(line, out, at, shift);
+      if (fraction === at) return false;
       at = fraction;
     }
-    if (((line[at] ?? 0) | 0x20) === LETTER_E) {
-      const sign = line[at + 1];
-      const from = sign === MINUS || sign === PLUS ? at + 2 : at + 1;
-      const exponent = behindDigits(line, from);
-      if (exponent === from) return false;
+    const letter = line[at] ?? 0;
+    if ((letter | 0x20) === LETTER_E) {
+      out[shift + at++] = letter;
+      const sign = line[at] ?? 0;
+      if (sign === MINUS || sign === PLUS) out[shift + at++] = sign;
+      const exponent = digits(line, out, at, shift);
+      if (exponent === at) return false;
       at = exponent;
     }
-    let { to } = this;
-    for (let from = this.at; from < at; from += 1) out[to++] = line[from] ?? 0;
     this.at = at;
-    this.to = to;
+    this.to = shift + at;
     return true;
   }
 
@@ -169,11 +172,13 @@ const NULL = Buffer.from('null');
 const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 
-function behindDigits(line: Buffer, from: number): number {
+/** Copies digits to places that lie `shift` further. @returns the place behind them. */
+function digits(line: Buffer, out: Buffer, from: number, shift: number): number {
   let at = from;
   for (;;) {
-    const digit = (line[at] ?? 0) - ZERO;
-    if (digit < 0 || digit > 9) return at;
+    const c = line[at] ?? 0;
+    if (c < ZERO || c > NINE) return at;
+    out[shift + at] = c;
     at += 1;
   }
 }
