@@ -72,6 +72,8 @@ export class TableRows {
   doubtful = new Uint8Array(FIRST_ROWS);
   /** Whether any record is, folded away ones included. */
   anyDoubtful = false;
+  /** Whether the last update was refused because it moves its key. */
+  keyMoved = false;
   #hash = new Int32Array(FIRST_ROWS);
   /** The delete that a later insert of the same key stands on. */
   #below = new Int32Array(FIRST_ROWS);
@@ -108,6 +110,7 @@ export class TableRows {
 
   /** Takes an update that keeps its key. @see insert */
   update(line: Buffer, at: number, end = line.length): boolean {
+    this.keyMoved = false;
     if (this.layout.key.length === 0) return false;
     const row = this.#row(line, at, end, false);
     if (row < 0) return false;
@@ -323,7 +326,10 @@ export class TableRows {
     }
     if (more || keyAt !== key.length) return NONE;
     out[value.to - 1] = NEWLINE;
-    if (compare) return this.#isOwnKey(value.to) ? value.at : NONE;
+    if (compare) {
+      this.keyMoved = !this.#isOwnKey(value.to);
+      return this.keyMoved ? NONE : value.at;
+    }
     this.#keyStart = start;
     this.#keyEnd = value.to;
     return value.at;

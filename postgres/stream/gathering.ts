@@ -26,6 +26,7 @@ import type { Batch, BatchLimits } from './batch.ts';
 import type { Doubt } from './doubt.ts';
 import { changesOf, type Routes, type Unsettled } from './filter.ts';
 import { TablePath } from './path.ts';
+import type { Why } from './ways.ts';
 
 /** Batches for which a table stays on the exact way after the target refused its rows: each refusal costs the batch a second time. */
 const AFTER_REFUSAL = 20;
@@ -50,6 +51,8 @@ export interface GatheringParts {
   readonly doubt: Pick<Doubt, 'met'> | null;
   /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
+  /** Is told why a table's change leaves the fast way. */
+  readonly left?: (table: TableName, why: Why) => void;
 }
 
 /** Lines of the fast way up to here belong to this transaction or to one before. */
@@ -186,22 +189,24 @@ export class Gathering {
     }
     if (path.copied) return true;
     const { messageBytes, exactly } = this.#parts.limits;
-    if (this.#allExact || exactly === true || line.length > messageBytes) return false;
+    if (this.#allExact || exactly === true) return false;
+    if (line.length > messageBytes) return this.#left(path, 'length');
+    if (path.exactThrough === Infinity) return this.#left(path, 'table');
     if (path.exactThrough >= this.#batch) return false;
     if (route.disguised.size > 0) {
       path.exactThrough = this.#batch;
-      return false;
+      return this.#left(path, 'values');
     }
     if (route.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
       // The exact way says which column it is.
       path.exactThrough = this.#batch;
-      return false;
+      return this.#left(path, 'values');
     }
     const rows = this.#rowsOf(path);
     if (!insertInto(rows, kind, line, head.body)) {
       path.exactThrough = this.#batch;
       this.#refused ||= rows.broken;
-      return false;
+      return this.#left(path, whyNot(rows, kind));
     }
     this.#store.keep(line);
     this.#lines.push(line);
@@ -212,6 +217,12 @@ export class Gathering {
       open.paths.push(path);
     }
     return true;
+  }
+
+  /** @returns false, for {@link row}. */
+  #left({ schema, table: name }: TablePath, why: Why): false {
+    this.#parts.left?.({ schema, name }, why);
+    return false;
   }
 
   /** Takes a change the exact way. @param bytes size of its line. @throws MigrationError `StreamMalformed`. */
@@ -365,6 +376,7 @@ export class Gathering {
       path.rows = null;
       if (rows === null || route === null) return [];
       const refuse = (forGood: boolean): void => {
+        this.#left(path, 'refused');
         path.exactThrough = forGood ? Infinity : this.#batch + AFTER_REFUSAL;
       };
       return { relation: route.relation, rows, refuse, release: () => path.release(rows) };
@@ -445,6 +457,14 @@ export class Gathering {
       return changes;
     });
   }
+}
+
+/** Why the rows did not take the line. */
+function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): Why {
+  if (kind === 'insert') return kind;
+  if (layout.key.length === 0) return 'table';
+  if (kind === 'delete') return kind;
+  return keyMoved ? 'key' : 'update';
 }
 
 /** Takes the line into the rows. @returns false for a line that has to go the exact way. */

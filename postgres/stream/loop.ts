@@ -116,6 +116,7 @@ export class StreamLoop {
       ...parts,
       start: this.#start,
       position: () => ({ end: this.#horizon.position, commit: this.#commit }),
+      left: (table, why) => this.#ways.left(table, why),
     };
   }
 

@@ -1,14 +1,32 @@
 /** Which way the changes of a lease took to the target: folded per table, or one by one. */
 import type { Change } from '../apply/change.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 
 /** Tables that the log names. */
-const MOST_NAMED = 200;
+const MOST_NAMED = 1_000;
+
+/**
+ * Why a change does not go the fast way: its table never does (`table`), its key changes (`key`), its line is not as the plan expects it
+ * (by what it is, `insert` …), it is too long, its values may be read differently on the other side (`values`), or the target refused the
+ * rows. What only follows such a change, or a TRUNCATE, has no reason of its own.
+ */
+export type Why =
+  'table' | 'key' | 'insert' | 'update' | 'delete' | 'length' | 'values' | 'refused';
 
 export class Ways {
   #folded = 0;
   #exact = 0;
   readonly #tables = new Map<string, number>();
+  readonly #why = new Map<string, Set<Why>>();
+
+  /** A change of the table leaves the fast way. */
+  left(table: TableName, why: Why): void {
+    const name = nameOf(table);
+    const known = this.#why.get(name);
+    if (known) known.add(why);
+    else this.#why.set(name, new Set([why]));
+  }
 
   /** @param exact those of the `size` changes that were applied one by one. */
   applied(size: number, exact: readonly Change[]): void {
@@ -26,9 +44,16 @@ export class Ways {
   get summary(): {
     readonly folded: number;
     readonly exact: number;
-    readonly oneByOne: readonly (readonly [table: string, changes: number])[];
+    readonly oneByOne: readonly (readonly [table: string, changes: number, why: string])[];
   } {
-    const oneByOne = [...this.#tables].sort(([, a], [, b]) => b - a).slice(0, MOST_NAMED);
+    const oneByOne = [...this.#tables]
+      .sort(([, a], [, b]) => b - a)
+      .slice(0, MOST_NAMED)
+      .map(([name, changes]) => [name, changes, this.#whyOf(name)] as const);
     return { folded: this.#folded, exact: this.#exact, oneByOne };
+  }
+
+  #whyOf(name: string): string {
+    return [...(this.#why.get(name) ?? [])].sort().join(', ');
   }
 }

@@ -17,6 +17,12 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+/** A number as JSON has it: PostgreSQL prints no other, and half of another would be a wrong one. */
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// The plugin escapes all of them.
+const CONTROL = /[\u0000-\u001f]/;
+/** What may follow a backslash; no text of PostgreSQL holds a NUL. */
+const ESCAPE = /["\\bfnrt]|u00(?:0[1-9a-f]|1[0-9a-f])/y;
 
 /**
  * Reads one message.
@@ -51,6 +57,7 @@ class Scanner {
     do {
       const key = this.#string();
       this.#take(COLON, 'a colon');
+      fields.once(key);
       if (key === 'columns') fields.columns = this.#cells();
       else if (key === 'identity') fields.identity = this.#cells();
       else fields.set(key, this.#scalar());
@@ -73,9 +80,10 @@ class Scanner {
       do {
         const key = this.#string();
         this.#take(COLON, 'a colon');
-        if (key === 'name') name = sharedName(this.#string());
-        else if (key === 'value') value = this.#scalar();
-        else this.#scalar();
+        // Of two the wrong one could be taken.
+        if (key === 'name' && name === null) name = sharedName(this.#string());
+        else if (key === 'value' && value === undefined) value = this.#scalar();
+        else throw new Unexpected('expected name and value of a column, once each');
       } while (this.#more(CLOSE_BRACE));
       // A missing value must not be taken for null.
       if (name === null || value === undefined) {
@@ -83,6 +91,9 @@ class Scanner {
       }
       cells.push({ name, value });
     } while (this.#more(CLOSE_BRACKET));
+    if (new Set(cells.map((cell) => cell.name)).size !== cells.length) {
+      throw new Unexpected('expected each column once');
+    }
     return cells;
   }
 
@@ -111,18 +122,11 @@ class Scanner {
 
   /** Verbatim, whatever its length: digits, sign, point and exponent as the plugin lets them through. */
   #number(): string {
-    const text = this.#text;
-    const from = this.#at;
-    let at = from;
-    for (; at < text.length; at += 1) {
-      const c = text.charCodeAt(at);
-      const digit = c >= 0x30 && c <= 0x39;
-      // + - . E e
-      if (!digit && c !== 0x2d && c !== 0x2e && c !== 0x2b && c !== 0x65 && c !== 0x45) break;
-    }
-    if (at === from) throw new Unexpected('expected a value');
-    this.#at = at;
-    return text.slice(from, at);
+    NUMBER.lastIndex = this.#at;
+    const [number] = NUMBER.exec(this.#text) ?? [];
+    if (number === undefined) throw new Unexpected('expected a value');
+    this.#at += number.length;
+    return number;
   }
 
   #string(): string {
@@ -133,6 +137,7 @@ class Scanner {
     if (end < 0) throw new Unexpected('expected the end of a string');
     const plain = text.slice(from, end);
     if (!plain.includes('\\')) {
+      if (CONTROL.test(plain)) throw new Unexpected('expected no control character');
       this.#at = end + 1;
       return plain;
     }
@@ -166,6 +171,10 @@ function escaped(text: string, quote: number): boolean {
 }
 
 function unescape(quoted: string): string {
+  for (let at = quoted.indexOf('\\'); at >= 0; at = quoted.indexOf('\\', ESCAPE.lastIndex)) {
+    ESCAPE.lastIndex = at + 1;
+    if (!ESCAPE.test(quoted)) throw new Unexpected('expected a string with known escapes');
+  }
   try {
     const value: unknown = JSON.parse(quoted);
     if (typeof value === 'string') return value;

@@ -22,6 +22,14 @@ export class Fields {
   #prefix: string | null = null;
   #content: string | null = null;
 
+  readonly #keys: string[] = [];
+
+  /** @throws Unexpected for a field that came before: of two the wrong one could be taken. */
+  once(key: string): void {
+    if (this.#keys.includes(key)) throw new Unexpected('expected each field once');
+    this.#keys.push(key);
+  }
+
   set(key: string, value: string | null): void {
     switch (key) {
       case 'action':
@@ -64,8 +72,7 @@ export class Fields {
       case 'I':
       case 'U':
       case 'D': {
-        if (action !== 'D' && this.columns === null) throw new Unexpected('expected columns');
-        if (action !== 'I' && this.identity === null) throw new Unexpected('expected an identity');
+        this.#lists(action !== 'D', action !== 'I');
         return {
           action,
           xid: this.#transaction(),
@@ -76,6 +83,7 @@ export class Fields {
         };
       }
       case 'B':
+        this.#lists(false, false);
         return {
           action,
           xid: this.#transaction(),
@@ -83,6 +91,7 @@ export class Fields {
           timestamp: this.#timestamp,
         };
       case 'C':
+        this.#lists(false, false);
         return {
           action,
           xid: this.#transaction(),
@@ -91,6 +100,7 @@ export class Fields {
           timestamp: this.#timestamp,
         };
       case 'T':
+        this.#lists(false, false);
         return {
           action,
           xid: this.#transaction(),
@@ -98,6 +108,7 @@ export class Fields {
           ...this.#relation(),
         };
       case 'M':
+        this.#lists(false, false);
         return {
           action,
           xid: this.#xid === null ? null : this.#transaction(),
@@ -109,6 +120,16 @@ export class Fields {
       case null:
       default:
         throw new Unexpected('expected one of the actions B, C, I, U, D, T, M');
+    }
+  }
+
+  /** An action with a list of another one is not that action: an update would be taken for an insert. */
+  #lists(columns: boolean, identity: boolean): void {
+    if ((this.columns !== null) !== columns) {
+      throw new Unexpected(columns ? 'expected columns' : 'expected no columns');
+    }
+    if ((this.identity !== null) !== identity) {
+      throw new Unexpected(identity ? 'expected an identity' : 'expected no identity');
     }
   }
 

@@ -114,6 +114,7 @@ export class HeadReader {
       at += 1;
     }
     if (at === digits || at - digits > 10 || xid > 0xffff_ffff) return -1;
+    if (bytes[digits] === 0x30 && at > digits + 1) return -1;
     this.xid = xid;
     this.#timeTo = 0;
     // Without a time nothing is remembered: the id alone could be the beginning of a longer one.
@@ -140,10 +141,13 @@ export class HeadReader {
     return true;
   }
 
-  /** As `#string`, for one without escapes. */
+  /** As `#string`, for one of printable ASCII without escapes. */
   #plain(bytes: Buffer, from: number, end: number): number {
     const to = this.#string(bytes, from, end);
-    for (let at = from; at < to; at += 1) if (bytes[at] === BACKSLASH) return -1;
+    for (let at = from; at < to; at += 1) {
+      const c = bytes[at] ?? 0;
+      if (c < 0x20 || c > 0x7e || c === BACKSLASH) return -1;
+    }
     return to;
   }
 

@@ -8,6 +8,12 @@ const BACKSLASH = 0x5c;
 const TAB = 0x09;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const LETTER_E = 0x65;
 /** Longer strings are searched and copied by the runtime's own means, which pay off only then. */
 const LONG = 48;
 
@@ -71,20 +77,33 @@ export class ValueWriter {
     return true;
   }
 
+  /** A number as JSON has it: written otherwise it may be half of another one. */
   #number(line: Buffer, out: Buffer): boolean {
-    let { at, to } = this;
-    const from = at;
-    for (;;) {
-      const c = line[at] ?? 0;
-      const digit = c >= 0x30 && c <= 0x39;
-      // - . + E e
-      if (!digit && c !== 0x2d && c !== 0x2e && c !== 0x2b && c !== 0x65 && c !== 0x45) break;
-      out[to++] = c;
-      at += 1;
+    let { at } = this;
+    const shift = this.to - at;
+    if (line[at] === MINUS) out[shift + at++] = MINUS;
+    const whole = digits(line, out, at, shift);
+    // No digit follows a leading zero.
+    if (whole === at || (line[at] === ZERO && whole > at + 1)) return false;
+    at = whole;
+    if (line[at] === POINT) {
+      out[shift + at++] = POINT;
+      const fraction = digits(line, out, at, shift);
+      if (fraction === at) return false;
+      at = fraction;
+    }
+    const letter = line[at] ?? 0;
+    if ((letter | 0x20) === LETTER_E) {
+      out[shift + at++] = letter;
+      const sign = line[at] ?? 0;
+      if (sign === MINUS || sign === PLUS) out[shift + at++] = sign;
+      const exponent = digits(line, out, at, shift);
+      if (exponent === at) return false;
+      at = exponent;
     }
     this.at = at;
-    this.to = to;
-    return at > from;
+    this.to = shift + at;
+    return true;
   }
 
   #string(line: Buffer, out: Buffer, kind: ValueKind): boolean {
@@ -152,6 +171,17 @@ export class ValueWriter {
 const NULL = Buffer.from('null');
 const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
+
+/** Copies digits to places that lie `shift` further. @returns the place behind them. */
+function digits(line: Buffer, out: Buffer, from: number, shift: number): number {
+  let at = from;
+  for (;;) {
+    const c = line[at] ?? 0;
+    if (c < ZERO || c > NINE) return at;
+    out[shift + at] = c;
+    at += 1;
+  }
+}
 
 /** Whether these bytes stand there. */
 export function matches(line: Buffer, at: number, expected: Buffer): boolean {

@@ -2,66 +2,42 @@
  * Two ways lead to the target: rows as bytes, folded while they come, and change by change. The same changes over each of them leave
  * the same target, and what is ordinary takes the fast one.
  */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
+import { Staging } from '../../postgres/apply/sets.ts';
 import type { StreamOptions } from '../../postgres/stream/changes.ts';
-import { freshPair, type FreshPair } from '../support/database.ts';
+import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { fingerprint } from '../support/equality.ts';
+import {
+  makePool,
+  makeTypes,
+  makeValues,
+  museumColumns,
+  valueTraps,
+  type MuseumColumn,
+} from '../support/museum/types.ts';
+import { ROLES } from '../support/museum/stage.ts';
 import { drawn, type Pick } from '../support/random/pick.ts';
 import { drain, expectSame, startMigration, testWork } from '../support/stream.ts';
 
-/** Values of each type: the first is null. */
-const TYPES: Readonly<Record<string, readonly string[]>> = {
-  int2: [`'-32768'`, '7'],
-  int8: ['9223372036854775807', '0'],
-  'numeric(30,10)': ['12345678901234567890.1234567890', `'NaN'`, `'-0.0000000001'`],
-  numeric: [`'Infinity'`, '1e-20', '100000000000000000000000000000'],
-  float4: [`'NaN'`, '1.1754944e-38', `'-Infinity'`],
-  float8: ['0.1', `'-0.0'`, '1e300', `'Infinity'`],
-  money: [`'$12.34'`],
-  text: [
-    `''`,
-    `'null'`,
-    `E'tab\\t nl\\n cr\\r bs\\\\ "q" \\\\N \\\\.'`,
-    `E'\\b\\f\\x01\\x7f'`,
-    `'é€😀,{x}'`,
-  ],
-  'varchar(20)': [`'  spaces  '`],
-  'char(6)': [`'a'`],
-  bytea: [`''`, `'\\x00ff5c'`, `'\\x5c78'`],
-  bool: ['true', 'false'],
-  date: [`'infinity'`, `'4713-01-01 BC'`],
-  timestamptz: [`'2026-01-31 23:59:59.999999+13'`, `'-infinity'`],
-  timestamp: [`'1999-12-31 00:00:00.1'`],
-  timetz: [`'24:00:00-15:59'`],
-  interval: [`'1 year -2 days 03:04:05.006'`],
-  uuid: [`'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'`],
-  json: [`'{"a":  1, "a": null}'`, `'"\\u0041"'`],
-  jsonb: [`'{"b": [1, null, "x\\"y"], "a": {}}'`, `'1e2'`],
-  inet: [`'10.0.0.1/8'`],
-  macaddr8: [`'08:00:2b:01:02:03:04:05'`],
-  point: [`'(1.5,-2)'`],
-  polygon: [`'((0,0),(1,1),(1,0))'`],
-  tsvector: [`'a:1A ''b c'':2'`],
-  'bit varying': [`B'0101'`],
-  int4range: [`'[1,5)'`, `'empty'`],
-  nummultirange: [`'{[1,2),[3,4)}'`],
-  pg_lsn: [`'16/B374D848'`],
-  'text[]': [`'{}'`, `array['a,b', null, 'NULL', '"', '\\']`],
-  'int[][]': [`'[0:1][2:3]={{1,2},{3,4}}'`],
-  mood: [`'sad'`, `'so "so"'`],
-  short: [`'abc'`],
-  pair: [`row(1, 'x,y')`, `row(null, '"')`],
-  'pair[]': [`array[row(1, 'a')::pair, null]`],
-  xml: [`'<a b="c">d</a>'`],
-};
-const NAMES = Object.keys(TYPES);
+/** Rows of the pool that values are taken from. */
+const POOL = 24;
+const IDS = 60;
+/** Changes of a table that are too few for sets (FEW_ROWS): batches of this size are applied change by change. */
+const SINGLY = 25;
 
-const SCHEMA = /* sql */ `
-  create type mood as enum ('sad', 'so "so"');
-  create domain short as varchar(12) check (value <> 'never');
-  create type pair as (a int, b text);
+/** How many transactions, and whether all of them are one: the target does nothing before it, and gets its changes in large batches. */
+const PARTS = [
+  [2, false],
+  [20, false],
+  [10, true],
+  [10, true],
+  [5, false],
+] as const;
+
+/** Tables of every kind beside the two with all types. `tree` goes through its root. */
+const TABLES = /* sql */ `
   create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-  create table every (id int primary key, ${NAMES.map((type, i) => `c${i} ${type}`).join(', ')});
   create table line (w text, b text collate blind, a int, v text, g int generated always as (a * 2) stored,
     i bigint generated always as identity, primary key (b, a));
   alter table line alter column w set storage external;
@@ -70,25 +46,64 @@ const SCHEMA = /* sql */ `
   alter table whole replica identity full;
   create table bare (k int, v text);
   create table wide (id uuid primary key, body text, n int);
-  alter table wide alter column body set storage external;`;
+  alter table wide alter column body set storage external;
+  create table part (id int, k int, v text, primary key (id, k)) partition by range (k);
+  create table part_low partition of part for values from (0) to (10);
+  create table part_high partition of part for values from (10) to (20) partition by hash (id);
+  create table part_high_0 partition of part_high for values with (modulus 2, remainder 0);
+  create table part_high_1 partition of part_high for values with (modulus 2, remainder 1);`;
+const TREE = 'create table tree (id int, k int, v text, primary key (id, k))';
+const TREE_OF_SOURCE = /* sql */ `${TREE} partition by list (k);
+  create table tree_a partition of tree for values in (0, 1, 2);
+  create table tree_b partition of tree for values in (3, 4) partition by range (id);
+  create table tree_b_1 partition of tree_b for values from (minvalue) to (30);
+  create table tree_b_2 partition of tree_b default;
+  create table tree_c partition of tree for values in (5);`;
+const SELECTED = { include: ['public.*'], exclude: [], viaPartitionRoot: ['public.tree'] };
+const TRUNCATED = [
+  'whole, line',
+  '"Moving ""x"""',
+  'every_full',
+  'wide, every',
+  'part',
+  'part_low, bare',
+  'tree',
+  'tree_a',
+] as const;
 
-function value(random: Pick, type: string): string {
-  const values = TYPES[type] ?? [];
-  const text = random.below(4) === 0 ? 'null' : (values[random.below(values.length)] ?? 'null');
-  return `${text}::${type}`;
+/** `every`, by a key, and `every_full`, by all columns: those whose nulls are ambiguous cannot be among them. */
+function tablesOf(columns: readonly MuseumColumn[]): string {
+  const list = (of: readonly MuseumColumn[]): string =>
+    of.map(({ name, type }) => `${name} ${type}`).join(', ');
+  return /* sql */ `
+    create table every (id int primary key, ${list(columns)});
+    create table every_full (id int, ${list(columns.filter(({ exposed }) => !exposed))});
+    alter table every_full replica identity full;`;
 }
 
 /** Keys come from a small range, so that rows are met again and again. */
-function statement(random: Pick, next: number): string {
-  const id = random.below(60);
-  const column = random.below(NAMES.length);
+function statement(random: Pick, next: number, columns: readonly MuseumColumn[]): string {
+  const id = random.below(IDS);
+  const from = random.below(POOL);
   const body = random.one(['null', `'b${next}'`, `repeat(md5('${next}'), 200)`]);
-  switch (random.below(16)) {
+  const names = (of: readonly MuseumColumn[]): string => of.map(({ name }) => name).join(', ');
+  const plain = columns.filter(({ exposed }) => !exposed);
+  /** Some columns take another row's values, or all of them null. */
+  const set = (of: readonly MuseumColumn[]): string => {
+    const some = Array.from({ length: 1 + random.below(8) }, () => random.one(of));
+    const chosen = [...new Map(some.map((one) => [one.name, one])).values()];
+    return random.below(5) === 0
+      ? chosen.map(({ name }) => `${name} = null`).join(', ')
+      : chosen
+          .map(({ name }) => `${name} = (select ${name} from pool.pool where n = ${from})`)
+          .join(', ');
+  };
+  switch (random.below(24)) {
     case 0:
     case 1:
-      return `insert into every values (${id}, ${NAMES.map((type) => value(random, type)).join(', ')}) on conflict do nothing`;
+      return `insert into every (id, ${names(columns)}) select ${id}, ${names(columns)} from pool.pool where n = ${from} on conflict do nothing`;
     case 2:
-      return `update every set c${column} = ${value(random, NAMES[column] ?? '')} where id = ${id}`;
+      return `update every set ${set(columns)} where id = ${id}`;
     case 3:
       return `delete from every where id = ${id}`;
     case 4:
@@ -115,16 +130,75 @@ function statement(random: Pick, next: number): string {
       return `insert into bare values (${id}, ${body}), (${id}, null)`;
     case 14:
       return `insert into wide values (md5('${id}')::uuid, ${body}, ${next}) on conflict (id) do update set n = excluded.n`;
-    default:
+    case 15:
       return `update wide set body = ${body} where id = md5('${id}')::uuid`;
+    case 16:
+      return `insert into every_full (id, ${names(plain)}) select ${id}, ${names(plain)} from pool.pool where n = ${from}`;
+    case 17:
+      return random.one([
+        `update every_full set ${set(plain)} where ctid = (select min(ctid) from every_full where id >= ${id})`,
+        `delete from every_full where ctid = (select min(ctid) from every_full where id >= ${id})`,
+      ]);
+    case 18:
+      return `update every set id = ${IDS + next} where id = ${id}`;
+    case 19:
+    case 20:
+      return `insert into ${random.one([`part values (${id}, ${id % 20}`, `tree values (${id}, ${id % 6}`])}, ${body}) on conflict do nothing`;
+    case 21:
+      // Also into another partition: a delete here and an insert there.
+      return random.one([
+        `update part set k = (k + ${random.below(19)}) % 20, v = '${next}' where id = ${id}`,
+        `update tree set k = (k + ${random.below(5)}) % 6, v = '${next}' where id = ${id}`,
+      ]);
+    case 22:
+      return `update ${random.one(['part', 'tree'])} set id = ${IDS + next} where id = ${id}`;
+    default:
+      return `delete from ${random.one(['part', 'tree'])} where id = ${id}`;
   }
 }
 
-async function transaction(db: FreshPair, random: Pick, next: () => number): Promise<void> {
-  const statements = Array.from({ length: 1 + random.below(30) }, () => statement(random, next()));
-  if (random.below(25) === 0) statements.splice(random.below(9), 0, 'truncate whole, line');
-  if (random.below(25) === 0) statements.push('truncate "Moving ""x"""');
-  await db.sourceClient.query(`begin; ${statements.join('; ')}; commit`);
+const MANY = 70;
+
+/** Many rows of each table with a key, at once: they come with the first time, and then change or go, in turn. */
+function bulk(random: Pick, time: number, columns: readonly MuseumColumn[]): string[] {
+  const names = columns.map(({ name }) => name).join(', ');
+  const ids = `generate_series(1000001, ${1_000_000 + MANY}) g`;
+  if (time === 0) {
+    return [
+      `insert into every (id, ${names}) select g, ${names} from ${ids} join pool.pool on n = g % ${POOL}`,
+      `insert into line (w, b, a, v) select repeat(g::text, 300), 'many', g, 'v' from ${ids}`,
+      `insert into "Moving ""x""" select 'many ' || g, g, g from ${ids}`,
+      `insert into wide select md5(g::text)::uuid, repeat(g::text, 300), 0 from ${ids}`,
+      `insert into part select g, g % 10, 'v' from ${ids}`,
+      `insert into tree select g, g % 6, 'v' from ${ids}`,
+      `insert into bare select g, 'v' from ${ids}`,
+    ];
+  }
+  const { name } = random.one(columns);
+  const many = 'between 1000001 and 2000000';
+  return [
+    `update every set ${name} = (select ${name} from pool.pool where n = ${random.below(POOL)}) where id ${many}`,
+    `update line set v = 'many' where a ${many}`,
+    `update "Moving ""x""" set "K ""k""" = "K ""k""" || '!' where u ${many}`,
+    `delete from wide where body like '1%'`,
+    `update part set v = 'many' where id ${many}`,
+    `update tree set k = (k + 1) % 6 where id ${many}`,
+    `delete from part where id ${many} and k < 0`,
+  ];
+}
+
+/** Some statements, with a TRUNCATE among them where one is wanted. */
+function statements(
+  random: Pick,
+  next: () => number,
+  columns: readonly MuseumColumn[],
+  truncates: boolean,
+): string[] {
+  const some = Array.from({ length: 1 + random.below(30) }, () =>
+    statement(random, next(), columns),
+  );
+  if (truncates) some.splice(random.below(some.length), 0, `truncate ${random.one(TRUNCATED)}`);
+  return some;
 }
 
 interface Ways {
@@ -153,42 +227,97 @@ async function drained(
   return ways;
 }
 
-test('random changes of every type leave the same target over the fast way, over the exact one, and cut anywhere', async () => {
+/** Digests of the selected tables' rows; a tree that goes through its root is one table. */
+async function rowsOf(service: string): Promise<Record<string, readonly string[]>> {
+  await using client = await connectTo(service);
+  const tables: Record<string, string[]> = {};
+  for (const [name, rows] of await fingerprint(client)) {
+    // No change brings the state of a sequence.
+    if (!name.startsWith('public.') || name === 'public.line_i_seq') continue;
+    const table = name.startsWith('public.tree') ? 'public.tree' : name;
+    tables[table] = [...(tables[table] ?? []), ...rows].sort();
+  }
+  return tables;
+}
+
+/** Tables whose rows are not the same. */
+function differing(
+  source: Readonly<Record<string, readonly string[]>>,
+  target: Readonly<Record<string, readonly string[]>>,
+): string[] {
+  return [...new Set([...Object.keys(source), ...Object.keys(target)])].filter(
+    (table) => source[table]?.join() !== target[table]?.join(),
+  );
+}
+
+test('random changes of every type of the museum, of tables of every kind, leave the same target over the fast way, in sets, and change by change', async () => {
   const random = drawn();
   await using db = await freshPair();
   await using other = await freshPair();
-  const migration = await startMigration(db, SCHEMA);
-  const exactDb = {
-    ...other,
-    source: db.source,
-    sourceClient: db.sourceClient,
+  await using third = await freshPair();
+  const { traps, missing } = await valueTraps(db.sourceClient, db.targetClient);
+  for (const client of [db.sourceClient, db.targetClient]) await client.query(ROLES);
+  await makeValues(traps, db.source);
+  for (const { target } of [db, other, third]) await makeTypes(traps, db.sourceClient, target);
+  const columns = await museumColumns(traps, db.sourceClient);
+  await db.sourceClient.query('create schema pool');
+  await makePool('pool.pool', columns, POOL, db.sourceClient);
+  process.stdout.write(`${columns.length} types; not here: ${missing.join(', ')}\n`);
+  const path = 'set search_path = public';
+  const ddl = `${path}; ${tablesOf(columns)} ${TABLES}`;
+  const begin = (of: FreshPair, onSource: string): Promise<Migration> =>
+    startMigration(of, onSource, SELECTED, `${ddl} ${TREE}`);
+  const onSameSource = (of: FreshPair): FreshPair => ({
+    ...{ ...of, source: db.source, sourceClient: db.sourceClient },
     [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+  const [inSets, singly] = [onSameSource(other), onSameSource(third)];
+  const migrations = {
+    fast: await begin(db, `${ddl} ${TREE_OF_SOURCE}`),
+    inSets: await begin(inSets, path),
+    singly: await begin(singly, path),
   };
-  const exactMigration = await startMigration(exactDb, 'select 1', undefined, SCHEMA);
+  const staged = vi.spyOn(Staging.prototype, 'fill');
   let next = 0;
-  const sum: Ways = { folded: 0, exact: 0 };
-  for (const size of [1, 40, 3, 120, 10]) {
-    for (let i = 0; i < size; i += 1) await transaction(db, random, () => (next += 1));
+  const sum = { folded: 0, exact: 0, sets: 0, truncates: 0 };
+  let times = 0;
+  for (const [size, huge] of PARTS) {
+    const forced = random.below(size - 1);
+    const transactions = Array.from({ length: size }, (_, i) => {
+      const truncates = i === forced || (!huge && random.below(15) === 0);
+      sum.truncates += truncates ? 1 : 0;
+      return statements(random, () => (next += 1), columns, truncates);
+    });
+    const all = huge ? [[...transactions.flat(), ...bulk(random, times++, columns)]] : transactions;
+    for (const one of all) await db.sourceClient.query(`begin; ${one.join('; ')}; commit`);
+    const options = { ...SELECTED, batchMilliseconds: 1_000 };
     const batchChanges = random.one([1, 7, 100, 5_000]);
-    const fast = await drained(db, migration, { batchChanges });
+    const fast = await drained(db, migrations.fast, { ...options, batchChanges });
     sum.folded += fast.folded;
     sum.exact += fast.exact;
-    const slow = await drained(exactDb, exactMigration, { batchChanges, exactly: true });
-    expect(slow).toEqual({ folded: 0, exact: fast.folded + fast.exact });
-    // No change brings the state of a sequence.
-    const { rows } = await db.sourceClient.query<{ last: string; called: boolean }>(
-      'select last_value::text as last, is_called as called from line_i_seq',
-    );
-    for (const one of [db, exactDb]) {
-      await one.targetClient.query(`select setval('line_i_seq', $1, $2)`, [
-        rows[0]?.last,
-        rows[0]?.called,
-      ]);
-      await expectSame(one);
+    const exactly = { folded: 0, exact: fast.folded + fast.exact };
+    staged.mockClear();
+    expect(
+      await drained(inSets, migrations.inSets, { ...options, batchChanges: 5_000, exactly: true }),
+    ).toEqual(exactly);
+    sum.sets += staged.mock.calls.length;
+    staged.mockClear();
+    expect(
+      await drained(singly, migrations.singly, { ...options, batchChanges: SINGLY, exactly: true }),
+    ).toEqual(exactly);
+    expect(staged).not.toHaveBeenCalled();
+    const expected = await rowsOf(db.source);
+    for (const { target } of [db, other, third]) {
+      expect(differing(expected, await rowsOf(target))).toEqual([]);
     }
   }
-  process.stdout.write(`${sum.folded} changes folded, ${sum.exact} one by one\n`);
+  staged.mockRestore();
+  process.stdout.write(`${JSON.stringify(sum)}\n`);
+  expect(columns.length).toBeGreaterThan(100);
   expect(sum.folded).toBeGreaterThan(100);
+  expect(sum.exact).toBeGreaterThan(100);
+  expect(sum.sets).toBeGreaterThan(0);
+  expect(sum.truncates).toBeGreaterThan(3);
 }, 240_000);
 
 /** A key with all that COPY text escapes. */

@@ -96,7 +96,7 @@ export async function startMigration(
     `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
   for (const relation of relations) {
     if (relation.kind !== 'r') continue;
-    copyTable(db, quoted(relation), relation.viaRoot && quoted(relation.viaRoot));
+    await copyTable(db, quoted(relation), relation.viaRoot && quoted(relation.viaRoot));
   }
   await registerRelations(db.targetClient, migration, relations);
   await addGeneration(db, migration);
@@ -155,15 +155,23 @@ export async function addGeneration(db: FreshPair, migration: Migration): Promis
   return lsn;
 }
 
-function copyTable(db: FreshPair, table: string, root: string | null): void {
-  const columns = /* sql */ `select coalesce(string_agg(quote_ident(attname), ',' order by attnum), '')
-    from pg_attribute where attrelid = ${pg.escapeLiteral(table)}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`;
-  const list = psql(db.source, columns).trim();
+/** Programs are slow to start: most tables of tests are empty, and need none. */
+async function copyTable(db: FreshPair, table: string, root: string | null): Promise<void> {
+  if (root === null) {
+    await db.targetClient.query(
+      `begin; set local session_replication_role = replica; delete from only ${table}; commit`,
+    );
+  }
+  const { rows: some } = await db.sourceClient.query(`select from only ${table} limit 1`);
+  if (some.length === 0) return;
+  const { rows: found } = await db.sourceClient.query<{ list: string }>(
+    /* sql */ `select coalesce(string_agg(quote_ident(attname), ',' order by attnum), '') as list
+      from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = ''`,
+    [table],
+  );
+  const list = found[0]?.list ?? '';
   if (list === '') return;
   const rows = psql(db.source, `copy (select ${list} from only ${table}) to stdout`);
-  if (root === null) {
-    psql(db.target, `set session_replication_role = replica; delete from only ${table}`);
-  }
   execFileSync(
     'psql',
     [`service=${db.target}`, '-qAt', '-c', `copy ${root ?? table} (${list}) from stdin`],

@@ -127,18 +127,21 @@ function byRegex(line: string): { columns: Cell[]; identity: Cell[]; table: stri
 }
 
 test('the scanner agrees with quoting the numbers and JSON.parse on generated messages', () => {
-  const text = fc.oneof(
-    fc.string({ unit: 'binary' }),
-    fc.string({ unit: 'grapheme' }),
-    fc.constantFrom(
-      '"value":12',
-      '\\',
-      '\\\\"',
-      '{"name":"a","value":1}',
-      '\u0000',
-      '\ud83d\udc18',
-    ),
-  );
+  // No text of PostgreSQL holds a NUL.
+  const text = fc
+    .oneof(
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: 'grapheme' }),
+      fc.constantFrom(
+        '"value":12',
+        '\\',
+        '\\\\"',
+        '{"name":"a","value":1}',
+        '\u0001',
+        '\ud83d\udc18',
+      ),
+    )
+    .map((one) => one.replaceAll('\u0000', ''));
   const number = fc
     .tuple(fc.bigInt(), fc.option(fc.nat()), fc.option(fc.integer({ min: -400, max: 400 })))
     .map(
@@ -151,7 +154,7 @@ test('the scanner agrees with quoting the numbers and JSON.parse on generated me
     fc.constantFrom('null', 'true', 'false'),
   );
   const cells = fc
-    .array(fc.tuple(text, value))
+    .uniqueArray(fc.tuple(text, value), { selector: ([name]) => name })
     .map((list) =>
       list.map(([name, v]) => `{"name":${JSON.stringify(name)},"value":${v}}`).join(','),
     );

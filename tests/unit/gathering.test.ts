@@ -350,6 +350,38 @@ test('lines with bytes that are not what the plugin writes stop the stream, or m
   expect(stopped).toBeGreaterThan(500);
 });
 
+test('each change that leaves the fast way says why, and what only follows it does not', async () => {
+  const left: [string, string][] = [];
+  const feeding = new Feeding({
+    changes: 100,
+    messageBytes: 300,
+    left: ({ name }, why) => left.push([name, why]),
+  });
+  await feeding.feed(begin(1), insert(1, 1), update(1, 1), insert(1, 9, 'left'), remove(1, 1));
+  expect(left).toEqual([]);
+  await feeding.feed(update(1, 2, 3), insert(1, 4), remove(1, 1, 'bare'), commit(1));
+  expect(left.splice(0)).toEqual([
+    ['t', 'key'],
+    ['bare', 'table'],
+  ]);
+  feeding.seal();
+  const twice = `${head('I', 2, 'u')},"columns":[${cells(1, 0)},{"name":"w","value":1}]}`;
+  await feeding.feed(
+    begin(2),
+    insert(2, 1),
+    truncate(2),
+    insert(2, 2),
+    insert(2, 2, 'u'),
+    commit(2),
+  );
+  expect(left).toEqual([]);
+  feeding.seal();
+  await expect(
+    feeding.feed(begin(3), twice.replace('"xid":2', '"xid":3'), commit(3)),
+  ).rejects.toThrow();
+  expect(left).toEqual([['u', 'insert']]);
+});
+
 test('while a schema’s name is in doubt every change is decoded and shown with its own position', async () => {
   const met: [string, string | null][] = [];
   const doubt: GatheringParts['doubt'] = { met: ({ name }, { lsn }) => met.push([name, lsn]) };

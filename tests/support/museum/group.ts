@@ -11,7 +11,7 @@ import { compareTrap, MORE, schemasOf } from './comparison.ts';
 import { PIN } from './catalog.ts';
 import type { Outcome } from './outcome.ts';
 import { countRows, readTables } from './rows.ts';
-import { Stage } from './stage.ts';
+import { ROLES, Stage } from './stage.ts';
 import type { Trap } from './trap.ts';
 import { oneByOneOf, readOneByOne } from './way.ts';
 import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
@@ -64,14 +64,6 @@ export function groupTraps(traps: readonly Trap[]): Trap[][] {
   return [...groups.values()];
 }
 
-/** Roles belong to a cluster: what a trap's grants and owners name has to be there before, on both sides. */
-const ROLES = /* sql */ `
-do $$ declare name text; begin
-  foreach name in array array['museum_owner', 'museum_reader'] loop
-    if not exists (select from pg_roles where rolname = name) then execute format('create role %I', name); end if;
-  end loop;
-end $$`;
-
 /**
  * Takes the traps, which share one group, through a migration. A trap that stops the migration fails, and the others go
  * through another one without it.
@@ -115,8 +107,8 @@ async function migrateOnce(
   const outcomes = exhibits.map(({ trap, copied, streamed, wrong }): Outcome => {
     const details = stopped === null ? wrong : [...wrong, blame(trap, stopped)];
     const verdict = details.length === 0 ? 'equal' : 'different';
-    const oneByOne = oneByOneOf(changes, trap.name);
-    return { name: trap.name, copied, streamed, oneByOne, verdict, details };
+    const { changes: oneByOne, tables: ways } = oneByOneOf(changes, trap.name);
+    return { name: trap.name, copied, streamed, oneByOne, ways, verdict, details };
   });
   if (outcomes.some(({ verdict }) => verdict === 'different')) {
     const tail = worker.log().split('\n').slice(-LOG_TAIL_LINES).join('\n');

@@ -11,6 +11,8 @@ export interface Outcome {
   readonly streamed: number | null;
   /** How many of them were applied one by one, not folded. */
   readonly oneByOne?: number;
+  /** Tables with such changes, and why. */
+  readonly ways?: readonly string[];
   readonly verdict: 'equal' | 'different' | 'refused' | 'skipped';
   /** Why it was skipped, the code it was refused with, or everything that is wrong. */
   readonly details: readonly string[];

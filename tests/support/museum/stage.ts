@@ -6,6 +6,14 @@ import type { Step, Trap } from './trap.ts';
 /** A statement that waits for a lock longer than this waits for ever: the trap hangs on itself or on the migration. */
 const SETTINGS = `set client_encoding = 'UTF8'; set lock_timeout = '20s'; set statement_timeout = '100s'`;
 
+/** Roles belong to a cluster: what a trap's grants and owners name has to be there before, on both sides. */
+export const ROLES = /* sql */ `
+do $$ declare name text; begin
+  foreach name in array array['museum_owner', 'museum_reader'] loop
+    if not exists (select from pg_roles where rolname = name) then execute format('create role %I', name); end if;
+  end loop;
+end $$`;
+
 export class Stage implements AsyncDisposable {
   readonly #trap: Trap;
   readonly #service: string;
