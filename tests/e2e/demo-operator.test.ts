@@ -73,8 +73,9 @@ test('a watch that begins after a kill in the stream shows no zeros: old numbers
     const [row] = await lab.onTarget<{ n: number }>('select count(*)::int as n from item');
     return row?.n === 49_995;
   });
-  await first.kill();
+  // It waits: what the watch sees before the heartbeat timeout must not depend on how long a worker takes to start.
   await lab.worker();
+  await first.kill();
   const piped = script('watch', lab.id);
   await until('the next attempt to be told', () => piped.out.includes('attempt 2'), {
     seconds: 40,
