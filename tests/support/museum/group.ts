@@ -107,8 +107,8 @@ async function migrateOnce(
   const outcomes = exhibits.map(({ trap, copied, streamed, wrong }): Outcome => {
     const details = stopped === null ? wrong : [...wrong, blame(trap, stopped)];
     const verdict = details.length === 0 ? 'equal' : 'different';
-    const { changes: oneByOne, tables: ways } = oneByOneOf(changes, trap.name);
-    return { name: trap.name, copied, streamed, oneByOne, ways, verdict, details };
+    const { changes: oneByOne, refused } = oneByOneOf(changes, trap.name);
+    return { name: trap.name, copied, streamed, oneByOne, refused, verdict, details };
   });
   if (outcomes.some(({ verdict }) => verdict === 'different')) {
     const tail = worker.log().split('\n').slice(-LOG_TAIL_LINES).join('\n');

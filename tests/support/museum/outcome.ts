@@ -11,8 +11,8 @@ export interface Outcome {
   readonly streamed: number | null;
   /** How many of them were applied one by one, not folded. */
   readonly oneByOne?: number;
-  /** Tables with such changes, and why. */
-  readonly ways?: readonly string[];
+  /** Whether the target refused rows of it in a batch, which takes all of that batch along. */
+  readonly refused?: boolean;
   readonly verdict: 'equal' | 'different' | 'refused' | 'skipped';
   /** Why it was skipped, the code it was refused with, or everything that is wrong. */
   readonly details: readonly string[];

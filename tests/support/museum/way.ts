@@ -28,28 +28,16 @@ export function readOneByOne(log: string): ReadonlyMap<string, Way> {
   return found;
 }
 
-/** That of a trap, with all its schemas: the changes, and `table: reasons` for each table that has some of its own. */
+/** Those of a trap, with all its schemas: how many, and whether the target refused rows of it. */
 export function oneByOneOf(
   ways: ReadonlyMap<string, Way>,
   trap: string,
-): { readonly changes: number; readonly tables: readonly string[] } {
-  const own = [...ways].filter(
-    ([table]) => table.startsWith(`${trap}.`) || table.startsWith(trap + MORE),
+): { readonly changes: number; readonly refused: boolean } {
+  const own = [...ways].flatMap(([table, way]) =>
+    table.startsWith(`${trap}.`) || table.startsWith(trap + MORE) ? [way] : [],
   );
-  const why = new Map<string, Set<string>>();
-  for (const [table, way] of own) {
-    if (way.why.size === 0) continue;
-    const name = short(table, trap);
-    why.set(name, new Set([...(why.get(name) ?? []), ...way.why]));
-  }
   return {
-    changes: own.reduce((sum, [, { changes }]) => sum + changes, 0),
-    tables: [...why].map(([name, all]) => `${name}: ${[...all].sort().join(', ')}`).sort(),
+    changes: own.reduce((sum, { changes }) => sum + changes, 0),
+    refused: own.some(({ why }) => why.has('refused')),
   };
-}
-
-/** Tables that use/value_tables.sql makes for each type are one kind. */
-function short(table: string, trap: string): string {
-  const name = table.startsWith(`${trap}.`) ? table.slice(trap.length + 1) : table;
-  return name.replace(/^"?\w+_(value|key|full)"?$/, '*_$1');
 }
