@@ -3,7 +3,7 @@
  * `pg_recvlogical` into nothing, one after another, in an order that changes each round.
  */
 import { until } from '../../tests/support/until.ts';
-import { createLimit, runLimit } from '../contender/limit.ts';
+import { createLimits, runLimit } from '../contender/limit.ts';
 import { SUBSCRIPTION_SETTINGS, Subscription } from '../contender/subscription.ts';
 import { medianOf, medianRatio } from '../report/result.ts';
 import type { Report, Row } from '../report/result.ts';
@@ -25,6 +25,7 @@ export interface Drained {
   readonly walferry: number;
   readonly native: number;
   readonly limit: number;
+  readonly socketLimit: number;
   /** CPU seconds. */
   readonly node: number;
   readonly walsender: number;
@@ -80,19 +81,28 @@ export class DrainStage {
     await this.#levelled();
     await this.#migration.pause();
     await this.#native.disable();
-    await createLimit(rig, SOURCE);
+    await createLimits(rig, SOURCE);
     await backlog.write(rig.source, changes);
     const mark = await this.#mark();
     const end = await rig.source.value(SOURCE, 'select pg_current_wal_flush_lsn()');
     await rig.source.checkpoint();
     await rig.target.checkpoint();
 
-    const seen = { walferry: 0, native: 0, limit: 0, node: 0, walsender: 0, target: 0 };
+    const seen = {
+      walferry: 0,
+      native: 0,
+      limit: 0,
+      socketLimit: 0,
+      node: 0,
+      walsender: 0,
+      target: 0,
+    };
     const nativeSeconds = { sender: 0, apply: 0 };
     let peak: number | undefined;
     const contenders = [
       async () => {
-        seen.limit = await runLimit(rig, SOURCE, end);
+        seen.limit = await runLimit(rig, SOURCE, end, 'tcp');
+        seen.socketLimit = await runLimit(rig, SOURCE, end, 'socket');
       },
       async () => {
         forgetPeak(this.#pid);
@@ -204,7 +214,7 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
       const one = await stage.round(backlog, Math.round(backlog.changes * scale), round);
       seen.push(one);
       say(
-        `${backlog.name}, round ${round + 1}: walferry ${one.walferry.toFixed(2)} s, native ${one.native.toFixed(2)} s, limit ${one.limit.toFixed(2)} s`,
+        `${backlog.name}, round ${round + 1}: walferry ${one.walferry.toFixed(2)} s, native ${one.native.toFixed(2)} s, limit ${one.limit.toFixed(2)} s (socket ${one.socketLimit.toFixed(2)} s)`,
       );
     }
     rows.push({ name: backlog.name, cells: cells(seen) });
@@ -216,8 +226,8 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
     notes: [
       'walferry: default input; from the update "resume" until the last change is visible on the target.',
       `native: logical replication with ${SUBSCRIPTION_SETTINGS}; from "enable" until the last change is visible.`,
-      'limit: pg_recvlogical to /dev/null with the plugin options that walferry sends.',
-      '"of limit" and "of native" are above 1 where walferry is faster. Row counts and hashes of all three databases were equal after each round.',
+      'limit: pg_recvlogical to /dev/null with the plugin options that walferry sends, over TCP as all contenders; "socket limit" is the same over a Unix socket, which spares waking a receiver over TCP for each message.',
+      '"of limit", "of socket limit" and "of native" are above 1 where walferry is faster. Row counts and hashes of all three databases were equal after each round.',
       'CPU in µs a row change: the worker process, its walsender, its sessions on the target; native’s walsender and apply worker.',
     ],
     rows,
@@ -241,7 +251,9 @@ function cells(seen: readonly Drained[]): Row['cells'] {
     'walferry s': medianOf(all('walferry')),
     'native s': medianOf(all('native')),
     'limit s': medianOf(all('limit')),
+    'socket limit s': medianOf(all('socketLimit')),
     'of limit': medianRatio(all('limit'), all('walferry')),
+    'of socket limit': medianRatio(all('socketLimit'), all('walferry')),
     'of native': medianRatio(all('native'), all('walferry')),
     'node µs': micro('node'),
     'walsender µs': micro('walsender'),

@@ -53,6 +53,12 @@ export class BenchServer {
     };
   }
 
+  /** The same over the Unix socket in the data folder. */
+  socketEnvironment(database: string): NodeJS.ProcessEnv {
+    const { spec, dataFolder } = this.postgres;
+    return { ...this.environment(database), PGHOST: dataFolder, PGPASSWORD: spec.password };
+  }
+
   /** The connection string without a password, as `create subscription` and others take it. */
   conninfo(database: string): string {
     const { spec, port } = this.postgres;
@@ -64,14 +70,9 @@ export class BenchServer {
   }
 
   /** Runs a program of PostgreSQL to its end. @throws Error with the end of what it said. */
-  async run(
-    name: string,
-    args: readonly string[],
-    database: string,
-    options = '',
-  ): Promise<string> {
+  async run(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
     const { stdout } = await promisify(execFile)(this.program(name), [...args], {
-      env: this.environment(database, options),
+      env,
       maxBuffer: OUTPUT_BYTES,
     });
     return stdout;

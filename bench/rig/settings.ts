@@ -7,6 +7,8 @@ import type { ServerSettings } from '../../scripts/cluster/settings.ts';
  */
 export const SERVER_SETTINGS: ServerSettings = {
   wal_level: 'logical',
+  // Relative to the data folder: a path of a socket may not have more than about 100 bytes. Only the limit uses it.
+  unix_socket_directories: '.',
   max_connections: '700',
   max_replication_slots: '250',
   max_wal_senders: '250',
