@@ -1,6 +1,6 @@
 /**
  * Kinds of tests, by what they need: `unit` needs nothing, `replay` stored histories, `pg` two PostgreSQL servers that all
- * its files share, `e2e` and `museum` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a
+ * its files share, `e2e` and `fidelity` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a
  * fresh copy of the checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
  */
 import { defineConfig } from 'vitest/config';
@@ -64,10 +64,10 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'museum',
-          include: ['tests/museum/**/*.test.ts'],
+          name: 'fidelity',
+          include: ['tests/fidelity/**/*.test.ts'],
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
-          // All traps go through few migrations, which one hook runs.
+          // All cases go through few migrations, which one hook runs.
           hookTimeout: 900 * SECOND,
           sequence: { groupOrder: 1 },
         },

@@ -36,12 +36,12 @@ export interface Admission {
  * @throws MigrationError `WorkerFull`, to be retried; the reason of the signal when it was aborted.
  */
 export async function admitStream(context: Context, room: Room, work: Work): Promise<Admission> {
-  const { patience, migrations } = room;
-  const giveBackMs = patience.giveBackMs / 2;
-  const way = new Way(context, work, { ...patience, giveBackMs });
+  const { times, migrations } = room;
+  const giveBackMs = times.giveBackMs / 2;
+  const way = new Way(context, work, { ...times, giveBackMs });
   const place = await way.take(migrations, true);
   await way.end();
-  const { keepMs, handoverMs } = patience;
+  const { keepMs, handoverMs } = times;
   return { leave: (cancelled) => place.leave(cancelled ? handoverMs : keepMs) };
 }
 
@@ -49,10 +49,10 @@ export async function admitStream(context: Context, room: Room, work: Work): Pro
  * The drain of a cutover does not wait: the application is stopped. It takes a place that its lease has left, so that the stream finds it
  * when the cutover is undone.
  */
-export function admitDrain(context: Context, { migrations, patience }: Room): Promise<Admission> {
+export function admitDrain(context: Context, { migrations, times }: Room): Promise<Admission> {
   const owner = ownerOf(context);
   const place = migrations.tryTake({ owner });
-  const leave = (cancelled: boolean): void => place?.leave(cancelled ? 0 : patience.keepMs);
+  const leave = (cancelled: boolean): void => place?.leave(cancelled ? 0 : times.keepMs);
   return Promise.resolve({ leave });
 }
 
@@ -60,9 +60,13 @@ export function admitDrain(context: Context, { migrations, patience }: Room): Pr
  * Waits until the worker has a place for the holder of a snapshot, and one for a copy under it, which is reserved as long as the
  * snapshot is held: without a copy it would only hold back vacuum on the source. @throws as {@link admitStream}.
  */
-export async function admitHolder(context: Context, room: Room, work: Work): Promise<Admission> {
-  const { patience, migrations, copies } = room;
-  const way = new Way(context, work, patience);
+export async function admitSnapshotOwner(
+  context: Context,
+  room: Room,
+  work: Work,
+): Promise<Admission> {
+  const { times, migrations, copies } = room;
+  const way = new Way(context, work, times);
   const place = await way.take(migrations);
   try {
     // This wait ends, too: a copy that has its place needs none of the first kind to come to its end.
@@ -71,7 +75,7 @@ export async function admitHolder(context: Context, room: Room, work: Work): Pro
     const leave = (): void => {
       release();
       // For the next round, or for the stream.
-      place.leave(patience.keepMs);
+      place.leave(times.keepMs);
     };
     return { leave };
   } catch (error) {
@@ -82,8 +86,8 @@ export async function admitHolder(context: Context, room: Room, work: Work): Pro
 
 /** Waits until the worker has a place for a copy. @throws as {@link admitStream}. */
 export async function admitCopy(context: Context, room: Room, work: Work): Promise<Admission> {
-  const { patience, copies } = room;
-  const way = new Way(context, work, patience);
+  const { times, copies } = room;
+  const way = new Way(context, work, times);
   let place = await way.take(copies);
   await way.end();
   const retake: WorkPlace['retake'] = async (how) => {
@@ -108,10 +112,10 @@ class Way {
   readonly owner: string;
   readonly #context: Context;
   readonly #work: Work;
-  readonly #patience: Room['patience'];
+  readonly #times: Room['times'];
   readonly #wait: v.InferOutput<typeof waitingBeat>;
 
-  constructor(context: Context, work: Work, patience: Room['patience']) {
+  constructor(context: Context, work: Work, times: Room['times']) {
     const before = v.safeParse(waitingBeat, context.info.heartbeatDetails);
     this.#wait = before.success
       ? before.output
@@ -119,7 +123,7 @@ class Way {
     this.owner = ownerOf(context);
     this.#context = context;
     this.#work = work;
-    this.#patience = patience;
+    this.#times = times;
   }
 
   async take(places: Places, begun = false): Promise<Place> {
@@ -141,7 +145,7 @@ class Way {
 
   async #waited(places: Places, wanted: Wanted): Promise<Place> {
     const { signal } = this.#work;
-    const { tellMs, giveBackMs } = this.#patience;
+    const { tellMs, giveBackMs } = this.#times;
     this.#beat();
     const beating = setInterval(() => this.#beat(), BEAT_EVERY_MS);
     let told: Promise<void> | undefined;

@@ -1,5 +1,5 @@
 /** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
-import { admitCopy, admitDrain, admitHolder, admitStream } from './admission.ts';
+import { admitCopy, admitDrain, admitSnapshotOwner, admitStream } from './admission.ts';
 import type { Activities, StreamStep } from './interface.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { Room } from './room.ts';
@@ -33,7 +33,7 @@ export function createActivities(steps: Steps, room: Room): Activities {
       ({ migration, guard }, work) => steps.holdSnapshot(migration, work, guard),
       {
         early: 'on cancel',
-        admit: (context, _, work) => admitHolder(context, room, work),
+        admit: (context, _, work) => admitSnapshotOwner(context, room, work),
       },
     ),
     storeLimits: activity(
@@ -102,9 +102,9 @@ export function createActivities(steps: Steps, room: Room): Activities {
       ({ migration, aborted = false }, work) => steps.enableTriggers(migration, aborted, work),
       { short: true },
     ),
-    quietTriggers: activity(
-      'quietTriggers',
-      ({ migration }, work) => steps.quietTriggers(migration, work),
+    disableTriggers: activity(
+      'disableTriggers',
+      ({ migration }, work) => steps.disableTriggers(migration, work),
       { short: true },
     ),
     dropSlot: activity(

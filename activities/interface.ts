@@ -56,7 +56,7 @@ export interface HoldStep extends BareStep {
 }
 
 export interface CopyStep extends BareStep {
-  readonly generation: number;
+  readonly pass: number;
   readonly run: CopyPlan['runs'][number];
   /** Absent in histories of earlier code. */
   readonly format?: CopyFormat;
@@ -129,7 +129,7 @@ export interface Activities {
   /** Gives triggers and rules of the target the state that they have on the source, and adds the checks that waited for it. */
   enableTriggers(step: TriggerStep): Promise<TriggerReport>;
   /** Takes that back, for a cutover that was undone. How many. */
-  quietTriggers(step: BareStep): Promise<number>;
+  disableTriggers(step: BareStep): Promise<number>;
   dropSlot(step: DropSlotStep): Promise<'dropped' | 'absent'>;
   /** Takes back what copySchema made on the target, control rows included. Never a table with rows. */
   undoSchema(step: BareStep): Promise<void>;

@@ -17,7 +17,7 @@ import { copySchema } from '../postgres/schema/copy.ts';
 import { endOnTarget } from '../postgres/schema/end.ts';
 import { buildIndexes } from '../postgres/schema/indexes.ts';
 import { runLateGrants } from '../postgres/schema/late-grant.ts';
-import { enableTriggers, quietTriggers } from '../postgres/schema/quiet.ts';
+import { enableTriggers, disableTriggers } from '../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../postgres/schema/refresh.ts';
 import { undoSchema } from '../postgres/schema/undo.ts';
 import { createSlot } from '../postgres/slot/create.ts';
@@ -72,7 +72,7 @@ export const postgresSteps: Steps = {
     const differences = await checkDifferences(migration, work);
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
-  quietTriggers,
+  disableTriggers,
   dropSlot: (migration, input, since, signal, scheduledAt, beat) =>
     since === null
       ? dropSlot(migration)

@@ -16,7 +16,7 @@ export interface Limits {
 }
 
 /** Waiting is settled earlier in tests. Milliseconds. */
-export interface Patience {
+export interface AdmissionTimes {
   /** After so long the workflow and the log say that it waits. */
   readonly tellMs: number;
   /** After so long it is given back, so that another worker can take it; a stream after half of it. */
@@ -30,7 +30,7 @@ export interface Patience {
   readonly handoverMs: number;
 }
 
-export const PATIENCE: Patience = {
+export const ADMISSION_TIMES: AdmissionTimes = {
   tellMs: 3_000,
   giveBackMs: 10_000,
   keepMs: 30_000,
@@ -40,11 +40,11 @@ export const PATIENCE: Patience = {
 export class Room {
   readonly migrations: Places;
   readonly copies: Places;
-  readonly patience: Patience;
+  readonly times: AdmissionTimes;
 
-  constructor({ migrations, copies }: Limits, patience = PATIENCE) {
+  constructor({ migrations, copies }: Limits, times = ADMISSION_TIMES) {
     this.migrations = new Places(migrations, 'open migrations', '--max-activities');
     this.copies = new Places(copies, 'copies', '--max-copies');
-    this.patience = patience;
+    this.times = times;
   }
 }

@@ -20,7 +20,7 @@ import type {
   StreamReport,
   Work,
 } from '../contract/work.ts';
-import type { RunOfGeneration } from '../postgres/snapshot/copy.ts';
+import type { RunOfPass } from '../postgres/snapshot/copy.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { SequenceReport, TriggerReport } from './interface.ts';
 
@@ -41,11 +41,7 @@ export interface Steps {
     limits: { readonly limits: Limits; readonly version: number },
   ) => Promise<void>;
   readonly planCopy: LongStep<CopyPlan>;
-  readonly copyChunks: (
-    migration: Migration,
-    what: RunOfGeneration,
-    work: Work,
-  ) => Promise<CopyResult>;
+  readonly copyChunks: (migration: Migration, what: RunOfPass, work: Work) => Promise<CopyResult>;
   readonly buildIndexes: LongStep<IndexReport>;
   readonly analyzeTables: LongStep<AnalyzeReport>;
   readonly buildConstraints: LongStep<IndexReport>;
@@ -80,7 +76,7 @@ export interface Steps {
     aborted: boolean,
     work: Work,
   ) => Promise<TriggerReport>;
-  readonly quietTriggers: (migration: Migration, work: Work) => Promise<number>;
+  readonly disableTriggers: (migration: Migration, work: Work) => Promise<number>;
   /** @param since the end mark of a cutover; null: dropped whatever is in it. */
   readonly dropSlot: (
     migration: Migration,

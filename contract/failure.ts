@@ -7,7 +7,7 @@
  * `round`     the copy's own loop settles it: the next round takes what is left under the next generation.
  * `never`     the migration ends (bad input, findings of preflight).
  */
-export type Handling = 'timed' | 'operator' | 'round' | 'never';
+export type Handling = 'timed' | 'operator' | 'pass' | 'never';
 
 interface Entry {
   readonly handling: Handling;
@@ -111,18 +111,18 @@ export const FAILURES = {
       'Mend the rows on the source, then resume: the stream brings the change before the next try. Primary key or replica identity: its index on the source is broken or the target compares differently; mend that, abort and start again.',
   },
   SnapshotLost: {
-    handling: 'round',
+    handling: 'pass',
     meaning:
       'The session that holds the snapshot ended; tables not finished are taken again under the next one.',
     action: 'Nothing.',
   },
   TableRewritten: {
-    handling: 'round',
+    handling: 'pass',
     meaning: 'A table was truncated or rewritten on the source during its copy; it is taken again.',
     action: 'Nothing.',
   },
-  CopyAgain: {
-    handling: 'round',
+  Resync: {
+    handling: 'pass',
     meaning:
       'DDL on the source changed rows outside the stream (a rewrite, a temporarily unlogged table) or added rows to the selection: those tables are copied again under a new snapshot, and the stream continues where it was.',
     action: 'Nothing.',
@@ -235,7 +235,7 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming goes on. When the writers are stopped, call cutover again, without an update id that was used before.',
   },
-  CalledOff: {
+  Cancelled: {
     handling: 'operator',
     meaning: 'The operator called the cutover off with pause before its point of no return.',
     action: 'Resume goes on streaming, whenever you like; a later cutover begins anew.',

@@ -194,7 +194,7 @@ const ONE = {
   'extension-schema': refuses('The target has an extension in another schema.'),
   'extension-left': warns('Extensions are left out, as the input says, and what stands on them.'),
   'extension-needed': refuses('An extension that the input leaves out is needed.'),
-  'leave-unmatched': warns('"leave" names something that the source does not have.'),
+  'ignore-object-unmatched': warns('"ignore" names something that the source does not have.'),
   'extension-rows': {
     levels: ['error', 'warning'],
     meaning:

@@ -74,30 +74,24 @@ const schema = v.strictObject({
     }),
     {},
   ),
-  /** What the operator accepts to leave behind; without a word preflight refuses a source that has it. */
-  leave: v.optional(
-    v.strictObject({
-      /** Large objects (`pg_largeobject`); columns that name them then point to nothing on the target. */
-      largeObjects: v.optional(v.boolean('must be true or false'), false),
-      /** Rows that users put into the tables of extensions (`pg_extension.extconfig`). */
-      extensionRows: v.optional(v.boolean('must be true or false'), false),
-      /**
-       * Extensions that the target need not have, by name; views and functions that stand on one are left out with it.
-       * Preflight refuses one that a selected table needs.
-       */
-      extensions: v.optional(objectNames, []),
-      /** Event triggers that are not made on the target, by name. */
-      eventTriggers: v.optional(objectNames, []),
-    }),
-    {},
-  ),
-  /** Tables to move despite a limitation; patterns as in `tables.include`. Preflight refuses such a table otherwise. */
+  /** Limitations that the operator accepts; preflight refuses a source that has one otherwise. Patterns as in `tables.include`. */
   ignore: v.optional(
     v.strictObject({
       /** Tables without a replica identity: inserts are replicated, and the first update or delete stops the stream. */
       missingIdentity: v.optional(patterns, []),
       /** Unlogged tables: they are copied once, and later changes are missing on the target. */
       unlogged: v.optional(patterns, []),
+      /** Large objects (`pg_largeobject`): not moved; columns that name them point to nothing on the target. */
+      largeObjects: v.optional(v.boolean('must be true or false'), false),
+      /** Rows that users put into the tables of extensions (`pg_extension.extconfig`): not moved. */
+      extensionRows: v.optional(v.boolean('must be true or false'), false),
+      /**
+       * Extensions by name that are not created on the target, nor the views and functions that depend on them. Preflight refuses
+       * one that a selected table needs.
+       */
+      extensions: v.optional(objectNames, []),
+      /** Event triggers by name that are not created on the target. */
+      eventTriggers: v.optional(objectNames, []),
     }),
     {},
   ),
@@ -185,7 +179,7 @@ export function parseInput(raw: unknown): ParsedInput {
   const bytes = namesOf(input).reduce((sum, name) => sum + utf8.encode(name).length, 0);
   if (bytes > MOST_NAME_BYTES) {
     return refused(
-      `the patterns and names in "tables", "leave" and "ignore" take ${bytes} bytes; the limit is ${MOST_NAME_BYTES}: use "*" and "?", or name whole schemas`,
+      `the patterns and names in "tables" and "ignore" take ${bytes} bytes; the limit is ${MOST_NAME_BYTES}: use "*" and "?", or name whole schemas`,
     );
   }
   if (input.source === input.target) {
@@ -202,11 +196,11 @@ export function parseInput(raw: unknown): ParsedInput {
 export const MOST_NAME_BYTES = 16_384;
 const utf8 = new TextEncoder();
 
-function namesOf({ tables, leave, ignore }: MigrationInput): string[] {
+function namesOf({ tables, ignore }: MigrationInput): string[] {
   return [
     ...[...tables.include, ...tables.exclude, ...tables.viaPartitionRoot],
-    ...[...leave.extensions, ...leave.eventTriggers],
     ...[...ignore.missingIdentity, ...ignore.unlogged],
+    ...[...ignore.extensions, ...ignore.eventTriggers],
   ];
 }
 

@@ -84,7 +84,7 @@ export type CutoverStep = v.InferOutput<typeof cutoverStep>;
 /** Counters of phase `snapshot`. */
 export const snapshotCounters = v.pipe(
   v.object({
-    generation: v.number(),
+    pass: v.number(),
     tables: v.number(),
     chunksDone: v.number(),
     chunksTotal: v.number(),

@@ -167,7 +167,7 @@ export interface StreamReport extends Checkpoint {
   /** Changes applied per second over this lease. */
   readonly rate: number;
   /** Whether the stream has passed the newest generation's position. */
-  readonly firstConsistent: boolean;
+  readonly consistent: boolean;
   /** `until` was given and everything committed before it is applied. */
   readonly reached: boolean;
 }

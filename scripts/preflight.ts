@@ -6,7 +6,7 @@ import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName } from '../contract/migration.ts';
 import type { Facts } from '../postgres/preflight/facts.ts';
 import { gatherFacts } from '../postgres/preflight/gather.ts';
-import { judge } from '../postgres/preflight/inspect.ts';
+import { check } from '../postgres/preflight/inspect.ts';
 import { describeFacts, describeFindings } from './preflight/render.ts';
 
 interface Options {
@@ -74,7 +74,7 @@ async function look(
       if (process.stderr.isTTY) process.stderr.write(`${step} …\n`);
     },
   });
-  return { facts, findings: judge(facts) };
+  return { facts, findings: check(facts) };
 }
 
 const refused = (findings: readonly Finding[]) => findings.some(({ level }) => level === 'error');

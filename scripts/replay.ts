@@ -1,7 +1,7 @@
 /** `npm run replay`: can workers of this checkout go on with a migration that older ones began? Changes nothing. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { Command } from 'commander';
-import { bundleForReplay, misfitOf } from './replay/fit.ts';
+import { bundleForReplay, mismatchOf } from './replay/fit.ts';
 import { NoTemporal, connectTemporal } from './watch/temporal.ts';
 
 const program = new Command('npm run replay --')
@@ -23,14 +23,14 @@ Exit codes: 0 fits, 1 does not fit, 2 error.`,
 async function replay(workflowId: string): Promise<number> {
   await using temporal = await connectTemporal();
   const history = await temporal.client.workflow.getHandle(workflowId).fetchHistory();
-  const misfit = await misfitOf(await bundleForReplay(), history, workflowId);
+  const shapeMismatch = await mismatchOf(await bundleForReplay(), history, workflowId);
   const events = `${history.events?.length ?? 0} events`;
-  if (misfit === null) {
+  if (shapeMismatch === null) {
     console.log(`fits: workers of this version go on with "${workflowId}" (${events} replayed)`);
     return 0;
   }
   console.error(
-    `does not fit: "${workflowId}" was begun by workflow code that takes other steps; keep workers of that version until it has ended (${misfit})`,
+    `does not fit: "${workflowId}" was begun by workflow code that takes other steps; keep workers of that version until it has ended (${shapeMismatch})`,
   );
   return 1;
 }

@@ -18,7 +18,10 @@ const program = new Command('npm test --')
     'Sets up what is missing, then checks formatting, lint and types and runs every test.',
   )
   .argument('[filters...]', 'test files to run (parts of their paths); the checks run all the same')
-  .option('--project <names...>', 'only these test projects: unit, replay, pg, e2e, setup, museum')
+  .option(
+    '--project <names...>',
+    'only these test projects: unit, replay, pg, e2e, setup, fidelity',
+  )
   .action(async (filters: string[], options: { project?: string[] }) => {
     const projects = (options.project ?? []).flatMap((name) => ['--project', name]);
     process.exitCode = await runAll([...projects, ...filters]);

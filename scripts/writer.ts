@@ -1,6 +1,6 @@
 /** `npm run writer`: an application that writes to a database all the time and keeps a ledger of what it committed. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { checkLedger, printVerdict } from './writer/check.ts';
+import { checkLedger, printResult } from './writer/check.ts';
 import { describeTotals, prepare, write } from './writer/run.ts';
 
 /** So that the copy of all rows lasts about 10 s on a small machine. */
@@ -81,9 +81,9 @@ program
   .argument('<service>', 'PostgreSQL service to look at')
   .requiredOption('--ledger <file>', 'the file that the writer wrote')
   .action(async (service: string, options: { ledger: string }) => {
-    const verdict = await checkLedger(service, options.ledger);
-    printVerdict(verdict, print);
-    process.exitCode = verdict.problems === 0 ? 0 : 1;
+    const comparison = await checkLedger(service, options.ledger);
+    printResult(comparison, print);
+    process.exitCode = comparison.problems === 0 ? 0 : 1;
   });
 
 // What most people look for in `--help` are the options of the default command.

@@ -13,10 +13,10 @@ import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
-import { insisted } from './insistence.ts';
+import { retryUntilDone } from './retry-until-done.ts';
 import { LONG, QUICK } from './options.ts';
 import { leftOutNames, leftOutSentences, skippedSentence } from './left-out.ts';
-import { buildConstraints, quietTriggers, refreshViews, streamChanges } from './stream.ts';
+import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { count, counted, duration } from './wording.ts';
 
 const MS_PER_SECOND = 1000;
@@ -45,7 +45,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     // Built before, and lost with a failover: the stream, or the next cutover, builds it again.
     if (reason.code === 'TargetRewound') run.state.constraintsBuilt = false;
     // Whatever the step ended with after it was told to stop: it stopped.
-    if (request.calledOff) run.callOffCutover(`in step "${run.cutoverStep?.step}"`);
+    if (request.cancelled) run.cancelCutover(`in step "${run.cutoverStep?.step}"`);
     else run.undoCutover(reason, 'cutover undone, streaming goes on');
     return undefined;
   }
@@ -90,10 +90,10 @@ interface Settled {
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
-  if (run.state.triggersLoud === true) {
-    await insisted(run, 'disable triggers again', (retry) => quietTriggers(run, retry));
+  if (run.state.triggersEnabled === true) {
+    await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
-  const endMark = await insisted(run, 'write end mark', (retry) =>
+  const endMark = await retryUntilDone(run, 'write end mark', (retry) =>
     quick.writeEndMark.executeWithOptions(
       { ...QUICK, retry, activityId: 'end-mark', summary: 'write end mark' },
       [{ ...run.bare, ...callOf(request) }],
@@ -102,15 +102,19 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   await drain(run, endMark);
   // The stream has passed every generation now, so that the target is consistent at the latest here.
   if (!run.state.constraintsBuilt) {
-    await insisted(run, 'build foreign keys and triggers', (retry) => buildConstraints(run, retry));
+    await retryUntilDone(run, 'build foreign keys and triggers', (retry) =>
+      buildConstraints(run, retry),
+    );
   }
   const counts = await compare(run, request);
   // After the counts: views over rows that differ would be made for nothing.
   if (run.input.cutover.refresh) {
-    await insisted(run, 'refresh materialized views', (retry) => refreshViews(run, endMark, retry));
+    await retryUntilDone(run, 'refresh materialized views', (retry) =>
+      refreshViews(run, endMark, retry),
+    );
   }
   // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
-  const sequences = await insisted(run, 'set sequences', (retry) =>
+  const sequences = await retryUntilDone(run, 'set sequences', (retry) =>
     // Not quick: a hundred thousand sequences take minutes; the activity sends heartbeats meanwhile.
     long.setSequences.executeWithOptions(
       { ...LONG, retry, activityId: 'sequences', summary: 'set sequences' },
@@ -136,7 +140,7 @@ function callOf({ updateId }: CutoverRequest): { readonly call?: CutoverCall } {
 /** A drain returns early when its worker shuts down: then the next worker goes on with it. */
 async function drain(run: Execution, endMark: Lsn): Promise<void> {
   for (let reached = false; !reached;) {
-    const report = await insisted(run, `drain to ${endMark}`, (retry) =>
+    const report = await retryUntilDone(run, `drain to ${endMark}`, (retry) =>
       streamChanges(run, 'drain', { until: endMark, retry }),
     );
     ({ reached } = report);
@@ -145,8 +149,8 @@ async function drain(run: Execution, endMark: Lsn): Promise<void> {
 
 /** Noted before it begins, because its answer may be lost after the work was done. */
 async function enableTriggers(run: Execution): Promise<TriggerReport> {
-  run.state.triggersLoud = true;
-  return insisted(run, 'enable triggers', (retry) =>
+  run.state.triggersEnabled = true;
+  return retryUntilDone(run, 'enable triggers', (retry) =>
     // Not quick where there are tens of thousands: it beats as it gets on.
     long.enableTriggers.executeWithOptions(
       { ...LONG, retry, activityId: 'triggers', summary: 'enable triggers' },
@@ -162,7 +166,7 @@ interface Counts {
 
 async function compare(run: Execution, request: CutoverRequest): Promise<Counts> {
   if (request.compare === 'off') return { tables: run.state.snapshot?.tables ?? 0, rows: null };
-  return insisted(run, 'compare row counts', (retry) =>
+  return retryUntilDone(run, 'compare row counts', (retry) =>
     long.compareCounts.executeWithOptions(
       { ...LONG, retry, activityId: 'counts', summary: 'compare row counts' },
       [run.step],
@@ -172,7 +176,7 @@ async function compare(run: Execution, request: CutoverRequest): Promise<Counts>
 
 /** Before the slot goes: a writer that was not stopped would lose everything that it wrote after the end mark. */
 async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
-  const tables = await insisted(run, 'look for late writes', (retry) =>
+  const tables = await retryUntilDone(run, 'look for late writes', (retry) =>
     long.laterChanges.executeWithOptions(
       { ...LONG, retry, activityId: 'later-changes', summary: 'look for late writes' },
       [{ ...run.step, since: endMark }],

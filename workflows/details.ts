@@ -101,11 +101,11 @@ function numbers(progress: Progress): string[] {
   const { phase, state, snapshot, indexes, stream, confirmedLsn, slot, asOf } = progress;
   const lines: string[] = [];
   if (snapshot) {
-    const { chunksDone, chunksTotal, rows, generation } = snapshot;
+    const { chunksDone, chunksTotal, rows, pass } = snapshot;
     lines.push(
       `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
     );
-    if (generation > 1) lines.push(`- snapshot generation ${generation}`);
+    if (pass > 1) lines.push(`- snapshot generation ${pass}`);
   }
   if (indexes && (phase === 'indexes' || indexes.indexesBuilt !== null)) {
     const built = builtText(indexes);
@@ -150,13 +150,13 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   setLimits: 'change limits',
 };
 
-const CALL_OFF = 'call the cutover off; the stream stays paused until resume';
+const CANCEL_CUTOVER = 'call the cutover off; the stream stays paused until resume';
 
 function commands(workflowId: string, phase: Phase, situation: Situation): string[] {
   const updates = nextUpdates(phase, situation);
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
-    `# ${phase === 'cutover' && name === 'pause' ? CALL_OFF : WHAT_IT_DOES[name]}`,
+    `# ${phase === 'cutover' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
     ...command(['temporal workflow update execute', `-w ${quoted(workflowId)}`, `--name ${name}`]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];

@@ -15,7 +15,7 @@ import type {
   SlotWait,
   Waiting,
 } from '../contract/progress.ts';
-import { Answer } from './answer.ts';
+import { Deferred } from './deferred.ts';
 import { renderDetails } from './details.ts';
 import { ending, type Reason } from './failure.ts';
 import type { Situation } from './policy.ts';
@@ -25,7 +25,7 @@ import type { State } from './state.ts';
 export interface Lease {
   readonly scope: CancellationScope;
   /** Given when it stopped at a commit and the checkpoint is known; refused when that could not be established. */
-  readonly stopped: Answer<void>;
+  readonly stopped: Deferred<void>;
   /** Whether somebody waits for the position: a pause does, a cutover begins with an attempt that reads it anyway. */
   positionWanted: boolean;
   /** The question to a target that may be gone; cancelled when a cutover is called off. */
@@ -37,11 +37,11 @@ export interface CutoverRequest {
   readonly compare: 'exact' | 'off';
   /** Of the call that began it; others join it. */
   readonly updateId: string | undefined;
-  readonly answer: Answer<string>;
+  readonly answer: Deferred<string>;
   /** Everything that it does; undefined until the last lease has ended. */
   scope: CancellationScope | undefined;
   /** Called off by the operator: whatever its step ends with, it is undone. */
-  calledOff: boolean;
+  cancelled: boolean;
 }
 
 const NOTHING_BUILT: IndexCounters = {
@@ -83,11 +83,12 @@ export class Execution {
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
   /** Limits are being written into the control schema; resolves with the first answer to that. */
-  storing: { readonly scope: CancellationScope; readonly first: Answer<Reason | null> } | undefined;
+  storing:
+    { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
   /** The copy's lanes look again how many they may be. */
-  limitsChanged = new Answer<void>();
+  limitsChanged = new Deferred<void>();
   /** What an abort answers: how the migration ended, in one sentence. */
-  readonly ended = new Answer<string>();
+  readonly ended = new Deferred<string>();
 
   constructor(migration: Migration, input: MigrationInput, state: State) {
     this.migration = migration;
@@ -207,15 +208,15 @@ export class Execution {
    * Calls the cutover off: as if it had not been asked for, with the stream paused. Waits for nothing but its own end,
    * which no database can hold up.
    */
-  callOffCutover(where: string): void {
+  cancelCutover(where: string): void {
     this.state.paused = true;
     this.notePause();
     const message = `cutover called off by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}${this.unreported ? ' or later' : ''}, ${
-      this.state.triggersLoud
+      this.state.triggersEnabled
         ? 'triggers that were enabled on the target are disabled again before the next change'
         : 'no trigger was enabled on the target'
     }; resume goes on streaming, a later cutover begins anew`;
-    this.undoCutover({ code: 'CalledOff', message }, '');
+    this.undoCutover({ code: 'Cancelled', message }, '');
   }
 
   progress(): Progress {

@@ -13,10 +13,10 @@ import { guardReport } from '../contract/guard.ts';
 import { parseChange, sameLimits, UNLIMITED, type Limits } from '../contract/limits.ts';
 import * as v from 'valibot';
 import { quick } from './activities.ts';
-import { Answer } from './answer.ts';
+import { Deferred } from './deferred.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf, type Reason } from './failure.ts';
-import { passing } from './insistence.ts';
+import { passing } from './retry-until-done.ts';
 import { FIRST_TRIES, FURTHER_TRIES, QUICK } from './options.ts';
 import { limitsText } from './wording.ts';
 
@@ -46,7 +46,7 @@ export async function setLimits(run: Execution, raw: unknown): Promise<string> {
     run.state.limits = { values: wanted, version: later(version), stored };
     log.info('limits', { ...run.shownLimits });
     run.limitsChanged.give();
-    run.limitsChanged = new Answer();
+    run.limitsChanged = new Deferred();
     run.show();
   }
   const said = `Limits: ${limitsText(run.shownLimits)}.`;
@@ -85,7 +85,7 @@ export function isUnstored(run: Execution): boolean {
  */
 export async function storeLimits(run: Execution): Promise<Reason | null> {
   if (!run.storing) {
-    const storing = { scope: new CancellationScope(), first: new Answer<Reason | null>() };
+    const storing = { scope: new CancellationScope(), first: new Deferred<Reason | null>() };
     run.storing = storing;
     // Of the run, and not of the caller: an update that was answered, or a round of the copy that ended, does not end it.
     void storing.scope.run(() => store(run, storing.first));
@@ -96,7 +96,7 @@ export async function storeLimits(run: Execution): Promise<Reason | null> {
 /** Why a round of tries ended, and whether the next one may succeed without anybody's doing. */
 type Failed = Reason & { readonly passes: boolean };
 
-async function store(run: Execution, first: Answer<Reason | null>): Promise<void> {
+async function store(run: Execution, first: Deferred<Reason | null>): Promise<void> {
   let failed: Failed | null = null;
   try {
     for (let retry: RetryPolicy = FIRST_TRIES; isUnstored(run); retry = FURTHER_TRIES) {

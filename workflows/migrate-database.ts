@@ -17,7 +17,7 @@ import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName, type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { long } from './activities.ts';
-import { attempted, attended } from './attention.ts';
+import { attempted, withOperator } from './with-operator.ts';
 import { close, type Outcome } from './closing.ts';
 import { cutOver } from './cutover.ts';
 import { Execution } from './execution.ts';
@@ -50,11 +50,11 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
     await preflight(run);
     await prepare(run);
     run.enter('snapshot');
-    await attended(run, 'snapshot', () => copyRows(run));
+    await withOperator(run, 'snapshot', () => copyRows(run));
     run.enter('indexes');
-    await attended(run, 'indexes', () => buildIndexes(run));
+    await withOperator(run, 'indexes', () => buildIndexes(run));
     // Tried once here: after a failure and a resume the stream has to go on before the next try.
-    if (run.state.firstConsistent) await attempted(run, 'constraints', () => buildConstraints(run));
+    if (run.state.consistent) await attempted(run, 'constraints', () => buildConstraints(run));
     run.enter('stream');
   }
   for (;;) {

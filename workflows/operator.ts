@@ -14,7 +14,7 @@ import {
 } from '@temporalio/workflow';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
-import { Answer } from './answer.ts';
+import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
@@ -115,13 +115,13 @@ async function callOff(
   cutover: CutoverRequest,
   work: CancellationScope,
 ): Promise<string> {
-  cutover.calledOff = true;
+  cutover.cancelled = true;
   if (cutover.scope) {
     cutover.scope.cancel();
     await cutover.answer.promise.catch(() => undefined);
   } else {
     const { lease } = run;
-    run.callOffCutover('before its first step');
+    run.cancelCutover('before its first step');
     lease?.fencing?.cancel();
     await lease?.stopped.promise;
   }
@@ -154,7 +154,7 @@ function cutover(run: Execution, options: unknown): Promise<string> {
   if (!run.cutover) {
     run.cutover = {
       ...{ compare, updateId: currentUpdateInfo()?.id },
-      ...{ answer: new Answer(), scope: undefined, calledOff: false },
+      ...{ answer: new Deferred(), scope: undefined, cancelled: false },
     };
     run.endPause();
     // Entered here and not when the drain begins, so that a pause in between calls the cutover off.

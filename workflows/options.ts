@@ -45,7 +45,7 @@ export const LONG = {
  * The session that holds the snapshot: every second without it is a second in which no chunk can begin, so a lost one is
  * replaced faster than other work is retried.
  */
-export const HOLDER = {
+export const SNAPSHOT_OWNER = {
   ...LONG,
   retry: {
     initialInterval: '500 milliseconds',
@@ -95,14 +95,14 @@ export const WAIT_TIMER = '30 days';
 export const CATCH_UP_LEASE_MS = 30_000;
 
 /** Lease between two tries to build what had failed, and the lag from which on everything mended counts as arrived. */
-export const MENDING_LEASE_MS = 5_000;
+export const REPAIR_LEASE_MS = 5_000;
 export const CAUGHT_UP_BYTES = 1024 * 1024;
 
 /** Pause after a round of the copy that finished no chunk, times the number of such rounds in a row. */
-export const BARREN_ROUND_PAUSE_MS = 1_000;
+export const BARREN_PASS_PAUSE_MS = 1_000;
 
 /**
  * So many rounds in a row without a finished chunk, and a person is asked, after about half a minute: rounds cost history
  * (15 events), and somebody rewrites the tables faster than they can be copied.
  */
-export const BARREN_ROUNDS = 8;
+export const BARREN_PASSES = 8;

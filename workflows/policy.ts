@@ -14,16 +14,16 @@ export const SITUATIONS = ['running', 'paused', 'waiting', 'ending'] as const;
 export type Situation = (typeof SITUATIONS)[number];
 
 const ALLOWED = Symbol('allowed');
-type Verdict = typeof ALLOWED | string;
-type Row = Readonly<Record<Situation, Verdict>>;
+type Permission = typeof ALLOWED | string;
+type Row = Readonly<Record<Situation, Permission>>;
 
 const ENDING = 'the migration is ending: slot and control schema are being removed';
 const ENDED = 'the migration has ended';
 
-const row = (verdict: Verdict, differing: Partial<Row> = {}): Row => ({
-  running: verdict,
-  paused: verdict,
-  waiting: verdict,
+const row = (permission: Permission, differing: Partial<Row> = {}): Row => ({
+  running: permission,
+  paused: permission,
+  waiting: permission,
   ending: ENDING,
   ...differing,
 });
@@ -114,7 +114,7 @@ export type Ruling =
 
 /** Whether the update may be asked for now, or the text of the refusal. Total: every combination has an answer. */
 export function rule(update: UpdateName, phase: Phase, situation: Situation): Ruling {
-  const verdict = RULES[update][phase][situation];
-  if (typeof verdict !== 'string') return { allowed: true };
-  return { allowed: false, text: verdict.replace('{phase}', phase) };
+  const permission = RULES[update][phase][situation];
+  if (typeof permission !== 'string') return { allowed: true };
+  return { allowed: false, text: permission.replace('{phase}', phase) };
 }

@@ -15,13 +15,13 @@
 import { CancellationScope, condition, log, sleep } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
 import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
-import { holder, long } from './activities.ts';
+import { owner, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped, type Reason } from './failure.ts';
 import { isUnstored, storeLimits } from './limits.ts';
-import { BARREN_ROUNDS, BARREN_ROUND_PAUSE_MS, HOLDER, LONG } from './options.ts';
+import { BARREN_PASSES, BARREN_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
 
-type Round = 'complete' | 'again';
+type Pass = 'complete' | 'again';
 
 /** For the answer of a plan that has ended the holder. */
 const ANSWER_WITHIN = '1 minute';
@@ -40,14 +40,14 @@ interface Copied {
 export async function copyRows(run: Execution): Promise<void> {
   await limited(run);
   throwIfStopped();
-  const patience = new Patience();
+  const budget = new RetryBudget();
   try {
-    while ((await oneRound(run, patience)) === 'again');
+    while ((await onePass(run, budget)) === 'again');
   } finally {
     delete run.state.guard;
   }
   // A database without a single row to copy never had a run.
-  run.state.firstConsistent ||= run.state.firstGeneration === null;
+  run.state.consistent ||= run.state.firstPass === null;
   run.state.notes = run.state.notes.filter((note) => !isCopyNote(note));
 }
 
@@ -60,13 +60,13 @@ async function limited(run: Execution): Promise<void> {
 }
 
 /** After the holder was told that nothing is left: a plan whose answer was lost would wait for a snapshot without end. */
-function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'holder'> {
+function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'owner'> {
   const waiting = new CancellationScope();
   const late = waiting
     .run(() => sleep(ANSWER_WITHIN))
     .then(
-      () => 'holder' as const,
-      () => 'holder' as const,
+      () => 'owner' as const,
+      () => 'owner' as const,
     );
   return Promise.race([copyEnds, late]).finally(() => waiting.cancel());
 }
@@ -75,11 +75,11 @@ function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'holder'> {
  * One holder and the copy beside it. Neither outlives this function, whatever happens: cleanup must not start beside a
  * running copy, and a snapshot that nobody uses holds back vacuum on the source.
  */
-async function oneRound(run: Execution, patience: Patience): Promise<Round> {
+async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
   const holding = new CancellationScope();
   const copying = new CancellationScope();
   const held = holding.run(() => hold(run));
-  const copied = copying.run(() => planAndCopy(run, patience));
+  const copied = copying.run(() => planAndCopy(run, budget));
   const copyEnds = copied.then(
     () => 'copy' as const,
     () => 'copy' as const,
@@ -87,43 +87,43 @@ async function oneRound(run: Execution, patience: Patience): Promise<Round> {
   const first = await Promise.race([
     held.then(
       // The last plan ended the holder; its own result may come behind that.
-      (report) => (report?.nothingLeft === true ? answered(copyEnds) : ('holder' as const)),
-      () => 'holder' as const,
+      (report) => (report?.nothingLeft === true ? answered(copyEnds) : ('owner' as const)),
+      () => 'owner' as const,
     ),
     copyEnds,
   ]);
   copying.cancel();
   holding.cancel();
-  const [holderEnd] = await CancellationScope.nonCancellable(() =>
+  const [ownerEnd] = await CancellationScope.nonCancellable(() =>
     Promise.allSettled([held, copied]),
   );
   run.slotWait = null;
   throwIfStopped();
   if (first === 'copy') return await copied;
-  return afterHolder(holderEnd, patience);
+  return afterOwner(ownerEnd, budget);
 }
 
 function hold(run: Execution): Promise<HoldReport | undefined> {
   const { guard } = run.input;
   if (guard) run.state.guard = null;
-  return holder.holdSnapshot.executeWithOptions(
-    { ...HOLDER, activityId: 'snapshot', summary: 'hold snapshot' },
+  return owner.holdSnapshot.executeWithOptions(
+    { ...SNAPSHOT_OWNER, activityId: 'snapshot', summary: 'hold snapshot' },
     [guard ? { ...run.bare, guard } : run.bare],
   );
 }
 
 /** The holder ended while the copy wanted it. */
-async function afterHolder(end: PromiseSettledResult<unknown>, patience: Patience): Promise<Round> {
+async function afterOwner(end: PromiseSettledResult<unknown>, budget: RetryBudget): Promise<Pass> {
   const reason: Reason =
     end.status === 'rejected'
       ? (reasonOf(end.reason) ?? raise(end.reason))
       : { code: 'SnapshotLost', message: 'the session that holds the snapshot ended by itself' };
-  if (FAILURES[reason.code].handling !== 'round') throw ending(reason.code, reason.message);
-  await patience.spend(0, reason);
+  if (FAILURES[reason.code].handling !== 'pass') throw ending(reason.code, reason.message);
+  await budget.spend(0, reason);
   return 'again';
 }
 
-async function planAndCopy(run: Execution, patience: Patience): Promise<Round> {
+async function planAndCopy(run: Execution, budget: RetryBudget): Promise<Pass> {
   for (;;) {
     const plan = await long.planCopy.executeWithOptions(
       { ...LONG, activityId: 'plan', summary: 'plan copy' },
@@ -137,7 +137,7 @@ async function planAndCopy(run: Execution, patience: Patience): Promise<Round> {
     const reason = copied.rewritten ?? copied.lost ?? (copied.skipped > 0 ? SKIPPED : undefined);
     if (reason) {
       log.info('copy goes to the next generation', { reason: reason.message });
-      await patience.spend(copied.chunks, reason);
+      await budget.spend(copied.chunks, reason);
     }
     // A plan waits for a snapshot that can take what is left. Under this one it would wait for ever.
     if (copied.rewritten ?? copied.skipped > 0) return 'again';
@@ -152,14 +152,14 @@ const SKIPPED: Reason = {
 
 function notePlan(run: Execution, plan: CopyPlan): void {
   const { state } = run;
-  const { generation, tables, chunksDone, chunksTotal, rows, bytes } = plan;
+  const { pass, tables, chunksDone, chunksTotal, rows, bytes } = plan;
   const { estimatedRows, estimatedBytes } = plan;
   const counters = { tables, chunksDone, chunksTotal, rows, bytes, estimatedRows, estimatedBytes };
-  state.snapshot = { generation, ...counters };
+  state.snapshot = { pass, ...counters };
   if (plan.runs.length > 0) {
-    state.firstGeneration ??= generation;
+    state.firstPass ??= pass;
     // Rows of one generation alone are consistent as they stand; of several, only when the stream has passed the newest.
-    state.firstConsistent = state.firstGeneration === generation;
+    state.consistent = state.firstPass === pass;
   }
   run.refresh();
 }
@@ -174,9 +174,9 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
     ...{ chunks: 0, skipped: 0 },
     ...{ lost: undefined, rewritten: undefined, failed: undefined },
   };
-  const lane = async (next: CopyRun): Promise<void> => {
+  const stream = async (next: CopyRun): Promise<void> => {
     try {
-      noteCopied(run, met, await copyOne(run, plan.generation, next));
+      noteCopied(run, met, await copyOne(run, plan.pass, next));
     } catch (error) {
       throwIfStopped();
       noteFailure(run, met, next, error);
@@ -190,7 +190,7 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
     while (atWork.size < lanesOf(run, plan) && !met.lost && !raised) {
       const next = queue.shift();
       if (!next) break;
-      const ended: Promise<void> = lane(next)
+      const ended: Promise<void> = stream(next)
         .catch((error: unknown) => {
           raised ??= { error };
         })
@@ -210,10 +210,10 @@ function lanesOf({ limits }: Execution, { parallelism, most = parallelism }: Cop
   return Math.min(limits.copyStreams, Math.max(parallelism, most));
 }
 
-function copyOne(run: Execution, generation: number, next: CopyRun): Promise<CopyResult> {
+function copyOne(run: Execution, pass: number, next: CopyRun): Promise<CopyResult> {
   return long.copyChunks.executeWithOptions(
     { ...LONG, activityId: next.id, summary: `copy ${next.label}` },
-    [{ ...run.bare, generation, run: next, format: run.input.copy.format }],
+    [{ ...run.bare, pass, run: next, format: run.input.copy.format }],
   );
 }
 
@@ -258,20 +258,20 @@ const copyNote = (label: string, reason: Reason) =>
 const isCopyNote = (note: string) => note.startsWith(COPY_NOTE);
 
 /** Bounds what rounds without any result cost: history, and a source that is asked for snapshots without end. */
-class Patience {
+class RetryBudget {
   #barren = 0;
 
   /** To be called when another round is needed. @throws ApplicationFailure when too many in a row finished nothing. */
   async spend(chunks: number, reason: Reason): Promise<void> {
     this.#barren = chunks > 0 ? 0 : this.#barren + 1;
-    if (this.#barren > BARREN_ROUNDS) {
+    if (this.#barren > BARREN_PASSES) {
       throw ending(
         reason.code,
-        `${BARREN_ROUNDS} rounds finished no chunk; last: ${reason.message}`,
+        `${BARREN_PASSES} rounds finished no chunk; last: ${reason.message}`,
       );
     }
     if (this.#barren > 1) {
-      await sleep(BARREN_ROUND_PAUSE_MS * (this.#barren - 1), { summary: 'before the next round' });
+      await sleep(BARREN_PASS_PAUSE_MS * (this.#barren - 1), { summary: 'before the next round' });
     }
   }
 }

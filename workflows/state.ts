@@ -37,15 +37,15 @@ const schema = v.object({
   indexes: v.exactOptional(indexCounters),
   stream: v.nullable(streamCounters),
   /** Generation of the first copied run, and whether a later one was needed: then first consistent is a matter of the stream. */
-  firstGeneration: v.nullable(v.number()),
-  firstConsistent: v.boolean(),
+  firstPass: v.nullable(v.number()),
+  consistent: v.boolean(),
   /** Foreign keys and triggers are on the target. Never before it is first consistent. */
   constraintsBuilt: v.boolean(),
   /**
    * A cutover that did not come to its end may have enabled the triggers: they have to be quiet before the next change is
    * applied. Unset in what earlier versions carried.
    */
-  triggersLoud: v.exactOptional(v.boolean()),
+  triggersEnabled: v.exactOptional(v.boolean()),
   /** What a cleanup has to look for; set before the step that makes it, because that one's answer may be lost. */
   schemaBegun: v.boolean(),
   slotBegun: v.boolean(),
@@ -89,8 +89,8 @@ export function initialState(now: Date): State {
     confirmedLsn: null,
     snapshot: null,
     stream: null,
-    firstGeneration: null,
-    firstConsistent: false,
+    firstPass: null,
+    consistent: false,
     constraintsBuilt: false,
     schemaBegun: false,
     slotBegun: false,

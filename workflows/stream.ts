@@ -15,18 +15,18 @@ import {
 import { maxLsn, type Lsn } from '../contract/lsn.ts';
 import type { Checkpoint, StreamReport } from '../contract/work.ts';
 import { long, quick } from './activities.ts';
-import { Answer } from './answer.ts';
-import { attempted, attended, visibly } from './attention.ts';
+import { Deferred } from './deferred.ts';
+import { attempted, withOperator, visibly } from './with-operator.ts';
 import type { Execution, Lease } from './execution.ts';
 import { ending, isStopped, reasonOf, throwIfStopped, type Reason } from './failure.ts';
-import { passing } from './insistence.ts';
+import { passing } from './retry-until-done.ts';
 import {
   CATCH_UP_LEASE_MS,
   CAUGHT_UP_BYTES,
   FIRST_TRIES,
   FURTHER_TRIES,
   LONG,
-  MENDING_LEASE_MS,
+  REPAIR_LEASE_MS,
   QUICK,
 } from './options.ts';
 import { copyRows } from './snapshot.ts';
@@ -40,12 +40,12 @@ const MS_PER_SECOND = 1000;
  */
 export async function streamUntilCutover(run: Execution, raw: unknown): Promise<void> {
   // After a failed build the stream goes on until it has caught up: rows mended on the source arrive before the next try.
-  let mending = run.state.firstConsistent && !run.state.constraintsBuilt;
+  let repairing = run.state.consistent && !run.state.constraintsBuilt;
   let outdated = false;
   while (!run.cutover) {
     // A pause that came first holds: the copy would empty tables that its answer called complete.
     if (outdated && !run.state.paused) {
-      await attended(run, 'copy again', () => copyAgain(run));
+      await withOperator(run, 'copy again', () => resync(run));
       throwIfStopped();
       outdated = false;
       continue;
@@ -55,22 +55,22 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
     }
-    if (run.state.triggersLoud === true) {
+    if (run.state.triggersEnabled === true) {
       // Also while paused: whoever looks at the target meanwhile should find it as it was.
-      await attended(run, 'triggers', () => quietTriggers(run));
+      await withOperator(run, 'triggers', () => disableTriggers(run));
     } else if (run.state.paused && run.unsure) {
-      await attended(run, 'position', () => askPosition(run));
+      await withOperator(run, 'position', () => askPosition(run));
     } else if (run.state.paused) {
       const paused = `paused at ${run.state.confirmedLsn}`;
       await visibly(paused, () => !run.state.paused || run.cutover !== undefined);
-    } else if (run.state.firstConsistent && !run.state.constraintsBuilt && !mending) {
-      mending = !(await attempted(run, 'constraints', () => buildConstraints(run)));
+    } else if (run.state.consistent && !run.state.constraintsBuilt && !repairing) {
+      repairing = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
-      outdated = await attended(run, 'stream', async () => {
+      outdated = await withOperator(run, 'stream', async () => {
         // A resume may be followed by a pause or a cutover before this line is reached again.
-        return !run.state.paused && !run.cutover && (await followedOrOutdated(run, mending));
+        return !run.state.paused && !run.cutover && (await followedOrOutdated(run, repairing));
       });
-      mending &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
+      repairing &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
     }
     throwIfStopped();
   }
@@ -116,16 +116,19 @@ export async function refreshViews(
 }
 
 /** One lease. @returns whether it found tables that have to be copied again first. */
-async function followedOrOutdated(run: Execution, mending: boolean): Promise<boolean> {
+async function followedOrOutdated(run: Execution, repairing: boolean): Promise<boolean> {
   try {
-    await streamOneLease(run, mending);
+    await streamOneLease(run, repairing);
     return false;
   } catch (error) {
     throwIfStopped();
     const reason = reasonOf(error);
-    if (reason?.code !== 'CopyAgain') throw error;
+    if (reason?.code !== 'Resync') throw error;
     log.info('tables are copied again', { reason: reason.message });
-    run.state.notes = [...run.state.notes.filter((note) => !isAgainNote(note)), againNote(reason)];
+    run.state.notes = [
+      ...run.state.notes.filter((note) => !isResyncNote(note)),
+      resyncNote(reason),
+    ];
     return true;
   }
 }
@@ -135,28 +138,28 @@ async function followedOrOutdated(run: Execution, mending: boolean): Promise<boo
  * meanwhile, and the target is consistent again when the stream has passed the new generation. Phase snapshot, so that
  * pause and cutover are refused as in any copy: tables are empty, and it may take hours.
  */
-async function copyAgain(run: Execution): Promise<void> {
+async function resync(run: Execution): Promise<void> {
   run.enter('snapshot');
-  run.state.firstConsistent = false;
+  run.state.consistent = false;
   await copyRows(run);
-  run.state.firstConsistent = false;
+  run.state.consistent = false;
   run.enter('stream');
-  run.state.notes = run.state.notes.filter((note) => !isAgainNote(note));
+  run.state.notes = run.state.notes.filter((note) => !isResyncNote(note));
   run.refresh();
 }
 
-const AGAIN_NOTE = 'the stream stands still: ';
-const againNote = ({ message }: Reason): string => `${AGAIN_NOTE}${message}`;
-const isAgainNote = (note: string): boolean => note.startsWith(AGAIN_NOTE);
+const RESYNC_NOTE = 'the stream stands still: ';
+const resyncNote = ({ message }: Reason): string => `${RESYNC_NOTE}${message}`;
+const isResyncNote = (note: string): boolean => note.startsWith(RESYNC_NOTE);
 
-async function streamOneLease(run: Execution, mending: boolean): Promise<void> {
+async function streamOneLease(run: Execution, repairing: boolean): Promise<void> {
   const lease: Lease = {
-    ...{ scope: new CancellationScope(), stopped: new Answer<void>() },
+    ...{ scope: new CancellationScope(), stopped: new Deferred<void>() },
     ...{ positionWanted: false, fencing: undefined },
   };
   run.lease = lease;
   try {
-    await lease.scope.run(() => streamChanges(run, 'stream', { mending }));
+    await lease.scope.run(() => streamChanges(run, 'stream', { repairing }));
     lease.stopped.give();
   } catch (error) {
     try {
@@ -235,16 +238,16 @@ async function readPosition(
  * Disables the triggers that a cutover may have enabled before it was undone: applied changes would fire them. Does
  * nothing when there was no such cutover.
  */
-export async function quietTriggers(
+export async function disableTriggers(
   run: Execution,
   retry: RetryPolicy = LONG.retry,
 ): Promise<void> {
-  await long.quietTriggers.executeWithOptions(
-    { ...LONG, retry, activityId: 'quiet', summary: 'disable triggers again' },
+  await long.disableTriggers.executeWithOptions(
+    { ...LONG, retry, activityId: 'triggers', summary: 'disable triggers again' },
     [run.bare],
   );
   throwIfStopped();
-  run.state.triggersLoud = false;
+  run.state.triggersEnabled = false;
 }
 
 /** One `streamChanges` activity, whose report is noted. Without `until` it works for a lease. */
@@ -253,12 +256,12 @@ export async function streamChanges(
   activityId: 'stream' | 'drain',
   {
     until = null,
-    mending = false,
+    repairing = false,
     retry = LONG.retry,
-  }: { until?: Lsn | null; mending?: boolean; retry?: RetryPolicy },
+  }: { until?: Lsn | null; repairing?: boolean; retry?: RetryPolicy },
 ): Promise<StreamReport> {
-  const { confirmedLsn, firstConsistent } = run.state;
-  const longest = mending ? MENDING_LEASE_MS : firstConsistent ? Infinity : CATCH_UP_LEASE_MS;
+  const { confirmedLsn, consistent } = run.state;
+  const longest = repairing ? REPAIR_LEASE_MS : consistent ? Infinity : CATCH_UP_LEASE_MS;
   const leaseMs = Math.min(run.input.stream.leaseSeconds * MS_PER_SECOND, longest);
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
   run.unreported = true;
@@ -277,7 +280,7 @@ function noteReport(run: Execution, report: StreamReport): void {
   const { transactions, changes, lagBytes, lagSeconds, rate } = report;
   const leases = (run.state.stream?.leases ?? 0) + 1;
   run.state.stream = { transactions, changes, lagBytes, lagSeconds, rate, leases };
-  run.state.firstConsistent ||= report.firstConsistent;
+  run.state.consistent ||= report.consistent;
   moveTo(run, report.confirmedLsn);
 }
 

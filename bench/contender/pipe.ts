@@ -17,9 +17,9 @@ export async function pipe(
   const format = binary ? ' (format binary)' : '';
   const began = performance.now();
   await Promise.all(
-    Array.from({ length: STREAMS }, (_, lane) => {
-      const from = Math.floor((blocks * lane) / STREAMS);
-      const to = Math.floor((blocks * (lane + 1)) / STREAMS);
+    Array.from({ length: STREAMS }, (_, stream) => {
+      const from = Math.floor((blocks * stream) / STREAMS);
+      const to = Math.floor((blocks * (stream + 1)) / STREAMS);
       const rows = `select * from ${table} where ctid >= '(${from},0)'::tid and ctid < '(${to},0)'::tid`;
       return rig.source.shell(
         `psql -Xq -v ON_ERROR_STOP=1 -c "copy (${rows}) to stdout${format}" | ` +

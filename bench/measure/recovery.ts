@@ -38,7 +38,7 @@ export async function measureRecovery(rig: Rig, { rounds, say }: DrainOptions): 
     load.catch(() => undefined);
     const before = await newest();
     await until('the stream to work', async () => (await newest()) > before);
-    const chosen = rig.workers.of(await streamHolder(migration));
+    const chosen = rig.workers.of(await streamOwner(migration));
     if (!chosen) throw new Error('no worker of ours holds the stream');
     await killHard(chosen);
     const began = performance.now();
@@ -89,7 +89,7 @@ async function level(rig: Rig): Promise<void> {
 }
 
 /** Identity of the worker that runs `streamChanges`. */
-async function streamHolder(migration: BenchMigration): Promise<string> {
+async function streamOwner(migration: BenchMigration): Promise<string> {
   return until('a worker to have the stream', async () => {
     const { raw } = await migration.handle.describe();
     const streaming = raw.pendingActivities?.find(

@@ -160,17 +160,17 @@ function namesOf(i: number): { source: string; target: string } {
 }
 
 async function inParallel(
-  lanes: number,
+  streams: number,
   count: number,
   task: (i: number) => Promise<void>,
 ): Promise<void> {
   let next = 0;
-  const lane = async (): Promise<void> => {
+  const stream = async (): Promise<void> => {
     while (next < count) {
       const i = next;
       next += 1;
       await task(i);
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(Array.from({ length: streams }, stream));
 }

@@ -19,7 +19,7 @@ import {
   type Settings,
 } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { isQuiet } from '../snapshot/quiet.ts';
+import { hasReplicaRole } from '../snapshot/replica-role.ts';
 import { replayByPlace } from './by-place.ts';
 import { isPassing } from './passing.ts';
 import { fold } from './fold.ts';
@@ -236,7 +236,7 @@ export class Batch {
         await this.#client.query(/* sql */ 'rollback to savepoint walferry_truncate');
         // The table that points here was in the source's statement, and is left out because its copy is newer. Loud
         // foreign keys would take that copy's rows along.
-        if (!(await isQuiet(this.#client))) throw error;
+        if (!(await hasReplicaRole(this.#client))) throw error;
         for (const name of names) await this.#client.query(/* sql */ `delete from ${name}`);
       }
       for (const part of parts) await this.#client.query(/* sql */ `delete from ${part}`);

@@ -42,7 +42,7 @@ async function placeOf(client: pg.Client, { table, change }: Step): Promise<Wher
   // Equal rows of a FULL identity are as good as each other.
   if (!row || (rows.length > 1 && !table.relation.full)) throw new WrongRowCount(1, rows.length);
   return {
-    shape: 'place',
+    signature: 'place',
     values: [row.part, row.place],
     condition: (first) => `t.tableoid = $${first}::oid and t.ctid = $${first + 1}::tid`,
   };

@@ -4,7 +4,7 @@
 import type { PlannedColumn, PlannedRelation } from './change.ts';
 
 const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
-export const SPECIAL_VALUES: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
+export const NON_FINITE_NUMBERS: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
 
 const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
 

@@ -5,7 +5,7 @@ import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import type { PlannedRelation } from './change.ts';
-import { exposedColumns, SPECIAL_VALUES } from './exposed.ts';
+import { exposedColumns, NON_FINITE_NUMBERS } from './exposed.ts';
 import { printed } from './statement.ts';
 import type { SourceKeyColumn } from './table.ts';
 
@@ -44,19 +44,19 @@ export async function readBack(
 }
 
 /** @returns by the place of the key: the special values of a row that has any, by column. */
-export async function readSpecial(
+export async function readNonFinite(
   client: pg.Client,
   relation: PlannedRelation,
   sourceKey: readonly SourceKeyColumn[],
   keys: readonly (readonly string[])[],
 ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>> {
-  const special = [...SPECIAL_VALUES].map((value) => pg.escapeLiteral(value)).join(', ');
+  const nonFinite = [...NON_FINITE_NUMBERS].map((value) => pg.escapeLiteral(value)).join(', ');
   const names = [...exposedColumns(relation).keys()];
   const printedColumns = names.map((name) => printed(`t.${pg.escapeIdentifier(name)}`));
   const { rows } = await client.query<(string | null)[]>({
     text: /* sql */ `
       select w.n::text, ${printedColumns.join(', ')} from ${byKeys(relation, sourceKey)}
-       where ${printedColumns.map((value) => `${value} in (${special})`).join(' or ')}`,
+       where ${printedColumns.map((value) => `${value} in (${nonFinite})`).join(' or ')}`,
     values: transposed(relation, keys),
     rowMode: 'array',
   });
@@ -65,7 +65,7 @@ export async function readSpecial(
       const found = new Map<string, string>();
       for (const [at, name] of names.entries()) {
         const value = values[at] ?? null;
-        if (value !== null && SPECIAL_VALUES.has(value)) found.set(name, value);
+        if (value !== null && NON_FINITE_NUMBERS.has(value)) found.set(name, value);
       }
       return [Number(ordinal) - 1, found];
     }),

@@ -4,7 +4,7 @@
  * themselves: a staging table costs a millisecond more. Each statement has the number of rows that it must hit.
  */
 import type { Flight } from '../connection/flight.ts';
-import type { RowLayout, Shape, TableRows } from './table-rows.ts';
+import type { RowLayout, RowGroup, TableRows } from './table-rows.ts';
 import { DELETE, INSERT, UPDATE, type RowKind } from './table-rows.ts';
 import type { TargetColumn, TargetTable } from './table.ts';
 import { SKIPPED } from '../wal2json/value.ts';
@@ -37,8 +37,8 @@ export class RowStatements {
   readonly #columns: readonly (Column | undefined)[];
   readonly #key: readonly { readonly column: Column; readonly equals: string }[];
   /** By shape, which goes with its rows. */
-  readonly #updates = new WeakMap<Shape, Updating | null>();
-  readonly #inserts = new WeakMap<Shape, string>();
+  readonly #updates = new WeakMap<RowGroup, Updating | null>();
+  readonly #inserts = new WeakMap<RowGroup, string>();
   readonly #delete: string;
   #cursors = new Int32Array(256);
 
@@ -86,7 +86,7 @@ export class RowStatements {
 
   /** Whether every update that is left can be written like this. */
   fits(rows: TableRows): boolean {
-    return this.#shapesOf(rows, UPDATE).every((at) => this.#update(rows, at) !== null);
+    return this.#definitionsOf(rows, UPDATE).every((at) => this.#update(rows, at) !== null);
   }
 
   /**
@@ -99,20 +99,20 @@ export class RowStatements {
       this.#bindKeys(flight, rows, deletes);
       expect(deletes);
     }
-    for (const at of this.#shapesOf(rows, UPDATE)) {
+    for (const at of this.#definitionsOf(rows, UPDATE)) {
       const how = this.#update(rows, at);
       if (how === null) throw new RangeError('an update that is not for sets');
       expect(this.#bindRows(flight, rows, at, how));
     }
-    for (const at of this.#shapesOf(rows, INSERT)) expect(this.#copy(flight, rows, at));
+    for (const at of this.#definitionsOf(rows, INSERT)) expect(this.#copy(flight, rows, at));
   }
 
-  #shapesOf(rows: TableRows, kind: RowKind): number[] {
+  #definitionsOf(rows: TableRows, kind: RowKind): number[] {
     if ((rows.live[kind] ?? 0) === 0) return [];
-    if (rows.shapes.length === 1) return [0];
+    if (rows.groups.length === 1) return [0];
     const found = new Set<number>();
     for (let row = 0; row < rows.count; row += 1) {
-      if (rows.kind[row] === kind) found.add(rows.shape[row] ?? 0);
+      if (rows.kind[row] === kind) found.add(rows.group[row] ?? 0);
     }
     return [...found];
   }
@@ -137,13 +137,13 @@ export class RowStatements {
 
   /** Null for a shape that has to go row by row. */
   #update(rows: TableRows, at: number): Updating | null {
-    const shape = rows.shapes[at];
-    if (shape === undefined) return null;
-    const known = this.#updates.get(shape);
+    const group = rows.groups[at];
+    if (group === undefined) return null;
+    const known = this.#updates.get(group);
     if (known !== undefined) return known;
     const key = new Set(this.#layout.key);
     const brought = this.#columns.filter(
-      (column) => column !== undefined && shape.present[column.place] === 1,
+      (column) => column !== undefined && group.present[column.place] === 1,
     ) as Column[];
     const others = brought.filter(({ place }) => !key.has(place));
     const set = others.filter(({ fixed }) => !fixed);
@@ -167,30 +167,30 @@ export class RowStatements {
         places: columns.map(({ place }) => place),
       };
     }
-    this.#updates.set(shape, how);
+    this.#updates.set(group, how);
     return how;
   }
 
-  #insert(shape: Shape): string {
-    let sql = this.#inserts.get(shape);
+  #insert(group: RowGroup): string {
+    let sql = this.#inserts.get(group);
     if (sql === undefined) {
       const names = this.#columns
-        .filter((column) => column !== undefined && shape.present[column.place] === 1)
+        .filter((column) => column !== undefined && group.present[column.place] === 1)
         .map((column) => column?.quoted);
       sql = `copy ${this.#table.qualified} (${names.join(', ')}) from stdin`;
-      this.#inserts.set(shape, sql);
+      this.#inserts.set(group, sql);
     }
     return sql;
   }
 
   #copy(flight: Flight, rows: TableRows, at: number): number {
-    const shape = rows.shapes[at];
-    if (shape === undefined) return 0;
-    flight.run(this.#insert(shape));
-    const { bytes } = shape;
+    const group = rows.groups[at];
+    if (group === undefined) return 0;
+    flight.run(this.#insert(group));
+    const { bytes } = group;
     const [live = 0, all] = [rows.live[INSERT], rows.count];
-    if (!rows.mixed && live === all && rows.shapes.length === 1) {
-      flight.copyData(bytes, 0, shape.used);
+    if (!rows.mixed && live === all && rows.groups.length === 1) {
+      flight.copyData(bytes, 0, group.used);
       flight.copyDone();
       return live;
     }
@@ -199,7 +199,7 @@ export class RowStatements {
     let from = 0;
     let to = 0;
     for (let row = 0; row < all; row += 1) {
-      if (rows.kind[row] !== INSERT || rows.shape[row] !== at) continue;
+      if (rows.kind[row] !== INSERT || rows.group[row] !== at) continue;
       count += 1;
       const start = rows.from[row] ?? 0;
       if (start !== to) {
@@ -231,19 +231,19 @@ export class RowStatements {
   }
 
   #bindRows(flight: Flight, rows: TableRows, at: number, { sql, places }: Updating): number {
-    const shape = rows.shapes[at];
-    if (shape === undefined) return 0;
+    const group = rows.groups[at];
+    if (group === undefined) return 0;
     const cursors = this.#room(rows.live[UPDATE] ?? 0);
     let n = 0;
     let bytes = 0;
     for (let row = 0; row < rows.count; row += 1) {
-      if (rows.kind[row] !== UPDATE || rows.shape[row] !== at) continue;
+      if (rows.kind[row] !== UPDATE || rows.group[row] !== at) continue;
       cursors[n++] = rows.from[row] ?? 0;
       bytes += (rows.to[row] ?? 0) - (rows.from[row] ?? 0);
     }
     const message = flight.bind(sql, places.length, room(bytes, n, places.length));
     for (let column = 0; column < places.length; column += 1) {
-      writeArray(flight, shape.bytes, cursors, n);
+      writeArray(flight, group.bytes, cursors, n);
     }
     flight.execute(message);
     return n;

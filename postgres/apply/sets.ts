@@ -103,7 +103,7 @@ export async function applySets(
   net: NetEffect,
 ): Promise<void> {
   await deleteRows(client, staging, table, net.deletes);
-  for (const group of byShape(table, net.updates)) {
+  for (const group of byDefinition(table, net.updates)) {
     await updateRows(client, staging, table, group);
   }
   await insertRows(client, table, net.inserts);
@@ -134,15 +134,15 @@ interface UpdateGroup {
 }
 
 /** Updates that write the same columns can go in one statement. */
-function byShape(table: TargetTable, updates: readonly NetUpdate[]): UpdateGroup[] {
+function byDefinition(table: TargetTable, updates: readonly NetUpdate[]): UpdateGroup[] {
   const groups = new Map<string, { positions: number[]; fixed: number[]; updates: NetUpdate[] }>();
   for (const update of updates) {
     const positions = assigned(table, update.columns, update.keyChanged);
     const same = fixed(table, update.columns, update.keyChanged);
-    const shape = `${positions.join()}f${same.join()}`;
-    const group = groups.get(shape);
+    const signature = `${positions.join()}f${same.join()}`;
+    const group = groups.get(signature);
     if (group) group.updates.push(update);
-    else groups.set(shape, { positions, fixed: same, updates: [update] });
+    else groups.set(signature, { positions, fixed: same, updates: [update] });
   }
   return [...groups.values()];
 }

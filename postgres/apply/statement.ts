@@ -98,7 +98,7 @@ function brought(table: TargetTable, image: Image, keyChanges: boolean): number[
 }
 
 export interface Where {
-  readonly shape: string;
+  readonly signature: string;
   readonly values: readonly (string | null)[];
   /** The condition, with parameters numbered from `first`; `all` columns or the key. */
   readonly condition: (first: number) => string;
@@ -120,7 +120,7 @@ function rowByKey(table: TargetTable, values: readonly string[]): Where | undefi
   const { key } = table;
   if (!key) return undefined;
   return {
-    shape: 'k',
+    signature: 'k',
     values,
     condition: (first) =>
       key
@@ -169,7 +169,7 @@ export function columnsMatch(table: TargetTable, identity: Image): Where | undef
   );
   const kind = helped.map((flag, index) => (flag ? 'x' : given[index] === null ? 'n' : 'v'));
   return {
-    shape: `c${positions.join()}${kind.join('')}`,
+    signature: `c${positions.join()}${kind.join('')}`,
     values: given.filter((value) => value !== null),
     condition: (first) => {
       let next = first;
@@ -192,7 +192,7 @@ export function columnsMatch(table: TargetTable, identity: Image): Where | undef
 function deleteOf(table: TargetTable, where: Where): Statement {
   return named(
     table,
-    `d${where.shape}`,
+    `d${where.signature}`,
     where.values,
     () => `delete from ${table.only} t where ${where.condition(1)}`,
   );
@@ -212,16 +212,21 @@ function updateOf(table: TargetTable, image: Image, where: Where, old: Old): Sta
   if (unsure.length > 0) return renumberOf(table, image, where, { ...old, unsure });
   const positions = assigned(table, image, old.keyChanged);
   const values = positions.map((position) => image[position] ?? null);
-  return named(table, `u${positions.join()}${where.shape}`, [...values, ...where.values], () => {
-    const sets = positions.map(
-      (position, index) => `${table.columns[position]?.quoted} = $${index + 1}`,
-    );
-    if (sets.length === 0) {
-      // Nothing to write (every column unchanged and out of line): the row must still be there.
-      return `select from ${table.only} t where ${where.condition(1)} for update`;
-    }
-    return `update ${table.only} t set ${sets.join(', ')} where ${where.condition(positions.length + 1)}`;
-  });
+  return named(
+    table,
+    `u${positions.join()}${where.signature}`,
+    [...values, ...where.values],
+    () => {
+      const sets = positions.map(
+        (position, index) => `${table.columns[position]?.quoted} = $${index + 1}`,
+      );
+      if (sets.length === 0) {
+        // Nothing to write (every column unchanged and out of line): the row must still be there.
+        return `select from ${table.only} t where ${where.condition(1)} for update`;
+      }
+      return `update ${table.only} t set ${sets.join(', ')} where ${where.condition(positions.length + 1)}`;
+    },
+  );
 }
 
 /**
@@ -238,8 +243,8 @@ function renumberOf(
   const positions = assigned(table, image, keyChanges);
   const parameters = [...positions, ...unsure];
   const values = parameters.map((position) => image[position] ?? null);
-  const shape = `r${positions.join()}f${unsure.join()}${where.shape}`;
-  return named(table, shape, [...values, ...where.values], () => {
+  const signature = `r${positions.join()}f${unsure.join()}${where.signature}`;
+  return named(table, signature, [...values, ...where.values], () => {
     const given = new Map(parameters.map((position, index) => [position, `$${index + 1}`]));
     const row = where.condition(parameters.length + 1);
     const same = unsure
@@ -279,17 +284,17 @@ const MOST_KEPT_SHAPES = 64;
 
 function named(
   table: TargetTable,
-  shape: string,
+  signature: string,
   values: readonly (string | null)[],
   build: () => string,
 ): Statement {
   let known = prepared.get(table);
   if (!known) prepared.set(table, (known = new Map<string, { name: string; text: string }>()));
-  let statement = known.get(shape);
+  let statement = known.get(signature);
   if (!statement) {
     const name = known.size < MOST_KEPT_SHAPES ? `walferry_${table.number}_${known.size}` : '';
     statement = { name, text: build() };
-    known.set(shape, statement);
+    known.set(signature, statement);
   }
   return { ...statement, values };
 }

@@ -26,7 +26,7 @@ export const DELETE = 3;
 export type RowKind = typeof DEAD | typeof INSERT | typeof UPDATE | typeof DELETE;
 
 /** Rows that bring the same columns, behind each other. */
-export interface Shape {
+export interface RowGroup {
   /** By column: 1 where rows bring it. */
   readonly present: Uint8Array;
   bytes: Buffer;
@@ -48,8 +48,8 @@ const FIRST_BYTES = 4096;
 /** A buffer that one batch needed is kept for the next up to this size. */
 const KEPT_BYTES = 2 * 1024 * 1024;
 /** Combinations of columns that the updates of one batch may bring, and those that are kept for the next. */
-const MOST_SHAPES = 64;
-const KEPT_SHAPES = 8;
+const MOST_GROUPS = 64;
+const KEPT_DEFINITIONS = 8;
 /** Up to here a loop copies faster than the runtime. */
 const SHORT_BYTES = 64;
 const NONE = -1;
@@ -58,12 +58,12 @@ export class TableRows {
   readonly layout: RowLayout;
   /** Records so far, folded away ones included. */
   count = 0;
-  readonly shapes: Shape[] = [];
+  readonly groups: RowGroup[] = [];
   /** Keys of all records: columns behind each other, each followed by a tab, the last by a newline. */
   keys = Buffer.allocUnsafeSlow(FIRST_BYTES);
   keysUsed = 0;
   kind = new Uint8Array(FIRST_ROWS);
-  shape = new Uint16Array(FIRST_ROWS);
+  group = new Uint16Array(FIRST_ROWS);
   from = new Int32Array(FIRST_ROWS);
   to = new Int32Array(FIRST_ROWS);
   keyFrom = new Int32Array(FIRST_ROWS);
@@ -92,7 +92,9 @@ export class TableRows {
     this.layout = layout;
     const columns = layout.heads.length;
     this.#present = new Uint8Array(columns);
-    this.shapes.push(shapeOf(Uint8Array.from(layout.kinds, (kind) => (kind === SKIPPED ? 0 : 1))));
+    this.groups.push(
+      definitionOf(Uint8Array.from(layout.kinds, (kind) => (kind === SKIPPED ? 0 : 1))),
+    );
   }
 
   /**
@@ -143,15 +145,15 @@ export class TableRows {
 
   /** Writes values without escapes in place of a record's nulls. @param values by place; null leaves the field as it is. */
   fill(row: number, values: readonly (string | null)[]): void {
-    const shape = this.#shape(this.shape[row] ?? 0);
+    const group = this.#group(this.group[row] ?? 0);
     const from = this.from[row] ?? 0;
-    const bytes = shape.bytes.subarray(from, this.to[row]);
+    const bytes = group.bytes.subarray(from, this.to[row]);
     const most = values.reduce((sum, value) => sum + (value?.length ?? 0), bytes.length);
-    const out = roomFor(shape, most);
-    let to = shape.used;
+    const out = roomFor(group, most);
+    let to = group.used;
     let at = 0;
-    for (let column = 0; column < shape.present.length; column += 1) {
-      if (shape.present[column] === 0) continue;
+    for (let column = 0; column < group.present.length; column += 1) {
+      if (group.present[column] === 0) continue;
       const end = fieldEnd(bytes, at);
       const value = isNull(bytes, at, end) ? (values[column] ?? null) : null;
       to += value === null ? bytes.copy(out, to, at, end) : out.write(value, to, 'latin1');
@@ -159,9 +161,9 @@ export class TableRows {
       at = end + 1;
     }
     out[to - 1] = NEWLINE;
-    this.from[row] = shape.used;
+    this.from[row] = group.used;
     this.to[row] = to;
-    shape.used = to;
+    group.used = to;
     this.mixed = true;
   }
 
@@ -178,18 +180,18 @@ export class TableRows {
     this.mixed = false;
     this.anyDoubtful = false;
     this.live.fill(0);
-    if (this.shapes.length > KEPT_SHAPES) this.shapes.length = 1;
+    if (this.groups.length > KEPT_DEFINITIONS) this.groups.length = 1;
     this.#last = 0;
-    for (const shape of this.shapes) {
-      shape.used = 0;
-      if (shape.bytes.length > KEPT_BYTES) shape.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    for (const group of this.groups) {
+      group.used = 0;
+      if (group.bytes.length > KEPT_BYTES) group.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
     }
     if (this.keys.length > KEPT_BYTES) this.keys = Buffer.allocUnsafeSlow(FIRST_BYTES);
     if (this.#scratch.length > KEPT_BYTES) this.#scratch = Buffer.allocUnsafeSlow(FIRST_BYTES);
   }
 
   // The record at work: where its bytes were written, before it is committed.
-  #shapeNow = 0;
+  #definitionNow = 0;
   #rowFrom = 0;
   #rowTo = 0;
   #keyStart = 0;
@@ -204,9 +206,9 @@ export class TableRows {
     value.beyondAscii = false;
     value.doubtful = false;
     const columns = heads.length;
-    const shape = this.#shape(this.#last);
-    const out = roomFor(shape, end - at + columns * GROWTH_BYTES);
-    const from = shape.used;
+    const group = this.#group(this.#last);
+    const out = roomFor(group, end - at + columns * GROWTH_BYTES);
+    const from = group.used;
     let same = true;
     this.#keyStart = this.keysUsed;
     let keyTo = this.keysUsed;
@@ -222,7 +224,7 @@ export class TableRows {
         // Absent from the line.
         if (isKey || (kind !== SKIPPED && (whole || varying[column] !== true))) return NONE;
         present[column] = 0;
-        if (shape.present[column] !== 0) same = false;
+        if (group.present[column] !== 0) same = false;
         continue;
       }
       value.at += head.length;
@@ -233,7 +235,7 @@ export class TableRows {
         present[column] = 0;
       } else {
         present[column] = 1;
-        if (shape.present[column] !== 1) same = false;
+        if (group.present[column] !== 1) same = false;
         if (isKey) {
           if (isNull(out, cell, value.to)) return NONE;
           keyAt += 1;
@@ -253,7 +255,7 @@ export class TableRows {
     out[value.to - 1] = NEWLINE;
     if (keyTo > this.#keyStart) this.keys[keyTo - 1] = NEWLINE;
     this.#keyEnd = keyTo;
-    this.#shapeNow = this.#last;
+    this.#definitionNow = this.#last;
     this.#rowFrom = from;
     this.#rowTo = value.to;
     if (!same && !this.#move(out, from, value.to)) return NONE;
@@ -262,25 +264,25 @@ export class TableRows {
 
   /** The row brings other columns than the last one did: it belongs behind the rows of its own shape. */
   #move(bytes: Buffer, from: number, to: number): boolean {
-    const at = this.#shapeAt(this.#present);
+    const at = this.#definitionAt(this.#present);
     if (at < 0) return false;
-    const shape = this.#shape(at);
-    const room = roomFor(shape, to - from);
-    bytes.copy(room, shape.used, from, to);
-    this.#shapeNow = at;
+    const group = this.#group(at);
+    const room = roomFor(group, to - from);
+    bytes.copy(room, group.used, from, to);
+    this.#definitionNow = at;
     this.#last = at;
-    this.#rowFrom = shape.used;
-    this.#rowTo = shape.used + to - from;
+    this.#rowFrom = group.used;
+    this.#rowTo = group.used + to - from;
     return true;
   }
 
   /** The shape with just these columns; -1 when there are too many: each has a buffer and a statement of its own. */
-  #shapeAt(present: Uint8Array): number {
-    const at = this.shapes.findIndex((shape) =>
-      shape.present.every((one, i) => one === present[i]),
+  #definitionAt(present: Uint8Array): number {
+    const at = this.groups.findIndex((group) =>
+      group.present.every((one, i) => one === present[i]),
     );
-    if (at >= 0 || this.shapes.length >= MOST_SHAPES) return at;
-    return this.shapes.push(shapeOf(present.slice())) - 1;
+    if (at >= 0 || this.groups.length >= MOST_GROUPS) return at;
+    return this.groups.push(definitionOf(present.slice())) - 1;
   }
 
   /**
@@ -353,7 +355,7 @@ export class TableRows {
     if (this.count === this.kind.length) this.#grow();
     const row = this.count;
     this.kind[row] = kind;
-    this.shape[row] = this.#shapeNow;
+    this.group[row] = this.#definitionNow;
     this.from[row] = this.#rowFrom;
     this.to[row] = this.#rowTo;
     this.keyFrom[row] = this.#keyStart;
@@ -369,7 +371,7 @@ export class TableRows {
     if (!this.#folding) this.live[INSERT] = (this.live[INSERT] ?? 0) + 1;
     this.count += 1;
     this.keysUsed = this.#keyEnd;
-    if (kind !== DELETE) this.#shape(this.shape[row] ?? 0).used = this.to[row] ?? 0;
+    if (kind !== DELETE) this.#group(this.group[row] ?? 0).used = this.to[row] ?? 0;
     return true;
   }
 
@@ -451,13 +453,13 @@ export class TableRows {
 
   /** Columns that the later row does not bring keep what the earlier one brought. */
   #merge(before: number, row: number): boolean {
-    const old = this.#shape(this.shape[before] ?? 0);
-    const own = this.#shape(this.shape[row] ?? 0);
+    const old = this.#group(this.group[before] ?? 0);
+    const own = this.#group(this.group[row] ?? 0);
     if (old.present.every((one, column) => one === 0 || own.present[column] === 1)) return true;
     const union = own.present.map((one, column) => one | (old.present[column] ?? 0));
-    const at = this.#shapeAt(union);
+    const at = this.#definitionAt(union);
     if (at < 0) return false;
-    const into = this.#shape(at);
+    const into = this.#group(at);
     const [oldFrom, oldTo] = [this.from[before] ?? 0, this.to[before] ?? 0];
     const [ownFrom, ownTo] = [this.from[row] ?? 0, this.to[row] ?? 0];
     const oldBytes = old.bytes.subarray(oldFrom, oldTo);
@@ -477,7 +479,7 @@ export class TableRows {
       if (ownEnd !== NONE) ownAt = ownEnd + 1;
     }
     out[to - 1] = NEWLINE;
-    this.shape[row] = at;
+    this.group[row] = at;
     this.from[row] = into.used;
     this.to[row] = to;
     this.mixed = true;
@@ -518,10 +520,10 @@ export class TableRows {
     for (const row of old) if (row !== NONE) this.#slots[this.#find(row)] = row;
   }
 
-  #shape(at: number): Shape {
-    const shape = this.shapes[at];
-    if (shape === undefined) throw new RangeError('no such shape');
-    return shape;
+  #group(at: number): RowGroup {
+    const group = this.groups[at];
+    if (group === undefined) throw new RangeError('no such shape');
+    return group;
   }
 
   #roomForKey(bytes: number): void {
@@ -535,7 +537,7 @@ export class TableRows {
   #grow(): void {
     const size = this.kind.length * 2;
     this.kind = enlarged(this.kind, new Uint8Array(size));
-    this.shape = enlarged(this.shape, new Uint16Array(size));
+    this.group = enlarged(this.group, new Uint16Array(size));
     this.from = enlarged(this.from, new Int32Array(size));
     this.to = enlarged(this.to, new Int32Array(size));
     this.keyFrom = enlarged(this.keyFrom, new Int32Array(size));
@@ -550,17 +552,17 @@ function emptySlots(): Int32Array<ArrayBuffer> {
   return new Int32Array(FIRST_ROWS * 4).fill(NONE);
 }
 
-function shapeOf(present: Uint8Array): Shape {
+function definitionOf(present: Uint8Array): RowGroup {
   return { present, bytes: Buffer.allocUnsafeSlow(FIRST_BYTES), used: 0 };
 }
 
-function roomFor(shape: Shape, bytes: number): Buffer {
-  if (shape.used + bytes > shape.bytes.length) {
-    const grown = Buffer.allocUnsafeSlow(Math.max(shape.bytes.length * 2, shape.used + bytes));
-    shape.bytes.copy(grown, 0, 0, shape.used);
-    shape.bytes = grown;
+function roomFor(group: RowGroup, bytes: number): Buffer {
+  if (group.used + bytes > group.bytes.length) {
+    const grown = Buffer.allocUnsafeSlow(Math.max(group.bytes.length * 2, group.used + bytes));
+    group.bytes.copy(grown, 0, 0, group.used);
+    group.bytes = grown;
   }
-  return shape.bytes;
+  return group.bytes;
 }
 
 function enlarged<T extends Uint8Array | Uint16Array | Int32Array>(old: T, fresh: T): T {

@@ -18,7 +18,7 @@ import {
 } from '../connection/defaults.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../identity/connect.ts';
-import { quietTriggers } from '../snapshot/quiet.ts';
+import { takeReplicaRole } from '../snapshot/replica-role.ts';
 import {
   ADVANCE,
   advanceValues,
@@ -34,7 +34,7 @@ import type { Change } from './change.ts';
 import { FoldedFlights, type FoldedGroup, type FoldedTable, type Question } from './folded.ts';
 import { isPassing } from './passing.ts';
 import { StepFailed } from './replay.ts';
-import { SpecialValues } from './special.ts';
+import { NonFiniteNumbers } from './non-finite.ts';
 import { changeFailure, recordStopped } from './stopped.ts';
 import type { TargetTable } from './table.ts';
 
@@ -74,7 +74,7 @@ export class TargetApplier implements AsyncDisposable {
   readonly client: pg.Client;
   readonly #migration: Migration;
   readonly #batch: Batch;
-  readonly #special: SpecialValues | undefined;
+  readonly #nonFinite: NonFiniteNumbers | undefined;
   readonly #folded: FoldedFlights;
   /** Whether the open transaction has the savepoint of a flight. */
   #saved = false;
@@ -92,7 +92,7 @@ export class TargetApplier implements AsyncDisposable {
     this.replicaRole = replicaRole;
     this.#batch = new Batch(client, defaults);
     this.#folded = new FoldedFlights(client);
-    this.#special = numericAsText ? undefined : new SpecialValues(migration);
+    this.#nonFinite = numericAsText ? undefined : new NonFiniteNumbers(migration);
   }
 
   /**
@@ -115,7 +115,7 @@ export class TargetApplier implements AsyncDisposable {
         [JSON.stringify(SETTINGS)],
       );
       const defaults = await Defaults.read(migration.target, 'apply', client);
-      return new TargetApplier(migration, client, await quietTriggers(client), options, defaults);
+      return new TargetApplier(migration, client, await takeReplicaRole(client), options, defaults);
     } catch (error) {
       await client?.end().catch(() => undefined);
       throw classify(error, { step: 'opening the applying session', side: 'target' }, 'Internal');
@@ -202,7 +202,7 @@ export class TargetApplier implements AsyncDisposable {
    */
   prepareFolded(tables: readonly FoldedTable[]): void {
     if (tables.length === 0 || this.#folded.groupsAhead(tables) !== null) return;
-    if (this.#special && tables.some(({ rows }) => rows.anyDoubtful)) return;
+    if (this.#nonFinite && tables.some(({ rows }) => rows.anyDoubtful)) return;
     const described = tables.flatMap(({ relation }) => this.#batch.known(relation) ?? []);
     if (described.length < tables.length) return;
     const groups = this.#folded.group(tables, described, this.#settingsOf, () => undefined);
@@ -222,7 +222,7 @@ export class TargetApplier implements AsyncDisposable {
 
   async #settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
     try {
-      await this.#special?.settleFolded(tables, xids);
+      await this.#nonFinite?.settleFolded(tables, xids);
     } catch (error) {
       await this.rollback();
       throw classify(error, READING_BACK, 'Internal');
@@ -263,7 +263,7 @@ export class TargetApplier implements AsyncDisposable {
     if (epoch === undefined) throw misuse('apply outside of a transaction');
     let settled = changes;
     try {
-      if (this.#special) settled = await this.#special.settle(changes);
+      if (this.#nonFinite) settled = await this.#nonFinite.settle(changes);
     } catch (error) {
       await this.rollback();
       throw classify(error, READING_BACK, 'Internal');
@@ -340,7 +340,7 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    await this.#special?.close();
+    await this.#nonFinite?.close();
     await this.client.end().catch(() => undefined);
   }
 

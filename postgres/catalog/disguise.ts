@@ -9,7 +9,7 @@
 import pg from 'pg';
 import type { Relation } from './relation.ts';
 import type { TableName } from './selection.ts';
-import type { Shape } from './shape.ts';
+import type { TableDefinition } from './table-definition.ts';
 import { quoted } from './table-name.ts';
 
 const TIMESTAMPTZ = 1184;
@@ -25,11 +25,11 @@ const NONE: Disguised = new Map();
 /** Columns that may have had another type between the two shapes, although their type is the same in both. */
 export function disguisedColumns(
   { columns }: Pick<Relation, 'columns'>,
-  before: Shape,
-  now: Shape,
+  before: TableDefinition,
+  now: TableDefinition,
 ): Disguised {
   // The token holds the columns' versions.
-  if (before.token === now.token) return NONE;
+  if (before.fingerprint === now.fingerprint) return NONE;
   const then = new Map(before.columns.map(({ attnum, version }) => [attnum, version]));
   const versions = new Map(now.columns.map(({ attnum, version }) => [attnum, version]));
   return new Map(

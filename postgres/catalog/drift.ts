@@ -17,15 +17,15 @@ export interface Difference {
   readonly what: string;
 }
 
-type Shape = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
+type TableDefinition = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
 
 /**
  * Everything in which the target's tables differ from the source's; tables that only the target has do not count. A partition
  * that goes through its root is compared with that, and what differs is said of the root, once.
  */
 export function compareColumns(
-  source: readonly Shape[],
-  target: readonly Omit<Shape, 'viaRoot'>[],
+  source: readonly TableDefinition[],
+  target: readonly Omit<TableDefinition, 'viaRoot'>[],
 ): Difference[] {
   const there = new Map(target.map((relation) => [keyOfName(relation), relation]));
   const found = source.flatMap((relation) =>
@@ -64,7 +64,10 @@ export function renderDifferences(differences: readonly Difference[], shown = 10
   return [...lines].slice(0, shown).join('; ') + (more > 0 ? `; and ${more} more` : '');
 }
 
-function compareTable(source: Shape, target: Omit<Shape, 'viaRoot'> | undefined): Difference[] {
+function compareTable(
+  source: TableDefinition,
+  target: Omit<TableDefinition, 'viaRoot'> | undefined,
+): Difference[] {
   const { schema, name: table } = destinationOf(source);
   const differs = (column: string | null, what: string): Difference => ({
     ...{ schema, table, column },
@@ -95,7 +98,7 @@ function compareTable(source: Shape, target: Omit<Shape, 'viaRoot'> | undefined)
 function compareColumn(
   source: Column,
   target: Column | undefined,
-  [here, there]: readonly [Pick<Shape, 'types'>, Pick<Shape, 'types'>],
+  [here, there]: readonly [Pick<TableDefinition, 'types'>, Pick<TableDefinition, 'types'>],
 ): string | null {
   if (!target) return 'is missing on the target';
   if (source.generated !== target.generated) {
@@ -114,7 +117,7 @@ function compareColumn(
   return null;
 }
 
-function kindOf(relation: Pick<Shape, 'kind'>): string {
+function kindOf(relation: Pick<TableDefinition, 'kind'>): string {
   switch (relation.kind) {
     case 'r':
       return 'a table';

@@ -121,10 +121,10 @@ export async function lookAtTypes(
     select t.oid::int8::float8 as oid, ${PARTS} as parts from pg_catalog.pg_type t where t.oid = any($1::oid[])`,
     [oids],
   );
-  return new Map(rows.map(({ oid, parts }) => [oid, tokenOf({ parts })]));
+  return new Map(rows.map(({ oid, parts }) => [oid, fingerprintOf({ parts })]));
 }
 
 /** Equal as long as nothing changed what the type is made of. */
-export function tokenOf({ parts }: Pick<TypeNode, 'parts'>): string {
+export function fingerprintOf({ parts }: Pick<TypeNode, 'parts'>): string {
   return parts.join();
 }

@@ -21,7 +21,7 @@ export interface RecordedTypes {
   readonly target: Readonly<Record<string, RecordedType>>;
 }
 
-export interface TypeVerdict {
+export interface TypeDrift {
   /** Why the table has to be copied again, in words that follow its name; null when it need not. */
   readonly again: string | null;
   /** Types of the source whose labels were renamed, or whose attributes were dropped. */
@@ -42,11 +42,11 @@ export function recordTypes(
 }
 
 /** @param before what was recorded; undefined: an older worker recorded nothing, so the time before is unknown. */
-export function judgeTypes(
+export function checkTypes(
   before: RecordedTypes | undefined,
   columns: readonly ColumnPair[],
   graphs: { readonly source: TypeGraph; readonly target: TypeGraph },
-): TypeVerdict {
+): TypeDrift {
   if (before === undefined) {
     return { again: null, altered: new Set(), record: recordTypes(columns, graphs) };
   }

@@ -20,7 +20,7 @@ export type Purpose =
   | 'identity'
   | 'schema'
   | 'slot'
-  | 'holder'
+  | 'owner'
   | 'plan'
   | 'copy'
   | 'limits'

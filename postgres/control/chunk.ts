@@ -5,7 +5,7 @@ import type { Chunk } from '../snapshot/chunking.ts';
 
 export interface ChunkRow extends Chunk {
   readonly id: number;
-  readonly generation: number;
+  readonly pass: number;
   readonly done: boolean;
 }
 
@@ -20,19 +20,19 @@ export interface CopyTotals {
 export async function insertChunks(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   chunks: readonly Chunk[],
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    insert into walferry.chunk (migration, id, generation, relations, first_block, end_block, pages)
+    insert into walferry.chunk (migration, id, pass, relations, first_block, end_block, pages)
     select $1, last.id + new.at, $2, new.relations::integer[], new.first, new.finish, new.pages
       from unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
              with ordinality as new (relations, first, finish, pages, at),
            (select coalesce(max(id), 0) as id from walferry.chunk where migration = $1) last`,
     [
       migration.id,
-      generation,
+      pass,
       // An array of arrays would have to be rectangular.
       chunks.map(({ relations }) => `{${relations.join(',')}}`),
       chunks.map(({ firstBlock }) => firstBlock),
@@ -44,7 +44,7 @@ export async function insertChunks(
 
 interface Row {
   id: number;
-  generation: number;
+  pass: number;
   relations: number[];
   first: string | null;
   finish: string | null;
@@ -60,7 +60,7 @@ export async function readChunks(
 ): Promise<ChunkRow[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
-    select id, generation, relations, first_block::text as first, end_block::text as finish,
+    select id, pass, relations, first_block::text as first, end_block::text as finish,
            pages::text, done_at is not null as done
       from walferry.chunk where migration = $1 and id between $2 and $3 order by id`,
     [migration.id, range.first, range.last],
@@ -77,7 +77,7 @@ export async function readChunks(
 export async function readPendingChunks(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
 ): Promise<{ readonly id: number; readonly relations: readonly number[] }[]> {
   // Most chunks are of one table, and 100,000 arrays take seconds to parse.
   const { rows } = await target.query<{ id: number; one: number | null; many: number[] | null }>(
@@ -85,8 +85,8 @@ export async function readPendingChunks(
     select id, case when cardinality(relations) = 1 then relations[1] end as one,
            case when cardinality(relations) <> 1 then relations end as many
       from walferry.chunk
-     where migration = $1 and generation = $2 and done_at is null order by id`,
-    [migration.id, generation],
+     where migration = $1 and pass = $2 and done_at is null order by id`,
+    [migration.id, pass],
   );
   return rows.map(({ id, one, many }) => ({ id, relations: one === null ? (many ?? []) : [one] }));
 }
@@ -95,13 +95,13 @@ export async function readPendingChunks(
 export async function readLargestChunk(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
 ): Promise<number> {
   const { rows } = await target.query<{ largest: number }>(
     /* sql */ `
     select coalesce(max(cardinality(relations)), 1) as largest
-      from walferry.chunk where migration = $1 and generation = $2 and done_at is null`,
-    [migration.id, generation],
+      from walferry.chunk where migration = $1 and pass = $2 and done_at is null`,
+    [migration.id, pass],
   );
   return rows[0]?.largest ?? 1;
 }
@@ -131,14 +131,14 @@ export async function readTotals(target: pg.ClientBase, migration: Migration): P
 export async function markChunk(
   target: pg.ClientBase,
   migration: Migration,
-  chunk: Pick<ChunkRow, 'id' | 'generation'>,
+  chunk: Pick<ChunkRow, 'id' | 'pass'>,
   done: { readonly rows: number; readonly bytes: number; readonly worker: string },
 ): Promise<boolean> {
   const { rowCount } = await target.query(
     /* sql */ `
     update walferry.chunk set done_at = clock_timestamp(), rows = $4, bytes = $5, worker = $6
-     where migration = $1 and id = $2 and generation = $3 and done_at is null`,
-    [migration.id, chunk.id, chunk.generation, done.rows, done.bytes, done.worker],
+     where migration = $1 and id = $2 and pass = $3 and done_at is null`,
+    [migration.id, chunk.id, chunk.pass, done.rows, done.bytes, done.worker],
   );
   return rowCount === 1;
 }

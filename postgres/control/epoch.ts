@@ -14,12 +14,12 @@ import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 /** What an attempt starts from. */
 export interface Attempt extends Checkpoint {
   readonly epoch: bigint;
-  readonly firstConsistent: boolean;
+  readonly consistent: boolean;
 }
 
 /** What one apply transaction records beside its rows. Counters are totals since the migration began. */
 export interface Advance extends Checkpoint {
-  readonly firstConsistent: boolean;
+  readonly consistent: boolean;
   /** The last commit before the position; null or unset when none was received since the attempt began. */
   readonly commit?: LastCommit | null;
 }
@@ -123,7 +123,7 @@ export const ADVANCE = /* sql */ `
   with moved as (
     update walferry.migration
        set confirmed_lsn = $3, transactions = $4, changes = $5,
-           first_consistent = first_consistent or $6,
+           consistent = consistent or $6,
            commit_lsn = coalesce($7, commit_lsn), commit_xid = coalesce($8, commit_xid),
            commit_at = coalesce($9, commit_at)
      where id = $1 and epoch = $2 and (confirmed_lsn is null or confirmed_lsn <= $3)
@@ -141,7 +141,7 @@ export function advanceValues({ id }: Migration, epoch: bigint, to: Advance): (s
     to.confirmedLsn,
     String(to.transactions),
     String(to.changes),
-    String(to.firstConsistent),
+    String(to.consistent),
     to.commit?.nextLsn ?? null,
     to.commit?.xid.toString() ?? null,
     to.commit?.committedAt ?? null,
@@ -197,7 +197,7 @@ interface AttemptRow {
   readonly confirmed: string | null;
   readonly transactions: string;
   readonly changes: string;
-  readonly first_consistent: boolean;
+  readonly consistent: boolean;
 }
 
 async function tryTake(
@@ -223,7 +223,7 @@ async function tryTake(
          where id = $1 and ($2::bigint is null or coalesce(attempt_scheduled <= $2, true))
            and ($3::bigint is null or epoch = $3 and confirmed_lsn = $4 and attempt_pid = pg_backend_pid())
         returning epoch::text, coalesce(confirmed_lsn, consistent_lsn)::text as confirmed,
-                  transactions::text, changes::text, first_consistent`,
+                  transactions::text, changes::text, consistent`,
       scheduledAt,
       from?.epoch.toString() ?? null,
       from?.confirmedLsn ?? null,
@@ -270,7 +270,7 @@ function attemptOf(row: AttemptRow | undefined, migration: Migration, floor: Lsn
     confirmedLsn,
     transactions: Number(row.transactions),
     changes: Number(row.changes),
-    firstConsistent: row.first_consistent,
+    consistent: row.consistent,
   };
 }
 

@@ -31,13 +31,13 @@ export interface MigrationState {
   /** Null until the slot was made. */
   readonly consistentLsn: Lsn | null;
   /** Transaction id below which everything must have ended before a snapshot is taken. */
-  readonly gate: bigint | null;
+  readonly barrier: bigint | null;
   /** 0 until a stream began. */
   readonly epoch: bigint;
   readonly confirmedLsn: Lsn | null;
   readonly transactions: number;
   readonly changes: number;
-  readonly firstConsistent: boolean;
+  readonly consistent: boolean;
 }
 
 interface StateRow {
@@ -47,13 +47,13 @@ interface StateRow {
   source_system: string;
   source_database: string;
   tables_created: boolean | null;
-  consistent: string | null;
-  gate: string | null;
+  consistent_lsn: string | null;
+  barrier: string | null;
   epoch: string;
   confirmed: string | null;
   transactions: string;
   changes: string;
-  first_consistent: boolean;
+  consistent: boolean;
 }
 
 /** A zombie's open transaction must not hold up the end of a migration for ever. */
@@ -117,8 +117,8 @@ export async function readMigration(
   const { rows } = await target.query<StateRow>(
     /* sql */ `
     select id, workflow_id, slot, source_system, source_database, tables_created,
-           consistent_lsn::text as consistent, gate::text, epoch::text, confirmed_lsn::text as confirmed,
-           transactions::text, changes::text, first_consistent
+           consistent_lsn::text, barrier::text, epoch::text, confirmed_lsn::text as confirmed,
+           transactions::text, changes::text, consistent
       from walferry.migration where id = $1`,
     [id],
   );
@@ -182,12 +182,12 @@ function stateOf(row: StateRow): MigrationState {
     sourceSystem: row.source_system,
     sourceDatabase: row.source_database,
     tablesCreated: row.tables_created,
-    consistentLsn: row.consistent === null ? null : parseLsn(row.consistent),
-    gate: row.gate === null ? null : BigInt(row.gate),
+    consistentLsn: row.consistent_lsn === null ? null : parseLsn(row.consistent_lsn),
+    barrier: row.barrier === null ? null : BigInt(row.barrier),
     epoch: BigInt(row.epoch),
     confirmedLsn: row.confirmed === null ? null : parseLsn(row.confirmed),
     transactions: Number(row.transactions),
     changes: Number(row.changes),
-    firstConsistent: row.first_consistent,
+    consistent: row.consistent,
   };
 }

@@ -8,7 +8,7 @@ import type { Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { RecordedTypes } from '../catalog/type-record.ts';
-import type { Shape } from '../catalog/shape.ts';
+import type { TableDefinition } from '../catalog/table-definition.ts';
 
 export interface PlannedRelationRow {
   /** Number within the migration. */
@@ -22,19 +22,19 @@ export interface PlannedRelationRow {
   /** The table on the target that its rows go to, when it is not the one of its own name (catalog/root.ts). */
   readonly viaRoot: TableName | null;
   /** The generation of all its chunks; null: not taken yet. */
-  readonly generation: number | null;
+  readonly pass: number | null;
   /** A rewrite or TRUNCATE met its copy: the next round takes it again. Of a root that all go through: with all partitions. */
   readonly rewritten: boolean;
   /** What the stream's changes look like at the confirmed LSN; null: nobody has looked yet. */
-  readonly shape: PlannedShape | null;
+  readonly definition: PlannedDefinition | null;
   readonly pages: number;
   readonly estimatedRows: number;
   readonly estimatedBytes: number;
 }
 
 /** The source's columns as the stream has followed them, and the target's attribute numbers at that time. */
-export interface PlannedShape {
-  readonly source: Shape;
+export interface PlannedDefinition {
+  readonly source: TableDefinition;
   /** Columns by which the source's changes find their row. */
   readonly key: readonly string[] | null;
   /** By column name. A column that was dropped and added again on the target has lost its values. */
@@ -73,7 +73,7 @@ export async function registerRelations(
            (select coalesce(max(id), 0) as id from walferry.relation where migration = $1) last
     on conflict (migration, schema_name, table_name) do update
        -- A table that was dropped and made anew is another table under the name of the one that was copied.
-       set rewritten = r.rewritten or (r.source_oid <> excluded.source_oid and r.generation is not null),
+       set rewritten = r.rewritten or (r.source_oid <> excluded.source_oid and r.pass is not null),
            source_oid = excluded.source_oid, kind = excluded.kind, pages = excluded.pages,
            root_schema = excluded.root_schema, root_name = excluded.root_name,
            estimated_rows = excluded.estimated_rows, estimated_bytes = excluded.estimated_bytes`,
@@ -99,9 +99,9 @@ interface Row {
   name: string;
   kind: 'r' | 'p';
   root: TableName | null;
-  generation: number | null;
+  pass: number | null;
   rewritten: boolean;
-  shape: PlannedShape | null;
+  definition: PlannedDefinition | null;
   pages: string;
   rows: string;
   bytes: string;
@@ -126,13 +126,13 @@ export async function readPlannedSizes(
 async function readRows(
   target: pg.ClientBase,
   migration: Migration,
-  shape: 'shape' | 'null as shape',
+  definition: 'shape' | 'null as shape',
 ): Promise<PlannedRelationRow[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `
-    select id, source_oid::text as oid, schema_name as schema, table_name as name, kind, generation,
+    select id, source_oid::text as oid, schema_name as schema, table_name as name, kind, pass,
            case when root_name is not null then json_build_object('schema', root_schema, 'name', root_name) end as root,
-           rewritten, ${shape}, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
+           rewritten, ${definition}, pages::text, estimated_rows::text as rows, estimated_bytes::text as bytes
       from walferry.relation where migration = $1 order by id`,
     [migration.id],
   );
@@ -143,9 +143,9 @@ async function readRows(
     name: row.name,
     kind: row.kind,
     viaRoot: row.root,
-    generation: row.generation,
+    pass: row.pass,
     rewritten: row.rewritten,
-    shape: row.shape,
+    definition: row.definition,
     pages: Number(row.pages),
     estimatedRows: Number(row.rows),
     estimatedBytes: Number(row.bytes),
@@ -171,24 +171,24 @@ export async function readDestinations(
 /**
  * Numbers of the tables that have rows still to be copied under the generation: never taken, taken under another one with chunks
  * left, or rewritten under another one. A root that is marked counts too: it has to be emptied, also when no partition is left.
- * @param generation null: anything left at all.
+ * @param pass null: anything left at all.
  */
 export async function readUnfinished(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number | null,
+  pass: number | null,
 ): Promise<number[]> {
   const { rows } = await target.query<{ id: number }>(
     /* sql */ `
     select r.id from walferry.relation r
      where r.migration = $1 and (r.kind = 'r' or r.rewritten and r.root_name is not null)
-       and (r.generation is null
-            or (r.rewritten and r.generation is distinct from $2::integer)
+       and (r.pass is null
+            or (r.rewritten and r.pass is distinct from $2::integer)
             or r.id in (select unnest(c.relations) from walferry.chunk c
                          where c.migration = $1 and c.done_at is null
-                           and c.generation is distinct from $2::integer))
+                           and c.pass is distinct from $2::integer))
      order by r.id`,
-    [migration.id, generation],
+    [migration.id, pass],
   );
   return rows.map(({ id }) => id);
 }
@@ -199,31 +199,31 @@ export function numbersOf(relation: Pick<Relation, 'columns'>): Record<string, n
 }
 
 /** Text of shapes in one statement: encoding those of wide tables all at once keeps the thread from beating. */
-const SHAPE_CHARACTERS = 1_000_000;
+const DEFINITION_CHARACTERS = 1_000_000;
 
 /** Writes down what the stream has followed; several statements. */
-export async function storeShapes(
+export async function storeDefinitions(
   target: pg.ClientBase,
   migration: Migration,
-  shapes: ReadonlyMap<number, PlannedShape>,
+  definitions: ReadonlyMap<number, PlannedDefinition>,
 ): Promise<void> {
   let [ids, texts, size]: [number[], string[], number] = [[], [], 0];
   const store = async (): Promise<void> => {
     await target.query(
       /* sql */ `
-      update walferry.relation r set shape = new.shape
-        from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as shape) new
+      update walferry.relation r set definition = new.definition
+        from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as definition) new
        where r.migration = $1 and r.id = given.id`,
       [migration.id, ids, texts],
     );
     [ids, texts, size] = [[], [], 0];
   };
-  for (const [id, shape] of shapes) {
-    const text = JSON.stringify(shape);
+  for (const [id, definition] of definitions) {
+    const text = JSON.stringify(definition);
     ids.push(id);
     texts.push(text);
     size += text.length;
-    if (size >= SHAPE_CHARACTERS) await store();
+    if (size >= DEFINITION_CHARACTERS) await store();
   }
   if (ids.length > 0) await store();
 }
@@ -236,7 +236,7 @@ export async function storeKeepers(
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    update walferry.relation r set shape = jsonb_set(r.shape, '{keeper}', new.keeper)
+    update walferry.relation r set definition = jsonb_set(r.definition, '{keeper}', new.keeper)
       from unnest($2::integer[], $3::text[]) as given (id, text), lateral (select given.text::jsonb as keeper) new
      where r.migration = $1 and r.id = given.id`,
     [
@@ -248,7 +248,7 @@ export async function storeKeepers(
 }
 
 /** Marks tables to be taken by the next round of the copy. */
-export async function markAgain(
+export async function markForResync(
   target: pg.ClientBase,
   migration: Migration,
   ids: readonly number[],
@@ -275,7 +275,7 @@ export async function forgetOids(
 }
 
 /** Marks everything that goes through these roots, and the roots themselves: the next round empties them first. */
-export async function markTreesAgain(
+export async function markTreesForResync(
   target: pg.ClientBase,
   migration: Migration,
   roots: readonly TableName[],
@@ -293,28 +293,28 @@ export async function markTreesAgain(
 /** A partition that joins its tree without a copy. */
 export interface Joining extends TableName {
   /** As it was when this was decided: a name, place or file that it has for a time after that is seen by the next audit. */
-  readonly shape: PlannedShape;
+  readonly definition: PlannedDefinition;
 }
 
 /** Partitions that were made after the copy of their tree: none of their rows is in it, all are in the stream. */
-export async function joinGeneration(
+export async function joinSnapshot(
   target: pg.ClientBase,
   migration: Migration,
   tables: readonly Joining[],
-  generation: number,
+  pass: number,
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    update walferry.relation r set generation = $4, shape = joined.shape::jsonb
-      from unnest($2::text[], $3::text[], $5::text[]) as joined (schema, name, shape)
-     where r.migration = $1 and r.kind = 'r' and r.generation is null
+    update walferry.relation r set pass = $4, definition = joined.definition::jsonb
+      from unnest($2::text[], $3::text[], $5::text[]) as joined (schema, name, definition)
+     where r.migration = $1 and r.kind = 'r' and r.pass is null
        and r.schema_name = joined.schema and r.table_name = joined.name`,
     [
       migration.id,
       tables.map(({ schema }) => schema),
       tables.map(({ name }) => name),
-      generation,
-      tables.map(({ shape }) => JSON.stringify(shape)),
+      pass,
+      tables.map(({ definition }) => JSON.stringify(definition)),
     ],
   );
 }

@@ -19,7 +19,7 @@ create table if not exists walferry.migration (
   source_database text not null,
   created_at timestamptz not null default now(),
   consistent_lsn pg_lsn,                   -- from here on the slot delivers every commit
-  gate bigint,                             -- transaction id taken after the slot was ready
+  barrier bigint,                             -- transaction id taken after the slot was ready
   epoch bigint not null default 0,         -- taken by every attempt to stream; guards every apply transaction
   attempt_pid integer,                     -- backend of the newest attempt on the target ...
   attempt_scheduled bigint,                -- when it was scheduled, ms on Temporal's clock: an older one is refused
@@ -30,10 +30,10 @@ create table if not exists walferry.migration (
   commit_at text,                          -- ... and its commit time: by these three a source that went back is recognised
   transactions bigint not null default 0,
   changes bigint not null default 0,
-  first_consistent boolean not null default false,
+  consistent boolean not null default false,
   withheld jsonb,                          -- what leases told the plugin to leave out (withheld.ts); null: no lease yet
   source_schemas jsonb,                    -- rows of the source's schemas (schema-row.ts), of the time of the confirmed LSN or before
-  outdated integer,                        -- newest generation when the stream last asked for a copy: that copy needs a later one
+  outdated integer,                        -- newest pass when the stream last asked for a copy: that copy needs a later one
   released_lsn pg_lsn,                     -- end mark behind which a last look has passed: the slot is dropped next
   tables_created boolean,                  -- whether walferry made the tables or found them empty
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker builds post-data
@@ -48,16 +48,16 @@ create table if not exists walferry.side (
   primary key (migration, side)
 );
 
-create table if not exists walferry.generation (
+create table if not exists walferry.exported_snapshot (
   migration text not null references walferry.migration on delete cascade,
   number integer not null,
   snapshot text not null,                  -- name from pg_export_snapshot()
   snapshot_xmin bigint not null,           -- (a column cannot be named xmin: that is a system column)
   snapshot_xmax bigint not null,
   snapshot_xip bigint[] not null,
-  lsn pg_lsn not null,                     -- a commit record at or after it is never visible in this generation
-  holder_pid integer not null,
-  holder_started timestamptz not null,
+  lsn pg_lsn not null,                     -- a commit record at or after it is never visible in this pass
+  owner_pid integer not null,
+  owner_started timestamptz not null,
   mark_lsn pg_lsn,                         -- end of a logical message that was written and flushed after the snapshot ...
   mark text,                               -- ... and its nonce: a stream that passes the position has to meet it
   taken_at timestamptz not null default now(),
@@ -74,11 +74,11 @@ create table if not exists walferry.relation (
   pages bigint not null default 0,
   estimated_rows bigint not null default 0,
   estimated_bytes bigint not null default 0,
-  generation integer,                      -- the generation that all its chunks belong to
-  rewritten boolean not null default false,-- met a rewrite under its generation: the next round takes it again
+  pass integer,                      -- the pass that all its chunks belong to
+  rewritten boolean not null default false,-- met a rewrite under its pass: the next round takes it again
   root_schema text,                        -- the table on the target that the rows of this partition go to ...
   root_name text,                          -- ... null: the one of its own name
-  shape jsonb,                             -- columns as the stream has followed them so far; null: as the source has them
+  definition jsonb,                             -- columns as the stream has followed them so far; null: as the source has them
   primary key (migration, id),
   unique (migration, schema_name, table_name)
 );
@@ -86,7 +86,7 @@ create table if not exists walferry.relation (
 create table if not exists walferry.chunk (
   migration text not null references walferry.migration on delete cascade,
   id integer not null,
-  generation integer not null,
+  pass integer not null,
   relations integer[] not null,            -- one, or a bundle of small tables
   first_block bigint,                      -- null: the whole table
   end_block bigint,                        -- first block not in the chunk; null: to the end

@@ -46,7 +46,7 @@ export async function readKnown(
     /* sql */ `
     select m.confirmed_lsn::text as confirmed, m.epoch > 0 as begun, ${sides} as sides,
            (select pg_catalog.max((pg_catalog.to_jsonb(g) ->> 'mark_lsn')::pg_lsn)::text
-              from walferry.generation g where g.migration = m.id) as copied
+              from walferry.exported_snapshot g where g.migration = m.id) as copied
       from walferry.migration m where m.id = $1`,
     migration.id,
   );

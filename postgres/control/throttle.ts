@@ -15,7 +15,7 @@ create table if not exists walferry.throttle (
   version integer not null default 0,      -- of the limits: a write that comes late changes nothing
   limits jsonb,                            -- null: unlimited
   guard jsonb,                             -- what the guard of the source last said ...
-  guard_generation integer,                -- ... beside the snapshot of this generation ...
+  guard_snapshot integer,                -- ... beside the snapshot of this pass ...
   guard_at timestamptz                     -- ... and when: one that is not renewed does not count
 );
 create table if not exists walferry.copier (
@@ -56,21 +56,21 @@ function limitsOf(stored: unknown): Limits {
   return v.is(limits, stored) ? stored : UNLIMITED;
 }
 
-/** Notes what the guard says, for the lanes. @param generation of the snapshot beside which it measures: an earlier one is over. */
+/** Notes what the guard says, for the lanes. @param pass of the snapshot beside which it measures: an earlier one is over. */
 export async function storeGuard(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   report: GuardReport | null,
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    insert into walferry.throttle as t (migration, guard, guard_generation, guard_at)
+    insert into walferry.throttle as t (migration, guard, guard_snapshot, guard_at)
     values ($1, $2, $3, clock_timestamp())
     on conflict (migration) do update
-       set guard = excluded.guard, guard_generation = excluded.guard_generation, guard_at = clock_timestamp()
-     where t.guard_generation is null or t.guard_generation <= excluded.guard_generation`,
-    [migration.id, report === null ? null : JSON.stringify(report), generation],
+       set guard = excluded.guard, guard_snapshot = excluded.guard_snapshot, guard_at = clock_timestamp()
+     where t.guard_snapshot is null or t.guard_snapshot <= excluded.guard_snapshot`,
+    [migration.id, report === null ? null : JSON.stringify(report), pass],
   );
 }
 
@@ -94,7 +94,7 @@ const heardOf = (at: string) =>
 export async function exchangeShare(
   target: pg.ClientBase,
   migration: Migration,
-  mine: { readonly worker: string; readonly lanes: number; readonly generation: number },
+  mine: { readonly worker: string; readonly streams: number; readonly pass: number },
 ): Promise<Share> {
   const { rows } = await target.query<{
     limits: unknown;
@@ -117,11 +117,11 @@ export async function exchangeShare(
          and ${heardOf('c.seen')}
     )
     select t.limits,
-           case when t.guard_generation = $4 and ${heardOf('t.guard_at')} then t.guard end as guard,
+           case when t.guard_snapshot = $4 and ${heardOf('t.guard_at')} then t.guard end as guard,
            (select coalesce(sum(lanes) filter (where before), 0)::int from others) as before,
            (select coalesce(sum(lanes) filter (where not before), 0)::int from others) as after
       from mine left join walferry.throttle t on t.migration = $1`,
-    [migration.id, mine.worker, mine.lanes, mine.generation],
+    [migration.id, mine.worker, mine.streams, mine.pass],
   );
   const row = rows[0];
   return {

@@ -9,7 +9,7 @@ import type { Relation } from '../catalog/relation.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Shape } from '../catalog/shape.ts';
+import type { TableDefinition } from '../catalog/table-definition.ts';
 import type { PlannedRelationRow } from './relation.ts';
 
 export interface Tree {
@@ -23,10 +23,10 @@ export interface Tree {
   /** Tables that join the tree, under the generation of the others; with a reason all that are new to it. */
   readonly joining: readonly Relation[];
   /** Of the copy of its partitions; null when there is none, or when they differ. */
-  readonly generation: number | null;
+  readonly pass: number | null;
 }
 
-type WasSent = (relation: Relation, generation: number | null) => boolean;
+type WasSent = (relation: Relation, pass: number | null) => boolean;
 
 /** Rows of the plan for tables of their own that are partitions of such a tree now. */
 export function movedIn(
@@ -41,10 +41,10 @@ export function movedIn(
  * The trees of which the plan holds something. Those that are only to be begun are not among them.
  * @param wasSent whether all changes of a table that was made in its place, and joins a copy of this number, were sent.
  */
-export function judgeTrees(
+export function checkTrees(
   rows: readonly PlannedRelationRow[],
   here: readonly Relation[],
-  shapes: ReadonlyMap<number, Shape>,
+  definitions: ReadonlyMap<number, TableDefinition>,
   wasSent: WasSent,
 ): Tree[] {
   const roots = new Map(
@@ -53,7 +53,7 @@ export function judgeTrees(
   // Grouped once: looking through all tables for each root takes minutes where both are many.
   const [planned, now] = [byRoot(rows), byRoot(here)];
   return [...roots].map(([name, root]) =>
-    judgeTree(root, planned.get(name) ?? [], now.get(name) ?? [], { shapes, wasSent }),
+    checkTree(root, planned.get(name) ?? [], now.get(name) ?? [], { definitions, wasSent }),
   );
 }
 
@@ -71,12 +71,12 @@ function byRoot<T extends { readonly viaRoot: TableName | null }>(
   return groups;
 }
 
-function judgeTree(
+function checkTree(
   root: TableName,
   planned: readonly PlannedRelationRow[],
   now: readonly Relation[],
   known: {
-    readonly shapes: ReadonlyMap<number, Shape>;
+    readonly definitions: ReadonlyMap<number, TableDefinition>;
     readonly wasSent: WasSent;
   },
 ): Tree {
@@ -89,8 +89,8 @@ function judgeTree(
     const relation = byOid.get(row.oid);
     if (relation && keyOfName(relation) === keyOfName(row)) {
       kept.push(row);
-      const before = row.shape?.source.place;
-      if (before !== undefined && before !== known.shapes.get(row.oid)?.place) {
+      const before = row.definition?.source.place;
+      if (before !== undefined && before !== known.definitions.get(row.oid)?.place) {
         reasons.push(`${nameOf(row)}, ${through} was detached and attached again`);
       }
     } else {
@@ -99,29 +99,29 @@ function judgeTree(
       reasons.push(`${nameOf(row)}, ${through} ${what}`);
     }
   }
-  const generations = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.generation));
-  const [generation = null] = generations;
+  const snapshots = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.pass));
+  const [pass = null] = snapshots;
   const stayed = new Set(kept.map(({ oid }) => oid));
   const joining = now.filter(({ oid }) => !stayed.has(oid));
   for (const relation of joining) {
     if (isViaRoot(relation)) continue;
     if (relation.viaRoot?.bornInPlace !== true) {
       reasons.push(`${nameOf(relation)}, ${through} became a partition with rows of its own`);
-    } else if (relation.kind === 'r' && !known.wasSent(relation, generation)) {
+    } else if (relation.kind === 'r' && !known.wasSent(relation, pass)) {
       reasons.push(
         `${nameOf(relation)}, ${through} is new, and its changes may not have been sent`,
       );
     }
   }
-  if (generations.size > 1) reasons.push(`the partitions of ${nameOf(root)} are of several copies`);
+  if (snapshots.size > 1) reasons.push(`the partitions of ${nameOf(root)} are of several copies`);
   // Nothing of it was ever copied: whatever is here now is what the first copy takes.
-  const untouched = planned.every((row) => row.generation === null && !row.rewritten);
+  const untouched = planned.every((row) => row.pass === null && !row.rewritten);
   return {
     root,
     reason: untouched ? null : (reasons[0] ?? null),
     kept,
     left,
     joining,
-    generation: generations.size === 1 ? generation : null,
+    pass: snapshots.size === 1 ? pass : null,
   };
 }

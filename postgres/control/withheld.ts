@@ -10,7 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { isVisible, type Generation } from '../snapshot/visibility.ts';
+import { isVisible, type ExportedSnapshot } from '../snapshot/visibility.ts';
 
 const schema = v.object({
   /** Schemas that were asked for, each with the transaction id (64 bits) from which on nothing of it was left out. */
@@ -85,7 +85,7 @@ export function sentWhole(
   withheld: Withheld | null,
   selection: Selection,
   relation: Pick<Relation, 'schema' | 'name' | 'viaRoot'>,
-  copy: Generation | undefined,
+  copy: ExportedSnapshot | undefined,
 ): boolean {
   if (copy && !isMadeAfter(copy, relation)) return false;
   if (withheld === null) return true;
@@ -100,7 +100,7 @@ export function sentWhole(
   return since !== undefined && bornAt !== null && BigInt(bornAt) >= BigInt(since);
 }
 
-function isMadeAfter(copy: Generation, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
+function isMadeAfter(copy: ExportedSnapshot, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
   const made = viaRoot?.bornAt ?? null;
   return made !== null && !isVisible(Number(BigInt.asUintN(32, BigInt(made))), copy);
 }

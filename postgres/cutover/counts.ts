@@ -11,7 +11,7 @@ import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning, PRINTS_WITH_SCHEMAS } from '../connection/planning.ts';
-import { Lanes, type Lane } from '../schema/lane.ts';
+import { StepSessions, type StepSession } from '../schema/step-session.ts';
 import { runTasks } from '../schema/tasks.ts';
 import { whileAllWatched, whileWatched } from '../schema/watch.ts';
 import {
@@ -68,9 +68,15 @@ export async function compareCounts(
 ): Promise<CountReport> {
   try {
     const tables = await countable(migration, input, work);
-    await using sources = new Lanes({ side: 'source', migration, purpose: 'cutover' }, work.signal);
-    await using targets = new Lanes({ side: 'target', migration, purpose: 'cutover' }, work.signal);
-    const pairs: { source: Lane; target: Lane }[] = [];
+    await using sources = new StepSessions(
+      { side: 'source', migration, purpose: 'cutover' },
+      work.signal,
+    );
+    await using targets = new StepSessions(
+      { side: 'target', migration, purpose: 'cutover' },
+      work.signal,
+    );
+    const pairs: { source: StepSession; target: StepSession }[] = [];
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
     }
@@ -176,7 +182,7 @@ async function exact(client: pg.Client): Promise<void> {
 }
 
 async function compareGenerated(
-  pair: { readonly source: Lane; readonly target: Lane },
+  pair: { readonly source: StepSession; readonly target: StepSession },
   { destination, parts, whole, generated }: Counted,
   planning: { readonly source: Planning; readonly target: Planning },
 ): Promise<GeneratedDifference[]> {
@@ -190,7 +196,7 @@ async function compareGenerated(
 }
 
 async function sums(
-  lane: Lane,
+  session: StepSession,
   tables: readonly TableName[],
   only: boolean,
   generated: GeneratedColumns,
@@ -200,7 +206,7 @@ async function sums(
   const found: string[][] = [];
   for (let at = 0; at < tables.length; at += PARTS_PER_STATEMENT) {
     const parts = tables.slice(at, at + PARTS_PER_STATEMENT);
-    const { rows } = await lane.run((client) =>
+    const { rows } = await session.run((client) =>
       planning.run(client, first ? quoted(first) : '', (theirs) => {
         const text = hashStatement(parts, only, generated, theirs ? PRINTS_WITH_SCHEMAS : null);
         return client.query<string[]>({ text, rowMode: 'array' });
@@ -212,7 +218,7 @@ async function sums(
 }
 
 async function count(
-  lane: Lane,
+  session: StepSession,
   tables: readonly TableName[],
   how: 'only' | 'whole',
   planning: Planning,
@@ -224,7 +230,7 @@ async function count(
     const parts = names.slice(at, at + PARTS_PER_STATEMENT);
     const counts = parts.map((name) => `(select count(*) from ${name})`).join(' + ');
     const statement = /* sql */ `select (${counts})::text as count`;
-    sum += await lane.run(async (client) => {
+    sum += await session.run(async (client) => {
       const { rows } = await planning.run(client, first ? quoted(first) : '', () =>
         client.query<{ count: string }>(statement),
       );

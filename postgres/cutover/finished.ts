@@ -10,7 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { hasSchemaControl, nameEntry, readWaiting } from '../schema/control.ts';
-import { readAsleep } from '../schema/quiet.ts';
+import { readAsleep } from '../schema/disable-trigger.ts';
 import { readUnsecured } from '../schema/row-security.ts';
 import { readUnfilled } from '../schema/refresh.ts';
 import { readUnwanted } from '../schema/refresh-later.ts';

@@ -9,9 +9,9 @@ import type { MigrationInput } from '../../contract/input.ts';
  */
 export async function refuseLargeObjects(
   source: pg.ClientBase,
-  { leave }: Pick<MigrationInput, 'leave'>,
+  { ignore }: Pick<MigrationInput, 'ignore'>,
 ): Promise<void> {
-  if (leave.largeObjects) return;
+  if (ignore.largeObjects) return;
   const { rows } = await source.query<{ count: string }>(
     /* sql */ `select count(*)::text as count from pg_catalog.pg_largeobject_metadata`,
   );

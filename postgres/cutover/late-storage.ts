@@ -9,7 +9,11 @@ import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
-import { compareShapes, readShapes, type Shape } from '../catalog/shape.ts';
+import {
+  compareDefinitions,
+  readDefinitions,
+  type TableDefinition,
+} from '../catalog/table-definition.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { isAltered } from '../catalog/type-record.ts';
@@ -42,7 +46,7 @@ export async function changedWithoutTrace(
 ): Promise<string[]> {
   const rows = new Map(tables.map((row) => [row.oid, row]));
   const names = new Set(tables.map(keyOfName));
-  const { relations, shapes, types, filled } = await present(
+  const { relations, definitions, types, filled } = await present(
     migration,
     input,
     [...rows.keys()],
@@ -51,15 +55,15 @@ export async function changedWithoutTrace(
   // Its changes come under a name that is not looked for, and which table has them now only its oid says.
   const selected = new Map(relations.map((table) => [table.oid, nameOf(table)]));
   const moved = [...rows.values()].filter(
-    (row) => shapes.has(row.oid) && selected.get(row.oid) !== nameOf(row),
+    (row) => definitions.has(row.oid) && selected.get(row.oid) !== nameOf(row),
   );
   const ignored = ignoredAmong(relations, input.ignore);
   const reshaped: Reshaped[] = [];
   const altered = relations.filter((table) => {
     if (table.kind !== 'r') return false;
-    const now = shapes.get(table.oid);
+    const now = definitions.get(table.oid);
     const row = rows.get(table.oid);
-    const before = row?.shape?.source;
+    const before = row?.definition?.source;
     if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
     // Attached, moved or renamed into the selection, or under the name of one that was copied. An empty one lacks nothing, and one
     // that is gone is seen by nothing: dropping it is no change of a row.
@@ -68,7 +72,7 @@ export async function changedWithoutTrace(
     if (keyOfName(destinationOf(row)) !== keyOfName(destinationOf(table))) return true;
     if (!before || !now) return false;
     if (row.viaRoot !== null && before.place !== now.place) return true;
-    const { opaque, replaced, added, dropped, renamed } = compareShapes(before, now);
+    const { opaque, replaced, added, dropped, renamed } = compareDefinitions(before, now);
     if (added.length + dropped.length + renamed.length > 0) {
       reshaped.push({ row, source: table, now });
     }
@@ -76,7 +80,7 @@ export async function changedWithoutTrace(
       opaque !== null ||
       replaced ||
       before.persistence === 'u' ||
-      isAltered(row.shape?.types, table.columns, types)
+      isAltered(row.definition?.types, table.columns, types)
     );
   });
   const unlike = await unlikeOnTarget(migration, reshaped, work);
@@ -87,7 +91,7 @@ export async function changedWithoutTrace(
 interface Reshaped {
   readonly row: PlannedRelationRow;
   readonly source: Relation;
-  readonly now: Shape;
+  readonly now: TableDefinition;
 }
 
 /** Those to whose columns the target's are no counterpart: no row of them has to change for their values to be missing there. */
@@ -100,7 +104,7 @@ async function unlikeOnTarget(
   return onTarget(migration, work, async (target) => {
     const there = await readRelationsNamed(target, destinationsOf(reshaped.map(({ row }) => row)));
     const byName = new Map(there.map((one) => [keyOfName(one), one]));
-    const shapes = await readShapes(
+    const definitions = await readDefinitions(
       target,
       there.map(({ oid }) => oid),
       true,
@@ -108,7 +112,12 @@ async function unlikeOnTarget(
     return reshaped.flatMap(({ row, source, now }) => {
       const counterpart = byName.get(keyOfName(destinationOf(row)));
       if (!counterpart) return [source];
-      const sides = { source, target: counterpart, now, targetShape: shapes.get(counterpart.oid) };
+      const sides = {
+        source,
+        target: counterpart,
+        now,
+        targetDefinition: definitions.get(counterpart.oid),
+      };
       const { drift, ahead, again } = followColumns(row, sides);
       return drift.length + ahead.length > 0 || again !== null ? [source] : [];
     });
@@ -123,7 +132,7 @@ async function present(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<{
   readonly relations: readonly Relation[];
-  readonly shapes: Map<number, Shape>;
+  readonly definitions: Map<number, TableDefinition>;
   readonly types: TypeGraph;
   /** Oids of selected tables beside the others that hold a row. */
   readonly filled: ReadonlySet<number>;
@@ -149,7 +158,7 @@ async function present(
       return {
         filled: new Set(filled.map(({ oid }) => oid)),
         relations: found,
-        shapes: await readShapes(source, [...new Set([...oids, ...others])]),
+        definitions: await readDefinitions(source, [...new Set([...oids, ...others])]),
         types: await readTypeGraph(source, found),
       };
     };

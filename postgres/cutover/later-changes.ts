@@ -17,7 +17,7 @@ import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
 import { isKeyUnread, unsentOf } from '../replication/warning.ts';
 import { isUnprintable } from '../replication/refusal.ts';
-import { Lane } from '../schema/lane.ts';
+import { StepSession } from '../schema/step-session.ts';
 import { whileWatched } from '../schema/watch.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import { Doubt } from '../stream/doubt.ts';
@@ -105,13 +105,16 @@ export async function lastLook(
   const { signal } = work;
   try {
     await using source = await openSource(migration, { ...work, lockTimeoutMs: LOCK_TIMEOUT_MS });
-    await using lane = await Lane.open({ side: 'source', migration, purpose: 'cutover' }, signal);
+    await using session = await StepSession.open(
+      { side: 'source', migration, purpose: 'cutover' },
+      signal,
+    );
     const pid = backendPidOf(source);
     return await whileWatched(
-      { ...PLACE, migration, pids: pid === null ? [lane.pid] : [lane.pid, pid] },
+      { ...PLACE, migration, pids: pid === null ? [session.pid] : [session.pid, pid] },
       work,
       () => ({ step: STEP }),
-      () => look({ source, lane }, migration, input, { since, work }),
+      () => look({ source, session }, migration, input, { since, work }),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -126,7 +129,7 @@ const PLACE = { side: 'source', purpose: 'cutover' } as const;
 const UNDEFINED_OBJECT = '42704';
 
 async function look(
-  { source, lane }: { readonly source: pg.Client; readonly lane: Lane },
+  { source, session }: { readonly source: pg.Client; readonly session: StepSession },
   migration: Migration,
   input: MigrationInput,
   { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
@@ -159,7 +162,7 @@ async function look(
   const selected = new Set(relations.map(keyOfName));
   const warned = new Set<string>();
   let unnamed = false;
-  lane.client.on('notice', (notice) => {
+  session.client.on('notice', (notice) => {
     // Of an update without its key the line is still there, and only its table counts here.
     if (!isWarning(notice) || isKeyUnread(notice.message)) return;
     const unsent = unsentOf(notice.message);
@@ -170,7 +173,7 @@ async function look(
   const doubt = await doubtOf(plan.schemas, source, relations);
   const decode = async (leaveAll: boolean) => {
     const options = await decodingOptions(source, relations, leaveAll, doubt);
-    return lane.run((client) =>
+    return session.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [
         migration.slot,
         since,

@@ -15,7 +15,7 @@ import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { readClones } from '../schema/clone.ts';
 import { hasSchemaControl } from '../schema/control.ts';
-import { readQuieted } from '../schema/quieted.ts';
+import { readDisabledTriggers } from '../schema/disabled-trigger.ts';
 import { readWaitingRowSecurity } from '../schema/row-security.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { unloggedRows } from './unlogged-rows.ts';
@@ -148,7 +148,7 @@ export async function objectDifferences(
             ...compareObjects(
               here.filter((one) => !comes(one)),
               there.filter((one) => !comes(one)),
-              waiting.quieted,
+              waiting.disabled_trigger,
             ),
           );
           const counterparts = await readRelationsNamed(target, some);
@@ -174,12 +174,12 @@ interface Waiting {
   /** Row security, by {@link keyOf}. */
   readonly secured: ReadonlySet<string>;
   /** Triggers that are disabled until then, by {@link keyOf}. */
-  readonly quieted: ReadonlySet<string>;
+  readonly disabled_trigger: ReadonlySet<string>;
 }
 
 async function readWaiting(target: pg.ClientBase, migration: Migration): Promise<Waiting> {
   if (!(await hasSchemaControl(target))) {
-    return { checks: new Set(), secured: new Set(), quieted: new Set() };
+    return { checks: new Set(), secured: new Set(), disabled_trigger: new Set() };
   }
   const { rows } = await target.query<{ schema: string; name: string }>(
     /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
@@ -187,7 +187,7 @@ async function readWaiting(target: pg.ClientBase, migration: Migration): Promise
   );
   const secured = await readWaitingRowSecurity(target, migration);
   const triggers = [
-    ...(await readQuieted(target, migration, false)),
+    ...(await readDisabledTriggers(target, migration, false)),
     ...(await readClones(target, migration)),
   ];
   return {
@@ -195,7 +195,7 @@ async function readWaiting(target: pg.ClientBase, migration: Migration): Promise
     secured: new Set(
       secured.map(({ schema, name }) => keyOf({ schema, table: name, what: 'row security' })),
     ),
-    quieted: new Set(
+    disabled_trigger: new Set(
       triggers.map(({ schema_name: schema, table_name: table, name }) =>
         keyOf({ schema, table, what: `trigger ${name}` }),
       ),
@@ -203,11 +203,11 @@ async function readWaiting(target: pg.ClientBase, migration: Migration): Promise
   };
 }
 
-/** Pure. @param quieted triggers whose state of now is not theirs. */
+/** Pure. @param disabled_trigger triggers whose state of now is not theirs. */
 function compareObjects(
   source: readonly Described[],
   target: readonly Described[],
-  quieted: ReadonlySet<string>,
+  disabled_trigger: ReadonlySet<string>,
 ): string[] {
   const there = new Map(target.map((one) => [keyOf(one), one]));
   const found: string[] = [];
@@ -216,7 +216,7 @@ function compareObjects(
     const name = `${one.schema}.${one.table}: ${one.what}`;
     if (!counterpart) found.push(`${name} is on the source only`);
     else if (counterpart.text !== one.text) found.push(`${name} differs`);
-    else if (counterpart.state !== one.state && !quieted.has(keyOf(one))) {
+    else if (counterpart.state !== one.state && !disabled_trigger.has(keyOf(one))) {
       found.push(
         `${name} is ${wordState(one.state)} on the source, ${wordState(counterpart.state)} on the target`,
       );

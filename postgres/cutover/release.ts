@@ -23,7 +23,7 @@ import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
 /** Checks that require a server without any writes; after them, only writers of selected tables matter. */
-const QUIET_LOOKS = 4;
+const PATIENT_LOOKS = 4;
 /** Looks altogether: whoever locks a selected table for writing at the end of each of so many is writing to it. */
 const MOST_LOOKS = 10;
 /** A look that takes longer decodes much WAL, as the next one would; writers wait meanwhile. */
@@ -112,7 +112,7 @@ export async function releaseSlot(
         await note(null);
         throw stillWriting(seen.tables, since);
       }
-      const patient = looks <= QUIET_LOOKS && !slow;
+      const patient = looks <= PATIENT_LOOKS && !slow;
       if (patient && seen.next === null) continue;
       const next = patient || looks < MOST_SLOW_LOOKS ? seen.next : null;
       if (!noted) {

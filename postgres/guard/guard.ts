@@ -11,7 +11,7 @@ import type { Heartbeat, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { readLimits, storeGuard } from '../control/throttle.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
-import { Judge, type Failing, type Seen } from './judge.ts';
+import { Hysteresis, type Failing, type Seen } from './hysteresis.ts';
 import { GUARD_LIMITS, measure } from './measure.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -26,9 +26,9 @@ type Session = pg.Client & AsyncDisposable;
 export class Guard implements AsyncDisposable {
   readonly #migration: Migration;
   readonly #guard: GuardInput;
-  readonly #generation: number;
+  readonly #pass: number;
   readonly #work: Work;
-  #judge = new Judge();
+  #hysteresis = new Hysteresis();
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
   readonly #first: Pick<GuardReport, 'measure' | 'ceiling'>;
@@ -44,23 +44,23 @@ export class Guard implements AsyncDisposable {
   #off = false;
   #warned: string | null = null;
 
-  private constructor(migration: Migration, guard: GuardInput, generation: number, work: Work) {
+  private constructor(migration: Migration, guard: GuardInput, pass: number, work: Work) {
     this.#migration = migration;
     this.#guard = guard;
-    this.#generation = generation;
+    this.#pass = pass;
     this.#work = work;
     this.#first = ceilingsOf(guard)[0] ?? { measure: 'query', ceiling: 0 };
     this.#running = this.#run();
   }
 
-  /** Begins to measure; null when the input has no guard. @param generation of the snapshot that is held. */
+  /** Begins to measure; null when the input has no guard. @param pass of the snapshot that is held. */
   static begin(
     migration: Migration,
     guard: GuardInput | undefined,
-    generation: number,
+    pass: number,
     work: Work,
   ): Guard | null {
-    return guard === undefined ? null : new Guard(migration, guard, generation, work);
+    return guard === undefined ? null : new Guard(migration, guard, pass, work);
   }
 
   /** For the heartbeat of the holder. */
@@ -106,14 +106,14 @@ export class Guard implements AsyncDisposable {
 
   /** Switched off: nothing is held, and what was measured before does not count when it is switched on again. */
   #idle(): GuardReport {
-    this.#judge = new Judge();
+    this.#hysteresis = new Hysteresis();
     return { ...this.#first, holding: false, value: null };
   }
 
   async #measured(signal: AbortSignal): Promise<GuardReport> {
     const measuring = this.#measure(signal);
     while (await isLate(measuring, signal)) await this.#renew(signal);
-    return this.#judge.judge(await measuring, this.#first);
+    return this.#hysteresis.hysteresis(await measuring, this.#first);
   }
 
   /** A source that does not answer is the last that should be loaded: what was decided must not expire meanwhile. */
@@ -173,7 +173,7 @@ export class Guard implements AsyncDisposable {
     if (this.#target === null || (this.#stored === report.holding && !report.holding)) return;
     try {
       // While it holds every value is stored: the lanes say it in their heartbeats.
-      await storeGuard(this.#target, this.#migration, this.#generation, report);
+      await storeGuard(this.#target, this.#migration, this.#pass, report);
       this.#stored = report.holding;
     } catch (error) {
       await this.#drop('target');

@@ -23,10 +23,10 @@ export async function inspect(
     beat: () => undefined,
   },
 ): Promise<Finding[]> {
-  return judge(await gatherFacts(migration, input, work));
+  return check(await gatherFacts(migration, input, work));
 }
 
 /** All checks over the facts. Pure. */
-export function judge(facts: Facts): Finding[] {
+export function check(facts: Facts): Finding[] {
   return inOrder(CHECKS.flatMap((check) => check(facts)));
 }

@@ -4,7 +4,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { AnalyzeReport, Work } from '../../contract/work.ts';
 import { Defaults, setFor } from '../connection/defaults.ts';
-import { endEarlierSessions, Lanes } from './lane.ts';
+import { endEarlierSessions, StepSessions } from './step-session.ts';
 import { failed, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
 import { whileWatched } from './watch.ts';
@@ -25,26 +25,29 @@ export async function analyzeTables(
   input: MigrationInput,
   work: Work,
 ): Promise<AnalyzeReport> {
-  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
+  await using sessions = new StepSessions(
+    { side: 'target', migration, purpose: 'index' },
+    work.signal,
+  );
   try {
-    const first = await lanes.open(prepareSession);
+    const first = await sessions.open(prepareSession);
     await endEarlierSessions(first.client, 'index');
     const defaults = await Defaults.read(migration.target, 'index', first.client);
     const tasks = await analyzeTasks(first.client, migration.id);
-    while (lanes.all.length < Math.min(input.copy.parallelism, tasks.length)) {
-      await lanes.open(prepareSession);
+    while (sessions.all.length < Math.min(input.copy.parallelism, tasks.length)) {
+      await sessions.open(prepareSession);
     }
     const progress = { now: '', done: 0, total: tasks.length };
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'analyzing tables', ...progress }),
       async () => {
         await runTasks(
           tasks,
-          lanes.all,
-          (lane, { sql, table }) =>
-            lane.run(async (client) => {
+          sessions.all,
+          (session, { sql, table }) =>
+            session.run(async (client) => {
               // For the session: within a transaction the locks of all partitions would add up.
               await setFor('session', client, await defaults.forTable(client, table));
               await client.query(sql);

@@ -9,7 +9,7 @@ import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { Defaults } from '../connection/defaults.ts';
 import type { StoredEntry } from './control.ts';
 import { evaluateFor } from './evaluate.ts';
-import type { Lane } from './lane.ts';
+import type { StepSession } from './step-session.ts';
 import { readListing } from './listing.ts';
 
 /** Counting may compare every row with every other (exclusion constraints); the operator gets the query anyway. */
@@ -26,16 +26,20 @@ const MOST_CHARACTERS = 2_500;
  */
 export async function explained(
   failure: MigrationError,
-  where: { readonly migration: Migration; readonly entry: StoredEntry; readonly lane: Lane },
+  where: {
+    readonly migration: Migration;
+    readonly entry: StoredEntry;
+    readonly session: StepSession;
+  },
   work: Work,
 ): Promise<MigrationError> {
-  const { migration, entry, lane } = where;
+  const { migration, entry, session } = where;
   try {
     const query = await readListing(migration, entry);
     if (query === null) return failure;
-    const defaults = await Defaults.read(migration.target, 'index', lane.client);
-    const rows = await count(lane, entry, query, defaults);
-    await lane.run((client) =>
+    const defaults = await Defaults.read(migration.target, 'index', session.client);
+    const rows = await count(session, entry, query, defaults);
+    await session.run((client) =>
       client.query(
         /* sql */ `update walferry.schema_entry set broken_rows = $3, broken_query = $4 where migration = $1 and id = $2`,
         [migration.id, entry.id, rows, query],
@@ -72,12 +76,12 @@ export async function explained(
 
 /** Null when it would take too long. */
 async function count(
-  lane: Lane,
+  session: StepSession,
   entry: StoredEntry,
   query: string,
   defaults: Defaults,
 ): Promise<string | null> {
-  return lane.transaction(async (client) => {
+  return session.transaction(async (client) => {
     await evaluateFor(client, defaults, entry);
     await client.query(/* sql */ `set local statement_timeout = ${COUNT_LIMIT_MS}`);
     try {

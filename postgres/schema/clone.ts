@@ -5,10 +5,10 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import type { Loud, Quieted } from './quieted.ts';
+import type { EnabledTrigger, DisabledTrigger } from './disabled-trigger.ts';
 
 /** A clone without a note, and the noted trigger that it has its state from. */
-export interface Clone extends Quieted {
+export interface Clone extends DisabledTrigger {
   readonly kind: 'trigger';
   /** Oid of the next trigger above it that has a note. */
   readonly below: string;
@@ -18,17 +18,17 @@ export interface Clone extends Quieted {
 export async function noteDisabledClones(
   target: pg.ClientBase,
   migration: Migration,
-  loud: readonly Loud[],
+  enabled: readonly EnabledTrigger[],
   made: boolean,
 ): Promise<void> {
-  const triggers = loud.filter(({ kind }) => kind === 'trigger').map(({ oid }) => oid);
+  const triggers = enabled.filter(({ kind }) => kind === 'trigger').map(({ oid }) => oid);
   if (triggers.length === 0) return;
   await target.query(
     /* sql */ `
     with recursive clone (oid) as (
       select g.oid from pg_catalog.pg_trigger g where g.tgparentid = any($2::oid[])
       union select g.oid from clone join pg_catalog.pg_trigger g on g.tgparentid = clone.oid)
-    insert into walferry.quieted (migration, kind, schema_name, table_name, name, state, object, made)
+    insert into walferry.disabled_trigger (migration, kind, schema_name, table_name, name, state, object, made)
     select $1, 'trigger', n.nspname, c.relname, g.tgname, g.tgenabled, g.oid, $3
       from clone join pg_catalog.pg_trigger g on g.oid = clone.oid
       join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -43,7 +43,7 @@ export async function readClones(target: pg.ClientBase, migration: Migration): P
   const { rows } = await target.query<Omit<Clone, 'noted'>>(
     /* sql */ `
     with recursive noted as materialized (
-      select object as oid, given_back, coalesce(made, false) as made from walferry.quieted
+      select object as oid, given_back, coalesce(made, false) as made from walferry.disabled_trigger
        where migration = $1 and kind = 'trigger' and object is not null
     ), clone (oid, above) as (
       select g.oid, g.tgparentid from pg_catalog.pg_trigger g

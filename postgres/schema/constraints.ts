@@ -24,12 +24,12 @@ import {
 } from './control.ts';
 import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './indexes.ts';
-import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { endEarlierSessions, StepSessions, type StepSession } from './step-session.ts';
 import { grantOnPresent } from './late-grant.ts';
 import { aboutOthers, creations, runOther } from './others.ts';
 import { OwnerRights } from './owner.ts';
-import { patiently, waitBriefly } from './patience.ts';
-import { probeLoudStates, quietEvent, quietTables } from './quiet.ts';
+import { retryLock, setBriefLockTimeout } from './brief-lock.ts';
+import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
 import { noteSecured } from './row-security.ts';
 import { runEntry } from './run.ts';
 import { entryToday, leaveGone, wayOut } from './source-today.ts';
@@ -42,7 +42,7 @@ interface Step {
   readonly work: Work;
   /** Entries that triggers and rules stand on. */
   readonly tables: ReadonlyMap<number, StoredEntry>;
-  readonly loud: readonly string[];
+  readonly enabled: readonly string[];
   /** Comments and grants on what walferry did not create. */
   readonly others: ReadonlySet<number>;
   readonly defaults: Defaults;
@@ -60,13 +60,16 @@ export async function buildConstraints(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
+  await using sessions = new StepSessions(
+    { side: 'target', migration, purpose: 'index' },
+    work.signal,
+  );
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
-    await waitBriefly(client);
+    await setBriefLockTimeout(client);
   };
   try {
-    const first = await lanes.open(prepare);
+    const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
     const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
@@ -77,25 +80,25 @@ export async function buildConstraints(
       () => readPlan(first.client, migration),
     );
     if (entries.some(({ done }) => !done)) {
-      while (lanes.all.length < input.copy.parallelism) await lanes.open(prepare);
+      while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
     }
     const progress = { now: '', done: 0, total: unbuilt.length + entries.length };
     const step: Step = {
       migration,
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
-      loud: await probeLoudStates(first.client),
+      enabled: await probeFiringStates(first.client),
       others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
       defaults: await Defaults.read(migration.target, 'index', first.client),
     };
     const bypasses = await bypassesRowSecurity(first.client);
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'building constraints', ...progress }),
       async () => {
         const broken = await buildAll(first, [...unbuilt, ...entries], step, bypasses, progress);
-        broken.push(...(await validateAll(lanes.all, step, (now) => (progress.now = now))));
+        broken.push(...(await validateAll(sessions.all, step, (now) => (progress.now = now))));
         const failure = combined(broken);
         if (failure !== undefined) throw failure;
       },
@@ -130,7 +133,7 @@ async function readPlan(
 
 /** @returns the failures of entries that rows break; what depends on those is left for the next try. */
 async function buildAll(
-  lane: Lane,
+  session: StepSession,
   entries: readonly StoredEntry[],
   step: Step,
   bypasses: boolean,
@@ -145,13 +148,13 @@ async function buildAll(
     const left = entry.depends.some((id) => without.has(id));
     if (left) without.add(entry.id);
     else if (later) {
-      await lane.transaction((client) => noteSecured(client, step.migration, entry.id));
+      await session.transaction((client) => noteSecured(client, step.migration, entry.id));
     } else if (!entry.done) {
       try {
         // Foreign keys may stand on a unique index that had to wait for mended rows.
         if (entry.phase === 'indexes') {
-          await patiently(step.work, () => buildIndex(lane, step.migration, entry, step));
-        } else await buildOne(lane, entry, step);
+          await retryLock(step.work, () => buildIndex(session, step.migration, entry, step));
+        } else await buildOne(session, entry, step);
       } catch (error) {
         if (!isBroken(error)) throw error;
         broken.push(error);
@@ -164,23 +167,23 @@ async function buildAll(
 }
 
 /** Like `buildIndex`, of what the source has dropped or altered since. */
-async function buildOne(lane: Lane, entry: StoredEntry, step: Step): Promise<void> {
+async function buildOne(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   try {
-    await buildStored(lane, entry, step);
+    await buildStored(session, entry, step);
   } catch (error) {
-    const place = { migration, entry, lane };
+    const place = { migration, entry, session };
     const today = await entryToday(error, place, work);
     if (today === 'gone') await leaveGone(place, work);
-    else if (today !== null) await buildOne(lane, today, step);
-    else throw await named(error, entry, step, lane);
+    else if (today !== null) await buildOne(session, today, step);
+    else throw await named(error, entry, step, session);
   }
 }
 
-async function buildStored(lane: Lane, entry: StoredEntry, step: Step): Promise<void> {
+async function buildStored(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
-  await patiently(work, () =>
-    lane.transaction(async (client) => {
+  await retryLock(work, () =>
+    session.transaction(async (client) => {
       if (entry.kind === 'FK CONSTRAINT') {
         await addForeignKey(client, migration, entry);
         return;
@@ -194,9 +197,9 @@ async function buildStored(lane: Lane, entry: StoredEntry, step: Step): Promise<
       const rights = new OwnerRights(client);
       await runEntry(client, entry, rights);
       await rights.takeBack();
-      if (entry.kind === 'EVENT TRIGGER') await quietEvent(client, migration, entry.name);
+      if (entry.kind === 'EVENT TRIGGER') await disableEventTrigger(client, migration, entry.name);
       if (entry.kind === 'TRIGGER' || entry.kind === 'RULE') {
-        await quietTables(client, migration, tablesOf(entry, step), step.loud, true);
+        await disableOnTables(client, migration, tablesOf(entry, step), step.enabled, true);
       }
     }),
   );
@@ -214,11 +217,11 @@ function tablesOf(entry: StoredEntry, step: Step): TableName[] {
 
 /** Validates the foreign keys that were added, several at a time, one at a time for each table. */
 async function validateAll(
-  lanes: readonly Lane[],
+  sessions: readonly StepSession[],
   step: Step,
   tell: (now: string) => void,
 ): Promise<MigrationError[]> {
-  const [first] = lanes;
+  const [first] = sessions;
   if (first === undefined) return [];
   const entries = await readEntries(first.client, step.migration.id, ['constraints']);
   const tasks = entries
@@ -234,17 +237,17 @@ async function validateAll(
     }));
   const broken = await runTasks(
     tasks,
-    lanes,
-    async (lane, { entry }) => {
-      await patiently(step.work, () =>
-        lane.transaction((client) => validateForeignKey(client, step.migration, entry)),
+    sessions,
+    async (session, { entry }) => {
+      await retryLock(step.work, () =>
+        session.transaction((client) => validateForeignKey(client, step.migration, entry)),
       ).catch(async (error: unknown) => {
-        const place = { migration: step.migration, entry, lane };
+        const place = { migration: step.migration, entry, session };
         if ((await entryToday(error, place, step.work)) !== 'gone') {
-          throw await named(error, entry, step, lane);
+          throw await named(error, entry, step, session);
         }
-        await patiently(step.work, () =>
-          lane.transaction((client) => dropForeignKey(client, entry)),
+        await retryLock(step.work, () =>
+          session.transaction((client) => dropForeignKey(client, entry)),
         );
         await leaveGone(place, step.work);
       });
@@ -255,7 +258,12 @@ async function validateAll(
   return broken.filter(isBroken);
 }
 
-async function named(error: unknown, entry: StoredEntry, step: Step, lane: Lane): Promise<unknown> {
+async function named(
+  error: unknown,
+  entry: StoredEntry,
+  step: Step,
+  session: StepSession,
+): Promise<unknown> {
   step.work.signal.throwIfAborted();
   if (error instanceof MigrationError) return error;
   const [table] = entry.tables;
@@ -269,7 +277,7 @@ async function named(error: unknown, entry: StoredEntry, step: Step, lane: Lane)
     advice: wayOut(error, entry),
   });
   if (!isBroken(failure)) return failure;
-  return explained(failure, { migration: step.migration, entry, lane }, step.work);
+  return explained(failure, { migration: step.migration, entry, session }, step.work);
 }
 
 async function bypassesRowSecurity(target: pg.ClientBase): Promise<boolean> {

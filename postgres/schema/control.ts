@@ -53,7 +53,7 @@ create table if not exists walferry.left_out (
   primary key (migration, position)
 );
 
-create table if not exists walferry.quieted (
+create table if not exists walferry.disabled_trigger (
   migration text not null references walferry.migration on delete cascade,
   kind text not null,                      -- trigger, rule or event trigger
   schema_name text not null default '',

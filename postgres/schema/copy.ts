@@ -29,7 +29,7 @@ import {
 import { nameCheck, storeChecks } from './deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from './filter.ts';
-import { endEarlierSessions, Lane } from './lane.ts';
+import { endEarlierSessions, StepSession } from './step-session.ts';
 import { keptRights } from './kept-right.ts';
 import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
 import { readLeftOut, storeLeftOut } from './left-out.ts';
@@ -43,8 +43,8 @@ import {
 } from './others.ts';
 import { OwnerRights } from './owner.ts';
 import { planSchema } from './plan.ts';
-import { readLoudOnPlanned } from './loud.ts';
-import { probeLoudStates, quietFound } from './quiet.ts';
+import { readEnabledOnPlanned } from './enabled-trigger.ts';
+import { probeFiringStates, disableFound } from './disable-trigger.ts';
 import { advised, refuseImpossible, withTriggers } from './refusal.ts';
 import { runEntry } from './run.ts';
 import { SourceSchema } from './source.ts';
@@ -75,19 +75,19 @@ export async function copySchema(
   limits: Limits = {},
 ): Promise<SchemaReport> {
   try {
-    await using lane = await Lane.open(
+    await using session = await StepSession.open(
       { side: 'target', migration, purpose: 'schema' },
       work.signal,
       { unregistered: 'yet' },
     );
-    await endEarlierSessions(lane.client, 'schema');
-    await prepareSession(lane.client);
+    await endEarlierSessions(session.client, 'schema');
+    await prepareSession(session.client);
     // Reading what is there and storing what is to be made is silent otherwise, and takes long where there is much.
     return await whileWatched(
-      { side: 'target', migration, purpose: 'schema', pids: [lane.pid] },
+      { side: 'target', migration, purpose: 'schema', pids: [session.pid] },
       work,
       () => ({ step: 'copying the schema' }),
-      () => create(lane, migration, input, { work, limits }),
+      () => create(session, migration, input, { work, limits }),
     );
   } catch (error) {
     work.signal.throwIfAborted();
@@ -96,28 +96,28 @@ export async function copySchema(
 }
 
 async function create(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   input: MigrationInput,
   { work, limits }: { work: Work; limits: Limits },
 ): Promise<SchemaReport> {
   try {
-    if ((await lane.run((client) => progressOf(client, migration))) === 'absent') {
-      await begin(lane, migration, input, work, limits);
+    if ((await session.run((client) => progressOf(client, migration))) === 'absent') {
+      await begin(session, migration, input, work, limits);
     }
-    await createRest(lane, migration, work, limits);
-    return await report(lane.client, migration, input, work);
+    await createRest(session, migration, work, limits);
+    return await report(session.client, migration, input, work);
   } catch (error) {
     work.signal.throwIfAborted();
-    throw await reasonOf(lane, error);
+    throw await reasonOf(session, error);
   }
 }
 
 /** Asks the target, so it has to come before anything that ends this session. A session that is gone has no more to say. */
-async function reasonOf(lane: Lane, error: unknown): Promise<MigrationError> {
+async function reasonOf(session: StepSession, error: unknown): Promise<MigrationError> {
   const failure = failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
   if (failure.code !== 'SchemaFailed' || failure.details.sqlstate === undefined) return failure;
-  return withTriggers(lane, failure).catch(() => failure);
+  return withTriggers(session, failure).catch(() => failure);
 }
 
 async function progressOf(
@@ -166,7 +166,7 @@ function leftOutOf(leftOut: LeftOut | undefined): Pick<SchemaReport, 'leftOut'> 
 
 /** Reads the source, decides, and writes the control rows together with the first (normally the only) batch. */
 async function begin(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   input: MigrationInput,
   work: Work,
@@ -174,10 +174,10 @@ async function begin(
 ): Promise<void> {
   await using source = await SourceSchema.open(migration, input, work);
   const { own, rooted } = source;
-  await lane.run((client) => requireRoots(client, destinationsOf(rooted)));
-  const state = await lane.run((client) => findTables(client, own));
+  await session.run((client) => requireRoots(client, destinationsOf(rooted)));
+  const state = await session.run((client) => findTables(client, own));
   if (state === 'empty') {
-    await useTables(lane, migration, source, work);
+    await useTables(session, migration, source, work);
     return;
   }
   const { archives, populated, plan } = await planSchema(source, input, work, limits.tablesPerDump);
@@ -190,7 +190,7 @@ async function begin(
     });
   }
   const { left, schemaRights } = await source.uncarried(true, work);
-  await lane.transaction(async (client) => {
+  await session.transaction(async (client) => {
     const archive = first?.content ?? null;
     if (!(await register(client, migration, source, { tablesCreated: null, archive }))) return;
     for (const one of further) await storeArchive(client, migration.id, one);
@@ -221,13 +221,13 @@ async function begin(
 
 /** Takes over empty tables. */
 async function useTables(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   source: SourceSchema,
   work: Work,
 ): Promise<void> {
   const { left } = await source.uncarried(false, work);
-  await lane.transaction(async (client) => {
+  await session.transaction(async (client) => {
     const kind = { tablesCreated: false, archive: null };
     if (!(await register(client, migration, source, kind))) return;
     await checkGiven(client, source.relations);
@@ -255,11 +255,11 @@ async function checkGiven(client: pg.ClientBase, relations: readonly Relation[])
  * Disables what would fire on the operator's tables while changes are applied; those that walferry makes have neither triggers nor
  * rules until the cutover. After the registration, in batches: a retry goes on with what is still loud.
  */
-async function quietGiven(lane: Lane, migration: Migration, work: Work): Promise<void> {
-  await lane.run(async (client) => {
-    const states = await probeLoudStates(client);
-    const loud = await readLoudOnPlanned(client, migration, states, 'given');
-    await quietFound(client, migration, loud, false, (triggers) => {
+async function disableGiven(session: StepSession, migration: Migration, work: Work): Promise<void> {
+  await session.run(async (client) => {
+    const states = await probeFiringStates(client);
+    const enabled = await readEnabledOnPlanned(client, migration, states, 'given');
+    await disableFound(client, migration, enabled, false, (triggers) => {
       work.signal.throwIfAborted();
       work.beat({ step: 'disabling triggers', triggers });
     });
@@ -292,20 +292,20 @@ async function register(
 
 /** Further batches, for schemas that do not fit into one transaction; and what is not done in the first one. */
 async function createRest(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   work: Work,
   limits: Limits,
 ): Promise<void> {
   try {
-    while ((await lane.run((client) => progressOf(client, migration))) === 'begun') {
-      await lane.transaction((client) => createBatch(client, migration, work, limits));
+    while ((await session.run((client) => progressOf(client, migration))) === 'begun') {
+      await session.transaction((client) => createBatch(client, migration, work, limits));
     }
-    await quietGiven(lane, migration, work);
+    await disableGiven(session, migration, work);
   } catch (error) {
     work.signal.throwIfAborted();
     // First of all the reason: the undo ends this session like one of an earlier attempt.
-    const reason = await reasonOf(lane, error);
+    const reason = await reasonOf(session, error);
     if (FAILURES[reason.code].handling !== 'timed') {
       await undoSchema(migration, work.signal).catch((why: unknown) => {
         // The workflow takes the schema back as well. Thrown here, it would be shown (and retried) in place of the reason.

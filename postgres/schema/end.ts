@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { dropControl } from '../control/migration.ts';
-import { readAsleepOnLogin } from './quiet.ts';
+import { readAsleepOnLogin } from './disable-trigger.ts';
 
 /**
  * Idempotent; nothing where there is no control schema any more.

@@ -22,11 +22,11 @@ export interface Choice {
   /** Whether a pattern leaves out a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
   readonly grants: boolean;
-  readonly leave: Leave;
+  readonly ignore: IgnoredObjects;
 }
 
 /** Whole objects that the input leaves out by name. */
-export interface Leave {
+export interface IgnoredObjects {
   readonly extensions: ReadonlySet<string>;
   readonly eventTriggers: ReadonlySet<string>;
   /** What belongs to those extensions: the archive does not list it. */
@@ -94,7 +94,7 @@ export function* filtering(
     if (!kept && unwanted(entry, choice)) out.add(entry.id);
   });
   yield* overAll(entries, (entry) => {
-    if (changesMember(entry, byId, choice.leave.members)) out.add(entry.id);
+    if (changesMember(entry, byId, choice.ignore.members)) out.add(entry.id);
   });
   const unwantedIds = new Set(out);
   const stays = (entry: ArchiveEntry) =>
@@ -159,8 +159,8 @@ function* takeAlong(
   }
 }
 
-function isLeft({ kind, name }: ArchiveEntry, { leave }: Choice): boolean {
-  return kind === 'EXTENSION' && leave.extensions.has(name);
+function isLeft({ kind, name }: ArchiveEntry, { ignore }: Choice): boolean {
+  return kind === 'EXTENSION' && ignore.extensions.has(name);
 }
 
 /** Follow the object that they are about. */
@@ -221,7 +221,7 @@ function isSelectedTable(entry: ArchiveEntry, choice: Choice): boolean {
 function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
   const { kind, schema, name } = entry;
   if (entry.section === 'other' || NEVER.has(kind) || isLeft(entry, choice)) return true;
-  if (kind === 'EVENT TRIGGER' && choice.leave.eventTriggers.has(name)) return true;
+  if (kind === 'EVENT TRIGGER' && choice.ignore.eventTriggers.has(name)) return true;
   if (GRANTS.has(kind) && !choice.grants) return true;
   if (schema === OWN_SCHEMA || (kind === 'SCHEMA' && name === OWN_SCHEMA)) return true;
   // An extension brings its own comment, and only its owner may set one: often not us on a hosted server.

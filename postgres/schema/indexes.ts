@@ -19,7 +19,7 @@ import {
   type StoredEntry,
 } from './control.ts';
 import { evaluateFor } from './evaluate.ts';
-import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
+import { endEarlierSessions, StepSessions, type StepSession } from './step-session.ts';
 import { matchExisting } from './match.ts';
 import { OwnerRights } from './owner.ts';
 import { entryToday, leaveGone, wayOut } from './source-today.ts';
@@ -47,10 +47,13 @@ export async function buildIndexes(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
+  await using sessions = new StepSessions(
+    { side: 'target', migration, purpose: 'index' },
+    work.signal,
+  );
   try {
     const prepare = (client: pg.ClientBase): Promise<void> => prepareBuilding(client, input);
-    const first = await lanes.open(prepare);
+    const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
     const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
@@ -67,8 +70,8 @@ export async function buildIndexes(
     const postponed = new Set<number>();
     const defaults = await Defaults.read(migration.target, 'index', first.client);
 
-    while (lanes.all.length < input.copy.parallelism) await lanes.open(prepare);
-    const sessions = lanes.all;
+    while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
+    const { all } = sessions;
     const progress = {
       running: [] as readonly string[],
       done: 0,
@@ -77,7 +80,7 @@ export async function buildIndexes(
     const onChange = (running: readonly string[], done: number) =>
       Object.assign(progress, { running, done });
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: sessions.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: all.map(({ pid }) => pid) },
       work,
       () => ({
         step: 'building indexes',
@@ -88,8 +91,9 @@ export async function buildIndexes(
       async () => {
         const broken = await runTasks(
           tasks,
-          sessions,
-          (lane, task) => buildOrPostpone(lane, migration, task, { work, defaults, postponed }),
+          all,
+          (session, task) =>
+            buildOrPostpone(session, migration, task, { work, defaults, postponed }),
           onChange,
           isBroken,
         );
@@ -158,7 +162,7 @@ async function tablePages(target: pg.ClientBase): Promise<Map<string, number>> {
 }
 
 async function buildOrPostpone(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   task: BuildTask,
   { work, defaults, postponed }: { work: Work; defaults: Defaults; postponed: Set<number> },
@@ -169,7 +173,7 @@ async function buildOrPostpone(
     return;
   }
   try {
-    await buildIndex(lane, migration, entry, { work, defaults });
+    await buildIndex(session, migration, entry, { work, defaults });
   } catch (error) {
     if (!isBroken(error) || isIdentity(entry)) throw error;
     postponed.add(entry.id);
@@ -188,14 +192,14 @@ function isIdentity({ sql }: StoredEntry): boolean {
  * @throws MigrationError `ConstraintFailed` with count and query of the rows that break it, `SchemaFailed`.
  */
 export async function buildIndex(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   entry: StoredEntry,
   { work, defaults }: { readonly work: Work; readonly defaults: Defaults },
 ): Promise<void> {
   const { tables } = entry;
   const once = (sql: string) =>
-    lane.transaction(async (client) => {
+    session.transaction(async (client) => {
       if (!(await claimEntry(client, migration.id, entry.id))) return;
       await evaluateFor(client, defaults, entry);
       // Statistics have an owner, too.
@@ -216,19 +220,19 @@ export async function buildIndex(
     await once(entry.sql);
   } catch (error) {
     work.signal.throwIfAborted();
-    const place = { migration, entry, lane };
+    const place = { migration, entry, session };
     const today = await entryToday(error, place, work);
     if (today === 'gone') return leaveGone(place, work);
-    if (today !== null) return buildIndex(lane, migration, today, { work, defaults });
+    if (today !== null) return buildIndex(session, migration, today, { work, defaults });
     if (!TAKEN.has(sqlstate(error) ?? '')) {
       const code = isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed';
       const failure = failed(error, { ...failing, advice: wayOut(error, entry), code });
       throw isBroken(failure)
-        ? await explained(failure, { migration, entry, lane }, work)
+        ? await explained(failure, { migration, entry, session }, work)
         : failure;
     }
     // Somebody built it by hand, which is welcome when it is exactly what is wanted.
-    const rest = await matchExisting(lane.client, entry);
+    const rest = await matchExisting(session.client, entry);
     if (rest === null) {
       throw failed(error, {
         ...failing,

@@ -57,9 +57,9 @@ export async function planSchema(
     given: new Set(source.rooted.filter(isViaRoot).map(({ oid }) => String(oid))),
     excluded: (schema, name) => matcher.excludes({ schema, name }),
     grants: input.schema.grants,
-    leave: {
-      extensions: new Set(input.leave.extensions),
-      eventTriggers: new Set(input.leave.eventTriggers),
+    ignore: {
+      extensions: new Set(input.ignore.extensions),
+      eventTriggers: new Set(input.ignore.eventTriggers),
       members,
     },
   };

@@ -22,8 +22,8 @@ import { Defaults, setFor } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { addMissingColumns } from '../control/columns.ts';
 import { nameEntry, readEntries, type StoredEntry } from './control.ts';
-import { endEarlierSessions, Lanes, type Lane } from './lane.ts';
-import { patiently, waitBriefly } from './patience.ts';
+import { endEarlierSessions, StepSessions, type StepSession } from './step-session.ts';
+import { retryLock, setBriefLockTimeout } from './brief-lock.ts';
 import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from './statement.ts';
 import { runTasks, type Task } from './tasks.ts';
@@ -46,13 +46,16 @@ export async function refreshViews(
   at: Lsn | null,
   work: Work,
 ): Promise<RefreshReport> {
-  await using lanes = new Lanes({ side: 'target', migration, purpose: 'index' }, work.signal);
+  await using sessions = new StepSessions(
+    { side: 'target', migration, purpose: 'index' },
+    work.signal,
+  );
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
-    await waitBriefly(client);
+    await setBriefLockTimeout(client);
   };
   try {
-    const first = await lanes.open(prepare);
+    const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
     await addMissingColumns(first.client);
     if (at !== null) await first.run((client) => wantFilledLater(client, migration, work.signal));
@@ -68,16 +71,16 @@ export async function refreshViews(
     const views = refreshTasks(all).filter(({ id }) => !gone.has(id));
     const told = skipped.length === 0 ? {} : { skipped: skipped.slice(0, MOST_SKIPPED) };
     if (views.length === 0) return { views: 0, ...told };
-    while (lanes.all.length < Math.min(input.copy.parallelism, views.length)) {
-      await lanes.open(prepare);
+    while (sessions.all.length < Math.min(input.copy.parallelism, views.length)) {
+      await sessions.open(prepare);
     }
     const defaults = await Defaults.read(migration.target, 'index', first.client);
     const progress = { now: '', done: 0, total: views.length };
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: lanes.all.map(({ pid }) => pid) },
+      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
       work,
       () => ({ step: 'refreshing materialized views', ...progress }),
-      () => refreshAll(views, lanes.all, { migration, at, work, defaults }, progress),
+      () => refreshAll(views, sessions.all, { migration, at, work, defaults }, progress),
     );
     return { views: views.length, ...told };
   } catch (error) {
@@ -168,7 +171,7 @@ interface Failure {
  */
 async function refreshAll(
   views: readonly RefreshTask[],
-  lanes: readonly Lane[],
+  sessions: readonly StepSession[],
   step: Refreshing,
   progress: { now: string; done: number },
 ): Promise<void> {
@@ -179,10 +182,10 @@ async function refreshAll(
     const early: Failure[] = [];
     await runTasks(
       left,
-      lanes,
-      async (lane, { view, id }) => {
+      sessions,
+      async (session, { view, id }) => {
         try {
-          await refreshOne(lane, view, step);
+          await refreshOne(session, view, step);
           done.add(id);
         } catch (error) {
           if (!isForOperator(error)) throw error;
@@ -206,7 +209,7 @@ async function refreshAll(
       break;
     }
   }
-  if (final.length > 0) throw await told(final, lanes, step);
+  if (final.length > 0) throw await told(final, sessions, step);
 }
 
 function isForOperator(error: unknown): error is MigrationError {
@@ -221,11 +224,11 @@ function isUnpopulated(error: MigrationError): boolean {
 /** All of them in one failure, and each with its control row, where taking it out is noticed. */
 async function told(
   failures: readonly Failure[],
-  lanes: readonly Lane[],
+  sessions: readonly StepSession[],
   { migration }: Refreshing,
 ): Promise<MigrationError> {
   const ids = failures.map(({ view }) => view.id);
-  await lanes[0]?.run((client) =>
+  await sessions[0]?.run((client) =>
     client.query(
       /* sql */ `
       update walferry.schema_entry e set refresh_state = f.state
@@ -254,13 +257,13 @@ function sqlName({ schema, name }: StoredEntry): string {
 }
 
 async function refreshOne(
-  lane: Lane,
+  session: StepSession,
   view: StoredEntry,
   { migration, at, work, defaults }: Refreshing,
 ): Promise<void> {
   const name = sqlName(view);
-  await patiently(work, () =>
-    lane.transaction(async (client) => {
+  await retryLock(work, () =>
+    session.transaction(async (client) => {
       const { rowCount } = await client.query(
         /* sql */ `
         update walferry.schema_entry set refreshed = $3::pg_lsn, refresh_state = null

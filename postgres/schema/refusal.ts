@@ -2,13 +2,16 @@
 import { MigrationError } from '../../contract/failure.ts';
 import type { StoredEntry } from './control.ts';
 import type { FilteredArchive } from './filter.ts';
-import type { Lane } from './lane.ts';
+import type { StepSession } from './step-session.ts';
 
 const SHOWN = 10;
 
 /** Readers of the error would look for the cause in the schema, and an event trigger is not part of it. */
-export async function withTriggers(lane: Lane, failure: MigrationError): Promise<MigrationError> {
-  const { rows } = await lane.client.query<{ name: string }>(/* sql */ `
+export async function withTriggers(
+  session: StepSession,
+  failure: MigrationError,
+): Promise<MigrationError> {
+  const { rows } = await session.client.query<{ name: string }>(/* sql */ `
     select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);
   if (rows.length === 0) return failure;
   const names = rows.slice(0, SHOWN).map(({ name }) => name);

@@ -10,7 +10,7 @@ import type { Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../identity/connect.ts';
 import { claimEntry, nameEntry, type StoredEntry } from './control.ts';
-import type { Lane } from './lane.ts';
+import type { StepSession } from './step-session.ts';
 import { splitOwner } from './owner.ts';
 import { NOT_FOUND } from './run.ts';
 import { isViolation } from './statement.ts';
@@ -147,7 +147,7 @@ interface Built {
 interface Place {
   readonly migration: Migration;
   readonly entry: StoredEntry;
-  readonly lane: Lane;
+  readonly session: StepSession;
 }
 
 /**
@@ -158,12 +158,12 @@ interface Place {
  */
 export async function entryToday(
   error: unknown,
-  { migration, entry, lane }: Place,
+  { migration, entry, session }: Place,
   work: Work,
 ): Promise<StoredEntry | 'gone' | null> {
   if (!isViolation(error) && !isNotFound(error)) return null;
   try {
-    const [noted, on] = await readObjects(lane, migration, entry);
+    const [noted, on] = await readObjects(session, migration, entry);
     await using source = await connectSource(migration, 'schema', { signal: work.signal });
     await source.query(/* sql */ `set search_path = ''`);
     const asked = noted === null ? on : [noted];
@@ -210,10 +210,10 @@ async function madeAgain(
 
 /** Marks an entry that the source no longer has as done, and notes its name in walferry.left_out. */
 export async function leaveGone(
-  { migration, entry, lane }: Place,
+  { migration, entry, session }: Place,
   work: Pick<Work, 'log'>,
 ): Promise<void> {
-  await lane.transaction(async (client) => {
+  await session.transaction(async (client) => {
     if (!(await claimEntry(client, migration.id, entry.id))) return;
     if (FOLLOWERS.has(entry.kind)) return;
     // Other lanes note theirs at the same time, and the next position is no one's yet.
@@ -248,11 +248,11 @@ interface SourceObject {
 
 /** The entry's own object on the source, null for a part without one; and the objects that it depends on. */
 async function readObjects(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   { id, depends }: StoredEntry,
 ): Promise<readonly [SourceObject | null, readonly SourceObject[]]> {
-  const { rows } = await lane.run((client) =>
+  const { rows } = await session.run((client) =>
     client.query<SourceObject & { id: number }>(
       /* sql */ `
       select id, source_class::text as class, source_oid::text as oid from walferry.schema_entry

@@ -129,7 +129,7 @@ export class SourceSchema implements AsyncDisposable {
     return this.#watched(work, async () => ({
       ...dumped,
       populated: new Set(populated.rows.map(({ oid }) => oid)),
-      members: await readMembers(this.#client, this.#input.leave.extensions),
+      members: await readMembers(this.#client, this.#input.ignore.extensions),
       checks: await readDoubtfulChecks(this.#client),
       nullable: await readNullableColumns(this.#client),
       droppedRoles: await readDroppedRoles(this.#client),

@@ -60,7 +60,7 @@ export async function switching<T>(
   const progress = { step: `triggers are being ${done}`, object: '', objects: 0 };
   try {
     const there = await target.query<{ there: boolean }>(
-      /* sql */ `select to_regclass('walferry.quieted') is not null as there`,
+      /* sql */ `select to_regclass('walferry.disabled_trigger') is not null as there`,
     );
     if (there.rows[0]?.there !== true) return nothing;
     await addMissingColumns(target);

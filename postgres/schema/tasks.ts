@@ -48,15 +48,15 @@ function collide(a: Task, b: Task): boolean {
  */
 export async function runTasks<L, T extends Task>(
   tasks: readonly T[],
-  lanes: readonly L[],
-  run: (lane: L, task: T) => Promise<void>,
+  sessions: readonly L[],
+  run: (session: L, task: T) => Promise<void>,
   onChange: (running: readonly string[], done: number) => void = () => undefined,
   goesOn: (error: unknown) => boolean = () => false,
 ): Promise<readonly unknown[]> {
   const waiting = new Set([...tasks].sort((a, b) => b.weight - a.weight));
   const unfinished = new Set(tasks.map(({ id }) => id));
   const running = new Set<T>();
-  const idle = [...lanes];
+  const idle = [...sessions];
   let failure: { readonly error: unknown } | undefined;
   const passed: unknown[] = [];
   let done = 0;
@@ -67,10 +67,10 @@ export async function runTasks<L, T extends Task>(
       done,
     );
 
-  const begin = (lane: L, task: T) => {
+  const begin = (session: L, task: T) => {
     waiting.delete(task);
     running.add(task);
-    run(lane, task)
+    run(session, task)
       .then(() => {
         unfinished.delete(task.id);
         done += 1;
@@ -81,7 +81,7 @@ export async function runTasks<L, T extends Task>(
       })
       .finally(() => {
         running.delete(task);
-        idle.push(lane);
+        idle.push(session);
         wake();
       });
   };
@@ -89,9 +89,9 @@ export async function runTasks<L, T extends Task>(
   for (;;) {
     while (idle.length > 0 && failure === undefined) {
       const task = nextTask(waiting, running, unfinished);
-      const lane = task === undefined ? undefined : idle.pop();
-      if (task === undefined || lane === undefined) break;
-      begin(lane, task);
+      const session = task === undefined ? undefined : idle.pop();
+      if (task === undefined || session === undefined) break;
+      begin(session, task);
     }
     tell();
     if (running.size === 0) break;

@@ -120,22 +120,22 @@ export interface Uncarried {
  */
 export async function readUncarried(
   source: pg.ClientBase,
-  { leave }: MigrationInput,
+  { ignore }: MigrationInput,
   { created, selected }: { readonly created: boolean; readonly selected: readonly number[] },
 ): Promise<Uncarried> {
   const names = async (sql: string, values: unknown[] = []): Promise<string[]> =>
     (await source.query<{ object: string }>(sql, values)).rows.map(({ object }) => object);
-  const rows = leave.extensionRows ? await rowsOfExtensions(source, leave.extensions) : [];
+  const rows = ignore.extensionRows ? await rowsOfExtensions(source, ignore.extensions) : [];
   const left = {
     never: [
       ...(await names(NEVER_CARRIED)),
-      ...(created ? await names(ON_MEMBERS, [leave.extensions]) : []),
+      ...(created ? await names(ON_MEMBERS, [ignore.extensions]) : []),
       ...(created ? (await readHiddenMappings(source)).map((one) => `options of ${one}`) : []),
     ],
     accepted: [
-      ...(leave.largeObjects ? await names(LARGE_OBJECTS) : []),
+      ...(ignore.largeObjects ? await names(LARGE_OBJECTS) : []),
       ...rows,
-      ...(created ? await names(LEFT_BY_NAME, [leave.extensions, leave.eventTriggers]) : []),
+      ...(created ? await names(LEFT_BY_NAME, [ignore.extensions, ignore.eventTriggers]) : []),
     ],
     unselected: await names(UNSELECTED, [selected]),
   };

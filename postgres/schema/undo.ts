@@ -19,8 +19,8 @@ import {
 } from './control.ts';
 import { ArchiveFile } from './dump.ts';
 import { withRows } from './existing.ts';
-import { endEarlierSessions, Lane } from './lane.ts';
-import { enableTriggers } from './quiet.ts';
+import { endEarlierSessions, StepSession } from './step-session.ts';
+import { enableTriggers } from './disable-trigger.ts';
 import { failed, prepareSession } from './statement.ts';
 import { whileWatched } from './watch.ts';
 
@@ -42,27 +42,31 @@ export async function undoSchema(
   beat: Work['beat'] = () => undefined,
 ): Promise<void> {
   try {
-    await using lane = await Lane.open({ side: 'target', migration, purpose: 'cleanup' }, signal, {
-      unregistered: 'any more',
-    });
-    await endEarlierSessions(lane.client, 'schema');
-    await prepareSession(lane.client);
-    const archive = await lane.run((client) => readFirstArchive(client, migration));
+    await using session = await StepSession.open(
+      { side: 'target', migration, purpose: 'cleanup' },
+      signal,
+      {
+        unregistered: 'any more',
+      },
+    );
+    await endEarlierSessions(session.client, 'schema');
+    await prepareSession(session.client);
+    const archive = await session.run((client) => readFirstArchive(client, migration));
     if (archive === undefined) return;
     const progress = { step: 'taking the schema back', dropped: 0 };
     await whileWatched(
-      { side: 'target', migration, purpose: 'cleanup', pids: [lane.pid] },
+      { side: 'target', migration, purpose: 'cleanup', pids: [session.pid] },
       { beat },
       () => ({ ...progress }),
       async () => {
         // No checks: their tables go, or were the operator's and have none of ours.
         await enableTriggers(migration, { signal, beat }, 'nothing');
         if (archive !== null) {
-          await dropEntries(lane, migration, archive, { signal, beat }, (dropped) => {
+          await dropEntries(session, migration, archive, { signal, beat }, (dropped) => {
             progress.dropped = dropped;
           });
         }
-        await lane.run((client) => dropControl(client, migration));
+        await session.run((client) => dropControl(client, migration));
       },
     );
   } catch (error) {
@@ -91,18 +95,18 @@ async function readFirstArchive(
 }
 
 async function dropEntries(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   archive: Buffer,
   work: Pick<Work, 'signal' | 'beat'>,
   told: (dropped: number) => void,
 ): Promise<void> {
-  await addMissingColumns(lane.client);
-  const made = (await readEntries(lane.client, migration.id, ['tables']))
+  await addMissingColumns(session.client);
+  const made = (await readEntries(session.client, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
-  const size = within(await lockCapacity(lane.client), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
-  const offsets = [0, ...(await readArchiveOffsets(lane.client, migration.id))];
+  const size = within(await lockCapacity(session.client), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
+  const offsets = [0, ...(await readArchiveOffsets(session.client, migration.id))];
   const offsetOf = (entry: StoredEntry | undefined) =>
     offsets.findLast((offset) => offset < (entry?.id ?? 0)) ?? 0;
   for (let at = 0; at < made.length;) {
@@ -110,12 +114,13 @@ async function dropEntries(
     const offset = offsetOf(made[at]);
     let end = at;
     while (end < made.length && offsetOf(made[end]) === offset) end += 1;
-    const content = offset === 0 ? archive : await readArchive(lane.client, migration.id, offset);
+    const content =
+      offset === 0 ? archive : await readArchive(session.client, migration.id, offset);
     await using file = await ArchiveFile.create(content, work);
     for (; at < end; at += size) {
       const batch = made.slice(at, Math.min(end, at + size));
       const drops = await file.drops(batch.map(({ id }) => id - offset));
-      await dropBatch(lane, migration, { batch, made, drops });
+      await dropBatch(session, migration, { batch, made, drops });
       told(at + batch.length);
     }
     at = end;
@@ -123,7 +128,7 @@ async function dropEntries(
 }
 
 async function dropBatch(
-  lane: Lane,
+  session: StepSession,
   migration: Migration,
   parts: {
     readonly batch: readonly StoredEntry[];
@@ -134,7 +139,7 @@ async function dropBatch(
   const { batch, made, drops } = parts;
   // Looking at every object of the database for each batch takes hours where there are many.
   const cascades = / CASCADE;/.test(drops);
-  await lane.transaction(async (client) => {
+  await session.transaction(async (client) => {
     await refuseRows(client, batch);
     if (cascades) await noteObjects(client);
     await client.query(drops);

@@ -153,7 +153,7 @@ async function tried(
     return null;
   } catch (error) {
     const state = sqlstate(error);
-    if (state === undefined || !isMisfit(state)) throw error;
+    if (state === undefined || !isMismatch(state)) throw error;
     await target.query('rollback to savepoint trying; release savepoint trying');
     return state;
   }
@@ -163,7 +163,7 @@ async function tried(
  * Class 42: a table, column, type or function that is not there, a name that is taken, a type that does not fit. Class 22: a literal
  * that the column's new type does not read. A missing right is for the operator, who can give it.
  */
-function isMisfit(state: string): boolean {
+function isMismatch(state: string): boolean {
   if (state === SQLSTATE.insufficientPrivilege) return false;
   return state === SQLSTATE.invalidSchemaName || state.startsWith('42') || state.startsWith('22');
 }

@@ -7,7 +7,7 @@ import type pg from 'pg';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { connectSide } from '../identity/connect.ts';
 import { backendPidOf } from '../replication/socket.ts';
-import type { Place } from './lane.ts';
+import type { Place } from './step-session.ts';
 
 /** Many beats fit into a heartbeat timeout of 10 s, also where a busy machine answers each look late. */
 const LOOK_EVERY_MS = 500;

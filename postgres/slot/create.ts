@@ -15,7 +15,7 @@ import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SlotReport, Work } from '../../contract/work.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { readNewestGeneration } from '../control/generation.ts';
+import { readNewestSnapshot } from '../control/exported-snapshot.ts';
 import { readMigration, requireMigration, type MigrationState } from '../control/migration.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { writeMark } from '../wal/flush.ts';
@@ -53,7 +53,7 @@ export async function createSlot(
     await using target = await connectTarget(migration, 'slot');
     await using source = await connectSource(migration, 'slot', { target });
     const stored = await requireMigration(target, migration);
-    const begun = (await readNewestGeneration(target, migration)) !== null;
+    const begun = (await readNewestSnapshot(target, migration)) !== null;
     let found = await lookAtSlot(source, migration.slot);
     if (stored.consistentLsn !== null && found !== null && isTheStoredOne(stored, found)) {
       return { slot: migration.slot, consistentLsn: stored.consistentLsn };
@@ -68,7 +68,7 @@ export async function createSlot(
         slot: migration.slot,
       });
       // Once more, because all of this may have taken long: a slot that a newer attempt's copy counts on stays.
-      if ((await readNewestGeneration(target, migration)) !== null) throw lostSlot(migration);
+      if ((await readNewestSnapshot(target, migration)) !== null) throw lostSlot(migration);
       await removeSlot(source, migration.slot);
       found = null;
     }
@@ -157,14 +157,14 @@ async function store(
   target: pg.ClientBase,
   migration: Migration,
   consistentLsn: Lsn,
-  gate: bigint,
+  barrier: bigint,
 ): Promise<void> {
   const { rowCount } = await target.query(
     /* sql */ `
-    update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, commit_lsn = $2, gate = $3
-     where id = $1 and epoch = 0 and (gate is null or gate < $3)
-       and not exists (select from walferry.generation where migration = $1)`,
-    [migration.id, consistentLsn, gate.toString()],
+    update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, commit_lsn = $2, barrier = $3
+     where id = $1 and epoch = 0 and (barrier is null or barrier < $3)
+       and not exists (select from walferry.exported_snapshot where migration = $1)`,
+    [migration.id, consistentLsn, barrier.toString()],
   );
   if (rowCount === 1) return;
   throw new MigrationError(

@@ -10,19 +10,19 @@ import { quoted } from '../catalog/table-name.ts';
 import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
 import type { Planning } from '../connection/planning.ts';
 import { markChunk, type ChunkRow } from '../control/chunk.ts';
-import type { HeldGeneration } from '../control/generation.ts';
+import type { OwnedSnapshot } from '../control/exported-snapshot.ts';
 import { sharesBinaryForm } from './binary.ts';
 import { beginClaiming } from './claim.ts';
 import { refuseExtremes } from './extreme.ts';
-import { readLoud } from '../schema/loud.ts';
-import type { Loud } from '../schema/quieted.ts';
+import { readEnabledTriggers } from '../schema/enabled-trigger.ts';
+import type { EnabledTrigger } from '../schema/disabled-trigger.ts';
 import { beginUnder, snapshotLost } from './imported.ts';
 import { pipeTable, type Copied } from './pipe.ts';
 import { lockTables, type ChunkTable } from './tables.ts';
 
 export interface ChunkWork {
   readonly migration: Migration;
-  readonly generation: HeldGeneration;
+  readonly pass: OwnedSnapshot;
   readonly source: pg.Client;
   readonly target: pg.Client;
   /** Of the source's tables. */
@@ -30,7 +30,7 @@ export interface ChunkWork {
   /** What the target evaluates expressions under. */
   readonly defaults: Defaults;
   /** States of a trigger of the target in which it fires for copied rows. */
-  readonly loud: readonly string[];
+  readonly enabled: readonly string[];
   readonly format: CopyFormat;
   /** Whether the target would take some intervals of the source for infinite. */
   readonly mistakesIntervals: boolean;
@@ -55,14 +55,14 @@ export async function copyChunk(
   tables: readonly ChunkTable[],
   work: ChunkWork,
 ): Promise<Copied | null> {
-  const { migration, generation, source, target } = work;
+  const { migration, pass, source, target } = work;
   await beginClaiming(target, migration, chunk.id);
   const wanted = await lockChunk(chunk, tables, work);
   if (wanted === 'done' || wanted.length === 0) {
     await target.query(/* sql */ `rollback`);
     return null;
   }
-  await beginUnder(source, generation);
+  await beginUnder(source, pass);
   // A bundle of small tables would spend more on looking at their types than it saves.
   const mayBeBinary = work.format === 'binary' || (work.format === 'auto' && wanted.length === 1);
   const checked = await lockTables(source, wanted, work.waiting, mayBeBinary);
@@ -93,14 +93,14 @@ export async function copyChunk(
   }
   await source.query(/* sql */ `commit`);
   // The rows' lock keeps others from making one from here on.
-  const [fired] = await readLoud(
+  const [fired] = await readEnabledTriggers(
     target,
     checked.map(({ destination }) => destination),
-    work.loud,
+    work.enabled,
   );
   if (fired) throw firedFor(fired);
   const marked = await markChunk(target, migration, chunk, { rows, bytes, worker: work.worker });
-  if (!marked) throw snapshotLost(generation.number);
+  if (!marked) throw snapshotLost(pass.number);
   await target.query(/* sql */ `commit`);
   return { rows, bytes };
 }
@@ -109,23 +109,23 @@ export async function copyChunk(
 async function lockChunk(
   chunk: ChunkRow,
   tables: readonly ChunkTable[],
-  { migration, generation, target }: ChunkWork,
+  { migration, pass, target }: ChunkWork,
 ): Promise<readonly ChunkTable[] | 'done'> {
   const { rows } = await target.query<{ done: boolean }>(
     /* sql */ `
     select done_at is not null as done from walferry.chunk
-     where migration = $1 and id = $2 and generation = $3 for update`,
-    [migration.id, chunk.id, generation.number],
+     where migration = $1 and id = $2 and pass = $3 for update`,
+    [migration.id, chunk.id, pass.number],
   );
   const row = rows[0];
-  if (!row) throw snapshotLost(generation.number);
+  if (!row) throw snapshotLost(pass.number);
   if (row.done) return 'done';
   // Behind the lock, with a snapshot of its own: a flag of the attempt that had the lock is seen.
   const usable = await target.query<{ id: number }>(
     /* sql */ `
     select id from walferry.relation
-     where migration = $1 and id = any($2) and generation = $3 and not rewritten`,
-    [migration.id, tables.map(({ id }) => id), generation.number],
+     where migration = $1 and id = any($2) and pass = $3 and not rewritten`,
+    [migration.id, tables.map(({ id }) => id), pass.number],
   );
   const ids = new Set(usable.rows.map(({ id }) => id));
   return tables.filter(({ id }) => ids.has(id));
@@ -136,13 +136,18 @@ async function flagRewritten(table: ChunkTable, work: ChunkWork): Promise<void> 
   await work.target.query(
     /* sql */ `
     update walferry.relation set rewritten = true
-     where migration = $1 and id = $2 and generation = $3`,
-    [work.migration.id, table.id, work.generation.number],
+     where migration = $1 and id = $2 and pass = $3`,
+    [work.migration.id, table.id, work.pass.number],
   );
 }
 
 /** Nothing of it stays; the next attempt disables it first. */
-function firedFor({ kind, name, schema_name: schema, table_name: table }: Loud): MigrationError {
+function firedFor({
+  kind,
+  name,
+  schema_name: schema,
+  table_name: table,
+}: EnabledTrigger): MigrationError {
   return new MigrationError(
     'Contention',
     `${kind} ${name} was made on ${schema}.${table} of the target while its rows were copied, and may have fired for them: they are copied again`,

@@ -14,24 +14,24 @@ import { classify } from '../connection/failure.ts';
 import { Planning } from '../connection/planning.ts';
 import { readChunks, type ChunkRow } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
-import { readGenerations } from '../control/generation.ts';
+import { readSnapshots } from '../control/exported-snapshot.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readDestinations } from '../control/relation.ts';
 import { cut } from '../connection/session.ts';
-import { loudStates } from '../schema/loud.ts';
-import { quietLoud } from '../schema/loud-quiet.ts';
+import { firingStates } from '../schema/enabled-trigger.ts';
+import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
 import { connectPatiently } from '../slot/session.ts';
-import { Lane } from '../throttle/copy.ts';
+import { ThrottledRun } from '../throttle/copy.ts';
 import { copyChunk, type ChunkWork } from './chunk.ts';
 import { holdAt } from './holdpoint.ts';
 import { snapshotLost } from './imported.ts';
 import { Progress } from './progress.ts';
-import { quietTriggers } from './quiet.ts';
+import { takeReplicaRole } from './replica-role.ts';
 import type { ChunkTable } from './tables.ts';
 
 /** What a run is copied by. */
-export interface RunOfGeneration {
-  readonly generation: number;
+export interface RunOfPass {
+  readonly pass: number;
   readonly run: CopyRun;
   /** Unset: `auto`. */
   readonly format?: CopyFormat;
@@ -44,7 +44,7 @@ export interface RunOfGeneration {
  */
 export async function copyChunks(
   migration: Migration,
-  run: RunOfGeneration,
+  run: RunOfPass,
   work: Work,
 ): Promise<CopyResult> {
   try {
@@ -57,7 +57,7 @@ export async function copyChunks(
 
 async function copyRun(
   migration: Migration,
-  { generation, run, format = 'auto' }: RunOfGeneration,
+  { pass, run, format = 'auto' }: RunOfPass,
   work: Work,
 ): Promise<CopyResult> {
   await using target = await connectPatiently('target', migration, 'copy');
@@ -71,10 +71,10 @@ async function copyRun(
     work.signal.throwIfAborted();
     await requireMigration(target, migration);
     await addMissingColumns(target);
-    const generations = await readGenerations(target, migration);
-    const newest = generations.at(-1);
-    if (newest?.number !== generation) throw snapshotLost(generation);
-    const replicaRole = await quietTriggers(target);
+    const snapshots = await readSnapshots(target, migration);
+    const newest = snapshots.at(-1);
+    if (newest?.number !== pass) throw snapshotLost(pass);
+    const replicaRole = await takeReplicaRole(target);
     if (!replicaRole) {
       work.log.warn('the role may not silence triggers on the target', {
         target: migration.target,
@@ -83,27 +83,31 @@ async function copyRun(
     const progress = new Progress(work);
     const planned = await chunksOf(run, migration, target);
     const destinations = planned.flatMap(({ tables }) => tables.map((one) => one.destination));
-    await quietLoud(target, migration, destinations, { ...work, replicaRole, purpose: 'copy' });
+    await disableEnabledTriggers(target, migration, destinations, {
+      ...work,
+      replicaRole,
+      purpose: 'copy',
+    });
     await holdAt('before-chunks', target, () => {
       work.signal.throwIfAborted();
       work.beat({ step: 'held by a test' });
     });
     const held = (reason: string) => progress.held(reason);
-    await using lane = await Lane.join(migration, generation, target, { work, held });
-    const result = await copyAll(planned, progress, lane, {
+    await using throttled = await ThrottledRun.join(migration, pass, target, { work, held });
+    const result = await copyAll(planned, progress, throttled, {
       migration,
-      generation: newest,
+      pass: newest,
       source,
       target,
       format,
       planning: new Planning(migration.source, 'copy'),
       defaults: await Defaults.read(migration.target, 'copy', target),
-      loud: loudStates(replicaRole),
+      enabled: firingStates(replicaRole),
       mistakesIntervals: mistakesIntervals(await readMajors(source, target)),
       worker: `${hostname()}:${process.pid}`,
       moved: (table, bytes) => {
         progress.moved(nameOf(table), bytes);
-        return lane.passed(bytes);
+        return throttled.passed(bytes);
       },
       waiting: (table) => {
         work.signal.throwIfAborted();
@@ -112,10 +116,10 @@ async function copyRun(
       rewritten: (table) =>
         work.log.warn('a table was rewritten after the snapshot: the next round takes it', {
           table: nameOf(table),
-          generation,
+          pass,
         }),
     });
-    return { ...result, rewritten: await rewrittenIn(planned, generation, migration, target) };
+    return { ...result, rewritten: await rewrittenIn(planned, pass, migration, target) };
   } finally {
     work.signal.removeEventListener('abort', stop);
     // A COPY that failed leaves both sessions in the middle of it: nothing polite can be said there.
@@ -160,7 +164,7 @@ async function chunksOf(
  */
 async function rewrittenIn(
   planned: readonly PlannedChunk[],
-  generation: number,
+  pass: number,
   migration: Migration,
   target: ChunkWork['target'],
 ): Promise<number> {
@@ -168,8 +172,8 @@ async function rewrittenIn(
   const { rows } = await target.query<{ count: number }>(
     /* sql */ `
     select count(*)::integer as count from walferry.relation
-     where migration = $1 and id = any($2) and generation = $3 and rewritten`,
-    [migration.id, ids, generation],
+     where migration = $1 and id = any($2) and pass = $3 and rewritten`,
+    [migration.id, ids, pass],
   );
   return rows[0]?.count ?? 0;
 }
@@ -177,7 +181,7 @@ async function rewrittenIn(
 async function copyAll(
   chunks: readonly PlannedChunk[],
   progress: Progress,
-  lane: Lane,
+  throttled: ThrottledRun,
   work: ChunkWork,
 ): Promise<CopyResult> {
   let copied = 0;
@@ -188,7 +192,7 @@ async function copyAll(
       skipped += 1;
       continue;
     }
-    await lane.ready();
+    await throttled.ready();
     progress.begin(chunk.id);
     const result = await copyChunk(chunk, tables, work);
     if (result === null) {

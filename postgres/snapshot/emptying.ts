@@ -9,7 +9,7 @@ import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { endCopiers } from './claim.ts';
 import { holdAt } from './holdpoint.ts';
-import { isQuiet } from './quiet.ts';
+import { hasReplicaRole } from './replica-role.ts';
 import { underAnyPath } from '../connection/planning.ts';
 
 /** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */
@@ -92,7 +92,7 @@ export async function emptyTables(
     [names],
   );
   const referenced = rows.filter((row) => row.referenced);
-  if (referenced.length > 0 && !(await isQuiet(target))) {
+  if (referenced.length > 0 && !(await hasReplicaRole(target))) {
     // Loud foreign keys could cascade into tables that are finished.
     throw new MigrationError(
       'Denied',

@@ -12,7 +12,7 @@ import type { HoldReport, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/session.ts';
 import { addMissingColumns } from '../control/columns.ts';
-import { recordGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
+import { recordSnapshot, type Backend, type OwnedSnapshot } from '../control/exported-snapshot.ts';
 import { requireMigration } from '../control/migration.ts';
 import { Guard } from '../guard/guard.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
@@ -23,7 +23,7 @@ import { isAlive } from './live.ts';
 import { NothingLeft } from './nothing-left.ts';
 import { parseSnapshot } from './visibility.ts';
 
-const GATE_POLL_MS = 500;
+const BARRIER_POLL_MS = 500;
 const BEAT_EVERY_MS = 1_000;
 const WARN_EVERY_MS = 60_000;
 /** A holder that does not answer a trivial query for so long is taken for lost. */
@@ -39,17 +39,17 @@ export async function holdSnapshot(
   work: Work,
   guarding?: GuardInput,
 ): Promise<HoldReport> {
-  let taken: HeldGeneration | null = null;
+  let taken: OwnedSnapshot | null = null;
   try {
-    const gate = await readGate(migration);
-    await using source = await connectPatiently('source', migration, 'holder');
+    const barrier = await readBarrier(migration);
+    await using source = await connectPatiently('source', migration, 'owner');
     const stop = () => cut(source);
     work.signal.addEventListener('abort', stop, { once: true });
     try {
       work.signal.throwIfAborted();
-      await using target = await connectTarget(migration, 'holder');
+      await using target = await connectTarget(migration, 'owner');
       const nothingLeft = await NothingLeft.listen(target, migration);
-      taken = await take(migration, { source, target }, gate, work);
+      taken = await take(migration, { source, target }, barrier, work);
       await using guard = Guard.begin(migration, guarding, taken.number, work);
       await hold(taken, source, work, { nothingLeft: nothingLeft.signalFor(taken.number), guard });
       return { nothingLeft: true };
@@ -66,10 +66,10 @@ export async function holdSnapshot(
   }
 }
 
-async function readGate(migration: Migration): Promise<bigint> {
-  await using target = await connectTarget(migration, 'holder');
-  const { gate } = await requireMigration(target, migration);
-  if (gate !== null) return gate;
+async function readBarrier(migration: Migration): Promise<bigint> {
+  await using target = await connectTarget(migration, 'owner');
+  const { barrier } = await requireMigration(target, migration);
+  if (barrier !== null) return barrier;
   throw new MigrationError('CheckpointMissing', 'no slot was made yet for this migration', {
     slot: migration.slot,
   });
@@ -78,23 +78,23 @@ async function readGate(migration: Migration): Promise<bigint> {
 async function take(
   migration: Migration,
   { source, target }: Readonly<Record<'source' | 'target', pg.Client>>,
-  gate: bigint,
+  barrier: bigint,
   work: Work,
-): Promise<HeldGeneration> {
-  const holder = await backendOf(source);
-  let snapshot: Omit<HeldGeneration, 'number' | 'mark'> | null = null;
+): Promise<OwnedSnapshot> {
+  const owner = await backendOf(source);
+  let snapshot: Omit<OwnedSnapshot, 'number' | 'mark'> | null = null;
   while (snapshot === null) {
-    await passGate(source, gate, work);
-    snapshot = await tryTake(source, gate, holder);
+    await waitForBarrier(source, barrier, work);
+    snapshot = await tryTake(source, barrier, owner);
   }
   await addMissingColumns(target);
-  const mark = await markBeside(migration, target, holder);
-  const number = await recordGeneration(target, migration, { ...snapshot, mark });
+  const mark = await markBeside(migration, target, owner);
+  const number = await recordSnapshot(target, migration, { ...snapshot, mark });
   work.log.warn(
     'a snapshot is held: vacuum removes no newer dead rows on the source until the copy ends',
     {
-      generation: number,
-      pid: holder.pid,
+      pass: number,
+      pid: owner.pid,
       lsn: snapshot.lsn,
     },
   );
@@ -108,16 +108,16 @@ async function take(
 async function markBeside(
   migration: Migration,
   target: pg.ClientBase,
-  holder: Backend,
+  owner: Backend,
 ): Promise<Mark> {
-  await using beside = await connectSource(migration, 'holder', { target });
+  await using beside = await connectSource(migration, 'owner', { target });
   const mark = await writeMark(beside, migration);
-  if (await isAlive(beside, holder)) return mark;
+  if (await isAlive(beside, owner)) return mark;
   throw new Error('the session ended before its snapshot was noted');
 }
 
 /** Waits until everything older than the gate has ended, reporting who has not. */
-async function passGate(source: pg.ClientBase, gate: bigint, work: Work): Promise<void> {
+async function waitForBarrier(source: pg.ClientBase, barrier: bigint, work: Work): Promise<void> {
   const began = performance.now();
   let warned = began;
   for (;;) {
@@ -125,8 +125,8 @@ async function passGate(source: pg.ClientBase, gate: bigint, work: Work): Promis
     const { rows } = await source.query<{ xmin: string }>(
       /* sql */ `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin`,
     );
-    if (BigInt(rows[0]?.xmin ?? 0) >= gate) return;
-    const waitingFor = renderBlockers(await readBlockers(source, gate));
+    if (BigInt(rows[0]?.xmin ?? 0) >= barrier) return;
+    const waitingFor = renderBlockers(await readBlockers(source, barrier));
     const seconds = Math.round((performance.now() - began) / 1000);
     work.beat({ step: 'waiting for older transactions', waitingFor, seconds });
     if (performance.now() - warned > WARN_EVERY_MS) {
@@ -135,7 +135,7 @@ async function passGate(source: pg.ClientBase, gate: bigint, work: Work): Promis
         waitingFor,
       });
     }
-    await sleep(GATE_POLL_MS, undefined, { signal: work.signal });
+    await sleep(BARRIER_POLL_MS, undefined, { signal: work.signal });
   }
 }
 
@@ -148,9 +148,9 @@ interface TakenRow {
 /** Null when the snapshot is not behind the gate after all. Otherwise the transaction stays open. */
 async function tryTake(
   source: pg.ClientBase,
-  gate: bigint,
-  holder: Backend,
-): Promise<Omit<HeldGeneration, 'number' | 'mark'> | null> {
+  barrier: bigint,
+  owner: Backend,
+): Promise<Omit<OwnedSnapshot, 'number' | 'mark'> | null> {
   await source.query(/* sql */ `begin isolation level repeatable read read only`);
   // The transaction's first query: its snapshot is older than the position that is noted, so whatever commits from that
   // position on cannot be visible.
@@ -159,11 +159,11 @@ async function tryTake(
            pg_current_wal_insert_lsn()::text as lsn`);
   const row = rows[0];
   const seen = row && parseSnapshot(row.snapshot);
-  if (!seen || seen.xmin < gate) {
+  if (!seen || seen.xmin < barrier) {
     await source.query(/* sql */ `rollback`);
     return null;
   }
-  return { ...seen, snapshot: row.name, lsn: parseLsn(row.lsn), holder };
+  return { ...seen, snapshot: row.name, lsn: parseLsn(row.lsn), owner };
 }
 
 async function backendOf(source: pg.ClientBase): Promise<Backend> {
@@ -181,7 +181,7 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
 
 /** A beat means that the session has just answered: a holder that hangs looks like one. */
 async function hold(
-  taken: HeldGeneration,
+  taken: OwnedSnapshot,
   source: pg.Client,
   work: Work,
   { nothingLeft, guard }: { readonly nothingLeft: AbortSignal; readonly guard: Guard | null },
@@ -196,8 +196,8 @@ async function hold(
     }
     work.beat({
       step: 'holding the snapshot',
-      generation: taken.number,
-      pid: taken.holder.pid,
+      pass: taken.number,
+      pid: taken.owner.pid,
       seconds: Math.round((performance.now() - began) / 1000),
       ...guard?.details,
     });
@@ -228,11 +228,11 @@ async function endOrPause(
   }
 }
 
-function lost(taken: HeldGeneration, error: unknown): MigrationError {
+function lost(taken: OwnedSnapshot, error: unknown): MigrationError {
   return new MigrationError(
     'SnapshotLost',
-    `the session that held generation ${taken.number} (pid ${taken.holder.pid} on the source) ended`,
-    { pids: [taken.holder.pid] },
+    `the session that held generation ${taken.number} (pid ${taken.owner.pid} on the source) ended`,
+    { pids: [taken.owner.pid] },
     error,
   );
 }

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { queryTogether } from '../connection/together.ts';
-import type { HeldGeneration } from '../control/generation.ts';
+import type { OwnedSnapshot } from '../control/exported-snapshot.ts';
 import { mayBeAlive } from './live.ts';
 import { parseSnapshot } from './visibility.ts';
 
@@ -22,24 +22,24 @@ const GONE = new Set<string | undefined>([
  * holder, asked after the import, must still be there, and then the name was its own.
  * @throws MigrationError `SnapshotLost` when nobody holds it any more.
  */
-export async function beginUnder(source: pg.ClientBase, generation: HeldGeneration): Promise<void> {
+export async function beginUnder(source: pg.ClientBase, pass: OwnedSnapshot): Promise<void> {
   try {
     const [row] = await queryTogether<Imported>(
       source,
       /* sql */ `
       begin isolation level repeatable read read only;
-      set transaction snapshot ${pg.escapeLiteral(generation.snapshot)};
-      select pg_catalog.pg_current_snapshot()::text as snapshot, ${mayBeAlive(generation.holder)} as alive`,
+      set transaction snapshot ${pg.escapeLiteral(pass.snapshot)};
+      select pg_catalog.pg_current_snapshot()::text as snapshot, ${mayBeAlive(pass.owner)} as alive`,
     );
-    if (row && isTheExported(row, generation)) return;
+    if (row && isTheExported(row, pass)) return;
   } catch (error) {
     const state = sqlstate(error);
     if (!GONE.has(state)) throw error;
     await source.query(/* sql */ `rollback`);
-    throw snapshotLost(generation.number, error);
+    throw snapshotLost(pass.number, error);
   }
   await source.query(/* sql */ `rollback`);
-  throw snapshotLost(generation.number);
+  throw snapshotLost(pass.number);
 }
 
 interface Imported {
@@ -47,21 +47,21 @@ interface Imported {
   readonly alive: boolean;
 }
 
-function isTheExported({ snapshot, alive }: Imported, generation: HeldGeneration): boolean {
+function isTheExported({ snapshot, alive }: Imported, pass: OwnedSnapshot): boolean {
   const seen = parseSnapshot(snapshot);
   const same =
-    seen.xmin === generation.xmin &&
-    seen.xmax === generation.xmax &&
-    seen.xip.size === generation.xip.size &&
-    [...seen.xip].every((xid) => generation.xip.has(xid));
+    seen.xmin === pass.xmin &&
+    seen.xmax === pass.xmax &&
+    seen.xip.size === pass.xip.size &&
+    [...seen.xip].every((xid) => pass.xip.has(xid));
   return same && alive;
 }
 
 /** The failure that the copy's next round settles. */
-export function snapshotLost(generation: number, cause?: unknown): MigrationError {
+export function snapshotLost(pass: number, cause?: unknown): MigrationError {
   return new MigrationError(
     'SnapshotLost',
-    `generation ${generation} of the snapshot is over: its tables that are not finished are taken again under the next one`,
+    `generation ${pass} of the snapshot is over: its tables that are not finished are taken again under the next one`,
     {},
     cause,
   );

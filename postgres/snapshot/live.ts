@@ -3,7 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { readNewestGeneration, type Backend, type HeldGeneration } from '../control/generation.ts';
+import {
+  readNewestSnapshot,
+  type Backend,
+  type OwnedSnapshot,
+} from '../control/exported-snapshot.ts';
 
 const POLL_MS = 50;
 const BEAT_EVERY_MS = 1_000;
@@ -16,14 +20,14 @@ export async function waitForLive(
   migration: Migration,
   clients: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   work: Work,
-  fits: (generation: HeldGeneration) => boolean,
-): Promise<HeldGeneration> {
+  fits: (pass: OwnedSnapshot) => boolean,
+): Promise<OwnedSnapshot> {
   const began = performance.now();
   let beaten = began;
   for (;;) {
     work.signal.throwIfAborted();
-    const newest = await readNewestGeneration(clients.target, migration);
-    if (newest !== null && fits(newest) && (await isAlive(clients.source, newest.holder))) {
+    const newest = await readNewestSnapshot(clients.target, migration);
+    if (newest !== null && fits(newest) && (await isAlive(clients.source, newest.owner))) {
       return newest;
     }
     if (performance.now() - beaten > BEAT_EVERY_MS) {
@@ -42,11 +46,11 @@ export function mayBeAlive({ pid, started }: Backend): string {
 }
 
 /** Whether that backend is there; a reused pid has another start. */
-export async function isAlive(source: pg.ClientBase, holder: Backend): Promise<boolean> {
+export async function isAlive(source: pg.ClientBase, owner: Backend): Promise<boolean> {
   const { rowCount } = await source.query(
     /* sql */ `
     select from pg_catalog.pg_stat_activity where pid = $1 and backend_start = $2::timestamptz`,
-    [holder.pid, holder.started],
+    [owner.pid, owner.started],
   );
   return rowCount === 1;
 }

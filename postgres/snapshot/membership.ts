@@ -9,21 +9,21 @@ import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
-import type { Shape } from '../catalog/shape.ts';
+import type { TableDefinition } from '../catalog/table-definition.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
-import { byNumber, readGenerations } from '../control/generation.ts';
-import { plannedShape } from '../control/planned-shape.ts';
+import { byNumber, readSnapshots } from '../control/exported-snapshot.ts';
+import { plannedDefinition } from '../control/planned-definition.ts';
 import {
   forgetRelations,
-  joinGeneration,
-  markTreesAgain,
+  joinSnapshot,
+  markTreesForResync,
   readPlannedRelations,
   registerRelations,
   renameRelation,
   type PlannedRelationRow,
 } from '../control/relation.ts';
-import { judgeTrees, movedIn } from '../control/tree.ts';
+import { checkTrees, movedIn } from '../control/tree.ts';
 import { readWithheld, sentWhole } from '../control/withheld.ts';
 import { forgetChunks } from './emptying.ts';
 
@@ -44,7 +44,7 @@ export async function followNames(
   const names = new Map(found.map((relation) => [relation.oid, relation]));
   const moved = rows.flatMap((row) => {
     const to = names.get(row.oid);
-    if (row.generation === null || !to || planned.has(keyOfName(to))) return [];
+    if (row.pass === null || !to || planned.has(keyOfName(to))) return [];
     return row.viaRoot === null && to.viaRoot === null ? [{ row, to }] : [];
   });
   if (moved.length === 0) return;
@@ -64,13 +64,13 @@ export async function followTrees(
   migration: Migration,
   {
     found,
-    shapes,
+    definitions,
     selection,
     types,
     counterparts,
   }: {
     readonly found: readonly Relation[];
-    readonly shapes: ReadonlyMap<number, Shape>;
+    readonly definitions: ReadonlyMap<number, TableDefinition>;
     readonly selection: Selection;
     /** Types of the found tables' columns. */
     readonly types: TypeGraph;
@@ -80,8 +80,8 @@ export async function followTrees(
 ): Promise<void> {
   const rows = await readPlannedRelations(target, migration);
   const withheld = await readWithheld(target, migration);
-  const copies = byNumber(await readGenerations(target, migration));
-  const trees = judgeTrees(rows, found, shapes, (one, number) =>
+  const copies = byNumber(await readSnapshots(target, migration));
+  const trees = checkTrees(rows, found, definitions, (one, number) =>
     sentWhole(withheld, selection, one, copies.get(number)),
   );
   const entering = movedIn(rows, found);
@@ -107,26 +107,28 @@ export async function followTrees(
   }
   await registerRelations(target, migration, found);
   const again = trees.filter(({ reason }) => reason !== null);
-  await markTreesAgain(
+  await markTreesForResync(
     target,
     migration,
     again.map(({ root }) => root),
   );
-  const joined = trees.flatMap(({ reason, generation, joining }) =>
-    reason === null && generation !== null ? [{ generation, joining }] : [],
+  const joined = trees.flatMap(({ reason, pass, joining }) =>
+    reason === null && pass !== null ? [{ pass, joining }] : [],
   );
   if (joined.length === 0) return;
   const pairs = new TypePairs(types, await readTypeGraph(target, counterparts));
   const byName = new Map(counterparts.map((one) => [keyOfName(one), one]));
-  for (const { generation, joining } of joined) {
+  for (const { pass, joining } of joined) {
     const shaped = joining.flatMap((relation) => {
-      const source = shapes.get(relation.oid);
+      const source = definitions.get(relation.oid);
       const there = byName.get(keyOfName(destinationOf(relation)));
       // Without one it stays untaken, and its tree is copied.
       if (!source || !there) return [];
       const { schema, name } = relation;
-      return [{ schema, name, shape: plannedShape({ relation, target: there }, source, pairs) }];
+      return [
+        { schema, name, definition: plannedDefinition({ relation, target: there }, source, pairs) },
+      ];
     });
-    await joinGeneration(target, migration, shaped, generation);
+    await joinSnapshot(target, migration, shaped, pass);
   }
 }

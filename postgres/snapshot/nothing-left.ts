@@ -11,11 +11,11 @@ const channelOf = ({ id }: Migration) => `walferry_nothing_left_${id}`;
 export async function announceNothingLeft(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
 ): Promise<void> {
   await target.query(/* sql */ `select pg_catalog.pg_notify($1, $2)`, [
     channelOf(migration),
-    String(generation),
+    String(pass),
   ]);
 }
 
@@ -39,8 +39,8 @@ export class NothingLeft {
   }
 
   /** Aborted once nothing is left under this generation. */
-  signalFor(generation: number): AbortSignal {
-    const key = String(generation);
+  signalFor(pass: number): AbortSignal {
+    const key = String(pass);
     const controller = new AbortController();
     this.#waiting.set(key, controller);
     if (this.#announced.has(key)) controller.abort();

@@ -19,7 +19,7 @@ import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
-import { readShapes, type Shape } from '../catalog/shape.ts';
+import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -30,19 +30,23 @@ import { Planning } from '../connection/planning.ts';
 import { cut } from '../connection/session.ts';
 import { readLargestChunk, readPendingChunks, readTotals } from '../control/chunk.ts';
 import { addMissingColumns } from '../control/columns.ts';
-import { readNewestGeneration, readOutdated, type HeldGeneration } from '../control/generation.ts';
+import {
+  readNewestSnapshot,
+  readOutdated,
+  type OwnedSnapshot,
+} from '../control/exported-snapshot.ts';
 import { requireMigration } from '../control/migration.ts';
 import { readPlannedSizes, readUnfinished } from '../control/relation.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
 import { takeTurn, type Turn } from '../control/turn.ts';
-import { endEarlierSessions } from '../schema/lane.ts';
+import { endEarlierSessions } from '../schema/step-session.ts';
 import { whileAllWatched } from '../schema/watch.ts';
 import { connectPatiently } from '../slot/session.ts';
 import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
 import { announceNothingLeft } from './nothing-left.ts';
-import { quietTriggers } from './quiet.ts';
+import { takeReplicaRole } from './replica-role.ts';
 import { blocks } from './pipe.ts';
 import { reaches, takeTables } from './take.ts';
 
@@ -77,7 +81,7 @@ export async function planCopy(
       () => ({ ...progress }),
       () => planUnder(target, turn, { migration, input, work, progress }),
     );
-    if (plan.runs.length === 0) await announceNothingLeft(target, migration, plan.generation);
+    if (plan.runs.length === 0) await announceNothingLeft(target, migration, plan.pass);
     return plan;
   } catch (error) {
     work.signal.throwIfAborted();
@@ -104,10 +108,10 @@ async function planUnder(
 ): Promise<CopyPlan> {
   const { confirmedLsn } = await requireMigration(target, migration);
   await addMissingColumns(target);
-  await quietTriggers(target);
+  await takeReplicaRole(target);
   const relations = await readPlannedSizes(target, migration);
   if (await isFinished(target, migration, relations)) {
-    const newest = await readNewestGeneration(target, migration);
+    const newest = await readNewestSnapshot(target, migration);
     return await planOf(target, migration, newest?.number ?? 0, input);
   }
   await using source = await connectPatiently(
@@ -119,7 +123,7 @@ async function planUnder(
     { target },
   );
   // A table that was rewritten under a generation needs another one, even while that one still lives.
-  const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.generation] : [])));
+  const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.pass] : [])));
   const outdated = await readOutdated(target, migration);
   const live = await waitForLive(
     migration,
@@ -133,7 +137,7 @@ async function planUnder(
     work,
     () => ({ ...progress }),
     async () => {
-      const { found, shapes, types, schemas } = await readUnder(source, live, input);
+      const { found, definitions, types, schemas } = await readUnder(source, live, input);
       const unsplittable = await readUnsplittable(migration, source, found, input, work);
       const counterparts = await readRelationsNamed(target, destinationsOf(found));
       const logged = requireLogged(destinationsOf(found), found, input.ignore);
@@ -141,7 +145,7 @@ async function planUnder(
       refuseDrift(found, counterparts, await readUnlogged(target, logged), unreadable);
       progress.step = 'taking tables into the snapshot';
       const plan = {
-        ...{ turn, found, shapes, types, schemas, counterparts, unsplittable },
+        ...{ turn, found, definitions, types, schemas, counterparts, unsplittable },
         ignored: ignoredAmong(found, input.ignore),
         chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
         selection: input.tables,
@@ -153,7 +157,7 @@ async function planUnder(
     },
   );
   if (taken > 0)
-    work.log.info('tables taken into the snapshot', { generation: live.number, tables: taken });
+    work.log.info('tables taken into the snapshot', { pass: live.number, tables: taken });
   progress.step = 'listing the runs';
   const plan = await planOf(target, migration, live.number, input);
   return { ...plan, most: await mostLanes(target, migration, live.number, [source, target]) };
@@ -163,20 +167,20 @@ async function planUnder(
 const LOCKS_PER_COPIED = 4;
 
 /** Each lane holds the locks of one bundle; the smaller lock table of the two counts. */
-async function bundleSize(sides: readonly pg.ClientBase[], lanes: number): Promise<number> {
+async function bundleSize(sides: readonly pg.ClientBase[], runs: number): Promise<number> {
   const sizes = [];
   for (const side of sides) sizes.push(await lockCapacity(side));
-  return within(Math.min(...sizes), lanes * LOCKS_PER_COPIED, TABLES_PER_BUNDLE);
+  return within(Math.min(...sizes), runs * LOCKS_PER_COPIED, TABLES_PER_BUNDLE);
 }
 
 /** So many lanes have room for the locks of the chunks that are left: limits may ask for more than the chunks were cut for. */
 async function mostLanes(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   sides: readonly pg.ClientBase[],
 ): Promise<number> {
-  const largest = await readLargestChunk(target, migration, generation);
+  const largest = await readLargestChunk(target, migration, pass);
   const sizes = [];
   for (const side of sides) sizes.push(await lockCapacity(side));
   return within(Math.min(...sizes), largest * LOCKS_PER_COPIED, MOST_STREAMS);
@@ -185,35 +189,35 @@ async function mostLanes(
 async function isFinished(
   target: pg.ClientBase,
   migration: Migration,
-  relations: readonly Pick<PlannedRelationRow, 'generation'>[],
+  relations: readonly Pick<PlannedRelationRow, 'pass'>[],
 ): Promise<boolean> {
   // Before the first take nobody has looked under a snapshot which tables there are.
-  if (relations.every(({ generation }) => generation === null)) return false;
+  if (relations.every(({ pass }) => pass === null)) return false;
   return (await readUnfinished(target, migration, null)).length === 0;
 }
 
 /** The catalog as the snapshot sees it: a table made before it is copied or refused, one made after it comes by the stream. */
 async function readUnder(
   source: pg.ClientBase,
-  generation: HeldGeneration,
+  pass: OwnedSnapshot,
   input: MigrationInput,
 ): Promise<{
   found: Relation[];
-  shapes: Map<number, Shape>;
+  definitions: Map<number, TableDefinition>;
   types: TypeGraph;
   schemas: SchemaRows;
 }> {
-  await beginUnder(source, generation);
+  await beginUnder(source, pass);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
-  const shapes = await readShapes(
+  const definitions = await readDefinitions(
     source,
     found.map(({ oid }) => oid),
   );
   const types = await readTypeGraph(source, found);
   const schemas = await readSchemaRows(source);
   await source.query(/* sql */ `commit`);
-  return { found, shapes, types, schemas };
+  return { found, definitions, types, schemas };
 }
 
 /**
@@ -266,18 +270,18 @@ function refuseDrift(
 async function planOf(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   input: MigrationInput,
 ): Promise<CopyPlan> {
   const all = await readPlannedSizes(target, migration);
   const relations = all.filter(({ kind }) => kind === 'r');
-  const pending = await readPendingChunks(target, migration, generation);
+  const pending = await readPendingChunks(target, migration, pass);
   const names = new Map(relations.map(({ id, schema, name }) => [id, `${schema}.${name}`]));
   const { parallelism } = input.copy;
   return {
-    generation,
+    pass,
     runs: groupRuns(pending, {
-      prefix: `g${generation}`,
+      prefix: `g${pass}`,
       parallelism,
       nameOf: (id) => names.get(id) ?? 'a table',
     }),

@@ -16,22 +16,22 @@ import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { readKeepers, unloggedText, type Keeper } from '../catalog/file.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
-import type { Shape } from '../catalog/shape.ts';
+import type { TableDefinition } from '../catalog/table-definition.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../control/chunk.ts';
 import { holdEpoch } from '../control/epoch.ts';
-import { readNewestGeneration, readOutdated } from '../control/generation.ts';
+import { readNewestSnapshot, readOutdated } from '../control/exported-snapshot.ts';
 import { requireMigration } from '../control/migration.ts';
 import {
   forgetOids,
   readPlannedRelations,
   readUnfinished,
-  storeShapes,
+  storeDefinitions,
 } from '../control/relation.ts';
-import type { PlannedRelationRow, PlannedShape } from '../control/relation.ts';
-import { plannedShape } from '../control/planned-shape.ts';
+import type { PlannedRelationRow, PlannedDefinition } from '../control/relation.ts';
+import { plannedDefinition } from '../control/planned-definition.ts';
 import { recordSchemas } from '../control/schema-row.ts';
 import type { Turn } from '../control/turn.ts';
 import { withRows } from '../schema/existing.ts';
@@ -50,7 +50,7 @@ export interface TakePlan {
   readonly turn: Turn;
   readonly found: readonly Relation[];
   /** Shapes of the found tables by oid, of the same snapshot. */
-  readonly shapes: ReadonlyMap<number, Shape>;
+  readonly definitions: ReadonlyMap<number, TableDefinition>;
   /** Types of their columns, of the same snapshot. */
   readonly types: TypeGraph;
   /** Rows of the source's schemas, of the same snapshot. */
@@ -85,13 +85,13 @@ const COLUMNS_PER_FRESH = 10;
 export async function takeTables(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   plan: TakePlan,
   told: (tables: number) => void = () => undefined,
 ): Promise<number> {
   const begun = await transaction(target, async () => {
     await plan.turn.hold();
-    return begin(target, migration, generation, plan);
+    return begin(target, migration, pass, plan);
   });
   if (begun === null) return 0;
   const { epoch, units } = begun;
@@ -105,8 +105,8 @@ export async function takeTables(
   for (const batch of batches(units, emptied, here)) {
     await transaction(target, async () => {
       await holdEpoch(target, migration, epoch);
-      await requireNewest(target, migration, generation);
-      await takeBatch(target, migration, generation, { ...plan, batch, here, there });
+      await requireNewest(target, migration, pass);
+      await takeBatch(target, migration, pass, { ...plan, batch, here, there });
     });
     taken += batch.reduce((sum, { tables }) => sum + tables.length, 0);
     told(taken);
@@ -151,16 +151,16 @@ interface Unit {
 async function requireNewest(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
 ): Promise<void> {
   await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
     migration.id,
   ]);
   const { confirmedLsn } = await requireMigration(target, migration);
-  const newest = await readNewestGeneration(target, migration);
-  const isOutdated = generation <= (await readOutdated(target, migration));
-  if (newest?.number !== generation || isOutdated || !reaches(newest.lsn, confirmedLsn)) {
-    throw snapshotLost(generation);
+  const newest = await readNewestSnapshot(target, migration);
+  const isOutdated = pass <= (await readOutdated(target, migration));
+  if (newest?.number !== pass || isOutdated || !reaches(newest.lsn, confirmedLsn)) {
+    throw snapshotLost(pass);
   }
 }
 
@@ -168,21 +168,21 @@ async function requireNewest(
 async function begin(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   plan: TakePlan,
 ): Promise<{ readonly epoch: bigint; readonly units: readonly Unit[] } | null> {
-  await requireNewest(target, migration, generation);
+  await requireNewest(target, migration, pass);
   // Those of an older generation stay: other tables were copied then.
   await recordSchemas(target, migration, plan.schemas, 'first');
   await followNames(target, migration, plan.found);
   await followTrees(target, migration, plan);
-  const left = new Set(await readUnfinished(target, migration, generation));
+  const left = new Set(await readUnfinished(target, migration, pass));
   if (left.size === 0) return null;
   // After a stream: whoever still streams must not write into tables that are emptied here, and what is read on the
   // target is of two moments until the stream has passed this generation.
   const { rows } = await target.query<{ epoch: string }>(
     /* sql */ `
-    update walferry.migration set epoch = epoch + 1, first_consistent = false
+    update walferry.migration set epoch = epoch + 1, consistent = false
      where id = $1 returning epoch::text`,
     [migration.id],
   );
@@ -224,8 +224,7 @@ function* batches(
   here: ReadonlyMap<string, Relation>,
 ): Generator<Unit[]> {
   const isBegun = ({ tables, marked }: Unit) =>
-    marked.length > 0 ||
-    tables.some(({ generation, rewritten }) => generation !== null || rewritten);
+    marked.length > 0 || tables.some(({ pass, rewritten }) => pass !== null || rewritten);
   const bytes = ({ tables }: Unit) => tables.reduce((sum, one) => sum + one.estimatedBytes, 0);
   const ordered = [...units].sort((a, b) => bytes(b) - bytes(a));
   const count = ({ tables }: Unit) => tables.length;
@@ -255,7 +254,7 @@ function* batches(
 async function takeBatch(
   target: pg.ClientBase,
   migration: Migration,
-  generation: number,
+  pass: number,
   plan: TakePlan & {
     readonly batch: readonly Unit[];
     readonly here: ReadonlyMap<string, Relation>;
@@ -290,12 +289,12 @@ async function takeBatch(
     return [{ id: table.id, pages, bytes, splittable }];
   });
   const chunks = cutTables(sized, plan.chunkBytes, plan.tablesPerBundle);
-  await insertChunks(target, migration, generation, chunks);
+  await insertChunks(target, migration, pass, chunks);
   await target.query(
     /* sql */ `
-    update walferry.relation set generation = $3, rewritten = false
+    update walferry.relation set pass = $3, rewritten = false
      where migration = $1 and id = any($2)`,
-    [migration.id, tables.map(({ id }) => id), generation],
+    [migration.id, tables.map(({ id }) => id), pass],
   );
   await forgetOids(
     target,
@@ -315,18 +314,18 @@ async function takeBatch(
     target,
     counterparts.map(({ oid }) => oid),
   );
-  await storeShapes(target, migration, shapesOf(tables, plan, { types, keepers }));
+  await storeDefinitions(target, migration, definitionsOf(tables, plan, { types, keepers }));
 }
 
 function refuseUnlogged(
   tables: readonly PlannedRelationRow[],
-  { found, shapes, ignored }: TakePlan,
+  { found, definitions, ignored }: TakePlan,
 ): void {
   const names = new Set(tables.map(keyOfName));
   const unlogged = found.filter(
     (one) =>
       names.has(keyOfName(one)) &&
-      shapes.get(one.oid)?.persistence === 'u' &&
+      definitions.get(one.oid)?.persistence === 'u' &&
       !ignored.unlogged(one),
   );
   const [first] = unlogged;
@@ -347,7 +346,7 @@ async function refuseFilled(
   const there = new Set(counterparts.map(keyOfName));
   const begun = new Set(
     tables
-      .filter(({ generation, rewritten }) => generation !== null || rewritten)
+      .filter(({ pass, rewritten }) => pass !== null || rewritten)
       .map((table) => keyOfName(destinationOf(table))),
   );
   const fresh = destinationsOf(tables).filter(
@@ -369,23 +368,24 @@ async function refuseFilled(
 }
 
 /** From the generation on the stream brings changes of this shape. */
-function shapesOf(
+function definitionsOf(
   tables: readonly PlannedRelationRow[],
   {
-    shapes,
+    definitions,
     here,
     there,
-  }: Pick<TakePlan, 'shapes'> & Readonly<Record<'here' | 'there', ReadonlyMap<string, Relation>>>,
+  }: Pick<TakePlan, 'definitions'> &
+    Readonly<Record<'here' | 'there', ReadonlyMap<string, Relation>>>,
   { types, keepers }: { readonly types: TypePairs; readonly keepers: ReadonlyMap<number, Keeper> },
-): Map<number, PlannedShape> {
+): Map<number, PlannedDefinition> {
   return new Map(
     tables.flatMap((table) => {
       const relation = here.get(keyOfName(table));
-      const source = relation && shapes.get(relation.oid);
+      const source = relation && definitions.get(relation.oid);
       const target = there.get(keyOfName(destinationOf(table)));
       if (!source || !target) return [];
       const keeper = keepers.get(target.oid);
-      return [[table.id, plannedShape({ relation, target }, source, types, keeper)] as const];
+      return [[table.id, plannedDefinition({ relation, target }, source, types, keeper)] as const];
     }),
   );
 }

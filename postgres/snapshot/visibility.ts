@@ -7,7 +7,7 @@
  */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 
-export interface Generation {
+export interface ExportedSnapshot {
   readonly number: number;
   /** Every transaction below has ended when the snapshot was taken. 64-bit, with epoch. */
   readonly xmin: bigint;
@@ -31,17 +31,17 @@ export function widenXid(xid32: number, xmax: bigint): bigint {
 /** Whether the generation's rows contain the effects of the (committed, top-level) transaction. */
 export function isVisible(
   xid32: number,
-  generation: Pick<Generation, 'xmin' | 'xmax' | 'xip'>,
+  pass: Pick<ExportedSnapshot, 'xmin' | 'xmax' | 'xip'>,
 ): boolean {
-  const xid = widenXid(xid32, generation.xmax);
-  if (xid < generation.xmin) return true;
-  return xid < generation.xmax && !generation.xip.has(xid);
+  const xid = widenXid(xid32, pass.xmax);
+  if (xid < pass.xmin) return true;
+  return xid < pass.xmax && !pass.xip.has(xid);
 }
 
 /** The newest position of the generations: once the stream has passed it, no change is filtered any more. */
-export function filterEnd(generations: readonly Generation[]): Lsn | null {
+export function filterEnd(snapshots: readonly ExportedSnapshot[]): Lsn | null {
   let end: Lsn | null = null;
-  for (const { lsn } of generations) {
+  for (const { lsn } of snapshots) {
     if (end === null || compareLsn(lsn, end) > 0) end = lsn;
   }
   return end;
@@ -51,7 +51,7 @@ export function filterEnd(generations: readonly Generation[]): Lsn | null {
  * Reads `pg_current_snapshot()`: `xmin:xmax:xip,xip,…`.
  * @throws RangeError for anything else.
  */
-export function parseSnapshot(text: string): Pick<Generation, 'xmin' | 'xmax' | 'xip'> {
+export function parseSnapshot(text: string): Pick<ExportedSnapshot, 'xmin' | 'xmax' | 'xip'> {
   const match = /^(\d+):(\d+):((?:\d+(?:,\d+)*)?)$/.exec(text);
   const [xmin, xmax, list] = [match?.[1], match?.[2], match?.[3]];
   if (xmin === undefined || xmax === undefined || list === undefined) {

@@ -24,7 +24,7 @@ import type { Left } from './filter.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop, type LoopParts } from './loop.ts';
 import { Marks } from './marks.ts';
-import { LoudLook } from './loud-look.ts';
+import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
 import { Onlooker } from './onlooker.ts';
 import type { StreamPlan } from './plan.ts';
@@ -63,7 +63,7 @@ export interface LeaseParts {
    * Whether all tables were compared at the beginning of this lease or since; false: the next lease has to begin with it. Called once the
    * lease is over.
    */
-  readonly audited: () => boolean;
+  readonly checked: () => boolean;
   /** Whether the caller can keep the stream open until the next lease. */
   readonly mayStayOpen: boolean;
 }
@@ -102,16 +102,16 @@ export async function streamLease(
       { seconds: Math.round(forMs / 1000) },
     );
   };
-  const loud = new LoudLook(applier.replicaRole);
+  const enabled = new TriggerCheck(applier.replicaRole);
   const verify = (batch: Batch): Promise<void> => {
-    loud.met(batch.relations);
+    enabled.met(batch.relations);
     plan.truncating(batch.changes);
     return inTurn(() => {
-      const left = plan.routes.takeMet();
+      const left = plan.mappings.takeMet();
       const renamed = (one: Left): Promise<void> => plan.leave(one);
-      const { tokens, types, schemaRows } = plan;
+      const { fingerprints, types, schemaRows } = plan;
       const refuseDoubtful = (): void => plan.refuseDoubtful();
-      const known = { tokens, types, left, renamed, schemas: schemaRows, refuseDoubtful };
+      const known = { fingerprints, types, left, renamed, schemas: schemaRows, refuseDoubtful };
       return verifyCatalog(source, batch, known, waiting);
     });
   };
@@ -123,16 +123,16 @@ export async function streamLease(
     ({ xids }) =>
       inTurn(async () => {
         await plan.explained(xids);
-        await loud.refuse(applier.client);
+        await enabled.refuse(applier.client);
       }),
-    loud,
+    enabled,
   );
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
   const throttle = new ApplyThrottle(applier.client, migration, work.signal);
   const loopParts: LoopParts = {
     reader,
     writer,
-    routes: plan.routes,
+    mappings: plan.mappings,
     settle: (table) => inTurn(() => plan.settle(table)),
     emptied: (table, xid) => plan.emptied.met(nameOf(table), xid),
     missed: (table) => inTurn(() => plan.missed(table)),
@@ -163,7 +163,7 @@ export async function streamLease(
   parts.loop?.continueWith(loopParts);
   // After the loop was made: the pieces of a huge transaction keep their size when the limit is lifted.
   if (options.until === null) await throttle.begin();
-  const numbers = (): Omit<StreamReport, 'reached' | 'firstConsistent'> => {
+  const numbers = (): Omit<StreamReport, 'reached' | 'consistent'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
     const { receivedLsn } = reader;
     const { waiting } = loop;
@@ -216,12 +216,12 @@ export async function streamLease(
   }
   work.log.info('lease ended', { ...loop.ways.summary });
   const { checkpoint } = writer;
-  const { confirmedLsn, firstConsistent } = checkpoint;
+  const { confirmedLsn, consistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
-  const report = { ...numbers(), firstConsistent, reached };
+  const report = { ...numbers(), consistent, reached };
   // Behind the lease in which the target becomes consistent the workflow makes constraints, which this session has not seen.
-  const next = options.until === null && attempt.firstConsistent && !work.signal.aborted;
-  if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.audited()) {
+  const next = options.until === null && attempt.consistent && !work.signal.aborted;
+  if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.checked()) {
     reader.confirm(confirmedLsn);
     return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
   }

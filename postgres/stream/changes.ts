@@ -21,7 +21,7 @@ import type { ReaderLimits } from '../replication/options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import { isUnprintable, startFailure } from '../replication/refusal.ts';
-import { quietLoud } from '../schema/loud-quiet.ts';
+import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
 import { whileAllWatched, whileWatched } from '../schema/watch.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
@@ -69,7 +69,7 @@ const ABORT_LEASE_MS = 8_000;
  * was aborted (the caller decides what an abort means).
  * @param parked where a lease that ends because it is over leaves the stream open for the next one; unset: it closes everything.
  * @throws MigrationError: `CheckpointMissing`, `SlotMissing`, `SlotBusy`, `PluginRefused`, `SchemaDrift`, `UnknownRelation`,
- *   `StreamWarning`, `CopyAgain`, `StreamMalformed`, `Stalled`, `Fenced`, `Contention`, `Unreachable`, and what applying throws.
+ *   `StreamWarning`, `Resync`, `StreamMalformed`, `Stalled`, `Fenced`, `Contention`, `Unreachable`, and what applying throws.
  */
 export async function streamChanges(
   migration: Migration,
@@ -209,7 +209,7 @@ async function oneLease(
         }),
     );
     const { replicaRole } = applier;
-    await quietLoud(applier.client, migration, 'all', {
+    await disableEnabledTriggers(applier.client, migration, 'all', {
       ...{ replicaRole, log: work.log, purpose: 'apply' },
       beat: (details) => work.beat({ phase: 'stream', ...details, ...stored }),
     });
@@ -241,7 +241,7 @@ async function oneLease(
     };
     const ended = await streamLease({
       ...{ ...stream, work, attempt, tablesPerBatch },
-      ...{ audited: () => true, mayStayOpen },
+      ...{ checked: () => true, mayStayOpen },
     });
     if (ended.open) parked?.park({ ...stream, tablesPerBatch, ...ended.open, held: held.move() });
     return ended.report;

@@ -5,8 +5,8 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { fileOf, isReplaced } from '../catalog/file.ts';
-import { readShapes } from '../catalog/shape.ts';
-import { readPlannedRelations, type PlannedShape } from '../control/relation.ts';
+import { readDefinitions } from '../catalog/table-definition.ts';
+import { readPlannedRelations, type PlannedDefinition } from '../control/relation.ts';
 
 export class Emptied {
   readonly #seen = new Map<string, Set<string>>();
@@ -37,24 +37,24 @@ export class Emptied {
    * @param nameOf how the tables were named to {@link met}.
    * @param xids only by these transactions; unset: by any.
    */
-  async shapes(
+  async definitions(
     source: pg.ClientBase,
     target: pg.ClientBase,
     migration: Migration,
     nameOf: (table: { readonly schema: string; readonly name: string }) => string,
     xids?: ReadonlySet<number>,
-  ): Promise<Map<number, PlannedShape>> {
+  ): Promise<Map<number, PlannedDefinition>> {
     if (this.#seen.size === 0) return new Map();
     const rows = (await readPlannedRelations(target, migration)).filter((row) =>
       this.#seen.has(nameOf(row)),
     );
-    const shapes = await readShapes(
+    const definitions = await readDefinitions(
       source,
       rows.map(({ oid }) => oid),
     );
     return new Map(
       rows.flatMap((row) => {
-        const [before, now] = [row.shape, shapes.get(row.oid)];
+        const [before, now] = [row.definition, definitions.get(row.oid)];
         if (!before || !now || !isReplaced(before.source, now)) return [];
         if (!this.has(nameOf(row), now.emptiedBy)) return [];
         if (xids && !xids.has(Number(now.emptiedBy))) return [];

@@ -15,7 +15,7 @@ export async function fenceStream(migration: Migration): Promise<Checkpoint> {
 }
 
 /** Where the target stands when nobody writes. */
-export type Stopped = Checkpoint & Pick<StreamReport, 'firstConsistent'>;
+export type Stopped = Checkpoint & Pick<StreamReport, 'consistent'>;
 
 /**
  * The same, with what only a stream's report shows.
@@ -24,13 +24,13 @@ export type Stopped = Checkpoint & Pick<StreamReport, 'firstConsistent'>;
 export async function fence(migration: Migration, scheduledAt: number | null): Promise<Stopped> {
   try {
     await using client = await connectTarget(migration, 'apply');
-    const { confirmedLsn, transactions, changes, firstConsistent } = await takeEpoch(
+    const { confirmedLsn, transactions, changes, consistent } = await takeEpoch(
       client,
       migration,
       null,
       scheduledAt,
     );
-    return { confirmedLsn, transactions, changes, firstConsistent };
+    return { confirmedLsn, transactions, changes, consistent };
   } catch (error) {
     throw classify(error, { step: 'fence the stream', side: 'target' }, 'Internal');
   }

@@ -9,15 +9,15 @@ import type { TableName } from '../catalog/selection.ts';
 import { mayBeDisguised, type Disguised } from '../catalog/disguise.ts';
 import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
-import { holdsRow, misfit, translate, type Form } from './form.ts';
+import { holdsRow, shapeMismatch, translate, type RowShape } from './row-shape.ts';
 
 /** What becomes of a table's changes. */
-export interface Route {
+export interface TableMapping {
   readonly relation: PlannedRelation;
   /** The same for changes whose replica identity was the whole row, when it is not now, or the reverse; null: none can come. */
   readonly before: PlannedRelation | null;
   /** Forms of its changes in the order of their time: usually one, two around a DDL that the target has already. */
-  readonly forms: readonly [Form, ...Form[]];
+  readonly rowShapes: readonly [RowShape, ...RowShape[]];
   /** Columns whose values arrive as hexadecimal digits without the `\x` that the input function wants. */
   readonly bytea: ReadonlySet<string>;
   /** Columns with intervals some of which the target would take for infinite; empty where it takes none for that. */
@@ -36,12 +36,12 @@ export interface Unsettled {
   /** 32 bits, the top-level transaction. */
   readonly xid: number;
   /** What is strange about the change; unset for a table without a route. */
-  readonly misfit?: string;
+  readonly shapeMismatch?: string;
 }
 
 /** A name whose changes are left out, and what the source said of it when that was decided; null: there was no such table. */
 export interface Left extends TableName {
-  readonly token: string | null;
+  readonly fingerprint: string | null;
 }
 
 /** Changes of a source transaction: all of them, or a part. */
@@ -54,16 +54,16 @@ export interface Piece {
 }
 
 /** Routes by schema and table; null for tables whose changes are left out on purpose. */
-export class Routes {
-  readonly #byName = new Map<string, Route | null>();
+export class TableMappings {
+  readonly #byName = new Map<string, TableMapping | null>();
   readonly #left = new Map<string, Left>();
   /** Names of {@link #left} with a change since the last call. */
   #met = new Map<string, Left>();
   /** How many forms of a table are behind: after the first change of a newer form none of an older one can come. */
-  #behind = new Map<Route, number>();
+  #behind = new Map<TableMapping, number>();
 
-  set(schema: string, table: string, route: Route): void {
-    this.#byName.set(key(schema, table), route);
+  set(schema: string, table: string, mapping: TableMapping): void {
+    this.#byName.set(key(schema, table), mapping);
   }
 
   /** Changes of this name are left out, as long as it means what it means now. */
@@ -92,7 +92,7 @@ export class Routes {
     return met;
   }
 
-  get(schema: string, table: string): Route | null | undefined {
+  get(schema: string, table: string): TableMapping | null | undefined {
     return this.#byName.get(key(schema, table));
   }
 
@@ -106,16 +106,16 @@ export class Routes {
   }
 
   /** The form that the change is of, or why it is of none. */
-  formOf(route: Route, message: RowMessage): Form | string {
-    const behind = this.#behind.get(route) ?? 0;
+  formOf(mapping: TableMapping, message: RowMessage): RowShape | string {
+    const behind = this.#behind.get(mapping) ?? 0;
     let why = '';
-    for (let at = behind; at < route.forms.length; at += 1) {
-      const form = route.forms[at];
-      if (form === undefined) break;
-      const strange = misfit(message, form);
+    for (let at = behind; at < mapping.rowShapes.length; at += 1) {
+      const rowShape = mapping.rowShapes[at];
+      if (rowShape === undefined) break;
+      const strange = shapeMismatch(message, rowShape);
       if (strange === null) {
-        if (at > behind) this.#behind.set(route, at);
-        return form;
+        if (at > behind) this.#behind.set(mapping, at);
+        return rowShape;
       }
       why ||= strange;
     }
@@ -128,44 +128,51 @@ export class Routes {
  * @param newest position of the newest generation: what commits at or after it is in no copy; null without a copy.
  * @returns an {@link Unsettled} table instead when there is no route for it, or no form for one of its changes.
  */
-export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Change[] | Unsettled {
+export function changesOf(
+  piece: Piece,
+  mappings: TableMappings,
+  newest: Lsn | null,
+): Change[] | Unsettled {
   const mayBeCopied = newest !== null && compareLsn(piece.commitLsn, newest) < 0;
   const changes: Change[] = [];
   // The caller comes again with the whole piece.
-  const undo = routes.remember();
+  const undo = mappings.remember();
   const origin = { lsn: piece.commitLsn, xid: piece.xid };
   const truncates: PlannedRelation[][] = [];
   let truncate: { readonly at: Lsn | null; readonly relations: PlannedRelation[] } | null = null;
   for (const message of piece.messages) {
-    const route = routes.get(message.schema, message.table);
-    if (route === undefined) return undo(unsettled(message, piece));
-    if (route === null) {
-      routes.meet(message.schema, message.table);
+    const mapping = mappings.get(message.schema, message.table);
+    if (mapping === undefined) return undo(unsettled(message, piece));
+    if (mapping === null) {
+      mappings.meet(message.schema, message.table);
       continue;
     }
-    if (mayBeCopied && route.copied(piece.xid, piece.commitLsn)) continue;
+    if (mayBeCopied && mapping.copied(piece.xid, piece.commitLsn)) continue;
     if (message.action !== 'T') {
       truncate = null;
-      const form = routes.formOf(route, message);
-      if (typeof form === 'string') return undo({ ...unsettled(message, piece), misfit: form });
-      const strange = extremeIn(message, route, form) ?? disguisedIn(message, route, form);
-      if (strange !== null) return undo({ ...unsettled(message, piece), misfit: strange });
-      const relation = message.action === 'I' ? route.relation : namedBy(message, route, form);
+      const rowShape = mappings.formOf(mapping, message);
+      if (typeof rowShape === 'string')
+        return undo({ ...unsettled(message, piece), shapeMismatch: rowShape });
+      const strange =
+        extremeIn(message, mapping, rowShape) ?? disguisedIn(message, mapping, rowShape);
+      if (strange !== null) return undo({ ...unsettled(message, piece), shapeMismatch: strange });
+      const relation =
+        message.action === 'I' ? mapping.relation : namedBy(message, mapping, rowShape);
       if (typeof relation === 'string') {
-        return undo({ ...unsettled(message, piece), misfit: relation });
+        return undo({ ...unsettled(message, piece), shapeMismatch: relation });
       }
       changes.push(
         rowChange(
           message,
-          relation === route.relation ? route : { ...route, relation },
-          form,
+          relation === mapping.relation ? mapping : { ...mapping, relation },
+          rowShape,
           origin,
         ),
       );
     } else if (truncate !== null && truncate.at === message.lsn) {
-      truncate.relations.push(route.relation);
+      truncate.relations.push(mapping.relation);
     } else {
-      truncate = { at: message.lsn, relations: [route.relation] };
+      truncate = { at: message.lsn, relations: [mapping.relation] };
       truncates.push(truncate.relations);
       changes.push({ kind: 'truncate', relations: truncate.relations, ...origin });
     }
@@ -174,9 +181,9 @@ export function changesOf(piece: Piece, routes: Routes, newest: Lsn | null): Cha
     const vague = leaveParts(relations);
     if (vague) {
       const { schema, name: table } = vague;
-      const misfit =
+      const shapeMismatch =
         'empties this partition alone, whose rows the target cannot tell from the others';
-      return undo({ schema, table, commitLsn: piece.commitLsn, xid: piece.xid, misfit });
+      return undo({ schema, table, commitLsn: piece.commitLsn, xid: piece.xid, shapeMismatch });
     }
   }
   return changes;
@@ -202,23 +209,23 @@ function unsettled({ schema, table }: RowMessage | TruncateMessage, piece: Piece
 
 function rowChange(
   message: RowMessage,
-  route: Route,
-  form: Form,
+  mapping: TableMapping,
+  rowShape: RowShape,
   origin: { readonly lsn: Lsn; readonly xid: number },
 ): Change {
-  const { relation } = route;
-  const columns = cellsOf(message.columns, route, form);
+  const { relation } = mapping;
+  const columns = cellsOf(message.columns, mapping, rowShape);
   switch (message.action) {
     case 'I': {
-      const whole = form.fills.length === 0 ? columns : [...columns, ...form.fills];
+      const whole = rowShape.fills.length === 0 ? columns : [...columns, ...rowShape.fills];
       return { kind: 'insert', relation, columns: whole, ...origin };
     }
     case 'U': {
-      const identity = identityOf(message, route, form);
+      const identity = identityOf(message, mapping, rowShape);
       return { kind: 'update', relation, columns, identity, ...origin };
     }
     case 'D': {
-      const identity = identityOf(message, route, form);
+      const identity = identityOf(message, mapping, rowShape);
       return { kind: 'delete', relation, identity, ...origin };
     }
   }
@@ -228,22 +235,26 @@ function rowChange(
  * In words that follow "a change that"; null when it holds none. A later copy does not need the change, and refuses the table by its
  * column as long as it holds such a value. Only what is stored: no row of the target is found by one, because none gets there.
  */
-function extremeIn(message: RowMessage, route: Route, form: Form): string | null {
-  if (route.intervals.size === 0) return null;
-  const found = cellsOf(message.columns, route, form).find(
-    ({ name, value }) => value !== null && route.intervals.has(name) && holdsExtreme(value),
+function extremeIn(message: RowMessage, mapping: TableMapping, rowShape: RowShape): string | null {
+  if (mapping.intervals.size === 0) return null;
+  const found = cellsOf(message.columns, mapping, rowShape).find(
+    ({ name, value }) => value !== null && mapping.intervals.has(name) && holdsExtreme(value),
   );
   if (!found) return null;
   return `holds an interval in column "${found.name}" that the target takes for infinity or does not read`;
 }
 
 /** In words that follow "a change that"; null when it holds none. Also where a row is named: another row may have the value. */
-function disguisedIn(message: RowMessage, route: Route, form: Form): string | null {
-  const { disguised } = route;
+function disguisedIn(
+  message: RowMessage,
+  mapping: TableMapping,
+  rowShape: RowShape,
+): string | null {
+  const { disguised } = mapping;
   if (disguised.size === 0) return null;
   const cells = [
-    ...cellsOf(message.columns, route, form),
-    ...cellsOf(message.identity, route, form),
+    ...cellsOf(message.columns, mapping, rowShape),
+    ...cellsOf(message.identity, mapping, rowShape),
   ];
   const found = cells.find(({ name, value }) => {
     const type = disguised.get(name);
@@ -253,11 +264,15 @@ function disguisedIn(message: RowMessage, route: Route, form: Form): string | nu
 }
 
 /** A whole old row from before a column was added has that column on the target, with the value that earlier rows hold. */
-function identityOf(message: RowMessage, route: Route, form: Form): readonly Cell[] {
-  const identity = cellsOf(message.identity, route, form);
-  const { key } = route.relation;
-  const whole = key === null && form.fills.length > 0 && holdsRow(message, form);
-  return whole ? [...identity, ...form.fills] : identity;
+function identityOf(
+  message: RowMessage,
+  mapping: TableMapping,
+  rowShape: RowShape,
+): readonly Cell[] {
+  const identity = cellsOf(message.identity, mapping, rowShape);
+  const { key } = mapping.relation;
+  const whole = key === null && rowShape.fills.length > 0 && holdsRow(message, rowShape);
+  return whole ? [...identity, ...rowShape.fills] : identity;
 }
 
 /**
@@ -267,17 +282,17 @@ function identityOf(message: RowMessage, route: Route, form: Form): readonly Cel
  */
 function namedBy(
   message: RowMessage,
-  { relation, before }: Route,
-  form: Form,
+  { relation, before }: TableMapping,
+  rowShape: RowShape,
 ): PlannedRelation | string {
   if (relation.key !== null) {
-    const { names } = form;
+    const { names } = rowShape;
     const known = relation.key.every((column) =>
       message.identity.some(({ name }) => (names.get(name) ?? name) === column),
     );
     return known ? relation : OTHERWISE;
   }
-  if (relation.full === holdsRow(message, form)) return relation;
+  if (relation.full === holdsRow(message, rowShape)) return relation;
   // A key of a partition alone may be a row's of another one, too; in a table of its own it is one row's, and is counted.
   if (relation.full && relation.destination) return OTHERWISE;
   return before ?? relation;
@@ -285,11 +300,15 @@ function namedBy(
 
 const OTHERWISE = 'names its row by other columns than the replica identity of now';
 
-function cellsOf(cells: readonly Cell[], route: Route, form: Form): readonly Cell[] {
-  const named = translate(cells, form);
-  if (route.bytea.size === 0) return named;
+function cellsOf(
+  cells: readonly Cell[],
+  mapping: TableMapping,
+  rowShape: RowShape,
+): readonly Cell[] {
+  const named = translate(cells, rowShape);
+  if (mapping.bytea.size === 0) return named;
   return named.map((cell) =>
-    cell.value !== null && route.bytea.has(cell.name) && !cell.value.startsWith('\\x')
+    cell.value !== null && mapping.bytea.has(cell.name) && !cell.value.startsWith('\\x')
       ? { name: cell.name, value: `\\x${cell.value}` }
       : cell,
   );

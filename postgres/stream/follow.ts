@@ -8,16 +8,20 @@ import { mayBeCut, mayBeEmptied, type Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { compareForms, useOf } from '../catalog/type-form.ts';
-import { compareShapes, type Shape, type ShapeChange } from '../catalog/shape.ts';
-import { numbersOf, type PlannedRelationRow, type PlannedShape } from '../control/relation.ts';
-import { earlierForm, plainForm, type Form } from './form.ts';
+import {
+  compareDefinitions,
+  type TableDefinition,
+  type DefinitionChange,
+} from '../catalog/table-definition.ts';
+import { numbersOf, type PlannedRelationRow, type PlannedDefinition } from '../control/relation.ts';
+import { earlierRowShape, plainRowShape, type RowShape } from './row-shape.ts';
 
 /** A table whose changes go to the target. */
 export interface Followed {
   readonly row: PlannedRelationRow;
   readonly source: Relation;
   readonly target: Relation;
-  readonly forms: readonly [Form, ...Form[]];
+  readonly rowShapes: readonly [RowShape, ...RowShape[]];
   /** Columns that every change of the lease is identified by; null when that changed meanwhile. */
   readonly key: readonly string[] | null;
   /** Columns that may have had another type since the shape that is stored. */
@@ -28,11 +32,11 @@ export interface Sides {
   readonly source: Relation;
   readonly target: Relation;
   /** Shape of the source's table now. */
-  readonly now: Shape;
-  readonly targetShape: Shape | undefined;
+  readonly now: TableDefinition;
+  readonly targetDefinition: TableDefinition | undefined;
 }
 
-export interface Verdict {
+export interface ColumnDrift {
   readonly followed: Followed | null;
   /** To ask the operator about at once. */
   readonly drift: readonly Difference[];
@@ -41,9 +45,9 @@ export interface Verdict {
   /** Why the table has to be copied again, or null. */
   readonly again: string | null;
   /** To be stored once the stream has passed what was committed before this look. */
-  readonly settled: PlannedShape | null;
+  readonly settled: PlannedDefinition | null;
   /** The same to be stored at once: no change can tell the two apart. */
-  readonly alike: PlannedShape | null;
+  readonly alike: PlannedDefinition | null;
   /** The transaction (32 bits) whose TRUNCATE has to come in the stream, or the table is copied again; null for none. */
   readonly awaited: string | null;
 }
@@ -56,28 +60,28 @@ const NOTHING = {
 const READ_BACK = new Set(['real', 'double precision', 'numeric']);
 
 /** @param row a table that both sides have, that is the one that was copied, and that is logged. */
-export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
-  const { source, target, now, targetShape } = sides;
+export function followColumns(row: PlannedRelationRow, sides: Sides): ColumnDrift {
+  const { source, target, now, targetDefinition } = sides;
   const numbers = numbersOf(target);
   const { key } = source;
-  const before: PlannedShape = row.shape ?? { source: now, key, target: numbers };
-  const change = compareShapes(before.source, now);
+  const before: PlannedDefinition = row.definition ?? { source: now, key, target: numbers };
+  const change = compareDefinitions(before.source, now);
   const differences = [...compareColumns([source], [target]), ...leftOver(source, target, change)];
   const disguised = disguisedColumns(source, before.source, now);
-  const quiet =
+  const unchanged =
     change.opaque === null &&
     change.added.length + change.dropped.length + change.renamed.length === 0;
   if (differences.length > 0) {
     // The target as it is takes the changes from before the DDL: the stream may go as far as that.
-    const blocked = quiet || change.opaque !== null || !takesBefore(before, sides, change);
+    const blocked = unchanged || change.opaque !== null || !takesBefore(before, sides, change);
     if (blocked) {
       return { ...NOTHING, drift: differences };
     }
-    const forms: Followed['forms'] = [plainForm(before.source)];
-    const unchanged = sameColumns(before.key, key) ? key : null;
+    const rowShapes: Followed['rowShapes'] = [plainRowShape(before.source)];
+    const keptKey = sameColumns(before.key, key) ? key : null;
     return {
       ...NOTHING,
-      followed: { row, source, target, forms, key: unchanged, disguised },
+      followed: { row, source, target, rowShapes, key: keptKey, disguised },
       ahead: differences,
     };
   }
@@ -91,46 +95,46 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): Verdict {
   if (again !== null) return { ...NOTHING, again };
   const renamed = new Map(change.renamed.map(({ from, to }) => [from, to]));
   const keyBefore = before.key?.map((name) => renamed.get(name) ?? name) ?? null;
-  const forms: Followed['forms'] = quiet
-    ? [plainForm(now)]
-    : [earlierForm(before.source, change), plainForm(now)];
+  const rowShapes: Followed['rowShapes'] = unchanged
+    ? [plainRowShape(now)]
+    : [earlierRowShape(before.source, change), plainRowShape(now)];
   const sameKey = sameColumns(keyBefore, key);
   const moved =
-    row.shape === null ||
-    before.source.token !== now.token ||
+    row.definition === null ||
+    before.source.fingerprint !== now.fingerprint ||
     before.source.filenode !== now.filenode;
   const { types } = before;
-  const keeper = targetShape && keeperOf(targetShape);
-  const shape =
+  const keeper = targetDefinition && keeperOf(targetDefinition);
+  const definition =
     moved || !isSameKeeper(before.keeper, keeper)
       ? { source: now, key, target: numbers, ...(keeper && { keeper }), ...(types && { types }) }
       : null;
-  const alike = quiet && sameKey && awaited === null && disguised.size === 0;
+  const alike = unchanged && sameKey && awaited === null && disguised.size === 0;
   return {
     ...NOTHING,
     awaited,
-    followed: { row, source, target, forms, key: sameKey ? key : null, disguised },
-    settled: alike ? null : shape,
-    alike: alike ? shape : null,
+    followed: { row, source, target, rowShapes, key: sameKey ? key : null, disguised },
+    settled: alike ? null : definition,
+    alike: alike ? definition : null,
   };
 }
 
 /** A partition may join its tree without a copy; any other table has the shape that its copy noted, or was in no snapshot. */
-function uncopied({ shape, viaRoot, generation }: PlannedRelationRow): string | null {
-  if (shape !== null || viaRoot !== null || generation === null) return null;
+function uncopied({ definition, viaRoot, pass }: PlannedRelationRow): string | null {
+  if (definition !== null || viaRoot !== null || pass === null) return null;
   return 'was not in the snapshot that it was to be copied from';
 }
 
 /** Why changes of the table may be in no stream. */
-function unsent(before: Shape, unexplained: boolean): string | null {
+function unsent(before: TableDefinition, unexplained: boolean): string | null {
   // What it did while it was logged was left out, too.
   if (before.persistence === 'u') return 'is logged again on the source';
   return unexplained ? OTHER_FILE : null;
 }
 
 /** A partition that joined its tree as it is was in its first file then; what became of that since, no shape tells. */
-function isReborn({ shape, viaRoot }: PlannedRelationRow, now: Shape): boolean {
-  return shape === null && viaRoot !== null && now.filenode !== now.oid;
+function isReborn({ definition, viaRoot }: PlannedRelationRow, now: TableDefinition): boolean {
+  return definition === null && viaRoot !== null && now.filenode !== now.oid;
 }
 
 /** For a table that cannot prove that it was logged all the time. */
@@ -138,7 +142,7 @@ export const OTHER_FILE =
   'has a different file on the source (temporarily unlogged, or rewritten): changes may not have been sent';
 
 /** A column that left the source has to leave the target; others may be there more. */
-function leftOver(source: Relation, target: Relation, change: ShapeChange): Difference[] {
+function leftOver(source: Relation, target: Relation, change: DefinitionChange): Difference[] {
   const here = new Set(source.columns.map(({ name }) => name));
   const there = new Set(target.columns.map(({ name }) => name));
   const gone = [
@@ -157,9 +161,9 @@ function leftOver(source: Relation, target: Relation, change: ShapeChange): Diff
 
 /** Whether changes from before the DDL can still be applied as they are. */
 function takesBefore(
-  before: PlannedShape,
+  before: PlannedDefinition,
   { source, target }: Sides,
-  change: ShapeChange,
+  change: DefinitionChange,
 ): boolean {
   const numbers = numbersOf(target);
   // A column that both had before, of a type that rounds there: each change would lose digits without an error.
@@ -177,9 +181,9 @@ function takesBefore(
 
 /** Why the target's columns may hold other values than the source's, although they are of the same names and types. */
 function unlikeOnTarget(
-  before: PlannedShape,
-  change: ShapeChange,
-  { target, targetShape }: Sides,
+  before: PlannedDefinition,
+  change: DefinitionChange,
+  { target, targetDefinition }: Sides,
 ): string | null {
   const numbers = numbersOf(target);
   const renamed = new Map(change.renamed.map(({ from, to }) => [from, to]));
@@ -191,7 +195,7 @@ function unlikeOnTarget(
     // Dropped and added where the source renamed: the values are gone.
     if (numbers[to] !== recorded) return `had column ${to} made anew on the target`;
   }
-  const there = new Map(targetShape?.columns.map((column) => [column.name, column]));
+  const there = new Map(targetDefinition?.columns.map((column) => [column.name, column]));
   const defaults = new Map(target.columns.map(({ name, hasDefault }) => [name, hasDefault]));
   for (const { name, missing, generated } of change.added) {
     if (generated !== '') continue;
@@ -205,7 +209,7 @@ function unlikeOnTarget(
   return null;
 }
 
-function keeperOf({ oid, filenode, witness, columns, files = '' }: Shape): Keeper {
+function keeperOf({ oid, filenode, witness, columns, files = '' }: TableDefinition): Keeper {
   const own = columns.filter(({ generated }) => generated === '');
   const written = Object.fromEntries(own.map(({ attnum, version }) => [attnum, version]));
   return { oid, filenode, witness, written, files };
@@ -234,9 +238,12 @@ function isSameRecord<T>(
   );
 }
 
-function emptiedOnTarget({ keeper }: PlannedShape, { target, targetShape }: Sides): string | null {
-  if (!keeper || !targetShape) return null;
-  const now = keeperOf(targetShape);
+function emptiedOnTarget(
+  { keeper }: PlannedDefinition,
+  { target, targetDefinition }: Sides,
+): string | null {
+  if (!keeper || !targetDefinition) return null;
+  const now = keeperOf(targetDefinition);
   if (!mayBeEmptied(keeper, now)) {
     return mayBeCut(keeper, now)
       ? 'was rewritten on the target, with a column altered: values may have been rounded or cut there'

@@ -24,7 +24,7 @@ import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts
 import { Arriving, type Open } from './arriving.ts';
 import type { Batch, BatchLimits } from './batch.ts';
 import type { Doubt } from './doubt.ts';
-import { changesOf, type Routes, type Unsettled } from './filter.ts';
+import { changesOf, type TableMappings, type Unsettled } from './filter.ts';
 import { TablePath } from './path.ts';
 import type { Why } from './ways.ts';
 
@@ -35,7 +35,7 @@ const AFTER_REFUSAL = 20;
 const PIECE_CHANGES = 8_000;
 
 export interface GatheringParts {
-  readonly routes: Routes;
+  readonly mappings: TableMappings;
   /** Position of the newest generation: what commits at or after it is in no copy; null without a copy. */
   readonly newest: Lsn | null;
   /** Where the stream was started; what the source delivers from before it is dropped. */
@@ -177,15 +177,15 @@ export class Gathering {
     if (this.#parts.doubt) return false;
     const path = this.#pathOf(line, head);
     if (path === null) return false;
-    const { route } = path;
-    if (route === null) {
+    const { mapping } = path;
+    if (mapping === null) {
       // With each change: what a batch has met is looked at when it ends, and a transaction may go on behind that.
-      this.#parts.routes.meet(path.schema, path.table);
+      this.#parts.mappings.meet(path.schema, path.table);
       return true;
     }
     if (path.decidedFor !== open.serial) {
       path.decidedFor = open.serial;
-      path.copied = open.mayBeCopied && route.copied(open.xid, open.lsn);
+      path.copied = open.mayBeCopied && mapping.copied(open.xid, open.lsn);
     }
     if (path.copied) return true;
     const { messageBytes, exactly } = this.#parts.limits;
@@ -193,11 +193,11 @@ export class Gathering {
     if (line.length > messageBytes) return this.#left(path, 'length');
     if (path.exactThrough === Infinity) return this.#left(path, 'table');
     if (path.exactThrough >= this.#batch) return false;
-    if (route.disguised.size > 0) {
+    if (mapping.disguised.size > 0) {
       path.exactThrough = this.#batch;
       return this.#left(path, 'values');
     }
-    if (route.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
+    if (mapping.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
       // The exact way says which column it is.
       path.exactThrough = this.#batch;
       return this.#left(path, 'values');
@@ -235,7 +235,7 @@ export class Gathering {
     this.#parts.doubt?.met({ schema, name: table }, place);
     open.messages.push(message);
     open.bytes += bytes;
-    const leftOut = this.#parts.routes.get(schema, table) === null;
+    const leftOut = this.#parts.mappings.get(schema, table) === null;
     if (message.action === 'T' && !leftOut) this.#allExact = true;
   }
 
@@ -297,11 +297,11 @@ export class Gathering {
     const bytes = line.bytes.subarray(head.nameFrom, head.nameTo);
     const name = isUtf8(bytes) ? namesOf(bytes.toString()) : null;
     if (name === null) return null;
-    const { routes, numericAsText } = this.#parts;
-    const route = routes.get(name.schema, name.name);
+    const { mappings, numericAsText } = this.#parts;
+    const mapping = mappings.get(name.schema, name.name);
     // Who it is, is found out at the commit; from the next change on it is known.
-    if (route === undefined) return null;
-    const path = new TablePath(name.schema, name.name, route, numericAsText);
+    if (mapping === undefined) return null;
+    const path = new TablePath(name.schema, name.name, mapping, numericAsText);
     this.#paths.set(name.schema, name.name, path);
     return path;
   }
@@ -309,12 +309,12 @@ export class Gathering {
   /** Its changes of the exact way, which are then no longer pending. */
   async #decided(open: Arriving): Promise<Change[]> {
     if (open.messages.length === 0) return [];
-    const { routes, newest, settle, emptied } = this.#parts;
+    const { mappings, newest, settle, emptied } = this.#parts;
     const piece = { xid: open.xid, commitLsn: open.lsn, messages: open.messages };
-    let changes = changesOf(piece, routes, newest);
+    let changes = changesOf(piece, mappings, newest);
     while (!Array.isArray(changes)) {
       await settle(changes);
-      changes = changesOf(piece, routes, newest);
+      changes = changesOf(piece, mappings, newest);
     }
     if (changes.some(({ kind }) => kind === 'truncate')) {
       for (const { action, schema, table } of open.messages) {
@@ -355,7 +355,7 @@ export class Gathering {
       if (change.kind !== 'truncate') this.#relations.add(change.relation);
       else for (const relation of change.relations) this.#relations.add(relation);
     }
-    for (const { route } of open.paths) if (route) this.#relations.add(route.relation);
+    for (const { mapping } of open.paths) if (mapping) this.#relations.add(mapping.relation);
     if (open.rows > 0) {
       this.#marks.push({ xid: open.xid, lsn: open.lsn, to: this.#lines.length });
     }
@@ -372,14 +372,14 @@ export class Gathering {
   /** Takes the rows out of their tables' paths. */
   #fold(): FoldedTable[] {
     return this.#used.flatMap((path) => {
-      const { rows, route } = path;
+      const { rows, mapping } = path;
       path.rows = null;
-      if (rows === null || route === null) return [];
+      if (rows === null || mapping === null) return [];
       const refuse = (forGood: boolean): void => {
         this.#left(path, 'refused');
         path.exactThrough = forGood ? Infinity : this.#batch + AFTER_REFUSAL;
       };
-      return { relation: route.relation, rows, refuse, release: () => path.release(rows) };
+      return { relation: mapping.relation, rows, refuse, release: () => path.release(rows) };
     });
   }
 
@@ -447,12 +447,12 @@ export class Gathering {
 
   /** The same lines, change by change. */
   #decode(lines: readonly Line[], marks: readonly Mark[]): Change[] {
-    const { routes, newest } = this.#parts;
+    const { mappings, newest } = this.#parts;
     let from = 0;
     return marks.flatMap(({ xid, lsn, to }) => {
       const messages = lines.slice(from, to).map((line) => rowOf(line));
       from = to;
-      const changes = changesOf({ xid, commitLsn: lsn, messages }, routes, newest);
+      const changes = changesOf({ xid, commitLsn: lsn, messages }, mappings, newest);
       if (!Array.isArray(changes)) throw again();
       return changes;
     });

@@ -20,7 +20,7 @@ import { HeadReader } from '../wal2json/head.ts';
 import type { Commit } from '../wal2json/message.ts';
 import type { Batch, BatchLimits } from './batch.ts';
 import type { Doubt } from './doubt.ts';
-import type { Routes, Unsettled } from './filter.ts';
+import type { TableMappings, Unsettled } from './filter.ts';
 import { Gathering, type GatheringParts } from './gathering.ts';
 import type { Lease } from './lease.ts';
 import type { Marks } from './marks.ts';
@@ -41,7 +41,7 @@ export interface LoopParts {
     'take' | 'ready' | 'nudge' | 'confirm' | 'waiting' | 'receivedLsn' | 'parts'
   >;
   readonly writer: TargetWriter;
-  readonly routes: Routes;
+  readonly mappings: TableMappings;
   /** Finds out what an unknown table is and sets its route, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
   /** Called for every TRUNCATE, with its transaction. */
@@ -190,7 +190,9 @@ export class StreamLoop {
         if (ending && this.#writing === null && this.#sealed.length === 0) break;
         // With a full batch in hand the next thing to happen is the target's.
         const blocked = ending || this.#sealed.length > 0;
-        await (blocked ? Promise.race([this.#written, aborted]) : reader.ready(this.#patience()));
+        await (blocked
+          ? Promise.race([this.#written, aborted])
+          : reader.ready(this.#waitMilliseconds()));
       }
       if (!signal.aborted && streamFailure !== null) throw streamFailure.error;
     } finally {
@@ -331,20 +333,20 @@ export class StreamLoop {
     // Outside of a transaction no one could say which changes are missing.
     if (open === null)
       throw failure ?? warningFailure('01000', this.#horizon.position, `${schema}.${table}`);
-    const { routes, newest, settle, missed } = this.#parts;
+    const { mappings, newest, settle, missed } = this.#parts;
     const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
     this.#parts.doubt?.met({ schema, name: table }, { lsn: null, ...where });
-    let route = routes.get(schema, table);
-    if (route === undefined) {
+    let mapping = mappings.get(schema, table);
+    if (mapping === undefined) {
       await settle(where);
-      route = routes.get(schema, table);
+      mapping = mappings.get(schema, table);
     }
-    if (route === null) {
-      routes.meet(schema, table);
+    if (mapping === null) {
+      mappings.meet(schema, table);
       return;
     }
     const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
-    if (route !== undefined && mayBeCopied && route.copied(open.xid, open.lsn)) return;
+    if (mapping !== undefined && mayBeCopied && mapping.copied(open.xid, open.lsn)) return;
     if (failure) throw failure;
     await missed(where);
   }
@@ -438,7 +440,7 @@ export class StreamLoop {
     if (this.#failure !== null) throw this.#failure.error;
   }
 
-  #patience(): number {
+  #waitMilliseconds(): number {
     const idle = this.#writing === null && !this.#wanted;
     const due = idle ? this.#gathering.dueIn(performance.now()) : null;
     return Math.min(LOOK_MS, due ?? LOOK_MS);

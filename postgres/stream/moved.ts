@@ -8,7 +8,7 @@ const MOST_MOVES = 6;
 const FIRST_PAUSE_MS = 50;
 
 /** In place of a table, where a look at all of them found that one is not as it was. */
-export const AUDITED = 'a table of the migration';
+export const DRIFT_CHECKED = 'a table of the migration';
 
 /** A signal between the parts of the stream, never shown: the next reading of the plan says what happened. */
 export class CatalogMoved extends Error {

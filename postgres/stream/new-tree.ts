@@ -4,14 +4,14 @@ import { differsByServer, readPartitionKeys } from '../catalog/partition-key.ts'
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
-import type { Sides, Verdicts } from './verdict.ts';
+import type { Sides, DriftReport } from './table-drift.ts';
 
 /** Stops before their copy would fail halfway; preflight reports the same for tables that exist at the start. */
-export async function judgeNewTrees(
+export async function checkNewTrees(
   target: pg.ClientBase,
   here: readonly Relation[],
   sides: Sides,
-  found: Verdicts,
+  found: DriftReport,
 ): Promise<void> {
   const fresh = here.filter(
     (one) => one.kind === 'p' && one.viaRoot === null && !sides.planned.has(keyOfName(one)),

@@ -7,7 +7,7 @@ import type { PlannedRelation } from '../apply/change.ts';
 import { exposedColumns } from '../apply/exposed.ts';
 import { TableRows, type RowLayout } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
-import type { Route } from './filter.ts';
+import type { TableMapping } from './filter.ts';
 
 /** Rows kept for the next batches: one is written while the other is gathered. */
 const SPARE = 1;
@@ -16,7 +16,7 @@ export class TablePath {
   readonly schema: string;
   readonly table: string;
   /** Null: its changes are left out. */
-  readonly route: Route | null;
+  readonly mapping: TableMapping | null;
   /** Rows of the batch that is being gathered. */
   rows: TableRows | null = null;
   /** Number of the last batch in which its lines go the exact way: what comes later must not overtake what came before. */
@@ -30,11 +30,11 @@ export class TablePath {
   readonly #layout: RowLayout | null;
   readonly #spare: TableRows[] = [];
 
-  constructor(schema: string, table: string, route: Route | null, numericAsText: boolean) {
+  constructor(schema: string, table: string, mapping: TableMapping | null, numericAsText: boolean) {
     this.schema = schema;
     this.table = table;
-    this.route = route;
-    this.#layout = route === null ? null : layoutOf(route, numericAsText);
+    this.mapping = mapping;
+    this.#layout = mapping === null ? null : layoutOf(mapping, numericAsText);
     this.exactThrough = this.#layout === null ? Infinity : 0;
   }
 
@@ -54,13 +54,13 @@ export class TablePath {
 
 /** What the plugin writes for the table; null for a table that always takes the exact way. */
 function layoutOf(
-  { relation, forms: [form, ...others], bytea }: Route,
+  { relation, rowShapes: [rowShape, ...others], bytea }: TableMapping,
   numericAsText: boolean,
 ): RowLayout | null {
   // Around a DDL a change says by its columns which side it is from; through a root a row may move from one partition to another.
-  if (others.length > 0 || form.names.size > 0 || form.fills.length > 0) return null;
-  if (relation.destination !== undefined || form.columns.length === 0) return null;
-  const key = placesOf(relation, form.columns);
+  if (others.length > 0 || rowShape.names.size > 0 || rowShape.fills.length > 0) return null;
+  if (relation.destination !== undefined || rowShape.columns.length === 0) return null;
+  const key = placesOf(relation, rowShape.columns);
   if (key === null) return null;
   const exposed = numericAsText ? null : exposedColumns(relation);
   const kindOf = (name: string, generated: string): ValueKind => {
@@ -71,10 +71,12 @@ function layoutOf(
     return column.notNull || key.length === 0 ? NEVER_NULL : EXPOSED;
   };
   return {
-    heads: form.columns.map(({ name }) => Buffer.from(`{"name":${JSON.stringify(name)},"value":`)),
-    names: form.columns.map(({ name }) => name),
-    kinds: form.columns.map(({ name, generated }) => kindOf(name, generated)),
-    varying: form.columns.map(({ varying }) => varying),
+    heads: rowShape.columns.map(({ name }) =>
+      Buffer.from(`{"name":${JSON.stringify(name)},"value":`),
+    ),
+    names: rowShape.columns.map(({ name }) => name),
+    kinds: rowShape.columns.map(({ name, generated }) => kindOf(name, generated)),
+    varying: rowShape.columns.map(({ varying }) => varying),
     key,
   };
 }

@@ -15,19 +15,19 @@ import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
-import { compareShapes, lookAt, readShapes } from '../catalog/shape.ts';
+import { compareDefinitions, lookAt, readDefinitions } from '../catalog/table-definition.ts';
 import { readNamed, readSchemaRows, sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { holdEpoch, type Attempt } from '../control/epoch.ts';
-import { outdateGenerations, readGenerations } from '../control/generation.ts';
+import { outdateSnapshots, readSnapshots } from '../control/exported-snapshot.ts';
 import {
-  markAgain,
+  markForResync,
   readPlannedRelations,
   readPlannedSizes,
   readUnfinished,
   storeKeepers,
-  storeShapes,
+  storeDefinitions,
   type PlannedRelationRow,
-  type PlannedShape,
+  type PlannedDefinition,
 } from '../control/relation.ts';
 import { readRecordedSchemas, recordSchemas } from '../control/schema-row.ts';
 import {
@@ -39,13 +39,18 @@ import {
 } from '../control/withheld.ts';
 import { markPosition } from '../cutover/end-mark.ts';
 import { insertOnlyFailure, warningFailure } from '../replication/refusal.ts';
-import { filterEnd, isVisible, parseSnapshot, type Generation } from '../snapshot/visibility.ts';
-import { audit, copyAgain, drift, type Audit } from './audit.ts';
+import {
+  filterEnd,
+  isVisible,
+  parseSnapshot,
+  type ExportedSnapshot,
+} from '../snapshot/visibility.ts';
+import { checkDrift, resync, drift, type DriftCheck } from './drift-check.ts';
 import { Doubt } from './doubt.ts';
 import { Emptied } from './emptied.ts';
-import { Routes, type Left, type Route, type Unsettled } from './filter.ts';
+import { TableMappings, type Left, type TableMapping, type Unsettled } from './filter.ts';
 import { OTHER_FILE, type Followed } from './follow.ts';
-import { AUDITED, CatalogMoved } from './moved.ts';
+import { DRIFT_CHECKED, CatalogMoved } from './moved.ts';
 import type { WatchedTypes } from './types.ts';
 import type { Mark } from '../wal/flush.ts';
 import { readOutside } from './outside.ts';
@@ -63,7 +68,7 @@ const OLDER_TYPE = 'that its type has no more on either side';
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
 
 export interface StreamPlan {
-  readonly routes: Routes;
+  readonly mappings: TableMappings;
   /** Position of the newest generation: what commits at or after it is in no copy. Null when nothing was copied. */
   readonly newest: Lsn | null;
   /** Marks of the generations, in no order. */
@@ -78,10 +83,10 @@ export interface StreamPlan {
   readonly schemaRows: SchemaRows;
   /** Null when no schema's row was written since what is stored. */
   readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
-  /** @throws MigrationError `CopyAgain` when changes up to now may have come under a wrong name. */
+  /** @throws MigrationError `Resync` when changes up to now may have come under a wrong name. */
   refuseDoubtful(): void;
   /** What the source says of the tables, for the look before a commit. */
-  readonly tokens: ReadonlyMap<string, string>;
+  readonly fingerprints: ReadonlyMap<string, string>;
   /** What the tables' types are made of, for the same look. */
   readonly types: WatchedTypes;
   /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
@@ -125,7 +130,7 @@ export interface StreamPlan {
   /**
    * To be called with the stored position when a lease has ended.
    * @param reached whether `until` was reached: after a drain nobody comes to the mark any more.
-   * @throws MigrationError `SchemaDrift`; `CopyAgain` when a TRUNCATE that would explain a table's file did not come.
+   * @throws MigrationError `SchemaDrift`; `Resync` when a TRUNCATE that would explain a table's file did not come.
    */
   passed(stored: Lsn, reached: boolean): Promise<void>;
 }
@@ -133,7 +138,7 @@ export interface StreamPlan {
 /**
  * Reads the plan and audits it.
  * @param met the change that made this reading necessary, for messages.
- * @throws MigrationError as {@link audit}; CatalogMoved where a look would have to write, or finds what the stream has to pass.
+ * @throws MigrationError as {@link checkDrift}; CatalogMoved where a look would have to write, or finds what the stream has to pass.
  */
 export async function readPlan(
   source: pg.ClientBase,
@@ -175,16 +180,16 @@ export async function readPlan(
     const planned = await readPlannedRelations(target, migration);
     await refuseLostMarks(target, migration, planned);
     const seen = await located(met, () =>
-      audit(source, target, migration, {
+      checkDrift(source, target, migration, {
         ...{ rows: planned, selection, ignore, epoch: attempt?.epoch ?? null, withheld, turn },
       }),
     );
-    return { rows: planned, audited: seen };
+    return { rows: planned, checked: seen };
   };
-  let { rows, audited } = await look();
+  let { rows, checked } = await look();
   // New partitions are in the plan now, and are looked at like all others.
-  while (audited.grown) ({ rows, audited } = await look());
-  const { awaited } = audited;
+  while (checked.grown) ({ rows, checked } = await look());
+  const { awaited } = checked;
   const recorded = await readRecordedSchemas(target, migration);
   const doubt = new Doubt(
     recorded,
@@ -192,15 +197,15 @@ export async function readPlan(
     rows.filter(({ kind }) => kind === 'r'),
   );
   if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
-  const moving = audited.settled.size > 0 || audited.ahead.length > 0 || doubt.any;
-  if (attempt === null && (moving || awaited.size > 0)) throw new CatalogMoved(AUDITED, null);
+  const moving = checked.settled.size > 0 || checked.ahead.length > 0 || doubt.any;
+  if (attempt === null && (moving || awaited.size > 0)) throw new CatalogMoved(DRIFT_CHECKED, null);
   // After the look at the catalog: whatever was committed before that look lies before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
   doubt.until(mark);
-  const generations = await readGenerations(target, migration);
+  const snapshots = await readSnapshots(target, migration);
   let epoch = attempt?.epoch ?? null;
   const fenced = async (write: () => Promise<void>): Promise<void> => {
-    if (epoch === null) throw new CatalogMoved(AUDITED, null);
+    if (epoch === null) throw new CatalogMoved(DRIFT_CHECKED, null);
     await target.query(/* sql */ `begin`);
     try {
       await holdEpoch(target, migration, epoch);
@@ -211,15 +216,15 @@ export async function readPlan(
       throw error;
     }
   };
-  if (audited.alike.size > 0) {
-    await fenced(() => storeShapes(target, migration, audited.alike));
+  if (checked.alike.size > 0) {
+    await fenced(() => storeDefinitions(target, migration, checked.alike));
   }
   // Without a doubt nothing of the plan had another name, whatever became of other schemas.
   if (!doubt.any && (recorded === null || !sameRows(recorded, schemaRows))) {
     await fenced(() => recordSchemas(target, migration, schemaRows));
   }
   const schemas = doubt.any ? null : schemasOf(selection, rows, withheld);
-  const wanted = new Set([...rows.map(keyOfName), ...audited.tokens.keys()]);
+  const wanted = new Set([...rows.map(keyOfName), ...checked.fingerprints.keys()]);
   const without = outside.tables.filter(
     (one) =>
       !wanted.has(keyOfName(one)) &&
@@ -232,15 +237,15 @@ export async function readPlan(
     await fenced(() => storeWithheld(target, migration, next));
   tell('making routes');
   await nextTurn();
-  const routes = routesOf(rows, audited, generations);
+  const mappings = mappingsOf(rows, checked, snapshots);
   const view = compared
-    ? await viewOf({ rows, audited, routes, generations, schemas, schemaRows, turn })
+    ? await viewOf({ rows, checked, mappings, snapshots, schemas, schemaRows, turn })
     : null;
-  const { leftOut } = routes;
+  const { leftOut } = mappings;
   const again: number[] = [];
   const rowOf = (table: Unsettled) =>
     rows.find(({ schema, name }) => schema === table.schema && name === table.table);
-  const toCopyAgain = (table: Unsettled): void => {
+  const toResync = (table: Unsettled): void => {
     const row = rowOf(table);
     if (row) again.push(row.id);
   };
@@ -253,45 +258,45 @@ export async function readPlan(
   const passedOver: TableName[] = [];
   let known: Withheld | null = next;
   const passOver = async (left: Left): Promise<void> => {
-    if (left.token !== null && (await isPartition(source, left))) passedOver.push(left);
+    if (left.fingerprint !== null && (await isPartition(source, left))) passedOver.push(left);
   };
-  const noteAgain = async (): Promise<void> => {
+  const noteResync = async (): Promise<void> => {
     if (again.length === 0) return;
     await fenced(async () => {
-      await markAgain(target, migration, again);
-      await outdateGenerations(target, migration);
+      await markForResync(target, migration, again);
+      await outdateSnapshots(target, migration);
     });
   };
   return {
-    routes,
-    newest: filterEnd(generations),
-    marks: generations.flatMap(({ mark: of }) => of ?? []),
+    mappings,
+    newest: filterEnd(snapshots),
+    marks: snapshots.flatMap(({ mark: of }) => of ?? []),
     schemas,
     without,
     leave: async (left) => {
       const selected =
-        left.token !== null && (await isSelectedNow(source, { rows, selection }, left));
+        left.fingerprint !== null && (await isSelectedNow(source, { rows, selection }, left));
       if (selected) throw new CatalogMoved(nameOf(left), null);
       await passOver(left);
-      routes.leave(left);
+      mappings.leave(left);
     },
     schemaRows: new Map([...schemaRows].filter(([name]) => ofPlan.has(name))),
     doubt: doubt.any ? doubt : null,
     refuseDoubtful: () => {
-      const byNumber = new Map(generations.map((one) => [one.number, one]));
-      const found = doubt.suspects(({ generation }, xid, lsn) =>
-        copiedBy(generation === null ? undefined : byNumber.get(generation))(xid, lsn),
+      const byNumber = new Map(snapshots.map((one) => [one.number, one]));
+      const found = doubt.suspects(({ pass }, xid, lsn) =>
+        copiedBy(pass === null ? undefined : byNumber.get(pass))(xid, lsn),
       );
       if (found.length === 0) return;
       again.push(...new Set(found.map(({ table }) => table.id)));
-      throw copyAgain([...new Set(found.map(({ why }) => why))]);
+      throw resync([...new Set(found.map(({ why }) => why))]);
     },
-    tokens: audited.tokens,
-    types: audited.types,
+    fingerprints: checked.fingerprints,
+    types: checked.types,
     mark,
-    stopsAtMark: audited.ahead.length > 0 || awaited.size > 0 || doubt.any,
+    stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || doubt.any,
     get steady() {
-      const learnt = routes.leftOut - leftOut;
+      const learnt = mappings.leftOut - leftOut;
       const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
       return settled && learnt <= MOST_LEARNT;
     },
@@ -321,33 +326,31 @@ export async function readPlan(
         await storeWithheld(target, migration, known);
       }
       if (!emptied.within(xids)) return;
-      const shapes = await emptied.shapes(source, target, migration, nameOf, xids);
-      if (shapes.size > 0) await storeShapes(target, migration, shapes);
+      const definitions = await emptied.definitions(source, target, migration, nameOf, xids);
+      if (definitions.size > 0) await storeDefinitions(target, migration, definitions);
     },
     explain: async (failure) => {
       if (!(failure instanceof MigrationError) || !UNLIKE.has(failure.code)) return failure;
       const row = rows.find((one) => nameOf(one) === failure.details.table);
-      const now = row && (await readShapes(source, [row.oid])).get(row.oid);
-      if (!row?.shape || !now) return failure;
-      if (failure.details.sqlstate === INVALID_TEXT && outgrown(row, audited)) {
+      const now = row && (await readDefinitions(source, [row.oid])).get(row.oid);
+      if (!row?.definition || !now) return failure;
+      if (failure.details.sqlstate === INVALID_TEXT && outgrown(row, checked)) {
         again.push(row.id);
         const at = failure.details.lsn ?? 'a position before the last check';
-        return copyAgain([
-          `${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}`,
-        ]);
+        return resync([`${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}`]);
       }
-      const { opaque, replaced } = compareShapes(row.shape.source, now);
+      const { opaque, replaced } = compareDefinitions(row.definition.source, now);
       // Also where a TRUNCATE came since: the change may be from before it.
       if (opaque === null && !replaced) return failure;
       again.push(row.id);
-      return copyAgain([`${nameOf(row)} ${opaque ?? OTHER_FILE}`]);
+      return resync([`${nameOf(row)} ${opaque ?? OTHER_FILE}`]);
     },
     settle: async (table) => {
-      const token = await requireUnmoved(source, { rows, selection, audited }, table);
-      if (table.misfit === undefined) {
-        const left = { schema: table.schema, name: table.table, token };
+      const fingerprint = await requireUnmoved(source, { rows, selection, checked }, table);
+      if (table.shapeMismatch === undefined) {
+        const left = { schema: table.schema, name: table.table, fingerprint };
         await passOver(left);
-        routes.leave(left);
+        mappings.leave(left);
         return;
       }
       const row = rowOf(table);
@@ -355,44 +358,45 @@ export async function readPlan(
       const { schema, name } = row
         ? destinationOf(row)
         : { schema: table.schema, name: table.table };
-      const ahead = audited.ahead.filter((one) => one.schema === schema && one.table === name);
+      const ahead = checked.ahead.filter((one) => one.schema === schema && one.table === name);
       if (ahead.length > 0) throw at(drift(ahead), table);
       // Shaped as neither before nor after the DDL: it was altered to and fro.
-      toCopyAgain(table);
-      throw copyAgain([
-        `${fullName(table)} has a change at ${table.commitLsn} that ${table.misfit}`,
+      toResync(table);
+      throw resync([
+        `${fullName(table)} has a change at ${table.commitLsn} that ${table.shapeMismatch}`,
       ]);
     },
     missed: (table) => {
-      toCopyAgain(table);
+      toResync(table);
       const row = rowOf(table);
       const failure =
-        row && audited.insertOnly.has(row.id)
+        row && checked.insertOnly.has(row.id)
           ? insertOnlyFailure(table.commitLsn, fullName(table))
           : warningFailure('01000', table.commitLsn, fullName(table));
       return Promise.reject(failure);
     },
-    note: noteAgain,
+    note: noteResync,
     passed: async (stored, reached) => {
       const past = mark !== null && compareLsn(stored, mark) >= 0;
       // The mark lies after the end mark of a cutover, the DDL it stands for may lie before it: no change has to show that DDL.
-      if (audited.ahead.length > 0 && (past || reached)) throw drift(audited.ahead);
-      const explained = await emptied.shapes(source, target, migration, nameOf);
+      if (checked.ahead.length > 0 && (past || reached)) throw drift(checked.ahead);
+      const explained = await emptied.definitions(source, target, migration, nameOf);
       const open = rows.filter((row) => {
         const xid = awaited.get(row.id);
         return xid !== undefined && !emptied.has(nameOf(row), xid);
       });
       const isOpen = new Set(open.map(({ id }) => id));
-      const settled = [...audited.settled]
+      const settled = [...checked.settled]
         .filter(([id]) => past && !isOpen.has(id))
-        .map(([id, shape]) => [id, withKeeper(shape, remade.get(id))] as const);
-      const shapes = new Map([...explained, ...settled]);
-      if (shapes.size > 0) await fenced(() => storeShapes(target, migration, shapes));
+        .map(([id, definition]) => [id, withKeeper(definition, remade.get(id))] as const);
+      const definitions = new Map([...explained, ...settled]);
+      if (definitions.size > 0)
+        await fenced(() => storeDefinitions(target, migration, definitions));
       if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
       if (open.length === 0 || !(past || reached)) return;
       again.push(...isOpen);
-      await noteAgain();
-      throw copyAgain(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
+      await noteResync();
+      throw resync(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
     },
   };
 }
@@ -403,7 +407,7 @@ async function keepersOf(
   rows: readonly PlannedRelationRow[],
   names: ReadonlySet<string>,
 ): Promise<Map<number, Keeper>> {
-  const found = rows.filter((row) => row.shape && names.has(keyOfName(destinationOf(row))));
+  const found = rows.filter((row) => row.definition && names.has(keyOfName(destinationOf(row))));
   const tables = await readRelationsNamed(target, destinationsOf(found));
   const oids = new Map(tables.map((one) => [keyOfName(one), one.oid]));
   const keepers = await readKeepers(target, [...oids.values()]);
@@ -415,8 +419,8 @@ async function keepersOf(
   );
 }
 
-function withKeeper(shape: PlannedShape, keeper: Keeper | undefined): PlannedShape {
-  return keeper ? { ...shape, keeper } : shape;
+function withKeeper(definition: PlannedDefinition, keeper: Keeper | undefined): PlannedDefinition {
+  return keeper ? { ...definition, keeper } : definition;
 }
 
 /** Marks that are gone again: the target crashed, and did not keep what it had committed. */
@@ -426,8 +430,8 @@ async function refuseLostMarks(
   rows: readonly PlannedRelationRow[],
 ): Promise<void> {
   const unfinished = new Set(await readUnfinished(target, migration, null));
-  const again = rows.filter(({ id, rewritten, generation }) => {
-    return unfinished.has(id) && (rewritten || generation === null);
+  const again = rows.filter(({ id, rewritten, pass }) => {
+    return unfinished.has(id) && (rewritten || pass === null);
   });
   if (unfinished.size > again.length) {
     throw new MigrationError(
@@ -437,7 +441,7 @@ async function refuseLostMarks(
   }
   const begun = again.filter(({ rewritten }) => !rewritten);
   if (begun.length > 0) {
-    throw copyAgain(begun.map(({ schema, name }) => `${schema}.${name} is new in the selection`));
+    throw resync(begun.map(({ schema, name }) => `${schema}.${name} is new in the selection`));
   }
 }
 
@@ -445,44 +449,44 @@ async function refuseLostMarks(
  * Whether the target's types are past a change that they refuse: labels or attributes came since the copy, the target has all of
  * them, and the change is from before one was renamed or added. It would be refused for ever.
  */
-function outgrown(row: PlannedRelationRow, { ahead, alike, settled }: Audit): boolean {
-  const types = (alike.get(row.id) ?? settled.get(row.id) ?? row.shape)?.types;
+function outgrown(row: PlannedRelationRow, { ahead, alike, settled }: DriftCheck): boolean {
+  const types = (alike.get(row.id) ?? settled.get(row.id) ?? row.definition)?.types;
   const { schema, name } = destinationOf(row);
   if (ahead.some((one) => one.schema === schema && one.table === name)) return false;
   return Object.values(types?.source ?? {}).some(({ grown }) => grown);
 }
 
-function routesOf(
+function mappingsOf(
   rows: readonly PlannedRelationRow[],
-  { followed, tokens, unlogged, intervals }: Audit,
-  generations: readonly Generation[],
-): Routes {
-  const byNumber = new Map(generations.map((generation) => [generation.number, generation]));
-  const routes = new Routes();
+  { followed, fingerprints, unlogged, intervals }: DriftCheck,
+  snapshots: readonly ExportedSnapshot[],
+): TableMappings {
+  const byNumber = new Map(snapshots.map((pass) => [pass.number, pass]));
+  const mappings = new TableMappings();
   for (const row of rows) {
     // A partitioned table holds no rows; a TRUNCATE names it beside its leaves, which say everything.
     if (row.kind !== 'p' && !unlogged.has(row.id)) continue;
     const { schema, name } = row;
-    routes.leave({ schema, name, token: tokens.get(keyOfName(row)) ?? null });
+    mappings.leave({ schema, name, fingerprint: fingerprints.get(keyOfName(row)) ?? null });
   }
   for (const one of followed) {
     const { row } = one;
-    if (row.generation === null) continue;
-    const route = routeOf(one, byNumber.get(row.generation), intervals.get(row.id));
-    routes.set(row.schema, row.name, route);
+    if (row.pass === null) continue;
+    const mapping = mappingOf(one, byNumber.get(row.pass), intervals.get(row.id));
+    mappings.set(row.schema, row.name, mapping);
     // Partitions that go through their root are all of one generation: a TRUNCATE of the root is what it is for each of them.
     if (row.viaRoot)
-      routes.set(row.viaRoot.schema, row.viaRoot.name, rootRoute(row.viaRoot, route));
+      mappings.set(row.viaRoot.schema, row.viaRoot.name, rootMapping(row.viaRoot, mapping));
   }
-  return routes;
+  return mappings;
 }
 
 /** Of the root itself comes nothing but TRUNCATE: it has no columns to be of a form. */
-function rootRoute({ schema, name }: TableName, { copied }: Route): Route {
+function rootMapping({ schema, name }: TableName, { copied }: TableMapping): TableMapping {
   return {
     relation: { schema, name, key: null, columns: [], full: false },
     before: null,
-    forms: [{ columns: [], names: new Map(), fills: [] }],
+    rowShapes: [{ columns: [], names: new Map(), fills: [] }],
     bytea: new Set(),
     intervals: new Set(),
     disguised: new Map(),
@@ -499,23 +503,23 @@ async function requireUnmoved(
   known: {
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
-    readonly audited: Audit;
+    readonly checked: DriftCheck;
   },
   table: Unsettled,
 ): Promise<string | null> {
   const { schema, table: name } = table;
   const look = await lookOnceShown(source, { schema, name }, table.xid);
-  const token = look.tokens[0] ?? null;
-  const seen = known.audited.tokens.get(keyOfName({ schema, name }));
-  if (table.misfit !== undefined) {
-    if (token !== seen) throw new CatalogMoved(fullName(table), table);
-    return token;
+  const fingerprint = look.fingerprints[0] ?? null;
+  const seen = known.checked.fingerprints.get(keyOfName({ schema, name }));
+  if (table.shapeMismatch !== undefined) {
+    if (fingerprint !== seen) throw new CatalogMoved(fullName(table), table);
+    return fingerprint;
   }
   // Gone: where its rows went, if they went anywhere, is a table that the next audit meets. There and not selected: excluded,
   // a materialized view (refreshed concurrently it sends changes), or an extension's.
-  if (token !== null && (await isSelectedNow(source, known, { schema, name })))
+  if (fingerprint !== null && (await isSelectedNow(source, known, { schema, name })))
     throw new CatalogMoved(fullName(table), table);
-  return token;
+  return fingerprint;
 }
 
 /**
@@ -533,8 +537,8 @@ async function lookOnceShown(source: pg.ClientBase, table: TableName, xid: numbe
 }
 
 /** Names the change that showed it. */
-function at(failure: MigrationError, { commitLsn, misfit }: Unsettled): MigrationError {
-  const what = misfit === undefined ? '' : `: it ${misfit}`;
+function at(failure: MigrationError, { commitLsn, shapeMismatch }: Unsettled): MigrationError {
+  const what = shapeMismatch === undefined ? '' : `: it ${shapeMismatch}`;
   return new MigrationError(
     failure.code,
     `${failure.message} (first shown by a change at ${commitLsn}${what})`,
@@ -548,9 +552,7 @@ async function located<T>(met: Unsettled | null, look: () => Promise<T>): Promis
   } catch (error) {
     if (!(error instanceof MigrationError) || met === null) throw error;
     // A later round of the copy needs no position.
-    throw error.code === 'CopyAgain' || error.details.table !== fullName(met)
-      ? error
-      : at(error, met);
+    throw error.code === 'Resync' || error.details.table !== fullName(met) ? error : at(error, met);
   }
 }
 
@@ -558,11 +560,11 @@ function fullName({ schema, table }: Unsettled): string {
   return `${schema}.${table}`;
 }
 
-function routeOf(
-  { source, target, forms, key, disguised }: Followed,
-  generation: Generation | undefined,
+function mappingOf(
+  { source, target, rowShapes, key, disguised }: Followed,
+  pass: ExportedSnapshot | undefined,
   intervals: ReadonlySet<string> = new Set(),
-): Route {
+): TableMapping {
   const bytea = source.columns.filter(({ baseTypeOid }) => baseTypeOid === BYTEA_OID);
   const relation = plannedRelation(source, target, key);
   // A key that covers the whole row is not FULL: while it is the same, a change of it that fits two rows is a fault.
@@ -570,20 +572,18 @@ function routeOf(
   return {
     relation,
     before: changed ? { ...relation, full: !relation.full } : null,
-    forms,
+    rowShapes,
     bytea: new Set(bytea.map(({ name }) => name)),
     intervals,
     disguised,
-    copied: copiedBy(generation),
+    copied: copiedBy(pass),
   };
 }
 
 /** Whether the generation holds a transaction (32 bits). By position first: ids come round again, and a new one would look old. */
-function copiedBy(generation: Generation | undefined): Route['copied'] {
+function copiedBy(pass: ExportedSnapshot | undefined): TableMapping['copied'] {
   return (xid, commitLsn) =>
-    generation !== undefined &&
-    compareLsn(commitLsn, generation.lsn) < 0 &&
-    isVisible(xid, generation);
+    pass !== undefined && compareLsn(commitLsn, pass.lsn) < 0 && isVisible(xid, pass);
 }
 
 function plannedRelation(

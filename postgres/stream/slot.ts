@@ -78,7 +78,7 @@ export async function withSlotFree<T>(
       if (!busy || performance.now() > deadline) throw error;
       waiting();
       await stillMine();
-      await endHolder(source, migration.slot);
+      await endSlotUser(source, migration.slot);
       await sleep(POLL_MS);
     }
   }
@@ -121,7 +121,7 @@ export async function released(
   return poll(free);
 }
 
-async function endHolder(source: pg.ClientBase, slot: string): Promise<void> {
+async function endSlotUser(source: pg.ClientBase, slot: string): Promise<void> {
   await source.query(
     /* sql */ `select pg_terminate_backend(active_pid) from pg_replication_slots
                 where slot_name = $1 and active_pid is not null`,

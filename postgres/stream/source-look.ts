@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { Selection } from '../catalog/selection.ts';
-import { readShapes, type Shape } from '../catalog/shape.ts';
+import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
 
 /**
@@ -16,17 +16,20 @@ export async function readSource(
     selection,
   }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
   turn: () => Promise<void> | undefined,
-): Promise<{ readonly here: readonly Relation[]; readonly shapes: Map<number, Shape> }> {
+): Promise<{
+  readonly here: readonly Relation[];
+  readonly definitions: Map<number, TableDefinition>;
+}> {
   await source.query(/* sql */ `begin isolation level repeatable read read only`);
   try {
     const found = await readRelations(source, selection, 'estimated');
     const here = found.filter(({ kind }) => kind !== 'f');
     await turn();
-    const shapes = await readShapes(
+    const definitions = await readDefinitions(
       source,
       [...rows, ...here].map(({ oid }) => oid),
     );
-    return { here, shapes };
+    return { here, definitions };
   } finally {
     await source.query(/* sql */ `rollback`).catch(() => undefined);
   }

@@ -12,10 +12,10 @@ import { continueEpoch, type Attempt } from '../control/epoch.ts';
 import { connectSource, connectTarget } from '../identity/connect.ts';
 import { within } from '../replication/deadline.ts';
 import { hasSchemaControl } from '../schema/control.ts';
-import { loudStates, readLoudOnPlanned } from '../schema/loud.ts';
+import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
 import { streamLease } from './attempt.ts';
 import type { StreamOptions } from './changes.ts';
-import { AUDITED, CatalogMoved } from './moved.ts';
+import { DRIFT_CHECKED, CatalogMoved } from './moved.ts';
 import type { OpenStream, ParkedStreams } from './parked.ts';
 import { readPlan } from './plan.ts';
 
@@ -54,20 +54,20 @@ export async function continueLease(
     confirmedLsn: attempt.confirmedLsn,
   });
   const looking = new AbortController();
-  let audited = false;
+  let checked = false;
   let looked = Promise.resolve();
   try {
     const { report, open } = await streamLease(
       {
         ...{ ...stream, options, work, attempt },
-        audited: () => audited,
+        checked: () => checked,
         mayStayOpen: performance.now() - stream.openedAt < MOST_OPEN_MS,
       },
       (loop) => {
         looked = lookAgain(stream, looking.signal).then(
-          () => void (audited = true),
+          () => void (checked = true),
           // Whatever it was: the ordinary way meets it, too, and says what it is.
-          () => loop.fail(new CatalogMoved(AUDITED, null)),
+          () => loop.fail(new CatalogMoved(DRIFT_CHECKED, null)),
         );
       },
     );
@@ -125,8 +125,8 @@ async function lookAgain(
     ...(ignore === undefined ? {} : { ignore }),
   });
   if (view !== plan.view || !(await applier.isCurrent(target)))
-    throw new CatalogMoved(AUDITED, null);
+    throw new CatalogMoved(DRIFT_CHECKED, null);
   if (!(await hasSchemaControl(target))) return;
-  const loud = await readLoudOnPlanned(target, migration, loudStates(applier.replicaRole));
-  if (loud.length > 0) throw new CatalogMoved(AUDITED, null);
+  const enabled = await readEnabledOnPlanned(target, migration, firingStates(applier.replicaRole));
+  if (enabled.length > 0) throw new CatalogMoved(DRIFT_CHECKED, null);
 }

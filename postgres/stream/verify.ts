@@ -9,7 +9,7 @@ import type pg from 'pg';
 import type { PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
-import { lookAt } from '../catalog/shape.ts';
+import { lookAt } from '../catalog/table-definition.ts';
 import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Batch } from './batch.ts';
@@ -37,7 +37,7 @@ export async function verifyCatalog(
   source: pg.ClientBase,
   { relations, xids }: Pick<Batch, 'relations' | 'xids'>,
   known: {
-    readonly tokens: ReadonlyMap<string, string>;
+    readonly fingerprints: ReadonlyMap<string, string>;
     readonly types: WatchedTypes;
     readonly left: readonly Left[];
     readonly renamed: (left: Left) => Promise<void>;
@@ -54,19 +54,23 @@ export async function verifyCatalog(
   const left = [...known.left];
   const began = performance.now();
   for (let poll = FIRST_POLL_MS; ; poll = Math.min(poll * 2, POLL_MS)) {
-    const { snapshot, tokens, schema } = await lookAt(source, [...tables, ...left], known.schemas);
+    const { snapshot, fingerprints, schema } = await lookAt(
+      source,
+      [...tables, ...left],
+      known.schemas,
+    );
     // Later than that snapshot, so it sees no less.
     const restless = await movedType(source, known.types, tables);
     const moved = tables.find(
-      (table, i) => known.tokens.get(keyOfName(table)) !== (tokens[i] ?? undefined),
+      (table, i) => known.fingerprints.get(keyOfName(table)) !== (fingerprints[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
     if (schema !== null) throw new CatalogMoved(`schema ${schema}`, null);
     if (restless !== null) throw new CatalogMoved(restless, null);
     for (const [i, one] of left.entries()) {
-      const token = tokens[tables.length + i] ?? null;
-      if (token === one.token) continue;
-      left[i] = { ...one, token };
+      const fingerprint = fingerprints[tables.length + i] ?? null;
+      if (fingerprint === one.fingerprint) continue;
+      left[i] = { ...one, fingerprint };
       await known.renamed(left[i]);
     }
     // DDL of a transaction in the batch itself shows only once that transaction does.

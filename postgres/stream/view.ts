@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { PlannedRelationRow } from '../control/relation.ts';
-import type { Generation } from '../snapshot/visibility.ts';
-import type { Audit } from './audit.ts';
-import type { Routes } from './filter.ts';
+import type { ExportedSnapshot } from '../snapshot/visibility.ts';
+import type { DriftCheck } from './drift-check.ts';
+import type { TableMappings } from './filter.ts';
 
 /** Some tens of milliseconds' worth. */
 const TABLES_PER_TURN = 1_000;
@@ -15,35 +15,35 @@ const TABLES_PER_TURN = 1_000;
 /** @param turn awaited between groups of tables. */
 export async function viewOf({
   rows,
-  audited,
-  routes,
-  generations,
+  checked,
+  mappings,
+  snapshots,
   schemas,
   schemaRows,
   turn,
 }: {
   readonly rows: readonly PlannedRelationRow[];
-  readonly audited: Audit;
-  readonly routes: Pick<Routes, 'get'>;
-  readonly generations: readonly Generation[];
+  readonly checked: DriftCheck;
+  readonly mappings: Pick<TableMappings, 'get'>;
+  readonly snapshots: readonly ExportedSnapshot[];
   readonly schemas: readonly string[] | null;
   readonly schemaRows: SchemaRows;
   readonly turn: (tables: number) => Promise<void>;
 }): Promise<string> {
-  const { tokens, types, unlogged, insertOnly } = audited;
+  const { fingerprints, types, unlogged, insertOnly } = checked;
   // Queries return tables in any order.
   const parts: string[] = [];
-  for (const [at, { id, oid, schema, name, kind, generation, viaRoot }] of rows.entries()) {
+  for (const [at, { id, oid, schema, name, kind, pass, viaRoot }] of rows.entries()) {
     if (at % TABLES_PER_TURN === 0) await turn(at);
-    const route = routes.get(schema, name);
+    const mapping = mappings.get(schema, name);
     const accepted = [unlogged.has(id), insertOnly.has(id)];
-    parts.push(digest([id, oid, schema, name, kind, generation, viaRoot, accepted, route ?? null]));
+    parts.push(digest([id, oid, schema, name, kind, pass, viaRoot, accepted, mapping ?? null]));
   }
-  for (const [table, token] of tokens) {
-    parts.push(digest([table, token, types.byTable.get(table) ?? []]));
+  for (const [table, fingerprint] of fingerprints) {
+    parts.push(digest([table, fingerprint, types.byTable.get(table) ?? []]));
   }
-  parts.push(digest(sorted(types.tokens)), digest(sorted(schemaRows)));
-  parts.push(digest([schemas?.toSorted() ?? null, generations]));
+  parts.push(digest(sorted(types.fingerprints)), digest(sorted(schemaRows)));
+  parts.push(digest([schemas?.toSorted() ?? null, snapshots]));
   return digest(parts.sort());
 }
 

@@ -10,7 +10,7 @@ import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/target.ts';
 import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
-import type { LoudLook } from './loud-look.ts';
+import type { TriggerCheck } from './trigger-check.ts';
 
 /** What the writer needs of the applying session; tests put another in its place. */
 export type Applying = Pick<
@@ -25,8 +25,8 @@ export class TargetWriter {
   readonly #newest: Lsn | null;
   readonly #verify: (batch: Batch) => Promise<void>;
   readonly #also: (batch: Batch) => Promise<void>;
-  readonly #loud: Pick<LoudLook, 'question' | 'quiet'> | null;
-  #checkpoint: Checkpoint & { readonly firstConsistent: boolean };
+  readonly #enabled: Pick<TriggerCheck, 'question' | 'settled'> | null;
+  #checkpoint: Checkpoint & { readonly consistent: boolean };
   #open = false;
   /** After a batch that was not applied no later one may be: its position would confirm the gap. */
   #failed = false;
@@ -37,7 +37,7 @@ export class TargetWriter {
   /**
    * @param verify asked beside every batch and awaited before its commit; rejects when it must not be committed.
    * @param also writes what has to become durable with the batch, in its transaction, just before the commit.
-   * @param loud what the target's triggers have to be asked together with rows, and is told when they were quiet.
+   * @param enabled what the target's triggers have to be asked together with rows, and is told when they were quiet.
    */
   constructor(
     applier: Applying,
@@ -45,20 +45,20 @@ export class TargetWriter {
     newest: Lsn | null,
     verify: (batch: Batch) => Promise<void> = () => Promise.resolve(),
     also: (batch: Batch) => Promise<void> = () => Promise.resolve(),
-    loud: Pick<LoudLook, 'question' | 'quiet'> | null = null,
+    enabled: Pick<TriggerCheck, 'question' | 'settled'> | null = null,
   ) {
-    this.#loud = loud;
+    this.#enabled = enabled;
     this.#applier = applier;
     this.#verify = verify;
     this.#also = also;
     this.#epoch = attempt.epoch;
     this.#newest = newest;
-    const { confirmedLsn, transactions, changes, firstConsistent } = attempt;
-    this.#checkpoint = { confirmedLsn, transactions, changes, firstConsistent };
+    const { confirmedLsn, transactions, changes, consistent } = attempt;
+    this.#checkpoint = { confirmedLsn, transactions, changes, consistent };
   }
 
   /** Where the target stands. */
-  get checkpoint(): Checkpoint & { readonly firstConsistent: boolean } {
+  get checkpoint(): Checkpoint & { readonly consistent: boolean } {
     return this.#checkpoint;
   }
 
@@ -71,7 +71,7 @@ export class TargetWriter {
   wouldAdvance(position: Lsn): boolean {
     return (
       position !== this.#checkpoint.confirmedLsn ||
-      this.#consistentAt(position) !== this.#checkpoint.firstConsistent
+      this.#consistentAt(position) !== this.#checkpoint.consistent
     );
   }
 
@@ -98,7 +98,7 @@ export class TargetWriter {
         confirmedLsn: batch.end,
         transactions: this.#checkpoint.transactions + this.#transactions,
         changes: this.#checkpoint.changes + this.#changes,
-        firstConsistent: this.#consistentAt(batch.end),
+        consistent: this.#consistentAt(batch.end),
       };
       failPoint('before-target-commit');
       await this.#applier.commit({ ...next, commit: batch.commit ?? null });
@@ -126,7 +126,7 @@ export class TargetWriter {
     let { changes } = batch;
     if (batch.folded.length > 0) {
       const relations = batch.folded.map(({ relation }) => relation);
-      const question = this.#loud?.question(relations) ?? null;
+      const question = this.#enabled?.question(relations) ?? null;
       const { folded, xids } = batch;
       const applied = await this.#applier.applyFolded(this.#epoch, folded, xids, question);
       // Nothing of them is applied: the same changes one by one say which of them does not fit.
@@ -136,7 +136,8 @@ export class TargetWriter {
       const later = new Set(
         changes.flatMap((one) => (one.kind === 'truncate' ? one.relations : [one.relation])),
       );
-      if (applied === 'answered') this.#loud?.quiet(relations.filter((one) => !later.has(one)));
+      if (applied === 'answered')
+        this.#enabled?.settled(relations.filter((one) => !later.has(one)));
     }
     if (!this.#open) {
       await this.#applier.begin(this.#epoch);
@@ -154,7 +155,7 @@ export class TargetWriter {
   }
 
   #consistentAt(position: Lsn): boolean {
-    if (this.#checkpoint.firstConsistent || this.#newest === null) return true;
+    if (this.#checkpoint.consistent || this.#newest === null) return true;
     return compareLsn(position, this.#newest) >= 0;
   }
 

@@ -46,15 +46,15 @@ type Reason = string | null;
 class CopyThrottle {
   readonly #key: string;
   readonly #migration: Migration;
-  readonly #generation: number;
+  readonly #pass: number;
   readonly #log: Work['log'];
   /** In the order in which they came: the first ones go on when not all may. */
-  readonly #lanes: Lane[] = [];
+  readonly #runs: ThrottledRun[] = [];
   /**
    * Those that wait for bytes, the one that has waited longest first. All wake at about the same moment: without an order the one whose timer
    * comes first would take every turn.
    */
-  readonly #turns: Lane[] = [];
+  readonly #turns: ThrottledRun[] = [];
   readonly #bucket = new Bucket(performance.now());
   readonly #ended = new AbortController();
   #share: Share = { limits: UNLIMITED, guard: null, before: 0, after: 0 };
@@ -62,26 +62,26 @@ class CopyThrottle {
   #asking: Promise<void> | null = null;
   #failing = false;
 
-  constructor(key: string, migration: Migration, generation: number, log: Work['log']) {
+  constructor(key: string, migration: Migration, pass: number, log: Work['log']) {
     this.#key = key;
     this.#migration = migration;
-    this.#generation = generation;
+    this.#pass = pass;
     this.#log = log;
   }
 
   /** @param target the lane's own session, which is free at its beginning: the limits hold from the first byte on. */
-  async join(lane: Lane, target: pg.ClientBase): Promise<void> {
-    this.#lanes.push(lane);
+  async join(run: ThrottledRun, target: pg.ClientBase): Promise<void> {
+    this.#runs.push(run);
     this.#take(await this.#exchange(target));
     this.#asking ??= this.#ask();
   }
 
-  async leave(lane: Lane): Promise<void> {
-    const at = this.#lanes.indexOf(lane);
-    if (at >= 0) this.#lanes.splice(at, 1);
-    this.giveUpTurn(lane);
+  async leave(run: ThrottledRun): Promise<void> {
+    const at = this.#runs.indexOf(run);
+    if (at >= 0) this.#runs.splice(at, 1);
+    this.giveUpTurn(run);
     this.#apply();
-    if (this.#lanes.length > 0) return;
+    if (this.#runs.length > 0) return;
     // Whoever joins from here on gets a new one.
     shared.delete(this.#key);
     this.#ended.abort();
@@ -93,34 +93,34 @@ class CopyThrottle {
   }
 
   /** Why the lane may not copy at all at the moment; null: it may. */
-  holds(lane: Lane): Reason {
+  holds(run: ThrottledRun): Reason {
     const { guard, limits } = this.#share;
     // Not for as long as nothing can be read: what measured may be gone by now.
     const fresh = performance.now() - this.#readAt < FORGOTTEN_SECONDS * 1000;
     if (guard?.holding === true && limits.guard === 'on' && fresh) {
       return `the guard of the source: ${guardText(guard)}`;
     }
-    return this.#lanes.indexOf(lane) >= this.#allowed
+    return this.#runs.indexOf(run) >= this.#allowed
       ? `the limit of ${limits.copyStreams} copy streams`
       : null;
   }
 
   /** Whether it has to wait for its part of the bytes, and for how many milliseconds at least. If so it has its place in the order of turns. */
-  slows(lane: Lane): { readonly reason: Reason; readonly ms: number } {
+  slows(run: ThrottledRun): { readonly reason: Reason; readonly ms: number } {
     const ms = this.#bucket.wait(performance.now());
-    const [first = lane] = this.#turns;
-    if (this.#bucket.rate === 0 || (ms === 0 && first === lane)) {
-      this.giveUpTurn(lane);
+    const [first = run] = this.#turns;
+    if (this.#bucket.rate === 0 || (ms === 0 && first === run)) {
+      this.giveUpTurn(run);
       return { reason: null, ms: 0 };
     }
-    if (!this.#turns.includes(lane)) this.#turns.push(lane);
+    if (!this.#turns.includes(run)) this.#turns.push(run);
     const reason = `the limit of ${this.#share.limits.copyBytesPerSecond} bytes/s`;
     return { reason, ms: Math.max(ms, TURN_MS) };
   }
 
   /** It has its turn, or does not wait for bytes any more: the others must not wait for it. */
-  giveUpTurn(lane: Lane): void {
-    const at = this.#turns.indexOf(lane);
+  giveUpTurn(run: ThrottledRun): void {
+    const at = this.#turns.indexOf(run);
     if (at >= 0) this.#turns.splice(at, 1);
   }
 
@@ -134,8 +134,8 @@ class CopyThrottle {
   #exchange(target: pg.ClientBase): Promise<Share> {
     const mine = {
       worker: WORKER,
-      lanes: this.#lanes.length,
-      generation: this.#generation,
+      streams: this.#runs.length,
+      pass: this.#pass,
     };
     return exchangeShare(target, this.#migration, mine);
   }
@@ -149,9 +149,9 @@ class CopyThrottle {
   /** Its part of the bytes: as many as of the lanes that may go on anywhere. */
   #apply(): void {
     const { limits, before, after } = this.#share;
-    const mine = Math.min(this.#lanes.length, this.#allowed);
+    const mine = Math.min(this.#runs.length, this.#allowed);
     const most = limits.copyStreams === 0 ? Infinity : limits.copyStreams;
-    const all = Math.min(most, before + this.#lanes.length + after);
+    const all = Math.min(most, before + this.#runs.length + after);
     const part = mine === 0 || all === 0 ? 1 : Math.min(1, mine / all);
     this.#bucket.limit(limits.copyBytesPerSecond * part, performance.now());
   }
@@ -193,7 +193,7 @@ class CopyThrottle {
 }
 
 /** One run of the copy. */
-export class Lane implements AsyncDisposable {
+export class ThrottledRun implements AsyncDisposable {
   readonly #throttle: CopyThrottle;
   readonly #signal: AbortSignal;
   readonly #held: (reason: string) => void;
@@ -201,7 +201,7 @@ export class Lane implements AsyncDisposable {
   #lent = false;
   #left = false;
   /** Milliseconds that it may still be held in the chunk at work. */
-  #patience = MOST_HELD_IN_CHUNK_MS;
+  #allowance = MOST_HELD_IN_CHUNK_MS;
 
   private constructor(
     throttle: CopyThrottle,
@@ -220,21 +220,21 @@ export class Lane implements AsyncDisposable {
    */
   static async join(
     migration: Migration,
-    generation: number,
+    pass: number,
     target: pg.ClientBase,
     { work, held }: { readonly work: Work; readonly held: (reason: string) => void },
-  ): Promise<Lane> {
-    const key = JSON.stringify([migration.id, migration.target, generation]);
-    const throttle = shared.get(key) ?? new CopyThrottle(key, migration, generation, work.log);
+  ): Promise<ThrottledRun> {
+    const key = JSON.stringify([migration.id, migration.target, pass]);
+    const throttle = shared.get(key) ?? new CopyThrottle(key, migration, pass, work.log);
     shared.set(key, throttle);
-    const lane = new Lane(throttle, work, held);
+    const run = new ThrottledRun(throttle, work, held);
     try {
-      await throttle.join(lane, target);
+      await throttle.join(run, target);
     } catch (error) {
-      await lane[Symbol.asyncDispose]();
+      await run[Symbol.asyncDispose]();
       throw error;
     }
-    return lane;
+    return run;
   }
 
   /**
@@ -242,14 +242,14 @@ export class Lane implements AsyncDisposable {
    * @throws MigrationError `WorkerFull` when others have taken its place; `signal.reason` when aborted.
    */
   async ready(): Promise<void> {
-    this.#patience = Infinity;
+    this.#allowance = Infinity;
     do {
       await this.#wait();
       this.#signal.throwIfAborted();
       await this.#retake('in turn');
       // It may be held by now. For its bytes it has waited: one more wait behind all others each time, and it would never begin.
     } while (this.#throttle.holds(this) !== null);
-    this.#patience = MOST_HELD_IN_CHUNK_MS;
+    this.#allowance = MOST_HELD_IN_CHUNK_MS;
   }
 
   /** So many bytes passed. @returns null: read on; else when to. Never rejects. */
@@ -276,7 +276,7 @@ export class Lane implements AsyncDisposable {
   }
 
   #why(): { readonly reason: Reason; readonly ms: number; readonly held: boolean } {
-    const reason = this.#patience > 0 ? this.#throttle.holds(this) : null;
+    const reason = this.#allowance > 0 ? this.#throttle.holds(this) : null;
     if (reason === null) return { ...this.#throttle.slows(this), held: false };
     this.#throttle.giveUpTurn(this);
     return { reason, ms: LOOK_EVERY_MS, held: true };
@@ -304,7 +304,7 @@ export class Lane implements AsyncDisposable {
       }
       const pause = Math.min(ms, LOOK_EVERY_MS);
       await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
-      if (held) this.#patience -= performance.now() - began;
+      if (held) this.#allowance -= performance.now() - began;
     }
   }
 }

@@ -4,7 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { forgetSides } from '../../postgres/control/side.ts';
 import { endOnTarget } from '../../postgres/schema/end.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { removeSlot } from '../../postgres/slot/drop.ts';
 import type { Leftovers, Selection } from './leftovers.ts';
 import type { KnownRuns } from './runs.ts';

@@ -13,7 +13,7 @@ import { isAlive, processOf, readRecord, recordedProcess, writeRecord } from './
 
 const POLL_MILLISECONDS = 50;
 /** The longest that a holder works: servers that recover, each with its time to answer. */
-const PATIENCE_SECONDS = 240;
+const WAIT_SECONDS = 240;
 
 /**
  * Runs `body` while no other process runs one under the same lock. Not for use inside of itself.
@@ -34,7 +34,7 @@ async function acquire(folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true });
   const self = processOf(process.pid);
   if (!self) throw new Error('the operating system does not tell about this process');
-  const deadline = Date.now() + PATIENCE_SECONDS * 1000;
+  const deadline = Date.now() + WAIT_SECONDS * 1000;
   for (;;) {
     const newest = newestOf(folder);
     const holder = recordedProcess(readRecord(fileOf(folder, newest)));
@@ -50,7 +50,7 @@ async function acquire(folder: string): Promise<string> {
       }
     } else if (Date.now() > deadline) {
       throw new Error(
-        `process ${holder.pid} works on the servers of this checkout since more than ${PATIENCE_SECONDS} s; wait for it or end it`,
+        `process ${holder.pid} works on the servers of this checkout since more than ${WAIT_SECONDS} s; wait for it or end it`,
       );
     }
     await sleep(POLL_MILLISECONDS);

@@ -18,7 +18,7 @@ import {
 import type { StartedProcess } from './process.ts';
 
 const START_SECONDS = 60;
-const PATIENCE_SECONDS = 15;
+const WAIT_SECONDS = 15;
 const POLL_MILLISECONDS = 30;
 const LOG_END_LINES = 15;
 
@@ -76,7 +76,7 @@ export abstract class Server {
 
   /** Gives a living server time: a busy one, or one that recovers from a crash, must not be taken for a dead one. */
   protected async comesUp(): Promise<boolean> {
-    const deadline = Date.now() + PATIENCE_SECONDS * 1000;
+    const deadline = Date.now() + WAIT_SECONDS * 1000;
     while (this.process) {
       if (await this.isUp()) return true;
       if (Date.now() > deadline) return false;

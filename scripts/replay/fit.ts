@@ -14,7 +14,7 @@ export async function bundleForReplay(): Promise<WorkflowBundleOption> {
 }
 
 /** @returns null when the history fits, else where it does not, in the SDK's words. */
-export async function misfitOf(
+export async function mismatchOf(
   bundle: WorkflowBundleOption,
   history: History,
   workflowId: string,

@@ -51,11 +51,11 @@ export function renderClosing(closing: Closing): string {
   });
   phases.push(...phaseRows(closing));
   const { kills, compared, ledger } = closing;
-  const verdict = new Table({ style: { head: [], border: [] } });
-  verdict.push(
+  const comparison = new Table({ style: { head: [], border: [] } });
+  comparison.push(
     ['kills survived', `${kills.length}${kills.length > 0 ? ` (${kills.join(', ')})` : ''}`],
     ['ledger', ledger.holds ? `holds, ${count(ledger.transactions)} commits` : 'DOES NOT HOLD'],
     ['equal', compared.equal ? 'yes' : 'NO'],
   );
-  return `${phases.toString()}\n${verdict.toString()}`;
+  return `${phases.toString()}\n${comparison.toString()}`;
 }

@@ -107,8 +107,8 @@ export async function runDemo(
           `    ${table.table}: ${table.equal ? 'equal' : 'DIFFERENT'}, ${table.sourceRows.toLocaleString('en')} rows`,
         ),
     );
-    const verdict = await checkLedger('target', ledger);
-    for (const { table, key, what } of verdict.examples)
+    const comparison = await checkLedger('target', ledger);
+    for (const { table, key, what } of comparison.examples)
       say(`    ledger: ${table} ${key}: ${what}`);
     const left = await slotsLeft();
     for (const slot of left) say(`    a slot was left on the source: ${slot}`);
@@ -120,12 +120,12 @@ export async function runDemo(
           proof === 'proven' ? [where] : [],
         ),
         compared: { equal: compared.equal, seconds: compared.seconds, rows },
-        ledger: { holds: verdict.problems === 0, transactions: verdict.transactions },
+        ledger: { holds: comparison.problems === 0, transactions: comparison.transactions },
       }),
     );
     const failed = failings({
       ...{ rows: settings.rows, kills, equal: compared.equal },
-      ...{ ledgerProblems: verdict.problems, slotsLeft: left.length },
+      ...{ ledgerProblems: comparison.problems, slotsLeft: left.length },
     });
     for (const failing of failed) say(`NOT as it must be: ${failing}`);
     return { passed: failed.length === 0, workflowId };

@@ -9,7 +9,7 @@ import type { Proof } from './verdict.ts';
 
 export interface ChunkMark {
   readonly id: number;
-  readonly generation: number;
+  readonly pass: number;
   /** Null while it is not done. */
   readonly doneAt: string | null;
   readonly worker: string | null;
@@ -43,7 +43,7 @@ export class Evidence implements AsyncDisposable {
   async chunks(): Promise<ChunkMark[]> {
     if (!(await this.#has('walferry.chunk'))) return [];
     const { rows } = await this.#client.query<ChunkMark>(/* sql */ `
-      select id, generation, done_at::text as "doneAt", worker from walferry.chunk order by id`);
+      select id, pass, done_at::text as "doneAt", worker from walferry.chunk order by id`);
     return rows;
   }
 
@@ -72,13 +72,10 @@ export class Evidence implements AsyncDisposable {
 /** Marks that were there before and are still the same: those chunks were not copied again. */
 export function unchanged(before: readonly ChunkMark[], after: readonly ChunkMark[]): ChunkMark[] {
   const now = new Map(after.map((mark) => [mark.id, mark]));
-  return before.filter(({ id, doneAt, worker, generation }) => {
+  return before.filter(({ id, doneAt, worker, pass }) => {
     const same = now.get(id);
     return (
-      doneAt !== null &&
-      same?.doneAt === doneAt &&
-      same.worker === worker &&
-      same.generation === generation
+      doneAt !== null && same?.doneAt === doneAt && same.worker === worker && same.pass === pass
     );
   });
 }

@@ -106,13 +106,13 @@ export async function killInStream(scene: Scene): Promise<Proof> {
 }
 
 function victimOfCopy(workers: Workers, sample: Sample): BackgroundProcess | undefined {
-  const holder = workerOf(workers, sample, 'holdSnapshot');
-  if (!holder) return undefined;
+  const owner = workerOf(workers, sample, 'holdSnapshot');
+  if (!owner) return undefined;
   const copying = sample.activities.filter(({ type }) => type === 'copyChunks');
   return workers
     .alive()
     .find(
-      (worker) => worker.pid !== holder.pid && copying.some((run) => runsOn(workers, run, worker)),
+      (worker) => worker.pid !== owner.pid && copying.some((run) => runsOn(workers, run, worker)),
     );
 }
 

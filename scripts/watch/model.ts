@@ -71,7 +71,7 @@ interface Point {
 
 export class ProgressModel {
   #points: Point[] = [];
-  #generation: number | undefined;
+  #pass: number | undefined;
   #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, transactions: 0, changes: 0 };
   #confirmed: Lsn | undefined;
   /** When an attempt last told the stream's numbers, ISO 8601. */
@@ -114,8 +114,8 @@ export class ProgressModel {
   #point({ at, progress, activities }: Sample): Point {
     const snapshot = progress?.snapshot;
     // Another generation takes tables again: only there the numbers may fall.
-    if (snapshot && snapshot.generation !== this.#generation) {
-      this.#generation = snapshot.generation;
+    if (snapshot && snapshot.pass !== this.#pass) {
+      this.#pass = snapshot.pass;
       this.#best = { ...this.#best, rows: 0, bytes: 0, fraction: 0 };
       this.#points = [];
     }

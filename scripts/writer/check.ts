@@ -15,7 +15,7 @@ export interface Problem {
   readonly what: string;
 }
 
-export interface Verdict {
+export interface Comparison {
   readonly transactions: number;
   readonly unknown: number;
   readonly rowsChecked: number;
@@ -36,7 +36,7 @@ const KEYS_PER_QUERY = 10_000;
 /**
  * @throws Error when the ledger cannot be read, MigrationError for an unknown service.
  */
-export async function checkLedger(service: string, path: string): Promise<Verdict> {
+export async function checkLedger(service: string, path: string): Promise<Comparison> {
   const database = new Database(service);
   const ledger = await load(path);
   await using client = await database.connect();
@@ -70,7 +70,7 @@ async function checkTable(
   );
   for (const row of written.rows) {
     seen.add(row.key);
-    const what = judge(expected.get(row.key), row);
+    const what = compare(expected.get(row.key), row);
     if (what !== undefined) problems.push({ table, key: row.key, what });
   }
   const absent = [...expected].filter(([key]) => !seen.has(key));
@@ -93,7 +93,7 @@ async function checkTable(
   return written.rows.length + deleted.length;
 }
 
-function judge(
+function compare(
   expectation: Expectation | undefined,
   row: { revision: string; hash: string },
 ): string | undefined {
@@ -158,14 +158,14 @@ function take(
 }
 
 /** Prints a verdict for a person. */
-export function printVerdict(verdict: Verdict, print: (line: string) => void): void {
-  for (const { table, key, what } of verdict.examples) print(`${table} ${key}: ${what}`);
-  const more = verdict.problems - verdict.examples.length;
+export function printResult(comparison: Comparison, print: (line: string) => void): void {
+  for (const { table, key, what } of comparison.examples) print(`${table} ${key}: ${what}`);
+  const more = comparison.problems - comparison.examples.length;
   if (more > 0) print(`… and ${more} more`);
-  const unknown = verdict.unknown === 0 ? '' : `, ${verdict.unknown} without an answer`;
+  const unknown = comparison.unknown === 0 ? '' : `, ${comparison.unknown} without an answer`;
   print(
-    verdict.problems === 0
-      ? `the ledger holds: ${verdict.transactions} acknowledged transactions${unknown}, ${verdict.rowsChecked} rows as they should be`
-      : `the ledger does not hold: ${verdict.problems} rows are not as they should be`,
+    comparison.problems === 0
+      ? `the ledger holds: ${comparison.transactions} acknowledged transactions${unknown}, ${comparison.rowsChecked} rows as they should be`
+      : `the ledger does not hold: ${comparison.problems} rows are not as they should be`,
   );
 }

@@ -1,7 +1,7 @@
 /** The application from seeding to its last line of totals. */
 import { Database } from './database.ts';
-import { runLane } from './lane.ts';
-import type { Totals } from './lane.ts';
+import { runConnection } from './connection.ts';
+import type { Totals } from './connection.ts';
 import { Ledger } from './ledger.ts';
 import { Pace } from './pace.ts';
 import { Random } from './random.ts';
@@ -67,15 +67,21 @@ export async function write(
   const ticker = reportEverySecond(totals, print);
   try {
     await Promise.all(
-      Array.from({ length: settings.connections }, (_, lane) =>
-        runLane({
+      Array.from({ length: settings.connections }, (_, connection) =>
+        runConnection({
           database,
           ledger,
           pace,
           totals,
           stop: ends,
-          random: new Random(settings.seed + lane),
-          known: { ...known, lane: lane + 1, ownPersons: [], ownNotes: [], ownEvents: [] },
+          random: new Random(settings.seed + connection),
+          known: {
+            ...known,
+            connection: connection + 1,
+            ownPersons: [],
+            ownNotes: [],
+            ownEvents: [],
+          },
         }).catch((error: unknown) => {
           // One lane that fails ends the others, or the program would seem to work at three quarters.
           over.abort();

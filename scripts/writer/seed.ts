@@ -7,7 +7,7 @@ import { CONSTRAINTS, CREATE_TABLES, STATE, TABLES } from './tables.ts';
 
 /** Rows per statement: small enough that two lanes end together and progress can be shown. */
 const ROWS_PER_STATEMENT = 100_000;
-const SEED_LANES = 2;
+const SEED_CONNECTIONS = 2;
 
 /**
  * Whether an earlier run seeded this database to the end.
@@ -40,7 +40,7 @@ export async function seed(
   await makeEmptyTables(database);
   let next = 0;
   let done = 0;
-  const lane = async () => {
+  const connection = async () => {
     await using client = await database.connect();
     await client.query('set synchronous_commit = off');
     while (next < rows) {
@@ -52,7 +52,7 @@ export async function seed(
       report(done);
     }
   };
-  await Promise.all(Array.from({ length: SEED_LANES }, lane));
+  await Promise.all(Array.from({ length: SEED_CONNECTIONS }, connection));
 
   await using client = await database.connect();
   for (const statement of SEED_OTHERS) await client.query(statement, [rows]);
@@ -75,14 +75,14 @@ async function makeEmptyTables(database: Database): Promise<void> {
 
 async function sideBySide(database: Database, statements: readonly string[]): Promise<void> {
   const waiting = [...statements];
-  const lane = async () => {
+  const connection = async () => {
     await using client = await database.connect();
     await client.query("set maintenance_work_mem = '256MB'");
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       await client.query(next);
     }
   };
-  await Promise.all(Array.from({ length: SEED_LANES }, lane));
+  await Promise.all(Array.from({ length: SEED_CONNECTIONS }, connection));
 }
 
 const SEED_PERSONS = /* sql */ `

@@ -10,7 +10,7 @@ import type { Transaction } from './transaction.ts';
 export interface Known {
   readonly persons: number;
   readonly accounts: number;
-  readonly lane: number;
+  readonly connection: number;
   readonly ownPersons: string[];
   readonly ownNotes: string[];
   readonly ownEvents: string[];
@@ -115,7 +115,7 @@ const log: Work = async (transaction, random, known) => {
        select $1, nextval('change_number'), 'visit',
               case when n > 1 then jsonb_build_object('n', n) end, nextval('change_number')
        from generate_series(1, $2::integer) n`,
-      [known.lane, random.between(1, 5)],
+      [known.connection, random.between(1, 5)],
     );
     remember(known.ownEvents, keys);
   } else if (random.chance(0.5)) {

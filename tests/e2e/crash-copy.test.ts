@@ -1,6 +1,6 @@
 /** Whatever dies during the copy: the copy goes on with what is left, and every row arrives once. */
 import { describe, expect, test } from 'vitest';
-import { BIG, SLOW, generationOf, marks, underWay } from '../support/copying.ts';
+import { BIG, SLOW, snapshotOf, marks, underWay } from '../support/copying.ts';
 import { targetServer } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
@@ -21,7 +21,7 @@ async function doneMarks(lab: Lab): Promise<Mark[]> {
 }
 
 /** The process that holds the snapshot: its log says so. */
-function holderOf(lab: Lab): WorkerProcess | undefined {
+function snapshotOwnerOf(lab: Lab): WorkerProcess | undefined {
   return lab.workers.find((worker) => worker.log().includes('a snapshot is held'));
 }
 
@@ -33,7 +33,7 @@ describe.concurrent('side by side', () => {
     lab.load();
     await lab.start(SLOW);
     await underWay(lab);
-    await lab.workers.find((worker) => worker !== holderOf(lab))?.kill();
+    await lab.workers.find((worker) => worker !== snapshotOwnerOf(lab))?.kill();
     const before = await doneMarks(lab);
     await lab.phase('stream');
     const after = new Map((await doneMarks(lab)).map((mark) => [mark.id, mark]));
@@ -51,7 +51,7 @@ describe.concurrent('side by side', () => {
     await first.kill();
     await lab.worker({ name: 'second' });
     await lab.phase('stream');
-    expect(await generationOf(lab, 'big')).toBeGreaterThan(1);
+    expect(await snapshotOf(lab, 'big')).toBeGreaterThan(1);
     await lab.finish();
   });
 
@@ -61,7 +61,7 @@ describe.concurrent('side by side', () => {
     lab.load();
     await lab.start({ ...SLOW, stream: { leaseSeconds: 5 } });
     await lab.phase('stream');
-    const generation = await generationOf(lab, 'big');
+    const pass = await snapshotOf(lab, 'big');
     expect((await lab.update('pause')).code).toBe(0);
     // Leaves no trace in a change, and costs the source no rewrite.
     const ddl = 'alter table big alter filler type varchar(200)';
@@ -80,7 +80,7 @@ describe.concurrent('side by side', () => {
     expect((await marks(lab))?.done).toBeLessThan((await marks(lab))?.total ?? 0);
     await lab.worker({ name: 'second' });
     await lab.phase('stream');
-    expect(await generationOf(lab, 'big')).toBeGreaterThan(generation ?? 0);
+    expect(await snapshotOf(lab, 'big')).toBeGreaterThan(pass ?? 0);
     await lab.finish();
   });
 

@@ -23,7 +23,7 @@ test('a unique index that copied rows break waits for rows mended on the source,
     onTarget(`select 1 from walferry.schema_entry where name = 'mail_once'`),
   );
   await application.query(`drop index mail_once; insert into mail values (101, 'a1'); commit`);
-  await until('the snapshot', () => onTarget(`select 1 from walferry.generation`));
+  await until('the snapshot', () => onTarget(`select 1 from walferry.exported_snapshot`));
   await application.query(
     `begin; delete from mail where id = 101; create unique index mail_once on mail (address); commit`,
   );

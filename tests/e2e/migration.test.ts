@@ -32,22 +32,22 @@ test('a database that is written to all the time arrives complete, with its sequ
 });
 
 test('values that neither JavaScript nor JSON can hold arrive exactly, copied and streamed', async () => {
-  const rows = (first: number) => `insert into museum values
+  const rows = (first: number) => `insert into fidelity values
     (${first}, 9223372036854775807, 1.10, 'NaN', 'Infinity', '\\x00ff', '2020-01-01 00:00:00.123456+02', '{1,NULL,3}',
      '{"b": 1.0,  "a": [1e2], "a": 2}', '{"n": 1.10}', 'tab\ttick''s "value":12 back\\slash', '-infinity', true, 1e-7),
     (${first + 1}, -9223372036854775808, ${'9'.repeat(60)}.${'1'.repeat(40)}, '-Infinity', 'NaN', '', 'infinity', '[0:1]={"",x}',
      '[]', 'null', '', '0044-03-15 BC', false, '-0'),
     (${first + 2}, null, 'NaN', null, null, null, null, null, null, null, null, null, null, null)`;
   await using lab = await Lab.open(`
-    create table museum (id int primary key, big bigint, num numeric, f8 float8, f4 float4, raw bytea,
+    create table fidelity (id int primary key, big bigint, num numeric, f8 float8, f4 float4, raw bytea,
       at timestamptz, list text[], doc json, docb jsonb, words text, day date, yes boolean, tiny float8);
     ${rows(1)};`);
   await lab.worker();
   await lab.start();
   await lab.phase('stream');
   await lab.onSource(rows(10));
-  await lab.onSource(`update museum set id = id + 100 where id in (1, 10)`);
-  await lab.onSource(`update museum set num = 'NaN', f8 = 'Infinity' where id = 3`);
-  await lab.onSource(`update museum set words = words || E'\\\\n' where id in (2, 11)`);
+  await lab.onSource(`update fidelity set id = id + 100 where id in (1, 10)`);
+  await lab.onSource(`update fidelity set num = 'NaN', f8 = 'Infinity' where id = 3`);
+  await lab.onSource(`update fidelity set words = words || E'\\\\n' where id in (2, 11)`);
   await lab.finish();
 });

@@ -7,8 +7,8 @@ import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
 import { until } from '../support/until.ts';
 import { CATALOG, catalogLines } from '../pg/object-catalog.ts';
-import { OBJECT_ROLES, OBJECT_ROWS, OBJECTS } from '../pg/object-museum.ts';
-import { dumpLines } from '../pg/schema-museum.ts';
+import { OBJECT_ROLES, OBJECT_ROWS, OBJECTS } from '../pg/object-fidelity.ts';
+import { dumpLines } from '../pg/schema-fidelity.ts';
 
 const SECRET = 'secret-value-4711';
 
@@ -80,11 +80,11 @@ test('a database with every kind of object arrives with all of them, as they are
   });
   // Everything that acts on the source would act a second time here.
   for (let i = 0; i < 10; i++) await change();
-  const loud = await lab.onTarget(/* sql */ `
+  const enabled = await lab.onTarget(/* sql */ `
     select tgname from pg_trigger where not tgisinternal and tgenabled in ('A', 'R')
     union all select rulename from pg_rewrite where ev_enabled in ('A', 'R')
     union all select evtname from pg_event_trigger where evtenabled <> 'D'`);
-  expect(loud).toEqual([]);
+  expect(enabled).toEqual([]);
 
   const answer = await lab.update('cutover');
   expect(answer.code, answer.stderr + answer.stdout).toBe(0);

@@ -142,8 +142,10 @@ test('a guard holds the copy, and progress, Current Details, watch and log say s
     (await lab.look()).activities.filter((one) => one.type === type && one.live);
   /** Whether every lane waits for this, and there is one. */
   const lanesWait = async (why: string) => {
-    const lanes = await beats('copyChunks');
-    return lanes.length > 0 && lanes.every(({ heartbeat: { waitingFor } }) => waitingFor === why);
+    const streams = await beats('copyChunks');
+    return (
+      streams.length > 0 && streams.every(({ heartbeat: { waitingFor } }) => waitingFor === why)
+    );
   };
   await until('the guard to measure', async () => (await lab.progress()).guard?.value === 1);
 

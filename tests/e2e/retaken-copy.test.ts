@@ -1,6 +1,6 @@
 /** Tables whose copy under one snapshot cannot end are taken again under the next one, and only those. */
 import { expect, test } from 'vitest';
-import { BIG, generationOf, marks, stalled } from '../support/copying.ts';
+import { BIG, snapshotOf, marks, stalled } from '../support/copying.ts';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
@@ -19,13 +19,15 @@ test('a lost snapshot costs only the tables that were not finished', async () =>
   await lab.onSource(/* sql */ `select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ 'walferry'
       and datname = current_database() and pid <> pg_backend_pid()`);
   await until('the next generation', async () => {
-    const rows = await lab.onTarget(/* sql */ `select 1 from walferry.generation where number > 1`);
+    const rows = await lab.onTarget(
+      /* sql */ `select 1 from walferry.exported_snapshot where number > 1`,
+    );
     return rows.length > 0;
   });
   await lock.release();
   await lab.phase('stream');
-  expect(await generationOf(lab, 'big')).toBe(1);
-  expect(await generationOf(lab, 'stall')).toBeGreaterThan(1);
+  expect(await snapshotOf(lab, 'big')).toBe(1);
+  expect(await snapshotOf(lab, 'stall')).toBeGreaterThan(1);
   await lab.finish();
 });
 
@@ -44,7 +46,7 @@ test.each([
   await lock.sql(sql);
   await lock.release();
   await lab.phase('stream');
-  expect(await generationOf(lab, 'stall')).toBeGreaterThan(1);
-  expect(await generationOf(lab, 'big')).toBe(1);
+  expect(await snapshotOf(lab, 'stall')).toBeGreaterThan(1);
+  expect(await snapshotOf(lab, 'big')).toBe(1);
   await lab.finish();
 });

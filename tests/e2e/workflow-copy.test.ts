@@ -33,7 +33,7 @@ describe('rounds', () => {
       world.live = undefined;
       const { snapshot } = await migration.reaches('stream');
       expect(snapshot).toMatchObject({
-        generation: 2,
+        pass: 2,
         chunksDone: 60,
         chunksTotal: 60,
         rows: 6000,
@@ -54,15 +54,15 @@ describe('rounds', () => {
       world.rewritten.add('1:3');
     });
     await migration.reaches('stream');
-    expect(migration.world.generation).toBe(2);
+    expect(migration.world.pass).toBe(2);
     expectEachChunkOnce(migration);
     await migration.ask('abort');
   });
 
   test.concurrent('tables that are rewritten without end are shown to the operator', async () => {
     const migration = await migrations.start((world) => {
-      for (let generation = 1; generation <= 40; generation++) {
-        for (let chunk = 0; chunk < 6; chunk++) world.rewritten.add(`${generation}:${chunk}`);
+      for (let pass = 1; pass <= 40; pass++) {
+        for (let chunk = 0; chunk < 6; chunk++) world.rewritten.add(`${pass}:${chunk}`);
       }
     });
     const { waiting } = await until(
@@ -88,7 +88,7 @@ describe('rounds', () => {
         };
       });
       await migration.reaches('stream');
-      expect(migration.world.generation).toBe(1);
+      expect(migration.world.pass).toBe(1);
       expectEachChunkOnce(migration);
       await migration.ask('abort');
     },
@@ -120,7 +120,7 @@ describe('rounds', () => {
         world.script('streamChanges', () => {
           world.done.delete(0);
           release = world.hold('planCopy');
-          return Promise.reject(new MigrationError('CopyAgain', 'public.orders was rewritten'));
+          return Promise.reject(new MigrationError('Resync', 'public.orders was rewritten'));
         });
       });
       const { world } = migration;

@@ -387,7 +387,7 @@ describe('calling the cutover off', () => {
         ),
       });
       expect(await cutover).toMatchObject({
-        ...{ allowed: false, type: 'CalledOff' },
+        ...{ allowed: false, type: 'Cancelled' },
         text: text(
           triggers
             ? /called off by the operator in step "(enable triggers|look for late writes)".*disabled again before the next/
@@ -402,7 +402,7 @@ describe('calling the cutover off', () => {
       await migration.ask('resume');
       const stoodAt = world.confirmed;
       await until('the stream to go on', () => world.confirmed > stoodAt);
-      expect(world.count('quietTriggers')).toBe(triggers ? 1 : 0);
+      expect(world.count('disableTriggers')).toBe(triggers ? 1 : 0);
       expect((await migration.ask('cutover')).allowed).toBe(true);
       expect((await migration.end()).status).toBe('COMPLETED');
       expect(world).toMatchObject({ leftovers: [], triggersEnabled: true });
@@ -443,7 +443,7 @@ describe('calling the cutover off', () => {
       await until('the last step', () => world.triggersEnabled);
       const [first, second] = await Promise.all([migration.ask('pause'), migration.ask('pause')]);
       expect(second.text).toBe(first.text);
-      expect((await cutover).type).toBe('CalledOff');
+      expect((await cutover).type).toBe('Cancelled');
       await until('quiet triggers', () => !world.triggersEnabled);
       await migration.ask('resume');
       const stoodAt = world.confirmed;
@@ -469,7 +469,7 @@ describe('calling the cutover off', () => {
       await migration.reaches('cutover');
       const pause = migration.ask('pause');
       expect(await cutover).toMatchObject({
-        type: 'CalledOff',
+        type: 'Cancelled',
         text: text(/before its first step/),
       });
       lose();
@@ -525,7 +525,7 @@ describe('calling the cutover off', () => {
       const cutover = migration.ask('cutover');
       await migration.reaches('cutover');
       const second = migration.ask('pause');
-      expect((await cutover).type).toBe('CalledOff');
+      expect((await cutover).type).toBe('Cancelled');
       world.confirmed += 0x10n;
       lose();
       expect((await first).text).toMatch(/^Paused/);
@@ -547,7 +547,7 @@ describe('calling the cutover off', () => {
       await until('it to run', () => world.isRunning('streamChanges'));
       world.confirmed += 0x10n;
       expect((await migration.ask('pause')).text).toMatch(/its position is not known yet/);
-      expect((await cutover).type).toBe('CalledOff');
+      expect((await cutover).type).toBe('Cancelled');
       await toldPosition(migration);
     },
   );
@@ -857,7 +857,7 @@ describe('setLimits', () => {
         [{ ...right, applyChangesPerSecond: 0.5 }, /"applyChangesPerSecond" must be a whole num/],
         // What JSON makes of NaN.
         [{ ...right, applyChangesPerSecond: null }, /"applyChangesPerSecond" must be a whole num/],
-        [{ ...right, lanes: 2 }, /unknown field "lanes"; known fields: copyStreams/],
+        [{ ...right, streams: 2 }, /unknown field "lanes"; known fields: copyStreams/],
         [{ ...right, guard: 'off' }, /"guard": the input of this migration has no guard/],
         ['5', /the input of setLimits is one object like/],
       ] as const) {
@@ -882,16 +882,16 @@ describe('setLimits', () => {
         for (let i = 0; i < 9; i++) releases.push(world.hold('copyChunks'));
       });
       const { world } = migration;
-      const lanes = (n: number) =>
+      const streams = (n: number) =>
         until(`${n} lanes`, () => world.running.get('copyChunks') === n && true);
-      await lanes(2);
+      await streams(2);
       await migration.ask('setLimits', { copyStreams: 5 });
-      await lanes(5);
+      await streams(5);
       await migration.ask('setLimits', { copyStreams: 1 });
       releases.splice(0, 4).forEach((release) => release());
-      await lanes(1);
+      await streams(1);
       await migration.ask('setLimits', { copyStreams: 0 });
-      await lanes(2);
+      await streams(2);
       releases.forEach((release) => release());
       await migration.reaches('stream');
       expect([...world.copies.values()]).toEqual(Array.from({ length: 12 }, () => 1));

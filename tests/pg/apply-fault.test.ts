@@ -21,7 +21,7 @@ const PROGRESS = {
   confirmedLsn: parseLsn('1/0'),
   transactions: 1,
   changes: 1,
-  firstConsistent: true,
+  consistent: true,
 };
 
 async function failure(work: Promise<unknown>): Promise<MigrationError> {
@@ -207,7 +207,7 @@ test('a lost answer to COMMIT: the LSN that the next attempt reads tells that it
   });
   const confirmedLsn = parseLsn('1/0');
   const lost = await failure(
-    old.commit({ confirmedLsn, transactions: 3, changes: 200, firstConsistent: true }),
+    old.commit({ confirmedLsn, transactions: 3, changes: 200, consistent: true }),
   );
   expect(lost.code).toBe('Unreachable');
   await using next = await feed.open();

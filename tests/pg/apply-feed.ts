@@ -140,7 +140,7 @@ export class Feed implements AsyncDisposable {
       confirmedLsn: this.#confirmed,
       transactions: 1,
       changes: changes.length,
-      firstConsistent: true,
+      consistent: true,
     });
   }
 

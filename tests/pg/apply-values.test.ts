@@ -64,7 +64,7 @@ const MUSEUM = /* sql */ `
   create domain public.flag as bool;
   create domain public.inner_name as varchar(30);
   create domain public.outer_name as public.inner_name not null check (value <> '');
-  create table public.museum (
+  create table public.fidelity (
     id public.pair primary key,
     i8 int8, num numeric, money numeric(12, 3), f4 float4, f8 float8, b bool, bl public.blob, by bytea, fl public.flag,
     na public.outer_name, ch char(7), vc varchar(9), "char" "char", js json, jb jsonb, ts timestamptz, d date, iv interval,
@@ -88,13 +88,13 @@ test('types of all kinds, domains over them, a key of a composite type', async (
     [FEW, 0],
     [MANY, 1000],
   ] as const) {
-    await feed.source.query(`insert into public.museum ${EXHIBIT(rows, shift)}`);
+    await feed.source.query(`insert into public.fidelity ${EXHIBIT(rows, shift)}`);
     expect((await feed.apply()).refusals).toBe(0);
     await feed.source.query(/* sql */ `
-      update public.museum set id = row((id).a + 1, (id).b)::public.pair, js = null, by = '\\x', ns = '{}', na = 'n', num = -num
+      update public.fidelity set id = row((id).a + 1, (id).b)::public.pair, js = null, by = '\\x', ns = '{}', na = 'n', num = -num
        where (id).a > ${shift}`);
     expect((await feed.apply()).refusals).toBe(0);
-    await feed.source.query(/* sql */ `delete from public.museum where (id).a % 3 = 0`);
+    await feed.source.query(/* sql */ `delete from public.fidelity where (id).a % 3 = 0`);
     await feed.apply();
     await expectEqual(feed.source, feed.target);
   }
@@ -102,14 +102,14 @@ test('types of all kinds, domains over them, a key of a composite type', async (
 
 test('without a key, types that have no equality and types of all kinds are matched exactly', async () => {
   await using feed = await Feed.start(`${MUSEUM}
-    alter table public.museum drop constraint museum_pkey, alter id drop not null, replica identity full;`);
+    alter table public.fidelity drop constraint fidelity_pkey, alter id drop not null, replica identity full;`);
   await feed.source.query(
-    `insert into public.museum ${EXHIBIT(30, 0)}; insert into public.museum ${EXHIBIT(30, 0)}`,
+    `insert into public.fidelity ${EXHIBIT(30, 0)}; insert into public.fidelity ${EXHIBIT(30, 0)}`,
   );
   await feed.apply();
   await feed.source.query(/* sql */ `
-    delete from public.museum where ctid in (select min(ctid) from public.museum where (id).a < 10 group by (id).a);
-    update public.museum set id = null, ch = 'x' where (id).a > 20;`);
+    delete from public.fidelity where ctid in (select min(ctid) from public.fidelity where (id).a < 10 group by (id).a);
+    update public.fidelity set id = null, ch = 'x' where (id).a > 20;`);
   await feed.apply();
   await expectEqual(feed.source, feed.target);
 });
@@ -126,11 +126,11 @@ test.each([
   'NaN and infinities, which wal2json 2.5 sends as null, are read back by key (%s)',
   async (_, rows) => {
     await using feed = await Feed.start(SPECIAL);
-    const special = `(array['NaN', 'Infinity', '-Infinity', null, '1.50'])[n % 5 + 1]`;
+    const nonFinite = `(array['NaN', 'Infinity', '-Infinity', null, '1.50'])[n % 5 + 1]`;
     await feed.source.query(/* sql */ `
     insert into public.measure
-      select n, ${special}::float4, coalesce(${special}, '0')::float8, ${special}::numeric, ${special}::numeric,
-             coalesce(${special}, '2.0')::numeric, n from generate_series(1, ${rows}) n`);
+      select n, ${nonFinite}::float4, coalesce(${nonFinite}, '0')::float8, ${nonFinite}::numeric, ${nonFinite}::numeric,
+             coalesce(${nonFinite}, '2.0')::numeric, n from generate_series(1, ${rows}) n`);
     const changes = await feed.changes();
     // The plugin really sends nulls here: without the read-back this test fails.
     const sent = changes.flatMap((change) => (change.kind === 'insert' ? change.columns : []));

@@ -4,7 +4,7 @@ import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
-import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const SECRET = 'secret-value-4711';
 

@@ -30,7 +30,7 @@ const plan = (db: FreshPair, migration: Migration) =>
 function runOf(plan: CopyPlan, table: string) {
   const run = plan.runs.find(({ label }) => label.includes(table));
   if (!run) throw new Error(`no run of ${table}: ${plan.runs.map(({ label }) => label).join()}`);
-  return { generation: plan.generation, run };
+  return { pass: plan.pass, run };
 }
 
 const BIG = `insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;`;
@@ -63,7 +63,7 @@ test('every kind of table arrives row for row, in chunks, bundles and parallel',
   );
   await using held = await holding(db, migration);
   const first = await plan(db, migration);
-  expect(first.generation).toBe(held.generation.number);
+  expect(first.pass).toBe(held.pass.number);
   expect(first.tables).toBe(10);
   expect(first.runs.filter(({ label }) => label.startsWith('public.big ')).length).toBeGreaterThan(
     2,
@@ -183,7 +183,7 @@ test.each(REWRITES)(
       await db.targetClient.query('alter table kept alter id type bigint');
     }
     const second = sql.includes('alter') ? await plan(db, migration) : await next;
-    expect(second.generation).toBe(2);
+    expect(second.pass).toBe(2);
     expect(second.runs.map(({ label }) => label)).toEqual(['public.kept']);
     await copyAll(migration, second);
     await expectEqual(db.sourceClient, db.targetClient);
@@ -217,11 +217,11 @@ test('when the holder is lost, unfinished tables are taken again and finished on
   const held = await holding(db, migration);
   const first = await plan(db, migration);
   for (const run of first.runs.filter(({ label }) => label.startsWith('public.big2'))) {
-    await copyChunks(migration, { generation: first.generation, run }, recordedWork());
+    await copyChunks(migration, { pass: first.pass, run }, recordedWork());
   }
   const begun = runOf(first, 'public.big ');
   await copyChunks(migration, begun, recordedWork());
-  await db.sourceClient.query('select pg_terminate_backend($1)', [held.generation.holder.pid]);
+  await db.sourceClient.query('select pg_terminate_backend($1)', [held.pass.owner.pid]);
   expect(await held.ended).toMatchObject({ code: 'SnapshotLost' });
   await expect(copyChunks(migration, runOf(first, 'small'), recordedWork())).rejects.toMatchObject({
     code: 'SnapshotLost',
@@ -230,7 +230,7 @@ test('when the holder is lost, unfinished tables are taken again and finished on
   await db.sourceClient.query(`delete from big where id <= 100`);
   await using _second = await holding(db, migration);
   const second = await plan(db, migration);
-  expect(second.generation).toBe(2);
+  expect(second.pass).toBe(2);
   expect(second.runs.some(({ label }) => label.startsWith('public.big2'))).toBe(false);
   expect(second.runs.some(({ label }) => label.startsWith('public.big '))).toBe(true);
   // An attempt of the old generation that comes late finds nothing to do and writes nothing.
@@ -321,7 +321,7 @@ test('an attempt whose chunk was taken by the next generation while it copied co
       .query(`select from pg_locks where not granted and locktype in ('transactionid', 'tuple')`)
       .then(({ rowCount }) => (rowCount ?? 0) > 0),
   );
-  await blocker.query('update walferry.chunk set generation = 2; commit');
+  await blocker.query('update walferry.chunk set pass = 2; commit');
   await expect(late).rejects.toMatchObject({ code: 'SnapshotLost' });
   expect((await db.targetClient.query('select from t')).rowCount).toBe(0);
   await held.stop();
@@ -340,9 +340,7 @@ test('a copy that the target refuses is named without its values, and goes on on
   await using _held = await holding(db, migration);
   const whole = await plan(db, migration);
   const failures = await Promise.allSettled(
-    whole.runs.map((run) =>
-      copyChunks(migration, { generation: whole.generation, run }, recordedWork()),
-    ),
+    whole.runs.map((run) => copyChunks(migration, { pass: whole.pass, run }, recordedWork())),
   );
   const [failed, ...more] = failures.flatMap((f) => (f.status === 'rejected' ? [f] : []));
   expect(more).toEqual([]);
@@ -417,7 +415,9 @@ test('a snapshot of the same name that another session exported is not mistaken 
     await other.query('rollback; begin isolation level repeatable read read only');
     const { rows } = await other.query<{ name: string }>('select pg_export_snapshot() as name');
     // As after a restart, when the counters behind the names begin again.
-    await db.targetClient.query('update walferry.generation set snapshot = $1', [rows[0]?.name]);
+    await db.targetClient.query('update walferry.exported_snapshot set snapshot = $1', [
+      rows[0]?.name,
+    ]);
   };
   const lost = { code: 'SnapshotLost' };
   // It sees something else, while the holder is there.
@@ -428,7 +428,7 @@ test('a snapshot of the same name that another session exported is not mistaken 
   );
   // It sees transactions with the same ids, and the holder is gone.
   await db.targetClient.query(
-    'update walferry.generation set snapshot_xmin = $1, snapshot_xmax = $2, snapshot_xip = $3',
+    'update walferry.exported_snapshot set snapshot_xmin = $1, snapshot_xmax = $2, snapshot_xip = $3',
     [...(await seenBy(other))],
   );
   await held.stop();

@@ -1,7 +1,7 @@
 /** The migration's rows on the target: written once, read by every step, gone at the end. */
 import { expect, test, vi } from 'vitest';
 import { readRelations } from '../../postgres/catalog/relation.ts';
-import { readShapes } from '../../postgres/catalog/shape.ts';
+import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import {
   dropControl,
   readMigration,
@@ -12,7 +12,7 @@ import {
   readPlannedRelations,
   readUnfinished,
   registerRelations,
-  storeShapes,
+  storeDefinitions,
 } from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { migrationOf, registered } from '../support/control.ts';
@@ -36,9 +36,9 @@ test('a migration is registered once, and later facts are added', async () => {
     slot: first.migration.slot,
     tablesCreated: null,
     consistentLsn: null,
-    gate: null,
+    barrier: null,
     epoch: 0n,
-    firstConsistent: false,
+    consistent: false,
   });
   const archive = Buffer.from([0, 255, 92, 10]);
   await registerMigration(db.targetClient, { ...first, tablesCreated: true, archive });
@@ -113,7 +113,7 @@ test('tables are added to the plan and refreshed without losing what was recorde
     migration,
     await readRelations(db.sourceClient, selection),
   );
-  await db.targetClient.query('update walferry.relation set generation = 3 where id = 1');
+  await db.targetClient.query('update walferry.relation set pass = 3 where id = 1');
   await db.sourceClient.query('insert into a values (1); create table b (id int)');
   await registerRelations(
     db.targetClient,
@@ -121,9 +121,7 @@ test('tables are added to the plan and refreshed without losing what was recorde
     await readRelations(db.sourceClient, selection),
   );
   const planned = await readPlannedRelations(db.targetClient, migration);
-  expect(
-    planned.map(({ id, name, kind, generation, pages }) => [id, name, kind, generation, pages]),
-  ).toEqual([
+  expect(planned.map(({ id, name, kind, pass, pages }) => [id, name, kind, pass, pages])).toEqual([
     [1, 'a', 'r', 3, 1],
     [2, 'root', 'p', null, 0],
     [4, 'b', 'r', null, 0],
@@ -137,7 +135,7 @@ test('shapes of wide tables are stored by several statements, none of which is l
     do $$ begin for i in 1..12 loop execute format('create table t_%s (id int)', i); end loop; end $$`);
   const relations = await readRelations(db.sourceClient, { include: ['*.*'], exclude: [] });
   await registerRelations(db.targetClient, migration, relations);
-  const shapes = await readShapes(
+  const definitions = await readDefinitions(
     db.sourceClient,
     relations.map(({ oid }) => oid),
   );
@@ -147,19 +145,19 @@ test('shapes of wide tables are stored by several statements, none of which is l
   const rows = await readPlannedRelations(db.targetClient, migration);
   const wide = new Map(
     rows.flatMap(({ id, oid }) => {
-      const source = shapes.get(oid);
+      const source = definitions.get(oid);
       return source ? [[id, { source, key: null, target }] as const] : [];
     }),
   );
   expect(wide.size).toBe(12);
   const sent = vi.spyOn(db.targetClient, 'query');
-  await storeShapes(db.targetClient, migration, wide);
+  await storeDefinitions(db.targetClient, migration, wide);
   const sizes = sent.mock.calls.map((call) => JSON.stringify(call).length);
   sent.mockRestore();
   expect(sizes.length).toBeGreaterThan(3);
   expect(Math.max(...sizes)).toBeLessThan(2_500_000);
   const stored = await readPlannedRelations(db.targetClient, migration);
-  expect(new Map(stored.map(({ id, shape }) => [id, shape]))).toEqual(wide);
+  expect(new Map(stored.map(({ id, definition }) => [id, definition]))).toEqual(wide);
 });
 
 test('a table that was dropped and made anew after its copy is taken again', async () => {
@@ -170,7 +168,7 @@ test('a table that was dropped and made anew after its copy is taken again', asy
     registerRelations(db.targetClient, migration, await readRelations(db.sourceClient, selection));
   await db.sourceClient.query('create table a (id int); create table b (id int)');
   await register();
-  await db.targetClient.query('update walferry.relation set generation = 1');
+  await db.targetClient.query('update walferry.relation set pass = 1');
   await register();
   expect(await readUnfinished(db.targetClient, migration, 2)).toEqual([]);
   await db.sourceClient.query('drop table a; create table a (id int)');

@@ -6,7 +6,7 @@ import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { findOther } from '../../scripts/setup/versions.ts';
-import { failureOf } from '../support/copy-again.ts';
+import { failureOf } from '../support/resync.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -23,8 +23,8 @@ async function copied(db: FreshPair, format: CopyFormat, planned = ''): Promise<
   await db.targetClient.query(planned);
   let bytes = 0;
   for (const run of plan.runs) {
-    const { generation } = plan;
-    bytes += (await copyChunks(migration, { generation, run, format }, recordedWork())).bytes;
+    const { pass } = plan;
+    bytes += (await copyChunks(migration, { pass, run, format }, recordedWork())).bytes;
   }
   await held.stop();
   return bytes;
@@ -135,7 +135,7 @@ describe.skipIf(!NEWER)('from 15 to 17', () => {
       await using held = await holding(db, migration);
       const plan = await planCopy(migration, inputOf(db), recordedWork());
       await copyAll(migration, plan);
-      return held.generation.number;
+      return held.pass.number;
     };
     for (const [column, value] of [
       ['i', `'${LARGEST}'`],
@@ -160,7 +160,7 @@ describe.skipIf(!NEWER)('from 15 to 17', () => {
       `update public.t set s = row(1, interval '${LARGEST}') where id = 7`,
     );
     const met = await failureOf(db, migration);
-    expect(met?.code).toBe('CopyAgain');
+    expect(met?.code).toBe('Resync');
     expect(met?.message).toContain('column "s"');
     expect(met?.message).not.toContain('2562047788');
     expect(await copy().catch((error: unknown) => error)).toMatchObject({ code: 'CopyFailed' });

@@ -14,7 +14,7 @@ import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { registered } from '../support/control.ts';
-import { failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 async function createSlot(db: FreshPair, slot: string): Promise<void> {
   await db.sourceClient.query(

@@ -7,11 +7,11 @@ import { copySchema } from '../../postgres/schema/copy.ts';
 import { storeChecks } from '../../postgres/schema/deferred-check.ts';
 import { readDoubtfulChecks } from '../../postgres/schema/doubtful-check.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { addService, connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
-import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const on18 = findOther(18);
 
@@ -123,7 +123,7 @@ test('an undone cutover removes deferred checks, and the next one adds them', as
   const { migration } = await prepared(db);
   const before = await checks(db, 'target');
   await enableTriggers(migration);
-  await quietTriggers(migration);
+  await disableTriggers(migration);
   expect(await checks(db, 'target')).toEqual(before);
   await db.targetClient.query(
     `insert into app.parent values (3, 'y'); insert into app.part values (12, 'y')`,
@@ -193,7 +193,7 @@ test('a deferred check is added as the source has it now; one whose table, colum
     'public.child: constraint p_check is on the source only',
   ]);
   // One that was there before is not ours to drop.
-  await quietTriggers(migration);
+  await disableTriggers(migration);
   expect(await checkNames(db)).toEqual(['a_atomic', 'a_pure', 'a_row', 'short']);
   await enableTriggers(migration);
   expect(await checks(db, 'target')).toEqual(now);
@@ -205,7 +205,7 @@ test('a cutover that is undone goes on when tables of added checks are gone', as
   const { migration } = await prepared(db);
   await enableTriggers(migration);
   await db.targetClient.query(`drop table app.only_check; alter domain app.known rename to words`);
-  await quietTriggers(migration);
+  await disableTriggers(migration);
   const { rows } = await db.targetClient.query(
     `select from walferry.schema_entry where phase = 'checks' and done_at is not null`,
   );
@@ -269,7 +269,7 @@ it.skipIf(!on18)(
     addService(alone, { host: '127.0.0.1', port: '1', dbname: 'x', user: 'y' });
     await enableTriggers({ ...migration, source: alone }, {}, 'the source if it is there');
     expect((await readDoubtfulChecks(client)).map(({ constraint }) => constraint)).toEqual(['t_n']);
-    await quietTriggers(migration);
+    await disableTriggers(migration);
     expect(await readDoubtfulChecks(client)).toEqual([]);
   },
 );

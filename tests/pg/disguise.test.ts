@@ -4,8 +4,8 @@
  */
 import { expect, test } from 'vitest';
 import { readPlannedRelations } from '../../postgres/control/relation.ts';
-import { audit } from '../../postgres/stream/audit.ts';
-import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { checkDrift } from '../../postgres/stream/drift-check.ts';
+import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   drain,
@@ -140,8 +140,8 @@ test.each(['timestamptz', 'public.moment'])(
       `${table}; insert into t values (1, '2020-06-01 00:00+00', '[1,2)')`,
     );
     await db.targetClient.query(table);
-    expect((await failureOf(db, migration))?.code).toBe('CopyAgain');
-    await copyAgain(db, migration, undefined, async () => {
+    expect((await failureOf(db, migration))?.code).toBe('Resync');
+    await resync(db, migration, undefined, async () => {
       await db.sourceClient.query(
         /* sql */ `alter table t alter at type timestamp using at::timestamptz`,
       );
@@ -276,7 +276,7 @@ test('what a lease knows of a table is of one moment: a column that comes meanwh
   const rows = await readPlannedRelations(db.targetClient, migration);
   await using source = await connectTo(db.source);
   let turns = 0;
-  const { followed } = await audit(source, db.targetClient, migration, {
+  const { followed } = await checkDrift(source, db.targetClient, migration, {
     ...{ rows, selection: EVERYTHING, epoch: null, withheld: null },
     turn: async () => {
       turns += 1;
@@ -290,6 +290,6 @@ test('what a lease knows of a table is of one moment: a column that comes meanwh
   const [one] = followed;
   expect(turns).toBeGreaterThan(0);
   expect(one?.source.columns.map(({ name }) => name)).toEqual(
-    one?.forms.at(-1)?.columns.map(({ name }) => name),
+    one?.rowShapes.at(-1)?.columns.map(({ name }) => name),
   );
 });

@@ -11,7 +11,7 @@ import {
 } from '../../postgres/control/epoch.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
-import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { streamChanges } from '../support/lease.ts';
 import { holding, inputOf } from '../support/control.ts';
@@ -20,7 +20,7 @@ import { endMark, OPTIONS, startMigration, storedLsn, testWork } from '../suppor
 
 const TABLE = /* sql */ `create table t (id int primary key)`;
 const FAR = parseLsn('FF/0');
-const to = { confirmedLsn: FAR, transactions: 3, changes: 9, firstConsistent: true };
+const to = { confirmedLsn: FAR, transactions: 3, changes: 9, consistent: true };
 
 test('an attempt that was overtaken can neither open nor finish an apply transaction', async () => {
   await using db = await freshPair();
@@ -71,7 +71,7 @@ test('an attempt of the cutover that wakes up after the cutover was called off n
   await db.sourceClient.query(/* sql */ `select setval('s', 7)`);
   await db.targetClient.query(CREATE_SCHEMA_CONTROL);
   const input = inputOf(db);
-  expect(await quietTriggers(migration, { scheduledAt: 2_000 })).toBe(0);
+  expect(await disableTriggers(migration, { scheduledAt: 2_000 })).toBe(0);
   await expect(enableTriggers(migration, { scheduledAt: 1_000 })).rejects.toMatchObject({
     code: 'Fenced',
   });
@@ -183,7 +183,7 @@ test('a plan of the copy that wakes up beside the stream takes no table, and the
   const woken = planCopy(migration, inputOf(db), { ...testWork(), scheduledAt: 1_000 });
   await expect(woken).rejects.toMatchObject({ code: 'Fenced' });
   const lease = streamChanges(migration, OPTIONS, { ...testWork(), scheduledAt: 3_000 });
-  await expect(lease).rejects.toMatchObject({ code: 'CopyAgain' });
+  await expect(lease).rejects.toMatchObject({ code: 'Resync' });
   const plan = await planCopy(migration, inputOf(db), { ...testWork(), scheduledAt: 4_000 });
   expect(plan.runs).toHaveLength(1);
 });

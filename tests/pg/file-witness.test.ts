@@ -3,7 +3,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { isReplaced } from '../../postgres/catalog/file.ts';
-import { readShapes, type Shape } from '../../postgres/catalog/shape.ts';
+import { readDefinitions, type TableDefinition } from '../../postgres/catalog/table-definition.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { serverOf } from '../support/versions.ts';
 
@@ -41,21 +41,21 @@ const STATEMENTS: readonly (readonly [string, boolean])[] = [
 
 async function holds(client: pg.ClientBase): Promise<void> {
   await client.query(TABLES);
-  const shapeOf = async (name: string): Promise<Shape> => {
+  const definitionOf = async (name: string): Promise<TableDefinition> => {
     const { rows } = await client.query<{ oid: number }>(
       /* sql */ `select $1::regclass::oid::int8::float8 as oid`,
       [name],
     );
-    const shape = (await readShapes(client, [rows[0]?.oid ?? 0])).get(rows[0]?.oid ?? 0);
-    if (!shape) throw new Error('no such table');
-    return shape;
+    const definition = (await readDefinitions(client, [rows[0]?.oid ?? 0])).get(rows[0]?.oid ?? 0);
+    if (!definition) throw new Error('no such table');
+    return definition;
   };
   for (const name of ['toasted', 'counted', 'bare']) {
     for (const [sql, missing] of STATEMENTS) {
-      const before = await shapeOf(name);
+      const before = await definitionOf(name);
       const of = sql.replaceAll(/\bt\b/g, name).replaceAll('t_pkey', `${name}_pkey`);
       for (const one of of.split('; ')) await client.query(one);
-      const now = await shapeOf(name);
+      const now = await definitionOf(name);
       const rewritten = !sql.startsWith('reindex');
       // Without a witness every other file counts.
       const expected = name === 'bare' ? rewritten : missing;

@@ -5,7 +5,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { drain, expectSame, startMigration } from '../support/stream.ts';
 import { registered } from '../support/control.ts';
-import { failure, inputOf, testWork } from './schema-museum.ts';
+import { failure, inputOf, testWork } from './schema-fidelity.ts';
 
 const TWICE = /* sql */ `create or replace function public.f(int) returns int immutable language sql as 'select $1 * 2'`;
 const THRICE = TWICE.replace('* 2', '* 3');

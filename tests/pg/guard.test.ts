@@ -22,8 +22,8 @@ async function decided(db: FreshPair, when: string): Promise<void> {
 test('a verdict counts for ten seconds by the clock of the target, not when that was set back since, and for its generation', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
-  const seen = async (generation: number) =>
-    (await exchangeShare(db.targetClient, migration, { worker: 'a', lanes: 1, generation })).guard;
+  const seen = async (pass: number) =>
+    (await exchangeShare(db.targetClient, migration, { worker: 'a', streams: 1, pass })).guard;
   await storeGuard(db.targetClient, migration, 2, HOLDING);
   expect(await seen(2)).toEqual(HOLDING);
   expect([await seen(1), await seen(3)]).toEqual([null, null]);
@@ -47,7 +47,7 @@ test('lanes that are held go on when whoever measured is gone, and when no one c
   const all = plan.runs.length;
   await inTheMiddle(copy);
   const hold = async () => {
-    await storeGuard(db.targetClient, migration, held.generation.number, HOLDING);
+    await storeGuard(db.targetClient, migration, held.pass.number, HOLDING);
     await until('all lanes to be held', () => copy.waiting(GUARDED) === all);
   };
   await hold();
@@ -99,7 +99,7 @@ test.each(['', 'drop table walferry.copier, walferry.throttle'])(
     await db.targetClient.query(`set lock_timeout = '500ms'`);
     await storeLimits(db.targetClient, migration, { version: 1, limits: UNLIMITED });
     await storeGuard(db.targetClient, migration, 1, HOLDING);
-    const mine = { worker: 'a', lanes: 1, generation: 1 };
+    const mine = { worker: 'a', streams: 1, pass: 1 };
     expect((await exchangeShare(db.targetClient, migration, mine)).guard).toEqual(HOLDING);
     await batch.query('rollback');
   },

@@ -12,7 +12,7 @@ import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
-import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
 import {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { freshPair } from '../support/database.ts';
-import { inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 /** Settings under which the target built its indexes, as an event trigger of the test saw them. */
 async function settings(

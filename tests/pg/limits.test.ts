@@ -6,7 +6,7 @@ import { MEASURES, type GuardInput, type GuardReport } from '../../contract/guar
 import { UNLIMITED } from '../../contract/limits.ts';
 import { exchangeShare, readLimits } from '../../postgres/control/throttle.ts';
 import { measure } from '../../postgres/guard/measure.ts';
-import { Lane } from '../../postgres/throttle/copy.ts';
+import { ThrottledRun } from '../../postgres/throttle/copy.ts';
 import { streamChanges } from '../support/lease.ts';
 import { holding, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
@@ -44,29 +44,29 @@ test('lanes that always have something to read take turns under a limit of bytes
   const migration = await registered(db);
   await set(db, migration, 1, { copyBytesPerSecond: 400_000 });
   const joining = { work: recordedWork(), held: () => undefined };
-  const join = () => Lane.join(migration, 1, db.targetClient, joining);
+  const join = () => ThrottledRun.join(migration, 1, db.targetClient, joining);
   // All before the first one reads.
-  const lanes = [await join(), await join(), await join(), await join()];
+  const runs = [await join(), await join(), await join(), await join()];
   const turns: number[] = [];
   try {
     // As a socket that is never empty: behind what was let through there is more at once.
     await Promise.all(
-      lanes.map(async (lane, i) => {
+      runs.map(async (run, i) => {
         // The first is in its chunk, and the others have to get into theirs beside it.
-        if (i > 0) await lane.ready();
+        if (i > 0) await run.ready();
         while (turns.length < 41) {
           turns.push(i);
           // More than can be saved up, so that the others have to wait to begin.
-          await lane.passed(turns.length === 1 ? 300_000 : 10_000);
+          await run.passed(turns.length === 1 ? 300_000 : 10_000);
         }
       }),
     );
   } finally {
-    for (const lane of lanes) await lane[Symbol.asyncDispose]();
+    for (const run of runs) await run[Symbol.asyncDispose]();
   }
-  for (let i = 1; i + lanes.length <= turns.length; i += lanes.length) {
-    const round = turns.slice(i, i + lanes.length);
-    expect(new Set(round).size, `turns ${turns.join('')}`).toBe(lanes.length);
+  for (let i = 1; i + runs.length <= turns.length; i += runs.length) {
+    const round = turns.slice(i, i + runs.length);
+    expect(new Set(round).size, `turns ${turns.join('')}`).toBe(runs.length);
   }
 });
 
@@ -78,15 +78,12 @@ test('fewer copy streams hold lanes in the middle of a chunk and more let them g
   const slow = { copyBytesPerSecond: 20_000 };
   await set(db, migration, 1, slow);
   const copy = running(migration, plan);
-  const lanes = plan.runs.length;
+  const runs = plan.runs.length;
   await inTheMiddle(copy);
   await set(db, migration, 2, { ...slow, copyStreams: 1 });
-  await until(
-    'all but one to be held',
-    () => copy.waiting(/limit of 1 copy streams/) === lanes - 1,
-  );
+  await until('all but one to be held', () => copy.waiting(/limit of 1 copy streams/) === runs - 1);
   await set(db, migration, 3, { ...slow, copyStreams: 2 });
-  await until('one more to go on', () => copy.waiting(/limit of 2 copy streams/) === lanes - 2);
+  await until('one more to go on', () => copy.waiting(/limit of 2 copy streams/) === runs - 2);
   // The last lanes get their turn when the first have ended, without another change.
   await set(db, migration, 4, { copyStreams: 1 });
   await copiedOnce(db, plan, await copy.ended);
@@ -127,12 +124,12 @@ test('a lane that is held longer than a moment lends its slot, takes it at once 
   await set(db, migration, 1, { ...slow, copyStreams: 1 });
   const copy = running(migration, plan);
   const lending = () => copy.places.filter((seen) => seen.at(-1) === 'lend').length;
-  const lanes = plan.runs.length;
-  await until('all but one to lend', () => copy.waiting(/streams/) === lanes - 1 && lending() > 1);
+  const runs = plan.runs.length;
+  await until('all but one to lend', () => copy.waiting(/streams/) === runs - 1 && lending() > 1);
   await set(db, migration, 2, slow);
   await inTheMiddle(copy);
   await set(db, migration, 3, { copyBytesPerSecond: 1 });
-  await until('every lane to lend', () => lending() === lanes);
+  await until('every lane to lend', () => lending() === runs);
   await set(db, migration, 4, {});
   await copiedOnce(db, plan, await copy.ended);
   // What was held before its first chunk, with nothing open.
@@ -166,8 +163,8 @@ test('a run that begins again after its worker died keeps to the limits from its
 test('processes share the limits by the lanes that each has; one that is gone does not count', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
-  const exchange = (worker: string, lanes: number) =>
-    exchangeShare(db.targetClient, migration, { worker, lanes, generation: 1 });
+  const exchange = (worker: string, streams: number) =>
+    exchangeShare(db.targetClient, migration, { worker, streams, pass: 1 });
   expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 0 });
   expect(await exchange('a', 3)).toMatchObject({ before: 2, after: 0 });
   expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 3 });

@@ -10,7 +10,7 @@ import { compare } from '../../scripts/compare/compare.ts';
 import type { Side } from '../../scripts/cluster/settings.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
-import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { Journey } from '../support/journey.ts';
@@ -116,7 +116,7 @@ test(
     const awake = { triggers: TABLES, checks: TABLES };
     expect(await switchedOn(db.targetClient)).toEqual(awake);
     // Undone, and cut over again.
-    await journey.step('quietTriggers', (work) => quietTriggers(journey.migration, work));
+    await journey.step('disableTriggers', (work) => disableTriggers(journey.migration, work));
     expect(await switchedOn(db.targetClient)).toEqual({ triggers: 0, checks: 0 });
     await journey.step('enableTriggers again', (work) => enableTriggers(journey.migration, work));
     expect(await switchedOn(db.targetClient)).toEqual(awake);

@@ -6,7 +6,7 @@ import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
-import { failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const FIRST = parseLsn('0/10');
 const SECOND = parseLsn('0/20');

@@ -4,7 +4,7 @@ import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { CATALOG, catalogLines } from './object-catalog.ts';
@@ -14,8 +14,8 @@ import {
   OBJECT_ROLES,
   OBJECT_ROWS,
   OBJECTS,
-} from './object-museum.ts';
-import { dumpLines, inputOf, migrationOf, testWork } from './schema-museum.ts';
+} from './object-fidelity.ts';
+import { dumpLines, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 let db: FreshPair;
 

@@ -7,7 +7,7 @@ import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { drain, expectSame, startMigration } from '../support/stream.ts';
-import { inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 test('the stream goes on where the control schema lacks the columns and tables that came since', async () => {
   await using db = await freshPair();

@@ -8,7 +8,7 @@ import { readRelations } from '../../postgres/catalog/relation.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
 import { streamChanges } from '../support/lease.ts';
-import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { drain, OPTIONS, startMigration, testWork } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -148,7 +148,7 @@ for (const part of ['m_2_0', 'm_2', 'm_rest']) {
       truncate ${part};
       insert into m values (802, 121, 'after'), (803, 902, 'after')`);
     const failure = await failureOf(db, migration, VIA);
-    expect(failure).toMatchObject({ code: 'CopyAgain' });
+    expect(failure).toMatchObject({ code: 'Resync' });
     expect(failure?.message).toContain('empties this partition alone');
     expect((await drainWithCopies(db, migration, VIA)).join()).not.toContain('other');
     await expectSameRoot(db);
@@ -219,7 +219,7 @@ test('TRUNCATE of a partition by an enum whose labels have another order on the 
     /* sql */ `create type mood as enum ('a', 'c', 'b'); ${common}`,
   );
   await db.sourceClient.query(/* sql */ `truncate part_1`);
-  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'CopyAgain' });
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'Resync' });
   await drainWithCopies(db, migration, tables);
   const rows = /* sql */ `select id, m from part order by 1`;
   const there = await db.targetClient.query(rows);
@@ -400,7 +400,7 @@ test('a key that comes again after its partition was dropped, in the middle of a
   });
   await source.query(/* sql */ `drop table m_1`);
   await source.query(/* sql */ `insert into m values (3, 3, 'again')`);
-  await expect(streaming).rejects.toMatchObject({ code: 'CopyAgain' });
+  await expect(streaming).rejects.toMatchObject({ code: 'Resync' });
   await drainWithCopies(db, migration, VIA);
   await expectSameRoot(db);
 });
@@ -492,7 +492,7 @@ test('one partition that a rewrite met in the copy takes all others along into t
   await db.targetClient.query(
     /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_2_1'`,
   );
-  await copyAgain(db, migration, VIA, async () => {
+  await resync(db, migration, VIA, async () => {
     await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id % 3 = 0`);
     await db.sourceClient.query(/* sql */ `vacuum full m_1`);
   });
@@ -501,13 +501,13 @@ test('one partition that a rewrite met in the copy takes all others along into t
   );
   expect(rows).toEqual([{ name: 'm_1' }]);
   await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id % 4 = 0`);
-  await copyAgain(db, migration, VIA);
+  await resync(db, migration, VIA);
   expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
   await expectSameRoot(db);
-  const generations = await db.targetClient.query(
-    /* sql */ `select distinct generation from walferry.relation where root_name = 'm' and kind = 'r'`,
+  const snapshots = await db.targetClient.query(
+    /* sql */ `select distinct pass from walferry.relation where root_name = 'm' and kind = 'r'`,
   );
-  expect(generations.rows).toEqual([{ generation: 3 }]);
+  expect(snapshots.rows).toEqual([{ pass: 3 }]);
 });
 
 test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever was copied before and after it', async () => {
@@ -518,7 +518,7 @@ test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever wa
   );
   await using open = await connectTo(db.source);
   await open.query(/* sql */ `begin; insert into m values (11000, 5, 'open around the snapshot')`);
-  await copyAgain(db, migration, VIA, async () => {
+  await resync(db, migration, VIA, async () => {
     await open.query(/* sql */ `commit`);
     await db.sourceClient.query(/* sql */ `truncate m`);
     await db.sourceClient.query(
@@ -526,7 +526,7 @@ test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever wa
     );
   });
   await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id < 40`);
-  for (let round = 0; round < 2; round += 1) await copyAgain(db, migration, VIA);
+  for (let round = 0; round < 2; round += 1) await resync(db, migration, VIA);
   expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
   await expectSameRoot(db);
 });
@@ -589,7 +589,7 @@ test('a root that is dropped is asked for, in the stream and between rounds of t
   await db.targetClient.query(
     /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_1'`,
   );
-  await copyAgain(db, migration, VIA);
+  await resync(db, migration, VIA);
   const failure = await failureOf(db, migration, VIA);
   expect(failure).toMatchObject(asked);
   expect(failure?.message).toContain('drop it on the target');

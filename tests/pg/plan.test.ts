@@ -4,14 +4,14 @@ import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { connect } from '../../postgres/connection/session.ts';
-import { recordGeneration } from '../../postgres/control/generation.ts';
+import { recordSnapshot } from '../../postgres/control/exported-snapshot.ts';
 import { takeTurn } from '../../postgres/control/turn.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { HOLD_LOCK } from '../../postgres/snapshot/holdpoint.ts';
 import { takeTables } from '../../postgres/snapshot/take.ts';
-import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -48,7 +48,7 @@ test('the plan waits for a generation, and a dead one does not count', async () 
     work.beats.some(({ step }) => step === 'waiting for a snapshot'),
   );
   await using held = await holding(db, migration);
-  expect((await waiting).generation).toBe(held.generation.number);
+  expect((await waiting).pass).toBe(held.pass.number);
 });
 
 test('a planner that stopped with the control row locked is put out by the next attempt', async () => {
@@ -84,7 +84,7 @@ test('planning twice gives the same plan, and a finished one needs no holder', a
   await copyAll(migration, first);
   await held.stop();
   const last = await planCopy(migration, inputOf(db), recordedWork());
-  expect(last).toMatchObject({ generation: 1, runs: [], tables: 2, chunksDone: 1, rows: 2 });
+  expect(last).toMatchObject({ pass: 1, runs: [], tables: 2, chunksDone: 1, rows: 2 });
 });
 
 test('a table that the target does not have, or has otherwise, stops the plan by name', async () => {
@@ -105,10 +105,10 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
   await using held = await holding(db, migration);
   const relations = await readRelations(db.sourceClient, EVERYTHING);
   const pages = 100_000 * 2048;
-  await takeTables(db.targetClient, migration, held.generation.number, {
+  await takeTables(db.targetClient, migration, held.pass.number, {
     turn: await takeTurn(db.targetClient, migration, undefined),
     found: relations.map((relation) => ({ ...relation, pages, bytes: pages * 8192 })),
-    shapes: new Map(),
+    definitions: new Map(),
     types: new Map(),
     schemas: new Map(),
     counterparts: [],
@@ -160,11 +160,11 @@ test('a bundle keeps its mark when one of its tables has to be taken again', asy
   await using _second = await holding(db, migration);
   const second = await planCopy(migration, inputOf(db), recordedWork());
   const marks = await db.targetClient.query(
-    'select relations, generation, done_at is not null as done from walferry.chunk order by id',
+    'select relations, pass, done_at is not null as done from walferry.chunk order by id',
   );
   expect(marks.rows).toEqual([
-    { relations: [2], generation: 1, done: true },
-    { relations: [1], generation: 2, done: false },
+    { relations: [2], pass: 1, done: true },
+    { relations: [1], pass: 2, done: false },
   ]);
   await copyAll(migration, second);
   await expectEqual(db.sourceClient, db.targetClient);
@@ -187,7 +187,7 @@ test('a table that others point at by foreign keys is emptied without touching t
   const copied = first.runs.filter(({ label }) => !label.endsWith('1/4'));
   expect(copied.length).toBeGreaterThan(1);
   for (const run of copied) {
-    await copyChunks(migration, { generation: first.generation, run }, recordedWork());
+    await copyChunks(migration, { pass: first.pass, run }, recordedWork());
   }
   await held.stop();
   await using _second = await holding(db, migration);
@@ -228,7 +228,7 @@ test('a chunk that commits while its table is taken into the next generation is 
     `insert into t select i, 'a' from generate_series(1, 500) i`,
   );
   const first = await holding(db, migration);
-  const { generation, runs } = await planCopy(migration, inputOf(db), recordedWork());
+  const { pass, runs } = await planCopy(migration, inputOf(db), recordedWork());
   // Holds the copier in the middle of its chunk, and the next plan before it ends the copier.
   await using lock = await connectTo(db.target);
   await lock.query('begin; lock table t in share mode');
@@ -236,7 +236,7 @@ test('a chunk that commits while its table is taken into the next generation is 
   await hold.query(`select pg_advisory_lock(${HOLD_LOCK})`);
   const [run] = runs;
   if (!run) throw new Error('no run');
-  const copying = copyChunks(migration, { generation, run }, recordedWork());
+  const copying = copyChunks(migration, { pass, run }, recordedWork());
   await until('the copier to wait with its snapshot', async () => {
     const waits = `select from pg_locks where not granted and relation = 't'::regclass`;
     const reads = `select from pg_stat_activity
@@ -279,7 +279,7 @@ test('a table that enters the selection is not copied under a snapshot from befo
   await db.sourceClient.query(move);
   await db.targetClient.query(move);
   await copyAll(migration, first);
-  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'CopyAgain' });
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'Resync' });
   const work = recordedWork();
   const planning = planCopy(migration, input, work);
   await until('the plan to wait', () =>
@@ -287,7 +287,7 @@ test('a table that enters the selection is not copied under a snapshot from befo
   );
   await using _next = await holding(db, migration);
   const second = await planning;
-  expect(second.generation).toBe(first.generation + 1);
+  expect(second.pass).toBe(first.pass + 1);
   await copyAll(migration, second);
   await db.sourceClient.query('insert into t values (101)');
   expect(await failureOf(db, migration, tables)).toBeNull();
@@ -312,7 +312,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
   // Another generation than the one that t is of: what was looked at before does not rule it out.
   await again(db, 't');
   await db.targetClient.query(
-    'update walferry.generation set number = 2; update walferry.chunk set generation = 2',
+    'update walferry.exported_snapshot set number = 2; update walferry.chunk set pass = 2',
   );
   const work = recordedWork();
   const waiting = planCopy(migration, inputOf(db), work);
@@ -321,18 +321,18 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
   );
   await using held = await holding(db, migration);
   const plan = await waiting;
-  expect(plan.generation).toBe(held.generation.number);
+  expect(plan.pass).toBe(held.pass.number);
   await copyAll(migration, plan);
   await expectEqual(db.sourceClient, db.targetClient);
   const found = await readRelations(db.sourceClient, EVERYTHING);
-  const late = recordGeneration(db.targetClient, migration, old.generation);
+  const late = recordSnapshot(db.targetClient, migration, old.pass);
   await expect(late).rejects.toMatchObject({ code: 'SnapshotLost' });
   await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', ['F0000000/0']);
   await expect(
-    takeTables(db.targetClient, migration, plan.generation, {
+    takeTables(db.targetClient, migration, plan.pass, {
       turn: await takeTurn(db.targetClient, migration, undefined),
       found,
-      shapes: new Map(),
+      definitions: new Map(),
       types: new Map(),
       schemas: new Map(),
       counterparts: [],
@@ -432,7 +432,7 @@ test('tables that the next snapshot does not see (detached, given to an extensio
     alter table part attach partition part_1 for values from (0) to (1000);
     alter schema away rename to own; alter extension hstore drop table t; drop extension hstore`);
   const found = await failureOf(db, migration, tables);
-  expect(found).toMatchObject({ code: 'CopyAgain' });
+  expect(found).toMatchObject({ code: 'Resync' });
   for (const name of ['public.part_1', 'public.t', 'own.t']) expect(found?.message).toContain(name);
   await drainWithCopies(db, migration, tables);
   await expectEqual(db.sourceClient, db.targetClient);
@@ -464,7 +464,7 @@ test('a partition that is detached when its copy is to be finished keeps its row
     `delete from part_1 where id = 901;
      alter table part attach partition part_1 for values from (0) to (1000)`,
   );
-  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'CopyAgain' });
+  expect(await failureOf(db, migration, tables)).toMatchObject({ code: 'Resync' });
   await drainWithCopies(db, migration, tables);
   await expectEqual(db.sourceClient, db.targetClient);
 });
@@ -479,8 +479,8 @@ test('a table that counts as copied without a shape, from which nothing shows wh
   await using held = await holding(db, migration);
   await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
   await held.stop();
-  await db.targetClient.query('update walferry.relation set shape = null; truncate public.t');
-  expect(await failureOf(db, migration)).toMatchObject({ code: 'CopyAgain' });
+  await db.targetClient.query('update walferry.relation set definition = null; truncate public.t');
+  expect(await failureOf(db, migration)).toMatchObject({ code: 'Resync' });
   await drainWithCopies(db, migration);
   await expectEqual(db.sourceClient, db.targetClient);
 });

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { connect } from '../../postgres/connection/session.ts';
 import { emptyTables } from '../../postgres/snapshot/emptying.ts';
-import { quietTriggers } from '../../postgres/snapshot/quiet.ts';
+import { takeReplicaRole } from '../../postgres/snapshot/replica-role.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -112,7 +112,7 @@ it('are looked into and emptied where the operator made them on the target', asy
   expect(codes(findings.filter(({ level }) => level === 'error'))).toEqual(['target-rows']);
   // A table that others refer to is emptied with DELETE, which is planned.
   await using session = await connect(db.target, 'copy');
-  await quietTriggers(session);
+  await takeReplicaRole(session);
   await session.query('begin');
   await emptyTables(session, [{ schema: 'app', name: 'big' }]);
   await session.query('commit');

@@ -34,7 +34,7 @@ it('a pair with warnings only is ready: the warnings are shown, and the exit cod
   await db.sourceClient.query('select lo_create(0)');
   const { source, target } = db;
   const outcome = await preflight(
-    JSON.stringify({ source, target, leave: { largeObjects: true } }),
+    JSON.stringify({ source, target, ignore: { largeObjects: true } }),
   );
   expect(outcome, outcome.err).toMatchObject({ code: 0 });
   expect(outcome.out).toMatch(new RegExp(`^source   ${source}: PostgreSQL \\d+`));

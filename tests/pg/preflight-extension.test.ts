@@ -9,7 +9,7 @@ import { copySchema } from '../../postgres/schema/copy.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
 import { codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
-import { inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const TABLE = 'create table t (id int primary key)';
 
@@ -118,7 +118,7 @@ it("rows of users in an extension's own table are refused until they are accepte
   await db.sourceClient.query('insert into conf values (2)');
   expect(only(await findingsOf(db), 'extension-rows')).toMatchObject({ level: 'error' });
   expect(only(await findingsOf(db), 'extension-rows').message).toMatch(/public\.conf \(hstore\)$/);
-  expect(await findingsOf(db, { input: { leave: { extensionRows: true } } })).toMatchObject([
+  expect(await findingsOf(db, { input: { ignore: { extensionRows: true } } })).toMatchObject([
     { level: 'warning', code: 'extension-rows' },
   ]);
 });
@@ -140,7 +140,7 @@ it('extensions that the input leaves out are no matter of the target: what goes 
   await db.sourceClient.query(`${LEFT};
     update pg_extension set extname = 'walferry_nowhere' where extname = 'pg_stat_statements'`);
   const of = (extensions: string[], exclude: string[] = []) =>
-    findingsOf(db, { input: { leave: { extensions }, tables: { exclude } } });
+    findingsOf(db, { input: { ignore: { extensions }, tables: { exclude } } });
   expect(codes(await of([]))).toEqual(['extension-missing']);
   const left = await of(['walferry_nowhere']);
   expect(codes(left)).toEqual(['extension-left']);
@@ -148,15 +148,15 @@ it('extensions that the input leaves out are no matter of the target: what goes 
     /: walferry_nowhere, and what stands on them: function public\.slow_ones\(\), materialized view public\.slowest, view public\.slow, view public\.slower$/,
   );
   const unmatched = await of(['walferry_nowhere', 'Cube']);
-  expect(codes(unmatched).sort()).toEqual(['extension-left', 'leave-unmatched']);
-  expect(only(unmatched, 'leave-unmatched').message).toMatch(/: Cube$/);
+  expect(codes(unmatched).sort()).toEqual(['extension-left', 'ignore-object-unmatched']);
+  expect(only(unmatched, 'ignore-object-unmatched').message).toMatch(/: Cube$/);
 });
 
 it('one that a selected table or another extension needs is refused with every part by name, until those are excluded or left as well', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(LEFT);
   const of = async (extensions: string[], exclude: string[] = []) =>
-    await findingsOf(db, { input: { leave: { extensions }, tables: { exclude } } });
+    await findingsOf(db, { input: { ignore: { extensions }, tables: { exclude } } });
   const needed = only(await of(['hstore', 'pg_trgm', 'uuid-ossp', 'cube']), 'extension-needed');
   for (const part of [
     'table column public.used.t',
@@ -191,7 +191,7 @@ it('roles with grants on members of an extension, or on functions of the system,
     );
   };
   expect(await missing({})).toEqual([true, true]);
-  expect(await missing({ leave: { extensions: ['pg_stat_statements'] } })).toEqual([false, true]);
+  expect(await missing({ ignore: { extensions: ['pg_stat_statements'] } })).toEqual([false, true]);
   expect(await missing({ schema: { grants: false } })).toEqual([false, false]);
   await db.sourceClient.query('drop extension pg_stat_statements');
 });
@@ -210,12 +210,12 @@ it('a table or sequence that a user added to an extension is refused until the s
     expect(finding.message).toContain(`${name} (hstore)`);
   }
   expect(finding.message).not.toContain('earth');
-  const accepted = await findingsOf(db, { input: { leave: { extensionRows: true } } });
+  const accepted = await findingsOf(db, { input: { ignore: { extensionRows: true } } });
   expect(accepted).toMatchObject([{ level: 'warning', code: 'extension-members' }]);
   const migration = migrationOf(db);
   const { leftOut } = await copySchema(
     migration,
-    inputOf(db, { leave: { extensionRows: true } }),
+    inputOf(db, { ignore: { extensionRows: true } }),
     testWork(),
   );
   expect(leftOut?.accepted).toEqual([

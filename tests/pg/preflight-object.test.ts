@@ -5,7 +5,7 @@ import { copySchema } from '../../postgres/schema/copy.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
-import { inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const TABLE = 'create table t (id int primary key)';
 
@@ -16,7 +16,7 @@ describe('what is not moved', () => {
     const finding = only(await findingsOf(db), 'large-objects');
     expect(finding.level).toBe('error');
     expect(finding.message).toContain('3 large objects');
-    const accepted = await findingsOf(db, { input: { leave: { largeObjects: true } } });
+    const accepted = await findingsOf(db, { input: { ignore: { largeObjects: true } } });
     expect(accepted).toMatchObject([{ level: 'warning', code: 'large-objects' }]);
     await db.sourceClient.query('select lo_unlink(oid) from pg_largeobject_metadata');
     expect(await findingsOf(db)).toEqual([]);
@@ -60,7 +60,7 @@ describe('what needs a right of its own', () => {
     await using login = await loginOn(db, 'target');
     const found = await findingsOf(db, { target: login.service });
     expect(only(found, 'event-trigger-right').message).toContain(`role ${login.role} may not`);
-    const left = { leave: { eventTriggers: ['audit'] } };
+    const left = { ignore: { eventTriggers: ['audit'] } };
     const accepted = codes(await findingsOf(db, { target: login.service, input: left }));
     expect(accepted).toContain('event-triggers-left');
     expect(accepted).not.toContain('event-trigger-right');
@@ -217,16 +217,16 @@ describe('what the target would have otherwise', () => {
       create table chi (id int primary key, par int references par, n int unique deferrable);
       begin; create extension hstore; create table word (id int primary key, v text check (v <> '')); create index own on word (v);
       alter extension hstore add table word; commit`);
-    const leave = { leave: { extensionRows: true } };
-    expect(codes(await findingsOf(db, { input: leave }))).toEqual(['extension-members']);
+    const ignore = { ignore: { extensionRows: true } };
+    expect(codes(await findingsOf(db, { input: ignore }))).toEqual(['extension-members']);
     await db.sourceClient
       .query(`alter table par disable trigger all; create index mine on word (lower(v));
       alter table word add constraint short check (length(v) < 9);
       create trigger t before insert on word for each row execute function suppress_redundant_updates_trigger()`);
-    const finding = only(await findingsOf(db, { input: leave }), 'unenforced-constraints');
+    const finding = only(await findingsOf(db, { input: ignore }), 'unenforced-constraints');
     expect(finding.level).toBe('warning');
     expect(finding.message).toMatch(/: chi_par_fkey of public\.chi$/);
-    const { leftOut } = await copySchema(migrationOf(db), inputOf(db, leave), testWork());
+    const { leftOut } = await copySchema(migrationOf(db), inputOf(db, ignore), testWork());
     expect(leftOut?.never).toEqual([
       'CONSTRAINT short on public.word (extension hstore)',
       'INDEX mine on public.word (extension hstore)',
@@ -309,7 +309,7 @@ describe('names on the target', () => {
       create function look() returns event_trigger language plpgsql as 'begin end';
       create event trigger guard on ddl_command_end execute function look()`);
     expect(only(await findingsOf(db), 'target-clash').message).toMatch(/event triggers .*: guard$/);
-    const left = { leave: { eventTriggers: ['guard'] } };
+    const left = { ignore: { eventTriggers: ['guard'] } };
     expect(codes(await findingsOf(db, { input: left }))).not.toContain('target-clash');
   });
 });

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
-import { readShapes } from '../../postgres/catalog/shape.ts';
+import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import { connect } from '../../postgres/connection/session.ts';
 import { registerMigration } from '../../postgres/control/migration.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
@@ -57,7 +57,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     expect(relations).toMatchObject([{ name: 'big', splittable: false }]);
     expect(
       (
-        await readShapes(
+        await readDefinitions(
           source,
           relations.map(({ oid }) => oid),
         )

@@ -7,12 +7,12 @@ import { copySchema } from '../../postgres/schema/copy.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
-import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const TABLE = 'create table t (id int primary key)';
 

@@ -10,7 +10,7 @@ import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { marked, startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
-import { failure, inputOf } from './schema-museum.ts';
+import { failure, inputOf } from './schema-fidelity.ts';
 
 const prepared = (db: FreshPair): Promise<Migration> =>
   startMigration(
@@ -492,7 +492,7 @@ test('large objects that were made after preflight keep the slot, unless the inp
     expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
   }
   expect(await slots(db, migration)).toBe(1);
-  const accepted = inputOf(db, { ...SELECTION, leave: { largeObjects: true } });
+  const accepted = inputOf(db, { ...SELECTION, ignore: { largeObjects: true } });
   expect(await laterChanges(migration, accepted, mark)).toEqual([]);
   await db.sourceClient.query(/* sql */ `select lo_unlink(oid) from pg_largeobject_metadata`);
   expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');

@@ -29,7 +29,7 @@ import { testRun } from '../support/run.ts';
 import { expectSame, OPTIONS, slotState, startMigration, storedLsn } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 import { serverOf } from '../support/versions.ts';
-import { failure } from './schema-museum.ts';
+import { failure } from './schema-fidelity.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key, v int); create sequence s`;
 
@@ -208,7 +208,7 @@ test('a disk image restored after rows were copied is detected by the mark of th
   await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = null`);
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
   await failure(
-    copyChunks(migration, { generation: 1, run: plan.runs[0] ?? NO_RUN }, recordedWork()),
+    copyChunks(migration, { pass: 1, run: plan.runs[0] ?? NO_RUN }, recordedWork()),
     'SourceRewound',
   );
   await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = now()`);
@@ -218,7 +218,7 @@ test('a disk image restored after rows were copied is detected by the mark of th
     streamChanges(migration, { ...OPTIONS, until: end }, recordedWork()),
     'SourceRewound',
   );
-  const { mark } = held.generation;
+  const { mark } = held.pass;
   expect(compareLsn(await storedLsn(db, migration), mark?.lsn ?? end)).toBeLessThan(0);
 });
 const NO_RUN = { id: 'none', label: 'none', firstChunk: 1, lastChunk: 1 };

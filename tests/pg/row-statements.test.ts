@@ -5,7 +5,7 @@ import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
 import { readTable } from '../../postgres/apply/table.ts';
 import { Flight, FlightFailed, Kept } from '../../postgres/connection/flight.ts';
-import { loudLook, loudStates } from '../../postgres/schema/loud.ts';
+import { triggerQuery, firingStates } from '../../postgres/schema/enabled-trigger.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
 import { freshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -186,7 +186,7 @@ test('rows that were written ahead of a flight that fails are written again, wit
 
 test('what is asked beside the rows starts no parallel workers and reads no whole catalog', async () => {
   await using db = await freshPair();
-  const { sql, values } = loudLook([{ schema: 'public', name: 'item' }], loudStates(true));
+  const { sql, values } = triggerQuery([{ schema: 'public', name: 'item' }], firingStates(true));
   await db.targetClient.query(/* sql */ `begin`);
   for (const [name, value] of Object.entries(PLANS_BY_KEY)) {
     await db.targetClient.query(/* sql */ `select set_config($1, $2, true)`, [name, value]);

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
-import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-museum.ts';
+import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
 const SCHEMA = /* sql */ `
   create schema app; set search_path = app;

@@ -3,25 +3,25 @@ import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { addService, connectTo, freshPair, targetServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import {
-  buildMuseum,
+  buildFidelity,
   dumpLines,
   failure,
   inputOf,
   migrationOf,
   testWork,
-} from './schema-museum.ts';
+} from './schema-fidelity.ts';
 
 const SECRET = 'secret-value-4711';
 
 test('an object that cannot be created is named, and nothing is left behind', async () => {
   await using db = await freshPair();
-  await buildMuseum(db.sourceClient, db.targetClient);
+  await buildFidelity(db.sourceClient, db.targetClient);
   await db.targetClient.query(/* sql */ `
     create schema app; create function app.atomic(a int) returns int language sql return 1`);
   const before = await dumpLines(db.target);
@@ -38,7 +38,7 @@ test('an object that cannot be created is named, and nothing is left behind', as
 
 test('two attempts at once make the schema once', async () => {
   await using db = await freshPair();
-  await buildMuseum(db.sourceClient, db.targetClient);
+  await buildFidelity(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
   const results = await Promise.allSettled([
     copySchema(migration, inputOf(db), testWork()),
@@ -54,7 +54,7 @@ test('two attempts at once make the schema once', async () => {
 
 test('undo takes back exactly what was made, and never a table with rows', async () => {
   await using db = await freshPair();
-  await buildMuseum(db.sourceClient, db.targetClient);
+  await buildFidelity(db.sourceClient, db.targetClient);
   await db.targetClient.query(/* sql */ `
     create schema app; create table app.other (id int); insert into app.other values (1)`);
   const before = await dumpLines(db.target);
@@ -77,7 +77,7 @@ test('undo takes back exactly what was made, and never a table with rows', async
 
 test('a schema too large for one transaction is made in several, and undone when one fails', async () => {
   await using db = await freshPair();
-  await buildMuseum(db.sourceClient, db.targetClient);
+  await buildFidelity(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
   const before = await dumpLines(db.target);
   const several = { entriesPerTransaction: 7 };
@@ -326,15 +326,15 @@ test('foreign keys wait for the applying transaction instead of failing', async 
 /** A service for the target as a role of the cluster (made once) that may create schemas there and is no superuser. */
 async function targetAs(db: FreshPair, name: string): Promise<string> {
   await db.targetClient.query(/* sql */ `
-    do $$ begin create role museum_${name} login password '${name}'; exception when duplicate_object or unique_violation then null; end $$;
-    grant create on database ${db.target} to museum_${name}`);
+    do $$ begin create role fidelity_${name} login password '${name}'; exception when duplicate_object or unique_violation then null; end $$;
+    grant create on database ${db.target} to fidelity_${name}`);
   const service = `${name}_${db.target}`;
   const { host, port } = targetServer().connection(db.target);
   addService(service, {
     host: String(host),
     port: String(port),
     dbname: db.target,
-    user: `museum_${name}`,
+    user: `fidelity_${name}`,
     password: name,
   });
   return service;
@@ -354,7 +354,7 @@ test('a role without rights is told which object it may not make', async () => {
 test('without the right to replica role every trigger, and row security, wait for the cutover', async () => {
   await using db = await freshPair();
   const target = await targetAs(db, 'plain');
-  await db.targetClient.query(/* sql */ `grant create on schema public to museum_plain`);
+  await db.targetClient.query(/* sql */ `grant create on schema public to fidelity_plain`);
   await db.sourceClient.query(/* sql */ `
     create function f() returns trigger language plpgsql as 'begin return new; end';
     create table t (id int primary key); create trigger plain before insert on t for each row execute function f();
@@ -380,13 +380,13 @@ test('without the right to replica role every trigger, and row security, wait fo
   ];
   expect((await db.targetClient.query(state)).rows).toEqual(awake);
   // A cutover that was undone at its last step, and the next one.
-  expect(await quietTriggers(migration)).toBe(1);
+  expect(await disableTriggers(migration)).toBe(1);
   expect((await db.targetClient.query(state)).rows).toEqual(
     awake.map(({ tgname }) => ({ tgname, tgenabled: 'D', relrowsecurity: false })),
   );
   expect(await enableTriggers(migration)).toBe(1);
   expect((await db.targetClient.query(state)).rows).toEqual(awake);
-  await db.targetClient.query(/* sql */ `drop owned by museum_plain`);
+  await db.targetClient.query(/* sql */ `drop owned by fidelity_plain`);
 });
 
 test('a source that is not there is unreachable, and the message holds no connection text', async () => {

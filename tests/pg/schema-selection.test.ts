@@ -10,18 +10,18 @@ import { readCreated, readGone } from '../../postgres/preflight/read/object.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { undoSchema } from '../../postgres/schema/undo.ts';
 import { freshPair } from '../support/database.ts';
 import {
-  buildMuseum,
+  buildFidelity,
   buildRoles,
   dumpLines,
   failure,
   inputOf,
   migrationOf,
   testWork,
-} from './schema-museum.ts';
+} from './schema-fidelity.ts';
 
 test('a pattern that is meant for other tables leaves the sequences of a selected table where they are', async () => {
   await using db = await freshPair();
@@ -103,7 +103,7 @@ test.skipIf(!on18)(
 
 test('a table left out takes along what stands on it, and nothing else', async () => {
   await using db = await freshPair();
-  await buildMuseum(db.sourceClient, db.targetClient);
+  await buildFidelity(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
   const input = inputOf(db, {
     tables: {
@@ -188,12 +188,12 @@ test('a table whose parent is left out is refused with both names, before anythi
 
 test('owners and grants are carried over only when asked for', async () => {
   await using db = await freshPair();
-  await buildMuseum(db.sourceClient, db.targetClient);
+  await buildFidelity(db.sourceClient, db.targetClient);
   const input = inputOf(db, { schema: { owners: false, grants: false } });
   await copySchema(migrationOf(db), input, testWork());
   const target = (await dumpLines(db.target)).join('\n');
-  expect(target).not.toContain('museum_owner');
-  expect(target).not.toContain('museum_reader');
+  expect(target).not.toContain('fidelity_owner');
+  expect(target).not.toContain('fidelity_reader');
 });
 
 const TABLES = /* sql */ `
@@ -209,7 +209,7 @@ test('empty tables that are there are used, their loud triggers kept quiet until
   const migration = migrationOf(db);
   const input = inputOf(db, {
     tables: { exclude: ['public.unselected'] },
-    leave: { largeObjects: true, extensionRows: true, extensions: ['citext'] },
+    ignore: { largeObjects: true, extensionRows: true, extensions: ['citext'] },
   });
   const before = await dumpLines(db.target);
   // Of extensions and event triggers nothing is said: those of the target are the operator's own.
@@ -228,15 +228,15 @@ test('empty tables that are there are used, their loud triggers kept quiet until
   const report = { created: false, tables: 2, statements: 0, later, leftOut };
   expect(await copySchema(migration, input, testWork())).toEqual(report);
   expect(await copySchema(migration, input, testWork())).toEqual(report);
-  const loud = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
-  expect((await db.targetClient.query(loud)).rowCount).toBe(0);
+  const enabled = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
+  expect((await db.targetClient.query(enabled)).rowCount).toBe(0);
   expect(await buildIndexes(migration, input, testWork())).toEqual({
     ...{ indexes: 0, constraints: 0, built: 0, total: 0 },
   });
   await buildConstraints(migration, input, testWork());
   await undoSchema(migration);
   expect(await dumpLines(db.target)).toEqual(before);
-  expect((await db.targetClient.query(loud)).rowCount).toBe(1);
+  expect((await db.targetClient.query(enabled)).rowCount).toBe(1);
 });
 
 test('a root that partitions go through stays as the operator made it; what stands on it is created, its partitions are not', async () => {
@@ -272,8 +272,8 @@ test('a root that partitions go through stays as the operator made it; what stan
     tables: 2,
     leftOut: { excluded: ['VIEW public.one_part'] },
   });
-  const loud = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
-  expect((await db.targetClient.query(loud)).rowCount).toBe(0);
+  const enabled = /* sql */ `select from pg_trigger where tgenabled = 'A'`;
+  expect((await db.targetClient.query(enabled)).rowCount).toBe(0);
   await buildIndexes(migration, input, testWork());
   await buildConstraints(migration, input, testWork());
   await enableTriggers(migration);
@@ -366,8 +366,8 @@ test('tables with rows, some tables only, other columns, other objects: refused 
 
 const MONITORED = /* sql */ `
   create schema monitoring; create extension pg_stat_statements schema monitoring;
-  grant execute on function monitoring.pg_stat_statements_reset(oid, oid, bigint) to museum_reader;
-  grant select on monitoring.pg_stat_statements to museum_reader;
+  grant execute on function monitoring.pg_stat_statements_reset(oid, oid, bigint) to fidelity_reader;
+  grant select on monitoring.pg_stat_statements to fidelity_reader;
   create table t (id int primary key);
   create function touched() returns event_trigger language plpgsql as 'begin end';
   create event trigger "Audit" on ddl_command_end execute function touched();
@@ -375,7 +375,7 @@ const MONITORED = /* sql */ `
   create view slow as select query from monitoring.pg_stat_statements; comment on view slow is 'x';
   create function slowest() returns setof slow language sql as 'select * from slow';
   create function pg_stat_statements_reset(n int) returns int language sql as 'select n';
-  grant execute on function pg_stat_statements_reset(int) to museum_reader;`;
+  grant execute on function pg_stat_statements_reset(int) to fidelity_reader;`;
 
 test('extensions and event triggers that the input leaves are not made, nor what stands on them; the rest is as on the source', async () => {
   await using db = await freshPair();
@@ -383,7 +383,7 @@ test('extensions and event triggers that the input leaves are not made, nor what
   await db.sourceClient.query(MONITORED);
   const migration = migrationOf(db);
   const input = inputOf(db, {
-    leave: { extensions: ['pg_stat_statements'], eventTriggers: ['Audit'] },
+    ignore: { extensions: ['pg_stat_statements'], eventTriggers: ['Audit'] },
   });
   const report = await copySchema(migration, input, testWork());
   await buildIndexes(migration, input, testWork());
@@ -416,7 +416,7 @@ test('an extension that a selected table or another extension needs is not left 
     failure(
       copySchema(
         migrationOf(db),
-        inputOf(db, { tables: { exclude: ['public.not_selected'] }, leave: { extensions } }),
+        inputOf(db, { tables: { exclude: ['public.not_selected'] }, ignore: { extensions } }),
         testWork(),
       ),
       'SchemaFailed',

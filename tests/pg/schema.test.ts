@@ -4,17 +4,17 @@ import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers, quietTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { freshPair } from '../support/database.ts';
 import {
-  buildMuseum,
-  copyMuseumRows,
+  buildFidelity,
+  copyFidelityRows,
   dumpLines,
   inputOf,
   migrationOf,
   testWork,
-} from './schema-museum.ts';
+} from './schema-fidelity.ts';
 
 test.each([
   ['in one piece', {}],
@@ -26,7 +26,7 @@ test.each([
   'after the last step the target has every object of the source, and nothing else: %s',
   async (_how, limits) => {
     await using db = await freshPair();
-    await buildMuseum(db.sourceClient, db.targetClient);
+    await buildFidelity(db.sourceClient, db.targetClient);
     const migration = migrationOf(db);
     const input = inputOf(db);
 
@@ -36,7 +36,7 @@ test.each([
       .query(/* sql */ `select from pg_index i join pg_class c on c.oid = i.indrelid
                 where c.relnamespace = 'app'::regnamespace`);
     expect(before.rowCount).toBe(0);
-    await copyMuseumRows(db.sourceClient, db.targetClient);
+    await copyFidelityRows(db.sourceClient, db.targetClient);
     for (const name of ['mv', 'mv2', 'mv_late']) {
       await db.sourceClient.query(`refresh materialized view app.${name}`);
     }
@@ -50,15 +50,15 @@ test.each([
       tables: report.tables - 4,
     });
     expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 3 });
-    const loudOnes = /* sql */ `select from pg_trigger where tgenabled in ('A', 'R')
+    const enabledOnes = /* sql */ `select from pg_trigger where tgenabled in ('A', 'R')
                union all select from pg_event_trigger where evtenabled <> 'D'`;
-    expect((await db.targetClient.query(loudOnes)).rowCount).toBe(0);
+    expect((await db.targetClient.query(enabledOnes)).rowCount).toBe(0);
     expect(await enableTriggers(migration)).toBe(6);
     expect(await enableTriggers(migration)).toBe(0);
     // A cutover that is undone at its last step.
-    expect(await quietTriggers(migration)).toBe(6);
-    expect(await quietTriggers(migration)).toBe(0);
-    expect((await db.targetClient.query(loudOnes)).rowCount).toBe(0);
+    expect(await disableTriggers(migration)).toBe(6);
+    expect(await disableTriggers(migration)).toBe(0);
+    expect((await db.targetClient.query(enabledOnes)).rowCount).toBe(0);
     expect(await enableTriggers(migration)).toBe(6);
 
     expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));

@@ -26,7 +26,7 @@ test('slot and gate are made, stored, and recognised by the next attempt', async
   expect(state?.confirmedLsn).toBe(report.consistentLsn);
   expect(await slotOf(db, migration.slot)).toEqual({ confirmed: report.consistentLsn, pid: null });
   expect(await createSlot(migration, recordedWork())).toEqual(report);
-  expect((await readMigration(db.targetClient, migration.id))?.gate).toBe(state?.gate);
+  expect((await readMigration(db.targetClient, migration.id))?.barrier).toBe(state?.barrier);
 });
 
 test('a finished slot whose result was lost is adopted, with a new gate', async () => {
@@ -42,19 +42,19 @@ test('a finished slot whose result was lost is adopted, with a new gate', async 
   const report = await createSlot(migration, recordedWork());
   expect(report.consistentLsn).toBe(made.rows[0]?.lsn);
   const state = await readMigration(db.targetClient, migration.id);
-  expect(state?.gate).toBeGreaterThan(BigInt(before.rows[0]?.xid ?? 0));
+  expect(state?.barrier).toBeGreaterThan(BigInt(before.rows[0]?.xid ?? 0));
 });
 
 test('a slot that was dropped and made anew behind our back is not taken for the stored one', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const first = await createSlot(migration, recordedWork());
-  const gate = (await readMigration(db.targetClient, migration.id))?.gate ?? 0n;
+  const barrier = (await readMigration(db.targetClient, migration.id))?.barrier ?? 0n;
   await db.sourceClient.query('select pg_drop_replication_slot($1)', [migration.slot]);
   await db.sourceClient.query('create table t (id int)');
   const second = await createSlot(migration, recordedWork());
   expect(second.consistentLsn).not.toBe(first.consistentLsn);
-  expect((await readMigration(db.targetClient, migration.id))?.gate).toBeGreaterThan(gate);
+  expect((await readMigration(db.targetClient, migration.id))?.barrier).toBeGreaterThan(barrier);
 });
 
 test('a missing slot is an error once a snapshot counted on it', async () => {
@@ -62,7 +62,7 @@ test('a missing slot is an error once a snapshot counted on it', async () => {
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
   await db.targetClient.query(
-    `insert into walferry.generation values ($1, 1, 'x', 1, 1, '{}', '0/1', 1, now())`,
+    `insert into walferry.exported_snapshot values ($1, 1, 'x', 1, 1, '{}', '0/1', 1, now())`,
     [migration.id],
   );
   await db.sourceClient.query('select pg_drop_replication_slot($1)', [migration.slot]);

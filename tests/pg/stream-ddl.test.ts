@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { streamChanges } from '../support/lease.ts';
-import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair } from '../support/database.ts';
 import {
   endMark,
@@ -275,7 +275,7 @@ test('two columns that swap their names in the middle of a lease: not one change
   await db.sourceClient
     .query(/* sql */ `begin; alter table t rename a to x; alter table t rename b to a; alter table t rename x to b;
                update t set b = 'changed' where id = 2; commit`);
-  await expect(streaming).rejects.toMatchObject({ code: 'CopyAgain' });
+  await expect(streaming).rejects.toMatchObject({ code: 'Resync' });
   const there = await db.targetClient.query(
     /* sql */ `select a, length(b) as b from t where id = 2`,
   );

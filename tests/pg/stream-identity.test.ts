@@ -3,7 +3,7 @@
  * with, or the table is copied again. Without that the same change stopped the stream after every resume.
  */
 import { expect, test } from 'vitest';
-import { drainWithCopies } from '../support/copy-again.ts';
+import { drainWithCopies } from '../support/resync.ts';
 import { freshPair } from '../support/database.ts';
 import { expectSame, startMigration } from '../support/stream.ts';
 

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import { streamChanges } from '../support/lease.ts';
-import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { OPTIONS, startMigration, testWork, untilStreaming } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -203,7 +203,7 @@ test.each([
       if (joined === 'by a lease') await made();
       expect((await failureOf(db, migration, SELECTION))?.message).toContain('app.moved');
       if (joined === 'by a copy') await made();
-      await copyAgain(db, migration, SELECTION, away);
+      await resync(db, migration, SELECTION, away);
       expect((await drainWithCopies(db, migration, SELECTION)).join()).toContain('app.m_2');
       await expectSame(db);
     }

@@ -3,7 +3,7 @@
  * row in `pg_enum` tells the same label from another one of its name.
  */
 import { expect, test } from 'vitest';
-import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   drain,
@@ -143,10 +143,10 @@ test.each([
     for (const one of sql.startsWith('begin') ? [sql] : sql.split(/;\s*(?=insert)/)) {
       await db.sourceClient.query(one);
     }
-    expect(await lease).toMatchObject({ code: 'CopyAgain' });
+    expect(await lease).toMatchObject({ code: 'Resync' });
     const { rows } = await db.targetClient.query(/* sql */ `select id from t where id = 100`);
     expect(rows, 'nothing of it was committed').toEqual([]);
-    await copyAgain(db, migration);
+    await resync(db, migration);
     await drainWithCopies(db, migration);
     await expectSame(db);
   },

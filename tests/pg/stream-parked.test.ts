@@ -340,7 +340,7 @@ const MEANWHILE: readonly {
   {
     title: 'a table that was unlogged for an update',
     source: `alter table t set unlogged; update t set v = 'unsent'; alter table t set logged`,
-    ends: 'CopyAgain',
+    ends: 'Resync',
   },
   {
     title: 'a table that is unlogged on the target',
@@ -351,7 +351,7 @@ const MEANWHILE: readonly {
     title: 'a table that is new on both sides',
     source: `create table public.fresh (id int primary key)`,
     target: `create table public.fresh (id int primary key)`,
-    ends: 'CopyAgain',
+    ends: 'Resync',
   },
   {
     title: 'a table that is gone on the target',

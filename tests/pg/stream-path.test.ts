@@ -12,11 +12,11 @@ import {
   makePool,
   makeTypes,
   makeValues,
-  museumColumns,
-  valueTraps,
-  type MuseumColumn,
-} from '../support/museum/types.ts';
-import { ROLES } from '../support/museum/stage.ts';
+  fidelityColumns,
+  valueCases,
+  type FidelityColumn,
+} from '../support/fidelity/types.ts';
+import { ROLES } from '../support/fidelity/stage.ts';
 import { drawn, type Pick } from '../support/random/pick.ts';
 import { drain, expectSame, startMigration, testWork } from '../support/stream.ts';
 
@@ -72,8 +72,8 @@ const TRUNCATED = [
 ] as const;
 
 /** `every`, by a key, and `every_full`, by all columns: those whose nulls are ambiguous cannot be among them. */
-function tablesOf(columns: readonly MuseumColumn[]): string {
-  const list = (of: readonly MuseumColumn[]): string =>
+function tablesOf(columns: readonly FidelityColumn[]): string {
+  const list = (of: readonly FidelityColumn[]): string =>
     of.map(({ name, type }) => `${name} ${type}`).join(', ');
   return /* sql */ `
     create table every (id int primary key, ${list(columns)});
@@ -82,14 +82,14 @@ function tablesOf(columns: readonly MuseumColumn[]): string {
 }
 
 /** Keys come from a small range, so that rows are met again and again. */
-function statement(random: Pick, next: number, columns: readonly MuseumColumn[]): string {
+function statement(random: Pick, next: number, columns: readonly FidelityColumn[]): string {
   const id = random.below(IDS);
   const from = random.below(POOL);
   const body = random.one(['null', `'b${next}'`, `repeat(md5('${next}'), 200)`]);
-  const names = (of: readonly MuseumColumn[]): string => of.map(({ name }) => name).join(', ');
+  const names = (of: readonly FidelityColumn[]): string => of.map(({ name }) => name).join(', ');
   const plain = columns.filter(({ exposed }) => !exposed);
   /** Some columns take another row's values, or all of them null. */
-  const set = (of: readonly MuseumColumn[]): string => {
+  const set = (of: readonly FidelityColumn[]): string => {
     const some = Array.from({ length: 1 + random.below(8) }, () => random.one(of));
     const chosen = [...new Map(some.map((one) => [one.name, one])).values()];
     return random.below(5) === 0
@@ -160,7 +160,7 @@ function statement(random: Pick, next: number, columns: readonly MuseumColumn[])
 const MANY = 70;
 
 /** Many rows of each table with a key, at once: they come with the first time, and then change or go, in turn. */
-function bulk(random: Pick, time: number, columns: readonly MuseumColumn[]): string[] {
+function bulk(random: Pick, time: number, columns: readonly FidelityColumn[]): string[] {
   const names = columns.map(({ name }) => name).join(', ');
   const ids = `generate_series(1000001, ${1_000_000 + MANY}) g`;
   if (time === 0) {
@@ -191,7 +191,7 @@ function bulk(random: Pick, time: number, columns: readonly MuseumColumn[]): str
 function statements(
   random: Pick,
   next: () => number,
-  columns: readonly MuseumColumn[],
+  columns: readonly FidelityColumn[],
   truncates: boolean,
 ): string[] {
   const some = Array.from({ length: 1 + random.below(30) }, () =>
@@ -250,16 +250,16 @@ function differing(
   );
 }
 
-test('random changes of every type of the museum, of tables of every kind, leave the same target over the fast way, in sets, and change by change', async () => {
+test('random changes of every type of the fidelity suite, of tables of every kind, leave the same target over the fast way, in sets, and change by change', async () => {
   const random = drawn();
   await using db = await freshPair();
   await using other = await freshPair();
   await using third = await freshPair();
-  const { traps, missing } = await valueTraps(db.sourceClient, db.targetClient);
+  const { cases, missing } = await valueCases(db.sourceClient, db.targetClient);
   for (const client of [db.sourceClient, db.targetClient]) await client.query(ROLES);
-  await makeValues(traps, db.source);
-  for (const { target } of [db, other, third]) await makeTypes(traps, db.sourceClient, target);
-  const columns = await museumColumns(traps, db.sourceClient);
+  await makeValues(cases, db.source);
+  for (const { target } of [db, other, third]) await makeTypes(cases, db.sourceClient, target);
+  const columns = await fidelityColumns(cases, db.sourceClient);
   await db.sourceClient.query('create schema pool');
   await makePool('pool.pool', columns, POOL, db.sourceClient);
   process.stdout.write(`${columns.length} types; not here: ${missing.join(', ')}\n`);

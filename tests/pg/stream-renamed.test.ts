@@ -9,7 +9,7 @@ import type { Selection } from '../../postgres/catalog/selection.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../support/lease.ts';
-import { drainWithCopies } from '../support/copy-again.ts';
+import { drainWithCopies } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
   EVERYTHING,

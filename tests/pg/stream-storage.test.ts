@@ -7,7 +7,7 @@ import { parseInput } from '../../contract/input.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../support/lease.ts';
-import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair } from '../support/database.ts';
 import {
   endMark,
@@ -288,8 +288,8 @@ for (const name of NAMES) {
       `begin; alter table ${name} set unlogged; insert into ${name} values (500, '1'); alter table ${name} set logged; commit`,
     );
     await db.sourceClient.query(`update ${name} set v = '9' where id = 500`);
-    await expect(streaming).rejects.toMatchObject({ code: 'CopyAgain' });
-    await copyAgain(db, migration);
+    await expect(streaming).rejects.toMatchObject({ code: 'Resync' });
+    await resync(db, migration);
     await drainWithCopies(db, migration);
     await expectSame(db);
   });
@@ -385,18 +385,18 @@ test('a table that is unlogged before its copy is refused; one that becomes unlo
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`alter table bare set unlogged`);
   await db.targetClient.query(`update walferry.relation set rewritten = true`);
-  await expect(copyAgain(db, migration)).rejects.toMatchObject({
+  await expect(resync(db, migration)).rejects.toMatchObject({
     code: 'SchemaDrift',
     details: { table: 'public.bare' },
   });
   await db.sourceClient.query(`alter table bare set logged`);
-  await copyAgain(db, migration, EVERYTHING, async () => {
+  await resync(db, migration, EVERYTHING, async () => {
     await db.sourceClient.query(
       `begin; alter table bare set unlogged; update bare set v = 6; alter table bare set logged; commit`,
     );
   });
   // After the copy, before the first lease.
-  await copyAgain(db, migration);
+  await resync(db, migration);
   await db.sourceClient.query(
     `begin; alter table toasted set unlogged; update toasted set v = 'x'; alter table toasted set logged; commit`,
   );

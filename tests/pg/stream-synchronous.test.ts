@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { streamChanges } from '../support/lease.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { copyAgain, drainWithCopies } from '../support/copy-again.ts';
+import { resync, drainWithCopies } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
 import {
@@ -150,7 +150,7 @@ test('a table copied again lacks nothing that the stream has passed while only t
   );
   expect((await slotState(db, migration)).active).toBeNull();
   // Copied under a snapshot that does not see the second row.
-  await copyAgain(db, migration);
+  await resync(db, migration);
   await second.release();
   await drainWithCopies(db, migration);
   await expectSame(db);

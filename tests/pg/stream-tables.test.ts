@@ -1,7 +1,7 @@
 /** Tables that come, go and lose their identity while the stream runs, on real servers; each ends with an exact comparison. */
 import type { Client } from 'pg';
 import { expect, test } from 'vitest';
-import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { drain, EVERYTHING, expectSame, startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';
@@ -223,7 +223,7 @@ test('a copy again meets the stream exactly while writers go on, also for transa
     }
   })();
   const failure = await failureOf(db, migration);
-  expect(failure).toMatchObject({ code: 'CopyAgain' });
+  expect(failure).toMatchObject({ code: 'Resync' });
   const copies = drainWithCopies(db, migration);
   await copies;
   await open.query(/* sql */ `commit`);
@@ -256,7 +256,7 @@ const GIVEN_UP: readonly {
       /* sql */ `update t set w = 'x' where id = 1`,
       /* sql */ `alter table t rename w to v`,
     ],
-    says: 'CopyAgain',
+    says: 'Resync',
     after: '',
   },
 ];

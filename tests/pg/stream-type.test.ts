@@ -1,6 +1,6 @@
 /** Types, schemas and identities that change while the stream runs, on real servers; each ends with an exact comparison. */
 import { expect, test } from 'vitest';
-import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair } from '../support/database.ts';
 import { expectSame, startMigration } from '../support/stream.ts';
 

@@ -5,10 +5,10 @@ import { MigrationError } from '../../contract/failure.ts';
 import { holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
 import { fenceStream, streamChanges } from '../../postgres/stream/changes.ts';
 import { withSlotFree } from '../../postgres/stream/slot.ts';
-import { drainWithCopies } from '../support/copy-again.ts';
+import { drainWithCopies } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {
-  addGeneration,
+  addSnapshot,
   drain,
   EVERYTHING,
   expectSame,
@@ -74,7 +74,7 @@ test('what is committed before `until` is on the target and confirmed to the sou
     reached: true,
     transactions: 1,
     changes: 4999,
-    firstConsistent: true,
+    consistent: true,
   });
   await expectSame(db);
   const slot = await slotState(db, migration);
@@ -170,16 +170,16 @@ test("changes that a table's copy holds are skipped until the newest generation,
   // Begun before the second generation, committed after it: not in that copy.
   await open.query(/* sql */ `begin; insert into a values (50, 0); insert into b values (50, 0)`);
   await db.sourceClient.query(/* sql */ `insert into a values (1, 1); insert into b values (1, 1)`);
-  const newest = await addGeneration(db, migration);
+  const newest = await addSnapshot(db, migration);
   // What a copy of b under generation 2 would have brought.
   await db.targetClient.query(/* sql */ `insert into b values (1, 1);
-    update walferry.relation set generation = 2 where table_name = 'b'`);
+    update walferry.relation set pass = 2 where table_name = 'b'`);
   const half = await streamChanges(migration, { ...OPTIONS, leaseMs: 200 }, testWork());
   await open.query('commit');
   await db.sourceClient.query(/* sql */ `update b set v = v + 1; delete from a where id = 1`);
   const report = await drain(db, migration);
   expect(compareLsn(report.confirmedLsn, newest)).toBeGreaterThan(0);
-  expect(report.firstConsistent).toBe(true);
+  expect(report.consistent).toBe(true);
   expect(half.reached).toBe(false);
   await expectSame(db);
 });
@@ -188,15 +188,15 @@ test('the target is first consistent only when the newest generation was passed,
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.targetClient
-    .query(/* sql */ `insert into walferry.generation select migration, 2, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip,
-                 'FF/0', 0, now() from walferry.generation`);
-  expect(await drain(db, migration)).toMatchObject({ reached: true, firstConsistent: false });
-  await db.targetClient.query(/* sql */ `delete from walferry.generation where number = 2`);
-  expect(await drain(db, migration)).toMatchObject({ firstConsistent: true });
+    .query(/* sql */ `insert into walferry.exported_snapshot select migration, 2, snapshot, snapshot_xmin, snapshot_xmax, snapshot_xip,
+                 'FF/0', 0, now() from walferry.exported_snapshot`);
+  expect(await drain(db, migration)).toMatchObject({ reached: true, consistent: false });
+  await db.targetClient.query(/* sql */ `delete from walferry.exported_snapshot where number = 2`);
+  expect(await drain(db, migration)).toMatchObject({ consistent: true });
   const { rows } = await db.targetClient.query(
-    /* sql */ `select first_consistent from walferry.migration`,
+    /* sql */ `select consistent from walferry.migration`,
   );
-  expect(rows).toEqual([{ first_consistent: true }]);
+  expect(rows).toEqual([{ consistent: true }]);
 });
 
 test('a selected table that the plan does not know stops the stream, and nothing is skipped', async () => {
@@ -232,7 +232,7 @@ test('tables that are not to be moved do not stop the stream: excluded, extensio
   await db.sourceClient.query(/* sql */ `insert into gone values (1)`);
   await db.sourceClient.query(/* sql */ `drop table gone`);
   await db.targetClient.query(
-    /* sql */ `drop table gone; update walferry.generation set lsn = $$FF/0$$`,
+    /* sql */ `drop table gone; update walferry.exported_snapshot set lsn = $$FF/0$$`,
   );
   await db.sourceClient.query(
     /* sql */ `insert into log values (1); insert into other.x values (1); insert into t values (1, 'x')`,
@@ -426,14 +426,14 @@ test('changes of a planned table under another name stop the stream instead of b
   await using db = await freshPair();
   const selection = { include: ['public.t'], exclude: [] };
   const migration = await startMigration(db, TABLE, selection);
-  const gate = await connectTo(db.source);
-  await gate.query('begin');
-  await gate.query(/* sql */ `alter table t rename to t_tmp`);
-  await gate.query(/* sql */ `update t_tmp set v = 'lost' where id = 1`);
-  await gate.query('commit');
+  const barrier = await connectTo(db.source);
+  await barrier.query('begin');
+  await barrier.query(/* sql */ `alter table t rename to t_tmp`);
+  await barrier.query(/* sql */ `update t_tmp set v = 'lost' where id = 1`);
+  await barrier.query('commit');
   // The catalog of the lease's beginning already has the new name: refused there, too.
   await expect(drain(db, migration, selection)).rejects.toMatchObject({ code: 'SchemaDrift' });
-  await gate.end();
+  await barrier.end();
 });
 
 test("the worker's clock may be set back or forward while changes wait for their batch: they arrive, and the lease goes on", async () => {

@@ -5,13 +5,13 @@ import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import { freshPair } from '../support/database.ts';
 import { Steps } from '../support/steps.ts';
 import { testWork } from '../support/stream.ts';
-import { failure } from './schema-museum.ts';
+import { failure } from './schema-fidelity.ts';
 
 const SCHEMA = /* sql */ `
   create schema app;
@@ -30,7 +30,7 @@ const SCHEMA = /* sql */ `
 const LOST = [
   {
     what: 'trigger one of app.t (disabled)',
-    sql: /* sql */ `alter table app.t disable trigger one; update walferry.quieted set given_back = false where name = 'one'`,
+    sql: /* sql */ `alter table app.t disable trigger one; update walferry.disabled_trigger set given_back = false where name = 'one'`,
   },
   {
     what: 'INDEX app.t_v_idx (not built)',

@@ -6,7 +6,7 @@ import { readRelations, readRelationsNamed } from '../../postgres/catalog/relati
 import { createSlot } from '../../postgres/slot/create.ts';
 import { planCopy } from '../../postgres/snapshot/plan.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
-import { drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';

@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { SpecialValues } from '../../postgres/apply/special.ts';
+import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
 import { releaseSlot } from '../../postgres/cutover/release.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -21,7 +21,7 @@ import {
   recordedWork,
   registered,
 } from '../support/control.ts';
-import { drainWithCopies } from '../support/copy-again.ts';
+import { drainWithCopies } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
 import { expectSame, marked, OPTIONS, startMigration, storedLsn } from '../support/stream.ts';
@@ -83,7 +83,7 @@ test('copied rows of an unflushed commit survive a crash of the source, and no t
     const { rows } = await client.query<{ next: string }>(
       /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as next`,
     );
-    expect(BigInt(rows[0]?.next ?? 0)).toBeGreaterThan(held.generation.xmax);
+    expect(BigInt(rows[0]?.next ?? 0)).toBeGreaterThan(held.pass.xmax);
     await client.query(/* sql */ `insert into t values (1001, 1), (1002, 2)`);
     await client.query(/* sql */ `update t set v = 8 where id = 1`);
   }
@@ -102,8 +102,8 @@ const READINGS: readonly {
     what: 'a value that was read back',
     statement: /* sql */ `update t set v = 'NaN'`,
     prepare: async (db) => {
-      const special = new SpecialValues(await startMigration(db, TABLES));
-      return () => special.settle([AMBIGUOUS]).finally(() => special.close());
+      const nonFinite = new NonFiniteNumbers(await startMigration(db, TABLES));
+      return () => nonFinite.settle([AMBIGUOUS]).finally(() => nonFinite.close());
     },
   },
   {
@@ -145,8 +145,8 @@ test('the gate is durable', async () => {
   await using db = await freshPair({ source });
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
-  const { rows } = await db.targetClient.query<{ gate: string }>(
-    /* sql */ `select gate::text from walferry.migration`,
+  const { rows } = await db.targetClient.query<{ barrier: string }>(
+    /* sql */ `select barrier::text from walferry.migration`,
   );
   await source.stop('immediate');
   await source.start();
@@ -154,7 +154,7 @@ test('the gate is durable', async () => {
   const next = await client.query<{ next: string }>(
     /* sql */ `select pg_snapshot_xmax(pg_current_snapshot())::text as next`,
   );
-  expect(BigInt(next.rows[0]?.next ?? 0)).toBeGreaterThan(BigInt(rows[0]?.gate ?? 0));
+  expect(BigInt(next.rows[0]?.next ?? 0)).toBeGreaterThan(BigInt(rows[0]?.barrier ?? 0));
 });
 
 /** Runs `work`, and `before` once, ahead of the statement with this number of those that any session sends to the source. */

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import { refuseUnlogged } from '../../postgres/cutover/unlogged.ts';
-import { copyAgain, drainWithCopies, failureOf } from '../support/copy-again.ts';
+import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { drain, EVERYTHING, expectSame, startMigration, storedLsn } from '../support/stream.ts';
 import { CLEAN, findingsOf, only } from '../support/preflight.ts';
@@ -44,7 +44,7 @@ test('one that becomes unlogged while streaming stops the next lease, and is cop
   expect(await storedLsn(db, migration)).toBe(stood);
   // What a crash does to it.
   await db.targetClient.query(/* sql */ `delete from t`);
-  await expect(copyAgain(db, migration)).rejects.toMatchObject({ code: 'SchemaDrift' });
+  await expect(resync(db, migration)).rejects.toMatchObject({ code: 'SchemaDrift' });
   await db.targetClient.query(/* sql */ `alter table t set logged`);
   const copied = (await drainWithCopies(db, migration)).join();
   expect(copied).toContain('public.t');

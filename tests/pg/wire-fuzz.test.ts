@@ -144,9 +144,9 @@ function folded(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): Meaning 
   const key = layout.key.map((at) => layout.names[at] ?? '');
   const identity = fieldsOf(rows.keys.subarray(rows.keyFrom[0], rows.keyTo[0]), key);
   if (kind === 'delete') return { action: 'D', schema, table, columns: [], identity };
-  const shape = rows.shapes[rows.shape[0] ?? 0];
-  const present = layout.names.filter((_, at) => shape?.present[at] === 1);
-  const columns = fieldsOf(shape?.bytes.subarray(rows.from[0], rows.to[0]), present);
+  const group = rows.groups[rows.group[0] ?? 0];
+  const present = layout.names.filter((_, at) => group?.present[at] === 1);
+  const columns = fieldsOf(group?.bytes.subarray(rows.from[0], rows.to[0]), present);
   if (kind === 'insert') return { action: 'I', schema, table, columns, identity: [] };
   return { action: 'U', schema, table, columns, identity };
 }

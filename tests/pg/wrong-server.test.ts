@@ -2,13 +2,13 @@
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { postgresSteps as steps } from '../../activities/postgres-steps.ts';
-import { SpecialValues } from '../../postgres/apply/special.ts';
+import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
 import { connectSide } from '../../postgres/identity/connect.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import { ReplicationReader } from '../../postgres/replication/reader.ts';
 import type { StoredEntry } from '../../postgres/schema/control.ts';
 import { readListing } from '../../postgres/schema/listing.ts';
-import { Lane } from '../../postgres/schema/lane.ts';
+import { StepSession } from '../../postgres/schema/step-session.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { pluginOptions } from '../../postgres/wal2json/options.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
@@ -26,7 +26,7 @@ import {
   testWork,
   untilStreaming,
 } from '../support/stream.ts';
-import { failure } from './schema-museum.ts';
+import { failure } from './schema-fidelity.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key, v numeric); create sequence s`;
 
@@ -39,7 +39,7 @@ async function run(step: string, db: FreshPair, migration: Migration): Promise<u
     createSlot: () => steps.createSlot(migration, work),
     holdSnapshot: () => steps.holdSnapshot(migration, work),
     planCopy: () => steps.planCopy(migration, input, work),
-    copyChunks: () => steps.copyChunks(migration, { generation: 1, run: RUN }, work),
+    copyChunks: () => steps.copyChunks(migration, { pass: 1, run: RUN }, work),
     buildIndexes: () => steps.buildIndexes(migration, input, work),
     buildConstraints: () => steps.buildConstraints(migration, input, work),
     refreshViews: () => steps.refreshViews(migration, input, null, work),
@@ -51,7 +51,7 @@ async function run(step: string, db: FreshPair, migration: Migration): Promise<u
     laterChanges: async () =>
       steps.laterChanges(migration, input, await storedLsn(db, migration), signal),
     enableTriggers: () => steps.enableTriggers(migration, false, work),
-    quietTriggers: () => steps.quietTriggers(migration, work),
+    disableTriggers: () => steps.disableTriggers(migration, work),
     dropSlot: () => steps.dropSlot(migration, input, null, signal),
     undoSchema: () => steps.undoSchema(migration, signal, work.beat),
     dropControl: () => steps.dropControl(migration),
@@ -67,7 +67,7 @@ const READS_SOURCE = [
 const WRITES_TARGET = [
   ...['createSlot', 'holdSnapshot', 'planCopy', 'copyChunks', 'buildIndexes', 'buildConstraints'],
   ...['refreshViews', 'streamChanges', 'fenceStream', 'setSequences', 'compareCounts'],
-  ...['enableTriggers', 'quietTriggers', 'copySchema', 'undoSchema', 'dropControl'],
+  ...['enableTriggers', 'disableTriggers', 'copySchema', 'undoSchema', 'dropControl'],
 ];
 
 test('a step whose source is another server or another database of the same one is refused before it reads or writes', async () => {
@@ -127,8 +127,8 @@ test('the walsender, the read-back of values, lists of broken rows and lanes ver
   };
   await failure(readListing(stale, entry), 'WrongServer');
   const place = { side: 'source', migration: stale, purpose: 'cutover' } as const;
-  await failure(Lane.open(place, recordedWork().signal), 'WrongServer');
-  await failure(new SpecialValues(stale).settle([AMBIGUOUS]), 'WrongServer');
+  await failure(StepSession.open(place, recordedWork().signal), 'WrongServer');
+  await failure(new NonFiniteNumbers(stale).settle([AMBIGUOUS]), 'WrongServer');
 });
 
 test('a target without the control schema of a migration that was seen elsewhere is the wrong server, not a lost one', async () => {
@@ -169,7 +169,7 @@ test('a migration that is registered on another target after a cleanup is not ti
 async function copyControl(from: FreshPair, to: FreshPair): Promise<void> {
   await to.targetClient.query(TABLE);
   await startMigration(to, 'create table own ()').catch(() => undefined);
-  const tables = ['migration', 'side', 'relation', 'generation'];
+  const tables = ['migration', 'side', 'relation', 'pass'];
   for (const table of tables.toReversed()) {
     await to.targetClient.query(`delete from walferry.${table}`);
   }

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowBundleOption } from '@temporalio/worker';
 import { beforeAll, expect, test } from 'vitest';
-import { bundleForReplay, misfitOf } from '../../scripts/replay/fit.ts';
+import { bundleForReplay, mismatchOf } from '../../scripts/replay/fit.ts';
 import { SCENARIOS } from './scenarios.ts';
 
 interface History {
@@ -21,12 +21,12 @@ beforeAll(async () => {
 
 const textOf = (name: string) => readFileSync(path.join(FOLDER, `${name}.json`), 'utf8');
 const historyOf = (text: string) => JSON.parse(text) as History;
-const misfit = (history: History) => misfitOf(bundle, history, 'replayed');
+const shapeMismatch = (history: History) => mismatchOf(bundle, history, 'replayed');
 
 test.each(SCENARIOS)('$name replays', async ({ name, ends }) => {
   const history = historyOf(textOf(name));
   expect(history.events.at(-1)?.eventType).toBe(ends);
-  expect(await misfit(history)).toBeNull();
+  expect(await shapeMismatch(history)).toBeNull();
 });
 
 test('every kept history belongs to a scenario and says nothing about the machine that recorded it', () => {
@@ -47,5 +47,5 @@ test.each([
 ])('a history that does not fit is noticed: an activity has %s', async (_, from, to) => {
   const text = textOf('done');
   expect(text).toContain(from);
-  expect(await misfit(historyOf(text.replaceAll(from, to)))).toMatch(/Nondeterminism/i);
+  expect(await shapeMismatch(historyOf(text.replaceAll(from, to)))).toMatch(/Nondeterminism/i);
 });

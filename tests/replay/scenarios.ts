@@ -60,14 +60,14 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: 'copied-again',
+    name: 'resynced',
     ends: COMPLETED,
     // Twice: at once, and after a round that asks the operator; cut over behind it.
     play: async (migrations) => {
       const again = (world: World, chunk: number): void =>
         world.script('streamChanges', () => {
           world.done.delete(chunk);
-          return Promise.reject(new MigrationError('CopyAgain', 'public.orders was rewritten'));
+          return Promise.reject(new MigrationError('Resync', 'public.orders was rewritten'));
         });
       const migration = await migrations.start((world) => again(world, 0));
       const { world } = migration;
@@ -132,7 +132,7 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: 'called-off',
+    name: 'cancelled-cutover',
     ends: COMPLETED,
     // In the last step, which keeps failing: triggers are disabled again. Then cut over after all.
     play: async (migrations) => {

@@ -6,7 +6,10 @@ import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { CopyPlan, CopyResult } from '../../contract/work.ts';
-import { readNewestGeneration, type HeldGeneration } from '../../postgres/control/generation.ts';
+import {
+  readNewestSnapshot,
+  type OwnedSnapshot,
+} from '../../postgres/control/exported-snapshot.ts';
 import { copyChunks } from '../../postgres/snapshot/copy.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
@@ -82,7 +85,7 @@ export function inputOf(db: FreshPair, more: Record<string, unknown> = {}): Migr
 }
 
 export interface Holding extends AsyncDisposable {
-  readonly generation: HeldGeneration;
+  readonly pass: OwnedSnapshot;
   /** What the holder ended with: undefined when it returned. */
   readonly ended: Promise<unknown>;
   /** By the holder, and by the guard beside it. */
@@ -97,35 +100,33 @@ export async function holding(
   guard?: GuardInput,
   told: (report: GuardReport) => void = () => undefined,
 ): Promise<Holding> {
-  const before = (await readNewestGeneration(db.targetClient, migration))?.number ?? 0;
+  const before = (await readNewestSnapshot(db.targetClient, migration))?.number ?? 0;
   const work = recordedWork();
   const telling: Work = { ...work, tell: (report) => Promise.resolve(told(report)) };
   const ended = holdSnapshot(migration, telling, guard).then(
     () => undefined,
     (error: unknown) => error,
   );
-  const generation = await until('the next generation', async () => {
-    const newest = await readNewestGeneration(db.targetClient, migration);
+  const pass = await until('the next generation', async () => {
+    const newest = await readNewestSnapshot(db.targetClient, migration);
     return newest !== null && newest.number > before ? newest : null;
   });
   const stop = async () => {
     work.abort();
     await ended;
   };
-  return { generation, ended, logged: work.logged, stop, [Symbol.asyncDispose]: stop };
+  return { pass, ended, logged: work.logged, stop, [Symbol.asyncDispose]: stop };
 }
 
 /** Copies the runs of a plan, some at a time. */
 export async function copyAll(migration: Migration, plan: CopyPlan): Promise<CopyResult[]> {
   const waiting = [...plan.runs];
   const results: CopyResult[] = [];
-  const lane = async () => {
+  const stream = async () => {
     for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) {
-      results.push(
-        await copyChunks(migration, { generation: plan.generation, run }, recordedWork()),
-      );
+      results.push(await copyChunks(migration, { pass: plan.pass, run }, recordedWork()));
     }
   };
-  await Promise.all(Array.from({ length: plan.parallelism }, lane));
+  await Promise.all(Array.from({ length: plan.parallelism }, stream));
   return results;
 }

@@ -69,9 +69,9 @@ export async function stalled(
 }
 
 /** The generation that a table was copied under. */
-export async function generationOf(lab: Lab, table: string): Promise<number | undefined> {
-  const [row] = await lab.onTarget<{ generation: number }>(
-    /* sql */ `select generation from walferry.relation where table_name = '${table}'`,
+export async function snapshotOf(lab: Lab, table: string): Promise<number | undefined> {
+  const [row] = await lab.onTarget<{ pass: number }>(
+    /* sql */ `select pass from walferry.relation where table_name = '${table}'`,
   );
-  return row?.generation;
+  return row?.pass;
 }

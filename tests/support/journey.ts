@@ -18,7 +18,7 @@ import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { dropSlot } from '../../postgres/slot/drop.ts';
@@ -188,8 +188,8 @@ export class Journey {
   async copy(): Promise<CopyPlan> {
     const { migration } = this;
     const input = this.#input;
-    const holder = timedWork();
-    const held = holdSnapshot(migration, holder);
+    const owner = timedWork();
+    const held = holdSnapshot(migration, owner);
     held.catch(() => undefined);
     try {
       const plan = await this.step(
@@ -200,10 +200,10 @@ export class Journey {
       );
       const queue = [...plan.runs];
       let longest = 0;
-      const lane = async (): Promise<void> => {
+      const stream = async (): Promise<void> => {
         for (let run = queue.shift(); run; run = queue.shift()) {
           const work = timedWork();
-          await copyChunks(migration, { generation: plan.generation, run }, work);
+          await copyChunks(migration, { pass: plan.pass, run }, work);
           longest = Math.max(longest, work.silence());
         }
       };
@@ -211,14 +211,14 @@ export class Journey {
         'copyChunks, all runs',
         async (work) => {
           const ticking = setInterval(() => work.beat({}), 100);
-          await Promise.all(Array.from({ length: plan.parallelism }, lane));
+          await Promise.all(Array.from({ length: plan.parallelism }, stream));
           clearInterval(ticking);
         },
         () => `longest silence of a run ${(longest / 1000).toFixed(1)} s`,
       );
       return plan;
     } finally {
-      holder.abort();
+      owner.abort();
       await held.catch(() => undefined);
     }
   }

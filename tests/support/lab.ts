@@ -59,8 +59,8 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Starts an application that writes to the source until it is stopped. */
-  load(lanes = 3): Load {
-    const load = new Load(() => connectTo(this.pair.source), lanes);
+  load(streams = 3): Load {
+    const load = new Load(() => connectTo(this.pair.source), streams);
     this.#loads.push(load);
     return load;
   }

@@ -40,30 +40,30 @@ export class Load {
   /** Transactions whose COMMIT returned. */
   committed = 0;
   #stopping = false;
-  readonly #lanes: Promise<void>[];
+  readonly #connections: Promise<void>[];
   readonly #clients: pg.Client[] = [];
 
   /** Starts `lanes` connections at once. Broken connections are replaced: servers are restarted under the load. */
   constructor(
     connect: () => Promise<pg.Client>,
-    lanes = 3,
+    connections = 3,
     seed = Math.floor(Math.random() * 2 ** 31),
   ) {
     this.seed = seed;
     process.stdout.write(`load seed ${seed}\n`);
-    this.#lanes = Array.from({ length: lanes }, (_, lane) =>
-      this.#lane(connect, random(seed + lane)),
+    this.#connections = Array.from({ length: connections }, (_, connection) =>
+      this.#connection(connect, random(seed + connection)),
     );
   }
 
   /** Ends the load at transaction boundaries. After it returned nothing writes any more. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#lanes);
+    await Promise.all(this.#connections);
     await Promise.allSettled(this.#clients.map((client) => client.end()));
   }
 
-  async #lane(connect: () => Promise<pg.Client>, rnd: () => number): Promise<void> {
+  async #connection(connect: () => Promise<pg.Client>, rnd: () => number): Promise<void> {
     let client: pg.Client | undefined;
     while (!this.#stopping) {
       try {

@@ -9,7 +9,7 @@ import type {
   SourceFacts,
   TargetFacts,
 } from '../../postgres/preflight/facts.ts';
-import { judge } from '../../postgres/preflight/inspect.ts';
+import { check } from '../../postgres/preflight/inspect.ts';
 import type { EndpointFacts } from '../../postgres/preflight/read/endpoint.ts';
 
 export const MIGRATION = {
@@ -178,7 +178,7 @@ export interface Changes {
 export function findings(changes: Changes = {}): Finding[] {
   const parsed = parseInput({ source: 'old', target: 'new', ...changes.input });
   if (!parsed.ok) throw new Error(parsed.message);
-  return judge({
+  return check({
     migration: MIGRATION,
     input: parsed.input,
     failures: changes.failures ?? [],

@@ -12,7 +12,7 @@ import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { enableTriggers } from '../../postgres/schema/quiet.ts';
+import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../../postgres/schema/refresh.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
 import { dropSlot } from '../../postgres/slot/drop.ts';
@@ -39,15 +39,15 @@ export class Steps implements AsyncDisposable {
     await copySchema(this.migration, this.input, testWork());
     await createSlot(this.migration, testWork());
     for (;;) {
-      const holder = testWork();
-      const held = holdSnapshot(this.migration, holder);
+      const owner = testWork();
+      const held = holdSnapshot(this.migration, owner);
       held.catch(() => undefined);
       try {
-        const { generation, runs } = await planCopy(this.migration, this.input, testWork());
+        const { pass, runs } = await planCopy(this.migration, this.input, testWork());
         if (runs.length === 0) return;
-        for (const run of runs) await copyChunks(this.migration, { generation, run }, testWork());
+        for (const run of runs) await copyChunks(this.migration, { pass, run }, testWork());
       } finally {
-        holder.abort();
+        owner.abort();
         await held.catch(() => undefined);
       }
     }

@@ -16,17 +16,17 @@ import {
 import { destinationOf, destinationsOf } from '../../postgres/catalog/root.ts';
 import type { Selection, TableName } from '../../postgres/catalog/selection.ts';
 import { readSchemaRows } from '../../postgres/catalog/schema-row.ts';
-import { readShapes } from '../../postgres/catalog/shape.ts';
+import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import { readTypeGraph } from '../../postgres/catalog/type-graph.ts';
 import { TypePairs } from '../../postgres/catalog/type-pair.ts';
 import { recordTypes } from '../../postgres/catalog/type-record.ts';
-import { recordGeneration } from '../../postgres/control/generation.ts';
+import { recordSnapshot } from '../../postgres/control/exported-snapshot.ts';
 import {
   numbersOf,
   readPlannedRelations,
   registerRelations,
-  storeShapes,
-  type PlannedShape,
+  storeDefinitions,
+  type PlannedDefinition,
 } from '../../postgres/control/relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
@@ -77,15 +77,15 @@ export async function startMigration(
     [migration.slot],
   );
   const consistent = slot.rows[0]?.lsn;
-  const gate = await db.sourceClient.query<{ gate: string }>(
+  const barrier = await db.sourceClient.query<{ barrier: string }>(
     /* sql */ `select pg_current_xact_id()::text as gate`,
   );
   await db.targetClient.query(CREATE_CONTROL_SCHEMA);
   await db.targetClient.query(
     /* sql */ `insert into walferry.migration
-      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn, commit_lsn, gate)
+      (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn, commit_lsn, barrier)
       values ($1, $2, $3, 'test', $4, $5, $5, $5, $6)`,
-    [id, workflowId, migration.slot, db.source, consistent, gate.rows[0]?.gate],
+    [id, workflowId, migration.slot, db.source, consistent, barrier.rows[0]?.barrier],
   );
   const source = await readIdentity(db.sourceClient, db.source);
   await registerSide(db.targetClient, migration, 'source', source);
@@ -99,20 +99,20 @@ export async function startMigration(
     await copyTable(db, quoted(relation), relation.viaRoot && quoted(relation.viaRoot));
   }
   await registerRelations(db.targetClient, migration, relations);
-  await addGeneration(db, migration);
-  await db.targetClient.query(/* sql */ `update walferry.relation set generation = 1`);
-  await recordShapes(db, migration, relations);
+  await addSnapshot(db, migration);
+  await db.targetClient.query(/* sql */ `update walferry.relation set pass = 1`);
+  await recordDefinitions(db, migration, relations);
   await recordSchemas(db.targetClient, migration, await readSchemaRows(db.sourceClient));
   return migration;
 }
 
 /** What the copy notes of the tables' columns. */
-async function recordShapes(
+async function recordDefinitions(
   db: FreshPair,
   migration: Migration,
   relations: readonly Relation[],
 ): Promise<void> {
-  const shapes = await readShapes(
+  const definitions = await readDefinitions(
     db.sourceClient,
     relations.map(({ oid }) => oid),
   );
@@ -121,11 +121,11 @@ async function recordShapes(
     await readTypeGraph(db.sourceClient, relations),
     await readTypeGraph(db.targetClient, there),
   );
-  const noted = new Map<number, PlannedShape>();
+  const noted = new Map<number, PlannedDefinition>();
   for (const row of await readPlannedRelations(db.targetClient, migration)) {
     const { id, oid } = row;
     const { schema, name } = destinationOf(row);
-    const source = shapes.get(oid);
+    const source = definitions.get(oid);
     const target = there.find((one) => one.schema === schema && one.name === name);
     const relation = relations.find((one) => one.oid === oid);
     if (!source || !target || !relation) continue;
@@ -133,23 +133,23 @@ async function recordShapes(
     const { key } = relation;
     noted.set(id, { source, key, target: numbersOf(target), types: recorded });
   }
-  await storeShapes(db.targetClient, migration, noted);
+  await storeDefinitions(db.targetClient, migration, noted);
 }
 
 /** Records what the source shows right now as a generation. */
-export async function addGeneration(db: FreshPair, migration: Migration): Promise<Lsn> {
+export async function addSnapshot(db: FreshPair, migration: Migration): Promise<Lsn> {
   const { rows } = await db.sourceClient.query<{ snapshot: string; lsn: string }>(
     /* sql */ `select pg_current_snapshot()::text as snapshot, pg_current_wal_insert_lsn()::text as lsn`,
   );
   const row = rows[0];
   if (!row) throw new Error('no snapshot');
   const lsn = parseLsn(row.lsn);
-  const holder = { pid: 0, started: '2000-01-01 00:00:00+00' };
-  await recordGeneration(db.targetClient, migration, {
+  const owner = { pid: 0, started: '2000-01-01 00:00:00+00' };
+  await recordSnapshot(db.targetClient, migration, {
     ...parseSnapshot(row.snapshot),
     snapshot: 'test',
     lsn,
-    holder,
+    owner,
     mark: null,
   });
   return lsn;

@@ -63,7 +63,7 @@ export function running(migration: Migration, plan: CopyPlan): Running {
       retake: (how: string) => Promise.resolve(void seen?.push(how)),
     };
     const work = { ...(works[i] ?? recordedWork()), place };
-    return copyChunks(migration, { generation: plan.generation, run }, work);
+    return copyChunks(migration, { pass: plan.pass, run }, work);
   });
   return {
     works,

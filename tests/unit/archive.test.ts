@@ -70,7 +70,7 @@ describe('reading', () => {
   });
 });
 
-const NOTHING: Choice['leave'] = { extensions: new Set(), eventTriggers: new Set(), members: [] };
+const NOTHING: Choice['ignore'] = { extensions: new Set(), eventTriggers: new Set(), members: [] };
 
 /** Filters with all tables but those named `schema.table`. */
 function without(...names: string[]): FilteredArchive {
@@ -81,7 +81,7 @@ function without(...names: string[]): FilteredArchive {
     selected: new Set(selected.map(({ oid }) => oid)),
     excluded: (schema, name) => names.includes(`${schema}.${name}`),
     grants: true,
-    leave: NOTHING,
+    ignore: NOTHING,
   });
 }
 
@@ -165,7 +165,7 @@ describe('filtering', () => {
     const selected = new Set(['424242']);
     const filtered = filterArchive(entries, {
       ...{ selected, excluded: () => false },
-      ...{ grants: true, leave: NOTHING },
+      ...{ grants: true, ignore: NOTHING },
     });
     expect(filtered.impossible).toEqual(['the table with oid 424242 is not in the dump']);
   });
@@ -181,7 +181,7 @@ describe('filtering', () => {
     const selected = new Set(entries.filter(({ kind }) => kind === 'TABLE').map(({ oid }) => oid));
     const filtered = filterArchive(entries, {
       ...{ selected, excluded: () => false },
-      ...{ grants: false, leave: NOTHING },
+      ...{ grants: false, ignore: NOTHING },
     });
     expect(gone(filtered)).toContain('ACL public.TABLE customer');
   });

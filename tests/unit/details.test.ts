@@ -15,7 +15,7 @@ const streaming: Progress = {
   slot: 'walferry_orders_0123456789abcdef',
   confirmedLsn: parseLsn('16/B374D848'),
   snapshot: {
-    ...{ generation: 2, tables: 12, chunksDone: 48, chunksTotal: 48, rows: 3_000_000 },
+    ...{ pass: 2, tables: 12, chunksDone: 48, chunksTotal: 48, rows: 3_000_000 },
     ...{ bytes: 240_000_000, estimatedRows: 3_000_000, estimatedBytes: 240_000_000 },
   },
   stream: {

@@ -16,8 +16,8 @@ describe('failure catalogue', () => {
   });
 
   it('lets the copy settle only what the next generation can settle', () => {
-    const settled = Object.entries(FAILURES).filter(([, { handling }]) => handling === 'round');
-    expect(settled.map(([code]) => code)).toEqual(['SnapshotLost', 'TableRewritten', 'CopyAgain']);
+    const settled = Object.entries(FAILURES).filter(([, { handling }]) => handling === 'pass');
+    expect(settled.map(([code]) => code)).toEqual(['SnapshotLost', 'TableRewritten', 'Resync']);
   });
 });
 
@@ -26,7 +26,7 @@ it('the documentation lists every code of both catalogues', async () => {
   const handling = {
     timed: 'tried again by itself',
     operator: 'waits for the operator (before the snapshot: the migration fails)',
-    round: 'settled by the next round of the copy',
+    pass: 'settled by the next round of the copy',
     never: 'the migration ends',
   };
   // Nobody is waited for in a cutover: its caller gets the reason.
@@ -35,7 +35,7 @@ it('the documentation lists every code of both catalogues', async () => {
     TargetRewound: 'the update `cutover` fails, streaming goes on',
     StillWriting: 'the update `cutover` fails, streaming goes on',
     CutoverRepeated: 'the update `cutover` fails, streaming goes on',
-    CalledOff: 'the update `cutover` fails, the stream is paused',
+    Cancelled: 'the update `cutover` fails, the stream is paused',
   };
   const rows = Object.entries(FAILURES).map(
     ([code, entry]) =>

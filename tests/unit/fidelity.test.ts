@@ -1,4 +1,4 @@
-/** docs/fidelity.md names every code that refuses and every trap of the museum, and only tests that exist. */
+/** docs/fidelity.md names every code that refuses and every case of the fidelity suite, and only tests that exist. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -22,7 +22,7 @@ const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const TITLES: Readonly<Record<string, string>> = {
   'tests/pg/objects.test.ts': 'tests/pg/object-catalog.ts',
 };
-/** A trap without a file: tests/support/museum/random.ts makes it. */
+/** A case without a file: tests/support/fidelity/random.ts makes it. */
 const MADE = 'random_value';
 
 interface Row {
@@ -50,7 +50,7 @@ const refused = rows.filter(
 );
 /** Tables other than that, whose last column is about tests. */
 const others = rows.filter(({ section }) => section !== 'Refused by preflight');
-/** Names in the cell: `tests/….ts`, a trap, or a short name; settings and codes are written otherwise. */
+/** Names in the cell: `tests/….ts`, a case, or a short name; settings and codes are written otherwise. */
 const namesIn = (cell: string): string[] =>
   [...cell.matchAll(/`([^`]+)`/g)]
     .map(([, name = '']) => name)
@@ -60,9 +60,9 @@ const namesIn = (cell: string): string[] =>
 function fileOf(section: string, name: string): string | undefined {
   const candidates = [
     SHORT[section]?.[name],
-    name === MADE ? 'tests/support/museum/random.ts' : undefined,
+    name === MADE ? 'tests/support/fidelity/random.ts' : undefined,
     name.includes('/') ? name : undefined,
-    `tests/museum/${name}.sql`,
+    `tests/fidelity/${name}.sql`,
     `tests/pg/${name}.test.ts`,
   ];
   return candidates.find((file) => file !== undefined && isThere(file));
@@ -93,7 +93,7 @@ it('every test of preflight that it names exists under that title', () => {
   }
 });
 
-it('every trap and every test file that a table names exists', () => {
+it('every case and every test file that a table names exists', () => {
   const named = others.flatMap(({ section, about, tests }) =>
     namesIn(tests).map((name) => ({ section, about, name })),
   );
@@ -119,9 +119,9 @@ it('a title that follows a file’s name is one of its tests', () => {
   }
 });
 
-it('every trap of the museum is named', () => {
-  const traps = readdirSync(path.join(ROOT, 'tests/museum'))
+it('every case of the fidelity suite is named', () => {
+  const cases = readdirSync(path.join(ROOT, 'tests/fidelity'))
     .filter((file) => file.endsWith('.sql'))
     .map((file) => path.basename(file, '.sql'));
-  expect(traps.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  expect(cases.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });

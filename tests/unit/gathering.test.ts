@@ -9,7 +9,7 @@ import { Line } from '../../postgres/replication/line-store.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';
 import type { Batch } from '../../postgres/stream/batch.ts';
-import { Routes, type Route } from '../../postgres/stream/filter.ts';
+import { TableMappings, type TableMapping } from '../../postgres/stream/filter.ts';
 import { Gathering, type GatheringParts } from '../../postgres/stream/gathering.ts';
 
 const at = (n: number): Lsn => formatLsn(BigInt(n));
@@ -22,7 +22,7 @@ function relationOf(name: string, key: readonly string[] | null): PlannedRelatio
   return { schema: 's', name, key, full: false, columns: [column('id'), column('v')] };
 }
 
-function routeOf(name: string, key: readonly string[] | null = ['id']): Route {
+function mappingOf(name: string, key: readonly string[] | null = ['id']): TableMapping {
   const column = (of: string, attnum: number) => ({
     ...{ name: of, attnum, typeOid: 23, typmod: -1 },
     ...{ generated: '', version: '1', missing: null, varying: false },
@@ -30,7 +30,7 @@ function routeOf(name: string, key: readonly string[] | null = ['id']): Route {
   return {
     relation: relationOf(name, key),
     before: null,
-    forms: [{ columns: [column('id', 1), column('v', 2)], names: new Map(), fills: [] }],
+    rowShapes: [{ columns: [column('id', 1), column('v', 2)], names: new Map(), fills: [] }],
     bytea: new Set(),
     intervals: new Set(),
     disguised: new Map(),
@@ -42,18 +42,18 @@ function routeOf(name: string, key: readonly string[] | null = ['id']): Route {
 class Feeding {
   readonly gathering: Gathering;
   readonly taken: string[] = [];
-  readonly routes = new Routes();
+  readonly mappings = new TableMappings();
   position = at(0);
   readonly #head = new HeadReader();
 
   constructor(parts: Partial<GatheringParts & GatheringParts['limits']> = {}) {
     const { changes = 3, bytes = 1_000_000, age = 1_000, messageBytes = 1_000 } = parts;
     const { tables, exactly = false } = parts;
-    for (const name of ['t', 'u']) this.routes.set('s', name, routeOf(name));
-    this.routes.set('s', 'bare', routeOf('bare', null));
-    this.routes.leave({ schema: 's', name: 'left', token: null });
+    for (const name of ['t', 'u']) this.mappings.set('s', name, mappingOf(name));
+    this.mappings.set('s', 'bare', mappingOf('bare', null));
+    this.mappings.leave({ schema: 's', name: 'left', fingerprint: null });
     this.gathering = new Gathering({
-      ...{ routes: this.routes, newest: null, start: at(0), numericAsText: true, doubt: null },
+      ...{ mappings: this.mappings, newest: null, start: at(0), numericAsText: true, doubt: null },
       position: () => ({ end: this.position, commit: null }),
       settle: ({ table }) => Promise.reject(new Error(`unknown ${table}`)),
       emptied: () => undefined,
@@ -143,7 +143,7 @@ test('whole transactions are gathered, and a batch names each that it passes, al
   expect(batch && kinds(batch)).toEqual(['insert', 'update', 'insert', 'delete']);
   expect(batch?.transactions).toBe(2);
   expect(feeding.taken).toEqual([]);
-  expect(feeding.routes.takeMet().map(({ name }) => name)).toEqual(['left']);
+  expect(feeding.mappings.takeMet().map(({ name }) => name)).toEqual(['left']);
   expect(feeding.seal().map(shown)).toMatchObject([{ rows: [], size: 0, xids: [] }]);
 });
 

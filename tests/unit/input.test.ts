@@ -17,8 +17,10 @@ describe('workflow input', () => {
         target: 'b',
         tables: { include: ['*.*'], exclude: [], viaPartitionRoot: [] },
         schema: { owners: true, grants: true },
-        leave: { largeObjects: false, extensionRows: false, extensions: [], eventTriggers: [] },
-        ignore: { missingIdentity: [], unlogged: [] },
+        ignore: {
+          ...{ missingIdentity: [], unlogged: [], largeObjects: false, extensionRows: false },
+          ...{ extensions: [], eventTriggers: [] },
+        },
         copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
         index: {},
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
@@ -40,7 +42,7 @@ describe('workflow input', () => {
     expect(message).toContain(`${MOST_NAME_BYTES + 6} bytes; the limit is ${MOST_NAME_BYTES}`);
     expect(message).not.toContain(pattern);
     const names = Array.from({ length: MOST_NAME_BYTES / 63 + 1 }, () => 'e'.repeat(63));
-    expect(refusal({ source: 'a', target: 'b', leave: { extensions: names } })).toContain('bytes');
+    expect(refusal({ source: 'a', target: 'b', ignore: { extensions: names } })).toContain('bytes');
     const { include } = tables(most / 2 + 1);
     const ignore = { missingIdentity: include, unlogged: include };
     expect(refusal({ source: 'a', target: 'b', ignore })).toContain('bytes');
@@ -66,7 +68,7 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be another service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, leave, ignore, copy, index, stream, cutover, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { lanes: 1 } },
@@ -74,16 +76,16 @@ describe('workflow input', () => {
     ],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
     [
-      { source: 'a', target: 'b', leave: { largeObjects: 'yes' } },
-      '"leave.largeObjects" must be true or false',
+      { source: 'a', target: 'b', ignore: { largeObjects: 'yes' } },
+      '"ignore.largeObjects" must be true or false',
     ],
     [
-      { source: 'a', target: 'b', leave: { extensions: 'hstore' } },
-      '"leave.extensions" must be a list of names like ["pg_stat_statements"]',
+      { source: 'a', target: 'b', ignore: { extensions: 'hstore' } },
+      '"ignore.extensions" must be a list of names like ["pg_stat_statements"]',
     ],
     [
-      { source: 'a', target: 'b', leave: { eventTriggers: [''] } },
-      '"leave.eventTriggers.0" must not hold an empty name',
+      { source: 'a', target: 'b', ignore: { eventTriggers: [''] } },
+      '"ignore.eventTriggers.0" must not hold an empty name',
     ],
     [
       { source: 'a', target: 'b', ignore: { missingIdentity: ['log'] } },

@@ -450,7 +450,7 @@ const CASES: Case[] = [
   [
     'large-objects',
     'warning',
-    { ...objects({ largeObjects: 1 }), input: { leave: { largeObjects: true } } },
+    { ...objects({ largeObjects: 1 }), input: { ignore: { largeObjects: true } } },
   ],
   ['replica-identity', 'error', source({ relations: [{ ...TABLE, key: null }] })],
   [
@@ -559,7 +559,7 @@ const CASES: Case[] = [
     {
       source: { extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }] },
       target: { extensions: [OFFER] },
-      input: { leave: { extensionRows: true } },
+      input: { ignore: { extensionRows: true } },
     },
   ],
   [
@@ -579,7 +579,7 @@ const CASES: Case[] = [
       left: { ...SOURCE.left, extensions: ['hstore'], needed: ['table column public.t.h'] },
     }),
   ],
-  ['leave-unmatched', 'warning', source({ left: { ...SOURCE.left, absent: ['hstor'] } })],
+  ['ignore-object-unmatched', 'warning', source({ left: { ...SOURCE.left, absent: ['hstor'] } })],
   [
     'event-triggers-left',
     'warning',

@@ -44,7 +44,7 @@ describe('the state that an earlier run handed on', () => {
   it.each([
     ['version', { version: 2 }],
     ['confirmedLsn', { confirmedLsn: 'x' }],
-    ['snapshot.rows', { snapshot: { generation: 1, tables: 1, chunksDone: 1, chunksTotal: 1 } }],
+    ['snapshot.rows', { snapshot: { pass: 1, tables: 1, chunksDone: 1, chunksTotal: 1 } }],
     ['leftOut.more', { leftOut: { excluded: [], never: [] } }],
   ])('is refused when it is not known: %s', (field, changed) => {
     expect(() => carriedState({ ...state, ...changed })).toThrow(

@@ -62,14 +62,14 @@ function netOf(rows: TableRows): Record<'deletes' | 'updates' | 'inserts', strin
         found.push(JSON.stringify(text.slice(0, -1).split('\t').map(unescaped)));
         continue;
       }
-      const shape = rows.shapes[rows.shape[row] ?? 0];
-      if (!shape) throw new Error('no shape');
-      const fields = shape.bytes
+      const group = rows.groups[rows.group[row] ?? 0];
+      if (!group) throw new Error('no shape');
+      const fields = group.bytes
         .toString('utf8', rows.from[row], rows.to[row])
         .slice(0, -1)
         .split('\t');
       let at = 0;
-      const image = [...shape.present].map((one) =>
+      const image = [...group.present].map((one) =>
         one === 1 ? unescaped(fields[at++] ?? '') : undefined,
       );
       found.push(JSON.stringify(image));
@@ -241,14 +241,14 @@ test('updates of too many combinations of columns are refused, and the rows befo
   }
   expect(rows.live[UPDATE]).toBe(taken);
   expect(taken).toBeGreaterThan(32);
-  expect(rows.shapes.length).toBeLessThanOrEqual(64);
+  expect(rows.groups.length).toBeLessThanOrEqual(64);
   for (let row = 0; row < rows.count; row += 1) {
-    const shape = rows.shapes[rows.shape[row] ?? 0];
-    const fields = shape?.bytes.toString('utf8', rows.from[row], rows.to[row]).trim().split('\t');
+    const group = rows.groups[rows.group[row] ?? 0];
+    const fields = group?.bytes.toString('utf8', rows.from[row], rows.to[row]).trim().split('\t');
     expect(new Set(fields)).toEqual(
       new Set([rows.keys.toString('utf8', rows.keyFrom[row], rows.keyTo[row]).trim()]),
     );
   }
   rows.reset();
-  expect(rows.shapes.length).toBe(1);
+  expect(rows.groups.length).toBe(1);
 });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { parseChange } from '../../contract/limits.ts';
-import { Judge } from '../../postgres/guard/judge.ts';
+import { Hysteresis } from '../../postgres/guard/hysteresis.ts';
 import type { Look } from '../../postgres/guard/measure.ts';
 import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
 import { MigrationError } from '../../contract/failure.ts';
@@ -125,8 +125,8 @@ describe('a guard', () => {
   const failing = { failing: { code: 'Unreachable' } };
 
   it('holds above the ceiling and lets go clearly below it, never at once', () => {
-    const judge = new Judge();
-    const holds = (value: number) => judge.judge(look(value), first).holding;
+    const hysteresis = new Hysteresis();
+    const holds = (value: number) => hysteresis.hysteresis(look(value), first).holding;
     // A single peak, and the ceiling itself, hold nothing.
     expect([11, 10, 11, 10].map(holds)).toEqual([false, false, false, false]);
     expect([11, 12].map(holds)).toEqual([false, true]);
@@ -136,19 +136,21 @@ describe('a guard', () => {
   });
 
   it('with a ceiling of 0 lets go at 0', () => {
-    const judge = new Judge();
+    const hysteresis = new Hysteresis();
     const at = (value: number) =>
-      judge.judge({ looks: [{ ...first, ceiling: 0, value }] }, first).holding;
+      hysteresis.hysteresis({ looks: [{ ...first, ceiling: 0, value }] }, first).holding;
     expect([1, 1].map(at).at(-1)).toBe(true);
     expect([0, 0, 0, 0, 0].map(at).at(-1)).toBe(false);
   });
 
   it('that cannot measure holds after three tries, says why, and lets go when it can again', () => {
-    const judge = new Judge();
-    const seen = [failing, failing, failing].map((one) => judge.judge(one, first));
+    const hysteresis = new Hysteresis();
+    const seen = [failing, failing, failing].map((one) => hysteresis.hysteresis(one, first));
     expect(seen.map(({ holding }) => holding)).toEqual([false, false, true]);
     expect(seen.at(-1)).toMatchObject({ value: null, failing: { code: 'Unreachable' } });
-    expect([1, 1, 1, 1, 1].map((n) => judge.judge(look(n), first).holding).at(-1)).toBe(false);
+    expect([1, 1, 1, 1, 1].map((n) => hysteresis.hysteresis(look(n), first).holding).at(-1)).toBe(
+      false,
+    );
   });
 
   it('of several measures names the one that is furthest above its ceiling', () => {
@@ -156,7 +158,9 @@ describe('a guard', () => {
       { measure: 'activeSessions', ceiling: 10, value: 12 },
       { measure: 'replicaLagBytes', ceiling: 100, value: 500 },
     ];
-    expect(new Judge().judge({ looks }, first)).toMatchObject({ measure: 'replicaLagBytes' });
+    expect(new Hysteresis().hysteresis({ looks }, first)).toMatchObject({
+      measure: 'replicaLagBytes',
+    });
   });
 });
 

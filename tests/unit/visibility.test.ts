@@ -7,17 +7,17 @@ import {
   isVisible,
   parseSnapshot,
   widenXid,
-  type Generation,
+  type ExportedSnapshot,
 } from '../../postgres/snapshot/visibility.ts';
 
-const generation = (snapshot: string, lsn = '0/1'): Generation => ({
+const pass = (snapshot: string, lsn = '0/1'): ExportedSnapshot => ({
   number: 1,
   lsn: parseLsn(lsn),
   ...parseSnapshot(snapshot),
 });
 
 test('what had ended is visible, what ran or came later is not', () => {
-  const g = generation('100:110:100,105');
+  const g = pass('100:110:100,105');
   const visible = [99, 100, 101, 105, 109, 110, 111].map((xid) => isVisible(xid, g));
   expect(visible).toEqual([true, false, true, false, true, false, false]);
 });
@@ -33,8 +33,8 @@ test('32-bit ids are widened across a wraparound in both directions', () => {
   expect(widenXid(4, 3n * epoch + 5n)).toBe(3n * epoch + 4n);
   // Just before it: a small id is one that came later.
   expect(widenXid(7, 3n * epoch - 5n)).toBe(3n * epoch + 7n);
-  expect(isVisible(7, generation(`${3n * epoch - 9n}:${3n * epoch - 5n}:`))).toBe(false);
-  expect(isVisible(0xffff_fff0, generation(`${3n * epoch}:${3n * epoch + 5n}:`))).toBe(true);
+  expect(isVisible(7, pass(`${3n * epoch - 9n}:${3n * epoch - 5n}:`))).toBe(false);
+  expect(isVisible(0xffff_fff0, pass(`${3n * epoch}:${3n * epoch + 5n}:`))).toBe(true);
 });
 
 test('every id within 2^31 of the snapshot is widened to itself', () => {
@@ -58,7 +58,7 @@ test('visible is what is below xmax and neither running nor to come', () => {
       fc.integer({ min: -50, max: 60 }),
       (xmax, running, at) => {
         const xip = running.map((n) => xmax - 41n + BigInt(n)).sort((a, b) => Number(a - b));
-        const g = generation(`${xip[0] ?? xmax}:${xmax}:${xip.join(',')}`);
+        const g = pass(`${xip[0] ?? xmax}:${xmax}:${xip.join(',')}`);
         const xid = xmax + BigInt(at);
         expect(isVisible(Number(BigInt.asUintN(32, xid)), g)).toBe(
           xid < xmax && !xip.includes(xid),
@@ -71,7 +71,7 @@ test('visible is what is below xmax and neither running nor to come', () => {
 test('the filter ends with the newest position', () => {
   expect(filterEnd([])).toBeNull();
   const positions = ['9/0', '10/0', 'A/FF'];
-  expect(filterEnd(positions.map((lsn) => generation('1:1:', lsn)))).toBe('10/0');
+  expect(filterEnd(positions.map((lsn) => pass('1:1:', lsn)))).toBe('10/0');
 });
 
 test('what is no snapshot is refused', () => {

@@ -5,7 +5,7 @@ import { ProgressModel } from '../../scripts/watch/model.ts';
 import type { LiveActivity, Sample } from '../../scripts/watch/sample.ts';
 
 const SNAPSHOT: SnapshotCounters = {
-  generation: 1,
+  pass: 1,
   tables: 2,
   chunksDone: 0,
   chunksTotal: 10,
@@ -123,7 +123,7 @@ test('a killed worker whose chunks begin again never lets the numbers fall; the 
 test('another generation takes tables again, and there the numbers may fall', () => {
   const model = new ProgressModel();
   model.view(sample(0, { activities: [copying(800, 8000)] }));
-  const next = { ...SNAPSHOT, generation: 2, chunksDone: 1, rows: 100, bytes: 1000 };
+  const next = { ...SNAPSHOT, pass: 2, chunksDone: 1, rows: 100, bytes: 1000 };
   const view = model.view(sample(1, { progress: progress({ snapshot: next }) }));
   expect(view.copy).toMatchObject({ rows: 100, bytes: 1000, fraction: 0.1 });
 });

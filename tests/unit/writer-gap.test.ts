@@ -22,7 +22,7 @@ test('after a batch that failed no later batch reaches the target', async () => 
     confirmedLsn: start,
     transactions: 0,
     changes: 0,
-    firstConsistent: true,
+    consistent: true,
   };
   const writer = new TargetWriter(applying, attempt, null);
   const relation = { schema: 's', name: 't', key: ['id'], full: false, columns: [] };

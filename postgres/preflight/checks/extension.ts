@@ -12,8 +12,8 @@ export const extension: Check = ({ source, target, input }) => {
   const created = target !== null && createsTables(target);
   return [
     ...(created ? offered(source, target) : []),
-    ...rows(kept(source), created ? otherContent(source, target) : [], input.leave.extensionRows),
-    ...(created ? strangers(source, target, input.leave.extensionRows) : []),
+    ...rows(kept(source), created ? otherContent(source, target) : [], input.ignore.extensionRows),
+    ...(created ? strangers(source, target, input.ignore.extensionRows) : []),
   ];
 };
 
@@ -63,7 +63,7 @@ function missing(pairs: readonly Pair[]): Finding[] {
     error(
       'extension-missing',
       `extensions of the source are not available on the target's server: ${list(pairs.map(({ wanted }) => `${wanted.name} ${wanted.version}`))}`,
-      'Install their packages on the target\'s server (select name, default_version from pg_available_extensions shows what is there), or leave those that nothing needs: "leave": {"extensions": ["NAME", …]} in the input.',
+      'Install their packages on the target\'s server (select name, default_version from pg_available_extensions shows what is there), or leave those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.',
     ),
   ];
 }
@@ -84,7 +84,7 @@ function forbidden(pairs: readonly Pair[], target: TargetFacts): Finding[] {
     error(
       'extension-right',
       `role ${target.role.name} may not create extensions on the target (tried, SQLSTATE 42501): ${list(pairs.map(({ wanted }) => wanted.name))}`,
-      `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "leave": {"extensions": ["NAME", …]} in the input.`,
+      `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.`,
     ),
   ];
 }
@@ -95,7 +95,7 @@ function refused(pairs: readonly Pair[], target: TargetFacts): Finding[] {
     error(
       'extension-refused',
       `extensions of the source are available on the target, and it refuses to create them (tried): ${list(pairs.map(({ wanted, found }) => `${wanted.name} (SQLSTATE ${found.refused ?? ''})`))}`,
-      `There, to see the reason (a library that has to be in shared_preload_libraries, a name that is taken): ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "leave": {"extensions": ["NAME", …]} in the input.`,
+      `There, to see the reason (a library that has to be in shared_preload_libraries, a name that is taken): ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.`,
     ),
   ];
 }
@@ -114,7 +114,7 @@ function elsewhere(pairs: readonly Pair[], target: TargetFacts): Finding[] {
       : []),
     ...(bound.length > 0
       ? [
-          `In the target's version ${list(bound.map(({ wanted, found }) => `${wanted.name} can only be in schema ${found.installed?.boundTo ?? ''}`))}: install the same version on both sides, or leave it out ("leave": {"extensions": ["NAME", …]} in the input).`,
+          `In the target's version ${list(bound.map(({ wanted, found }) => `${wanted.name} can only be in schema ${found.installed?.boundTo ?? ''}`))}: install the same version on both sides, or leave it out ("ignore": {"extensions": ["NAME", …]} in the input).`,
         ]
       : []),
   ];
@@ -238,7 +238,7 @@ function strangers(source: SourceFacts, target: TargetFacts, accepted: boolean):
     error(
       'extension-members',
       `tables or sequences were added to an extension that does not create them, so they and their rows would be missing on the target: ${shown(lost)}`,
-      `Run on the source: ${dropping(lost)} They are then moved; add them to the extension on the target after the cutover. Or leave them behind: "leave": {"extensionRows": true} in the input.`,
+      `Run on the source: ${dropping(lost)} They are then moved; add them to the extension on the target after the cutover. Or leave them behind: "ignore": {"extensionRows": true} in the input.`,
     ),
   ];
 }
@@ -261,7 +261,7 @@ function rows(
       : error(
           'extension-rows',
           message,
-          `Set "leave": {"extensionRows": true} in the input and ${how}.`,
+          `Set "ignore": {"extensionRows": true} in the input and ${how}.`,
         ),
   ];
 }

@@ -14,7 +14,7 @@ import { ignoredAmong } from '../../catalog/ignored.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import type { Check, IdentityRemedy } from '../facts.ts';
 import { error, list, nameOf, patternsOf, sqlName, statements, warning } from '../wording.ts';
-import { specialColumns } from './number.ts';
+import { nonFiniteColumns } from './number.ts';
 
 export const identity: Check = ({ source, input }) => {
   if (source === null) return [];
@@ -62,7 +62,7 @@ function remedyOf(
   if (remedy?.hasPrimaryKey === true) return `${alter} replica identity default`;
   if (remedy?.index != null) return `${alter} replica identity using index ${remedy.index}`;
   // FULL would be refused by the next preflight: a NaN in such a column looks like a null to an old wal2json.
-  if (!numericAsText && specialColumns(table).length > 0) {
+  if (!numericAsText && nonFiniteColumns(table).length > 0) {
     return `${alter} add column walferry_key bigint generated always as identity primary key`;
   }
   return `${alter} replica identity full`;

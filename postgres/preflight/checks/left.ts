@@ -10,8 +10,8 @@ export const left: Check = ({ source, target }) => {
   if (absent.length > 0) {
     findings.push(
       warning(
-        'leave-unmatched',
-        `"leave" names extensions or event triggers that the source does not have: ${list(absent)}`,
+        'ignore-object-unmatched',
+        `"ignore" names extensions or event triggers that the source does not have: ${list(absent)}`,
         'Correct the names (as the catalog holds them, without quotes), or take them out.',
       ),
     );
@@ -23,7 +23,7 @@ export const left: Check = ({ source, target }) => {
       error(
         'extension-needed',
         `extensions that the input leaves out (${list(extensions)}) are needed by what is moved: ${list(needed)}`,
-        'Take the extension out of "leave": {"extensions"}, or exclude these tables, or change them on the source.',
+        'Take the extension out of "ignore": {"extensions"}, or exclude these tables, or change them on the source.',
       ),
     );
   } else if (extensions.length > 0) {

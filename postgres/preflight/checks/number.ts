@@ -9,14 +9,14 @@ import type { Check } from '../facts.ts';
 import { error, list, nameOf, warning } from '../wording.ts';
 
 /** float4, float8, numeric. Domains over them, arrays and composites arrive as text and are safe. */
-const SPECIAL_TYPES = new Set([700, 701, 1700]);
+const NON_FINITE_TYPES = new Set([700, 701, 1700]);
 
 export const number: Check = ({ source, input }) => {
   if (source === null || source.plugin.numericAsText === true) return [];
   // Not tried (or not possible to try): nothing is known, so nothing is refused for it.
   const known = source.plugin.numericAsText === false;
   const exposed = source.relations.filter(
-    (one) => one.kind === 'r' && specialColumns(one).length > 0,
+    (one) => one.kind === 'r' && nonFiniteColumns(one).length > 0,
   );
   const full = exposed.filter(
     (one) => one.identity === 'f' && (one.key === null || one.viaRoot?.uniqueKey === false),
@@ -27,7 +27,9 @@ export const number: Check = ({ source, input }) => {
   );
   const judged = new Set([...full, ...bare]);
   const keyed = exposed.filter((one) => !judged.has(one));
-  const inKey = keyed.filter((one) => specialColumns(one).some((name) => one.key?.includes(name)));
+  const inKey = keyed.filter((one) =>
+    nonFiniteColumns(one).some((name) => one.key?.includes(name)),
+  );
   const findings: Finding[] = [];
   if (full.length > 0) {
     const finding = known ? error : warning;
@@ -67,15 +69,15 @@ export const number: Check = ({ source, input }) => {
 };
 
 /** Names of the columns in which a null may be something else. */
-export function specialColumns({ columns }: Relation): string[] {
-  return columns.filter(({ typeOid }) => SPECIAL_TYPES.has(typeOid)).map(({ name }) => name);
+export function nonFiniteColumns({ columns }: Relation): string[] {
+  return columns.filter(({ typeOid }) => NON_FINITE_TYPES.has(typeOid)).map(({ name }) => name);
 }
 
 function keyColumnsOf(table: Relation): string {
-  const names = specialColumns(table).filter((name) => table.key?.includes(name));
+  const names = nonFiniteColumns(table).filter((name) => table.key?.includes(name));
   return `${nameOf(table)} (${list(names)})`;
 }
 
 function columnsOf(table: Relation): string {
-  return `${nameOf(table)} (${list(specialColumns(table))})`;
+  return `${nameOf(table)} (${list(nonFiniteColumns(table))})`;
 }

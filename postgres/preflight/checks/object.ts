@@ -15,7 +15,7 @@ export const object: Check = (facts) => [
   ...(facts.target ? onTarget(facts.target, facts.source !== null) : []),
 ];
 
-function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
+function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
   const findings: Finding[] = [];
   const { largeObjects, temporaryTables, publications, subscriptions, labelProviders } = objects;
   const { loginTriggers } = objects;
@@ -31,7 +31,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
   if (largeObjects > 0) {
     const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), and changes to them are in no stream of changes`;
     findings.push(
-      leave.largeObjects
+      ignore.largeObjects
         ? warning(
             'large-objects',
             message,
@@ -40,7 +40,7 @@ function left({ objects }: SourceFacts, { leave }: Facts['input']): Finding[] {
         : error(
             'large-objects',
             message,
-            'Move them into bytea columns, or drop those that nobody needs (vacuumlo), or accept to leave them: "leave": {"largeObjects": true} in the input.',
+            'Move them into bytea columns, or drop those that nobody needs (vacuumlo), or accept to leave them: "ignore": {"largeObjects": true} in the input.',
           ),
     );
   }
@@ -110,7 +110,7 @@ function made(
       error(
         'target-clash',
         `the target has event triggers with the names of those that are created there: ${list(taken)}`,
-        'Rename or drop them on the target, or leave those of the source: "leave": {"eventTriggers": ["NAME", …]} in the input.',
+        'Rename or drop them on the target, or leave those of the source: "ignore": {"eventTriggers": ["NAME", …]} in the input.',
       ),
     );
   }
@@ -119,7 +119,7 @@ function made(
       error(
         'event-trigger-right',
         `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
-        'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "leave": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
+        'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "ignore": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
       ),
     );
   } else if (eventTriggers.length > taken.length) {
@@ -137,7 +137,7 @@ function made(
       error(
         'event-trigger-right',
         `event triggers of the source belong to roles that cannot own them on the target (missing there, or no superusers): ${list(owners)}`,
-        'Create these roles there, as superusers, or set "schema": {"owners": false} in the input, or leave the event triggers: "leave": {"eventTriggers": ["NAME", …]}.',
+        'Create these roles there, as superusers, or set "schema": {"owners": false} in the input, or leave the event triggers: "ignore": {"eventTriggers": ["NAME", …]}.',
       ),
     );
   }

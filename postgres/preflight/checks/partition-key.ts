@@ -13,7 +13,7 @@ import type { Finding } from '../../../contract/finding.ts';
 import type { Check, SourceFacts, TargetFacts } from '../facts.ts';
 import { error, list, nameOf, patternsOf, warning } from '../wording.ts';
 
-interface Judged {
+interface Checked {
   readonly key: PartitionKey;
   /** Why rows go elsewhere on the target. */
   readonly refused: readonly string[];
@@ -31,7 +31,7 @@ export const partitionKey: Check = ({ source, target }) => {
   const there = new Map(target.partitionKeys.map((key) => [keyOfName(key), key]));
   const judged = source.partitionKeys
     .filter((key) => !roots.has(keyOfName(key)) && !through.has(keyOfName(key)))
-    .map((key) => judge(there.get(keyOfName(key)) ?? key, source, target));
+    .map((key) => check(there.get(keyOfName(key)) ?? key, source, target));
   const refused = judged.filter((one) => one.refused.length > 0);
   const unsure = judged.filter((one) => one.refused.length === 0 && one.unsure.length > 0);
   const findings: Finding[] = [];
@@ -56,7 +56,7 @@ export const partitionKey: Check = ({ source, target }) => {
   return findings;
 };
 
-function judge(key: PartitionKey, source: SourceFacts, target: TargetFacts): Judged {
+function check(key: PartitionKey, source: SourceFacts, target: TargetFacts): Checked {
   const refused = [...differsByServer(key)];
   const unsure: string[] = [];
   const differing = key.hashes.filter(

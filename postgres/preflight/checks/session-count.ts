@@ -6,8 +6,8 @@ import { counted, warning } from '../wording.ts';
 const BESIDE_THE_LANES = 6;
 
 export const sessionCount: Check = ({ source, target, input }) => {
-  const lanes = Math.max(input.copy.parallelism, input.limits.copyStreams);
-  const needed = lanes + BESIDE_THE_LANES;
+  const streams = Math.max(input.copy.parallelism, input.limits.copyStreams);
+  const needed = streams + BESIDE_THE_LANES;
   return (
     [
       ['source', source],

@@ -3,9 +3,9 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../../contract/input.ts';
 
 export interface LeftFacts {
-  /** Those of `leave.extensions` that the source has. */
+  /** Those of `ignore.extensions` that the source has. */
   readonly extensions: readonly string[];
-  /** Those of `leave.eventTriggers` that the source has. */
+  /** Those of `ignore.eventTriggers` that the source has. */
   readonly eventTriggers: readonly string[];
   /** Names of either list that the source does not have. */
   readonly absent: readonly string[];
@@ -78,7 +78,7 @@ select array(select name from judged where needed order by 1) as needed,
 /** @param selected oids of the selected tables. */
 export async function readLeft(
   client: pg.ClientBase,
-  { extensions, eventTriggers }: MigrationInput['leave'],
+  { extensions, eventTriggers }: MigrationInput['ignore'],
   selected: readonly number[],
 ): Promise<LeftFacts> {
   const found = await client.query<{ extensions: string[]; eventTriggers: string[] }>(

@@ -38,7 +38,7 @@ export class World {
   readonly begun = new Map<string, string>();
   /** What was written into the control schema, in order. */
   readonly limits: { readonly limits: Limits; readonly version: number }[] = [];
-  generation = 0;
+  pass = 0;
   /** The generation whose holder lives. */
   live: number | undefined;
   /** The generation under which a plan found nothing left: its holder ends by itself. */
@@ -191,8 +191,8 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         world.limits.push(stored);
       }),
     planCopy: (m, _input, work) => on('planCopy', m, work, (world) => plan(world, work)),
-    copyChunks: (m, { generation, run }, work) =>
-      on('copyChunks', m, work, (world) => copy(world, generation, run, work)),
+    copyChunks: (m, { pass, run }, work) =>
+      on('copyChunks', m, work, (world) => copy(world, pass, run, work)),
     buildIndexes: (m, _input, work) =>
       on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0, built: 4, total: 4 })),
     analyzeTables: (m, _input, work) => on('analyzeTables', m, work, () => ({ tables: 3 })),
@@ -230,8 +230,8 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         world.triggersEnabled = true;
         return { enabled: 1 };
       }),
-    quietTriggers: (m, work) =>
-      on('quietTriggers', m, work, (world) => {
+    disableTriggers: (m, work) =>
+      on('disableTriggers', m, work, (world) => {
         world.triggersEnabled = false;
         return 1;
       }),
@@ -256,14 +256,14 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
 }
 
 async function hold(world: World, work: Work): Promise<HoldReport> {
-  const mine = ++world.generation;
+  const mine = ++world.pass;
   world.live = mine;
   world.consistentAt = world.position;
   try {
     while (!work.signal.aborted) {
       if (world.live !== mine) throw new MigrationError('SnapshotLost', 'the holder ended');
       if (world.over === mine) return { nothingLeft: true };
-      work.beat({ generation: mine });
+      work.beat({ pass: mine });
       await sleep(TICK_MS);
     }
     return { nothingLeft: false };
@@ -294,7 +294,7 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
   const done = world.done.size;
   return {
     ...{
-      generation: world.live ?? world.generation,
+      pass: world.live ?? world.pass,
       runs,
       parallelism: world.parallelism,
       most: 32,
@@ -305,7 +305,7 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
   };
 }
 
-async function copy(world: World, generation: number, run: CopyRun, work: Work) {
+async function copy(world: World, pass: number, run: CopyRun, work: Work) {
   let chunks = 0;
   let skipped = 0;
   let rewritten = 0;
@@ -314,11 +314,11 @@ async function copy(world: World, generation: number, run: CopyRun, work: Work) 
       skipped++;
       continue;
     }
-    if (world.live !== generation) {
-      throw new MigrationError('SnapshotLost', `generation ${generation} is over`);
+    if (world.live !== pass) {
+      throw new MigrationError('SnapshotLost', `generation ${pass} is over`);
     }
-    if (world.rewritten.has(`${generation}:${chunk}`)) {
-      world.spoiled.add(generation);
+    if (world.rewritten.has(`${pass}:${chunk}`)) {
+      world.spoiled.add(pass);
       if (world.rewriteFails) {
         throw new MigrationError('TableRewritten', 'table public.orders was rewritten');
       }
@@ -365,6 +365,6 @@ async function stream(world: World, { floor, until, leaseMs }: StreamLimits, wor
   return {
     ...{ confirmedLsn, receivedLsn: confirmedLsn, transactions: applied, changes: applied * 2 },
     ...{ lagBytes: 0, lagSeconds: 0, rate: 10, reached: reached() },
-    firstConsistent: world.confirmed > world.consistentAt,
+    consistent: world.confirmed > world.consistentAt,
   };
 }

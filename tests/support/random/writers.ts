@@ -9,7 +9,7 @@ import { Pick } from './pick.ts';
 import { FILLED, KEYS } from './schema.ts';
 import type { RandomSchema, RandomTable } from './schema.ts';
 
-const LANES = 4;
+const CONNECTIONS = 4;
 /** Far below what one stream applies, and never a moment without an open transaction. */
 const TRANSACTION_MILLISECONDS = 10;
 
@@ -20,21 +20,21 @@ export class Writers {
   readonly refused = new Map<string, number>();
   readonly #schema: RandomSchema;
   readonly #connect: () => Promise<pg.Client>;
-  readonly #lanes: Promise<void>[];
+  readonly #connections: Promise<void>[];
   #stopping = false;
 
   constructor(schema: RandomSchema, seed: number, connect: () => Promise<pg.Client>) {
     this.#schema = schema;
     this.#connect = connect;
-    this.#lanes = Array.from({ length: LANES }, (_, lane) =>
-      this.#lane(new Pick(seed + 1 + lane), lane),
+    this.#connections = Array.from({ length: CONNECTIONS }, (_, connection) =>
+      this.#connection(new Pick(seed + 1 + connection), connection),
     );
   }
 
   /** Ends at transaction boundaries; no prepared transaction is left. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#lanes);
+    await Promise.all(this.#connections);
     const client = await this.#connect();
     const left = await client.query<{ gid: string }>(
       /* sql */ `select gid from pg_prepared_xacts where database = current_database()`,
@@ -45,13 +45,13 @@ export class Writers {
     await client.end();
   }
 
-  async #lane(pick: Pick, lane: number): Promise<void> {
+  async #connection(pick: Pick, connection: number): Promise<void> {
     let client: pg.Client | undefined;
     for (let number = 0; !this.#stopping; number += 1) {
       const next = sleep(TRANSACTION_MILLISECONDS);
       try {
         client ??= await this.#open();
-        await this.#transaction(client, pick, `${lane}-${number}`);
+        await this.#transaction(client, pick, `${connection}-${number}`);
         this.committed += 1;
       } catch (error) {
         const code = error instanceof pg.DatabaseError ? (error.code ?? '?') : 'connection';

@@ -1,0 +1,250 @@
+/**
+ * NaN, Infinity and -Infinity on wal2json before 2.6: in float4, float8 and numeric columns they arrive as null, like a
+ * real null (domains over these types, and arrays of them, arrive as text and are safe). Such a null is settled by
+ * looking at the row on the source, by its key.
+ *
+ * The source shows the row as it is now, which may be later than the change. That is right in the end: if nothing
+ * touched the row since, it is the change's own value; if something did, that later change is in the stream too, holds
+ * the column, and overwrites whatever was written here (docs/apply.md has the argument in full).
+ *
+ * The row must be looked at no earlier than its change: with synchronous replication a transaction is decoded before
+ * others can see it. So the transactions concerned must be visible first.
+ */
+import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { Planning } from '../connection/planning.ts';
+import { connectSource } from '../identity/connect.ts';
+import { flushSeen } from '../wal/flush.ts';
+import { quoted } from '../catalog/table-name.ts';
+import type {
+  Cell,
+  Change,
+  Insert,
+  PlannedColumn,
+  PlannedRelation,
+  RowChange,
+  Update,
+} from './change.ts';
+import { exposedColumns, NON_FINITE_NUMBERS } from './exposed.ts';
+import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts';
+import type { FoldedTable } from './folded.ts';
+import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
+
+/** For a NOT NULL column of a row that is gone: a later change deletes or moves the row, and overwrites it. */
+const PLACEHOLDER = 'NaN';
+
+/** Keys per query: bounds the size of one statement and keeps the planner on the index. */
+const KEYS_PER_QUERY = 1_000;
+
+interface Ambiguous {
+  readonly index: number;
+  readonly change: Insert | Update;
+  readonly key: readonly string[];
+  readonly columns: readonly PlannedColumn[];
+}
+
+export class NonFiniteNumbers {
+  readonly #migration: Migration;
+  readonly #planning: Planning;
+  #client: (pg.Client & AsyncDisposable) | undefined;
+  readonly #keys = new WeakMap<PlannedRelation, readonly SourceKeyColumn[]>();
+
+  constructor(migration: Migration) {
+    this.#migration = migration;
+    this.#planning = new Planning(migration.source, 'stream');
+  }
+
+  /** The changes with every ambiguous null settled. Throws the source's errors; the session is then dropped. */
+  async settle(changes: readonly Change[]): Promise<readonly Change[]> {
+    const found = ambiguousChanges(changes);
+    if (found.size === 0) return changes;
+    try {
+      this.#client ??= await connectSource(this.#migration, 'stream');
+      const items = [...found.values()].flat().map(({ change }) => change);
+      const xids = new Set(items.map(({ xid }) => xid).filter((xid) => xid !== null));
+      const [first] = items;
+      const place = first ? { table: tableName(first.relation), lsn: first.lsn } : {};
+      await waitVisible(this.#client, xids, place);
+      const settled = [...changes];
+      for (const [relation, items] of found) {
+        const key = await this.#keyOf(this.#client, relation);
+        for (let from = 0; from < items.length; from += KEYS_PER_QUERY) {
+          const part = items.slice(from, from + KEYS_PER_QUERY);
+          const client = this.#client;
+          const rows = await this.#planning.run(client, quoted(relation), () =>
+            readBack(
+              client,
+              relation,
+              key,
+              part.map((item) => item.key),
+            ),
+          );
+          // The value may be a later commit's, which the source can still lose.
+          await flushSeen(client, this.#migration);
+          for (const item of part) settled[item.index] = settledChange(item, rows);
+        }
+      }
+      return settled;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Writes the special values into folded rows. A null that is none on the source stays one: it is right, or a later change overwrites it.
+   * @param xids transactions that the rows are from, 32 bits.
+   * @throws the source's errors; the session is then dropped.
+   */
+  async settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
+    const doubtful = tables.filter(({ rows }) => rows.anyDoubtful);
+    if (doubtful.length === 0) return;
+    try {
+      this.#client ??= await connectSource(this.#migration, 'stream');
+      const client = this.#client;
+      await waitVisible(client, xids, {});
+      const found: (() => void)[] = [];
+      for (const { relation, rows } of doubtful) {
+        const sourceKey = await this.#keyOf(client, relation);
+        const { key, names } = rows.layout;
+        // The relation's key has the order of its index, the layout that of the columns.
+        const order = (relation.key ?? []).map((name) =>
+          key.findIndex((place) => names[place] === name),
+        );
+        const doubts = rows.doubts();
+        for (let from = 0; from < doubts.length; from += KEYS_PER_QUERY) {
+          const part = doubts.slice(from, from + KEYS_PER_QUERY);
+          const keys = part.map((one) => order.map((at) => one.key[at] ?? ''));
+          const special = await this.#planning.run(client, quoted(relation), () =>
+            readNonFinite(client, relation, sourceKey, keys),
+          );
+          for (const [at, values] of special) {
+            const row = part[at]?.row;
+            if (row === undefined) continue;
+            found.push(() =>
+              rows.fill(
+                row,
+                names.map((name) => values.get(name) ?? null),
+              ),
+            );
+          }
+        }
+      }
+      // It may be a later commit's doing that there is such a value, or none, and the source can still lose that.
+      await flushSeen(client, this.#migration);
+      for (const write of found) write();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #keyOf(client: pg.Client, relation: PlannedRelation): Promise<readonly SourceKeyColumn[]> {
+    const known = this.#keys.get(relation);
+    if (known) return known;
+    const read = await readSourceKey(client, relation, relation.key ?? []);
+    this.#keys.set(relation, read);
+    return read;
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    // A session that is broken already must not hide why.
+    await client?.end().catch(() => undefined);
+  }
+}
+
+function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambiguous[]> {
+  const found = new Map<PlannedRelation, Ambiguous[]>();
+  for (const [index, change] of changes.entries()) {
+    if (change.kind === 'truncate') continue;
+    const { relation } = change;
+    const exposed = exposedColumns(relation);
+    if (exposed.size === 0) continue;
+    if (!relation.key) {
+      refuseAmbiguous(change, exposed);
+      continue;
+    }
+    if (change.kind === 'delete') continue;
+    const columns = change.columns
+      .filter((cell) => cell.value === null)
+      .map((cell) => exposed.get(cell.name))
+      .filter((column) => column !== undefined);
+    if (columns.length === 0) continue;
+    const key = newKey(change, relation.key);
+    if (!key) continue;
+    const items = found.get(relation);
+    const item = { index, change, key, columns };
+    if (items) items.push(item);
+    else found.set(relation, [item]);
+  }
+  return found;
+}
+
+/** Without a key nothing can be read back, and a null in the old row could match a row that really has a null. */
+function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, PlannedColumn>): void {
+  const cells = [
+    ...(change.kind === 'delete' ? [] : change.columns),
+    ...(change.kind === 'insert' ? [] : change.identity),
+  ];
+  const cell = cells.find(({ name, value }) => value === null && exposed.has(name));
+  if (!cell) return;
+  const table = tableName(change.relation);
+  throw new MigrationError(
+    'ChangeFailed',
+    `${change.kind} of ${table} at ${change.lsn}: column ${cell.name} arrived as null, which is NaN or null on wal2json before 2.6, and the table has no key to look it up by`,
+    { table, lsn: change.lsn, column: cell.name },
+  );
+}
+
+/** The row's key after the change; a key column left out (unchanged TOAST) has its old value. */
+function newKey(change: Insert | Update, names: readonly string[]): string[] | undefined {
+  const values: string[] = [];
+  for (const name of names) {
+    const value =
+      valueOf(change.columns, name) ??
+      (change.kind === 'update' ? valueOf(change.identity, name) : undefined);
+    if (value === undefined || value === null) return undefined;
+    values.push(value);
+  }
+  return values;
+}
+
+function valueOf(cells: readonly Cell[], name: string): string | null | undefined {
+  return cells.find((cell) => cell.name === name)?.value;
+}
+
+function settledChange({ change, key, columns }: Ambiguous, rows: Rows): Change {
+  const row = rows.get(JSON.stringify(key));
+  const values = new Map(
+    columns.map(({ name, notNull }) => [name, settledValue(notNull, row, name)]),
+  );
+  return {
+    ...change,
+    columns: change.columns.map((cell) => {
+      const value = values.get(cell.name);
+      return value === undefined ? cell : { name: cell.name, value };
+    }),
+  };
+}
+
+/**
+ * The value to write for an ambiguous null:
+ *   row there, special value       that value
+ *   row there, nullable, other     null: it was null, or a later change brings what is there now
+ *   row there, NOT NULL, other     what is there now: the change's own value was overwritten, and a null is impossible
+ *   row gone, nullable             null
+ *   row gone, NOT NULL             a placeholder
+ */
+function settledValue(
+  notNull: boolean,
+  row: ReadonlyMap<string, string | null> | undefined,
+  name: string,
+): string | null {
+  const value = row?.get(name) ?? null;
+  if (value !== null && NON_FINITE_NUMBERS.has(value)) return value;
+  if (!notNull) return null;
+  return value ?? PLACEHOLDER;
+}

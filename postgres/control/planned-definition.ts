@@ -1,0 +1,21 @@
+/** What is noted of a table from which on the stream follows it: by a copy, or when a partition joins its tree without one. */
+import type { Keeper } from '../catalog/file.ts';
+import type { Relation } from '../catalog/relation.ts';
+import type { TableDefinition } from '../catalog/table-definition.ts';
+import type { TypePairs } from '../catalog/type-pair.ts';
+import { recordTypes } from '../catalog/type-record.ts';
+import { numbersOf, type PlannedDefinition } from './relation.ts';
+
+/** @param keeper unset: the next audit notes the target's file. */
+export function plannedDefinition(
+  { relation, target }: { readonly relation: Relation; readonly target: Relation },
+  source: TableDefinition,
+  types: TypePairs,
+  keeper?: Keeper,
+): PlannedDefinition {
+  return {
+    ...{ source, key: relation.key, target: numbersOf(target) },
+    ...(keeper && { keeper }),
+    types: recordTypes(types.columns(relation, target), types),
+  };
+}

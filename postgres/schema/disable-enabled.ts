@@ -1,0 +1,62 @@
+/** Disables triggers and rules of the target that would fire for copied and applied rows, until the cutover (loud.ts). */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import type { TableName } from '../catalog/selection.ts';
+import type { Purpose } from '../connection/session.ts';
+import { backendPidOf } from '../replication/socket.ts';
+import { hasSchemaControl } from './control.ts';
+import { firingStates, readEnabledTriggers, readEnabledOnPlanned } from './enabled-trigger.ts';
+import { disableFound } from './disable-trigger.ts';
+import { whileWatched } from './watch.ts';
+
+const SHOWN = 5;
+
+interface Disabling extends Pick<Work, 'log' | 'beat'> {
+  readonly replicaRole: boolean;
+  /** Of the session. */
+  readonly purpose: Purpose;
+}
+
+/**
+ * Disables what is loud; between two transactions of the session. Beats while the server works on it or waits for a lock.
+ * @param tables of the target; `all` that are followed.
+ * @throws MigrationError `Contention` when another session holds one of the tables for some seconds.
+ */
+export async function disableEnabledTriggers(
+  target: pg.Client,
+  migration: Migration,
+  tables: readonly TableName[] | 'all',
+  { replicaRole, purpose, log, beat }: Disabling,
+): Promise<void> {
+  const pid = backendPidOf(target);
+  const pids = pid === null ? [] : [pid];
+  const progress = { step: 'disabling triggers of the target', objects: 0 };
+  const enabled = await whileWatched(
+    { side: 'target', migration, purpose, pids },
+    { beat },
+    () => ({ ...progress }),
+    async () => {
+      if (!(await hasSchemaControl(target))) return [];
+      const states = firingStates(replicaRole);
+      const found =
+        tables === 'all'
+          ? await readEnabledOnPlanned(target, migration, states)
+          : await readEnabledTriggers(target, tables, states);
+      if (found.length > 0) {
+        await disableFound(target, migration, found, true, (done) => (progress.objects = done));
+      }
+      return found;
+    },
+  );
+  if (enabled.length === 0) return;
+  log.warn(
+    'triggers or rules of the target would fire for replicated rows: disabled until the cutover',
+    {
+      count: enabled.length,
+      names: enabled
+        .slice(0, SHOWN)
+        .map((one) => `${one.kind} ${one.name} of ${one.schema_name}.${one.table_name}`),
+    },
+  );
+}

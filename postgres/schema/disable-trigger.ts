@@ -1,0 +1,296 @@
+/**
+ * Triggers, rules and event triggers that would fire while walferry applies changes. Ordinary ones are quiet in replica
+ * role; those that are ENABLE ALWAYS or ENABLE REPLICA would fire for every row once more than on the source. They are
+ * disabled in the transaction that makes them, remembered, and given back their state at cutover; a cutover that is undone
+ * disables them again.
+ */
+import pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { hasSchemaControl } from './control.ts';
+import type { TableName } from './existing.ts';
+import { noteDisabledClones, readClones, type Clone } from './clone.ts';
+import { disableRowSecurity, enableRowSecurity } from './row-security.ts';
+import { switching, type Attempt } from './switching.ts';
+import { firingStates, readEnabledTriggers } from './enabled-trigger.ts';
+import {
+  markDisabled,
+  noteDisabled,
+  noteState,
+  readDisabledTriggers,
+  statesOn,
+  type EnabledTrigger,
+  type DisabledTrigger,
+} from './disabled-trigger.ts';
+import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
+
+const ENABLED_EVENT_TRIGGERS = /* sql */ `
+select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
+  from pg_catalog.pg_event_trigger where evtname = $1 and evtenabled <> 'D'`;
+
+/**
+ * Which states fire while changes are applied: with the right to replica role only ALWAYS and REPLICA, without it all
+ * that are enabled.
+ */
+export async function probeFiringStates(target: pg.ClientBase): Promise<readonly string[]> {
+  try {
+    await target.query(/* sql */ `set session_replication_role = replica`);
+    await target.query(/* sql */ `reset session_replication_role`);
+    return firingStates(true);
+  } catch {
+    return firingStates(false);
+  }
+}
+
+/**
+ * Disables and remembers what is loud on these tables, in the caller's transaction. Returns how many.
+ * @param made whether walferry made it: then the source says which state it has in the end.
+ */
+export async function disableOnTables(
+  target: pg.ClientBase,
+  migration: Migration,
+  tables: readonly TableName[],
+  states: readonly string[],
+  made: boolean,
+): Promise<number> {
+  const enabled = await readEnabledTriggers(target, tables, states);
+  await disableAll(target, migration, enabled, made);
+  return enabled.length;
+}
+
+/**
+ * The same for what was found loud, in transactions of their own that lock no more tables than the server has room for. Cut short, it
+ * is found again: what is disabled and remembered is not loud any more.
+ * @param told how many are disabled so far.
+ * @throws MigrationError `Contention` when another session holds one of the tables for some seconds: whoever writes queues behind us.
+ */
+export async function disableFound(
+  target: pg.ClientBase,
+  migration: Migration,
+  enabled: readonly EnabledTrigger[],
+  made: boolean,
+  told: (disabled: number) => void = () => undefined,
+): Promise<void> {
+  const size = within(await lockCapacity(target), LOCKS_EACH, AT_ONCE);
+  for (let at = 0; at < enabled.length; at += size) {
+    let met: EnabledTrigger | undefined;
+    await target.query(/* sql */ `begin`);
+    try {
+      await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+      const some = enabled.slice(at, at + size);
+      await noteDisabledClones(target, migration, some, made);
+      for (const one of some) {
+        met = one;
+        await disable(target, migration, one, made);
+      }
+      await target.query(/* sql */ `commit`);
+    } catch (error) {
+      await target.query(/* sql */ `rollback`).catch(() => undefined);
+      if (met === undefined || sqlstate(error) !== SQLSTATE.lockNotAvailable) throw error;
+      throw lockedByOther(migration, met, error);
+    }
+    told(Math.min(at + size, enabled.length));
+  }
+}
+
+function lockedByOther({ target }: Migration, one: EnabledTrigger, error: unknown): MigrationError {
+  return new MigrationError(
+    'Contention',
+    `${nameOf(one)} could not be disabled: another session on "${target}" held the table locked for ${LOCK_TIMEOUT_MS / 1000} s`,
+    { object: one.name },
+    error,
+  );
+}
+
+const LOCK_TIMEOUT_MS = 5_000;
+/** A table and, of one with foreign keys, what the server looks at beside it. */
+const LOCKS_EACH = 4;
+const AT_ONCE = 500;
+
+/** The same for an event trigger. */
+export async function disableEventTrigger(
+  target: pg.ClientBase,
+  migration: Migration,
+  name: string,
+): Promise<void> {
+  await disableAll(
+    target,
+    migration,
+    (await target.query<EnabledTrigger>(ENABLED_EVENT_TRIGGERS, [name])).rows,
+    true,
+  );
+}
+
+async function disableAll(
+  target: pg.ClientBase,
+  migration: Migration,
+  enabled: readonly EnabledTrigger[],
+  made: boolean,
+): Promise<void> {
+  await noteDisabledClones(target, migration, enabled, made);
+  for (const one of enabled) await disable(target, migration, one, made);
+}
+
+async function disable(
+  target: pg.ClientBase,
+  migration: Migration,
+  one: EnabledTrigger,
+  made: boolean,
+): Promise<void> {
+  await target.query(switchTo(one, 'disable'));
+  await noteDisabled(target, migration, one, made);
+}
+
+const SWITCH: Readonly<Record<string, string>> = {
+  O: 'enable',
+  A: 'enable always',
+  R: 'enable replica',
+  D: 'disable',
+};
+
+function switchTo(one: EnabledTrigger, action: string): string {
+  const name = pg.escapeIdentifier(one.name);
+  if (one.kind === 'event trigger') return /* sql */ `alter event trigger ${name} ${action}`;
+  const table = `${pg.escapeIdentifier(one.schema_name)}.${pg.escapeIdentifier(one.table_name)}`;
+  return /* sql */ `alter table only ${table} ${action} ${one.kind} ${name}`;
+}
+
+/**
+ * Gives every quieted trigger and rule the state that it has on the source now, or its own when the source does not have it. What
+ * was dropped meanwhile is passed over. For cutover (after the last change was
+ * applied) and for abort. Idempotent; in batches, so that an error leaves some enabled. Returns how many.
+ * @param checks see {@link ChecksOf}.
+ * @throws MigrationError `SchemaFailed` naming the trigger, `Unreachable` also of the source.
+ */
+export async function enableTriggers(
+  migration: Migration,
+  attempt: Attempt = {},
+  checks: ChecksOf = 'the source',
+): Promise<number> {
+  return switching(migration, attempt, { done: 'enabled', nothing: 0 }, async (session) => {
+    const { target, all } = session;
+    await addChecks(session, migration, checks, attempt);
+    const rows = await readDisabledTriggers(target, migration, false);
+    const clones = await readClones(target, migration);
+    const states = await presentStates(migration, [...rows, ...clones], checks, attempt);
+    const give = async (one: DisabledTrigger) => {
+      await target.query(switchTo(one, SWITCH[states.get(one) ?? one.state] ?? 'enable'));
+      await markDisabled(target, migration, one, true);
+    };
+    const parents = new Map(rows.map((one) => [one.oid, one]));
+    const giveClone = async (one: Clone) => {
+      const parent = parents.get(one.below);
+      const ofParent = parent && (states.get(parent) ?? parent.state);
+      const state = states.get(one) ?? ofParent ?? one.state;
+      // The note lets a cutover that is undone disable it again.
+      await noteDisabled(target, migration, { ...one, state }, one.made);
+      await give({ ...one, state });
+    };
+    // Before their parents: a step that is cut short finds those that are left by parents that still wait.
+    await all(clones, nameOf, giveClone);
+    await all(rows.filter(isOnTable), nameOf, give);
+    await enableRowSecurity(session, migration, checks, attempt);
+    const onLogin = await readOnLogin(target);
+    await all(
+      rows.filter((one) => isOnLogin(one, onLogin)),
+      nameOf,
+      (one) => noteState(target, migration, one, states.get(one) ?? one.state),
+    );
+    // Last: awake, they would fire for the others' ALTER TABLE.
+    await all(
+      rows.filter((one) => !isOnTable(one) && !isOnLogin(one, onLogin)),
+      nameOf,
+      give,
+    );
+    return rows.length;
+  });
+}
+
+/**
+ * Event triggers on login fire for our own sessions: one that writes a log would give the target rows of its own, which those of the
+ * stream meet when the cutover is undone, and one that fails would lock us out. They wait for the last session.
+ */
+const ON_LOGIN = /* sql */ `select oid::text from pg_catalog.pg_event_trigger where evtevent = 'login'`;
+
+async function readOnLogin(target: pg.ClientBase): Promise<ReadonlySet<string>> {
+  const { rows } = await target.query<{ oid: string }>(ON_LOGIN);
+  return new Set(rows.map(({ oid }) => oid));
+}
+
+/** Triggers of tables have oids of another catalog, which may be the same number. */
+function isOnLogin(one: DisabledTrigger, onLogin: ReadonlySet<string>): boolean {
+  return !isOnTable(one) && onLogin.has(one.oid);
+}
+
+/** Statements that give event triggers on login their state, for the transaction that removes the control schema: no session of ours comes after it. */
+export async function readAsleepOnLogin(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<string[]> {
+  if (!(await hasSchemaControl(target))) return [];
+  const onLogin = await readOnLogin(target);
+  if (onLogin.size === 0) return [];
+  return (await readDisabledTriggers(target, migration, false))
+    .filter((one) => isOnLogin(one, onLogin))
+    .map((one) => switchTo(one, SWITCH[one.state] ?? 'enable'));
+}
+
+/**
+ * Takes {@link enableTriggers} back, for a cutover that was undone: applied changes would fire them. Idempotent; in batches, so
+ * that an error leaves some enabled. Returns how many.
+ * @throws MigrationError `SchemaFailed` naming the trigger, `CheckpointMissing`.
+ */
+export async function disableTriggers(
+  migration: Migration,
+  attempt: Attempt = {},
+): Promise<number> {
+  return switching(migration, attempt, { done: 'disabled', nothing: 0 }, async (session) => {
+    const { target, all } = session;
+    const rows = await readDisabledTriggers(target, migration, true);
+    const take = async (one: DisabledTrigger) => {
+      await target.query(switchTo(one, 'disable'));
+      await markDisabled(target, migration, one, false);
+    };
+    // First here, for the same reason.
+    await all(
+      rows.filter((one) => !isOnTable(one)),
+      nameOf,
+      take,
+    );
+    await all(rows.filter(isOnTable), nameOf, take);
+    await disableRowSecurity(session, migration);
+    await dropChecks(session, migration);
+    return rows.length;
+  });
+}
+
+function isOnTable({ kind }: EnabledTrigger): boolean {
+  return kind !== 'event trigger';
+}
+
+/** Of what walferry made; what the operator made has a state of its own. */
+async function presentStates(
+  migration: Migration,
+  disabled_trigger: readonly DisabledTrigger[],
+  of: ChecksOf,
+  { signal }: Attempt,
+): Promise<ReadonlyMap<EnabledTrigger, string>> {
+  const made = disabled_trigger.filter((one) => one.made);
+  if (made.length === 0 || of === 'nothing') return new Map();
+  await using source = await openSource(migration, of, signal);
+  return source ? await statesOn(source, made) : new Map();
+}
+
+function nameOf({ kind, name, schema_name, table_name }: EnabledTrigger): string {
+  return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
+}
+
+/** Triggers and rules that {@link enableTriggers} has yet to wake, by their names. */
+export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
+  const onLogin = await readOnLogin(target);
+  return (await readDisabledTriggers(target, migration, false))
+    .filter((one) => !isOnLogin(one, onLogin))
+    .map(nameOf);
+}

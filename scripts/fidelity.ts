@@ -1,0 +1,31 @@
+/**
+ * `npm run fidelity [-- NAME …]`: takes every case of tests/fidelity through a real migration and compares source and target
+ * exactly. One line for each case and a total; not zero when one failed.
+ */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { Command } from 'commander';
+import { CHECKOUT } from './cluster/places.ts';
+
+const program = new Command('npm run fidelity --')
+  .description('Takes the cases of tests/fidelity through real migrations and compares both sides.')
+  .argument('[names...]', 'only these cases (file names without .sql)')
+  .option(
+    '--on-17',
+    "all of them on PostgreSQL 17 with wal2json 2.6 (npm run setup -- --versions), not on this machine's own",
+  )
+  .action((names: string[], { on17 }: { on17?: boolean }) => {
+    const vitest = path.join(CHECKOUT, 'node_modules/vitest/vitest.mjs');
+    const child = spawn(process.execPath, [vitest, 'run', '--project', 'fidelity'], {
+      cwd: CHECKOUT,
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        WALFERRY_FIDELITY: names.join(' '),
+        ...(on17 === true ? { WALFERRY_FIDELITY_ON: '17' } : {}),
+      },
+    });
+    child.once('exit', (code) => (process.exitCode = code ?? 1));
+  });
+
+await program.parseAsync();

@@ -1,0 +1,71 @@
+/** When `npm start` may end with 0. */
+import { describe, expect, it } from 'vitest';
+import { DEFAULT_ROWS, failings, type Shown } from '../../scripts/start/verdict.ts';
+import { killInStreamShown, provenByMarks, type ChunkMark } from '../../scripts/start/evidence.ts';
+
+const GOOD: Shown = {
+  ...{ rows: DEFAULT_ROWS, kills: { copy: 'proven', stream: 'proven' } },
+  ...{ equal: true, ledgerProblems: 0, slotsLeft: 0 },
+};
+
+describe('the demo passes', () => {
+  it('when both kills are proven and everything is equal', () => {
+    expect(failings(GOOD)).toEqual([]);
+  });
+
+  it('with fewer rows than by default also when the copy was over before a kill', () => {
+    const kills = { copy: 'too late', stream: 'proven' } as const;
+    expect(failings({ ...GOOD, rows: DEFAULT_ROWS - 1, kills })).toEqual([]);
+  });
+});
+
+describe('the demo does not pass, and says why,', () => {
+  const copy = (proof: Shown['kills']['copy']) => ({ kills: { ...GOOD.kills, copy: proof } });
+  it.each<[string, Partial<Shown>]>([
+    ['source and target are not equal', { equal: false }],
+    ['the ledger of the application does not hold', { ledgerProblems: 1 }],
+    ['a slot was left', { slotsLeft: 1 }],
+    ['no worker could be killed in the copy', copy('too late')],
+    ['were copied again', copy('refuted')],
+    ['were copied again', { ...copy('refuted'), rows: 1000 }],
+    ['the stream did not go on', { rows: 1000, kills: { ...GOOD.kills, stream: 'refuted' } }],
+  ])('when %s', (words, changed) => {
+    expect(failings({ ...GOOD, ...changed })).toEqual([expect.stringContaining(words)]);
+  });
+});
+
+describe('the marks', () => {
+  const mark = (id: number, doneAt: string | null, pass = 1): ChunkMark => ({
+    ...{ id, pass, doneAt, worker: doneAt === null ? null : 'w' },
+  });
+  const before = [mark(1, 'then'), mark(2, null)];
+
+  it('prove a kill in the copy when none of the finished ones changed', () => {
+    expect(provenByMarks(before, [mark(1, 'then'), mark(2, 'later')])).toBe('proven');
+  });
+
+  it.each([
+    ['another time', [mark(1, 'again'), mark(2, 'later')]],
+    ['another generation', [mark(1, 'then', 2), mark(2, 'later')]],
+    ['none', [mark(2, 'later')]],
+  ])('refute it when a finished chunk has %s', (_, after) => {
+    expect(provenByMarks(before, after)).toBe('refuted');
+  });
+
+  it('prove nothing when all were done before the worker died', () => {
+    const all = [mark(1, 'then'), mark(2, 'then')];
+    expect(provenByMarks(all, all)).toBe('too late');
+  });
+
+  const at = (epoch: string, confirmedLsn: string, transactions: number) => ({
+    ...{ epoch, confirmedLsn, transactions },
+  });
+  it.each([
+    ['proven', at('10', '1/0', 6)],
+    ['refuted', at('9', '1/0', 6)],
+    ['refuted', at('10', '0/FF', 6)],
+    ['refuted', at('10', '1/0', 5)],
+  ])('of the stream: %s for %j', (proof, after) => {
+    expect(killInStreamShown(at('9', '0/1FF', 5), after)).toBe(proof);
+  });
+});

@@ -1,0 +1,29 @@
+/** A promise that the main line settles and any number of update handlers await. */
+import type { ApplicationFailure } from '@temporalio/workflow';
+
+/**
+ * Belongs to no cancellation scope: the caller of an update still gets an answer when the workflow is cancelled. Settling
+ * it twice keeps the first answer.
+ */
+export class Deferred<T> {
+  readonly promise: Promise<T>;
+  #resolve: (value: T) => void = () => undefined;
+  #reject: (failure: ApplicationFailure) => void = () => undefined;
+
+  constructor() {
+    this.promise = new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Nobody may be waiting, and an unhandled rejection would fail the workflow task for ever.
+    this.promise.catch(() => undefined);
+  }
+
+  give(value: T): void {
+    this.#resolve(value);
+  }
+
+  refuse(failure: ApplicationFailure): void {
+    this.#reject(failure);
+  }
+}

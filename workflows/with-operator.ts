@@ -1,0 +1,74 @@
+/**
+ * Waiting for the operator. From the snapshot on no failure of a step ends the migration: it is shown, waited for, and
+ * `resume` runs the step again. A step is a whole phase where that matters: the session that holds the snapshot ends
+ * while a person is awaited, instead of holding back vacuum on the source for a weekend.
+ */
+import { condition, log } from '@temporalio/workflow';
+import { FAILURES } from '../contract/failure.ts';
+import type { Waiting } from '../contract/progress.ts';
+import type { Execution } from './execution.ts';
+import { reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { WAIT_TIMER } from './options.ts';
+
+/** Runs a step until it succeeds, waiting for the operator after each failure. */
+export async function withOperator<T>(
+  run: Execution,
+  step: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const outcome = await tried(run, step, work);
+    if (outcome) return outcome.value;
+  }
+}
+
+/**
+ * Runs a step once, and waits for the operator when it failed.
+ * @returns whether it succeeded; false after a `resume`, for a caller that has something to do before the next try.
+ */
+export async function attempted(
+  run: Execution,
+  step: string,
+  work: () => Promise<void>,
+): Promise<boolean> {
+  return (await tried(run, step, work)) !== undefined;
+}
+
+async function tried<T>(
+  run: Execution,
+  step: string,
+  work: () => Promise<T>,
+): Promise<{ readonly value: T } | undefined> {
+  try {
+    return { value: await work() };
+  } catch (error) {
+    throwIfStopped();
+    const reason = reasonOf(error);
+    if (!reason) throw error;
+    await waitForOperator(run, step, reason);
+    return undefined;
+  }
+}
+
+async function waitForOperator(run: Execution, step: string, reason: Reason): Promise<void> {
+  const waiting: Waiting = {
+    step,
+    code: reason.code,
+    reason: reason.message,
+    action: FAILURES[reason.code].action,
+  };
+  log.warn('waiting for the operator', { step, code: reason.code, reason: reason.message });
+  run.waiting = waiting;
+  run.undoCutover(reason, 'cutover not begun, the migration waits for the operator');
+  run.refresh();
+  // Compared by identity: a resume can be followed by the next failure before this condition is looked at again.
+  await visibly(
+    `waiting for the operator: ${waiting.code} in ${step}`,
+    () => run.waiting !== waiting,
+  );
+}
+
+/** A wait that the timeline shows: a timer with a label, for two events. */
+export async function visibly(summary: string, until: () => boolean): Promise<void> {
+  while (!(await condition(until, WAIT_TIMER, { summary })));
+}
