@@ -243,7 +243,7 @@ export async function disableTriggers(
   retry: RetryPolicy = LONG.retry,
 ): Promise<void> {
   await long.disableTriggers.executeWithOptions(
-    { ...LONG, retry, activityId: 'triggers', summary: 'disable triggers again' },
+    { ...LONG, retry, activityId: 'disable-triggers', summary: 'disable triggers again' },
     [run.bare],
   );
   throwIfStopped();

@@ -28,7 +28,7 @@ export function disguisedColumns(
   before: TableDefinition,
   now: TableDefinition,
 ): Disguised {
-  // The token holds the columns' versions.
+  // The fingerprint holds the columns' versions.
   if (before.fingerprint === now.fingerprint) return NONE;
   const then = new Map(before.columns.map(({ attnum, version }) => [attnum, version]));
   const versions = new Map(now.columns.map(({ attnum, version }) => [attnum, version]));

@@ -84,7 +84,7 @@ const FINGERPRINT = /* sql */ `
 
 const definitions = (files: string) => /* sql */ `
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FILE_STATE},
-       ${FINGERPRINT} as token, ${NAMED} as named, ${PLACE} as place, ${files} as files, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
+       ${FINGERPRINT} as fingerprint, ${NAMED} as named, ${PLACE} as place, ${files} as files, coalesce(own.columns, '[]') as columns, coalesce(own.dropped, '{}') as dropped
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join (${UNSEEN_COMMANDS}) before on before.oid = c.oid
@@ -117,7 +117,7 @@ export async function readDefinitions(
   return new Map(rows.map((definition) => [definition.oid, definition]));
 }
 
-/** What the source says of tables at one moment: tokens by schema and name, and the snapshot that saw them. */
+/** What the source says of tables at one moment: fingerprints by schema and name, and the snapshot that saw them. */
 export interface Look {
   readonly snapshot: string;
   /** In the order of the names; null where there is no such table. */
@@ -144,13 +144,13 @@ export async function lookAt(
     // for any values, so that a plan for just these never looks cheaper than the kept one. With arrays it plans again each time.
     name: 'walferry_look',
     text: /* sql */ `
-    select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.token order by wanted.at) as tokens,
+    select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.fingerprint order by wanted.at) as fingerprints,
            (select given.schema from pg_catalog.json_to_recordset($2::pg_catalog.json) as given (schema text, version text)
               left join pg_catalog.pg_namespace n on n.nspname = given.schema
              where ${SCHEMA_VERSION} is distinct from given.version limit 1) as schema
       from rows from (pg_catalog.json_to_recordset($1::pg_catalog.json) as (schema text, name text)) with ordinality as wanted (schema, name, at)
       left join lateral (
-        select ${FINGERPRINT} as token from pg_catalog.pg_class c
+        select ${FINGERPRINT} as fingerprint from pg_catalog.pg_class c
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where n.nspname = wanted.schema and c.relname = wanted.name
         offset 0) found on true`,

@@ -112,21 +112,21 @@ export async function readPlannedRelations(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<PlannedRelationRow[]> {
-  return readRows(target, migration, 'shape');
+  return readRows(target, migration, 'definition');
 }
 
 /** The same without their shapes, which are most of what there is to read. */
 export async function readPlannedSizes(
   target: pg.ClientBase,
   migration: Migration,
-): Promise<Omit<PlannedRelationRow, 'shape'>[]> {
-  return readRows(target, migration, 'null as shape');
+): Promise<Omit<PlannedRelationRow, 'definition'>[]> {
+  return readRows(target, migration, 'null as definition');
 }
 
 async function readRows(
   target: pg.ClientBase,
   migration: Migration,
-  definition: 'shape' | 'null as shape',
+  definition: 'definition' | 'null as definition',
 ): Promise<PlannedRelationRow[]> {
   const { rows } = await target.query<Row>(
     /* sql */ `

@@ -1,7 +1,7 @@
 /**
  * Limits in the control schema: how activities at work see that they were changed. Rows of their own, because the migration's row
  * is locked while a batch is applied. What the workers that copy need of each other stands there, too: each writes every second
- * how many lanes it has, and all share the limits by that.
+ * how many streams it has, and all share the limits by that.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
@@ -21,7 +21,7 @@ create table if not exists walferry.throttle (
 create table if not exists walferry.copier (
   migration text not null references walferry.throttle on delete cascade,
   worker text not null,                    -- a process that copies
-  lanes integer not null,                  -- that it has at work or held
+  streams integer not null,                  -- that it has at work or held
   joined timestamptz not null default clock_timestamp(),
   seen timestamptz not null,               -- one that was not heard of for some seconds does not count
   primary key (migration, worker)
@@ -56,7 +56,7 @@ function limitsOf(stored: unknown): Limits {
   return v.is(limits, stored) ? stored : UNLIMITED;
 }
 
-/** Notes what the guard says, for the lanes. @param pass of the snapshot beside which it measures: an earlier one is over. */
+/** Notes what the guard says, for the streams. @param pass of the snapshot beside which it measures: an earlier one is over. */
 export async function storeGuard(
   target: pg.ClientBase,
   migration: Migration,
@@ -74,7 +74,7 @@ export async function storeGuard(
   );
 }
 
-/** What the lanes of one process have to keep to. */
+/** What the streams of one process have to keep to. */
 export interface Share {
   readonly limits: Limits;
   readonly guard: GuardReport | null;
@@ -83,14 +83,14 @@ export interface Share {
   readonly after: number;
 }
 
-/** A process that was not heard of for so long has no lanes any more, and a guard measures nothing. */
+/** A process that was not heard of for so long has no streams any more, and a guard measures nothing. */
 export const FORGOTTEN_SECONDS = 10;
 
 /** All times are the server's. One ahead of it was written before its clock was set back, and would count for as long. */
 const heardOf = (at: string) =>
   /* sql */ `${at} between clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS}) and clock_timestamp()`;
 
-/** Says how many lanes this process has, and reads the limits and who else copies. */
+/** Says how many streams this process has, and reads the limits and who else copies. */
 export async function exchangeShare(
   target: pg.ClientBase,
   migration: Migration,
@@ -106,20 +106,20 @@ export async function exchangeShare(
     with here as (
       insert into walferry.throttle (migration) values ($1) on conflict do nothing
     ), mine as (
-      insert into walferry.copier as c (migration, worker, lanes, seen)
+      insert into walferry.copier as c (migration, worker, streams, seen)
       values ($1, $2, $3, clock_timestamp())
-      on conflict (migration, worker) do update set lanes = excluded.lanes, seen = excluded.seen
+      on conflict (migration, worker) do update set streams = excluded.streams, seen = excluded.seen
       returning c.joined, c.worker
     ), others as (
-      select c.lanes, (c.joined, c.worker) < (m.joined, m.worker) as before
+      select c.streams, (c.joined, c.worker) < (m.joined, m.worker) as before
         from walferry.copier c, mine m
        where c.migration = $1 and c.worker <> m.worker
          and ${heardOf('c.seen')}
     )
     select t.limits,
            case when t.guard_snapshot = $4 and ${heardOf('t.guard_at')} then t.guard end as guard,
-           (select coalesce(sum(lanes) filter (where before), 0)::int from others) as before,
-           (select coalesce(sum(lanes) filter (where not before), 0)::int from others) as after
+           (select coalesce(sum(streams) filter (where before), 0)::int from others) as before,
+           (select coalesce(sum(streams) filter (where not before), 0)::int from others) as after
       from mine left join walferry.throttle t on t.migration = $1`,
     [migration.id, mine.worker, mine.streams, mine.pass],
   );

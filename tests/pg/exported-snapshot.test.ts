@@ -61,7 +61,7 @@ test('the snapshot waits for transactions older than the gate, and says for whom
   await blocker.query('begin; insert into t values (1)');
   // Move the gate behind the open transaction, as if that had been there when the slot got ready.
   const { rows } = await db.sourceClient.query<{ barrier: string; pid: number }>(
-    `select pg_current_xact_id()::text as gate`,
+    `select pg_current_xact_id()::text as barrier`,
   );
   await db.targetClient.query('update walferry.migration set barrier = $2 where id = $1', [
     migration.id,

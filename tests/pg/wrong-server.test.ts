@@ -169,7 +169,7 @@ test('a migration that is registered on another target after a cleanup is not ti
 async function copyControl(from: FreshPair, to: FreshPair): Promise<void> {
   await to.targetClient.query(TABLE);
   await startMigration(to, 'create table own ()').catch(() => undefined);
-  const tables = ['migration', 'side', 'relation', 'pass'];
+  const tables = ['migration', 'side', 'relation', 'exported_snapshot'];
   for (const table of tables.toReversed()) {
     await to.targetClient.query(`delete from walferry.${table}`);
   }

@@ -78,7 +78,7 @@ export async function startMigration(
   );
   const consistent = slot.rows[0]?.lsn;
   const barrier = await db.sourceClient.query<{ barrier: string }>(
-    /* sql */ `select pg_current_xact_id()::text as gate`,
+    /* sql */ `select pg_current_xact_id()::text as barrier`,
   );
   await db.targetClient.query(CREATE_CONTROL_SCHEMA);
   await db.targetClient.query(
