@@ -57,10 +57,10 @@ export async function grantEarly(
   { rights, late }: { readonly rights: OwnerRights; readonly late: Set<number> },
 ): Promise<void> {
   await runEntry(target, entry, rights);
-  if (await lacks(target, entry)) await giveBack(target, entry);
+  if (await lacks(target, entry)) await grantToOwner(target, entry);
   else if (!entry.depends.some((id) => late.has(id))) return;
   late.add(entry.id);
-  await putOff(target, migration, entry);
+  await defer(target, migration, entry);
 }
 
 /**
@@ -79,9 +79,9 @@ export async function grantOnPresent(
   await runOther(target, migration.id, entry);
   const late = !lacked && (await lacks(target, entry));
   if (late) {
-    await giveBack(target, entry);
+    await grantToOwner(target, entry);
     if (await lacks(target, entry)) await target.query('rollback to savepoint granting');
-    await putOff(target, migration, entry);
+    await defer(target, migration, entry);
   }
   await target.query('release savepoint granting');
   return late;
@@ -95,7 +95,7 @@ async function lacks(target: pg.ClientBase, entry: Acl): Promise<boolean> {
   return rows[0]?.lacks === true;
 }
 
-async function putOff(target: pg.ClientBase, migration: Migration, { id }: Acl): Promise<void> {
+async function defer(target: pg.ClientBase, migration: Migration, { id }: Acl): Promise<void> {
   await target.query(
     /* sql */ `update walferry.schema_entry set phase = 'grants', done_at = null where migration = $1 and id = $2`,
     [migration.id, id],
@@ -103,7 +103,7 @@ async function putOff(target: pg.ClientBase, migration: Migration, { id }: Acl):
 }
 
 /** Grants all privileges on the object to its owner, who may always do that. */
-async function giveBack(
+async function grantToOwner(
   target: pg.ClientBase,
   { schema, name }: { readonly schema: string | null; readonly name: string },
 ): Promise<void> {
