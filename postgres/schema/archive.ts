@@ -58,7 +58,7 @@ export function parseArchive(listing: ArchiveListing, script: string): ArchiveEn
   const pre = parseList(listing.pre);
   const post = parseList(listing.post);
   const end = script.lastIndexOf(END);
-  if (end < 0) throw new Error("the archive's script is incomplete");
+  if (end < 0) throw new Error("the archive's script has no end");
   // Without the date line, which would otherwise become part of the last entry's statement.
   const body = script.slice(0, end).replace(/\n-- Completed on [^\n]*\n\s*$/, '\n');
 

@@ -142,7 +142,7 @@ async function buildAll(
   const without = new Set<number>();
   for (const entry of entries) {
     progress.now = nameEntry(entry);
-      // Row security would hide rows from a role without BYPASSRLS, which still has to apply changes to them.
+    // Row security would hide rows from a role without BYPASSRLS, which still has to apply changes to them.
     const later = entry.kind === 'ROW SECURITY' && !bypasses;
     const left = entry.depends.some((id) => without.has(id));
     if (left) without.add(entry.id);

@@ -17,7 +17,7 @@ export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
 export interface Choice {
   /** Oids of the selected tables on the source. */
   readonly selected: ReadonlySet<string>;
-  /** Oids of tables that the operator created on the target: their parts are the operator's, too; what depends on them is moved. */
+  /** Oids of tables that the operator created on the target. Their parts are not moved; what depends on them is. */
   readonly given?: ReadonlySet<string>;
   /** Whether a pattern excludes a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
@@ -135,7 +135,7 @@ export function* filtering(
   };
 }
 
-/** Adds what cannot exist without `out`, transitively: a rule that is left out adds its view, and that adds the view's dependents. */
+/** Adds what cannot exist without `out`, transitively: a rule adds its view, and the view adds its dependents. */
 function* addDependents(
   out: Set<number>,
   entries: readonly ArchiveEntry[],

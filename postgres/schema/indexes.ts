@@ -177,7 +177,9 @@ async function buildOrPostpone(
   } catch (error) {
     if (!isBroken(error) || isIdentity(entry)) throw error;
     postponed.add(entry.id);
-    work.log.warn('a unique index waits until the rows that break it are fixed on the source', { reason: error.message });
+    work.log.warn('a unique index waits until the rows that break it are fixed on the source', {
+      reason: error.message,
+    });
   }
 }
 

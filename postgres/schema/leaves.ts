@@ -41,7 +41,7 @@ with relation as (
   union all
   select p.oid, t.oid from plain p join pg_catalog.pg_type t on t.typelem = p.reltype and t.typcategory = 'A'
 ), needed as (
-  -- By objects that are not part of it. Extended statistics are part of it, but before version 17 pg_dump writes them with their schema.
+  -- By objects that are not part of it. Extended statistics are, but before version 17 pg_dump writes them with their schema.
   select d.refobjid as oid
     from pg_catalog.pg_depend d
     left join pg_catalog.pg_index i on d.classid = 'pg_catalog.pg_class'::regclass and i.indexrelid = d.objid

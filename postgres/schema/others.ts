@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
 
-/** The target's extension version lacks the member, or has other arguments: function, column, table, schema. A missing role is 42704. */
+/** The target's version of an extension lacks the member (function, column, table, schema). A missing role would be 42704. */
 const MISSING = new Set<string | undefined>([
   '42883',
   '42703',

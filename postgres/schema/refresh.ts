@@ -149,7 +149,7 @@ async function findGone(
 function skip(view: StoredEntry, gone: ReadonlySet<number>): string[] {
   if (gone.has(view.id)) return [`${nameEntry(view)} (no longer on the target)`];
   if (view.refresh || view.refreshState === null) return [];
-  return [`${nameEntry(view)} (taken out after SQLSTATE ${view.refreshState})`];
+  return [`${nameEntry(view)} (excluded after SQLSTATE ${view.refreshState})`];
 }
 
 interface Refreshing {
@@ -246,7 +246,7 @@ async function refreshFailure(
   const [first] = failures;
   return new MigrationError(
     failures.length === 1 && first ? first.error.code : 'SchemaFailed',
-    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view with, on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
+    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
     first?.error.details,
     first?.error,
   );
@@ -281,7 +281,7 @@ async function refreshOne(
     }),
   ).catch((error: unknown) => {
     work.signal.throwIfAborted();
-      // A foreign table or dblink in the query lost its connection, not we: as a lost connection it would be retried forever.
+    // A foreign table or dblink in the query lost its connection, not we: as a lost connection it would be retried forever.
     const state = sqlstate(error);
     if (state?.startsWith('08')) {
       throw new MigrationError('SchemaFailed', `${nameEntry(view)} could not be refreshed`, {

@@ -183,7 +183,9 @@ export async function entryToday(
     const more =
       entry.kind === 'STATISTICS' && splitOwner(entry.sql).owner === null ? '' : built.more;
     const { schema, name } = built;
-    work.log.warn('building an object with its current definition on the source', { object: nameEntry(entry) });
+    work.log.warn('building an object with its current definition on the source', {
+      object: nameEntry(entry),
+    });
     return {
       ...entry,
       sql: built.main + more,
@@ -199,7 +201,7 @@ export async function entryToday(
   }
 }
 
-/** The object that has the entry's name now, if the original is gone: REINDEX CONCURRENTLY recreates an index, and so may an operator. */
+/** The object that has a lost entry's name now: REINDEX CONCURRENTLY recreates an index, and so may an operator. */
 async function findRecreated(
   source: pg.ClientBase,
   { kind, schema, name }: StoredEntry,

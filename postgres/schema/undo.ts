@@ -70,7 +70,10 @@ export async function undoSchema(
     );
   } catch (error) {
     signal.throwIfAborted();
-    throw failed(error, { what: 'the created schema objects could not be dropped', code: 'SchemaFailed' });
+    throw failed(error, {
+      what: 'the created schema objects could not be dropped',
+      code: 'SchemaFailed',
+    });
   }
 }
 
@@ -101,25 +104,25 @@ async function dropEntries(
   onDropped: (dropped: number) => void,
 ): Promise<void> {
   await addMissingColumns(session.client);
-  const made = (await readEntries(session.client, migration.id, ['tables']))
+  const created = (await readEntries(session.client, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
   const size = within(await lockCapacity(session.client), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
   const offsets = [0, ...(await readArchiveOffsets(session.client, migration.id))];
   const offsetOf = (entry: StoredEntry | undefined) =>
     offsets.findLast((offset) => offset < (entry?.id ?? 0)) ?? 0;
-  for (let at = 0; at < made.length;) {
+  for (let at = 0; at < created.length;) {
     // Consecutive entries of one archive; most entries are in such sequences.
-    const offset = offsetOf(made[at]);
+    const offset = offsetOf(created[at]);
     let end = at;
-    while (end < made.length && offsetOf(made[end]) === offset) end += 1;
+    while (end < created.length && offsetOf(created[end]) === offset) end += 1;
     const content =
       offset === 0 ? archive : await readArchive(session.client, migration.id, offset);
     await using file = await ArchiveFile.create(content, work);
     for (; at < end; at += size) {
-      const batch = made.slice(at, Math.min(end, at + size));
+      const batch = created.slice(at, Math.min(end, at + size));
       const drops = await file.drops(batch.map(({ id }) => id - offset));
-      await dropBatch(session, migration, { batch, made, drops });
+      await dropBatch(session, migration, { batch, created, drops });
       onDropped(at + batch.length);
     }
     at = end;
@@ -131,18 +134,18 @@ async function dropBatch(
   migration: Migration,
   parts: {
     readonly batch: readonly StoredEntry[];
-    readonly made: readonly StoredEntry[];
+    readonly created: readonly StoredEntry[];
     readonly drops: string;
   },
 ): Promise<void> {
-  const { batch, made, drops } = parts;
+  const { batch, created, drops } = parts;
   // Checking every object of the database for each batch would take hours in a large one.
   const cascades = / CASCADE;/.test(drops);
   await session.transaction(async (client) => {
     await refuseRows(client, batch);
     if (cascades) await noteObjects(client);
     await client.query(drops);
-    if (cascades) await refuseOthers(client, made);
+    if (cascades) await refuseOthers(client, created);
     await client.query(
       /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
       [migration.id, batch.map(({ id }) => id)],
@@ -224,11 +227,11 @@ select kind, schema, name, "column" from pg_temp.noted
  * of a table that stays. None of our own statements drops a single column.
  * @throws MigrationError `SchemaFailed` naming what would be lost.
  */
-async function refuseOthers(client: pg.ClientBase, made: readonly StoredEntry[]): Promise<void> {
-  const relations = new Set(made.filter(({ kind }) => RELATIONS.has(kind)).map(keyOf));
+async function refuseOthers(client: pg.ClientBase, created: readonly StoredEntry[]): Promise<void> {
+  const relations = new Set(created.filter(({ kind }) => RELATIONS.has(kind)).map(keyOf));
   // The tag of a function is its signature. The functions of a type are dropped with it, before their own turn.
   const functions = new Set(
-    made
+    created
       .filter(({ kind }) => FUNCTIONS.has(kind))
       .map(({ schema, name }) => keyOf({ schema, name: name.slice(0, name.lastIndexOf('(')) })),
   );

@@ -20,9 +20,9 @@ interface Row {
 }
 
 /**
- * Runs `step` and sends heartbeats while it runs. A heartbeat requires that since the last query one of the backends is
- * active, has started or ended a statement, or that the description has changed (many short statements leave backends idle at
- * every other query). One more follows at the end. A step that ends within the first interval opens no session.
+ * Runs `step` and sends heartbeats while it runs. A heartbeat requires that a backend is active, or that since the last query a
+ * backend has started or ended a statement or the description has changed (many short statements leave backends idle at every
+ * other query). One more follows at the end. A step that ends within the first interval opens no session.
  * @param describe the text next to the numbers: evaluated at every heartbeat.
  */
 export async function whileWatched<T>(
