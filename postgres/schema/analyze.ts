@@ -16,8 +16,8 @@ interface AnalyzeTask extends Task {
 }
 
 /**
- * Analyzes every table of the migration, several at a time, extended statistics included. Idempotent: a table that was
- * analyzed since its last index was built is not taken again.
+ * Analyzes every table of the migration, several in parallel, including extended statistics. Idempotent: skips tables that
+ * were analyzed after the last index was built.
  * @throws MigrationError `SchemaFailed`; `signal.reason` when aborted.
  */
 export async function analyzeTables(
@@ -48,7 +48,7 @@ export async function analyzeTables(
           sessions.all,
           (session, { sql, table }) =>
             session.run(async (client) => {
-              // For the session: within a transaction the locks of all partitions would add up.
+              // Session settings without a transaction: in one, the locks of all partitions would add up.
               await setFor('session', client, await defaults.forTable(client, table));
               await client.query(sql);
             }),
@@ -63,7 +63,7 @@ export async function analyzeTables(
   }
 }
 
-/** One task for every table that is due; partitions come with their root. */
+/** One task per table that is due; a partitioned table's task includes its partitions. */
 async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<AnalyzeTask[]> {
   const { rows } = await target.query<{ table: string; label: string; pages: number; oid: string }>(
     /* sql */ `

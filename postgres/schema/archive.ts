@@ -1,8 +1,8 @@
 /**
- * A pg_dump archive as data: what `pg_restore -l` lists, joined with the SQL that `pg_restore --verbose -f -` writes.
+ * A pg_dump archive as data: the output of `pg_restore -l`, joined with the SQL that `pg_restore --verbose -f -` writes.
  * Pure. The verbose script marks every statement with its number in the archive's table of contents; that number and
- * the object's oid tell entries apart. Names only serve messages: a list line joins kind, schema, name and owner with
- * spaces, and all of them may hold spaces, semicolons and line-like text themselves.
+ * the object's oid identify entries. Names are used only in messages: a list line joins kind, schema, name and owner with
+ * spaces, and all of them may contain spaces, semicolons and text that looks like a line.
  */
 
 /** When pg_restore would run an entry: before the rows, after them, or neither (nothing that a schema dump needs). */
@@ -15,15 +15,15 @@ export interface ArchiveEntry {
   readonly classOid: number;
   /** Oid of the object on the source as text, `0` for parts of objects. */
   readonly oid: string;
-  /** pg_dump's word for what it is: `TABLE`, `FK CONSTRAINT`, `COMMENT`, … */
+  /** pg_dump's name for the kind of object: `TABLE`, `FK CONSTRAINT`, `COMMENT`, … */
   readonly kind: string;
   readonly schema: string | null;
   /** pg_dump's tag; for parts of a table the table's name, a space and the part's name. */
   readonly name: string;
   readonly section: Section;
-  /** Entries that have to exist before this one. Numbers that the archive does not list are possible. */
+  /** Entries that must exist before this one. May include numbers that the archive does not list. */
   readonly dependencies: readonly number[];
-  /** One or more statements; empty for entries that only carry ownership that was not asked for. */
+  /** One or more statements; empty for entries that only set an owner that was not requested. */
   readonly sql: string;
 }
 
@@ -37,7 +37,7 @@ export interface ArchiveListing {
 interface Listed {
   readonly classOid: number;
   readonly oid: string;
-  /** `KIND schema name owner`, ambiguous by itself. */
+  /** `KIND schema name owner`, ambiguous on its own. */
   readonly rest: string;
 }
 
@@ -50,16 +50,16 @@ const HEADER =
 const END = '--\n-- PostgreSQL database dump complete\n--';
 
 /**
- * The entries in the order of the script, which is the order to run them in (grants come last).
- * @throws Error when script and list do not describe the same archive: nothing may be run then.
+ * The entries in script order, which is the order to run them in (grants come last).
+ * @throws Error when script and list do not describe the same archive: then nothing may be run.
  */
 export function parseArchive(listing: ArchiveListing, script: string): ArchiveEntry[] {
   const listed = parseList(listing.all);
   const pre = parseList(listing.pre);
   const post = parseList(listing.post);
   const end = script.lastIndexOf(END);
-  if (end < 0) throw new Error('the script of the archive has no end');
-  // The date belongs to the script; left in, it would be part of the last entry's statement.
+  if (end < 0) throw new Error("the archive's script has no end");
+  // Without the date line, which would otherwise become part of the last entry's statement.
   const body = script.slice(0, end).replace(/\n-- Completed on [^\n]*\n\s*$/, '\n');
 
   const headers = acceptedHeaders(body, listed);
@@ -102,9 +102,9 @@ interface Header {
 }
 
 /**
- * Headers that agree with the list, each number once. A function's body or a comment can hold text that looks like a
- * header: one that does not agree in all parts is not one. One that does agree but stands in a body would cut the
- * statement inside its quotes, which the server refuses: closed, not silently wrong.
+ * Headers that agree with the list, each number once. A function's body or a comment can contain text that looks like a
+ * header; it is ignored unless all its parts agree. If one inside a body agrees in all parts, it cuts the statement within
+ * its quotes, and the server refuses it: an error instead of a silently wrong result.
  */
 function acceptedHeaders(body: string, listed: ReadonlyMap<number, Listed>): Header[] {
   const headers: Header[] = [];
@@ -136,8 +136,8 @@ interface Names {
 }
 
 /**
- * `Name: a; Type: b; Schema: c; Owner: d`, where a and c may hold any of these words. Of all ways to read it the one
- * that gives the list's line is right.
+ * `Name: a; Type: b; Schema: c; Owner: d`, where a and c may contain any of these words. Of all possible readings, the one
+ * that matches the list's line is right.
  */
 function parseNames(named: string, rest: string): Names | null {
   const text = named.slice('Name: '.length);
@@ -164,7 +164,7 @@ function positions(text: string, part: string): number[] {
   return found;
 }
 
-/** An entry as a person reads it: `TABLE app.orders`. */
+/** An entry's name in messages: `TABLE app.orders`. */
 export function describeEntry(entry: Pick<ArchiveEntry, 'kind' | 'schema' | 'name'>): string {
   return `${entry.kind} ${entry.schema === null ? '' : `${entry.schema}.`}${entry.name}`;
 }

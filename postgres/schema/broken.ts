@@ -1,6 +1,6 @@
 /**
- * Rows that break a constraint or unique index which could not be built: how many there are on the target, and the query
- * that lists them. Only the query and the number go out, never a row's values.
+ * Rows that break a constraint or unique index that could not be built: their number on the target, and the query that lists
+ * them. Messages contain only the query and the number, never a row's values.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -12,16 +12,16 @@ import { evaluateFor } from './evaluate.ts';
 import type { StepSession } from './step-session.ts';
 import { readListing } from './listing.ts';
 
-/** Counting may compare every row with every other (exclusion constraints); the operator gets the query anyway. */
+/** Counting may compare every row with every other (exclusion constraints); the operator gets the query in any case. */
 const COUNT_LIMIT_MS = 60_000;
-/** A message has to be read, and lives in Temporal's history. */
+/** Keeps messages readable; they are also stored in Temporal's history. */
 const LONGEST_QUERY = 1_500;
-/** Messages are cut at 4 KiB by Temporal; all of it is in the control schema. */
+/** Temporal cuts messages at 4 KiB; the control schema has the complete list. */
 const MOST_CHARACTERS = 2_500;
 
 /**
- * Adds count and query to the failure of an entry that rows break, and stores both with the entry. The failure itself comes
- * back when the source cannot tell or the rows cannot be counted: it is what the operator has to know in any case.
+ * Adds count and query to the failure of an entry that rows break, and stores both with the entry. Returns the failure
+ * unchanged when the source has no definition or the rows cannot be counted: the operator needs it in any case.
  * @throws signal.reason when aborted.
  */
 export async function explained(
@@ -45,22 +45,22 @@ export async function explained(
         [migration.id, entry.id, rows, query],
       ),
     );
-    const told =
+    const counted =
       rows === null
-        ? `its rows were not counted in ${COUNT_LIMIT_MS / 1000} s`
+        ? `the rows that break it could not be counted within ${COUNT_LIMIT_MS / 1000} s`
         : `${rows} ${rows === '1' ? 'row breaks' : 'rows break'} it`;
     const known = { ...failure.details, ...(rows === null ? {} : { rows }) };
-    // A predicate may be pages long. Cut it would be no statement any more.
+    // A predicate may be pages long, and a truncated query is useless.
     return query.length <= LONGEST_QUERY
       ? new MigrationError(
           failure.code,
-          `${failure.message}: ${told}; to list them, on either side: ${query}`,
+          `${failure.message}: ${counted}; to list them, on either side: ${query}`,
           { ...known, query },
           failure.cause,
         )
       : new MigrationError(
           failure.code,
-          `${failure.message}: ${told}; the query that lists them has ${query.length} characters and is on the target: select broken_query from walferry.schema_entry where id = ${entry.id}`,
+          `${failure.message}: ${counted}; the query that lists them is too long to show (${query.length} characters); on the target: select broken_query from walferry.schema_entry where id = ${entry.id}`,
           known,
           failure.cause,
         );
@@ -74,7 +74,7 @@ export async function explained(
   }
 }
 
-/** Null when it would take too long. */
+/** Null when counting takes too long. */
 async function count(
   session: StepSession,
   entry: StoredEntry,
@@ -102,12 +102,12 @@ function isTimeout(error: unknown): boolean {
   return sqlstate(error) === SQLSTATE.queryCanceled;
 }
 
-/** Rows broke it: a person has to mend them, and everything that does not depend on it can still be built. */
+/** Rows broke it: a person has to fix them; everything that does not depend on it can still be built. */
 export function isBroken(error: unknown): error is MigrationError {
   return error instanceof MigrationError && error.code === 'ConstraintFailed';
 }
 
-/** All of them as one failure: the operator mends them in one go instead of meeting one after each resume. */
+/** All failures as one, so that the operator fixes all rows at once instead of one constraint after each resume. */
 export function combined(failures: readonly MigrationError[]): MigrationError | undefined {
   const [first] = failures;
   if (first === undefined || failures.length === 1) return first;

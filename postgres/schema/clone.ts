@@ -1,20 +1,20 @@
 /**
  * Clones of disabled triggers. A partition that is created or attached inherits the triggers of the tables above it in their
- * present state: under a trigger that is disabled until the cutover its clone is disabled, too, is not found as one that fires,
- * and has no note. One that was disabled before its parent was has a note, so that it stays disabled.
+ * current state. Under a trigger that is disabled until the cutover, its clone is disabled, too; it is not found as enabled, and
+ * has no record. A clone that was disabled before its parent gets a record, so that it stays disabled.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { EnabledTrigger, DisabledTrigger } from './disabled-trigger.ts';
 
-/** A clone without a note, and the noted trigger that it has its state from. */
+/** A clone without a record, and the recorded trigger that determines its state. */
 export interface Clone extends DisabledTrigger {
   readonly kind: 'trigger';
-  /** Oid of the next trigger above it that has a note. */
+  /** Oid of the next trigger above it that has a record. */
   readonly below: string;
 }
 
-/** Notes clones of these that are disabled already; to be called in the transaction that disables them, before it does. */
+/** Records clones of these triggers that are disabled already; call it first in the transaction that disables them. */
 export async function noteDisabledClones(
   target: pg.ClientBase,
   migration: Migration,
@@ -38,7 +38,7 @@ export async function noteDisabledClones(
   );
 }
 
-/** Disabled clones without a note below a trigger that waits for its state. */
+/** Disabled clones without a record, below a trigger that is to be restored. */
 export async function readClones(target: pg.ClientBase, migration: Migration): Promise<Clone[]> {
   const { rows } = await target.query<Omit<Clone, 'noted'>>(
     /* sql */ `
@@ -48,7 +48,7 @@ export async function readClones(target: pg.ClientBase, migration: Migration): P
     ), clone (oid, above) as (
       select g.oid, g.tgparentid from pg_catalog.pg_trigger g
        where g.tgparentid <> 0 and g.tgenabled = 'D' and not g.tgisinternal and g.oid not in (select oid from noted)
-      -- Up to the first that has a note: further up another state may be meant.
+      -- Up to the first that has a record: a trigger further up may have another state.
       union select clone.oid, g.tgparentid from clone join pg_catalog.pg_trigger g on g.oid = clone.above
        where g.tgparentid <> 0 and clone.above not in (select oid from noted)
     )

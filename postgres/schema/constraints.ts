@@ -1,8 +1,7 @@
 /**
- * What may only stand once the target is first consistent, while the stream goes on: unique and exclusion constraints that
- * the copied rows violated (mended rows arrive with the stream), foreign keys (added unchecked, then validated without
- * stopping writers), triggers, rules, policies, row security and what pg_dump postponed. Every entry is one transaction with
- * its mark.
+ * What is created only once the target is consistent, while the stream runs: unique and exclusion constraints that the copied
+ * rows violated (fixes of these rows arrive with the stream), foreign keys (added unchecked, then validated without blocking
+ * writers), triggers, rules, policies, row security and what pg_dump postponed. Every entry is one transaction with its mark.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -40,19 +39,19 @@ import { whileWatched } from './watch.ts';
 interface Step {
   readonly migration: Migration;
   readonly work: Work;
-  /** Entries that triggers and rules stand on. */
+  /** Entries that triggers and rules depend on. */
   readonly tables: ReadonlyMap<number, StoredEntry>;
   readonly enabled: readonly string[];
-  /** Comments and grants on what walferry did not create. */
+  /** Comments and grants on objects that walferry did not create. */
   readonly others: ReadonlySet<number>;
   readonly defaults: Defaults;
 }
 
 /**
- * Builds the rest of the post-data. Idempotent; abortable. Does nothing when the tables were not made by walferry.
- * Triggers and rules that would fire in replica role are created disabled: `enableTriggers` wakes them at cutover.
- * @throws MigrationError `ConstraintFailed` naming every unique index, exclusion constraint and foreign key that rows break,
- *   with count and query, after all the others were built; `SchemaFailed`; `Contention` when a lock was not had in about a
+ * Builds the remaining post-data. Idempotent; abortable. Does nothing when walferry did not create the tables.
+ * Triggers and rules that would fire in replica role are created disabled: `enableTriggers` enables them at the cutover.
+ * @throws MigrationError `ConstraintFailed` with every unique index, exclusion constraint and foreign key that rows break,
+ *   with count and query, after all others were built; `SchemaFailed`; `Contention` when a lock was not granted for about a
  *   minute; `signal.reason` when aborted.
  */
 export async function buildConstraints(
@@ -76,7 +75,7 @@ export async function buildConstraints(
     const [entries, unbuilt, tables] = await whileWatched(
       watched,
       work,
-      () => ({ step: 'reading what is to be built' }),
+      () => ({ step: 'reading the objects to build' }),
       () => readPlan(first.client, migration),
     );
     if (entries.some(({ done }) => !done)) {
@@ -110,28 +109,28 @@ export async function buildConstraints(
   }
 }
 
-/** What triggers and rules are made on, and what grants and comments are about. */
-const STAND_ON_OTHERS = new Set(['TRIGGER', 'RULE', 'ACL', 'COMMENT']);
+/** Triggers and rules depend on other entries; grants and comments are about other entries. */
+const NEED_OTHERS = new Set(['TRIGGER', 'RULE', 'ACL', 'COMMENT']);
 
-/** The step's entries, unbuilt indexes, and where one of those needs it everything that was built before. */
+/** The step's entries, unbuilt indexes, and, if one of those requires it, all entries that were built before. */
 async function readPlan(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<readonly [StoredEntry[], StoredEntry[], StoredEntry[]]> {
   const entries = await readEntries(target, migration.id, ['constraints']);
   const unbuilt = await readWaiting(target, migration.id, 'indexes');
-  const asks = [...unbuilt, ...entries].some(
-    ({ kind, done }) => !done && STAND_ON_OTHERS.has(kind),
+  const needsOthers = [...unbuilt, ...entries].some(
+    ({ kind, done }) => !done && NEED_OTHERS.has(kind),
   );
   return [
     entries,
     unbuilt,
-    // Hundreds of thousands of statements, mostly for nothing.
-    asks ? await readEntries(target, migration.id, ['tables', 'indexes']) : [],
+    // Hundreds of thousands of statements, and rarely needed.
+    needsOthers ? await readEntries(target, migration.id, ['tables', 'indexes']) : [],
   ];
 }
 
-/** @returns the failures of entries that rows break; what depends on those is left for the next try. */
+/** @returns the failures of entries that rows break; entries that depend on those wait for the next attempt. */
 async function buildAll(
   session: StepSession,
   entries: readonly StoredEntry[],
@@ -143,7 +142,7 @@ async function buildAll(
   const without = new Set<number>();
   for (const entry of entries) {
     progress.now = nameEntry(entry);
-    // Row security would hide rows from a role without BYPASSRLS that still has to apply changes to them.
+    // Row security would hide rows from a role without BYPASSRLS, which still has to apply changes to them.
     const later = entry.kind === 'ROW SECURITY' && !bypasses;
     const left = entry.depends.some((id) => without.has(id));
     if (left) without.add(entry.id);
@@ -151,7 +150,7 @@ async function buildAll(
       await session.transaction((client) => noteSecured(client, step.migration, entry.id));
     } else if (!entry.done) {
       try {
-        // Foreign keys may stand on a unique index that had to wait for mended rows.
+        // Foreign keys may depend on a unique index that had to wait until its rows were fixed.
         if (entry.phase === 'indexes') {
           await retryLock(step.work, () => buildIndex(session, step.migration, entry, step));
         } else await buildOne(session, entry, step);
@@ -166,7 +165,7 @@ async function buildAll(
   return broken;
 }
 
-/** Like `buildIndex`, of what the source has dropped or altered since. */
+/** Like `buildIndex`, handles what the source has dropped or altered since. */
 async function buildOne(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   try {
@@ -210,16 +209,16 @@ function tablesOf(entry: StoredEntry, step: Step): TableName[] {
   return entry.depends.flatMap((id) => {
     const on = step.tables.get(id);
     if (on === undefined || on.schema === null) return [];
-    // Views too can have triggers and rules, which the server does not let anybody switch off; nothing writes to views here.
+    // Views can have triggers and rules, too. The server does not allow disabling them, but nothing writes to views here.
     return on.kind === 'TABLE' ? [{ schema: on.schema, name: on.name }] : [];
   });
 }
 
-/** Validates the foreign keys that were added, several at a time, one at a time for each table. */
+/** Validates the foreign keys that were added: several in parallel, one at a time per table. */
 async function validateAll(
   sessions: readonly StepSession[],
   step: Step,
-  tell: (now: string) => void,
+  report: (now: string) => void,
 ): Promise<MigrationError[]> {
   const [first] = sessions;
   if (first === undefined) return [];
@@ -252,7 +251,7 @@ async function validateAll(
         await leaveGone(place, step.work);
       });
     },
-    (running) => tell(running.slice(0, 3).join(', ')),
+    (running) => report(running.slice(0, 3).join(', ')),
     isBroken,
   );
   return broken.filter(isBroken);

@@ -1,7 +1,7 @@
 /**
- * What the steps of the schema remember on the target, beside the migration's own row: every entry of the archive that
- * belongs to the migration with its SQL (so that a worker without client programs can go on), a mark for each that was
- * run, written in the transaction that ran it, and the triggers that are kept quiet until cutover.
+ * What the schema steps store on the target next to the migration's row: every entry of the archive that belongs to the
+ * migration, with its SQL (so that a worker without client programs can continue), a mark for each entry that was run, written
+ * in the transaction that ran it, and the triggers that are disabled until the cutover.
  */
 import type pg from 'pg';
 import type { IndexReport } from '../../contract/work.ts';
@@ -23,11 +23,11 @@ create table if not exists walferry.schema_entry (
   depends integer[] not null,
   tables text[] not null,                  -- readable names of the tables it is part of, its own first
   refresh boolean not null default false,  -- a materialized view to fill; the operator may set it to false
-  was_empty boolean,                       -- a materialized view that held nothing on the source when this was stored; null: not noted
-  refresh_state text,                      -- SQLSTATE of the last try to fill it, or to add a check, when that failed
-  added oid,                               -- a foreign key that exists here but is not validated yet; of ROW SECURITY its table
+  was_empty boolean,                       -- a materialized view that was empty on the source when this was stored; null: not noted
+  refresh_state text,                      -- SQLSTATE of the last failed attempt to fill it, or to add a check
+  added oid,                               -- a foreign key that exists here but is not validated yet; for ROW SECURITY: its table
   refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
-  broken_rows bigint,                      -- rows that break it, when the last try failed for that; null: not counted
+  broken_rows bigint,                      -- rows that break it, when the last attempt failed on them; null: not counted
   broken_query text,                       -- lists those rows
   source_class oid,                        -- catalog and oid of the object on the source; 0 or null: a part without one
   source_oid oid,
@@ -35,12 +35,12 @@ create table if not exists walferry.schema_entry (
   primary key (migration, id)
 );
 
--- Found by the batches that make the tables, each of which would read all entries.
+-- For the batches that create the tables: without it each would read all entries.
 create index if not exists schema_entry_waiting on walferry.schema_entry (migration, phase, position) where done_at is null;
 
 create table if not exists walferry.archive (
   migration text not null references walferry.migration on delete cascade,
-  number_offset integer not null,          -- its entries' numbers in schema_entry are higher by it than in the archive
+  number_offset integer not null,          -- added to the archive's entry numbers to get those in schema_entry
   content bytea not null,                  -- further archives of a schema that was dumped in parts; the first is in walferry.migration
   primary key (migration, number_offset)
 );
@@ -49,7 +49,7 @@ create table if not exists walferry.left_out (
   migration text not null references walferry.migration on delete cascade,
   position integer not null,
   object text not null,                    -- kind and name
-  reason text not null,                    -- excluded: stands on what is left out; kind: never carried over; accepted; unselected; unvalidated
+  reason text not null,                    -- excluded: depends on something left out; kind: never moved; accepted; unselected; unvalidated
   primary key (migration, position)
 );
 
@@ -59,15 +59,15 @@ create table if not exists walferry.disabled_trigger (
   schema_name text not null default '',
   table_name text not null default '',
   name text not null,
-  state "char" not null,                   -- tgenabled, ev_enabled or evtenabled to give back at cutover
+  state "char" not null,                   -- tgenabled, ev_enabled or evtenabled to restore at the cutover
   given_back boolean not null default false,
   object oid,                              -- of pg_trigger, pg_rewrite or pg_event_trigger
-  made boolean,                            -- walferry made it: at cutover it gets the state of the source
+  made boolean,                            -- walferry created it: at the cutover it gets the source's state
   primary key (migration, kind, schema_name, table_name, name)
 );
 `;
 
-/** Whether the tables above are there: steps that run without copySchema, or before it, find none. */
+/** Whether the tables above exist: steps without copySchema, or before it, find none. */
 export async function hasSchemaControl(target: pg.ClientBase): Promise<boolean> {
   const { rows } = await target.query<{ there: boolean }>(
     /* sql */ `select to_regclass('walferry.schema_entry') is not null as there`,
@@ -75,7 +75,7 @@ export async function hasSchemaControl(target: pg.ClientBase): Promise<boolean> 
   return rows[0]?.there === true;
 }
 
-/** An entry as the control schema knows it. */
+/** An entry as stored in the control schema. */
 export interface StoredEntry {
   readonly id: number;
   readonly phase: SchemaPhase;
@@ -84,21 +84,21 @@ export interface StoredEntry {
   readonly name: string;
   readonly sql: string;
   readonly depends: readonly number[];
-  /** Tables and materialized views that it stands on, as `schema.table`, its own first. */
+  /** Tables and materialized views that it depends on, as `schema.table`, its own first. */
   readonly tables: readonly string[];
   readonly refresh: boolean;
-  /** SQLSTATE with which filling it failed last; null when it did not. */
+  /** SQLSTATE of the last failed attempt to fill it; null when none failed. */
   readonly refreshState: string | null;
-  /** Oid of a foreign key that was added without being validated. */
+  /** Oid of a foreign key that was added but not validated. */
   readonly added: string | null;
   readonly done: boolean;
-  /** Its table on the source now, of an entry that source-today.ts made. */
+  /** Current name of its table on the source; set for entries that source-today.ts built. */
   readonly tableToday?: TableName;
 }
 
 /** A further archive of a schema that was dumped in parts. */
 export interface StoredArchive {
-  /** What its entries' numbers were raised by. */
+  /** Added to the numbers of its entries. */
   readonly offset: number;
   readonly content: Buffer;
 }
@@ -114,7 +114,7 @@ export async function storeArchive(
   );
 }
 
-/** Offsets of the further archives; none in the control schema of earlier code. */
+/** Offsets of the further archives; none when earlier code created the control schema. */
 export async function readArchiveOffsets(
   target: pg.ClientBase,
   migration: string,
@@ -130,7 +130,7 @@ export async function readArchiveOffsets(
   return rows.map(({ offset }) => offset);
 }
 
-/** One of them. */
+/** Reads one of the further archives. */
 export async function readArchive(
   target: pg.ClientBase,
   migration: string,
@@ -143,10 +143,10 @@ export async function readArchive(
   return rows[0]?.content ?? Buffer.alloc(0);
 }
 
-/** A message to the server has room for a gigabyte, a jsonb array for a quarter of it. */
+/** A message to the server may have 1 GB, a jsonb array a quarter of that. */
 const ENTRIES_PER_INSERT = 2_000;
 
-/** Writes the plan. `present` are entries that need not be created because the target has them already. */
+/** Writes the plan. `present` are entries that the target has already and that are not created. */
 export async function storeEntries(
   target: pg.ClientBase,
   migration: string,
@@ -206,7 +206,7 @@ async function insertEntries(
   );
 }
 
-/** Grants and comments on what was there before come late: taking the schema back must not have to undo them. */
+/** Grants and comments on objects that existed before come late: an undo of the schema must not have to revert them. */
 function phaseOf(entry: PlannedEntry, present: ReadonlySet<number>): SchemaPhase {
   const onPresent = entry.dependencies.some((id) => present.has(id));
   return onPresent && (entry.kind === 'ACL' || entry.kind === 'COMMENT')
@@ -229,7 +229,7 @@ interface Row {
   done: boolean;
 }
 
-/** The entries of some phases in the order of the script; none when the tables were not made by walferry. */
+/** The entries of some phases in script order; none when walferry did not create the tables. */
 export async function readEntries(
   target: pg.ClientBase,
   migration: string,
@@ -251,7 +251,7 @@ function entryOf({ schema_name, ...row }: Row): StoredEntry {
   return { ...row, schema: schema_name };
 }
 
-/** The entries of a phase that are not done, or the first of them, in the order of the script. */
+/** The entries of a phase that are not done, or the first `most` of them, in script order. */
 export async function readWaiting(
   target: pg.ClientBase,
   migration: string,
@@ -273,7 +273,7 @@ export interface EntryCounts {
   readonly tables: number;
 }
 
-/** How many entries each phase has, how many are done, and how many tables are among them. */
+/** How many entries each phase has, how many are done, and how many are tables. */
 export async function countEntries(
   target: pg.ClientBase,
   migration: string,
@@ -288,7 +288,7 @@ export async function countEntries(
   return new Map(rows.map(({ phase, ...counts }) => [phase, counts]));
 }
 
-/** What there is of a phase of the post-data, and how much of it is on the target; all 0 when walferry made no tables. */
+/** Number of entries of a post-data phase, and how many are on the target; all 0 when walferry created no tables. */
 export async function reportPhase(
   target: pg.ClientBase,
   migration: string,
@@ -306,8 +306,8 @@ export async function reportPhase(
 }
 
 /**
- * Takes an entry for this transaction: marks it done, which counts only if the transaction commits. False when another
- * attempt has done it already; while one is at it, this waits.
+ * Claims an entry for this transaction: marks it done, which takes effect only if the transaction commits. Waits while
+ * another attempt has it claimed; false when that attempt committed.
  */
 export async function claimEntry(
   target: pg.ClientBase,
@@ -325,7 +325,7 @@ export async function claimEntry(
 
 const RELATIONS = new Set(['TABLE', 'MATERIALIZED VIEW', 'FOREIGN TABLE']);
 
-/** A foreign key depends on two tables; its own is the one that its name begins with. */
+/** A foreign key depends on two tables; its own is the one whose name is the prefix of the tag. */
 function tablesOf(entry: PlannedEntry, relations: ReadonlyMap<number, PlannedEntry>): string[] {
   const found = entry.dependencies.flatMap((id) => relations.get(id) ?? []);
   const own = (table: PlannedEntry) =>

@@ -1,8 +1,8 @@
 /**
- * The target's tables before the rows: control schema, the migration's row and all pre-data, normally in one transaction,
- * so that an error leaves nothing behind and a retry finds all or nothing. A schema so large that one transaction's locks
- * do not fit into the target's lock table goes in several; the marks tell a retry where to go on, and an error that a
- * person has to mend undoes what was made.
+ * Creates the target's tables before the rows: control schema, the migration's row and all pre-data, normally in one
+ * transaction, so that an error leaves nothing behind and a retry finds all or nothing. A schema whose locks do not fit
+ * into the target's lock table is created in several transactions: marks tell a retry where to continue, and an error that
+ * a person has to fix undoes what was created.
  */
 import type pg from 'pg';
 import { FAILURES, MigrationError } from '../../contract/failure.ts';
@@ -52,21 +52,21 @@ import { failed, prepareSession } from './statement.ts';
 import { undoSchema } from './undo.ts';
 import { whileWatched } from './watch.ts';
 
-/** Locks that the creation of one table takes at most: itself, its TOAST table and that one's index, its sequence. */
+/** Most locks that creating one table takes: the table, its TOAST table, the TOAST index, a sequence. */
 const LOCKS_PER_ENTRY = 5;
-/** For tests: a small schema takes the way of a large one. */
+/** For tests: treats a small schema like a large one. */
 export interface Limits {
   readonly entriesPerTransaction?: number;
-  /** And is dumped in parts. */
+  /** Also splits the dump. */
   readonly tablesPerDump?: number;
 }
 
 const BEAT_EVERY_ENTRIES = 50;
 
 /**
- * Creates the selected tables and what they need, or takes over empty ones that are there. Idempotent.
- * @throws MigrationError `SchemaFailed` naming the object and the SQLSTATE, `Denied`, `SchemaDrift`; nothing is left on
- *   the target then. `signal.reason` when aborted.
+ * Creates the selected tables and what they need, or uses empty ones that exist. Idempotent.
+ * @throws MigrationError `SchemaFailed` with object and SQLSTATE, `Denied`, `SchemaDrift`; the target is then unchanged.
+ *   `signal.reason` when aborted.
  */
 export async function copySchema(
   migration: Migration,
@@ -82,7 +82,7 @@ export async function copySchema(
     );
     await endEarlierSessions(session.client, 'schema');
     await prepareSession(session.client);
-    // Reading what is there and storing what is to be made is silent otherwise, and takes long where there is much.
+    // Reading the target and storing the plan sends no heartbeats, and takes long for large schemas.
     return await whileWatched(
       { side: 'target', migration, purpose: 'schema', pids: [session.pid] },
       work,
@@ -113,7 +113,7 @@ async function create(
   }
 }
 
-/** Asks the target, so it has to come before anything that ends this session. A session that is gone has no more to say. */
+/** Queries the target, so call it before anything ends this session. A dead session adds nothing. */
 async function reasonOf(session: StepSession, error: unknown): Promise<MigrationError> {
   const failure = failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
   if (failure.code !== 'SchemaFailed' || failure.details.sqlstate === undefined) return failure;
@@ -164,7 +164,7 @@ function leftOutOf(leftOut: LeftOut | undefined): Pick<SchemaReport, 'leftOut'> 
   return leftOut === undefined ? {} : { leftOut };
 }
 
-/** Reads the source, decides, and writes the control rows together with the first (normally the only) batch. */
+/** Reads the source, plans, and writes the control rows together with the first (normally the only) batch. */
 async function begin(
   session: StepSession,
   migration: Migration,
@@ -184,7 +184,7 @@ async function begin(
   const [first, ...further] = archives;
   refuseImpossible(plan);
   if (plan.leftOut.length > 0) {
-    work.log.info('objects that stand on tables left out are left out too', {
+    work.log.info('objects that depend on excluded tables are left out', {
       count: plan.leftOut.length,
       objects: plan.leftOut.slice(0, 100),
     });
@@ -219,7 +219,7 @@ async function begin(
   });
 }
 
-/** Takes over empty tables. */
+/** Uses empty tables that exist. */
 async function useTables(
   session: StepSession,
   migration: Migration,
@@ -235,7 +235,7 @@ async function useTables(
   });
 }
 
-/** Tables that the operator made: their columns must fit. */
+/** Checks that the columns of tables created by the operator match. */
 async function checkGiven(client: pg.ClientBase, relations: readonly Relation[]): Promise<void> {
   if (relations.length === 0) return;
   const there = await readRelationsNamed(client, destinationsOf(relations));
@@ -246,14 +246,14 @@ async function checkGiven(client: pg.ClientBase, relations: readonly Relation[])
   if (differences.length > 0) {
     throw new MigrationError(
       'SchemaDrift',
-      `tables on the target do not fit the source: ${renderDifferences(differences)}`,
+      `tables on the target do not match the source: ${renderDifferences(differences)}`,
     );
   }
 }
 
 /**
- * Disables what would fire on the operator's tables while changes are applied; those that walferry makes have neither triggers nor
- * rules until the cutover. After the registration, in batches: a retry goes on with what is still loud.
+ * Disables what would fire on the operator's tables while changes are applied. Tables that walferry creates have no
+ * triggers or rules until the cutover. Runs after the registration, in batches: a retry continues with what is still enabled.
  */
 async function disableGiven(session: StepSession, migration: Migration, work: Work): Promise<void> {
   await session.run(async (client) => {
@@ -266,14 +266,14 @@ async function disableGiven(session: StepSession, migration: Migration, work: Wo
   });
 }
 
-/** Control schema and the migration's row; false when another attempt of this migration wrote them meanwhile. */
+/** Creates the control schema and the migration's row; false when another attempt of this migration has done it. */
 async function register(
   target: pg.ClientBase,
   migration: Migration,
   source: SourceSchema,
   stored: Pick<Registration, 'tablesCreated' | 'archive'>,
 ): Promise<boolean> {
-  // Two attempts at once would trip over each other's "if not exists".
+  // "if not exists" is not safe between two concurrent attempts.
   await target.query(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
@@ -290,7 +290,7 @@ async function register(
   return true;
 }
 
-/** Further batches, for schemas that do not fit into one transaction; and what is not done in the first one. */
+/** Creates further batches of a schema that does not fit into one transaction, and what the first batch leaves out. */
 async function createRest(
   session: StepSession,
   migration: Migration,
@@ -304,21 +304,21 @@ async function createRest(
     await disableGiven(session, migration, work);
   } catch (error) {
     work.signal.throwIfAborted();
-    // First of all the reason: the undo ends this session like one of an earlier attempt.
+    // Determine the reason first: the undo ends this session as that of an earlier attempt.
     const reason = await reasonOf(session, error);
     if (FAILURES[reason.code].handling !== 'timed') {
       await undoSchema(migration, work.signal).catch((why: unknown) => {
-        // The workflow takes the schema back as well. Thrown here, it would be shown (and retried) in place of the reason.
+        // The workflow undoes the schema as well. Thrown here, this error would hide the reason and be retried instead.
         work.signal.throwIfAborted();
         const { code, message } = failed(why, { what: 'undo', code: 'SchemaFailed' });
-        work.log.warn('the schema could not be taken back', { code, text: message });
+        work.log.warn('the created schema objects could not be dropped', { code, text: message });
       });
     }
     throw reason;
   }
 }
 
-/** Runs the next statements, marks them, and marks the whole when they were the last. */
+/** Runs and marks the next statements; after the last one, marks the whole schema. */
 async function createBatch(
   client: pg.ClientBase,
   migration: Migration,
@@ -329,7 +329,7 @@ async function createBatch(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
   const size = limits.entriesPerTransaction ?? (await batchSize(client));
-  // One more than fits tells whether these are the last.
+  // One more than fits shows whether these are the last.
   const waiting = await readWaiting(client, migration.id, 'tables', size + 1);
   const batch = waiting.slice(0, size);
   const { done = 0, total = 0 } = (await countEntries(client, migration.id)).get('tables') ?? {};
@@ -378,7 +378,7 @@ async function createBatch(
   }
 }
 
-/** What grants and comments of the batch are about, as far as it is made here. */
+/** Objects of the batch's grants and comments that walferry creates. */
 async function readObjects(
   client: pg.ClientBase,
   migration: Migration,
@@ -394,7 +394,7 @@ async function readObjects(
   return rows;
 }
 
-/** Entries whose locks fit into half of the target's lock table. */
+/** Number of entries whose locks fit into half of the target's lock table. */
 export async function batchSize(client: pg.ClientBase): Promise<number> {
   return within(await lockCapacity(client), LOCKS_PER_ENTRY);
 }

@@ -1,7 +1,7 @@
 /**
- * Check and NOT NULL constraints that are deferred until the cutover (see doubtful-check.ts): removed from the statements that create their tables
- * and domains, and added NOT VALID after the last change is applied. From then on they apply to new rows, as on the source. Those that
- * hold and can be checked soon are validated, too; the rest is reported.
+ * Check and NOT NULL constraints that are deferred until the cutover (see doubtful-check.ts): removed from the statements that
+ * create their tables and domains, and added NOT VALID after the last change is applied. From then on they apply to new rows, as
+ * on the source. Those that hold and can be checked quickly are also validated; the others are reported.
  */
 import pg from 'pg';
 import type { ArchiveEntry } from './archive.ts';
@@ -9,19 +9,19 @@ import type { DoubtfulCheck } from './doubtful-check.ts';
 
 export interface DeferredCheck {
   readonly check: DoubtfulCheck;
-  /** Adds it, NOT VALID, and its comment. */
+  /** Adds the constraint, NOT VALID, and its comment. */
   readonly sql: string;
   /** Whether it is valid on the source. */
   readonly valid: boolean;
 }
 
 /**
- * pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for those that are not valid on the source, or that close a dependency cycle. A NOT NULL
- * is a CONSTRAINT there, like keys; names are unique among the constraints of a table.
+ * pg_dump writes `ALTER TABLE … ADD CONSTRAINT` for constraints that are not valid on the source, or that close a dependency
+ * cycle. A NOT NULL constraint is then a CONSTRAINT, like keys; constraint names are unique per table.
  */
 const SEPARATE = new Set(['CHECK CONSTRAINT', 'CONSTRAINT']);
 
-/** Entries that a check is in, or that are about one. */
+/** Kinds of entries that contain a check, or are about one. */
 const CHECKED = new Set(['TABLE', 'DOMAIN', 'COMMENT', ...SEPARATE]);
 
 /** Removes the checks from the entries, except those whose text is not found. Pure. */
@@ -61,7 +61,7 @@ export function deferChecks<T extends ArchiveEntry>(
   return { kept: entries.flatMap(({ id }) => kept.get(id) ?? []), checks: deferred };
 }
 
-/** pg_dump quotes the names in such a tag where they need it. */
+/** pg_dump quotes the names in such a tag where necessary. */
 function commentTags({ kind, name, constraint }: DoubtfulCheck): string[] {
   const both = (one: string) => [...new Set([one, pg.escapeIdentifier(one)])];
   return both(constraint).flatMap((part) =>
@@ -75,7 +75,7 @@ function notValid(sql: string): string {
   return / NOT VALID;$/.test(sql) ? sql : `${sql.replace(/;$/, '')} NOT VALID;`;
 }
 
-/** The constraint's own line in a CREATE statement: pg_dump indents a table's by spaces, a domain's by a tab. */
+/** Cuts the constraint's line out of a CREATE statement: pg_dump indents a table's with spaces, a domain's with a tab. */
 function cut(
   { sql }: ArchiveEntry,
   { kind, schema, name, constraint }: DoubtfulCheck,
@@ -89,7 +89,7 @@ function cut(
     if (end === undefined) return undefined;
     const text = sql.slice(at, end).trim();
     const place = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
-    // A comma stands before it, or (for the first of all) behind it.
+    // The comma precedes it, or (for the first element) follows it.
     const before = sql.charAt(at - 1) === ',' ? at - 1 : at;
     const after = before === at && sql.charAt(end) === ',' ? end + 1 : end;
     return {
@@ -103,7 +103,7 @@ function cut(
 /** In the order in which the server prints them. */
 const ATTRIBUTES = [' NO INHERIT', ' NOT ENFORCED'];
 
-/** Behind the closing parenthesis, and what may follow it. */
+/** Position after the closing parenthesis and the attributes that may follow it. */
 function endOf(sql: string, from: number): number | undefined {
   let depth = 1;
   let quote = '';
@@ -114,7 +114,7 @@ function endOf(sql: string, from: number): number | undefined {
     } else if (letter === "'" || letter === '"') quote = letter;
     else if (letter === '(') depth += 1;
     else if (letter === ')' && --depth === 0) {
-      // NOT ENFORCED is of PostgreSQL 18; left behind, it would be the column's before it.
+      // NOT ENFORCED is new in PostgreSQL 18; if it stayed, it would apply to the column before.
       return ATTRIBUTES.reduce(
         (end, one) => end + (sql.startsWith(one, end) ? one.length : 0),
         at + 1,
@@ -124,14 +124,14 @@ function endOf(sql: string, from: number): number | undefined {
   return undefined;
 }
 
-/** As it is named in reports: `CHECK app.entry.entry_val_check`. */
+/** Name of the check in reports: `CHECK app.entry.entry_val_check`. */
 export function nameCheck({ check }: DeferredCheck): string {
   return `CHECK ${check.schema}.${check.name}.${check.constraint}`;
 }
 
 /**
- * Beside the archive's entries, with numbers that those cannot have; `name` is the table's or domain's, and `tables` holds
- * the constraint's. They are read by waiting-check.ts.
+ * Stores the checks next to the archive's entries, with negative numbers, which entries never have. `name` is the table's or
+ * domain's, and `tables` contains the constraint's. waiting-check.ts reads them.
  */
 export async function storeChecks(
   target: pg.ClientBase,

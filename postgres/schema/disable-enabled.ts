@@ -1,4 +1,4 @@
-/** Disables triggers and rules of the target that would fire for copied and applied rows, until the cutover (loud.ts). */
+/** Disables triggers and rules of the target that would fire for copied and applied rows, until the cutover. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -14,14 +14,15 @@ const SHOWN = 5;
 
 interface Disabling extends Pick<Work, 'log' | 'beat'> {
   readonly replicaRole: boolean;
-  /** Of the session. */
+  /** Purpose of the session. */
   readonly purpose: Purpose;
 }
 
 /**
- * Disables what is loud; between two transactions of the session. Beats while the server works on it or waits for a lock.
- * @param tables of the target; `all` that are followed.
- * @throws MigrationError `Contention` when another session holds one of the tables for some seconds.
+ * Disables enabled triggers and rules; call it between two transactions of the session. Sends heartbeats while the server
+ * works or waits for a lock.
+ * @param tables of the target; `all` for every table that the migration follows.
+ * @throws MigrationError `Contention` when another session locks one of the tables for some seconds.
  */
 export async function disableEnabledTriggers(
   target: pg.Client,
@@ -31,7 +32,7 @@ export async function disableEnabledTriggers(
 ): Promise<void> {
   const pid = backendPidOf(target);
   const pids = pid === null ? [] : [pid];
-  const progress = { step: 'disabling triggers of the target', objects: 0 };
+  const progress = { step: 'disabling triggers on the target', objects: 0 };
   const enabled = await whileWatched(
     { side: 'target', migration, purpose, pids },
     { beat },
@@ -51,7 +52,7 @@ export async function disableEnabledTriggers(
   );
   if (enabled.length === 0) return;
   log.warn(
-    'triggers or rules of the target would fire for replicated rows: disabled until the cutover',
+    'triggers or rules on the target would fire for replicated rows: they are disabled until the cutover',
     {
       count: enabled.length,
       names: enabled

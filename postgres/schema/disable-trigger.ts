@@ -1,8 +1,7 @@
 /**
- * Triggers, rules and event triggers that would fire while walferry applies changes. Ordinary ones are quiet in replica
- * role; those that are ENABLE ALWAYS or ENABLE REPLICA would fire for every row once more than on the source. They are
- * disabled in the transaction that makes them, remembered, and given back their state at cutover; a cutover that is undone
- * disables them again.
+ * Triggers, rules and event triggers that would fire while walferry applies changes. Ordinary ones do not fire in replica role;
+ * those that are ENABLE ALWAYS or ENABLE REPLICA would fire for every row a second time, after the source. They are disabled in
+ * the transaction that creates them, recorded, and restored at the cutover; undoing a cutover disables them again.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -31,8 +30,8 @@ select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table
   from pg_catalog.pg_event_trigger where evtname = $1 and evtenabled <> 'D'`;
 
 /**
- * Which states fire while changes are applied: with the right to replica role only ALWAYS and REPLICA, without it all
- * that are enabled.
+ * States that fire while changes are applied: only ALWAYS and REPLICA if the role may set replica role, otherwise all
+ * enabled ones.
  */
 export async function probeFiringStates(target: pg.ClientBase): Promise<readonly string[]> {
   try {
@@ -45,8 +44,8 @@ export async function probeFiringStates(target: pg.ClientBase): Promise<readonly
 }
 
 /**
- * Disables and remembers what is loud on these tables, in the caller's transaction. Returns how many.
- * @param made whether walferry made it: then the source says which state it has in the end.
+ * Disables and records the enabled triggers and rules of these tables, in the caller's transaction. Returns how many.
+ * @param made whether walferry created them: then the source determines the state that they get in the end.
  */
 export async function disableOnTables(
   target: pg.ClientBase,
@@ -61,37 +60,37 @@ export async function disableOnTables(
 }
 
 /**
- * The same for what was found loud, in transactions of their own that lock no more tables than the server has room for. Cut short, it
- * is found again: what is disabled and remembered is not loud any more.
- * @param told how many are disabled so far.
- * @throws MigrationError `Contention` when another session holds one of the tables for some seconds: whoever writes queues behind us.
+ * The same for triggers that were found enabled, in separate transactions that lock no more tables than the server has room
+ * for. After an interruption, call it with the result of a new query: what is disabled and recorded is not found again.
+ * @param onProgress gets the number disabled so far.
+ * @throws MigrationError `Contention` when another session locks one of the tables for some seconds: writers queue behind us.
  */
 export async function disableFound(
   target: pg.ClientBase,
   migration: Migration,
   enabled: readonly EnabledTrigger[],
   made: boolean,
-  told: (disabled: number) => void = () => undefined,
+  onProgress: (disabled: number) => void = () => undefined,
 ): Promise<void> {
   const size = within(await lockCapacity(target), LOCKS_EACH, AT_ONCE);
   for (let at = 0; at < enabled.length; at += size) {
-    let met: EnabledTrigger | undefined;
+    let current: EnabledTrigger | undefined;
     await target.query(/* sql */ `begin`);
     try {
       await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
       const some = enabled.slice(at, at + size);
       await noteDisabledClones(target, migration, some, made);
       for (const one of some) {
-        met = one;
+        current = one;
         await disable(target, migration, one, made);
       }
       await target.query(/* sql */ `commit`);
     } catch (error) {
       await target.query(/* sql */ `rollback`).catch(() => undefined);
-      if (met === undefined || sqlstate(error) !== SQLSTATE.lockNotAvailable) throw error;
-      throw lockedByOther(migration, met, error);
+      if (current === undefined || sqlstate(error) !== SQLSTATE.lockNotAvailable) throw error;
+      throw lockedByOther(migration, current, error);
     }
-    told(Math.min(at + size, enabled.length));
+    onProgress(Math.min(at + size, enabled.length));
   }
 }
 
@@ -105,7 +104,7 @@ function lockedByOther({ target }: Migration, one: EnabledTrigger, error: unknow
 }
 
 const LOCK_TIMEOUT_MS = 5_000;
-/** A table and, of one with foreign keys, what the server looks at beside it. */
+/** A table and, if it has foreign keys, what the server locks in addition. */
 const LOCKS_EACH = 4;
 const AT_ONCE = 500;
 
@@ -158,11 +157,11 @@ function switchTo(one: EnabledTrigger, action: string): string {
 }
 
 /**
- * Gives every quieted trigger and rule the state that it has on the source now, or its own when the source does not have it. What
- * was dropped meanwhile is passed over. For cutover (after the last change was
- * applied) and for abort. Idempotent; in batches, so that an error leaves some enabled. Returns how many.
+ * Restores every disabled trigger and rule to its state on the source now, or to its recorded state when the source does not
+ * have it. Skips those that were dropped. For the cutover (after the last change is applied) and for abort. Idempotent; works
+ * in batches, so an error leaves some enabled. Returns how many.
  * @param checks see {@link ChecksOf}.
- * @throws MigrationError `SchemaFailed` naming the trigger, `Unreachable` also of the source.
+ * @throws MigrationError `SchemaFailed` with the trigger, `Unreachable` also for the source.
  */
 export async function enableTriggers(
   migration: Migration,
@@ -175,22 +174,22 @@ export async function enableTriggers(
     const rows = await readDisabledTriggers(target, migration, false);
     const clones = await readClones(target, migration);
     const states = await presentStates(migration, [...rows, ...clones], checks, attempt);
-    const give = async (one: DisabledTrigger) => {
+    const restore = async (one: DisabledTrigger) => {
       await target.query(switchTo(one, SWITCH[states.get(one) ?? one.state] ?? 'enable'));
       await markDisabled(target, migration, one, true);
     };
     const parents = new Map(rows.map((one) => [one.oid, one]));
-    const giveClone = async (one: Clone) => {
+    const restoreClone = async (one: Clone) => {
       const parent = parents.get(one.below);
       const ofParent = parent && (states.get(parent) ?? parent.state);
       const state = states.get(one) ?? ofParent ?? one.state;
-      // The note lets a cutover that is undone disable it again.
+      // The record lets an undone cutover disable it again.
       await noteDisabled(target, migration, { ...one, state }, one.made);
-      await give({ ...one, state });
+      await restore({ ...one, state });
     };
-    // Before their parents: a step that is cut short finds those that are left by parents that still wait.
-    await all(clones, nameOf, giveClone);
-    await all(rows.filter(isOnTable), nameOf, give);
+    // Before their parents: after an interruption, the remaining clones are found by parents that still wait.
+    await all(clones, nameOf, restoreClone);
+    await all(rows.filter(isOnTable), nameOf, restore);
     await enableRowSecurity(session, migration, checks, attempt);
     const onLogin = await readOnLogin(target);
     await all(
@@ -198,19 +197,19 @@ export async function enableTriggers(
       nameOf,
       (one) => noteState(target, migration, one, states.get(one) ?? one.state),
     );
-    // Last: awake, they would fire for the others' ALTER TABLE.
+    // Last: enabled, they would fire for the ALTER TABLE statements of the others.
     await all(
       rows.filter((one) => !isOnTable(one) && !isOnLogin(one, onLogin)),
       nameOf,
-      give,
+      restore,
     );
     return rows.length;
   });
 }
 
 /**
- * Event triggers on login fire for our own sessions: one that writes a log would give the target rows of its own, which those of the
- * stream meet when the cutover is undone, and one that fails would lock us out. They wait for the last session.
+ * Login event triggers fire for our own sessions. One that writes a log would insert rows into the target that conflict with
+ * the stream's when the cutover is undone, and one that fails would lock us out. They wait for the last session.
  */
 const ON_LOGIN = /* sql */ `select oid::text from pg_catalog.pg_event_trigger where evtevent = 'login'`;
 
@@ -219,12 +218,12 @@ async function readOnLogin(target: pg.ClientBase): Promise<ReadonlySet<string>> 
   return new Set(rows.map(({ oid }) => oid));
 }
 
-/** Triggers of tables have oids of another catalog, which may be the same number. */
+/** Compares oids only for event triggers: a table's trigger has an oid of another catalog, which may be equal. */
 function isOnLogin(one: DisabledTrigger, onLogin: ReadonlySet<string>): boolean {
   return !isOnTable(one) && onLogin.has(one.oid);
 }
 
-/** Statements that give event triggers on login their state, for the transaction that removes the control schema: no session of ours comes after it. */
+/** Statements that restore login event triggers, for the transaction that drops the control schema: our last session. */
 export async function readAsleepOnLogin(
   target: pg.ClientBase,
   migration: Migration,
@@ -238,9 +237,9 @@ export async function readAsleepOnLogin(
 }
 
 /**
- * Takes {@link enableTriggers} back, for a cutover that was undone: applied changes would fire them. Idempotent; in batches, so
- * that an error leaves some enabled. Returns how many.
- * @throws MigrationError `SchemaFailed` naming the trigger, `CheckpointMissing`.
+ * Reverts {@link enableTriggers} when a cutover is undone: applied changes would fire the triggers. Idempotent; works in
+ * batches, so an error leaves some enabled. Returns how many.
+ * @throws MigrationError `SchemaFailed` with the trigger, `CheckpointMissing`.
  */
 export async function disableTriggers(
   migration: Migration,
@@ -253,7 +252,7 @@ export async function disableTriggers(
       await target.query(switchTo(one, 'disable'));
       await markDisabled(target, migration, one, false);
     };
-    // First here, for the same reason.
+    // Event triggers first: enabled, they would fire for the ALTER TABLE statements of the others.
     await all(
       rows.filter((one) => !isOnTable(one)),
       nameOf,
@@ -270,7 +269,7 @@ function isOnTable({ kind }: EnabledTrigger): boolean {
   return kind !== 'event trigger';
 }
 
-/** Of what walferry made; what the operator made has a state of its own. */
+/** States on the source of triggers that walferry created; those of the operator keep their recorded state. */
 async function presentStates(
   migration: Migration,
   disabled_trigger: readonly DisabledTrigger[],
@@ -287,7 +286,7 @@ function nameOf({ kind, name, schema_name, table_name }: EnabledTrigger): string
   return `${kind} ${name}${table_name === '' ? '' : ` of ${schema_name}.${table_name}`}`;
 }
 
-/** Triggers and rules that {@link enableTriggers} has yet to wake, by their names. */
+/** Names of the triggers and rules that {@link enableTriggers} has yet to enable. */
 export async function readAsleep(target: pg.ClientBase, migration: Migration): Promise<string[]> {
   const onLogin = await readOnLogin(target);
   return (await readDisabledTriggers(target, migration, false))

@@ -1,13 +1,13 @@
 /**
- * What is kept quiet while changes are applied, as the control schema remembers it: by its oid, because it may be renamed meanwhile,
- * together with its table or schema. What was dropped on the target is gone; what has its name now is taken for it.
+ * Triggers that are disabled while changes are applied, as the control schema records them: by oid, because they may be renamed
+ * together with their table or schema. If the object was dropped on the target, the one that has its name now takes its place.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 
 export type TriggerKind = 'trigger' | 'rule' | 'event trigger';
 
-/** Something that would fire, with its present names. */
+/** A trigger, rule or event trigger that would fire, with its current names. */
 export interface EnabledTrigger {
   readonly kind: TriggerKind;
   readonly oid: string;
@@ -19,13 +19,13 @@ export interface EnabledTrigger {
 }
 
 export interface DisabledTrigger extends EnabledTrigger {
-  /** Whether walferry made it, so that the source has it, too. */
+  /** Whether walferry created it, so that the source has it, too. */
   readonly made: boolean;
-  /** Names under which it was noted. */
+  /** Names under which it was recorded. */
   readonly noted: Pick<EnabledTrigger, 'schema_name' | 'table_name' | 'name'>;
 }
 
-/** What can fire, with names; for views nothing is ever kept quiet. */
+/** All triggers, rules and event triggers with their names; those of views are never disabled. */
 export const PRESENT = /* sql */ `
   select 'trigger' as kind, g.oid, n.nspname::text as schema_name, c.relname::text as table_name, g.tgname::text as name, g.tgenabled::text as state
     from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid
@@ -37,7 +37,7 @@ export const PRESENT = /* sql */ `
   union all
   select 'event trigger', e.oid, '', '', e.evtname, e.evtenabled::text from pg_catalog.pg_event_trigger e`;
 
-/** Remembers what was disabled, in the transaction that did it. */
+/** Records what was disabled, in the transaction that disables it. */
 export async function noteDisabled(
   target: pg.ClientBase,
   migration: Migration,
@@ -48,14 +48,14 @@ export async function noteDisabled(
     /* sql */ `
     insert into walferry.disabled_trigger (migration, kind, schema_name, table_name, name, state, object, made)
     values ($1, $2, $3, $4, $5, $6, $7, $8)
-    -- Loud again, after a cutover or by the operator: its own state is the one that was noted first.
+    -- Enabled again, after a cutover or by the operator: keep the state that was recorded first.
     on conflict (migration, kind, schema_name, table_name, name) do update
        set given_back = false, object = excluded.object`,
     [migration.id, kind, schema_name, table_name, name, state, oid, made],
   );
 }
 
-/** What is there of it, under its present names, in their order. @param givenBack whether it has its own state now. */
+/** The recorded triggers that still exist, ordered by their current names. @param givenBack whether their state is restored. */
 export async function readDisabledTriggers(
   target: pg.ClientBase,
   migration: Migration,
@@ -83,7 +83,7 @@ export async function readDisabledTriggers(
   }));
 }
 
-/** Notes which state it has now, in the transaction that switches it. */
+/** Records whether the state is restored, in the transaction that changes it. */
 export async function markDisabled(
   target: pg.ClientBase,
   migration: Migration,
@@ -98,7 +98,7 @@ export async function markDisabled(
   );
 }
 
-/** Notes the state that it is to get, for one that is not switched yet. */
+/** Records the state that it will get, for one that is not switched yet. */
 export async function noteState(
   target: pg.ClientBase,
   migration: Migration,
@@ -113,7 +113,7 @@ export async function noteState(
   );
 }
 
-/** The states that these have on the source now, by their names; what it has not is left out. */
+/** The states that these have on the source now, by name; omits those that the source does not have. */
 export async function statesOn(
   source: pg.ClientBase,
   wanted: readonly EnabledTrigger[],

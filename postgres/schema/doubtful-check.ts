@@ -1,24 +1,24 @@
 /**
- * Constraints that rows of the source may break. Checks that depend on more than their row (on other tables, the clock, session
- * settings): PostgreSQL evaluates them when the row is written and never again. After hours of copying, the target may reject rows
- * that were valid on the source, because another table is still empty there or a search path does not find it. And those that are NOT
- * VALID: older rows break them, and the source evaluates a domain's only for columns that a statement assigns.
+ * Constraints that rows of the source may break. First, checks that depend on more than their row (on other tables, the clock,
+ * session settings): PostgreSQL evaluates them only when the row is written. After hours of copying, the target may reject rows
+ * that were valid on the source, because another table is still empty or a search path does not find it. Second, constraints
+ * that are NOT VALID: older rows break them, and the source evaluates a domain's only for columns that a statement assigns.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
 
 export interface DoubtfulCheck extends TableName {
-  /** What it is part of; `schema` and `name` are that one's. */
+  /** What the constraint belongs to; `schema` and `name` are those of the table or domain. */
   readonly kind: 'TABLE' | 'DOMAIN';
   readonly constraint: string;
-  /** Names of the functions for which it is taken for one, or `NOT VALID`. */
+  /** Names of the functions that make it doubtful, or `NOT VALID`. */
   readonly functions: readonly string[];
 }
 
 /**
- * NOT NULL constraints can be NOT VALID from version 18 on. What is NOT ENFORCED (18, too) rejects nothing and is left in its place.
- * Functions are found in the stored expression: pg_depend does not list those of pg_catalog. Of those only the ones count
- * that read the clock or the session; conversions that depend on settings are `stable`, too, and hold again.
+ * NOT NULL constraints can be NOT VALID from version 18 on. NOT ENFORCED constraints (18, too) reject nothing and stay in
+ * place. Functions are found in the stored expression, because pg_depend does not list those of pg_catalog. Of those, only
+ * functions that read the clock or the session count; conversions that depend on settings are `stable`, too, but hold again.
  */
 const CHECKS = /* sql */ `
 with checked as (
@@ -32,7 +32,7 @@ with checked as (
    cross join lateral pg_catalog.regexp_matches(k.expression, ':(?:funcid|opfuncid) (\\d+)', 'g') m
     join pg_catalog.pg_proc p on p.oid = m[1]::oid
 ), grouped as (
-  -- One hash of all: looked up for each check, they would be read once for each check.
+  -- One hash over all: a lookup per check would read them once per check.
   select f.check, array_agg(distinct f.oid::text) filter (where not f.system) as calls,
          array_agg(distinct f.proname::text) filter (
            where f.system and (f.provolatile = 'v' or f.proname = any($1::text[]))) as functions
@@ -50,7 +50,7 @@ select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname 
   join pg_catalog.pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace)
  where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
 
-/** Of pg_catalog, beside its volatile functions. */
+/** Functions of pg_catalog that count, in addition to its volatile ones. */
 const OF_THE_SESSION = (
   'now transaction_timestamp statement_timestamp current_setting current_schema current_schemas current_database ' +
   'getpgusername inet_client_addr inet_server_addr pg_backend_pid pg_current_xact_id txid_current pg_has_role ' +
@@ -64,9 +64,9 @@ interface FunctionRow {
   readonly volatile: string;
   readonly ofExtension: boolean;
   readonly body: string;
-  /** BEGIN ATOMIC: what it uses is in the catalog. */
+  /** BEGIN ATOMIC: the catalog lists its dependencies. */
   readonly atomic: boolean;
-  /** Of an atomic one: whether it reads a relation. */
+  /** For an atomic function: whether it reads a relation. */
   readonly reads: boolean;
 }
 
@@ -84,10 +84,10 @@ select p.oid::text, p.proname as name, l.lanname as language, p.provolatile as v
                     where d.classid = 'pg_catalog.pg_proc'::regclass and d.refclassid = d.classid
                       and d.objid = any($1::oid[]) and d.refobjid = p.oid))`;
 
-/** Depth to which nested calls are followed; deeper ones are rare and cost an error that names the constraint. */
+/** Depth to which nested calls are followed. Deeper ones are rare and cause an error that names the constraint. */
 const DEPTH = 4;
 
-/** Check constraints of tables and domains that may fail when evaluated again. Reads only the catalog. */
+/** Check constraints of tables and domains that may fail when they are evaluated again. Reads only the catalog. */
 export async function readDoubtfulChecks(source: pg.ClientBase): Promise<DoubtfulCheck[]> {
   const { rows } = await source.query<DoubtfulCheck & { calls: string[] }>(CHECKS, [
     OF_THE_SESSION,
@@ -99,7 +99,7 @@ export async function readDoubtfulChecks(source: pg.ClientBase): Promise<Doubtfu
   });
 }
 
-/** Names of the doubtful ones among the functions, by oid. */
+/** Names of the doubtful functions among these, by oid. */
 async function readCalled(
   source: pg.ClientBase,
   oids: readonly string[],
@@ -131,7 +131,7 @@ async function readCalled(
   );
 }
 
-/** A stable function may return something else the next time; PostgreSQL does not verify `immutable`. */
+/** A stable function may return another result next time; PostgreSQL does not verify `immutable`. */
 function isDoubtful({
   volatile,
   ofExtension,
@@ -146,14 +146,14 @@ function isDoubtful({
 }
 
 const NOISE = /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'/g;
-/** `from` that belongs to a function or an operator, not to a query. */
+/** `from` as part of a function or operator, not of a query. */
 const OTHER_FROM =
   /\b(?:extract|substring|trim|overlay|position)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)|\bdistinct\s+from\b/gi;
-/** A query, or a language's own way to send one. */
+/** A query, or a procedural language's call to run one. */
 const QUERY =
   /\b(?:from|join|update|into|perform|execute)\s+(?!strict\b)["a-z_(]|\b(?:spi_\w+|plpy\s*\.\s*(?:execute|prepare|cursor))\b|\b(?:now|clock_timestamp|current_(?:setting|date|time|timestamp|user))\b/i;
 
-/** Whether a body reads like one that asks a table, the clock or the session. `select … into` of plpgsql alone is none. */
+/** Whether a body seems to read a table, the clock or the session. plpgsql's `select … into` alone does not count. */
 function readsTables(body: string): boolean {
   return QUERY.test(body.replaceAll(NOISE, ' ').replaceAll(OTHER_FROM, ' '));
 }

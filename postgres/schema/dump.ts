@@ -1,5 +1,5 @@
 /**
- * The source's schema as a pg_dump archive, and what pg_restore makes of it: entries with SQL, and drop statements.
+ * The source's schema as a pg_dump archive, and what pg_restore reads from it: entries with SQL, and DROP statements.
  * The whole database is dumped: `pg_dump --table` leaves out the schemas, types, functions and extensions that tables
  * need. The selection is applied to the archive's entries afterwards.
  */
@@ -12,14 +12,14 @@ import { clientProgram, connectArgument } from '../connection/program.ts';
 import { parseArchive, type ArchiveEntry } from './archive.ts';
 import { ProgramFailed, runProgram, type ProgramRun } from './process.ts';
 
-/** pg_dump locks every table; behind a long ALTER TABLE it would queue, and every other session behind it. */
+/** pg_dump locks every table. Behind a long ALTER TABLE it would wait, and other sessions behind it. */
 const LOCK_WAIT_MS = 20_000;
-/** Sign of life while the program runs; several fit into a heartbeat timeout of 10 s. */
+/** Heartbeat interval while the program runs; several fit into a heartbeat timeout of 10 s. */
 const BEAT_MS = 1_000;
 
 /**
- * Dumps the schema of the source, as `snapshot` (an exported one) sees it.
- * @param only options that leave something out; none for all of it.
+ * Dumps the schema of the source, as of `snapshot` (an exported one).
+ * @param only options that restrict the dump; none for all of it.
  * @throws MigrationError `Unreachable`, `Denied`, `Contention` or `SchemaFailed`; `signal.reason` when aborted.
  */
 export async function dumpSchema(
@@ -51,7 +51,7 @@ export async function dumpSchema(
   }
 }
 
-/** Runs the program, and beats as long as it runs: of a large schema it prints nothing for many seconds. */
+/** Runs the program and sends heartbeats: with a large schema it prints nothing for many seconds. */
 async function runBeating(
   work: Pick<Work, 'signal' | 'beat'>,
   step: string,
@@ -73,10 +73,10 @@ async function runBeating(
   }
 }
 
-/** Also the words by which the caller, who knows how many tables there are, adds what the setting has to be. */
+/** Callers recognize the message by this text, and add the required setting, because they know the number of tables. */
 export const OUT_OF_LOCKS = "the lock table of the source's server is full (SQLSTATE 53200)";
 
-/** Which texts of standard error mean what; LC_ALL=C keeps them the same on every machine. */
+/** What texts of standard error mean; LC_ALL=C makes them the same on every machine. */
 const CAUSES: readonly (readonly [RegExp, FailureCode, string])[] = [
   // pg_dump: error: connection to server at "127.0.0.1", port 5432 failed: Connection refused
   [/connection to server .* failed|server closed the connection/, 'Unreachable', 'no connection'],
@@ -101,7 +101,7 @@ function explained(error: unknown, program: string): unknown {
   );
 }
 
-/** An archive in a file of its own, readable by us only, while pg_restore looks at it. */
+/** An archive in a temporary file, readable only by us, for pg_restore. */
 export class ArchiveFile implements AsyncDisposable {
   readonly #folder: string;
   readonly #program: string;
@@ -113,7 +113,7 @@ export class ArchiveFile implements AsyncDisposable {
     this.#work = work;
   }
 
-  /** Writes the archive into a new folder below the system's temporary one; removed on disposal. */
+  /** Writes the archive into a new folder in the system's temporary folder; removed on disposal. */
   static async create(archive: Buffer, work: Pick<Work, 'signal' | 'beat'>): Promise<ArchiveFile> {
     const { path: program } = await clientProgram('pg_restore');
     const file = new ArchiveFile(await mkdtemp(path.join(tmpdir(), 'walferry-')), program, work);
@@ -121,10 +121,10 @@ export class ArchiveFile implements AsyncDisposable {
     return file;
   }
 
-  /** Every entry with its SQL, in the order to run them. Owners are set by the entries only when asked for. */
+  /** Every entry with its SQL, in the order to run them. @param owners whether entries set owners. */
   async entries(owners: boolean): Promise<ArchiveEntry[]> {
-    // Tablespaces and table access methods belong to a server, not to a schema; without these two options the script
-    // also sets them between entries, where they would hang on to the wrong one.
+    // Tablespaces and table access methods belong to a server, not to a schema. Without these two options the script also
+    // sets them between entries, where they would be attributed to the wrong one.
     const plain = ['--no-tablespaces', '--no-table-access-method'];
     const [all, pre, post, script] = await Promise.all([
       this.#restore(['--list']),
@@ -135,7 +135,7 @@ export class ArchiveFile implements AsyncDisposable {
     return parseArchive({ all, pre, post }, script);
   }
 
-  /** The archive's own DROP statements (each `IF EXISTS`, in reverse order) for these entries and nothing else. */
+  /** The archive's own DROP statements (each `IF EXISTS`, in reverse order) for these entries and no others. */
   async drops(ids: readonly number[]): Promise<string> {
     const wanted = new Set(ids.map(String));
     const list = (await this.#restore(['--list']))
@@ -150,7 +150,7 @@ export class ArchiveFile implements AsyncDisposable {
       `--use-list=${listFile}`,
       '--file=-',
     ]);
-    // The drops stand between the settings and the first marked entry.
+    // The DROP statements are between the settings and the first marked entry.
     const begin = /^SET row_security = off;$/m.exec(script);
     const end = /^--\n-- TOC entry \d+ /m.exec(script);
     if (begin === null || end === null) throw new Error('no drop statements in the script');

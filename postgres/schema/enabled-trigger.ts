@@ -1,6 +1,6 @@
 /**
- * Triggers and rules of tables that fire while changes are applied. DDL of the operator can make one at any time, on both sides, as a
- * migration script does: on the source it has fired already, so that what it does would be done twice.
+ * Triggers and rules of tables that fire while changes are applied. The operator's DDL can create one at any time, on both
+ * sides, as a migration script does. It has already fired on the source, so its effects would occur twice.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -10,12 +10,12 @@ import type { EnabledTrigger } from './disabled-trigger.ts';
 const FIRES_FOR_REPLICA = ['A', 'R'];
 const FIRES_FOR_ALL = ['O', 'A', 'R'];
 
-/** States of a trigger in which it fires for what our sessions write. @param replicaRole whether they have replica role. */
+/** States of a trigger in which it fires for our sessions' writes. @param replicaRole whether they have replica role. */
 export function firingStates(replicaRole: boolean): readonly string[] {
   return replicaRole ? FIRES_FOR_REPLICA : FIRES_FOR_ALL;
 }
 
-/** @param wanted a query for the tables, as `schema` and `name`; partitions of a table have clones with a state of their own. */
+/** @param wanted a query for the tables, as `schema` and `name`; clones on partitions have their own state. */
 const enabledOn = (wanted: string, states: string) => /* sql */ `
 with recursive named as (
   select c.oid from (${wanted}) as wanted (schema, name)
@@ -31,7 +31,7 @@ select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_
   from tree t
   join pg_catalog.pg_class c on c.oid = t.oid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- -- By the tables, whose own triggers an index finds: it is asked with every batch, and a database may have 100,000 triggers.
+ -- Per table, by the index on its triggers: this runs with every batch, and a database may have 100,000 triggers.
  cross join lateral (
    select 'trigger' as kind, g.oid, g.tgname as name, g.tgenabled as state
      from pg_catalog.pg_trigger g where g.tgrelid = t.oid and not g.tgisinternal
@@ -52,7 +52,7 @@ const ON_PLANNED = enabledOn(
   '$2',
 );
 
-/** The look at these tables of the target and their partitions as a statement; it answers with a row for each that is loud. */
+/** The query for enabled triggers and rules on these tables of the target and their partitions. */
 export function triggerQuery(
   tables: readonly TableName[],
   states: readonly string[],
@@ -61,14 +61,14 @@ export function triggerQuery(
   return { sql: ON_TABLES, values: [JSON.stringify(names), `{${states.join(',')}}`] };
 }
 
-/** What is loud on these tables of the target and their partitions. @param states see `firingStates`. */
+/** Enabled triggers and rules on these tables of the target and their partitions. @param states see `firingStates`. */
 export async function readEnabledTriggers(
   target: pg.ClientBase,
   tables: readonly TableName[],
   states: readonly string[],
 ): Promise<EnabledTrigger[]> {
   const { sql, values } = triggerQuery(tables, states);
-  // Asked before commits: planned once in a session.
+  // Runs before each commit: a prepared statement is planned once per session.
   const { rows } = await target.query<EnabledTrigger>({
     name: 'walferry_enabled_triggers',
     text: sql,
@@ -77,7 +77,7 @@ export async function readEnabledTriggers(
   return rows;
 }
 
-/** The same for every table that the migration follows, or for those of them that the operator made. */
+/** The same for all tables that the migration follows, or only for those that the operator created. */
 export async function readEnabledOnPlanned(
   target: pg.ClientBase,
   migration: Migration,

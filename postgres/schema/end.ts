@@ -1,4 +1,4 @@
-/** The last transaction on the target: event triggers on login get their state, and the control schema goes. */
+/** The last transaction on the target: restores the state of login event triggers and drops the control schema. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
@@ -6,17 +6,17 @@ import { dropControl } from '../control/migration.ts';
 import { readAsleepOnLogin } from './disable-trigger.ts';
 
 /**
- * Idempotent; nothing where there is no control schema any more.
+ * Idempotent; does nothing when the control schema is gone.
  * @param target a session outside of a transaction.
- * @throws MigrationError `SchemaFailed`, `Denied`, `Contention`, `Unreachable`; everything is as before then.
+ * @throws MigrationError `SchemaFailed`, `Denied`, `Contention`, `Unreachable`; nothing has changed then.
  */
 export async function endOnTarget(target: pg.ClientBase, migration: Migration): Promise<void> {
   await target.query('begin');
   try {
-    const waking = await readAsleepOnLogin(target, migration);
+    const enabling = await readAsleepOnLogin(target, migration);
     await dropControl(target, migration);
     // Last: they lock the database against new connections until the commit, and the drop may wait for a reader.
-    for (const sql of waking) await target.query(sql);
+    for (const sql of enabling) await target.query(sql);
     await target.query('commit');
   } catch (error) {
     await target.query('rollback').catch(() => undefined);

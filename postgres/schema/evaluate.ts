@@ -1,10 +1,10 @@
-/** Statements of the archive that compute something from rows run under the defaults of the application's sessions. */
+/** Archive statements that compute values from rows run under the default settings of the application's sessions. */
 import type pg from 'pg';
 import { quoted } from '../catalog/table-name.ts';
 import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
 import type { StoredEntry } from './control.ts';
 
-/** For the transaction of an entry: the settings of its table. Texts of the archive are literals of standard strings. */
+/** Applies the table's settings to the transaction of an entry. String literals of the archive are standard-conforming. */
 export async function evaluateFor(
   client: pg.ClientBase,
   defaults: Defaults,

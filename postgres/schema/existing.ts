@@ -1,6 +1,6 @@
 /**
- * What the target has already: schemas and extensions that are not created again, and the selected tables, which must be
- * all absent (walferry creates them) or all there without rows (walferry uses them).
+ * What the target has already: schemas and extensions that are not created again, and the selected tables, which must either all
+ * be absent (walferry creates them) or all exist without rows (walferry uses them).
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -14,8 +14,8 @@ export interface TableName {
 }
 
 /**
- * The tables that partitions go through: made by the operator, whatever walferry creates beside them.
- * @throws MigrationError `SchemaFailed` naming those that are not there, or hold rows.
+ * Checks the root tables that partitions go through: the operator creates them, whatever walferry creates otherwise.
+ * @throws MigrationError `SchemaFailed` naming those that do not exist, or hold rows.
  */
 export async function requireRoots(
   target: pg.ClientBase,
@@ -36,14 +36,14 @@ export async function requireRoots(
   }
 }
 
-/** Tables that one query looks into for a first row; keeps the statement's size and its locks bounded. */
-const TABLES_PER_LOOK = 200;
+/** Tables that one query checks for a first row; bounds the statement's size and its locks. */
+const TABLES_PER_QUERY = 200;
 const NAMES_SHOWN = 10;
 
 /**
- * Whether the selected tables are on the target.
- * @throws MigrationError `SchemaFailed` naming the tables when some are there and some are not, when one holds rows, or
- *   when something else has a table's name.
+ * Whether the selected tables exist on the target.
+ * @throws MigrationError `SchemaFailed` naming the tables when only some exist, when one holds rows, or when something else has
+ *   a table's name.
  */
 export async function findTables(
   target: pg.ClientBase,
@@ -86,26 +86,26 @@ export async function findTables(
   return 'empty';
 }
 
-/** Those of the tables (with their quoted name as `sql`) that hold at least one row; a partitioned one by its partitions. */
+/** The tables (with their quoted name as `sql`) that hold at least one row; a partitioned table's partitions count. */
 export async function withRows<T extends { readonly sql: string }>(
   target: pg.ClientBase,
   tables: readonly T[],
 ): Promise<T[]> {
   const filled: T[] = [];
-  for (let at = 0; at < tables.length; at += TABLES_PER_LOOK) {
-    const some = tables.slice(at, at + TABLES_PER_LOOK);
+  for (let at = 0; at < tables.length; at += TABLES_PER_QUERY) {
+    const some = tables.slice(at, at + TABLES_PER_QUERY);
     const { rows: kinds } = await target.query<{ partitioned: boolean }>(
       /* sql */ `
       select coalesce((select c.relkind = 'p' from pg_catalog.pg_class c where c.oid = to_regclass(t.sql)), false) as partitioned
         from unnest($1::text[]) with ordinality as t (sql, at) order by t.at`,
       [some.map(({ sql }) => sql)],
     );
-    const looks = some.map(
+    const queries = some.map(
       ({ sql }, i) =>
         `select ${i} as i where exists (select from ${kinds[i]?.partitioned === true ? '' : 'only '}${sql})`,
     );
     const { rows } = await underAnyPath(target, () =>
-      target.query<{ i: number }>(looks.join(' union all ')),
+      target.query<{ i: number }>(queries.join(' union all ')),
     );
     for (const { i } of rows) {
       const table = some[i];
@@ -118,8 +118,8 @@ export async function withRows<T extends { readonly sql: string }>(
 const NAMED_ALONE = new Set(['SCHEMA', 'EXTENSION']);
 
 /**
- * Numbers of the schemas and extensions of the archive that the target has already, and of these types.
- * @param types entries of types that count as present when the target has one of the name.
+ * Numbers of the archive's schemas and extensions that the target has already, and of these types.
+ * @param types entries of types that count as present when the target has a type of that name.
  */
 export async function findPresent(
   target: pg.ClientBase,

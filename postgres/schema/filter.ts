@@ -1,35 +1,35 @@
 /**
  * Which entries of an archive belong to a migration, and in which of its steps they run. Pure.
  *
- * The whole schema is moved, less the tables that were not selected and what cannot be without them: the archive's own
- * dependencies say what that is (constraints, indexes, triggers, defaults, owned sequences, views, grants, comments,
- * foreign keys that point there). A selected table is never left out silently; when it needs one that is left out,
- * that is refused.
+ * The whole schema is moved, except for tables that are not selected and everything that cannot exist without them, according
+ * to the archive's own dependencies: constraints, indexes, triggers, defaults, owned sequences, views, grants, comments, and
+ * foreign keys that reference them. A selected table is never left out silently: if it needs something that is left out, the
+ * migration is refused.
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 import { changesMember, neededParts, wordNeed, type Member } from './left-extension.ts';
 import { newsOf, ownRelation, PARTS } from './left-out.ts';
 import { atOnce, overAll, thoseOf } from './turns.ts';
 
-/** `tables` before the rows; `indexes` right after them; `constraints` once the target is first consistent. */
+/** `tables` before the rows; `indexes` right after them; `constraints` once the target is consistent. */
 export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
 
 export interface Choice {
   /** Oids of the selected tables on the source. */
   readonly selected: ReadonlySet<string>;
-  /** Oids of tables that the operator made on the target: what is part of them is his, too, and what stands on them is moved. */
+  /** Oids of tables that the operator created on the target. Their parts are not moved; what depends on them is. */
   readonly given?: ReadonlySet<string>;
-  /** Whether a pattern leaves out a view or sequence of that name. */
+  /** Whether a pattern excludes a view or sequence of that name. */
   readonly excluded: (schema: string, name: string) => boolean;
   readonly grants: boolean;
   readonly ignore: IgnoredObjects;
 }
 
-/** Whole objects that the input leaves out by name. */
+/** Whole objects that the input ignores by name. */
 export interface IgnoredObjects {
   readonly extensions: ReadonlySet<string>;
   readonly eventTriggers: ReadonlySet<string>;
-  /** What belongs to those extensions: the archive does not list it. */
+  /** Members of those extensions: the archive does not list them. */
   readonly members: readonly Member[];
 }
 
@@ -39,13 +39,13 @@ export interface PlannedEntry extends ArchiveEntry {
 
 export interface FilteredArchive {
   readonly kept: readonly PlannedEntry[];
-  /** Types of columns of given tables: whoever made those may have had to make these first. */
+  /** Types of columns of tables that the operator created: the operator may have had to create these first. */
   readonly mayBeThere: ReadonlySet<number>;
-  /** For the log: every entry that is not moved. */
+  /** For the log: all entries that are not moved. */
   readonly leftOut: readonly string[];
-  /** Those that nobody named by a pattern and that stand on something left out. */
+  /** Entries that no pattern names and that depend on something left out. */
   readonly news: readonly string[];
-  /** Selected tables that cannot be created, with the reason. Not empty: refuse. */
+  /** Selected tables that cannot be created, with the reason. If not empty, refuse. */
   readonly impossible: readonly string[];
 }
 
@@ -73,7 +73,7 @@ const INDEX_PHASE = new Set([
 ]);
 const OWN_SCHEMA = 'walferry';
 
-/** Sorts the entries of an archive into kept ones with their phase, and those left out. */
+/** Splits the entries of an archive into those that are moved, with their phase, and those left out. */
 export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice): FilteredArchive {
   return atOnce(filtering(entries, choice));
 }
@@ -101,10 +101,10 @@ export function* filtering(
     needed.has(entry.id) || given.has(entry.id) || isSelectedTable(entry, choice);
   const left = new Set((yield* thoseOf(entries, (one) => isLeft(one, choice))).map(({ id }) => id));
   const going = new Set(left);
-  yield* takeAlong(going, entries, byId, stays);
+  yield* addDependents(going, entries, byId, stays);
   const impossible = neededParts(entries, going, left, (entry) => isSelectedTable(entry, choice));
   yield;
-  yield* takeAlong(out, entries, byId, stays);
+  yield* addDependents(out, entries, byId, stays);
 
   const attached = attachments(entries);
   yield;
@@ -135,14 +135,14 @@ export function* filtering(
   };
 }
 
-/** Adds what cannot be without those that are out. To the fixpoint: a rule that goes takes its view along, and that again what depends on the view. */
-function* takeAlong(
+/** Adds what cannot exist without `out`, transitively: a rule adds its view, and the view adds its dependents. */
+function* addDependents(
   out: Set<number>,
   entries: readonly ArchiveEntry[],
   byId: ReadonlyMap<number, ArchiveEntry>,
   stays: (entry: ArchiveEntry) => boolean,
 ): Generator<void, void> {
-  // Nothing goes along with nothing.
+  // An empty set has no dependents.
   for (let before = 0; before !== out.size;) {
     before = out.size;
     yield* overAll(entries, (entry) => {
@@ -163,10 +163,10 @@ function isLeft({ kind, name }: ArchiveEntry, { ignore }: Choice): boolean {
   return kind === 'EXTENSION' && ignore.extensions.has(name);
 }
 
-/** Follow the object that they are about. */
+/** Kinds that follow the object that they are about. */
 const FOLLOWERS = new Set(['COMMENT', 'ACL', 'SECURITY LABEL', 'SEQUENCE OWNED BY']);
 
-/** Tables that are on the target already, and what is part of them there as the operator made it. */
+/** Tables that the operator created on the target, and their parts. */
 function* givenEntries(
   entries: readonly ArchiveEntry[],
   byId: ReadonlyMap<number, ArchiveEntry>,
@@ -179,7 +179,7 @@ function* givenEntries(
       .map(({ id }) => id),
   );
   const given = new Set(tables);
-  // Indexes of its partitions, by the statements that attach them: a foreign key to the root names those, only for the order.
+  // Indexes of partitions, found by the statements that attach them: a foreign key to the root names them, only for the order.
   const below = new Set<number>();
   for (let before = 0; before !== given.size;) {
     before = given.size;
@@ -203,14 +203,14 @@ const TYPES = new Set(['TYPE', 'DOMAIN', 'SHELL TYPE']);
 /** Types that the entries depend on, directly or through other types. */
 function typesOf(given: ReadonlySet<number>, byId: ReadonlyMap<number, ArchiveEntry>): Set<number> {
   const types = new Set<number>();
-  const look = (id: number): void => {
+  const visit = (id: number): void => {
     for (const on of byId.get(id)?.dependencies ?? []) {
       if (types.has(on) || !TYPES.has(byId.get(on)?.kind ?? '')) continue;
       types.add(on);
-      look(on);
+      visit(on);
     }
   };
-  for (const id of given) look(id);
+  for (const id of given) visit(id);
   return types;
 }
 
@@ -224,14 +224,14 @@ function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
   if (kind === 'EVENT TRIGGER' && choice.ignore.eventTriggers.has(name)) return true;
   if (GRANTS.has(kind) && !choice.grants) return true;
   if (schema === OWN_SCHEMA || (kind === 'SCHEMA' && name === OWN_SCHEMA)) return true;
-  // An extension brings its own comment, and only its owner may set one: often not us on a hosted server.
+  // An extension creates its own comment, and only its owner may set one: often not our role on a hosted server.
   if (kind === 'COMMENT' && name.startsWith('EXTENSION ')) return true;
   if (TABLES.has(kind)) return !choice.selected.has(entry.oid);
   return EXCLUDABLE.has(kind) && schema !== null && choice.excluded(schema, name);
 }
 
 /**
- * Whether an entry goes when one that it depends on goes. A partition's index depends on its parent's index only for
+ * Whether an entry is left out when one that it depends on is. A partition's index depends on its parent's index only for
  * the order, and a partition on its parent only through TABLE ATTACH.
  */
 function decides(entry: ArchiveEntry, on: ArchiveEntry | undefined): boolean {
@@ -239,7 +239,7 @@ function decides(entry: ArchiveEntry, on: ArchiveEntry | undefined): boolean {
   return !(INDEX_LIKE.has(entry.kind) && INDEX_LIKE.has(on.kind));
 }
 
-/** SEQUENCE OWNED BY depends on the sequence only, yet names the owning table. */
+/** SEQUENCE OWNED BY depends only on the sequence, but names the owning table. */
 function ownerGone(
   entry: ArchiveEntry,
   byId: ReadonlyMap<number, ArchiveEntry>,
@@ -251,12 +251,12 @@ function ownerGone(
   );
 }
 
-/** `CREATE OR REPLACE VIEW` that pg_dump postponed: without it the view is an empty shell of nulls. */
+/** `CREATE OR REPLACE VIEW` that pg_dump postponed: without it the view returns only nulls. */
 function isViewRule(entry: ArchiveEntry): boolean {
   return entry.kind === 'RULE' && entry.name.endsWith(' _RETURN');
 }
 
-/** Partition and parent, `child parent`, where the archive attaches them in a statement of its own. */
+/** Partition and parent, as `child parent`, where the archive attaches them in a separate statement. */
 function attachments(entries: readonly ArchiveEntry[]): Set<string> {
   const pairs = new Set<string>();
   for (const entry of entries) {
@@ -269,8 +269,8 @@ function attachments(entries: readonly ArchiveEntry[]): Set<string> {
 }
 
 /**
- * Sequences that a selected table takes a default from, that are its identity or that one of its columns owns: they stay, whoever
- * owns them and whatever a pattern says. A pattern that is meant for other tables often matches the name of a hidden sequence.
+ * Sequences that selected tables need for a default, an identity or an owned column. They are kept, whatever their owner, and
+ * even if a pattern excludes them: a pattern that is meant for other tables often matches the name of a hidden sequence.
  */
 function neededSequences(
   entries: readonly ArchiveEntry[],
@@ -283,7 +283,7 @@ function neededSequences(
     return on !== undefined && isSelectedTable(on, choice);
   };
   for (const entry of entries) {
-    // An identity's own statement, and SEQUENCE OWNED BY, depend on the table.
+    // The statement of an identity's sequence, and SEQUENCE OWNED BY, depend on the table.
     if (entry.kind === 'SEQUENCE' && entry.dependencies.some(isSelected)) needed.add(entry.id);
     const uses =
       isSelectedTable(entry, choice) ||
@@ -295,7 +295,7 @@ function neededSequences(
 }
 
 /**
- * What selected tables cannot be created without, whatever section pg_dump puts it in: a default that calls a BEGIN ATOMIC
+ * Entries that selected tables need at creation, in whatever section pg_dump puts them: a default that calls a BEGIN ATOMIC
  * function that groups by a primary key needs that key before its table.
  */
 function neededEarly(kept: readonly ArchiveEntry[]): ReadonlySet<number> {
@@ -318,13 +318,13 @@ function* withPhases(kept: readonly ArchiveEntry[]): Generator<void, PlannedEntr
   yield* overAll(kept, (entry) => {
     let phase: SchemaPhase = 'tables';
     if (early.has(entry.id)) {
-      // Rows cannot be copied into a table that is not there.
+      // Stays in `tables`: rows are copied only into tables that exist.
     } else if (entry.section === 'post') {
-      // What stands on something late (an index on a postponed materialized view) is late itself.
+      // An entry that depends on a late one (an index on a postponed materialized view) is late itself.
       const late = entry.dependencies.some((id) => phases.get(id) === 'constraints');
       phase = INDEX_PHASE.has(entry.kind) && !late ? 'indexes' : 'constraints';
     } else if (entry.dependencies.some((id) => phases.get(id) === 'constraints')) {
-      phase = 'constraints'; // grants and comments are listed by pg_restore where their object stands
+      phase = 'constraints'; // pg_restore lists grants and comments at their object's place
     } else if (entry.dependencies.some((id) => phases.get(id) === 'indexes')) {
       phase = 'indexes';
     }

@@ -1,6 +1,6 @@
 /**
- * Foreign keys in two steps: added NOT VALID, which takes its locks for a moment only, then validated while writers go on.
- * The SQL is pg_dump's own; its end is the one place where NOT VALID may be appended.
+ * Foreign keys in two steps: added NOT VALID, which holds locks only briefly, then validated without blocking writers.
+ * The SQL is pg_dump's own; NOT VALID can only be appended at its end.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -10,8 +10,8 @@ import { matchExisting } from './match.ts';
 import { underAnyPath } from '../connection/planning.ts';
 
 /**
- * The statement with NOT VALID, or null where that is not possible or not wanted: before version 18 not for partitioned
- * tables (pg_dump writes those without ONLY), and not for a key that is not validated on the source either. Pure.
+ * The statement with NOT VALID, or null where that is impossible or not wanted: before version 18 not for partitioned tables
+ * (pg_dump writes those without ONLY), and not for a key that is not validated on the source either. Pure.
  */
 export function deferred(sql: string): string | null {
   if (!sql.startsWith('ALTER TABLE ONLY ') || !/ADD CONSTRAINT .* FOREIGN KEY /s.test(sql))
@@ -20,7 +20,7 @@ export function deferred(sql: string): string | null {
   return `${sql.slice(0, -1)} NOT VALID;`;
 }
 
-/** Adds the key in the caller's transaction, and notes its oid when it still has to be validated. */
+/** Adds the key in the caller's transaction, and records its oid when it still has to be validated. */
 export async function addForeignKey(
   target: pg.ClientBase,
   migration: Migration,
@@ -38,15 +38,15 @@ export async function addForeignKey(
     return;
   }
   await target.query(unchecked);
-  // The row that this very transaction made: no name has to be taken apart for it.
+  // Found as the row that this transaction created, so that no name has to be parsed.
   const { rows } = await target.query<{ oid: string; parts: boolean }>(/* sql */ `
     select k.oid::text, exists (select from pg_catalog.pg_constraint p where p.conparentid = k.oid) as parts
       from pg_catalog.pg_constraint k
      where k.contype = 'f' and k.conparentid = 0 and k.xmin = pg_catalog.pg_current_xact_id()::xid`);
   const [added] = rows;
   if (added?.parts === true) {
-    // It refers to a partitioned table and has a part for each partition. VALIDATE would mark the key itself and forget
-    // the parts: they stay NOT VALID for ever (docs/facts.md). So this one is checked while its locks are held.
+    // It references a partitioned table and has a part per partition. VALIDATE would mark only the key: the parts would stay
+    // NOT VALID forever (docs/facts.md). So this key is checked while its locks are held.
     await dropForeignKey(target, { ...entry, added: added.oid });
     await check(target, entry.sql);
     return;
@@ -54,7 +54,7 @@ export async function addForeignKey(
   await unclaim(target, migration, entry.id, added?.oid ?? null);
 }
 
-/** Not done yet: added only. */
+/** Resets the entry's mark: the key is added, but not done. */
 async function unclaim(
   target: pg.ClientBase,
   migration: Migration,
@@ -88,7 +88,7 @@ export async function validateForeignKey(
   );
 }
 
-/** Drops a key that was added, and that rows break. */
+/** Drops a key that was added and that rows break. */
 export async function dropForeignKey(target: pg.ClientBase, { added }: StoredEntry): Promise<void> {
   const key = added === null ? null : await findKey(target, added);
   if (key === null) return;
@@ -97,7 +97,7 @@ export async function dropForeignKey(target: pg.ClientBase, { added }: StoredEnt
   );
 }
 
-/** The server reads both tables with a query of its own, which is planned with the functions of their indexes. */
+/** The server reads both tables with its own query, whose planning calls the functions of their indexes. */
 async function check(target: pg.ClientBase, statement: string): Promise<void> {
   await underAnyPath(target, () => target.query(statement));
 }

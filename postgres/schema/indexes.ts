@@ -1,6 +1,6 @@
 /**
- * Indexes and the constraints that are indexes, built after the rows over several sessions. Every build is one transaction with its mark: a build that was cut off leaves nothing (no CONCURRENTLY, so no invalid
- * index), and one that was done is not done again.
+ * Indexes and index constraints, built after the rows over several sessions. Every build is one transaction with its mark: an
+ * interrupted build leaves nothing (no CONCURRENTLY, so no invalid index), and a finished one is not repeated.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -31,16 +31,16 @@ interface BuildTask extends Task {
   readonly entry: StoredEntry;
 }
 
-/** Something of that name is there: duplicate table (index), duplicate object, a second primary key. */
+/** An object of that name exists: duplicate table (index), duplicate object, a second primary key. */
 const TAKEN = new Set(['42P07', '42710', '42P16']);
 
 /**
- * Builds every index, primary key, unique and exclusion constraint, index attachment and statistics
- * object of the migration. Idempotent. Does nothing when the tables were not made by walferry.
- * A unique or exclusion constraint that the rows violate, and what stands on it, is left to `buildConstraints`: until then
- * the stream brings what was mended on the source. Not a primary key or replica identity: the stream needs those.
- * @throws MigrationError `ConstraintFailed` naming every such key that rows break, with count and query, after all the
- *   others were built; `SchemaFailed` naming object and table; `signal.reason` when aborted.
+ * Builds every index, primary key, unique and exclusion constraint, index attachment and statistics object of the migration.
+ * Idempotent. Does nothing when walferry did not create the tables.
+ * A unique or exclusion constraint that rows violate, and what depends on it, is left to `buildConstraints`: until then the
+ * stream applies what was fixed on the source. A primary key or replica identity is not, because the stream needs it.
+ * @throws MigrationError `ConstraintFailed` with every such key that rows break, with count and query, after all others were
+ *   built; `SchemaFailed` with object and table; `signal.reason` when aborted.
  */
 export async function buildIndexes(
   migration: Migration,
@@ -60,7 +60,7 @@ export async function buildIndexes(
     const [pending, pages] = await whileWatched(
       watched,
       work,
-      () => ({ step: 'reading what is to be built' }),
+      () => ({ step: 'reading the objects to build' }),
       async () => [
         await readWaiting(first.client, migration.id, 'indexes'),
         await tablePages(first.client),
@@ -108,16 +108,16 @@ export async function buildIndexes(
   }
 }
 
-/** Most indexes gain nothing from more. */
+/** More memory speeds up few indexes. */
 const MOST_MEMORY_MB = 256;
 
 /**
- * Settings of a session that builds indexes. By default it has its share of a quarter of the target's `shared_buffers` (all that SQL shows of
- * a server's memory), at most 256 MiB, and never less than the target's own setting.
+ * Settings of a session that builds indexes. By default a session gets its share of a quarter of the target's `shared_buffers`
+ * (all that SQL shows of a server's memory), at most 256 MiB, and never less than the target's own setting.
  */
 async function prepareBuilding(
   client: pg.ClientBase,
-  // An attempt that was scheduled by an earlier version has no such field.
+  // Attempts that an earlier version scheduled have no such field.
   { index = {}, copy }: Pick<MigrationInput, 'copy'> & Partial<Pick<MigrationInput, 'index'>>,
 ): Promise<void> {
   await prepareSession(client);
@@ -143,8 +143,8 @@ function buildTask(entry: StoredEntry, pages: ReadonlyMap<string, number>): Buil
     id: entry.id,
     depends: entry.depends,
     tables,
-    // A plain CREATE INDEX shares its table with others. With a second statement (CLUSTER ON, REPLICA IDENTITY) two of
-    // them would hold the same lock and each wait for the other to get a stronger one.
+    // A plain CREATE INDEX shares its table with others. With a second statement (CLUSTER ON, REPLICA IDENTITY), two of them
+    // would hold the same lock and wait for each other to upgrade it.
     exclusive: !(entry.kind === 'INDEX' && !/;\s*\n/.test(entry.sql)),
     weight: Math.max(0, ...tables.map((table) => pages.get(table) ?? 0)),
     label: nameEntry(entry),
@@ -153,7 +153,7 @@ function buildTask(entry: StoredEntry, pages: ReadonlyMap<string, number>): Buil
 }
 
 async function tablePages(target: pg.ClientBase): Promise<Map<string, number>> {
-  // From the file, not from relpages: the tables were not analyzed yet.
+  // By file size, not relpages: the tables are not analyzed yet.
   const { rows } = await target.query<{ name: string; bytes: string }>(/* sql */ `
     select n.nspname || '.' || c.relname as name, pg_catalog.pg_relation_size(c.oid)::text as bytes
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -177,18 +177,20 @@ async function buildOrPostpone(
   } catch (error) {
     if (!isBroken(error) || isIdentity(entry)) throw error;
     postponed.add(entry.id);
-    work.log.warn('a unique index has to wait for mended rows', { reason: error.message });
+    work.log.warn('a unique index waits until the rows that break it are fixed on the source', {
+      reason: error.message,
+    });
   }
 }
 
-/** Whether the stream finds rows by it. pg_dump writes a chosen replica identity behind the index. */
+/** Whether the stream finds rows by it. pg_dump writes a chosen replica identity after the index. */
 function isIdentity({ sql }: StoredEntry): boolean {
   return / PRIMARY KEY /.test(sql) || / REPLICA IDENTITY USING INDEX /.test(sql);
 }
 
 /**
- * Builds one entry of the phase and marks it, in one transaction. Idempotent. One that the source has dropped since is left out, one
- * that it has altered since is built as it is there now, when the stored statement fails.
+ * Builds one entry of the phase and marks it, in one transaction. Idempotent. When the stored statement fails, an entry that the
+ * source has dropped since is left out, and one that it has altered is built with its current definition.
  * @throws MigrationError `ConstraintFailed` with count and query of the rows that break it, `SchemaFailed`.
  */
 export async function buildIndex(
@@ -198,11 +200,11 @@ export async function buildIndex(
   { work, defaults }: { readonly work: Work; readonly defaults: Defaults },
 ): Promise<void> {
   const { tables } = entry;
-  const once = (sql: string) =>
+  const runOnce = (sql: string) =>
     session.transaction(async (client) => {
       if (!(await claimEntry(client, migration.id, entry.id))) return;
       await evaluateFor(client, defaults, entry);
-      // Statistics have an owner, too.
+      // Statistics objects have an owner, too.
       const rights = new OwnerRights(client);
       await rights.lend({ schema: entry.schema, sql });
       await client.query(sql);
@@ -217,7 +219,7 @@ export async function buildIndex(
     ...(part === null ? {} : { constraint: part }),
   };
   try {
-    await once(entry.sql);
+    await runOnce(entry.sql);
   } catch (error) {
     work.signal.throwIfAborted();
     const place = { migration, entry, session };
@@ -231,16 +233,16 @@ export async function buildIndex(
         ? await explained(failure, { migration, entry, session }, work)
         : failure;
     }
-    // Somebody built it by hand, which is welcome when it is exactly what is wanted.
+    // The operator may have built it by hand; it is accepted if it is identical.
     const rest = await matchExisting(session.client, entry);
     if (rest === null) {
       throw failed(error, {
         ...failing,
-        what: `${what}: another object, or an invalid one, has its name or place; drop it`,
+        what: `${what}: another object, or an invalid one, has its name or place; drop that object`,
         code: 'SchemaFailed',
       });
     }
-    work.log.info('index was there already', { object: nameEntry(entry) });
-    await once(rest);
+    work.log.info('an index exists already and is kept', { object: nameEntry(entry) });
+    await runOnce(rest);
   }
 }

@@ -1,11 +1,12 @@
 /**
- * Privileges of dropped roles. `pg_init_privs` keeps the OIDs of roles that had privileges when an extension was created, and before
- * PostgreSQL 17 `drop owned` leaves them there; pg_dump then revokes from a role named by its OID, which does not exist.
+ * Privileges of dropped roles. `pg_init_privs` keeps the OIDs of roles that had privileges when an extension was created.
+ * Before PostgreSQL 17, DROP OWNED leaves them there; pg_dump then writes a REVOKE from a role named by its OID, which does
+ * not exist.
  */
 import type pg from 'pg';
 import type { ArchiveEntry } from './archive.ts';
 
-/** Names as pg_dump prints them, which are numbers; none that a role of the source has for its name. */
+/** Dropped roles as pg_dump prints them: their OIDs. OIDs that are also the name of a role of the source are excluded. */
 export async function readDroppedRoles(source: pg.ClientBase): Promise<ReadonlySet<string>> {
   const { rows } = await source.query<{ name: string }>(/* sql */ `
     select distinct x.role::text as name
@@ -16,7 +17,7 @@ export async function readDroppedRoles(source: pg.ClientBase): Promise<ReadonlyS
   return new Set(rows.map(({ name }) => name));
 }
 
-/** The entries without statements that revoke privileges from such roles. Pure. */
+/** The entries, without statements that revoke privileges from these roles. Pure. */
 export function withoutDroppedRoles(
   entries: readonly ArchiveEntry[],
   dropped: ReadonlySet<string>,
@@ -30,7 +31,7 @@ export function withoutDroppedRoles(
   });
 }
 
-/** One statement stands on one line, and names that hold no letters are quoted. */
+/** pg_dump writes one statement per line, and quotes names without letters. */
 function roleOf(line: string): string | undefined {
   return /^(?:REVOKE|GRANT) .* (?:FROM|TO) "(\d+)"(?: WITH GRANT OPTION)?;$/.exec(line)?.[1];
 }

@@ -1,4 +1,4 @@
-/** For the closing summary: what schemas that the target had before keep of their own. */
+/** For the final summary: owners and grants that schemas keep because the target had them before. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import {
@@ -8,7 +8,7 @@ import {
   type SchemaRights,
 } from '../catalog/schema-right.ts';
 
-/** Owners and grants of schemas that were there before: named, because nothing changes them. */
+/** Owners and grants of schemas that existed before: reported, because the migration does not change them. */
 export async function keptRights(
   target: pg.ClientBase,
   source: readonly SchemaRights[],

@@ -1,7 +1,8 @@
 /**
- * Grants that take from our role what it needs until the cutover, on a target where it is no superuser: an append-only table whose
- * owner has no UPDATE, a schema in which its owner may not create. They run where the archive has them, for what others are granted;
- * of those that take such a right away the owner gets all rights back, until they run again after the cutover.
+ * Grants that take privileges from our role which it needs until the cutover, on a target where it is no superuser: an
+ * append-only table whose owner has no UPDATE, a schema in which its owner may not create. They run at their place in the
+ * archive, so that other roles get their privileges. If they take such a privilege away, the owner gets all privileges back,
+ * until they run again after the cutover.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -12,7 +13,7 @@ import type { OwnerRights } from './owner.ts';
 import { runEntry } from './run.ts';
 import { switching, type Attempt } from './switching.ts';
 
-/** The rows are copied, compared and changed; sequences are set; indexes are created in the schema. */
+/** Needed privileges: rows are copied, compared and changed; sequences are set; indexes are created in the schema. */
 const LACKS = /* sql */ `
 select case $1
   when 'TABLE' then exists (
@@ -32,7 +33,7 @@ const OBJECT = /^(TABLE|SEQUENCE|SCHEMA) (.*)$/s;
 
 type Acl = Pick<StoredEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql' | 'depends'>;
 
-/** Numbers of those that run again after the cutover. */
+/** Numbers of the grants that run again after the cutover. */
 export async function readLateGrants(
   target: pg.ClientBase,
   migration: Migration,
@@ -45,9 +46,9 @@ export async function readLateGrants(
 }
 
 /**
- * Runs grants within the open transaction, and notes those that have to run again after the cutover.
- * @param late numbers of those; gets the entry's when it is one. Grants on columns are, when those on their table are: that one's
- *   REVOKE takes them along.
+ * Runs grants within the open transaction, and records those that have to run again after the cutover.
+ * @param late numbers of those; the entry's number is added if it is one. Grants on columns are late if those on their table
+ *   are: the table's REVOKE includes the columns.
  */
 export async function grantEarly(
   target: pg.ClientBase,
@@ -56,15 +57,15 @@ export async function grantEarly(
   { rights, late }: { readonly rights: OwnerRights; readonly late: Set<number> },
 ): Promise<void> {
   await runEntry(target, entry, rights);
-  if (await lacks(target, entry)) await giveBack(target, entry);
+  if (await lacks(target, entry)) await grantToOwner(target, entry);
   else if (!entry.depends.some((id) => late.has(id))) return;
   late.add(entry.id);
-  await putOff(target, migration, entry);
+  await defer(target, migration, entry);
 }
 
 /**
- * The same for grants on what walferry did not create, such as a schema that the target had before. Where even its owner's rights do not
- * help our role (a member that does not inherit them), the whole entry waits for the cutover.
+ * The same for grants on objects that walferry did not create, such as a schema that the target had before. If even the owner's
+ * privileges do not help our role (a member that does not inherit them), the whole entry waits for the cutover.
  * @returns whether it runs again after the cutover.
  */
 export async function grantOnPresent(
@@ -72,21 +73,21 @@ export async function grantOnPresent(
   migration: Migration,
   entry: Acl,
 ): Promise<boolean> {
-  // What our role lacked before is not needed.
+  // Privileges that our role lacked before are not needed.
   const lacked = await lacks(target, entry);
   await target.query('savepoint granting');
   await runOther(target, migration.id, entry);
   const late = !lacked && (await lacks(target, entry));
   if (late) {
-    await giveBack(target, entry);
+    await grantToOwner(target, entry);
     if (await lacks(target, entry)) await target.query('rollback to savepoint granting');
-    await putOff(target, migration, entry);
+    await defer(target, migration, entry);
   }
   await target.query('release savepoint granting');
   return late;
 }
 
-/** Whether our role lacks a right that it needs until the cutover. */
+/** Whether our role lacks a privilege that it needs until the cutover. */
 async function lacks(target: pg.ClientBase, entry: Acl): Promise<boolean> {
   const [, type, name] = OBJECT.exec(entry.name) ?? [];
   if (type === undefined) return false;
@@ -94,15 +95,15 @@ async function lacks(target: pg.ClientBase, entry: Acl): Promise<boolean> {
   return rows[0]?.lacks === true;
 }
 
-async function putOff(target: pg.ClientBase, migration: Migration, { id }: Acl): Promise<void> {
+async function defer(target: pg.ClientBase, migration: Migration, { id }: Acl): Promise<void> {
   await target.query(
     /* sql */ `update walferry.schema_entry set phase = 'grants', done_at = null where migration = $1 and id = $2`,
     [migration.id, id],
   );
 }
 
-/** All rights on the object for its owner, who can grant them to itself. */
-async function giveBack(
+/** Grants all privileges on the object to its owner, who may always do that. */
+async function grantToOwner(
   target: pg.ClientBase,
   { schema, name }: { readonly schema: string | null; readonly name: string },
 ): Promise<void> {
@@ -130,9 +131,9 @@ interface LateGrant {
 const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' });
 
 /**
- * Runs them again, once the source's slot is gone: until then our role reads sequences and tables for the last looks, and a cutover that
- * is undone streams on. One whose object is gone or renamed is passed over. Idempotent.
- * @throws MigrationError `SchemaFailed` naming the object, `Unreachable`.
+ * Runs them again, after the source's slot is dropped. Until then our role reads sequences and tables for the final checks, and
+ * the stream of an undone cutover continues. Skips grants whose object is gone or renamed. Idempotent.
+ * @throws MigrationError `SchemaFailed` with the object, `Unreachable`.
  */
 export async function runLateGrants(migration: Migration, attempt: Attempt = {}): Promise<void> {
   await switching(migration, attempt, { done: 'enabled', nothing: undefined }, async (session) => {
@@ -160,7 +161,7 @@ async function unlessGone(target: pg.ClientBase, sql: string): Promise<void> {
   }
 }
 
-/** Schemas come last: without a right on one, what is in it cannot be reached. */
+/** Schemas last: without a privilege on the schema, its objects cannot be reached. */
 async function readGrants(target: pg.ClientBase, migration: Migration): Promise<LateGrant[]> {
   const { rows } = await target.query<LateGrant>(
     /* sql */ `

@@ -1,8 +1,8 @@
 /**
  * Which tables of the source can be dumped separately. pg_dump locks all tables of a dump at once, and the lock table of a server
- * with default settings holds about ten thousand. A leaf is a table that only its own parts (keys, defaults, triggers, sequences) and
- * foreign keys, which come last anyway, depend on: dumped after the rest, in groups, it produces the same statements. Views,
- * partitions, inheritance children and their dependencies stay together, so that pg_dump orders them.
+ * with default settings holds about ten thousand. A leaf is a table on which only its own parts (keys, defaults, triggers,
+ * sequences) and foreign keys, which come last anyway, depend: dumped after the rest, in groups, it produces the same
+ * statements. Views, partitions, inheritance children and their dependencies are dumped together, so that pg_dump orders them.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -10,11 +10,11 @@ import type { TableName } from '../catalog/selection.ts';
 export interface Leaves {
   /** Tables that may be dumped in groups. */
   readonly leaves: readonly TableName[];
-  /** Sequences that belong to those, and go with them. */
+  /** Sequences that belong to the leaves, and are dumped with them. */
   readonly owned: readonly TableName[];
-  /** Relations of all other kinds and other tables. */
+  /** All other relations. */
   readonly others: readonly TableName[];
-  /** How many of the others pg_dump locks. */
+  /** How many of `others` pg_dump locks. */
   readonly locked: number;
 }
 
@@ -41,7 +41,7 @@ with relation as (
   union all
   select p.oid, t.oid from plain p join pg_catalog.pg_type t on t.typelem = p.reltype and t.typcategory = 'A'
 ), needed as (
-  -- By something that is no part of it. Extended statistics are, but before version 17 pg_dump gives them with their schema.
+  -- By objects that are not part of it. Extended statistics are, but before version 17 pg_dump writes them with their schema.
   select d.refobjid as oid
     from pg_catalog.pg_depend d
     left join pg_catalog.pg_index i on d.classid = 'pg_catalog.pg_class'::regclass and i.indexrelid = d.objid
@@ -57,7 +57,7 @@ with relation as (
        or k.conrelid = d.refobjid or k.contype = 'f' or g.tgrelid = d.refobjid or g.tgisinternal
        or y.polrelid = d.refobjid or t.typrelid = d.refobjid
        or d.classid = 'pg_catalog.pg_publication_rel'::regclass
-       -- A generated column depends on others of its table.
+       -- A generated column depends on other columns of its table.
        or d.classid = 'pg_catalog.pg_class'::regclass and d.objid = d.refobjid, false)
   union
   select r.owner
@@ -78,7 +78,7 @@ select r.schema, r.name,
             when r.relkind in ('r', 'p') and not r.member then 'locked' else 'other' end as part
   from relation r order by r.schema collate "C", r.name collate "C"`;
 
-/** Sorts the relations of the database; of one moment in a transaction. */
+/** Classifies the relations of the database, within the caller's transaction. */
 export async function readLeaves(source: pg.ClientBase): Promise<Leaves> {
   const rows = await joined<TableName & { part: string }>(source, LEAVES);
   const of = (...parts: string[]): TableName[] =>
@@ -91,7 +91,7 @@ export async function readLeaves(source: pg.ClientBase): Promise<Leaves> {
   };
 }
 
-/** Tables that a pg_dump of the whole database would lock. */
+/** Number of tables that a pg_dump of the whole database would lock. */
 export async function countLocked(source: pg.ClientBase): Promise<number> {
   const { rows } = await source.query<{ count: number }>(/* sql */ `
     select count(*)::int as count
@@ -101,17 +101,17 @@ export async function countLocked(source: pg.ClientBase): Promise<number> {
   return rows[0]?.count ?? 0;
 }
 
-/** An object that an entry of the archive is about, or stands in for: catalog and oid, as {@link keyOfObject} writes them. */
+/** A dependency between objects of the archive: each is catalog and oid, separated by a space. */
 export interface Tie {
   readonly from: string;
-  /** The table whose entry says it, where the object has none of its own. */
+  /** The table whose entry contains the object, when the object has no entry. */
   readonly table: string;
   readonly to: string;
 }
 
 /**
- * What parts of leaves depend on outside their table, which a dump of the leaf alone does not show. Extension members stand for the
- * extension, arrays for their elements.
+ * What parts of leaves depend on outside their table, which a dump of the leaf alone does not show. Extension members are
+ * replaced by their extension, arrays by their element type.
  */
 const TIES = /* sql */ `
 with leaf as (
@@ -144,7 +144,7 @@ select format('%s %s', t.class::oid, t.oid) as "from", format('%s %s', 'pg_catal
          format('%s %s', t.refclassid, t.refobjid)) as "to"
   from tie t`;
 
-/** Dependencies that dumps of single tables leave out, including foreign keys of all tables. */
+/** Dependencies that dumps of single tables do not contain, including foreign keys of all tables. */
 export async function readTies(
   source: pg.ClientBase,
   leaves: readonly TableName[],
@@ -156,8 +156,8 @@ export async function readTies(
 }
 
 /**
- * Asks without nested loops. Catalogs that have grown a moment ago are not analyzed yet: a plan made for a few rows compared all with
- * all, which took minutes for 100,000 tables.
+ * Queries without nested loops. Catalogs that have just grown are not analyzed yet: a plan made for a few rows compared every
+ * row with every other, which took minutes for 100,000 tables.
  */
 async function joined<Row extends pg.QueryResultRow>(
   source: pg.ClientBase,
@@ -168,7 +168,7 @@ async function joined<Row extends pg.QueryResultRow>(
   try {
     return (await source.query<Row>(sql, [...values])).rows;
   } finally {
-    // After an error there is no transaction to set it in.
+    // After an error the transaction is aborted, and the setting with it.
     await source.query(/* sql */ `set local enable_nestloop = on`).catch(() => undefined);
   }
 }

@@ -1,12 +1,12 @@
 /**
- * An extension that the input leaves out: what goes with it, and what may not. Views, functions and the like that stand on
- * it go, by name. What a selected table consists of (columns, defaults, indexes, constraints, triggers, …) and other
- * extensions may not: those are refused. Pure, over the archive's own dependencies.
+ * An extension that the input ignores: what is left out with it, and what must not be. Views, functions and the like that
+ * depend on it are left out, by name. Parts of a selected table (columns, defaults, indexes, constraints, triggers, …) and
+ * other extensions that need it are refused. Pure, based on the archive's dependencies.
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 import { ownRelation, PARTS } from './left-out.ts';
 
-/** An object that belongs to an extension, as the catalog names it; schema null for those that have none. */
+/** An object that belongs to an extension, as the catalog names it; schema is null for objects without one. */
 export interface Member {
   readonly schema: string | null;
   readonly name: string;
@@ -15,12 +15,12 @@ export interface Member {
 /** The first words of a grant's tag, before the name. */
 const GRANTED =
   /^(?:AGGREGATE|COLUMN|DOMAIN|FOREIGN DATA WRAPPER|FOREIGN SERVER|FUNCTION|LANGUAGE|PROCEDURE|SCHEMA|SEQUENCE|TABLE|TYPE) /;
-/** What pg_dump writes of an extension's members, beside the extension: what was changed since its creation. */
+/** Kinds that pg_dump writes for members of an extension: what was changed since its creation. */
 const CHANGED = new Set(['ACL', 'POLICY', 'ROW SECURITY']);
 
 /**
- * Whether the entry changes a member of an extension that is left out: a grant on one of its functions, as a rule. Such an
- * entry names no oid, and depends on a number that the archive does not list, because the member itself is not in it.
+ * Whether the entry changes a member of an ignored extension: usually a grant on one of its functions. Such an entry has
+ * no oid, and depends on a number that the archive does not list, because the member itself is not in it.
  */
 export function changesMember(
   entry: ArchiveEntry,
@@ -40,8 +40,8 @@ export function changesMember(
 }
 
 /**
- * What is in the way of leaving the extensions out, in words; none when nothing is.
- * @param going ids of what goes with them, to the last that depends on it.
+ * Describes what prevents leaving the extensions out; empty when nothing does.
+ * @param going ids of everything that is left out with them, transitively.
  * @param left ids of the extensions themselves.
  */
 export function neededParts(

@@ -1,17 +1,17 @@
 /**
- * Which of the objects that a migration leaves out have to be said by name: those that a reader of the input would expect on
- * the target. A table left out takes its own indexes and triggers along; a view, a function or another table's foreign
- * key that goes with it is news. Also where the names are kept until the closing summary.
+ * Which of the objects that a migration leaves out must be reported by name: those that a reader of the input would expect on
+ * the target. That an excluded table's own indexes and triggers are missing is obvious; a view, a function or another table's
+ * foreign key that is left out with it must be named. Also stores the names until the final summary.
  */
 import type pg from 'pg';
 import type { LeftOut } from '../../contract/work.ts';
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 
-/** Names live in the workflow's history: bounded. */
+/** Bounded, because names are kept in the workflow's history. */
 const MOST_NAMES = 50;
 
 const RELATIONS = new Set(['TABLE', 'FOREIGN TABLE', 'VIEW', 'MATERIALIZED VIEW']);
-/** Belong to an object that is left out itself, or say where a sequence or an index goes. */
+/** They belong to an object that is left out itself, or state where a sequence or an index belongs. */
 const NEVER_NEWS = new Set([
   'COMMENT',
   'ACL',
@@ -20,7 +20,7 @@ const NEVER_NEWS = new Set([
   'SEQUENCE OWNED BY',
   'INDEX ATTACH',
 ]);
-/** Have a relation of their own, which is their first dependency by name. */
+/** Parts of a relation; the first dependency that matches their name is that relation. */
 export const PARTS: ReadonlySet<string> = new Set([
   'CHECK CONSTRAINT',
   'CONSTRAINT',
@@ -36,9 +36,9 @@ export const PARTS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Names of the entries that go because of others.
+ * Names of the entries that are left out because of others.
  * @param out ids of all entries that are left out.
- * @param unwanted those that the selection or the settings themselves leave out.
+ * @param unwanted those that the selection or the settings exclude directly.
  */
 export function newsOf(
   entries: readonly ArchiveEntry[],
@@ -56,12 +56,12 @@ export function newsOf(
     .map(describeEntry);
 }
 
-/** The table or view that an entry is part of; undefined when the archive does not tell. */
+/** The table or view that an entry is part of; undefined when the archive does not show it. */
 export function ownRelation(
   entry: ArchiveEntry,
   byId: ReadonlyMap<number, ArchiveEntry>,
 ): ArchiveEntry | undefined {
-  // An index names its table once for each column.
+  // An index lists its table once per column.
   const found = [...new Set(entry.dependencies)]
     .map((id) => byId.get(id))
     .filter((one) => one !== undefined && RELATIONS.has(one.kind));
@@ -72,19 +72,19 @@ export function ownRelation(
   return named[0] ?? (found.length === 1 ? found[0] : undefined);
 }
 
-/** Everything that a migration leaves behind, by kind and name, and why. */
+/** Everything that a migration does not move, by kind and name, grouped by reason. */
 export interface LeftBehind {
   /** See {@link newsOf}. */
   readonly excluded: readonly string[];
-  /** The rest: see uncarried.ts. */
+  /** For the other lists see uncarried.ts. */
   readonly never: readonly string[];
   readonly accepted: readonly string[];
   readonly unselected: readonly string[];
-  /** Check constraints that are added at the cutover: see deferred-check.ts. Unset: none. */
+  /** Check constraints that are added at the cutover (deferred-check.ts). Unset: none. */
   readonly unvalidated?: readonly string[];
 }
 
-/** Keeps the names: a report whose answer was lost is asked for again. */
+/** Stores the names: a report whose answer was lost is requested again. */
 export async function storeLeftOut(
   target: pg.ClientBase,
   migration: string,
@@ -101,7 +101,7 @@ export async function storeLeftOut(
   );
 }
 
-/** As the reasons stand in the control schema. */
+/** The reasons as the control schema stores them. */
 const REASONS = [
   ['excluded', 'excluded'],
   ['never', 'kind'],
@@ -128,14 +128,14 @@ export async function readLeftOut(
   const [excluded, never] = [named('excluded'), named('kind')];
   const [accepted, unselected] = [named('accepted'), named('unselected')];
   const unvalidated = named('unvalidated');
-  const told = [excluded, never, accepted, unselected, unvalidated].flat().length;
+  const shown = [excluded, never, accepted, unselected, unvalidated].flat().length;
   return {
     excluded,
     never,
-    // Histories of earlier code have neither list, and a run that has nothing of the kind reads like one of those.
+    // Histories of earlier code have neither list; a migration without such objects reports the same as those.
     ...(accepted.length === 0 ? {} : { accepted }),
     ...(unselected.length === 0 ? {} : { unselected }),
     ...(unvalidated.length === 0 ? {} : { unvalidated }),
-    more: rows.length - told,
+    more: rows.length - shown,
   };
 }

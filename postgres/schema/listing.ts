@@ -1,13 +1,13 @@
 /**
- * The statement that lists the rows which break a constraint or unique index. The definition is read from the source's
- * catalog, where it exists: no SQL of the archive has to be taken apart for it.
+ * The query that lists the rows which break a constraint or unique index. It is built from the definition in the source's
+ * catalog, so the archive's SQL does not have to be parsed.
  */
 import type { Migration } from '../../contract/migration.ts';
 import { connectSource } from '../identity/connect.ts';
 import type { StoredEntry } from './control.ts';
 
 export interface Definition {
-  /** Quoted, with its schema. */
+  /** Quoted, schema-qualified. */
   readonly table: string;
   readonly partitioned: boolean;
   /** `p`, `u`, `x`, `f`, `c`, or `i` for a unique index without constraint. */
@@ -16,17 +16,17 @@ export interface Definition {
   readonly keys: readonly string[];
   readonly predicate: string | null;
   readonly nullsNotDistinct: boolean;
-  /** Of an exclusion constraint, or the equality of a foreign key; one for each key. */
+  /** Of an exclusion constraint, or the equality operators of a foreign key; one per key. */
   readonly operators: readonly string[];
   readonly check: string | null;
   readonly parent: string | null;
   readonly parentPartitioned: boolean;
   readonly parentKeys: readonly string[];
-  /** MATCH FULL: a key that is null in part breaks it. */
+  /** MATCH FULL: a partly null key breaks it. */
   readonly full: boolean;
 }
 
-/** The statement that lists the rows which break the constraint. Pure. Null for a kind that it does not know. */
+/** The query that lists the rows which break the constraint. Pure. Null for unknown kinds. */
 export function listing(one: Definition): string | null {
   const from = `from ${one.partitioned ? '' : 'only '}${one.table}`;
   const where = one.predicate === null ? [] : [`(${one.predicate})`];
@@ -65,7 +65,7 @@ export function listing(one: Definition): string | null {
   }
 }
 
-/** The name matches the archive's tag: an index's own name, or its table's and the constraint's joined by a space. */
+/** The name matches the archive's tag: an index's own name, or the table's and the constraint's name joined by a space. */
 const DEFINITION = /* sql */ `
 with wanted as (
   select i.indrelid as relid, i.indexrelid as indexid, null::oid as conid
@@ -84,7 +84,7 @@ select format('%I.%I', n.nspname, t.relname) as "table", t.relkind = 'p' as part
                 join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = c.num order by c.at)
             else array(
               select pg_catalog.pg_get_indexdef(i.indexrelid, at, false) ||
-                     -- Only then the index may hold for equal what the column does not.
+                     -- Needed only if the index may treat values as equal that the column does not.
                      case when o.oid is null or o.collisdeterministic then '' else format(' collate %I.%I', o.collnamespace::regnamespace::text, o.collname) end
                 from generate_series(1, i.indnkeyatts::int) at
                 left join pg_catalog.pg_collation o on o.oid = i.indcollation[at - 1] order by at) end as keys,
@@ -105,7 +105,7 @@ select format('%I.%I', n.nspname, t.relname) as "table", t.relkind = 'p' as part
   left join pg_catalog.pg_constraint k on k.oid = w.conid
   left join pg_catalog.pg_class p on p.oid = k.confrelid left join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace`;
 
-/** The statement for an entry of the archive; null when the source does not have it any more, or for a kind not known. */
+/** The query for an entry of the archive; null when the source no longer has it, or for unknown kinds. */
 export async function readListing(
   migration: Migration,
   entry: StoredEntry,

@@ -1,10 +1,10 @@
-/** An index or constraint that the target has already: is it the one that the archive would make? */
+/** Whether an index or constraint that the target has already is the one that the archive would create. */
 import type pg from 'pg';
 import type { StoredEntry } from './control.ts';
 
 /**
- * Compares by the text that both sides print with an empty search path. Returns the statements of the entry that are
- * left to run (CLUSTER ON, REPLICA IDENTITY; often none), or null when what is there is invalid or something else.
+ * Compares the definitions that both sides print with an empty search path. Returns the entry's remaining statements
+ * (CLUSTER ON, REPLICA IDENTITY; often none), or null when the existing object is invalid or different.
  */
 export async function matchExisting(
   target: pg.ClientBase,
@@ -27,7 +27,7 @@ select pg_catalog.pg_get_indexdef(i.indexrelid) || ';' as statement
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where n.nspname = $1 and c.relname = $2 and i.indisready and (i.indisvalid or c.relkind = 'I')`;
 
-/** pg_dump's own form of the statement, with ONLY or (for foreign keys of partitioned tables) without. */
+/** As pg_dump writes the statement, with ONLY or (for foreign keys of partitioned tables) without. */
 const CONSTRAINT = /* sql */ `
 select format(e'ALTER TABLE %s%I.%I\n    ADD CONSTRAINT %I %s;', form.word, n.nspname, c.relname,
               k.conname, pg_catalog.pg_get_constraintdef(k.oid)) as statement

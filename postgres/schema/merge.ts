@@ -1,12 +1,12 @@
 /**
- * One list of entries from several archives: everything but the leaves first, then the leaves in groups (leaves.ts). Pure. Entries
- * are numbered consecutively across archives, so that a number identifies its archive, and ordered as one script would run them.
+ * Merges the entries of several archives: first everything but the leaves, then the leaves in groups (leaves.ts). Pure. Entries
+ * are numbered consecutively across archives, so that a number identifies its archive, and ordered as in one script.
  */
 import type { ArchiveEntry } from './archive.ts';
 import type { Tie } from './leaves.ts';
 import { atOnce, overAll } from './turns.ts';
 
-/** First number of each archive's entries in the common list, less one; ascending. */
+/** For each archive, the first number of its entries in the merged list, minus one; ascending. */
 export function offsetsOf(archives: readonly (readonly ArchiveEntry[])[]): number[] {
   let next = 0;
   return archives.map((entries) => {
@@ -20,7 +20,7 @@ export function offsetsOf(archives: readonly (readonly ArchiveEntry[])[]): numbe
   });
 }
 
-/** Sections, then grants, then event triggers, which would fire for all of it: pg_restore's own order. */
+/** Sections, then grants, then event triggers, which would fire for everything before: pg_restore's own order. */
 function rank(
   { kind, section, dependencies }: ArchiveEntry,
   triggers: ReadonlySet<number>,
@@ -31,15 +31,15 @@ function rank(
 }
 
 /**
- * The same entries, each behind those that it depends on: a section is no order where a table's default calls a function that needs
- * a primary key. In a circle, which pg_dump has broken up already, the order stays as it is.
+ * The same entries, each after its dependencies. Sections alone are not enough: a table's default may call a function that
+ * needs a primary key. Within a cycle, which pg_dump has broken up already, the order stays.
  */
 function* behindDependencies(entries: readonly ArchiveEntry[]): Generator<void, ArchiveEntry[]> {
   const byId = new Map<number, ArchiveEntry>();
   yield* overAll(entries, (entry) => void byId.set(entry.id, entry));
   const seen = new Set<number>();
   const ordered: ArchiveEntry[] = [];
-  // A stack of its own: a chain of views can be longer than the call stack is deep.
+  // An explicit stack: a chain of views may be too long for recursion.
   yield* overAll(entries, (first) => {
     if (seen.has(first.id)) return;
     const open = [{ entry: first, left: [...first.dependencies] }];
@@ -59,7 +59,7 @@ function* behindDependencies(entries: readonly ArchiveEntry[]): Generator<void, 
   return ordered;
 }
 
-/** All entries under common numbers, with the dependencies between archives that no single one knows. */
+/** All entries with common numbers, and with the dependencies between archives that no single archive shows. */
 export function mergeArchives(
   archives: readonly (readonly ArchiveEntry[])[],
   ties: readonly Tie[],

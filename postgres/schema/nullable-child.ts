@@ -1,6 +1,6 @@
 /**
- * Children of inheritance whose column accepts nulls although the parent's does not: `alter table only child alter a drop not null`,
- * which PostgreSQL accepts before version 18. pg_dump does not write it down, so the child would be created NOT NULL, as its parent.
+ * Inheritance children whose column accepts nulls although the parent's does not: `alter table only child alter a drop not null`,
+ * which PostgreSQL accepts before version 18. pg_dump does not write it, so the child would be created NOT NULL like its parent.
  */
 import pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -11,10 +11,10 @@ export interface NullableColumn extends TableName {
   readonly column: string;
 }
 
-/** From here on a child's column accepts nulls only if the parent's NOT NULL is NO INHERIT, which pg_dump writes. */
+/** From this version on, a child's column accepts nulls only if the parent's NOT NULL is NO INHERIT, which pg_dump writes. */
 export const NOT_NULL_INHERITED = 18;
 
-/** Those of the database. Reads only the catalog. */
+/** Such columns of the database. Reads only the catalog. */
 export async function readNullableColumns(source: pg.ClientBase): Promise<NullableColumn[]> {
   const { rows } = await source.query<NullableColumn>(
     /* sql */ `
@@ -31,8 +31,8 @@ export async function readNullableColumns(source: pg.ClientBase): Promise<Nullab
 }
 
 /**
- * Adds the statements to those that create the tables: before the owner is set, and so before children of theirs are created, which
- * would inherit the NOT NULL. Pure.
+ * Adds the statements to those that create the tables: before the owner is set, and so before their own children are created,
+ * which would inherit the NOT NULL. Pure.
  */
 export function withNullable<T extends ArchiveEntry>(
   entries: readonly T[],

@@ -1,13 +1,14 @@
 /**
- * Comments and grants on objects that walferry does not create: a schema `public`, members of extensions, objects of the system.
- * Only their owner, often a role of the platform, may set them, and another version of an extension may lack them. walferry carries
- * what its role may set and reports the rest as left out: no reason to refuse a migration, or to stop one after its rows are copied.
+ * Comments and grants on objects that walferry does not create: a schema `public`, members of extensions, system objects. Only
+ * their owner, often a role of the platform, may set them, and another version of an extension may lack the object. walferry
+ * sets what its role may set and reports the others as left out: they are no reason to refuse a migration, or to stop one after
+ * its rows are copied.
  */
 import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
 
-/** An extension's member that the target's version has no more, or with other arguments: function, column, table, schema. A missing role is 42704. */
+/** The target's version of an extension lacks the member (function, column, table, schema). A missing role would be 42704. */
 const MISSING = new Set<string | undefined>([
   '42883',
   '42703',
@@ -15,7 +16,7 @@ const MISSING = new Set<string | undefined>([
   SQLSTATE.invalidSchemaName,
 ]);
 
-/** Warnings of GRANT and REVOKE that did less than they were asked: privilege_not_granted, privilege_not_revoked. */
+/** Warnings of GRANT and REVOKE that had no full effect: privilege_not_granted, privilege_not_revoked. */
 const NOT_DONE = new Set<string | undefined>(['01007', '01006']);
 
 type Entry = Pick<ArchiveEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql'> & {
@@ -23,14 +24,14 @@ type Entry = Pick<ArchiveEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql'> & {
   readonly depends: readonly number[];
 };
 
-/** Numbers of the objects that walferry creates. Grants on columns depend on the table's grants beside the table. Pure. */
+/** Numbers of the objects that walferry creates. Grants on columns depend on the table and on the table's grants. Pure. */
 export function creations(entries: readonly Pick<Entry, 'id' | 'kind'>[]): Set<number> {
   return new Set(entries.flatMap(({ id, kind }) => (kind === 'ACL' ? [] : [id])));
 }
 
 /**
- * Numbers of the entries that are comments or grants on what walferry does not create. Pure.
- * @param created from {@link creations}: everything that it does create, or has created.
+ * Numbers of the entries that are comments or grants on objects that walferry does not create. Pure.
+ * @param created from {@link creations}: all objects that it creates, or has created.
  */
 export function aboutOthers(entries: readonly Entry[], created: ReadonlySet<number>): Set<number> {
   return new Set(
@@ -42,13 +43,13 @@ export function aboutOthers(entries: readonly Entry[], created: ReadonlySet<numb
 }
 
 /**
- * Runs such an entry within the open transaction, which a refusal leaves usable.
- * @returns whether all of it was done.
+ * Runs such an entry within the open transaction, which stays usable if it is refused.
+ * @returns whether all of it took effect.
  */
 export async function carryOver(client: pg.ClientBase, sql: string): Promise<boolean> {
   let warned = false;
-  const hear = (notice: { code: string | undefined }) => (warned ||= NOT_DONE.has(notice.code));
-  client.on('notice', hear);
+  const onNotice = (notice: { code: string | undefined }) => (warned ||= NOT_DONE.has(notice.code));
+  client.on('notice', onNotice);
   try {
     await client.query(`savepoint other; ${sql}`);
     await client.query('release savepoint other');
@@ -59,14 +60,14 @@ export async function carryOver(client: pg.ClientBase, sql: string): Promise<boo
     await client.query('rollback to savepoint other; release savepoint other');
     return false;
   } finally {
-    client.off('notice', hear);
+    client.off('notice', onNotice);
   }
 }
 
 /**
- * Those on objects that exist on the target and that our role may not run: tried within the open transaction and rolled back. They
- * run late, so the first report already names them.
- * @param present numbers of what the target has already.
+ * Entries on objects that exist on the target and that our role may not run: tried within the open transaction and rolled
+ * back. They run late, and this way the first report already names them.
+ * @param present numbers of the objects that the target has already.
  */
 export async function findRefused<T extends ArchiveEntry>(
   client: pg.ClientBase,
@@ -81,7 +82,7 @@ export async function findRefused<T extends ArchiveEntry>(
     try {
       if (!(await carryOver(client, entry.sql))) refused.push(entry);
     } catch (error) {
-      // Whatever else is wrong with it shows when its turn comes.
+      // Other errors are reported when the entry runs.
       if (sqlstate(error) === undefined) throw error;
     }
     await client.query('rollback to savepoint tried; release savepoint tried');
@@ -89,7 +90,7 @@ export async function findRefused<T extends ArchiveEntry>(
   return refused;
 }
 
-/** Runs one in order; what our role may not do is recorded for the closing summary. */
+/** Runs one entry; what our role may not do is recorded for the final summary. */
 export async function runOther(
   client: pg.ClientBase,
   migration: string,
@@ -104,7 +105,7 @@ export async function runOther(
   );
 }
 
-/** As it is named where it is left out: `comment on SCHEMA public`, `grants on SCHEMA public`. */
+/** Name of the entry where it is left out: `comment on SCHEMA public`, `grants on SCHEMA public`. */
 export function nameOther({
   kind,
   schema,
@@ -115,7 +116,7 @@ export function nameOther({
   return `${kind === 'ACL' ? 'grants' : 'comment'} on ${type === '' ? '' : `${type} `}${place}${object}`;
 }
 
-/** pg_dump writes one for a schema `public` without a comment, too: nothing is lost with it. */
+/** pg_dump also writes one for a schema `public` without a comment; nothing is lost with it. */
 export function isEmptyComment({ kind, sql }: Pick<ArchiveEntry, 'kind' | 'sql'>): boolean {
   return kind === 'COMMENT' && /\sIS (?:''|NULL);$/.test(sql);
 }

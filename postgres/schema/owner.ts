@@ -1,17 +1,17 @@
 /**
- * Assigning objects to their owners. PostgreSQL requires that the new owner has CREATE on the object's schema at that moment, but
- * pg_dump's grants come last; so an owner without CREATE gets it temporarily and loses exactly that.
+ * Assigns objects to their owners. PostgreSQL requires that the new owner has CREATE on the object's schema at that moment, but
+ * pg_dump's grants come last. An owner without CREATE therefore gets it temporarily, and loses exactly that.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
 
-/** The statement with which pg_dump ends an entry whose object has an owner. */
+/** The statement at the end of a pg_dump entry whose object has an owner. */
 const OWNER = /\nALTER [^;]* OWNER TO ("(?:[^"]|"")+"|[^\s";]+);$/;
 
 export interface OwnedSql {
-  /** All statements before. */
+  /** All statements before it. */
   readonly made: string;
   /** `ALTER … OWNER TO …;`, or null where the entry has none. */
   readonly handed: string | null;
@@ -19,7 +19,7 @@ export interface OwnedSql {
   readonly owner: string | null;
 }
 
-/** Takes an entry's last statement off when that gives the object to its owner. Pure. */
+/** Splits off an entry's last statement if it sets the owner. Pure. */
 export function splitOwner(sql: string): OwnedSql {
   const at = sql.lastIndexOf('\nALTER ');
   const [handed, name] = at < 0 ? [] : (OWNER.exec(sql.slice(at)) ?? []);
@@ -28,7 +28,7 @@ export function splitOwner(sql: string): OwnedSql {
   return { made: sql.slice(0, at), handed: handed.trim(), owner };
 }
 
-/** The statement that gives an owner the right it needs. */
+/** The statement that grants the owner the required privilege. */
 export function grantCreate(schema: string, owner: string): string {
   return `grant create on schema ${pg.escapeIdentifier(schema)} to ${pg.escapeIdentifier(owner)}`;
 }
@@ -49,8 +49,8 @@ export class OwnerRights {
   }
 
   /**
-   * Lets the new owner of an entry's object create in its schema, if it may not yet.
-   * @throws MigrationError `Denied` with the statement to run, when our role may not grant that.
+   * Grants the new owner of an entry's object CREATE on its schema, if it lacks that.
+   * @throws MigrationError `Denied` with the statement to run, when our role may not grant it.
    */
   async lend(entry: Pick<ArchiveEntry, 'schema' | 'sql'>): Promise<void> {
     const { owner } = splitOwner(entry.sql);
@@ -65,7 +65,7 @@ export class OwnerRights {
     this.#checked.add(key);
   }
 
-  /** Before the archive's own grants, which may name the same role, and at the end of the transaction. */
+  /** Call it before the archive's own grants, which may name the same role, and at the end of the transaction. */
   async takeBack(): Promise<void> {
     for (const { schema, owner } of this.#granted.splice(0)) {
       await this.#client.query(
@@ -90,7 +90,7 @@ export class OwnerRights {
   async #grant(pair: Pair): Promise<void> {
     const refused = new MigrationError(
       'Denied',
-      `objects in schema ${pair.schema} of the target cannot be assigned to their owner ${pair.owner}, who lacks CREATE on it, and our role may not grant it; on the target, as the schema's owner: ${grantCreate(pair.schema, pair.owner)};`,
+      `objects in schema ${pair.schema} of the target cannot be assigned to their owner ${pair.owner}, which lacks CREATE on it, and the migration's role may not grant it; on the target, as the schema's owner, run: ${grantCreate(pair.schema, pair.owner)};`,
       { object: pair.schema, sqlstate: SQLSTATE.insufficientPrivilege },
     );
     try {

@@ -1,20 +1,20 @@
 /**
- * Names for pg_dump's options. Pure. The operating system limits the number and length of process arguments: a hundred thousand names
- * do not fit, so the fewest patterns that distinguish them from the rest cover them.
+ * Name patterns for pg_dump's options. Pure. The operating system limits the number and length of process arguments, and a
+ * hundred thousand names do not fit: use the fewest patterns that tell them apart from all other names.
  */
 import type { TableName } from '../catalog/selection.ts';
 
-/** For `--table`: exactly this one. */
+/** For `--table`: matches exactly this table. */
 export function exactPattern({ schema, name }: TableName): string {
   return `${quoted(schema)}.${quoted(name)}`;
 }
 
-/** Schemas in one pattern; each is a branch of a regular expression on the server. */
+/** Schemas per pattern; each is a branch of a regular expression on the server. */
 const SCHEMAS_PER_PATTERN = 100;
 
 /**
  * Patterns for `--exclude-table` that match all of `names` and none of `others`.
- * @param names of relations; together with `others` all that there are.
+ * @param names of relations; together with `others` all relations of the database.
  */
 export function coveringPatterns(
   names: readonly TableName[],
@@ -22,7 +22,7 @@ export function coveringPatterns(
 ): string[] {
   const there = bySchema(names);
   const rest = bySchema(others);
-  // Schemas that look alike (one for each tenant) share their patterns.
+  // Schemas with the same tables (one per tenant) share their patterns.
   const alike = new Map<string, string[]>();
   for (const [schema, list] of there) {
     const parts = cover(list, rest.get(schema) ?? [], '').join('\n');
@@ -31,7 +31,7 @@ export function coveringPatterns(
     else alike.set(parts, [schema]);
   }
   return [...alike].flatMap(([parts, schemas]) =>
-    // Alone in their schemas: only the schemas have to be distinguished.
+    // No other relations in these schemas: it is enough to match the schemas.
     (parts === '*'
       ? cover(schemas, schemasWithout(rest, there, schemas), '')
       : branches(schemas)
@@ -39,7 +39,7 @@ export function coveringPatterns(
   );
 }
 
-/** Other schemas with relations. */
+/** Other schemas that have relations. */
 function schemasWithout(
   rest: ReadonlyMap<string, unknown>,
   there: ReadonlyMap<string, unknown>,
@@ -58,7 +58,7 @@ function branches(schemas: readonly string[]): string[] {
   return parts;
 }
 
-/** Prefixes, and where a name goes on in others whole names. */
+/** Prefixes; whole names where other names continue them. */
 function cover(names: readonly string[], others: readonly string[], prefix: string): string[] {
   if (names.length === 0) return [];
   if (others.length === 0) return [prefix === '' ? '*' : `${quoted(prefix)}*`];
@@ -91,7 +91,7 @@ function bySchema(names: readonly TableName[]): Map<string, string[]> {
   return schemas;
 }
 
-/** Quotes take every character as it is. */
+/** Within quotes every character is literal. */
 function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,4 +1,4 @@
-/** What copySchema will run, read at one point in time: the sorted archive without the deferred parts. */
+/** What copySchema will run, as of one snapshot: the sorted archive without the deferred parts. */
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Work } from '../../contract/work.ts';
 import { isViaRoot } from '../catalog/root.ts';
@@ -16,14 +16,14 @@ import type { Together } from './together.ts';
 import { inTurns } from './turns.ts';
 
 export interface SchemaPlan {
-  /** The first holds all that the others do not: see merge.ts. */
+  /** The first contains everything that the others do not: see merge.ts. */
   readonly archives: readonly StoredArchive[];
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;
   /** Null: no dump locked more than half of the source's lock table. */
   readonly together: Together | null;
   readonly plan: FilteredArchive & {
-    /** Check constraints that are taken out of the entries and added at the cutover. */
+    /** Check constraints that are removed from the entries and added at the cutover. */
     readonly checks: readonly DeferredCheck[];
   };
 }

@@ -1,6 +1,6 @@
 /**
- * PostgreSQL's own client programs as child processes: output collected in memory, ended on abort, never a secret in
- * their arguments (they get a service name and read passwords from the same files as we do).
+ * Runs PostgreSQL's client programs as child processes: collects output in memory, ends them on abort, passes no secrets as
+ * arguments (they get a service name and read passwords from the same files as we do).
  */
 import { spawn } from 'node:child_process';
 import { MigrationError } from '../../contract/failure.ts';
@@ -10,14 +10,14 @@ export interface ProgramRun {
   readonly program: string;
   readonly args: readonly string[];
   readonly signal: AbortSignal;
-  /** Called with the number of bytes received so far, whenever some arrive. */
+  /** Called with the number of bytes received so far, whenever output arrives. */
   readonly onOutput?: (bytes: number) => void;
 }
 
 /** Enough of standard error to classify a failure. */
 const KEPT_STDERR_BYTES = 16_384;
 
-/** A failure of a client program, with what it wrote to standard error. The text is for classifying, not for messages. */
+/** A failure of a client program, with its standard error. Use the text to classify the failure, not in messages. */
 export class ProgramFailed extends Error {
   override readonly name = 'ProgramFailed';
   readonly stderr: string;
@@ -30,14 +30,14 @@ export class ProgramFailed extends Error {
 
 /**
  * Runs a client program and returns its standard output.
- * @throws ProgramFailed on a non-zero exit; `signal.reason` when aborted; MigrationError `Internal` when it cannot be started.
+ * @throws ProgramFailed on a non-zero exit; `signal.reason` when aborted; MigrationError `Internal` when it cannot start.
  */
 export async function runProgram(run: ProgramRun): Promise<Buffer> {
   run.signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const child = spawn(run.program, run.args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      // English messages, because failures are told apart by them.
+      // English messages: failures are classified by their text.
       env: programEnvironment('schema'),
     });
     const chunks: Buffer[] = [];
@@ -60,7 +60,7 @@ export async function runProgram(run: ProgramRun): Promise<Buffer> {
     });
     child.once('close', (code, killedBy) => {
       run.signal.removeEventListener('abort', stop);
-      // The step that was told to stop must end with the reason it was given, whatever the program made of the signal.
+      // On abort, report the abort's reason, however the program reacted to the signal.
       if (run.signal.aborted) reject(asError(run.signal.reason));
       else if (code === 0) resolve(Buffer.concat(chunks));
       else reject(new ProgramFailed(`ended with ${code ?? killedBy ?? 'no code'}`, stderr));

@@ -4,8 +4,8 @@ import type { Migration } from '../../contract/migration.ts';
 import { connectSource } from '../identity/connect.ts';
 
 /**
- * Views that held nothing on the source when the schema was copied, and hold rows there now, are filled from now on, too. One that
- * the operator took out stays out.
+ * Marks views to be filled that were empty on the source when the schema was copied and hold rows there now. Views that the
+ * operator excluded stay excluded.
  */
 export async function wantFilledLater(
   target: pg.ClientBase,
@@ -22,7 +22,7 @@ export async function wantFilledLater(
   );
 }
 
-/** Those that {@link wantFilledLater} has yet to mark, by their names: a failover of the target takes marks back. */
+/** Names of the views that {@link wantFilledLater} has yet to mark: a failover of the target can lose marks. */
 export async function readUnwanted(
   { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   migration: Migration,
@@ -37,7 +37,7 @@ interface View {
   readonly name: string;
 }
 
-/** Views here that hold nothing, as on the source once. Control schemas of earlier code do not say who left one empty. */
+/** Views that are empty here, as they were on the source. Control schemas of earlier code do not record why one is empty. */
 async function readEmpty(target: pg.ClientBase, migration: Migration): Promise<View[]> {
   const { rows } = await target.query<View>(
     /* sql */ `

@@ -1,16 +1,16 @@
 /**
- * Materialized views: filled once the target is first consistent, so that the first queries after a cutover need not wait
- * for it, and refreshed within the cutover, so that they show what the tables hold then. Those that hold nothing on the
- * source stay unpopulated, unless it fills them before the cutover.
+ * Materialized views. They are filled once the target is consistent, so that the first queries after a cutover need not wait
+ * for it, and refreshed within the cutover, so that they match the tables. Views that are empty on the source stay
+ * unpopulated, unless the source fills them before the cutover.
  *
- * One whose query fails here waits for the operator, with all others of the kind; the rest is filled before. Where it cannot be
- * mended the operator takes it out, or it would hold up the cutover for ever:
+ * Views whose query fails here wait for the operator, together and after all others are filled. If a query cannot be fixed,
+ * the operator excludes the view; otherwise it would block the cutover forever:
  *
- *   on the target                              what happens to it
- *   `refresh` of its control row set to false  stays as it is, empty or with the rows of its last refresh
- *   dropped, renamed, or another object        passed over
+ *   on the target                              effect
+ *   `refresh` of its control row set to false  keeps its state: empty, or with the rows of its last refresh
+ *   dropped, renamed, or another object        skipped
  *
- * Both are named in the report, and so at the end of the migration.
+ * The report names both, and so does the migration's final summary.
  */
 import pg from 'pg';
 import { FAILURES, MigrationError } from '../../contract/failure.ts';
@@ -34,10 +34,10 @@ interface RefreshTask extends Task {
 }
 
 /**
- * Refreshes and analyzes the materialized views that walferry made. Idempotent: a view that an earlier attempt refreshed for
- * the same position is not refreshed again.
- * @param at the cutover's end mark; null to fill those that are not filled yet.
- * @throws MigrationError `SchemaFailed` naming every view that could not be filled with its SQLSTATE and what to do;
+ * Refreshes and analyzes the materialized views that walferry created. Idempotent: does not repeat the refresh of a view for
+ * the same position.
+ * @param at the cutover's end mark; null to fill those that are still empty.
+ * @throws MigrationError `SchemaFailed` with every view that could not be filled, its SQLSTATE and what to do;
  *   `ConstraintFailed` for a single one whose unique index its rows break; `signal.reason` when aborted.
  */
 export async function refreshViews(
@@ -69,8 +69,8 @@ export async function refreshViews(
     const gone = await first.run((client) => findGone(client, all));
     const skipped = all.flatMap((view) => skip(view, gone));
     const views = refreshTasks(all).filter(({ id }) => !gone.has(id));
-    const told = skipped.length === 0 ? {} : { skipped: skipped.slice(0, MOST_SKIPPED) };
-    if (views.length === 0) return { views: 0, ...told };
+    const report = skipped.length === 0 ? {} : { skipped: skipped.slice(0, MOST_SKIPPED) };
+    if (views.length === 0) return { views: 0, ...report };
     while (sessions.all.length < Math.min(input.copy.parallelism, views.length)) {
       await sessions.open(prepare);
     }
@@ -82,7 +82,7 @@ export async function refreshViews(
       () => ({ step: 'refreshing materialized views', ...progress }),
       () => refreshAll(views, sessions.all, { migration, at, work, defaults }, progress),
     );
-    return { views: views.length, ...told };
+    return { views: views.length, ...report };
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, {
@@ -92,11 +92,11 @@ export async function refreshViews(
   }
 }
 
-/** Names live in the workflow's history: bounded. */
+/** Bounded, because names are kept in the workflow's history. */
 const MOST_SKIPPED = 50;
 const SHOWN = 10;
 
-/** Whether there is a view to fill, or one that the operator took out: the entries of a large schema are not read for nothing. */
+/** Whether a view is to be filled, or was excluded by the operator. Avoids reading the entries of a large schema for nothing. */
 async function hasViews(target: pg.ClientBase, migration: Migration): Promise<boolean> {
   const { rowCount } = await target.query(
     /* sql */ `
@@ -108,8 +108,8 @@ async function hasViews(target: pg.ClientBase, migration: Migration): Promise<bo
 }
 
 /**
- * The views that {@link refreshViews} has yet to fill, by their names.
- * @param at the cutover's end mark; null where only empty ones count.
+ * Names of the views that {@link refreshViews} has yet to fill.
+ * @param at the cutover's end mark; null to count only empty ones.
  */
 export async function readUnfilled(
   target: pg.ClientBase,
@@ -130,7 +130,7 @@ export async function readUnfilled(
   return rows.map(({ name }) => name);
 }
 
-/** Views to fill that the target does not have any more under their name. */
+/** Views to fill whose names no longer exist on the target. */
 async function findGone(
   target: pg.ClientBase,
   all: readonly StoredEntry[],
@@ -145,11 +145,11 @@ async function findGone(
   return new Set(rows.map(({ id }) => id));
 }
 
-/** In words, for a view that the operator took out; nothing for all others. */
+/** Describes a view that the operator excluded; empty for all others. */
 function skip(view: StoredEntry, gone: ReadonlySet<number>): string[] {
-  if (gone.has(view.id)) return [`${nameEntry(view)} (not on the target any more)`];
+  if (gone.has(view.id)) return [`${nameEntry(view)} (no longer on the target)`];
   if (view.refresh || view.refreshState === null) return [];
-  return [`${nameEntry(view)} (taken out after SQLSTATE ${view.refreshState})`];
+  return [`${nameEntry(view)} (excluded after SQLSTATE ${view.refreshState})`];
 }
 
 interface Refreshing {
@@ -165,9 +165,9 @@ interface Failure {
 }
 
 /**
- * A view that reads another one through a function has no dependency that the server knows of: it meets an unpopulated one,
- * and is tried again after the others, for as long as that helps. Any other failure is final for this attempt: a query may
- * take an hour until it fails.
+ * A view that reads another one through a function has no dependency that the server knows of. It fails on the unpopulated
+ * view, and is retried after the others, as long as another pass makes progress. Any other failure is final for this attempt:
+ * a query may run for an hour before it fails.
  */
 async function refreshAll(
   views: readonly RefreshTask[],
@@ -203,26 +203,26 @@ async function refreshAll(
     const failing = new Set(final.map(({ view }) => view.id));
     const before = left.length;
     left = left.filter(({ id }) => !done.has(id) && !failing.has(id));
-    // Nothing was filled and nothing became final: the others will never be what these wait for.
+    // Nothing was filled and nothing became final: a further pass cannot help the remaining views.
     if (left.length === before) {
       final.push(...early);
       break;
     }
   }
-  if (final.length > 0) throw await told(final, sessions, step);
+  if (final.length > 0) throw await refreshFailure(final, sessions, step);
 }
 
 function isForOperator(error: unknown): error is MigrationError {
   return error instanceof MigrationError && FAILURES[error.code].handling === 'operator';
 }
 
-/** A query of an unpopulated materialized view met it. */
+/** The query read an unpopulated materialized view. */
 function isUnpopulated(error: MigrationError): boolean {
   return error.details.sqlstate === SQLSTATE.notInPrerequisiteState;
 }
 
-/** All of them in one failure, and each with its control row, where taking it out is noticed. */
-async function told(
+/** One failure for all; it notes each in its control row, by which a later exclusion is recognized. */
+async function refreshFailure(
   failures: readonly Failure[],
   sessions: readonly StepSession[],
   { migration }: Refreshing,
@@ -246,7 +246,7 @@ async function told(
   const [first] = failures;
   return new MigrationError(
     failures.length === 1 && first ? first.error.code : 'SchemaFailed',
-    `${shown.join(', ')}${more} could not be filled on the target: mend what the query needs there, or leave the view as it is, on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
+    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
     first?.error.details,
     first?.error,
   );
@@ -274,14 +274,14 @@ async function refreshOne(
         [migration.id, view.id, at, name],
       );
       if (rowCount === 0) return;
-      // Row security may filter for the owner as on the source, and before 17 functions use the session's search path.
+      // Row security may filter for the owner as on the source; before 17, functions use the session's search path.
       await setFor('transaction', client, await defaults.forTable(client, name, 'queries'));
       await client.query(/* sql */ `refresh materialized view ${name}`);
       await client.query(/* sql */ `analyze ${name}`);
     }),
   ).catch((error: unknown) => {
     work.signal.throwIfAborted();
-    // What a foreign table or dblink of the query could not reach is not our connection, and would be tried for ever.
+    // A foreign table or dblink in the query lost its connection, not we: as a lost connection it would be retried forever.
     const state = sqlstate(error);
     if (state?.startsWith('08')) {
       throw new MigrationError('SchemaFailed', `${nameEntry(view)} could not be refreshed`, {
@@ -297,7 +297,7 @@ async function refreshOne(
   });
 }
 
-/** One task for each view, after those that it reads, also through ordinary views. */
+/** One task per view; each depends on the views that it reads, also through ordinary views. */
 function refreshTasks(all: readonly StoredEntry[]): RefreshTask[] {
   const byId = new Map(all.map((entry) => [entry.id, entry]));
   return all
@@ -315,12 +315,12 @@ function refreshTasks(all: readonly StoredEntry[]): RefreshTask[] {
 
 function below(view: StoredEntry, byId: ReadonlyMap<number, StoredEntry>): Set<number> {
   const found = new Set<number>();
-  const look = [...view.depends];
-  for (let id = look.pop(); id !== undefined; id = look.pop()) {
-    // A view may depend on its own rule, which pg_dump took out of it.
+  const open = [...view.depends];
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    // A view may depend on its own rule, which pg_dump writes separately.
     if (found.has(id) || id === view.id) continue;
     found.add(id);
-    look.push(...(byId.get(id)?.depends ?? []));
+    open.push(...(byId.get(id)?.depends ?? []));
   }
   return found;
 }

@@ -6,7 +6,7 @@ import type { StepSession } from './step-session.ts';
 
 const SHOWN = 10;
 
-/** Readers of the error would look for the cause in the schema, and an event trigger is not part of it. */
+/** Names event triggers: they are not part of the schema, so readers of the error would not look for the cause there. */
 export async function withTriggers(
   session: StepSession,
   failure: MigrationError,
@@ -23,7 +23,7 @@ export async function withTriggers(
   );
 }
 
-/** @throws MigrationError `SchemaFailed` naming selected tables that need something which is left out. */
+/** @throws MigrationError `SchemaFailed` naming selected tables that need something that is left out. */
 export function refuseImpossible(plan: Pick<FilteredArchive, 'impossible'>): void {
   if (plan.impossible.length === 0) return;
   const more = plan.impossible.length - SHOWN;
@@ -33,7 +33,7 @@ export function refuseImpossible(plan: Pick<FilteredArchive, 'impossible'>): voi
   );
 }
 
-/** A view may use what the target's version does not have; it can be left out. */
+/** Adds advice for views: one may use what the target's version lacks, and can be excluded. */
 export function advised(
   { kind, schema, name }: StoredEntry,
   failure: MigrationError,

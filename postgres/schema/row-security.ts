@@ -1,6 +1,6 @@
 /**
- * Row security that waits for the cutover: with it, the role that applies changes would not see all rows. The entries of the
- * schema remember which tables have it.
+ * Row security that is deferred until the cutover: with it, the role that applies changes would not see all rows. The
+ * control schema's entries record which tables have it.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -15,7 +15,7 @@ interface RowSecurity extends TableName {
 
 const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
 
-/** Entries of row security with the present names of their tables: by oid where that is known. */
+/** Row security entries with the current names of their tables: by oid where that is known. */
 const SECURED = /* sql */ `
 select e.id, n.nspname as schema, c.relname as name
   from walferry.schema_entry e
@@ -24,7 +24,7 @@ select e.id, n.nspname as schema, c.relname as name
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where e.migration = $1 and e.kind = 'ROW SECURITY'`;
 
-/** Notes the table of row security that waits: it may be renamed until the cutover. */
+/** Records the oid of the table whose row security waits: the table may be renamed before the cutover. */
 export async function noteSecured(
   target: pg.ClientBase,
   migration: Migration,
@@ -52,8 +52,8 @@ export async function readWaitingRowSecurity(
 }
 
 /**
- * Row security that had to wait because it would have hidden rows from the role that applied changes to them. Where the source
- * has switched it off meanwhile it goes on waiting: enabled without need it would hide the application's rows from itself.
+ * Enables the row security that was deferred because it would have hidden rows from the role that applies changes. If the
+ * source has disabled it since, it stays off: enabled needlessly, it would hide the application's rows from itself.
  */
 export async function enableRowSecurity(
   { target, all }: Switching,
@@ -73,7 +73,7 @@ export async function enableRowSecurity(
   });
 }
 
-/** Ids of those that the source has without row security now; a table that is gone there keeps what it had. */
+/** Ids of tables whose row security is off on the source now; tables that are gone there are not included. */
 async function switchedOff(
   migration: Migration,
   waiting: readonly RowSecurity[],
@@ -85,7 +85,7 @@ async function switchedOff(
   return source ? await readSwitchedOff(source, waiting) : [];
 }
 
-/** The same over a session of the source. */
+/** The same, in an open session of the source. */
 async function readSwitchedOff(
   source: pg.ClientBase,
   waiting: readonly RowSecurity[],
@@ -102,7 +102,7 @@ async function readSwitchedOff(
   return rows.map(({ id }) => id);
 }
 
-/** By name, row security that {@link enableRowSecurity} has yet to enable: what the source has switched off goes on waiting. */
+/** Names of row security that {@link enableRowSecurity} has yet to enable; without what the source has disabled. */
 export async function readUnsecured(
   { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   migration: Migration,
@@ -112,7 +112,7 @@ export async function readUnsecured(
   return waiting.filter(({ id }) => !off.includes(id)).map(nameSecurity);
 }
 
-/** Has to wait again. A role that row security does not bind built it long before, and loses nothing by it either way. */
+/** Disables row security again. A role that bypasses it enabled it before the cutover and keeps it, which loses nothing. */
 export async function disableRowSecurity(
   { target, all }: Switching,
   migration: Migration,

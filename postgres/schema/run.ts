@@ -1,10 +1,10 @@
-/** Running one entry of the archive within a transaction that has the settings of prepareSession. */
+/** Runs one entry of the archive, in a transaction with the settings of prepareSession. */
 import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { ArchiveEntry } from './archive.ts';
 import type { OwnerRights } from './owner.ts';
 
-/** A name was not found: of a function, a type or other object, a table, a schema. */
+/** A name was not found: of a function, a type or another object, a table, a schema. */
 export const NOT_FOUND: ReadonlySet<string | undefined> = new Set([
   '42883',
   SQLSTATE.undefinedObject,
@@ -13,19 +13,19 @@ export const NOT_FOUND: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Expressions that the server already plans when it stores them: it inlines SQL functions, whose bodies may name objects without
- * their schema (earthdistance does), and pg_dump's empty search_path does not find those.
+ * Expressions that the server plans when it stores them. It inlines SQL functions, whose bodies may name objects without
+ * their schema (earthdistance does); pg_dump's empty search_path does not find those.
  */
 const PLANNED = / GENERATED ALWAYS AS \(/;
 
-/** The application's own path, and then where extensions are. Names in the statement itself are all qualified. */
+/** The application's own path, then the schemas of extensions. The statement itself qualifies all names. */
 const WIDER_PATH = /* sql */ `
 select pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', nullif(s.reset_val, ''),
          (select string_agg(distinct quote_ident(n.nspname), ', ') from pg_catalog.pg_extension e
             join pg_catalog.pg_namespace n on n.oid = e.extnamespace)), true)
   from pg_catalog.pg_settings s where s.name = 'search_path'`;
 
-/** Runs the entry's statements; the rights that owners need for the moment are lent, and given back with the first grants. */
+/** Runs the entry's statements. Rights that owners need temporarily are granted, and revoked before the first grants. */
 export async function runEntry(
   client: pg.ClientBase,
   entry: Pick<ArchiveEntry, 'kind' | 'schema' | 'sql'>,

@@ -1,7 +1,8 @@
 /**
- * DDL that was run on both sides while rows were copied. The stored statements name tables, columns and objects as they were when the
- * schema was copied; when one fails because a name is gone, or because rows break a key, the source's catalog of today says whether
- * the object still exists and how it is built now. Objects are found by their oids, because names may be another object's meanwhile; and by name where the object was made again.
+ * Handles DDL that was run on both sides after the schema was copied. The stored statements name tables, columns and objects as
+ * they were then. When one fails because a name is gone, or because rows break a key, the source's current catalog shows
+ * whether the object still exists and how it is defined now. Objects are identified by oid, because their names may belong to
+ * other objects now, and by name if they were recreated.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -17,7 +18,7 @@ import { isViolation } from './statement.ts';
 
 const UNDEFINED_COLUMN = '42703';
 
-/** Catalogs of the objects whose absence is believed; of others nothing is known. */
+/** Catalogs that prove that an object is gone; for objects of other catalogs nothing is known. */
 const CATALOGS = /* sql */ `
   select 'pg_catalog.pg_class'::regclass as class, oid from pg_catalog.pg_class
   union all select 'pg_catalog.pg_constraint'::regclass, oid from pg_catalog.pg_constraint
@@ -25,18 +26,18 @@ const CATALOGS = /* sql */ `
   union all select 'pg_catalog.pg_rewrite'::regclass, oid from pg_catalog.pg_rewrite
   union all select 'pg_catalog.pg_policy'::regclass, oid from pg_catalog.pg_policy
   union all select 'pg_catalog.pg_statistic_ext'::regclass, oid from pg_catalog.pg_statistic_ext`;
-/** The same by number, which is the same in every version. */
+/** Their oids, which are the same in every version. */
 const KNOWN = new Set(['1259', '2606', '2620', '2618', '3256', '3381']);
 
-/** Not worth a name beside what they belong to. */
+/** Not reported separately from the object that they belong to. */
 const FOLLOWERS = new Set(['COMMENT', 'INDEX ATTACH']);
 
-/** What follows the index in pg_dump's entry; `x` is the index's row of pg_index, `t` its table. */
+/** Statements after the index in pg_dump's entry; `x` is the index's row of pg_index, `t` its table. */
 const CHOSEN = /* sql */ `
   case when x.indisclustered then format(e'\\nALTER TABLE %I.%I CLUSTER ON %I;', n.nspname, t.relname, i.relname) else '' end
   || case when x.indisreplident then format(e'\\nALTER TABLE ONLY %I.%I REPLICA IDENTITY USING INDEX %I;', n.nspname, t.relname, i.relname) else '' end`;
 
-/** Statement of an object ($1 is its oid), what follows it, and its table, by pg_dump's kind. */
+/** By pg_dump's kind: the statement of an object ($1 is its oid), the statements after it, and its table. */
 const BUILT: Readonly<Record<string, string>> = {
   INDEX: /* sql */ `
     select pg_catalog.pg_get_indexdef(x.indexrelid) || ';' as main, ${CHOSEN} as more, n.nspname as schema, t.relname as name
@@ -76,7 +77,7 @@ const BUILT: Readonly<Record<string, string>> = {
      where p.oid = $1`,
 };
 
-/** Statement of a part without an oid, from the objects that it stands on ($1 catalogs, $2 oids). */
+/** Statement of a part without an oid, derived from the objects that it depends on ($1 catalogs, $2 oids). */
 const DERIVED: Readonly<Record<string, string>> = {
   COMMENT: /* sql */ `
     select format('COMMENT ON %s %s IS %L;',
@@ -97,7 +98,7 @@ const DERIVED: Readonly<Record<string, string>> = {
      where t.relrowsecurity limit 1`,
 };
 
-/** Catalog and oid of what has the schema $1 and the name $2 of an entry: those of parts of a table have its name before their own. */
+/** Catalog and oid of the object with an entry's schema $1 and name $2; for parts of a table the name starts with the table's. */
 const NAMED: Readonly<Record<string, string>> = {
   INDEX: /* sql */ `
     select 'pg_catalog.pg_class'::regclass::oid::text as class, i.oid::text as oid
@@ -117,7 +118,7 @@ function namedPart(catalog: string, table: string, name: string): string {
      where n.nspname = $1 and t.relname || ' ' || p.${name} = $2`;
 }
 
-/** In which state it fires, where that is not the usual one; `t` is its table. */
+/** Statement for the firing state, unless it is the default; `t` is the table. */
 function fires(state: string, kind: string, name: string): string {
   return /* sql */ `
   case when ${state} <> 'O' then format(e'\\nALTER TABLE %I.%I %s ${kind} %I;', n.nspname, t.relname,
@@ -152,8 +153,8 @@ interface Place {
 
 /**
  * What to do about an entry whose statement failed with `error`.
- * @returns the entry as the source defines it now; `gone` when the source no longer has it; null when the error is none of names or
- *   of broken keys, when the source says the same as before, or cannot be asked.
+ * @returns the entry with the source's current definition; `gone` when the source no longer has it; null when the error is not
+ *   about names or broken keys, when the definition is unchanged, or when the source is unavailable.
  * @throws signal.reason when aborted.
  */
 export async function entryToday(
@@ -166,10 +167,10 @@ export async function entryToday(
     const [noted, on] = await readObjects(session, migration, entry);
     await using source = await connectSource(migration, 'schema', { signal: work.signal });
     await source.query(/* sql */ `set search_path = ''`);
-    const asked = noted === null ? on : [noted];
-    if (asked.length === 0) return null;
-    const gone = await lacks(source, asked);
-    const own = gone && noted !== null ? await madeAgain(source, entry) : noted;
+    const objects = noted === null ? on : [noted];
+    if (objects.length === 0) return null;
+    const gone = await lacks(source, objects);
+    const own = gone && noted !== null ? await findRecreated(source, entry) : noted;
     if (gone && own === null) return 'gone';
     const [query, values] =
       own === null
@@ -182,7 +183,9 @@ export async function entryToday(
     const more =
       entry.kind === 'STATISTICS' && splitOwner(entry.sql).owner === null ? '' : built.more;
     const { schema, name } = built;
-    work.log.warn('an object is built as the source defines it now', { object: nameEntry(entry) });
+    work.log.warn('building an object with its current definition on the source', {
+      object: nameEntry(entry),
+    });
     return {
       ...entry,
       sql: built.main + more,
@@ -190,7 +193,7 @@ export async function entryToday(
     };
   } catch (failure) {
     work.signal.throwIfAborted();
-    work.log.warn('the source could not be asked for an object of today', {
+    work.log.warn('the current definition of an object could not be read from the source', {
       object: nameEntry(entry),
       error: failure instanceof MigrationError ? failure.message : sqlstate(failure),
     });
@@ -198,8 +201,8 @@ export async function entryToday(
   }
 }
 
-/** What has the entry's name now, where the object itself is gone: REINDEX CONCURRENTLY makes an index again, and so does an operator. */
-async function madeAgain(
+/** The object that has a lost entry's name now: REINDEX CONCURRENTLY recreates an index, and so may an operator. */
+async function findRecreated(
   source: pg.ClientBase,
   { kind, schema, name }: StoredEntry,
 ): Promise<SourceObject | null> {
@@ -208,7 +211,7 @@ async function madeAgain(
   return (await source.query<SourceObject>(query, [schema, name])).rows[0] ?? null;
 }
 
-/** Marks an entry that the source no longer has as done, and notes its name in walferry.left_out. */
+/** Marks an entry that the source no longer has as done, and records its name in walferry.left_out. */
 export async function leaveGone(
   { migration, entry, session }: Place,
   work: Pick<Work, 'log'>,
@@ -216,7 +219,7 @@ export async function leaveGone(
   await session.transaction(async (client) => {
     if (!(await claimEntry(client, migration.id, entry.id))) return;
     if (FOLLOWERS.has(entry.kind)) return;
-    // Other lanes note theirs at the same time, and the next position is no one's yet.
+    // Other sessions insert at the same time and would choose the same next position.
     await client.query(/* sql */ `lock table walferry.left_out in share row exclusive mode`);
     await client.query(
       /* sql */ `
@@ -225,15 +228,15 @@ export async function leaveGone(
       [migration.id, `${nameEntry(entry)} (the source has dropped it since)`],
     );
   });
-  work.log.warn('left out, because the source has dropped it since the schema was copied', {
+  work.log.warn('an object is left out: the source has dropped it since the schema was copied', {
     object: nameEntry(entry),
   });
 }
 
-/** Of a statement that names something that is not there: how to go on without it. Empty for other errors. */
+/** Advice for a statement that names a missing object: how to continue without it. Empty for other errors. */
 export function wayOut(error: unknown, { id }: StoredEntry): string {
   if (!isNotFound(error)) return '';
-  return `; if a name in it was changed on both sides meanwhile, create it by hand where it is wanted, then on the target: update walferry.schema_entry set done_at = now() where id = ${id}; and resume`;
+  return `; if a name in it has changed on both sides, create the object by hand if you need it, then on the target: update walferry.schema_entry set done_at = now() where id = ${id}; and resume`;
 }
 
 function isNotFound(error: unknown): boolean {
@@ -246,7 +249,7 @@ interface SourceObject {
   readonly oid: string;
 }
 
-/** The entry's own object on the source, null for a part without one; and the objects that it depends on. */
+/** The entry's own object on the source (null for a part without one), and the objects that it depends on. */
 async function readObjects(
   session: StepSession,
   migration: Migration,
@@ -260,7 +263,7 @@ async function readObjects(
       [migration.id, [id, ...depends]],
     ),
   );
-  // ROW SECURITY has its table's oid, of no catalog.
+  // ROW SECURITY has its table's oid, but no catalog.
   const own = rows.find((row) => row.id === id && row.class !== '0');
   if (own) return [KNOWN.has(own.class) ? own : null, []];
   return [null, rows.filter((row) => row.id !== id && KNOWN.has(row.class))];

@@ -1,4 +1,4 @@
-/** The source's schema as one snapshot of it shows it: the selected tables, and the archive that pg_dump makes of it all. */
+/** The source's schema as of one snapshot: the selected tables, and pg_dump's archive of the whole database. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -22,15 +22,15 @@ import { whileAllWatched } from './watch.ts';
 import { readMembers, readUncarried, type Uncarried } from './uncarried.ts';
 
 export interface Dump {
-  /** One, or where the source's lock table has no room for all tables at once, several: see leaves.ts. */
+  /** One; several when the source's lock table has no room for all tables at once (leaves.ts). */
   readonly archives: readonly Buffer[];
-  /** Dependencies between those. */
+  /** Dependencies between the archives. */
   readonly ties: readonly Tie[];
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;
-  /** What belongs to the extensions that the input leaves out. */
+  /** Objects that belong to the extensions that the input ignores. */
   readonly members: readonly Member[];
-  /** Check constraints that may not hold again while rows arrive. */
+  /** Check constraints that may fail while rows are copied. */
   readonly checks: readonly DoubtfulCheck[];
   readonly nullable: readonly NullableColumn[];
   /** See init-right.ts. */
@@ -39,7 +39,7 @@ export interface Dump {
   readonly together: Together | null;
 }
 
-/** A read-only transaction on the source; everything that it returns is of one moment. */
+/** A read-only transaction on the source; everything it returns is from one snapshot. */
 export class SourceSchema implements AsyncDisposable {
   readonly #client: pg.Client;
   readonly #migration: Migration;
@@ -63,17 +63,17 @@ export class SourceSchema implements AsyncDisposable {
     this.relations = found.relations;
   }
 
-  /** Those that can hold rows or partitions; foreign tables are for preflight to refuse. */
+  /** Relations that can hold rows or partitions; preflight refuses foreign tables. */
   get tables(): readonly Relation[] {
     return this.relations.filter(({ kind }) => kind !== 'f');
   }
 
-  /** Those that have a table of their own on the target. */
+  /** Tables that have a table of their own on the target. */
   get own(): readonly Relation[] {
     return this.tables.filter(({ viaRoot }) => viaRoot === null);
   }
 
-  /** Those that go through a root, which the operator made. */
+  /** Tables whose rows go through a root that the operator created. */
   get rooted(): readonly Relation[] {
     return this.tables.filter(({ viaRoot }) => viaRoot !== null);
   }
@@ -116,8 +116,8 @@ export class SourceSchema implements AsyncDisposable {
   }
 
   /**
-   * pg_dump works on the same snapshot, so that tables and archive agree whatever DDL runs meanwhile.
-   * @param tablesPerDump for tests; normally what the source's lock table has room for.
+   * Runs pg_dump on the same snapshot, so that tables and archive agree whatever DDL runs concurrently.
+   * @param tablesPerDump for tests; normally as many as the source's lock table has room for.
    */
   async dump(work: Pick<Work, 'signal' | 'beat'>, tablesPerDump?: number): Promise<Dump> {
     const { rows } = await this.#client.query<{ snapshot: string }>(
@@ -153,7 +153,7 @@ export class SourceSchema implements AsyncDisposable {
     );
     const setting = perTransactionFor(locked, table);
     const together = locked > size ? { tables: locked, all, setting } : null;
-    // The attempt would fill the lock table, and every other session of the source would fail meanwhile.
+    // It would fill the lock table, and other sessions of the source would fail.
     if (together !== null && isHopeless(locked, table)) throw new OutOfLocks(together);
     const away = coveringPatterns([...leaves, ...owned], others);
     const rest = away.map((pattern) => `--exclude-table=${pattern}`);
@@ -180,7 +180,7 @@ export class SourceSchema implements AsyncDisposable {
     );
   }
 
-  /** Read on a connection of its own: a condition of an extension that fails must not end the transaction of the snapshot. */
+  /** Uses a separate connection: an extension's table condition that fails must not end the snapshot's transaction. */
   async uncarried(created: boolean, work: Pick<Work, 'beat'>): Promise<Uncarried> {
     const { source } = this.#migration;
     await using client = await connectSource(this.#migration, 'schema', { unregistered: 'yet' });
@@ -188,13 +188,13 @@ export class SourceSchema implements AsyncDisposable {
     if (!isSame(identity, this.identity)) {
       throw wrongServer('source', source, identity, this.identity);
     }
-    // Everything that was read is noted on the target now: the source must not lose it any more.
+    // The target records what was read here: from now on the source must not lose it.
     await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
     return await whileAllWatched(
       [{ side: 'source', migration: this.#migration, purpose: 'schema', client }],
       work,
-      () => ({ step: 'looking for what is left behind' }),
+      () => ({ step: 'listing what is not moved' }),
       () => readUncarried(client, this.#input, { created, selected }),
     );
   }

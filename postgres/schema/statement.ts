@@ -1,10 +1,10 @@
-/** Running the archive's statements: the settings that they were written for, and errors without the server's words. */
+/** Running the archive's statements: the settings that they require, and errors without the server's message text. */
 import type pg from 'pg';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 
 /**
- * What pg_restore sets at the head of its script. An empty search path makes every name mean what it meant to pg_dump;
+ * The settings at the start of pg_restore's script. An empty search path gives every name the meaning that it had for pg_dump;
  * row_security off turns silently filtered rows into an error.
  */
 const SCRIPT_SETTINGS = /* sql */ `
@@ -17,26 +17,26 @@ set client_min_messages = warning;
 set row_security = off;
 `;
 
-/** Gives a session the settings for statements of the archive. */
+/** Sets a session up for statements of the archive. */
 export async function prepareSession(client: pg.ClientBase): Promise<void> {
   await client.query(SCRIPT_SETTINGS);
 }
 
 export interface Failing {
-  /** What could not be done, as the message's beginning: `TABLE app.orders could not be created`. */
+  /** What failed, as the beginning of the message: `TABLE app.orders could not be created`. */
   readonly what: string;
   readonly code: FailureCode;
   readonly object?: string;
   readonly table?: string;
   readonly constraint?: string;
   readonly side?: 'source' | 'target';
-  /** Follows the sentence, with its punctuation. */
+  /** Appended to the sentence, including its punctuation. */
   readonly advice?: string;
 }
 
 /**
- * A driver's error as a failure of the catalogue: lost connections, contention and missing rights keep their own codes,
- * everything else becomes `failing.code` with the object's name and the SQLSTATE. The server's text is dropped.
+ * Turns a driver's error into a MigrationError: lost connections, contention and missing privileges keep their own codes; all
+ * others become `failing.code` with the object's name and the SQLSTATE. The server's text is dropped.
  */
 export function failed(error: unknown, failing: Failing): MigrationError {
   const known = classify(

@@ -1,6 +1,6 @@
 /**
- * One session for statements that may last hours: whoever is told to stop cancels the statement on the server at once,
- * and a worker that died takes its statement along instead of leaving it running beside the next attempt's.
+ * A session for statements that may run for hours: on abort the statement is cancelled on the server at once, and the statement
+ * of a worker that died ends with its session, instead of running alongside the next attempt's.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -9,14 +9,14 @@ import type { Purpose } from '../connection/session.ts';
 import { connectSide, type SideOptions } from '../identity/connect.ts';
 import type { Side } from '../identity/identity.ts';
 
-/** Where sessions of a step are opened, and what for. */
+/** Where a step opens its sessions, and for what purpose. */
 export interface Place {
   readonly side: Side;
   readonly migration: Migration;
   readonly purpose: Purpose;
 }
 
-/** How long a cancelled statement may take to end before the connection is cut instead. */
+/** How long a cancelled statement may take to end before the connection is closed. */
 const CANCEL_WAIT_MS = 5_000;
 const CANCEL_AGAIN_MS = 200;
 
@@ -24,22 +24,22 @@ export class StepSession implements AsyncDisposable {
   readonly client: pg.Client & AsyncDisposable;
   readonly pid: number;
   readonly #signal: AbortSignal;
-  /** Another session of the same side. */
-  readonly #beside: () => ReturnType<typeof connectSide>;
+  /** Opens another session on the same side. */
+  readonly #connectAside: () => ReturnType<typeof connectSide>;
 
   private constructor(
     client: pg.Client & AsyncDisposable,
     pid: number,
     signal: AbortSignal,
-    beside: () => ReturnType<typeof connectSide>,
+    connectAside: () => ReturnType<typeof connectSide>,
   ) {
     this.client = client;
     this.pid = pid;
     this.#signal = signal;
-    this.#beside = beside;
+    this.#connectAside = connectAside;
   }
 
-  /** Opens a session; `connect` gave it no time limits, and lets the server look whether we still live. */
+  /** Opens a session. `connect` sets no time limits, and lets the server check whether this client is alive. */
   static async open(
     place: Place,
     signal: AbortSignal,
@@ -57,8 +57,7 @@ export class StepSession implements AsyncDisposable {
   }
 
   /**
-   * Runs statements; on abort the current one is cancelled and the signal's reason is thrown, whatever the statement
-   * made of it.
+   * Runs statements. On abort, cancels the current one and throws the signal's reason, whatever the statement returned.
    */
   async run<T>(statements: (client: pg.Client) => Promise<T>): Promise<T> {
     this.#signal.throwIfAborted();
@@ -84,7 +83,7 @@ export class StepSession implements AsyncDisposable {
       await client.query('begin');
       try {
         const result = await statements(client);
-        // Not after an abort: the caller is told that nothing was done, and that must be true.
+        // No commit after an abort: the caller reports that nothing was done.
         this.#signal.throwIfAborted();
         await client.query('commit');
         return result;
@@ -95,17 +94,17 @@ export class StepSession implements AsyncDisposable {
     });
   }
 
-  /** Cancels again and again: one that falls between two statements would let the next one run. */
+  /** Cancels repeatedly: a single cancel that arrives between two statements would let the next one run. */
   async #cancel(ended: AbortSignal): Promise<void> {
     const cut = setTimeout(() => void this.client.end().catch(() => undefined), CANCEL_WAIT_MS);
     try {
-      await using client = await this.#beside();
+      await using client = await this.#connectAside();
       while (!ended.aborted) {
         await client.query(/* sql */ `select pg_cancel_backend($1)`, [this.pid]);
         await sleep(CANCEL_AGAIN_MS, undefined, { signal: ended });
       }
     } catch {
-      // Ended while we slept. If the server does not answer instead, cutting the connection is what is left.
+      // The step ended during the sleep. If the server does not answer, the timer above closes the connection.
     } finally {
       if (ended.aborted) clearTimeout(cut);
     }
@@ -116,7 +115,7 @@ export class StepSession implements AsyncDisposable {
   }
 }
 
-/** Several lanes for one step, closed together. */
+/** Several sessions for one step, closed together. */
 export class StepSessions implements AsyncDisposable {
   readonly all: StepSession[] = [];
   readonly #place: Place;
@@ -127,7 +126,7 @@ export class StepSessions implements AsyncDisposable {
     this.#signal = signal;
   }
 
-  /** Opens one more, after `prepare` gave it its settings. */
+  /** Opens one more session and runs `prepare` on it. */
   async open(prepare: (client: pg.Client) => Promise<void>): Promise<StepSession> {
     const session = await StepSession.open(this.#place, this.#signal);
     this.all.push(session);
@@ -141,8 +140,8 @@ export class StepSessions implements AsyncDisposable {
 }
 
 /**
- * Ends sessions of earlier attempts of the same step: their worker may be stopped or cut off, and what they hold locked
- * would keep this attempt waiting. One migration per target database, so all of one purpose are ours.
+ * Ends sessions of earlier attempts of the same step: their worker may be stopped or disconnected, and their locks would block
+ * this attempt. There is one migration per target database, so all sessions of one purpose are ours.
  */
 export async function endEarlierSessions(client: pg.ClientBase, purpose: Purpose): Promise<void> {
   await client.query(

@@ -1,7 +1,7 @@
 /**
- * How a cutover switches things on the target, and an undone one switches them back: item by item, each with its mark in the
- * same transaction, and no more in a transaction than the server's lock table has room for. A step that is cut short goes on
- * with what is not marked.
+ * How a cutover switches objects on the target, and an undone cutover switches them back: item by item, each with its mark in
+ * the same transaction, and no more per transaction than the server's lock table has room for. After an interruption, the step
+ * continues with unmarked items.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -16,15 +16,15 @@ import { backendPidOf } from '../replication/socket.ts';
 import { failed } from './statement.ts';
 import { whileWatched } from './watch.ts';
 
-/** What it needs of the activity that runs it. */
+/** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;
 
 export interface Switching {
   readonly target: pg.Client;
   /**
-   * Runs `each` for all items, several in one transaction, which no attempt that was overtaken commits.
+   * Runs `each` for all items, several per transaction. An attempt that was superseded commits none.
    * @param name of an item, for errors.
-   * @param before is called before each transaction with the items that it gets.
+   * @param before called before each transaction with its items.
    */
   readonly all: <T>(
     items: readonly T[],
@@ -34,15 +34,15 @@ export interface Switching {
   ) => Promise<void>;
 }
 
-/** A table on the target that somebody reads is free again within moments; longer, and the operator should know. */
+/** Readers release a table on the target within moments; if not, the operator should know. */
 const LOCK_TIMEOUT_MS = 5_000;
-/** Locks that switching one item takes: its table, and for a new constraint what its expression names. */
+/** Locks for one item: its table, and for a new constraint what its expression names. */
 const LOCKS_EACH = 4;
 const ITEMS_AT_ONCE = 500;
 
 /**
- * Opens the target, takes the turn and runs `work`. Where nothing was ever quieted it returns `nothing`.
- * @throws MigrationError `SchemaFailed` naming the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
+ * Opens the target, takes the turn and runs `work`. Returns `nothing` if no trigger was ever disabled.
+ * @throws MigrationError `SchemaFailed` with the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
  */
 export async function switching<T>(
   migration: Migration,
@@ -71,7 +71,7 @@ export async function switching<T>(
         const batch = items.slice(at, at + size);
         await before?.(batch);
         await target.query('begin');
-        // Writers that start again while this waits would write to a source whose slot is about to go.
+        // If writers resumed during a long wait, they would write to a source whose slot is about to be dropped.
         await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
         await turn.hold();
         for (const item of batch) {
@@ -94,7 +94,7 @@ export async function switching<T>(
     signal?.throwIfAborted();
     const at = progress.object === '' ? 'triggers' : progress.object;
     if (sqlstate(error) === SQLSTATE.lockNotAvailable) {
-      // Not a case for trying again by itself: the cutover is undone instead of waiting with its writers stopped.
+      // Not retried automatically: the cutover is undone instead of waiting while its writers are stopped.
       const seconds = LOCK_TIMEOUT_MS / 1000;
       throw new MigrationError(
         'SchemaFailed',

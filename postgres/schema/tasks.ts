@@ -1,23 +1,23 @@
 /**
- * Several statements at a time over a few sessions: each as soon as what it depends on is done, the heaviest first, and
- * never two at once that would wait for (or deadlock on) each other's table lock. Knows nothing of SQL.
+ * Runs statements in parallel over a few sessions: each as soon as its dependencies are done, the heaviest first, and never
+ * two that would wait for (or deadlock on) each other's table lock. Knows no SQL.
  */
 
 export interface Task {
   readonly id: number;
-  /** Tasks that must have ended before; ids that are not among the tasks are done. */
+  /** Tasks that must end first; ids that are not among the tasks count as done. */
   readonly depends: readonly number[];
   /** Tables that it locks. */
   readonly tables: readonly string[];
-  /** Whether it needs its tables for itself; others share them among each other. */
+  /** Whether it needs its tables exclusively; the others share them. */
   readonly exclusive: boolean;
-  /** Any unit; the heaviest of those that are ready begins first. */
+  /** In any unit; the heaviest ready task starts first. */
   readonly weight: number;
   readonly label: string;
 }
 
 /**
- * The next task that may begin, or undefined when all that are left have to wait. Pure.
+ * The next task that may start, or undefined when all remaining ones have to wait. Pure.
  * @param waiting heaviest first.
  * @param unfinished ids of the waiting and the running ones.
  */
@@ -40,11 +40,11 @@ function collide(a: Task, b: Task): boolean {
 }
 
 /**
- * Runs all tasks, at most one per lane. After the first failure no more are begun; those that run are let finish (an
- * index that took an hour is not thrown away for another one's error), then the first failure is thrown.
- * @param onChange told about the labels of what runs and how many are done.
- * @param goesOn failures that stop nothing but the tasks that depend on the failed one.
- * @returns the failures that `goesOn` let pass.
+ * Runs all tasks, at most one per session. After the first failure no more start; running ones finish (an index that took
+ * an hour is not wasted by another's error), then the first failure is thrown.
+ * @param onChange called with the labels of the running tasks and the number of finished ones.
+ * @param goesOn which failures stop only the tasks that depend on the failed one.
+ * @returns the failures that `goesOn` accepted.
  */
 export async function runTasks<L, T extends Task>(
   tasks: readonly T[],
@@ -61,7 +61,7 @@ export async function runTasks<L, T extends Task>(
   const passed: unknown[] = [];
   let done = 0;
   let wake: () => void = () => undefined;
-  const tell = () =>
+  const report = () =>
     onChange(
       [...running].map(({ label }) => label),
       done,
@@ -93,7 +93,7 @@ export async function runTasks<L, T extends Task>(
       if (task === undefined || session === undefined) break;
       begin(session, task);
     }
-    tell();
+    report();
     if (running.size === 0) break;
     await new Promise<void>((resolve) => {
       wake = resolve;

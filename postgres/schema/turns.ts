@@ -1,13 +1,13 @@
 /**
- * Pure work over hundreds of thousands of entries, in pieces: between two of them timers run and heartbeats go out. A piece is what
- * a generator does up to its next `yield`.
+ * Pure work over hundreds of thousands of entries, split into pieces: timers and heartbeats run between them. A piece is what a
+ * generator does up to its next `yield`.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Some ten milliseconds' worth, some hundred on a busy machine or beside a collection of a large heap. */
+/** About 10 ms of work; about 100 ms on a busy machine or during garbage collection of a large heap. */
 const ENTRIES_PER_TURN = 2_000;
 
-/** All of it in one go, for what is known to be small. */
+/** Runs all pieces at once, for input that is known to be small. */
 export function atOnce<T>(work: Generator<void, T>): T {
   for (;;) {
     const { done, value } = work.next();
@@ -15,15 +15,15 @@ export function atOnce<T>(work: Generator<void, T>): T {
   }
 }
 
-/** With a turn for others after each piece. @param told called after each of them. */
+/** Lets other work run after each piece. @param onPiece called after each piece. */
 export async function inTurns<T>(
   work: Generator<void, T>,
-  told: () => void = () => undefined,
+  onPiece: () => void = () => undefined,
 ): Promise<T> {
   for (;;) {
     const { done, value } = work.next();
     if (done === true) return value;
-    told();
+    onPiece();
     await nextTurn();
   }
 }

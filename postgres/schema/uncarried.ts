@@ -1,6 +1,6 @@
 /**
- * What a migration leaves behind that no entry of the archive tells: kinds that are never carried over, what the input accepts
- * to leave, tables that it does not select, and what belongs to an extension that is left. Names only, from the source's catalog.
+ * What a migration does not move and no entry of the archive shows: kinds that are never moved, what the input ignores,
+ * tables that it does not select, and what belongs to an ignored extension. Names only, from the source's catalog.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -11,7 +11,7 @@ import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import type { Member } from './left-extension.ts';
 import type { LeftBehind } from './left-out.ts';
 
-/** `pg_dump` is not asked for the first three. */
+/** pg_dump runs with options that exclude the first three. */
 const NEVER_CARRIED = /* sql */ `
 select 'PUBLICATION ' || quote_ident(pubname) as object from pg_catalog.pg_publication
 union all
@@ -29,8 +29,8 @@ select format('DATABASE SETTING %s%s', split_part(setting, '=', 1), case when r.
 order by 1`;
 
 /**
- * What users put on tables of an extension: pg_dump takes all of that for the extension's own, and no catalog tells them apart. The
- * extension's came in a transaction in which it got members.
+ * What users added to tables of an extension. pg_dump attributes all of it to the extension, and no catalog tells it apart.
+ * The extension's own parts were created in a transaction in which the extension got members.
  */
 const ON_MEMBERS = /* sql */ `
 with member as materialized (
@@ -65,7 +65,7 @@ const LARGE_OBJECTS = /* sql */ `
 select count(*) || case count(*) when 1 then ' large object' else ' large objects' end as object
   from pg_catalog.pg_largeobject_metadata having count(*) > 0`;
 
-/** Whole objects that are left by name; with tables that were there, those are the operator's own. */
+/** Whole objects that the input ignores by name; when the operator created the tables, these are the operator's, too. */
 const LEFT_BY_NAME = /* sql */ `
 select 'EXTENSION ' || quote_ident(extname) as object from pg_catalog.pg_extension where extname = any($1::text[])
 union all
@@ -110,12 +110,12 @@ select null, f.fdwname from member m
 
 export interface Uncarried {
   readonly left: Omit<LeftBehind, 'excluded'>;
-  /** For the schemas that the target has already; empty where they are the operator's. */
+  /** For the schemas that the target has already; empty when the operator created the tables. */
   readonly schemaRights: readonly SchemaRights[];
 }
 
 /**
- * @param created whether walferry creates the tables; if not, extensions and event triggers of the target are the operator's.
+ * @param created whether walferry creates the tables; if not, the target's extensions and event triggers are the operator's.
  * @param selected oids of the selected tables.
  */
 export async function readUncarried(
@@ -142,7 +142,7 @@ export async function readUncarried(
   return { left, schemaRights: created ? await readSchemaRights(source) : [] };
 }
 
-/** Rows of an extension that is left itself go without saying. */
+/** Skips extensions that are ignored themselves. */
 async function rowsOfExtensions(source: pg.ClientBase, left: readonly string[]): Promise<string[]> {
   const kept = (await readExtensions(source)).filter(({ name }) => !left.includes(name));
   await source.query('begin read only');
@@ -155,14 +155,14 @@ async function rowsOfExtensions(source: pg.ClientBase, left: readonly string[]):
     ...kept.flatMap(({ name, tablesWithRows }) =>
       tablesWithRows.map((table) => `rows of ${table} (extension ${name})`),
     ),
-    // Whether the extension's own script put them there, only the target tells.
+    // Only the target shows whether the extension's own script created them.
     ...members
       .filter(({ relation, used }) => relation !== null && used)
       .map(({ name, extension }) => `contents of ${name} (member of extension ${extension})`),
   ];
 }
 
-/** What belongs to the extensions; empty for none. */
+/** Objects that belong to the extensions; empty without extensions. */
 export async function readMembers(
   source: pg.ClientBase,
   extensions: readonly string[],

@@ -1,7 +1,6 @@
 /**
- * Takes back what copySchema made, for a migration that fails before its snapshot. Only objects that carry a mark are
- * dropped, by the archive's own DROP statements in reverse order. Nothing is dropped with CASCADE that is not ours, and
- * no table that holds a row.
+ * Drops what copySchema created, for a migration that fails before its snapshot. Drops only objects that carry a mark, by
+ * the archive's own DROP statements in reverse order. CASCADE never drops other objects, and no table with rows is dropped.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -24,7 +23,7 @@ import { enableTriggers } from './disable-trigger.ts';
 import { failed, prepareSession } from './statement.ts';
 import { whileWatched } from './watch.ts';
 
-/** Objects that one transaction drops at most, and what each may lock: itself, its TOAST table and that one's index, its sequence. */
+/** Most objects that one transaction drops, and most locks of each: the table, its TOAST table, the TOAST index, a sequence. */
 const ENTRIES_PER_BATCH = 1_000;
 const LOCKS_PER_ENTRY = 5;
 
@@ -33,8 +32,8 @@ const FUNCTIONS = new Set(['FUNCTION', 'PROCEDURE', 'AGGREGATE']);
 
 /**
  * Drops what walferry created on the target and the migration's control rows. Idempotent.
- * @throws MigrationError `SchemaFailed` when a table holds rows, when chunks were copied, or when something else
- *   depends on what would be dropped; what could not be dropped stays, with its marks.
+ * @throws MigrationError `SchemaFailed` when a table holds rows, when chunks were copied, or when something else depends on
+ *   what would be dropped; what could not be dropped stays, with its marks.
  */
 export async function undoSchema(
   migration: Migration,
@@ -53,13 +52,13 @@ export async function undoSchema(
     await prepareSession(session.client);
     const archive = await session.run((client) => readFirstArchive(client, migration));
     if (archive === undefined) return;
-    const progress = { step: 'taking the schema back', dropped: 0 };
+    const progress = { step: 'dropping the created schema', dropped: 0 };
     await whileWatched(
       { side: 'target', migration, purpose: 'cleanup', pids: [session.pid] },
       { beat },
       () => ({ ...progress }),
       async () => {
-        // No checks: their tables go, or were the operator's and have none of ours.
+        // No checks: their tables are dropped, or are the operator's and have none of ours.
         await enableTriggers(migration, { signal, beat }, 'nothing');
         if (archive !== null) {
           await dropEntries(session, migration, archive, { signal, beat }, (dropped) => {
@@ -71,11 +70,14 @@ export async function undoSchema(
     );
   } catch (error) {
     signal.throwIfAborted();
-    throw failed(error, { what: 'the schema could not be taken back', code: 'SchemaFailed' });
+    throw failed(error, {
+      what: 'the created schema objects could not be dropped',
+      code: 'SchemaFailed',
+    });
   }
 }
 
-/** Undefined: nothing of this migration is there. Null: it used tables that were there. */
+/** Undefined: nothing of this migration exists. Null: it used existing tables. */
 async function readFirstArchive(
   client: pg.ClientBase,
   migration: Migration,
@@ -89,7 +91,7 @@ async function readFirstArchive(
   );
   const row = rows[0];
   if (row?.copied === true) {
-    throw new MigrationError('SchemaFailed', 'rows were copied: the schema is not taken back');
+    throw new MigrationError('SchemaFailed', 'rows were copied: the created schema is not dropped');
   }
   return row?.archive;
 }
@@ -99,29 +101,29 @@ async function dropEntries(
   migration: Migration,
   archive: Buffer,
   work: Pick<Work, 'signal' | 'beat'>,
-  told: (dropped: number) => void,
+  onDropped: (dropped: number) => void,
 ): Promise<void> {
   await addMissingColumns(session.client);
-  const made = (await readEntries(session.client, migration.id, ['tables']))
+  const created = (await readEntries(session.client, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
   const size = within(await lockCapacity(session.client), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
   const offsets = [0, ...(await readArchiveOffsets(session.client, migration.id))];
   const offsetOf = (entry: StoredEntry | undefined) =>
     offsets.findLast((offset) => offset < (entry?.id ?? 0)) ?? 0;
-  for (let at = 0; at < made.length;) {
-    // A run of entries of one archive; most of them follow each other.
-    const offset = offsetOf(made[at]);
+  for (let at = 0; at < created.length;) {
+    // Consecutive entries of one archive; most entries are in such sequences.
+    const offset = offsetOf(created[at]);
     let end = at;
-    while (end < made.length && offsetOf(made[end]) === offset) end += 1;
+    while (end < created.length && offsetOf(created[end]) === offset) end += 1;
     const content =
       offset === 0 ? archive : await readArchive(session.client, migration.id, offset);
     await using file = await ArchiveFile.create(content, work);
     for (; at < end; at += size) {
-      const batch = made.slice(at, Math.min(end, at + size));
+      const batch = created.slice(at, Math.min(end, at + size));
       const drops = await file.drops(batch.map(({ id }) => id - offset));
-      await dropBatch(session, migration, { batch, made, drops });
-      told(at + batch.length);
+      await dropBatch(session, migration, { batch, created, drops });
+      onDropped(at + batch.length);
     }
     at = end;
   }
@@ -132,23 +134,23 @@ async function dropBatch(
   migration: Migration,
   parts: {
     readonly batch: readonly StoredEntry[];
-    readonly made: readonly StoredEntry[];
+    readonly created: readonly StoredEntry[];
     readonly drops: string;
   },
 ): Promise<void> {
-  const { batch, made, drops } = parts;
-  // Looking at every object of the database for each batch takes hours where there are many.
+  const { batch, created, drops } = parts;
+  // Checking every object of the database for each batch would take hours in a large one.
   const cascades = / CASCADE;/.test(drops);
   await session.transaction(async (client) => {
     await refuseRows(client, batch);
     if (cascades) await noteObjects(client);
     await client.query(drops);
-    if (cascades) await refuseOthers(client, made);
+    if (cascades) await refuseOthers(client, created);
     await client.query(
       /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
       [migration.id, batch.map(({ id }) => id)],
     );
-    // An attempt of copySchema that comes after a half-finished undo must not take it for a finished schema.
+    // After a partial undo, a later attempt of copySchema must not consider the schema complete.
     await client.query(
       /* sql */ `update walferry.migration set tables_created = null where id = $1`,
       [migration.id],
@@ -156,7 +158,7 @@ async function dropBatch(
   });
 }
 
-/** Locks the tables against writers, so that none gets a row between the look and the drop. */
+/** Locks the tables against writers, so that none gets a row between the check and the drop. */
 async function refuseRows(client: pg.ClientBase, batch: readonly StoredEntry[]): Promise<void> {
   const tables = batch
     .filter(({ kind }) => kind === 'TABLE')
@@ -178,12 +180,12 @@ async function refuseRows(client: pg.ClientBase, batch: readonly StoredEntry[]):
   if (filled === undefined) return;
   throw new MigrationError(
     'SchemaFailed',
-    `${filled.label} holds rows that walferry did not copy: the schema is not taken back`,
+    `${filled.label} holds rows that walferry did not copy: the created schema is not dropped`,
     { table: filled.label },
   );
 }
 
-/** What others could lose to a CASCADE: relations, columns (a dropped type takes them along and leaves their table), functions. */
+/** What a CASCADE could drop of others: relations, columns (a dropped type drops them and leaves their table), functions. */
 async function noteObjects(client: pg.ClientBase): Promise<void> {
   await client.query(/* sql */ `
     drop table if exists pg_temp.noted;
@@ -221,15 +223,15 @@ select kind, schema, name, "column" from pg_temp.noted
  order by 1, 2, 3, 4`;
 
 /**
- * pg_dump's own statement for a base type says CASCADE: nobody else's table, view or function may go along, nor a column of a
- * table that stays. None of our own statements drops a single column.
+ * pg_dump's own statement for a base type says CASCADE. It must not drop anyone else's table, view or function, nor a column
+ * of a table that stays. None of our own statements drops a single column.
  * @throws MigrationError `SchemaFailed` naming what would be lost.
  */
-async function refuseOthers(client: pg.ClientBase, made: readonly StoredEntry[]): Promise<void> {
-  const relations = new Set(made.filter(({ kind }) => RELATIONS.has(kind)).map(keyOf));
-  // The tag of a function is its signature. Those that make up a type go with it, before their own turn.
+async function refuseOthers(client: pg.ClientBase, created: readonly StoredEntry[]): Promise<void> {
+  const relations = new Set(created.filter(({ kind }) => RELATIONS.has(kind)).map(keyOf));
+  // The tag of a function is its signature. The functions of a type are dropped with it, before their own turn.
   const functions = new Set(
-    made
+    created
       .filter(({ kind }) => FUNCTIONS.has(kind))
       .map(({ schema, name }) => keyOf({ schema, name: name.slice(0, name.lastIndexOf('(')) })),
   );
@@ -249,7 +251,7 @@ async function refuseOthers(client: pg.ClientBase, made: readonly StoredEntry[])
   const object = `${schema}.${name}${column === null ? '' : `.${column}`}`;
   throw new MigrationError(
     'SchemaFailed',
-    `${kind} ${object}, which walferry did not make, uses a type that would be dropped: the schema is not taken back`,
+    `${kind} ${object}, which walferry did not create, uses a type that would be dropped: the created schema is not dropped`,
     { object },
   );
 }

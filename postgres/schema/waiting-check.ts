@@ -1,8 +1,8 @@
 /**
- * The check constraints that deferred-check.ts took out, from their place in the control schema to the target. They may have waited
- * for weeks: tables were dropped or renamed, columns and constraints changed on both sides. The source's catalog of today says
- * which of them are added, and with what definition. One that the target refuses stops nothing; the cutover's summary names
- * it (cutover/check-differences.ts).
+ * Adds the check constraints that deferred-check.ts removed and stored in the control schema to the target. They may have waited
+ * for weeks, while tables were dropped or renamed and columns and constraints changed on both sides. The source's current
+ * catalog shows which of them are added, and with what definition. A constraint that the target refuses does not block; the
+ * cutover's summary names it (cutover/check-differences.ts).
  */
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -13,12 +13,12 @@ import { connectSource } from '../identity/connect.ts';
 import type { Attempt, Switching } from './switching.ts';
 
 /**
- * Whether the source has to say what is added: a cutover needs it; at an abort it may be gone for good, and the stored statements
- * are used then; a schema that is taken back gets none.
+ * Whether the source decides what is added. A cutover requires it; at an abort it may be gone for good, and the stored
+ * statements are used instead; an undo of the schema adds none.
  */
 export type ChecksOf = 'the source' | 'the source if it is there' | 'nothing';
 
-/** For all validations of one cutover, in which writers wait. */
+/** Total time for all validations of one cutover, during which writers wait. */
 const VALIDATE_MS = 5_000;
 
 export interface WaitingCheck {
@@ -27,21 +27,21 @@ export interface WaitingCheck {
   readonly schema: string;
   readonly name: string;
   readonly constraint: string;
-  /** Adds it, NOT VALID, and its comment. */
+  /** Adds the constraint, NOT VALID, and its comment. */
   readonly sql: string;
   /** Whether it was valid on the source. */
   readonly valid: boolean;
-  /** Whether the target did not take it when it was tried last. */
+  /** Whether the target refused it at the last attempt. */
   readonly refused: boolean;
 }
 
-/** `pg_get_constraintdef`, without NOT VALID, and whether it is valid now. */
+/** `pg_get_constraintdef` without NOT VALID, and whether the constraint is valid now. */
 interface Definition {
   readonly text: string;
   readonly valid: boolean;
 }
 
-/** Adds those that wait, and validates what is valid on the source and soon looked through. */
+/** Adds the waiting constraints, and validates those that are valid on the source, within a time limit. */
 export async function addChecks(
   session: Switching,
   migration: Migration,
@@ -53,7 +53,7 @@ export async function addChecks(
   if ((await readChecks(target, migration, 'all')).length === 0) return;
   await using source = await openSource(migration, of, signal);
   let now: ReadonlyMap<number, Definition> = new Map();
-  const look = async (batch: readonly WaitingCheck[]) => {
+  const readCurrent = async (batch: readonly WaitingCheck[]) => {
     if (source) now = await definitionsOf(source, batch);
   };
   await session.all(
@@ -61,16 +61,16 @@ export async function addChecks(
     nameOf,
     async (check) => {
       const definition = now.get(check.id);
-      // Dropped on the source, or renamed: then it is another one, and the summary names it.
+      // Dropped on the source, or renamed: a renamed one is another constraint, and the summary names it.
       if (source && !definition) return;
       await add(target, migration, check, definition);
     },
-    look,
+    readCurrent,
   );
   const defaults = await Defaults.read(migration.target, 'cutover', target);
   const until = performance.now() + VALIDATE_MS;
   let there: ReadonlyMap<number, Definition> = new Map();
-  // Also those of an attempt that was killed before it validated them.
+  // Includes constraints of an attempt that was killed before it validated them.
   await session.all(
     await readChecks(target, migration, 'added'),
     nameOf,
@@ -80,13 +80,13 @@ export async function addChecks(
       await validate(target, defaults, check, until - performance.now());
     },
     async (batch) => {
-      await look(batch);
+      await readCurrent(batch);
       there = await definitionsOf(target, batch);
     },
   );
 }
 
-/** @returns null when the source is not there and need not be. */
+/** @returns null when the source is unavailable and not required. */
 export async function openSource(
   migration: Migration,
   of: ChecksOf,
@@ -101,7 +101,7 @@ export async function openSource(
   }
 }
 
-/** Does nothing when the target refuses it: what it names is gone there, is something else, or is there already. */
+/** Has no effect when the target refuses it: what it names is gone there, is something else, or exists already. */
 async function add(
   target: pg.ClientBase,
   migration: Migration,
@@ -118,14 +118,14 @@ async function add(
     await mark(target, migration, check, true);
   });
   if (refused === null) return;
-  // The last look tells it from one whose mark was lost.
+  // Tells it apart from a constraint whose mark was lost.
   await target.query(
     /* sql */ `update walferry.schema_entry set refresh_state = $3 where migration = $1 and id = $2`,
     [migration.id, check.id, refused],
   );
 }
 
-/** Of the checks that wait, those that are to be added: the source has them, and the target has not refused them. */
+/** Names of the waiting checks that still have to be added: the source has them, and the target has not refused them. */
 export async function readUnadded(
   { source, target }: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   migration: Migration,
@@ -139,7 +139,7 @@ export async function readUnadded(
 }
 
 /**
- * Runs statements of a transaction, and takes them back where names or types do not fit any more.
+ * Runs statements of a transaction, and rolls them back when names or types no longer match.
  * @returns the SQLSTATE then, else null.
  */
 async function tried(
@@ -160,8 +160,8 @@ async function tried(
 }
 
 /**
- * Class 42: a table, column, type or function that is not there, a name that is taken, a type that does not fit. Class 22: a literal
- * that the column's new type does not read. A missing right is for the operator, who can give it.
+ * Class 42: a table, column, type or function is missing, a name is taken, a type does not match. Class 22: the column's new
+ * type cannot parse a literal. A missing privilege is not included: the operator can grant it.
  */
 function isMismatch(state: string): boolean {
   if (state === SQLSTATE.insufficientPrivilege) return false;
@@ -169,8 +169,8 @@ function isMismatch(state: string): boolean {
 }
 
 /**
- * Under the settings of the application's sessions, whose functions find their tables by them. Whatever it says, the constraint
- * is there: rows that break it, or a function that finds no table, are for the report.
+ * Uses the settings of the application's sessions: functions find their tables by them. The constraint stays even if this
+ * fails: rows that break it, or a function that finds no table, are left to the report.
  */
 async function validate(
   target: pg.ClientBase,
@@ -197,7 +197,7 @@ async function validate(
   }
 }
 
-/** Takes {@link addChecks} back. A child's goes with its parent's unless it is its own, too. */
+/** Reverts {@link addChecks}. A child's constraint is dropped with its parent's unless the child also has it locally. */
 export async function dropChecks({ target, all }: Switching, migration: Migration): Promise<void> {
   const checks = await readChecks(target, migration, 'added');
   await all([...checks].reverse(), nameOf, async (check) => {
@@ -223,7 +223,7 @@ async function mark(
   );
 }
 
-/** Children's before their parents': a constraint that a child inherits already cannot be added to it, the other way merges. */
+/** Children first: a child that has inherited a constraint cannot get it again, but the parent's merges with the child's. */
 export async function readChecks(
   target: pg.ClientBase,
   migration: Migration,
@@ -250,7 +250,7 @@ export async function readChecks(
   return rows;
 }
 
-/** What the source has of them now, by their ids. */
+/** Current definitions of the checks, by their ids. */
 async function definitionsOf(
   source: pg.ClientBase,
   checks: readonly WaitingCheck[],

@@ -1,6 +1,6 @@
 /**
- * Heartbeats of long DDL. A timer alone would prove only that this process turns: each beat follows an answer of the
- * server that says that one of our sessions is at work, with what it has got through.
+ * Heartbeats of long DDL. A timer alone would only prove that this process runs. Each heartbeat therefore follows an answer of
+ * the server that one of our sessions is working, and carries its progress.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -9,8 +9,8 @@ import { connectSide } from '../identity/connect.ts';
 import { backendPidOf } from '../replication/socket.ts';
 import type { Place } from './step-session.ts';
 
-/** Many beats fit into a heartbeat timeout of 10 s, also where a busy machine answers each look late. */
-const LOOK_EVERY_MS = 500;
+/** Many heartbeats fit into a timeout of 10 s, even when a busy machine answers each query late. */
+const QUERY_EVERY_MS = 500;
 
 interface Row {
   percent: string | null;
@@ -20,10 +20,10 @@ interface Row {
 }
 
 /**
- * Runs `step`, and beats as long as it runs and at least one of the backends executes something or has begun or ended a statement since the
- * last look, or what there is to say has changed since (many short statements leave the backends idle at every other look); and once when
- * it is done. A step that is done within the first interval costs no session.
- * @param describe what to say beside the numbers: evaluated at every beat.
+ * Runs `step` and sends heartbeats while it runs. A heartbeat requires that a backend is active, or that since the last query a
+ * backend has started or ended a statement or the description has changed (many short statements leave backends idle at every
+ * other query). One more follows at the end. A step that ends within the first interval opens no session.
+ * @param describe the text next to the numbers: evaluated at every heartbeat.
  */
 export async function whileWatched<T>(
   options: Place & { readonly pids: readonly number[] },
@@ -37,10 +37,10 @@ export async function whileWatched<T>(
   async function loop(signal: AbortSignal): Promise<void> {
     let said = JSON.stringify(describe());
     let seen: string | null = null;
-    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    await sleep(QUERY_EVERY_MS, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
       try {
-        // Preflight and the start of the schema work before the migration is registered.
+        // Preflight and the start of the schema step run before the migration is registered.
         await using client = await connectSide(options.side, options.migration, options.purpose, {
           aside: true,
           unregistered: 'any more',
@@ -60,30 +60,29 @@ export async function whileWatched<T>(
           }
           said = now;
           seen = changed ?? seen;
-          await sleep(LOOK_EVERY_MS, undefined, { signal });
+          await sleep(QUERY_EVERY_MS, undefined, { signal });
         }
       } catch {
-        // Ended, or the server does not answer: then there is nothing to report, and no beat is the right report.
-        await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+        // The step ended, or the server does not answer. Without an answer there must be no heartbeat.
+        await sleep(QUERY_EVERY_MS, undefined, { signal }).catch(() => undefined);
       }
     }
   }
 
   try {
     const result = await step();
-    // It answered. Without this, a chain of steps that each end before their first look would be silent as a whole.
+    // Without this, a chain of steps that each end before their first query would send no heartbeat at all.
     work.beat(describe());
     return result;
   } finally {
     ended.abort();
-    // A connection attempt that hangs must not hold up a step that was told to stop.
-    await Promise.race([watching, sleep(LOOK_EVERY_MS, undefined, { ref: false })]);
+    // A hanging connection attempt must not delay a step that was cancelled.
+    await Promise.race([watching, sleep(QUERY_EVERY_MS, undefined, { ref: false })]);
   }
 }
 
 /**
- * {@link whileWatched} over one session on each side: for steps that read both catalogs, which takes long where there are many
- * tables.
+ * {@link whileWatched} over one session on each side: for steps that read both catalogs, which takes long with many tables.
  */
 export async function whileAllWatched<T>(
   sides: readonly (Place & { readonly client: pg.Client })[],
@@ -103,7 +102,7 @@ export async function whileAllWatched<T>(
   );
 }
 
-/** The view's block and tuple counts belong to different steps of a build. */
+/** The view's block and tuple counts belong to different phases of a build. */
 const PROGRESS = /* sql */ `
 select max(case when p.tuples_total > 0 then round(100.0 * p.tuples_done / p.tuples_total)
                 when p.blocks_total > 0 then round(100.0 * p.blocks_done / p.blocks_total) end)::text as percent,

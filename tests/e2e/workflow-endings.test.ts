@@ -68,7 +68,7 @@ describe('done', () => {
         ...{ excluded: ['VIEW app.v'], never: ['PUBLICATION p'], more: 0 },
         ...{ accepted: ['3 large objects'], unselected: ['TABLE app.old'] },
       };
-      const skipped = ['MATERIALIZED VIEW app.m (taken out after SQLSTATE 22P02)'];
+      const skipped = ['MATERIALIZED VIEW app.m (excluded after SQLSTATE 22P02)'];
       const migration = await migrations.start((world) => {
         world.findings = [
           { level: 'note', code: 'publications', message: 'not moved: p', action: 'Create them.' },

@@ -160,7 +160,7 @@ test.each([
     await copySchema(migration, inputOf(db), testWork());
     await db.targetClient.query(`create schema others; ${statement}`);
     const error = await failure(undoSchema(migration), 'SchemaFailed');
-    expect(error.message).toContain(`${named}, which walferry did not make, uses a type`);
+    expect(error.message).toContain(`${named}, which walferry did not create, uses a type`);
     await db.targetClient.query('drop schema others cascade');
     await undoSchema(migration);
     expect(await dumpLines(db.target)).toEqual(before);

@@ -61,8 +61,8 @@ describe('objects that are left out', () => {
     expect(leftOutNotes(leftOut)).toEqual([standing]);
     expect(leftOutNotes(undefined)).toEqual([]);
     expect(skippedSentence([])).toEqual([]);
-    expect(skippedSentence(['MATERIALIZED VIEW v (taken out after SQLSTATE 22P02)'])).toEqual([
-      'Materialized views that were not refreshed: MATERIALIZED VIEW v (taken out after SQLSTATE 22P02).',
+    expect(skippedSentence(['MATERIALIZED VIEW v (excluded after SQLSTATE 22P02)'])).toEqual([
+      'Materialized views that were not refreshed: MATERIALIZED VIEW v (excluded after SQLSTATE 22P02).',
     ]);
     expect(leftOutSentences({ excluded: ['VIEW v'], never: [], more: 0 })).toHaveLength(1);
   });
