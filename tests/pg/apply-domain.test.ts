@@ -1,6 +1,6 @@
 /**
- * Keys whose type is a domain. Operators of enums take a domain for no enum (42883), so both sides of a comparison go through the
- * type below all domains, and through the operator that the key's own index knows.
+ * Keys whose type is a domain. The operators of enums reject a domain (42883), so both sides of a comparison are cast to the
+ * type below all domains and use the operator of the key's own index.
  */
 import { expect, test } from 'vitest';
 import { Feed } from './apply-feed.ts';
@@ -27,7 +27,7 @@ const KEYS: readonly (readonly [string, string, string])[] = [
 ];
 
 test.each(KEYS)(
-  'a row is found by a key of a domain over %s, and so is its NaN on the source',
+  'a row is found by a key of a domain over %s, and its NaN is read back from the source',
   async (_, type, value) => {
     await using feed = await Feed.start(/* sql */ `${TYPES}
       create table public.item (k public.${type}, n int, x float8, v text, primary key (k, n));

@@ -1,13 +1,13 @@
 /**
- * Which row a change is about, and numbers that only the server hands out: identity columns that an UPDATE sets to their
- * default, and texts that a collation takes for equal.
+ * Which row a change applies to, and numbers that only the server assigns: identity columns that an UPDATE sets to their
+ * default, and texts that a collation treats as equal.
  */
 import { expect, test } from 'vitest';
 import { Feed } from './apply-feed.ts';
 
 const LARGE = /* sql */ `(select string_agg(md5(i::text || n), '') from generate_series(1, 200) n)`;
 
-/** Applies what the source was told to do as one batch, and reads the table on both sides. */
+/** Runs the statements on the source, applies them as one batch, and reads the table on both sides. */
 async function both(
   schema: string,
   changes: readonly string[],
@@ -41,7 +41,7 @@ test.each([
   ['beside its key', BESIDE, 'n'],
   ['in a table without a key', FULL, 'n'],
 ])(
-  'a row numbered anew by "set … = default" gets the source’s number: %s',
+  'a row renumbered by "set … = default" gets the source’s number: %s',
   async (_, schema, n) => {
     const few = [
       /* sql */ `update public.item set ${n} = default, v = 'anew' where ${n} between 10 and 19`,
@@ -55,7 +55,7 @@ test.each([
   },
 );
 
-test('of rows whose texts the collation takes for equal, the one that was meant is changed', async () => {
+test('of rows whose texts the collation treats as equal, the right one is changed', async () => {
   const { source, target } = await both(
     /* sql */ `
     create collation public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -106,7 +106,7 @@ test.each([
      insert into public.item values (null, 1), ('', 1);`,
     [`update public.item set n = 2 where v is null`, `update public.item set n = 3 where v = ''`],
   ],
-])('of rows without a key the one that was meant is changed where %s', async (_, ddl, changes) => {
+])('of equal rows without a key the right one is changed where %s', async (_, ddl, changes) => {
   const { source, target } = await both(
     `${ddl} alter table public.item replica identity full;`,
     changes,

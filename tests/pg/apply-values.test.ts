@@ -1,10 +1,10 @@
-/** Values arrive exactly, on both roads: COPY and staging tables for many rows, prepared statements for few. */
+/** Values arrive exactly, both ways: COPY and staging tables for many rows, prepared statements for few. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { expectEqual } from '../support/equality.ts';
 import { Feed } from './apply-feed.ts';
 
-/** Fewer rows than this go one by one, more go as sets. */
+/** Fewer rows than this are applied change by change, more as sets. */
 const FEW = 20;
 const MANY = 150;
 
@@ -82,7 +82,7 @@ const EXHIBIT = (rows: number, shift: number): string => /* sql */ `
     int4range(n, n + 5), '<a b="1">&amp;</a>', 12.34, '16/B374D848', 'name', '24:00:00-15:59:59', 4294967295, 'a b:1A'
   from generate_series(${1 + shift}, ${rows + shift}) n`;
 
-test('types of all kinds, domains over them, a key of a composite type', async () => {
+test('types of all kinds, domains over them and a key of a composite type arrive exactly', async () => {
   await using feed = await Feed.start(MUSEUM);
   for (const [rows, shift] of [
     [FEW, 0],
@@ -100,7 +100,7 @@ test('types of all kinds, domains over them, a key of a composite type', async (
   }
 });
 
-test('without a key, types that have no equality and types of all kinds are matched exactly', async () => {
+test('without a key, rows match exactly, also with types of all kinds and types without equality', async () => {
   await using feed = await Feed.start(`${MUSEUM}
     alter table public.fidelity drop constraint fidelity_pkey, alter id drop not null, replica identity full;`);
   await feed.source.query(
@@ -148,7 +148,7 @@ test.each([
   },
 );
 
-test('without a key a null that may be NaN stops the stream instead of matching a real null', async () => {
+test('without a key, a null that may be NaN stops the stream instead of matching a real null', async () => {
   await using feed = await Feed.start(/* sql */ `
     create table public.sample (a int, v numeric);
     alter table public.sample replica identity full;
@@ -178,7 +178,7 @@ test.each([
   },
 );
 
-test('a row that went on on the source before it was read back is right once the later changes are applied', async () => {
+test('a row that changed on the source before it was read back is right once the later changes are applied', async () => {
   await using feed = await Feed.start(SPECIAL);
   await feed.source.query(/* sql */ `
     insert into public.measure select n, 'NaN', 'NaN', null, 'NaN', 'Infinity', n from generate_series(1, 9) n`);

@@ -1,4 +1,4 @@
-/** The fidelity suite's comparison sees whatever differs: a comparison that finds nothing proves nothing by itself. */
+/** The fidelity suite's comparison reports every kind of difference: without this test, an empty result would prove nothing. */
 import { expect, test } from 'vitest';
 import { compareCatalogs, PIN, readCatalogs } from '../support/fidelity/catalog.ts';
 import { compareSequences, compareTable, readTables } from '../support/fidelity/rows.ts';
@@ -39,7 +39,7 @@ async function differences(change: string): Promise<string[]> {
   return [...found, ...compareCatalogs(left.get('hall'), right.get('hall'))];
 }
 
-test('two databases made alike are equal', async () => {
+test('two databases with the same contents compare as equal', async () => {
   expect(await differences('select')).toEqual([]);
 });
 
@@ -107,6 +107,6 @@ test.each([
     `create role fidelity_other; alter table hall.t owner to fidelity_other`,
     /relation t: .*fidelity_other/,
   ],
-])('%s is seen', async (_, change, message) => {
+])('the comparison reports %s', async (_, change, message) => {
   expect((await differences(change)).join('\n')).toMatch(message);
 });

@@ -12,7 +12,7 @@ import { findingsOf, loginOn } from '../support/preflight.ts';
 import { Steps } from '../support/steps.ts';
 import { serverOf } from '../support/versions.ts';
 
-/** Settings with a harmful value. Those that a server does not know, or does not let us set, are left out. */
+/** Settings with a harmful value. Those that a server does not know, or that we may not set, are skipped. */
 const HURTFUL: Readonly<Record<string, string>> = {
   statement_timeout: '100ms',
   lock_timeout: '1ms',
@@ -99,7 +99,7 @@ const changes = (many: number) => /* sql */ `
   update public.loose set t = 'b' where v > 20; delete from public.loose where v < 5;
   insert into public.big select i, repeat('x', 20) from generate_series(1, ${many}) i`;
 
-/** Sets what the server takes, on the role, for the database, and for both together. */
+/** Applies the settings that the server accepts to the role, the database, and both together. */
 async function hurt(client: pg.Client, role: string, database: string): Promise<string[]> {
   const set: string[] = [];
   for (const [name, value] of Object.entries(HURTFUL)) {
@@ -126,18 +126,18 @@ async function command(script: string, ...words: string[]): Promise<string> {
   });
 }
 
-/** The test's own sessions would be hurt as well. */
+/** It would affect the test's own sessions as well. */
 async function heal(client: pg.Client, role: string, database: string): Promise<void> {
   await client.query(`alter role ${role} reset all`);
   await client.query(`alter role ${role} in database ${database} reset all`);
   await client.query(`alter database ${database} reset all`);
 }
 
-/** Has every login set the same for its session: what an options string asked for at the start is undone by that. */
+/** Every login sets the same for its session, which undoes what an options string set at the start. */
 async function hurtAtLogin(client: pg.Client, schema: string): Promise<void> {
   const known = await client.query<{ name: string }>(
     /* sql */ `select w.name from unnest($1::text[]) w (name) where current_setting(w.name, true) is not null`,
-    // pg_dump cannot be spared those.
+    // pg_dump cannot be protected from those.
     [Object.keys(HURTFUL).filter((name) => !name.startsWith('tcp_'))],
   );
   const sets = known.rows
@@ -194,7 +194,7 @@ it('hostile settings of a role and a database do not affect migration, preflight
   await migrates(db, 1_000);
 });
 
-/** What a schema before pg_catalog can hide: whoever calls it fails, or gets nothing. */
+/** What a schema before pg_catalog can hide: its callers fail or get nothing. */
 const EVIL = /* sql */ `
   create schema evil;
   create function evil.fail() returns text language plpgsql immutable as $$ begin raise exception 'hidden'; end $$;
@@ -232,7 +232,7 @@ it('functions, operators and tables that shadow pg_catalog on the search path of
   await db.sourceClient.query(SCHEMA);
   for (const [client, { role }, database, schema] of [
     [db.sourceClient, source, db.source, 'evil'],
-    // What is created on the target must not be there.
+    // What is created on the target must not exist there yet.
     [db.targetClient, target, db.target, 'spite'],
   ] as const) {
     await client.query(EVIL.replaceAll('evil', schema));
@@ -247,7 +247,7 @@ it('functions, operators and tables that shadow pg_catalog on the search path of
 const other = findOther(17);
 
 it.skipIf(!other)(
-  'nor do the settings that version 17 brought, its transaction_timeout among them',
+  'hostile settings that version 17 introduced, such as transaction_timeout, do not affect them either',
   async () => {
     if (!other) return;
     await using server = await serverOf('source', other);
@@ -263,7 +263,7 @@ it.skipIf(!other)(
 );
 
 it.skipIf(!other)(
-  'nor do settings that an event trigger on login makes for every session',
+  'settings that an event trigger on login makes for every session do not affect them either',
   async () => {
     if (!other) return;
     await using server = await serverOf('source', other);
@@ -280,7 +280,7 @@ it.skipIf(!other)(
       await migrateAll(db, source.service, target.service, 1_000);
     } finally {
       process.env['PATH'] = before;
-      // The test's own sessions would be hurt as well.
+      // It would affect the test's own sessions as well.
       for (const client of sides) {
         await client.query(/* sql */ `
         drop event trigger if exists greet_here; drop event trigger if exists greet_there`);
@@ -289,7 +289,7 @@ it.skipIf(!other)(
   },
 );
 
-/** Looked at one by one: they change costs, logs and files, or end a statement with an error that says so. */
+/** Reviewed individually: they change costs, logs and files, or end a statement with an error that says so. */
 const REVIEWED = `
   allow_in_place_tablespaces allow_system_table_mods application_name backend_flush_after backslash_quote
   backtrace_functions check_function_bodies commit_delay commit_siblings  compute_query_id cpu_index_tuple_cost
@@ -318,7 +318,7 @@ const REVIEWED = `
   vacuum_failsafe_age vacuum_freeze_min_age vacuum_freeze_table_age vacuum_multixact_failsafe_age
   vacuum_multixact_freeze_min_age vacuum_multixact_freeze_table_age wal_compression wal_consistency_checking
   wal_init_zero wal_recycle wal_sender_timeout wal_skip_threshold work_mem xmlbinary`;
-/** Set for each session by its own need, or only by a superuser and looked at by preflight. */
+/** Set per session as needed, or only by a superuser and checked by preflight. */
 const ELSEWHERE = `statement_timeout lock_timeout idle_in_transaction_session_timeout client_connection_check_interval
   zero_damaged_pages ignore_checksum_failure composite_type_mismatch`;
 

@@ -1,4 +1,4 @@
-/** Every kind of object arrives as it is on the source: the catalogs of both sides are compared, kind by kind. */
+/** Every kind of object arrives as on the source: the catalogs of both sides are compared by kind. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
@@ -51,7 +51,7 @@ test.each(Object.entries(CATALOG))('%s arrive as they are on the source', async 
   expect(await catalogLines(db.targetClient, sql)).toEqual(source);
 });
 
-test('the schemas of both sides read the same for pg_dump', async () => {
+test('pg_dump prints the same schemas on both sides', async () => {
   const source = (await dumpLines(db.source)).filter(
     (line) => !line.includes('object_subscription'),
   );
