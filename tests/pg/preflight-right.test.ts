@@ -5,7 +5,7 @@ import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 
 describe('rights', () => {
-  it('a role without any on the source gets slots, tables, other tables and sequences; the SQL fixes it', async () => {
+  it('a role without any on the source has findings for slots, tables, other tables and sequences; the SQL fixes them', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(
       CLEAN + '; create schema "Closed"; create table "Closed".t (id int primary key)',
@@ -57,7 +57,7 @@ describe('rights', () => {
     expect(await findingsOf(db, given)).toEqual([]);
   });
 
-  it('a role without any on the target gets schemas, tables, owners and replica role', async () => {
+  it('a role without any on the target has findings for schemas, tables, owners and replica role', async () => {
     await using db = await freshPair();
     await db.sourceClient.query('create table t (id int primary key)');
     await using login = await loginOn(db, 'target');

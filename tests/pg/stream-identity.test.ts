@@ -1,6 +1,6 @@
 /**
- * Replica identities that were changed before the stream came to the changes from before: each is applied by what it was sent
- * with, or the table is copied again. Without that the same change stopped the stream after every resume.
+ * Replica identities that changed before the stream reached earlier changes: each change is applied by the identity it was sent
+ * with, or the table is resynced. Without that, the same change stopped the stream after every resume.
  */
 import { expect, test } from 'vitest';
 import { drainWithCopies } from '../support/resync.ts';
