@@ -21,9 +21,9 @@ const KEYS: readonly (readonly [string, string, string])[] = [
   ['a composite with an enum', 'paired', `row('good', i)::public.pair`],
   ['a range', 'span', `int4range(i, i + 1)`],
   ['a multirange', 'spans', `int4multirange(int4range(i, i + 1))`],
-  ['a text that is padded', 'code', `i::text`],
-  ['a type outside of the search path', 'folded', `'Row ' || i`],
-  ['a type without casts, outside of the search path', 'bag', `odd.hstore('n', i::text)`],
+  ['a padded text', 'code', `i::text`],
+  ['a type outside the search path', 'folded', `'Row ' || i`],
+  ['a type without casts, outside the search path', 'bag', `odd.hstore('n', i::text)`],
 ];
 
 test.each(KEYS)(

@@ -57,7 +57,7 @@ test('any text survives COPY: backslashes, tabs, line ends, \\N, \\., emoji, con
   await expectEqual(feed.source, feed.target);
 });
 
-const MUSEUM = /* sql */ `
+const ALL_TYPES = /* sql */ `
   create type public.mood as enum ('fine', 'so so', 'it''s "bad"');
   create type public.pair as (a int, b text);
   create domain public.blob as bytea;
@@ -83,7 +83,7 @@ const EXHIBIT = (rows: number, shift: number): string => /* sql */ `
   from generate_series(${1 + shift}, ${rows + shift}) n`;
 
 test('types of all kinds, domains over them and a key of a composite type arrive exactly', async () => {
-  await using feed = await Feed.start(MUSEUM);
+  await using feed = await Feed.start(ALL_TYPES);
   for (const [rows, shift] of [
     [FEW, 0],
     [MANY, 1000],
@@ -101,7 +101,7 @@ test('types of all kinds, domains over them and a key of a composite type arrive
 });
 
 test('without a key, rows match exactly, also with types of all kinds and types without equality', async () => {
-  await using feed = await Feed.start(`${MUSEUM}
+  await using feed = await Feed.start(`${ALL_TYPES}
     alter table public.fidelity drop constraint fidelity_pkey, alter id drop not null, replica identity full;`);
   await feed.source.query(
     `insert into public.fidelity ${EXHIBIT(30, 0)}; insert into public.fidelity ${EXHIBIT(30, 0)}`,

@@ -89,8 +89,8 @@ test('unique and exclusion constraints that rows violate wait until the rows are
     'select name, broken_rows, broken_query from walferry.schema_entry',
   );
   expect(error.message.length).toBeLessThan(4_000);
-  const told = JSON.stringify([error.message, error.details, work.notes, work.beats]);
-  expect(told).not.toContain(SECRET);
+  const shown = JSON.stringify([error.message, error.details, work.notes, work.beats]);
+  expect(shown).not.toContain(SECRET);
   // The results of hour-long builds are kept.
   const built = await db.targetClient.query(
     /* sql */ `select from pg_class where relname in ('innocent', 'plain_pkey', 'sub_2_pkey')`,

@@ -207,7 +207,7 @@ test('a table dropped during the copy counts as copied, without rows', async () 
   expect((await plan(db, migration)).runs).toEqual([]);
 });
 
-test('when the snapshot owner is lost, unfinished tables are copied again and finished ones are not', async () => {
+test('when the snapshot owner is lost, only unfinished tables are copied in the next pass', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -280,8 +280,8 @@ test('an overtaken attempt that wakes up does not end the newer one that copies 
   const chunk = planned.runs[0]?.firstChunk ?? 0;
   const work = recordedWork();
   // Its sessions are open and its first step on the target is blocked, as if its machine were frozen there.
-  await using gate = await connectTo(db.target);
-  await gate.query('begin; lock table walferry.relation in access exclusive mode');
+  await using blocker = await connectTo(db.target);
+  await blocker.query('begin; lock table walferry.relation in access exclusive mode');
   const older = copyChunks(migration, runOf(planned, 't'), work);
   await until('the older attempt to be connected', async () => {
     const { rowCount } = await db.targetClient
@@ -293,7 +293,7 @@ test('an overtaken attempt that wakes up does not end the newer one that copies 
   await newer.query('begin');
   await newer.query('select pg_try_advisory_xact_lock(hashtext($1), $2)', [migration.id, chunk]);
   await newer.query('insert into t values (1)');
-  await gate.query('rollback');
+  await blocker.query('rollback');
   await until('the older attempt to ask for the chunk several times', async () => {
     const { rows } = await db.targetClient.query<{
       idle: boolean;

@@ -160,7 +160,7 @@ test('definitions of wide tables are stored completely, by several statements th
   expect(new Map(stored.map(({ id, definition }) => [id, definition]))).toEqual(wide);
 });
 
-test('a table that was dropped and created again after its copy is copied again', async () => {
+test('a table that was dropped and recreated after its copy is due for a new copy', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const selection = { include: ['*.*'], exclude: [] };

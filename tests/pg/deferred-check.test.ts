@@ -44,7 +44,7 @@ const SCHEMA = /* sql */ `
   create table part_1 partition of part for values from (0) to (10);
   create table part_2 (id int, val text, constraint part_check check (qualified(val)), constraint own check (qualified(val)));
   alter table part attach partition part_2 for values from (10) to (20);
-  create table only_check (constraint alone check (current_user <> 'nobody'));`;
+  create table only_check (constraint alone check (current_user <> 'no_one'));`;
 
 /** The deferred constraints, by the object that they belong to. */
 const LATE = [

@@ -138,7 +138,7 @@ it.each([
     { code: 'SchemaFailed', message: /of app\.t could not be enabled: another session .* 5 s/ },
   ],
   [
-    'the role lost the table',
+    'the role no longer owns the table',
     /* sql */ `alter table app.t owner to pg_monitor`,
     /* sql */ `alter table app.t owner to "role"`,
     { code: 'Denied', message: /of app\.t could not be enabled/ },
@@ -308,10 +308,10 @@ it.each(['copy', 'stream'])(
       }
       await copySchema(migration, input, testWork());
       await createSlot(migration, testWork());
-      const holder = await holding(db, migration);
+      const owner = await holding(db, migration);
       const { pass, runs } = await planCopy(migration, input, testWork());
       const copy = (run: CopyRun) => copyChunks(migration, { pass, run }, work);
-      return { held: holder, run: () => Promise.all(runs.map(copy)) };
+      return { held: owner, run: () => Promise.all(runs.map(copy)) };
     }
   },
 );

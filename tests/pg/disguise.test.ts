@@ -35,7 +35,7 @@ const CASES: readonly {
   readonly sql: readonly string[];
 }[] = [
   {
-    title: 'a timestamptz that was a timestamp',
+    title: 'a timestamptz that is temporarily a timestamp',
     table: /* sql */ `create table t (id int primary key, at timestamptz); insert into t values (1, '2020-01-01 00:00+00')`,
     sql: [
       /* sql */ `alter table t alter at type timestamp`,
@@ -44,7 +44,7 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a timestamptz that was a timestamp within one transaction',
+    title: 'a timestamptz that is a timestamp within one transaction',
     table: /* sql */ `create table t (id int primary key, at timestamptz)`,
     sql: [
       /* sql */ `begin; alter table t alter at type timestamp; insert into t values (2, '0044-03-15 BC');
@@ -53,7 +53,7 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a timestamptz in the key that was a timestamp',
+    title: 'a timestamptz in the key that is temporarily a timestamp',
     table: /* sql */ `create table t (at timestamptz primary key, v int); insert into t values ('2020-06-01 00:00+00', 1), ('2020-06-01 04:00+00', 2)`,
     sql: [
       /* sql */ `alter table t alter at type timestamp`,
@@ -63,7 +63,7 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a domain over timestamptz that was a timestamp',
+    title: 'a domain over timestamptz that is temporarily a timestamp',
     table: /* sql */ `create domain moment as timestamptz; create table t (id int primary key, at moment)`,
     sql: [
       /* sql */ `alter table t alter at type timestamp using at::timestamptz`,
@@ -72,7 +72,7 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a regclass that was an oid',
+    title: 'a regclass that is temporarily an oid',
     table: /* sql */ `create table t (id int primary key, r regclass); create table named (id int primary key)`,
     sql: [
       /* sql */ `alter table t alter r type oid`,
@@ -181,7 +181,7 @@ test('SET STATISTICS, a default or NOT NULL of a timestamptz column causes no re
 const CUT = [
   { title: 'rounded', type: 'numeric(12,4)', value: '1.2345', to: 'numeric(12,2)' },
   {
-    title: 'cut',
+    title: 'truncated',
     type: 'varchar(20)',
     value: 'abcdefghij',
     to: 'varchar(5) using substr(v, 1, 5)',

@@ -24,7 +24,7 @@ import { until } from '../support/until.ts';
 async function held(db: FreshPair, migration: Migration, number = 1) {
   const work = recordedWork();
   const ended: Promise<unknown> = holdSnapshot(migration, work).catch((error: unknown) => error);
-  const pass = await until(`generation ${number}`, async () => {
+  const pass = await until(`snapshot ${number}`, async () => {
     const newest = await readNewestSnapshot(db.targetClient, migration);
     return newest?.number === number ? newest : null;
   });
@@ -61,7 +61,7 @@ test('the snapshot waits for transactions older than the xid barrier, and names 
   await blocker.query('begin; insert into t values (1)');
   // Move the barrier behind the open transaction, as if it had been open when the slot became ready.
   const { rows } = await db.sourceClient.query<{ barrier: string; pid: number }>(
-    `select pg_current_xact_id()::text as gate`,
+    `select pg_current_xact_id()::text as barrier`,
   );
   await db.targetClient.query('update walferry.migration set barrier = $2 where id = $1', [
     migration.id,
@@ -75,7 +75,7 @@ test('the snapshot waits for transactions older than the xid barrier, and names 
   );
   expect(await readSnapshots(db.targetClient, migration)).toEqual([]);
   await blocker.query('commit');
-  await until('the generation', () => readNewestSnapshot(db.targetClient, migration));
+  await until('the snapshot', () => readNewestSnapshot(db.targetClient, migration));
   work.abort();
   await ended;
 });
@@ -120,7 +120,7 @@ test('without a slot no snapshot is exported', async () => {
 });
 
 const ROUNDS = 4;
-const LANES = 6;
+const WRITERS = 6;
 /** A writer continues until the snapshot is read, however long a busy server takes for slot and snapshot, and then for this many more. */
 const TRANSACTIONS_BEHIND = 30;
 
@@ -146,7 +146,7 @@ async function filterRound(seed: number): Promise<{ applied: number; skipped: nu
     create table account (id int primary key, n int not null);
     insert into account select i, 0 from generate_series(1, 50) i`);
   const snapshot = { read: false };
-  const sessions = Array.from({ length: LANES }, (_, session) =>
+  const sessions = Array.from({ length: WRITERS }, (_, session) =>
     write(db, random(seed + session), session, snapshot),
   );
   await until('some writes', async () => (await sum(db.sourceClient)) > 20n);

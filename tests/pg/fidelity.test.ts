@@ -18,7 +18,7 @@ const SCHEMA = /* sql */ `
   alter table hall.t enable row level security;
   create policy p on hall.t using (id > 0);
   comment on column hall.t.v is 'first';
-  comment on trigger tr on hall.t is 'quiet';
+  comment on trigger tr on hall.t is 'note';
   create statistics hall.st on v, n from hall.t;
   insert into hall.t values (1, 'a', 1.0, '{"a":1}', 'q', 'a'), (2, null, 'NaN', null, null, null), (2 + 1, '', 0, '1', '', 'b');
   insert into hall.zero default values;`;
@@ -47,10 +47,10 @@ test.each([
   ['a missing zero', `update hall.t set n = 1 where id = 1`, /hall\.t: 3 rows/],
   ['a space in json', `update hall.t set j = '{"a": 1}' where id = 1`, /hall\.t/],
   ['null and an empty text', `update hall.t set v = '' where id = 2`, /hall\.t/],
-  ['a row too many', `insert into hall.t values (9)`, /hall\.t: 3 rows, 4 on the target/],
-  ['a row too few in a table without columns', `delete from hall.zero`, /hall\.zero/],
+  ['an extra row', `insert into hall.t values (9)`, /hall\.t: 3 rows, 4 on the target/],
+  ['a missing row in a table without columns', `delete from hall.zero`, /hall\.zero/],
   [
-    'a materialized view of other times',
+    'a materialized view that was refreshed at another time',
     `delete from hall.t where id = 1; refresh materialized view hall.mv`,
     /hall\.mv/,
   ],

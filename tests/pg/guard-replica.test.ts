@@ -129,22 +129,22 @@ test('a standby that lags holds the copy, and the copy continues automatically w
   await db.sourceClient.query(TABLE);
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
-  const told: GuardReport[] = [];
+  const reports: GuardReport[] = [];
   const guard = { replicaLagBytes: MUCH, replicaLagSeconds: 300 };
   await caughtUp(db);
-  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
-  await until('the first look', () => told.length === 1);
+  await using _held = await holding(db, migration, guard, (report) => void reports.push(report));
+  await until('the first look', () => reports.length === 1);
   const held = await pauseReplay();
   try {
     await db.sourceClient.query(ROWS);
-    await until('the guard to hold', () => told.at(-1)?.holding === true);
+    await until('the guard to hold', () => reports.at(-1)?.holding === true);
   } finally {
     await held.release();
   }
-  await until('the guard to let go', () => told.at(-1)?.holding === false);
+  await until('the guard to let go', () => reports.at(-1)?.holding === false);
   const measured = { measure: 'replicaLagBytes', ceiling: MUCH };
-  expect(told).toMatchObject([{ holding: false }, measured, { holding: false }]);
-  expect(told[1]?.value).toBeGreaterThan(MUCH);
+  expect(reports).toMatchObject([{ holding: false }, measured, { holding: false }]);
+  expect(reports[1]?.value).toBeGreaterThan(MUCH);
 });
 
 test('receivers of logical changes do not count as replicas: neither our stream nor a subscription, however far behind', async () => {

@@ -48,11 +48,11 @@ test('held streams continue when the guard is gone, and when its decision cannot
   await inTheMiddle(copy);
   const hold = async () => {
     await storeGuard(db.targetClient, migration, held.pass.number, HOLDING);
-    await until('all lanes to be held', () => copy.waiting(GUARDED) === all);
+    await until('all streams to be held', () => copy.waiting(GUARDED) === all);
   };
   await hold();
   await decided(db, '-1 minute');
-  await until('no lane to be held', () => copy.waiting(GUARDED) === 0, { seconds: 10 });
+  await until('no stream to be held', () => copy.waiting(GUARDED) === 0, { seconds: 10 });
   await hold();
   await using other = await connectTo(db.target);
   await other.query('begin; lock table walferry.copier in exclusive mode');
@@ -70,9 +70,9 @@ test('a guard whose source answers slowly keeps renewing its last decision', asy
   await db.sourceClient.query('create table load (v int); insert into load values (100)');
   const sql = `select v + (select 0 from pg_sleep(case when v = 99 then 4 else 0 end)) from public.load`;
   const guard: GuardInput = { query: { sql, ceiling: 10 } };
-  const told: GuardReport[] = [];
-  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
-  await until('the guard to hold', () => told.at(-1)?.holding === true);
+  const reports: GuardReport[] = [];
+  await using _held = await holding(db, migration, guard, (report) => void reports.push(report));
+  await until('the guard to hold', () => reports.at(-1)?.holding === true);
   await db.sourceClient.query('update load set v = 99');
   const slow = `select from pg_stat_activity where application_name = 'walferry guard' and state = 'active' and query like 'fetch%' and clock_timestamp() - query_start > '2 seconds'`;
   await until('a look that takes long', async () => {

@@ -29,7 +29,7 @@ test('all copy streams together keep to the bytes per second, beat while they wa
   // What a socket delivers at once is not split: some 64 kB per stream.
   const allowed = ((performance.now() - began) / 1000) * rate + plan.runs.length * 65_536;
   expect(copy.bytes()).toBeLessThan(2 * allowed);
-  await until('every lane to wait', () => copy.waiting(/limit of 50000 bytes\/s/) > 0);
+  await until('every stream to wait', () => copy.waiting(/limit of 50000 bytes\/s/) > 0);
   const beats = copy.works.map((work) => work.beats.length);
   await until('more beats', () =>
     copy.works.some(({ beats: now }, i) => now.length > (beats[i] ?? 0) + 2),
@@ -97,7 +97,7 @@ test('a raised limit takes effect within a few seconds, whatever is owed under t
   // At this rate it takes a day to pay for what a socket delivers at once.
   await set(db, migration, 1, { copyBytesPerSecond: 1 });
   const copy = running(migration, plan);
-  await until('every lane to wait', () => copy.waiting(/bytes\/s/) === plan.runs.length);
+  await until('every stream to wait', () => copy.waiting(/bytes\/s/) === plan.runs.length);
   const secondsUntilMore = async (): Promise<number> => {
     const [began, before] = [performance.now(), copy.bytes()];
     await until('more bytes', () => copy.bytes() > before, { everyMilliseconds: 10 });
@@ -106,10 +106,10 @@ test('a raised limit takes effect within a few seconds, whatever is owed under t
   await set(db, migration, 2, { copyBytesPerSecond: 200_000 });
   expect(await secondsUntilMore()).toBeLessThan(4);
   await set(db, migration, 3, { copyBytesPerSecond: 200_000, copyStreams: 1 });
-  await until('lanes to be held', () => copy.waiting(/copy streams/) === plan.runs.length - 1);
+  await until('streams to be held', () => copy.waiting(/copy streams/) === plan.runs.length - 1);
   const began = performance.now();
   await set(db, migration, 4, { copyBytesPerSecond: 200_000 });
-  await until('no lane to be held', () => copy.waiting(/copy streams/) === 0);
+  await until('no stream to be held', () => copy.waiting(/copy streams/) === 0);
   expect((performance.now() - began) / 1000).toBeLessThan(4);
   await set(db, migration, 5, {});
   await copiedOnce(db, plan, await copy.ended);
@@ -129,7 +129,7 @@ test('a stream that is held longer than a moment lends its slot, takes it back a
   await set(db, migration, 2, slow);
   await inTheMiddle(copy);
   await set(db, migration, 3, { copyBytesPerSecond: 1 });
-  await until('every lane to lend', () => lending() === runs);
+  await until('every stream to lend', () => lending() === runs);
   await set(db, migration, 4, {});
   await copiedOnce(db, plan, await copy.ended);
   // A stream that was held before its first chunk, with nothing open.
@@ -147,11 +147,11 @@ test('a run that restarts after its worker died keeps to the limits from its fir
   const plan = await make();
   await set(db, migration, 1, { copyBytesPerSecond: 1 });
   const first = running(migration, plan);
-  await until('a lane to wait', () => first.waiting(/bytes\/s/) > 0);
+  await until('a stream to wait', () => first.waiting(/bytes\/s/) > 0);
   for (const work of first.works) work.abort();
   await expect(first.ended).rejects.toThrow('stopped by the test');
   const second = running(migration, plan);
-  await until('a lane to wait again', () => second.waiting(/bytes\/s/) > 0);
+  await until('a stream to wait again', () => second.waiting(/bytes\/s/) > 0);
   await set(db, migration, 2, {});
   // A late write changes nothing.
   await set(db, migration, 1, { copyBytesPerSecond: 1 });
@@ -184,9 +184,9 @@ test('the guard holds the copy above its ceiling and when it cannot measure, rel
   await db.sourceClient.query(
     'create schema ops; create table ops.load (v int); insert into ops.load values (1)',
   );
-  const told: GuardReport[] = [];
+  const reports: GuardReport[] = [];
   const guard: GuardInput = { query: { sql: 'select max(v) from ops.load', ceiling: 10 } };
-  await using held = await holding(db, migration, guard, (report) => void told.push(report));
+  await using held = await holding(db, migration, guard, (report) => void reports.push(report));
   const plan = await make();
   const slow = { copyBytesPerSecond: 10_000 };
   await set(db, migration, 1, slow);
@@ -194,7 +194,7 @@ test('the guard holds the copy above its ceiling and when it cannot measure, rel
   const all = plan.runs.length;
   const saying = async (expected: Partial<GuardReport>) => {
     await until(`the guard to say ${JSON.stringify(expected)}`, () => {
-      const last = told.at(-1);
+      const last = reports.at(-1);
       return (
         last !== undefined &&
         Object.entries(expected).every(([name, value]) => Reflect.get(last, name) === value)
@@ -206,12 +206,12 @@ test('the guard holds the copy above its ceiling and when it cannot measure, rel
   await db.sourceClient.query('update ops.load set v = 100');
   await saying({ holding: true, measure: 'query', value: 100, ceiling: 10 });
   await until(
-    'all lanes to be held',
+    'all streams to be held',
     () => copy.waiting(/guard of the source: query 100, ceiling 10/) === all,
   );
   const bytes = copy.bytes();
   const beats = copy.works.map((work) => work.beats.length);
-  await until('beats of held lanes', () =>
+  await until('beats of held streams', () =>
     copy.works.every(({ beats: now }, i) => now.length > (beats[i] ?? 0) + 2),
   );
   expect(copy.bytes()).toBe(bytes);
@@ -220,7 +220,7 @@ test('the guard holds the copy above its ceiling and when it cannot measure, rel
   await db.sourceClient.query('drop table ops.load');
   await saying({ holding: true, value: null });
   const failing = { code: 'Internal', sqlstate: '42P01' };
-  expect(told.at(-1)?.failing).toEqual(failing);
+  expect(reports.at(-1)?.failing).toEqual(failing);
   const measured = { measure: 'query', ceiling: 10 };
   const holds = { level: 'warn', message: 'the guard of the source holds the copy' };
   const goesOn = { level: 'info', message: 'the guard of the source lets the copy go on' };
@@ -232,7 +232,7 @@ test('the guard holds the copy above its ceiling and when it cannot measure, rel
   ]);
   await set(db, migration, 2, { guard: 'off' });
   // The third release: the guard no longer measures anything.
-  await until('the guard to be off', () => told.filter((one) => !one.holding).length === 3);
+  await until('the guard to be off', () => reports.filter((one) => !one.holding).length === 3);
   await copy.ended;
 });
 

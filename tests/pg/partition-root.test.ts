@@ -72,7 +72,7 @@ for (const onTarget of ['plain', 'hash'] as const) {
     await source.query(/* sql */ `update m set id = 5000 - id, k = (k * 3) % 190, v = 'many'`);
     await source.query(/* sql */ `delete from m where id % 5 = 0`);
     await source.query(
-      /* sql */ `insert into m select i, 400 + i % 2, 'anew' from generate_series(9000, 9100) i`,
+      /* sql */ `insert into m select i, 400 + i % 2, 'again' from generate_series(9000, 9100) i`,
     );
     await source.query(/* sql */ `update m set k = 3 where k >= 400`);
     expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
@@ -300,16 +300,19 @@ test('a partition that is created while streaming needs nothing on the target, a
 /** What changes the partitions in a way that the stream does not show. */
 const RESHAPED: readonly { readonly title: string; readonly sql: readonly string[] }[] = [
   { title: 'dropped', sql: [/* sql */ `drop table m_1`] },
-  { title: 'the last one, and dropped', sql: [/* sql */ `drop table m_1, m_2, m_3, m_rest`] },
   {
-    title: 'dropped with all others before new ones are made',
+    title: 'dropped together with all others',
+    sql: [/* sql */ `drop table m_1, m_2, m_3, m_rest`],
+  },
+  {
+    title: 'dropped with all others before new ones are created',
     sql: [
       /* sql */ `drop table m_1, m_2, m_3, m_rest; create table m_all partition of m default`,
       /* sql */ `insert into m values (1, 1, 'again'), (2, 500, 'again')`,
     ],
   },
   {
-    title: 'attached with rows of its own',
+    title: 'attached with existing rows',
     sql: [
       /* sql */ `create table hidden.extra (like m including all);
         insert into hidden.extra values (7000, 350, 'came with it')`,
@@ -318,7 +321,7 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'made and given another name before its first change was read',
+    title: 'created and renamed before its first change was read',
     sql: [
       /* sql */ `create table m_new partition of m for values from (300) to (400)`,
       /* sql */ `insert into m values (7100, 301, 'under the old name')`,
@@ -327,14 +330,14 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'made, filled and given another name in one transaction',
+    title: 'created, filled and renamed in one transaction',
     sql: [
       /* sql */ `begin; create table m_new partition of m for values from (300) to (400);
         insert into m values (7100, 301, 'under the old name'); alter table m_new rename to m_renamed; commit`,
     ],
   },
   {
-    title: 'made, filled, and its schema given another name',
+    title: 'created and filled, with its schema renamed',
     sql: [
       /* sql */ `create table hidden.m_new partition of m for values from (300) to (400)`,
       /* sql */ `insert into m values (7100, 301, 'under the old name')`,
@@ -342,7 +345,7 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'detached, changed and attached again at another place',
+    title: 'detached, changed and attached again with other bounds',
     sql: [
       /* sql */ `alter table m detach partition m_1`,
       /* sql */ `delete from m_1; insert into m_1 values (7200, 210, 'alone')`,
@@ -351,7 +354,7 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'split: its rows moved from the default partition to a new one',
+    title: 'split, with its rows moved from the default partition to a new one',
     sql: [
       /* sql */ `begin; alter table m detach partition m_rest;
         create table m_9 partition of m for values from (900) to (1000);
@@ -522,7 +525,7 @@ test('a TRUNCATE of the root in the middle of a copy is applied exactly, whateve
     await open.query(/* sql */ `commit`);
     await db.sourceClient.query(/* sql */ `truncate m`);
     await db.sourceClient.query(
-      /* sql */ `insert into m select i, i % 200, 'anew' from generate_series(1, 90) i`,
+      /* sql */ `insert into m select i, i % 200, 'again' from generate_series(1, 90) i`,
     );
   });
   await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id < 40`);

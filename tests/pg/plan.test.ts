@@ -145,7 +145,7 @@ test('hundreds of small tables make a handful of chunks, and all arrive', async 
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a bundle keeps its mark when one of its tables has to be copied again', async () => {
+test('a bundle keeps its mark when one of its tables is due for the next pass', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,

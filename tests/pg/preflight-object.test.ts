@@ -68,9 +68,9 @@ describe('what needs a right of its own', () => {
     await db.targetClient.query(`revoke temporary on database ${db.target} from public`);
     expect(codes(await findingsOf(db, { target: login.service }))).toContain('event-trigger-right');
     await db.targetClient.query(`alter role ${login.role} superuser`);
-    const told = await findingsOf(db, { target: login.service });
-    expect(codes(told)).toContain('event-triggers');
-    expect(codes(told)).not.toContain('event-trigger-right');
+    const permitted = await findingsOf(db, { target: login.service });
+    expect(codes(permitted)).toContain('event-triggers');
+    expect(codes(permitted)).not.toContain('event-trigger-right');
     // An event trigger's owner is a superuser; the role of that name on the target need not be one.
     const owner = `owner_${randomBytes(5).toString('hex')}`;
     await db.sourceClient.query(

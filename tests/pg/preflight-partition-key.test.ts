@@ -1,4 +1,4 @@
-/** Preflight of rows that the target would route to different partitions, and of generated columns that it would compute differently. */
+/** Preflight of rows that the target would place in different partitions, and of generated columns that it would compute differently. */
 import { expect, it } from 'vitest';
 import { addService, freshPair, targetServer } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';

@@ -380,7 +380,7 @@ const SILENT = [
     named: 'public.wanted',
   },
   {
-    how: 'a table that is dropped and created again',
+    how: 'a table that is dropped and recreated',
     ddl: `drop table t; create table t (id int primary key)`,
     named: 'public.t',
   },

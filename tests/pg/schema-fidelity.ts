@@ -15,7 +15,7 @@ do $$ begin
   begin create role fidelity_reader; exception when duplicate_object or unique_violation then null; end;
 end $$;`;
 
-export const MUSEUM = /* sql */ `
+export const FIDELITY_SCHEMA = /* sql */ `
 create schema app authorization fidelity_owner; create schema "Odd; Schema";
 create extension citext schema app;
 create type app.mood as enum ('sad', 'it''s ok', 'a;b');
@@ -112,7 +112,7 @@ export async function buildRoles(source: pg.Client, target: pg.Client): Promise<
 /** Runs the fidelity suite's SQL on the source, and creates its roles on both sides. */
 export async function buildFidelity(source: pg.Client, target: pg.Client): Promise<void> {
   await buildRoles(source, target);
-  await source.query(MUSEUM);
+  await source.query(FIDELITY_SCHEMA);
 }
 
 const ROWS = /* sql */ `

@@ -198,8 +198,8 @@ test('owners and grants are carried over only when requested', async () => {
 
 const TABLES = /* sql */ `
   create table a (id int primary key, t text); create table b (id int, n bigint);
-  create function loud() returns trigger language plpgsql as 'begin return new; end';
-  create trigger always before insert on a for each row execute function loud();
+  create function fire() returns trigger language plpgsql as 'begin return new; end';
+  create trigger always before insert on a for each row execute function fire();
   alter table a enable always trigger always;`;
 
 test('existing empty tables are used, and their ENABLE ALWAYS triggers are disabled until the cutover', async () => {
@@ -259,8 +259,8 @@ test('a root that partitions go through stays as the operator created it; its de
   const given = /* sql */ `
     create type state as enum ('new', 'old');
     create table m (k int, id int, s state, ref int, own int, primary key (id, k));
-    create function loud() returns trigger language plpgsql as 'begin return new; end';
-    create trigger always before insert on m for each row execute function loud();
+    create function fire() returns trigger language plpgsql as 'begin return new; end';
+    create trigger always before insert on m for each row execute function fire();
     alter table m enable always trigger always`;
   await db.targetClient.query(given);
   const before = await dumpLines(db.target);

@@ -51,7 +51,7 @@ const CASES: readonly {
     copies: false,
   },
   {
-    title: 'an added column whose default differs from moment to moment',
+    title: 'an added column with a volatile default',
     source: [
       `update t set v = 'x' where id = 1`,
       `alter table t add seen timestamptz default now()`,
@@ -62,7 +62,7 @@ const CASES: readonly {
     copies: true,
   },
   {
-    title: 'an added column that a rewrite filled',
+    title: 'an added column filled by a rewrite',
     source: [
       `alter table t add u uuid default gen_random_uuid()`,
       `insert into t values (1002, 'after', 2)`,
@@ -101,7 +101,7 @@ const CASES: readonly {
     copies: false,
   },
   {
-    title: 'a type with more decimals, which would be rounded without an error',
+    title: 'a type with more decimals, whose values the target would round without an error',
     source: [
       `insert into t values (1001, 'before', 1.25)`,
       `alter table t alter n type numeric(12,4)`,
@@ -207,7 +207,7 @@ const TRACELESS: readonly (readonly [
     `alter table t drop n; alter table t add n numeric(10,2)`,
   ],
   [
-    'a table made anew under its name',
+    'a table recreated under its name',
     TABLE,
     `drop table t; create table t (id int primary key, v text, n numeric(10,2));
     insert into t values (7, 'new', 7)`,
@@ -221,13 +221,13 @@ const TRACELESS: readonly (readonly [
     '',
   ],
   [
-    'a column added and dropped, and another one of its name added',
+    'a column added and dropped, and another one added under its name',
     TABLE,
     `alter table t add c int; update t set c = 1; alter table t drop c; alter table t add c int`,
     `alter table t add c int`,
   ],
   [
-    'a column renamed to and fro',
+    'a column renamed and renamed back',
     TABLE,
     `alter table t rename v to w; update t set w = 'x' where id = 1; alter table t rename w to v`,
     '',

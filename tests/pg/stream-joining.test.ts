@@ -74,14 +74,14 @@ const ENTERING: readonly {
   readonly sql: readonly string[];
 }[] = [
   {
-    title: 'a schema that the lease did not ask for',
+    title: 'a schema that the lease did not request',
     sql: [
       /* sql */ `create table parts.m_2 partition of app.m for values from (1000) to (2000)`,
       FILL,
     ],
   },
   {
-    title: 'a schema that the lease did not ask for, by the transaction that fills it',
+    title: 'a schema that the lease did not request, in the transaction that fills it',
     sql: [
       /* sql */ `begin; create table parts.m_2 partition of app.m for values from (1000) to (2000); ${FILL}; commit`,
     ],
@@ -101,12 +101,12 @@ const ENTERING: readonly {
     sql: [/* sql */ `insert into app.m_2 values (1)`, `drop table app.m_2; ${PARTITION}`, FILL],
   },
   {
-    title: 'the name of a table that is not selected, whose changes the lease passed over',
+    title: 'the name of a table that is not selected, whose changes the lease skipped',
     before: /* sql */ `create table app.m_2 (x int primary key)`,
     sql: [/* sql */ `insert into app.m_2 values (1)`, `drop table app.m_2; ${PARTITION}`, FILL],
   },
   {
-    title: 'the name of a table that was made, filled and dropped while the lease ran',
+    title: 'the name of a table that was created, filled and dropped during the lease',
     sql: [
       /* sql */ `create table app.m_2 (x int primary key); insert into app.m_2 values (1); drop table app.m_2`,
       PARTITION,

@@ -117,7 +117,7 @@ test('labels that swap names and swap back between two checks are found', async 
 });
 
 test.each([
-  ['in a transaction of its own', `${SWAP}; insert into t values (100, 'open')`],
+  ['in a separate transaction', `${SWAP}; insert into t values (100, 'open')`],
   [
     'in the transaction of the change',
     `begin; ${SWAP}; insert into t values (100, 'open'); commit`,

@@ -338,7 +338,7 @@ const MEANWHILE: readonly {
   readonly ends: string;
 }[] = [
   {
-    title: 'a table that was unlogged for an update',
+    title: 'a table that was temporarily unlogged for an update',
     source: `alter table t set unlogged; update t set v = 'unsent'; alter table t set logged`,
     ends: 'Resync',
   },

@@ -68,7 +68,7 @@ const TRUNCATED = [
   'part',
   'part_low, bare',
   'tree',
-  'What `every` has, by a key, and `every_full`, by all columns, which cannot have types whose nulls are ambiguous.',
+  'tree_a',
 ] as const;
 
 /** `every`, by a key, and `every_full`, by all columns, which cannot have types whose nulls are ambiguous. */
@@ -338,7 +338,7 @@ test.each([
   ['updates', `update t set a = null, b = '\\xff' where id <= 10`, 10, 0],
   ['deletes', `delete from t where id <= 10`, 10, 0],
   [
-    'all of a row',
+    'an insert, update and delete of a row',
     `insert into t (id, n) values (300, 1); update t set a = 'q' where id = 300; delete from t where id = 300`,
     3,
     0,
@@ -348,7 +348,7 @@ test.each([
   // The plugin of these servers sends NaN as null, too.
   ['nulls of numbers', `update t set n = null where id <= 10`, 10, 0],
   [
-    'nulls that are one and NaN',
+    'nulls and NaN sent as null',
     `update t set n = case id when 2 then 'NaN'::numeric end where id <= 2`,
     2,
     0,
@@ -360,7 +360,7 @@ test.each([
     0,
   ],
   ['NaN in a column that has no nulls', `insert into every values (1, 'NaN')`, 0, 1],
-  ['a null of a row that is gone', `update t set n = null; delete from t where id = 7`, 101, 0],
+  ['a null of a row that was deleted', `update t set n = null; delete from t where id = 7`, 101, 0],
   [
     'a null of a row with a key of two columns',
     `insert into two values (1, ${AWKWARD}, null)`,

@@ -42,7 +42,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
     ],
   },
   {
-    title: 'in another schema for a time',
+    title: 'temporarily in another schema',
     sql: [
       `alter table t set schema away`,
       `update away.t set v = 'lost' where id < 5`,
@@ -50,7 +50,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
     ],
   },
   {
-    title: 'given away on the way',
+    title: 'given to another owner while renamed',
     sql: [
       `alter table t rename to moved; alter table moved owner to pg_monitor`,
       `truncate moved; insert into moved values (1, 'lost')`,
@@ -58,7 +58,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
     ],
   },
   {
-    title: 'swapped with another table, and back',
+    title: 'swapped with another table and back',
     sql: [
       `begin; alter table t rename to moved; alter table other rename to t; alter table moved rename to other; commit`,
       `insert into t values (90, 'of other')`,

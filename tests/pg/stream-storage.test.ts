@@ -63,13 +63,13 @@ const WINDOWS: readonly {
     ],
   },
   {
-    title: 'emptied behind other tables, unlogged, loaded and logged, in one transaction',
+    title: 'emptied after other tables, unlogged, loaded and logged, in one transaction',
     sql: [
       `begin; insert into other values (1); truncate other, t; alter table t set unlogged; insert into t values (1, 5); alter table t set logged; commit`,
     ],
   },
   {
-    title: 'emptied before and within the unlogged time',
+    title: 'emptied before and while it was unlogged',
     sql: [
       `truncate t; insert into t values (1, 1)`,
       `alter table t set unlogged; insert into t values (2, 2)`,
@@ -100,7 +100,7 @@ const WINDOWS: readonly {
     ],
   },
   {
-    title: 'unlogged and logged, then vacuumed in full and granted',
+    title: 'unlogged and logged, then rewritten by VACUUM FULL and granted',
     sql: [
       `alter table t set unlogged; insert into t values (200, 2)`,
       `alter table t set logged`,
@@ -109,7 +109,7 @@ const WINDOWS: readonly {
     ],
   },
   {
-    title: 'dropped and made again under its name, unlogged for its rows',
+    title: 'dropped and recreated under its name, unlogged while filled',
     of: ['bare', 'toasted'],
     sql: [
       `begin; drop table t; create unlogged table t (id int primary key, v int); insert into t values (5, 5); alter table t set logged; commit`,
@@ -155,7 +155,7 @@ const HARMLESS: readonly { readonly title: string; readonly sql: string }[] = [
     sql: `begin; truncate second; insert into second values (1, 1); truncate bare; insert into bare values (1, 1); commit`,
   },
   {
-    title: 'TRUNCATE behind a change, in one transaction',
+    title: 'TRUNCATE after a change, in one transaction',
     sql: `begin; insert into other values (1); truncate second, bare; insert into bare values (1, 1); commit`,
   },
   {
@@ -163,7 +163,7 @@ const HARMLESS: readonly { readonly title: string; readonly sql: string }[] = [
     sql: `begin; truncate bare; insert into bare values (1, 1); commit`,
   },
   {
-    title: 'TRUNCATE again and again',
+    title: 'repeated TRUNCATE',
     sql: `truncate bare; insert into bare values (1, 1); truncate bare; insert into bare values (2, 2)`,
   },
 ];

@@ -32,7 +32,7 @@ beforeAll(async () => {
     // Waits for its own flush and for no standby; sessions that must hang set it themselves.
     await client.query(/* sql */ `alter system set synchronous_commit = local`);
   });
-  await setStandbys('nobody');
+  await setStandbys('absent');
 });
 afterAll(() => source[Symbol.asyncDispose]());
 
@@ -160,7 +160,7 @@ test('when source and stream wait for each other, because the stream counts as a
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await setStandbys('*');
-  await using _names = { [Symbol.asyncDispose]: () => setStandbys('nobody') };
+  await using _names = { [Symbol.asyncDispose]: () => setStandbys('absent') };
   const work = testWork();
   const lease = streamChanges(migration, OPTIONS, work);
   lease.catch(() => undefined);
@@ -170,7 +170,7 @@ test('when source and stream wait for each other, because the stream counts as a
   expect((await slotState(db, migration)).active).toBeNull();
   expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
   // As the message advises; the next lease applies what was held up.
-  await setStandbys('nobody');
+  await setStandbys('absent');
   await first.release();
   await drainWithCopies(db, migration);
   await expectSame(db);

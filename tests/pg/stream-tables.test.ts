@@ -249,7 +249,7 @@ const GIVEN_UP: readonly {
     after: /* sql */ `alter table t replica identity default`,
   },
   {
-    title: 'a change shaped as neither before nor after the DDL',
+    title: 'a change that matches the columns neither before nor after the DDL',
     before: '',
     shows: [
       /* sql */ `alter table t rename v to w`,

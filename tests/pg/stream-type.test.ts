@@ -219,7 +219,7 @@ test.each([
     'create table public.later (id int)',
     'alter table public.later replica identity full',
   ],
-])('a new table that %s is refused until that is fixed', async (_, made, mended) => {
+])('a new table that %s is refused until that is fixed', async (_, made, fix) => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -231,7 +231,7 @@ test.each([
     code: 'SchemaDrift',
     details: { table: 'public.later' },
   });
-  for (const client of [db.sourceClient, db.targetClient]) await client.query(mended);
+  for (const client of [db.sourceClient, db.targetClient]) await client.query(fix);
   await db.sourceClient.query(/* sql */ `insert into later values (2)`);
   await drainWithCopies(db, migration);
   await expectSame(db);

@@ -125,7 +125,7 @@ test('3, slot dropped on restart: after a kill the same slot delivers what was w
   );
   await child.kill();
   const { confirmed } = await slotState(db, migration);
-  await db.sourceClient.query(/* sql */ `insert into t values (3, 'while nobody streamed')`);
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'while no stream ran')`);
   // Another worker may run a killed worker's step again.
   expect(await createSlot(migration, recordedWork())).toEqual(made);
   const again = await slotState(db, migration);

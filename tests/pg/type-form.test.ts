@@ -165,7 +165,7 @@ const WIDENED = /* sql */ `set search_path = public; alter table t drop v, drop 
   create domain amount as numeric(12,4); create type pair as (a amount[], b int); alter table t add v amount, add p pair;`;
 
 test.each([
-  ['that nothing else differs in', ''],
+  ['without another difference', ''],
   ['to which the source adds a column', 'alter table t add n int;'],
 ])(
   'a type replaced on the target while streaming stops before the next change of a table %s, and the table is resynced',

@@ -165,7 +165,7 @@ function fieldsOf(row: Buffer | undefined, names: readonly string[]): Cells {
 }
 
 /** Compares the three readings of a line. @returns whether the plugin can write the line. */
-function judge(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): boolean {
+function readAlike(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): boolean {
   const meaning = meaningOf(bytes);
   const exact = decoded(bytes);
   const fast = folded(bytes, tables);
@@ -256,14 +256,14 @@ test('damaged lines of wal2json stop the stream, or read the same in both reader
   expect(lines.length).toBeGreaterThan(WORK.length);
   // Undamaged, all lines match, and most of them take the fast path.
   for (const line of lines) {
-    expect(judge(line, tables), line.toString()).toBe(true);
+    expect(readAlike(line, tables), line.toString()).toBe(true);
     expect(decoded(line)).toEqual({ ...meaningOf(line), ...decoded(line) });
   }
   expect(lines.filter((line) => folded(line, tables) !== null).length).toBeGreaterThan(5);
   const seen = { mutations: 0, written: 0 };
   const take = (line: Buffer): void => {
     seen.mutations += 1;
-    if (judge(line, tables)) seen.written += 1;
+    if (readAlike(line, tables)) seen.written += 1;
   };
   for (const line of lines) {
     const places =
