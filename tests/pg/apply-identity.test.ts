@@ -26,7 +26,7 @@ const KEY = /* sql */ `
   alter table public.item alter column body set storage external;
   insert into public.item (v, body) select 'v', ${LARGE} from generate_series(1, 300) i;`;
 
-const BESIDE = /* sql */ `
+const NOT_KEY = /* sql */ `
   create table public.item (id int primary key, body text, n smallint generated always as identity unique, v text);
   alter table public.item alter column body set storage external;
   insert into public.item (id, v, body) select i, 'v', ${LARGE} from generate_series(1, 300) i;`;
@@ -38,7 +38,7 @@ const FULL = /* sql */ `
 
 test.each([
   ['its key', KEY, 'id'],
-  ['next to its key', BESIDE, 'n'],
+  ['next to its key', NOT_KEY, 'n'],
   ['in a table without a key', FULL, 'n'],
 ])('a row renumbered by "set … = default" gets the source’s number: %s', async (_, schema, n) => {
   const few = [

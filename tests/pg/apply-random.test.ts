@@ -1,6 +1,6 @@
 /**
  * Random work of a writer on four tables (keyed, composite key, changing key, no key), applied in batches of random size: the
- * target equals the source, which made the changes in sequence.
+ * target equals the source, which applied them in sequence.
  */
 import { test } from 'vitest';
 import type { Change } from '../../postgres/apply/change.ts';

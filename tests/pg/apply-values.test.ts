@@ -71,7 +71,7 @@ const ALL_TYPES = /* sql */ `
     m public.mood, p public.pair, ps public.pair[], ns int[], bi bit(5), vb varbit, u uuid, ip inet, r int4range,
     x xml, c money, l pg_lsn, nm name, ti time with time zone, o oid, tv tsvector);`;
 
-const EXHIBIT = (rows: number, shift: number): string => /* sql */ `
+const rowsOfAllTypes = (rows: number, shift: number): string => /* sql */ `
   select row(n, 'k, "' || n)::public.pair,
     9223372036854775807 - n, ('1' || repeat('0', 300) || '.' || n || '00')::numeric, n + 0.5, 1.1::float4 * n, pi() * n,
     n % 2 = 0, '\\x00ff5c'::bytea, E'\\\\x5c4e0a09'::bytea, n % 3 = 0,
@@ -88,7 +88,7 @@ test('types of all kinds, domains over them and a key of a composite type arrive
     [FEW, 0],
     [MANY, 1000],
   ] as const) {
-    await feed.source.query(`insert into public.fidelity ${EXHIBIT(rows, shift)}`);
+    await feed.source.query(`insert into public.fidelity ${rowsOfAllTypes(rows, shift)}`);
     expect((await feed.apply()).refusals).toBe(0);
     await feed.source.query(/* sql */ `
       update public.fidelity set id = row((id).a + 1, (id).b)::public.pair, js = null, by = '\\x', ns = '{}', na = 'n', num = -num
@@ -104,7 +104,7 @@ test('without a key, rows match exactly, also with types of all kinds and types 
   await using feed = await Feed.start(`${ALL_TYPES}
     alter table public.fidelity drop constraint fidelity_pkey, alter id drop not null, replica identity full;`);
   await feed.source.query(
-    `insert into public.fidelity ${EXHIBIT(30, 0)}; insert into public.fidelity ${EXHIBIT(30, 0)}`,
+    `insert into public.fidelity ${rowsOfAllTypes(30, 0)}; insert into public.fidelity ${rowsOfAllTypes(30, 0)}`,
   );
   await feed.apply();
   await feed.source.query(/* sql */ `

@@ -1,4 +1,4 @@
-/** Triggers, event triggers, rules and row security that are disabled until the cutover, and DDL on them on both sides while changes are applied. */
+/** DDL on both sides, while changes are applied, on triggers, event triggers, rules and row security that are disabled until the cutover. */
 import path from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { setSequences } from '../../postgres/cutover/sequences.ts';

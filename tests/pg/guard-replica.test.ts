@@ -36,8 +36,8 @@ afterAll(async () => {
 });
 
 async function lagOf(db: FreshPair): Promise<{ bytes: number; seconds: number }> {
-  const looks = await measure(db.sourceClient, BOTH);
-  const [bytes = NaN, seconds = NaN] = looks.map(({ value }) => value);
+  const measured = await measure(db.sourceClient, BOTH);
+  const [bytes = NaN, seconds = NaN] = measured.map(({ value }) => value);
   return { bytes, seconds };
 }
 
@@ -133,7 +133,7 @@ test('a standby that lags holds the copy, and the copy continues automatically w
   const guard = { replicaLagBytes: MUCH, replicaLagSeconds: 300 };
   await caughtUp(db);
   await using _held = await holding(db, migration, guard, (report) => void reports.push(report));
-  await until('the first look', () => reports.length === 1);
+  await until('the first measurement', () => reports.length === 1);
   const held = await pauseReplay();
   try {
     await db.sourceClient.query(ROWS);
@@ -141,7 +141,7 @@ test('a standby that lags holds the copy, and the copy continues automatically w
   } finally {
     await held.release();
   }
-  await until('the guard to let go', () => reports.at(-1)?.holding === false);
+  await until('the guard to release the copy', () => reports.at(-1)?.holding === false);
   const measured = { measure: 'replicaLagBytes', ceiling: MUCH };
   expect(reports).toMatchObject([{ holding: false }, measured, { holding: false }]);
   expect(reports[1]?.value).toBeGreaterThan(MUCH);

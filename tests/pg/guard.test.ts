@@ -75,7 +75,7 @@ test('a guard whose source answers slowly keeps renewing its last decision', asy
   await until('the guard to hold', () => reports.at(-1)?.holding === true);
   await db.sourceClient.query('update load set v = 99');
   const slow = `select from pg_stat_activity where application_name = 'walferry guard' and state = 'active' and query like 'fetch%' and clock_timestamp() - query_start > '2 seconds'`;
-  await until('a look that takes long', async () => {
+  await until('a slow measurement', async () => {
     const { rowCount } = await db.sourceClient.query(slow);
     return rowCount === 1;
   });

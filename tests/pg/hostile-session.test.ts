@@ -13,7 +13,7 @@ import { Steps } from '../support/steps.ts';
 import { serverOf } from '../support/versions.ts';
 
 /** Settings with a harmful value. Those that a server does not know, or that we may not set, are skipped. */
-const HURTFUL: Readonly<Record<string, string>> = {
+const HARMFUL: Readonly<Record<string, string>> = {
   statement_timeout: '100ms',
   lock_timeout: '1ms',
   idle_in_transaction_session_timeout: '20ms',
@@ -100,9 +100,9 @@ const changes = (many: number) => /* sql */ `
   insert into public.big select i, repeat('x', 20) from generate_series(1, ${many}) i`;
 
 /** Applies the settings that the server accepts to the role, the database, and both together. */
-async function hurt(client: pg.Client, role: string, database: string): Promise<string[]> {
+async function applySettings(client: pg.Client, role: string, database: string): Promise<string[]> {
   const set: string[] = [];
-  for (const [name, value] of Object.entries(HURTFUL)) {
+  for (const [name, value] of Object.entries(HARMFUL)) {
     const to = `set ${name} = ${pg.escapeLiteral(value)}`;
     try {
       await client.query(`alter role ${role} ${to}`);
@@ -127,22 +127,22 @@ async function command(script: string, ...words: string[]): Promise<string> {
 }
 
 /** It would affect the test's own sessions as well. */
-async function heal(client: pg.Client, role: string, database: string): Promise<void> {
+async function resetSettings(client: pg.Client, role: string, database: string): Promise<void> {
   await client.query(`alter role ${role} reset all`);
   await client.query(`alter role ${role} in database ${database} reset all`);
   await client.query(`alter database ${database} reset all`);
 }
 
 /** Every login sets the same for its session, which undoes what an options string set at the start. */
-async function hurtAtLogin(client: pg.Client, schema: string): Promise<void> {
+async function applyAtLogin(client: pg.Client, schema: string): Promise<void> {
   const known = await client.query<{ name: string }>(
     /* sql */ `select w.name from unnest($1::text[]) w (name) where current_setting(w.name, true) is not null`,
     // pg_dump cannot be protected from those.
-    [Object.keys(HURTFUL).filter((name) => !name.startsWith('tcp_'))],
+    [Object.keys(HARMFUL).filter((name) => !name.startsWith('tcp_'))],
   );
   const sets = known.rows
     .map(({ name }) => {
-      const value = pg.escapeLiteral(HURTFUL[name] ?? '');
+      const value = pg.escapeLiteral(HARMFUL[name] ?? '');
       return `perform pg_catalog.set_config(${pg.escapeLiteral(name)}, ${value}, false);`;
     })
     .join(' ');
@@ -157,14 +157,14 @@ async function migrates(db: FreshPair, many: number): Promise<void> {
   await using source = await loginOn(db, 'source', 'superuser');
   await using target = await loginOn(db, 'target', 'superuser');
   await db.sourceClient.query(SCHEMA);
-  const set = await hurt(db.sourceClient, source.role, db.source);
-  await hurt(db.targetClient, target.role, db.target);
+  const set = await applySettings(db.sourceClient, source.role, db.source);
+  await applySettings(db.targetClient, target.role, db.target);
   try {
     expect(set.length).toBeGreaterThan(45);
     await migrateAll(db, source.service, target.service, many);
   } finally {
-    await heal(db.sourceClient, source.role, db.source);
-    await heal(db.targetClient, target.role, db.target);
+    await resetSettings(db.sourceClient, source.role, db.source);
+    await resetSettings(db.targetClient, target.role, db.target);
   }
 }
 
@@ -195,7 +195,7 @@ it('hostile settings of a role and a database do not affect migration, preflight
 });
 
 /** What a schema before pg_catalog can hide: its callers fail or get nothing. */
-const EVIL = /* sql */ `
+const SHADOWS = /* sql */ `
   create schema evil;
   create function evil.fail() returns text language plpgsql immutable as $$ begin raise exception 'hidden'; end $$;
   create function evil.md5(text) returns text language sql as $$ select evil.fail() $$;
@@ -235,7 +235,7 @@ it('functions, operators and tables that shadow pg_catalog on the search path of
     // What is created on the target must not exist there yet.
     [db.targetClient, target, db.target, 'spite'],
   ] as const) {
-    await client.query(EVIL.replaceAll('evil', schema));
+    await client.query(SHADOWS.replaceAll('evil', schema));
     await client.query(`alter role ${role} set search_path = ${schema}, pg_catalog`);
     await client.query(
       `alter role ${role} in database ${database} set search_path = ${schema}, pg_catalog`,
@@ -275,8 +275,8 @@ it.skipIf(!other)(
     process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
     try {
       await db.sourceClient.query(SCHEMA);
-      await hurtAtLogin(db.sourceClient, 'here');
-      await hurtAtLogin(db.targetClient, 'there');
+      await applyAtLogin(db.sourceClient, 'here');
+      await applyAtLogin(db.targetClient, 'there');
       await migrateAll(db, source.service, target.service, 1_000);
     } finally {
       process.env['PATH'] = before;

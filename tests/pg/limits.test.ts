@@ -1,4 +1,4 @@
-/** Limits and the guard against real servers: each takes effect, also in the middle of a chunk, changes while it runs, and loses no work. */
+/** Limits and the guard against real servers: each takes effect, even in mid-chunk, can change while it runs, and loses no work. */
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
@@ -83,7 +83,7 @@ test('fewer copy streams hold running ones in the middle of a chunk and more let
   await set(db, migration, 2, { ...slow, copyStreams: 1 });
   await until('all but one to be held', () => copy.waiting(/limit of 1 copy streams/) === runs - 1);
   await set(db, migration, 3, { ...slow, copyStreams: 2 });
-  await until('one more to go on', () => copy.waiting(/limit of 2 copy streams/) === runs - 2);
+  await until('one more to continue', () => copy.waiting(/limit of 2 copy streams/) === runs - 2);
   // The last streams get their turn when the first have ended, without another change.
   await set(db, migration, 4, { copyStreams: 1 });
   await copiedOnce(db, plan, await copy.ended);

@@ -45,7 +45,7 @@ afterAll(async () => {
 });
 
 /** Fills the server's lock table except for `free` entries, for as long as the session lives. */
-async function crowd(service: string, free: number): Promise<AsyncDisposable> {
+async function fillLockTable(service: string, free: number): Promise<AsyncDisposable> {
   const client = await connectTo(service);
   await client
     .query(
@@ -102,8 +102,8 @@ test(
         if i % 100 = 0 then commit; end if;
       end loop;
     end $$`);
-    await using _here = await crowd(db.source, FREE_LOCKS);
-    await using _there = await crowd(db.target, FREE_LOCKS);
+    await using _here = await fillLockTable(db.source, FREE_LOCKS);
+    await using _there = await fillLockTable(db.target, FREE_LOCKS);
     const journey = new Journey(inputOf(db.source, db.target));
     await journey.prepare();
     // One transaction for each table: combined into one on the target, they would lock all tables.
@@ -152,7 +152,7 @@ test('triggers of more of the operator’s tables than the lock table holds are 
       execute format('alter table public.t_%1$s enable always trigger always_%1$s', i);
       if i % 50 = 0 then commit; end if;
     end loop; end $$`);
-  await using _there = await crowd(db.target, FREE_LOCKS);
+  await using _there = await fillLockTable(db.target, FREE_LOCKS);
   const input = inputOf(db.source, db.target);
   const { migration } = new Journey(input);
   const awake = async () => (await switchedOn(db.targetClient))?.triggers;

@@ -45,7 +45,7 @@ afterAll(async () => {
   await db[Symbol.asyncDispose]();
 });
 
-test.each(Object.entries(CATALOG))('%s arrive as they are on the source', async (_kind, sql) => {
+test.each(Object.entries(CATALOG))('%s arrive as on the source', async (_kind, sql) => {
   const source = await catalogLines(db.sourceClient, sql);
   expect(source.length).toBeGreaterThan(0);
   expect(await catalogLines(db.targetClient, sql)).toEqual(source);

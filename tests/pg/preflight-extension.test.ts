@@ -28,7 +28,7 @@ it('an extension that the target does not offer is refused by name and version',
   expect(finding.message).toMatch(/walferry_nowhere 1\.\d+$/);
 });
 
-it('grants and comments on a member that the target’s version lacks are excluded by name', async () => {
+it('grants and comments on a member that the target’s version lacks are skipped and named', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create extension hstore;
     revoke execute on function akeys(hstore) from public; grant execute on function avals(hstore) to current_user`);

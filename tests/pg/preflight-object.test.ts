@@ -50,7 +50,7 @@ describe('what is not moved', () => {
   });
 });
 
-describe('what needs a right of its own', () => {
+describe('what needs a special right', () => {
   it('event triggers are refused for a role that may not create them (it is tried), and named for one that may', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`${TABLE};

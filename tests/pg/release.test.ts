@@ -194,7 +194,7 @@ async function slowly(
 ): Promise<number> {
   const query = Reflect.get(pg.Client.prototype, 'query') as unknown;
   if (typeof query !== 'function') throw new Error('no query');
-  let looks = 0;
+  let checks = 0;
   Reflect.set(
     pg.Client.prototype,
     'query',
@@ -203,13 +203,13 @@ async function slowly(
       const sql = String(args[0]);
       if (sql.includes('pg_drop_replication_slot')) return atDrop(go);
       if (!sql.includes('pg_logical_emit_message(true')) return go();
-      looks += 1;
-      return looks > 1 ? go() : db.sourceClient.query('select pg_sleep(2.1)').then(go);
+      checks += 1;
+      return checks > 1 ? go() : db.sourceClient.query('select pg_sleep(2.1)').then(go);
     },
   );
   try {
     await work();
-    return looks;
+    return checks;
   } finally {
     Reflect.set(pg.Client.prototype, 'query', query);
   }
@@ -259,8 +259,8 @@ test('a check that waits for a lock on a selected table ends within seconds, and
   await owner.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const { rows } = await owner.query<{ pid: number }>('select pg_backend_pid() as pid');
   const named = `public.t (pid ${rows[0]?.pid})`;
-  const looks = [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)];
-  for (const found of await Promise.all(looks.map((look) => failure(look, 'Contention')))) {
+  const checks = [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)];
+  for (const found of await Promise.all(checks.map((check) => failure(check, 'Contention')))) {
     expect(found.message).toContain(named);
     expect(found.details.table).toBe('public.t');
   }
@@ -270,7 +270,7 @@ test('a check that waits for a lock on a selected table ends within seconds, and
 });
 
 /** A release that has verified its identity and hangs in its check, as a frozen worker would, until the lock is released. */
-async function standing(db: FreshPair) {
+async function hangingRelease(db: FreshPair) {
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
   const mark = await marked(migration);
   const lock = await connectTo(db.source);
@@ -284,7 +284,7 @@ async function standing(db: FreshPair) {
         from pg_stat_activity where datname = current_database() and application_name like 'walferry cleanup%'`);
     return rows;
   };
-  const [own] = await until('the look to wait for the lock', async () => {
+  const [own] = await until('the check to wait for the lock', async () => {
     const rows = await ofRelease();
     return rows[0]?.waits === true && rows;
   });
@@ -293,7 +293,7 @@ async function standing(db: FreshPair) {
 
 test('a release that was frozen in its check and wakes up after a stream started drops nothing', async () => {
   await using db = await freshPair();
-  const { migration, lock, first } = await standing(db);
+  const { migration, lock, first } = await hangingRelease(db);
   await using stream = await connectTo(db.target);
   await takeEpoch(stream, migration, null, 2_000);
   await lock.query('rollback');
@@ -306,7 +306,7 @@ test('a release that was frozen in its check and wakes up after a stream started
 
 test('a release ends the sessions of an earlier frozen one, which can then drop nothing; one scheduled earlier is refused', async () => {
   await using db = await freshPair();
-  const { migration, mark, lock, first, pid, ofRelease } = await standing(db);
+  const { migration, mark, lock, first, pid, ofRelease } = await hangingRelease(db);
   const second = releaseSlot(migration, inputOf(db), mark, undefined, 2_000);
   const refused = failure(second, 'StillWriting');
   await until('the first session to be ended', async () =>
@@ -488,8 +488,8 @@ test('large objects that were created after preflight keep the slot, unless the 
   const input = inputOf(db, SELECTION);
   await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
   const mark = await marked(migration, CHOSEN);
-  for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
-    expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
+  for (const check of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
+    expect((await failure(check, 'StillWriting')).message).toContain('2 in pg_largeobject');
   }
   expect(await slots(db, migration)).toBe(1);
   const accepted = inputOf(db, { ...SELECTION, ignore: { largeObjects: true } });
@@ -519,15 +519,15 @@ test('the final check reports a transaction that was open when it began and crea
   const migration = await prepared(db);
   const mark = await marked(migration, CHOSEN);
   await using open = await connectTo(db.source);
-  const look = () =>
+  const check = () =>
     lastLook(migration, inputOf(db, SELECTION), mark, {
       signal: new AbortController().signal,
       beat: () => undefined,
     });
   await open.query(/* sql */ `begin; create table public.fresh as select 1 as id`);
-  expect((await look()).entering).toBe(true);
+  expect((await check()).entering).toBe(true);
   await open.query(/* sql */ `rollback`);
-  expect((await look()).entering).toBe(false);
+  expect((await check()).entering).toBe(false);
 });
 
 /** What an open transaction does, and whether it adds a table to the selection `own.*`. */

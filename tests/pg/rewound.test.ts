@@ -63,7 +63,7 @@ async function image(name: string): Promise<string> {
   return folder;
 }
 
-async function putBack(folder: string): Promise<void> {
+async function restoreImage(folder: string): Promise<void> {
   await source.stop('immediate');
   rmSync(source.dataFolder, { recursive: true });
   execFileSync('cp', ['-a', folder, source.dataFolder]);
@@ -175,7 +175,7 @@ test('a restored disk image is refused by stream, copy and cutover, whether its 
   const lost = /* sql */ `insert into t select i, 1 from generate_series(2001, 2300) i`;
   await sql(db, lost, /* sql */ `update t set v = 1 where id = 1`);
   const { confirmedLsn } = await drained(migration);
-  await putBack(before);
+  await restoreImage(before);
   const target = await counted(db);
   for (const { message } of await refusals(db, migration)) expect(message).toContain(confirmedLsn);
   await failure(writeEndMark(migration), 'SourceRewound');
@@ -203,7 +203,7 @@ test('a disk image restored after rows were copied is detected by the mark of th
   const plan = await planCopy(migration, inputOf(db), recordedWork());
   await copyAll(migration, plan);
   await held.stop();
-  await putBack(before);
+  await restoreImage(before);
   // A plan with nothing left to copy needs no source.
   await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = null`);
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
@@ -262,7 +262,7 @@ test('a source is refused whose commit is before the stored position although th
   );
   expect(rows).toEqual([{ same: true }]);
   const { confirmed } = await slotOf(db, migration);
-  // A position behind a commit that the target does not have.
+  // A position after a commit that the target does not have.
   await sql(db, /* sql */ `insert into t values (1, 0)`);
   const end = await writeEndMark(migration);
   await db.targetClient.query(

@@ -432,13 +432,13 @@ test('the final check of a cutover finds labels that were renamed and attributes
   const parsed = parseInput({ source: db.source, target: db.target });
   if (!parsed.ok) throw new Error(parsed.message);
   const mark = await writeEndMark(migration);
-  const look = () => laterChanges(migration, parsed.input, mark);
+  const check = () => laterChanges(migration, parsed.input, mark);
   // An added label or attribute changes no row.
   await db.sourceClient.query(/* sql */ `alter type pair add attribute z int`);
   await db.sourceClient.query(/* sql */ `alter type state add value 'late'`);
-  expect(await look()).toEqual([]);
+  expect(await check()).toEqual([]);
   await db.sourceClient.query(SWAP);
-  expect(await look()).toEqual(['public.nested', 'public.plain']);
+  expect(await check()).toEqual(['public.nested', 'public.plain']);
   await db.sourceClient.query(/* sql */ `alter type pair drop attribute y`);
-  expect(await look()).toEqual(['public.composed', 'public.nested', 'public.plain']);
+  expect(await check()).toEqual(['public.composed', 'public.nested', 'public.plain']);
 });

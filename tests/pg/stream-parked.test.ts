@@ -68,7 +68,7 @@ async function leaseUntil(self: World, seen: () => Promise<boolean>): Promise<St
   const end = new AbortController();
   const lease = self.lease({ leaseMs: 300_000 }, end.signal);
   try {
-    await Promise.race([until('the lease to get there', seen), lease]);
+    await Promise.race([until('the lease to get that far', seen), lease]);
   } finally {
     end.abort(new Error('the test has seen enough'));
   }
@@ -307,7 +307,7 @@ test('a change that was not sent is recorded under the epoch of the continuing l
   const self = await world(db);
   await park(self);
   const lease = failed(self.lease({ leaseMs: 30_000 }));
-  await until('the lease to go on', () => self.continued === 1);
+  await until('the lease to continue', () => self.continued === 1);
   await db.sourceClient.query(/* sql */ `
     alter table typed drop constraint typed_pkey; insert into typed (id) values (5); update typed set t = 'x'`);
   expect(await lease).toBe('StreamWarning');
@@ -330,7 +330,7 @@ test('a drain starts normally and leaves nothing open', async () => {
   expect(await logOf(db)).toEqual([1]);
 });
 
-const MEANWHILE: readonly {
+const BETWEEN_LEASES: readonly {
   readonly title: string;
   readonly source?: string;
   readonly target?: string;
@@ -359,7 +359,7 @@ const MEANWHILE: readonly {
     ends: 'SchemaDrift',
   },
 ];
-test.each(MEANWHILE)(
+test.each(BETWEEN_LEASES)(
   'what no change shows is found in the next lease, also when that continues with the open stream: $title',
   async ({ source, target, ends }) => {
     await using db = await freshPair();
@@ -406,11 +406,11 @@ test.each([
       /* sql */ `insert into t values (2, 'two'); update t set v = 'one' where id = 1`,
     );
     // About the last lease's session: one that started normally and applied nothing has met no table.
-    const brought = async () =>
+    const arrived = async () =>
       (await db.targetClient.query(/* sql */ `select from t where id = 2`)).rowCount === 1;
     await until('the change', async () => {
       await self.lease({ leaseMs: 2_000 });
-      return brought();
+      return arrived();
     });
     if (!met) await self.parked.closeAll();
     await park(self);

@@ -24,9 +24,9 @@ import { drain, expectSame, startMigration, testWork } from '../support/stream.t
 const POOL = 24;
 const IDS = 60;
 /** Changes of a table that are too few for sets (FEW_ROWS): batches of this size are applied change by change. */
-const SINGLY = 25;
+const CHANGE_BY_CHANGE = 25;
 
-/** How many transactions, and whether they form one: the target then does nothing before its commit, and gets the changes in large batches. */
+/** How many transactions, and whether they are one: then the target does nothing before the commit, and gets large batches. */
 const PARTS = [
   [2, false],
   [20, false],
@@ -303,7 +303,11 @@ test('random changes of every type of the fidelity suite, in tables of every kin
     sum.sets += staged.mock.calls.length;
     staged.mockClear();
     expect(
-      await drained(singly, migrations.singly, { ...options, batchChanges: SINGLY, exactly: true }),
+      await drained(singly, migrations.singly, {
+        ...options,
+        batchChanges: CHANGE_BY_CHANGE,
+        exactly: true,
+      }),
     ).toEqual(exactly);
     expect(staged).not.toHaveBeenCalled();
     const expected = await rowsOf(db.source);

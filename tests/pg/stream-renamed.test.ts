@@ -227,7 +227,7 @@ for (const [live, include] of [
   });
 }
 
-test('a table that a transaction changes under the other name of its schema, and commits after the schema was renamed back, is resynced', async () => {
+test('a table is resynced when a transaction changes it under another name of its schema and commits after the schema was renamed back', async () => {
   await using db = await freshPair();
   const selection = { include: ['app.*'], exclude: [] };
   const migration = await startMigration(db, APP, selection);
@@ -243,7 +243,7 @@ test('a table that a transaction changes under the other name of its schema, and
   await expectSame(db);
 });
 
-test('another schema that temporarily has the name, with a table of the same name, copies nothing, whether it is dropped or stays', async () => {
+test('a table is resynced when another schema temporarily had the name of its schema, with a table of the same name, and was dropped or stays', async () => {
   for (const last of [`drop schema app cascade`, `alter schema app rename to rival`]) {
     await using db = await freshPair();
     const selection = { include: ['app.*'], exclude: [] };

@@ -423,22 +423,22 @@ test('the final check of a cutover finds tables that changed outside the stream 
   if (!parsed.ok) throw new Error(parsed.message);
   const { input } = parsed;
   const mark = await writeEndMark(migration);
-  const look = () => laterChanges(migration, input, mark);
+  const check = () => laterChanges(migration, input, mark);
   await db.sourceClient.query('vacuum full toasted');
-  expect(await look()).toEqual([]);
+  expect(await check()).toEqual([]);
   for (const name of NAMES) {
     await db.sourceClient.query(
       `begin; alter table ${name} set unlogged; update ${name} set v = '5'; alter table ${name} set logged; commit`,
     );
   }
   await db.sourceClient.query(`create unlogged table late (id int)`);
-  expect(await look()).toEqual(['public.bare', 'public.counted', 'public.late', 'public.toasted']);
+  expect(await check()).toEqual(['public.bare', 'public.counted', 'public.late', 'public.toasted']);
   await db.sourceClient.query(`drop table late`);
   await drainWithCopies(db, migration);
-  expect(await look()).toEqual([]);
+  expect(await check()).toEqual([]);
   await expectSame(db);
   await db.sourceClient.query(`alter table bare alter v type int using v + 1`);
   await db.sourceClient.query(`alter table counted set unlogged`);
   // One has other values, and the changes of the other are no longer sent.
-  expect(await look()).toEqual(['public.bare', 'public.counted']);
+  expect(await check()).toEqual(['public.bare', 'public.counted']);
 });

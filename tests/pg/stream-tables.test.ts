@@ -1,4 +1,4 @@
-/** Tables that are created and dropped and lose their identity while the stream runs, on real servers; each test ends with an exact comparison. */
+/** Tables that are created, dropped or lose their identity while the stream runs; each test ends with an exact comparison. */
 import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { drainWithCopies, failureOf } from '../support/resync.ts';

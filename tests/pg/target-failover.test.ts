@@ -1,4 +1,4 @@
-/** A target whose asynchronous standby is promoted during the cutover: the latest work of finished steps is lost together with its marks. */
+/** An asynchronous standby of the target is promoted during the cutover: the latest work of finished steps is lost with its marks. */
 import { expect, test } from 'vitest';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';

@@ -235,7 +235,7 @@ test('7, numbers through floating point: every digit of bigint, numeric and floa
 });
 
 // Protection: postgres/apply/non-finite.ts (wal2json 2.5), `numeric-data-types-as-string` (2.6).
-test('8, NaN to null: NaN and infinities arrive, and a null beside them stays null', async () => {
+test('8, NaN to null: NaN and infinities arrive, and a null next to them stays null', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,

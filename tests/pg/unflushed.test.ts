@@ -107,7 +107,7 @@ const READINGS: readonly {
     },
   },
   {
-    what: 'DDL that a lease of the stream saw',
+    what: 'DDL that a lease of the stream has read',
     statement: /* sql */ `alter table t alter v set statistics 10`,
     prepare: async (db) => {
       const migration = await startMigration(db, TABLES);
@@ -116,7 +116,7 @@ const READINGS: readonly {
     },
   },
   {
-    what: 'a sequence that went back',
+    what: 'a sequence that was set back',
     statement: /* sql */ `select setval('s', 1)`,
     prepare: async (db) => {
       const migration = await startMigration(db, TABLES);
@@ -157,7 +157,7 @@ test('the xid barrier is durable', async () => {
   expect(BigInt(next.rows[0]?.next ?? 0)).toBeGreaterThan(BigInt(rows[0]?.barrier ?? 0));
 });
 
-/** Runs `work`, and `before` once, ahead of the nth statement that any session sends to the source. */
+/** Runs `work`, and `before` once, ahead of statement number `at` of those that all sessions send to the source. */
 async function interrupting<T>(at: number, before: () => Promise<unknown>, work: () => Promise<T>) {
   const query: unknown = Reflect.get(pg.Client.prototype, 'query');
   if (typeof query !== 'function') throw new Error('the driver has no query');

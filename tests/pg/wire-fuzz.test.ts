@@ -46,7 +46,7 @@ interface Meaning {
   readonly identity: Cells;
 }
 
-/** Replaces the quotes around a number; it occurs nowhere in the lines. */
+/** Prefix of the string that replaces a number; it occurs nowhere in the lines. */
 const NUMBER = '\ue000';
 const LISTS: Readonly<Record<string, string>> = {
   ...{ I: 'columns', U: 'columns,identity', D: 'identity' },
@@ -215,7 +215,7 @@ function part(random: Pick, line: Buffer): Buffer {
   return line.subarray(a, (b ?? 0) + random.below(2));
 }
 
-/** Parts that are there twice, come from another line, or are missing. */
+/** Parts that occur twice, come from another line, or are missing. */
 function mixed(random: Pick, lines: readonly Buffer[]): Buffer {
   const line = random.one(lines);
   const own = part(random, line);

@@ -53,7 +53,7 @@ test('the ledger check finds a lost commit, a foreign write, other content and a
     ...['--rows', '500', '--rate', '500', '--duration', '3', '--ledger', ledger],
   );
   const { sourceClient: source } = pair;
-  const spoil = async (sql: string, finding: RegExp) => {
+  const corrupt = async (sql: string, finding: RegExp) => {
     await source.query('begin');
     await source.query(`create table spoiled as table person; create table gone as table event`);
     await source.query(sql);
@@ -66,20 +66,20 @@ test('the ledger check finds a lost commit, a foreign write, other content and a
       delete from event; insert into event table gone; drop table spoiled, gone;
       set session_replication_role = origin`);
   };
-  await spoil(
+  await corrupt(
     `delete from event where revision = (select max(revision) from event)`,
     /event .*: committed change \d+ is missing/,
   );
-  await spoil(
+  await corrupt(
     `insert into person (name, city, born, revision) values ('x', 'y', now(), 1000000000)`,
     /person \d+: change 1000000000 is not in the ledger/,
   );
-  await spoil(
+  await corrupt(
     `update person set city = city || '.' where revision = (select max(revision) from person)`,
     /person \d+: change \d+ has other content/,
   );
   const deleted = deletedEvent(ledger);
-  await spoil(
+  await corrupt(
     `insert into event (lane, position, kind) values (${deleted.split('/').join(', ')}, 'back')`,
     /event .*: was deleted, but is there/,
   );
