@@ -426,14 +426,14 @@ test('changes of a planned table under another name stop the stream and are not 
   await using db = await freshPair();
   const selection = { include: ['public.t'], exclude: [] };
   const migration = await startMigration(db, TABLE, selection);
-  const barrier = await connectTo(db.source);
-  await barrier.query('begin');
-  await barrier.query(/* sql */ `alter table t rename to t_tmp`);
-  await barrier.query(/* sql */ `update t_tmp set v = 'lost' where id = 1`);
-  await barrier.query('commit');
+  const renamer = await connectTo(db.source);
+  await renamer.query('begin');
+  await renamer.query(/* sql */ `alter table t rename to t_tmp`);
+  await renamer.query(/* sql */ `update t_tmp set v = 'lost' where id = 1`);
+  await renamer.query('commit');
   // The catalog at the start of the lease already has the new name: refused there, too.
   await expect(drain(db, migration, selection)).rejects.toMatchObject({ code: 'SchemaDrift' });
-  await barrier.end();
+  await renamer.end();
 });
 
 test('if the worker’s clock is set back or forward while changes wait for their batch, they arrive, and the lease continues', async () => {
