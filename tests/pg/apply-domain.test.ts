@@ -1,6 +1,6 @@
 /**
- * Keys whose type is a domain. Operators of enums take a domain for no enum (42883), so both sides of a comparison go through the
- * type below all domains, and through the operator that the key's own index knows.
+ * Keys whose type is a domain. The operators of enums reject a domain (42883), so both sides of a comparison are cast to the
+ * type below all domains and use the operator of the key's own index.
  */
 import { expect, test } from 'vitest';
 import { Feed } from './apply-feed.ts';
@@ -21,13 +21,13 @@ const KEYS: readonly (readonly [string, string, string])[] = [
   ['a composite with an enum', 'paired', `row('good', i)::public.pair`],
   ['a range', 'span', `int4range(i, i + 1)`],
   ['a multirange', 'spans', `int4multirange(int4range(i, i + 1))`],
-  ['a text that is padded', 'code', `i::text`],
-  ['a type outside of the search path', 'folded', `'Row ' || i`],
-  ['a type without casts, outside of the search path', 'bag', `odd.hstore('n', i::text)`],
+  ['a padded text', 'code', `i::text`],
+  ['a type outside the search path', 'folded', `'Row ' || i`],
+  ['a type without casts, outside the search path', 'bag', `odd.hstore('n', i::text)`],
 ];
 
 test.each(KEYS)(
-  'a row is found by a key of a domain over %s, and so is its NaN on the source',
+  'a row is found by a key of a domain over %s, and its NaN is read back from the source',
   async (_, type, value) => {
     await using feed = await Feed.start(/* sql */ `${TYPES}
       create table public.item (k public.${type}, n int, x float8, v text, primary key (k, n));

@@ -1,4 +1,4 @@
-/** What stops the applier, what it says then, and what it never does. */
+/** What stops the applier, what it reports, and what it never does. */
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { FAILURES, MigrationError } from '../../contract/failure.ts';
@@ -16,7 +16,7 @@ const ACCOUNTS = /* sql */ `
   create table public.account (id int primary key, name text not null, pin text unique);
   insert into public.account select n, 'name ' || n, 'pin ' || n from generate_series(1, 200) n;`;
 
-/** What a commit of these tests stores; no stream stands behind it. */
+/** What a commit stores in these tests; there is no stream. */
 const PROGRESS = {
   confirmedLsn: parseLsn('1/0'),
   transactions: 1,
@@ -56,9 +56,9 @@ async function stopped(feed: Feed): Promise<Stopped[]> {
   return rows;
 }
 
-// Small batches go one by one, large ones as sets: both must stop in the same way.
+// Small batches are applied change by change, large ones as sets: both must stop in the same way.
 test.each([
-  ['one by one', 'id = 7'],
+  ['change by change', 'id = 7'],
   ['as sets', 'id > 5'],
 ])(
   'an update that hits no row stops with the table and the LSN, never the value (%s)',
@@ -72,7 +72,7 @@ test.each([
     expect(error.message).toContain('walferry.stopped_change');
     expect(error.details).toMatchObject({ table: 'public.account' });
     expect(JSON.stringify([error.message, error.details])).not.toContain(SECRET);
-    // Nothing of the batch is there, the key is in the control schema only, and the LSN did not move.
+    // Nothing of the batch is applied, only the control schema has the key, and the LSN did not move.
     expect(await count(feed, `name = '${SECRET}'`)).toBe(0);
     expect(await stopped(feed)).toEqual([
       {
@@ -86,7 +86,7 @@ test.each([
   },
 );
 
-test('a value that another row holds stops with SQLSTATE and constraint, after the replay named the change', async () => {
+test('a value that another row has stops the apply with SQLSTATE and constraint, after the replay has named the change', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.target.query(
     /* sql */ `insert into public.account values (9999, 'foreign', '${SECRET}')`,
@@ -102,7 +102,7 @@ test('a value that another row holds stops with SQLSTATE and constraint, after t
   expect(await count(feed, 'id > 1000')).toBe(1);
 });
 
-test('a value that does not fit is refused, not cut', async () => {
+test('a value that does not fit is refused, not truncated', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.target.query(/* sql */ `alter table public.account alter name type varchar(10)`);
   for (const rows of [1, 100]) {
@@ -114,7 +114,7 @@ test('a value that does not fit is refused, not cut', async () => {
   expect(await count(feed, 'id > 1000')).toBe(0);
 });
 
-test('a text key longer than the target allows does not hit another row', async () => {
+test('a text key that is too long for the target matches no other row', async () => {
   await using feed = await Feed.start(
     /* sql */ `create table public.account (id varchar(20) primary key, name text)`,
   );
@@ -128,7 +128,7 @@ test('a text key longer than the target allows does not hit another row', async 
   expect(await count(feed, 'true')).toBe(1);
 });
 
-test('a missing table and a missing column are named', async () => {
+test('a missing table and a missing column are reported by name', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.source.query(
     /* sql */ `create table public.later (id int primary key); insert into public.later values (1)`,
@@ -146,14 +146,14 @@ test('a missing table and a missing column are named', async () => {
   });
 });
 
-test('an attempt whose epoch is over writes nothing: neither rows nor the LSN nor a note', async () => {
+test('an attempt with an outdated epoch writes nothing: no rows, no LSN, no note', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.source.query(/* sql */ `update public.account set name = 'changed'`);
   const changes = await feed.changes();
   await using old = await feed.open();
   const { epoch } = await takeEpoch(old.client, feed.migration);
-  // The next attempt takes over; its own session would also end the old one's backend, which is left alive here to
-  // show that fencing does not depend on that.
+  // The next attempt takes over. Its session would also end the old backend, which stays alive here to show that fencing
+  // does not depend on that.
   await feed.target.query(
     /* sql */ `update walferry.migration set epoch = epoch + 1, attempt_pid = null`,
   );
@@ -172,7 +172,7 @@ test('an attempt whose epoch is over writes nothing: neither rows nor the LSN no
   expect(rows).toEqual([{ confirmed_lsn: null }]);
 });
 
-test('the next attempt ends a transaction that the old one left open, and its rows are gone', async () => {
+test('the next attempt ends a transaction that the old one left open, and its rows are rolled back', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.source.query(/* sql */ `update public.account set name = 'changed'`);
   const changes = await feed.changes();
@@ -189,7 +189,7 @@ test('the next attempt ends a transaction that the old one left open, and its ro
   await expectEqual(feed.source, feed.target);
 });
 
-test('a lost answer to COMMIT: the LSN that the next attempt reads tells that it happened', async () => {
+test('after a lost answer to COMMIT, the LSN that the next attempt reads shows that the commit happened', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.source.query(/* sql */ `update public.account set name = 'changed'`);
   const changes = await feed.changes();
@@ -216,7 +216,7 @@ test('a lost answer to COMMIT: the LSN that the next attempt reads tells that it
   await expectEqual(feed.source, feed.target);
 });
 
-test('a deadlock rolls everything back and asks for another try, which succeeds', async () => {
+test('a deadlock rolls everything back and asks for a retry, which succeeds', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.source.query(
     /* sql */ `update public.account set name = 'changed' where id in (1, 2)`,
@@ -279,7 +279,7 @@ test('a role without replica role says so, defers constraints and still applies'
   }
 });
 
-test('after a failure the same session goes on once the cause is mended', async () => {
+test('after a failure the same session continues once the cause is fixed', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.target.query(/* sql */ `delete from public.account where id = 7`);
   await feed.source.query(/* sql */ `update public.account set name = 'changed'`);
@@ -291,7 +291,7 @@ test('after a failure the same session goes on once the cause is mended', async 
   await expectEqual(feed.source, feed.target);
 });
 
-test('a huge transaction in pieces: staging tables survive pieces, refusals and rollbacks', async () => {
+test('a huge transaction is applied in pieces: staging tables survive pieces, refusals and rollbacks', async () => {
   await using feed = await Feed.start(ACCOUNTS);
   await feed.source.query(/* sql */ `
     begin;

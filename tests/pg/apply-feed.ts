@@ -1,6 +1,6 @@
 /**
- * Feeds the applier in tests with what wal2json really sends: a pair of databases, a slot on the source, the project's
- * decoder, and relations read from the source's catalog.
+ * Feeds the applier in tests with real output of wal2json: a pair of databases, a slot on the source, the project's decoder,
+ * and relations read from the source's catalog.
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
@@ -124,7 +124,7 @@ export class Feed implements AsyncDisposable {
     return TargetApplier.open(this.migration, { numericAsText: false });
   }
 
-  /** Applies everything that the source has, as one batch in one transaction; returns how often sets were refused. */
+  /** Applies everything that the source has as one batch in one transaction; returns how often sets were refused. */
   async apply(): Promise<{ refusals: number; changes: number }> {
     const changes = await this.changes();
     await using applier = await this.open();

@@ -1,13 +1,13 @@
 /**
- * Which row a change is about, and numbers that only the server hands out: identity columns that an UPDATE sets to their
- * default, and texts that a collation takes for equal.
+ * Which row a change applies to, and numbers that only the server assigns: identity columns that an UPDATE sets to their
+ * default, and texts that a collation treats as equal.
  */
 import { expect, test } from 'vitest';
 import { Feed } from './apply-feed.ts';
 
 const LARGE = /* sql */ `(select string_agg(md5(i::text || n), '') from generate_series(1, 200) n)`;
 
-/** Applies what the source was told to do as one batch, and reads the table on both sides. */
+/** Runs the statements on the source, applies them as one batch, and reads the table on both sides. */
 async function both(
   schema: string,
   changes: readonly string[],
@@ -26,7 +26,7 @@ const KEY = /* sql */ `
   alter table public.item alter column body set storage external;
   insert into public.item (v, body) select 'v', ${LARGE} from generate_series(1, 300) i;`;
 
-const BESIDE = /* sql */ `
+const NOT_KEY = /* sql */ `
   create table public.item (id int primary key, body text, n smallint generated always as identity unique, v text);
   alter table public.item alter column body set storage external;
   insert into public.item (id, v, body) select i, 'v', ${LARGE} from generate_series(1, 300) i;`;
@@ -38,24 +38,21 @@ const FULL = /* sql */ `
 
 test.each([
   ['its key', KEY, 'id'],
-  ['beside its key', BESIDE, 'n'],
+  ['next to its key', NOT_KEY, 'n'],
   ['in a table without a key', FULL, 'n'],
-])(
-  'a row numbered anew by "set … = default" gets the source’s number: %s',
-  async (_, schema, n) => {
-    const few = [
-      /* sql */ `update public.item set ${n} = default, v = 'anew' where ${n} between 10 and 19`,
-      /* sql */ `update public.item set v = 'as it was' where ${n} between 15 and 25`,
-    ];
-    const many = [...few, /* sql */ `update public.item set ${n} = default where ${n} > 30`];
-    for (const changes of [few, many]) {
-      const { source, target } = await both(schema, changes);
-      expect(target).toEqual(source);
-    }
-  },
-);
+])('a row renumbered by "set … = default" gets the source’s number: %s', async (_, schema, n) => {
+  const few = [
+    /* sql */ `update public.item set ${n} = default, v = 'again' where ${n} between 10 and 19`,
+    /* sql */ `update public.item set v = 'as it was' where ${n} between 15 and 25`,
+  ];
+  const many = [...few, /* sql */ `update public.item set ${n} = default where ${n} > 30`];
+  for (const changes of [few, many]) {
+    const { source, target } = await both(schema, changes);
+    expect(target).toEqual(source);
+  }
+});
 
-test('of rows whose texts the collation takes for equal, the one that was meant is changed', async () => {
+test('of rows whose texts the collation treats as equal, the right one is changed', async () => {
   const { source, target } = await both(
     /* sql */ `
     create collation public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -73,7 +70,7 @@ test('of rows whose texts the collation takes for equal, the one that was meant 
 
 test.each([
   [
-    'the application has a cast of its own to text',
+    'the application has its own cast to text',
     `create type public.mood as enum ('a', 'b');
      create function public.shown(public.mood) returns text language sql immutable as $$ select 'mood' $$;
      create cast (public.mood as text) with function public.shown(public.mood) as assignment;
@@ -82,7 +79,7 @@ test.each([
     [`update public.item set n = 2 where v = 'b'`],
   ],
   [
-    'blanks at the end are cut off by the cast to text',
+    'the cast to text removes trailing blanks',
     `create table public.item (v bpchar, n int);
      insert into public.item values ('a', 1), ('a ', 1), ('a  ', 1);`,
     [
@@ -106,7 +103,7 @@ test.each([
      insert into public.item values (null, 1), ('', 1);`,
     [`update public.item set n = 2 where v is null`, `update public.item set n = 3 where v = ''`],
   ],
-])('of rows without a key the one that was meant is changed where %s', async (_, ddl, changes) => {
+])('of equal rows without a key the right one is changed where %s', async (_, ddl, changes) => {
   const { source, target } = await both(
     `${ddl} alter table public.item replica identity full;`,
     changes,

@@ -1,6 +1,6 @@
 /**
- * Random work of a writer on four tables (keyed, composite key, key that moves, no key), applied in batches of random
- * size: the target equals the source, which did every change one by one.
+ * Random work of a writer on four tables (keyed, composite key, changing key, no key), applied in batches of random size: the
+ * target equals the source, which applied them in sequence.
  */
 import { test } from 'vitest';
 import type { Change } from '../../postgres/apply/change.ts';
@@ -21,7 +21,7 @@ const LARGE_BATCH = 20_000;
 const SMALL_BATCHES = 8;
 const STATEMENTS_PER_TRANSACTION = 400;
 
-/** One statement; keys come from a small range, so that rows are met again and again. Some hit nothing. */
+/** One statement. Keys come from a small range, so that the same rows are changed repeatedly; some statements match no row. */
 function statement(random: Pick, next: number): string {
   const id = random.below(800);
   const text = ['null', `'x${next}'`, `E'tab\\t\\\\ ${next}'`, `''`][random.below(4)] ?? 'null';
@@ -58,7 +58,7 @@ function statement(random: Pick, next: number): string {
   }
 }
 
-/** Key moves onto random free keys, and unique values that change hands. */
+/** Key changes to random free keys, and unique values that rows exchange. */
 function moves(random: Pick): string {
   const from = random.below(800);
   const to = random.below(800);

@@ -1,10 +1,10 @@
-/** Values arrive exactly, on both roads: COPY and staging tables for many rows, prepared statements for few. */
+/** Values arrive exactly, both ways: COPY and staging tables for many rows, prepared statements for few. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { expectEqual } from '../support/equality.ts';
 import { Feed } from './apply-feed.ts';
 
-/** Fewer rows than this go one by one, more go as sets. */
+/** Fewer rows than this are applied change by change, more as sets. */
 const FEW = 20;
 const MANY = 150;
 
@@ -57,7 +57,7 @@ test('any text survives COPY: backslashes, tabs, line ends, \\N, \\., emoji, con
   await expectEqual(feed.source, feed.target);
 });
 
-const MUSEUM = /* sql */ `
+const ALL_TYPES = /* sql */ `
   create type public.mood as enum ('fine', 'so so', 'it''s "bad"');
   create type public.pair as (a int, b text);
   create domain public.blob as bytea;
@@ -71,7 +71,7 @@ const MUSEUM = /* sql */ `
     m public.mood, p public.pair, ps public.pair[], ns int[], bi bit(5), vb varbit, u uuid, ip inet, r int4range,
     x xml, c money, l pg_lsn, nm name, ti time with time zone, o oid, tv tsvector);`;
 
-const EXHIBIT = (rows: number, shift: number): string => /* sql */ `
+const rowsOfAllTypes = (rows: number, shift: number): string => /* sql */ `
   select row(n, 'k, "' || n)::public.pair,
     9223372036854775807 - n, ('1' || repeat('0', 300) || '.' || n || '00')::numeric, n + 0.5, 1.1::float4 * n, pi() * n,
     n % 2 = 0, '\\x00ff5c'::bytea, E'\\\\x5c4e0a09'::bytea, n % 3 = 0,
@@ -82,13 +82,13 @@ const EXHIBIT = (rows: number, shift: number): string => /* sql */ `
     int4range(n, n + 5), '<a b="1">&amp;</a>', 12.34, '16/B374D848', 'name', '24:00:00-15:59:59', 4294967295, 'a b:1A'
   from generate_series(${1 + shift}, ${rows + shift}) n`;
 
-test('types of all kinds, domains over them, a key of a composite type', async () => {
-  await using feed = await Feed.start(MUSEUM);
+test('types of all kinds, domains over them and a key of a composite type arrive exactly', async () => {
+  await using feed = await Feed.start(ALL_TYPES);
   for (const [rows, shift] of [
     [FEW, 0],
     [MANY, 1000],
   ] as const) {
-    await feed.source.query(`insert into public.fidelity ${EXHIBIT(rows, shift)}`);
+    await feed.source.query(`insert into public.fidelity ${rowsOfAllTypes(rows, shift)}`);
     expect((await feed.apply()).refusals).toBe(0);
     await feed.source.query(/* sql */ `
       update public.fidelity set id = row((id).a + 1, (id).b)::public.pair, js = null, by = '\\x', ns = '{}', na = 'n', num = -num
@@ -100,11 +100,11 @@ test('types of all kinds, domains over them, a key of a composite type', async (
   }
 });
 
-test('without a key, types that have no equality and types of all kinds are matched exactly', async () => {
-  await using feed = await Feed.start(`${MUSEUM}
+test('without a key, rows match exactly, also with types of all kinds and types without equality', async () => {
+  await using feed = await Feed.start(`${ALL_TYPES}
     alter table public.fidelity drop constraint fidelity_pkey, alter id drop not null, replica identity full;`);
   await feed.source.query(
-    `insert into public.fidelity ${EXHIBIT(30, 0)}; insert into public.fidelity ${EXHIBIT(30, 0)}`,
+    `insert into public.fidelity ${rowsOfAllTypes(30, 0)}; insert into public.fidelity ${rowsOfAllTypes(30, 0)}`,
   );
   await feed.apply();
   await feed.source.query(/* sql */ `
@@ -148,7 +148,7 @@ test.each([
   },
 );
 
-test('without a key a null that may be NaN stops the stream instead of matching a real null', async () => {
+test('without a key, a null that may be NaN stops the stream instead of matching a real null', async () => {
   await using feed = await Feed.start(/* sql */ `
     create table public.sample (a int, v numeric);
     alter table public.sample replica identity full;
@@ -178,7 +178,7 @@ test.each([
   },
 );
 
-test('a row that went on on the source before it was read back is right once the later changes are applied', async () => {
+test('a row that changed on the source before it was read back is right once the later changes are applied', async () => {
   await using feed = await Feed.start(SPECIAL);
   await feed.source.query(/* sql */ `
     insert into public.measure select n, 'NaN', 'NaN', null, 'NaN', 'Infinity', n from generate_series(1, 9) n`);

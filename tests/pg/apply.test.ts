@@ -1,12 +1,12 @@
 /**
- * Changes as wal2json sends them, applied as one batch: the target ends equal to the source. Every case is large enough
- * for sets; where a case must be refused as a set first, it says so.
+ * Changes as wal2json sends them, applied as one batch: the target ends equal to the source. Every batch is large enough for
+ * sets; a test whose set must be refused first says so.
  */
 import { expect, test } from 'vitest';
 import { expectEqual } from '../support/equality.ts';
 import { Feed } from './apply-feed.ts';
 
-/** Out of line and not compressible: what TOAST keeps outside of the row. */
+/** Stored out of line and not compressible. */
 const LARGE = (seed: string): string =>
   `(select string_agg(md5(${seed}::text || n), '') from generate_series(1, 200) n)`;
 
@@ -34,7 +34,7 @@ test('inserts, updates and deletes of many rows arrive as sets', async () => {
   expect(refusals).toBe(0);
 });
 
-test('an unchanged large value stays, also when the key changes', async () => {
+test('an unchanged TOASTed value stays, also when the key changes', async () => {
   const { refusals } = await settled(ITEMS, [
     /* sql */ `update public.item set id = id + 1000, code = code || '!'`,
     /* sql */ `update public.item set n = 7 where id > 1100`,
@@ -55,7 +55,7 @@ test('rows that swap a unique value are refused as a set and replayed', async ()
   expect(refusals).toBeGreaterThan(0);
 });
 
-test('a chain of key changes, each onto the key that the last one freed', async () => {
+test('a chain of key changes, each to the key that the previous one freed, arrives', async () => {
   await settled(ITEMS, [
     /* sql */ `
       do $$ begin
@@ -64,7 +64,7 @@ test('a chain of key changes, each onto the key that the last one freed', async 
   ]);
 });
 
-test('one row through several keys, and its first key taken by another row', async () => {
+test('one row passes through several keys, and another row takes its first key', async () => {
   const { refusals } = await settled(ITEMS, [
     /* sql */ `
       begin;
@@ -80,7 +80,7 @@ test('one row through several keys, and its first key taken by another row', asy
   expect(refusals).toBe(0);
 });
 
-test('a deferrable key is not folded: one statement that moves every key arrives in its order', async () => {
+test('changes of a deferrable key are not folded: one statement that changes every key arrives in its order', async () => {
   await settled(
     /* sql */ `
       create table public.seat (id int not null, label text, unique (id) deferrable);
@@ -103,7 +103,7 @@ test('a row changed ten thousand times costs one update', async () => {
   expect(refusals).toBe(0);
 });
 
-test('a row inserted, updated and deleted in one batch leaves nothing, a deleted and inserted one is new', async () => {
+test('a row inserted, updated and deleted in one batch leaves nothing; one deleted and inserted again is new', async () => {
   const { refusals } = await settled(ITEMS, [
     /* sql */ `
       begin;
@@ -118,7 +118,7 @@ test('a row inserted, updated and deleted in one batch leaves nothing, a deleted
   expect(refusals).toBe(0);
 });
 
-test('composite, text, uuid, citext and domain keys, names that need quoting, columns in another order', async () => {
+test('composite, text, uuid, citext and domain keys, names that need quoting, and columns in another order arrive', async () => {
   const table = (columns: string): string => /* sql */ `
     create table public."Odd ""name"", really\\" (${columns}, primary key ("from", "B\\"));`;
   await using feed = await Feed.start(/* sql */ `
@@ -184,7 +184,7 @@ test('generated columns are not written, identity columns are', async () => {
   await expectEqual(feed.source, feed.target);
 });
 
-test('without a key exactly one of the equal rows is touched, nulls and json included', async () => {
+test('without a key exactly one of the equal rows is changed, also with nulls and json', async () => {
   await settled(
     /* sql */ `
       create table public.log (a int, b json, c text, d bool, e bytea, f char(4), g int[]);
@@ -204,7 +204,7 @@ test('without a key exactly one of the equal rows is touched, nulls and json inc
   );
 });
 
-test('identity FULL with a primary key is matched by the key', async () => {
+test('rows of a table with identity FULL and a primary key are matched by the key', async () => {
   const { refusals } = await settled(`${ITEMS} alter table public.item replica identity full;`, [
     /* sql */ `update public.item set n = 3, id = id + 1000`,
     /* sql */ `delete from public.item where id % 2 = 0`,
@@ -212,7 +212,7 @@ test('identity FULL with a primary key is matched by the key', async () => {
   expect(refusals).toBe(0);
 });
 
-test('TRUNCATE is a barrier, for several tables at once and in the middle of their changes', async () => {
+test('TRUNCATE is a barrier, also of several tables at once and between their changes', async () => {
   await settled(
     /* sql */ `
       create table public.parent (id int primary key);
@@ -231,7 +231,7 @@ test('TRUNCATE is a barrier, for several tables at once and in the middle of the
   );
 });
 
-test('partitions: rows move between leaves, the root is truncated with them', async () => {
+test('partitions: rows move between leaves, and a TRUNCATE of the root empties them', async () => {
   await settled(
     /* sql */ `
       create table public.part (id int, n int, primary key (id, n)) partition by range (n);
@@ -247,7 +247,7 @@ test('partitions: rows move between leaves, the root is truncated with them', as
   );
 });
 
-test('a parent of an inheritance tree is changed without its children', async () => {
+test('changes of a parent in an inheritance tree do not touch its children', async () => {
   await settled(
     /* sql */ `
       create table public.base (id int primary key, n int);
@@ -262,7 +262,7 @@ test('a parent of an inheritance tree is changed without its children', async ()
   );
 });
 
-test('self-referencing and circular foreign keys, triggers and rules stay quiet', async () => {
+test('self-referencing and circular foreign keys, triggers and rules do not fire', async () => {
   await settled(
     /* sql */ `
       create table public.node (id int primary key, up int references public.node deferrable initially deferred);
@@ -277,7 +277,7 @@ test('self-referencing and circular foreign keys, triggers and rules stay quiet'
   );
 });
 
-test('a table of one column, and one without any', async () => {
+test('a table of one column and one without columns arrive', async () => {
   await settled(
     /* sql */ `
       create table public.one (id int primary key);

@@ -1,4 +1,4 @@
-/** Rows that break what is to be built: named with their count and the query that lists them, all of them at once. */
+/** Rows that violate what is to be built are reported together, with their count and the query that lists them. */
 import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -32,7 +32,7 @@ create table parted (id int, parent bigint references plain) partition by list (
 create table parted_1 partition of parted for values in (1);
 `;
 
-/** Only on the target, as somebody might have left it: the schema stands, its indexes and constraints do not yet. */
+/** The target as an operator might have left it: the schema is there, without its indexes and constraints. */
 const ROWS = /* sql */ `
 insert into plain values
   (1, '${SECRET}', 'A', 1, null, 'x'), (2, '${SECRET}', 'a', 101, null, 'y'), (3, '${SECRET}', 'A', 1, 5, null), (4, null, 'a', 101, 6, null),
@@ -45,7 +45,7 @@ insert into child values (1, 1, 1, 1), (2, 99, null, null), (3, null, 1, null), 
 insert into parted values (1, 3), (1, 98), (1, null);
 `;
 
-/** What a query that an operator got finds on the target. */
+/** What the reported query finds on the target. */
 async function listed(db: FreshPair, query: string): Promise<number | null> {
   return (await db.targetClient.query(query)).rowCount;
 }
@@ -60,7 +60,7 @@ interface Stored {
   query: string;
 }
 
-test('unique and exclusion constraints that rows break wait for mended rows, primary keys are reported at once, the others are built', async () => {
+test('unique and exclusion constraints that rows violate wait until the rows are fixed, primary keys are reported at once, the others are built', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(SCHEMA);
   const migration = migrationOf(db);
@@ -83,15 +83,15 @@ test('unique and exclusion constraints that rows break wait for mended rows, pri
     ['with_nulls', 3],
   ]);
   for (const { query, rows: counted } of rows) expect(await listed(db, query)).toBe(counted);
-  // The stream needs primary keys; the others can wait until it has brought what was mended.
+  // The stream needs primary keys. The others can wait until it has applied the fix.
   expect(error.message).toMatch(/^2 constraints are broken by rows: 1\. /);
   expect(error.message).toContain(
     'select name, broken_rows, broken_query from walferry.schema_entry',
   );
   expect(error.message.length).toBeLessThan(4_000);
-  const told = JSON.stringify([error.message, error.details, work.notes, work.beats]);
-  expect(told).not.toContain(SECRET);
-  // The rest of the hour-long builds is not thrown away.
+  const shown = JSON.stringify([error.message, error.details, work.notes, work.beats]);
+  expect(shown).not.toContain(SECRET);
+  // The results of hour-long builds are kept.
   const built = await db.targetClient.query(
     /* sql */ `select from pg_class where relname in ('innocent', 'plain_pkey', 'sub_2_pkey')`,
   );
@@ -109,7 +109,7 @@ test('unique and exclusion constraints that rows break wait for mended rows, pri
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });
 
-test('foreign keys that rows break are reported at once, and a try after mending builds them', async () => {
+test('foreign keys that rows violate are reported at once, and a retry after the fix builds them', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(SCHEMA);
   const migration = migrationOf(db);
@@ -136,13 +136,13 @@ test('foreign keys that rows break are reported at once, and a try after mending
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });
 
-test('when the source does not tell the definition any more, the constraint is reported without its query', async () => {
+test('when the source no longer has the definition, the constraint is reported without its query', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create table t (id int, constraint once unique (id))`);
   const migration = migrationOf(db);
   await copySchema(migration, inputOf(db), testWork());
   await db.sourceClient.query(/* sql */ `alter table t drop constraint once`);
-  // Began under an earlier version, which did not store what would show that the source has dropped it.
+  // The migration started under an earlier version, which did not store what would show that the source has dropped it.
   await db.targetClient.query(/* sql */ `insert into t values (1), (1);
     alter table walferry.schema_entry drop column source_class, drop column source_oid`);
   await buildIndexes(migration, inputOf(db), testWork());
@@ -158,7 +158,7 @@ test('when the source does not tell the definition any more, the constraint is r
   });
 });
 
-test('a query that is pages long stays on the target, and the message says where', async () => {
+test('a query that is pages long is stored on the target, and the message says where', async () => {
   await using db = await freshPair();
   const names = Array.from({ length: 400 }, (_, i) => `'name number ${i}'`).join(', ');
   await db.sourceClient.query(/* sql */ `

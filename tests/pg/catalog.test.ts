@@ -1,4 +1,4 @@
-/** What the catalog says about tables must be what the stream and the copy rely on. */
+/** What the catalog reader returns about tables is what the stream and the copy rely on. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
@@ -59,7 +59,7 @@ test('partitions follow their root into and out of the selection', async () => {
   expect(await names(['*.*'], ['public.middle'])).toEqual(['other', 'root']);
 });
 
-test('the key is what the replica identity sends and what names one row', async () => {
+test('the key consists of columns that the replica identity sends and that identify one row', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table a_pk (x text, y int, z int, primary key (y, x));
@@ -87,7 +87,7 @@ test('the key is what the replica identity sends and what names one row', async 
   });
 });
 
-test('columns come with their types below domains, schema-qualified whatever the search path, which is given back', async () => {
+test('columns are read with their types below domains, schema-qualified under any search path, which is restored', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create domain public.money2 as numeric(10, 2); create domain public.money3 as public.money2 check (value > 0);
@@ -119,7 +119,7 @@ test('columns come with their types below domains, schema-qualified whatever the
   expect(path.rows[0]?.search_path).toBe('public, pg_catalog');
 });
 
-test('sizes are those of now, with or without an ANALYZE', async () => {
+test('sizes are current, with or without an ANALYZE', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table t (id int primary key, filler text);
@@ -135,7 +135,7 @@ test('sizes are those of now, with or without an ANALYZE', async () => {
   expect(analyzed?.pages).toBe(pages);
 });
 
-test('drift names what the target cannot take, and nothing else', async () => {
+test('drift names what the target cannot store, and nothing else', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table same (a int, b text); create table missing (a int); create table kind (a int);
@@ -158,7 +158,7 @@ test('drift names what the target cannot take, and nothing else', async () => {
 
 const on18 = findOther(18);
 test.skipIf(!on18)(
-  'on 18 a unique index on a column whose NOT NULL is not validated is no key',
+  'on 18 a unique index on a column whose NOT NULL is not validated is not a key',
   async () => {
     if (!on18) return;
     await using server = await serverOf('source', on18);

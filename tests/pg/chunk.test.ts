@@ -1,4 +1,4 @@
-/** Copying chunks: exact, resumable, fenced by the generation, and never a table that the snapshot does not see as it is. */
+/** Copying chunks is exact, resumable and fenced by the exported snapshot, and never reads a table that has changed since the snapshot. */
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
@@ -35,7 +35,7 @@ function runOf(plan: CopyPlan, table: string) {
 
 const BIG = `insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;`;
 
-test('every kind of table arrives row for row, in chunks, bundles and parallel', async () => {
+test('every kind of table arrives row for row, in chunks, in bundles and in parallel', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -82,7 +82,7 @@ test('every kind of table arrives row for row, in chunks, bundles and parallel',
   expect(after.bytes).toBeGreaterThan(2_000_000);
 });
 
-/** The one table whose columns stand in another order is compared by a view of the same shape. */
+/** The one table whose columns have another order is compared through a view with the same order. */
 async function comparable(db: FreshPair) {
   for (const client of [db.sourceClient, db.targetClient]) {
     await client.query('create table public.sorted as select a, b, id from public.computed');
@@ -91,7 +91,7 @@ async function comparable(db: FreshPair) {
   return [db.sourceClient, db.targetClient] as const;
 }
 
-test('marks tell an attempt what is done: nothing is copied twice', async () => {
+test('an attempt knows from the marks what is done: nothing is copied twice', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table big (id int primary key, filler text)', BIG);
   await using _held = await holding(db, migration);
@@ -113,7 +113,7 @@ test('marks tell an attempt what is done: nothing is copied twice', async () => 
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('rows that come after the snapshot stay out, also those behind the last block', async () => {
+test('rows inserted after the snapshot are not copied, also those behind the last block', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table big (id int primary key, filler text)', BIG);
   await using _held = await holding(db, migration);
@@ -154,11 +154,11 @@ const REWRITES: [string, string][] = [
   ['truncated', 'truncate kept; insert into kept values (7)'],
   ['rewritten by VACUUM FULL', 'vacuum full kept'],
   ['rewritten by ALTER TYPE', 'alter table kept alter id type bigint'],
-  ['dropped and made anew', 'drop table kept; create table kept (id int)'],
+  ['dropped and created again', 'drop table kept; create table kept (id int)'],
 ];
 
 test.each(REWRITES)(
-  'a table %s after the snapshot is left to the next generation, the others are not',
+  'a table %s after the snapshot is left to the next exported snapshot, the others are not',
   async (_what, sql) => {
     await using db = await freshPair();
     const migration = await prepared(
@@ -174,7 +174,7 @@ test.each(REWRITES)(
     const count = () => db.targetClient.query('select from kept').then(({ rowCount }) => rowCount);
     expect(await count()).toBe(0);
 
-    // The same generation is no use to it: the plan waits for another.
+    // It cannot be copied under the same snapshot: the plan waits for another.
     const next = plan(db, migration);
     await held.stop();
     await using _second = await holding(db, migration);
@@ -191,7 +191,7 @@ test.each(REWRITES)(
   },
 );
 
-test('a table dropped during the copy is finished with nothing in it', async () => {
+test('a table dropped during the copy counts as copied, without rows', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -207,7 +207,7 @@ test('a table dropped during the copy is finished with nothing in it', async () 
   expect((await plan(db, migration)).runs).toEqual([]);
 });
 
-test('when the holder is lost, unfinished tables are taken again and finished ones are not', async () => {
+test('when the snapshot owner is lost, only unfinished tables are copied in the next pass', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -233,7 +233,7 @@ test('when the holder is lost, unfinished tables are taken again and finished on
   expect(second.pass).toBe(2);
   expect(second.runs.some(({ label }) => label.startsWith('public.big2'))).toBe(false);
   expect(second.runs.some(({ label }) => label.startsWith('public.big '))).toBe(true);
-  // An attempt of the old generation that comes late finds nothing to do and writes nothing.
+  // A late attempt under the old snapshot finds nothing to do and writes nothing.
   await expect(copyChunks(migration, begun, recordedWork())).rejects.toMatchObject({
     code: 'SnapshotLost',
   });
@@ -241,13 +241,13 @@ test('when the holder is lost, unfinished tables are taken again and finished on
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a worker that stopped inside a chunk is put out by the next attempt, and by the next generation', async () => {
+test('a worker that hangs inside a chunk is ended by the next attempt, and under the next exported snapshot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   const held = await holding(db, migration);
   const first = await plan(db, migration);
   const chunk = first.runs[0]?.firstChunk ?? 0;
-  // What the stopped worker's session looks like: in the middle of its transaction.
+  // The hanging worker's session: in the middle of its transaction.
   const stopped = async () => {
     const client = await connectTo(db.target);
     await client.query('begin');
@@ -272,16 +272,16 @@ test('a worker that stopped inside a chunk is put out by the next attempt, and b
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('an attempt that was overtaken and wakes up spares the newer one that copies its chunk, and repeats nothing', async () => {
+test('an overtaken attempt that wakes up does not end the newer one that copies its chunk, and repeats nothing', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   await using _ = await holding(db, migration);
   const planned = await plan(db, migration);
   const chunk = planned.runs[0]?.firstChunk ?? 0;
   const work = recordedWork();
-  // Its sessions are open, and the first step on the target is held up, as if its machine stood still there.
-  await using gate = await connectTo(db.target);
-  await gate.query('begin; lock table walferry.relation in access exclusive mode');
+  // Its sessions are open and its first step on the target is blocked, as if its machine were frozen there.
+  await using blocker = await connectTo(db.target);
+  await blocker.query('begin; lock table walferry.relation in access exclusive mode');
   const older = copyChunks(migration, runOf(planned, 't'), work);
   await until('the older attempt to be connected', async () => {
     const { rowCount } = await db.targetClient
@@ -293,7 +293,7 @@ test('an attempt that was overtaken and wakes up spares the newer one that copie
   await newer.query('begin');
   await newer.query('select pg_try_advisory_xact_lock(hashtext($1), $2)', [migration.id, chunk]);
   await newer.query('insert into t values (1)');
-  await gate.query('rollback');
+  await blocker.query('rollback');
   await until('the older attempt to ask for the chunk several times', async () => {
     const { rows } = await db.targetClient.query<{
       idle: boolean;
@@ -307,13 +307,13 @@ test('an attempt that was overtaken and wakes up spares the newer one that copie
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('an attempt whose chunk was taken by the next generation while it copied commits nothing', async () => {
+test('an attempt whose chunk was taken under the next exported snapshot during its copy commits nothing', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.target);
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   const held = await holding(db, migration);
   const first = await plan(db, migration);
-  // Holds the late attempt up between its look at the plan and its chunk.
+  // Blocks the late attempt between its query of the plan and its chunk.
   await blocker.query('begin; select from walferry.chunk for update');
   const late = copyChunks(migration, runOf(first, 't'), recordedWork());
   await until('the attempt to wait', () =>
@@ -327,7 +327,7 @@ test('an attempt whose chunk was taken by the next generation while it copied co
   await held.stop();
 });
 
-test('a copy that the target refuses is named without its values, and goes on once that is mended', async () => {
+test('a copy that the target refuses is reported without its values, and continues once the cause is fixed', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -356,13 +356,13 @@ test('a copy that the target refuses is named without its values, and goes on on
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('aborting closes both connections at once and leaves neither row nor mark', async () => {
+test('an abort closes both connections at once and leaves neither rows nor a mark', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.target);
   const migration = await prepared(db, 'create table big (id int primary key, filler text)', BIG);
   await using _held = await holding(db, migration);
   const whole = await plan(db, migration);
-  // The target does not read on: the copy is stuck in the middle.
+  // The target stops reading: the copy is stuck in the middle.
   await blocker.query('begin; lock table big in access exclusive mode');
   const work = recordedWork();
   const attempt = copyChunks(migration, runOf(whole, 'big'), work);
@@ -391,7 +391,7 @@ test('aborting closes both connections at once and leaves neither row nor mark',
   expect((await plan(db, migration)).chunksDone).toBe(0);
 });
 
-test('a lock on a source table is waited for, and reported', async () => {
+test('the copy waits for a lock on a source table and reports it', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.source);
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
@@ -405,7 +405,7 @@ test('a lock on a source table is waited for, and reported', async () => {
   expect(await attempt).toMatchObject({ chunks: 1, rows: 1 });
 });
 
-test('a snapshot of the same name that another session exported is not mistaken for the generation', async () => {
+test('a snapshot of the same name that another session exported is not mistaken for the one of the plan', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   const held = await holding(db, migration);
@@ -414,19 +414,19 @@ test('a snapshot of the same name that another session exported is not mistaken 
   const exported = async (): Promise<void> => {
     await other.query('rollback; begin isolation level repeatable read read only');
     const { rows } = await other.query<{ name: string }>('select pg_export_snapshot() as name');
-    // As after a restart, when the counters behind the names begin again.
+    // As after a restart, when the counters behind the names restart.
     await db.targetClient.query('update walferry.exported_snapshot set snapshot = $1', [
       rows[0]?.name,
     ]);
   };
   const lost = { code: 'SnapshotLost' };
-  // It sees something else, while the holder is there.
+  // It sees other rows, and the snapshot owner is still there.
   await db.sourceClient.query('insert into t values (2)');
   await exported();
   await expect(copyChunks(migration, runOf(whole, 't'), recordedWork())).rejects.toMatchObject(
     lost,
   );
-  // It sees transactions with the same ids, and the holder is gone.
+  // It sees the same transaction ids, and the snapshot owner is gone.
   await db.targetClient.query(
     'update walferry.exported_snapshot set snapshot_xmin = $1, snapshot_xmax = $2, snapshot_xip = $3',
     [...(await seenBy(other))],
@@ -447,7 +447,7 @@ async function seenBy(client: pg.Client): Promise<readonly unknown[]> {
   return [String(xmin), String(xmax), [...xip].map(String)];
 }
 
-test('row security makes the copy fail instead of copying nothing', async () => {
+test('row security makes the copy fail instead of copying no rows', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   await db.sourceClient.query('alter table t enable row level security');

@@ -1,4 +1,4 @@
-/** `npm run cleanup` against real servers, without a Temporal server; with one see tests/e2e/demo-operator.test.ts. */
+/** `npm run cleanup` against real servers, without a Temporal server; for one with it see tests/e2e/demo-operator.test.ts. */
 import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
@@ -13,7 +13,7 @@ import type { FreshPair } from '../support/database.ts';
 const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/cleanup.ts');
 
 async function cleanup(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-  // Port 1 answers nobody: the server cannot be asked.
+  // Nothing listens on port 1: the Temporal server is unreachable.
   const env = { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1' };
   return new Promise((resolve) => {
     execFile(
@@ -27,7 +27,7 @@ async function cleanup(...words: string[]): Promise<{ code: number; out: string;
   });
 }
 
-/** What a terminated migration leaves. */
+/** What a terminated migration leaves behind. */
 async function leave(pair: FreshPair, workflowId: string): Promise<string> {
   const id = randomUUID();
   const slot = slotName(workflowId, id);
@@ -60,7 +60,7 @@ async function hasControl(pair: FreshPair): Promise<boolean> {
 
 const workflow = (name: string) => `${name}-${randomBytes(4).toString('hex')}`;
 
-test('lists slots with the WAL they keep and the control schema, and changes nothing', async () => {
+test('it lists slots with the WAL they keep and the control schema, and changes nothing', async () => {
   await using pair = await freshPair();
   const empty = await cleanup(pair.source, pair.target);
   expect(empty).toMatchObject({
@@ -79,7 +79,7 @@ test('lists slots with the WAL they keep and the control schema, and changes not
   expect(await hasControl(pair)).toBe(true);
 });
 
-test('refuses while the Temporal server cannot be asked, and removes slot and control schema with --force', async () => {
+test('it refuses while the Temporal server is unreachable, and removes slot and control schema with --force', async () => {
   await using pair = await freshPair();
   const id = workflow('orders');
   const slot = await leave(pair, id);
@@ -98,7 +98,7 @@ test('refuses while the Temporal server cannot be asked, and removes slot and co
   expect(again.err).toContain('left nothing');
 });
 
-test('leaves alone what belongs to another workflow id, a slot that is none of ours, and a similar name', async () => {
+test('it does not touch the slot of another workflow id, a foreign slot, or one with a similar name', async () => {
   await using pair = await freshPair();
   const id = workflow('orders');
   const slot = await leave(pair, id);
@@ -108,7 +108,7 @@ test('leaves alone what belongs to another workflow id, a slot that is none of o
             pg_create_logical_replication_slot($2, 'wal2json')`,
     [other, `own_${id.replace('-', '_')}`],
   );
-  // Reads the same as the id in a slot's name; its control row says whose slot it is.
+  // It reads like the id in a slot's name; its control row says who owns the slot.
   const similar = id.replace('-', '_');
   const done = await cleanup(pair.source, pair.target, '--workflow-id', similar, '--force');
   expect(done.code).toBe(1);

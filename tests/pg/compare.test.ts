@@ -1,4 +1,4 @@
-/** `npm run compare` against two real servers: what it must find, name, and how it tells. */
+/** `npm run compare` against two real servers: what it must find and name, and how it reports it. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -32,7 +32,7 @@ const TABLES = /* sql */ `
   create sequence lonely;
   select setval('lonely', 41);`;
 
-test('equal databases are equal, whatever settings their servers have', async () => {
+test('equal databases compare as equal, whatever settings their servers have', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(TABLES);
   await pair.targetClient.query(TABLES);
@@ -50,7 +50,7 @@ test('equal databases are equal, whatever settings their servers have', async ()
   }
 });
 
-test('a table that is partitioned on one side only, or in another way, is compared as one', async () => {
+test('a table that is partitioned on one side only, or differently, is compared as one table', async () => {
   await using pair = await freshPair();
   const rows = /* sql */ `insert into one select n, 'v' from generate_series(1, 300) n;
     insert into two select n, 'v' from generate_series(1, 300) n;`;
@@ -74,7 +74,7 @@ test('a table that is partitioned on one side only, or in another way, is compar
   expect(out).toContain('id=8  different');
 });
 
-test('names the first keys of rows that are missing, added and different', async () => {
+test('it names the first keys of rows that are missing, extra or different', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(TABLES);
   await pair.targetClient.query(TABLES);
@@ -112,7 +112,7 @@ test('names the first keys of rows that are missing, added and different', async
   expect(text.out.match(/^ {2}id=/gm)).toHaveLength(1);
 });
 
-test('counts copies of the same row where a table has no key', async () => {
+test('it counts copies of the same row where a table has no key', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(TABLES);
   await pair.targetClient.query(TABLES);
@@ -127,7 +127,7 @@ test('counts copies of the same row where a table has no key', async () => {
   expect(nulls.code).toBe(1);
 });
 
-test('a missing table, another column type and a sequence that differs are differences', async () => {
+test('a missing table, another column type and another sequence state are differences', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(TABLES);
   await pair.targetClient.query(TABLES);
@@ -149,7 +149,7 @@ test('a missing table, another column type and a sequence that differs are diffe
   expect(rest.code).toBe(0);
 });
 
-test('two databases without a table are not called equal', async () => {
+test('two databases without any table do not count as equal', async () => {
   await using pair = await freshPair();
   const outcome = await compare(pair.source, pair.target);
   expect(outcome).toMatchObject({ code: 2, out: '' });

@@ -53,7 +53,7 @@ async function shown(client: pg.Client, name: string): Promise<string> {
 }
 
 describe('the settings of a session', () => {
-  it('are ours, whatever the database, the role and the service say', async () => {
+  it('are ours, whatever the database, the role and the service set', async () => {
     await using db = await freshPair();
     const role = `role_${randomBytes(5).toString('hex')}`;
     const others = {
@@ -99,14 +99,14 @@ describe('the settings of a session', () => {
       expect(await shown(client, 'lock_timeout')).toBe('1234ms');
       expect(await shown(client, 'default_transaction_read_only')).toBe('off');
       expect(await shown(client, 'transaction_isolation')).toBe('read committed');
-      // What is none of our business stays the service's.
+      // Unrelated settings of the service stay.
       expect(await shown(client, 'maintenance_work_mem')).toBe('7MB');
     } finally {
       await db.sourceClient.query(`drop role ${role}`);
     }
   });
 
-  it('say whose session it is and what for, with the name that the service gives', async () => {
+  it('name the owner and the purpose of the session, after the service’s own name', async () => {
     await using db = await freshPair();
     await using plain = await connect(db.source, 'slot');
     expect(await shown(plain, 'application_name')).toBe('walferry slot');
@@ -129,7 +129,7 @@ describe('the settings of a session', () => {
 });
 
 describe('passwords', () => {
-  it('come from the password file of the worker or of the service, and a file that others may read is ignored', async () => {
+  it('come from the password file of the worker or of the service; a file that others may read is ignored', async () => {
     await using db = await freshPair();
     const folder = mkdtempSync(path.join(testRun().folder, 'pass-'));
     const file = path.join(folder, 'pgpass');
@@ -147,7 +147,7 @@ describe('passwords', () => {
     expect(failure.message).toContain('PGPASSFILE');
   });
 
-  it('never stand in a failure', async () => {
+  it('never appear in a failure', async () => {
     await using db = await freshPair();
     const failures = [
       await failureOf(connect(serviceOn(db, { password: SECRET }), 'plan')),
@@ -173,7 +173,7 @@ describe('passwords', () => {
   });
 });
 
-/** A server that accepts connections and never says a word. */
+/** A server that accepts connections and never answers. */
 async function silentServer(): Promise<{ port: number } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => sockets.add(socket.on('error', () => undefined)));
@@ -203,12 +203,12 @@ describe('a server that does not answer', () => {
     },
   );
 
-  it('has an end without connect_timeout, too', async () => {
+  it('is given up without connect_timeout, too', async () => {
     await using db = await freshPair();
     expect(clientConfig(db.source, 'plan').connectionTimeoutMillis).toBeGreaterThan(0);
   });
 
-  it('is given up at once when the step is told to stop, with its reason', async () => {
+  it('is given up at once when the step is cancelled, with the reason', async () => {
     await using silent = await silentServer();
     const name = `silent_${randomBytes(5).toString('hex')}`;
     addService(name, { host: LOOPBACK, port: String(silent.port) });
@@ -259,7 +259,7 @@ describe('client programs', () => {
     expect((await clientProgram('psql', env)).major).toBeLessThan(99);
   });
 
-  it('reach a service with nothing secret in their arguments', async () => {
+  it('reach a service without any secret in their arguments', async () => {
     await using db = await freshPair();
     const { execFileSync } = await import('node:child_process');
     const { path: psql } = await clientProgram('psql');

@@ -1,4 +1,4 @@
-/** The migration's rows on the target: written once, read by every step, gone at the end. */
+/** The migration's rows on the target: written once, read by every step, dropped at the end. */
 import { expect, test, vi } from 'vitest';
 import { readRelations } from '../../postgres/catalog/relation.ts';
 import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
@@ -48,7 +48,7 @@ test('a migration is registered once, and later facts are added', async () => {
   expect(stored.rows).toEqual([{ archive }]);
 });
 
-test('a target that belongs to another migration is refused, with the command that cleans it', async () => {
+test('a target that belongs to another migration is refused, with the command that cleans it up', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const other = { ...registration(db), migration: { ...migration, id: 'another run' } };
@@ -57,7 +57,7 @@ test('a target that belongs to another migration is refused, with the command th
   );
 });
 
-test('an unknown migration is nothing, or an error where it is needed', async () => {
+test('an unknown migration is not found, or an error where it is required', async () => {
   await using db = await freshPair();
   const migration = migrationOf(db);
   expect(await readMigration(db.targetClient, migration.id)).toBeNull();
@@ -66,7 +66,7 @@ test('an unknown migration is nothing, or an error where it is needed', async ()
   });
 });
 
-test('dropping removes the schema, twice is once, inside and outside a transaction', async () => {
+test('dropping removes the schema and may be repeated, inside and outside a transaction', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const there = () =>
@@ -82,14 +82,14 @@ test('dropping removes the schema, twice is once, inside and outside a transacti
   await dropControl(db.targetClient, migration);
 });
 
-test('another migration’s rows keep the schema', async () => {
+test('rows of another migration keep the schema from being dropped', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await dropControl(db.targetClient, { ...migration, id: 'another run' });
   expect(await readMigration(db.targetClient, migration.id)).not.toBeNull();
 });
 
-test('a schema that somebody holds is not waited for without end', async () => {
+test('a schema that another session has locked is not waited for forever', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.target);
   const migration = await registered(db);
@@ -101,7 +101,7 @@ test('a schema that somebody holds is not waited for without end', async () => {
   expect(await readMigration(db.targetClient, migration.id)).not.toBeNull();
 });
 
-test('tables are added to the plan and refreshed without losing what was recorded of them', async () => {
+test('tables are added to the plan and refreshed, and what was recorded about them stays', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await db.sourceClient.query(
@@ -128,7 +128,7 @@ test('tables are added to the plan and refreshed without losing what was recorde
   ]);
 });
 
-test('shapes of wide tables are stored by several statements, none of which is long to encode, and all of them arrive', async () => {
+test('definitions of wide tables are stored completely, by several statements that are each short to encode', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `
@@ -160,7 +160,7 @@ test('shapes of wide tables are stored by several statements, none of which is l
   expect(new Map(stored.map(({ id, definition }) => [id, definition]))).toEqual(wide);
 });
 
-test('a table that was dropped and made anew after its copy is taken again', async () => {
+test('a table that was dropped and recreated after its copy is due for a new copy', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const selection = { include: ['*.*'], exclude: [] };

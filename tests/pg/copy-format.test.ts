@@ -1,4 +1,4 @@
-/** Text or binary: the rows are the same, and binary is used only where both servers mean the same by the bytes. */
+/** Text or binary: the rows are the same, and binary is used only where both servers read the bytes alike. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CopyFormat } from '../../contract/input.ts';
 import { createSlot } from '../../postgres/slot/create.ts';
@@ -14,7 +14,7 @@ import { serverOf } from '../support/versions.ts';
 import { startMigration } from '../support/stream.ts';
 import { findingsOf, only } from '../support/preflight.ts';
 
-/** Copies everything; `planned` runs on the target before the first row. Returns the bytes that passed, which tell the formats apart. */
+/** Copies everything. `planned` runs on the target before the first row. Returns the bytes sent, which differ between the formats. */
 async function copied(db: FreshPair, format: CopyFormat, planned = ''): Promise<number> {
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -59,7 +59,7 @@ const EVERY_ROW = /* sql */ `
      '(1.5,-0)', '((0,0),(1,1))', '[(0,0),(1,1)]', '((0,0),(1,1),(2,0))', '<(0,0),1e-300>', '[(0,0),(1,1)]', '{1,2,3}',
      'happy', 1.500, '[2:3]={1,null}', '{{a,"b,c"},{NULL,""}}', default)`;
 
-test('every type of the list arrives equal, as binary', async () => {
+test('every type of the list arrives unchanged in binary', async () => {
   await using db = await pairOf(EVERY_TYPE, EVERY_ROW);
   const binary = await copied(db, 'binary');
   await expectEqual(db.sourceClient, db.targetClient);
@@ -72,7 +72,7 @@ test('every type of the list arrives equal, as binary', async () => {
 
 const LONG_NUMBERS = `insert into t select g, g * 1000000007::int8 from generate_series(1, 1000) g`;
 
-test('a column that got another type on the target after the plan goes as text: the same bytes would be another number', async () => {
+test('a column whose type changed on the target after the plan is copied as text: the same bytes would be another number', async () => {
   const tables = `create table t (id int primary key, v int8)`;
   await using db = await pairOf(tables, LONG_NUMBERS);
   await copied(db, 'auto', `alter table t alter column v type float8`);
@@ -80,7 +80,7 @@ test('a column that got another type on the target after the plan goes as text: 
   expect((await db.targetClient.query(sum)).rows).toEqual((await db.sourceClient.query(sum)).rows);
 });
 
-test('a type whose binary form is its own server’s goes as text, and is refused when binary is demanded', async () => {
+test('a type whose binary format is specific to its server is copied as text, and refused where binary is required', async () => {
   const tables = `
     create type pair as (a int, b text); create table t (id int primary key, v pair, r int4range)`;
   const rows = `insert into t select g, row(g, 'x')::pair, int4range(g, g + 1) from generate_series(1, 50) g`;
@@ -108,7 +108,7 @@ test('preflight names the columns that a binary copy cannot move', async () => {
 
 const NEWER = findOther(17);
 const LARGEST = '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807';
-/** No server reads its own text of it. */
+/** No server can read its own text output of it. */
 const SMALLEST = `(interval '-178956970 years -8 mons -2147483648 days -2562047788:00:54.775807' - interval '1 microsecond')`;
 
 describe.skipIf(!NEWER)('from 15 to 17', () => {
@@ -119,7 +119,7 @@ describe.skipIf(!NEWER)('from 15 to 17', () => {
   });
   afterAll(() => server.stop('immediate'));
 
-  test('an interval that the target would store as infinity is refused by its column, in the copy and in the stream, at any depth', async () => {
+  test('an interval that the target would store as infinity is refused with its column, in the copy and in the stream, at any depth', async () => {
     await using db = await freshPair({ target: server });
     const tables = /* sql */ `
       create type span as (n int, i interval); create domain wait as interval;
@@ -174,7 +174,7 @@ describe.skipIf(!NEWER)('from 15 to 17', () => {
 const OLDER = findOther(13);
 
 test.skipIf(!OLDER)(
-  'tables with "char" that come later are asked about where the target is older than 15',
+  'tables with "char" that appear later need a decision where the target is older than 15',
   async () => {
     if (!OLDER) return;
     await using server = await serverOf('target', OLDER);

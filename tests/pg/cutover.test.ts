@@ -1,4 +1,4 @@
-/** The steps of a cutover: end mark, sequences, counts, and the last look for later changes. */
+/** The steps of a cutover: end mark, sequences, counts, and the final check for later changes. */
 import { expect, test } from 'vitest';
 import { compareLsn, parseLsn } from '../../contract/lsn.ts';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
@@ -40,7 +40,7 @@ async function peek(db: FreshPair, slot: string) {
   return rows;
 }
 
-test('every commit that returned before the mark starts before its position, also asynchronous ones', async () => {
+test('every commit that returned before the mark starts before its position, also an asynchronous one', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
@@ -53,7 +53,7 @@ test('every commit that returned before the mark starts before its position, als
     const commits = messages.filter(({ action }) => action === 'C');
     const inserts = messages.filter(({ action }) => action === 'I').length;
     expect(inserts).toBe(round + 1);
-    // The mark's own commit is the last: it starts at or after the position, and passes it.
+    // The mark's own commit is the last: it starts at or after the position and ends behind it.
     const own = commits.at(-1);
     const before = commits.at(-2);
     expect(compareLsn(parseLsn(own?.lsn ?? ''), mark)).toBeGreaterThanOrEqual(0);
@@ -62,7 +62,7 @@ test('every commit that returned before the mark starts before its position, als
   }
 });
 
-test('indexes, constraints, defaults, identity, sequences, policies, triggers and partitions that differ are named, and equal ones are not', async () => {
+test('indexes, constraints, defaults, identity, sequences, policies, triggers and partitions that differ are reported by name, and equal ones are not', async () => {
   await using db = await freshPair();
   const both = /* sql */ `
     create table t (id int primary key, v text default 'a', n int check (n > 0));
@@ -100,7 +100,7 @@ test('indexes, constraints, defaults, identity, sequences, policies, triggers an
   ]);
 });
 
-test('states of triggers and of foreign keys and collations of columns that differ are named, names of parts of foreign keys are not', async () => {
+test('different trigger and foreign key states and column collations are reported, different names inside foreign keys are not', async () => {
   await using db = await freshPair();
   const both = /* sql */ `
     create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -135,7 +135,7 @@ test('states of triggers and of foreign keys and collations of columns that diff
 });
 
 test.skipIf(!findOther(18))(
-  'a newer target that has the same objects is no difference',
+  'a newer target with the same objects shows no difference',
   async () => {
     const other = findOther(18);
     if (!other) throw new Error('not fetched');
@@ -157,7 +157,7 @@ test.skipIf(!findOther(18))(
   },
 );
 
-test('sequences get value and is_called of the source, whatever they belong to', async () => {
+test('sequences get value and is_called of the source, whatever owns them', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `
     create schema "S s"; create schema other;
@@ -211,7 +211,7 @@ test.each([
   { include: ['*.*'], exclude: ['numbers.*'], set: [], missing: [] },
   { include: ['public.*', 'numbers.invoice'], exclude: [], set: [], missing: [] },
 ])(
-  'sequences of a schema without tables are set where a pattern takes the whole schema: $include without $exclude',
+  'sequences of a schema without tables are set where a pattern covers the whole schema: $include without $exclude',
   async ({ include, exclude, set, missing }) => {
     await using db = await freshPair();
     const ddl = /* sql */ `create table t (id int primary key); create schema numbers; create sequence numbers.invoice; create sequence numbers."order"`;
@@ -228,7 +228,7 @@ test.each([
   },
 );
 
-test('of several sequences that one column owns each gets its own value, and what the target lacks is named', async () => {
+test('each of several sequences that one column owns gets its own value, and sequences that the target lacks are named', async () => {
   await using db = await freshPair();
   const tables = /* sql */ `
     create table a (id serial primary key); alter table a alter id drop default;
@@ -249,7 +249,7 @@ test('of several sequences that one column owns each gets its own value, and wha
   expect(rows).toEqual((await db.sourceClient.query(values)).rows);
 });
 
-test('a sequence whose column owns another one on the target is that one, though a third has its name', async () => {
+test('a sequence is found by its owning column on the target, even if a third sequence there has its name', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create table t (n serial); select setval('t_n_seq', 30)`);
   await db.targetClient.query(
@@ -263,7 +263,7 @@ test('a sequence whose column owns another one on the target is that one, though
   expect(rows).toEqual([{ last_value: '30', is_called: false }]);
 });
 
-test('sequences outside the selection are set when selected tables live from them', async () => {
+test('sequences outside the selection are set when selected tables use them', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create schema shared; create sequence shared.ids; create sequence shared.by_function;
@@ -279,7 +279,7 @@ test('sequences outside the selection are set when selected tables live from the
   expect(rows).toEqual([{ a: 101, b: 201, c: 301 }]);
 });
 
-test('a sequence value that does not fit the target names the sequence', async () => {
+test('a sequence value that does not fit the target fails with the name of the sequence', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(
     /* sql */ `create table t (id int); create sequence a; create sequence b; select setval('b', 5000000000)`,
@@ -316,13 +316,13 @@ test('equal counts are summed, and every table that differs is named with both c
   expect((await compareCounts(migration, selected, testWork())).tables).toBe(4);
 });
 
-test('counting stops at once when it is told to, on both servers', async () => {
+test('counting stops on both servers as soon as it is cancelled', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `create table t (id int)`;
   await db.sourceClient.query(ddl);
   await db.targetClient.query(ddl);
   const migration = await registered(db);
-  // The count waits for this lock, as long as it is held.
+  // The count waits for this lock while it is held.
   await db.targetClient.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const abort = new AbortController();
   const work = testWork(abort.signal);
@@ -335,7 +335,7 @@ test('counting stops at once when it is told to, on both servers', async () => {
   await db.targetClient.query('commit');
 });
 
-test('later changes are found by their commit, only in selected tables, and the slot stays where it is', async () => {
+test('later changes are found by their commit, only in selected tables, and the slot does not move', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `
@@ -352,7 +352,7 @@ test('later changes are found by their commit, only in selected tables, and the 
   await using open = await connectTo(db.source);
   await open.query(/* sql */ `begin; insert into late values (1)`);
   const mark = await writeEndMark(migration);
-  // Nothing of it is in the slot yet, and it may commit when the slot is gone.
+  // The slot has nothing of it yet, and it may commit after the slot is gone.
   expect(await laterChanges(migration, input, mark)).toEqual(['public.late']);
   await db.sourceClient.query(
     /* sql */ `insert into left_out values (1); update "no, key" set id = 2`,
@@ -371,7 +371,7 @@ test('later changes are found by their commit, only in selected tables, and the 
   expect((await db.sourceClient.query(position, [migration.slot])).rows).toEqual(before.rows);
 });
 
-test('a prepared transaction that writes to a selected table refuses the cutover', async () => {
+test('a prepared transaction that writes to a selected table makes the cutover refuse', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
@@ -386,7 +386,7 @@ test('a prepared transaction that writes to a selected table refuses the cutover
   expect(await laterChanges(migration, inputOf(db), await writeEndMark(migration))).toEqual([]);
 });
 
-test('a change that wal2json leaves out does not go unnoticed', async () => {
+test('a change that wal2json skips is reported', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await db.sourceClient.query(/* sql */ `create table t (id int); insert into t values (1)`);
@@ -396,18 +396,18 @@ test('a change that wal2json leaves out does not go unnoticed', async () => {
   await failure(laterChanges(migration, inputOf(db), mark), 'StreamWarning');
 });
 
-test('a slot that is gone is said to be missing', async () => {
+test('a missing slot is reported as missing', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create table t (id int)`);
   const migration = await registered(db);
   await failure(laterChanges(migration, inputOf(db), parseLsn('0/1')), 'SlotMissing');
 });
 
-test('a call of cutover that another run of the workflow has begun writes no end mark, also where an earlier version made the control schema', async () => {
+test('a cutover call that another run of the workflow has started writes no end mark, also under a control schema from an earlier version', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
   await db.targetClient.query(/* sql */ `drop table walferry.cutover_call`);
-  // A batch of an attempt that was frozen: only the drain behind the mark ends it.
+  // A batch of a frozen attempt: only the drain that follows the mark ends it.
   await using frozen = await connectTo(db.target);
   await frozen.query(/* sql */ `begin; select from walferry.migration for update`);
   const call = { update: 'u', run: 'first' };

@@ -1,4 +1,4 @@
-/** What the target computes: under the defaults that the application's sessions have there, from texts that ours have printed. */
+/** What the target computes: under the defaults of the application's sessions there, from texts that our sessions print. */
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { Defaults, setFor } from '../../postgres/connection/defaults.ts';
@@ -100,7 +100,7 @@ const rows = (first: number, n: number) => /* sql */ `
   insert into app.loose (f, at, n) select 1.0000000000000002 + i * 2.3e-16, timestamptz '2014-10-25 21:00+00' + i * interval '20 minutes', i
     from generate_series(${first}, ${first + Math.min(n, 40) - 1}) i;`;
 
-/** Everything that was computed, by the application's own eyes. */
+/** Everything that was computed, as the application's sessions see it. */
 const COMPUTED = [
   'select id, day, txt_day, f_text, s_span::text, b_text from app.event order by id',
   'select f::numeric, at, day, n from app.loose order by n, at',
@@ -111,7 +111,7 @@ const COMPUTED = [
 async function computed(db: FreshPair, side: 'source' | 'target', as?: string): Promise<unknown[]> {
   await using client = await connectTo(db[side]);
   if (as !== undefined) await client.query(as);
-  // An index that was built under other settings answers in another way than the table.
+  // An index that was built under other settings returns other rows than the table.
   await client.query('set enable_seqscan = off; set datestyle = iso; set extra_float_digits = 3');
   const found = [];
   for (const sql of COMPUTED) found.push((await client.query(sql)).rows);
@@ -167,7 +167,7 @@ describe('what the target computes is what the application would compute there',
 });
 
 describe('the defaults of an owner', () => {
-  it('count for its tables: those in the database before those of the role, before those of the database', async () => {
+  it('apply to its tables: those in the database before those of the role, before those of the database', async () => {
     await using db = await freshPair();
     await using owner = await loginOn(db, 'source');
     await db.targetClient.query(`create role ${owner.role}`);
@@ -196,7 +196,7 @@ describe('the defaults of an owner', () => {
     await steps.cutover();
     const [source, there] = [await computed(db, 'source', as), await computed(db, 'target', as)];
     expect(there).toEqual(source);
-    // 23:30 UTC is the next day in Moscow, and the same one in New York.
+    // 23:30 UTC is the next day in Moscow and the same day in New York.
     expect(JSON.stringify(source)).toContain('"first":"02/01/2024');
     await db.targetClient.query(`drop owned by ${owner.role} cascade; drop role ${owner.role}`);
   });
@@ -204,7 +204,7 @@ describe('the defaults of an owner', () => {
 
 describe('parameters of a library that is loaded', () => {
   it.each(['loaded at the start of every session', 'loaded in the middle of the session'])(
-    'a role that may not set them keeps what the database gives, and sets the others: %s',
+    'a role that may not set them keeps the values of the database and sets the others: %s',
     async (when) => {
       await using db = await freshPair();
       const client = db.targetClient;

@@ -1,4 +1,4 @@
-/** Check constraints that depend on more than their row: they stop neither the copy nor the stream, and exist after the cutover. */
+/** Check constraints that depend on more than their row stop neither the copy nor the stream, and exist after the cutover. */
 import { expect, it, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
@@ -44,9 +44,9 @@ const SCHEMA = /* sql */ `
   create table part_1 partition of part for values from (0) to (10);
   create table part_2 (id int, val text, constraint part_check check (qualified(val)), constraint own check (qualified(val)));
   alter table part attach partition part_2 for values from (10) to (20);
-  create table only_check (constraint alone check (current_user <> 'nobody'));`;
+  create table only_check (constraint alone check (current_user <> 'no_one'));`;
 
-/** Those that are taken out, by what they are part of. */
+/** The deferred constraints, by the object that they belong to. */
 const LATE = [
   'CHECK app.a_entry.a_atomic',
   'CHECK app.a_entry.a_day',
@@ -67,7 +67,7 @@ const LATE = [
   'CHECK app.part_2.part_check',
 ];
 
-/** Rows in an order that none of the checks would let through, and then what they look at. */
+/** Rows in an order that would violate each of the checks, followed by the rows that the checks read. */
 const ROWS = /* sql */ `
   insert into app.a_entry values (1, 'x', 'x', now(), 'x');
   insert into app.parent values (1, 'x'); insert into app.child values (2, 'x');
@@ -82,7 +82,7 @@ async function prepared(db: FreshPair, rows = ROWS) {
   return { migration, report };
 }
 
-/** Definitions of all checks, with what is valid. */
+/** Definitions of all checks, with whether they are valid. */
 async function checks(db: FreshPair, side: 'source' | 'target'): Promise<string[]> {
   const client = side === 'source' ? db.sourceClient : db.targetClient;
   await client.query(`set search_path = ''`);
@@ -99,15 +99,15 @@ async function checkNames(db: FreshPair): Promise<string[]> {
   return (await checks(db, 'target')).map((line) => line.split(' ')[1] ?? '').sort();
 }
 
-test('preflight names deferred checks, the cutover adds them, and those that are valid on the source are validated', async () => {
+test('preflight names deferred checks, the cutover adds them and validates those that are valid on the source', async () => {
   await using db = await freshPair();
-  // The path on which the application's functions find their table.
+  // The search path on which the application's functions find their table.
   await db.targetClient.query(`alter database ${db.target} set search_path = app, public`);
   const { migration, report } = await prepared(db);
   expect([...(report.leftOut?.unvalidated ?? [])].sort()).toEqual(LATE);
   const early = (await checks(db, 'target')).map((line) => line.split(' ')[1]);
   expect(early.sort()).toEqual(['a_pure', 'a_row', 'short']);
-  // The cutover says what differs: not these, which are added after that look.
+  // The cutover reports differences: not these checks, which are added after the comparison.
   expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
   await enableTriggers(migration);
   expect(await checkDifferences(migration)).toEqual([]);
@@ -132,7 +132,7 @@ test('an undone cutover removes deferred checks, and the next one adds them', as
   await enableTriggers(migration);
   const now = await checks(db, 'target');
   expect(now.length).toBe((await checks(db, 'source')).length);
-  // Rows break these, and by_path finds no table on our path: they stay NOT VALID and stop nothing.
+  // Rows violate these, and by_path finds no table on our path: they stay NOT VALID and stop nothing.
   const open = now
     .filter((line) => line.includes(' NOT VALID local '))
     .map((line) => line.split(' ')[1]);
@@ -147,7 +147,7 @@ test('an undone cutover removes deferred checks, and the next one adds them', as
   ]);
 });
 
-test('a check that was added before a kill and not validated is validated by the next attempt', async () => {
+test('a check that was added but not validated before a kill is validated by the next attempt', async () => {
   await using db = await freshPair();
   const { migration } = await prepared(db);
   await enableTriggers(migration);
@@ -162,10 +162,10 @@ test('a check that was added before a kill and not validated is validated by the
   expect(rows).toEqual([{ convalidated: true }]);
 });
 
-test('a deferred check is added as the source has it now; one whose table, column or constraint is gone is named and never stops a cutover', async () => {
+test('a deferred check is added in its current form on the source; one whose table, column or constraint is gone is named and never stops a cutover', async () => {
   await using db = await freshPair();
   const { migration } = await prepared(db);
-  // What an operator runs on both sides while the stream goes on.
+  // What an operator runs on both sides while changes are streamed.
   const both = /* sql */ `
     drop table app.only_check; drop table app.part_1; alter table app.parent rename to parents;
     alter table app.child set schema public; alter table app.a_entry drop column "from"`;
@@ -174,7 +174,7 @@ test('a deferred check is added as the source has it now; one whose table, colum
       add constraint a_path check (app.by_path(val) or id < 100);
     alter table app.a_entry alter at type text using 'long ago'`);
   await db.targetClient.query(both);
-  // On the target alone: one is there already, one names a function that is not there.
+  // On the target only: one check exists already, one names a missing function.
   await db.targetClient.query(/* sql */ `
     alter table app.a_entry add constraint a_atomic check (app.atomic(val)) not valid;
     drop function app.indirect(text)`);
@@ -192,7 +192,7 @@ test('a deferred check is added as the source has it now; one whose table, colum
     'public.child: constraint c_check is on the source only',
     'public.child: constraint p_check is on the source only',
   ]);
-  // One that was there before is not ours to drop.
+  // A check that existed before is not ours to drop.
   await disableTriggers(migration);
   expect(await checkNames(db)).toEqual(['a_atomic', 'a_pure', 'a_row', 'short']);
   await enableTriggers(migration);
@@ -200,7 +200,7 @@ test('a deferred check is added as the source has it now; one whose table, colum
   expect(await checkDifferences(migration)).toEqual(differences);
 });
 
-test('a cutover that is undone goes on when tables of added checks are gone', async () => {
+test('undoing a cutover continues when tables of added checks are gone', async () => {
   await using db = await freshPair();
   const { migration } = await prepared(db);
   await enableTriggers(migration);
@@ -212,7 +212,7 @@ test('a cutover that is undone goes on when tables of added checks are gone', as
   expect(rows).toEqual([]);
 });
 
-test('rows from before a NOT VALID check are copied again and updated until the cutover, which adds the check NOT VALID', async () => {
+test('rows that violate a NOT VALID check are resynced and updated until the cutover, which adds the check as NOT VALID', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create schema app; create domain app.code as text;
@@ -230,7 +230,7 @@ test('rows from before a NOT VALID check are copied again and updated until the 
   const rows = /* sql */ `insert into app.t values (1, 'bad', 11); insert into app.part values (1, 11)`;
   await db.targetClient.query(rows);
   await buildIndexes(migration, inputOf(db), testWork());
-  // What the apply does (all columns are assigned), and a copy again.
+  // What the apply does (it assigns all columns), and a resync.
   await db.targetClient.query(
     `update app.t set v = 'bad', n = 12; update app.part set n = 12; truncate app.t, app.part; ${rows}`,
   );

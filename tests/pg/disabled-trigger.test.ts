@@ -1,4 +1,4 @@
-/** Triggers, event triggers, rules and row security that wait for the cutover, when DDL on both sides meets them while changes are applied. */
+/** DDL on both sides, while changes are applied, on triggers, event triggers, rules and row security that are disabled until the cutover. */
 import path from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
@@ -86,7 +86,7 @@ it.each([
     alter table app.t enable always trigger one`,
   ],
 ])(
-  'what was %s on both sides meanwhile has the state of the source after the cutover',
+  'an object that was %s on both sides while disabled has the source’s state after the cutover',
   async (_, ddl) => {
     await using db = await freshPair();
     await using login = await loginOn(db, 'target');
@@ -98,7 +98,7 @@ it.each([
     await enableTriggers(steps.migration);
     const expected = await statesOn(db, 'source');
     expect(await statesOn(db, 'target')).toEqual(expected);
-    // A cutover that was undone, and the next one.
+    // A cutover that is undone, and the next one.
     await disableTriggers(steps.migration);
     expect((await statesOn(db, 'target')).filter((one) => / [AR]$/.test(one))).toEqual([]);
     await enableTriggers(steps.migration);
@@ -106,13 +106,13 @@ it.each([
   },
 );
 
-it('row security that waits is no difference, and is enabled only where the source still has it', async () => {
+it('row security that waits for the cutover is no difference, and is enabled only where the source still has it', async () => {
   await using db = await freshPair();
   await using login = await loginOn(db, 'target');
   await db.targetClient.query(/* sql */ `grant create on database ${db.target} to ${login.role};
     grant set on parameter session_replication_role to ${login.role}`);
   await using steps = await prepared(db, login.service);
-  // Neither is the state of a trigger that is disabled until the cutover.
+  // The state of a trigger that is disabled until the cutover is no difference either.
   expect(await objectDifferences(steps.migration, steps.input)).toEqual([]);
   await db.sourceClient.query(/* sql */ `
     alter table app.safe disable row level security; alter table app.safe force row level security`);
@@ -122,7 +122,7 @@ it('row security that waits is no difference, and is enabled only where the sour
   await enableTriggers(steps.migration);
   expect(await statesOn(db, 'source')).toContain('app.gone secured');
   expect(await statesOn(db, 'target')).toEqual(await statesOn(db, 'source'));
-  // A cutover that was undone, and the next one.
+  // A cutover that is undone, and the next one.
   await disableTriggers(steps.migration);
   await db.sourceClient.query(/* sql */ `alter table app.safe enable row level security`);
   await enableTriggers(steps.migration);
@@ -132,19 +132,19 @@ it('row security that waits is no difference, and is enabled only where the sour
 
 it.each([
   [
-    'somebody holds the table locked',
+    'another session holds a lock on the table',
     /* sql */ `begin; lock table app.t in share mode`,
     /* sql */ `commit`,
     { code: 'SchemaFailed', message: /of app\.t could not be enabled: another session .* 5 s/ },
   ],
   [
-    'the role lost the table',
+    'the role no longer owns the table',
     /* sql */ `alter table app.t owner to pg_monitor`,
     /* sql */ `alter table app.t owner to "role"`,
     { code: 'Denied', message: /of app\.t could not be enabled/ },
   ],
 ])(
-  'triggers that cannot be enabled because %s are named, and the next attempt goes on with those that are left',
+  'triggers that cannot be enabled because %s are named, and the next attempt continues with the remaining ones',
   async (_, trouble, remedy, expected) => {
     await using db = await freshPair();
     await using login = await loginOn(db, 'target');
@@ -164,10 +164,10 @@ it.each([
 );
 
 it.each([
-  ['made by walferry', false],
-  ['that was there', true],
+  ['created by walferry', false],
+  ['that existed before', true],
 ])(
-  'the triggers of partitions that are made while they are disabled get their state at the cutover, on a target %s',
+  'triggers of partitions that are created while triggers are disabled get their state at the cutover, on a target %s',
   async (_, given) => {
     await using db = await freshPair();
     const schema = /* sql */ `
@@ -201,7 +201,7 @@ it.each([
     const expected = await statesOn(db, 'source');
     expect(expected).toContain('app.m31 a A');
     expect(await statesOn(db, 'target')).toEqual(expected);
-    // A cutover that was undone, another partition, and the next one.
+    // A cutover that is undone, another partition, and the next cutover.
     await disableTriggers(steps.migration);
     expect((await statesOn(db, 'target')).filter((one) => / [AR]$/.test(one))).toEqual([]);
     for (const client of [db.sourceClient, db.targetClient]) {
@@ -214,7 +214,7 @@ it.each([
   },
 );
 
-/** What the source's own triggers and rules did is in the stream: done twice, a value would be changed twice and a row be there twice. */
+/** What the source's triggers and rules did is in the stream: if they fired again, a value would change twice and a row exist twice. */
 const ALWAYS = /* sql */ `
   create function app.shout() returns trigger language plpgsql as $$ begin new.v := new.v || '!'; return new; end $$;
   create trigger shouts before insert or update on app.word for each row execute function app.shout();
@@ -233,7 +233,7 @@ const wordsFrom = (first: number) => /* sql */ `
   update app.word set v = v || '?' where id = ${first}`;
 
 it.each(['between two leases', 'in the middle of a lease'])(
-  'a trigger or rule ENABLE ALWAYS that is made on both sides %s does its work once, and is enabled by the cutover',
+  'a trigger or rule with ENABLE ALWAYS that is created on both sides %s takes effect once, and is enabled by the cutover',
   async (when) => {
     await using db = await freshPair();
     await db.sourceClient.query(WORDS);
@@ -274,7 +274,7 @@ it.each(['between two leases', 'in the middle of a lease'])(
 );
 
 it.each(['copy', 'stream'])(
-  'a table of the target that is locked when its trigger has to be disabled is waited for, with beats and not for long (%s)',
+  'a step waits briefly, with heartbeats, for a locked table of the target whose trigger it has to disable (%s)',
   async (which) => {
     await using db = await freshPair();
     await db.sourceClient.query(WORDS);
@@ -308,16 +308,16 @@ it.each(['copy', 'stream'])(
       }
       await copySchema(migration, input, testWork());
       await createSlot(migration, testWork());
-      const holder = await holding(db, migration);
+      const owner = await holding(db, migration);
       const { pass, runs } = await planCopy(migration, input, testWork());
       const copy = (run: CopyRun) => copyChunks(migration, { pass, run }, work);
-      return { held: holder, run: () => Promise.all(runs.map(copy)) };
+      return { held: owner, run: () => Promise.all(runs.map(copy)) };
     }
   },
 );
 
 it.each(['before the first row', 'while rows are copied'])(
-  'a trigger ENABLE ALWAYS that is made on both sides %s does not fire for copied rows',
+  'a trigger with ENABLE ALWAYS that is created on both sides %s does not fire for copied rows',
   async (when) => {
     await using db = await freshPair();
     await db.sourceClient.query(WORDS);
@@ -353,7 +353,7 @@ it.each(['before the first row', 'while rows are copied'])(
 const other = findOther(17);
 
 it.skipIf(!other)(
-  'an event trigger on login that logs into a moved table writes nothing on the target until the migration ends there, also when a cutover is undone',
+  'an event trigger on login that writes to a moved table writes nothing on the target until the migration ends, also when a cutover is undone',
   async () => {
     if (!other) return;
     await using server = await serverOf('source', other);
@@ -375,7 +375,7 @@ it.skipIf(!other)(
       await setSequences(migration, input);
       await enableTriggers(migration);
       await disableTriggers(migration);
-      // The source's sessions have written since; a row of the target's own would have the key of one of those.
+      // The source's sessions have written since; a row that the target itself wrote would take the key of one of those.
       await db.sourceClient.query(
         /* sql */ `alter event trigger goodbye disable; alter event trigger welcome enable`,
       );

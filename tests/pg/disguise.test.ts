@@ -1,6 +1,6 @@
 /**
- * Columns that have another type for a time. On the source that may leave the rows as they are: what is sent or copied then has texts that
- * the target would read as other values. On the target it rounds or cuts them. Each case ends with an exact comparison.
+ * Columns that temporarily have another type. On the source, that may keep the rows unchanged: what is sent or copied then has texts that
+ * the target would read as other values. On the target, it rounds or truncates them. Each test ends with an exact comparison.
  */
 import { expect, test } from 'vitest';
 import { readPlannedRelations } from '../../postgres/control/relation.ts';
@@ -19,7 +19,7 @@ import {
 import { streamChanges } from '../support/lease.ts';
 import { until } from '../support/until.ts';
 
-/** ALTER TYPE between the two leaves the rows as they are under UTC; the target reads a text without a zone under its own. */
+/** Under UTC, ALTER TYPE between the two keeps the rows unchanged; the target reads a text without a zone under its own zone. */
 async function zoned(): Promise<FreshPair> {
   const db = await freshPair();
   await db.sourceClient.query(/* sql */ `set timezone = 'UTC'`);
@@ -35,7 +35,7 @@ const CASES: readonly {
   readonly sql: readonly string[];
 }[] = [
   {
-    title: 'a timestamptz that was a timestamp',
+    title: 'a timestamptz that is temporarily a timestamp',
     table: /* sql */ `create table t (id int primary key, at timestamptz); insert into t values (1, '2020-01-01 00:00+00')`,
     sql: [
       /* sql */ `alter table t alter at type timestamp`,
@@ -44,7 +44,7 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a timestamptz that was a timestamp within one transaction',
+    title: 'a timestamptz that is a timestamp within one transaction',
     table: /* sql */ `create table t (id int primary key, at timestamptz)`,
     sql: [
       /* sql */ `begin; alter table t alter at type timestamp; insert into t values (2, '0044-03-15 BC');
@@ -53,17 +53,17 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a timestamptz in the key that was a timestamp',
+    title: 'a timestamptz in the key that is temporarily a timestamp',
     table: /* sql */ `create table t (at timestamptz primary key, v int); insert into t values ('2020-06-01 00:00+00', 1), ('2020-06-01 04:00+00', 2)`,
     sql: [
       /* sql */ `alter table t alter at type timestamp`,
-      // Read under the target's zone, that is the other row.
+      // Read under the target's zone, it matches the other row.
       /* sql */ `delete from t where at = '2020-06-01 00:00'`,
       /* sql */ `alter table t alter at type timestamptz`,
     ],
   },
   {
-    title: 'a domain over timestamptz that was a timestamp',
+    title: 'a domain over timestamptz that is temporarily a timestamp',
     table: /* sql */ `create domain moment as timestamptz; create table t (id int primary key, at moment)`,
     sql: [
       /* sql */ `alter table t alter at type timestamp using at::timestamptz`,
@@ -72,7 +72,7 @@ const CASES: readonly {
     ],
   },
   {
-    title: 'a regclass that was an oid',
+    title: 'a regclass that is temporarily an oid',
     table: /* sql */ `create table t (id int primary key, r regclass); create table named (id int primary key)`,
     sql: [
       /* sql */ `alter table t alter r type oid`,
@@ -82,7 +82,7 @@ const CASES: readonly {
   },
 ];
 
-test.each(CASES)('$title between two leases is copied again', async ({ table, sql }) => {
+test.each(CASES)('$title between two leases causes a resync', async ({ table, sql }) => {
   await using db = await zoned();
   // Oids differ from the source's.
   await db.targetClient.query(/* sql */ `create table first (id int); drop table first`);
@@ -102,7 +102,7 @@ async function isConfirmed(db: FreshPair, slot: string): Promise<boolean> {
   return rows[0]?.there === true;
 }
 
-test.each(CASES)('$title in the middle of a lease arrives as it is', async ({ table, sql }) => {
+test.each(CASES)('$title in the middle of a lease arrives exactly', async ({ table, sql }) => {
   await using db = await zoned();
   await db.targetClient.query(/* sql */ `create table first (id int); drop table first`);
   const migration = await startMigration(db, table);
@@ -127,14 +127,14 @@ test.each(CASES)('$title in the middle of a lease arrives as it is', async ({ ta
 });
 
 test.each(['timestamptz', 'public.moment'])(
-  'a table is not copied while a column of type %s has another type for a time',
+  'a table is not copied while a column of type %s temporarily has another type',
   async (type) => {
     await using db = await zoned();
     const migration = await startMigration(
       db,
       /* sql */ `create domain public.moment as timestamptz; create table other (id int primary key)`,
     );
-    // A range has no binary form, so the rows go as text.
+    // A range has no binary format, so the rows are copied as text.
     const table = /* sql */ `create table public.t (id int primary key, at ${type}, r int4range)`;
     await db.sourceClient.query(
       `${table}; insert into t values (1, '2020-06-01 00:00+00', '[1,2)')`,
@@ -154,7 +154,7 @@ test.each(['timestamptz', 'public.moment'])(
   },
 );
 
-test('statistics, defaults and NOT NULL of a timestamptz copy nothing', async () => {
+test('SET STATISTICS, a default or NOT NULL of a timestamptz column causes no resync', async () => {
   await using db = await zoned();
   const migration = await startMigration(
     db,
@@ -177,11 +177,11 @@ test('statistics, defaults and NOT NULL of a timestamptz copy nothing', async ()
   await expectSame(db);
 });
 
-/** With a sequence and no TOAST table, the file of a table is not missed after a rewrite. */
+/** With a sequence and without a TOAST table, a new file of the table is recognised after a rewrite. */
 const CUT = [
   { title: 'rounded', type: 'numeric(12,4)', value: '1.2345', to: 'numeric(12,2)' },
   {
-    title: 'cut',
+    title: 'truncated',
     type: 'varchar(20)',
     value: 'abcdefghij',
     to: 'varchar(5) using substr(v, 1, 5)',
@@ -189,7 +189,7 @@ const CUT = [
 ];
 
 test.each(CUT)(
-  'a table whose values were $title on the target by a column type that it had for a time is copied again',
+  'a table whose values were $title on the target by a temporary column type is resynced',
   async ({ type, value, to }) => {
     await using db = await freshPair();
     const migration = await startMigration(
@@ -205,7 +205,7 @@ test.each(CUT)(
     expect(copied).toContain('public.t was rewritten on the target');
     expect(copied).not.toContain('public.other');
     await expectSame(db);
-    // Each by itself, with a lease in between or without one, changes no value.
+    // On its own, with or without a lease in between, each of these changes no value.
     await db.targetClient.query(/* sql */ `alter table t alter v set statistics 10`);
     expect(await drainWithCopies(db, migration)).toEqual([]);
     await db.targetClient.query(/* sql */ `vacuum full t`);
@@ -216,7 +216,7 @@ test.each(CUT)(
   },
 );
 
-test('values that were rounded in partitions of the table on the target that rows go through are copied again', async () => {
+test('values that were rounded in partitions of the target table that rows go through are resynced', async () => {
   await using db = await freshPair();
   const selection = { include: ['app.*'], exclude: [], viaPartitionRoot: ['app.m'] };
   const table = /* sql */ `create schema app; create table app.m (id int primary key, v numeric(12,4))`;
@@ -242,7 +242,7 @@ test('values that were rounded in partitions of the table on the target that row
   expect(await drainWithCopies(db, migration, selection)).toEqual([]);
 });
 
-test('a TRUNCATE of a partition does not hide that the rows of the others were rounded on the target', async () => {
+test('a TRUNCATE of a partition does not hide that rows of the others were rounded on the target', async () => {
   await using db = await freshPair();
   const selection = { include: ['app.*'], exclude: [], viaPartitionRoot: ['app.m'] };
   const table = /* sql */ `create schema app; create table app.m (id int primary key, v numeric(12,4)) partition by range (id);
@@ -270,7 +270,7 @@ test('a TRUNCATE of a partition does not hide that the rows of the others were r
   expect(rows).toEqual([{ id: 1, v: '1.2345' }]);
 });
 
-test('what a lease knows of a table is of one moment: a column that comes meanwhile is found before a commit', async () => {
+test('a lease reads a table’s definition at one moment: a column added during that read is found before a commit', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
   const rows = await readPlannedRelations(db.targetClient, migration);
@@ -280,7 +280,7 @@ test('what a lease knows of a table is of one moment: a column that comes meanwh
     ...{ rows, selection: EVERYTHING, epoch: null, withheld: null },
     turn: async () => {
       turns += 1;
-      // On the target, too: what it lacks ends the lease anyway.
+      // On the target, too: a column that it lacks would end the lease anyway.
       if (turns === 1) {
         await db.sourceClient.query(/* sql */ `alter table t add c numeric(12,4)`);
         await db.targetClient.query(/* sql */ `alter table t add c numeric(12,2)`);

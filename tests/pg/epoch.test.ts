@@ -1,4 +1,4 @@
-/** Fencing: two attempts can overlap, only the newest writes. */
+/** Fencing: two attempts can overlap, only the newest one writes. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
@@ -22,14 +22,14 @@ const TABLE = /* sql */ `create table t (id int primary key)`;
 const FAR = parseLsn('FF/0');
 const to = { confirmedLsn: FAR, transactions: 3, changes: 9, consistent: true };
 
-test('an attempt that was overtaken can neither open nor finish an apply transaction', async () => {
+test('an overtaken attempt can neither open nor finish an apply transaction', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const before = await storedLsn(db, migration);
   await using old = await connectTo(db.target);
   await using other = await connectTo(db.target);
   const first = await takeEpoch(old, migration);
-  // The old attempt's backend is gone then, so its statements go over a session of their own here.
+  // The old attempt's backend is gone by then, so its statements use another session here.
   const second = await takeEpoch(db.targetClient, migration);
   expect(second.epoch).toBe(first.epoch + 1n);
   await expect(old.query('select 1')).rejects.toThrow();
@@ -39,7 +39,7 @@ test('an attempt that was overtaken can neither open nor finish an apply transac
   await expect(
     other.query(ADVANCE, advanceValues(migration, first.epoch, to)),
   ).rejects.toMatchObject({ code: NOT_ADVANCED });
-  // It was sent behind that, before the answer was known.
+  // COMMIT was sent right after it, before the answer arrived.
   await other.query('commit');
   expect(await storedLsn(db, migration)).toBe(before);
 
@@ -51,7 +51,7 @@ test('an attempt that was overtaken can neither open nor finish an apply transac
   expect(third).toMatchObject({ ...to, epoch: second.epoch + 1n });
 });
 
-test('an attempt that holds the row in an open transaction is ended, and what it had not committed is gone', async () => {
+test('an attempt that holds the row in an open transaction is ended, and its uncommitted work is rolled back', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await using stuck = await connectTo(db.target);
@@ -65,7 +65,7 @@ test('an attempt that holds the row in an open transaction is ended, and what it
   expect(rowCount).toBe(0);
 });
 
-test('an attempt of the cutover that wakes up after the cutover was called off neither wakes triggers nor sets sequences', async () => {
+test('an attempt of a cancelled cutover that wakes up later neither enables triggers nor sets sequences', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `${TABLE}; create sequence s`);
   await db.sourceClient.query(/* sql */ `select setval('s', 7)`);
@@ -80,7 +80,7 @@ test('an attempt of the cutover that wakes up after the cutover was called off n
   });
   const last = /* sql */ `select last_value::text as last from s`;
   expect((await db.targetClient.query(last)).rows).toEqual([{ last: '1' }]);
-  // The next cutover's are let through, and end the session of whoever stands in the way with the row locked.
+  // The next cutover's steps are accepted, and end the session that holds the row lock.
   await using stuck = await connectTo(db.target);
   const { epoch } = await takeEpoch(stuck, migration, null, 3_000);
   await stuck.query('begin');
@@ -90,7 +90,7 @@ test('an attempt of the cutover that wakes up after the cutover was called off n
   expect(await enableTriggers(migration, { scheduledAt: 5_000 })).toBe(0);
 });
 
-test("a stranger's session is never ended, not even one with the recorded process id", async () => {
+test('a session of someone else is never ended, not even one with the recorded process id', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await using stranger = await connectTo(db.target);
@@ -103,7 +103,7 @@ test("a stranger's session is never ended, not even one with the recorded proces
 });
 
 test(
-  'a row that a stranger keeps locked is Contention, not a hang',
+  'a row that a foreign session keeps locked is Contention, not a hang',
   { timeout: 180_000 },
   async () => {
     await using db = await freshPair();
@@ -118,7 +118,7 @@ test(
   },
 );
 
-test('a target without the checkpoint, or below what was confirmed, is refused', async () => {
+test('a target without the checkpoint, or behind what was confirmed, is refused', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await expect(takeEpoch(db.targetClient, migration, FAR)).rejects.toMatchObject({
@@ -141,7 +141,7 @@ test('the stored LSN never moves back', async () => {
   await expect(db.targetClient.query(ADVANCE, back)).rejects.toMatchObject({ code: NOT_ADVANCED });
 });
 
-test('an attempt that a frozen machine begins late is refused, and ends nothing of the newer one', async () => {
+test('an attempt that starts late on a frozen machine is refused, and ends nothing of the newer one', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await using newer = await connectTo(db.target);
@@ -149,7 +149,7 @@ test('an attempt that a frozen machine begins late is refused, and ends nothing 
   await expect(takeEpoch(db.targetClient, migration, null, 1_000)).rejects.toMatchObject({
     code: 'Fenced',
   });
-  // The newer one's backend lives and still has the epoch.
+  // The newer one's backend is alive and still has the epoch.
   await newer.query('begin');
   await holdEpoch(newer, migration, taken.epoch);
   await newer.query('rollback');
@@ -157,7 +157,7 @@ test('an attempt that a frozen machine begins late is refused, and ends nothing 
   expect(next.epoch).toBe(taken.epoch + 1n);
 });
 
-test('after the clock of the scheduler was set back, the refusal says by how much, and its statement lets the next attempt go on', async () => {
+test('after the scheduler’s clock was set back, the refusal says by how much, and its statement lets the next attempt continue', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const taken = await takeEpoch(db.targetClient, migration, null, 3_600_000);
@@ -171,13 +171,13 @@ test('after the clock of the scheduler was set back, the refusal says by how muc
   expect(next.epoch).toBe(taken.epoch + 1n);
 });
 
-test('a plan of the copy that wakes up beside the stream takes no table, and the stream misses nothing', async () => {
+test('a copy plan that wakes up while the stream runs takes no table, and the stream misses nothing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const streamed = { ...testWork(), scheduledAt: 2_000 };
   const until = await endMark(db);
   await streamChanges(migration, { ...OPTIONS, until }, streamed);
-  // The stream has found that changes are missing, and the operator is asked; the copy begins when he resumes.
+  // The stream has found missing changes and waits for the operator; the copy starts when he resumes.
   await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
   await using _ = await holding(db, migration);
   const woken = planCopy(migration, inputOf(db), { ...testWork(), scheduledAt: 1_000 });

@@ -1,6 +1,6 @@
 /**
- * Snapshot generations: taken behind the gate, held until told to stop, and together with the stream's filter neither a row too few
- * nor one too many.
+ * Exported snapshots are taken behind the xid barrier and held until the owner is asked to stop; together with the stream's filter
+ * they give exactly the rows of the source.
  */
 import { randomInt } from 'node:crypto';
 import type pg from 'pg';
@@ -20,18 +20,18 @@ import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { random } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
-/** Starts a holder and waits for its generation. */
+/** Starts a snapshot owner and waits for its snapshot. */
 async function held(db: FreshPair, migration: Migration, number = 1) {
   const work = recordedWork();
   const ended: Promise<unknown> = holdSnapshot(migration, work).catch((error: unknown) => error);
-  const pass = await until(`generation ${number}`, async () => {
+  const pass = await until(`snapshot ${number}`, async () => {
     const newest = await readNewestSnapshot(db.targetClient, migration);
     return newest?.number === number ? newest : null;
   });
   return { work, ended, pass };
 }
 
-test('a generation is recorded with what it sees, and its backend stays until the holder is told to stop', async () => {
+test('a snapshot is recorded with what it sees, and its backend stays until the owner is asked to stop', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -52,14 +52,14 @@ test('a generation is recorded with what it sees, and its backend stays until th
   await until('the backend to end', async () => !(await alive()));
 });
 
-test('the snapshot waits for transactions older than the gate, and says for whom', async () => {
+test('the snapshot waits for transactions older than the xid barrier, and names them', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.source);
   const migration = await registered(db);
   await db.sourceClient.query('create table t (id int)');
   await createSlot(migration, recordedWork());
   await blocker.query('begin; insert into t values (1)');
-  // Move the gate behind the open transaction, as if that had been there when the slot got ready.
+  // Move the barrier behind the open transaction, as if it had been open when the slot became ready.
   const { rows } = await db.sourceClient.query<{ barrier: string; pid: number }>(
     `select pg_current_xact_id()::text as barrier`,
   );
@@ -75,12 +75,12 @@ test('the snapshot waits for transactions older than the gate, and says for whom
   );
   expect(await readSnapshots(db.targetClient, migration)).toEqual([]);
   await blocker.query('commit');
-  await until('the generation', () => readNewestSnapshot(db.targetClient, migration));
+  await until('the snapshot', () => readNewestSnapshot(db.targetClient, migration));
   work.abort();
   await ended;
 });
 
-test('a holder whose session is ended says so at once, and the next attempt is the next generation', async () => {
+test('a snapshot owner whose session is ended says so at once, and the next attempt exports the next snapshot', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -95,7 +95,7 @@ test('a holder whose session is ended says so at once, and the next attempt is t
   await second.ended;
 });
 
-test('a plan that finds nothing left ends the holder of its generation, and no other one', async () => {
+test('a plan that finds nothing left ends the owner of its snapshot, and no other one', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -111,7 +111,7 @@ test('a plan that finds nothing left ends the holder of its generation, and no o
   expect(await second.ended).toEqual({ nothingLeft: true });
 });
 
-test('without a slot there is no generation', async () => {
+test('without a slot no snapshot is exported', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await expect(holdSnapshot(migration, recordedWork())).rejects.toMatchObject({
@@ -120,11 +120,11 @@ test('without a slot there is no generation', async () => {
 });
 
 const ROUNDS = 4;
-const LANES = 6;
-/** A lane goes on until the snapshot is read, however long a busy server takes for slot and snapshot, and then for so many more. */
+const WRITERS = 6;
+/** A writer continues until the snapshot is read, however long a busy server takes for slot and snapshot, and then for this many more. */
 const TRANSACTIONS_BEHIND = 30;
 
-test('snapshot rows and the changes that the filter lets through give exactly the final rows', async () => {
+test('snapshot rows and the changes that the filter accepts give exactly the final rows', async () => {
   const seed = randomInt(2 ** 31);
   process.stdout.write(`filter seed ${seed}\n`);
   let applied = 0;
@@ -146,7 +146,7 @@ async function filterRound(seed: number): Promise<{ applied: number; skipped: nu
     create table account (id int primary key, n int not null);
     insert into account select i, 0 from generate_series(1, 50) i`);
   const snapshot = { read: false };
-  const sessions = Array.from({ length: LANES }, (_, session) =>
+  const sessions = Array.from({ length: WRITERS }, (_, session) =>
     write(db, random(seed + session), session, snapshot),
   );
   await until('some writes', async () => (await sum(db.sourceClient)) > 20n);
@@ -167,7 +167,7 @@ async function filterRound(seed: number): Promise<{ applied: number; skipped: nu
   await Promise.all(sessions);
   work.abort();
   await ended;
-  // Decoding stops at the flush position, and half of the lanes commit asynchronously.
+  // Decoding stops at the flush position, and half of the writers commit asynchronously.
   await db.sourceClient.query(`select pg_logical_emit_message(true, 'flush', '')`);
   const counts = await replay(db, migration, pass, rows);
   const final = await db.sourceClient.query<{ id: string; n: string }>(
@@ -178,7 +178,7 @@ async function filterRound(seed: number): Promise<{ applied: number; skipped: nu
   return counts;
 }
 
-/** Applies the stream strictly: an insert of a row that is there, or a change of one that is not, is an error of the filter. */
+/** Applies the stream strictly: an insert of an existing row, or a change of a missing one, is an error of the filter. */
 async function replay(
   db: FreshPair,
   migration: Migration,
@@ -196,7 +196,7 @@ async function replay(
   for (const { data } of stream.rows) {
     const message = decodeMessage(data);
     if (message.action === 'C' && isVisible(message.xid, pass)) {
-      // The filter may end with the position that was noted: nothing from there on is skipped.
+      // The filter may end at the noted position: nothing from there on is skipped.
       expect(compareLsn(message.lsn, pass.lsn)).toBeLessThan(0);
     }
     if (message.action !== 'I' && message.action !== 'U' && message.action !== 'D') continue;

@@ -1,4 +1,4 @@
-/** The fidelity suite's comparison sees whatever differs: a comparison that finds nothing proves nothing by itself. */
+/** The fidelity suite's comparison reports every kind of difference: without this test, an empty result would prove nothing. */
 import { expect, test } from 'vitest';
 import { compareCatalogs, PIN, readCatalogs } from '../support/fidelity/catalog.ts';
 import { compareSequences, compareTable, readTables } from '../support/fidelity/rows.ts';
@@ -18,7 +18,7 @@ const SCHEMA = /* sql */ `
   alter table hall.t enable row level security;
   create policy p on hall.t using (id > 0);
   comment on column hall.t.v is 'first';
-  comment on trigger tr on hall.t is 'quiet';
+  comment on trigger tr on hall.t is 'note';
   create statistics hall.st on v, n from hall.t;
   insert into hall.t values (1, 'a', 1.0, '{"a":1}', 'q', 'a'), (2, null, 'NaN', null, null, null), (2 + 1, '', 0, '1', '', 'b');
   insert into hall.zero default values;`;
@@ -39,7 +39,7 @@ async function differences(change: string): Promise<string[]> {
   return [...found, ...compareCatalogs(left.get('hall'), right.get('hall'))];
 }
 
-test('two databases made alike are equal', async () => {
+test('two databases with the same contents compare as equal', async () => {
   expect(await differences('select')).toEqual([]);
 });
 
@@ -47,10 +47,10 @@ test.each([
   ['a missing zero', `update hall.t set n = 1 where id = 1`, /hall\.t: 3 rows/],
   ['a space in json', `update hall.t set j = '{"a": 1}' where id = 1`, /hall\.t/],
   ['null and an empty text', `update hall.t set v = '' where id = 2`, /hall\.t/],
-  ['a row too many', `insert into hall.t values (9)`, /hall\.t: 3 rows, 4 on the target/],
-  ['a row too few in a table without columns', `delete from hall.zero`, /hall\.zero/],
+  ['an extra row', `insert into hall.t values (9)`, /hall\.t: 3 rows, 4 on the target/],
+  ['a missing row in a table without columns', `delete from hall.zero`, /hall\.zero/],
   [
-    'a materialized view of other times',
+    'a materialized view that was refreshed at another time',
     `delete from hall.t where id = 1; refresh materialized view hall.mv`,
     /hall\.mv/,
   ],
@@ -107,6 +107,6 @@ test.each([
     `create role fidelity_other; alter table hall.t owner to fidelity_other`,
     /relation t: .*fidelity_other/,
   ],
-])('%s is seen', async (_, change, message) => {
+])('the comparison reports %s', async (_, change, message) => {
   expect((await differences(change)).join('\n')).toMatch(message);
 });

@@ -1,4 +1,4 @@
-/** What PostgreSQL leaves behind when a table gets a new file, on every available version: the basis of catalog/file.ts. */
+/** What PostgreSQL leaves when a table gets a new file, on every available version: the basis of catalog/file.ts. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
@@ -11,7 +11,7 @@ const TABLES = /* sql */ `create table toasted (id int primary key, v text); cre
   create table counted (id serial primary key, v int); create table bare (id int primary key, v int);
   create table other (id int primary key); create index on other (id); create table second (id int unique, v text unique);
   create table third (id serial); create table fourth (id int primary key)`;
-/** Statement, and whether changes may be missing after it. `t` is the table; the first file is of the statement before. */
+/** Statement, and whether changes may be missing after it. `t` is the table; the file to compare with is from before the statement. */
 const STATEMENTS: readonly (readonly [string, boolean])[] = [
   [`vacuum full t`, false],
   [`cluster t using t_pkey`, false],
@@ -57,11 +57,11 @@ async function holds(client: pg.ClientBase): Promise<void> {
       for (const one of of.split('; ')) await client.query(one);
       const now = await definitionOf(name);
       const rewritten = !sql.startsWith('reindex');
-      // Without a witness every other file counts.
+      // Without a witness every other file counts as a replacement.
       const expected = name === 'bare' ? rewritten : missing;
       expect(isReplaced(before, now), of).toBe(expected);
       if (name !== 'bare' || !rewritten) continue;
-      // Its own TRUNCATE, behind others and little else, explains the file; it never does with both SETs behind it.
+      // Its own TRUNCATE, together with others and little else, explains the file; never if both SETs follow it.
       if (/\btruncate\b/.test(sql)) {
         const hides = /^begin/.test(sql) ? /truncate.*logged|logged.*truncate/.test(sql) : missing;
         expect(now.emptiedBy === null, of).toBe(hides && /^begin/.test(sql));
@@ -70,7 +70,7 @@ async function holds(client: pg.ClientBase): Promise<void> {
   }
 }
 
-test('SET UNLOGGED and SET LOGGED replace the witness of a table, VACUUM FULL, CLUSTER, TRUNCATE and REINDEX do not', async () => {
+test('SET UNLOGGED and SET LOGGED replace the witness of a table; VACUUM FULL, CLUSTER, TRUNCATE and REINDEX do not', async () => {
   await using db = await freshPair();
   await using client = await connectTo(db.source);
   await holds(client);
@@ -78,7 +78,7 @@ test('SET UNLOGGED and SET LOGGED replace the witness of a table, VACUUM FULL, C
 
 for (const major of [17, 18] as const) {
   const other = findOther(major);
-  test.skipIf(!other)(`the same on PostgreSQL ${major}`, async () => {
+  test.skipIf(!other)(`the same holds on PostgreSQL ${major}`, async () => {
     if (!other) return;
     await using server = await serverOf('target', other);
     const client = new pg.Client(server.connection('postgres'));

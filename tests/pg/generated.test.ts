@@ -1,4 +1,4 @@
-/** Values of generated columns, which the target computes by itself: compared before a cutover ends. */
+/** Values of generated columns, which the target computes itself: compared before a cutover ends. */
 import { expect, test } from 'vitest';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -14,7 +14,7 @@ function compare(db: FreshPair, migration: Migration, tables: Record<string, unk
   return compareCounts(migration, inputOf(db, { tables }), testWork());
 }
 
-test('a function that was replaced on the source: the cutover is refused until both sides recompute the values', async () => {
+test('when a function was replaced on the source, the cutover is refused until both sides recompute the values', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -33,7 +33,7 @@ test('a function that was replaced on the source: the cutover is refused until b
   expect(error.message).toContain('values of generated columns differ: public.t (g), public.u (g)');
   expect(error.message).not.toMatch(/7777|23331|15554/);
   expect(error.details).toMatchObject({ table: 'public.t', column: 'g' });
-  // What the message says. A key is not written again by the stream, so the target has to do it, too.
+  // What the message asks for. The stream does not write a key again, so the target has to do it, too.
   await db.targetClient.query(THRICE);
   const again = /* sql */ `update t set a = a; update u set id = id`;
   await db.sourceClient.query(again);
@@ -43,7 +43,7 @@ test('a function that was replaced on the source: the cutover is refused until b
   await expectSame(db);
 });
 
-test('a function that reads another table: the rows are computed before that table is there, and the cutover says so', async () => {
+test('rows whose function reads another table are computed before that table is filled, and the cutover reports it', async () => {
   await using db = await freshPair();
   const lines = /* sql */ `create table z_rate (code text primary key, rate numeric);
     create function rate_of(c text) returns numeric language plpgsql immutable
@@ -65,7 +65,7 @@ test('a function that reads another table: the rows are computed before that tab
   await expectSame(db);
 });
 
-/** Both sides get `ddl` and the rows; the target another expression for column g. */
+/** Both sides get `ddl` and the rows; the target gets another expression for column g. */
 async function differing(ddl: string, rows: string, expression: [string, string], tables = {}) {
   await using db = await freshPair();
   const [here, there] = expression;
@@ -115,7 +115,7 @@ const TABLES: readonly (readonly [string, string, string])[] = [
 ];
 
 test.each(TABLES)(
-  'an expression that is another one on the target is found in a table %s, and the same one is not',
+  'a different expression on the target is found in a table %s, and the same one is not reported',
   async (_, ddl, more) => {
     const rows = `insert into t (id, a) select i, i from generate_series(1, 100) i; ${more}`;
     expect(await differing(ddl, rows, ['a + id', 'id + a'])).toBeNull();
@@ -146,7 +146,7 @@ test('partitions that go through their root are compared with it as a whole', as
   expect(message).toContain('public.t (g)');
 });
 
-test('values are the same whatever order, collation and time zone the two databases have', async () => {
+test('values compare as equal whatever order, collation and time zone the two databases have', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `create type state as enum ('b', 'a'); create schema hall; create table hall.named (id int primary key);
     create table t (id text primary key, at timestamptz, p point, n float8, c regclass, s state,

@@ -1,4 +1,4 @@
-/** The lag of a replica as the guard measures it: a real standby that stops replaying or stops answering, beside consumers that are no replicas. */
+/** The lag of a replica as the guard measures it: a standby that stops replaying or answering, next to consumers that are no replicas. */
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
@@ -18,7 +18,7 @@ import { serverOf } from '../support/versions.ts';
 
 const BOTH: GuardInput = { replicaLagBytes: 1, replicaLagSeconds: 1 };
 const TABLE = /* sql */ `create table t (id serial primary key, filler text)`;
-/** Some 200 kB of WAL. */
+/** About 200 kB of WAL. */
 const ROWS = /* sql */ `insert into t (filler) select repeat(md5(i::text), 30) from generate_series(1, 200) i`;
 const MUCH = 100_000;
 
@@ -27,7 +27,7 @@ let standby: PostgresServer & AsyncDisposable;
 
 beforeAll(async () => {
   source = await serverOf('source', { folder: testRun().source.programs, version: 'replicated' });
-  // The standby answers when it has to, and never because time has passed.
+  // The standby replies when it has to, and never because time has passed.
   standby = await standbyOf(source, { wal_receiver_status_interval: '60s' });
 });
 afterAll(async () => {
@@ -36,8 +36,8 @@ afterAll(async () => {
 });
 
 async function lagOf(db: FreshPair): Promise<{ bytes: number; seconds: number }> {
-  const looks = await measure(db.sourceClient, BOTH);
-  const [bytes = NaN, seconds = NaN] = looks.map(({ value }) => value);
+  const measured = await measure(db.sourceClient, BOTH);
+  const [bytes = NaN, seconds = NaN] = measured.map(({ value }) => value);
   return { bytes, seconds };
 }
 
@@ -78,7 +78,7 @@ test.each([
   ['does not replay', pauseReplay],
   ['does not answer', freezeReceiver],
 ])(
-  'a standby that %s lags by what it has not replayed and since when, and one that has replayed everything lags by nothing at once',
+  'the lag of a standby that %s is what it has not replayed and for how long; once everything is replayed it is zero',
   async (_, stop) => {
     await using db = await freshPair({ source });
     await db.sourceClient.query(TABLE);
@@ -101,7 +101,7 @@ test.each([
       expect(bytes).toBeLessThanOrEqual(await written());
       expect(bytes).toBeGreaterThan(MUCH);
       const seconds = await until('the lag in seconds', async () => {
-        // Each row makes a standby that can answer.
+        // Each row makes a standby that can reply do so.
         await db.sourceClient.query(`insert into t (filler) values ('')`);
         const lag = await lagOf(db);
         return lag.seconds > 1.5 && lag;
@@ -124,30 +124,30 @@ test.each([
   },
 );
 
-test('a standby that lags holds the copy, and the copy goes on by itself when that has caught up', async () => {
+test('a standby that lags holds the copy, and the copy continues automatically when the standby has caught up', async () => {
   await using db = await freshPair({ source });
   await db.sourceClient.query(TABLE);
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
-  const told: GuardReport[] = [];
+  const reports: GuardReport[] = [];
   const guard = { replicaLagBytes: MUCH, replicaLagSeconds: 300 };
   await caughtUp(db);
-  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
-  await until('the first look', () => told.length === 1);
+  await using _held = await holding(db, migration, guard, (report) => void reports.push(report));
+  await until('the first measurement', () => reports.length === 1);
   const held = await pauseReplay();
   try {
     await db.sourceClient.query(ROWS);
-    await until('the guard to hold', () => told.at(-1)?.holding === true);
+    await until('the guard to hold', () => reports.at(-1)?.holding === true);
   } finally {
     await held.release();
   }
-  await until('the guard to let go', () => told.at(-1)?.holding === false);
+  await until('the guard to release the copy', () => reports.at(-1)?.holding === false);
   const measured = { measure: 'replicaLagBytes', ceiling: MUCH };
-  expect(told).toMatchObject([{ holding: false }, measured, { holding: false }]);
-  expect(told[1]?.value).toBeGreaterThan(MUCH);
+  expect(reports).toMatchObject([{ holding: false }, measured, { holding: false }]);
+  expect(reports[1]?.value).toBeGreaterThan(MUCH);
 });
 
-test('who receives changes of tables is no replica: neither a stream of ours nor a subscription, however far behind', async () => {
+test('receivers of logical changes do not count as replicas: neither our stream nor a subscription, however far behind', async () => {
   await using db = await freshPair({ source });
   const tables = { include: ['public.t'], exclude: [] };
   const migration = await startMigration(db, TABLE, tables);
@@ -162,7 +162,7 @@ test('who receives changes of tables is no replica: neither a stream of ours nor
   );
   await using application = await connectTo(db.target);
   const work = testWork();
-  // It may give up waiting for the lock.
+  // It may stop waiting for the lock.
   const lease = streamChanges(migration, { ...OPTIONS, ...tables }, work).catch(() => undefined);
   try {
     await application.query('begin; lock table public.t, public.u in exclusive mode');

@@ -1,4 +1,4 @@
-/** What a guard has decided counts as long as it is there, and no longer; nothing that the throttles write waits for a batch. */
+/** A decision of the guard counts only while the guard is alive; nothing that the throttles write waits for a batch. */
 import { expect, test } from 'vitest';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
 import { UNLIMITED } from '../../contract/limits.ts';
@@ -12,14 +12,14 @@ import { until } from '../support/until.ts';
 const HOLDING: GuardReport = { holding: true, measure: 'activeSessions', ceiling: 5, value: 9 };
 const GUARDED = /guard of the source: activeSessions 9/;
 
-/** As if it had been decided then. */
+/** As if it had been decided at that time. */
 async function decided(db: FreshPair, when: string): Promise<void> {
   await db.targetClient.query(`update walferry.throttle set guard_at = clock_timestamp() + $1`, [
     when,
   ]);
 }
 
-test('a verdict counts for ten seconds by the clock of the target, not when that was set back since, and for its generation', async () => {
+test('a guard decision counts for ten seconds by the target’s clock, not after that was set back, and only for its snapshot', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const seen = async (pass: number) =>
@@ -37,7 +37,7 @@ test('a verdict counts for ten seconds by the clock of the target, not when that
   }
 });
 
-test('lanes that are held go on when whoever measured is gone, and when no one can read what it says any more', async () => {
+test('held streams continue when the guard is gone, and when its decision cannot be read', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using held = await holding(db, migration);
@@ -48,11 +48,11 @@ test('lanes that are held go on when whoever measured is gone, and when no one c
   await inTheMiddle(copy);
   const hold = async () => {
     await storeGuard(db.targetClient, migration, held.pass.number, HOLDING);
-    await until('all lanes to be held', () => copy.waiting(GUARDED) === all);
+    await until('all streams to be held', () => copy.waiting(GUARDED) === all);
   };
   await hold();
   await decided(db, '-1 minute');
-  await until('no lane to be held', () => copy.waiting(GUARDED) === 0, { seconds: 10 });
+  await until('no stream to be held', () => copy.waiting(GUARDED) === 0, { seconds: 10 });
   await hold();
   await using other = await connectTo(db.target);
   await other.query('begin; lock table walferry.copier in exclusive mode');
@@ -64,18 +64,18 @@ test('lanes that are held go on when whoever measured is gone, and when no one c
   await copiedOnce(db, plan, await copy.ended);
 });
 
-test('a guard whose source takes long to answer renews what it has decided meanwhile', async () => {
+test('a guard whose source answers slowly keeps renewing its last decision', async () => {
   await using db = await freshPair();
   const { migration } = await planned(db);
   await db.sourceClient.query('create table load (v int); insert into load values (100)');
   const sql = `select v + (select 0 from pg_sleep(case when v = 99 then 4 else 0 end)) from public.load`;
   const guard: GuardInput = { query: { sql, ceiling: 10 } };
-  const told: GuardReport[] = [];
-  await using _held = await holding(db, migration, guard, (report) => void told.push(report));
-  await until('the guard to hold', () => told.at(-1)?.holding === true);
+  const reports: GuardReport[] = [];
+  await using _held = await holding(db, migration, guard, (report) => void reports.push(report));
+  await until('the guard to hold', () => reports.at(-1)?.holding === true);
   await db.sourceClient.query('update load set v = 99');
   const slow = `select from pg_stat_activity where application_name = 'walferry guard' and state = 'active' and query like 'fetch%' and clock_timestamp() - query_start > '2 seconds'`;
-  await until('a look that takes long', async () => {
+  await until('a slow measurement', async () => {
     const { rowCount } = await db.sourceClient.query(slow);
     return rowCount === 1;
   });
@@ -86,7 +86,7 @@ test('a guard whose source takes long to answer renews what it has decided meanw
 });
 
 test.each(['', 'drop table walferry.copier, walferry.throttle'])(
-  'neither limits nor guard nor lanes wait for a batch that holds the row of the migration (%s)',
+  'limits, guard and copy streams do not wait for a batch that has the migration’s row locked (%s)',
   async (before) => {
     await using db = await freshPair();
     const migration = await registered(db);

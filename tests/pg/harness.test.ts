@@ -1,4 +1,4 @@
-/** The harness itself: were a pair not empty, or not dropped, every other test would lie. */
+/** The harness itself: if a pair were not empty, or not dropped, no other test would prove anything. */
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { freshPair, sourceServer, targetServer } from '../support/database.ts';

@@ -12,8 +12,8 @@ import { findingsOf, loginOn } from '../support/preflight.ts';
 import { Steps } from '../support/steps.ts';
 import { serverOf } from '../support/versions.ts';
 
-/** Settings with a harmful value. Those that a server does not know, or does not let us set, are left out. */
-const HURTFUL: Readonly<Record<string, string>> = {
+/** Settings with a harmful value. Those that a server does not know, or that we may not set, are skipped. */
+const HARMFUL: Readonly<Record<string, string>> = {
   statement_timeout: '100ms',
   lock_timeout: '1ms',
   idle_in_transaction_session_timeout: '20ms',
@@ -99,10 +99,10 @@ const changes = (many: number) => /* sql */ `
   update public.loose set t = 'b' where v > 20; delete from public.loose where v < 5;
   insert into public.big select i, repeat('x', 20) from generate_series(1, ${many}) i`;
 
-/** Sets what the server takes, on the role, for the database, and for both together. */
-async function hurt(client: pg.Client, role: string, database: string): Promise<string[]> {
+/** Applies the settings that the server accepts to the role, the database, and both together. */
+async function applySettings(client: pg.Client, role: string, database: string): Promise<string[]> {
   const set: string[] = [];
-  for (const [name, value] of Object.entries(HURTFUL)) {
+  for (const [name, value] of Object.entries(HARMFUL)) {
     const to = `set ${name} = ${pg.escapeLiteral(value)}`;
     try {
       await client.query(`alter role ${role} ${to}`);
@@ -126,23 +126,23 @@ async function command(script: string, ...words: string[]): Promise<string> {
   });
 }
 
-/** The test's own sessions would be hurt as well. */
-async function heal(client: pg.Client, role: string, database: string): Promise<void> {
+/** It would affect the test's own sessions as well. */
+async function resetSettings(client: pg.Client, role: string, database: string): Promise<void> {
   await client.query(`alter role ${role} reset all`);
   await client.query(`alter role ${role} in database ${database} reset all`);
   await client.query(`alter database ${database} reset all`);
 }
 
-/** Has every login set the same for its session: what an options string asked for at the start is undone by that. */
-async function hurtAtLogin(client: pg.Client, schema: string): Promise<void> {
+/** Every login sets the same for its session, which undoes what an options string set at the start. */
+async function applyAtLogin(client: pg.Client, schema: string): Promise<void> {
   const known = await client.query<{ name: string }>(
     /* sql */ `select w.name from unnest($1::text[]) w (name) where current_setting(w.name, true) is not null`,
-    // pg_dump cannot be spared those.
-    [Object.keys(HURTFUL).filter((name) => !name.startsWith('tcp_'))],
+    // pg_dump cannot be protected from those.
+    [Object.keys(HARMFUL).filter((name) => !name.startsWith('tcp_'))],
   );
   const sets = known.rows
     .map(({ name }) => {
-      const value = pg.escapeLiteral(HURTFUL[name] ?? '');
+      const value = pg.escapeLiteral(HARMFUL[name] ?? '');
       return `perform pg_catalog.set_config(${pg.escapeLiteral(name)}, ${value}, false);`;
     })
     .join(' ');
@@ -157,14 +157,14 @@ async function migrates(db: FreshPair, many: number): Promise<void> {
   await using source = await loginOn(db, 'source', 'superuser');
   await using target = await loginOn(db, 'target', 'superuser');
   await db.sourceClient.query(SCHEMA);
-  const set = await hurt(db.sourceClient, source.role, db.source);
-  await hurt(db.targetClient, target.role, db.target);
+  const set = await applySettings(db.sourceClient, source.role, db.source);
+  await applySettings(db.targetClient, target.role, db.target);
   try {
     expect(set.length).toBeGreaterThan(45);
     await migrateAll(db, source.service, target.service, many);
   } finally {
-    await heal(db.sourceClient, source.role, db.source);
-    await heal(db.targetClient, target.role, db.target);
+    await resetSettings(db.sourceClient, source.role, db.source);
+    await resetSettings(db.targetClient, target.role, db.target);
   }
 }
 
@@ -194,8 +194,8 @@ it('hostile settings of a role and a database do not affect migration, preflight
   await migrates(db, 1_000);
 });
 
-/** What a schema before pg_catalog can hide: whoever calls it fails, or gets nothing. */
-const EVIL = /* sql */ `
+/** What a schema before pg_catalog can hide: its callers fail or get nothing. */
+const SHADOWS = /* sql */ `
   create schema evil;
   create function evil.fail() returns text language plpgsql immutable as $$ begin raise exception 'hidden'; end $$;
   create function evil.md5(text) returns text language sql as $$ select evil.fail() $$;
@@ -232,10 +232,10 @@ it('functions, operators and tables that shadow pg_catalog on the search path of
   await db.sourceClient.query(SCHEMA);
   for (const [client, { role }, database, schema] of [
     [db.sourceClient, source, db.source, 'evil'],
-    // What is created on the target must not be there.
+    // What is created on the target must not exist there yet.
     [db.targetClient, target, db.target, 'spite'],
   ] as const) {
-    await client.query(EVIL.replaceAll('evil', schema));
+    await client.query(SHADOWS.replaceAll('evil', schema));
     await client.query(`alter role ${role} set search_path = ${schema}, pg_catalog`);
     await client.query(
       `alter role ${role} in database ${database} set search_path = ${schema}, pg_catalog`,
@@ -247,7 +247,7 @@ it('functions, operators and tables that shadow pg_catalog on the search path of
 const other = findOther(17);
 
 it.skipIf(!other)(
-  'nor do the settings that version 17 brought, its transaction_timeout among them',
+  'hostile settings that version 17 introduced, such as transaction_timeout, do not affect them either',
   async () => {
     if (!other) return;
     await using server = await serverOf('source', other);
@@ -263,7 +263,7 @@ it.skipIf(!other)(
 );
 
 it.skipIf(!other)(
-  'nor do settings that an event trigger on login makes for every session',
+  'settings that an event trigger on login makes for every session do not affect them either',
   async () => {
     if (!other) return;
     await using server = await serverOf('source', other);
@@ -275,12 +275,12 @@ it.skipIf(!other)(
     process.env['PATH'] = [other.folder, before ?? ''].join(path.delimiter);
     try {
       await db.sourceClient.query(SCHEMA);
-      await hurtAtLogin(db.sourceClient, 'here');
-      await hurtAtLogin(db.targetClient, 'there');
+      await applyAtLogin(db.sourceClient, 'here');
+      await applyAtLogin(db.targetClient, 'there');
       await migrateAll(db, source.service, target.service, 1_000);
     } finally {
       process.env['PATH'] = before;
-      // The test's own sessions would be hurt as well.
+      // It would affect the test's own sessions as well.
       for (const client of sides) {
         await client.query(/* sql */ `
         drop event trigger if exists greet_here; drop event trigger if exists greet_there`);
@@ -289,7 +289,7 @@ it.skipIf(!other)(
   },
 );
 
-/** Looked at one by one: they change costs, logs and files, or end a statement with an error that says so. */
+/** Reviewed individually: they change costs, logs and files, or end a statement with an error that says so. */
 const REVIEWED = `
   allow_in_place_tablespaces allow_system_table_mods application_name backend_flush_after backslash_quote
   backtrace_functions check_function_bodies commit_delay commit_siblings  compute_query_id cpu_index_tuple_cost
@@ -318,7 +318,7 @@ const REVIEWED = `
   vacuum_failsafe_age vacuum_freeze_min_age vacuum_freeze_table_age vacuum_multixact_failsafe_age
   vacuum_multixact_freeze_min_age vacuum_multixact_freeze_table_age wal_compression wal_consistency_checking
   wal_init_zero wal_recycle wal_sender_timeout wal_skip_threshold work_mem xmlbinary`;
-/** Set for each session by its own need, or only by a superuser and looked at by preflight. */
+/** Set per session as needed, or only by a superuser and checked by preflight. */
 const ELSEWHERE = `statement_timeout lock_timeout idle_in_transaction_session_timeout client_connection_check_interval
   zero_damaged_pages ignore_checksum_failure composite_type_mismatch`;
 

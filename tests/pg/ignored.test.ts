@@ -1,5 +1,5 @@
 /**
- * What the operator accepts of single tables (`ignore`): tables without a replica identity, of which inserts are followed, and
+ * What the operator accepts for single tables (`ignore`): tables without a replica identity, whose inserts are streamed, and
  * unlogged tables, which are copied once.
  */
 import { expect, test } from 'vitest';
@@ -59,7 +59,7 @@ test('preflight refuses both kinds with the setting to paste, and warns about ac
   });
   const accepted = await findingsOf(db, { input: { ignore } });
   expect(accepted.map(({ level }) => level)).toEqual(['warning', 'warning']);
-  // A partition goes with its parent.
+  // A partition follows its parent.
   const named = { missingIdentity: ['public.log', 'public.logs'], unlogged: ['*.cache', 'x.y'] };
   const rest = await findingsOf(db, { input: { ignore: named } });
   expect(rest.map(({ code, level }) => `${code} ${level}`)).toEqual([
@@ -71,7 +71,7 @@ test('preflight refuses both kinds with the setting to paste, and warns about ac
   expect(only(rest, 'ignore-unmatched').message).toContain('x.y');
 });
 
-test('inserts into an accepted table without replica identity flow, with a load and TRUNCATE among them', async () => {
+test('inserts into an accepted table without replica identity arrive, also in bulk and around a TRUNCATE', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, LOG);
   await db.sourceClient.query(`insert into log values (2, 'sent'), (2, null)`);
@@ -86,7 +86,7 @@ test('inserts into an accepted table without replica identity flow, with a load 
 });
 
 for (const sql of [`update log set what = 'x' where at = 1`, `delete from log where at = 1`]) {
-  test(`the first change of another kind stops the stream and names the table and the fix: ${sql}`, async () => {
+  test(`the first update or delete stops the stream and names the table and the fix: ${sql}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, LOG);
     await db.sourceClient.query(`insert into log values (2, 'sent')`);
@@ -96,7 +96,7 @@ for (const sql of [`update log set what = 'x' where at = 1`, `delete from log wh
       message: expect.stringMatching(/public\.log.*give the table one.*then resume/) as string,
       details: { table: 'public.log' },
     });
-    // A resume without a cure copies what there is now; the next one stops it again.
+    // A resume without a fix copies the current rows; the next such change stops it again.
     expect((await drainWithCopies(db, migration, CHOSEN)).join()).toContain('public.log');
     await expectSame(db);
     await db.sourceClient.query(sql.replaceAll('at = 1', 'at = 2'));
@@ -109,7 +109,7 @@ for (const sql of [`update log set what = 'x' where at = 1`, `delete from log wh
   });
 }
 
-test('a change of another kind after the end mark refuses the cutover and names the table', async () => {
+test('an update or delete after the end mark refuses the cutover and names the table', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, LOG);
   await drain(db, migration, CHOSEN);
@@ -119,7 +119,7 @@ test('a change of another kind after the end mark refuses the cutover and names 
   expect(await late(db, migration, mark)).toEqual(['public.log']);
 });
 
-test('an accepted unlogged table is copied once, its changes are left out, and the cutover names it', async () => {
+test('an accepted unlogged table is copied once, its changes are ignored, and the cutover names it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, CACHE);
   await db.sourceClient.query(`update cache set v = 'lost'; update t set v = 'sent'`);
@@ -136,7 +136,7 @@ test('an accepted unlogged table is copied once, its changes are left out, and t
     'public.cache: rows are as of its copy (unlogged: later changes are missing)',
     'public.kept: rows are as of its copy (unlogged: later changes are missing)',
   ]);
-  // Who writes to it does not matter, neither for the last look nor for the end of the slot.
+  // Writers to it do not matter, neither for the final check nor for dropping the slot.
   await db.sourceClient.query(`begin; insert into cache values (3, 'lost')`);
   const mark = await marked(migration, CHOSEN);
   expect(await late(db, migration, mark)).toEqual([]);
@@ -144,7 +144,7 @@ test('an accepted unlogged table is copied once, its changes are left out, and t
   await db.sourceClient.query('commit');
 });
 
-test('an accepted unlogged table that becomes logged is copied again and followed; a logged one that becomes unlogged is copied once', async () => {
+test('an accepted unlogged table that becomes logged is resynced and followed; a logged one that becomes unlogged is copied once', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -153,7 +153,7 @@ test('an accepted unlogged table that becomes logged is copied again and followe
   await db.sourceClient.query(`update cache set v = 'lost'; insert into cache values (2, 'lost')`);
   await db.sourceClient.query(`alter table cache set logged; update cache set v = v || '!'`);
   await db.sourceClient.query(`alter table kept set unlogged; update kept set v = 'as of now'`);
-  // The target's table is unlogged as the source's was; from now on it has to outlive a crash there.
+  // The target's table is unlogged as the source's was; from now on it has to survive a crash there.
   await expect(drain(db, migration, CHOSEN)).rejects.toThrow(
     'public.cache is unlogged on the target',
   );
@@ -190,7 +190,7 @@ test('the cutover names an accepted unlogged table that is empty on the target a
   const said = await objectDifferences(migration, parsed.input);
   expect(said).toHaveLength(3);
   expect(said[0]).toMatch(/^public\.kept: EMPTY on the target, not on the source/);
-  // Empty on both sides, and as it was copied.
+  // Empty on both sides, and in the state after the copy.
   expect(said.slice(1).join()).toMatch(/Odd\.one: rows are as of.*public\.cache: rows are as of/);
 });
 
@@ -209,7 +209,7 @@ function viaRoot(db: FreshPair, unlogged: string[]): MigrationInput {
   return parsed.input;
 }
 
-test('an accepted unlogged partition spares its root from nothing while another partition is logged: refused, streamed no further, and counted', async () => {
+test('an accepted unlogged partition exempts nothing of its root while another partition is logged: it is refused, not streamed, and counted', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TREE('unlogged', '') + ROWS, VIA, TREE('', ''));
   const unlogged = ['public.m*'];

@@ -1,4 +1,4 @@
-/** What the sessions that build indexes may use of the target. */
+/** How much of the target's memory and workers index builds may use. */
 import { expect, test } from 'vitest';
 import { copySchema } from '../../postgres/schema/copy.ts';
 import { buildIndexes } from '../../postgres/schema/indexes.ts';
@@ -34,13 +34,13 @@ async function settings(
   return rows;
 }
 
-test('index builds get the memory and helpers that the input says', async () => {
+test('index builds get the memory and workers that the input sets', async () => {
   const index = { memoryMegabytes: 96, parallelWorkers: 3 };
   expect(await settings({ index })).toEqual([{ memory: '96MB', helpers: '3' }]);
 });
 
-test('by default each session gets its share of a quarter of the buffers, and never less than the target gives', async () => {
-  // The test's servers have 128 MB of buffers.
+test("by default each session gets its share of a quarter of shared_buffers, and never less than the target's setting", async () => {
+  // The test's servers have 128 MB of shared_buffers.
   const small = { own: '1MB' };
   expect(await settings({ copy: { parallelism: 4 } }, small)).toEqual([
     { memory: '8MB', helpers: '2' },
@@ -51,6 +51,6 @@ test('by default each session gets its share of a quarter of the buffers, and ne
   expect(await settings({}, { own: '300MB' })).toEqual([{ memory: '300MB', helpers: '2' }]);
 });
 
-test('an attempt whose input was written by an earlier version builds as by default', async () => {
+test('an attempt whose input was written by an earlier version uses the defaults', async () => {
   expect(await settings({}, { earlier: true })).toEqual([{ memory: '64MB', helpers: '2' }]);
 });

@@ -1,4 +1,4 @@
-/** Limits and the guard against real servers: each acts, also in the middle of a chunk, is changed while it runs, and costs no work. */
+/** Limits and the guard against real servers: each takes effect, even in mid-chunk, can change while it runs, and loses no work. */
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
@@ -16,7 +16,7 @@ import { drain, expectSame, OPTIONS, startMigration, testWork } from '../support
 import { copiedOnce, inTheMiddle, planned, running, set } from '../support/throttled.ts';
 import { until } from '../support/until.ts';
 
-test('all lanes together keep to the bytes per second, beat meanwhile, and go on at once when it is lifted', async () => {
+test('all copy streams together keep to the bytes per second, beat while they wait, and continue at once when the limit is lifted', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using _held = await holding(db, migration);
@@ -26,37 +26,37 @@ test('all lanes together keep to the bytes per second, beat meanwhile, and go on
   const began = performance.now();
   const copy = running(migration, plan);
   await until('some seconds of it', () => performance.now() - began > 4_000 && copy.bytes() > 0);
-  // What a socket brings at once is not cut: some 64 kB in each lane.
+  // What a socket delivers at once is not split: some 64 kB per stream.
   const allowed = ((performance.now() - began) / 1000) * rate + plan.runs.length * 65_536;
   expect(copy.bytes()).toBeLessThan(2 * allowed);
-  await until('every lane to wait', () => copy.waiting(/limit of 50000 bytes\/s/) > 0);
+  await until('every stream to wait', () => copy.waiting(/limit of 50000 bytes\/s/) > 0);
   const beats = copy.works.map((work) => work.beats.length);
   await until('more beats', () =>
     copy.works.some(({ beats: now }, i) => now.length > (beats[i] ?? 0) + 2),
   );
-  // At that rate it would last a minute.
+  // At that rate it would take a minute.
   await set(db, migration, 2, {});
   await copiedOnce(db, plan, await copy.ended);
 });
 
-test('lanes that always have something to read take turns under a limit of bytes: none has a second before each other had its next', async () => {
+test('under a limit of bytes, streams that always have data take turns: none reads twice before each of the others has read once', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await set(db, migration, 1, { copyBytesPerSecond: 400_000 });
   const joining = { work: recordedWork(), held: () => undefined };
   const join = () => ThrottledRun.join(migration, 1, db.targetClient, joining);
-  // All before the first one reads.
+  // All of them before the first one reads.
   const runs = [await join(), await join(), await join(), await join()];
   const turns: number[] = [];
   try {
-    // As a socket that is never empty: behind what was let through there is more at once.
+    // Like a socket that is never empty: more data follows at once.
     await Promise.all(
       runs.map(async (run, i) => {
-        // The first is in its chunk, and the others have to get into theirs beside it.
+        // The first is in its chunk, and the others have to enter theirs in parallel.
         if (i > 0) await run.ready();
         while (turns.length < 41) {
           turns.push(i);
-          // More than can be saved up, so that the others have to wait to begin.
+          // More than can be saved up, so that the others have to wait before they start.
           await run.passed(turns.length === 1 ? 300_000 : 10_000);
         }
       }),
@@ -70,7 +70,7 @@ test('lanes that always have something to read take turns under a limit of bytes
   }
 });
 
-test('fewer copy streams hold lanes in the middle of a chunk and more let them go on: nothing is copied twice', async () => {
+test('fewer copy streams hold running ones in the middle of a chunk and more let them continue: nothing is copied twice', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using _held = await holding(db, migration);
@@ -83,21 +83,21 @@ test('fewer copy streams hold lanes in the middle of a chunk and more let them g
   await set(db, migration, 2, { ...slow, copyStreams: 1 });
   await until('all but one to be held', () => copy.waiting(/limit of 1 copy streams/) === runs - 1);
   await set(db, migration, 3, { ...slow, copyStreams: 2 });
-  await until('one more to go on', () => copy.waiting(/limit of 2 copy streams/) === runs - 2);
-  // The last lanes get their turn when the first have ended, without another change.
+  await until('one more to continue', () => copy.waiting(/limit of 2 copy streams/) === runs - 2);
+  // The last streams get their turn when the first have ended, without another change.
   await set(db, migration, 4, { copyStreams: 1 });
   await copiedOnce(db, plan, await copy.ended);
 });
 
-test('a raised limit takes effect within a few seconds, whatever is owed at the old one', async () => {
+test('a raised limit takes effect within a few seconds, whatever is owed under the old one', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using _held = await holding(db, migration);
   const plan = await make();
-  // At this rate what a socket brings at once is paid for within a day.
+  // At this rate it takes a day to pay for what a socket delivers at once.
   await set(db, migration, 1, { copyBytesPerSecond: 1 });
   const copy = running(migration, plan);
-  await until('every lane to wait', () => copy.waiting(/bytes\/s/) === plan.runs.length);
+  await until('every stream to wait', () => copy.waiting(/bytes\/s/) === plan.runs.length);
   const secondsUntilMore = async (): Promise<number> => {
     const [began, before] = [performance.now(), copy.bytes()];
     await until('more bytes', () => copy.bytes() > before, { everyMilliseconds: 10 });
@@ -106,16 +106,16 @@ test('a raised limit takes effect within a few seconds, whatever is owed at the 
   await set(db, migration, 2, { copyBytesPerSecond: 200_000 });
   expect(await secondsUntilMore()).toBeLessThan(4);
   await set(db, migration, 3, { copyBytesPerSecond: 200_000, copyStreams: 1 });
-  await until('lanes to be held', () => copy.waiting(/copy streams/) === plan.runs.length - 1);
+  await until('streams to be held', () => copy.waiting(/copy streams/) === plan.runs.length - 1);
   const began = performance.now();
   await set(db, migration, 4, { copyBytesPerSecond: 200_000 });
-  await until('no lane to be held', () => copy.waiting(/copy streams/) === 0);
+  await until('no stream to be held', () => copy.waiting(/copy streams/) === 0);
   expect((performance.now() - began) / 1000).toBeLessThan(4);
   await set(db, migration, 5, {});
   await copiedOnce(db, plan, await copy.ended);
 });
 
-test('a lane that is held longer than a moment lends its slot, takes it at once in a chunk, and in turn before the next one', async () => {
+test('a stream that is held longer than a moment lends its slot, takes it back at once inside a chunk, and in turn before the next chunk', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using _held = await holding(db, migration);
@@ -129,10 +129,10 @@ test('a lane that is held longer than a moment lends its slot, takes it at once 
   await set(db, migration, 2, slow);
   await inTheMiddle(copy);
   await set(db, migration, 3, { copyBytesPerSecond: 1 });
-  await until('every lane to lend', () => lending() === runs);
+  await until('every stream to lend', () => lending() === runs);
   await set(db, migration, 4, {});
   await copiedOnce(db, plan, await copy.ended);
-  // What was held before its first chunk, with nothing open.
+  // A stream that was held before its first chunk, with nothing open.
   expect(copy.places.filter((seen) => seen[1] === 'in turn').length).toBeGreaterThan(1);
   for (const seen of copy.places) {
     expect(seen.at(-1)).toBe('at once');
@@ -140,27 +140,27 @@ test('a lane that is held longer than a moment lends its slot, takes it at once 
   }
 });
 
-test('a run that begins again after its worker died keeps to the limits from its first byte', async () => {
+test('a run that restarts after its worker died keeps to the limits from its first byte', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await using _held = await holding(db, migration);
   const plan = await make();
   await set(db, migration, 1, { copyBytesPerSecond: 1 });
   const first = running(migration, plan);
-  await until('a lane to wait', () => first.waiting(/bytes\/s/) > 0);
+  await until('a stream to wait', () => first.waiting(/bytes\/s/) > 0);
   for (const work of first.works) work.abort();
   await expect(first.ended).rejects.toThrow('stopped by the test');
   const second = running(migration, plan);
-  await until('a lane to wait again', () => second.waiting(/bytes\/s/) > 0);
+  await until('a stream to wait again', () => second.waiting(/bytes\/s/) > 0);
   await set(db, migration, 2, {});
-  // A write that comes late changes nothing.
+  // A late write changes nothing.
   await set(db, migration, 1, { copyBytesPerSecond: 1 });
   expect(await readLimits(db.targetClient, migration)).toEqual(UNLIMITED);
   await second.ended;
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('processes share the limits by the lanes that each has; one that is gone does not count', async () => {
+test('processes share the limits by the number of streams that each has; one that is gone does not count', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const exchange = (worker: string, streams: number) =>
@@ -168,7 +168,7 @@ test('processes share the limits by the lanes that each has; one that is gone do
   expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 0 });
   expect(await exchange('a', 3)).toMatchObject({ before: 2, after: 0 });
   expect(await exchange('b', 2)).toMatchObject({ before: 0, after: 3 });
-  // Long ago, or after a clock that was set back since.
+  // Long ago, or after a clock was set back.
   for (const since of ['-1 minute', '1 hour']) {
     await db.targetClient.query(
       `update walferry.copier set seen = clock_timestamp() + $1 where worker = 'b'`,
@@ -178,15 +178,15 @@ test('processes share the limits by the lanes that each has; one that is gone do
   }
 });
 
-test('the guard holds the copy above its ceiling, also when it cannot measure, lets go by itself, logs both with what it measured, and can be switched off', async () => {
+test('the guard holds the copy above its ceiling and when it cannot measure, releases it automatically, logs both with the measured values, and can be switched off', async () => {
   await using db = await freshPair();
   const { migration, plan: make } = await planned(db);
   await db.sourceClient.query(
     'create schema ops; create table ops.load (v int); insert into ops.load values (1)',
   );
-  const told: GuardReport[] = [];
+  const reports: GuardReport[] = [];
   const guard: GuardInput = { query: { sql: 'select max(v) from ops.load', ceiling: 10 } };
-  await using held = await holding(db, migration, guard, (report) => void told.push(report));
+  await using held = await holding(db, migration, guard, (report) => void reports.push(report));
   const plan = await make();
   const slow = { copyBytesPerSecond: 10_000 };
   await set(db, migration, 1, slow);
@@ -194,7 +194,7 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   const all = plan.runs.length;
   const saying = async (expected: Partial<GuardReport>) => {
     await until(`the guard to say ${JSON.stringify(expected)}`, () => {
-      const last = told.at(-1);
+      const last = reports.at(-1);
       return (
         last !== undefined &&
         Object.entries(expected).every(([name, value]) => Reflect.get(last, name) === value)
@@ -206,12 +206,12 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   await db.sourceClient.query('update ops.load set v = 100');
   await saying({ holding: true, measure: 'query', value: 100, ceiling: 10 });
   await until(
-    'all lanes to be held',
+    'all streams to be held',
     () => copy.waiting(/guard of the source: query 100, ceiling 10/) === all,
   );
   const bytes = copy.bytes();
   const beats = copy.works.map((work) => work.beats.length);
-  await until('beats of held lanes', () =>
+  await until('beats of held streams', () =>
     copy.works.every(({ beats: now }, i) => now.length > (beats[i] ?? 0) + 2),
   );
   expect(copy.bytes()).toBe(bytes);
@@ -220,23 +220,23 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   await db.sourceClient.query('drop table ops.load');
   await saying({ holding: true, value: null });
   const failing = { code: 'Internal', sqlstate: '42P01' };
-  expect(told.at(-1)?.failing).toEqual(failing);
+  expect(reports.at(-1)?.failing).toEqual(failing);
   const measured = { measure: 'query', ceiling: 10 };
   const holds = { level: 'warn', message: 'the guard of the source holds the copy' };
   const goesOn = { level: 'info', message: 'the guard of the source lets the copy go on' };
-  // One line for each change, none while it lasts.
+  // One line for each change, none in between.
   expect(held.logged.filter(({ message }) => message.includes('guard'))).toEqual([
     { ...holds, fields: { ...measured, value: 100 } },
     { ...goesOn, fields: { ...measured, value: 1 } },
     { ...holds, fields: { ...measured, value: null, ...failing } },
   ]);
   await set(db, migration, 2, { guard: 'off' });
-  // The third let-go: it measures nothing any more.
-  await until('the guard to be off', () => told.filter((one) => !one.holding).length === 3);
+  // The third release: the guard no longer measures anything.
+  await until('the guard to be off', () => reports.filter((one) => !one.holding).length === 3);
   await copy.ended;
 });
 
-test('a limit of changes per second slows the apply, which beats and tells its lag; a lift, a pause and a drain do not wait', async () => {
+test('a limit of changes per second slows the apply, which beats and reports its lag; lifting the limit, a pause and a drain do not wait', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, 'create table t (id int primary key)');
   const count = async () =>
@@ -263,7 +263,7 @@ test('a limit of changes per second slows the apply, which beats and tells its l
   // At the old limit it would take more than twice as long.
   await until('many more', async () => (await count()) > slowly + 10 * rate, { seconds: 4 });
   await until('all rows', async () => (await count()) === 1000);
-  // One large transaction, and what it owes at this rate lasts for days.
+  // One large transaction: what it owes at this rate takes days.
   await set(db, migration, 3, { applyChangesPerSecond: 1 });
   await until('the new limit', async () => {
     const { rows } = await db.sourceClient.query<{ id: number }>(
@@ -281,7 +281,7 @@ test('a limit of changes per second slows the apply, which beats and tells its l
   await expectSame(db);
 });
 
-test('preflight measures the guard once, and refuses a query that gives no single number and a role that sees nothing', async () => {
+test('preflight measures the guard once, and refuses a query that returns no single number and a role that cannot see what it measures', async () => {
   await using db = await freshPair();
   await db.sourceClient.query('create table n (v int)');
   const fails = async (sql: string) => {
@@ -325,7 +325,7 @@ test('preflight measures the guard once, and refuses a query that gives no singl
   );
 });
 
-test('active sessions are those of others that execute something, in any database; ours do not count', async () => {
+test('active sessions are those of others that execute something in any database; ours do not count', async () => {
   await using db = await freshPair();
   const guard: GuardInput = { activeSessions: 1 };
   const active = async () => (await measure(db.sourceClient, guard))[0]?.value ?? 0;
@@ -342,7 +342,7 @@ test('active sessions are those of others that execute something, in any databas
     client.query('select pg_sleep(300)').catch(() => undefined),
   );
   await until('both to sleep, and one of them to count', async () => {
-    // Other tests are busy on the same server, and one transaction sees the same of it in both questions.
+    // Other tests are busy on the same server, and one transaction gives the same answer to both queries.
     await db.sourceClient.query('begin');
     const { rows } = await db.sourceClient.query<{ others: number; both: number }>(state, [pids]);
     const now = await active();

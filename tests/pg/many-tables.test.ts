@@ -1,5 +1,5 @@
 /**
- * Many tables on servers with a small lock table, which other sessions have nearly filled: a step that locks all tables in one
+ * Many tables on servers with a small lock table that other sessions have nearly filled: a step that locks all tables in one
  * transaction fails here with 53200, as it does with a hundred thousand tables on a server with default settings.
  */
 import type pg from 'pg';
@@ -19,12 +19,12 @@ import { testRun } from '../support/run.ts';
 import { serverOf } from '../support/versions.ts';
 
 const TABLES = 500;
-/** Locks that all sessions together can take, beside those of the server's other users. */
+/** Locks that all sessions together can take, in addition to those of the server's other users. */
 const FREE_LOCKS = 400;
 const SMALL = { max_locks_per_transaction: '10', max_connections: '30' };
-/** A heartbeat times out after 10 s. Beats come every second; on a busy machine this is twice the time that they may take. */
+/** A heartbeat times out after 10 s. Beats come every second; this leaves a busy machine some room. */
 const SILENCE_SECONDS = 6;
-/** Of a step's result or beat. Findings list some names; a name of each table would be more, and with 100,000 tables too much for a history. */
+/** Limit for a step's result or beat. Findings name some tables; with 100,000 tables, a name for each would be too much for a history. */
 const PAYLOAD_BYTES = 8_000;
 
 const servers: Partial<Record<Side, PostgresServer & AsyncDisposable>> = {};
@@ -44,8 +44,8 @@ afterAll(async () => {
   await Promise.all(Object.values(servers).map((server) => server[Symbol.asyncDispose]()));
 });
 
-/** Fills the server's lock table, all but so many entries, for as long as the session lives. */
-async function crowd(service: string, free: number): Promise<AsyncDisposable> {
+/** Fills the server's lock table except for `free` entries, for as long as the session lives. */
+async function fillLockTable(service: string, free: number): Promise<AsyncDisposable> {
   const client = await connectTo(service);
   await client
     .query(
@@ -68,7 +68,7 @@ async function crowd(service: string, free: number): Promise<AsyncDisposable> {
   return client;
 }
 
-/** What a cutover gives back: triggers in their state on the source, and checks that waited for it. */
+/** What a cutover restores: triggers in their state on the source, and checks that waited for it. */
 async function switchedOn(target: pg.ClientBase) {
   const { rows } = await target.query<{ triggers: number; checks: number }>(/* sql */ `
     select (select count(*)::int from pg_trigger where tgenabled = 'A' and tgname like 'always_%') as triggers,
@@ -83,7 +83,7 @@ function inputOf(source: string, target: string): MigrationInput {
 }
 
 test(
-  'More tables and sequences than the lock tables of both servers hold are migrated, and no step is silent until its heartbeat times out',
+  'more tables and sequences than the lock tables of both servers hold are migrated, and no step is silent until its heartbeat times out',
   { timeout: 240_000 },
   async () => {
     const { source, target } = servers;
@@ -102,11 +102,11 @@ test(
         if i % 100 = 0 then commit; end if;
       end loop;
     end $$`);
-    await using _here = await crowd(db.source, FREE_LOCKS);
-    await using _there = await crowd(db.target, FREE_LOCKS);
+    await using _here = await fillLockTable(db.source, FREE_LOCKS);
+    await using _there = await fillLockTable(db.target, FREE_LOCKS);
     const journey = new Journey(inputOf(db.source, db.target));
     await journey.prepare();
-    // One transaction for each table: gathered into one on the target, they would lock all of them.
+    // One transaction for each table: combined into one on the target, they would lock all tables.
     await db.sourceClient.query(/* sql */ `
     do $$ begin for i in 1..${TABLES} loop
       execute format('update t_%s set v = ''changed''', i); commit;
@@ -133,7 +133,7 @@ test(
   },
 );
 
-test('Triggers of more of the operator’s tables than the lock table holds are disabled in batches; a step that was cut short goes on, and the undo gives all of them back', async () => {
+test('triggers of more of the operator’s tables than the lock table holds are disabled in batches; an interrupted step continues, and the undo restores all of them', async () => {
   const { source, target } = servers;
   if (!source || !target) throw new Error('no servers');
   await using db = await freshPair({ source, target });
@@ -152,7 +152,7 @@ test('Triggers of more of the operator’s tables than the lock table holds are 
       execute format('alter table public.t_%1$s enable always trigger always_%1$s', i);
       if i % 50 = 0 then commit; end if;
     end loop; end $$`);
-  await using _there = await crowd(db.target, FREE_LOCKS);
+  await using _there = await fillLockTable(db.target, FREE_LOCKS);
   const input = inputOf(db.source, db.target);
   const { migration } = new Journey(input);
   const awake = async () => (await switchedOn(db.targetClient))?.triggers;

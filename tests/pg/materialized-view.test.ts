@@ -1,4 +1,4 @@
-/** Materialized views hold what the tables hold: first filled early, refreshed within the cutover, in the right order. */
+/** Materialized views match the tables: filled early, refreshed within the cutover, in dependency order. */
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
@@ -26,7 +26,7 @@ const scalar = async (db: FreshPair, sql: string): Promise<unknown> => {
   return rows[0]?.value;
 };
 
-test('views over views are refreshed in order and once for each end mark; an empty one stays unpopulated', async () => {
+test('views over views are refreshed in order and once for each end mark; an unpopulated one stays so', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(
     db,
@@ -48,7 +48,7 @@ test('views over views are refreshed in order and once for each end mark; an emp
   expect(await scalar(db, 'select n from a_last')).toBe(2);
   await refreshViews(migration, input, FIRST, testWork());
   expect(await scalar(db, 'select n from a_last')).toBe(3);
-  // An attempt whose answer was lost begins again for the same end mark: nothing is done twice.
+  // An attempt whose answer was lost restarts for the same end mark: nothing is done twice.
   await db.targetClient.query(/* sql */ `insert into t values (3)`);
   await refreshViews(migration, input, FIRST, testWork());
   expect(await scalar(db, 'select n from a_last')).toBe(3);
@@ -60,7 +60,7 @@ test('views over views are refreshed in order and once for each end mark; an emp
   expect(await scalar(db, `select reltuples from pg_class where relname = 'a_last'`)).toBe(1);
 });
 
-test('a view that the source fills after the schema was copied is filled at the cutover, with what stands on it', async () => {
+test('a view that the source fills after the schema was copied is filled at the cutover, with the views that depend on it', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(
     db,
@@ -97,7 +97,7 @@ test('a view that reads another one through a function is filled after it', asyn
   expect(await scalar(db, 'select n from a_reader')).toBe(7);
 });
 
-test('a view whose function needs the search_path of its sessions, or whose owner is subject to row security, is filled as on the source', async () => {
+test('a view whose function needs the sessions’ search_path, or whose owner is subject to row security, is filled as on the source', async () => {
   await using db = await freshPair();
   const role = /* sql */ `do $$ begin create role view_owner; exception when duplicate_object or unique_violation then null; end $$`;
   await db.sourceClient.query(role);
@@ -110,7 +110,7 @@ test('a view whose function needs the search_path of its sessions, or whose owne
     create function all_levels() returns bigint language sql stable as 'select sum(level) from secret';
     create materialized view visible as select id from secret; alter materialized view visible owner to view_owner;
     create materialized view summed as select all_levels() as n;
-    -- With the role walferry as its owner "$user" would mean our own schema, which has a table of that name.
+    -- If the role walferry owned it, "$user" would mean our own schema, which has a table of that name.
     create table migration (id int);
     create function migrations() returns bigint language sql stable as 'select count(*) from migration';
     create materialized view counted as select migrations() as n;`,
@@ -124,7 +124,7 @@ test('a view whose function needs the search_path of its sessions, or whose owne
   expect(await scalar(db, 'select n::int from counted')).toBe(0);
 });
 
-test('views that cannot be filled are named at once with their SQLSTATE and without the server text, the others are filled, and the next try goes on', async () => {
+test('views that cannot be filled are named at once with their SQLSTATE and without the server text, the others are filled, and a retry continues', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(
     db,
@@ -140,7 +140,7 @@ test('views that cannot be filled are named at once with their SQLSTATE and with
   );
   await db.targetClient.query(/* sql */ `insert into t values (1, 'secret-4711')`);
   const error = await failure(refreshViews(migration, input, null, testWork()), 'SchemaFailed');
-  // What a foreign server or dblink of a query could not reach is no lost connection of ours, which would be tried for ever.
+  // An unreachable foreign server or dblink in a query is not a lost connection of ours, which would be retried forever.
   for (const one of [
     'a_bad (SQLSTATE 22P02)',
     'b_over (SQLSTATE 55000)',
@@ -159,7 +159,7 @@ test('views that cannot be filled are named at once with their SQLSTATE and with
   expect(await scalar(db, 'select n from b_over')).toBe(5);
 });
 
-test('a view that the operator takes out, as the message says, or drops, holds nothing up any more and is named in the report', async () => {
+test('a view that the operator excludes as the message says, or drops, no longer blocks anything and is named in the report', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(
     db,
@@ -194,7 +194,7 @@ test('a view that the operator takes out, as the message says, or drops, holds n
   expect((await refreshViews(migration, input, SECOND, testWork())).views).toBe(0);
 });
 
-test('a view that the operator takes out before its first fill stays out, and one that the source fills later is filled', async () => {
+test('a view that the operator excludes before its first fill stays empty, and one that the source fills later is filled', async () => {
   await using db = await freshPair();
   const { migration, input } = await schemaOf(
     db,

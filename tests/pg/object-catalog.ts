@@ -1,10 +1,10 @@
 /**
- * What the catalogs say about the objects of a database, kind by kind and without oids, so that two databases can be
- * compared. Beside the text of `pg_dump` a second witness: pg_dump wrote what is compared here.
+ * What the catalogs say about the objects of a database, by kind and without oids, so that two databases can be compared. It
+ * checks the comparison of `pg_dump` outputs independently, because pg_dump also wrote what is compared there.
  */
 import type pg from 'pg';
 
-/** Neither the system's nor an extension's nor walferry's; `o` is the object's row, `c` its catalog. */
+/** Excludes objects of the system, of extensions and of walferry; `o` is the object's row, `c` its catalog. */
 const own = (catalog: string, schema: string) => /* sql */ `
   ${schema}::regnamespace::text not in ('pg_catalog', 'information_schema', 'pg_toast', 'walferry')
   and not exists (select from pg_depend e where e.classid = '${catalog}'::regclass and e.objid = o.oid and e.deptype = 'e')`;
@@ -12,7 +12,7 @@ const own = (catalog: string, schema: string) => /* sql */ `
 const ACL = (column: string) =>
   `(select array_agg(a::text order by a::text) from unnest(${column}) a)`;
 
-/** No namespace: those of the cluster's template have low oids. */
+/** Without a namespace: objects from the cluster's template have low oids. */
 const USER_OID = 'o.oid >= 16384';
 
 const relation = (kinds: string, columns: string) => /* sql */ `
@@ -20,7 +20,7 @@ const relation = (kinds: string, columns: string) => /* sql */ `
          o.reloptions::text, ${columns}
     from pg_class o where o.relkind in (${kinds}) and ${own('pg_class', 'o.relnamespace')}`;
 
-/** A query for each kind; every one has to find something on the source. */
+/** A query for each kind; each must find something on the source. */
 export const CATALOG: Readonly<Record<string, string>> = {
   schemas: /* sql */ `
     select nspname, nspowner::regrole::text as owner, ${ACL('nspacl')} as acl from pg_namespace o
@@ -101,7 +101,7 @@ export const CATALOG: Readonly<Record<string, string>> = {
       from pg_index i join pg_class o on o.oid = i.indexrelid where ${own('pg_class', 'o.relnamespace')}`,
   'constraints, valid and not valid': /* sql */ `
     select conrelid::regclass::text as relation, contypid::regtype::text as domain, conname, pg_get_constraintdef(o.oid) as definition,
-           -- A key that a partition got by ATTACH has no other connoinherit than one it got from its parent, by accident.
+           -- Keys that a partition got by ATTACH and those from its parent differ in connoinherit, by accident.
            convalidated, condeferrable, condeferred, contype in ('p', 'u') or connoinherit as connoinherit, conislocal, coninhcount, conindid::regclass::text as index
       from pg_constraint o where ${own('pg_constraint', 'o.connamespace')}`,
   'triggers with their state': /* sql */ `
@@ -134,9 +134,9 @@ export const CATALOG: Readonly<Record<string, string>> = {
        and not (d.classoid = 'pg_extension'::regclass)`,
 };
 
-/** What a query of the catalog finds, as sorted lines of JSON. */
+/** The result of a catalog query, as sorted lines of JSON. */
 export async function catalogLines(client: pg.Client, sql: string): Promise<string[]> {
-  // A name without its schema would hide that it is in another one.
+  // A name without its schema would hide that the schema differs.
   await client.query(/* sql */ `set search_path = ''`);
   const { rows } = await client.query<{ row: string }>(
     /* sql */ `select to_jsonb(r)::text as row from (${sql}) r order by 1`,

@@ -1,9 +1,9 @@
 /**
- * One of every kind of object that PostgreSQL 15 knows beside plain tables, with its options set to something else than
- * their defaults, by kind: for the test that compares the catalogs of both sides.
+ * One object of every kind that PostgreSQL 15 has besides plain tables, with non-default options, by kind: for the test that
+ * compares the catalogs of both sides.
  */
 
-/** Roles belong to a cluster and outlive the test's database: made once on each side, by whoever comes first. */
+/** Roles belong to a cluster and outlive the test's database: the first test creates them on each side. */
 export const OBJECT_ROLES = /* sql */ `
 do $$ begin
   begin create role object_owner; exception when duplicate_object or unique_violation then null; end;
@@ -167,13 +167,13 @@ alter table obj.part enable always trigger of_partitions_always;
 alter table obj.part_2020_one disable trigger of_partitions;
 alter table obj.part_2021 enable replica trigger of_partitions;
 comment on trigger plain on obj.customer is 'trigger';
-create rule quiet_rule as on insert to obj.secret where new.id < 0 do instead nothing;
+create rule instead_rule as on insert to obj.secret where new.id < 0 do instead nothing;
 create rule always_rule as on update to obj.secret do also insert into obj.audit (what) values ('updated');
 create rule replica_rule as on delete to obj.secret do also insert into obj.audit (what) values ('deleted');
 create rule disabled_rule as on insert to obj.audit do also nothing;
 alter table obj.secret enable always rule always_rule, enable replica rule replica_rule;
 alter table obj.audit disable rule disabled_rule;
-comment on rule quiet_rule on obj.secret is 'rule';
+comment on rule instead_rule on obj.secret is 'rule';
 create function obj.on_ddl() returns event_trigger language plpgsql as 'begin end';
 create event trigger object_ddl on ddl_command_end when tag in ('CREATE TABLE', 'DROP TABLE') execute function obj.on_ddl();
 create event trigger object_ddl_off on sql_drop execute function obj.on_ddl();
@@ -265,7 +265,7 @@ comment on foreign data wrapper obj_wrapper is 'wrapper'; comment on server obj_
 comment on access method obj_btree is 'method'; comment on language obj_language is 'language';
 `;
 
-/** Everything that has to arrive. */
+/** Everything that must arrive. */
 export const OBJECTS = [
   TYPES,
   FUNCTIONS,
@@ -279,7 +279,7 @@ export const OBJECTS = [
   COMMENTS,
 ].join('\n');
 
-/** What stays behind, and has to be said by name. */
+/** What is not moved and must be reported by name. */
 export const LEFT_BEHIND = /* sql */ `
 create publication object_publication for all tables;
 create subscription object_subscription connection 'dbname=nowhere' publication x with (connect = false, slot_name = none);`;
@@ -287,7 +287,7 @@ create subscription object_subscription connection 'dbname=nowhere' publication 
 /** A database with a subscription cannot be dropped. */
 export const DROP_SUBSCRIPTION = /* sql */ `drop subscription object_subscription`;
 
-/** Rows for the tables: the same on both sides, with triggers and rules quiet, as a copy would leave them. */
+/** Rows for the tables: the same on both sides, with triggers and rules disabled, as after a copy. */
 export const OBJECT_ROWS = /* sql */ `
 set session_replication_role = replica;
 insert into obj.customer (name, p, note) select 'name ' || i, i * 2 + 1, 'n' from generate_series(1, 60) i;

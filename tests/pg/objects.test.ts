@@ -1,4 +1,4 @@
-/** Every kind of object arrives as it is on the source: the catalogs of both sides are compared, kind by kind. */
+/** Every kind of object arrives as on the source: the catalogs of both sides are compared by kind. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { analyzeTables } from '../../postgres/schema/analyze.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
@@ -45,13 +45,13 @@ afterAll(async () => {
   await db[Symbol.asyncDispose]();
 });
 
-test.each(Object.entries(CATALOG))('%s arrive as they are on the source', async (_kind, sql) => {
+test.each(Object.entries(CATALOG))('%s arrive as on the source', async (_kind, sql) => {
   const source = await catalogLines(db.sourceClient, sql);
   expect(source.length).toBeGreaterThan(0);
   expect(await catalogLines(db.targetClient, sql)).toEqual(source);
 });
 
-test('the schemas of both sides read the same for pg_dump', async () => {
+test('pg_dump prints the same schemas on both sides', async () => {
   const source = (await dumpLines(db.source)).filter(
     (line) => !line.includes('object_subscription'),
   );

@@ -1,4 +1,4 @@
-/** Workers of this version go on with a migration whose control schema those of an earlier one made. */
+/** Workers of this version continue a migration whose control schema an earlier version created. */
 import { expect, test } from 'vitest';
 import { addMissingColumns } from '../../postgres/control/columns.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
@@ -9,7 +9,7 @@ import { connectTo, freshPair } from '../support/database.ts';
 import { drain, expectSame, startMigration } from '../support/stream.ts';
 import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 
-test('the stream goes on where the control schema lacks the columns and tables that came since', async () => {
+test('the stream continues where the control schema lacks columns and tables of later versions', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
   await db.targetClient
@@ -20,7 +20,7 @@ test('the stream goes on where the control schema lacks the columns and tables t
   await expectSame(db);
 });
 
-test('indexes, constraints and materialized views are made there, too', async () => {
+test('indexes, constraints and materialized views are built there, too', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table t (id int primary key);
@@ -35,7 +35,7 @@ test('indexes, constraints and materialized views are made there, too', async ()
   expect(await refreshViews(migration, input, null, testWork())).toEqual({ views: 1 });
 });
 
-test('a migration that lacks nothing is not altered, and nobody waits for its tables', async () => {
+test('a complete control schema is not altered, and no session waits for its tables', async () => {
   await using db = await freshPair();
   await startMigration(db, /* sql */ `create table t (id int primary key)`);
   await using other = await connectTo(db.target);

@@ -1,6 +1,6 @@
 /**
- * Partitioned tables that go through their root on the target, which is plain or partitioned in another way there: the stream,
- * what becomes of partitions that come and go, and copying again. Each ends with an exact comparison.
+ * Partitioned tables whose rows go through their root on the target, which is plain or partitioned differently there: the stream,
+ * partitions that are created and dropped, and resyncs. Each test ends with an exact comparison.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
@@ -32,7 +32,7 @@ const SOURCE = /* sql */ `
   insert into other values (1, 'one');`;
 
 const OTHER = /* sql */ `create table other (id int primary key, v text);`;
-/** What the operator makes of it on the target. */
+/** The operator's table on the target. */
 const TARGETS = {
   plain: /* sql */ `create table m (id int, k int, v text, primary key (id, k)); ${OTHER}`,
   hash: /* sql */ `${OTHER}
@@ -46,7 +46,7 @@ const TARGETS = {
 const start = (db: FreshPair, onTarget: keyof typeof TARGETS = 'plain') =>
   startMigration(db, SOURCE, VIA, TARGETS[onTarget]);
 
-/** The independent comparison: a partitioned table as one, whatever it is on the other side. */
+/** The independent comparison: a partitioned table counts as one, whatever it is on the other side. */
 async function expectSameRoot(db: FreshPair): Promise<void> {
   const { equal, tables } = await compare({
     ...{ source: db.source, target: db.target, include: [], exclude: [] },
@@ -59,7 +59,7 @@ async function expectSameRoot(db: FreshPair): Promise<void> {
 }
 
 for (const onTarget of ['plain', 'hash'] as const) {
-  test(`rows that change, move between partitions and change their key arrive through a ${onTarget} root, in few and in many`, async () => {
+  test(`rows that change, move between partitions and change their key arrive through a ${onTarget} root, in small and large numbers`, async () => {
     await using db = await freshPair();
     const migration = await start(db, onTarget);
     const { sourceClient: source } = db;
@@ -72,7 +72,7 @@ for (const onTarget of ['plain', 'hash'] as const) {
     await source.query(/* sql */ `update m set id = 5000 - id, k = (k * 3) % 190, v = 'many'`);
     await source.query(/* sql */ `delete from m where id % 5 = 0`);
     await source.query(
-      /* sql */ `insert into m select i, 400 + i % 2, 'anew' from generate_series(9000, 9100) i`,
+      /* sql */ `insert into m select i, 400 + i % 2, 'again' from generate_series(9000, 9100) i`,
     );
     await source.query(/* sql */ `update m set k = 3 where k >= 400`);
     expect(await drainWithCopies(db, migration, VIA)).toEqual([]);
@@ -80,7 +80,7 @@ for (const onTarget of ['plain', 'hash'] as const) {
   });
 }
 
-test('a key that one partition gives up and another takes in the same batch is met in that order: no set is refused', async () => {
+test('a key that one partition frees and another takes in the same batch is applied in that order: no set is refused', async () => {
   await using feed = await Feed.start(/* sql */ `
     create table m (id int, k int, v text, primary key (id, k)) partition by list (k);
     create table m_a partition of m for values in (2);
@@ -110,7 +110,7 @@ test('a key that one partition gives up and another takes in the same batch is m
     /* sql */ `insert into m select i, 1, 'v' from generate_series(1, 200) i`,
   );
   expect(await apply()).toBe(0);
-  // m_a, whose changes come first by nothing but chance, takes the ids that m_b gives up.
+  // m_a, whose changes come first only by chance, takes the ids that m_b frees.
   await feed.source.query(/* sql */ `
     insert into m select i, 2, 'other' from generate_series(1001, 1100) i;
     update m set k = 2, v = 'moved' where k = 1`);
@@ -120,7 +120,7 @@ test('a key that one partition gives up and another takes in the same batch is m
 });
 
 for (const onTarget of ['plain', 'hash'] as const) {
-  test(`TRUNCATE of the root, of a part of it and of one partition empty exactly that on a ${onTarget} target`, async () => {
+  test(`TRUNCATE of the root, of a part of it and of one partition empties exactly that on a ${onTarget} target`, async () => {
     await using db = await freshPair();
     const migration = await start(db, onTarget);
     const { sourceClient: source } = db;
@@ -140,7 +140,7 @@ for (const onTarget of ['plain', 'hash'] as const) {
 }
 
 for (const part of ['m_2_0', 'm_2', 'm_rest']) {
-  test(`TRUNCATE of ${part} alone, whose rows no condition tells on the target, copies the whole table again and doubles nothing`, async () => {
+  test(`TRUNCATE of only ${part}, whose rows no condition selects on the target, resyncs the whole table and duplicates nothing`, async () => {
     await using db = await freshPair();
     const migration = await start(db);
     await db.sourceClient.query(/* sql */ `
@@ -158,7 +158,7 @@ for (const part of ['m_2_0', 'm_2', 'm_rest']) {
   });
 }
 
-test('the same where one partition has no key and the target prints values inexactly', async () => {
+test('keys move between partitions in order, also when one partition has no key and the target prints values inexactly', async () => {
   await using feed = await Feed.start(/* sql */ `
     create table m (id int, k int, f float8) partition by list (k);
     create table m_a partition of m for values in (2);
@@ -205,7 +205,7 @@ test('the same where one partition has no key and the target prints values inexa
   await same();
 });
 
-test('TRUNCATE of a partition by an enum whose labels have another order on the target copies the table again', async () => {
+test('TRUNCATE of a partition by an enum whose labels have another order on the target resyncs the table', async () => {
   await using db = await freshPair();
   const tables = { ...VIA, viaPartitionRoot: ['public.part'] };
   const common = /* sql */ `create table part (id int, m mood, primary key (id, m))`;
@@ -227,7 +227,7 @@ test('TRUNCATE of a partition by an enum whose labels have another order on the 
   expect(there.rowCount).toBe(2);
 });
 
-test('no condition is taken for a partition where a type, function, operator class or collation of its key may differ on the target', async () => {
+test('no condition is used for a partition where a type, function, operator class or collation of its key may differ on the target', async () => {
   await using db = await freshPair();
   const vague = {
     enum: ['m mood', 'list (m)', `in ('a')`],
@@ -258,7 +258,7 @@ test('no condition is taken for a partition where a type, function, operator cla
       operator 1 >, operator 2 >=, operator 3 =, operator 4 <=, operator 5 <, function 1 less(int, int);`);
   for (const [name, [column = '', key = '', bounds = '']] of all) {
     await db.sourceClient.query(`create table "${name}" (${column}, k int) partition by ${key}`);
-    // A level of its own between: what is above counts, too.
+    // A level in between: the bounds above it count, too.
     await db.sourceClient.query(
       `create table "${name}_p" partition of "${name}" for values ${bounds} partition by list (k)`,
     );
@@ -278,7 +278,7 @@ test('no condition is taken for a partition where a type, function, operator cla
   expect(leaves).toHaveLength(all.length);
 });
 
-test('a partition that is made while streaming needs nothing on the target, and is not copied', async () => {
+test('a partition that is created while streaming needs nothing on the target, and is not copied', async () => {
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   await db.sourceClient.query(/* sql */ `
@@ -300,16 +300,19 @@ test('a partition that is made while streaming needs nothing on the target, and 
 /** What changes the partitions in a way that the stream does not show. */
 const RESHAPED: readonly { readonly title: string; readonly sql: readonly string[] }[] = [
   { title: 'dropped', sql: [/* sql */ `drop table m_1`] },
-  { title: 'the last one, and dropped', sql: [/* sql */ `drop table m_1, m_2, m_3, m_rest`] },
   {
-    title: 'dropped with all others before new ones are made',
+    title: 'dropped together with all others',
+    sql: [/* sql */ `drop table m_1, m_2, m_3, m_rest`],
+  },
+  {
+    title: 'dropped with all others before new ones are created',
     sql: [
       /* sql */ `drop table m_1, m_2, m_3, m_rest; create table m_all partition of m default`,
       /* sql */ `insert into m values (1, 1, 'again'), (2, 500, 'again')`,
     ],
   },
   {
-    title: 'attached with rows of its own',
+    title: 'attached with existing rows',
     sql: [
       /* sql */ `create table hidden.extra (like m including all);
         insert into hidden.extra values (7000, 350, 'came with it')`,
@@ -318,7 +321,7 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'made and given another name before its first change was read',
+    title: 'created and renamed before its first change was read',
     sql: [
       /* sql */ `create table m_new partition of m for values from (300) to (400)`,
       /* sql */ `insert into m values (7100, 301, 'under the old name')`,
@@ -327,14 +330,14 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'made, filled and given another name in one transaction',
+    title: 'created, filled and renamed in one transaction',
     sql: [
       /* sql */ `begin; create table m_new partition of m for values from (300) to (400);
         insert into m values (7100, 301, 'under the old name'); alter table m_new rename to m_renamed; commit`,
     ],
   },
   {
-    title: 'made, filled, and its schema given another name',
+    title: 'created and filled, with its schema renamed',
     sql: [
       /* sql */ `create table hidden.m_new partition of m for values from (300) to (400)`,
       /* sql */ `insert into m values (7100, 301, 'under the old name')`,
@@ -342,7 +345,7 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'detached, changed and attached again at another place',
+    title: 'detached, changed and attached again with other bounds',
     sql: [
       /* sql */ `alter table m detach partition m_1`,
       /* sql */ `delete from m_1; insert into m_1 values (7200, 210, 'alone')`,
@@ -351,7 +354,7 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
     ],
   },
   {
-    title: 'split: its rows moved from the default partition to a new one',
+    title: 'split, with its rows moved from the default partition to a new one',
     sql: [
       /* sql */ `begin; alter table m detach partition m_rest;
         create table m_9 partition of m for values from (900) to (1000);
@@ -362,9 +365,9 @@ const RESHAPED: readonly { readonly title: string; readonly sql: readonly string
 ];
 
 for (const { title, sql } of RESHAPED) {
-  test(`a partition that is ${title}: the table is copied again, and no row is there twice or too much`, async () => {
+  test(`a partition that is ${title} resyncs the table, and no row is duplicated or left over`, async () => {
     await using db = await freshPair();
-    // Not selected by itself: what a partition held before is known to nobody.
+    // Not selected on its own: what a partition contained before is unknown.
     const selection = { ...VIA, include: ['public.*'] };
     const migration = await startMigration(
       db,
@@ -386,7 +389,7 @@ for (const { title, sql } of RESHAPED) {
   });
 }
 
-test('a key that comes again after its partition was dropped, in the middle of a lease, finds no old row in its way', async () => {
+test('a key that is used again after its partition was dropped in the middle of a lease meets no old row', async () => {
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   const work = testWork();
@@ -405,7 +408,7 @@ test('a key that comes again after its partition was dropped, in the middle of a
   await expectSameRoot(db);
 });
 
-test('a partition that is made unlogged, filled and made logged is copied', async () => {
+test('a partition that is created unlogged, filled and made logged is copied', async () => {
   await using db = await freshPair();
   const migration = await start(db);
   await db.sourceClient.query(/* sql */ `
@@ -416,7 +419,7 @@ test('a partition that is made unlogged, filled and made logged is copied', asyn
   await expectSameRoot(db);
 });
 
-test('a partition that is detached becomes a table of its own: made on the target, both arrive whole', async () => {
+test('a detached partition becomes a separate table: once it is created on the target, both arrive complete', async () => {
   await using db = await freshPair();
   const migration = await start(db);
   await db.sourceClient.query(/* sql */ `alter table m detach partition m_1`);
@@ -432,7 +435,7 @@ test('a partition that is detached becomes a table of its own: made on the targe
   );
   await drainWithCopies(db, migration, VIA);
   await expectSameRoot(db);
-  // And back: where its rows were, nothing follows them any more.
+  // And back: the target's own table gets no more changes and must be dropped.
   await db.sourceClient.query(
     /* sql */ `alter table m attach partition m_1 for values from (0) to (100)`,
   );
@@ -443,7 +446,7 @@ test('a partition that is detached becomes a table of its own: made on the targe
   await expectSameRoot(db);
 });
 
-test('a partition that is only half detached (CONCURRENTLY) is one no more', async () => {
+test('a partition that is half detached (CONCURRENTLY) no longer counts as a partition', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -475,7 +478,7 @@ test('a partition that is only half detached (CONCURRENTLY) is one no more', asy
   await expectSameRoot(db);
 });
 
-test('a table of its own whose name is a partition on the target is not taken for that', async () => {
+test('a separate table that shares its name with a partition on the target is not taken for that partition', async () => {
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   await db.sourceClient.query(/* sql */ `alter table m detach partition m_1`);
@@ -486,7 +489,7 @@ test('a table of its own whose name is a partition on the target is not taken fo
   expect(failure?.message).toContain('a partition on the target');
 });
 
-test('one partition that a rewrite met in the copy takes all others along into the next: every row is there once', async () => {
+test('one partition that was rewritten during the copy puts all others into the next pass: every row exists once', async () => {
   await using db = await freshPair();
   const migration = await start(db);
   await db.targetClient.query(
@@ -510,7 +513,7 @@ test('one partition that a rewrite met in the copy takes all others along into t
   expect(snapshots.rows).toEqual([{ pass: 3 }]);
 });
 
-test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever was copied before and after it', async () => {
+test('a TRUNCATE of the root in the middle of a copy is applied exactly, whatever was copied before and after it', async () => {
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   await db.targetClient.query(
@@ -522,7 +525,7 @@ test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever wa
     await open.query(/* sql */ `commit`);
     await db.sourceClient.query(/* sql */ `truncate m`);
     await db.sourceClient.query(
-      /* sql */ `insert into m select i, i % 200, 'anew' from generate_series(1, 90) i`,
+      /* sql */ `insert into m select i, i % 200, 'again' from generate_series(1, 90) i`,
     );
   });
   await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id < 40`);
@@ -531,7 +534,7 @@ test('a TRUNCATE of the root in the middle of a copy is met exactly, whatever wa
   await expectSameRoot(db);
 });
 
-test('partitions with an identity that is theirs alone stop with what to do; with FULL every one of equal rows is found', async () => {
+test('partitions with their own replica identity stop with what to do; with FULL the right one of equal rows is found', async () => {
   await using db = await freshPair();
   const source = /* sql */ `
     create table m (id int not null, k int, v text) partition by list (k);
@@ -558,7 +561,7 @@ test('partitions with an identity that is theirs alone stop with what to do; wit
   expect(failure?.message).toContain('unique within the partition only');
 });
 
-test('a partition whose changes were named by its own index is copied again, once it is FULL as the message asks', async () => {
+test('a partition whose changes were identified by its own index is resynced once it is FULL as the message asks', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -580,24 +583,24 @@ test('a partition whose changes were named by its own index is copied again, onc
   await expectSameRoot(db);
 });
 
-test('a root that is dropped is asked for, in the stream and between rounds of the copy', async () => {
+test('a root that the source dropped must be dropped on the target, in the stream and between passes of the copy', async () => {
   await using db = await freshPair();
   const migration = await start(db);
   await db.sourceClient.query(/* sql */ `drop table m`);
-  const asked = { code: 'SchemaDrift', details: { table: 'public.m' } };
-  expect(await failureOf(db, migration, VIA)).toMatchObject(asked);
+  const expected = { code: 'SchemaDrift', details: { table: 'public.m' } };
+  expect(await failureOf(db, migration, VIA)).toMatchObject(expected);
   await db.targetClient.query(
     /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_1'`,
   );
   await resync(db, migration, VIA);
   const failure = await failureOf(db, migration, VIA);
-  expect(failure).toMatchObject(asked);
+  expect(failure).toMatchObject(expected);
   expect(failure?.message).toContain('drop it on the target');
   await db.targetClient.query(/* sql */ `drop table m`);
   await drainWithCopies(db, migration, VIA);
 });
 
-test('a column that only the source dropped is asked for once, under the name of the root', async () => {
+test('a column that only the source dropped is reported once, under the name of the root', async () => {
   await using db = await freshPair();
   const columns = /* sql */ `id int, k int, v text, w int, primary key (id, k)`;
   const migration = await startMigration(
@@ -622,7 +625,7 @@ test('a column that only the source dropped is asked for once, under the name of
   await expectSameRoot(db);
 });
 
-test('large values that a move leaves alone, NaN, and columns added on both sides arrive through the root', async () => {
+test('unchanged TOASTed values of moved rows, NaN, and columns added on both sides arrive through the root', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -653,7 +656,7 @@ test('large values that a move leaves alone, NaN, and columns added on both side
   await expectSameRoot(db);
 });
 
-test('the counts of the cutover hold the root against all partitions, and name the root', async () => {
+test('the counts of the cutover compare the root with all partitions, and name the root', async () => {
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   const parsed = parseInput({ source: db.source, target: db.target, tables: VIA });
@@ -669,7 +672,7 @@ test('the counts of the cutover hold the root against all partitions, and name t
   });
 });
 
-test('a stopped change names the partition and the table that it was for', async () => {
+test('a stopped change names the partition and the table that it was applied to', async () => {
   await using db = await freshPair();
   const migration = await start(db);
   await db.targetClient.query(/* sql */ `delete from m where id = 3`);

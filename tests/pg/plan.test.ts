@@ -1,4 +1,4 @@
-/** Planning a round of the copy: what is left, under a generation that somebody holds, in a few hundred runs. */
+/** Planning a pass of the copy: what is left, under an exported snapshot that is still held, in a few hundred runs. */
 import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
@@ -29,7 +29,7 @@ async function prepared(db: FreshPair, tables: string, rows = ''): Promise<Migra
   return migration;
 }
 
-/** What the stream notes of tables that the next round of the copy has to take. */
+/** What the stream notes of tables that the next pass has to copy. */
 async function again(db: FreshPair, ...names: string[]): Promise<void> {
   await db.targetClient.query(
     'update walferry.relation set rewritten = true where table_name = any($1)',
@@ -37,7 +37,7 @@ async function again(db: FreshPair, ...names: string[]): Promise<void> {
   );
 }
 
-test('the plan waits for a generation, and a dead one does not count', async () => {
+test('the plan waits for an exported snapshot, and a dead one does not count', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   const dead = await holding(db, migration);
@@ -51,7 +51,7 @@ test('the plan waits for a generation, and a dead one does not count', async () 
   expect((await waiting).pass).toBe(held.pass.number);
 });
 
-test('a planner that stopped with the control row locked is put out by the next attempt', async () => {
+test('a planner that hangs with the control row locked is ended by the next attempt', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   await using _ = await holding(db, migration);
@@ -62,7 +62,7 @@ test('a planner that stopped with the control row locked is put out by the next 
   await expect(stopped.query('commit')).rejects.toThrow();
 });
 
-test('aborting ends the wait with the reason', async () => {
+test('an abort ends the wait with its reason', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)');
   const work = recordedWork();
@@ -71,7 +71,7 @@ test('aborting ends the wait with the reason', async () => {
   await expect(waiting).rejects.toThrow('no longer');
 });
 
-test('planning twice gives the same plan, and a finished one needs no holder', async () => {
+test('planning twice gives the same plan, and a finished one needs no snapshot owner', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -87,7 +87,7 @@ test('planning twice gives the same plan, and a finished one needs no holder', a
   expect(last).toMatchObject({ pass: 1, runs: [], tables: 2, chunksDone: 1, rows: 2 });
 });
 
-test('a table that the target does not have, or has otherwise, stops the plan by name', async () => {
+test('a table that is missing or different on the target stops the plan with its name', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)');
   await db.sourceClient.query('create table late (id int)');
@@ -125,7 +125,7 @@ test('a plan of 100,000 chunks is written and read, in a few hundred runs', asyn
   expect(JSON.stringify(plan).length).toBeLessThan(100_000);
 });
 
-test('hundreds of small tables are a handful of chunks, and all arrive', async () => {
+test('hundreds of small tables make a handful of chunks, and all arrive', async () => {
   await using db = await freshPair();
   const names = Array.from({ length: 600 }, (_, i) => `t${i}`);
   const migration = await prepared(
@@ -145,7 +145,7 @@ test('hundreds of small tables are a handful of chunks, and all arrive', async (
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a bundle keeps its mark when one of its tables has to be taken again', async () => {
+test('a bundle keeps its mark when one of its tables is due for the next pass', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -170,7 +170,7 @@ test('a bundle keeps its mark when one of its tables has to be taken again', asy
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a table that others point at by foreign keys is emptied without touching them', async () => {
+test('a table that foreign keys of others refer to is emptied without touching those', async () => {
   await using db = await freshPair();
   const tables = /* sql */ `
     create table big (id int primary key, filler text);
@@ -198,7 +198,7 @@ test('a table that others point at by foreign keys is emptied without touching t
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('tables in a chain of foreign keys are emptied together, also when others point at the chain', async () => {
+test('tables in a chain of foreign keys are emptied together, also when others refer to the chain', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -220,7 +220,7 @@ test('tables in a chain of foreign keys are emptied together, also when others p
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a chunk that commits while its table is taken into the next generation is emptied like those that were marked before', async () => {
+test('a chunk that commits while its table moves to the next pass is emptied like those that were marked before', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -264,7 +264,7 @@ test('a chunk that commits while its table is taken into the next generation is 
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a table that enters the selection is not copied under a snapshot from before, though its holder lingers', async () => {
+test('a table that enters the selection is not copied under an older snapshot, though its owner still exists', async () => {
   await using db = await freshPair();
   const tables = { include: ['public.*'], exclude: [] };
   const migration = await prepared(
@@ -294,7 +294,7 @@ test('a table that enters the selection is not copied under a snapshot from befo
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a snapshot from before the confirmed LSN is never copied under, though somebody holds it', async () => {
+test('nothing is copied under a snapshot from before the confirmed LSN, though its owner still exists', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -309,7 +309,7 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
   );
   await db.targetClient.query('insert into public.t values (2)');
   await db.targetClient.query('update walferry.migration set confirmed_lsn = $1', [rows[0]?.lsn]);
-  // Another generation than the one that t is of: what was looked at before does not rule it out.
+  // A later snapshot than that of t: the earlier check does not exclude it.
   await again(db, 't');
   await db.targetClient.query(
     'update walferry.exported_snapshot set number = 2; update walferry.chunk set pass = 2',
@@ -344,9 +344,9 @@ test('a snapshot from before the confirmed LSN is never copied under, though som
   ).rejects.toMatchObject({ code: 'SnapshotLost' });
 });
 
-test('a table renamed on both sides between two rounds is not copied onto its own rows, and no new one onto others', async () => {
+test('a table renamed on both sides between two passes is not copied onto its own rows, and no new table onto others', async () => {
   await using db = await freshPair();
-  // Without a key a second copy of a row would be refused by nothing.
+  // Without a key nothing would refuse a second copy of a row.
   const migration = await prepared(
     db,
     'create table t (id int); create table x (id int)',
@@ -370,7 +370,7 @@ test('a table renamed on both sides between two rounds is not copied onto its ow
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('emptying a table is reported as long as the server works on it, and an abort ends it at once', async () => {
+test('emptying a table is reported while the server works on it, and an abort ends it at once', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,
@@ -380,7 +380,7 @@ test('emptying a table is reported as long as the server works on it, and an abo
   const held = await holding(db, migration);
   await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
   await held.stop();
-  // Stands for a table so large that deleting its rows lasts longer than anybody's patience.
+  // Simulates a table so large that deleting its rows takes longer than any timeout.
   await db.targetClient.query(/* sql */ `
     create function public.slow() returns trigger language plpgsql as
       $$ begin perform pg_sleep(3600); return old; end $$;
@@ -404,7 +404,7 @@ test('emptying a table is reported as long as the server works on it, and an abo
   expect((await db.targetClient.query('select from public.big')).rowCount).toBe(1);
 });
 
-test('tables that the next snapshot does not see (detached, given to an extension, in a schema of another name) are not taken for copied: back again, they are copied', async () => {
+test('tables that the next snapshot does not see (detached, given to an extension, in a renamed schema) do not count as copied: when they are back, they are copied', async () => {
   await using db = await freshPair();
   const tables = { include: ['public.part', 'public.t', 'own.*'], exclude: [] };
   const migration = await prepared(
@@ -438,7 +438,7 @@ test('tables that the next snapshot does not see (detached, given to an extensio
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a partition that is detached when its copy is to be finished keeps its rows, a stream asks about it, and it is copied when it is back', async () => {
+test('a partition that is detached when its copy is about to finish keeps its rows, the stream reports it, and it is copied when it is attached again', async () => {
   await using db = await freshPair();
   const tables = { include: ['public.part'], exclude: [] };
   const migration = await prepared(
@@ -469,7 +469,7 @@ test('a partition that is detached when its copy is to be finished keeps its row
   await expectEqual(db.sourceClient, db.targetClient);
 });
 
-test('a table that counts as copied without a shape, from which nothing shows what was copied, is copied again', async () => {
+test('a table marked as copied without a stored definition, so that its copy cannot be verified, is resynced', async () => {
   await using db = await freshPair();
   const migration = await prepared(
     db,

@@ -1,4 +1,4 @@
-/** Tables whose reads cannot be planned under our empty search path, because functions of their indexes name others without a schema. */
+/** Tables whose reads cannot be planned under our empty search path, because functions of their indexes use unqualified names. */
 import { expect, it } from 'vitest';
 import { connect } from '../../postgres/connection/session.ts';
 import { emptyTables } from '../../postgres/snapshot/emptying.ts';
@@ -9,7 +9,7 @@ import { expectEqual } from '../support/equality.ts';
 import { codes, findingsOf } from '../support/preflight.ts';
 import { Steps } from '../support/steps.ts';
 
-/** `path` is what the function needs, and what the sessions that make all this have. */
+/** `path` is what the function needs, and what the sessions that create all this have. */
 const tables = (path: string): string => /* sql */ `
   create schema app; create schema tools; set search_path = ${path};
   create function tools.helper(v text) returns text language sql immutable as $$ select lower(v) $$;
@@ -45,7 +45,7 @@ async function parts(db: FreshPair): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-it('are read in ranges under the search path of the application, and names in their rows keep their schema', async () => {
+it("are read in ranges under the application's search path, and names in their rows stay schema-qualified", async () => {
   await using db = await freshPair();
   const path = 'app, tools, public';
   await db.sourceClient.query(`alter database ${db.source} set search_path = ${path}`);
@@ -57,7 +57,7 @@ it('are read in ranges under the search path of the application, and names in th
   await streams(db, steps);
 });
 
-it('are read whole, without a plan, when no search path of the source lets them be planned', async () => {
+it('are read whole, without a plan, when no search path of the source allows planning', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(tables('tools'));
   // On the target the function is fixed before its indexes are built.
@@ -71,7 +71,7 @@ it('are read whole, without a plan, when no search path of the source lets them 
   await steps.indexes();
 });
 
-/** Foreign keys from and to such tables, validated after they were added and, to a partitioned one, while they are. */
+/** Foreign keys from and to such tables, validated after they are added; those to a partitioned table while they are added. */
 const REFERRING = /* sql */ `
   create table app.child (id int primary key, big int references app.big, v text);
   create index on app.child ((app.some(v)));
@@ -101,7 +101,7 @@ it('are referred to by foreign keys that hold on the target', async () => {
   expect(rows).toEqual([{ n: 2, valid: true }]);
 });
 
-it('are looked into and emptied where the operator made them on the target', async () => {
+it('are queried and emptied where the operator created them on the target', async () => {
   await using db = await freshPair();
   const path = 'app, tools, public';
   const made = `${tables(path)} ${REFERRING}`;

@@ -4,7 +4,7 @@ import { connectTo, freshPair } from '../support/database.ts';
 import { CLEAN, findingsOf, only } from '../support/preflight.ts';
 
 describe('a busy source', () => {
-  it('a transaction that is open does not hold preflight up: it is named in a warning', async () => {
+  it('an open transaction does not hold up preflight: a warning names it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
     await using blocker = await connectTo(db.source);
@@ -16,7 +16,7 @@ describe('a busy source', () => {
     expect(await findingsOf(db)).toEqual([]);
   });
 
-  it('a prepared transaction is named with its age, and the SQL that ends it', async () => {
+  it('a prepared transaction is named with its age and the SQL that ends it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
     const gid = `gid of ${db.source}`;

@@ -1,4 +1,4 @@
-/** `npm run preflight` as an operator runs it: a file, two services, no Temporal anywhere. */
+/** `npm run preflight` as an operator runs it: a file, two services, no Temporal server. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,7 +14,7 @@ interface Outcome {
   readonly err: string;
 }
 
-/** Writes the text into a file and runs the command on it. */
+/** Writes the text to a file and runs the command on it. */
 async function preflight(text: string, ...words: string[]): Promise<Outcome> {
   const file = path.join(mkdtempSync(path.join(testRun().folder, 'input-')), 'migration.json');
   writeFileSync(file, text);
@@ -28,7 +28,7 @@ async function preflight(text: string, ...words: string[]): Promise<Outcome> {
   });
 }
 
-it('a pair with warnings only is ready: the warnings are shown, and the exit code is 0', async () => {
+it('a pair with only warnings is ready: the warnings are shown, and the exit code is 0', async () => {
   await using db = await freshPair();
   await db.sourceClient.query('create table t (id int primary key)');
   await db.sourceClient.query('select lo_create(0)');
@@ -52,7 +52,7 @@ it('an error is shown with what to do, in JSON too, and the exit code is 1', asy
   expect(outcome.out).toContain('→ On the source: alter table public.t replica identity full;');
   const json = await preflight(input, '--json');
   expect(json.code).toBe(1);
-  // Among others: the slots of tests beside this one are on the same server.
+  // Among others: slots of parallel tests are on the same server.
   const findings = [expect.objectContaining({ level: 'error', code: 'replica-identity' })];
   expect(JSON.parse(json.out)).toMatchObject({
     ready: false,
@@ -60,7 +60,7 @@ it('an error is shown with what to do, in JSON too, and the exit code is 1', asy
   });
 });
 
-it('a file that is no input is refused with exit code 2, and its text is not repeated', async () => {
+it('a file that is not a valid input is refused with exit code 2, and its text is not repeated', async () => {
   const broken = await preflight('{"source": "a", "password": hunter2');
   expect(broken.code).toBe(2);
   expect(broken.err).toMatch(/preflight: .*migration\.json is not JSON\n$/);
@@ -71,7 +71,7 @@ it('a file that is no input is refused with exit code 2, and its text is not rep
   expect(wrong.err + wrong.out).not.toContain('hunter2');
 });
 
-it('--help says what it needs and what the exit codes mean', async () => {
+it('--help says what the command needs and what the exit codes mean', async () => {
   const { code, out } = await preflight('{}', '--help');
   expect(code).toBe(0);
   expect(out).toContain('no Temporal');

@@ -1,6 +1,6 @@
 /**
- * Preflight of what stands between worker and server. The load balancer is a few lines of TCP; the pooler is pgbouncer, where
- * the machine has one. TLS itself is tried in tls.test.ts; here is what preflight says about a line.
+ * Preflight of what is between worker and server. The load balancer is a few lines of TCP; the pooler is pgbouncer, where
+ * the machine has it. TLS itself is tested in tls.test.ts; here is what preflight reports about a connection.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, writeFileSync, chmodSync } from 'node:fs';
@@ -33,14 +33,14 @@ async function balancer(ports: readonly number[]): Promise<{ port: number } & As
   };
 }
 
-it('connections that meet different servers are refused; one server behind a plain proxy is not', async () => {
+it('connections that reach different servers are refused; one server behind a plain proxy is not', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(CLEAN);
   const { port = 0 } = sourceServer();
-  // In threes: a session that asks for TLS first may take two connections, and must not meet the same server each time.
+  // In threes: a session that asks for TLS first may take two connections, and must not reach the same server each time.
   await using both = await balancer([port, port, targetServer().port ?? 0]);
   await using one = await balancer([port]);
-  // Known to both servers: a refused log-in is tried again the other way, and might meet the first server then.
+  // Known to both servers: a refused login is retried the other way, and could reach the first server then.
   const role = `role_${db.source}`;
   const servers = [db.sourceClient, db.targetClient];
   for (const client of servers) {
@@ -59,7 +59,7 @@ it('connections that meet different servers are refused; one server behind a pla
   }
 });
 
-it('a line is described as it is: on this machine, without TLS', async () => {
+it('a connection is described exactly: local, without TLS', async () => {
   await using db = await freshPair();
   await using client = await connect(db.source, 'preflight');
   expect(linkOf(db.source, client)).toEqual({
@@ -72,7 +72,7 @@ const PGBOUNCER = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/s
   .map((folder) => path.join(folder, 'pgbouncer'))
   .find((file) => existsSync(file));
 
-/** A pooler before the source server, in transaction mode. */
+/** A pooler in front of the source server, in transaction mode. */
 async function pooler(ignored: string): Promise<{ port: number } & AsyncDisposable> {
   const folder = mkdtempSync(path.join(testRun().folder, 'pooler-'));
   chmodSync(folder, 0o755);
@@ -94,7 +94,7 @@ ignore_startup_parameters = ${ignored}
     { mode: 0o600 },
   );
   give(file, serverAccount());
-  // As root it refuses to run.
+  // It refuses to run as root.
   const child = spawn(PGBOUNCER ?? '', ['--quiet', file], { ...serverAccount(), stdio: 'ignore' });
   await until('pgbouncer to listen', () => {
     if (child.exitCode !== null) throw new Error(`pgbouncer ended with ${child.exitCode}`);
@@ -114,7 +114,7 @@ ignore_startup_parameters = ${ignored}
 }
 
 it.skipIf(PGBOUNCER === undefined)(
-  'a pooler is refused, whether it refuses our settings or swallows them (skipped without pgbouncer)',
+  'a pooler is refused, whether it rejects our settings or drops them (skipped without pgbouncer)',
   async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);

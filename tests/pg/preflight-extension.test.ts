@@ -1,6 +1,6 @@
 /**
- * Preflight of extensions. Both servers of the tests have the same packages, so an extension that one of them lacks, an old
- * version, and tables for users' rows are made by changing the catalog's entry of a real one (the tests are superuser).
+ * Preflight of extensions. Both test servers have the same packages, so the tests (as superuser) change the catalog entry of a
+ * real extension for one that a server lacks, an old version, and tables with users' rows.
  */
 import { expect, it } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
@@ -20,7 +20,7 @@ it('an extension that both sides have is no finding', async () => {
   expect(await findingsOf(db)).toEqual([]);
 });
 
-it('one that the target does not offer is refused by name and version', async () => {
+it('an extension that the target does not offer is refused by name and version', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create extension hstore;
     update pg_extension set extname = 'walferry_nowhere' where extname = 'hstore'`);
@@ -28,7 +28,7 @@ it('one that the target does not offer is refused by name and version', async ()
   expect(finding.message).toMatch(/walferry_nowhere 1\.\d+$/);
 });
 
-it('grants and comments on a member that the target’s version lacks are left out by name', async () => {
+it('grants and comments on a member that the target’s version lacks are skipped and named', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create extension hstore;
     revoke execute on function akeys(hstore) from public; grant execute on function avals(hstore) to current_user`);
@@ -49,7 +49,7 @@ it('grants and comments on a member that the target’s version lacks are left o
   await buildConstraints(migration, inputOf(db), testWork());
 });
 
-it('one that is older on the target is a warning, with both versions', async () => {
+it('an extension with an older version on the target is a warning, with both versions', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create extension hstore;
     update pg_extension set extversion = '99.1' where extname = 'hstore'`);
@@ -57,11 +57,11 @@ it('one that is older on the target is a warning, with both versions', async () 
   expect(finding.message).toMatch(/hstore \(99\.1 on the source, 1\.\d+ on the target\)$/);
 });
 
-it('one in another schema is refused, and the statements mend it, whether it can be moved or has to be made anew', async () => {
+it('an extension in another schema is refused, and the statements fix it, whether it can be moved or must be recreated', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`create schema "Ext"; create schema more; ${TABLE};
     create extension hstore schema "Ext"; create extension xml2 schema more; create extension citext schema more`);
-  // Of the schemas one is there; xml2 is not relocatable.
+  // One of the schemas exists; xml2 is not relocatable.
   await db.targetClient.query(
     'create schema more; create extension hstore; create extension xml2; create extension citext',
   );
@@ -72,7 +72,7 @@ it('one in another schema is refused, and the statements mend it, whether it can
   expect(await findingsOf(db)).toEqual([]);
 });
 
-it('one that the target offers and cannot create is refused with the SQLSTATE of the try, which leaves nothing', async () => {
+it('an extension that the target offers and cannot create is refused with the SQLSTATE of the attempt, which leaves nothing', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create schema ext; create extension cube schema ext;
     create extension earthdistance schema ext; create extension pg_trgm`);
@@ -88,7 +88,7 @@ it('one that the target offers and cannot create is refused with the SQLSTATE of
   expect(rows).toEqual([]);
 });
 
-it('one that only a superuser may create is refused for another role, and mended by creating it', async () => {
+it('an extension that only a superuser may create is refused for another role, and creating it fixes that', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create extension pageinspect; create extension hstore`);
   await using login = await loginOn(db, 'target');
@@ -97,21 +97,21 @@ it('one that only a superuser may create is refused for another role, and mended
     grant set on parameter session_replication_role to ${login.role}`);
   const given = { target: login.service, input: { schema: { owners: false } } };
   const findings = await findingsOf(db, given);
-  // hstore is trusted: a role with create on the database may make it.
+  // hstore is trusted: a role with CREATE on the database may create it.
   expect(codes(findings)).toEqual(['extension-right']);
   expect(only(findings, 'extension-right').message).toMatch(/: pageinspect$/);
   await follow(db.targetClient, only(findings, 'extension-right'));
   expect(await findingsOf(db, given)).toEqual([]);
 });
 
-it("rows of users in an extension's own table are refused until they are accepted; the extension's rows are not counted", async () => {
+it('rows of users in an extension’s own table are refused until they are accepted; the extension’s rows are not counted', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create extension hstore;
     create table conf (id int primary key); insert into conf values (1);
     alter extension hstore add table conf;
     update pg_extension set extconfig = array['conf'::regclass::oid], extcondition = array['where id > 1']
      where extname = 'hstore'`);
-  // One that CREATE EXTENSION makes, as those of real ones are.
+  // Created by CREATE EXTENSION, like the tables of real extensions.
   await db.targetClient.query(`create extension hstore; create table conf (id int primary key);
     alter extension hstore add table conf`);
   expect(await findingsOf(db)).toEqual([]);
@@ -135,7 +135,7 @@ const LEFT = /* sql */ `
   create materialized view slowest as select * from slower with no data; create index on slowest (query);
   create function slow_ones() returns setof slow language sql as 'select * from slow'`;
 
-it('extensions that the input leaves out are no matter of the target: what goes with them is named', async () => {
+it('extensions that the input excludes need nothing on the target: what goes with them is named', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${LEFT};
     update pg_extension set extname = 'walferry_nowhere' where extname = 'pg_stat_statements'`);
@@ -152,7 +152,7 @@ it('extensions that the input leaves out are no matter of the target: what goes 
   expect(only(unmatched, 'ignore-object-unmatched').message).toMatch(/: Cube$/);
 });
 
-it('one that a selected table or another extension needs is refused with every part by name, until those are excluded or left as well', async () => {
+it('an extension that a selected table or another extension needs is refused with every dependent by name, until those are excluded, too', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(LEFT);
   const of = async (extensions: string[], exclude: string[] = []) =>
@@ -177,7 +177,7 @@ it('one that a selected table or another extension needs is refused with every p
   );
 });
 
-it('roles with grants on members of an extension, or on functions of the system, have to be there', async () => {
+it('roles with grants on members of an extension, or on functions of the system, must exist', async () => {
   await using db = await freshPair();
   await using onMember = await loginOn(db, 'source');
   await using onSystem = await loginOn(db, 'source');
@@ -230,7 +230,7 @@ it('a table or sequence that a user added to an extension is refused until the s
 
 it('rows that a user adds to a table of an extension are distinguished from the rows of the extension', async () => {
   await using db = await freshPair();
-  // As an extension that is there on both sides, with a table that is not its configuration.
+  // Like an extension that exists on both sides, with a table that is not its configuration.
   const made = `create extension hstore; create table word (v text); insert into word values ('a'), ('b');
     create sequence numbers; select nextval('numbers'); alter extension hstore add table word; alter extension hstore add sequence numbers`;
   await db.sourceClient.query(`${TABLE}; ${made}`);

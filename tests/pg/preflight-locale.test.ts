@@ -1,4 +1,4 @@
-/** Preflight of databases that store, sort or show text differently. Such databases are made here, from template0. */
+/** Preflight of databases that store, sort or show text differently. They are created here from template0. */
 import { expect, it } from 'vitest';
 import {
   connectTo,
@@ -11,7 +11,7 @@ import type { FreshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 
-/** A database beside the pair's, gone at the end of the scope. */
+/** A database in addition to the pair's, dropped at the end of the scope. */
 async function databaseWith(
   db: FreshPair,
   side: 'source' | 'target',

@@ -1,4 +1,4 @@
-/** Preflight of columns whose values name objects (regclass and its like), over real databases. */
+/** Preflight of columns whose values name objects (regclass and similar types), over real databases. */
 import { expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { codes, findingsOf, loginOn, only } from '../support/preflight.ts';
@@ -13,7 +13,7 @@ const TABLES = /* sql */ `
 const COLUMNS =
   'public.t.v (regclass), public.t.d (public.part), public.t.list (regproc[]), public.t.p (public.pair), public.t.Role (regrole)';
 
-it('columns that name objects are told, also in arrays, domains and composites; what is made before the rows is no error', async () => {
+it('columns that name objects are reported, also in arrays, domains and composites; objects created before the rows are no error', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLES);
   const findings = await findingsOf(db);
@@ -21,7 +21,7 @@ it('columns that name objects are told, also in arrays, domains and composites; 
   expect(only(findings, 'object-names').message).toContain(COLUMNS);
 });
 
-it('a value that names an index, a TOAST table or a table left out is refused, until the row is changed', async () => {
+it('a value that names an index, a TOAST table or an excluded table is refused until the row is changed', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(
     `${TABLES}; insert into t (id, v, d) select 3, 't_v', reltoastrelid::regclass from pg_class where relname = 'plain';
@@ -42,7 +42,7 @@ it('a value that names an index, a TOAST table or a table left out is refused, u
   expect(only(await findingsOf(db, { input }), 'object-names').level).toBe('warning');
 });
 
-it('tables that the role may not read, or that policies filter, are told without being looked at', async () => {
+it('tables that the role may not read, or that policies filter, are reported without a query of their rows', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLES);
   await using login = await loginOn(db, 'source', 'replication');
@@ -55,7 +55,7 @@ it('tables that the role may not read, or that policies filter, are told without
   expect(only(findings, 'object-names').message).toContain('public.hidden.v (regclass)');
 });
 
-it('tables that are on the target with their indexes have what such values name', async () => {
+it('tables that exist on the target with their indexes have what such values name', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLES}; insert into t (id, v) values (3, 't_v')`);
   await db.targetClient.query(`${TABLES}; truncate t`);

@@ -1,4 +1,4 @@
-/** Preflight of objects that are not moved, that need a right of their own, or whose names are taken on the target. */
+/** Preflight of objects that are not moved, that need a special right, or whose names are taken on the target. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -10,7 +10,7 @@ import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 const TABLE = 'create table t (id int primary key)';
 
 describe('what is not moved', () => {
-  it('large objects are refused with their count, until the operator accepts to leave them', async () => {
+  it('large objects are refused with their count, until the operator accepts their loss', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`${TABLE}; select lo_create(0) from generate_series(1, 3)`);
     const finding = only(await findingsOf(db), 'large-objects');
@@ -50,8 +50,8 @@ describe('what is not moved', () => {
   });
 });
 
-describe('what needs a right of its own', () => {
-  it('event triggers: refused for a role that may not create them (tried), told to one that may', async () => {
+describe('what needs a special right', () => {
+  it('event triggers are refused for a role that may not create them (it is tried), and named for one that may', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`${TABLE};
       create function f() returns event_trigger language plpgsql as 'begin end';
@@ -64,13 +64,13 @@ describe('what needs a right of its own', () => {
     const accepted = codes(await findingsOf(db, { target: login.service, input: left }));
     expect(accepted).toContain('event-triggers-left');
     expect(accepted).not.toContain('event-trigger-right');
-    // Not the right to temporary objects, which the try's function needs, decides.
+    // The right to create temporary objects, which the attempt's function needs, does not decide.
     await db.targetClient.query(`revoke temporary on database ${db.target} from public`);
     expect(codes(await findingsOf(db, { target: login.service }))).toContain('event-trigger-right');
     await db.targetClient.query(`alter role ${login.role} superuser`);
-    const told = await findingsOf(db, { target: login.service });
-    expect(codes(told)).toContain('event-triggers');
-    expect(codes(told)).not.toContain('event-trigger-right');
+    const permitted = await findingsOf(db, { target: login.service });
+    expect(codes(permitted)).toContain('event-triggers');
+    expect(codes(permitted)).not.toContain('event-trigger-right');
     // An event trigger's owner is a superuser; the role of that name on the target need not be one.
     const owner = `owner_${randomBytes(5).toString('hex')}`;
     await db.sourceClient.query(
@@ -95,7 +95,7 @@ describe('what needs a right of its own', () => {
     expect(rows).toEqual([]);
   });
 
-  it('default privileges of other roles, and those that the target would add', async () => {
+  it('default privileges of other roles, and those that the target would add, are named', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TABLE);
     await using login = await loginOn(db, 'target', 'superuser');
@@ -147,7 +147,7 @@ describe('what the role may not see', () => {
       expect(JSON.stringify(found)).not.toContain('secret');
       await db.sourceClient.query(`drop user mapping for ${login.role} server "Far"`);
       const migration = { ...migrationOf(db), source: login.service };
-      // The login, which is on the source alone, has a grant there.
+      // The login, which exists only on the source, has a grant there.
       const input = inputOf(
         { source: login.service, target: db.target },
         { schema: { grants: false } },
@@ -166,7 +166,7 @@ describe('what the role may not see', () => {
 });
 
 describe('what the target would have otherwise', () => {
-  it('a schema that is there with another owner and other grants is named with the statements, and in the summary', async () => {
+  it('an existing schema with another owner and other grants is named with the statements, and in the summary', async () => {
     await using db = await freshPair();
     const id = randomBytes(4).toString('hex');
     const [owner, reader] = [`owner_${id}`, `reader_${id}`];
@@ -211,7 +211,7 @@ describe('what the target would have otherwise', () => {
     }
   });
 
-  it('constraints whose triggers are disabled are named, and what users put on tables of an extension', async () => {
+  it('constraints whose triggers are disabled are named, and objects that users put on tables of an extension', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`create table par (id int primary key);
       create table chi (id int primary key, par int references par, n int unique deferrable);
@@ -245,14 +245,14 @@ describe('what the target would have otherwise', () => {
     await using other = await freshPair();
     await other.sourceClient.query(TABLE);
     await copySchema(migrationOf(other), inputOf(other), testWork());
-    // A target is the source of the next migration.
+    // A target can be the source of the next migration.
     const next = await findingsOf(db, { source: other.target });
     expect(codes(next)).not.toContain('source-own-schema');
   });
 });
 
 describe('names on the target', () => {
-  it('views, sequences, types, indexes and functions that are there already are named', async () => {
+  it('views, sequences, types, indexes and functions that already exist are named', async () => {
     await using db = await freshPair();
     const objects = `
       create type mood as enum ('a'); create domain price as numeric; create sequence counter;
@@ -267,11 +267,11 @@ describe('names on the target', () => {
     expect(only(findings, 'target-clash').message).toContain(
       'function public.f(a integer, b public.mood), relation public.by_name, relation public.counter, relation public.people, type public.mood, type public.price',
     );
-    // Only the function of the same arguments is in the way.
+    // Only the function with the same arguments is in the way.
     expect(only(findings, 'target-clash').message).not.toContain('public.f(a integer),');
   });
 
-  it('a sequence or view of a table that is not selected is in nobody’s way', async () => {
+  it('a sequence or view of a table that is not selected is no obstacle', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`${TABLE};
       create table other (id serial primary key, n int generated always as identity);
@@ -284,7 +284,7 @@ describe('names on the target', () => {
         .filter(({ code }) => code === 'target-clash')
         .map(({ message }) => message);
     expect(await clash(['public.t'])).toEqual([]);
-    // A selected table's default needs the other table's sequence.
+    // The default of a selected table needs the other table's sequence.
     expect(await clash(['public.borrower'])).toEqual([
       expect.stringMatching(/: relation public\.other_id_seq$/),
     ]);
@@ -295,7 +295,7 @@ describe('names on the target', () => {
     ]);
   });
 
-  it('event triggers of the target are named, and refused under the name of one that is created there', async () => {
+  it('event triggers of the target are named, and refused if they have the name of one that is created there', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TABLE);
     await db.targetClient.query(`
@@ -303,7 +303,7 @@ describe('names on the target', () => {
       create event trigger guard on ddl_command_end execute function watch()`);
     const finding = only(await findingsOf(db), 'target-event-triggers');
     expect(finding.message).toMatch(/: guard$/);
-    // One of the same name, also where it is disabled, would be found out after the rows are copied.
+    // Otherwise one of the same name, also a disabled one, would be found only after the rows are copied.
     await db.targetClient.query(`alter event trigger guard disable`);
     await db.sourceClient.query(`
       create function look() returns event_trigger language plpgsql as 'begin end';

@@ -1,6 +1,6 @@
 /**
- * A source of the oldest version that is supported. wal2json is not there, so a whole migration cannot run; what is read of the
- * source's catalogs before the copy can. `npm run setup -- --versions` fetches the server; without it these tests are skipped.
+ * A source of the oldest supported version. It has no wal2json, so a whole migration cannot run; the queries of the source's
+ * catalogs before the copy can. `npm run setup -- --versions` fetches the server; without it these tests are skipped.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
@@ -66,7 +66,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     const big = relations.map((one) => ({ ...one, id: 1 }));
     const chunkBytes = (big[0]?.bytes ?? 0) / 10;
     expect(cutTables(big, chunkBytes)).toMatchObject([{ firstBlock: null, endBlock: null }]);
-    // The same table is cut where there is such a scan, so that this test can fail.
+    // The same table is split where ranges can be scanned, so that this test can fail.
     await using pair = await freshPair();
     await pair.targetClient.query(/* sql */ `create table big (id int primary key, filler text)`);
     const [newer] = await readRelationsNamed(pair.targetClient, relations);
@@ -87,7 +87,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     expect(codes(found)).toContain('plugin-missing');
   });
 
-  it('is read by the steps of the cutover and by the look for doubtful checks', async () => {
+  it('is read by the steps of the cutover and by the query for doubtful checks', async () => {
     await using db = await freshPair();
     await using source = await connect(SERVICE, 'cutover');
     const table = /* sql */ `create table big (id int primary key, filler text)`;

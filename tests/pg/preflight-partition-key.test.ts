@@ -1,10 +1,10 @@
-/** Preflight of rows that the target would route to different partitions, and of generated columns that it would compute differently. */
+/** Preflight of rows that the target would place in different partitions, and of generated columns that it would compute differently. */
 import { expect, it } from 'vitest';
 import { addService, freshPair, targetServer } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 
-/** Open transactions of other tests are not waited for. */
+/** Does not wait for open transactions of other tests. */
 const BUSY = { busy: true };
 
 const TYPES = /* sql */ `
@@ -12,7 +12,7 @@ const TYPES = /* sql */ `
   create type shades as range (subtype = shade, multirange_type_name = many_shades);
   create type named as (n int, r regclass);`;
 
-/** What the finding says of each is the last. */
+/** The last one is what the finding reports of each. */
 const REFUSED: readonly (readonly [string, string, string])[] = [
   ['hash (k)', 'shade', 'hash of public.shade'],
   ['hash (id, k)', 'shade', 'hash of public.shade'],
@@ -60,7 +60,7 @@ it('partitions by the hash of an enum or by OIDs, at any depth, are refused with
   }
   expect(found.message).not.toContain('public.same');
   expect(found.action).toContain('"viaPartitionRoot": ["public.other_0", ');
-  // What the finding says.
+  // What the finding reports.
   await db.targetClient.query(
     `${TYPES} ${tables(REFUSED, 'other').replaceAll(/partition by [^;]+/g, '')}`,
   );
@@ -112,11 +112,11 @@ it('partitions by user-defined functions get a warning, and nondeterministic col
   expect(found.message).toContain(
     'public.by_own (operator class own_ops must return the same results there)',
   );
-  // Both servers of the tests are of one library.
+  // Both test servers use the same library.
   expect(found.message).not.toContain('public.by_blind');
 });
 
-it('a target with a partition key of its own is checked by that key', async () => {
+it('a target with its own partition key is checked by that key', async () => {
   await using db = await freshPair();
   const ddl = (key: string): string => /* sql */ `
     create type shade as enum ('red', 'green');

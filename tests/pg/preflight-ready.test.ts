@@ -1,4 +1,4 @@
-/** Preflight of a pair that is ready, of one that cannot be reached, and of what stands between: poolers, load balancers, TLS. */
+/** Preflight of a pair that is ready, of one that is unreachable, and of what is in between: poolers, load balancers, TLS. */
 import { describe, expect, it } from 'vitest';
 import { addService, freshPair, sourceServer } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, only } from '../support/preflight.ts';
@@ -25,7 +25,7 @@ describe('a pair that is ready', () => {
 });
 
 describe('reaching both sides', () => {
-  it('everything is told in one go: one side unreachable, the other inspected', async () => {
+  it('everything is reported in one run: one side unreachable, the other inspected', async () => {
     await using db = await freshPair();
     await db.sourceClient.query('create table t (id int)');
     addService('nobody_there', { host: LOOPBACK, port: String(await freePort()), dbname: 'x' });
@@ -34,7 +34,7 @@ describe('reaching both sides', () => {
     expect(only(findings, 'target-unreachable').message).toContain('"nobody_there"');
   });
 
-  it('a service that the worker does not know is named, with where it looked', async () => {
+  it('a service that the worker does not know is named, with where it was looked up', async () => {
     await using db = await freshPair();
     const finding = only(await findingsOf(db, { source: 'no_such_service' }), 'source-service');
     expect(finding.message).toContain('"no_such_service"');

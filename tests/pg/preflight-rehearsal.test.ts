@@ -16,7 +16,7 @@ import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fid
 
 const TABLE = 'create table t (id int primary key)';
 
-/** Roles of a name of their own on both sides, and a login on the target with what README asks for. */
+/** Roles with names that no other test uses, on both sides, and a login on the target with the rights that README lists. */
 async function mover(db: FreshPair) {
   const id = randomBytes(4).toString('hex');
   const [owner, app] = [`owner_${id}`, `app_${id}`];
@@ -47,7 +47,7 @@ async function carry(db: FreshPair, service: string, more: Record<string, unknow
   return report;
 }
 
-it('an event trigger of the source, which is not tried, refuses nothing that stands on it', async () => {
+it('an event trigger of the source, which is not tried, refuses nothing that depends on it', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `${TABLE};
     create function on_ddl() returns event_trigger language plpgsql as 'begin end';
@@ -57,7 +57,7 @@ it('an event trigger of the source, which is not tried, refuses nothing that sta
 });
 
 describe('owners', () => {
-  it('whose rights our role has only with SET ROLE are named, and the advice cures it', async () => {
+  it('whose rights our role has only with SET ROLE are named, and the advice fixes it', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { owner, app, login } = roles;
@@ -73,7 +73,7 @@ describe('owners', () => {
     expect(codes(await findingsOf(db, { target: login.service }))).toEqual([]);
   });
 
-  it('without the right to write their own tables, or to see what is in their schema, have it until the source is let go', async () => {
+  it('without the right to write their own tables, or to see what is in their schema, have it until the source is disconnected', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { owner, app, login } = roles;
@@ -100,11 +100,11 @@ describe('owners', () => {
     await buildIndexes(migration, input, testWork());
     await buildConstraints(migration, input, testWork());
     await db.targetClient.query(write);
-    // Filled as its owner, who is another role than the table's.
+    // Filled as its owner, a role other than the table's.
     await refreshViews(migration, input, null, testWork());
     await setSequences(migration, input);
     await enableTriggers(migration);
-    // A cutover that is undone streams on, and the last looks of one that is not read tables and sequences.
+    // A cutover that is undone streams again; the final checks of a completed one read tables and sequences.
     await db.targetClient.query(write);
     await setSequences(migration, input);
     await runLateGrants(migration);
@@ -113,7 +113,7 @@ describe('owners', () => {
     await expect(db.targetClient.query(write)).rejects.toMatchObject({ code: '42501' });
   });
 
-  it('of a schema that the target had before keep their rights on it until the source is let go', async () => {
+  it('of a schema that existed on the target keep their rights on it until the source is disconnected', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { owner, app, login } = roles;
@@ -140,7 +140,7 @@ describe('owners', () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { owner, app, login } = roles;
-    // One owner has the right by a grant on the source, the other has none any more.
+    // One owner has the right by a grant on the source, the other no longer has any.
     await db.sourceClient.query(`
       create schema shop authorization ${owner}; grant usage, create on schema shop to ${app};
       set role ${app};
@@ -183,7 +183,7 @@ describe('owners', () => {
 });
 
 describe('comments and grants on objects of others', () => {
-  it('are left out, named by preflight and in the report, and stop nothing', async () => {
+  it('are skipped, named by preflight and in the report, and stop nothing', async () => {
     await using db = await freshPair();
     await using roles = await mover(db);
     const { app, login } = roles;
@@ -192,7 +192,7 @@ describe('comments and grants on objects of others', () => {
       `drop schema public; create schema public; ${TABLE}; create extension hstore`,
     );
     await db.targetClient.query(`grant create on schema public to ${login.role}`);
-    // Without a comment nothing is lost with the statement that pg_dump writes all the same.
+    // Without a comment the statement that pg_dump writes anyway loses nothing.
     const given = { target: login.service, input: owners };
     const before = await findingsOf(db, given);
     expect(before.filter(({ level }) => level === 'error')).toEqual([]);
@@ -255,7 +255,7 @@ describe('event triggers of the target', () => {
     expect(failed.message).toContain('event trigger');
     const [disable = ''] = found.action.split('Then');
     await follow(db.targetClient, { ...found, action: disable });
-    // What the login was granted is on the target only.
+    // What the login was granted exists on the target only.
     expect(codes(await findingsOf(db))).toEqual(['target-event-triggers', 'target-schema-rights']);
   });
 });
@@ -286,7 +286,7 @@ describe('a newer target', () => {
   );
 });
 
-it('a refused object does not keep the others from being tried, and nothing remains', async () => {
+it('a refused object does not prevent the attempt of the others, and nothing remains', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`${TABLE}; create function f() returns int language sql as 'select 1';
     create view v as select f() as n; create view w as select n from v; create view plain as select id from t`);

@@ -1,11 +1,11 @@
-/** Preflight of roles with few rights, on either side: every finding, and its own advice followed, after which it is gone. */
+/** Preflight of roles with few rights, on either side: each finding disappears once its advice is followed. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 
 describe('rights', () => {
-  it('a role without any on the source: slots, tables, other tables, sequences; the SQL mends it', async () => {
+  it('a role without any on the source has findings for slots, tables, other tables and sequences; the SQL fixes them', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(
       CLEAN + '; create schema "Closed"; create table "Closed".t (id int primary key)',
@@ -13,7 +13,7 @@ describe('rights', () => {
     await using login = await loginOn(db, 'source');
     const given = {
       source: login.service,
-      // The grants that are asked for name the role itself, which need not be on the target.
+      // The requested grants name the role itself, which need not exist on the target.
       input: {
         schema: { grants: false },
         tables: { include: ['public.*', 'Closed.*'] },
@@ -43,7 +43,7 @@ describe('rights', () => {
     expect(await findingsOf(db, given)).toEqual([]);
   });
 
-  it('row security that hides rows on the source is refused, and bypassrls mends it', async () => {
+  it('row security that hides rows on the source is refused, and bypassrls fixes it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(
       `create table t (id int primary key); alter table t enable row level security`,
@@ -57,7 +57,7 @@ describe('rights', () => {
     expect(await findingsOf(db, given)).toEqual([]);
   });
 
-  it('a role without any on the target: schemas, tables, owners, replica role', async () => {
+  it('a role without any on the target has findings for schemas, tables, owners and replica role', async () => {
     await using db = await freshPair();
     await db.sourceClient.query('create table t (id int primary key)');
     await using login = await loginOn(db, 'target');
@@ -72,10 +72,10 @@ describe('rights', () => {
     expect(await findingsOf(db, { target: login.service })).toEqual([]);
   });
 
-  it('a target role set up as README says finds nothing: schemas that are there keep their owner', async () => {
+  it('a target role set up as README says has no findings: existing schemas keep their owner', async () => {
     await using db = await freshPair();
     const owner = `owner_${randomBytes(5).toString('hex')}`;
-    // A platform's superuser that the target does not know at all: it owns a schema, and its rights are in the schema's grants.
+    // A platform's superuser that is unknown on the target: it owns a schema and has rights in the schema's grants.
     const platform = `platform_${randomBytes(5).toString('hex')}`;
     await db.sourceClient.query(`create role ${owner}; create role ${platform};
       create schema app authorization ${owner}; create table app.t (id int primary key);
@@ -92,7 +92,7 @@ describe('rights', () => {
       expect(grants).toMatchObject({ level: 'warning', code: 'not-owned' });
       expect(grants?.action).toContain(`GRANT USAGE ON SCHEMA shared TO ${owner};`);
       expect(more).toEqual([]);
-      // A schema that must be made needs its owner, as before.
+      // A schema that must be created needs its owner, as before.
       await db.targetClient.query('drop schema shared');
       expect(only(await findingsOf(db, given), 'role-missing').message).toMatch(
         new RegExp(`: ${platform}$`),
@@ -105,7 +105,7 @@ describe('rights', () => {
     }
   });
 
-  it('roles that only objects of tables left out belong to are not asked for', async () => {
+  it('roles that own only objects of excluded tables are not required', async () => {
     await using db = await freshPair();
     const owner = `owner_${randomBytes(5).toString('hex')}`;
     await db.sourceClient.query(`create role ${owner}; create table t (id int primary key);

@@ -1,7 +1,7 @@
 /**
- * Preflight against a source server that is set in every wrong way. It has a server of its own, because the settings are the
- * server's and not a database's. Servers that know `output_plugin_libraries` (from 15.19, 17.11 and 18.6 on) and those that
- * do not are both met in the field; this file expects of each what is right for it.
+ * Preflight against a source server with every wrong setting. The file uses its own server, because the settings belong to the
+ * server and not to a database. Servers that know `output_plugin_libraries` (from 15.19, 17.11 and 18.6 on) and those that do
+ * not are both in use; this file expects of each what is right for it.
  */
 import { mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -52,7 +52,7 @@ async function sqlOn(on: PostgresServer, statements: readonly string[]): Promise
   });
 }
 
-/** A setting of the server that a restart brings into effect. */
+/** A server setting that takes effect with a restart. */
 async function restartWith(statement: string): Promise<void> {
   await sql(statement);
   await server.stop();
@@ -60,7 +60,7 @@ async function restartWith(statement: string): Promise<void> {
   expect(await server.start(port)).toBe(port);
 }
 
-/** Without what every server of the tests has: they are thrown away. */
+/** Without the settings that all test servers share: those are removed. */
 async function findings(source = SERVICE): Promise<Finding[]> {
   return (await allFindings(source)).filter(({ code }) => !code.endsWith('-not-durable'));
 }
@@ -81,7 +81,7 @@ async function allFindings(source = SERVICE): Promise<Finding[]> {
 
 const codes = async (): Promise<string[]> => (await findings()).map(({ code }) => code);
 
-it('names wal_level, few senders, full slots, and is content when all is mended', async () => {
+it('it names wal_level, few senders and full slots, and passes when all are fixed', async () => {
   expect(await codes()).toEqual(['wal-level', 'last-sender']);
 
   await restartWith("alter system set wal_level = 'logical'");
@@ -97,7 +97,7 @@ it('names wal_level, few senders, full slots, and is content when all is mended'
   expect(await codes()).toEqual([]);
 });
 
-it('a limit on the WAL that a slot may keep is told, and so is a slot limit in time where the server has one', async () => {
+it('a limit on the WAL that a slot may keep is reported, and so is a time limit of slots where the server has one', async () => {
   await sql("alter system set max_slot_wal_keep_size = '1GB'", 'select pg_reload_conf()');
   const [found, ...more] = await findings();
   expect(more).toEqual([]);
@@ -108,7 +108,7 @@ it('a limit on the WAL that a slot may keep is told, and so is a slot limit in t
   expect(await codes()).toEqual([]);
 });
 
-it('too few free connections for the lanes of the copy are counted', async () => {
+it('too few free connections for the copy streams are reported with their numbers', async () => {
   await restartWith('alter system set max_connections = 8');
   const [found] = await findings();
   expect(found?.code).toBe('source-sessions');
@@ -140,7 +140,7 @@ describe('the setting output_plugin_libraries', () => {
       );
       return rows[0]?.value != null;
     });
-  /** The server above where it has the setting, else one of 17 where set-up fetched that. */
+  /** The server above if it has the setting, otherwise one of 17 if setup fetched it. */
   let newer: { readonly server: PostgresServer; readonly service: string } | null = null;
   const other = findOther(17);
   const ABSENT =
@@ -166,14 +166,14 @@ describe('the setting output_plugin_libraries', () => {
 
   const aboutPlugin = ({ code }: Finding): boolean => code.startsWith('plugin-');
 
-  it('a server from 15.19, 17.11 or 18.6 on is told to list wal2json, and the line mends it', async (test) => {
+  it('a server from 15.19, 17.11 or 18.6 on must list wal2json, and the reported line fixes it', async (test) => {
     if (!newer) return test.skip(ABSENT);
     const { server: one, service } = newer;
     await sqlOn(one, [
       'alter system set output_plugin_libraries = pgoutput',
       'select pg_reload_conf()',
     ]);
-    // A newer source than this machine's client programs is told, too.
+    // A source newer than this machine's client programs gets the same finding.
     const [found, ...more] = (await findings(service)).filter(aboutPlugin);
     expect(more).toEqual([]);
     expect(found?.code).toBe('plugin-refused');
@@ -182,7 +182,7 @@ describe('the setting output_plugin_libraries', () => {
     expect((await findings(service)).filter(aboutPlugin)).toEqual([]);
   });
 
-  it('a slot that was made before the list lost wal2json is refused with the line to set, and read again after it', async (test) => {
+  it('a slot that was created before the list lost wal2json is refused with the line to set, and readable after that', async (test) => {
     if (!newer) return test.skip(ABSENT);
     const { server: one, service } = newer;
     const slot = 'walferry_before_the_update';
@@ -217,7 +217,7 @@ describe('the setting output_plugin_libraries', () => {
     });
   });
 
-  it('an older server, which has no such setting, is left alone', async (test) => {
+  it('an older server without such a setting gets no finding', async (test) => {
     if (await knows(server)) test.skip('this server is newer and has the setting');
     expect(await codes()).toEqual([]);
   });

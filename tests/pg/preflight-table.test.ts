@@ -1,10 +1,10 @@
-/** Preflight of tables whose changes could not be followed, and of patterns that fit nothing. */
+/** Preflight of tables whose changes could not be followed, and of patterns that match nothing. */
 import { describe, expect, it } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, only } from '../support/preflight.ts';
 
 describe('tables whose changes could not be followed', () => {
-  it('every kind of missing replica identity is found, and its statement mends it', async () => {
+  it('every kind of missing replica identity is found, and its statement fixes it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`
       create table bare (a int);
@@ -30,7 +30,7 @@ describe('tables whose changes could not be followed', () => {
     );
     expect(found.action).toContain('alter table public."Weird" replica identity full;');
     await follow(db.sourceClient, found);
-    // The table of a numeric column has a key now, and only that much to say.
+    // The table with a numeric column has a key now, and only that finding is left.
     expect(codes(await findingsOf(db)).filter((code) => code !== 'special-numbers')).toEqual([]);
   });
 
@@ -46,7 +46,7 @@ describe('tables whose changes could not be followed', () => {
     expect(await findingsOf(db, { input: { tables: { exclude } } })).toEqual([]);
   });
 
-  it('a wal2json that cannot tell NaN from null: named columns, and FULL without a key refused', async () => {
+  it('with a wal2json that cannot tell NaN from null, columns are named, and FULL without a key is refused', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(`
       create domain price as numeric;
@@ -56,7 +56,7 @@ describe('tables whose changes could not be followed', () => {
       /* sql */ `select current_setting('server_version_num')::int < 160000 as old`,
     );
     const findings = await findingsOf(db);
-    // Debian 12 has wal2json 2.5; with 2.6 (Debian 13 and PGDG) there is nothing to say.
+    // Debian 12 has wal2json 2.5; with 2.6 (Debian 13 and PGDG) there is no finding.
     if (rows[0]?.old === false && findings.length === 0) return;
     expect(codes(findings)).toEqual(['special-numbers-full', 'special-numbers']);
     expect(only(findings, 'special-numbers').message).toContain('public.keyed (n, d)');
@@ -73,7 +73,7 @@ describe('partitioned tables that go through one table on the target', () => {
     create view seen as select n.id from n join m on m.id = n.id`;
   const input = { tables: { viaPartitionRoot: ['public.m'] } };
 
-  it('the table is not there, has no partition, or lacks a column: named, and mended by what is said', async () => {
+  it('a table that is missing, has no partition, or lacks a column is named, and the advice fixes it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TREE);
     expect(codes(await findingsOf(db, { input }))).toEqual(['partition-root-missing']);
@@ -99,7 +99,7 @@ describe('partitioned tables that go through one table on the target', () => {
     expect(await findingsOf(db, { input })).toEqual([]);
   });
 
-  it('rows in it, or a partition of the name of another table, are refused', async () => {
+  it('rows in it, or a partition with the name of another table, are refused', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TREE);
     await db.targetClient.query(/* sql */ `
@@ -114,7 +114,7 @@ describe('partitioned tables that go through one table on the target', () => {
     );
   });
 
-  it('an identity that is unique within its partition only is refused with the statement that mends it', async () => {
+  it('an identity that is unique only within its partition is refused with the statement that fixes it', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(/* sql */ `
       create table m (id int not null, day date) partition by range (day);
@@ -127,7 +127,7 @@ describe('partitioned tables that go through one table on the target', () => {
     expect(await findingsOf(db, { input })).toEqual([]);
   });
 
-  it('a pattern that names a partition, or nothing, is refused', async () => {
+  it('a pattern that matches a partition, or nothing, is refused', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(TREE);
     const viaPartitionRoot = ['public.m_1', 'public.n', 'public.nothing'];
@@ -138,7 +138,7 @@ describe('partitioned tables that go through one table on the target', () => {
 });
 
 describe('patterns', () => {
-  it('that fit no table are named, and so is a selection that is empty', async () => {
+  it('that match no table are named, and so is an empty selection', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
     const slip = await findingsOf(db, {

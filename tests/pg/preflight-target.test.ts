@@ -7,7 +7,7 @@ import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, migrationOf, only } from '../support/preflight.ts';
 
 describe('tables on the target', () => {
-  it('with rows, missing beside others, or with a name that something else has: refused by name', async () => {
+  it('with rows, only some of them, or with a name that another object has are refused by name', async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
     await db.targetClient.query(`

@@ -40,8 +40,8 @@ test('the slot is dropped if nothing was written since the end mark, and a secon
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('absent');
 });
 
-test.each(['before any look', 'after a look that found a write'])(
-  'a slot that someone else dropped %s does not complete the cutover',
+test.each(['before any check', 'after a check that found a write'])(
+  'a slot that another session dropped %s does not complete the cutover',
   async (when) => {
     await using db = await freshPair();
     const migration = await prepared(db);
@@ -49,7 +49,7 @@ test.each(['before any look', 'after a look that found a write'])(
     const mark = await marked(migration, CHOSEN);
     expect(await laterChanges(migration, input, mark)).toEqual([]);
     await db.sourceClient.query(/* sql */ `insert into t values (1)`);
-    if (when !== 'before any look') {
+    if (when !== 'before any check') {
       await failure(releaseSlot(migration, input, mark), 'StillWriting');
     }
     await db.sourceClient.query(/* sql */ `select pg_drop_replication_slot($1)`, [migration.slot]);
@@ -59,7 +59,7 @@ test.each(['before any look', 'after a look that found a write'])(
   },
 );
 
-test('a release that cannot reach one of the databases says which: a target that is away is no source that is gone', async () => {
+test('a release that cannot reach one of the databases says which: an unreachable target is not reported as a missing source', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const mark = await marked(migration, CHOSEN);
@@ -71,7 +71,7 @@ test('a release that cannot reach one of the databases says which: a target that
     );
     expect(details.side).toBe(side);
   }
-  // Whether a stale position is the source's or the target's fault cannot be seen from here.
+  // Whether a stale position is the source's or the target's fault is unknown here.
   await db.targetClient.query(/* sql */ `delete from walferry.migration`);
   const { details } = await failure(
     releaseSlot(migration, inputOf(db, SELECTION), mark),
@@ -106,7 +106,7 @@ test.each([
   { how: 'setval backwards', sql: `select setval('ids', -1, false)` },
   { how: 'an excluded table that shares it', sql: `insert into left_out values (default)` },
 ])(
-  'a sequence that moved after it was set keeps the slot and is named: $how',
+  'a sequence that advanced after it was set keeps the slot and is named: $how',
   async ({ how, sql }) => {
     await using db = await freshPair();
     const ddl = /* sql */ `
@@ -130,7 +130,7 @@ test.each([
   },
 );
 
-test('sequences of tables that may be written on do not keep the slot: of excluded ones, and of unlogged ones that are accepted', async () => {
+test('sequences of tables that may be written do not keep the slot: excluded ones, and accepted unlogged ones', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `
     create table t (id int primary key); create sequence log_ids; create table left_out (id int default nextval('log_ids'));
@@ -151,7 +151,7 @@ test('sequences of tables that may be written on do not keep the slot: of exclud
   expect(await releaseSlot(migration, input, mark)).toBe('dropped');
 });
 
-test('a target that lost applied changes is told also while the source is away, which would end the cutover as complete', async () => {
+test('a target that lost applied changes is reported even if the source is gone, which would otherwise complete the cutover', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const mark = await marked(migration, CHOSEN);
@@ -183,9 +183,9 @@ test('busy writers of other tables and their open transactions do not keep the s
 });
 
 /**
- * Runs `work` on a source whose first look takes longer than two seconds.
+ * Runs `work` on a source whose first check takes longer than two seconds.
  * @param atDrop runs around each statement that drops the slot.
- * @returns how many looks there were: each writes a mark.
+ * @returns the number of checks: each writes a mark.
  */
 async function slowly(
   db: FreshPair,
@@ -194,7 +194,7 @@ async function slowly(
 ): Promise<number> {
   const query = Reflect.get(pg.Client.prototype, 'query') as unknown;
   if (typeof query !== 'function') throw new Error('no query');
-  let looks = 0;
+  let checks = 0;
   Reflect.set(
     pg.Client.prototype,
     'query',
@@ -203,19 +203,19 @@ async function slowly(
       const sql = String(args[0]);
       if (sql.includes('pg_drop_replication_slot')) return atDrop(go);
       if (!sql.includes('pg_logical_emit_message(true')) return go();
-      looks += 1;
-      return looks > 1 ? go() : db.sourceClient.query('select pg_sleep(2.1)').then(go);
+      checks += 1;
+      return checks > 1 ? go() : db.sourceClient.query('select pg_sleep(2.1)').then(go);
     },
   );
   try {
     await work();
-    return looks;
+    return checks;
   } finally {
     Reflect.set(pg.Client.prototype, 'query', query);
   }
 }
 
-test('a look that takes long is not repeated in the hope of a moment without writes, and at most once for other reasons', async () => {
+test('a slow check is not repeated to catch a moment without writes, and is repeated at most once for other reasons', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
@@ -241,7 +241,7 @@ test('a writer that starts during the final check keeps the slot', async () => {
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
   const mark = await marked(migration, CHOSEN);
-  // The look waits for this lock when it reads the sizes of the tables, which is before it asks who writes.
+  // The check waits for this lock when it reads the table sizes, which is before it queries the writers.
   await using writer = await connectTo(db.source);
   await writer.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const released = releaseSlot(migration, input, mark);
@@ -250,7 +250,7 @@ test('a writer that starts during the final check keeps the slot', async () => {
   expect(await slots(db, migration)).toBe(1);
 });
 
-test('a look that waits for a lock on a selected table ends within seconds, and names the table and who holds it', async () => {
+test('a check that waits for a lock on a selected table ends within seconds, and names the table and the lock’s owner', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
@@ -259,8 +259,8 @@ test('a look that waits for a lock on a selected table ends within seconds, and 
   await owner.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const { rows } = await owner.query<{ pid: number }>('select pg_backend_pid() as pid');
   const named = `public.t (pid ${rows[0]?.pid})`;
-  const looks = [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)];
-  for (const found of await Promise.all(looks.map((look) => failure(look, 'Contention')))) {
+  const checks = [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)];
+  for (const found of await Promise.all(checks.map((check) => failure(check, 'Contention')))) {
     expect(found.message).toContain(named);
     expect(found.details.table).toBe('public.t');
   }
@@ -269,14 +269,14 @@ test('a look that waits for a lock on a selected table ends within seconds, and 
   expect(await releaseSlot(migration, input, mark)).toBe('dropped');
 });
 
-/** A release that has looked at who it is and now stands in its look, as a frozen worker would, until the lock goes. */
-async function standing(db: FreshPair) {
+/** A release that has verified its identity and hangs in its check, as a frozen worker would, until the lock is released. */
+async function hangingRelease(db: FreshPair) {
   const migration = await startMigration(db, /* sql */ `create table t (id int primary key)`);
   const mark = await marked(migration);
   const lock = await connectTo(db.source);
   await lock.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const first = releaseSlot(migration, inputOf(db), mark, undefined, 1_000);
-  // Its end is asked for later.
+  // Its result is read later.
   first.catch(() => undefined);
   const ofRelease = async () => {
     const { rows } = await db.sourceClient.query<{ pid: number; waits: boolean }>(/* sql */ `
@@ -284,16 +284,16 @@ async function standing(db: FreshPair) {
         from pg_stat_activity where datname = current_database() and application_name like 'walferry cleanup%'`);
     return rows;
   };
-  const [own] = await until('the look to wait for the lock', async () => {
+  const [own] = await until('the check to wait for the lock', async () => {
     const rows = await ofRelease();
     return rows[0]?.waits === true && rows;
   });
   return { migration, mark, lock, first, pid: own?.pid, ofRelease };
 }
 
-test('a release that was frozen in its look and wakes up behind a stream drops nothing', async () => {
+test('a release that was frozen in its check and wakes up after a stream started drops nothing', async () => {
   await using db = await freshPair();
-  const { migration, lock, first } = await standing(db);
+  const { migration, lock, first } = await hangingRelease(db);
   await using stream = await connectTo(db.target);
   await takeEpoch(stream, migration, null, 2_000);
   await lock.query('rollback');
@@ -304,9 +304,9 @@ test('a release that was frozen in its look and wakes up behind a stream drops n
   expect(await slots(db, migration)).toBe(1);
 });
 
-test('a release ends the sessions of one that was frozen before it, which can drop nothing then; one scheduled earlier is refused', async () => {
+test('a release ends the sessions of an earlier frozen one, which can then drop nothing; one scheduled earlier is refused', async () => {
   await using db = await freshPair();
-  const { migration, mark, lock, first, pid, ofRelease } = await standing(db);
+  const { migration, mark, lock, first, pid, ofRelease } = await hangingRelease(db);
   const second = releaseSlot(migration, inputOf(db), mark, undefined, 2_000);
   const refused = failure(second, 'StillWriting');
   await until('the first session to be ended', async () =>
@@ -322,7 +322,7 @@ test('a release ends the sessions of one that was frozen before it, which can dr
   expect(await releaseSlot(migration, inputOf(db), next, undefined, 3_000)).toBe('dropped');
 });
 
-/** What takes `t` out of a selection that names it, and where its writes go then. */
+/** What removes `t` from a selection that names it, and where its writes go then. */
 const WAYS_OUT = [
   { how: 'renamed', ddl: 'alter table t rename to t_old', name: 't_old' },
   {
@@ -340,7 +340,7 @@ const WAYS_OUT = [
 ] as const;
 
 test.each(WAYS_OUT)(
-  'a table of the plan that is $how after the end mark, and so not selected any more, keeps the slot when it is written',
+  'a planned table that is $how after the end mark, and so no longer selected, keeps the slot when it is written',
   async ({ how, ddl, name }) => {
     await using db = await freshPair();
     // A partition is selected with its root.
@@ -362,7 +362,7 @@ test.each(WAYS_OUT)(
   },
 );
 
-/** DDL that changes no row, after which the target lacks rows or values all the same. */
+/** DDL that changes no row, after which the target still lacks rows or values. */
 const SILENT = [
   {
     how: 'a partition with rows that is attached',
@@ -380,7 +380,7 @@ const SILENT = [
     named: 'public.wanted',
   },
   {
-    how: 'a table that is dropped and created again',
+    how: 'a table that is dropped and recreated',
     ddl: `drop table t; create table t (id int primary key)`,
     named: 'public.t',
   },
@@ -452,7 +452,7 @@ test.each(SILENT)(
   },
 );
 
-test('a column that both sides have after the end mark, and an empty table that only the source has, do not keep the slot', async () => {
+test('a column that both sides get after the end mark, and an empty table that only the source has, do not keep the slot', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   await db.sourceClient.query(/* sql */ `insert into t values (1)`);
@@ -482,14 +482,14 @@ test('an open transaction that writes to a table under a name outside the select
   await failure(releaseSlot(migration, input, mark), 'StillWriting');
 });
 
-test('large objects that were made after preflight keep the slot, unless the input accepts to leave them', async () => {
+test('large objects that were created after preflight keep the slot, unless the input accepts their loss', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const input = inputOf(db, SELECTION);
   await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
   const mark = await marked(migration, CHOSEN);
-  for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
-    expect((await failure(look, 'StillWriting')).message).toContain('2 in pg_largeobject');
+  for (const check of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
+    expect((await failure(check, 'StillWriting')).message).toContain('2 in pg_largeobject');
   }
   expect(await slots(db, migration)).toBe(1);
   const accepted = inputOf(db, { ...SELECTION, ignore: { largeObjects: true } });
@@ -498,7 +498,7 @@ test('large objects that were made after preflight keep the slot, unless the inp
   expect(await releaseSlot(migration, input, await marked(migration, CHOSEN))).toBe('dropped');
 });
 
-test('an open transaction that makes a selected table keeps the slot: no catalog shows its rows yet', async () => {
+test('an open transaction that creates a selected table keeps the slot: no catalog shows its rows yet', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const mark = await marked(migration, CHOSEN);
@@ -514,23 +514,23 @@ test('an open transaction that makes a selected table keeps the slot: no catalog
   expect(await releaseSlot(migration, inputOf(db, SELECTION), mark)).toBe('dropped');
 });
 
-test('the last look tells of a transaction that was open when it began and made a table, also when it ends before the drop', async () => {
+test('the final check reports a transaction that was open when it began and created a table, also if it ends before the drop', async () => {
   await using db = await freshPair();
   const migration = await prepared(db);
   const mark = await marked(migration, CHOSEN);
   await using open = await connectTo(db.source);
-  const look = () =>
+  const check = () =>
     lastLook(migration, inputOf(db, SELECTION), mark, {
       signal: new AbortController().signal,
       beat: () => undefined,
     });
   await open.query(/* sql */ `begin; create table public.fresh as select 1 as id`);
-  expect((await look()).entering).toBe(true);
+  expect((await check()).entering).toBe(true);
   await open.query(/* sql */ `rollback`);
-  expect((await look()).entering).toBe(false);
+  expect((await check()).entering).toBe(false);
 });
 
-/** What an open transaction does, and whether it brings a table into the selection `own.*`. */
+/** What an open transaction does, and whether it adds a table to the selection `own.*`. */
 const OPEN = [
   [true, `create table own.fresh (id int)`],
   [true, `create table own.fresh as select 1 as id`],
@@ -558,7 +558,7 @@ const OPEN = [
 ] as const;
 
 test.each(['open', 'prepared'])(
-  'of %s transactions those are noticed that make, move or attach a table into the selection, and no others',
+  '%s transactions that create, move or attach a table into the selection are found, and no others',
   async (how) => {
     await using db = await freshPair();
     await db.sourceClient.query(/* sql */ `
@@ -567,10 +567,10 @@ test.each(['open', 'prepared'])(
       create table away.t (id int); create table away.leaf (id int);
       create table away.moving (id int); create table own.left_out (id int primary key); create extension hstore;
       alter extension hstore add table own.left_out`);
-    // The first temporary table of a session makes a schema.
+    // The first temporary table of a session creates a schema.
     await using open = await connectTo(db.source);
     await open.query(/* sql */ `create temp table first (id int)`);
-    // Older than all of them: rolled back ones stay in the rows behind it.
+    // Older than all of them: the rows of rolled back ones stay in the catalog.
     await using old = await connectTo(db.source);
     await old.query(/* sql */ `begin; select pg_current_xact_id()`);
     const seen: [boolean, string][] = [];

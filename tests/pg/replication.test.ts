@@ -1,4 +1,4 @@
-/** The replication connection against a real walsender: every default of the library that lost data keeps a test here. */
+/** The replication connection against a real walsender: each library default that lost data has a test here. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { compareLsn, lsnToBigInt, parseLsn, type Lsn } from '../../contract/lsn.ts';
@@ -30,7 +30,7 @@ function open(
   });
 }
 
-/** Takes messages until `enough`, decoded. Empty transactions do not count: autovacuum's are sent, too. */
+/** Reads messages until `enough`, decoded. Empty transactions do not count: those of autovacuum are sent, too. */
 async function read(
   reader: ReplicationReader,
   enough: (messages: WalMessage[]) => boolean,
@@ -84,7 +84,7 @@ test('what was received but not confirmed is delivered again, however long it wa
     await using reader = await open(migration, start, { statusMs: 50 });
     await insertOne(db, 1);
     await read(reader, (m) => commits(m).length === 1);
-    // Many status replies later the source must still stand where the target does.
+    // After many status replies the source must still be at the target's position.
     await sleep(600);
     expect((await slotState(db, migration)).confirmed).toBe(start);
   }
@@ -94,7 +94,7 @@ test('what was received but not confirmed is delivered again, however long it wa
   expect(messages.some((message) => message.action === 'I')).toBe(true);
 });
 
-test('exactly the stored LSN is confirmed, and the transaction that begins to commit right there is delivered', async () => {
+test('exactly the stored LSN is confirmed, and the transaction whose commit begins right there is delivered', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { confirmed: start } = await slotState(db, migration);
@@ -110,8 +110,8 @@ test('exactly the stored LSN is confirmed, and the transaction that begins to co
     });
   }
   await until('the slot to be free', async () => (await slotState(db, migration)).active === null);
-  // Two commit records back to back are rare on a quiet server, so the rule is checked with the position itself:
-  // a start at the commit record's own beginning must deliver it, one byte later must not.
+  // Two adjacent commit records are rare on an idle server, so the position itself is tested:
+  // a start at the beginning of the commit record must deliver it, a start one byte later must not.
   await insertOne(db, 2);
   let second: Commit | undefined;
   {
@@ -137,7 +137,7 @@ test('a second subscription starts at the position it is given, not at the last 
   }
 });
 
-test('keepalives keep their place behind the data that was sent before them', async () => {
+test('keepalives stay behind the data that was sent before them', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { confirmed: start } = await slotState(db, migration);
@@ -161,7 +161,7 @@ test('keepalives keep their place behind the data that was sent before them', as
       const message = decodeMessage(item.own.toString());
       if (message.action !== 'B') continue;
       transactions += 1;
-      // Had a keepalive overtaken this transaction, confirming it would have lost the transaction.
+      // If a keepalive had overtaken this transaction, confirming it would have lost the transaction.
       expect(lsnToBigInt(message.lsn) >= horizon).toBe(true);
     }
     await reader.ready(50);
@@ -172,7 +172,7 @@ test('keepalives keep their place behind the data that was sent before them', as
   await writing;
 });
 
-test('a full queue pauses the sender, memory stays bounded, and the server goes on hearing from us', async () => {
+test('a full queue pauses the sender, memory stays bounded, and the server still gets our replies', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { confirmed: start } = await slotState(db, migration);
@@ -191,14 +191,14 @@ test('a full queue pauses the sender, memory stays bounded, and the server goes 
   expect(reader.pauses).toBeGreaterThan(5);
 });
 
-test('a WARNING of the source ends the stream at its place, and what came before can still be taken', async () => {
+test('a WARNING of the source ends the stream at its place, and earlier messages can still be read', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
     `${TABLE}; create table bare (a int); insert into bare values (1)`,
   );
   const { confirmed: start } = await slotState(db, migration);
-  // A database may have silenced what would tell of the loss.
+  // A database may suppress the message that reports the loss.
   await db.sourceClient.query(`alter database "${db.source}" set client_min_messages = error`);
   await using reader = await open(migration, start);
   await insertOne(db, 1);
@@ -224,7 +224,7 @@ test('a WARNING of the source ends the stream at its place, and what came before
   expect(() => reader.take()).toThrow(); // nothing after it is delivered
 });
 
-test('a walsender that is ended is Unreachable, a slot in use is SlotBusy, a missing slot is SlotMissing', async () => {
+test('a terminated walsender is Unreachable, a slot in use is SlotBusy, a missing slot is SlotMissing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { confirmed: start } = await slotState(db, migration);
@@ -239,7 +239,7 @@ test('a walsender that is ended is Unreachable, a slot in use is SlotBusy, a mis
   });
 });
 
-test('an update that comes without its key, because the catalog entry of its table changed meanwhile, is read again with it', async () => {
+test('an update without its key, because its table’s catalog entry changed in between, is read again with the key', async () => {
   await using db = await freshPair();
   const rows = 3_000;
   const labels = Array.from({ length: rows }, (_, n) => `'l${n}'`).join(',');
@@ -249,7 +249,7 @@ test('an update that comes without its key, because the catalog entry of its tab
      create table t (id int primary key, a label, b label);
      insert into t select n, ('l' || n)::label, 'l0' from generate_series(0, ${rows - 1}) n`,
   );
-  // Each label is looked up for the first time while its row is printed: that is where the walsender hears of changed entries.
+  // Printing a row looks each label up for the first time: that is where the walsender processes changed catalog entries.
   await db.sourceClient.query(
     /* sql */ `update t set a = ('l' || (${rows - 1} - id))::label, b = a`,
   );
@@ -287,12 +287,12 @@ test('an update that comes without its key, because the catalog entry of its tab
   expect(updates.every((identity) => identity.length === 1)).toBe(true);
 });
 
-test('a connection that gives no sign of life is Stalled, an idle one is not', async () => {
+test('a connection without any sign of life is Stalled, an idle one is not', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { confirmed: start } = await slotState(db, migration);
   await using reader = await open(migration, start, { stallMs: 800, statusMs: 100 });
-  // Idle for three times the limit: the answers to our own questions keep it alive.
+  // Idle for three times the limit: replies to our own requests keep it alive.
   await sleep(2_400);
   while (reader.take() !== null);
   const pid = reader.backendPid;
@@ -340,7 +340,7 @@ test('every schema name reaches the plugin, and nothing else does', async () => 
   expect(compareLsn(reader.receivedLsn, start)).toBeGreaterThan(0);
 });
 
-test('a hundred thousand names to leave out are taken, by the replication command and by the SQL function', async () => {
+test('a filter of a hundred thousand names is accepted by the replication command and by the SQL function', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(

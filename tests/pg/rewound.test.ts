@@ -1,6 +1,6 @@
 /**
- * A source that lost history: its disk was restored to an earlier state, or a lagging standby was promoted. And one that crashed or was
- * restarted, which must do no harm. The file uses its own server, because all of it is rewound.
+ * A source that lost history: its disk was restored to an earlier state, or a lagging standby was promoted. And a source that crashed
+ * or was restarted, which must do no harm. The file uses its own server, because that is rewound as a whole.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -54,7 +54,7 @@ async function drained(migration: Migration): Promise<StreamReport> {
   }
 }
 
-/** A copy of the server's disk as it is now. */
+/** A copy of the server's disk in its current state. */
 async function image(name: string): Promise<string> {
   const folder = path.join(source.spec.folder, name);
   await source.stop('fast');
@@ -63,14 +63,14 @@ async function image(name: string): Promise<string> {
   return folder;
 }
 
-async function putBack(folder: string): Promise<void> {
+async function restoreImage(folder: string): Promise<void> {
   await source.stop('immediate');
   rmSync(source.dataFolder, { recursive: true });
   execFileSync('cp', ['-a', folder, source.dataFolder]);
   await source.start();
 }
 
-/** A standby over a copy of the disk; without a primary it stays where that was. */
+/** A standby over a copy of the disk; without a primary it stays at that position. */
 async function standby(
   folder: string,
   follows: boolean,
@@ -118,9 +118,9 @@ async function slotOf(db: FreshPair, migration: Migration): ReturnType<typeof sl
 }
 
 /**
- * Brings a change over and ends the source, until the slot stands behind the target afterwards. Once is usually enough: a server does not save
- * a confirmed position by itself. But it does when a record of the running transactions, which it writes every 15 s, lets the slot's
- * restart position advance, and then the slot is not behind.
+ * Applies a change and stops the source until the slot is behind the target afterwards. Once is usually enough, because a server
+ * does not save a confirmed position at once. But when a record of the running transactions, written every 15 s, advances the slot's
+ * restart position, it does, and then the slot is not behind.
  */
 async function endUntilBehind(
   db: FreshPair,
@@ -175,16 +175,16 @@ test('a restored disk image is refused by stream, copy and cutover, whether its 
   const lost = /* sql */ `insert into t select i, 1 from generate_series(2001, 2300) i`;
   await sql(db, lost, /* sql */ `update t set v = 1 where id = 1`);
   const { confirmedLsn } = await drained(migration);
-  await putBack(before);
+  await restoreImage(before);
   const target = await counted(db);
   for (const { message } of await refusals(db, migration)) expect(message).toContain(confirmedLsn);
   await failure(writeEndMark(migration), 'SourceRewound');
-  // No step waits for a snapshot that is never recent enough.
+  // No step waits for a snapshot that never becomes recent enough.
   await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
   await failure(holdSnapshot(migration, recordedWork()), 'SourceRewound');
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
   await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = false`);
-  // The application begins with what was lost: records of the same length at the same positions.
+  // The application first repeats what was lost: records of the same length at the same positions.
   await sql(db, lost, /* sql */ `update t set v = 1 where id = 1`);
   await writePast(db, migration);
   for (const { message } of await refusals(db, migration)) expect(message).toContain(confirmedLsn);
@@ -203,8 +203,8 @@ test('a disk image restored after rows were copied is detected by the mark of th
   const plan = await planCopy(migration, inputOf(db), recordedWork());
   await copyAll(migration, plan);
   await held.stop();
-  await putBack(before);
-  // A plan that has nothing left to copy needs no source.
+  await restoreImage(before);
+  // A plan with nothing left to copy needs no source.
   await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = null`);
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
   await failure(
@@ -228,7 +228,7 @@ test('a restart and a crash of the source that leave its slot behind the target 
   const migration = await startMigration(db, TABLE);
   for (const mode of ['fast', 'immediate'] as const) {
     await endUntilBehind(db, migration, mode);
-    // Nothing new, something new, and the cutover's own looks.
+    // Nothing new, something new, and the cutover's own checks.
     await drained(migration);
     await source.stop(mode);
     await source.start();
@@ -239,7 +239,7 @@ test('a restart and a crash of the source that leave its slot behind the target 
   await expectSame(db);
 });
 
-test('a migration whose last commit was never stored goes on after a crash of the source', async () => {
+test('a migration that never stored its last commit continues after a crash of the source', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await endUntilBehind(db, migration, 'immediate');
@@ -251,7 +251,7 @@ test('a migration whose last commit was never stored goes on after a crash of th
   await expectSame(db);
 });
 
-test('a source is refused whose commit the stored position has passed although the target was brought none', async () => {
+test('a source is refused whose commit is before the stored position although the target never got it', async () => {
   await using db = await freshPair({ source });
   await db.targetClient.query(TABLE);
   await sql(db, TABLE);
@@ -262,7 +262,7 @@ test('a source is refused whose commit the stored position has passed although t
   );
   expect(rows).toEqual([{ same: true }]);
   const { confirmed } = await slotOf(db, migration);
-  // A position behind a commit that the target does not have.
+  // A position after a commit that the target does not have.
   await sql(db, /* sql */ `insert into t values (1, 0)`);
   const end = await writeEndMark(migration);
   await db.targetClient.query(
@@ -295,7 +295,7 @@ test('a promoted standby is accepted if it has everything, and refused if it lag
     return { ...migration, source: service };
   };
   const [good, bad] = [at(complete, 'complete'), at(lagging, 'lagging')];
-  // Not promoted yet: what it shows is the past.
+  // Not promoted yet: it shows the past.
   await failure(compareCounts(good, inputOf(db), recordedWork()), 'Unreachable');
   for (const server of [complete, lagging]) {
     await server.query(db.source, async (client) => {
@@ -314,11 +314,11 @@ test('a promoted standby is accepted if it has everything, and refused if it lag
   await drained(good);
   expect(await counted(db)).toEqual({ n: '103', s: '4' });
   await source.start();
-  // The old primary comes back: what the target has since is not in it.
+  // The old primary returns: it lacks what the target has got since.
   await failure(drained(migration), 'SourceRewound');
 });
 
-test('a standby promoted at exactly the stored position goes on: the later commit of the old primary is on neither side', async () => {
+test('the stream continues with a standby promoted at exactly the stored position: the old primary’s later commit is on neither side', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await sql(db, /* sql */ `insert into t select i, 0 from generate_series(1, 100) i`);

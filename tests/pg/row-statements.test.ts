@@ -1,4 +1,4 @@
-/** What wal2json really sends, through bytes, folding, and one flight of statements: the target equals the source. */
+/** Real output of wal2json through byte rows, folding and one pipelined send of statements: the target equals the source. */
 import { expect, test } from 'vitest';
 import { FoldedFlights, PLANS_BY_KEY, type FoldedTable } from '../../postgres/apply/folded.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
@@ -102,7 +102,7 @@ test('random inserts, updates and deletes of every kind of value arrive, batch a
     const statements = Array.from({ length: size }, statement);
     await feed.source.query(`begin; ${statements.join('; ')}; commit`);
     await apply();
-    // No change brings a sequence's state.
+    // The state of a sequence is in no change.
     const { rows } = await feed.source.query<{ last: string }>(
       `select last_value::text as last from public.item_i_seq`,
     );
@@ -111,7 +111,7 @@ test('random inserts, updates and deletes of every kind of value arrive, batch a
   }
 });
 
-test('a refused statement is told from the others, and the session goes on', async () => {
+test('a refused statement is distinguished from the others, and the session continues', async () => {
   await using feed = await Feed.start(SCHEMA);
   const { apply, kept } = await prepared(feed);
   await feed.source.query(
@@ -134,7 +134,7 @@ test('a refused statement is told from the others, and the session goes on', asy
   expect(await apply()).toBe(1);
 });
 
-test('rows that were written ahead of a flight that fails are written again, with the statements that it was to parse', async () => {
+test('rows that were encoded ahead of a send that fails are encoded again, with the statements that it was to prepare', async () => {
   await using feed = await Feed.start(SCHEMA);
   const { relation, table, layout } = await prepared(feed);
   const flights = new FoldedFlights(feed.target);
@@ -170,7 +170,7 @@ test('rows that were written ahead of a flight that fails are written again, wit
     outcome: 'applied',
   });
 
-  // Where it does not fail they are sent as they are.
+  // If it does not fail, they are sent unchanged.
   const third = await inserted(3);
   const alone = flights.fly([], groupsOf(third), true, null);
   const fourth = await inserted(4);
@@ -184,7 +184,7 @@ test('rows that were written ahead of a flight that fails are written again, wit
   await expectEqual(feed.source, feed.target);
 });
 
-test('what is asked beside the rows starts no parallel workers and reads no whole catalog', async () => {
+test('queries that accompany the rows start no parallel workers and scan no whole catalog', async () => {
   await using db = await freshPair();
   const { sql, values } = triggerQuery([{ schema: 'public', name: 'item' }], firingStates(true));
   await db.targetClient.query(/* sql */ `begin`);

@@ -1,4 +1,4 @@
-/** DDL that an operator runs on both sides after the schema is copied does not stop the steps that build the rest of it. */
+/** DDL that an operator runs on both sides after the schema is copied does not stop the later schema steps. */
 import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -27,7 +27,7 @@ const SCHEMA = /* sql */ `
   create table leaf partition of root for values from (0) to (9); create index root_v on root (v);
   create table owns (id int primary key, t int references t)`;
 
-/** Copies the schema, runs the DDL on both sides, and then everything that comes after the rows. */
+/** Copies the schema, runs the DDL on both sides, and then every step that follows the rows. */
 async function changed(db: FreshPair, ddl: string, rows = '', only = ''): Promise<string[]> {
   await db.sourceClient.query(SCHEMA);
   const [migration, input, work] = [migrationOf(db), inputOf(db), testWork()];
@@ -49,7 +49,7 @@ async function changed(db: FreshPair, ddl: string, rows = '', only = ''): Promis
   return left.map(({ object }) => object.replace(' (the source has dropped it since)', ''));
 }
 
-test('a table that is dropped on both sides takes along what was to be built on it, and the rest is built', async () => {
+test('when a table is dropped on both sides, what was to be built on it is skipped, and the rest is built', async () => {
   await using db = await freshPair();
   const left = await changed(db, `drop table app.gone`);
   expect(left).toContain('INDEX app.gone_v');
@@ -63,20 +63,20 @@ test('indexes, keys, statistics, triggers, rules, policies and comments are buil
   expect(await changed(db, ddl)).toEqual([]);
 });
 
-test('what stands on a column that is dropped on both sides is left out', async () => {
+test('objects that depend on a column that is dropped on both sides are skipped', async () => {
   await using db = await freshPair();
   const left = await changed(db, `alter table app.t drop column k`);
   expect(left).toEqual(['INDEX app.t_ck', 'INDEX app.t_k', 'STATISTICS app.t_sk']);
 });
 
-test('what stands on a column that is renamed on both sides is built', async () => {
+test('objects that depend on a column that is renamed on both sides are built', async () => {
   await using db = await freshPair();
   const ddl = `alter table app.t rename c to "c 2"; alter table app.t rename v to v2; alter table app.t rename k to k2;
     alter table app.t rename keep to keep2`;
   expect(await changed(db, ddl)).toEqual([]);
 });
 
-test('a unique index or foreign key that rows break is left out when the source has dropped it since', async () => {
+test('a unique index or foreign key that rows violate is skipped when the source has dropped it since', async () => {
   await using db = await freshPair();
   const left = await changed(
     db,
@@ -87,7 +87,7 @@ test('a unique index or foreign key that rows break is left out when the source 
   expect(left).toEqual(['FK CONSTRAINT owns_t_fkey on app.owns', 'INDEX app.t_c']);
 });
 
-test('a name that is gone on the target alone stops the build, and the error says how to go on', async () => {
+test('a name that is gone only on the target stops the build, and the error says how to continue', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(`create table t (id int, n int); create index t_n on t (n)`);
   const [migration, input] = [migrationOf(db), inputOf(db)];

@@ -1,4 +1,4 @@
-/** Errors, aborts and second attempts on the way of the schema. */
+/** Errors, aborts and second attempts of the schema steps. */
 import { expect, test } from 'vitest';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
@@ -36,7 +36,7 @@ test('an object that cannot be created is named, and nothing is left behind', as
   expect(control.rowCount).toBe(0);
 });
 
-test('two attempts at once make the schema once', async () => {
+test('two concurrent attempts create the schema once', async () => {
   await using db = await freshPair();
   await buildFidelity(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
@@ -44,7 +44,7 @@ test('two attempts at once make the schema once', async () => {
     copySchema(migration, inputOf(db), testWork()),
     copySchema(migration, inputOf(db), testWork()),
   ]);
-  // The later one may end the earlier one's session; that one is tried again by its caller.
+  // The later attempt may end the earlier one's session; the caller retries that one.
   expect(results.some(({ status }) => status === 'fulfilled')).toBe(true);
   const report = await copySchema(migration, inputOf(db), testWork());
   const there = await db.sourceClient.query(/* sql */ `select from pg_class
@@ -52,7 +52,7 @@ test('two attempts at once make the schema once', async () => {
   expect(report.tables).toBe(there.rowCount);
 });
 
-test('undo takes back exactly what was made, and never a table with rows', async () => {
+test('undo drops exactly what was created, and never a table with rows', async () => {
   await using db = await freshPair();
   await buildFidelity(db.sourceClient, db.targetClient);
   await db.targetClient.query(/* sql */ `
@@ -64,18 +64,18 @@ test('undo takes back exactly what was made, and never a table with rows', async
   const error = await failure(undoSchema(migration), 'SchemaFailed');
   expect(error.details.table).toBe('app.zero');
   await db.targetClient.query(/* sql */ `delete from app.zero`);
-  // Something of somebody else's stands on a table of ours: not dropped along.
+  // A view of someone else depends on a table of ours: it is not dropped with it.
   await db.targetClient.query(/* sql */ `create view app.theirs as select * from app.nn`);
   await failure(undoSchema(migration), 'SchemaFailed');
   await db.targetClient.query(/* sql */ `drop view app.theirs`);
   await undoSchema(migration);
   await undoSchema(migration);
   expect(await dumpLines(db.target)).toEqual(before);
-  // And the next try begins from the start.
+  // And the next attempt starts from the beginning.
   expect((await copySchema(migration, inputOf(db), testWork())).created).toBe(true);
 });
 
-test('a schema too large for one transaction is made in several, and undone when one fails', async () => {
+test('a schema too large for one transaction is created in several, and undone when one fails', async () => {
   await using db = await freshPair();
   await buildFidelity(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
@@ -114,7 +114,7 @@ test('a schema too large for one transaction is made in several, and undone when
   expect(await dumpLines(db.target)).toEqual(before);
 });
 
-test('the reason is shown even when what was made cannot be taken back', async () => {
+test('the reason is reported even if the created objects cannot be dropped', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table a (id int primary key); create table b (id int primary key); create view v as select 1`);
@@ -145,10 +145,10 @@ test.each([
     'function others.f',
   ],
 ])(
-  'taking the schema back never takes %s along that somebody else made of a type of ours',
+  'undoing the schema never drops %s that someone else built with one of our types',
   async (_, statement, named) => {
     await using db = await freshPair();
-    // The in and out functions of another type do for a type of our own.
+    // The in and out functions of another type serve for a type of our own.
     await db.sourceClient.query(/* sql */ `
       create schema app; create type app.odd;
       create function app.odd_in(cstring) returns app.odd language internal immutable strict as 'textin';
@@ -167,7 +167,7 @@ test.each([
   },
 );
 
-test('rows that break a unique constraint do not hold the stream up; they are reported by name with the query that lists them', async () => {
+test('rows that violate a unique constraint do not hold up the stream; they are reported by name with the query that lists them', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table person (id int primary key, mail text constraint person_mail unique, n int);
@@ -210,7 +210,7 @@ test('rows that break a unique constraint do not hold the stream up; they are re
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });
 
-test('an index that was built by hand is taken when it is the same, and refused when it is not', async () => {
+test('an index that was built by hand is accepted if it is the same, and refused if not', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table t (id int primary key, n int, m int); create index t_n on t (n); create index t_m on t (m);
@@ -226,9 +226,9 @@ test('an index that was built by hand is taken when it is the same, and refused 
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });
 
-test('an abort cancels the build on the server at once, and leaves it to be done again', async () => {
+test('an abort cancels the build on the server at once, and a later attempt builds it again', async () => {
   await using db = await freshPair();
-  // An index whose function sleeps: as slow as wanted, whatever the machine.
+  // An index whose function sleeps: equally slow on every machine.
   await db.sourceClient.query(/* sql */ `
     create function slow(int) returns int language plpgsql immutable as 'begin perform pg_sleep(0.05); return $1; end';
     create table t (id int); create index t_slow on t (slow(id))`);
@@ -286,7 +286,7 @@ test('a build whose worker is gone does not hold up the next attempt', async () 
   );
   const migration = migrationOf(db);
   await copySchema(migration, inputOf(db), testWork());
-  // The stopped worker: its session holds the entry's row and the table.
+  // The hanging worker: its session has the entry's row and the table locked.
   await using stopped = await connectTo(db.target);
   await stopped.query(/* sql */ `set application_name = 'walferry index'; begin;
     update walferry.schema_entry set done_at = now() where name = 't_n'; create index t_n on t (n)`);
@@ -314,7 +314,7 @@ test('foreign keys wait for the applying transaction instead of failing', async 
       )
       .then(({ rows }) => rows[0]?.start);
   const first = await until('the builder to wait for the lock', blocked);
-  // It waits briefly, so that nobody queues behind it for long, and comes again.
+  // It waits briefly, so that no session queues behind it for long, and retries.
   await until('the builder to wait again', async () => {
     const start = await blocked();
     return start !== undefined && start !== first;
@@ -323,7 +323,7 @@ test('foreign keys wait for the applying transaction instead of failing', async 
   expect(await building).toMatchObject({ constraints: 1, built: 1, total: 1 });
 });
 
-/** A service for the target as a role of the cluster (made once) that may create schemas there and is no superuser. */
+/** A service for the target as a role of the cluster (created once) that may create schemas there and is no superuser. */
 async function targetAs(db: FreshPair, name: string): Promise<string> {
   await db.targetClient.query(/* sql */ `
     do $$ begin create role fidelity_${name} login password '${name}'; exception when duplicate_object or unique_violation then null; end $$;
@@ -340,7 +340,7 @@ async function targetAs(db: FreshPair, name: string): Promise<string> {
   return service;
 }
 
-test('a role without rights is told which object it may not make', async () => {
+test('a role without rights gets the name of the object that it may not create', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `create schema s; create table s.t (id int)`);
   const target = await targetAs(db, 'weak');
@@ -389,7 +389,7 @@ test('without the right to replica role every trigger, and row security, wait fo
   await db.targetClient.query(/* sql */ `drop owned by fidelity_plain`);
 });
 
-test('a source that is not there is unreachable, and the message holds no connection text', async () => {
+test('a source that does not exist is unreachable, and the message contains no connection string', async () => {
   await using db = await freshPair();
   addService(`gone_${db.source}`, { host: '127.0.0.1', port: '1', dbname: 'x', user: 'y' });
   const pair = { source: `gone_${db.source}`, target: db.target };

@@ -8,14 +8,14 @@ import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 
-/** Roles belong to a cluster and outlive the test's database: made once, by whoever comes first. */
+/** Roles belong to a cluster and outlive the test's database: the first test creates them. */
 const ROLES = /* sql */ `
 do $$ begin
   begin create role fidelity_owner; exception when duplicate_object or unique_violation then null; end;
   begin create role fidelity_reader; exception when duplicate_object or unique_violation then null; end;
 end $$;`;
 
-export const MUSEUM = /* sql */ `
+export const FIDELITY_SCHEMA = /* sql */ `
 create schema app authorization fidelity_owner; create schema "Odd; Schema";
 create extension citext schema app;
 create type app.mood as enum ('sad', 'it''s ok', 'a;b');
@@ -103,16 +103,16 @@ grant usage on schema app to fidelity_reader;
 alter default privileges in schema app grant select on tables to fidelity_reader;
 `;
 
-/** Makes the fidelity suite's roles on both sides. */
+/** Creates the fidelity suite's roles on both sides. */
 export async function buildRoles(source: pg.Client, target: pg.Client): Promise<void> {
   await target.query(ROLES);
   await source.query(ROLES);
 }
 
-/** Runs the fidelity suite's SQL on the source, and makes its roles on both sides. */
+/** Runs the fidelity suite's SQL on the source, and creates its roles on both sides. */
 export async function buildFidelity(source: pg.Client, target: pg.Client): Promise<void> {
   await buildRoles(source, target);
-  await source.query(MUSEUM);
+  await source.query(FIDELITY_SCHEMA);
 }
 
 const ROWS = /* sql */ `
@@ -123,7 +123,7 @@ insert into app.mref select i, date '2020-06-01' + i, i from generate_series(1, 
 insert into app.pfk select i, 1 + i % 50 from generate_series(1, 100) i;
 `;
 
-/** The same rows on both sides, as a copy would leave them: triggers quiet, generated columns computed by each side. */
+/** The same rows on both sides, as after a copy: triggers disabled, generated columns computed by each side. */
 export async function copyFidelityRows(...clients: pg.Client[]): Promise<void> {
   for (const client of clients) {
     await client.query(/* sql */ `set session_replication_role = replica`);
@@ -132,7 +132,7 @@ export async function copyFidelityRows(...clients: pg.Client[]): Promise<void> {
   }
 }
 
-/** Schema of a database as pg_dump prints it, one line each, sorted: order of creation does not matter. */
+/** The schema of a database as pg_dump prints it, sorted by line: order of creation does not matter. */
 export async function dumpLines(service: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)(
     'pg_dump',
@@ -150,7 +150,7 @@ export async function dumpLines(service: string): Promise<string[]> {
     .sort();
 }
 
-/** A migration between the two databases, unlike any other test's. */
+/** A migration between the two databases, unlike that of any other test. */
 export function migrationOf(pair: { source: string; target: string }): Migration {
   const id = `run-${pair.source}`;
   return { id, workflowId: 'schema', ...services(pair), slot: slotName('schema', id) };
@@ -169,7 +169,7 @@ export function inputOf(
   return parsed.input;
 }
 
-/** Work that collects what it is told. */
+/** Work that collects what is reported to it. */
 export function testWork(signal = new AbortController().signal): Work & {
   readonly beats: Heartbeat[];
   readonly notes: string[];

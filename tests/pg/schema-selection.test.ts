@@ -1,4 +1,4 @@
-/** What belongs to a selection, and what the target may hold before. */
+/** What belongs to a selection, and what may exist on the target before. */
 import { expect, test } from 'vitest';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { findOther } from '../../scripts/setup/versions.ts';
@@ -23,7 +23,7 @@ import {
   testWork,
 } from './schema-fidelity.ts';
 
-test('a pattern that is meant for other tables leaves the sequences of a selected table where they are', async () => {
+test('a pattern that is meant for other tables does not exclude the sequences of a selected table', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create schema app; create table app.events (id bigint generated always as identity primary key, n serial, v int);
@@ -101,7 +101,7 @@ test.skipIf(!on18)(
   },
 );
 
-test('a table left out takes along what stands on it, and nothing else', async () => {
+test('a table that is excluded excludes what depends on it, and nothing else', async () => {
   await using db = await freshPair();
   await buildFidelity(db.sourceClient, db.targetClient);
   const migration = migrationOf(db);
@@ -133,7 +133,7 @@ test('a table left out takes along what stands on it, and nothing else', async (
     expect(missing).toContain(gone);
     expect(target.join('\n')).not.toContain(gone);
   }
-  // Longer names that begin alike, the rest of a partitioned table, a view over another table: they stay.
+  // Longer names with the same beginning, the rest of a partitioned table and a view over another table stay.
   for (const stays of [
     '"ta ""b.c d"',
     'app.measure_2021',
@@ -143,7 +143,7 @@ test('a table left out takes along what stands on it, and nothing else', async (
   ]) {
     expect(target.join('\n')).toContain(stays);
   }
-  // By name what nobody named in the input; not what belongs to a table that was named.
+  // Objects that the input did not name are named; not what belongs to a table that it named.
   expect(report.leftOut).toEqual({
     excluded: [
       'VIEW app.v1',
@@ -156,11 +156,11 @@ test('a table left out takes along what stands on it, and nothing else', async (
     unvalidated: ['CHECK app.customer.old_rows_may_differ'],
     more: 0,
   });
-  // A report whose answer was lost is the same again.
+  // A repeated report, after a lost answer, is the same.
   expect(await copySchema(migration, input, work)).toEqual(report);
 });
 
-test('a selected table keeps the sequence of its default whoever owns it', async () => {
+test('a selected table keeps the sequence of its default whatever owns it', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table owner_table (id serial);
@@ -173,7 +173,7 @@ test('a selected table keeps the sequence of its default whoever owns it', async
   expect(rows).toEqual([{ id: 1 }]);
 });
 
-test('a table whose parent is left out is refused with both names, before anything is made', async () => {
+test('a table whose parent is excluded is refused with both names, before anything is created', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table odd_type (a int); create table user_table (b odd_type)`);
@@ -186,7 +186,7 @@ test('a table whose parent is left out is refused with both names, before anythi
   await failure(copySchema(migrationOf(db), none, testWork()), 'SchemaFailed');
 });
 
-test('owners and grants are carried over only when asked for', async () => {
+test('owners and grants are carried over only when requested', async () => {
   await using db = await freshPair();
   await buildFidelity(db.sourceClient, db.targetClient);
   const input = inputOf(db, { schema: { owners: false, grants: false } });
@@ -198,11 +198,11 @@ test('owners and grants are carried over only when asked for', async () => {
 
 const TABLES = /* sql */ `
   create table a (id int primary key, t text); create table b (id int, n bigint);
-  create function loud() returns trigger language plpgsql as 'begin return new; end';
-  create trigger always before insert on a for each row execute function loud();
+  create function fire() returns trigger language plpgsql as 'begin return new; end';
+  create trigger always before insert on a for each row execute function fire();
   alter table a enable always trigger always;`;
 
-test('empty tables that are there are used, their loud triggers kept quiet until cutover', async () => {
+test('existing empty tables are used, and their ENABLE ALWAYS triggers are disabled until the cutover', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLES);
   await db.targetClient.query(TABLES);
@@ -212,7 +212,7 @@ test('empty tables that are there are used, their loud triggers kept quiet until
     ignore: { largeObjects: true, extensionRows: true, extensions: ['citext'] },
   });
   const before = await dumpLines(db.target);
-  // Of extensions and event triggers nothing is said: those of the target are the operator's own.
+  // Extensions and event triggers are not mentioned: those of the target belong to the operator.
   await db.sourceClient
     .query(/* sql */ `select lo_create(0); create publication pub; create extension citext;
     create table unselected (id int); create extension hstore; create table conf (id int);
@@ -239,7 +239,7 @@ test('empty tables that are there are used, their loud triggers kept quiet until
   expect((await db.targetClient.query(enabled)).rowCount).toBe(1);
 });
 
-test('a root that partitions go through stays as the operator made it; what stands on it is created, its partitions are not', async () => {
+test('a root that partitions go through stays as the operator created it; its dependent objects are created, its partitions are not', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create type state as enum ('new', 'old');
@@ -259,8 +259,8 @@ test('a root that partitions go through stays as the operator made it; what stan
   const given = /* sql */ `
     create type state as enum ('new', 'old');
     create table m (k int, id int, s state, ref int, own int, primary key (id, k));
-    create function loud() returns trigger language plpgsql as 'begin return new; end';
-    create trigger always before insert on m for each row execute function loud();
+    create function fire() returns trigger language plpgsql as 'begin return new; end';
+    create trigger always before insert on m for each row execute function fire();
     alter table m enable always trigger always`;
   await db.targetClient.query(given);
   const before = await dumpLines(db.target);
@@ -297,7 +297,7 @@ test('a root that partitions go through stays as the operator made it; what stan
   expect(await dumpLines(db.target)).toEqual(before);
 });
 
-test('a root that is not there, or holds rows, is refused before anything is made', async () => {
+test('a root that is missing or has rows is refused before anything is created', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table m (id int primary key) partition by range (id);
@@ -317,7 +317,7 @@ test('a root that is not there, or holds rows, is refused before anything is mad
   expect(differs.message).toContain('public.m.id is missing on the target');
 });
 
-test('tables that are partitioned differently on the target are refused by name before anything is made', async () => {
+test('tables that are partitioned differently on the target are refused by name before anything is created', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create table part (id int primary key) partition by range (id); create table part_1 partition of part for values from (0) to (9);
@@ -342,7 +342,7 @@ test('tables that are partitioned differently on the target are refused by name 
   );
 });
 
-test('tables with rows, some tables only, other columns, other objects: refused by name, nothing left', async () => {
+test('tables with rows, only some of the tables, other columns, and other objects are refused by name, and nothing is left', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLES);
   const migration = migrationOf(db);
@@ -377,7 +377,7 @@ const MONITORED = /* sql */ `
   create function pg_stat_statements_reset(n int) returns int language sql as 'select n';
   grant execute on function pg_stat_statements_reset(int) to fidelity_reader;`;
 
-test('extensions and event triggers that the input leaves are not made, nor what stands on them; the rest is as on the source', async () => {
+test('ignored extensions and event triggers, and what depends on them, are not created; the rest is as on the source', async () => {
   await using db = await freshPair();
   await buildRoles(db.sourceClient, db.targetClient);
   await db.sourceClient.query(MONITORED);
@@ -400,7 +400,7 @@ test('extensions and event triggers that the input leaves are not made, nor what
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });
 
-test('an extension that a selected table or another extension needs is not left out: refused with every part by name', async () => {
+test('an extension that a selected table or another extension needs is not ignored: it is refused with every dependent by name', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `
     create extension hstore; create extension pg_trgm; create extension cube; create extension earthdistance;

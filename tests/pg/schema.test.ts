@@ -19,7 +19,7 @@ import {
 test.each([
   ['in one piece', {}],
   [
-    'in parts, as where the lock tables of the servers are too small',
+    'in parts, as with small lock tables on the servers',
     { tablesPerDump: 2, entriesPerTransaction: 7 },
   ],
 ])(

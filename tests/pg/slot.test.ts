@@ -1,4 +1,4 @@
-/** Creating and dropping the slot: idempotent, never an orphan, and a gate behind which nothing is lost. */
+/** Creating and dropping the slot: idempotent, without orphans, and with an xid barrier behind which nothing is lost. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { readMigration } from '../../postgres/control/migration.ts';
@@ -17,7 +17,7 @@ async function slotOf(db: FreshPair, name: string) {
   return rows[0];
 }
 
-test('slot and gate are made, stored, and recognised by the next attempt', async () => {
+test('slot and xid barrier are created, stored, and recognised by the next attempt', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const report = await createSlot(migration, recordedWork());
@@ -29,7 +29,7 @@ test('slot and gate are made, stored, and recognised by the next attempt', async
   expect((await readMigration(db.targetClient, migration.id))?.barrier).toBe(state?.barrier);
 });
 
-test('a finished slot whose result was lost is adopted, with a new gate', async () => {
+test('a finished slot whose result was lost is adopted, with a new xid barrier', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const made = await db.sourceClient.query<{ lsn: string }>(
@@ -45,7 +45,7 @@ test('a finished slot whose result was lost is adopted, with a new gate', async 
   expect(state?.barrier).toBeGreaterThan(BigInt(before.rows[0]?.xid ?? 0));
 });
 
-test('a slot that was dropped and made anew behind our back is not taken for the stored one', async () => {
+test('a slot that was dropped and recreated in between is not taken for the stored one', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const first = await createSlot(migration, recordedWork());
@@ -57,7 +57,7 @@ test('a slot that was dropped and made anew behind our back is not taken for the
   expect((await readMigration(db.targetClient, migration.id))?.barrier).toBeGreaterThan(barrier);
 });
 
-test('a missing slot is an error once a snapshot counted on it', async () => {
+test('a missing slot is an error once a snapshot depended on it', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -71,7 +71,7 @@ test('a missing slot is an error once a snapshot counted on it', async () => {
   });
 });
 
-test('an open transaction blocks: who it is gets reported, and no slot is left', async () => {
+test('an open transaction blocks the slot: it is reported by its pid, and no slot is left', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.source);
   const migration = await registered(db);
@@ -105,7 +105,7 @@ test('a prepared transaction that blocks is named', async () => {
   await db.sourceClient.query(`rollback prepared 'forgotten_${db.source}'`);
 });
 
-test('aborting ends the waiting creator: no slot appears later', async () => {
+test('an abort ends the waiting creator: no slot appears later', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.source);
   const migration = await registered(db);
@@ -121,7 +121,7 @@ test('aborting ends the waiting creator: no slot appears later', async () => {
   expect(await slotOf(db, migration.slot)).toBeUndefined();
 });
 
-test('an orphan that is still creating the slot is ended, by the next attempt and by dropSlot', async () => {
+test('an orphaned session that is still creating the slot is ended, by the next attempt and by dropSlot', async () => {
   await using db = await freshPair();
   await using blocker = await connectTo(db.source);
   const migration = await registered(db);
@@ -153,7 +153,7 @@ test('an orphan that is still creating the slot is ended, by the next attempt an
   expect((await slotOf(db, migration.slot))?.confirmed).toBe(report.consistentLsn);
 });
 
-test('dropping takes the slot from whoever uses it, and twice is once', async () => {
+test('dropping ends the session that uses the slot, and may be repeated', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -174,7 +174,7 @@ test('dropping takes the slot from whoever uses it, and twice is once', async ()
   await using;
 });
 
-test('a role without the REPLICATION right is told so, not sent to the plugin', async () => {
+test('a role without the REPLICATION right gets that as the reason, not the plugin', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const role = `plain_${db.source}`;
@@ -199,7 +199,7 @@ test('a role without the REPLICATION right is told so, not sent to the plugin', 
   }
 });
 
-test('the abilities of the plugin are found out on the slot, without moving it', async () => {
+test('the plugin’s abilities are detected on the slot, without moving it', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
   const { consistentLsn } = await createSlot(migration, recordedWork());

@@ -1,6 +1,6 @@
 /**
- * DDL while the stream runs, on real servers. Every case ends with an exact comparison: of all rows, after the operator did on
- * the target what the refusal says.
+ * DDL while the stream runs, on real servers. Every test ends with an exact comparison of all rows, after the operator did on the
+ * target what the refusal says.
  */
 import { expect, test } from 'vitest';
 import { streamChanges } from '../support/lease.ts';
@@ -20,7 +20,7 @@ import { until } from '../support/until.ts';
 const TABLE = /* sql */ `create table t (id int primary key, v text, n numeric(10,2));
   insert into t select i, 'row ' || i, i from generate_series(1, 200) i`;
 
-/** DDL and changes around it: what the stream says before the target follows, and what it costs. */
+/** DDL and changes around it: what the stream reports before the target follows, and what it costs. */
 const CASES: readonly {
   readonly title: string;
   readonly source: readonly string[];
@@ -51,7 +51,7 @@ const CASES: readonly {
     copies: false,
   },
   {
-    title: 'an added column whose default differs from moment to moment',
+    title: 'an added column with a volatile default',
     source: [
       `update t set v = 'x' where id = 1`,
       `alter table t add seen timestamptz default now()`,
@@ -62,7 +62,7 @@ const CASES: readonly {
     copies: true,
   },
   {
-    title: 'an added column that a rewrite filled',
+    title: 'an added column filled by a rewrite',
     source: [
       `alter table t add u uuid default gen_random_uuid()`,
       `insert into t values (1002, 'after', 2)`,
@@ -101,7 +101,7 @@ const CASES: readonly {
     copies: false,
   },
   {
-    title: 'a type with more decimals, which would be rounded without an error',
+    title: 'a type with more decimals, whose values the target would round without an error',
     source: [
       `insert into t values (1001, 'before', 1.25)`,
       `alter table t alter n type numeric(12,4)`,
@@ -137,7 +137,7 @@ const CASES: readonly {
 ];
 
 for (const { title, source, target, says, copies } of CASES) {
-  test(`${title}: refused at the first change that shows it, everything before it applied; the same DDL on the target, and it goes on exactly`, async () => {
+  test(`${title}: refused at the first change that shows it, with everything before it applied; after the same DDL on the target, all rows are exact`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLE);
     for (const sql of source) await db.sourceClient.query(sql);
@@ -145,19 +145,19 @@ for (const { title, source, target, says, copies } of CASES) {
     const failure = await failureOf(db, migration);
     expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.t' } });
     expect(failure?.message).toMatch(says);
-    expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' }); // for as long as nothing is done
+    expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' }); // as long as nothing is done
     await db.targetClient.query(target);
     const copied = await drainWithCopies(db, migration);
     await expectSame(db);
     expect(copied.length > 0).toBe(copies);
     expect(await storedLsn(db, migration)).not.toBe(before);
-    // What was found is written down: the next lease knows nothing strange.
+    // The difference was recorded: the next lease finds nothing unknown.
     await db.sourceClient.query(`delete from t where n = 2`);
     expect(await drainWithCopies(db, migration)).toEqual([]);
     await expectSame(db);
   });
 
-  test(`${title}: done on the target before the stream got there, it goes on exactly`, async () => {
+  test(`${title}: done on the target before the stream gets there, and all rows are exact`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLE);
     for (const sql of source) await db.sourceClient.query(sql);
@@ -207,7 +207,7 @@ const TRACELESS: readonly (readonly [
     `alter table t drop n; alter table t add n numeric(10,2)`,
   ],
   [
-    'a table made anew under its name',
+    'a table recreated under its name',
     TABLE,
     `drop table t; create table t (id int primary key, v text, n numeric(10,2));
     insert into t values (7, 'new', 7)`,
@@ -221,13 +221,13 @@ const TRACELESS: readonly (readonly [
     '',
   ],
   [
-    'a column added and dropped, and another one of its name added',
+    'a column added and dropped, and another one added under its name',
     TABLE,
     `alter table t add c int; update t set c = 1; alter table t drop c; alter table t add c int`,
     `alter table t add c int`,
   ],
   [
-    'a column renamed to and fro',
+    'a column renamed and renamed back',
     TABLE,
     `alter table t rename v to w; update t set w = 'x' where id = 1; alter table t rename w to v`,
     '',
@@ -235,7 +235,7 @@ const TRACELESS: readonly (readonly [
 ];
 
 for (const [title, ddl, source, target] of TRACELESS) {
-  test(`${title}: no change shows it, and the rows are exact after a new copy of that table alone`, async () => {
+  test(`${title}: no change shows it, and the rows are exact after a resync of only that table`, async () => {
     await using db = await freshPair();
     const other = /* sql */ `create table other (id int primary key); insert into other values (1);`;
     const migration = await startMigration(db, other + ddl);
@@ -252,7 +252,7 @@ for (const [title, ddl, source, target] of TRACELESS) {
   });
 }
 
-test('two columns that swap their names in the middle of a lease: not one change of the new meaning is committed before it is found', async () => {
+test('when two columns swap their names in the middle of a lease, no change with the new meaning is committed before it is found', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -261,7 +261,7 @@ test('two columns that swap their names in the middle of a lease: not one change
   const streaming = streamChanges(migration, OPTIONS, testWork());
   streaming.catch(() => undefined);
   await untilStreaming(db, migration);
-  // One of the two is left out, as an unchanged TOASTed value is: the names alone fit both meanings.
+  // One of the two is missing, like an unchanged TOASTed value: the names alone fit both meanings.
   const { rows } = await db.sourceClient.query<{ big: string }>(
     /* sql */ `select string_agg(md5(i::text), '') as big from generate_series(1, 2000) i`,
   );
@@ -312,7 +312,7 @@ test('VACUUM FULL, CLUSTER, TRUNCATE, statistics, storage, defaults, NOT NULL an
   await expectSame(db);
 });
 
-test('a column dropped and added again on the target, where the source renamed it, is copied again', async () => {
+test('a column that the source renamed, and that was dropped and added again on the target, causes a resync', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `alter table t rename n to m`);
@@ -321,13 +321,13 @@ test('a column dropped and added again on the target, where the source renamed i
   await expectSame(db);
 });
 
-test('a drain does not count as reached while the target lacks DDL that no change has shown', async () => {
+test('a drain does not complete while the target lacks DDL that no change has shown', async () => {
   await using db = await freshPair();
   const other = /* sql */ `create table other (id int primary key);`;
   const migration = await startMigration(db, other + TABLE);
   await db.sourceClient.query(/* sql */ `alter table t add extra int default 5`);
   const end = await endMark(db);
-  // Fills a batch: nothing after it is received, not even the mark that the drain itself writes behind the DDL.
+  // Fills a batch: nothing after it is received, not even the mark that the drain itself writes after the DDL.
   await db.sourceClient.query(/* sql */ `insert into other values (1)`);
   const draining = streamChanges(
     migration,

@@ -1,6 +1,6 @@
 /**
- * The stream under faults: connections cut at random points, processes killed at the points that are hardest to meet by
- * chance, a stopped process that was overtaken. Each ends with an exact comparison.
+ * The stream under faults: connections cut at random points, processes killed at the points that chance rarely hits, a stopped
+ * process that was overtaken. Each test ends with an exact comparison.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -45,7 +45,7 @@ async function copySequences(db: FreshPair): Promise<void> {
   }
 }
 
-/** Ends one of the stream's sessions, whichever is there. */
+/** Ends one of the stream's sessions, whichever exists. */
 async function cut(db: FreshPair, rnd: () => number): Promise<void> {
   const victims = [
     [db.sourceClient, `backend_type = 'walsender'`],
@@ -103,7 +103,7 @@ test(
   },
 );
 
-test('killed between target commit and confirmation: the source learns nothing, nothing is applied twice', async () => {
+test('killed between commit on the target and confirmation, the source gets no confirmation and nothing is applied twice', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const before = await slotState(db, migration);
@@ -121,7 +121,7 @@ test('killed between target commit and confirmation: the source learns nothing, 
   await expectSame(db);
 });
 
-test('killed before the target commit: neither rows nor position are there, and the next attempt brings both', async () => {
+test('killed before the commit on the target, neither rows nor position are there, and the next attempt applies both', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const before = await storedLsn(db, migration);
@@ -135,7 +135,7 @@ test('killed before the target commit: neither rows nor position are there, and 
 });
 
 test.each(['rows-sent', 'commit-sent'])(
-  'killed when an answer of the target is on its way (%s): rows and position are there together or not at all',
+  'killed while an answer of the target is on its way (%s), rows and position are either both there or both missing',
   async (point) => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLE);
@@ -189,7 +189,7 @@ test('a huge transaction that is cut in the middle leaves no part of it', async 
   await until(
     'the middle',
     async () => {
-      // Rows of an open transaction are not to be seen, but its staging is: the apply session is in a transaction for long.
+      // Rows of an open transaction are invisible, but its staging is not: the apply session is in a transaction for long.
       const { rowCount } = await db.targetClient
         .query(/* sql */ `select from pg_stat_activity where application_name = 'walferry apply'
                   and datname = current_database() and xact_start < clock_timestamp() - interval '200 ms'`);
@@ -209,7 +209,7 @@ test('a huge transaction that is cut in the middle leaves no part of it', async 
   await expectSame(db);
 });
 
-test('while the target works long on one statement the stream shows life, and is not taken for stuck', async () => {
+test('while the target works long on one statement the stream sends heartbeats, and does not count as stuck', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const work = testWork();

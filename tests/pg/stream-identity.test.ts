@@ -1,6 +1,6 @@
 /**
- * Replica identities that were changed before the stream came to the changes from before: each is applied by what it was sent
- * with, or the table is copied again. Without that the same change stopped the stream after every resume.
+ * Replica identities that changed before the stream reached earlier changes: each change is applied by the identity it was sent
+ * with, or the table is resynced. Without that, the same change stopped the stream after every resume.
  */
 import { expect, test } from 'vitest';
 import { drainWithCopies } from '../support/resync.ts';
@@ -9,7 +9,7 @@ import { expectSame, startMigration } from '../support/stream.ts';
 
 const CHANGED = [
   {
-    title: 'a key that gave way to FULL',
+    title: 'a key replaced by FULL',
     ddl: /* sql */ `create table t (id int primary key, v text); insert into t values (1, 'a'), (2, 'b')`,
     sql: [
       /* sql */ `update t set v = 'c' where id = 2; update t set id = 3 where id = 1`,
@@ -19,7 +19,7 @@ const CHANGED = [
     copied: [],
   },
   {
-    title: 'FULL with equal rows that gave way to a key',
+    title: 'FULL with equal rows, replaced by a key',
     ddl: /* sql */ `create table t (id int, v text); alter table t replica identity full;
       insert into t values (1, 'a'), (1, 'a'), (2, 'b')`,
     sql: [
@@ -30,7 +30,7 @@ const CHANGED = [
     copied: [],
   },
   {
-    title: 'FULL and a column that both sides were given',
+    title: 'FULL and a column added on both sides',
     ddl: /* sql */ `create table t (id int, v text); alter table t replica identity full;
       insert into t values (1, 'a'), (1, 'a'), (2, 'b')`,
     sql: [
@@ -41,7 +41,7 @@ const CHANGED = [
     copied: [],
   },
   {
-    title: 'another index for a moment',
+    title: 'temporarily another index',
     ddl: /* sql */ `create table t (id int primary key, u int not null unique, v text);
       insert into t values (1, 11, 'a'), (2, 12, 'b')`,
     sql: [

@@ -1,6 +1,6 @@
 /**
- * Tables that enter the selection during a lease, after some of their changes were left out: by the plugin, whose filter the lease has
- * set, or by the lease itself, which skips a name.
+ * Tables that enter the selection during a lease, after some of their changes were skipped: by the plugin, whose filter the lease
+ * has set, or by the lease itself, which ignores a name.
  */
 import { expect, test } from 'vitest';
 import type { Selection } from '../../postgres/catalog/selection.ts';
@@ -25,7 +25,7 @@ const SOURCE = /* sql */ `
   ${OTHER}`;
 const TARGET = /* sql */ `create schema app; create table app.m (id int primary key, v text); ${OTHER}`;
 
-/** Runs the statements while one lease streams, and ends that lease when it has passed them. */
+/** Runs the statements while one lease streams, and ends that lease when it has applied them. */
 async function inOneLease(
   db: FreshPair,
   migration: Awaited<ReturnType<typeof startMigration>>,
@@ -43,7 +43,7 @@ async function inOneLease(
   await streaming.catch(() => undefined);
 }
 
-/** A change that was committed after everything else is on the target, or the lease has ended before it. */
+/** A change committed after everything else is on the target, or the lease ended before it. */
 async function passed(db: FreshPair, streaming: Promise<unknown>): Promise<void> {
   let ended = false;
   void streaming.catch(() => undefined).finally(() => (ended = true));
@@ -74,14 +74,14 @@ const ENTERING: readonly {
   readonly sql: readonly string[];
 }[] = [
   {
-    title: 'a schema that the lease did not ask for',
+    title: 'a schema that the lease did not request',
     sql: [
       /* sql */ `create table parts.m_2 partition of app.m for values from (1000) to (2000)`,
       FILL,
     ],
   },
   {
-    title: 'a schema that the lease did not ask for, by the transaction that fills it',
+    title: 'a schema that the lease did not request, in the transaction that fills it',
     sql: [
       /* sql */ `begin; create table parts.m_2 partition of app.m for values from (1000) to (2000); ${FILL}; commit`,
     ],
@@ -101,12 +101,12 @@ const ENTERING: readonly {
     sql: [/* sql */ `insert into app.m_2 values (1)`, `drop table app.m_2; ${PARTITION}`, FILL],
   },
   {
-    title: 'the name of a table that is not selected, whose changes the lease passed over',
+    title: 'the name of a table that is not selected, whose changes the lease skipped',
     before: /* sql */ `create table app.m_2 (x int primary key)`,
     sql: [/* sql */ `insert into app.m_2 values (1)`, `drop table app.m_2; ${PARTITION}`, FILL],
   },
   {
-    title: 'the name of a table that was made, filled and dropped while the lease ran',
+    title: 'the name of a table that was created, filled and dropped during the lease',
     sql: [
       /* sql */ `create table app.m_2 (x int primary key); insert into app.m_2 values (1); drop table app.m_2`,
       PARTITION,
@@ -154,9 +154,9 @@ test.each([
   },
 );
 
-test('a partition that its tree was copied without does not join without a copy, however old it is', async () => {
+test('a partition that was not part of its tree’s copy does not join without a resync, however old it is', async () => {
   await using db = await freshPair();
-  // Older than the tree, or the partition would count as renamed with it; the largest of those that are not selected are left out by name.
+  // Older than the tree, otherwise it would count as renamed; the largest unselected tables are excluded by name.
   await db.sourceClient.query(/* sql */ `create schema app; create schema parts`);
   const large = Array.from(
     { length: 21 },
@@ -211,7 +211,7 @@ test.each([
 );
 
 for (const { title, before = '', sql } of ENTERING) {
-  test(`a partition made in the middle of a lease under ${title} arrives whole`, async () => {
+  test(`a partition created in the middle of a lease under ${title} arrives whole`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, `${SOURCE} ${before}`, SELECTION, TARGET);
     await inOneLease(db, migration, sql);
@@ -224,7 +224,7 @@ for (const { title, before = '', sql } of ENTERING) {
   });
 }
 
-test('once a schema is asked for, partitions made there later join without a copy', async () => {
+test('once a lease has requested a schema, partitions created there later join without a copy', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, SOURCE, SELECTION, TARGET);
   const made = (
@@ -234,7 +234,7 @@ test('once a schema is asked for, partitions made there later join without a cop
   await inOneLease(db, migration, [made(1)]);
   expect((await drainWithCopies(db, migration, SELECTION)).join()).toContain('parts.m_1');
   await inOneLease(db, migration, [made(2)]);
-  // Also when everything else of the schema is gone meanwhile.
+  // Also when the rest of the schema is gone by then.
   await inOneLease(db, migration, [made(3)]);
   expect(await drainWithCopies(db, migration, SELECTION)).toEqual([]);
   await expectSame(db);
@@ -244,7 +244,7 @@ for (const [title, sql] of [
   ['moved into a selected schema', /* sql */ `alter table parts.moved set schema app`],
   ['given a selected name', /* sql */ `alter table app.left_out rename to renamed`],
 ] as const) {
-  test(`a table that is ${title} in the middle of a lease is copied, with what was left out before`, async () => {
+  test(`a table that is ${title} in the middle of a lease is copied, with the changes that were skipped before`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(
       db,

@@ -1,6 +1,6 @@
 /**
- * What stored values of an enum or composite mean: `ALTER TYPE` touches no table, and each end is an exact comparison. A label's
- * row in `pg_enum` tells the same label from another one of its name.
+ * What stored values of an enum or composite mean: `ALTER TYPE` touches no table, and each test ends with an exact comparison. The
+ * row in `pg_enum` distinguishes a label from another one of the same name.
  */
 import { expect, test } from 'vitest';
 import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
@@ -53,7 +53,7 @@ const USES: readonly (readonly [string, string])[] = [
 ];
 
 test.each(USES)(
-  'labels that swap names are found in %s, and its rows are copied again',
+  'labels that swap names are found in %s, and its rows are resynced',
   async (_, ddl) => {
     await using db = await freshPair();
     const migration = await startMigration(db, `${STATE} ${ddl}`);
@@ -84,7 +84,7 @@ const BOUND: typeof USES = [
 ];
 
 test.each(BOUND)(
-  'labels that swap names in %s: the target is to rename them, too, and then its rows are copied again',
+  'labels that swap names in %s stop until the target swaps them, too, and then its rows are resynced',
   async (_, ddl) => {
     await using db = await freshPair();
     const migration = await startMigration(db, `${STATE} ${ddl}`);
@@ -102,7 +102,7 @@ test.each(BOUND)(
   },
 );
 
-test('labels that swap names and swap back between two checks are detected', async () => {
+test('labels that swap names and swap back between two checks are found', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -117,7 +117,7 @@ test('labels that swap names and swap back between two checks are detected', asy
 });
 
 test.each([
-  ['in a transaction of its own', `${SWAP}; insert into t values (100, 'open')`],
+  ['in a separate transaction', `${SWAP}; insert into t values (100, 'open')`],
   [
     'in the transaction of the change',
     `begin; ${SWAP}; insert into t values (100, 'open'); commit`,
@@ -127,7 +127,7 @@ test.each([
     `begin; insert into t values (100, 'open'); ${SWAP}; commit`,
   ],
 ])(
-  'labels that swap names in the middle of a lease, %s: the look before the commit finds it',
+  'labels that swap names in the middle of a lease, %s, are found by the check before the commit',
   async (_, sql) => {
     await using db = await freshPair();
     const migration = await startMigration(
@@ -152,7 +152,7 @@ test.each([
   },
 );
 
-test('after a renamed label, rows are right on the target whichever of "rename value" and "add value" was made there', async () => {
+test('after a label is renamed, the rows on the target are exact, whether "rename value" or "add value" was run there', async () => {
   for (const cure of [`rename value 'closed' to 'done'`, `add value 'done'`]) {
     await using db = await freshPair();
     const migration = await startMigration(
@@ -171,7 +171,7 @@ test('after a renamed label, rows are right on the target whichever of "rename v
   }
 });
 
-test('a label that came while streaming and was renamed: rows that arrived under its first name are copied again', async () => {
+test('a label that was added while streaming and then renamed: rows that arrived under its first name are resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -189,7 +189,7 @@ test('a label that came while streaming and was renamed: rows that arrived under
   await expectSame(db);
 });
 
-test('a label that was added, used and renamed between two checks: the table is copied again', async () => {
+test('a label that was added, used and renamed between two checks causes a resync of the table', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -203,7 +203,7 @@ test('a label that was added, used and renamed between two checks: the table is 
   await expectSame(db);
 });
 
-test('a label that was added, used and renamed on the source, and the same typed on the target before the stream gets there: the table is copied again', async () => {
+test('a label that was added, used and renamed on the source, and by the same statements on the target before the stream got there, causes a resync', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -223,7 +223,7 @@ test('a label that was added, used and renamed on the source, and the same typed
   await expectSame(db);
 });
 
-test('an attribute that the target got before the stream brings rows from before it', async () => {
+test('rows from before an attribute was added arrive on a target that already has the attribute', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -240,7 +240,7 @@ test('an attribute that the target got before the stream brings rows from before
   await expectSame(db);
 });
 
-test('labels that are renamed on the target alone are found, and its rows copied again', async () => {
+test('labels that are renamed only on the target are found, and its rows resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -254,7 +254,7 @@ test('labels that are renamed on the target alone are found, and its rows copied
   await expectSame(db);
 });
 
-test('an attribute dropped and another one added, on one side or on both: copied again', async () => {
+test('an attribute dropped and another one added, on one side or on both, causes a resync', async () => {
   const other = /* sql */ `alter type pair drop attribute b; alter type pair add attribute b text`;
   for (const sides of [['source'], ['source', 'target'], ['target']] as const) {
     await using db = await freshPair();
@@ -295,7 +295,7 @@ test('inside a composite the type itself counts, not another one that takes its 
   await expectSame(db);
 });
 
-test('a column type renamed, with another one of its name in another schema or in its place, stops until the target has it', async () => {
+test('a renamed column type, with another type of its name in another schema or in its place, stops until the target has the same', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -314,7 +314,7 @@ test('a column type renamed, with another one of its name in another schema or i
   await expectSame(db);
 });
 
-test('ranges over an enum whose labels are in another order on the target are refused; a plain column is not', async () => {
+test('ranges over an enum whose labels have another order on the target are refused; a plain column is not', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -350,7 +350,7 @@ test('a domain that loosens its check on the source stops at the first value tha
   await expectSame(db);
 });
 
-test('labels and attributes added on both sides, in any order, copy nothing again', async () => {
+test('labels and attributes added on both sides, in any order, cause no resync', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -367,7 +367,7 @@ test('labels and attributes added on both sides, in any order, copy nothing agai
   }
   await db.sourceClient.query(/* sql */ `insert into t values (100, '(1,ajar,shut)')`);
   expect(await drainWithCopies(db, migration)).toEqual([]);
-  // A second lease has the same before it.
+  // A second lease starts with the same state.
   await drain(db, migration, { until: await endMark(db) });
   await expectSame(db);
 });
@@ -432,13 +432,13 @@ test('the final check of a cutover finds labels that were renamed and attributes
   const parsed = parseInput({ source: db.source, target: db.target });
   if (!parsed.ok) throw new Error(parsed.message);
   const mark = await writeEndMark(migration);
-  const look = () => laterChanges(migration, parsed.input, mark);
-  // No row changes by an addition.
+  const check = () => laterChanges(migration, parsed.input, mark);
+  // An added label or attribute changes no row.
   await db.sourceClient.query(/* sql */ `alter type pair add attribute z int`);
   await db.sourceClient.query(/* sql */ `alter type state add value 'late'`);
-  expect(await look()).toEqual([]);
+  expect(await check()).toEqual([]);
   await db.sourceClient.query(SWAP);
-  expect(await look()).toEqual(['public.nested', 'public.plain']);
+  expect(await check()).toEqual(['public.nested', 'public.plain']);
   await db.sourceClient.query(/* sql */ `alter type pair drop attribute y`);
-  expect(await look()).toEqual(['public.composed', 'public.nested', 'public.plain']);
+  expect(await check()).toEqual(['public.composed', 'public.nested', 'public.plain']);
 });

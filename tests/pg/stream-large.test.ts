@@ -1,6 +1,6 @@
 /**
  * Changes that are too large to read here, or for the source to print (1 GB): in a table that is not moved they stop nothing, in one
- * that is they are reported. And what large values cost that can be read.
+ * that is moved they are reported. And what large values cost that can be read.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
@@ -23,7 +23,7 @@ const TABLES = /* sql */ `
   create table big (id int primary key, b bytea);`;
 const SELECTION = { include: ['public.t'], exclude: [] };
 
-/** More tables than the plugin is told to leave out, all larger than the one in question. */
+/** More tables than the plugin's filter excludes by name, all larger than the one in question. */
 async function hide(db: FreshPair): Promise<void> {
   for (let i = 0; i < 25; i += 1) {
     await db.sourceClient.query(/* sql */ `create table left_${i} (id int primary key)`);
@@ -81,8 +81,8 @@ const MEGABYTES = 50;
 const MIB = 2 ** 20 / 1_000_000;
 
 /**
- * Most memory that one value takes beside what ordinary rows take, as a multiple of its size.
- * @param small value of an ordinary row, which sockets hold a lot of at any time.
+ * The most memory that one value takes in addition to ordinary rows, as a multiple of its size.
+ * @param small value of an ordinary row, which sockets buffer many of at any time.
  */
 async function costOf(
   type: string,
@@ -135,7 +135,7 @@ test.each([
   ['text, half of it escapes in JSON,', 3, 'text', ESCAPED],
   ['bytea', 5, 'bytea', BYTEA],
 ] as const)(
-  'a large value of %s costs at most %d times its size in the stream, beside ordinary rows',
+  'a large value of %s costs at most %d times its size in the stream, next to ordinary rows',
   async (what, times, type, values) => {
     const cost = await costOf(type, values);
     process.stdout.write(`${what}: ${cost.toFixed(2)} times its size\n`);

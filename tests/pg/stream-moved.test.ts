@@ -1,4 +1,4 @@
-/** A table that is altered without end while its changes are applied: the stream says so, and ends when it is asked to. */
+/** A table that is altered without end while its changes are applied: the stream reports it, and ends when asked to. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { streamChanges } from '../support/lease.ts';
@@ -17,7 +17,7 @@ import { until } from '../support/until.ts';
 
 const TABLE = /* sql */ `create table busy (id int primary key, v text)`;
 
-/** Alters the column's catalog row, without a lock that anybody waits for, several times within the beginning of any lease. */
+/** Alters the column's catalog row, without a lock that others wait for, several times while any lease starts. */
 async function alterWithoutEnd(db: FreshPair): Promise<AsyncDisposable> {
   const client = await connectTo(db.source);
   const ended = new AbortController();
@@ -76,7 +76,7 @@ test('DDL between batches that do arrive never adds up to a refusal', async () =
   expect(await lease).toMatchObject({ transactions: 12 });
 });
 
-test('an abort between two beginnings of a lease returns what the target holds', async () => {
+test('an abort between two starts of a lease returns the position of the target', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const before = await storedLsn(db, migration);

@@ -24,7 +24,7 @@ import {
 } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 
-/** `log` has no key: a change that is applied twice leaves a second row. The others are there to be compared. */
+/** `log` has no key: a change that is applied twice leaves a second row. The other tables are there for the comparison. */
 const TABLES = /* sql */ `
   create table log (v int); alter table log replica identity full;
   create table t (id bigint primary key, v text); insert into t values (1, 'one');
@@ -36,7 +36,7 @@ const TABLES = /* sql */ `
 interface World {
   readonly migration: Migration;
   readonly parked: ParkedStreams;
-  /** Leases that went on with what the one before had left open. */
+  /** Leases that continued with what the previous one had left open. */
   continued: number;
   readonly lease: (options?: Partial<StreamOptions>, signal?: AbortSignal) => Promise<StreamReport>;
 }
@@ -68,14 +68,14 @@ async function leaseUntil(self: World, seen: () => Promise<boolean>): Promise<St
   const end = new AbortController();
   const lease = self.lease({ leaseMs: 300_000 }, end.signal);
   try {
-    await Promise.race([until('the lease to get there', seen), lease]);
+    await Promise.race([until('the lease to get that far', seen), lease]);
   } finally {
     end.abort(new Error('the test has seen enough'));
   }
   return lease;
 }
 
-/** Leases until one of them could leave its stream open: the first ones note what they see. */
+/** Leases until one can leave its stream open: the first ones store what they see. */
 async function park(self: World): Promise<void> {
   for (let lease = 0; lease < 3; lease += 1) {
     await self.lease();
@@ -122,14 +122,14 @@ const failed = (lease: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof MigrationError ? error.code : String(error)),
   );
 
-test('a lease goes on with the walsender of the one before, and counts what it applies once', async () => {
+test('a lease continues with the walsender of the previous one, and counts what it applies once', async () => {
   await using db = await freshPair();
   const self = await world(db);
   let written = 0;
   const write = () =>
     db.sourceClient.query(/* sql */ `insert into log values ($1)`, [(written += 1)]);
-  // A stream stays open where the look beside the lease has ended: a busy machine needs longer for it, and when another test changes
-  // a role's settings meanwhile, the look lets the lease begin again.
+  // A stream stays open once the drift check that runs during the lease has ended: a busy machine needs longer for it, and when another
+  // test changes a role's settings in between, the check makes the lease start again.
   for (let leaseMs = 1_000; leaseMs <= 6_000; leaseMs += 1_000) {
     await park(self);
     const { active } = await slotState(db, self.migration);
@@ -156,7 +156,7 @@ test('many short leases under load, with sessions cut within and between them, l
   const self = await world(db, LOAD_TABLES);
   const writer = new Load(() => connectTo(db.source), 3);
   const rnd = random(writer.seed);
-  // The end of a lease often falls into one of these: its first lines are taken already, the others wait.
+  // The end of a lease often falls into one of these: some of its lines are read already, the others wait.
   let writing = true;
   const large = (async () => {
     await using client = await connectTo(db.source);
@@ -244,7 +244,7 @@ test('a stream that no lease takes closes its sessions and frees the slot, and s
   expect(await logOf(db)).toEqual([1, 2]);
 });
 
-test('a stream whose epoch was taken meanwhile applies nothing of what it has received', async () => {
+test('a stream whose epoch was taken in between applies nothing of what it has received', async () => {
   await using db = await freshPair();
   const self = await world(db);
   await park(self);
@@ -255,7 +255,7 @@ test('a stream whose epoch was taken meanwhile applies nothing of what it has re
   const stream = self.parked.take(self.migration);
   await until('the change', () => stream?.reader.waiting);
   if (stream) self.parked.park(stream);
-  // As another process does it that has not come to end our sessions yet.
+  // Like another process that has not ended our sessions yet.
   await db.targetClient.query(/* sql */ `insert into log values (1)`);
   await db.targetClient.query(
     /* sql */ `update walferry.migration set epoch = epoch + 1, confirmed_lsn = $1, commit_lsn = null`,
@@ -291,7 +291,7 @@ test.each<{ readonly title: string; readonly other: Partial<StreamOptions> }>([
   },
   { title: 'the size of a batch', other: { batchChanges: 7 } },
   { title: 'other limits', other: { limits: { queueBytes: 10_000 } } },
-])('a lease with other options does not go on with the stream: $title', async ({ other }) => {
+])('a lease with other options does not continue with the stream: $title', async ({ other }) => {
   await using db = await freshPair();
   const self = await world(db);
   await park(self);
@@ -302,12 +302,12 @@ test.each<{ readonly title: string; readonly other: Partial<StreamOptions> }>([
   expect(await logOf(db)).toEqual([1]);
 });
 
-test('a change that was not sent is noted under the epoch of the lease that goes on, and named', async () => {
+test('a change that was not sent is recorded under the epoch of the continuing lease, and named', async () => {
   await using db = await freshPair();
   const self = await world(db);
   await park(self);
   const lease = failed(self.lease({ leaseMs: 30_000 }));
-  await until('the lease to go on', () => self.continued === 1);
+  await until('the lease to continue', () => self.continued === 1);
   await db.sourceClient.query(/* sql */ `
     alter table typed drop constraint typed_pkey; insert into typed (id) values (5); update typed set t = 'x'`);
   expect(await lease).toBe('StreamWarning');
@@ -317,7 +317,7 @@ test('a change that was not sent is noted under the epoch of the lease that goes
   expect(rows).toEqual([{ table_name: 'typed' }]);
 });
 
-test('a drain begins in the ordinary way and leaves nothing open', async () => {
+test('a drain starts normally and leaves nothing open', async () => {
   await using db = await freshPair();
   const self = await world(db);
   await park(self);
@@ -330,15 +330,15 @@ test('a drain begins in the ordinary way and leaves nothing open', async () => {
   expect(await logOf(db)).toEqual([1]);
 });
 
-const MEANWHILE: readonly {
+const BETWEEN_LEASES: readonly {
   readonly title: string;
   readonly source?: string;
   readonly target?: string;
-  /** What the next lease ends with. */
+  /** The code that the next lease ends with. */
   readonly ends: string;
 }[] = [
   {
-    title: 'a table that was unlogged for an update',
+    title: 'a table that was temporarily unlogged for an update',
     source: `alter table t set unlogged; update t set v = 'unsent'; alter table t set logged`,
     ends: 'Resync',
   },
@@ -359,8 +359,8 @@ const MEANWHILE: readonly {
     ends: 'SchemaDrift',
   },
 ];
-test.each(MEANWHILE)(
-  'what no change shows is found in the lease after it also when that goes on with the stream: $title',
+test.each(BETWEEN_LEASES)(
+  'what no change shows is found in the next lease, also when that continues with the open stream: $title',
   async ({ source, target, ends }) => {
     await using db = await freshPair();
     const self = await world(db);
@@ -397,7 +397,7 @@ test.each([
   { title: 'a default of the database', sql: OTHER_DEFAULT, met: true },
   { title: 'a default of the database, with no table met yet', sql: OTHER_DEFAULT, met: false },
 ])(
-  'what the applying session knows of the target is read again after it has changed: $title',
+  'what the apply session caches about the target is read again after a change: $title',
   async ({ sql, met }) => {
     await using db = await freshPair();
     const self = await world(db);
@@ -405,18 +405,18 @@ test.each([
     await db.sourceClient.query(
       /* sql */ `insert into t values (2, 'two'); update t set v = 'one' where id = 1`,
     );
-    // Of the last lease's session: one that began in the ordinary way and brought nothing has met no table.
-    const brought = async () =>
+    // About the last lease's session: one that started normally and applied nothing has met no table.
+    const arrived = async () =>
       (await db.targetClient.query(/* sql */ `select from t where id = 2`)).rowCount === 1;
     await until('the change', async () => {
       await self.lease({ leaseMs: 2_000 });
-      return brought();
+      return arrived();
     });
     if (!met) await self.parked.closeAll();
     await park(self);
     await db.targetClient.query(sql);
     const before = await epochOf(db);
-    // Its own epoch, and that of the ordinary way, which begins when the look beside the stream finds the change.
+    // Its own epoch, and that of a normal start, which follows when the drift check finds the change.
     const report = await leaseUntil(self, async () => (await epochOf(db)) > before + 1);
     expect(self.continued).toBe(1);
     await db.sourceClient.query(/* sql */ `update t set v = 'three' where id = 2`);
@@ -425,7 +425,7 @@ test.each([
   },
 );
 
-test('a trigger that is made on the target between two leases fires for no change', async () => {
+test('a trigger that is created on the target between two leases fires for no change', async () => {
   await using db = await freshPair();
   const self = await world(db);
   await db.targetClient.query(CREATE_SCHEMA_CONTROL);

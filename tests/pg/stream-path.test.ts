@@ -1,6 +1,6 @@
 /**
- * Two ways lead to the target: rows as bytes, folded while they come, and change by change. The same changes over each of them leave
- * the same target, and what is ordinary takes the fast one.
+ * Two paths lead to the target: rows as bytes, folded as they arrive, and change by change. The same changes over either path leave
+ * the same target, and ordinary changes take the fast one.
  */
 import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
@@ -24,9 +24,9 @@ import { drain, expectSame, startMigration, testWork } from '../support/stream.t
 const POOL = 24;
 const IDS = 60;
 /** Changes of a table that are too few for sets (FEW_ROWS): batches of this size are applied change by change. */
-const SINGLY = 25;
+const CHANGE_BY_CHANGE = 25;
 
-/** How many transactions, and whether all of them are one: the target does nothing before it, and gets its changes in large batches. */
+/** How many transactions, and whether they are one: then the target does nothing before the commit, and gets large batches. */
 const PARTS = [
   [2, false],
   [20, false],
@@ -35,7 +35,7 @@ const PARTS = [
   [5, false],
 ] as const;
 
-/** Tables of every kind beside the two with all types. `tree` goes through its root. */
+/** Tables of every kind next to the two with all types. Rows of `tree` go through its root. */
 const TABLES = /* sql */ `
   create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
   create table line (w text, b text collate blind, a int, v text, g int generated always as (a * 2) stored,
@@ -71,7 +71,7 @@ const TRUNCATED = [
   'tree_a',
 ] as const;
 
-/** `every`, by a key, and `every_full`, by all columns: those whose nulls are ambiguous cannot be among them. */
+/** `every`, by a key, and `every_full`, by all columns, which cannot have types whose nulls are ambiguous. */
 function tablesOf(columns: readonly FidelityColumn[]): string {
   const list = (of: readonly FidelityColumn[]): string =>
     of.map(({ name, type }) => `${name} ${type}`).join(', ');
@@ -81,14 +81,14 @@ function tablesOf(columns: readonly FidelityColumn[]): string {
     alter table every_full replica identity full;`;
 }
 
-/** Keys come from a small range, so that rows are met again and again. */
+/** Keys come from a small range, so that the same rows are changed repeatedly. */
 function statement(random: Pick, next: number, columns: readonly FidelityColumn[]): string {
   const id = random.below(IDS);
   const from = random.below(POOL);
   const body = random.one(['null', `'b${next}'`, `repeat(md5('${next}'), 200)`]);
   const names = (of: readonly FidelityColumn[]): string => of.map(({ name }) => name).join(', ');
   const plain = columns.filter(({ exposed }) => !exposed);
-  /** Some columns take another row's values, or all of them null. */
+  /** Some columns take another row's values, or all become null. */
   const set = (of: readonly FidelityColumn[]): string => {
     const some = Array.from({ length: 1 + random.below(8) }, () => random.one(of));
     const chosen = [...new Map(some.map((one) => [one.name, one])).values()];
@@ -159,7 +159,7 @@ function statement(random: Pick, next: number, columns: readonly FidelityColumn[
 
 const MANY = 70;
 
-/** Many rows of each table with a key, at once: they come with the first time, and then change or go, in turn. */
+/** Many rows of each table with a key at once: inserted the first time, then changed or deleted in turn. */
 function bulk(random: Pick, time: number, columns: readonly FidelityColumn[]): string[] {
   const names = columns.map(({ name }) => name).join(', ');
   const ids = `generate_series(1000001, ${1_000_000 + MANY}) g`;
@@ -187,7 +187,7 @@ function bulk(random: Pick, time: number, columns: readonly FidelityColumn[]): s
   ];
 }
 
-/** Some statements, with a TRUNCATE among them where one is wanted. */
+/** Some statements, including a TRUNCATE where one is wanted. */
 function statements(
   random: Pick,
   next: () => number,
@@ -206,7 +206,7 @@ interface Ways {
   exact: number;
 }
 
-/** Drains. @returns the changes by the way that they took. */
+/** Drains. @returns the number of changes on each path. */
 async function drained(
   db: FreshPair,
   migration: Migration,
@@ -227,12 +227,12 @@ async function drained(
   return ways;
 }
 
-/** Digests of the selected tables' rows; a tree that goes through its root is one table. */
+/** Digests of the selected tables' rows; a tree that goes through its root counts as one table. */
 async function rowsOf(service: string): Promise<Record<string, readonly string[]>> {
   await using client = await connectTo(service);
   const tables: Record<string, string[]> = {};
   for (const [name, rows] of await fingerprint(client)) {
-    // No change brings the state of a sequence.
+    // The state of a sequence is in no change.
     if (!name.startsWith('public.') || name === 'public.line_i_seq') continue;
     const table = name.startsWith('public.tree') ? 'public.tree' : name;
     tables[table] = [...(tables[table] ?? []), ...rows].sort();
@@ -240,7 +240,7 @@ async function rowsOf(service: string): Promise<Record<string, readonly string[]
   return tables;
 }
 
-/** Tables whose rows are not the same. */
+/** Tables whose rows differ. */
 function differing(
   source: Readonly<Record<string, readonly string[]>>,
   target: Readonly<Record<string, readonly string[]>>,
@@ -250,7 +250,7 @@ function differing(
   );
 }
 
-test('random changes of every type of the fidelity suite, of tables of every kind, leave the same target over the fast way, in sets, and change by change', async () => {
+test('random changes of every type of the fidelity suite, in tables of every kind, leave the same target over the fast path, in sets, and change by change', async () => {
   const random = drawn();
   await using db = await freshPair();
   await using other = await freshPair();
@@ -303,7 +303,11 @@ test('random changes of every type of the fidelity suite, of tables of every kin
     sum.sets += staged.mock.calls.length;
     staged.mockClear();
     expect(
-      await drained(singly, migrations.singly, { ...options, batchChanges: SINGLY, exactly: true }),
+      await drained(singly, migrations.singly, {
+        ...options,
+        batchChanges: CHANGE_BY_CHANGE,
+        exactly: true,
+      }),
     ).toEqual(exactly);
     expect(staged).not.toHaveBeenCalled();
     const expected = await rowsOf(db.source);
@@ -320,7 +324,7 @@ test('random changes of every type of the fidelity suite, of tables of every kin
   expect(sum.truncates).toBeGreaterThan(3);
 }, 240_000);
 
-/** A key with all that COPY text escapes. */
+/** A key with everything that COPY text escapes. */
 const AWKWARD = String.raw`E'tab\t nl\n cr\r bs\\ "q" {a,b} \\N'`;
 
 const SIMPLE = /* sql */ `
@@ -338,17 +342,17 @@ test.each([
   ['updates', `update t set a = null, b = '\\xff' where id <= 10`, 10, 0],
   ['deletes', `delete from t where id <= 10`, 10, 0],
   [
-    'all of a row',
+    'an insert, update and delete of a row',
     `insert into t (id, n) values (300, 1); update t set a = 'q' where id = 300; delete from t where id = 300`,
     3,
     0,
   ],
   ['an update of a key', `update t set id = 500 where id = 1`, 0, 1],
   ['a row without a key', `update whole set id = 2`, 0, 1],
-  // To the plugin of these servers NaN is a null, too.
+  // The plugin of these servers sends NaN as null, too.
   ['nulls of numbers', `update t set n = null where id <= 10`, 10, 0],
   [
-    'nulls that are one and NaN',
+    'nulls and NaN sent as null',
     `update t set n = case id when 2 then 'NaN'::numeric end where id <= 2`,
     2,
     0,
@@ -360,7 +364,7 @@ test.each([
     0,
   ],
   ['NaN in a column that has no nulls', `insert into every values (1, 'NaN')`, 0, 1],
-  ['a null of a row that is gone', `update t set n = null; delete from t where id = 7`, 101, 0],
+  ['a null of a row that was deleted', `update t set n = null; delete from t where id = 7`, 101, 0],
   [
     'a null of a row with a key of two columns',
     `insert into two values (1, ${AWKWARD}, null)`,
@@ -373,7 +377,7 @@ test.each([
     1,
     0,
   ],
-])('%s take the way that they should', async (_, sql, folded, exact) => {
+])('%s take the expected path', async (_, sql, folded, exact) => {
   await using db = await freshPair();
   const migration = await startMigration(db, SIMPLE);
   await db.sourceClient.query(sql);
@@ -381,7 +385,7 @@ test.each([
   await expectSame(db);
 });
 
-test('rows that the target refuses are applied one by one, and only the batch of the refusal twice', async () => {
+test('rows that the target refuses are applied change by change, and only the refused batch is sent twice', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `create table t (id int primary key, u int unique); insert into t select i, i from generate_series(1, 10) i`;
   const migration = await startMigration(db, ddl);
@@ -393,7 +397,7 @@ test('rows that the target refuses are applied one by one, and only the batch of
   await expectSame(db);
 });
 
-test('a piece of a huge transaction that is refused leaves the pieces before it as they are', async () => {
+test('a piece of a huge transaction that is refused leaves the pieces before it unchanged', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `create table t (id int primary key, u int unique deferrable); insert into t select i, i from generate_series(1, 40) i;
     create table s (id int primary key); alter table t replica identity default`;
@@ -405,9 +409,9 @@ test('a piece of a huge transaction that is refused leaves the pieces before it 
   await expectSame(db);
 });
 
-test('a piece whose rows cannot fly, or change nothing, leaves the pieces before it as they are', async () => {
+test('a piece whose rows cannot be sent in one go, or change nothing, leaves the pieces before it unchanged', async () => {
   await using db = await freshPair();
-  // Text is converted to the type by a cast of the user's own: values of it do not go as arrays.
+  // A user-defined cast converts text to the type, so its values are not sent as arrays.
   const ddl = /* sql */ `
     create type spot as (x int, y int);
     create function spot_of(text) returns spot language sql immutable as 'select row(length($1), 0)::spot';
@@ -425,7 +429,7 @@ test('a piece whose rows cannot fly, or change nothing, leaves the pieces before
   await expectSame(db);
 });
 
-test('an update that changes nothing stops the stream when its row is not there', async () => {
+test('an update that changes nothing stops the stream when its row is missing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -438,7 +442,7 @@ test('an update that changes nothing stops the stream when its row is not there'
   await expect(drained(db, migration, {})).rejects.toMatchObject({ code: 'RowMissing' });
 });
 
-test('updates that leave out many sets of TOASTed columns arrive, also when a batch ends before their transaction and they are read again without it', async () => {
+test('updates that omit many sets of TOASTed columns arrive, also when a batch ends before their transaction and they are read again without it', async () => {
   await using db = await freshPair();
   const columns = [...'abcdefgh'];
   const large = /* sql */ `repeat(md5(random()::text), 90)`;

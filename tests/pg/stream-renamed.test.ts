@@ -1,6 +1,6 @@
 /**
- * Tables that had another name for a time: their changes came under that name, which the stream leaves out, or another table's
- * changes came under theirs. Between two looks at the catalog nothing but the table's age in `pg_type` tells.
+ * Tables that temporarily had another name: their changes were sent under that name, which the stream ignores, or another table's
+ * changes were sent under theirs. Between two checks of the catalog, only the age of the table's `pg_type` row shows it.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
@@ -42,7 +42,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
     ],
   },
   {
-    title: 'in another schema for a time',
+    title: 'temporarily in another schema',
     sql: [
       `alter table t set schema away`,
       `update away.t set v = 'lost' where id < 5`,
@@ -50,7 +50,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
     ],
   },
   {
-    title: 'given away on the way',
+    title: 'given to another owner while renamed',
     sql: [
       `alter table t rename to moved; alter table moved owner to pg_monitor`,
       `truncate moved; insert into moved values (1, 'lost')`,
@@ -58,7 +58,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
     ],
   },
   {
-    title: 'swapped with another table, and back',
+    title: 'swapped with another table and back',
     sql: [
       `begin; alter table t rename to moved; alter table other rename to t; alter table moved rename to other; commit`,
       `insert into t values (90, 'of other')`,
@@ -68,7 +68,7 @@ const AWAY: readonly { readonly title: string; readonly sql: readonly string[] }
 ];
 
 for (const { title, sql } of AWAY) {
-  test(`a table that was ${title} is copied again`, async () => {
+  test(`a table that was ${title} is resynced`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLES);
     await drainWithCopies(db, migration);
@@ -80,7 +80,7 @@ for (const { title, sql } of AWAY) {
   });
 }
 
-test('a table that had another name in the middle of a lease is copied again, also when no change follows', async () => {
+test('a table that had another name in the middle of a lease is resynced, also when no change follows', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   const work = testWork();
@@ -105,7 +105,7 @@ test('the final check of a cutover finds a table that had another name since the
   expect(await laterChanges(migration, parsed.input, mark)).toEqual(['public.t']);
 });
 
-test('a partition that goes through its root and had another name copies the tree again', async () => {
+test('a partition that goes through its root and had another name resyncs the tree', async () => {
   await using db = await freshPair();
   const selection = { ...EVERYTHING, viaPartitionRoot: ['public.p'] };
   const migration = await startMigration(
@@ -155,7 +155,7 @@ for (const [title, sql] of [
     [false, 'app.*'],
     [true, 'app.*'],
   ] as const) {
-    test(`a schema that is renamed and renamed back ${title}${live ? ', in the middle of a lease' : ''}: its tables with changes in between are copied again, selected by ${include}`, async () => {
+    test(`a schema that is renamed and renamed back ${title}${live ? ', in the middle of a lease' : ''}: its tables with changes in between are resynced, selected by ${include}`, async () => {
       await using db = await freshPair();
       const selection = { include: [include], exclude: [] };
       const migration = await startMigration(db, APP, selection);
@@ -170,7 +170,7 @@ for (const [title, sql] of [
   }
 }
 
-/** Runs the statements between two leases, or in the middle of one that sees a change after them. */
+/** Runs the statements between two leases, or in the middle of one that gets a change after them. */
 async function during(
   db: FreshPair,
   migration: Migration,
@@ -205,7 +205,7 @@ for (const [live, include] of [
   [true, ['app.*']],
   [true, ['app.*', 'rival.*']],
 ] as const) {
-  test(`two schemas that exchange their names and change back${live ? ' in the middle of a lease' : ''}: tables with changes in between are copied again, selected by ${include.join(' and ')}`, async () => {
+  test(`two schemas that exchange their names and change back${live ? ' in the middle of a lease' : ''}: tables with changes in between are resynced, selected by ${include.join(' and ')}`, async () => {
     await using db = await freshPair();
     const selection = { include, exclude: [] };
     const migration = await startMigration(db, `${APP}; ${RIVAL}`, selection);
@@ -227,7 +227,7 @@ for (const [live, include] of [
   });
 }
 
-test('a transaction that changes a table under the other name of its schema, and commits after the schema was renamed back', async () => {
+test('a table is resynced when a transaction changes it under another name of its schema and commits after the schema was renamed back', async () => {
   await using db = await freshPair();
   const selection = { include: ['app.*'], exclude: [] };
   const migration = await startMigration(db, APP, selection);
@@ -243,7 +243,7 @@ test('a transaction that changes a table under the other name of its schema, and
   await expectSame(db);
 });
 
-test('another schema that has the name for a time, with a table of the same name, and is dropped or stays', async () => {
+test('a table is resynced when another schema temporarily had the name of its schema, with a table of the same name, and was dropped or stays', async () => {
   for (const last of [`drop schema app cascade`, `alter schema app rename to rival`]) {
     await using db = await freshPair();
     const selection = { include: ['app.*'], exclude: [] };
@@ -286,7 +286,7 @@ test('the final check of a cutover finds tables whose schema had another name si
   }
 });
 
-test('GRANTs, REVOKEs and other owners of schemas copy nothing, also of many schemas with the same tables', async () => {
+test('GRANTs, REVOKEs and owner changes of schemas copy nothing, also with many schemas that have the same tables', async () => {
   await using db = await freshPair();
   const selection = { include: ['app.*', 'rival.*'], exclude: [] };
   const migration = await startMigration(db, `${APP}; ${RIVAL}`, selection);
@@ -306,7 +306,7 @@ test('GRANTs, REVOKEs and other owners of schemas copy nothing, also of many sch
   await expectSame(db);
 });
 
-test('a scratch table that has the name of a table of the plan copies nothing, also with a GRANT on the schema before it', async () => {
+test('a scratch table with the name of a planned table copies nothing, also after a GRANT on its schema', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`grant usage on schema public to public`);
@@ -318,7 +318,7 @@ test('a scratch table that has the name of a table of the plan copies nothing, a
   await expectSame(db);
 });
 
-test('grants, comments, policies, inheritance, statistics, indexes and the same owner again copy nothing', async () => {
+test('grants, comments, policies, inheritance, statistics, indexes and setting the same owner copy nothing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await drainWithCopies(db, migration);

@@ -1,6 +1,6 @@
 /**
  * Whether changes are sent at all: an unlogged table writes no WAL, and one that was temporarily unlogged looks unchanged
- * afterwards. Every case ends with an exact comparison of all rows.
+ * afterwards. Every test ends with an exact comparison of all rows.
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
@@ -20,7 +20,7 @@ import {
 } from '../support/stream.ts';
 import { until } from '../support/until.ts';
 
-/** Nothing but the file tells of a rewrite of `bare`; `toasted` has a TOAST table, `counted` a sequence. */
+/** Only the file shows a rewrite of `bare`; `toasted` has a TOAST table, `counted` a sequence. */
 const TABLES = /* sql */ `
   create table bare (id int primary key, v int);
   insert into bare select i, 0 from generate_series(1, 100) i;
@@ -32,13 +32,13 @@ const TABLES = /* sql */ `
   insert into counted select i, 0 from generate_series(1, 100) i;`;
 const NAMES = ['bare', 'toasted', 'counted'] as const;
 
-/** Each for all three tables (`t` stands for the name). */
+/** Each for all three tables (`t` is replaced by the name). */
 const WINDOWS: readonly {
   readonly title: string;
   readonly sql: readonly string[];
-  /** Of which tables; unset: of all. */
+  /** The tables that this is run for; unset: all. */
   readonly of?: readonly string[];
-  /** Unset: every table has to be copied again. */
+  /** Unset: every table needs a resync. */
   readonly copies?: false;
 }[] = [
   {
@@ -63,13 +63,13 @@ const WINDOWS: readonly {
     ],
   },
   {
-    title: 'emptied behind other tables, unlogged, loaded and logged, in one transaction',
+    title: 'emptied after other tables, unlogged, loaded and logged, in one transaction',
     sql: [
       `begin; insert into other values (1); truncate other, t; alter table t set unlogged; insert into t values (1, 5); alter table t set logged; commit`,
     ],
   },
   {
-    title: 'emptied before and within the unlogged time',
+    title: 'emptied before and while it was unlogged',
     sql: [
       `truncate t; insert into t values (1, 1)`,
       `alter table t set unlogged; insert into t values (2, 2)`,
@@ -86,7 +86,7 @@ const WINDOWS: readonly {
       `truncate t; insert into t values (4, 4)`,
       `update t set v = 5`,
     ],
-    // What the stream brings after the TRUNCATE is all that there is.
+    // The table is empty after the TRUNCATE, and the stream applies everything that follows.
     copies: false,
   },
   {
@@ -100,7 +100,7 @@ const WINDOWS: readonly {
     ],
   },
   {
-    title: 'unlogged and logged, then vacuumed in full and granted',
+    title: 'unlogged and logged, then rewritten by VACUUM FULL and granted',
     sql: [
       `alter table t set unlogged; insert into t values (200, 2)`,
       `alter table t set logged`,
@@ -109,7 +109,7 @@ const WINDOWS: readonly {
     ],
   },
   {
-    title: 'dropped and made again under its name, unlogged for its rows',
+    title: 'dropped and recreated under its name, unlogged while filled',
     of: ['bare', 'toasted'],
     sql: [
       `begin; drop table t; create unlogged table t (id int primary key, v int); insert into t values (5, 5); alter table t set logged; commit`,
@@ -118,11 +118,11 @@ const WINDOWS: readonly {
 ];
 
 for (const { title, sql, of = NAMES, copies = true } of WINDOWS) {
-  test(`changes that are in no stream arrive by a copy: ${title}`, async () => {
+  test(`changes that the stream does not contain arrive by a resync: ${title}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(
       db,
-      // One type on both sides, also of the table that is made again.
+      // The same type on both sides, also in the table that is recreated.
       TABLES.replace('v text', 'v int, filler text').replace(`'copied'`, '0'),
     );
     await drainWithCopies(db, migration);
@@ -136,7 +136,7 @@ for (const { title, sql, of = NAMES, copies = true } of WINDOWS) {
     if (copies) for (const name of of) expect(said.join()).toContain(`public.${name}`);
     else expect(said).toEqual([]);
     await expectSame(db);
-    // Nothing is left to be copied again.
+    // No table is left to resync.
     expect(await drainWithCopies(db, migration)).toEqual([]);
   });
 }
@@ -155,7 +155,7 @@ const HARMLESS: readonly { readonly title: string; readonly sql: string }[] = [
     sql: `begin; truncate second; insert into second values (1, 1); truncate bare; insert into bare values (1, 1); commit`,
   },
   {
-    title: 'TRUNCATE behind a change, in one transaction',
+    title: 'TRUNCATE after a change, in one transaction',
     sql: `begin; insert into other values (1); truncate second, bare; insert into bare values (1, 1); commit`,
   },
   {
@@ -163,13 +163,13 @@ const HARMLESS: readonly { readonly title: string; readonly sql: string }[] = [
     sql: `begin; truncate bare; insert into bare values (1, 1); commit`,
   },
   {
-    title: 'TRUNCATE again and again',
+    title: 'repeated TRUNCATE',
     sql: `truncate bare; insert into bare values (1, 1); truncate bare; insert into bare values (2, 2)`,
   },
 ];
 
 for (const { title, sql } of HARMLESS) {
-  test(`another file without lost changes copies nothing again: ${title}`, async () => {
+  test(`a new file without lost changes causes no resync: ${title}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLES);
     await drainWithCopies(db, migration);
@@ -183,7 +183,7 @@ for (const { title, sql } of HARMLESS) {
   });
 }
 
-test('a table without TOAST and sequence whose file changes for no known reason is copied again', async () => {
+test('a table without TOAST and sequence whose file changes for an unknown reason is resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query('vacuum full bare');
@@ -193,7 +193,7 @@ test('a table without TOAST and sequence whose file changes for no known reason 
   await expectSame(db);
 });
 
-test('the next lease knows a TRUNCATE of the lease before', async () => {
+test('the next lease knows a TRUNCATE of the previous lease', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   const work = testWork();
@@ -211,7 +211,7 @@ test('the next lease knows a TRUNCATE of the lease before', async () => {
   await expectSame(db);
 });
 
-test('a TRUNCATE that was applied is known to the next lease however this one ends: killed, or by DDL elsewhere', async () => {
+test('a TRUNCATE that was applied is known to the next lease, whether this one was killed or ended by DDL elsewhere', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -223,18 +223,18 @@ test('a TRUNCATE that was applied is known to the next lease however this one en
       const { rows } = await db.targetClient.query(`select from ${table}`);
       return rows.length === 1;
     });
-  // One that waits for a TRUNCATE ends when it has come.
+  // A lease that waits for a TRUNCATE ends when that has arrived.
   const streaming = (async (): Promise<never> => {
     for (;;) await streamChanges(migration, OPTIONS, testWork());
   })();
-  // Looked at below; until then it must not count as unhandled.
+  // Read below; until then the rejection must not count as unhandled.
   let ended = false;
   streaming.catch(() => (ended = true));
   await untilStreaming(db, migration);
   await db.sourceClient.query('truncate bare, second');
   await db.sourceClient.query('insert into bare values (1, 1)');
   await applied('bare');
-  // DDL elsewhere: the lease begins again by itself. Each of these two is DDL for the other one, too.
+  // DDL elsewhere: the lease restarts automatically. Each of these two is DDL for the other one, too.
   await db.targetClient.query('alter table other add column v int');
   await db.sourceClient.query('alter table other add column v int');
   await db.sourceClient.query('insert into other values (1, 1)');
@@ -243,7 +243,7 @@ test('a TRUNCATE that was applied is known to the next lease however this one en
     await db.sourceClient.query(`insert into ${table} values (901, 1)`);
     await applied(table);
   }
-  // Again where it hits between two leases.
+  // Repeated, because it can hit between two leases.
   await until('the kill', async () => {
     await db.targetClient.query(
       /* sql */ `select pg_terminate_backend(attempt_pid) from walferry.migration`,
@@ -256,7 +256,7 @@ test('a TRUNCATE that was applied is known to the next lease however this one en
 });
 
 for (const name of NAMES) {
-  test(`an unlogged table stops the stream until it is logged, and is copied again then: ${name}`, async () => {
+  test(`an unlogged table stops the stream until it is logged, and is resynced then: ${name}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLES);
     await db.sourceClient.query(`alter table ${name} set unlogged`);
@@ -276,12 +276,12 @@ for (const name of NAMES) {
     await expectSame(db);
   });
 
-  test(`a later change that needs a row written while unlogged causes a copy, not a question: ${name}`, async () => {
+  test(`a later change that needs a row written while unlogged causes a resync and does not wait for the operator: ${name}`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLES);
     const work = testWork();
     const streaming = streamChanges(migration, OPTIONS, work);
-    // Looked at below; until then it must not count as unhandled.
+    // Read below; until then the rejection must not count as unhandled.
     streaming.catch(() => undefined);
     await untilStreaming(db, migration);
     await db.sourceClient.query(
@@ -295,7 +295,7 @@ for (const name of NAMES) {
   });
 }
 
-test('a table that becomes unlogged during a lease is detected at its next change', async () => {
+test('a table that becomes unlogged during a lease is found at its next change', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   const work = testWork();
@@ -312,7 +312,7 @@ test('a table that becomes unlogged during a lease is detected at its next chang
   await expectSame(db);
 });
 
-test('a child and a partition that were temporarily unlogged are copied again, and their parents are not', async () => {
+test('a child and a partition that were temporarily unlogged are resynced, and their parents are not', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -333,7 +333,7 @@ test('a child and a partition that were temporarily unlogged are copied again, a
   await expectSame(db);
 });
 
-test('partitions that go through their root: one that was unlogged, or made unlogged, copies the tree again', async () => {
+test('partitions that go through their root: one that was unlogged, or created unlogged, resyncs the tree', async () => {
   await using db = await freshPair();
   const selection = { ...EVERYTHING, viaPartitionRoot: ['public.p'] };
   const source = /* sql */ `create table p (id int primary key, v text) partition by range (id);
@@ -366,7 +366,7 @@ test('partitions that go through their root: one that was unlogged, or made unlo
   await rows();
 });
 
-test('a replica identity that is removed and restored between two checks stops the stream, and the table is copied again', async () => {
+test('a replica identity that is removed and restored between two checks stops the stream, and the table is resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`alter table bare replica identity nothing`);
@@ -380,7 +380,7 @@ test('a replica identity that is removed and restored between two checks stops t
   await expectSame(db);
 });
 
-test('a table that is unlogged before its copy is refused; one that becomes unlogged during its copy is copied again', async () => {
+test('a table that is unlogged before its copy is refused; one that becomes unlogged during its copy is resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`alter table bare set unlogged`);
@@ -423,22 +423,22 @@ test('the final check of a cutover finds tables that changed outside the stream 
   if (!parsed.ok) throw new Error(parsed.message);
   const { input } = parsed;
   const mark = await writeEndMark(migration);
-  const look = () => laterChanges(migration, input, mark);
+  const check = () => laterChanges(migration, input, mark);
   await db.sourceClient.query('vacuum full toasted');
-  expect(await look()).toEqual([]);
+  expect(await check()).toEqual([]);
   for (const name of NAMES) {
     await db.sourceClient.query(
       `begin; alter table ${name} set unlogged; update ${name} set v = '5'; alter table ${name} set logged; commit`,
     );
   }
   await db.sourceClient.query(`create unlogged table late (id int)`);
-  expect(await look()).toEqual(['public.bare', 'public.counted', 'public.late', 'public.toasted']);
+  expect(await check()).toEqual(['public.bare', 'public.counted', 'public.late', 'public.toasted']);
   await db.sourceClient.query(`drop table late`);
   await drainWithCopies(db, migration);
-  expect(await look()).toEqual([]);
+  expect(await check()).toEqual([]);
   await expectSame(db);
   await db.sourceClient.query(`alter table bare alter v type int using v + 1`);
   await db.sourceClient.query(`alter table counted set unlogged`);
-  // The values of the one are others, and the other's changes are sent no more.
-  expect(await look()).toEqual(['public.bare', 'public.counted']);
+  // One has other values, and the changes of the other are no longer sent.
+  expect(await check()).toEqual(['public.bare', 'public.counted']);
 });

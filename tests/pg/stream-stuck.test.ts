@@ -1,4 +1,4 @@
-/** A stream that does not get on although its process turns and its source talks: an answer that never comes. */
+/** A stream that makes no progress although its process runs and its source sends: an answer that never arrives. */
 import { expect, test } from 'vitest';
 import { freshPair, sourceServer, targetServer } from '../support/database.ts';
 import { streamChanges } from '../support/lease.ts';
@@ -14,11 +14,11 @@ import { until } from '../support/until.ts';
 import { wireTo } from '../support/wire.ts';
 
 const TABLE = /* sql */ `create table t (id bigint primary key, n int); insert into t values (1, 0)`;
-/** What ends it in production lasts a minute. */
+/** In production the timeout is a minute. */
 const LIMITS = { stuckMs: 3_000 };
 
 test.concurrent.each(['target', 'source'] as const)(
-  'an answer of the %s that never comes ends the attempt, and the next one goes on from where the target stands',
+  'an answer of the %s that never arrives ends the attempt, and the next one continues from the target’s position',
   async (side) => {
     await using db = await freshPair();
     const server = side === 'target' ? targetServer() : sourceServer();
@@ -33,7 +33,7 @@ test.concurrent.each(['target', 'source'] as const)(
       const { rowCount } = await db.targetClient.query(/* sql */ `select from t where n = 1`);
       return rowCount === 1;
     });
-    // Not the stream itself: what it brings goes on to come, keepalives among it.
+    // Not the stream itself: it keeps receiving, keepalives included.
     const which = side === 'target' ? /walferry apply/ : /^(?!.*\0replication\0).*walferry stream/s;
     expect(wire.mute(which)).toBe(1);
     await db.sourceClient.query(/* sql */ `update t set n = 2`);
@@ -41,7 +41,7 @@ test.concurrent.each(['target', 'source'] as const)(
       ...{ code: 'Stalled', details: { slot: migration.slot } },
       message: expect.stringMatching(/^the stream does not get on: for \d s/) as string,
     });
-    // Temporal is told nothing any more.
+    // Temporal gets no more heartbeats.
     const beats = work.beats.length;
     expect(await drain(db, migration)).toMatchObject({ transactions: 2, changes: 2 });
     expect(work.beats.length).toBe(beats);
@@ -50,7 +50,7 @@ test.concurrent.each(['target', 'source'] as const)(
 );
 
 test.concurrent(
-  'a change that takes longer to arrive than an answer may take is no stuck stream, and shows life',
+  'a change that takes longer to arrive than an answer may take does not count as a stuck stream, and sends heartbeats',
   async () => {
     await using db = await freshPair();
     await using wire = await wireTo(sourceServer(), db.source);

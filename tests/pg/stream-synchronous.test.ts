@@ -1,6 +1,6 @@
 /**
- * A source with synchronous replication whose standby does not answer: the stream gets a transaction as soon as it is in the
- * WAL, and other sessions see it only when the standby has it. The server is this file's own: the setting holds for all of it.
+ * A source with synchronous replication whose standby does not answer: the stream gets a transaction as soon as it is in the WAL, and
+ * other sessions see it only when the standby has it. The file uses its own server, because the setting applies to all of it.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
@@ -29,10 +29,10 @@ let source: PostgresServer & AsyncDisposable;
 beforeAll(async () => {
   source = await serverOf('source', { folder: testRun().source.programs, version: 'synchronous' });
   await source.query('postgres', async (client) => {
-    // Waits for its own flush and for no standby; who is to hang says so.
+    // Waits for its own flush and for no standby; sessions that must hang set it themselves.
     await client.query(/* sql */ `alter system set synchronous_commit = local`);
   });
-  await setStandbys('nobody');
+  await setStandbys('absent');
 });
 afterAll(() => source[Symbol.asyncDispose]());
 
@@ -51,9 +51,9 @@ async function setStandbys(names: string): Promise<void> {
   );
 }
 
-/** A transaction that is in the WAL and that nobody sees. */
+/** A transaction that is in the WAL and not yet visible. */
 interface Hanging extends AsyncDisposable {
-  /** The standby answers, as it were: the commit returns. */
+  /** Simulates the standby's answer: the commit returns. */
   release(): Promise<void>;
 }
 
@@ -100,7 +100,7 @@ async function received(db: FreshPair, work: TestWork): Promise<Lsn> {
   return mark;
 }
 
-test('a transaction that the source does not show yet is neither on the target nor passed', async () => {
+test('a transaction that the source does not show yet is neither applied on the target nor confirmed', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await using first = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
@@ -124,7 +124,7 @@ test('a transaction that the source does not show yet is neither on the target n
   await expectSame(db);
 });
 
-test('a table copied again lacks nothing that the stream has passed while only the source knew it', async () => {
+test('a resynced table lacks nothing that the stream has confirmed while only the source had it', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   const made = /* sql */ `create table public.made (id int primary key, v text)`;
@@ -132,7 +132,7 @@ test('a table copied again lacks nothing that the stream has passed while only t
   const work = testWork();
   const lease = streamChanges(migration, OPTIONS, work);
   lease.catch(() => undefined);
-  // The table is not to be seen when its first change arrives: the stream takes it for one that is gone again.
+  // The table is invisible when its first change arrives: the stream takes it for one that was dropped.
   await using first = await hanging(
     db,
     `begin; ${made}; insert into public.made values (1, 'x'); commit`,
@@ -143,7 +143,7 @@ test('a table copied again lacks nothing that the stream has passed while only t
   const { rows } = await db.sourceClient.query<{ lsn: Lsn }>(
     /* sql */ `select pg_current_wal_flush_lsn()::text as lsn`,
   );
-  // The look before the commit meets the table as soon as it shows: the lease ends there, and nothing of the table is passed.
+  // The check before the commit meets the table as soon as it is visible: the lease ends there, and nothing of the table is confirmed.
   await expect(lease).rejects.toThrow('to be copied again: public.made is new in the selection');
   expect(compareLsn(await storedLsn(db, migration), rows[0]?.lsn ?? parseLsn('0/0'))).toBeLessThan(
     0,
@@ -156,11 +156,11 @@ test('a table copied again lacks nothing that the stream has passed while only t
   await expectSame(db);
 });
 
-test('a source that waits for the stream as for a synchronous standby, and the stream for it, is told and not left hanging', async () => {
+test('when source and stream wait for each other, because the stream counts as a synchronous standby, this is reported and does not hang', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await setStandbys('*');
-  await using _names = { [Symbol.asyncDispose]: () => setStandbys('nobody') };
+  await using _names = { [Symbol.asyncDispose]: () => setStandbys('absent') };
   const work = testWork();
   const lease = streamChanges(migration, OPTIONS, work);
   lease.catch(() => undefined);
@@ -169,8 +169,8 @@ test('a source that waits for the stream as for a synchronous standby, and the s
   await expect(lease).rejects.toMatchObject({ code: 'StandbyLoop' });
   expect((await slotState(db, migration)).active).toBeNull();
   expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
-  // As the message advises; the next lease brings what was held up.
-  await setStandbys('nobody');
+  // As the message advises; the next lease applies what was held up.
+  await setStandbys('absent');
   await first.release();
   await drainWithCopies(db, migration);
   await expectSame(db);

@@ -1,4 +1,4 @@
-/** Tables that come, go and lose their identity while the stream runs, on real servers; each ends with an exact comparison. */
+/** Tables that are created, dropped or lose their identity while the stream runs; each test ends with an exact comparison. */
 import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { drainWithCopies, failureOf } from '../support/resync.ts';
@@ -20,7 +20,7 @@ async function names(db: FreshPair): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-test('a table made while streaming: named, made on the target, and all its rows arrive', async () => {
+test('a table created while streaming is named, created on the target, and all its rows arrive', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const made = /* sql */ `create table public.later (id int primary key, v text)`;
@@ -46,7 +46,7 @@ test('a table made while streaming: named, made on the target, and all its rows 
   await expectSame(db);
 });
 
-test('a partition made, one attached with rows, one detached and one dropped while rows move between them', async () => {
+test('rows that move between partitions arrive while one partition is created, one attached with rows, one detached and one dropped', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, PARTITIONED);
   const made = /* sql */ `create table public.part_2 partition of part for values from (100) to (200)`;
@@ -83,7 +83,7 @@ test('a partition made, one attached with rows, one detached and one dropped whi
   expect(await names(db)).toEqual(['part', 'part_1', 'part_2']);
 });
 
-test('a partition that takes its rows over from the default partition: the message says how to make it, and all its rows arrive', async () => {
+test('a partition that takes over rows from the default partition arrives with all its rows: the message says how to create it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -115,7 +115,7 @@ test('a partition that takes its rows over from the default partition: the messa
   await expectSame(db);
 });
 
-test('a table that was outside of the selection and is renamed into it arrives with the rows from before', async () => {
+test('a table outside the selection that is renamed into it arrives with the rows from before', async () => {
   await using db = await freshPair();
   const selection = { include: ['public.*'], exclude: ['public.tmp_*'] };
   const migration = await startMigration(
@@ -137,7 +137,7 @@ test('a table that was outside of the selection and is renamed into it arrives w
   await expectSame(db);
 });
 
-test('a table dropped while streaming leaves the plan when the target drops it, too; its changes from before do no harm', async () => {
+test('a table dropped while streaming leaves the plan when the target drops it, too; its earlier changes do no harm', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -171,7 +171,7 @@ test('a table renamed on both sides keeps all its changes, from before and after
   expect(await names(db)).toEqual(['u']);
 });
 
-test('a scratch table that is made, filled and dropped stops nothing', async () => {
+test('a scratch table that is created, filled and dropped stops nothing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(
@@ -182,7 +182,7 @@ test('a scratch table that is made, filled and dropped stops nothing', async () 
   await expectSame(db);
 });
 
-test('a table that lost its primary key and has it again is copied again: what was not sent is there', async () => {
+test('a table that lost its primary key and has it again is resynced: what was not sent arrives', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `alter table t drop constraint t_pkey`);
@@ -205,7 +205,7 @@ test('a table that lost its primary key and has it again is copied again: what w
   await expectSame(db);
 });
 
-test('a copy again meets the stream exactly while writers go on, also for transactions that are open around it', async () => {
+test('a resync meets the stream exactly while writers continue, also for transactions that are open around it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await using open = await connectTo(db.source);
@@ -233,7 +233,7 @@ test('a copy again meets the stream exactly while writers go on, also for transa
   await expectSame(db);
 });
 
-/** What makes the stream give a table up in the middle of a transaction whose first changes are applied already. */
+/** What makes the stream give up a table in the middle of a transaction whose first changes are already applied. */
 const GIVEN_UP: readonly {
   readonly title: string;
   readonly before: string;
@@ -249,7 +249,7 @@ const GIVEN_UP: readonly {
     after: /* sql */ `alter table t replica identity default`,
   },
   {
-    title: 'a change shaped as neither before nor after the DDL',
+    title: 'a change that matches the columns neither before nor after the DDL',
     before: '',
     shows: [
       /* sql */ `alter table t rename v to w`,
@@ -262,7 +262,7 @@ const GIVEN_UP: readonly {
 ];
 
 for (const { title, before, shows, says, after } of GIVEN_UP) {
-  test(`${title} in the middle of a huge transaction: not one of its changes is committed, and the table is noted to be copied again`, async () => {
+  test(`${title} in the middle of a huge transaction: none of its changes is committed, and a resync of the table is recorded`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(
       db,
@@ -278,7 +278,7 @@ for (const { title, before, shows, says, after } of GIVEN_UP) {
       /* sql */ `insert into keyless select i from generate_series(3001, 4000) i`,
     );
     await db.sourceClient.query(/* sql */ `commit`);
-    // Pieces of 100: thirty are on the target, or on their way, when the table is given up.
+    // Pieces of 100: thirty are on the target, or being sent, when the table is given up.
     await expect(drain(db, migration, { batchChanges: 100 })).rejects.toMatchObject({ code: says });
     const arrived = await db.targetClient.query(/* sql */ `select from keyless`);
     expect(arrived.rowCount).toBe(0);
@@ -292,7 +292,7 @@ for (const { title, before, shows, says, after } of GIVEN_UP) {
   });
 }
 
-test('a TRUNCATE of two tables, one of which was copied again since, empties the other although the first points at it', async () => {
+test('a TRUNCATE of two tables, one of which was resynced since, empties the other although the first refers to it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -312,7 +312,7 @@ test('a TRUNCATE of two tables, one of which was copied again since, empties the
   await expectSame(db);
 });
 
-// Only selected through its root, it leaves the selection once it is a table of its own: the operator is asked.
+// Selected only through its root, it leaves the selection once it is a separate table: the operator decides.
 for (const [selection, asked] of [
   [EVERYTHING, null],
   [{ include: ['public.part'], exclude: [] }, 'SchemaDrift'],

@@ -1,4 +1,4 @@
-/** Types, schemas and identities that change while the stream runs, on real servers; each ends with an exact comparison. */
+/** Types, schemas and identities that change while the stream runs, on real servers; each test ends with an exact comparison. */
 import { expect, test } from 'vitest';
 import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair } from '../support/database.ts';
@@ -7,7 +7,7 @@ import { expectSame, startMigration } from '../support/stream.ts';
 const ENUM = /* sql */ `create type mood as enum ('good', 'bad');
   create table t (id int primary key, m mood, list mood[]); insert into t values (1, 'good', '{good,bad}'), (2, 'bad', null);`;
 
-test('a value added to an enum: the first change with it stops, the same on the target, and it goes on', async () => {
+test('a value added to an enum: the first change with it stops the stream, which continues after the same on the target', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, ENUM);
   const added = /* sql */ `alter type mood add value 'so so' before 'bad'`;
@@ -24,7 +24,7 @@ test('a value added to an enum: the first change with it stops, the same on the 
   await expectSame(db);
 });
 
-test('an enum value that was renamed is found though no change uses it, and every table made of the enum is copied again', async () => {
+test('a renamed enum value is found though no change uses it, and every table that uses the enum is resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -37,7 +37,7 @@ test('an enum value that was renamed is found though no change uses it, and ever
   await db.sourceClient.query(/* sql */ `insert into t values (4, 'bad', '{bad}')`);
   const failure = await failureOf(db, migration);
   expect(failure).toMatchObject({ code: 'SchemaDrift' });
-  // Every column that is made of it, and no label: those are values.
+  // Every column of that type, and no label: those are values.
   expect(failure?.message).toContain('public.deep.v uses public.mood, which lacks labels');
   expect(failure?.message).toContain('public.t.list uses public.mood');
   expect(failure?.message).toContain('alter type … rename value there');
@@ -50,7 +50,7 @@ test('an enum value that was renamed is found though no change uses it, and ever
   await expectSame(db);
 });
 
-test('a column that gets a nondeterministic collation stops until the target has it, too', async () => {
+test('a column that gets a nondeterministic collation stops the stream until the target has it, too', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -100,7 +100,7 @@ test('an attribute dropped from a composite is found though no change uses it', 
   await expectSame(db);
 });
 
-test('attributes that swap names are named: values go by position', async () => {
+test('attributes that swap names are reported: values are matched by position', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -118,7 +118,7 @@ test('attributes that swap names are named: values go by position', async () => 
   await expectSame(db);
 });
 
-test('an attribute added to a composite: the first change stops, the same on the target, and it goes on', async () => {
+test('an attribute added to a composite: the first change stops the stream, which continues after the same on the target', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -137,7 +137,7 @@ test('an attribute added to a composite: the first change stops, the same on the
   await expectSame(db);
 });
 
-test('a table that went into another schema: stopped, and exact after the same on the target', async () => {
+test('a table that moved to another schema stops the stream, and is exact after the same on the target', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -153,26 +153,26 @@ test('a table that went into another schema: stopped, and exact after the same o
   await expectSame(db);
 });
 
-test('a serial column that was added is copied again: each server counted by itself', async () => {
+test('a serial column that was added is resynced: each server counted on its own', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
     /* sql */ `create table t (id int primary key); insert into t select generate_series(1, 50);`,
   );
   const added = /* sql */ `alter table t add n serial`;
-  // The order of the rows, and with it their numbers, is another than on the target.
+  // The order of the rows, and so their numbers, differs from the target.
   await db.sourceClient.query(/* sql */ `update t set id = id where id < 25`);
   await db.sourceClient.query(added);
   await db.sourceClient.query(/* sql */ `insert into t values (100)`);
   expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' });
   await db.targetClient.query(added);
   expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
-  // Sequences are the cutover's.
+  // The cutover sets sequences.
   await db.targetClient.query(/* sql */ `select setval('t_n_seq', 51)`);
   await expectSame(db);
 });
 
-test('a generated column that becomes an ordinary one is copied again', async () => {
+test('a generated column that becomes an ordinary one is resynced', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -190,7 +190,7 @@ test('a generated column that becomes an ordinary one is copied again', async ()
   await expectSame(db);
 });
 
-test('a column that may be null on the source only stops the stream, until the target lets it', async () => {
+test('a column that is nullable only on the source stops the stream until it is nullable on the target, too', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -219,7 +219,7 @@ test.each([
     'create table public.later (id int)',
     'alter table public.later replica identity full',
   ],
-])('a new table that %s is refused until that is mended', async (_, made, mended) => {
+])('a new table that %s is refused until that is fixed', async (_, made, fix) => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -231,7 +231,7 @@ test.each([
     code: 'SchemaDrift',
     details: { table: 'public.later' },
   });
-  for (const client of [db.sourceClient, db.targetClient]) await client.query(mended);
+  for (const client of [db.sourceClient, db.targetClient]) await client.query(fix);
   await db.sourceClient.query(/* sql */ `insert into later values (2)`);
   await drainWithCopies(db, migration);
   await expectSame(db);
@@ -240,7 +240,7 @@ test.each([
 test.each([
   ['from its key to FULL', 'default', 'full'],
   ['from FULL to its key', 'full', 'default'],
-])('a replica identity that goes %s: nothing stops, and every row arrives', async (_, from, to) => {
+])('a replica identity that goes %s stops nothing, and every row arrives', async (_, from, to) => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,

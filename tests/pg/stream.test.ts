@@ -62,7 +62,7 @@ test('every value arrives as the source prints it', async () => {
   await expectSame(db);
 });
 
-test('what is committed before `until` is on the target and confirmed to the source when it returns', async () => {
+test('what is committed before `until` is on the target and confirmed to the source when the lease returns', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(
@@ -80,7 +80,7 @@ test('what is committed before `until` is on the target and confirmed to the sou
   const slot = await slotState(db, migration);
   expect(slot).toEqual({ confirmed: report.confirmedLsn, active: null });
   expect(await storedLsn(db, migration)).toBe(report.confirmedLsn);
-  // Again, with nothing new: at once, from the same place.
+  // Again, with nothing new: at once, from the same position.
   const again = await streamChanges(
     migration,
     { ...OPTIONS, until: report.confirmedLsn },
@@ -113,7 +113,7 @@ test('a lease ends at the first commit boundary after its time, also when nothin
   await expectSame(db);
 });
 
-test('an abort ends the lease at a commit with the LSN that the target holds', async () => {
+test('an abort ends the lease at a commit, with the LSN of the target', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const work = testWork();
@@ -127,7 +127,7 @@ test('an abort ends the lease at a commit with the LSN that the target holds', a
 });
 
 test.each(['in the stream', 'at its start'])(
-  'an abort does not wait for a target that is stuck %s, and still tells the truth',
+  'an abort does not wait for a target that is stuck %s, and still returns the right LSN',
   async (when) => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLE);
@@ -160,18 +160,18 @@ test.each(['in the stream', 'at its start'])(
   },
 );
 
-test("changes that a table's copy holds are skipped until the newest generation, each table by its own", async () => {
+test("changes that a table's copy has are skipped up to the newest snapshot, for each table separately", async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
     /* sql */ `create table a (id int primary key, v int); create table b (id int primary key, v int)`,
   );
   await using open = await connectTo(db.source);
-  // Begun before the second generation, committed after it: not in that copy.
+  // Begun before the second snapshot, committed after it: not in that copy.
   await open.query(/* sql */ `begin; insert into a values (50, 0); insert into b values (50, 0)`);
   await db.sourceClient.query(/* sql */ `insert into a values (1, 1); insert into b values (1, 1)`);
   const newest = await addSnapshot(db, migration);
-  // What a copy of b under generation 2 would have brought.
+  // What a copy of b under snapshot 2 would have added.
   await db.targetClient.query(/* sql */ `insert into b values (1, 1);
     update walferry.relation set pass = 2 where table_name = 'b'`);
   const half = await streamChanges(migration, { ...OPTIONS, leaseMs: 200 }, testWork());
@@ -184,7 +184,7 @@ test("changes that a table's copy holds are skipped until the newest generation,
   await expectSame(db);
 });
 
-test('the target is first consistent only when the newest generation was passed, and stays so', async () => {
+test('the target is consistent only when the stream has passed the newest snapshot, and stays consistent', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.targetClient
@@ -212,12 +212,12 @@ test('a selected table that the plan does not know stops the stream, and nothing
     code: 'UnknownRelation',
     details: { table: 'public.later' },
   });
-  // Excluded, it goes on with the transaction that it stopped at.
+  // With the table excluded, it continues with the transaction where it stopped.
   await drain(db, migration, { exclude: ['public.later'] });
   expect(await rowsOf(db, 't')).toBe(3);
 });
 
-test('tables that are not to be moved do not stop the stream: excluded, extension, materialized view, dropped early', async () => {
+test('tables that are not moved do not stop the stream: excluded, extension, materialized view, dropped early', async () => {
   await using db = await freshPair();
   const selection = { include: ['public.*'], exclude: ['public.log'] };
   const migration = await startMigration(
@@ -243,7 +243,7 @@ test('tables that are not to be moved do not stop the stream: excluded, extensio
   expect(await rowsOf(db, 'log')).toBe(0);
 });
 
-test('TRUNCATE of several tables with foreign keys, of a partitioned table, and changes around it', async () => {
+test('TRUNCATE of several tables with foreign keys, of a partitioned table, and changes around it arrive', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -291,7 +291,7 @@ test('columns that differ, before the start or in the middle, stop the stream wi
   await expectSame(db);
 });
 
-test('a slot that is gone, or has moved past the target, is refused', async () => {
+test('a slot that is missing, or is ahead of the target, is refused', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
@@ -305,7 +305,7 @@ test('a slot that is gone, or has moved past the target, is refused', async () =
   expect(await rowsOf(db, 't')).toBe(1);
 });
 
-test('a source that lost a replica identity stops the stream with StreamWarning and everything earlier applied', async () => {
+test('a source that lost a replica identity stops the stream with StreamWarning after everything earlier is applied', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
@@ -316,7 +316,7 @@ test('a source that lost a replica identity stops the stream with StreamWarning 
   expect(await rowsOf(db, 't')).toBe(3);
 });
 
-test('an idle database in a busy cluster lets the slot move on', async () => {
+test('an idle database in a busy cluster lets the slot advance', async () => {
   await using db = await freshPair();
   await using busy = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -341,7 +341,7 @@ test('an idle database in a busy cluster lets the slot move on', async () => {
   expect((await lease).changes).toBe(0);
 });
 
-test('the fence takes over from a running stream, which writes nothing more', async () => {
+test('a new epoch takes over from a running stream, which writes nothing more', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const streaming = streamChanges(migration, OPTIONS, testWork());
@@ -359,7 +359,7 @@ test('the fence takes over from a running stream, which writes nothing more', as
   expect(await rowsOf(db, 't')).toBe(3);
 });
 
-test('an attempt whose epoch was taken meanwhile leaves the slot to whoever streams now', async () => {
+test('an attempt whose epoch was taken in between leaves the slot to the attempt that streams now', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await using old = await connectTo(db.target);
@@ -367,7 +367,7 @@ test('an attempt whose epoch was taken meanwhile leaves the slot to whoever stre
   const work = testWork();
   const streaming = streamChanges(migration, OPTIONS, work);
   streaming.catch(() => undefined);
-  // A row through the stream, not an active slot: the lease's probe of the plugin holds the slot before the walsender does.
+  // Checks for a row through the stream, not for an active slot: the lease's probe of the plugin has the slot before the walsender does.
   await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
   await until('the newer one', async () => (await rowsOf(db, 't')) === 2);
   const { active } = await slotState(db, migration);
@@ -390,7 +390,7 @@ test('an attempt whose epoch was taken meanwhile leaves the slot to whoever stre
   expect((await streaming).changes).toBe(2);
 });
 
-test('two attempts at once: the newer ends the older and everything arrives once', async () => {
+test('with two attempts at once the newer ends the older and everything arrives once', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const first = streamChanges(migration, OPTIONS, testWork());
@@ -407,7 +407,7 @@ test('two attempts at once: the newer ends the older and everything arrives once
   await expectSame(db);
 });
 
-test('an excluded table without replica identity is written to, and the stream goes on', async () => {
+test('an excluded table without replica identity is written, and the stream continues', async () => {
   await using db = await freshPair();
   const selection = { include: ['public.*'], exclude: ['public.audit'] };
   const migration = await startMigration(
@@ -422,21 +422,21 @@ test('an excluded table without replica identity is written to, and the stream g
   expect(await rowsOf(db, 't')).toBe(1);
 });
 
-test('changes of a planned table under another name stop the stream instead of being left out', async () => {
+test('changes of a planned table under another name stop the stream and are not skipped', async () => {
   await using db = await freshPair();
   const selection = { include: ['public.t'], exclude: [] };
   const migration = await startMigration(db, TABLE, selection);
-  const barrier = await connectTo(db.source);
-  await barrier.query('begin');
-  await barrier.query(/* sql */ `alter table t rename to t_tmp`);
-  await barrier.query(/* sql */ `update t_tmp set v = 'lost' where id = 1`);
-  await barrier.query('commit');
-  // The catalog of the lease's beginning already has the new name: refused there, too.
+  const renamer = await connectTo(db.source);
+  await renamer.query('begin');
+  await renamer.query(/* sql */ `alter table t rename to t_tmp`);
+  await renamer.query(/* sql */ `update t_tmp set v = 'lost' where id = 1`);
+  await renamer.query('commit');
+  // The catalog at the start of the lease already has the new name: refused there, too.
   await expect(drain(db, migration, selection)).rejects.toMatchObject({ code: 'SchemaDrift' });
-  await barrier.end();
+  await renamer.end();
 });
 
-test("the worker's clock may be set back or forward while changes wait for their batch: they arrive, and the lease goes on", async () => {
+test('if the worker’s clock is set back or forward while changes wait for their batch, they arrive, and the lease continues', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const work = testWork();
@@ -449,7 +449,7 @@ test("the worker's clock may be set back or forward while changes wait for their
     [3, 1],
   ] as const) {
     await db.sourceClient.query(/* sql */ `insert into t values (${id}, 'waits')`);
-    // A beat that tells of lag: the change waits for its batch.
+    // A beat that reports lag: the change waits for its batch.
     await until('the change to wait', () => Number(work.beats.at(-1)?.['lagSeconds']) > 0);
     const clock = vi.spyOn(Date, 'now').mockImplementation(() => real() + hours * 3_600_000);
     try {

@@ -1,4 +1,4 @@
-/** `npm run tail`: what a person sees of the change stream, and what is left afterwards. */
+/** `npm run tail`: what it shows of the change stream, and what it leaves. */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -53,7 +53,7 @@ class Tail implements AsyncDisposable {
 
 const noSlot = /* sql */ `select slot_name from pg_replication_slots where database = current_database()`;
 
-test('prints every change as it commits with exact values, and leaves no slot', async () => {
+test('it prints every change as it commits with exact values, and leaves no slot', async () => {
   await using pair = await freshPair();
   await pair.sourceClient
     .query(`create table t (id bigint primary key, n numeric, b boolean, long text);
@@ -97,7 +97,7 @@ test('--raw prints what wal2json sends, transactions included', async () => {
   expect(tail.lines.map((line) => line['action'])).toEqual(['B', 'I', 'C']);
 });
 
-test('a reader of the pipe that goes away ends it without an error and without a slot', async () => {
+test('when the reader of the pipe ends, tail ends without an error and without a slot', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(`create table t (id integer primary key)`);
   await using tail = new Tail(pair.source);
@@ -112,7 +112,7 @@ test('a reader of the pipe that goes away ends it without an error and without a
   });
 });
 
-test('says what it waits for while a transaction is open, and why it cannot read', async () => {
+test('it reports what it waits for while a transaction is open, and why it cannot read', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(`create table t (id integer primary key)`);
   await pair.sourceClient.query(`begin; insert into t values (1)`);
@@ -130,7 +130,7 @@ test('says what it waits for while a transaction is open, and why it cannot read
   expect(unknown.err).toContain('no_such_service');
 });
 
-test('a pattern that fits no table, or only a partitioned one, is told; the table may still come', async () => {
+test('a pattern that matches no table, or only a partitioned one, is reported; the table may be created later', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(/* sql */ `create table here (id int primary key);
     create table root (id int primary key) partition by range (id);
@@ -149,7 +149,7 @@ test('a pattern that fits no table, or only a partitioned one, is told; the tabl
   expect(tail.lines).toMatchObject([{ action: 'insert', table: 'public.nosuch' }]);
 });
 
-test('a server that is down is named with its service once, and ends with code 2', () => {
+test('a server that is down is named once with its service, and tail ends with code 2', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'walferry-tail-'));
   const file = path.join(folder, 'pg_service.conf');
   writeFileSync(file, '[gone]\nhost=127.0.0.1\nport=1\ndbname=app\nuser=walferry\n');

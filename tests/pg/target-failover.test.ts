@@ -1,4 +1,4 @@
-/** A target whose asynchronous standby is promoted during the cutover: the newest work of finished steps is gone with its marks. */
+/** An asynchronous standby of the target is promoted during the cutover: the latest work of finished steps is lost with its marks. */
 import { expect, test } from 'vitest';
 import { compareCounts } from '../../postgres/cutover/counts.ts';
 import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
@@ -26,7 +26,7 @@ const SCHEMA = /* sql */ `
   create materialized view app.later as select 1 as n with no data;
   insert into app.t (v) values ('a');`;
 
-/** As the promoted server has it: neither the work nor its mark. */
+/** As on the promoted server: neither the work nor its mark. */
 const LOST = [
   {
     what: 'trigger one of app.t (disabled)',
@@ -64,7 +64,7 @@ const LOST = [
   },
 ] as const;
 
-/** The steps of a cutover behind its drain. */
+/** The steps of a cutover that follow its drain. */
 async function finish({ migration, input }: Steps, mark: Lsn): Promise<void> {
   await buildConstraints(migration, input, testWork());
   await compareCounts(migration, input, testWork());
@@ -73,7 +73,7 @@ async function finish({ migration, input }: Steps, mark: Lsn): Promise<void> {
   await enableTriggers(migration);
 }
 
-test('a cutover whose finished work a failover of the target took back keeps the slot and names it; the next one makes it again', async () => {
+test('a cutover whose finished work was lost in a failover of the target keeps the slot and names that work; the next cutover repeats it', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(SCHEMA);
   await using steps = new Steps(db.source, db.target);
@@ -84,7 +84,7 @@ test('a cutover whose finished work a failover of the target took back keeps the
   // Two checks that are not added on purpose: no reason to keep the slot.
   await db.sourceClient.query(/* sql */ `alter table app.t drop constraint dropped`);
   await db.targetClient.query(/* sql */ `drop function app.odd`);
-  // Filled on the source when its schema had been copied.
+  // Filled on the source after its schema was copied.
   await db.sourceClient.query(/* sql */ `refresh materialized view app.later`);
   await finish(steps, mark);
   const release = () => releaseSlot(migration, input, mark);
@@ -94,7 +94,7 @@ test('a cutover whose finished work a failover of the target took back keeps the
     expect(message).toContain(what);
     await finish(steps, mark);
   }
-  // Its changes are applied and lost, and the source was not told that they were.
+  // Its changes are applied and lost, and were not confirmed to the source.
   const later = await writeEndMark(migration);
   const behind = await failure(releaseSlot(migration, input, later), 'CheckpointMissing');
   expect(behind.message).toContain(`changes up to the end mark ${later} were applied`);

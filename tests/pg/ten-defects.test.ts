@@ -1,6 +1,6 @@
 /**
- * The ten defects of the small wal2json examples that projects like this one start from, each a test that the defect would
- * fail. With the protection named beside it taken out, each was seen to fail.
+ * The ten defects of the small wal2json examples that projects like this one start from. Each test fails with its defect: this was
+ * verified by removing the protection named next to it.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ import { until } from '../support/until.ts';
 
 const TABLE = /* sql */ `create table t (id bigint primary key, v text); insert into t values (1, 'one')`;
 
-/** A lease in a process of its own, to be killed. */
+/** A lease in its own process, to be killed. */
 function streamProcess(migration: Migration) {
   const script = path.join(import.meta.dirname, '../support/stream-process.ts');
   const child = spawn(
@@ -52,7 +52,7 @@ async function valuesOf(db: FreshPair, sql: string): Promise<unknown[]> {
 }
 
 // Protection: postgres/replication/confirm.ts, only a stored position is confirmed.
-test('1, consumes before applying: what was received but is not on the target is not confirmed, and comes again', async () => {
+test('1, consumes before applying: what was received but is not on the target is not confirmed, and is delivered again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await using blocker = await connectTo(db.target);
@@ -74,7 +74,7 @@ test('1, consumes before applying: what was received but is not on the target is
     );
     return rows[0]?.at ?? '';
   };
-  // What the source is told is told in these messages: two of them came after the change.
+  // These messages carry what is confirmed to the source: two of them came after the change.
   for (let message = 0; message < 2; message += 1) {
     const last = await replied();
     await until('another status message', async () => (await replied()) > last);
@@ -86,7 +86,7 @@ test('1, consumes before applying: what was received but is not on the target is
   await expectSame(db);
 });
 
-// Protection: postgres/stream/writer.ts, a failed batch is rolled back whole and nothing is written behind it.
+// Protection: postgres/stream/writer.ts, a failed batch is rolled back as a whole and nothing is written after it.
 test('2, errors skipped row by row: a change that fails stops the stream, and neither it nor a later one is lost', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -105,8 +105,8 @@ test('2, errors skipped row by row: a change that fails stops the stream, and ne
   await expectSame(db);
 });
 
-// Protection: postgres/slot/create.ts, a slot that is there is taken, not made anew.
-test('3, slot dropped on restart: after a kill the same slot brings what was written while nobody streamed', async () => {
+// Protection: postgres/slot/create.ts, an existing slot is used, not recreated.
+test('3, slot dropped on restart: after a kill the same slot delivers what was written while no stream ran', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLE);
   await db.targetClient.query(TABLE);
@@ -125,8 +125,8 @@ test('3, slot dropped on restart: after a kill the same slot brings what was wri
   );
   await child.kill();
   const { confirmed } = await slotState(db, migration);
-  await db.sourceClient.query(/* sql */ `insert into t values (3, 'while nobody streamed')`);
-  // A killed worker's step may be run again by another one.
+  await db.sourceClient.query(/* sql */ `insert into t values (3, 'while no stream ran')`);
+  // Another worker may run a killed worker's step again.
   expect(await createSlot(migration, recordedWork())).toEqual(made);
   const again = await slotState(db, migration);
   expect(compareLsn(again.confirmed, confirmed)).toBeGreaterThanOrEqual(0);
@@ -190,7 +190,7 @@ test('5, transactions torn apart: a transaction of any size becomes visible whol
 });
 
 // Protection: postgres/apply/table.ts, a column that is not in the change is not in the statement.
-test('6, absent TOAST written as null: a large value that an update leaves alone stays, also under a new key', async () => {
+test('6, absent TOAST written as null: a large value that an update leaves unchanged stays, also under a new key', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -198,7 +198,7 @@ test('6, absent TOAST written as null: a large value that an update leaves alone
       alter table t alter column body set storage external; alter table t alter column more set storage external;
       insert into t select i, i, repeat(md5(i::text), 200), repeat('more', 2000) from generate_series(1, 200) i`,
   );
-  // One by one, and enough of them to go as a set.
+  // Change by change, and enough of them for a set.
   await db.sourceClient.query(/* sql */ `update t set n = -1 where id = 1`);
   await db.sourceClient.query(/* sql */ `update t set id = id + 1000 where id = 2`);
   await drain(db, migration);
@@ -235,7 +235,7 @@ test('7, numbers through floating point: every digit of bigint, numeric and floa
 });
 
 // Protection: postgres/apply/non-finite.ts (wal2json 2.5), `numeric-data-types-as-string` (2.6).
-test('8, NaN to null: NaN and infinities arrive, and a null beside them stays null', async () => {
+test('8, NaN to null: NaN and infinities arrive, and a null next to them stays null', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
     db,
@@ -275,7 +275,7 @@ test('9, key changes and TRUNCATE ignored: both are applied, at their place betw
   expect(await valuesOf(db, 'select v from u')).toEqual(['new']);
 });
 
-// Protection: postgres/cutover/sequences.ts. That a cutover calls it is tested with a whole migration (tests/e2e).
+// Protection: postgres/cutover/sequences.ts. A test of a whole migration (tests/e2e) covers that a cutover calls it.
 test('10, sequences set at copy time only: what was drawn after the copy is never drawn again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(

@@ -1,7 +1,7 @@
 /**
- * TLS against real servers of our own: one that has it, one that has not. Whatever `psql service=NAME` makes of a service,
- * walferry must make of it, too: each case asks both, and expects one answer. The certificate authority, certificates and
- * passwords are made for this file.
+ * TLS against two servers of this file, one with TLS and one without. walferry must treat a service exactly as `psql service=NAME` does:
+ * each test connects with both and expects one answer. The certificate authority, certificates and passwords are created for this
+ * file.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import {
@@ -94,7 +94,7 @@ function makeCertificate(authority: string, file: string, subject: string, names
   chmodSync(inFolder(`${file}.key`), 0o600);
 }
 
-/** `role` → how pg_hba.conf lets it in. */
+/** `role` → how pg_hba.conf authenticates it. */
 const ACCESS = `
 hostssl   all certified  127.0.0.1/32 cert
 hostssl   all only_tls   127.0.0.1/32 scram-sha-256
@@ -144,7 +144,7 @@ async function startServer(name: string, tls: boolean): Promise<PostgresServer> 
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(testRun().folder, 'tls-'));
-  // The servers may belong to another user, and one of them makes its socket here.
+  // The servers may belong to another user, and one of them creates its socket here.
   chmodSync(folder, 0o777);
   makeAuthority('good');
   makeAuthority('bad');
@@ -168,7 +168,7 @@ interface Outcome {
 
 let serial = 0;
 
-/** A service in a file of its own; its HOME is empty unless files are put there. */
+/** A service in its own file; its HOME is empty unless files are put there. */
 function service(settings: Settings, home: Readonly<Record<string, string>> = {}): string {
   const name = `tls_${++serial}`;
   const base = inFolder(name);
@@ -219,7 +219,7 @@ async function withWalferry(name: string): Promise<Outcome & { failure?: Migrati
   }
 }
 
-/** Asks both, expects one answer, and returns it. */
+/** Connects with both, expects one answer, and returns it. */
 async function both(name: string): Promise<Outcome & { failure?: MigrationError }> {
   const [theirs, ours] = [await withPsql(name), await withWalferry(name)];
   expect({ ok: ours.ok, encrypted: ours.encrypted }, ours.failure?.message).toEqual(theirs);
@@ -369,7 +369,7 @@ describe('psql and walferry agree on client certificates', () => {
       sslkey: inFolder(`${files}.key`),
     });
 
-  it("the right one is let in, another authority's and none are not", async () => {
+  it("the right one is accepted, another authority's and none are not", async () => {
     expect(await both(service(certified('certified')))).toMatchObject(YES);
     expect(await both(service(certified('impostor')))).toMatchObject(NO);
     const none = toSecure({ sslmode: 'require', user: 'certified' });
@@ -383,7 +383,7 @@ describe('psql and walferry agree on client certificates', () => {
     ).toMatchObject(YES);
   });
 
-  it('a key that others may read, or that is not there, is refused by name', async () => {
+  it('a key that others may read, or that is missing, is refused by name', async () => {
     copyFileSync(inFolder('certified.key'), inFolder('open.key'));
     chmodSync(inFolder('open.key'), 0o644);
     const open = await both(service({ ...certified('certified'), sslkey: inFolder('open.key') }));
@@ -395,7 +395,7 @@ describe('psql and walferry agree on client certificates', () => {
 });
 
 describe('what a failure says', () => {
-  it('TLS that fails is a matter of the service, a wrong password one of rights, and neither shows a secret', async () => {
+  it('a TLS failure is blamed on the service, a wrong password on credentials, and neither shows a secret', async () => {
     const tls = await both(
       service(toSecure({ sslmode: 'verify-full', sslrootcert: inFolder('bad.crt') })),
     );
@@ -427,7 +427,7 @@ describe('what a failure says', () => {
 });
 
 describe('a configuration for other clients', () => {
-  it('asks for TLS and goes on without it, like psql', async () => {
+  it('requests TLS and continues without it, like psql', async () => {
     for (const [settings, ssl] of [
       [toSecure({}), true],
       [toPlain({}), false],
@@ -440,7 +440,7 @@ describe('a configuration for other clients', () => {
     }
   });
 
-  it('begins with the way that worked before', async () => {
+  it('starts with the method that worked before', async () => {
     const name = service(toSecure({ user: 'only_plain' }));
     await (await connect(name, 'preflight'))[Symbol.asyncDispose]();
     const client = new pg.Client(clientConfig(name, 'stream'));
@@ -458,7 +458,7 @@ describe('a configuration for other clients', () => {
   });
 });
 
-describe('a line is described as it is, for preflight to judge', () => {
+describe('a connection is described exactly for preflight', () => {
   it.each<[string, () => Settings, object]>([
     ['without TLS', () => ({ sslmode: 'disable' }), { encrypted: false, verified: 'nothing' }],
     ['not verified', () => ({ sslmode: 'require' }), { encrypted: true, verified: 'nothing' }],

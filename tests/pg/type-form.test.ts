@@ -1,4 +1,4 @@
-/** Types of the same name that are made of something else on the target: there a value would be rounded or cut without an error. */
+/** Types of the same name with another definition on the target: a value would be rounded or truncated there without an error. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { compareColumns } from '../../postgres/catalog/drift.ts';
@@ -25,7 +25,7 @@ const SOURCE: Bases = {
   code: 'varchar(9)',
   unit: 'numeric',
 };
-/** Each takes the source's values with other ones as the result. */
+/** Each accepts the source's values and changes them. */
 const TARGET: Bases = {
   money: 'numeric(10,2)',
   moment: 'date',
@@ -33,7 +33,7 @@ const TARGET: Bases = {
   unit: 'int8',
 };
 
-/** One column for each way from a column to a modifier. */
+/** One column for each path from a column to a modifier. */
 function tables({ money, moment, code, unit }: Bases): string {
   return /* sql */ `
     create domain amount as ${money}; create domain price as amount check (value is not null);
@@ -50,7 +50,7 @@ function tables({ money, moment, code, unit }: Bases): string {
 const ROW = /* sql */ `insert into t values (1, 1.2345, 1.2345, '2024-01-02 03:04:05.678', '{1.2345}', '{1.2345}', '{1.2345}',
   '[1.5,2.5)', '(1.2345,2)', '(1,"{""(1.2345,2)""}")', '(x)', '("2024-01-02 03:04:05.678")', '(1.2345,2)', 7, '{}', '{[1.5,2.5)}')`;
 
-/** Every column with what is said of it. */
+/** Every column with what is reported about it. */
 const NAMED = {
   c_domain: 'public.amount, which is numeric(12,4) on the source, numeric(10,2) on the target',
   c_nested: 'public.amount, which is numeric(12,4)',
@@ -77,7 +77,7 @@ async function prepared(db: FreshPair): Promise<Migration> {
   return migration;
 }
 
-test('at every depth a type that rounds or cuts on the target is a difference that names the type and both definitions, and a finding', async () => {
+test('at every depth a type that rounds or truncates on the target is a difference that names the type and both definitions, and a finding', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(tables(SOURCE));
   await db.targetClient.query(tables(TARGET));
@@ -98,7 +98,7 @@ test('at every depth a type that rounds or cuts on the target is a difference th
   expect(finding.message).toContain('recreate the type and its columns there as on the source');
 });
 
-test('a column that is unique by another equality on the target is refused, and another order is a warning', async () => {
+test('a column that is unique by another equality on the target is refused, and another sort order is a warning', async () => {
   await using db = await freshPair();
   const collations = /* sql */ `
     create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -136,7 +136,7 @@ test('the plan refuses such types, and no row reaches the target', async () => {
   expect((await db.targetClient.query('select from t')).rowCount).toBe(0);
 });
 
-test('types that are made of the same are copied, also where a domain is on one side only or has another name', async () => {
+test('types with the same definition are copied, also where a domain is on one side only or has another name', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(/* sql */ `${tables(SOURCE)} ${ROW};
     create type mixed as (a numeric(12,4), b amounts, c amount[]); create table m (id int primary key, v mixed, w amount);
@@ -165,10 +165,10 @@ const WIDENED = /* sql */ `set search_path = public; alter table t drop v, drop 
   create domain amount as numeric(12,4); create type pair as (a amount[], b int); alter table t add v amount, add p pair;`;
 
 test.each([
-  ['that nothing else differs in', ''],
+  ['without another difference', ''],
   ['to which the source adds a column', 'alter table t add n int;'],
 ])(
-  'a type replaced on the target while streaming stops before the next change of a table %s, and the table is copied again',
+  'a type replaced on the target while streaming stops before the next change of a table %s, and the table is resynced',
   async (_, ddl) => {
     await using db = await freshPair();
     const migration = await startMigration(db, STREAMED);

@@ -1,5 +1,5 @@
 /**
- * A source whose application commits with `synchronous_commit = off`: what is visible may be gone after a crash. The file uses its own
+ * A source whose application commits with `synchronous_commit = off`: what is visible may be lost in a crash. The file uses its own
  * server, which crashes and has a slow WAL writer.
  */
 import pg from 'pg';
@@ -43,11 +43,11 @@ beforeAll(async () => {
 });
 afterAll(() => source[Symbol.asyncDispose]());
 
-/** Runs a statement whose commit waits in memory, and says where its record ends. */
+/** Runs a statement whose commit is still in memory, and returns where its record ends. */
 async function unflushed(db: FreshPair, statement: string): Promise<string> {
   await using client = await connectTo(db.source);
   await client.query(/* sql */ `set synchronous_commit = off`);
-  // The WAL writer may be in the middle of its round.
+  // The WAL writer may be in the middle of its cycle.
   return await until('a commit that is not flushed', async () => {
     await client.query(statement);
     const { rows } = await client.query<{ lsn: string; flushed: boolean }>(/* sql */ `
@@ -95,7 +95,7 @@ test('copied rows of an unflushed commit survive a crash of the source, and no t
 const READINGS: readonly {
   readonly what: string;
   readonly statement: string;
-  /** Gets everything ready, and returns the step that reads. */
+  /** Prepares everything, and returns the step that reads. */
   readonly prepare: (db: FreshPair) => Promise<() => Promise<unknown>>;
 }[] = [
   {
@@ -107,7 +107,7 @@ const READINGS: readonly {
     },
   },
   {
-    what: 'DDL that a lease of the stream saw',
+    what: 'DDL that a lease of the stream has read',
     statement: /* sql */ `alter table t alter v set statistics 10`,
     prepare: async (db) => {
       const migration = await startMigration(db, TABLES);
@@ -116,7 +116,7 @@ const READINGS: readonly {
     },
   },
   {
-    what: 'a sequence that went back',
+    what: 'a sequence that was set back',
     statement: /* sql */ `select setval('s', 1)`,
     prepare: async (db) => {
       const migration = await startMigration(db, TABLES);
@@ -141,7 +141,7 @@ test.each(READINGS)('$what is flushed on the source before it counts', async (re
   expect(await isFlushed(db, lsn)).toBe(true);
 });
 
-test('the gate is durable', async () => {
+test('the xid barrier is durable', async () => {
   await using db = await freshPair({ source });
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
@@ -157,7 +157,7 @@ test('the gate is durable', async () => {
   expect(BigInt(next.rows[0]?.next ?? 0)).toBeGreaterThan(BigInt(rows[0]?.barrier ?? 0));
 });
 
-/** Runs `work`, and `before` once, ahead of the statement with this number of those that any session sends to the source. */
+/** Runs `work`, and `before` once, ahead of statement number `at` of those that all sessions send to the source. */
 async function interrupting<T>(at: number, before: () => Promise<unknown>, work: () => Promise<T>) {
   const query: unknown = Reflect.get(pg.Client.prototype, 'query');
   if (typeof query !== 'function') throw new Error('the driver has no query');
@@ -180,7 +180,7 @@ async function interrupting<T>(at: number, before: () => Promise<unknown>, work:
   }
 }
 
-test('a commit that is not flushed keeps the slot, whichever statement of its release it comes before', async () => {
+test('a commit that is not flushed keeps the slot, whichever statement of the release it precedes', async () => {
   await using db = await freshPair({ source });
   const migration = await startMigration(db, TABLE);
   await using writer = await connectTo(db.source);
@@ -193,7 +193,7 @@ test('a commit that is not flushed keeps the slot, whichever statement of its re
       () => releaseSlot(migration, inputOf(db), mark).catch((error: unknown) => error),
     );
     if (!interrupted()) {
-      // There are fewer statements: the whole release was gone through.
+      // There are fewer statements: the whole release was covered.
       expect(result).toBe('dropped');
       expect(at).toBeGreaterThan(10);
       return;

@@ -17,7 +17,7 @@ function inputOf(db: FreshPair): MigrationInput {
   return parsed.input;
 }
 
-test('preflight refuses them, also as partitions of any level', async () => {
+test('preflight refuses unlogged tables on the target, also partitions of any level', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(CLEAN);
   await db.targetClient.query(/* sql */ `
@@ -30,7 +30,7 @@ test('preflight refuses them, also as partitions of any level', async () => {
   expect(action).toContain('alter table public.person set logged');
 });
 
-test('one that becomes unlogged while streaming stops the next lease, and is copied again once it is logged: a crash may have emptied it', async () => {
+test('a table that becomes unlogged while streaming stops the next lease, and is resynced once it is logged: a crash may have emptied it', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await drain(db, migration);
@@ -52,7 +52,7 @@ test('one that becomes unlogged while streaming stops the next lease, and is cop
   await expectSame(db);
 });
 
-test('a table that a crash emptied while it was unlogged, logged again before anyone looked, is copied again; so is one that was dropped and created again', async () => {
+test('a table that a crash emptied while it was unlogged, and that was logged again before a check, is resynced; so is one that was dropped and recreated', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `create table toasted (id int primary key, v text); create table counted (id serial primary key, v int);
     create table bare (id int primary key, v int); insert into bare values (1, 1), (2, 2);
@@ -75,11 +75,11 @@ test('a table that a crash emptied while it was unlogged, logged again before an
     expect(copied).toContain(`public.${name} `);
   expect(copied).not.toContain('public.other');
   await expectSame(db);
-  // Nor does the copy's own TRUNCATE count.
+  // The copy's own TRUNCATE does not count either.
   expect(await drainWithCopies(db, migration)).toEqual([]);
 });
 
-test('TRUNCATEs of the stream, VACUUM FULL, CLUSTER, REINDEX, indexes and columns made on the target copy nothing again, except that VACUUM FULL and CLUSTER of a table without TOAST and owned sequence cannot be told from a crash', async () => {
+test('TRUNCATEs of the stream, VACUUM FULL, CLUSTER, REINDEX and new indexes and columns on the target cause no resync, except that VACUUM FULL and CLUSTER of a table without TOAST and owned sequence cannot be distinguished from a crash', async () => {
   await using db = await freshPair();
   const ddl = /* sql */ `create table toasted (id int primary key, v text); create table counted (id serial primary key, v int);
     create table bare (id int primary key, v int); insert into toasted values (1, 'a'); insert into bare values (1, 1);
@@ -111,7 +111,7 @@ test('TRUNCATEs of the stream, VACUUM FULL, CLUSTER, REINDEX, indexes and column
   expect(await drainWithCopies(db, migration)).toEqual([]);
 });
 
-test('an unlogged partition of the root that rows go through stops the stream, and the whole root is copied again', async () => {
+test('an unlogged partition of the root that rows go through stops the stream, and the whole root is resynced', async () => {
   await using db = await freshPair();
   const selection = { ...EVERYTHING, viaPartitionRoot: ['public.m'] };
   const migration = await startMigration(
@@ -134,7 +134,7 @@ test('an unlogged partition of the root that rows go through stops the stream, a
   expect(equal).toBe(true);
 });
 
-test('one that becomes unlogged during a cutover keeps it from completing', async () => {
+test('a table that becomes unlogged during a cutover keeps the cutover from completing', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   const { signal } = new AbortController();

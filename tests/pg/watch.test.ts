@@ -1,4 +1,4 @@
-/** Heartbeats of steps whose work is done by a server: on both sides, also before the migration is known on the target. */
+/** Heartbeats of steps whose work a server does: on both sides, also before the migration is known on the target. */
 import { expect, it } from 'vitest';
 import type { Heartbeat } from '../../contract/work.ts';
 import { whileAllWatched } from '../../postgres/schema/watch.ts';
@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const SIDES = ['source', 'target'] as const;
 
 it.each(SIDES.flatMap((side) => [true, false].map((known) => ({ side, known }))))(
-  'a long statement on the $side beats, registered: $known',
+  'a long statement on the $side sends heartbeats, migration registered: $known',
   async ({ side, known }) => {
     await using db = await freshPair();
     const migration = known ? await registered(db) : migrationOf(db);
@@ -38,7 +38,7 @@ it.each(SIDES.flatMap((side) => [true, false].map((known) => ({ side, known })))
   },
 );
 
-it('a chain of steps that each end before their first look beats at the end of each', async () => {
+it('a chain of steps that each end before their first check sends a heartbeat at the end of each', async () => {
   await using db = await freshPair();
   const said: unknown[] = [];
   for (const step of ['first', 'second']) {
@@ -59,7 +59,7 @@ it('a chain of steps that each end before their first look beats at the end of e
   expect(said).toEqual(['first', 'second']);
 });
 
-it('a step that fails does not beat', async () => {
+it('a step that fails sends no heartbeat', async () => {
   await using db = await freshPair();
   const beats: Heartbeat[] = [];
   const failing = whileAllWatched(

@@ -1,6 +1,6 @@
 /**
- * Lines that wal2json wrote, damaged in every way that bytes can be: what is not what the plugin writes ends in `StreamMalformed`, and
- * both readers of a line, the one for the fast way and the decoder, take the rest for what an independent reading makes of it.
+ * Lines of wal2json, damaged in every way that bytes can be: what the plugin cannot write ends in `StreamMalformed`, and both readers
+ * of a line, the one for the fast path and the decoder, read the rest like an independent reader.
  */
 import { expect, test } from 'vitest';
 import { isUtf8 } from 'node:buffer';
@@ -46,15 +46,15 @@ interface Meaning {
   readonly identity: Cells;
 }
 
-/** Stands before a number in place of its quotes; nothing in the lines holds it. */
+/** Prefix of the string that replaces a number; it occurs nowhere in the lines. */
 const NUMBER = '\ue000';
 const LISTS: Readonly<Record<string, string>> = {
   ...{ I: 'columns', U: 'columns,identity', D: 'identity' },
 };
 
 /**
- * An independent reading: what JSON.parse makes of the line, which has to be written again byte for byte. So nothing was lost that is there
- * twice, and nothing was there that the plugin writes otherwise. @returns null for what it does not write.
+ * An independent reader: the result of JSON.parse, which must serialise to the same bytes. So nothing that occurs twice was lost, and
+ * nothing was there that the plugin writes differently. @returns null for what it does not write.
  */
 function meaningOf(bytes: Buffer): Meaning | null {
   if (!isUtf8(bytes)) return null;
@@ -69,7 +69,7 @@ function meaningOf(bytes: Buffer): Meaning | null {
     /"\ue000(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)"/g,
     (_, number: string) => number,
   );
-  // A second way to write the same that does no harm.
+  // A second way to write the same, which does no harm.
   const plain = text.replace(/\\(?:u00(0[89acd])|.)/gs, (escape, code?: string) =>
     code === undefined
       ? escape
@@ -128,7 +128,7 @@ function decoded(bytes: Buffer): Meaning | null {
   }
 }
 
-/** What the reader of the fast way takes, as COPY would write it; null for a line that it leaves to the decoder. */
+/** What the reader of the fast path reads, as COPY would write it; null for a line that it leaves to the decoder. */
 function folded(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): Meaning | null {
   const head = new HeadReader();
   const kind = head.read(bytes, 0, bytes.length);
@@ -164,12 +164,12 @@ function fieldsOf(row: Buffer | undefined, names: readonly string[]): Cells {
   });
 }
 
-/** Compares the three readings of a line. @returns whether the line is one of the plugin's. */
-function judge(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): boolean {
+/** Compares the three readings of a line. @returns whether the plugin can write the line. */
+function readAlike(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): boolean {
   const meaning = meaningOf(bytes);
   const exact = decoded(bytes);
   const fast = folded(bytes, tables);
-  // The decoder may refuse what is well written and says nothing that makes sense.
+  // The decoder may refuse what is well-formed and makes no sense.
   if (exact !== null) same(exact, meaning, bytes);
   if (fast === null) return meaning !== null;
   const { schema, table } = fast;
@@ -180,7 +180,7 @@ function judge(bytes: Buffer, tables: ReadonlyMap<string, RowLayout>): boolean {
   return true;
 }
 
-/** Fast while all is well: there are many lines. */
+/** Fast as long as everything matches: there are many lines. */
 function same(found: Meaning, expected: Meaning | null, bytes: Buffer): void {
   const text = ({ action, schema, table, columns, identity }: Meaning): string =>
     JSON.stringify([action, schema, table, columns, identity]);
@@ -206,7 +206,7 @@ function* damaged(line: Buffer, places: readonly number[]): Generator<Buffer> {
   }
 }
 
-/** A part of a line, cut where the plugin's own signs are: a field, a value, a list. */
+/** A part of a line, cut at the plugin's own delimiters: a field, a value, a list. */
 function part(random: Pick, line: Buffer): Buffer {
   const signs = [...line.keys()].filter((at) =>
     '{}[],:"'.includes(String.fromCharCode(line[at] ?? 0)),
@@ -215,7 +215,7 @@ function part(random: Pick, line: Buffer): Buffer {
   return line.subarray(a, (b ?? 0) + random.below(2));
 }
 
-/** Parts that are there twice, or come from another line, or are gone. */
+/** Parts that occur twice, come from another line, or are missing. */
 function mixed(random: Pick, lines: readonly Buffer[]): Buffer {
   const line = random.one(lines);
   const own = part(random, line);
@@ -247,23 +247,23 @@ async function layoutsOf(feed: Feed): Promise<Map<string, RowLayout>> {
   return tables;
 }
 
-test('damaged lines of wal2json stop the stream, or mean what an independent reading says, in both readers', async () => {
+test('damaged lines of wal2json stop the stream, or read the same in both readers as in an independent one', async () => {
   const random = drawn();
   await using feed = await Feed.start(SCHEMA);
   await feed.source.query(WORK.join('; '));
   const lines = (await feed.lines()).map((line) => Buffer.from(line));
   const tables = await layoutsOf(feed);
   expect(lines.length).toBeGreaterThan(WORK.length);
-  // Undamaged, all mean what they should, and most of them take the fast way.
+  // Undamaged, all lines match, and most of them take the fast path.
   for (const line of lines) {
-    expect(judge(line, tables), line.toString()).toBe(true);
+    expect(readAlike(line, tables), line.toString()).toBe(true);
     expect(decoded(line)).toEqual({ ...meaningOf(line), ...decoded(line) });
   }
   expect(lines.filter((line) => folded(line, tables) !== null).length).toBeGreaterThan(5);
   const seen = { mutations: 0, written: 0 };
   const take = (line: Buffer): void => {
     seen.mutations += 1;
-    if (judge(line, tables)) seen.written += 1;
+    if (readAlike(line, tables)) seen.written += 1;
   };
   for (const line of lines) {
     const places =
@@ -274,7 +274,7 @@ test('damaged lines of wal2json stop the stream, or mean what an independent rea
   }
   for (let i = 0; i < RANDOM_MUTATIONS; i += 1) take(mixed(random, lines));
   process.stdout.write(`${JSON.stringify(seen)}\n`);
-  // Some damage makes another line that the plugin could have written; most makes none.
+  // Some damage makes another line that the plugin could have written; most does not.
   expect(seen.written).toBeGreaterThan(0);
   expect(seen.mutations).toBeGreaterThan(30_000);
 }, 120_000);

@@ -1,4 +1,4 @@
-/** `npm run writer`: what it acknowledges is there, and its ledger notices what is not. */
+/** `npm run writer`: what it acknowledges is stored, and its ledger detects what is not. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,7 +22,7 @@ function ledgerFile(): string {
   return path.join(mkdtempSync(path.join(testRun().folder, 'ledger-')), 'ledger.jsonl');
 }
 
-test('seeds, writes at the rate asked for, and the ledger holds', async () => {
+test('the writer seeds, writes at the requested rate, and its ledger check passes', async () => {
   await using pair = await freshPair();
   const ledger = ledgerFile();
   const words = ['--rows', '2000', '--rate', '400', '--duration', '4', '--ledger', ledger];
@@ -53,7 +53,7 @@ test('the ledger check finds a lost commit, a foreign write, other content and a
     ...['--rows', '500', '--rate', '500', '--duration', '3', '--ledger', ledger],
   );
   const { sourceClient: source } = pair;
-  const spoil = async (sql: string, finding: RegExp) => {
+  const corrupt = async (sql: string, finding: RegExp) => {
     await source.query('begin');
     await source.query(`create table spoiled as table person; create table gone as table event`);
     await source.query(sql);
@@ -66,27 +66,27 @@ test('the ledger check finds a lost commit, a foreign write, other content and a
       delete from event; insert into event table gone; drop table spoiled, gone;
       set session_replication_role = origin`);
   };
-  await spoil(
+  await corrupt(
     `delete from event where revision = (select max(revision) from event)`,
     /event .*: committed change \d+ is missing/,
   );
-  await spoil(
+  await corrupt(
     `insert into person (name, city, born, revision) values ('x', 'y', now(), 1000000000)`,
     /person \d+: change 1000000000 is not in the ledger/,
   );
-  await spoil(
+  await corrupt(
     `update person set city = city || '.' where revision = (select max(revision) from person)`,
     /person \d+: change \d+ has other content/,
   );
   const deleted = deletedEvent(ledger);
-  await spoil(
+  await corrupt(
     `insert into event (lane, position, kind) values (${deleted.split('/').join(', ')}, 'back')`,
     /event .*: was deleted, but is there/,
   );
   expect((await writer('check', pair.source, '--ledger', ledger)).code).toBe(0);
 });
 
-test('SIGTERM finishes open transactions; a writer killed with SIGKILL leaves a ledger that holds', async () => {
+test('SIGTERM finishes open transactions; a writer killed with SIGKILL leaves a consistent ledger', async () => {
   await using pair = await freshPair();
   const ledger = ledgerFile();
   await writer(pair.source, '--rows', '500', '--rate', '0');
@@ -111,7 +111,7 @@ test('SIGTERM finishes open transactions; a writer killed with SIGKILL leaves a 
   }
 });
 
-test('connections ended by the server are made again, and the ledger still holds', async () => {
+test('connections ended by the server are reopened, and the ledger stays consistent', async () => {
   await using pair = await freshPair();
   const ledger = ledgerFile();
   const words = ['--rows', '500', '--rate', '1000', '--duration', '5', '--ledger', ledger];
@@ -152,7 +152,7 @@ test('mistakes end with code 2 and one clear message', async () => {
   expect((await writer('--help')).out).toContain('Exit codes');
 });
 
-test("somebody else's tables are neither written to nor dropped", async () => {
+test('tables of someone else are neither written nor dropped', async () => {
   await using pair = await freshPair();
   await pair.sourceClient.query(`create table person (id integer); insert into person values (1)`);
   const run = await writer(pair.source, '--rows', '10', '--rate', '0');

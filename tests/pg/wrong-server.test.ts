@@ -70,7 +70,7 @@ const WRITES_TARGET = [
   ...['enableTriggers', 'disableTriggers', 'copySchema', 'undoSchema', 'dropControl'],
 ];
 
-test('a step whose source is another server or another database of the same one is refused before it reads or writes', async () => {
+test('a step whose source is another server, or another database of the same server, is refused before it reads or writes', async () => {
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -88,7 +88,7 @@ test('a step whose source is another server or another database of the same one 
   }
 });
 
-test('a step whose target is a copy of the database with the control rows in it is refused', async () => {
+test('a step whose target is a copy of the database including the control rows is refused', async () => {
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -106,7 +106,7 @@ test('a step whose target is a copy of the database with the control rows in it 
   expect(rows).toEqual([{ epoch: '0' }]);
 });
 
-test('the walsender, the read-back of values, lists of broken rows and lanes verify the server, too', async () => {
+test('the walsender, the read-back of values, lists of broken rows and copy streams verify the server, too', async () => {
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -139,7 +139,7 @@ test('a target without the control schema of a migration that was seen elsewhere
   await failure(steps.fenceStream({ ...migration, target: other.target }), 'WrongServer');
 });
 
-test('a target behind the slot, such as an older copy of its disk, is not counted and gets no sequences', async () => {
+test('a target behind the slot, such as an older copy of its disk, is neither counted nor given sequences', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `insert into t values (1, 1)`);
@@ -186,7 +186,7 @@ async function copyControl(from: FreshPair, to: FreshPair): Promise<void> {
   }
 }
 
-test('a source database that is renamed while streaming is missing until the service names it, and then the stream goes on with its slot', async () => {
+test('a source database that is renamed while streaming is missing until the service names it, and then the stream continues with its slot', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `insert into t values (1, 1)`);
@@ -219,7 +219,7 @@ test('a source database that is renamed while streaming is missing until the ser
     await sourceServer().query(renamed, (client) =>
       client.query(/* sql */ `insert into t values (3, 3)`),
     );
-    // What the operator does by correcting the service's line.
+    // The operator does this by correcting the service's line.
     const corrected = { ...migration, source: renamed };
     const end = await sourceServer().query(renamed, async (client) => {
       const { rows } = await client.query<{ lsn: string }>(
