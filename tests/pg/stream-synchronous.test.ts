@@ -113,7 +113,7 @@ test('a transaction that the source does not show yet is neither on the target n
   expect(await storedLsn(db, migration)).toBe(before);
   expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
   await until('the warning', () =>
-    work.warnings.some((text) => text.includes('does not show yet')),
+    work.warnings.some((text) => text.includes('is not visible there yet')),
   );
   await first.release();
   await until('both rows', async () => {
