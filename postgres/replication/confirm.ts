@@ -33,7 +33,9 @@ export class Horizon {
     this.#move(nextLsn);
   }
 
-  /** The source sends nothing more that commits before `walEnd`. Right after a start, `walEnd` may be far behind: it is ignored. */
+  /**
+   * The source sends nothing more that commits before `walEnd`. Right after a start, `walEnd` may be far behind: it is ignored.
+   */
   keepalive(walEnd: Lsn): void {
     if (!this.#inside) this.#move(walEnd);
   }

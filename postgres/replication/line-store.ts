@@ -1,6 +1,6 @@
 /**
- * Lines of the stream as bytes, without conversion to text. A new line is a part of the socket read that it arrived in. A line that is
- * kept until its batch is written is copied to another buffer, because it would keep the whole read in memory.
+ * Lines of the stream as bytes, without conversion to text. A new line is a part of the socket read that it arrived in. A line
+ * that is kept until its batch is written is copied to another buffer, because it would keep the whole read in memory.
  */
 import { formatLsn, type Lsn } from '../../contract/lsn.ts';
 

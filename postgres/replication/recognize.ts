@@ -1,6 +1,6 @@
 /**
- * Verifies the server of the replication connection before the stream starts: it is a separate session, and a server accepts any start
- * LSN, also one from another history.
+ * Verifies the server of the replication connection before the stream starts: it is a separate session, and a server accepts any
+ * start LSN, also one from another history.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -10,8 +10,8 @@ import type { ReaderOptions } from './options.ts';
 
 /**
  * Refuses another server, or one whose WAL ends before the start LSN.
- * @throws MigrationError `WrongServer`, `SourceRewound`; `Unreachable` when the server was promoted after the lease's other session
- *   checked it: the next lease checks again.
+ * @throws MigrationError `WrongServer`, `SourceRewound`; `Unreachable` when the server was promoted after the lease's other
+ *   session checked it: the next lease checks again.
  */
 export async function recognize(
   walsender: pg.ClientBase,

@@ -32,8 +32,8 @@ export function streamFailure(error: unknown, lsn: Lsn): MigrationError {
 }
 
 /**
- * Whether the source stopped because it could not print a change: it allocates at most 1 GB for one value or message. The errors (of
- * palloc and of a string buffer) name no table.
+ * Whether the source stopped because it could not print a change: it allocates at most 1 GB for one value or message. The errors
+ * (of palloc and of a string buffer) name no table.
  */
 export function isUnprintable(error: unknown): boolean {
   const state =

@@ -1,6 +1,7 @@
 /**
  * Separates the data messages of a replication stream from the other bytes, before the driver sees them: driver and library would
- * create two views, two strings and a promise for each. Everything else (keepalives, notices, errors) is passed on in order. Pure.
+ * create two views, two strings and a promise for each. Everything else (keepalives, notices, errors) is passed on in order.
+ * Pure.
  */
 
 const COPY_DATA = 0x64; // d
@@ -38,7 +39,10 @@ export class WalSplitter {
     return this.#part !== null && this.#wanted === 'data';
   }
 
-  /** Takes the next bytes from the socket; the caller must not change them later. @throws RangeError for a data message that is too short. */
+  /**
+   * Takes the next bytes from the socket; the caller must not change them later.
+   * @throws RangeError for a data message that is too short.
+   */
   push(read: Buffer): void {
     let at = 0;
     // Start of the bytes that the driver has yet to get.

@@ -1,4 +1,7 @@
-/** Meaning of the plugin's WARNINGs. All have the same SQLSTATE, so the text decides; it holds only names and is not translated. Pure. */
+/**
+ * Meaning of the plugin's WARNINGs. All have the same SQLSTATE, so the text decides; it holds only names and is not translated.
+ * Pure.
+ */
 
 /** At this place in the stream, the plugin omitted an update or delete of this table, which has no replica identity. */
 export interface Unsent {
@@ -21,9 +24,9 @@ export function unsentOf(message = ''): Unsent | null {
 }
 
 /**
- * Whether a WARNING reports an UPDATE that is sent without its key although the table has one. wal2json reads the table's index list,
- * prints the columns, and then reads the list again. When ANALYZE, VACUUM or DDL of another session invalidated the cached entry in
- * between, the list is empty. The next read of the same change has the key.
+ * Whether a WARNING reports an UPDATE that is sent without its key although the table has one. wal2json reads the table's index
+ * list, prints the columns, and then reads the list again. When ANALYZE, VACUUM or DDL of another session invalidated the cached
+ * entry in between, the list is empty. The next read of the same change has the key.
  */
 export function isKeyUnread(message = ''): boolean {
   return message.startsWith('no old tuple data for UPDATE in table "');

@@ -20,8 +20,8 @@ export interface Beginning extends Open {
 }
 
 /**
- * A class, because an object that is spread from several literals takes six microseconds. There is one for each transaction, and for
- * a small transaction of two lines that is more than all other work.
+ * A class, because an object that is spread from several literals takes six microseconds. There is one for each transaction, and
+ * for a small transaction of two lines that is more than all other work.
  */
 export class Arriving implements Open {
   readonly xid: number;

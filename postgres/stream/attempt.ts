@@ -38,7 +38,9 @@ import { TargetWriter } from './writer.ts';
 const BATCH_BYTES = 4 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
-/** After an abort, the current batch may take this long to finish; then the session is cut and the target's checkpoint is read. */
+/**
+ * After an abort, the current batch may take this long to finish; then the session is cut and the target's checkpoint is read.
+ */
 const ABORT_MS = 3_000;
 
 /** Commits become visible within milliseconds, with synchronous replication within a round trip. */
@@ -60,8 +62,8 @@ export interface LeaseParts {
   /** The loop of the previous lease, to continue; unset when the stream was just opened. */
   readonly loop?: StreamLoop;
   /**
-   * Whether all tables were compared at the start of this lease or since then. If not, the next lease must start with a drift check.
-   * Called when the lease is over.
+   * Whether all tables were compared at the start of this lease or since then. If not, the next lease must start with a drift
+   * check. Called when the lease is over.
    */
   readonly checked: () => boolean;
   /** Whether the caller can keep the stream open until the next lease. */

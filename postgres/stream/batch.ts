@@ -37,8 +37,8 @@ export interface BatchLimits {
   /** Milliseconds after the first change. */
   readonly age: number;
   /**
-   * Number of tables with changes: one target transaction locks all of them, and many small transactions on different tables could
-   * fill the lock table. Unset for no limit.
+   * Number of tables with changes: one target transaction locks all of them, and many small transactions on different tables
+   * could fill the lock table. Unset for no limit.
    */
   readonly tables?: number;
   /** The longest line, in bytes, that may take the fast path; the decoder handles longer ones. */

@@ -1,8 +1,8 @@
 /**
  * Checks that the source's history is the one that the target has applied. A slot behind the stored LSN either lost its latest
- * confirmed LSN in a crash or restart, which is harmless, or its disk was restored to an earlier state. LSNs cannot distinguish the
- * two once the application has written beyond the old ones. So the last commit that the target has is looked up on the source and
- * compared by LSN, transaction id and commit time.
+ * confirmed LSN in a crash or restart, which is harmless, or its disk was restored to an earlier state. LSNs cannot distinguish
+ * the two once the application has written beyond the old ones. So the last commit that the target has is looked up on the source
+ * and compared by LSN, transaction id and commit time.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -88,7 +88,8 @@ export async function proveContinuity(
 /** Pure: whether the source's last commit is the last one that the target has. */
 function isContinued(stored: Stored, slot: Lsn, found: Found | undefined): boolean {
   const known = stored.lsn === null ? null : parseLsn(stored.lsn);
-  // The last stream ran on a worker version that did not store it: there is nothing to compare, and no evidence against the source.
+  // The last stream ran on a worker version that did not store it: there is nothing to compare, and no evidence against the
+  // source.
   if (known === null) return true;
   // The slot had passed it: since then the target has stored only positions, no commits.
   if (compareLsn(known, slot) <= 0) return found === undefined;

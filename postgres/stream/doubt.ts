@@ -1,8 +1,8 @@
 /**
- * Changes that may have arrived under a wrong name because a schema was renamed for a time. The catalog rows of a table do not show a
- * rename of its schema (catalog/table-definition.ts shows the table's own names), and every GRANT also writes the schema's row. So a
- * written schema row is only the reason to read a part of the stream without omitting any schema. What counts is a change in that part
- * that came before the row was last written, under a name that the schemas may have exchanged:
+ * Changes that may have arrived under a wrong name because a schema was renamed for a time. The catalog rows of a table do not
+ * show a rename of its schema (catalog/table-definition.ts shows the table's own names), and every GRANT also writes the schema's
+ * row. So a written schema row is only the reason to read a part of the stream without omitting any schema. What counts is a
+ * change in that part that came before the row was last written, under a name that the schemas may have exchanged:
  *
  *   under a name whose schema is gone or was also written      the planned table with that table name is resynced
  *   under the table's own name, while another schema that is   the table is resynced: the change may be from the other one

@@ -287,8 +287,8 @@ function refuse({ drift: differences, absent }: DriftReport, hint: string): void
 }
 
 /**
- * A crash of the target may already have emptied such tables, without a trace. They are marked for a resync, which runs once they are
- * logged.
+ * A crash of the target may already have emptied such tables, without a trace. They are marked for a resync, which runs once they
+ * are logged.
  */
 async function refuseUnlogged(
   target: pg.ClientBase,

@@ -1,6 +1,6 @@
 /**
- * TRUNCATEs in the stream, for tables whose new file has no other explanation (catalog/file.ts). If the transaction that created the
- * file ran such a TRUNCATE, with little before it, the file holds only rows that the stream delivers after it.
+ * TRUNCATEs in the stream, for tables whose new file has no other explanation (catalog/file.ts). If the transaction that created
+ * the file ran such a TRUNCATE, with little before it, the file holds only rows that the stream delivers after it.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';

@@ -59,8 +59,8 @@ export interface LoopParts {
   readonly meter: Meter;
   readonly limits: LoopLimits;
   /**
-   * Awaited before a batch of this many changes. `open`: its transaction is open already. False: do not apply it, because the signal was
-   * aborted.
+   * Awaited before a batch of this many changes. `open`: its transaction is open already. False: do not apply it, because the
+   * signal was aborted.
    */
   readonly allow?: (changes: number, open: boolean) => Promise<boolean>;
   readonly until: Lsn | null;
@@ -97,8 +97,8 @@ export class StreamLoop {
   }
 
   /**
-   * Continues in the next lease after a {@link run} that was neither aborted nor failed. Changes of a transaction without its commit are
-   * kept, so everything that their interpretation depends on must be the same: reader, mappings and limits.
+   * Continues in the next lease after a {@link run} that was neither aborted nor failed. Changes of a transaction without its
+   * commit are kept, so everything that their interpretation depends on must be the same: reader, mappings and limits.
    */
   continueWith(parts: LoopParts): void {
     // A mark may already have arrived in the transaction that is still arriving; it does not arrive twice.
@@ -128,7 +128,10 @@ export class StreamLoop {
     return this.#taken + this.#parts.reader.parts + this.#writes;
   }
 
-  /** Grows when the current work makes progress. While a batch is written only that counts, because the loop takes items in parallel. */
+  /**
+   * Grows when the current work makes progress. While a batch is written only that counts, because the loop takes items in
+   * parallel.
+   */
   get done(): number {
     return this.applying ? this.#writes : this.progress;
   }

@@ -1,6 +1,6 @@
 /**
- * Marks of exported snapshots ahead of the stream (wal/flush.ts). A restored source whose application has written beyond the old LSNs
- * looks like the one that was copied, but its WAL lacks the mark.
+ * Marks of exported snapshots ahead of the stream (wal/flush.ts). A restored source whose application has written beyond the old
+ * LSNs looks like the one that was copied, but its WAL lacks the mark.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';

@@ -29,8 +29,8 @@ export async function checkNewTrees(
 }
 
 /**
- * What to do about new partitions whose parent has a default partition on the target. The default partition may still hold their rows,
- * because the deletes arrive by a stream that waits for the new partition. Empty if there are none.
+ * What to do about new partitions whose parent has a default partition on the target. The default partition may still hold their
+ * rows, because the deletes arrive by a stream that waits for the new partition. Empty if there are none.
  */
 export async function defaultPartitionHint(
   target: pg.ClientBase,

@@ -5,8 +5,8 @@ import { connectSide } from '../identity/connect.ts';
 import type { Side } from '../identity/identity.ts';
 
 /**
- * `active`: the server executes a statement for the session. `progressed`: the session has begun or ended a statement since the last
- * check; with many short statements, most checks find it idle. `nothing` also means no answer.
+ * `active`: the server executes a statement for the session. `progressed`: the session has begun or ended a statement since the
+ * last check; with many short statements, most checks find it idle. `nothing` also means no answer.
  */
 export type Seen = 'active' | 'progressed' | 'nothing';
 

@@ -1,12 +1,12 @@
 /**
- * Source tables that are not moved and that the output plugin filters. It scans that list for every change of any table (100,000 names
- * cost a millisecond per change), so the list holds only tables whose changes would do harm or cost much:
+ * Source tables that are not moved and that the output plugin filters. It scans that list for every change of any table (100,000
+ * names cost a millisecond per change), so the list holds only tables whose changes would do harm or cost much:
  *
- * - tables without replica identity: their updates and deletes cause a WARNING, for which each table is looked up once. If there are
- *   many, only the largest are listed, and those whose names cannot be parsed from the text of the WARNING;
+ * - tables without replica identity: their updates and deletes cause a WARNING, for which each table is looked up once. If there
+ *   are many, only the largest are listed, and those whose names cannot be parsed from the text of the WARNING;
  * - the largest tables: their changes would only be discarded here;
- * - all tables with a TOAST table, if a change was too large for the source to print: the error does not name the table. A row without
- *   TOAST is never that large.
+ * - all tables with a TOAST table, if a change was too large for the source to print: the error does not name the table. A row
+ *   without TOAST is never that large.
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -20,7 +20,10 @@ export interface Outside {
 const MOST_LARGE = 20;
 const MOST_UNREADABLE = 500;
 
-/** @param planned tables whose changes are wanted. @param all whether to list every table whose rows can be too large to print. */
+/**
+ * @param planned tables whose changes are wanted.
+ * @param all whether to list every table whose rows can be too large to print.
+ */
 export async function readOutside(
   source: pg.ClientBase,
   planned: readonly { readonly oid: number }[],

@@ -1,10 +1,10 @@
 /**
  * Streams that stay open between two leases. To close everything at the end of a lease and open it again for the next one takes a
- * third of a second without any apply. So a worker keeps the sessions, the plan and the reader with its data for a moment. Only a stream
- * with nothing pending is parked (attempt.ts); the next lease decides whether it may continue (takeover.ts).
+ * third of a second without any apply. So a worker keeps the sessions, the plan and the reader with its data for a moment. Only a
+ * stream with nothing pending is parked (attempt.ts); the next lease decides whether it may continue (takeover.ts).
  *
- * While it is parked, nothing is applied and no new LSN is confirmed. The reader keeps its walsender alive and the slot in use; another
- * process ends it like any earlier attempt.
+ * While it is parked, nothing is applied and no new LSN is confirmed. The reader keeps its walsender alive and the slot in use;
+ * another process ends it like any earlier attempt.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';

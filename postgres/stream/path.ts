@@ -1,7 +1,7 @@
 /**
- * The path of a table's lines. The fast path converts bytes to rows (apply/table-rows.ts); it is for tables whose changes have one
- * known row shape and a key. The exact path, change by change, is for everything else and for what the fast path refuses: it reports
- * what is wrong with a change, and where.
+ * The path of a table's lines. The fast path converts bytes to rows (apply/table-rows.ts); it is for tables whose changes have
+ * one known row shape and a key. The exact path, change by change, is for everything else and for what the fast path refuses: it
+ * reports what is wrong with a change, and where.
  */
 import type { PlannedRelation } from '../apply/change.ts';
 import { exposedColumns } from '../apply/exposed.ts';

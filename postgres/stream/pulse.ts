@@ -3,8 +3,9 @@
  * the queue, a batch was written). A long statement on the target moves nothing, but it counts when the server reports over a
  * second session that it is active.
  *
- * Arriving data does not prove that anything is applied: keepalives arrive every two seconds, even while the stream waits for a lost
- * answer. So they count only for some time. Then the stream is stuck, no beat follows, and the caller is notified to stop waiting.
+ * Arriving data does not prove that anything is applied: keepalives arrive every two seconds, even while the stream waits for a
+ * lost answer. So they count only for some time. Then the stream is stuck, no beat follows, and the caller is notified to stop
+ * waiting.
  */
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import type { Onlooker } from './onlooker.ts';
@@ -131,7 +132,9 @@ export class Pulse implements AsyncDisposable {
     this.#work.beat(this.#details());
   }
 
-  /** @param both whether the stream may be waiting for the source; its session also runs other queries, so only `active` counts. */
+  /**
+   * @param both whether the stream may be waiting for the source; its session also runs other queries, so only `active` counts.
+   */
   #look(both: boolean): void {
     if (this.#looking) return;
     this.#looking = true;

@@ -38,9 +38,11 @@ export async function checkSlot(
   );
   const row = rows[0];
   if (!row) throw missing(slot, 'does not exist');
-  if (row.plugin !== 'wal2json' || !row.here) throw missing(slot, 'belongs to another database or plugin');
+  if (row.plugin !== 'wal2json' || !row.here)
+    throw missing(slot, 'belongs to another database or plugin');
   if (row.wal_status === 'lost') throw missing(slot, 'was invalidated (wal_status = lost)');
-  if (row.confirmed === null) throw missing(slot, 'has no confirmed LSN: its creation did not finish');
+  if (row.confirmed === null)
+    throw missing(slot, 'has no confirmed LSN: its creation did not finish');
   const confirmed = parseLsn(row.confirmed);
   if (compareLsn(stored, confirmed) < 0) {
     throw new MigrationError(

@@ -1,7 +1,7 @@
 /**
- * Detects that the source counts our own walsender as a synchronous standby. A commit then becomes visible only when we confirm it,
- * and we store and confirm nothing that is not yet visible on the source: a deadlock that also blocks every writer of the source. `*`
- * in `synchronous_standby_names` matches any name, and a session cannot ask the server to be excluded.
+ * Detects that the source counts our own walsender as a synchronous standby. A commit then becomes visible only when we confirm
+ * it, and we store and confirm nothing that is not yet visible on the source: a deadlock that also blocks every writer of the
+ * source. `*` in `synchronous_standby_names` matches any name, and a session cannot ask the server to be excluded.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';

@@ -1,8 +1,8 @@
 /**
- * A lease that continues with what the previous one left open (parked.ts). It runs the steps of every lease start in another order.
- * It takes the next epoch only if epoch and applied LSN are those of the parked stream, so no one else has written since. It compares
- * all tables while the stream continues, over separate sessions. That check decides nothing: if it finds a difference or fails, the
- * lease restarts in the ordinary way, which decides.
+ * A lease that continues with what the previous one left open (parked.ts). It runs the steps of every lease start in another
+ * order. It takes the next epoch only if epoch and applied LSN are those of the parked stream, so no one else has written since.
+ * It compares all tables while the stream continues, over separate sessions. That check decides nothing: if it finds a difference
+ * or fails, the lease restarts in the ordinary way, which decides.
  */
 import type { Migration } from '../../contract/migration.ts';
 import { compareLsn } from '../../contract/lsn.ts';
@@ -22,16 +22,16 @@ import { readPlan } from './plan.ts';
 /** For one statement on an open session; the ordinary start has its own limits. */
 const TAKE_MS = 2_000;
 /**
- * How long leases continue over the same sessions. What a stream and its sessions cache grows with the tables they meet, and only a new
- * start connects to a server that the service points to since then.
+ * How long leases continue over the same sessions. What a stream and its sessions cache grows with the tables they meet, and only
+ * a new start connects to a server that the service points to since then.
  */
 const MOST_OPEN_MS = 1_800_000;
 
 /**
  * Streams for one lease over the sessions that the previous one left open.
  * @returns null when there is nothing to continue; everything is closed then, and the lease must start in the ordinary way.
- * @throws CatalogMoved when the check found something while the stream continued: the lease must start in the ordinary way; and like
- *   `streamLease`.
+ * @throws CatalogMoved when the check found something while the stream continued: the lease must start in the ordinary way; and
+ *   like `streamLease`.
  */
 export async function continueLease(
   migration: Migration,

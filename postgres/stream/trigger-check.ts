@@ -1,7 +1,7 @@
 /**
- * The stream commits no transaction in which a trigger or rule of the target fired: see schema/enabled-trigger.ts. A lease disables
- * those that it finds at its start until the cutover. One that is created later ends the lease, its effects are rolled back, and the
- * next lease disables it.
+ * The stream commits no transaction in which a trigger or rule of the target fired: see schema/enabled-trigger.ts. A lease
+ * disables those that it finds at its start until the cutover. One that is created later ends the lease, its effects are rolled
+ * back, and the next lease disables it.
  */
 import type pg from 'pg';
 import type { PlannedRelation } from '../apply/change.ts';
@@ -29,8 +29,8 @@ export class TriggerCheck {
   }
 
   /**
-   * The same check as a query that is sent directly after rows of these tables. It finds nothing if the tables have no enabled triggers,
-   * and the rows' locks keep it that way.
+   * The same check as a query that is sent directly after rows of these tables. It finds nothing if the tables have no enabled
+   * triggers, and the rows' locks keep it that way.
    */
   question(relations: readonly PlannedRelation[]): Question {
     return { ...triggerQuery(relations.map(destinationOf), this.#states), rows: 0 };

@@ -61,7 +61,9 @@ export function watchedTypes(followed: readonly Followed[], graph: TypeGraph): W
   };
 }
 
-/** The name of a type of these tables that changed since the drift check, or null. No query for tables without user-defined types. */
+/**
+ * The name of a type of these tables that changed since the drift check, or null. No query for tables without user-defined types.
+ */
 export async function movedType(
   source: pg.ClientBase,
   { byTable, fingerprints, names }: WatchedTypes,

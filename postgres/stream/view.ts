@@ -1,5 +1,6 @@
 /**
- * A digest of everything in a plan that decides how a change is applied to the target. Plans with equal digests are interchangeable.
+ * A digest of everything in a plan that decides how a change is applied to the target. Plans with equal digests are
+ * interchangeable.
  */
 import { createHash } from 'node:crypto';
 import type { SchemaRows } from '../catalog/schema-row.ts';

@@ -7,9 +7,9 @@ import { nameOf } from '../catalog/table-name.ts';
 const MOST_NAMED = 1_000;
 
 /**
- * Why a change does not take the fast path: its table never does (`table`), its key changes (`key`), its line is not as the plan expects
- * it (by action: `insert` …), it is too long (`length`), the other side may read its values differently (`values`), or the target refused
- * the rows (`refused`). A change that only follows such a change, or a TRUNCATE, has no separate reason.
+ * Why a change does not take the fast path: its table never does (`table`), its key changes (`key`), its line is not as the plan
+ * expects it (by action: `insert` …), it is too long (`length`), the other side may read its values differently (`values`), or
+ * the target refused the rows (`refused`). A change that only follows such a change, or a TRUNCATE, has no separate reason.
  */
 export type Why =
   'table' | 'key' | 'insert' | 'update' | 'delete' | 'length' | 'values' | 'refused';

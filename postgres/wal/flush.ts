@@ -1,7 +1,7 @@
 /**
  * Ensures that what was read on the source is durable there. With `synchronous_commit = off`, changes are visible before they are
- * flushed; after a crash they never happened, and their transaction ids are reused. So the target records nothing that was read before
- * the source has flushed its WAL beyond it.
+ * flushed; after a crash they never happened, and their transaction ids are reused. So the target records nothing that was read
+ * before the source has flushed its WAL beyond it.
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
@@ -18,8 +18,8 @@ export interface Mark {
 }
 
 /**
- * Writes a mark and flushes it, together with everything that any session could see before the call. Its transaction takes an id, so
- * that no lower id can be reused.
+ * Writes a mark and flushes it, together with everything that any session could see before the call. Its transaction takes an id,
+ * so that no lower id can be reused.
  * @param source a session without an open transaction.
  * @throws MigrationError `Internal` when the server reports that it has not flushed what it committed.
  */
@@ -30,7 +30,8 @@ export async function writeMark(
   const nonce = randomUUID();
   await source.query(/* sql */ `begin`);
   try {
-    // `on` would wait for a synchronous standby, which may be down for long. If a failover loses the mark, its absence shows that.
+    // `on` would wait for a synchronous standby, which may be down for long. If a failover loses the mark, its absence shows
+    // that.
     await source.query(/* sql */ `set local synchronous_commit = local`);
     // Not transactional: the stream delivers it exactly at its position between the commits.
     const { rows } = await source.query<{ lsn: string; xid: string }>(

@@ -1,6 +1,6 @@
 /**
- * Reads the head of a wal2json line from its bytes: kind, transaction and, for a change, the table. Only the format that the plugin
- * prints with walferry's options (options.ts) is known. Any other line is `other`, and the decoder (decode.ts) handles it.
+ * Reads the head of a wal2json line from its bytes: kind, transaction and, for a change, the table. Only the format that the
+ * plugin prints with walferry's options (options.ts) is known. Any other line is `other`, and the decoder (decode.ts) handles it.
  */
 import { parseLsn, trustedLsn, type Lsn } from '../../contract/lsn.ts';
 import { matches } from './value.ts';

@@ -11,8 +11,8 @@ export function messagePrefix({ id }: Pick<Migration, 'id'>): string {
   return `walferry-${id}`;
 }
 /**
- * The plugin can select the messages of one prefix, but not none. Other applications may write bytes that are not text under any prefix
- * that they know, and the SQL functions of a slot fail on these. So this prefix is random.
+ * The plugin can select the messages of one prefix, but not none. Other applications may write bytes that are not text under any
+ * prefix that they know, and the SQL functions of a slot fail on these. So this prefix is random.
  */
 const NO_MESSAGES = `walferry-${randomUUID()}`;
 
@@ -63,7 +63,10 @@ function part(name: string | null): string {
   return name === null ? '*' : escapeName(name);
 }
 
-/** The plugin ends a name at a comma, point or white space, and a single `*` matches all names; a backslash escapes the next character. */
+/**
+ * The plugin ends a name at a comma, point or white space, and a single `*` matches all names; a backslash escapes the next
+ * character.
+ */
 function escapeName(name: string): string {
   return name.replace(/[\\.,*'"\s]/g, '\\$&');
 }

@@ -1,6 +1,6 @@
 /**
- * Converts one JSON value of wal2json to COPY text, bytes to bytes, without creating a string or object. Everything that is not exactly
- * what the plugin prints is refused; the caller then passes the line to the decoder (decode.ts).
+ * Converts one JSON value of wal2json to COPY text, bytes to bytes, without creating a string or object. Everything that is not
+ * exactly what the plugin prints is refused; the caller then passes the line to the decoder (decode.ts).
  */
 
 const QUOTE = 0x22;
@@ -33,7 +33,9 @@ export type ValueKind =
 /** COPY text has at most this many bytes more than the JSON value: `\\` stays two bytes, `null` shrinks, bytea grows by `\\x`. */
 export const GROWTH_BYTES = 4;
 
-/** Reads values of a line and appends them to a buffer, which has room for the line's length plus {@link GROWTH_BYTES} per value. */
+/**
+ * Reads values of a line and appends them to a buffer, which has room for the line's length plus {@link GROWTH_BYTES} per value.
+ */
 export class ValueWriter {
   /** Offset of the next byte to read. */
   at = 0;
@@ -190,8 +192,8 @@ export function matches(line: Buffer, at: number, expected: Buffer): boolean {
 }
 
 /**
- * Writes an escape, whose letter is at `at`, as COPY text. @returns the number of bytes written; -1 for an escape that the plugin does
- * not use.
+ * Writes an escape, whose letter is at `at`, as COPY text. @returns the number of bytes written; -1 for an escape that the plugin
+ * does not use.
  */
 function escaped(line: Buffer, at: number, out: Buffer, to: number): number {
   switch (line[at]) {

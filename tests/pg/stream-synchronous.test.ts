@@ -144,7 +144,7 @@ test('a table copied again lacks nothing that the stream has passed while only t
     /* sql */ `select pg_current_wal_flush_lsn()::text as lsn`,
   );
   // The look before the commit meets the table as soon as it shows: the lease ends there, and nothing of the table is passed.
-  await expect(lease).rejects.toThrow('to be copied again: public.made is new in the selection');
+  await expect(lease).rejects.toThrow('to be resynced: public.made is new in the selection');
   expect(compareLsn(await storedLsn(db, migration), rows[0]?.lsn ?? parseLsn('0/0'))).toBeLessThan(
     0,
   );
