@@ -14,7 +14,7 @@ export class Line {
   readonly kind = 'message';
   bytes: Buffer;
   from: number;
-  /** Behind the last byte. */
+  /** Offset after the last byte. */
   to: number;
   readonly #high: number;
   readonly #low: number;

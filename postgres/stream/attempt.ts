@@ -211,7 +211,7 @@ export async function streamLease(
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
         // The session was cut: the target's checkpoint decides.
-        await inTurn(() => letGo(parts, fenced.confirmedLsn));
+        await inTurn(() => releaseSlot(parts, fenced.confirmedLsn));
         return { report: { ...numbers(), ...fenced, reached: false }, open: null };
       }
     }
@@ -227,7 +227,7 @@ export async function streamLease(
     reader.confirm(confirmedLsn);
     return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
   }
-  await letGo(parts, confirmedLsn);
+  await releaseSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
   return { report, open: null };
 }
@@ -299,7 +299,10 @@ async function stopWriting(
 }
 
 /** Confirms the LSN and releases the slot for the next lease. Without an answer from the source, only warns. */
-async function letGo({ source, migration, reader, work }: LeaseParts, lsn: Lsn): Promise<void> {
+async function releaseSlot(
+  { source, migration, reader, work }: LeaseParts,
+  lsn: Lsn,
+): Promise<void> {
   const pid = reader.backendPid;
   const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
   try {

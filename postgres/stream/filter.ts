@@ -44,7 +44,7 @@ export interface Left extends TableName {
   readonly fingerprint: string | null;
 }
 
-/** Changes of a source transaction: all of them, or a part. */
+/** All changes of a source transaction, or a part of them. */
 export interface Piece {
   /** 32 bits, the top-level transaction. */
   readonly xid: number;
@@ -106,18 +106,18 @@ export class TableMappings {
   }
 
   /** The row shape that the change fits, or why it fits none. */
-  formOf(mapping: TableMapping, message: RowMessage): RowShape | string {
+  rowShapeOf(mapping: TableMapping, message: RowMessage): RowShape | string {
     const behind = this.#behind.get(mapping) ?? 0;
     let why = '';
     for (let at = behind; at < mapping.rowShapes.length; at += 1) {
       const rowShape = mapping.rowShapes[at];
       if (rowShape === undefined) break;
-      const strange = shapeMismatch(message, rowShape);
-      if (strange === null) {
+      const mismatch = shapeMismatch(message, rowShape);
+      if (mismatch === null) {
         if (at > behind) this.#behind.set(mapping, at);
         return rowShape;
       }
-      why ||= strange;
+      why ||= mismatch;
     }
     return why;
   }
@@ -150,12 +150,12 @@ export function changesOf(
     if (mayBeCopied && mapping.copied(piece.xid, piece.commitLsn)) continue;
     if (message.action !== 'T') {
       truncate = null;
-      const rowShape = mappings.formOf(mapping, message);
+      const rowShape = mappings.rowShapeOf(mapping, message);
       if (typeof rowShape === 'string')
         return undo({ ...unsettled(message, piece), shapeMismatch: rowShape });
-      const strange =
+      const mismatch =
         extremeIn(message, mapping, rowShape) ?? disguisedIn(message, mapping, rowShape);
-      if (strange !== null) return undo({ ...unsettled(message, piece), shapeMismatch: strange });
+      if (mismatch !== null) return undo({ ...unsettled(message, piece), shapeMismatch: mismatch });
       const relation =
         message.action === 'I' ? mapping.relation : namedBy(message, mapping, rowShape);
       if (typeof relation === 'string') {
@@ -178,9 +178,9 @@ export function changesOf(
     }
   }
   for (const relations of truncates) {
-    const vague = leaveParts(relations);
-    if (vague) {
-      const { schema, name: table } = vague;
+    const unbounded = leaveParts(relations);
+    if (unbounded) {
+      const { schema, name: table } = unbounded;
       const shapeMismatch =
         'truncates only this partition, whose rows the target cannot distinguish from others';
       return undo({ schema, table, commitLsn: piece.commitLsn, xid: piece.xid, shapeMismatch });

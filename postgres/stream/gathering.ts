@@ -438,7 +438,7 @@ export class Gathering {
     for (const line of lines) {
       const kind = head.read(line.bytes, line.from, line.to);
       const path = this.#paths.get(line.bytes, head);
-      if (path === undefined) throw again();
+      if (path === undefined) throw readDifferently();
       const rows = this.#rowsOf(path);
       // Without the lines before them, updates may have more shapes than a table's rows can hold.
       if (!insertInto(rows, kind, line, head.body)) this.#refused = true;
@@ -453,7 +453,7 @@ export class Gathering {
       const messages = lines.slice(from, to).map((line) => rowOf(line));
       from = to;
       const changes = changesOf({ xid, commitLsn: lsn, messages }, mappings, newest);
-      if (!Array.isArray(changes)) throw again();
+      if (!Array.isArray(changes)) throw readDifferently();
       return changes;
     });
   }
@@ -486,7 +486,7 @@ function insertInto(rows: TableRows, kind: LineKind, { bytes, to }: Line, body: 
 function rowOf(line: Line): RowMessage {
   const text = textOfLine(line.own);
   const message = text instanceof LineFailure ? null : decodeMessage(text);
-  if (message === null || !('identity' in message)) throw again();
+  if (message === null || !('identity' in message)) throw readDifferently();
   return message;
 }
 
@@ -505,7 +505,7 @@ function nameOf(json: string): string | null {
   }
 }
 
-function again(): MigrationError {
+function readDifferently(): MigrationError {
   return new MigrationError(
     'Internal',
     'a line of the stream was parsed differently the second time',

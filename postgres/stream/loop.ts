@@ -68,7 +68,7 @@ export interface LoopParts {
 }
 
 /** Longest sleep, and so the check interval of lease and position timers. */
-const LOOK_MS = 250;
+const CHECK_MS = 250;
 
 export class StreamLoop {
   #parts: LoopParts;
@@ -386,7 +386,7 @@ export class StreamLoop {
     if (ending) {
       if (!gathering.empty || this.#positionDue(ending, now)) gathering.seal();
     } else if (gathering.dueIn(now) === 0) {
-      // Wait for the rest of the current transaction: it is already arriving, and the next commit completes the batch.
+      // Wait for the commit of the arriving transaction: a cut before it would mean reading all lines again.
       if (gathering.inside) this.#wanted = true;
       else gathering.seal();
     } else if (this.#positionDue(ending, now) && !gathering.inside) gathering.seal();
@@ -449,6 +449,6 @@ export class StreamLoop {
   #waitMilliseconds(): number {
     const idle = this.#writing === null && !this.#wanted;
     const due = idle ? this.#gathering.dueIn(performance.now()) : null;
-    return Math.min(LOOK_MS, due ?? LOOK_MS);
+    return Math.min(CHECK_MS, due ?? CHECK_MS);
   }
 }

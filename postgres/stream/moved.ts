@@ -37,7 +37,7 @@ export class Moves {
   }
 
   /**
-   * @returns milliseconds to wait before the next lease begins; 0 for the first move at a position.
+   * @returns milliseconds to wait before the next lease begins; 0 for the first restart at a position.
    * @throws MigrationError `Contention` naming the table when there were too many.
    */
   pauseAfter({ table }: CatalogMoved): number {

@@ -59,10 +59,10 @@ import { viewOf } from './view.ts';
 const BYTEA_OID = 17;
 /** SQLSTATE of a text that is not valid for its type. */
 const INVALID_TEXT = '22P02';
-const SHOWN_MS = 5_000;
-const SHOWN_POLL_MS = 20;
+const VISIBLE_MS = 5_000;
+const VISIBLE_POLL_MS = 20;
 /** Limit for names of short-lived tables that one plan excludes: over many leases they would pile up. */
-const MOST_LEARNT = 1_000;
+const MOST_EXCLUDED = 1_000;
 const OLDER_TYPE = 'that its type no longer has on either side';
 /** Failures of a change that finds other rows than expected. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
@@ -259,10 +259,11 @@ export async function readPlan(
   const truncated = new Set<string>();
   const remade = new Map<number, Keeper>();
   /** Partitions with excluded changes, to be stored with the position of these: they may be selected later. */
-  const passedOver: TableName[] = [];
+  const excludedPartitions: TableName[] = [];
   let known: Withheld | null = next;
-  const passOver = async (left: Left): Promise<void> => {
-    if (left.fingerprint !== null && (await isPartition(source, left))) passedOver.push(left);
+  const noteExcluded = async (left: Left): Promise<void> => {
+    if (left.fingerprint !== null && (await isPartition(source, left)))
+      excludedPartitions.push(left);
   };
   const noteResync = async (): Promise<void> => {
     if (again.length === 0) return;
@@ -281,7 +282,7 @@ export async function readPlan(
       const selected =
         left.fingerprint !== null && (await isSelectedNow(source, { rows, selection }, left));
       if (selected) throw new CatalogMoved(nameOf(left), null);
-      await passOver(left);
+      await noteExcluded(left);
       mappings.leave(left);
     },
     schemaRows: new Map([...schemaRows].filter(([name]) => ofPlan.has(name))),
@@ -300,9 +301,9 @@ export async function readPlan(
     mark,
     stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || doubt.any,
     get steady() {
-      const learnt = mappings.leftOut - leftOut;
+      const excluded = mappings.leftOut - leftOut;
       const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
-      return settled && learnt <= MOST_LEARNT;
+      return settled && excluded <= MOST_EXCLUDED;
     },
     renew: (next) => {
       epoch = next.epoch;
@@ -325,8 +326,8 @@ export async function readPlan(
         for (const [id, keeper] of made) remade.set(id, keeper);
         truncated.clear();
       }
-      if (passedOver.length > 0) {
-        known = addLeft(known, passedOver.splice(0));
+      if (excludedPartitions.length > 0) {
+        known = addLeft(known, excludedPartitions.splice(0));
         await storeWithheld(target, migration, known);
       }
       if (!emptied.within(xids)) return;
@@ -353,7 +354,7 @@ export async function readPlan(
       const fingerprint = await requireUnmoved(source, { rows, selection, checked }, table);
       if (table.shapeMismatch === undefined) {
         const left = { schema: table.schema, name: table.table, fingerprint };
-        await passOver(left);
+        await noteExcluded(left);
         mappings.leave(left);
         return;
       }
@@ -512,7 +513,7 @@ async function requireUnmoved(
   table: Unsettled,
 ): Promise<string | null> {
   const { schema, table: name } = table;
-  const look = await lookOnceShown(source, { schema, name }, table.xid);
+  const look = await lookOnceVisible(source, { schema, name }, table.xid);
   const fingerprint = look.fingerprints[0] ?? null;
   const seen = known.checked.fingerprints.get(keyOfName({ schema, name }));
   if (table.shapeMismatch !== undefined) {
@@ -530,13 +531,13 @@ async function requireUnmoved(
  * A transaction is sent shortly before its DDL is visible on the source; with a synchronous standby, long before. After the
  * limit, the worst result is an unnecessary resync.
  */
-async function lookOnceShown(source: pg.ClientBase, table: TableName, xid: number) {
+async function lookOnceVisible(source: pg.ClientBase, table: TableName, xid: number) {
   const began = performance.now();
   for (;;) {
     const look = await lookAt(source, [table]);
     if (isVisible(xid, parseSnapshot(look.snapshot))) return look;
-    if (performance.now() - began > SHOWN_MS) return look;
-    await sleep(SHOWN_POLL_MS);
+    if (performance.now() - began > VISIBLE_MS) return look;
+    await sleep(VISIBLE_POLL_MS);
   }
 }
 

@@ -53,7 +53,7 @@ export async function checkSlot(
   }
 }
 
-/** Who may end the session that holds the slot. */
+/** What allows an attempt to terminate the session that holds the slot. */
 export interface SlotClaim {
   /** Called before each retry. */
   readonly waiting: () => void;

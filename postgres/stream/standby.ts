@@ -7,15 +7,15 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 
 /** Far longer than a standby's round trip, far shorter than an application can wait. */
-const FIRST_LOOK_MS = 1_000;
+const FIRST_CHECK_MS = 1_000;
 /** For this time, a role that may not see the states assumes that a real standby is slow. */
 const UNSEEN_MS = 5_000;
-const BETWEEN_LOOKS_MS = 1_000;
+const CHECK_INTERVAL_MS = 1_000;
 
 /** Checks from time to time while the stream waits for a commit to become visible. */
 export class StandbyWatch {
   readonly #pid: number | null;
-  #lookAt = FIRST_LOOK_MS;
+  #nextCheckAt = FIRST_CHECK_MS;
 
   /** @param pid of our walsender. */
   constructor(pid: number | null) {
@@ -28,9 +28,9 @@ export class StandbyWatch {
    * @throws MigrationError `StandbyLoop`.
    */
   async look(source: pg.ClientBase, forMs: number): Promise<void> {
-    if (forMs < FIRST_LOOK_MS) this.#lookAt = FIRST_LOOK_MS;
-    if (forMs < this.#lookAt) return;
-    this.#lookAt = forMs + BETWEEN_LOOKS_MS;
+    if (forMs < FIRST_CHECK_MS) this.#nextCheckAt = FIRST_CHECK_MS;
+    if (forMs < this.#nextCheckAt) return;
+    this.#nextCheckAt = forMs + CHECK_INTERVAL_MS;
     // Without pg_read_all_stats the view shows a role no state, not even for its own sessions.
     const { rows } = await source.query<{ state: string | null; names: string }>(
       /* sql */ `

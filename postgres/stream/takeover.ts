@@ -42,7 +42,7 @@ export async function continueLease(
   const stream = parked.take(migration);
   if (stream === null) return null;
   await using held = stream.held.move();
-  const attempt = await taken(stream, { migration, options, work });
+  const attempt = await tryTakeover(stream, { migration, options, work });
   if (attempt === null || abandoned.aborted) {
     // A regular close could take longer than the heartbeat timeout.
     cut(stream.source);
@@ -54,9 +54,9 @@ export async function continueLease(
     epoch: attempt.epoch.toString(),
     confirmedLsn: attempt.confirmedLsn,
   });
-  const looking = new AbortController();
+  const checking = new AbortController();
   let checked = false;
-  let looked = Promise.resolve();
+  let checkEnded = Promise.resolve();
   try {
     const { report, open } = await streamLease(
       {
@@ -65,7 +65,7 @@ export async function continueLease(
         mayStayOpen: performance.now() - stream.openedAt < MOST_OPEN_MS,
       },
       (loop) => {
-        looked = lookAgain(stream, looking.signal).then(
+        checkEnded = checkAgain(stream, checking.signal).then(
           () => void (checked = true),
           // For any reason: the ordinary start finds it, too, and reports it.
           () => loop.fail(new CatalogMoved(DRIFT_CHECKED, null)),
@@ -75,14 +75,14 @@ export async function continueLease(
     if (open) parked.park({ ...stream, ...open, options, held: held.move() });
     return report;
   } finally {
-    looking.abort();
+    checking.abort();
     // The signal closes its connections. No one waits for a server that does not answer.
-    await within(TAKE_MS, looked).catch(() => undefined);
+    await within(TAKE_MS, checkEnded).catch(() => undefined);
   }
 }
 
 /** @returns null when the stream must not continue. */
-async function taken(
+async function tryTakeover(
   { migration, options, source, reader, applier, attempt }: OpenStream,
   now: { readonly migration: Migration; readonly options: StreamOptions; readonly work: Work },
 ): Promise<Attempt | null> {
@@ -114,7 +114,7 @@ function decisive(
  * Compares all tables, as the start of a lease does, and verifies the servers that the services point to now.
  * @throws unless everything matches the plan.
  */
-async function lookAgain(
+async function checkAgain(
   { migration, options, plan, applier }: OpenStream,
   signal: AbortSignal,
 ): Promise<void> {

@@ -60,13 +60,13 @@ export async function verifyCatalog(
       known.schemas,
     );
     // Runs after that snapshot, so it sees no less.
-    const restless = await movedType(source, known.types, tables);
+    const changedType = await movedType(source, known.types, tables);
     const moved = tables.find(
       (table, i) => known.fingerprints.get(keyOfName(table)) !== (fingerprints[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
     if (schema !== null) throw new CatalogMoved(`schema ${schema}`, null);
-    if (restless !== null) throw new CatalogMoved(restless, null);
+    if (changedType !== null) throw new CatalogMoved(changedType, null);
     for (const [i, one] of left.entries()) {
       const fingerprint = fingerprints[tables.length + i] ?? null;
       if (fingerprint === one.fingerprint) continue;

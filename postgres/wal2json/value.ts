@@ -23,7 +23,7 @@ export const PLAIN = 0;
 export const BYTEA = 1;
 /** A null may be a non-finite number (wal2json before 2.6): the writer has to find out. */
 export const EXPOSED = 2;
-/** Computed by the target. */
+/** Not written: the target generates it. */
 export const SKIPPED = 3;
 /** A null is a non-finite number, or cannot be read from the source: the decoder handles it. */
 export const NEVER_NULL = 4;
