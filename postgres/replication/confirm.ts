@@ -1,11 +1,11 @@
 /**
- * The confirm rule, pure. What may be told to the source is decided here and nowhere else, because a position that is
- * confirmed too early loses transactions for good:
+ * The confirm rule, pure. Only this file decides which LSN may be confirmed to the source: an LSN that is confirmed too
+ * early loses transactions for good.
  *
- * 1. The horizon is a position such that every transaction whose commit record starts before it was received whole. It
- *    moves with a commit to the end of its record (`C.nextlsn`: exactly that, the next record may start right there), and
- *    with a keepalive, but never inside a transaction: the rest of that one is still to come.
- * 2. A position is stored on the target in the same transaction that applied everything received up to it.
+ * 1. The horizon: every transaction whose commit record starts before it has been received completely. A commit moves it
+ *    to the end of its record (`C.nextlsn`, not further: the next record may start right there). A keepalive also moves
+ *    it, but never inside a transaction, whose rest has yet to arrive.
+ * 2. A position is stored on the target in the transaction that applies everything received up to it.
  * 3. Only a stored position is confirmed.
  */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
@@ -22,25 +22,27 @@ export class Horizon {
     this.#stored = stored;
   }
 
-  /** A source transaction begins to arrive. */
+  /** The begin message of a source transaction has arrived. */
   begin(): void {
     this.#inside = true;
   }
 
-  /** It has arrived whole; `nextLsn` is the end of its commit record. */
+  /** The transaction has arrived completely; `nextLsn` is the end of its commit record. */
   end(nextLsn: Lsn): void {
     this.#inside = false;
     this.#move(nextLsn);
   }
 
-  /** The source has nothing more that commits before `walEnd`. After a start it may be far behind: it never moves back. */
+  /**
+   * The source sends nothing more that commits before `walEnd`. Right after a start, `walEnd` may be far behind: it is ignored.
+   */
   keepalive(walEnd: Lsn): void {
     if (!this.#inside) this.#move(walEnd);
   }
 
   /**
-   * Everything that commits before it was received whole. May be stored on the target in the transaction that applies
-   * all of it; while a transaction is arriving this is still the position before that one.
+   * Everything that commits before it has been received completely. The target transaction that applies all of it may store it.
+   * While a transaction is arriving, this is still the position before that transaction.
    */
   get position(): Lsn {
     return this.#received;
@@ -58,7 +60,7 @@ export class Horizon {
     this.#stored = position;
   }
 
-  /** What the source may be told. */
+  /** The LSN that may be confirmed to the source. */
   get confirmable(): Lsn {
     return this.#stored;
   }

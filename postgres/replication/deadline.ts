@@ -1,7 +1,7 @@
-/** Waiting with an end. */
+/** Waiting with a deadline. */
 import { MigrationError } from '../../contract/failure.ts';
 
-/** The promise's result, or `Unreachable` after `ms`. The promise itself goes on and its late failure is ignored. */
+/** The promise's result, or `Unreachable` after `ms`. The promise itself continues; a late failure of it is ignored. */
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -1,25 +1,25 @@
 /**
- * Lines of the stream as bytes. A line that has just arrived lies in the read that brought it, among many others; one that is kept until
- * its batch is written moves into a buffer of kept ones: alone it would hold the whole read. No text is made of it.
+ * Lines of the stream as bytes, without conversion to text. A new line is a part of the socket read that it arrived in. A line
+ * that is kept until its batch is written is copied to another buffer, because it would keep the whole read in memory.
  */
 import { formatLsn, type Lsn } from '../../contract/lsn.ts';
 
-/** Small lines share a buffer of this size; it is freed when the last of them is. */
+/** Small lines share a buffer of this size. It is freed with the last of its lines. */
 const SLAB_BYTES = 256 * 1024;
-/** A larger line gets a buffer of its own. */
+/** A larger line gets its own buffer. */
 const SHARED_BYTES = 16 * 1024;
 
-/** One line of the plugin. */
+/** One line of wal2json. */
 export class Line {
   readonly kind = 'message';
   bytes: Buffer;
   from: number;
-  /** Behind the last byte. */
+  /** Offset after the last byte. */
   to: number;
   readonly #high: number;
   readonly #low: number;
 
-  /** @param high upper, and lower 32 bits of the position that the server gives the line. */
+  /** @param high upper 32 bits of the LSN that the server sends with the line; `low` has the lower 32. */
   constructor(bytes: Buffer, from: number, to: number, high = 0, low = 0) {
     this.bytes = bytes;
     this.from = from;
@@ -32,12 +32,12 @@ export class Line {
     return this.to - this.from;
   }
 
-  /** The line's own bytes, not a copy. */
+  /** The line's bytes, not a copy. */
   get own(): Buffer {
     return this.bytes.subarray(this.from, this.to);
   }
 
-  /** Made only when somebody asks. */
+  /** Formatted on demand. */
   get lsn(): Lsn {
     return formatLsn((BigInt(this.#high) << 32n) | BigInt(this.#low));
   }
@@ -47,7 +47,7 @@ export class LineStore {
   #slab = Buffer.allocUnsafeSlow(0);
   #used = 0;
 
-  /** Moves the line here, unless it has its buffer for itself. */
+  /** Copies the line to a kept buffer, unless it fills most of its own already. */
   keep(line: Line): void {
     const { length } = line;
     if (length > SHARED_BYTES) {

@@ -1,13 +1,13 @@
-/** Bytes of one message into text, strictly: a replication connection converts nothing, and a lenient decoder would put � in place. */
+/** Strict decoding of one message: a replication connection does not convert encodings, and a lenient decoder would insert �. */
 import { constants, isUtf8 } from 'node:buffer';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { TableName } from '../catalog/selection.ts';
 
 /**
- * The text of a message, or the failure that stands in its place: bytes that are not UTF-8 (a database of another encoding), or
- * more of them than a JavaScript string holds (about 512 MB; a bytea arrives at twice its size).
- * @param most bytes; less than a string holds for tests only.
+ * The text of a message, or the failure: bytes that are not UTF-8 (a database with another encoding), or more of them than a
+ * JavaScript string holds (about 512 MB; a bytea arrives at twice its size).
+ * @param most bytes; only tests set it.
  */
 export function textOfLine(
   line: Buffer,
@@ -15,22 +15,22 @@ export function textOfLine(
 ): string | LineFailure {
   if (!isUtf8(line)) {
     return new LineFailure(
-      'is not UTF-8: the source database has another encoding, and its values cannot be told from each other safely',
+      'is not UTF-8: the source database has another encoding, so its values cannot be moved safely',
       subjectOf(line),
     );
   }
-  // Any character takes at least one byte and at most two units: only what is longer may fail.
+  // n bytes of UTF-8 are at most n UTF-16 units: only a longer line can exceed the limit.
   if (line.length <= most) return line.toString('utf8');
   return new LineFailure(
-    `is ${Math.round(line.length / 2 ** 20)} MiB long, and the limit for one change is ${Math.floor(most / 2 ** 20)} MiB: exclude the table, or keep such values out of it while the migration runs`,
+    `is ${Math.round(line.length / 2 ** 20)} MiB long, and the limit for one change is ${Math.floor(most / 2 ** 20)} MiB: exclude the table, or do not write such values while the migration runs`,
     subjectOf(line),
   );
 }
 
-/** What is wrong with a message, without a word of it. */
+/** What is wrong with a message, without any of its content. */
 export class LineFailure {
   readonly #reason: string;
-  /** The table whose change it is, which may be one that is not moved; `message`: no change of any table; null: unknown. */
+  /** The changed table, possibly one that is not moved; `message`: a logical message, no table change; null: unknown. */
   readonly subject: Subject;
 
   constructor(reason: string, subject: Subject = null) {
@@ -53,10 +53,10 @@ export class LineFailure {
 
 type Subject = TableName | 'message' | null;
 
-/** Far more than a position, a time and two names take. */
+/** Far more than an LSN, a timestamp and two names need. */
 const HEAD_BYTES = 4096;
 
-/** Says what the message is about from its first fields, which hold nothing but names and numbers; the values come after them. */
+/** Reads the subject from the first fields of the message, which hold only names and numbers; row values come later. */
 function subjectOf(line: Buffer): Subject {
   const head = line.subarray(0, HEAD_BYTES);
   if (head.subarray(0, 13).equals(Buffer.from('{"action":"M"'))) return 'message';
@@ -70,7 +70,7 @@ function subjectOf(line: Buffer): Subject {
     const { schema, table: name } = fields;
     return typeof schema === 'string' && typeof name === 'string' ? { schema, name } : null;
   } catch {
-    // Not the form that is known: then nothing is known of it.
+    // An unknown format: the subject stays unknown.
     return null;
   }
 }

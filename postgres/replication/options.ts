@@ -1,32 +1,32 @@
-/** What a reader of the stream is opened with, and the limits it works within. */
+/** Options and limits of the replication reader. */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Identity } from '../identity/identity.ts';
 
 export interface ReaderOptions {
   readonly service: string;
-  /** The server that the walsender must be; null if unknown (a control schema of an earlier version). */
+  /** Identity that the server must have; null if unknown (a control schema of an earlier version). */
   readonly server: Identity | null;
   readonly slot: string;
-  /** The stored LSN: the stream starts there, and it is what the source is told until its `confirm`. */
+  /** The stored LSN. The stream starts there, and it is the confirmed LSN until the first `confirm`. */
   readonly start: Lsn;
   /** Options of the output plugin, from `pluginOptions`. */
   readonly plugin: Readonly<Record<string, string>>;
   readonly limits?: Partial<ReaderLimits>;
-  /** Deliver a change that was not sent (the plugin warns), or cannot be read, as an item, for a caller who may not want it. */
+  /** Deliver changes that the plugin did not send (it warns) as items instead of failing: the caller may ignore that table. */
   readonly unsent?: 'deliver';
 }
 
 export interface ReaderLimits {
-  /** Memory of what waits in the queue before the socket is paused: enough for the next batch while one is applied. */
+  /** Memory of the queue at which the socket is paused: enough for the next batch while one is applied. */
   readonly queueBytes: number;
-  /** How often the source hears of us, also under back-pressure: well below its timeout. */
+  /** Interval of status updates to the source, also under back-pressure: well below its timeout. */
   readonly statusMs: number;
   /**
-   * `wal_sender_timeout` of this session: a server that lost us ends the walsender and frees the slot. In the middle of a
-   * huge transaction of which nothing is selected, keepalives come at half of it, and they are all that shows life then.
+   * `wal_sender_timeout` of this session: a server that lost the connection ends the walsender and frees the slot. Within a huge
+   * transaction of which nothing is selected, the only sign of life are keepalives at half of this interval.
    */
   readonly senderTimeoutMs: number;
-  /** Neither data nor keepalive for so long, although we asked: the connection is dead. */
+  /** Without data or a keepalive for this time, although one was requested, the connection counts as dead. */
   readonly stallMs: number;
 }
 
@@ -37,7 +37,7 @@ export const LIMITS: ReaderLimits = {
   stallMs: 60_000,
 };
 
-/** Server settings of the replication session, beside the pinned ones. */
+/** Server settings of the replication session, in addition to the pinned ones. */
 export function sessionOptions(limits: ReaderLimits): string {
   return `-c wal_sender_timeout=${limits.senderTimeoutMs}`;
 }

@@ -1,4 +1,4 @@
-/** First in, first out, without moving the rest on every take: millions of messages pass through it. */
+/** A queue that does not move the remaining items on every take: it handles millions of messages. */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -14,7 +14,7 @@ export class Fifo<T> {
   shift(): T | undefined {
     const item = this.#items[this.#head];
     if (this.#head >= this.#items.length) return undefined;
-    this.#items[this.#head] = undefined; // the value's memory must not wait for the compaction
+    this.#items[this.#head] = undefined; // free the value before the compaction
     this.#head += 1;
     if (this.#head > COMPACT_AT && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);

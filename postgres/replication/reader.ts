@@ -1,14 +1,14 @@
 /**
- * The replication connection: one ordered queue over `pg-logical-replication`, which is used against its defaults. Each
- * of them was seen to lose data:
- * - its timer and its automatic mode confirm what was *received*: both are off, our own timer sends the *confirmed* LSN;
- * - `acknowledge(x)` puts x + 1 on the wire, and a position one too high loses the next transaction: it gets L - 1;
- * - without an LSN it starts where the last subscription stopped: every start names L;
- * - with flow control keepalives overtake queued data, without it nothing slows the sender: keepalives and data go into one
- *   queue here, and the socket is paused while that holds too much;
- * - after a handler threw, the next message still arrives: nothing is taken after the first failure.
+ * The replication connection: one ordered queue over `pg-logical-replication`, whose defaults are not used. Each of them
+ * was seen to lose data:
+ * - Its timer and its automatic mode confirm what was *received*. Both are off; our own timer sends the *confirmed* LSN.
+ * - `acknowledge(x)` sends x + 1, and an LSN one too high loses the next transaction. It gets L - 1.
+ * - Without an LSN it starts where the last subscription stopped. Every start names L.
+ * - With flow control, keepalives overtake queued data; without it, nothing slows the sender. Here keepalives and data go
+ *   into one queue, and the socket is paused while the queue is full.
+ * - After a handler has thrown, the next message still arrives. Nothing is taken after the first failure.
  *
- * A failure stands at its place in the queue: what was received before it can still be applied.
+ * A failure keeps its place in the queue: everything received before it can still be applied.
  */
 import { createRequire } from 'node:module';
 import type pg from 'pg';
@@ -28,16 +28,16 @@ import { backendPidOf, divert, socketOf, type Socket } from './socket.ts';
 import { within } from './deadline.ts';
 import { isKeyUnread, unsentOf, type Unsent } from './warning.ts';
 
-// The library is CommonJS; its types describe a default that Node's ESM loader would hand over differently.
+// The library is CommonJS; its types describe a default export that Node's ESM loader exposes differently.
 const { LogicalReplicationService } = createRequire(import.meta.url)(
   'pg-logical-replication',
 ) as typeof Library;
 
-/** The answer to START_REPLICATION comes before any decoding; a server that does not give it is not well. */
+/** The server answers START_REPLICATION before it decodes anything. A later answer means a server in trouble. */
 const START_MS = 30_000;
-/** Closing means destroying a socket. */
+/** Stopping only destroys a socket. */
 const STOP_MS = 5_000;
-/** Memory of a queued message beside its text: a queue of short ones would hold twice what it counts. */
+/** Memory of a queued message in addition to its text. Without it, a queue of short messages would need twice what it counts. */
 const ITEM_BYTES = 160;
 
 export type StreamItem =
@@ -54,7 +54,7 @@ export class ReplicationReader implements AsyncDisposable {
   #queuedBytes = 0;
   #confirmed: Lsn;
   #received: Lsn;
-  /** The newest message, if it is newer than {@link #received}. */
+  /** The latest message, if it is newer than {@link #received}. */
   #newest: Line | null = null;
   #socket: Socket | null = null;
   #client: pg.Client | null = null;
@@ -98,31 +98,31 @@ export class ReplicationReader implements AsyncDisposable {
     return reader;
   }
 
-  /** Position of the newest message or keepalive. */
+  /** LSN of the latest message or keepalive. */
   get receivedLsn(): Lsn {
     if (this.#newest !== null) this.#received = this.#newest.lsn;
     this.#newest = null;
     return this.#received;
   }
 
-  /** Whether the stream has ended with a failure, also while messages from before it wait. */
+  /** Whether the stream has failed; messages received before the failure may still be in the queue. */
   get failed(): boolean {
     return this.#failure !== null;
   }
 
-  /** Has a failure told at once to a caller that takes nothing meanwhile; null: to none any more. */
+  /** Calls the listener as soon as the stream fails, also when nothing is taken from the queue; null removes it. */
   onFailure(listener: (() => void) | null): void {
     this.#failed = listener;
   }
 
-  /** How often the queue was full, for tests and logs. */
+  /** How often the socket was paused because the queue was full, for tests and logs. */
   get pauses(): number {
     return this.#pauses;
   }
 
   /**
-   * The next item in wire order, or null when none is here yet.
-   * @throws the failure that ended the stream, once everything before it was taken.
+   * The next item in wire order, or null when none has arrived yet.
+   * @throws the failure that ended the stream, after everything before it was taken.
    */
   take(): StreamItem | null {
     const item = this.#queue.shift();
@@ -135,7 +135,7 @@ export class ReplicationReader implements AsyncDisposable {
     return item;
   }
 
-  /** Resolves when an item or a failure is there, or after `ms`. */
+  /** Resolves when an item or a failure is available, or after `ms`. */
   async ready(ms: number): Promise<void> {
     if (this.#queue.length > 0 || this.#failure !== null || this.#stopped) return;
     await new Promise<void>((resolve) => {
@@ -149,22 +149,22 @@ export class ReplicationReader implements AsyncDisposable {
     });
   }
 
-  /** Ends a waiting {@link ready} at once: something else than the stream needs its caller. */
+  /** Ends a waiting {@link ready} at once, because its caller has other work. */
   nudge(): void {
     this.#wake?.();
   }
 
-  /** Grows with every message and keepalive that arrives: proof that the connection is alive. */
+  /** Counts messages and keepalives that arrived: proof that the connection is alive. */
   get heard(): number {
     return this.#heard;
   }
 
-  /** Grows with what arrives of a message that is not complete: a large one may take minutes, without a keepalive in its middle. */
+  /** Counts reads of an incomplete message: a large one may take minutes, without any keepalive until its end. */
   get parts(): number {
     return this.#parts;
   }
 
-  /** Whether messages wait in the queue. */
+  /** Whether messages are queued. */
   get waiting(): boolean {
     return this.#queuedBytes > 0;
   }
@@ -174,22 +174,22 @@ export class ReplicationReader implements AsyncDisposable {
     return this.#client === null ? null : backendPidOf(this.#client);
   }
 
-  /** Tells the source that everything before the LSN may go. Only a position that the target stored. */
+  /** Confirms the LSN: the source may remove all WAL before it. Only for an LSN that the target has stored. */
   confirm(lsn: Lsn): void {
     if (compareLsn(lsn, this.#confirmed) > 0) this.#confirmed = lsn;
     this.#sendStatus(false);
   }
 
-  /** Closes the connection; nothing is delivered after it. */
+  /** Closes the connection. Nothing is delivered afterwards. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
     clearInterval(this.#timer);
     this.#wake?.();
-    // A paused socket never sees its end.
+    // A paused socket never reports its end.
     this.#socket?.resume();
     await within(STOP_MS, this.#service.stop()).catch(() => undefined);
-    // The library took its listeners away; an error that comes late must not end the process.
+    // The library has removed its listeners; a late error must not end the process.
     this.#client?.on('error', ignore);
   }
 
@@ -205,7 +205,7 @@ export class ReplicationReader implements AsyncDisposable {
     const started = new Promise<void>((resolve) => service.on('start', resolve));
     const subscription = service
       .subscribe(this.#plugin(renderOptions(plugin)), slot, start)
-      // The library swallows a connection that ends before it was told to: an end that we did not ask for is a failure.
+      // The library ignores a connection that ends on its own. An end that we did not request is a failure.
       .then(() => {
         throw new Error('Connection terminated');
       });
@@ -224,7 +224,7 @@ export class ReplicationReader implements AsyncDisposable {
     this.#timer = setInterval(() => this.#tick(), every);
   }
 
-  /** What the library calls a plugin; its own wal2json plugin would run the numbers through JSON.parse. */
+  /** A plugin as the library defines it. The library's wal2json plugin would pass numbers through JSON.parse. */
   #plugin(rendered: string): Parameters<Library.LogicalReplicationService['subscribe']>[0] {
     return {
       options: {},
@@ -232,10 +232,10 @@ export class ReplicationReader implements AsyncDisposable {
       start: async (client, slot, lsn) => {
         this.#client = client;
         this.#socket = socketOf(client);
-        // `transaction_timeout` of a role would end the walsender in the middle of the stream, again and again.
+        // A role's `transaction_timeout` would repeatedly end the walsender in the middle of the stream.
         await pinNewer(client);
         client.on('notice', (notice) => {
-          // Changes without a replica identity are left out by the plugin with a WARNING, between B and C.
+          // The plugin omits changes without a replica identity and sends a WARNING instead, between B and C.
           if (isWarning(notice)) this.#warning(notice.code, notice.message);
         });
         this.#divert(this.#socket);
@@ -243,12 +243,12 @@ export class ReplicationReader implements AsyncDisposable {
         return recognize(client, this.#options).then(() => client.query(command));
       },
       parse: () => {
-        throw new Error('data messages do not come this way');
+        throw new Error('data messages bypass the library');
       },
     };
   }
 
-  /** Takes data messages off the wire before the driver and the library, which would spend most of the time on them. */
+  /** Reads data messages before the driver and the library do, because those would take most of the CPU time. */
   #divert(socket: Socket): void {
     const splitter = new WalSplitter({
       line: (bytes, from, to, high, low) => this.#take(new Line(bytes, from, to, high, low)),
@@ -261,7 +261,7 @@ export class ReplicationReader implements AsyncDisposable {
           const short = error instanceof RangeError;
           const at = this.receivedLsn;
           this.#fail(
-            short ? malformed('a data message without a head', at) : streamFailure(error, at),
+            short ? malformed('a data message without a header', at) : streamFailure(error, at),
           );
         }
         this.#wake?.();
@@ -285,7 +285,7 @@ export class ReplicationReader implements AsyncDisposable {
     const position = parseLsn(lsn);
     if (compareLsn(position, this.receivedLsn) > 0) this.#received = position;
     this.#queue.push({ kind: 'keepalive', lsn: position, sentAt });
-    // The server ends us when it asked and hears nothing, however full our queue is.
+    // The server ends the connection when its request gets no answer, however full the queue is.
     if (asked) this.#sendStatus(false);
     this.#wake?.();
   }
@@ -312,24 +312,24 @@ export class ReplicationReader implements AsyncDisposable {
 
   #tick(): void {
     const now = performance.now();
-    // A process that was stopped for a while has heard nothing either, and what came meanwhile is not read yet.
+    // A process that was stopped for a while has heard nothing either: data that arrived since then is still unread.
     if (now - this.#tickedAt > this.#limits.stallMs / 2) this.#heardAt = now;
     this.#tickedAt = now;
     if (this.#failure !== null) return;
     const silentMs = now - this.#heardAt;
-    // Under back-pressure the silence is ours.
+    // Under back-pressure we cause the silence.
     if (!this.#paused && silentMs > this.#limits.stallMs) {
       const seconds = Math.round(silentMs / 1000);
       this.#fail(
         new MigrationError(
           'Stalled',
-          `neither data nor keepalive came from "${this.#options.service}" for ${seconds} s`,
+          `neither data nor a keepalive arrived from "${this.#options.service}" for ${seconds} s`,
           { lsn: this.receivedLsn, slot: this.#options.slot },
         ),
       );
       return;
     }
-    // We report so often that an idle server has no reason to send keepalives: ask for one, it is the sign of life.
+    // Our frequent status updates leave an idle server no reason to send keepalives: request one as a sign of life.
     if (now - this.#statusAt >= this.#limits.statusMs) {
       this.#sendStatus(silentMs >= this.#limits.statusMs / 2);
     }
@@ -354,7 +354,7 @@ export class ReplicationReader implements AsyncDisposable {
 }
 
 function malformed(what: string, lsn: Lsn): MigrationError {
-  return new MigrationError('StreamMalformed', `the stream brought ${what} behind ${lsn}`, { lsn });
+  return new MigrationError('StreamMalformed', `the stream sent ${what} after ${lsn}`, { lsn });
 }
 
 function asError(failure: unknown): Error {
@@ -362,5 +362,5 @@ function asError(failure: unknown): Error {
 }
 
 function ignore(): void {
-  // Nothing is left to do with an error of a connection that was closed.
+  // The connection is closed: its errors no longer matter.
 }

@@ -1,6 +1,6 @@
 /**
- * Verifies the server of the replication connection before it starts: it is a session of its own, and the server accepts any start
- * position of any history.
+ * Verifies the server of the replication connection before the stream starts: it is a separate session, and a server accepts any
+ * start LSN, also one from another history.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -9,15 +9,15 @@ import { readIdentity, isSame, wrongServer } from '../identity/identity.ts';
 import type { ReaderOptions } from './options.ts';
 
 /**
- * Refuses another server, or one whose WAL ends before the position to start at.
- * @throws MigrationError `WrongServer`, `SourceRewound`; `Unreachable` when the server was promoted since the other session of
- *   the lease looked: the next lease looks again.
+ * Refuses another server, or one whose WAL ends before the start LSN.
+ * @throws MigrationError `WrongServer`, `SourceRewound`; `Unreachable` when the server was promoted after the lease's other
+ *   session checked it: the next lease checks again.
  */
 export async function recognize(
   walsender: pg.ClientBase,
   { service, server, slot, start }: Pick<ReaderOptions, 'service' | 'server' | 'slot' | 'start'>,
 ): Promise<void> {
-  // A walsender of a database takes SQL too; what decoding may read ends at the flush position.
+  // A walsender that is connected to a database also runs SQL. Decoding reads only up to the flush position.
   const identity = await readIdentity(walsender, service);
   if (server !== null && !isSame(identity, server)) {
     throw wrongServer('source', service, identity, server);
@@ -36,7 +36,7 @@ export async function recognize(
   if (compareLsn(flushed, start) >= 0) return;
   throw new MigrationError(
     'SourceRewound',
-    `the WAL of the source "${service}" ends at ${flushed}, before the stream's position ${start}`,
+    `the WAL of the source "${service}" ends at ${flushed}, before the stream's start ${start}`,
     { slot, lsn: start },
   );
 }

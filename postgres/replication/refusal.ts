@@ -1,4 +1,4 @@
-/** What the source says when it will not stream, and what it means here. By SQLSTATE, never by text. */
+/** Classifies errors of the source that prevent or end the stream. By SQLSTATE, never by text. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
@@ -6,7 +6,7 @@ import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
 /** A WAL segment that the slot needs is gone. */
 const UNDEFINED_FILE = '58P01';
 
-/** @param connected whether the session was there already: before, 42501 is about the role and not about the plugin. */
+/** @param connected whether the session was established: before that, 42501 is about the role, not about the plugin. */
 export function startFailure(error: unknown, slot: string, connected: boolean): MigrationError {
   if (error instanceof MigrationError) return error;
   const state = sqlstate(error);
@@ -32,8 +32,8 @@ export function streamFailure(error: unknown, lsn: Lsn): MigrationError {
 }
 
 /**
- * Whether the source stopped because it could not print a change: 1 GB is the most that it allocates for one value or message, and
- * the errors (of palloc and of a string buffer) tell no table.
+ * Whether the source stopped because it could not print a change: it allocates at most 1 GB for one value or message. The errors
+ * (of palloc and of a string buffer) name no table.
  */
 export function isUnprintable(error: unknown): boolean {
   const state =
@@ -45,12 +45,12 @@ export function isUnprintable(error: unknown): boolean {
 
 const UNPRINTABLE: ReadonlySet<string> = new Set(['54000', 'XX000']);
 
-/** The plugin left something out, or the server has another reason to warn: nothing after it is trusted. */
+/** The plugin omitted something, or the server has another reason to warn: nothing after the WARNING is trusted. */
 export function warningFailure(code: string | undefined, lsn: Lsn, table?: string): MigrationError {
   const what =
     table === undefined
-      ? 'a change may be left out of the stream'
-      : `updates and deletes of table ${table} are not sent any more: it has lost its replica identity`;
+      ? 'the stream may lack a change'
+      : `updates and deletes of table ${table} are no longer sent, because it lost its replica identity`;
   return new MigrationError(
     'StreamWarning',
     `the source sent a WARNING${code === undefined ? '' : ` (SQLSTATE ${code})`} ${table === undefined ? 'after' : 'at'} ${lsn}: ${what}`,
@@ -66,16 +66,16 @@ export function warningFailure(code: string | undefined, lsn: Lsn, table?: strin
 export function keyUnreadFailure(lsn: Lsn): MigrationError {
   return new MigrationError(
     'KeyUnread',
-    `the source printed an update after ${lsn} without its key, because a table's catalog entry changed meanwhile (ANALYZE, VACUUM or DDL); it is read again`,
+    `the source printed an update after ${lsn} without its key, because ANALYZE, VACUUM or DDL changed a table's catalog entry at that moment; it is read again`,
     { lsn },
   );
 }
 
-/** An update or delete of a table that the operator accepts without replica identity: what it did was not sent. */
+/** An update or delete, not sent, of a table that the operator accepts without replica identity. */
 export function insertOnlyFailure(lsn: Lsn, table: string): MigrationError {
   return new MigrationError(
     'StreamWarning',
-    `the transaction at ${lsn} updates or deletes rows of ${table}, which has no replica identity ("ignore": {"missingIdentity"}), so these changes are not sent; give the table one on the source, or prevent such changes, then resume: the table is copied again`,
+    `the transaction at ${lsn} updates or deletes rows of ${table}, which has no replica identity ("ignore": {"missingIdentity"}), so these changes are not sent; give the table one on the source, or prevent such changes, then resume to resync the table`,
     { lsn, table, sqlstate: '01000' },
   );
 }
@@ -98,14 +98,14 @@ function decodingFailure(
     case UNDEFINED_FILE:
       return new MigrationError(
         'SlotMissing',
-        `the source cannot decode ${at} (SQLSTATE ${state}): the slot or WAL that it needs is gone`,
+        `the source cannot decode ${at} (SQLSTATE ${state}): the slot is invalid or the WAL that it needs is gone`,
         { ...where, sqlstate: state },
       );
     default:
       if (!UNPRINTABLE.has(state)) return null;
       return new MigrationError(
         'StreamMalformed',
-        `the source cannot decode a change ${at} (SQLSTATE ${state}): most likely a row of a selected table is larger than 1 GB as text (a bytea counts twice); keep such values out of it while the migration runs, or exclude the table: abort and start again`,
+        `the source cannot decode a change ${at} (SQLSTATE ${state}): most likely a row of a selected table is larger than 1 GB as text (a bytea counts twice); do not write such values while the migration runs, or exclude the table: abort and start again`,
         { ...where, sqlstate: state },
       );
   }

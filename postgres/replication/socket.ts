@@ -1,4 +1,4 @@
-/** What `pg` has no public way to: the socket below a client, and its backend's process id. */
+/** What `pg` does not expose: the socket of a client, and its backend's process id. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 
@@ -7,7 +7,7 @@ export type Socket = Pick<
   'pause' | 'resume' | 'on' | 'listeners' | 'removeAllListeners'
 >;
 
-/** The socket (TLS or not) below a connected client. */
+/** The socket (TLS or not) of a connected client. */
 export function socketOf(client: pg.Client): Socket {
   const connection: unknown = Reflect.get(client, 'connection');
   const stream: unknown =
@@ -31,8 +31,8 @@ function isSocket(value: unknown): value is Socket {
 }
 
 /**
- * Has all that the socket reads from now on given to the caller instead of the driver.
- * @returns what gives bytes to the driver.
+ * From now on, passes everything that the socket reads to `read` instead of the driver.
+ * @returns a function that passes bytes to the driver.
  */
 export function divert(socket: Socket, read: (bytes: Buffer) => void): (bytes: Buffer) => void {
   const driver = socket.listeners('data');

@@ -1,47 +1,51 @@
 /**
- * Takes the data messages of a replication stream out of what the server sends, before the driver sees them: it and the library would
- * make two views, two texts and a promise of each. Everything else (keepalives, notices, errors) is handed on, in order. Pure.
+ * Separates the data messages of a replication stream from the other bytes, before the driver sees them: driver and library would
+ * create two views, two strings and a promise for each. Everything else (keepalives, notices, errors) is passed on in order.
+ * Pure.
  */
 
 const COPY_DATA = 0x64; // d
 const XLOG_DATA = 0x77; // w
-/** Type and length; the length counts itself and not the type. */
+/** Type and length; the length includes itself, not the type. */
 const HEADER_BYTES = 5;
-/** Of a data message before its payload: kind, start and end of the data in the WAL, the server's clock. */
+/** Header of a data message before its payload: kind, start and end in the WAL, the server's clock. */
 const DATA_HEAD_BYTES = 25;
 
 export interface WalSinks {
-  /** A data message: its payload lies in `bytes`, which no one writes to again. */
+  /** A data message. Its payload is in `bytes`, which is never written again. */
   readonly line: (bytes: Buffer, from: number, to: number, high: number, low: number) => void;
-  /** Consecutive bytes of all other messages, headers included. Valid until the call returns. */
+  /** Consecutive bytes of all other messages, including headers. Valid until the call returns. */
   readonly other: (piece: Buffer) => void;
 }
 
-/** What of a message that was cut is gathered: its type and length; the kind of data behind them; or all of a data message. */
+/** Which part of a split message is collected: type and length; the kind byte after them; or all of a data message. */
 type Wanted = 'header' | 'kind' | 'data';
 
 export class WalSplitter {
   readonly #sinks: WalSinks;
-  /** A message that was cut by the end of a read. */
+  /** A message that continues in the next read. */
   #part: Buffer | null = null;
   #wanted: Wanted = 'header';
   #filled = 0;
-  /** Bytes of another message that have not come yet. */
+  /** Remaining bytes of another message. */
   #passing = 0;
 
   constructor(sinks: WalSinks) {
     this.#sinks = sinks;
   }
 
-  /** Whether a data message has come in part. */
+  /** Whether a data message has arrived only partly. */
   get inside(): boolean {
     return this.#part !== null && this.#wanted === 'data';
   }
 
-  /** Takes the next bytes from the socket, which stay as they are from now on. @throws RangeError for a data message that is too short. */
+  /**
+   * Takes the next bytes from the socket; the caller must not change them later.
+   * @throws RangeError for a data message that is too short.
+   */
   push(read: Buffer): void {
     let at = 0;
-    // What is gathered for the driver and not handed on.
+    // Start of the bytes that the driver has yet to get.
     let from = 0;
     while (at < read.length) {
       if (this.#part !== null) {
@@ -80,14 +84,14 @@ export class WalSplitter {
     this.#pass(read, from, read.length);
   }
 
-  /** Keeps what there is of a message, with room for what is wanted of it. */
+  /** Keeps the first part of a message, with room for the wanted length. */
   #begin(read: Buffer, at: number, wanted: Wanted, length: number): void {
     this.#wanted = wanted;
     this.#part = Buffer.allocUnsafeSlow(length);
     this.#filled = read.copy(this.#part, 0, at);
   }
 
-  /** Adds to the message that was cut. @returns the bytes taken. */
+  /** Adds to the split message. @returns the number of bytes taken. */
   #complete(part: Buffer, read: Buffer, at: number): number {
     const taken = read.copy(part, this.#filled, at);
     this.#filled += taken;
@@ -108,7 +112,7 @@ export class WalSplitter {
 
   #line(bytes: Buffer, at: number, end: number): void {
     const payload = at + HEADER_BYTES;
-    if (end - payload < DATA_HEAD_BYTES) throw new RangeError('a data message without its head');
+    if (end - payload < DATA_HEAD_BYTES) throw new RangeError('a data message without its header');
     const high = bytes.readUInt32BE(payload + 1);
     const low = bytes.readUInt32BE(payload + 5);
     this.#sinks.line(bytes, payload + DATA_HEAD_BYTES, end, high, low);

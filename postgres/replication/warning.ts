@@ -1,6 +1,9 @@
-/** What the plugin's WARNINGs mean. They have one SQLSTATE, so the text decides; it holds names only, and is not translated. Pure. */
+/**
+ * Meaning of the plugin's WARNINGs. All have the same SQLSTATE, so the text decides; it holds only names and is not translated.
+ * Pure.
+ */
 
-/** The plugin left out an update or delete of this table, which has no replica identity, at this place in the stream. */
+/** At this place in the stream, the plugin omitted an update or delete of this table, which has no replica identity. */
 export interface Unsent {
   readonly kind: 'warning';
   readonly schema: string;
@@ -8,7 +11,7 @@ export interface Unsent {
 }
 
 /**
- * The table that a WARNING of the plugin is about. Names that could be split in two ways are not guessed at: null, like for every other WARNING.
+ * The table that a WARNING of the plugin names. Null for names that could be split in two ways, and for every other WARNING.
  */
 export function unsentOf(message = ''): Unsent | null {
   const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
@@ -21,9 +24,9 @@ export function unsentOf(message = ''): Unsent | null {
 }
 
 /**
- * Whether a WARNING says that an UPDATE is sent without its key although the table has one. wal2json reads the table's index list,
- * prints the columns, and then looks at the list again; when ANALYZE, VACUUM or DDL of another session invalidated the cached entry
- * in between, the list is empty. The same change read again has its key.
+ * Whether a WARNING reports an UPDATE that is sent without its key although the table has one. wal2json reads the table's index
+ * list, prints the columns, and then reads the list again. When ANALYZE, VACUUM or DDL of another session invalidated the cached
+ * entry in between, the list is empty. The next read of the same change has the key.
  */
 export function isKeyUnread(message = ''): boolean {
   return message.startsWith('no old tuple data for UPDATE in table "');

@@ -1,27 +1,27 @@
-/** A source transaction that has begun to arrive, and what of it was gathered in the batch at work. */
+/** A source transaction that has begun to arrive, and which part of it is in the current batch. */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import type { TablePath } from './path.ts';
 
 export interface Open {
-  /** 32 bits, the top-level transaction. */
+  /** 32-bit id of the top-level transaction. */
   readonly xid: number;
   /** Start of the commit record. */
   readonly lsn: Lsn;
-  /** Committed before the position we started at: the target has it. */
+  /** Committed before the stream's start: the target has it. */
   readonly known: boolean;
 }
 
-/** What is known of a transaction at its first line. */
+/** What the first line of a transaction shows. */
 export interface Beginning extends Open {
   readonly serial: number;
-  /** Whether the copy of a table may hold it. */
+  /** Whether the copy of a table may include it. */
   readonly mayBeCopied: boolean;
 }
 
 /**
- * There is one for each transaction, and small transactions have two lines: a class, because an object put together from several
- * literals takes six microseconds, more than everything else that is done with the line.
+ * A class, because an object that is spread from several literals takes six microseconds. There is one for each transaction, and
+ * for a small transaction of two lines that is more than all other work.
  */
 export class Arriving implements Open {
   readonly xid: number;
@@ -29,12 +29,12 @@ export class Arriving implements Open {
   readonly serial: number;
   readonly known: boolean;
   readonly mayBeCopied: boolean;
-  /** Whether no piece of it was sealed yet. */
+  /** Whether no part of it has been sealed yet. */
   first = true;
-  /** On the exact way, not decided yet. */
+  /** Messages on the exact path that are not decided yet. */
   messages: (RowMessage | TruncateMessage)[] = [];
   bytes = 0;
-  /** Its first line of the fast way in this batch, and how many there are. */
+  /** Index of its first fast-path row in this batch; `rows` counts them. */
   from: number;
   rows = 0;
   /** Tables that have rows of it in this batch. */
@@ -49,7 +49,7 @@ export class Arriving implements Open {
     this.from = from;
   }
 
-  /** What was gathered belongs to the batch now. */
+  /** The collected changes belong to the batch now. */
   noted(): void {
     this.rows = 0;
     this.bytes = 0;

@@ -1,6 +1,6 @@
 /**
- * One lease once everything is open: runs the loop, shows its pulse, and ends it so that the next lease finds the slot free
- * and the source knows what the target holds.
+ * One lease after everything is open: runs the loop, sends its heartbeats, and ends it so that the next lease finds the slot
+ * free and the source has the confirmed LSN.
  */
 import { constants } from 'node:buffer';
 import type pg from 'pg';
@@ -34,14 +34,16 @@ import { StandbyWatch } from './standby.ts';
 import { verifyCatalog } from './verify.ts';
 import { TargetWriter } from './writer.ts';
 
-/** Text of one batch or piece: a bound on memory for wide rows. */
+/** Size of one batch or part: limits the memory for wide rows. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
-/** After an abort a batch may finish; a target that is stuck longer is cut off, and asked where it stands. */
+/**
+ * After an abort, the current batch may take this long to finish; then the session is cut and the target's checkpoint is read.
+ */
 const ABORT_MS = 3_000;
 
-/** Commits are shown within milliseconds, with synchronous replication within a round trip. */
+/** Commits become visible within milliseconds, with synchronous replication within a round trip. */
 const HIDDEN_WARN_MS = 5_000;
 
 export interface LeaseParts {
@@ -55,13 +57,13 @@ export interface LeaseParts {
   readonly reader: ReplicationReader;
   /** Whether the plugin sends numbers as text. */
   readonly numericAsText: boolean;
-  /** How many tables one transaction of the target may lock. */
+  /** How many tables one target transaction may lock. */
   readonly tablesPerBatch: number;
-  /** That of the lease before, which goes on; unset: the stream has just begun. */
+  /** The loop of the previous lease, to continue; unset when the stream was just opened. */
   readonly loop?: StreamLoop;
   /**
-   * Whether all tables were compared at the beginning of this lease or since; false: the next lease has to begin with it. Called once the
-   * lease is over.
+   * Whether all tables were compared at the start of this lease or since then. If not, the next lease must start with a drift
+   * check. Called when the lease is over.
    */
   readonly checked: () => boolean;
   /** Whether the caller can keep the stream open until the next lease. */
@@ -70,13 +72,13 @@ export interface LeaseParts {
 
 export interface EndedLease {
   readonly report: StreamReport;
-  /** Where the next lease can go on, over what is open; null when the slot was let go. */
+  /** What the next lease can continue with; null when the slot was released. */
   readonly open: { readonly loop: StreamLoop; readonly attempt: Attempt } | null;
 }
 
 /**
- * Streams until the lease ends, in one of the ways that `streamChanges` names.
- * @param begun is called with the loop once it is about to run.
+ * Streams until the lease ends, for one of the reasons that `streamChanges` lists.
+ * @param begun is called with the loop just before it runs.
  */
 export async function streamLease(
   parts: LeaseParts,
@@ -88,17 +90,17 @@ export async function streamLease(
   await meter.measure(source);
   let looks = 0;
   let warned = false;
-  // The pulse goes on: to the operator it would look as if nothing were committed on the source.
+  // The heartbeats continue during this wait: without the watch, it would look to the operator as if the source had no commits.
   const standby = new StandbyWatch(reader.backendPid);
   const waiting = async (forMs: number): Promise<void> => {
-    // It may be long: an abort gives the batch up, and the session is free for letting go of the slot.
+    // The wait may be long: an abort discards the batch, and the session is free to release the slot.
     work.signal.throwIfAborted();
     looks += 1;
     await standby.look(source, forMs);
     if (warned || forMs < HIDDEN_WARN_MS) return;
     warned = true;
     work.log.warn(
-      'the source has sent a transaction that it does not show yet: its commit waits, for a synchronous standby most likely',
+      'the source has sent a transaction that is not visible there yet: its commit most likely waits for a synchronous standby',
       { seconds: Math.round(forMs / 1000) },
     );
   };
@@ -154,14 +156,14 @@ export async function streamLease(
       },
       age: options.batchMilliseconds,
     },
-    // Writers wait for a drain.
+    // During a drain the application's writers wait: no throttle.
     ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
     until,
     signal: work.signal,
   };
   const loop = parts.loop ?? new StreamLoop(loopParts);
   parts.loop?.continueWith(loopParts);
-  // After the loop was made: the pieces of a huge transaction keep their size when the limit is lifted.
+  // After the loop was created: parts of a huge transaction keep their size when the limit is lifted.
   if (options.until === null) await throttle.begin();
   const numbers = (): Omit<StreamReport, 'reached' | 'consistent'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
@@ -194,7 +196,7 @@ export async function streamLease(
       measure: () => inTurn(() => meter.measure(source)),
       stuck: (forMs) => {
         loop.fail(stuckFailure(parts, writer, forMs));
-        // What is awaited fails then: an answer that was lost would be awaited without end.
+        // This ends all waits for lost answers, which would never end otherwise.
         cut(applier.client);
         cut(source);
       },
@@ -202,14 +204,14 @@ export async function streamLease(
     pulse.start();
     begun(loop);
     await runToEnd(loop, writer, plan, (failure) =>
-      // Where the source does not answer the failure is what it is.
+      // If the source does not answer, keep the original failure.
       inTurn(() => plan.explain(failure)).catch(() => failure),
     );
     if (work.signal.aborted) {
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
-        // The target was cut off: what it holds is what it says now.
-        await inTurn(() => letGo(parts, fenced.confirmedLsn));
+        // The session was cut: the target's checkpoint decides.
+        await inTurn(() => releaseSlot(parts, fenced.confirmedLsn));
         return { report: { ...numbers(), ...fenced, reached: false }, open: null };
       }
     }
@@ -219,18 +221,18 @@ export async function streamLease(
   const { confirmedLsn, consistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
   const report = { ...numbers(), consistent, reached };
-  // Behind the lease in which the target becomes consistent the workflow makes constraints, which this session has not seen.
+  // After the lease in which the target becomes consistent, the workflow creates constraints that this session has not seen.
   const next = options.until === null && attempt.consistent && !work.signal.aborted;
   if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.checked()) {
     reader.confirm(confirmedLsn);
     return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
   }
-  await letGo(parts, confirmedLsn);
+  await releaseSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
   return { report, open: null };
 }
 
-/** Runs the loop. What it learnt when it failed is written only when the batch at work is through and nothing is open. */
+/** Runs the loop. After a failure, notes are written only when the current batch has ended and no transaction is open. */
 async function runToEnd(
   loop: StreamLoop,
   writer: TargetWriter,
@@ -241,7 +243,7 @@ async function runToEnd(
     await loop.run();
   } catch (error) {
     await loop.settled();
-    // The pieces of a huge transaction that were applied so far: its end will not come in this lease.
+    // Parts of a huge transaction may be applied: its end will not arrive in this lease.
     await writer.rollback();
     const failure = await explain(error);
     await plan.note();
@@ -257,7 +259,7 @@ function stuckFailure(
   const seconds = Math.round(forMs / 1000);
   return new MigrationError(
     'Stalled',
-    `the stream does not get on: for ${seconds} s an answer was awaited, and neither server says that it is at work for it`,
+    `the stream makes no progress: no answer for ${seconds} s, and neither server reports an active statement of the stream`,
     { lsn, slot },
   );
 }
@@ -267,7 +269,7 @@ function earlier(a: Lsn | null, b: Lsn | null): Lsn | null {
   return compareLsn(a, b) < 0 ? a : b;
 }
 
-/** One after another over one session: the driver would queue them, and wants its callers to do that. */
+/** Runs tasks one after another on one session: the driver wants its callers to queue queries. */
 function turns(): <T>(task: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (task) => {
@@ -277,7 +279,7 @@ function turns(): <T>(task: () => Promise<T>) => Promise<T> {
   };
 }
 
-/** After an abort: lets the batch at work finish, gives up a transaction that is only half there. Null when that was enough. */
+/** After an abort: lets the current batch finish and rolls back an incomplete transaction. Null when that was enough. */
 async function stopWriting(
   { migration, work }: LeaseParts,
   loop: StreamLoop,
@@ -290,21 +292,24 @@ async function stopWriting(
       return null;
     }
   } catch {
-    work.log.warn('the target did not finish its batch in time; ending its session');
+    work.log.warn('the target did not finish its batch in time: its session is closed');
   }
   // Also after a failure: the answer to a COMMIT may have been lost.
   return fence(migration, work.scheduledAt ?? null);
 }
 
-/** Tells the source how far it is, and leaves the slot free for the next lease. A source that is gone is its problem, not ours. */
-async function letGo({ source, migration, reader, work }: LeaseParts, lsn: Lsn): Promise<void> {
+/** Confirms the LSN and releases the slot for the next lease. Without an answer from the source, only warns. */
+async function releaseSlot(
+  { source, migration, reader, work }: LeaseParts,
+  lsn: Lsn,
+): Promise<void> {
   const pid = reader.backendPid;
   const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
   try {
     step();
     reader.confirm(lsn);
     if (!(await confirmedBySource(source, migration.slot, lsn))) {
-      work.log.warn('the source has not written down the confirmed LSN yet', { lsn });
+      work.log.warn('the source has not recorded the confirmed LSN yet', { lsn });
     }
     step();
     await reader.stop();

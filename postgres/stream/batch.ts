@@ -1,7 +1,7 @@
 /**
- * What is applied at once: whole source transactions gathered up to a size or an age, or one piece of a huge transaction.
- * A batch that ends at a commit boundary carries the position to store; a piece that does not end its transaction carries
- * none, and the target transaction stays open behind it.
+ * What is applied at once: complete source transactions, collected up to a size or an age, or one part of a huge
+ * transaction. A batch that ends at a commit boundary has the LSN to store. A part that does not end its transaction has
+ * none, and the target transaction stays open after it.
  */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
@@ -9,25 +9,25 @@ import type { FoldedTable } from '../apply/folded.ts';
 import type { LastCommit } from '../control/epoch.ts';
 
 export interface Batch {
-  /** Folded changes, which come before {@link changes}: no table's later change is among them. */
+  /** Folded changes, applied before {@link changes}: for each table they are the earlier ones. */
   readonly folded: readonly FoldedTable[];
   /** In source order. */
   readonly changes: readonly Change[];
-  /** All changes one by one, for when the folded ones cannot be applied; those of a table in source order. */
+  /** All changes unfolded, for when the folded ones cannot be applied; those of a table in source order. */
   readonly exactly: () => readonly Change[];
-  /** Changes of the source in it, folded or not. */
+  /** Number of source changes in it, folded or not. */
   readonly size: number;
   /** Tables with changes. */
   readonly relations: ReadonlySet<PlannedRelation>;
-  /** To store with the commit; null leaves the target transaction open for the next piece. */
+  /** LSN to store with the commit; null leaves the target transaction open for the next part. */
   readonly end: Lsn | null;
-  /** Source transactions that end in it and brought a change. */
+  /** Number of source transactions that end in it and have a change. */
   readonly transactions: number;
-  /** Commit time of the newest transaction in it, as the source printed it. */
+  /** Commit time of the latest transaction in it, as the source printed it. */
   readonly committedAt: string | null;
-  /** Source transactions (32-bit top-level ids) that the position passes, also those whose changes are left out. */
+  /** Source transactions (32-bit top-level ids) up to the LSN, also those whose changes are excluded. */
   readonly xids: ReadonlySet<number>;
-  /** The last commit before `end`; unset when none was received since the stream began. */
+  /** The last commit before `end`; unset when none has been received since the stream began. */
   readonly commit?: LastCommit | null;
 }
 
@@ -37,12 +37,12 @@ export interface BatchLimits {
   /** Milliseconds after the first change. */
   readonly age: number;
   /**
-   * Tables with changes: one transaction of the target locks all of them, and small transactions on many tables would together
-   * fill its lock table. Unset for no limit.
+   * Number of tables with changes: one target transaction locks all of them, and many small transactions on different tables
+   * could fill the lock table. Unset for no limit.
    */
   readonly tables?: number;
-  /** The longest line, in bytes, that is looked at as bytes; a longer one is judged by the decoder. */
+  /** The longest line, in bytes, that may take the fast path; the decoder handles longer ones. */
   readonly messageBytes: number;
-  /** For tests: no line takes the fast way. */
+  /** For tests: no line takes the fast path. */
   readonly exactly?: boolean;
 }

@@ -1,7 +1,6 @@
 /**
- * One lease of the stream: takes over from whoever streamed before, applies what the source commits, and returns the
- * checkpoint. Everything that can go wrong before the first change is looked at first, and nothing is assumed about how the
- * last attempt ended.
+ * One lease of the stream: takes over from the previous attempt, applies what the source commits, and returns the checkpoint.
+ * Everything that can go wrong before the first change is checked first. Nothing is assumed about how the last attempt ended.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -40,9 +39,9 @@ import { continueLease } from './takeover.ts';
 export { fenceStream } from './fence.ts';
 
 export interface StreamOptions {
-  /** LSN that the workflow saw confirmed last; the target must not stand below it. */
+  /** The last confirmed LSN that the workflow saw; the target's applied LSN must not be lower. */
   readonly floor: Lsn | null;
-  /** Return as soon as everything that commits before it is applied. */
+  /** Return as soon as everything that commits before this LSN is applied. */
   readonly until: Lsn | null;
   readonly leaseMs: number;
   readonly batchChanges: number;
@@ -50,24 +49,24 @@ export interface StreamOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly viaPartitionRoot?: readonly string[];
-  /** What the operator accepts of single tables. */
+  /** Which limitations of single tables the operator accepts. */
   readonly ignore?: IgnorePatterns;
-  /** For tests: smaller limits make rare shapes cheap. */
+  /** For tests: smaller limits make rare cases cheap. */
   readonly limits?: Partial<
     ReaderLimits & Omit<LoopLimits, 'changes' | 'age'> & { readonly stuckMs: number }
   >;
 }
 
-/** What a table with changes locks on the target: itself, its indexes, a staging table with its own. */
+/** Locks of a table with changes on the target: the table, its indexes, a staging table with its indexes. */
 const LOCKS_PER_CHANGED = 8;
 
-/** A lease may hang in its beginnings, or in letting go of the slot: after an abort it is not waited for any longer. */
+/** After an abort, how long to wait for a lease that may hang in its start or while it releases the slot. */
 const ABORT_LEASE_MS = 8_000;
 
 /**
  * Streams for one lease. Returns at a commit boundary: when `until` is reached, when the lease is over, or when the signal
  * was aborted (the caller decides what an abort means).
- * @param parked where a lease that ends because it is over leaves the stream open for the next one; unset: it closes everything.
+ * @param parked keeps the stream open for the next lease when this one is over; unset: everything is closed.
  * @throws MigrationError: `CheckpointMissing`, `SlotMissing`, `SlotBusy`, `PluginRefused`, `SchemaDrift`, `UnknownRelation`,
  *   `StreamWarning`, `Resync`, `StreamMalformed`, `Stalled`, `Fenced`, `Contention`, `Unreachable`, and what applying throws.
  */
@@ -85,12 +84,12 @@ export async function streamChanges(
     return going ?? oneLease(migration, options, work, whole);
   });
   if (!(await outlasted(lease, work.signal))) return lease;
-  // Also the way to a lease stands still when the target does; nothing is written by it after the fence.
+  // The start of a lease also hangs when the target does. After the fence it can write nothing.
   abandoned.abort();
   return fenced(migration, work);
 }
 
-/** DDL in the middle: what was read of the catalogs at the beginning is read again, and the stream goes on from the target's LSN. */
+/** After DDL within a lease, reads the catalogs again and continues from the applied LSN. */
 async function untilUnmoved(
   migration: Migration,
   work: Work,
@@ -102,7 +101,7 @@ async function untilUnmoved(
     try {
       return await lease({ met, leaveAll });
     } catch (error) {
-      // It may be a row of a table that is not moved, and then it need not be printed.
+      // It may be a row of a table that is not moved, which the plugin can skip.
       if (isUnprintable(error) && !leaveAll && !work.signal.aborted) {
         leaveAll = true;
         continue;
@@ -111,20 +110,20 @@ async function untilUnmoved(
       met = error.met;
       const pause = moves.pauseAfter(error);
       await sleep(pause, undefined, { signal: work.signal }).catch(() => undefined);
-      // Nothing is open between two leases; only the target knows where the last one ended.
+      // Between two leases nothing is open; only the target knows where the last one ended.
       if (work.signal.aborted) return fenced(migration, work);
     }
   }
 }
 
-/** What one lease gets from those before it. */
+/** What a lease gets from earlier ones. */
 interface Renewal {
-  /** Aborted when nobody waits for the lease any more. */
+  /** Aborted when no one waits for the lease any longer. */
   readonly abandoned: AbortSignal;
-  /** The change for which it begins anew. */
+  /** The change that caused the restart. */
   readonly met: Unsettled | null;
   readonly moves: Moves;
-  /** Whether the plugin is to leave out every table that is not moved. */
+  /** Whether the plugin must omit every table that is not moved. */
   readonly leaveAll: boolean;
   readonly parked: ParkedStreams | undefined;
 }
@@ -151,18 +150,18 @@ async function oneLease(
 ): Promise<StreamReport> {
   try {
     await using held = new Held();
-    // Each step of the beginning is bounded; the beat between them tells that it gets on.
+    // Each step of the start has a time limit; a heartbeat between them shows progress.
     let stored: Heartbeat = {};
     const step = (): void => work.beat({ phase: 'stream', step: 'starting', ...stored });
     const target = held.add(await connectTarget(migration, 'apply'));
-    // Nobody waits for this lease any more: it must not end the one that came after it.
+    // An abandoned lease must not end its successor.
     if (abandoned.aborted)
-      throw new MigrationError('Fenced', 'the lease was given up at its start');
-    // Before anything that needs the slot: the way to a slot in use ends whoever uses it, and an attempt that was
-    // overtaken must not come so far.
+      throw new MigrationError('Fenced', 'the lease was abandoned during its start');
+    // Before anything that needs the slot: to free a slot in use, its session is ended, which an outdated attempt must not
+    // do.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
     moves.begin(attempt.confirmedLsn);
-    // Whoever begins to watch after a kill has no other numbers.
+    // An observer that starts after a kill has no other numbers.
     const { confirmedLsn, transactions, changes } = attempt;
     stored = { confirmedLsn, transactions, changes };
     await addMissingColumns(target);
@@ -189,11 +188,11 @@ async function oneLease(
         ),
       );
     await withSlotFree(source, migration, prove, claim);
-    // A mark that was written and flushed, and is not there any more, would be waited for without end.
+    // If the source lost a mark that was written and flushed, the wait for it would never end.
     if (options.until !== null) await requireFlushed(source, migration, options.until);
-    // Every lease may find that it has to leave all out; the next one begins without that.
+    // A lease with `leaveAll` does not stay open: the next one starts without it, and may find again that it needs it.
     const mayStayOpen = parked !== undefined && options.until === null && !leaveAll;
-    let doing = 'looking at the catalogs';
+    let doing = 'comparing catalogs';
     const plan = await whileAllWatched(
       [
         { side: 'source', migration, purpose: 'stream', client: source },
@@ -251,7 +250,7 @@ async function oneLease(
   }
 }
 
-/** Resolves when the lease has ended (false) or goes on too long after an abort (true). */
+/** Resolves to false when the lease has ended, to true when it takes too long after an abort. */
 async function outlasted(lease: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const ended = lease.then(
     () => false,
@@ -269,7 +268,7 @@ async function outlasted(lease: Promise<unknown>, signal: AbortSignal): Promise<
   return Promise.race([ended, late]).finally(() => clearTimeout(timer));
 }
 
-/** Fences off whoever streams; what is known when only the target could be asked. */
+/** Fences off the running attempt, and reports what the target alone shows. */
 async function fenced(migration: Migration, work: Work): Promise<StreamReport> {
   const stopped = await fence(migration, work.scheduledAt ?? null);
   return {
@@ -282,7 +281,7 @@ async function fenced(migration: Migration, work: Work): Promise<StreamReport> {
   };
 }
 
-/** The slot's first use: what is wrong with it, or with the plugin, shows here. */
+/** First use of the slot: problems of the slot or the plugin show here. */
 async function probe(source: pg.Client, migration: Migration, claim: SlotClaim): Promise<boolean> {
   const { slot } = migration;
   const ask = async (): Promise<boolean> => {

@@ -1,8 +1,8 @@
 /**
- * Whether the source's history is the one that the target has applied. A slot behind the stored position either lost its newest
- * position in a crash or restart, which is harmless, or its disk was restored to an earlier state. Positions cannot distinguish the
- * two once the application has written past the old ones. So the last commit that the target has is looked up on the source and
- * compared by position, transaction id and commit time.
+ * Checks that the source's history is the one that the target has applied. A slot behind the stored LSN either lost its latest
+ * confirmed LSN in a crash or restart, which is harmless, or its disk was restored to an earlier state. LSNs cannot distinguish
+ * the two once the application has written beyond the old ones. So the last commit that the target has is looked up on the source
+ * and compared by LSN, transaction id and commit time.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -26,7 +26,7 @@ interface Found {
   same_time: boolean | null;
 }
 
-/** The last commit of the slot's stream that starts before the stored position. Rows stay out: no schema has this name. */
+/** The last commit in the slot's stream before the stored LSN. No schema has the selected name, so no rows are decoded. */
 const LAST_COMMIT = /* sql */ `
 with message as materialized (
   select m.xid::text as xid, m.data::json as data
@@ -35,15 +35,15 @@ select data ->> 'nextlsn' as lsn, xid, (data ->> 'timestamp')::timestamptz = $4:
   from message
  where data ->> 'action' = 'C' and (data ->> 'lsn')::pg_lsn < $2::pg_lsn
  order by (data ->> 'lsn')::pg_lsn desc limit 1`;
-/** Schemas to ask the plugin for: one that the server reserves and does not have. */
+/** The schema that the plugin selects: the prefix is reserved, so it does not exist. */
 const NO_SCHEMA = ['pg_walferry'];
 
 /**
- * Refuses a source that does not have what the target has applied. Reads the WAL between the slot's position and the target's,
- * which is little except after a crash. The slot must be free.
- * @param source a session of the source; @param target one of the target, both outside of a transaction.
- * @param watched runs what may take long, and sends heartbeats while the source works.
- * @throws MigrationError `SourceRewound`; `SlotBusy`, `SlotMissing`, `PluginRefused` of the slot.
+ * Refuses a source that lacks what the target has applied. Reads the WAL between the slot's position and the target's, which is
+ * little except after a crash. The slot must be free.
+ * @param source a session on the source; @param target one on the target, both without an open transaction.
+ * @param watched runs a query that may take long, and sends heartbeats while the source works.
+ * @throws MigrationError `SourceRewound`; `SlotBusy`, `SlotMissing`, `PluginRefused` for the slot.
  */
 export async function proveContinuity(
   source: pg.ClientBase,
@@ -62,7 +62,7 @@ export async function proveContinuity(
   const [stored] = rows;
   if (slot === null || !stored || stored.confirmed === null) return;
   const confirmed = parseLsn(stored.confirmed);
-  // The slot's own disk says that we had confirmed all of it.
+  // The slot itself proves that we confirmed all of it.
   if (compareLsn(slot, confirmed) >= 0) return;
   const options = pluginOptions({ schemas: NO_SCHEMA, numericAsText: false });
   const found = await watched(async () => {
@@ -80,17 +80,18 @@ export async function proveContinuity(
   if (isContinued(stored, slot, found.rows[0])) return;
   throw new MigrationError(
     'SourceRewound',
-    `the history of the source "${migration.source}" before ${confirmed}, the position of the target, differs from the one that was applied: a backup or disk image was restored, or a lagging standby was promoted`,
+    `the history of the source "${migration.source}" before ${confirmed}, the applied LSN, differs from the history that the target has applied: a backup or disk image was restored, or a lagging standby was promoted`,
     { lsn: confirmed, slot: migration.slot },
   );
 }
 
-/** Pure: whether the last commit that the source shows is the last one that the target has. */
+/** Pure: whether the source's last commit is the last one that the target has. */
 function isContinued(stored: Stored, slot: Lsn, found: Found | undefined): boolean {
   const known = stored.lsn === null ? null : parseLsn(stored.lsn);
-  // Workers that did not store it yet streamed last: there is nothing to compare with, and nothing speaks against the source.
+  // The last stream ran on a worker version that did not store it: there is nothing to compare, and no evidence against the
+  // source.
   if (known === null) return true;
-  // The slot was past it: since then the target was brought nothing but positions.
+  // The slot had passed it: since then the target has stored only positions, no commits.
   if (compareLsn(known, slot) <= 0) return found === undefined;
   return (
     found !== undefined &&

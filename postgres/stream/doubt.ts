@@ -1,23 +1,23 @@
 /**
- * Changes that may have come under a wrong name because a schema had another name for a time. A table's own catalog rows do not show a
- * rename of its schema (catalog/shape.ts shows the table's own names), and the schema's row is written by every GRANT, too. So a
- * written row is only the reason to read a stretch of the stream without leaving any schema out; what counts is a change in it that
- * came before the row was written last, and under a name that the schemas may have exchanged:
+ * Changes that may have arrived under a wrong name because a schema was renamed for a time. The catalog rows of a table do not
+ * show a rename of its schema (catalog/table-definition.ts shows the table's own names), and every GRANT also writes the schema's
+ * row. So a written schema row is only the reason to read a part of the stream without omitting any schema. What counts is a
+ * change in that part that came before the row was last written, under a name that the schemas may have exchanged:
  *
- *   under a name whose schema is gone, or was written, too     the table of the plan with that table name is copied again
- *   under the table's own name, and another schema that is     the table is copied again: the change may be of the other one
+ *   under a name whose schema is gone or was also written      the planned table with that table name is resynced
+ *   under the table's own name, while another schema that is   the table is resynced: the change may be from the other one
  *   gone or was written has such a table
  *
- * Two schemas whose owner or privileges changed were written for that.
+ * Two schemas whose owner or privileges changed were written for that reason and are not suspected.
  */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 
-/** Where a change was met; unset parts are not known. */
+/** Where a change is in the stream. */
 export interface Place {
-  /** Of the change itself. */
+  /** Of the change itself; null if unknown. */
   readonly lsn: Lsn | null;
   readonly xid: number;
   readonly commitLsn: Lsn;
@@ -31,7 +31,7 @@ export interface Suspect<Table> extends Omit<Place, 'lsn'> {
 export class Doubt<Table extends TableName = TableName> {
   readonly #before: SchemaRows;
   readonly #now: SchemaRows;
-  /** Schemas of the tables whose rows were written since. */
+  /** Schemas of planned tables whose catalog rows were written since `before`. */
   readonly schemas: ReadonlySet<string>;
   readonly #tables = new Map<string, Table[]>();
   readonly #suspects = new Map<string, Suspect<Table>>();
@@ -40,7 +40,7 @@ export class Doubt<Table extends TableName = TableName> {
   readonly #writtenAt = new Map<string, Lsn>();
   #mark: Lsn | null = null;
 
-  /** @param before null when none were recorded: then nothing is doubted. */
+  /** @param before null when no rows were recorded: then nothing is suspected. */
   constructor(before: SchemaRows | null, now: SchemaRows, tables: readonly Table[]) {
     this.#before = before ?? now;
     this.#now = now;
@@ -60,32 +60,32 @@ export class Doubt<Table extends TableName = TableName> {
     return this.schemas.size > 0;
   }
 
-  /** Tables to look for on the source, for {@link rivals}. */
+  /** Tables to search for on the source, for {@link rivals}. */
   get wanted(): { readonly schemas: readonly string[]; readonly names: readonly string[] } {
     return { schemas: this.#written(), names: [...this.#tables.keys()] };
   }
 
-  /** Those of {@link wanted} that there are. */
+  /** Takes those of {@link wanted} that exist. */
   rivals(tables: readonly TableName[]): void {
     this.#rivals = new Set(tables.map(keyOfName));
   }
 
-  /** What commits at or after it came under the right name. */
+  /** Changes that commit at or after `mark` carry the right name. */
   until(mark: Lsn | null): void {
     this.#mark = mark;
   }
 
-  /** Whether the plugin may leave this name out: its changes cannot be those of a table whose schema is doubted. */
+  /** Whether the plugin may omit this name: its changes cannot belong to a table whose schema is suspected. */
   mayLeave(as: TableName): boolean {
     return !this.#tables.has(as.name) || !this.#isWritten(as.schema);
   }
 
-  /** A transaction (32 bits) committed at this position: it may be one that wrote a schema's row. */
+  /** A transaction (32-bit id) committed at this position; it may be one that wrote a schema's row. */
   committed(xid: number, lsn: Lsn): void {
     for (const schema of this.#writers.get(xid) ?? []) this.#writtenAt.set(schema, lsn);
   }
 
-  /** A change came under this name. */
+  /** A change arrived under this name. */
   met(as: TableName, place: Place): void {
     const tables = this.#tables.get(as.name);
     if (!tables || (this.#mark !== null && compareLsn(place.commitLsn, this.#mark) >= 0)) return;
@@ -103,7 +103,7 @@ export class Doubt<Table extends TableName = TableName> {
     }
   }
 
-  /** @param copied whether the table's copy holds the transaction. */
+  /** @param copied whether the table's copy includes the transaction. */
   suspects(copied: (table: Table, xid: number, lsn: Lsn) => boolean): Suspect<Table>[] {
     return [...this.#suspects.values()].filter(
       ({ table, xid, commitLsn }) => !copied(table, xid, commitLsn),
@@ -116,7 +116,7 @@ export class Doubt<Table extends TableName = TableName> {
     });
   }
 
-  /** Schemas that are gone, and those that have a table of this name. */
+  /** Schemas that are gone, and written ones that have a table with this name. */
   #others({ name }: TableName): string[] {
     const gone = [...this.#before.keys()].filter((one) => !this.#now.has(one));
     return [
@@ -138,7 +138,7 @@ export class Doubt<Table extends TableName = TableName> {
     return [...this.#now.keys()].filter((one) => this.#isWritten(one));
   }
 
-  /** A name that no schema has now may have been any schema's. */
+  /** A name that no schema has now may have belonged to any schema. */
   #isWritten(schema: string): boolean {
     const now = this.#now.get(schema);
     return now === undefined || this.#before.get(schema)?.version !== now.version;

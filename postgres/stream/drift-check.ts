@@ -1,27 +1,26 @@
 /**
- * What became of the plan's tables since the stream last looked, at the beginning of every lease (and so at the fence, whose
- * drain is a lease). Each table of the plan or of the selection ends in one of these ways:
+ * What happened to the planned tables since the last drift check. Runs at the start of every lease, and so also for a cutover,
+ * whose drain is a lease. Each planned or selected table gets one of these results:
  *
  *   as before                      followed
- *   columns added, dropped,        the target has the same: followed in two forms, before and after
- *   renamed                        it has not: followed up to the first change that shows it, at most to the mark
- *   types with more labels or      the target has the same: nothing to do
- *   attributes                     it has not: followed up to the mark, and then the operator is asked
- *   types with labels renamed or   the target can take the rows: copied again
- *   attributes dropped, wherever   it cannot: the operator is asked at once
- *   anything that a later DDL on   the target has the same: copied again
- *   the target cannot repeat       it has not: the operator is asked at once
- *   unlogged on the target         the operator is asked at once, and it is copied again: a crash may have emptied it
- *   unlogged                       the operator is asked, unless the table is accepted: then nothing of it is followed
- *   another file that nothing      copied again (catalog/file.ts); one that a TRUNCATE would explain is followed up to the mark,
- *   explains                       and copied again if the stream does not bring that TRUNCATE
- *   gone                           gone on the target, too: it leaves the plan; otherwise the operator is asked
- *   made anew, renamed, new        the target can take it: copied (again); otherwise the operator is asked
- *   new, gone or moved in a tree   (control/tree.ts) joins as it is, if nothing of it was left out, or all of the tree is copied
- *                                  again
- *   that goes through its root
+ *   columns added, dropped,        target has the same: followed with two row shapes, before and after
+ *   renamed                        target differs: followed up to the first change that shows it, at most to the mark
+ *   types with more labels or      target has the same: nothing to do
+ *   attributes                     target differs: followed up to the mark, then the operator is asked
+ *   types with labels renamed or   target can take the rows: resynced
+ *   attributes dropped, anywhere   target cannot: the operator is asked at once
+ *   other DDL that the target      target has the same: resynced
+ *   cannot repeat later            target differs: the operator is asked at once
+ *   unlogged on the target         the operator is asked at once, and it is resynced: a crash may have emptied it
+ *   unlogged on the source         the operator is asked, unless the table is accepted: then its changes are ignored
+ *   new file without explanation   resynced (catalog/file.ts); if a TRUNCATE may explain the file: followed up to the mark, and
+ *                                  resynced if the stream does not deliver that TRUNCATE
+ *   gone                           gone on the target, too: removed from the plan; otherwise the operator is asked
+ *   recreated, renamed, new        target can take it: copied or resynced; otherwise the operator is asked
+ *   new, gone or moved in a tree   joins without a copy if the stream has all of its changes; otherwise the whole tree is
+ *   via root (control/tree.ts)     resynced
  *
- * Copied again is always right, whatever happened in between: what its snapshot sees is skipped in the stream.
+ * A resync is always correct: the stream skips changes that its snapshot includes.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -62,7 +61,7 @@ import type { Followed } from './follow.ts';
 import { DRIFT_CHECKED, CatalogMoved } from './moved.ts';
 import { readSource } from './source-look.ts';
 import { checkFollowedTypes, watchedTypes, type WatchedTypes } from './types.ts';
-import { besideDefault, checkNewTrees } from './new-tree.ts';
+import { defaultPartitionHint, checkNewTrees } from './new-tree.ts';
 import {
   isInsertOnly,
   isLeftRoot,
@@ -75,32 +74,32 @@ import {
 
 export interface DriftCheck {
   readonly followed: readonly Followed[];
-  /** Tokens of the selected tables by {@link keyOfName}. */
+  /** Fingerprints of the selected tables by {@link keyOfName}. */
   readonly fingerprints: ReadonlyMap<string, string>;
-  /** Of the followed tables, for the look before a commit. */
+  /** Types of the followed tables, for the check before a commit. */
   readonly types: WatchedTypes;
-  /** Shapes to store by the plan's number, once the stream has passed what was committed before this look. */
+  /** Table definitions to store by plan number, once the stream has applied what was committed before this check. */
   readonly settled: ReadonlyMap<number, PlannedDefinition>;
-  /** Shapes to store at once. */
+  /** Table definitions to store at once. */
   readonly alike: ReadonlyMap<number, PlannedDefinition>;
-  /** Transactions (32 bits) whose TRUNCATE has to come in the stream, by the plan's number. */
+  /** Transactions (32-bit ids) whose TRUNCATE must arrive in the stream, by plan number. */
   readonly awaited: ReadonlyMap<number, string>;
-  /** Tables of the plan without a replica identity, as accepted. */
+  /** Planned tables without a replica identity, as accepted by the operator. */
   readonly insertOnly: ReadonlySet<number>;
-  /** Tables of the plan whose changes are left out, as accepted. */
+  /** Planned unlogged tables, as accepted by the operator: their changes are ignored. */
   readonly unlogged: ReadonlySet<number>;
-  /** Differences that the stream may still be before; asked about when it gets to them. */
+  /** Differences that the stream may not have reached yet; the operator is asked when it does. */
   readonly ahead: readonly Difference[];
-  /** Columns with intervals of followed tables by the plan's number, if the target takes some of the source's for infinite. */
+  /** Interval columns of followed tables by plan number, if the target reads some of the source's values as infinite. */
   readonly intervals: ReadonlyMap<number, ReadonlySet<string>>;
-  /** Whether the plan has grown by partitions that are to be followed: it has to be read and audited once more. */
+  /** Whether followed partitions were added to the plan: it must be read and checked again. */
   readonly grown: boolean;
 }
 
 /**
- * Looks at both catalogs and says how each table is to be followed. Notes what is to be copied again.
- * @throws MigrationError `SchemaDrift`, `UnknownRelation`, `StreamWarning` when the operator has to act; `Resync` when the
- *   next round of the copy has to.
+ * Compares both catalogs and decides how each table is followed. Marks tables for a resync.
+ * @throws MigrationError `SchemaDrift`, `UnknownRelation`, `StreamWarning` when the operator must act; `Resync` when the next
+ *   pass must copy tables.
  */
 export async function checkDrift(
   source: pg.ClientBase,
@@ -110,15 +109,15 @@ export async function checkDrift(
     readonly rows: readonly PlannedRelationRow[];
     readonly selection: Selection;
     readonly ignore?: IgnorePatterns;
-    /** Null: looks only, and fails with `CatalogMoved` where something would have to be noted. */
+    /** Null: read-only, and fails with `CatalogMoved` if something would have to be written. */
     readonly epoch: bigint | null;
-    /** Awaited between groups of tables, with how many were judged: others get a turn, and the caller learns that it gets on. */
+    /** Awaited between groups of tables, with the number checked so far: lets other tasks run and reports progress. */
     readonly turn?: (tables: number) => Promise<void>;
     readonly withheld: Withheld | null;
   },
 ): Promise<DriftCheck> {
   const { rows } = plan;
-  // What is done with all tables at once takes most of a second where there are 100,000: between two such steps others get a turn.
+  // With 100,000 tables, each step over all of them takes most of a second: other tasks run between the steps.
   const turn = (tables = 0): Promise<void> | undefined => plan.turn?.(tables);
   const { here, definitions } = await readSource(source, plan, turn);
   await turn();
@@ -171,7 +170,7 @@ export async function checkDrift(
     if (at % TABLES_PER_TURN === 0) await turn(at);
     if (!moved.has(row)) checkTable(row, sides, found);
     else if (isLeftRoot(row, sides)) {
-      // Forgotten, it would keep its rows with nobody told.
+      // Without this report, its rows would stay on the target unnoticed.
       const what = 'is gone on the source (dropped or renamed): drop it on the target';
       found.drift.push({ schema: row.schema, table: row.name, column: null, what });
     } else found.forget.push(row.id);
@@ -195,9 +194,9 @@ export async function checkDrift(
   await turn(rows.length);
   const guarded = await guardedIntervals(source, target, found.followed);
   await turn(rows.length);
-  // Shapes and decisions are noted on the target: DDL that a crash of the source takes back must not be among them.
+  // Definitions and decisions are stored on the target. They must not include DDL that a crash of the source could undo.
   await flushSeen(source, migration);
-  refuse(found, await besideDefault(target, found.absent, sides));
+  refuse(found, await defaultPartitionHint(target, found.absent, sides));
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];
   if (noted.some((some) => some.length > 0)) {
@@ -242,19 +241,19 @@ async function guardedIntervals(
   return new Map(found);
 }
 
-/** Some tens of milliseconds' worth. */
+/** Takes some tens of milliseconds. */
 const TABLES_PER_TURN = 1_000;
 
-/** For a table that is to be copied again, whatever else there is. */
+/** For tables that must be resynced, regardless of other findings. */
 export function resync(reasons: readonly string[]): MigrationError {
   const shown = reasons.slice(0, SHOWN).join('; ');
   const more = reasons.length > SHOWN ? `; and ${reasons.length - SHOWN} more` : '';
-  return new MigrationError('Resync', `to be copied again: ${shown}${more}`);
+  return new MigrationError('Resync', `to be resynced: ${shown}${more}`);
 }
 
 const SHOWN = 5;
 
-/** For differences that only the operator can settle. */
+/** For differences that only the operator can resolve. */
 export function drift(differences: readonly Difference[]): MigrationError {
   const [first] = differences;
   return new MigrationError(
@@ -267,7 +266,7 @@ export function drift(differences: readonly Difference[]): MigrationError {
   );
 }
 
-/** @param hint what else to say of the absent ones. */
+/** @param hint added to the message about absent tables. */
 function refuse({ drift: differences, absent }: DriftReport, hint: string): void {
   if (differences.length > 0) {
     const missing = absent.map(({ schema, name }) => ({
@@ -282,14 +281,14 @@ function refuse({ drift: differences, absent }: DriftReport, hint: string): void
   const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
   throw new MigrationError(
     'UnknownRelation',
-    `new on the source and selected, but not on the target: ${names}${more}${hint}`,
+    `new and selected on the source, but missing on the target: ${names}${more}${hint}`,
     { table: nameOf(first) },
   );
 }
 
 /**
- * A crash of the target may have emptied such tables already, and nothing tells: they are noted to be copied again, which is done once
- * they are logged.
+ * A crash of the target may already have emptied such tables, without a trace. They are marked for a resync, which runs once they
+ * are logged.
  */
 async function refuseUnlogged(
   target: pg.ClientBase,
@@ -314,7 +313,7 @@ async function refuseUnlogged(
   const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
   found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
   found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
-  // Asked before anything joins.
+  // Before any partition joins the plan.
   await note(target, migration, epoch, found, () => null);
   throw drift(
     unlogged.map(({ schema, name }) => ({
@@ -324,7 +323,7 @@ async function refuseUnlogged(
   );
 }
 
-/** One transaction under the attempt's epoch. */
+/** Writes the decisions in one transaction under the attempt's epoch. */
 async function note(
   target: pg.ClientBase,
   migration: Migration,
@@ -356,7 +355,7 @@ async function note(
   }
 }
 
-/** Null for a table that is gone again. */
+/** Null for a table that has disappeared again. */
 function definitionOf(
   relation: Relation,
   sides: Sides,

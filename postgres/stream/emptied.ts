@@ -1,6 +1,6 @@
 /**
- * TRUNCATEs in the stream, for tables without another explanation for a new file (catalog/file.ts). If the transaction that created
- * the file ran such a TRUNCATE with little before it, the file holds only what the stream delivers after it.
+ * TRUNCATEs in the stream, for tables whose new file has no other explanation (catalog/file.ts). If the transaction that created
+ * the file ran such a TRUNCATE, with little before it, the file holds only rows that the stream delivers after it.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -11,31 +11,31 @@ import { readPlannedRelations, type PlannedDefinition } from '../control/relatio
 export class Emptied {
   readonly #seen = new Map<string, Set<string>>();
 
-  /** Whether any came. */
+  /** Whether any arrived. */
   get any(): boolean {
     return this.#seen.size > 0;
   }
 
-  /** A TRUNCATE of the table came, of this transaction (32-bit top-level id). */
+  /** A TRUNCATE of the table by this transaction (32-bit top-level id) arrived. */
   met(table: string, xid: number): void {
     const xids = this.#seen.get(table) ?? new Set();
     this.#seen.set(table, xids.add(String(xid)));
   }
 
-  /** Whether a TRUNCATE of the table by this transaction came. */
+  /** Whether a TRUNCATE of the table by this transaction arrived. */
   has(table: string, xid: string | null | undefined): boolean {
     return xid != null && this.#seen.get(table)?.has(xid) === true;
   }
 
-  /** Whether a TRUNCATE by one of these transactions came. */
+  /** Whether a TRUNCATE by one of these transactions arrived. */
   within(xids: ReadonlySet<number>): boolean {
     return [...this.#seen.values()].some((seen) => [...xids].some((xid) => seen.has(String(xid))));
   }
 
   /**
-   * The shapes to store: of the plan's tables, those whose file is explained now.
-   * @param nameOf how the tables were named to {@link met}.
-   * @param xids only by these transactions; unset: by any.
+   * The table definitions to store: of planned tables whose new file is now explained.
+   * @param nameOf returns the names that {@link met} got.
+   * @param xids only TRUNCATEs by these transactions; unset: by any.
    */
   async definitions(
     source: pg.ClientBase,
@@ -58,7 +58,7 @@ export class Emptied {
         if (!before || !now || !isReplaced(before.source, now)) return [];
         if (!this.has(nameOf(row), now.emptiedBy)) return [];
         if (xids && !xids.has(Number(now.emptiedBy))) return [];
-        // What else is new of the table is settled elsewhere.
+        // Other differences of the table are handled elsewhere.
         return [[row.id, { ...before, source: { ...before.source, ...fileOf(now) } }] as const];
       }),
     );

@@ -1,4 +1,4 @@
-/** Stopping a stream without its answer: whoever streamed is fenced off, and the target says where it stands. */
+/** Stops a stream that does not answer: fences off its attempt and reads the applied LSN from the target. */
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint, StreamReport } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
@@ -6,7 +6,7 @@ import { connectTarget } from '../identity/connect.ts';
 import { takeEpoch } from '../control/epoch.ts';
 
 /**
- * Makes sure that no attempt writes any more, and says where the target stands: for every stop without an answer.
+ * Ensures that no attempt can write any longer, and returns the target's checkpoint. For every stop without an answer.
  * @throws MigrationError `CheckpointMissing`, `Unreachable`.
  */
 export async function fenceStream(migration: Migration): Promise<Checkpoint> {
@@ -14,12 +14,12 @@ export async function fenceStream(migration: Migration): Promise<Checkpoint> {
   return { confirmedLsn, transactions, changes };
 }
 
-/** Where the target stands when nobody writes. */
+/** The target's checkpoint while no attempt writes. */
 export type Stopped = Checkpoint & Pick<StreamReport, 'consistent'>;
 
 /**
- * The same, with what only a stream's report shows.
- * @param scheduledAt of an attempt that stops: it must not fence off the one that came after it.
+ * Like {@link fenceStream}, with a field that otherwise only a stream's report has.
+ * @param scheduledAt of an attempt that stops: it must not fence off a later attempt.
  */
 export async function fence(migration: Migration, scheduledAt: number | null): Promise<Stopped> {
   try {

@@ -1,7 +1,7 @@
 /**
- * Which changes of a source transaction reach the target, and in which form; pure. A change is left out when its table is
- * not selected, or when its transaction is visible in the snapshot that its table was copied from: then the copy has it.
- * Everything that is not known here stops the stream.
+ * Decides which changes of a source transaction reach the target, and how; pure. A change is skipped when its table is not
+ * selected, or when its transaction is visible in the exported snapshot of its table: then the copy includes it. Anything
+ * unknown stops the stream.
  */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
@@ -11,40 +11,40 @@ import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, shapeMismatch, translate, type RowShape } from './row-shape.ts';
 
-/** What becomes of a table's changes. */
+/** How changes of one source table reach the target. */
 export interface TableMapping {
   readonly relation: PlannedRelation;
-  /** The same for changes whose replica identity was the whole row, when it is not now, or the reverse; null: none can come. */
+  /** The same for changes from before replica identity FULL was set or removed; null: none can arrive. */
   readonly before: PlannedRelation | null;
-  /** Forms of its changes in the order of their time: usually one, two around a DDL that the target has already. */
+  /** Row shapes of its changes, oldest first: usually one, two around a DDL that the target already has. */
   readonly rowShapes: readonly [RowShape, ...RowShape[]];
-  /** Columns whose values arrive as hexadecimal digits without the `\x` that the input function wants. */
+  /** Columns whose values arrive as hexadecimal digits without the `\x` that the input function needs. */
   readonly bytea: ReadonlySet<string>;
-  /** Columns with intervals some of which the target would take for infinite; empty where it takes none for that. */
+  /** Interval columns, if the target would read some values as infinite; otherwise empty. */
   readonly intervals: ReadonlySet<string>;
   /** Columns that may have had another type for a time; nearly always empty. */
   readonly disguised: Disguised;
-  /** Whether the table's copy holds the transaction (32-bit top-level id), which committed at this position. */
+  /** Whether the table's copy includes the transaction (32-bit top-level id) that committed at this position. */
   readonly copied: (xid: number, commitLsn: Lsn) => boolean;
 }
 
-/** A table that the plan does not name, or a change of no known form: the caller finds out what happened. */
+/** A table that is not in the plan, or a change with a shape mismatch: the caller finds out what happened. */
 export interface Unsettled {
   readonly schema: string;
   readonly table: string;
   readonly commitLsn: Lsn;
   /** 32 bits, the top-level transaction. */
   readonly xid: number;
-  /** What is strange about the change; unset for a table without a route. */
+  /** How the change deviates; unset for a table without a mapping. */
   readonly shapeMismatch?: string;
 }
 
-/** A name whose changes are left out, and what the source said of it when that was decided; null: there was no such table. */
+/** A name whose changes are excluded, and its fingerprint when that was decided; null: there was no such table. */
 export interface Left extends TableName {
   readonly fingerprint: string | null;
 }
 
-/** Changes of a source transaction: all of them, or a part. */
+/** All changes of a source transaction, or a part of them. */
 export interface Piece {
   /** 32 bits, the top-level transaction. */
   readonly xid: number;
@@ -53,39 +53,39 @@ export interface Piece {
   readonly messages: readonly (RowMessage | TruncateMessage)[];
 }
 
-/** Routes by schema and table; null for tables whose changes are left out on purpose. */
+/** Table mappings by schema and table; null for tables whose changes are excluded on purpose. */
 export class TableMappings {
   readonly #byName = new Map<string, TableMapping | null>();
   readonly #left = new Map<string, Left>();
   /** Names of {@link #left} with a change since the last call. */
   #met = new Map<string, Left>();
-  /** How many forms of a table are behind: after the first change of a newer form none of an older one can come. */
+  /** How many row shapes of a table are past: after the first change of a newer shape, none of an older one can arrive. */
   #behind = new Map<TableMapping, number>();
 
   set(schema: string, table: string, mapping: TableMapping): void {
     this.#byName.set(key(schema, table), mapping);
   }
 
-  /** Changes of this name are left out, as long as it means what it means now. */
+  /** Excludes changes of this name, as long as its fingerprint stays the same. */
   leave(left: Left): void {
     const name = key(left.schema, left.name);
     this.#byName.set(name, null);
     this.#left.set(name, left);
   }
 
-  /** How many names are left out. */
+  /** How many names are excluded. */
   get leftOut(): number {
     return this.#left.size;
   }
 
-  /** Notes that a change was left out. */
+  /** Notes that a change was excluded. */
   meet(schema: string, table: string): void {
     const name = key(schema, table);
     const left = this.#left.get(name);
     if (left) this.#met.set(name, left);
   }
 
-  /** Names of which a change was left out since the last call: another table may have got one of them meanwhile. */
+  /** Names with excluded changes since the last call: another table may have got one of these names. */
   takeMet(): Left[] {
     const met = [...this.#met.values()];
     this.#met = new Map();
@@ -96,7 +96,7 @@ export class TableMappings {
     return this.#byName.get(key(schema, table));
   }
 
-  /** @returns what takes back the forms met since, and passes its argument on. */
+  /** @returns a function that resets the row shapes met since this call, and returns its argument. */
   remember(): <T>(outcome: T) => T {
     const behind = new Map(this.#behind);
     return (outcome) => {
@@ -105,28 +105,28 @@ export class TableMappings {
     };
   }
 
-  /** The form that the change is of, or why it is of none. */
-  formOf(mapping: TableMapping, message: RowMessage): RowShape | string {
+  /** The row shape that the change fits, or why it fits none. */
+  rowShapeOf(mapping: TableMapping, message: RowMessage): RowShape | string {
     const behind = this.#behind.get(mapping) ?? 0;
     let why = '';
     for (let at = behind; at < mapping.rowShapes.length; at += 1) {
       const rowShape = mapping.rowShapes[at];
       if (rowShape === undefined) break;
-      const strange = shapeMismatch(message, rowShape);
-      if (strange === null) {
+      const mismatch = shapeMismatch(message, rowShape);
+      if (mismatch === null) {
         if (at > behind) this.#behind.set(mapping, at);
         return rowShape;
       }
-      why ||= strange;
+      why ||= mismatch;
     }
     return why;
   }
 }
 
 /**
- * The changes of a piece that are to be applied, in order.
- * @param newest position of the newest generation: what commits at or after it is in no copy; null without a copy.
- * @returns an {@link Unsettled} table instead when there is no route for it, or no form for one of its changes.
+ * The changes of a piece that must be applied, in order.
+ * @param newest position of the latest exported snapshot: commits at or after it are in no copy; null without a copy.
+ * @returns an {@link Unsettled} table instead if it has no mapping, or one of its changes fits no row shape.
  */
 export function changesOf(
   piece: Piece,
@@ -135,7 +135,7 @@ export function changesOf(
 ): Change[] | Unsettled {
   const mayBeCopied = newest !== null && compareLsn(piece.commitLsn, newest) < 0;
   const changes: Change[] = [];
-  // The caller comes again with the whole piece.
+  // The caller retries with the whole piece.
   const undo = mappings.remember();
   const origin = { lsn: piece.commitLsn, xid: piece.xid };
   const truncates: PlannedRelation[][] = [];
@@ -150,12 +150,12 @@ export function changesOf(
     if (mayBeCopied && mapping.copied(piece.xid, piece.commitLsn)) continue;
     if (message.action !== 'T') {
       truncate = null;
-      const rowShape = mappings.formOf(mapping, message);
+      const rowShape = mappings.rowShapeOf(mapping, message);
       if (typeof rowShape === 'string')
         return undo({ ...unsettled(message, piece), shapeMismatch: rowShape });
-      const strange =
+      const mismatch =
         extremeIn(message, mapping, rowShape) ?? disguisedIn(message, mapping, rowShape);
-      if (strange !== null) return undo({ ...unsettled(message, piece), shapeMismatch: strange });
+      if (mismatch !== null) return undo({ ...unsettled(message, piece), shapeMismatch: mismatch });
       const relation =
         message.action === 'I' ? mapping.relation : namedBy(message, mapping, rowShape);
       if (typeof relation === 'string') {
@@ -178,11 +178,11 @@ export function changesOf(
     }
   }
   for (const relations of truncates) {
-    const vague = leaveParts(relations);
-    if (vague) {
-      const { schema, name: table } = vague;
+    const unbounded = leaveParts(relations);
+    if (unbounded) {
+      const { schema, name: table } = unbounded;
       const shapeMismatch =
-        'empties this partition alone, whose rows the target cannot tell from the others';
+        'truncates only this partition, whose rows the target cannot distinguish from others';
       return undo({ schema, table, commitLsn: piece.commitLsn, xid: piece.xid, shapeMismatch });
     }
   }
@@ -190,8 +190,8 @@ export function changesOf(
 }
 
 /**
- * A statement that names a root empties all that goes through it: its partitions, which it names too, are left out in place.
- * @returns a partition that is to be emptied alone and has no bounds.
+ * A TRUNCATE of a root empties its whole tree: the partitions, which it also lists, are removed in place.
+ * @returns a partition that must be emptied alone and has no bounds.
  */
 function leaveParts(relations: PlannedRelation[]): PlannedRelation | undefined {
   const whole = relations.filter(({ destination }) => destination === undefined);
@@ -232,8 +232,8 @@ function rowChange(
 }
 
 /**
- * In words that follow "a change that"; null when it holds none. A later copy does not need the change, and refuses the table by its
- * column as long as it holds such a value. Only what is stored: no row of the target is found by one, because none gets there.
+ * Text that follows "a change that"; null if there is no such value. A later copy does not need the change, and refuses the
+ * column as long as it holds such a value. Checks only new values, not the identity: such a value never reaches the target.
  */
 function extremeIn(message: RowMessage, mapping: TableMapping, rowShape: RowShape): string | null {
   if (mapping.intervals.size === 0) return null;
@@ -241,10 +241,12 @@ function extremeIn(message: RowMessage, mapping: TableMapping, rowShape: RowShap
     ({ name, value }) => value !== null && mapping.intervals.has(name) && holdsExtreme(value),
   );
   if (!found) return null;
-  return `holds an interval in column "${found.name}" that the target takes for infinity or does not read`;
+  return `has an interval in column "${found.name}" that the target reads as infinity or refuses`;
 }
 
-/** In words that follow "a change that"; null when it holds none. Also where a row is named: another row may have the value. */
+/**
+ * Text that follows "a change that"; null if there is no such value. Also checks the identity: another row may have the value.
+ */
 function disguisedIn(
   message: RowMessage,
   mapping: TableMapping,
@@ -260,10 +262,12 @@ function disguisedIn(
     const type = disguised.get(name);
     return type !== undefined && value !== null && mayBeDisguised(value, type);
   });
-  return found ? `holds a value in column "${found.name}" from when that had another type` : null;
+  return found
+    ? `has a value in column "${found.name}" from a time when it may have had another type`
+    : null;
 }
 
-/** A whole old row from before a column was added has that column on the target, with the value that earlier rows hold. */
+/** A whole old row from before a column was added: on the target it has that column, with the value of earlier rows. */
 function identityOf(
   message: RowMessage,
   mapping: TableMapping,
@@ -276,9 +280,9 @@ function identityOf(
 }
 
 /**
- * The table, known by what this change names its row by: the replica identity may have been another one then.
- * @returns in words that follow "a change that" why the change cannot find its row on the target: it would come again after
- *   every resume, and a table that is copied again does not need it.
+ * The table with the identity that this change uses: the replica identity may have been another one then.
+ * @returns as text that follows "a change that", why the change cannot find its row on the target. Such a change would return
+ *   after every resume; after a resync the table does not need it.
  */
 function namedBy(
   message: RowMessage,
@@ -290,15 +294,15 @@ function namedBy(
     const known = relation.key.every((column) =>
       message.identity.some(({ name }) => (names.get(name) ?? name) === column),
     );
-    return known ? relation : OTHERWISE;
+    return known ? relation : OTHER_IDENTITY;
   }
   if (relation.full === holdsRow(message, rowShape)) return relation;
-  // A key of a partition alone may be a row's of another one, too; in a table of its own it is one row's, and is counted.
-  if (relation.full && relation.destination) return OTHERWISE;
+  // A partition's key may also match rows of other partitions; in a separate table it matches one row, and rows are counted.
+  if (relation.full && relation.destination) return OTHER_IDENTITY;
   return before ?? relation;
 }
 
-const OTHERWISE = 'names its row by other columns than the replica identity of now';
+const OTHER_IDENTITY = 'identifies its row by other columns than the current replica identity';
 
 function cellsOf(
   cells: readonly Cell[],

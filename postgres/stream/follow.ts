@@ -1,6 +1,5 @@
 /**
- * How one table of the plan is followed, from its columns as the stream knows them, as the source has them now, and as the target
- * has them now. Pure.
+ * Decides how one planned table is followed, from its stored definition and its current columns on source and target. Pure.
  */
 import { compareColumns, type Difference } from '../catalog/drift.ts';
 import { disguisedColumns, type Disguised } from '../catalog/disguise.ts';
@@ -22,33 +21,33 @@ export interface Followed {
   readonly source: Relation;
   readonly target: Relation;
   readonly rowShapes: readonly [RowShape, ...RowShape[]];
-  /** Columns that every change of the lease is identified by; null when that changed meanwhile. */
+  /** Columns that identify the row in every change of the lease; null when they have changed. */
   readonly key: readonly string[] | null;
-  /** Columns that may have had another type since the shape that is stored. */
+  /** Columns that may have had another type since the stored definition. */
   readonly disguised: Disguised;
 }
 
 export interface Sides {
   readonly source: Relation;
   readonly target: Relation;
-  /** Shape of the source's table now. */
+  /** Current definition of the source's table. */
   readonly now: TableDefinition;
   readonly targetDefinition: TableDefinition | undefined;
 }
 
 export interface ColumnDrift {
   readonly followed: Followed | null;
-  /** To ask the operator about at once. */
+  /** The operator is asked about these at once. */
   readonly drift: readonly Difference[];
-  /** To ask the operator about when the stream gets there. */
+  /** The operator is asked about these when the stream reaches them. */
   readonly ahead: readonly Difference[];
-  /** Why the table has to be copied again, or null. */
+  /** Why the table must be resynced, or null. */
   readonly again: string | null;
-  /** To be stored once the stream has passed what was committed before this look. */
+  /** Definition to store once the stream has applied what was committed before this check. */
   readonly settled: PlannedDefinition | null;
-  /** The same to be stored at once: no change can tell the two apart. */
+  /** Definition to store at once: changes look the same under both definitions. */
   readonly alike: PlannedDefinition | null;
-  /** The transaction (32 bits) whose TRUNCATE has to come in the stream, or the table is copied again; null for none. */
+  /** The transaction (32-bit id) whose TRUNCATE must arrive in the stream, or the table is resynced; null for none. */
   readonly awaited: string | null;
 }
 
@@ -56,10 +55,10 @@ const NOTHING = {
   ...{ followed: null, drift: [], ahead: [], again: null },
   ...{ settled: null, alike: null, awaited: null },
 };
-/** Types whose NaN wal2json 2.5 sends as null: the value is then read from the source, by the names of now. */
+/** Types whose NaN wal2json 2.5 sends as null: the value is then read from the source, by the current column names. */
 const READ_BACK = new Set(['real', 'double precision', 'numeric']);
 
-/** @param row a table that both sides have, that is the one that was copied, and that is logged. */
+/** @param row a logged table that exists on both sides, and that is the one that was copied. */
 export function followColumns(row: PlannedRelationRow, sides: Sides): ColumnDrift {
   const { source, target, now, targetDefinition } = sides;
   const numbers = numbersOf(target);
@@ -72,7 +71,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): ColumnDrif
     change.opaque === null &&
     change.added.length + change.dropped.length + change.renamed.length === 0;
   if (differences.length > 0) {
-    // The target as it is takes the changes from before the DDL: the stream may go as far as that.
+    // The current target accepts the changes from before the DDL: the stream may continue up to the DDL.
     const blocked = unchanged || change.opaque !== null || !takesBefore(before, sides, change);
     if (blocked) {
       return { ...NOTHING, drift: differences };
@@ -119,29 +118,29 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): ColumnDrif
   };
 }
 
-/** A partition may join its tree without a copy; any other table has the shape that its copy noted, or was in no snapshot. */
+/** A partition may join its tree without a copy. Any other table has a definition from its copy, or was in no snapshot. */
 function uncopied({ definition, viaRoot, pass }: PlannedRelationRow): string | null {
   if (definition !== null || viaRoot !== null || pass === null) return null;
-  return 'was not in the snapshot that it was to be copied from';
+  return 'was not in the snapshot for its copy';
 }
 
-/** Why changes of the table may be in no stream. */
+/** Why changes of the table may be missing in the stream. */
 function unsent(before: TableDefinition, unexplained: boolean): string | null {
-  // What it did while it was logged was left out, too.
+  // Its changes while it was logged were ignored, too.
   if (before.persistence === 'u') return 'is logged again on the source';
   return unexplained ? OTHER_FILE : null;
 }
 
-/** A partition that joined its tree as it is was in its first file then; what became of that since, no shape tells. */
+/** A partition that joined its tree without a copy was in its first file then. No definition shows what happened to that file. */
 function isReborn({ definition, viaRoot }: PlannedRelationRow, now: TableDefinition): boolean {
   return definition === null && viaRoot !== null && now.filenode !== now.oid;
 }
 
-/** For a table that cannot prove that it was logged all the time. */
+/** For a table without proof that it was always logged. */
 export const OTHER_FILE =
   'has a different file on the source (temporarily unlogged, or rewritten): changes may not have been sent';
 
-/** A column that left the source has to leave the target; others may be there more. */
+/** Columns that are gone on the source must be gone on the target; the target may have additional ones. */
 function leftOver(source: Relation, target: Relation, change: DefinitionChange): Difference[] {
   const here = new Set(source.columns.map(({ name }) => name));
   const there = new Set(target.columns.map(({ name }) => name));
@@ -149,24 +148,24 @@ function leftOver(source: Relation, target: Relation, change: DefinitionChange):
     ...change.dropped.map(({ name }) => name),
     ...change.renamed.map(({ from }) => from),
   ];
-  // Of a partition that goes through its root: said of that, like all other differences.
+  // For a partition via root the root is named, as in all other differences.
   const { schema, name: table } = destinationOf(source);
   return gone
     .filter((name) => !here.has(name) && there.has(name))
     .map((name) => ({
       ...{ schema, table, column: name },
-      what: 'is gone on the source (dropped or renamed), not on the target',
+      what: 'is gone on the source (dropped or renamed) but not on the target',
     }));
 }
 
-/** Whether changes from before the DDL can still be applied as they are. */
+/** Whether changes from before the DDL can still be applied unchanged. */
 function takesBefore(
   before: PlannedDefinition,
   { source, target }: Sides,
   change: DefinitionChange,
 ): boolean {
   const numbers = numbersOf(target);
-  // A column that both had before, of a type that rounds there: each change would lose digits without an error.
+  // A common column whose type on the target rounds: each change would lose digits without an error.
   const added = new Set(change.added.map(({ name }) => name));
   const there = new Map(target.columns.map((column) => [column.name, column]));
   const rounds = source.columns.some((column) => {
@@ -179,7 +178,7 @@ function takesBefore(
   return before.source.columns.every(({ name }) => numbers[name] !== undefined);
 }
 
-/** Why the target's columns may hold other values than the source's, although they are of the same names and types. */
+/** Why columns of the target may hold other values than those of the source, although names and types are equal. */
 function unlikeOnTarget(
   before: PlannedDefinition,
   change: DefinitionChange,
@@ -192,15 +191,15 @@ function unlikeOnTarget(
     const recorded = before.target[name];
     if (dropped.has(name) || generated !== '' || recorded === undefined) continue;
     const to = renamed.get(name) ?? name;
-    // Dropped and added where the source renamed: the values are gone.
-    if (numbers[to] !== recorded) return `had column ${to} made anew on the target`;
+    // Dropped and added instead of renamed as on the source: the values are gone.
+    if (numbers[to] !== recorded) return `had column ${to} recreated on the target`;
   }
   const there = new Map(targetDefinition?.columns.map((column) => [column.name, column]));
   const defaults = new Map(target.columns.map(({ name, hasDefault }) => [name, hasDefault]));
   for (const { name, missing, generated } of change.added) {
     if (generated !== '') continue;
-    // `default now()` gives the rows of each side another value. Where neither side has noted one, the rows are NULL, unless
-    // a default was there when the target's were filled.
+    // `default now()` gives each side another value. If neither side has recorded a value, the rows are NULL, unless a default
+    // existed when the target's rows were filled.
     const other = (there.get(name)?.missing ?? null) !== missing;
     if (other || (missing === null && defaults.get(name) === true)) {
       return `may have other values than the source in column ${name} of earlier rows`;
@@ -215,7 +214,7 @@ function keeperOf({ oid, filenode, witness, columns, files = '' }: TableDefiniti
   return { oid, filenode, witness, written, files };
 }
 
-/** What changed since without a reason to copy is forgotten, or a later DDL would be taken together with it. */
+/** Changes without a reason for a resync must be stored, too: otherwise a later DDL would be evaluated together with them. */
 function isSameKeeper(before: Keeper | undefined, now: Keeper | undefined): boolean {
   if (!before || !now) return before === now;
   return (
@@ -227,7 +226,7 @@ function isSameKeeper(before: Keeper | undefined, now: Keeper | undefined): bool
   );
 }
 
-/** In any order: the database gives the keys in another one. */
+/** Ignores the order of keys, which the database does not preserve. */
 function isSameRecord<T>(
   a: Readonly<Record<string, T>> = {},
   b: Readonly<Record<string, T>> = {},

@@ -1,11 +1,11 @@
 /**
- * Gathers the lines of the stream into batches. wal2json sends a transaction when it is committed, whole and without others between,
- * in commit order. Whole transactions are gathered until a batch is full or the target is free. A transaction that fills a batch alone
- * comes in several, so that memory stays flat, and only the last one carries its commit; what was gathered before it is committed by
- * itself, so that only the huge one stays open.
+ * Collects the lines of the stream into batches. wal2json sends a transaction after its commit, complete and in commit order.
+ * Complete transactions are collected until a batch is full or the target is free. A transaction that is larger than a batch is
+ * split into several, so that memory stays constant; only the last one has its commit. Transactions before it are committed
+ * separately, so that only the huge one stays open.
  *
- * A line takes its table's fast way, into rows, or is decoded and decided about at the commit of its transaction. The lines of the fast
- * way are kept: where a batch has to end before the last one of them, or where the target refuses the rows, they are read again.
+ * A line takes its table's fast path into rows, or it is decoded and handled at the commit of its transaction. The lines of the
+ * fast path are kept: they are read again if a batch has to end before the last one, or if the target refuses the rows.
  */
 import { isUtf8 } from 'node:buffer';
 import { MigrationError } from '../../contract/failure.ts';
@@ -28,34 +28,34 @@ import { changesOf, type TableMappings, type Unsettled } from './filter.ts';
 import { TablePath } from './path.ts';
 import type { Why } from './ways.ts';
 
-/** Batches for which a table stays on the exact way after the target refused its rows: each refusal costs the batch a second time. */
+/** Batches for which a table stays on the exact path after the target refused its rows: each refusal means a second apply. */
 const AFTER_REFUSAL = 20;
 
-/** Changes in one piece of a huge transaction: with small rows larger pieces cost memory and bring no speed. */
+/** Changes in one part of a huge transaction: with small rows, larger parts need more memory but are not faster. */
 const PIECE_CHANGES = 8_000;
 
 export interface GatheringParts {
   readonly mappings: TableMappings;
-  /** Position of the newest generation: what commits at or after it is in no copy; null without a copy. */
+  /** Position of the latest exported snapshot: commits at or after it are in no copy; null without a copy. */
   readonly newest: Lsn | null;
-  /** Where the stream was started; what the source delivers from before it is dropped. */
+  /** Start of the stream; anything before it that the source delivers is dropped. */
   readonly start: Lsn;
-  /** Whether the plugin sends numbers as text; if not, a null may be NaN. */
+  /** Whether the plugin sends numbers as text; if not, a null may be a non-finite number. */
   readonly numericAsText: boolean;
   readonly limits: BatchLimits;
-  /** What to store with everything that was gathered whole. */
+  /** LSN and last commit to store with all complete transactions. */
   readonly position: () => { readonly end: Lsn; readonly commit: LastCommit | null };
-  /** Finds out what an unknown table is and sets its route, or throws. */
+  /** Finds out what an unknown table is and sets its mapping, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
-  /** Is shown every change; null when every change comes under its table's name. */
+  /** Gets every change; null when every change carries its table's right name. */
   readonly doubt: Pick<Doubt, 'met'> | null;
   /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
-  /** Is told why a table's change leaves the fast way. */
+  /** Called with the reason when a table's change leaves the fast path. */
   readonly left?: (table: TableName, why: Why) => void;
 }
 
-/** Lines of the fast way up to here belong to this transaction or to one before. */
+/** Fast-path lines before `to` belong to this transaction or an earlier one. */
 interface Mark {
   readonly xid: number;
   readonly lsn: Lsn;
@@ -63,19 +63,19 @@ interface Mark {
 }
 
 export class Gathering {
-  /** In order, complete, not yet given to the writer; more than one only around a huge transaction. */
+  /** Complete batches, in order, not yet passed to the writer; more than one only around a huge transaction. */
   readonly sealed: Batch[] = [];
   #parts: GatheringParts;
   readonly #paths = new ByName<TablePath>();
   readonly #head = new HeadReader();
   readonly #store = new LineStore();
   #serial = 0;
-  /** Grows with every transaction, and with every piece of a huge one. */
+  /** Grows with every transaction, and with every part of a huge one. */
   #part = 0;
-  /** Grows with every batch that begins without a part of a transaction in it. */
+  /** Grows with every batch that does not begin with changes of an open transaction. */
   #batch = 1;
   #open: Arriving | null = null;
-  // What is gathered, whole transactions only except for rows and lines.
+  // The collected changes: of complete transactions only, except for rows and lines.
   #lines: Line[] = [];
   #marks: Mark[] = [];
   #used: TablePath[] = [];
@@ -87,60 +87,60 @@ export class Gathering {
   #transactions = 0;
   #firstAt: number | null = null;
   #committedAt: string | null = null;
-  /** After a TRUNCATE: it reaches over tables, and nothing may overtake it. */
+  /** Set after a TRUNCATE: it may concern several tables, and nothing may overtake it. */
   #allExact = false;
-  /** A key that came twice: the rows are not believed, and everything is applied one by one. */
+  /** Set after a duplicate key: the rows are discarded, and everything is applied change by change. */
   #refused = false;
 
   constructor(parts: GatheringParts) {
     this.#parts = parts;
   }
 
-  /** What is gathered stays; see the loop's method of this name. */
+  /** Keeps the collected changes; see the method of the same name in the loop. */
   continueWith(parts: GatheringParts): void {
     this.#parts = parts;
   }
 
-  /** The transaction that has begun and whose commit has not arrived; null between two. */
+  /** The transaction whose commit has not arrived yet; null between two transactions. */
   get open(): Open | null {
     return this.#open;
   }
 
-  /** Whether pieces of the open transaction were sealed before: nothing can end before its commit. */
+  /** Whether parts of the open transaction are already sealed: nothing can end before its commit. */
   get continuing(): boolean {
     return this.#open?.first === false;
   }
 
-  /** Whether a part of a transaction that is not complete is in it. */
+  /** Whether it holds changes of an incomplete transaction. */
   get inside(): boolean {
     return this.#open !== null && this.#open.rows + this.#open.messages.length > 0;
   }
 
-  /** Whether no whole transaction with a change was gathered. */
+  /** Whether it holds no complete transaction with a change. */
   get empty(): boolean {
     return this.#size === 0;
   }
 
-  /** Whether there is nothing to do before a position is stored, not even a transaction to look for. */
+  /** Whether nothing must happen before a position is stored, not even a visibility check of a transaction. */
   get untouched(): boolean {
     return this.empty && this.#xids.size === 0;
   }
 
   get full(): boolean {
     const { changes, bytes, tables = Infinity } = this.#parts.limits;
-    // Transactions that are left out count, too: under nothing but them no position would be stored and their ids would pile up.
+    // Excluded transactions count, too: if there were no others, no position would be stored and their ids would pile up.
     if (this.#relations.size >= tables || this.#xids.size >= changes) return true;
     const open = this.#open;
     if (open === null) return this.#size >= changes || this.#bytes >= bytes;
     const last = open.messages.at(-1);
-    // The tables of one TRUNCATE must stay together: with foreign keys between them no other way is allowed.
+    // The tables of one TRUNCATE must stay together: with foreign keys between them, PostgreSQL allows nothing else.
     if (last?.action === 'T') return false;
-    // What is whole waits for a small one's commit: cut before it, all of it would have to be read again.
+    // Complete transactions wait for the commit of a small one: a cut before it would mean reading all lines again.
     const rows = open.rows + open.messages.length;
     return rows >= Math.min(changes, PIECE_CHANGES) || open.bytes >= bytes;
   }
 
-  /** Commit time of the newest transaction gathered. */
+  /** Commit time of the latest complete transaction. */
   get committedAt(): string | null {
     return this.#committedAt;
   }
@@ -153,7 +153,7 @@ export class Gathering {
   }
 
   begin(xid: number, lsn: Lsn): void {
-    if (this.#open) throw malformed('a transaction begins inside another', lsn);
+    if (this.#open) throw malformed('a transaction inside another', lsn);
     const { start, newest } = this.#parts;
     this.#serial += 1;
     this.#part += 1;
@@ -164,22 +164,22 @@ export class Gathering {
   }
 
   /**
-   * Takes a change the fast way, or because it is left out.
-   * @param head what was read of the line's head.
-   * @returns false for a line that the caller has to decode, for {@link exact}.
+   * Takes a change on the fast path, or an excluded one.
+   * @param head the parsed head of the line.
+   * @returns false for a line that the caller must decode, for {@link exact}.
    * @throws MigrationError `StreamMalformed`.
    */
   row(kind: LineKind, line: Line, head: HeadReader): boolean {
     const open = this.#open;
     if (open?.xid !== head.xid) throw outside(open?.lsn ?? null);
     if (open.known) return true;
-    // The head does not say where the change lies.
+    // The head does not have the LSN of the change.
     if (this.#parts.doubt) return false;
     const path = this.#pathOf(line, head);
     if (path === null) return false;
     const { mapping } = path;
     if (mapping === null) {
-      // With each change: what a batch has met is looked at when it ends, and a transaction may go on behind that.
+      // For each change: the names met are checked at the end of a batch, and the transaction may continue after it.
       this.#parts.mappings.meet(path.schema, path.table);
       return true;
     }
@@ -198,7 +198,7 @@ export class Gathering {
       return this.#left(path, 'values');
     }
     if (mapping.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
-      // The exact way says which column it is.
+      // The exact path finds the column.
       path.exactThrough = this.#batch;
       return this.#left(path, 'values');
     }
@@ -219,13 +219,13 @@ export class Gathering {
     return true;
   }
 
-  /** @returns false, for {@link row}. */
+  /** Reports the reason. @returns false, for {@link row}. */
   #left({ schema, table: name }: TablePath, why: Why): false {
     this.#parts.left?.({ schema, name }, why);
     return false;
   }
 
-  /** Takes a change the exact way. @param bytes size of its line. @throws MigrationError `StreamMalformed`. */
+  /** Takes a change on the exact path. @param bytes size of its line. @throws MigrationError `StreamMalformed`. */
   exact(message: RowMessage | TruncateMessage, bytes: number): void {
     const open = this.#open;
     if (open?.xid !== message.xid) throw outside(message.lsn);
@@ -240,9 +240,9 @@ export class Gathering {
   }
 
   /**
-   * The open transaction is complete.
-   * @returns null, or a promise when its changes have to be decided about first.
-   * @throws MigrationError `StreamMalformed`, or as `settle`.
+   * Completes the open transaction.
+   * @returns null, or a promise when its changes must be decided first.
+   * @throws MigrationError `StreamMalformed`, or like `settle`.
    */
   commit(message: Commit, now: number): Promise<void> | null {
     const open = this.#open;
@@ -256,7 +256,7 @@ export class Gathering {
     return this.#decided(open).then((changes) => this.#close(open, changes, message, now));
   }
 
-  /** Makes a batch of everything whole; what is there of an open transaction begins the next one. */
+  /** Seals a batch of all complete transactions; changes of an open one start the next batch. */
   seal(): void {
     const open = this.#open;
     const { end, commit } = this.#parts.position();
@@ -275,7 +275,7 @@ export class Gathering {
     open.from = 0;
   }
 
-  /** Makes a batch although a transaction is open: of what was gathered before it, or else of a piece of it. */
+  /** Seals a batch while a transaction is open: of the transactions before it, or else of a part of it. */
   async cut(): Promise<void> {
     const open = this.#open;
     if (open === null || !this.untouched) {
@@ -299,14 +299,14 @@ export class Gathering {
     if (name === null) return null;
     const { mappings, numericAsText } = this.#parts;
     const mapping = mappings.get(name.schema, name.name);
-    // Who it is, is found out at the commit; from the next change on it is known.
+    // An unknown table is settled at the commit; later changes find its mapping.
     if (mapping === undefined) return null;
     const path = new TablePath(name.schema, name.name, mapping, numericAsText);
     this.#paths.set(name.schema, name.name, path);
     return path;
   }
 
-  /** Its changes of the exact way, which are then no longer pending. */
+  /** Decides the changes on the exact path, which are no longer pending afterwards. */
   async #decided(open: Arriving): Promise<Change[]> {
     if (open.messages.length === 0) return [];
     const { mappings, newest, settle, emptied } = this.#parts;
@@ -339,7 +339,7 @@ export class Gathering {
       this.#begin([], false);
       return;
     }
-    // Also without a change: those that it had may have been left out at the source.
+    // Also without a change: the source may have omitted its changes.
     this.#xids.add(xid);
     if (open.rows + changes.length === 0) return;
     this.#note(open, changes);
@@ -348,7 +348,7 @@ export class Gathering {
     this.#firstAt ??= now;
   }
 
-  /** What came of the open transaction belongs to the batch now. */
+  /** Adds the changes of the open transaction to the batch. */
   #note(open: Arriving, changes: readonly Change[]): void {
     for (const change of changes) {
       this.#changes.push(change);
@@ -369,7 +369,7 @@ export class Gathering {
     return path.use();
   }
 
-  /** Takes the rows out of their tables' paths. */
+  /** Moves the rows from the tables' paths to the batch. */
   #fold(): FoldedTable[] {
     return this.#used.flatMap((path) => {
       const { rows, mapping } = path;
@@ -408,9 +408,9 @@ export class Gathering {
   }
 
   /**
-   * Begins the next batch.
-   * @param lines of the open transaction that were gathered already.
-   * @param pending whether something of it is: then the ways of its tables stay as they are.
+   * Starts the next batch.
+   * @param lines collected lines of the open transaction.
+   * @param pending whether any of its changes is collected: then its tables keep their paths.
    */
   #begin(lines: Line[], pending: boolean): void {
     this.#lines = lines;
@@ -432,20 +432,20 @@ export class Gathering {
     this.#read(lines);
   }
 
-  /** Lines of the fast way into rows, once more. */
+  /** Reads fast-path lines into rows again. */
   #read(lines: readonly Line[]): void {
     const head = this.#head;
     for (const line of lines) {
       const kind = head.read(line.bytes, line.from, line.to);
       const path = this.#paths.get(line.bytes, head);
-      if (path === undefined) throw again();
+      if (path === undefined) throw readDifferently();
       const rows = this.#rowsOf(path);
-      // Read without the lines before them, updates may have more shapes than a table's rows can hold.
+      // Without the lines before them, updates may have more shapes than a table's rows can hold.
       if (!insertInto(rows, kind, line, head.body)) this.#refused = true;
     }
   }
 
-  /** The same lines, change by change. */
+  /** Decodes the same lines, change by change. */
   #decode(lines: readonly Line[], marks: readonly Mark[]): Change[] {
     const { mappings, newest } = this.#parts;
     let from = 0;
@@ -453,13 +453,13 @@ export class Gathering {
       const messages = lines.slice(from, to).map((line) => rowOf(line));
       from = to;
       const changes = changesOf({ xid, commitLsn: lsn, messages }, mappings, newest);
-      if (!Array.isArray(changes)) throw again();
+      if (!Array.isArray(changes)) throw readDifferently();
       return changes;
     });
   }
 }
 
-/** Why the rows did not take the line. */
+/** Why the rows did not accept the line. */
 function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): Why {
   if (kind === 'insert') return kind;
   if (layout.key.length === 0) return 'table';
@@ -467,7 +467,7 @@ function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): Why {
   return keyMoved ? 'key' : 'update';
 }
 
-/** Takes the line into the rows. @returns false for a line that has to go the exact way. */
+/** Adds the line to the rows. @returns false for a line that must take the exact path. */
 function insertInto(rows: TableRows, kind: LineKind, { bytes, to }: Line, body: number): boolean {
   switch (kind) {
     case 'insert':
@@ -486,11 +486,11 @@ function insertInto(rows: TableRows, kind: LineKind, { bytes, to }: Line, body: 
 function rowOf(line: Line): RowMessage {
   const text = textOfLine(line.own);
   const message = text instanceof LineFailure ? null : decodeMessage(text);
-  if (message === null || !('identity' in message)) throw again();
+  if (message === null || !('identity' in message)) throw readDifferently();
   return message;
 }
 
-/** Schema and table as they stand in a line: `public","table":"orders`. */
+/** Parses schema and table as a line has them: `public","table":"orders`. */
 function namesOf(text: string): TableName | null {
   const [schema, name] = text.split('","table":"').map(nameOf);
   return schema == null || name == null ? null : { schema, name };
@@ -505,8 +505,11 @@ function nameOf(json: string): string | null {
   }
 }
 
-function again(): MigrationError {
-  return new MigrationError('Internal', 'a line was read differently the second time');
+function readDifferently(): MigrationError {
+  return new MigrationError(
+    'Internal',
+    'a line of the stream was parsed differently the second time',
+  );
 }
 
 function outside(lsn: Lsn | null): MigrationError {
@@ -516,7 +519,7 @@ function outside(lsn: Lsn | null): MigrationError {
 function malformed(what: string, lsn: Lsn | null): MigrationError {
   return new MigrationError(
     'StreamMalformed',
-    `the stream brought ${what}${lsn === null ? '' : ` at ${lsn}`}`,
+    `the stream sent ${what}${lsn === null ? '' : ` at ${lsn}`}`,
     lsn === null ? {} : { lsn },
   );
 }

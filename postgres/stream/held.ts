@@ -1,14 +1,14 @@
-/** Things that are open and closed together, or handed on together: what `await using` alone cannot do. */
+/** Resources that are closed together or passed on together, which `await using` alone cannot do. */
 export class Held implements AsyncDisposable {
   #open: AsyncDisposable[] = [];
 
-  /** Takes over closing it. */
+  /** From now on, this object closes the resource. */
   add<T extends AsyncDisposable>(one: T): T {
     this.#open.push(one);
     return one;
   }
 
-  /** @returns everything, for another owner; this one closes nothing any more. */
+  /** @returns all resources, for a new owner; this object no longer closes them. */
   move(): Held {
     const moved = new Held();
     moved.#open = this.#open;
@@ -16,7 +16,7 @@ export class Held implements AsyncDisposable {
     return moved;
   }
 
-  /** In reverse order; each one, whatever became of the others. @throws the first failure. */
+  /** Closes all in reverse order, also after failures. @throws the first failure. */
   async [Symbol.asyncDispose](): Promise<void> {
     const failures: unknown[] = [];
     for (let one = this.#open.pop(); one; one = this.#open.pop()) {

@@ -1,15 +1,15 @@
 /**
- * When one lease of the stream ends, pure. A lease does not count from its start: after a start the source reads WAL again
- * from the slot's `restart_lsn`, gigabytes of it when a long transaction is open there, and a lease that ended before the
- * first new commit arrived would make no progress, for ever. It counts from the first position that the target stored, or
- * from the start when there is nothing to do.
+ * When a lease of the stream ends, pure. A lease does not count from its start: the source first reads WAL again from the
+ * slot's `restart_lsn`, gigabytes if a long transaction is open there. Leases that ended before the first new commit
+ * arrived would never make progress. So a lease counts from the first position that the target stored, or from its start
+ * when there is nothing to do.
  */
 export class Lease {
   readonly #length: number;
   readonly #startedAt: number;
   #countsFrom: number | null = null;
 
-  /** @param lengthMs milliseconds; @param now milliseconds on any clock that the other calls use too. */
+  /** @param now milliseconds, from the same clock as in the other calls. */
   constructor(lengthMs: number, now: number) {
     this.#length = lengthMs;
     this.#startedAt = now;
@@ -20,7 +20,7 @@ export class Lease {
     this.#countsFrom ??= now;
   }
 
-  /** Everything that the source had when the lease began was received. */
+  /** Everything that the source had at the start of the lease has been received. */
   caughtUp(): void {
     this.#countsFrom ??= this.#startedAt;
   }

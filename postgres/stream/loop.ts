@@ -1,10 +1,10 @@
 /**
- * The loop between the two connections: receive, gather, apply, confirm. While one batch is applied the next is received
- * and gathered; at most those two and the reader's queue are in memory.
+ * The loop between the two connections: receive, collect, apply, confirm. While one batch is applied, the next is received;
+ * at most these two and the reader's queue are in memory.
  *
  * It ends at a commit boundary, for one of these reasons: `until` is reached, the lease is over, the signal is aborted, or
- * something failed. Whole transactions that were received before the stream failed are applied first: they are in order,
- * and nobody has to read them again.
+ * something failed. Complete transactions that were received before the stream failed are applied first, so they need not be
+ * read again.
  */
 import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
@@ -29,9 +29,9 @@ import { Ways } from './ways.ts';
 import type { TargetWriter } from './writer.ts';
 
 export interface LoopLimits extends BatchLimits {
-  /** A position without changes is stored at least so often, so that an idle database's slot moves. Milliseconds. */
+  /** A position without changes is stored at least at this interval, so that an idle database's slot moves. Milliseconds. */
   readonly positionMs: number;
-  /** … or when it has moved on so many bytes. */
+  /** … or after this many bytes of WAL. */
   readonly positionBytes: number;
 }
 
@@ -42,30 +42,33 @@ export interface LoopParts {
   >;
   readonly writer: TargetWriter;
   readonly mappings: TableMappings;
-  /** Finds out what an unknown table is and sets its route, or throws. */
+  /** Finds out what an unknown table is and sets its mapping, or throws. */
   readonly settle: (table: Unsettled) => Promise<void>;
   /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
-  /** Throws for a table of which the source did not send a change. */
+  /** Throws for a table with a change that the source did not send. */
   readonly missed: (table: Unsettled) => Promise<never>;
-  /** Is shown every change and commit; null when every change comes under its table's name. */
+  /** Gets every change and commit; null when every change carries its table's right name. */
   readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
   readonly newest: Lsn | null;
   /** Whether the plugin sends numbers as text. */
   readonly numericAsText: boolean;
-  /** What the copy wrote into the WAL ahead: the stream has to meet it. */
+  /** Marks of the copy in the WAL ahead: the stream must receive them. */
   readonly marks: Marks;
   readonly lease: Lease;
   readonly meter: Meter;
   readonly limits: LoopLimits;
-  /** Awaited before a batch of so many changes, `open`: in a transaction that is open already; false: it is not to be applied, because the signal was aborted. */
+  /**
+   * Awaited before a batch of this many changes. `open`: its transaction is open already. False: do not apply it, because the
+   * signal was aborted.
+   */
   readonly allow?: (changes: number, open: boolean) => Promise<boolean>;
   readonly until: Lsn | null;
   readonly signal: AbortSignal;
 }
 
-/** Longest sleep: lease and position timers are looked at so often. */
-const LOOK_MS = 250;
+/** Longest sleep, and so the check interval of lease and position timers. */
+const CHECK_MS = 250;
 
 export class StreamLoop {
   #parts: LoopParts;
@@ -73,12 +76,12 @@ export class StreamLoop {
   readonly #horizon: Horizon;
   readonly #gathering: Gathering;
   readonly #head = new HeadReader();
-  /** Whether the target waits for what is gathered, and the next commit makes a batch of it. */
+  /** Whether the target waits for changes: the next commit ends the batch. */
   #wanted = false;
   #writing: Batch | null = null;
   #written: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
-  /** The newest commit before the horizon's position. */
+  /** The last commit before the horizon's position. */
   #commit: LastCommit | null = null;
   #storedAt = performance.now();
   #taken = 0;
@@ -94,18 +97,18 @@ export class StreamLoop {
   }
 
   /**
-   * Goes on with the next lease where a {@link run} that was neither aborted nor failed has ended. What has arrived of a transaction
-   * without its commit stays, so everything that says how it is understood has to be the same: reader, routes and limits.
+   * Continues in the next lease after a {@link run} that was neither aborted nor failed. Changes of a transaction without its
+   * commit are kept, so everything that their interpretation depends on must be the same: reader, mappings and limits.
    */
   continueWith(parts: LoopParts): void {
-    // A mark may have come in the transaction that is still arriving, and does not come twice.
+    // A mark may already have arrived in the transaction that is still arriving; it does not arrive twice.
     const { marks } = this.#parts;
     this.#parts = { ...parts, marks };
     this.#ways = new Ways();
     this.#gathering.continueWith(this.#gatheringParts(parts));
   }
 
-  /** Ends the run at the next batch: something beside the stream says that it must not go on. */
+  /** Ends the run at the next batch, for a reason outside the stream. */
   fail(error: unknown): void {
     this.#failure ??= { error };
     this.#parts.reader.nudge();
@@ -120,22 +123,25 @@ export class StreamLoop {
     };
   }
 
-  /** Grows when an item was taken, or comes in parts, or a batch was written. */
+  /** Grows when an item was taken, a part of a large item arrived, or a batch was written. */
   get progress(): number {
     return this.#taken + this.#parts.reader.parts + this.#writes;
   }
 
-  /** Grows when the work in hand gets on. While a batch is written only that counts: the loop takes items beside it. */
+  /**
+   * Grows when the current work makes progress. While a batch is written only that counts, because the loop takes items in
+   * parallel.
+   */
   get done(): number {
     return this.applying ? this.#writes : this.progress;
   }
 
-  /** Since the lease began. */
+  /** Since the start of the lease. */
   get ways(): Ways {
     return this.#ways;
   }
 
-  /** Whether the target is at work right now. */
+  /** Whether a batch is being applied. */
   get applying(): boolean {
     return this.#writing !== null;
   }
@@ -145,7 +151,7 @@ export class StreamLoop {
     return until !== null && compareLsn(writer.checkpoint.confirmedLsn, until) >= 0;
   }
 
-  /** Commit time of what waits to be applied; undefined when nothing waits. */
+  /** Commit time of the oldest changes that wait to be applied; undefined when none wait. */
   get waiting(): string | null | undefined {
     if (this.#writing && this.#writing.size > 0) return this.#writing.committedAt;
     if (!this.#gathering.empty) return this.#gathering.committedAt;
@@ -153,7 +159,7 @@ export class StreamLoop {
   }
 
   /**
-   * Runs until one of the ends. After an abort the writer may still be at work: see {@link settled}.
+   * Runs until one of the ends. After an abort the writer may still be active: see {@link settled}.
    * @throws what the stream or the target failed with.
    */
   async run(): Promise<void> {
@@ -165,11 +171,11 @@ export class StreamLoop {
         resolve();
       };
     });
-    // One activity may run many leases over its signal: what is left on it would add up.
+    // One activity may run many leases with its signal: listeners would pile up.
     signal.addEventListener('abort', wake, { once: true });
     try {
       let streamFailure: { readonly error: unknown } | null = null;
-      // Once it ends nothing more is received: under a steady load there would always be one more batch.
+      // When the lease ends, nothing more is received: under a steady load there would always be one more batch.
       let ending = false;
       while (!signal.aborted) {
         this.#raise();
@@ -181,14 +187,14 @@ export class StreamLoop {
           }
           ending = streamFailure !== null || this.#isOver();
         }
-        // Receiving may have waited for a catalog, and a batch may have failed meanwhile: the next one must not be
-        // committed behind a gap.
+        // Receiving may have waited for a catalog query. If a batch failed at that time, the next one must not be committed
+        // after the gap.
         this.#raise();
         this.#seal(ending);
         this.#feedWriter();
         this.#prepareNext();
         if (ending && this.#writing === null && this.#sealed.length === 0) break;
-        // With a full batch in hand the next thing to happen is the target's.
+        // With a full batch ready, only the target can make progress.
         const blocked = ending || this.#sealed.length > 0;
         await (blocked
           ? Promise.race([this.#written, aborted])
@@ -200,7 +206,7 @@ export class StreamLoop {
     }
   }
 
-  /** What the target failed with, if it did; after an abort nobody has thrown it. */
+  /** Whether a batch failed; after an abort, the failure was not thrown. */
   get failed(): boolean {
     return this.#failure !== null;
   }
@@ -214,7 +220,7 @@ export class StreamLoop {
     await this.#written;
   }
 
-  /** Takes what is there, until the next batch is complete. */
+  /** Takes available items until the next batch is complete. */
   async #receive(): Promise<void> {
     const { reader } = this.#parts;
     while (this.#sealed.length === 0) {
@@ -229,7 +235,7 @@ export class StreamLoop {
       else if (item.kind === 'warning') await this.#missing(item);
       else {
         const deciding = this.#line(item);
-        // Most lines need none, and a promise for each would cost more than they do.
+        // Most lines need no await, and a promise for each would cost more than the line.
         if (deciding !== null) await deciding;
       }
       if (this.#wanted && this.#gathering.open === null) return;
@@ -243,7 +249,7 @@ export class StreamLoop {
     if (meter.caughtUpAt(this.#horizon.position)) lease.caughtUp();
   }
 
-  /** @returns a promise where something has to be asked before the next line. */
+  /** @returns a promise when a query is needed before the next line. */
   #line(line: Line): Promise<void> | null {
     const head = this.#head;
     const kind = head.read(line.bytes, line.from, line.to);
@@ -264,7 +270,7 @@ export class StreamLoop {
     }
   }
 
-  /** A line that has to be decoded. */
+  /** Handles a line that must be decoded. */
   #exact(line: Line): Promise<void> | null {
     const at = line.lsn;
     const text = textOfLine(line.own, this.#parts.limits.messageBytes);
@@ -277,7 +283,7 @@ export class StreamLoop {
       case 'C':
         return this.#ended(message);
       case 'M':
-        // Only its place matters: its transaction's commit moves the position.
+        // It does not move the position; the commit of its transaction does.
         this.#parts.marks.met(message);
         return null;
       case 'I':
@@ -295,10 +301,10 @@ export class StreamLoop {
   }
 
   #ended(commit: Commit): Promise<void> | null {
-    // Before anything of it is gathered: a commit behind a mark that did not come is of another history.
+    // Before any of it is collected: a commit after a missing mark is from another history.
     this.#parts.marks.passed(commit.nextlsn);
     const deciding = this.#gathering.commit(commit, performance.now());
-    // Only then: when a change was refused, the position must stay before its transaction.
+    // Only after the decision: when a change is refused, the position must stay before its transaction.
     if (deciding !== null) return deciding.then(() => this.#passed(commit));
     this.#passed(commit);
     return null;
@@ -307,12 +313,12 @@ export class StreamLoop {
   #passed({ lsn, nextlsn, xid, timestamp }: Commit): void {
     this.#horizon.end(nextlsn);
     this.#parts.doubt?.committed(xid, lsn);
-    // The target had what starts before the position that the stream began at.
+    // The target already had commits that start before the stream's start.
     if (compareLsn(lsn, this.#start) < 0) return;
     this.#commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
   }
 
-  /** It may be a change, and then nothing after it is applied unless its table is not wanted. */
+  /** Handles an undecodable line. If it is a change of a wanted table, nothing after it is applied. */
   #unreadable(failure: LineFailure, at: Lsn): Promise<void> | null {
     const { subject } = failure;
     if (subject === 'message') return null;
@@ -321,8 +327,8 @@ export class StreamLoop {
   }
 
   /**
-   * A change was not sent, or cannot be read. It does no harm where the copy holds it, or where the table is not moved.
-   * @param failure why it cannot be read.
+   * Handles a change that was not sent or cannot be decoded. It does no harm if the copy includes it or the table is not moved.
+   * @param failure why it cannot be decoded.
    */
   async #missing(
     { schema, table }: Pick<Unsettled, 'schema' | 'table'>,
@@ -330,7 +336,7 @@ export class StreamLoop {
   ): Promise<void> {
     const { open } = this.#gathering;
     if (open?.known === true) return;
-    // Outside of a transaction no one could say which changes are missing.
+    // Outside of a transaction it is unknown which changes are missing.
     if (open === null)
       throw failure ?? warningFailure('01000', this.#horizon.position, `${schema}.${table}`);
     const { mappings, newest, settle, missed } = this.#parts;
@@ -356,7 +362,7 @@ export class StreamLoop {
     return this.#reachable || this.#parts.lease.over(performance.now());
   }
 
-  /** Between two pieces there is no commit boundary to end at. */
+  /** Between two parts of a huge transaction there is no commit boundary to end at. */
   get #assemblingHuge(): boolean {
     return (
       this.#parts.writer.open ||
@@ -380,13 +386,13 @@ export class StreamLoop {
     if (ending) {
       if (!gathering.empty || this.#positionDue(ending, now)) gathering.seal();
     } else if (gathering.dueIn(now) === 0) {
-      // The rest of a transaction is on its way: without it the whole ones before it would have to be read again.
+      // Wait for the commit of the arriving transaction: a cut before it would mean reading all lines again.
       if (gathering.inside) this.#wanted = true;
       else gathering.seal();
     } else if (this.#positionDue(ending, now) && !gathering.inside) gathering.seal();
   }
 
-  /** A position alone costs a target transaction: now and then, and at the end. */
+  /** A position alone costs a target transaction: store it only at intervals and at the end. */
   #positionDue(ending: boolean, now: number): boolean {
     const { writer, limits } = this.#parts;
     const { position } = this.#horizon;
@@ -407,7 +413,7 @@ export class StreamLoop {
     this.#written = this.#write(batch);
   }
 
-  /** While the target is at work: it need not wait until the next batch's rows are written as statements. */
+  /** Builds the statements of the next batch while the target applies the current one. */
   #prepareNext(): void {
     const [next] = this.#sealed;
     if (this.#writing !== null && next !== undefined) this.#parts.writer.prepare(next);
@@ -443,6 +449,6 @@ export class StreamLoop {
   #waitMilliseconds(): number {
     const idle = this.#writing === null && !this.#wanted;
     const due = idle ? this.#gathering.dueIn(performance.now()) : null;
-    return Math.min(LOOK_MS, due ?? LOOK_MS);
+    return Math.min(CHECK_MS, due ?? CHECK_MS);
   }
 }

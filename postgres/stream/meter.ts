@@ -1,23 +1,23 @@
 /**
- * How far the stream is and how fast: numbers for people, decided from outside the stream itself. The lag is measured
- * against the source's flush position (keepalives of a source that is behind with decoding would flatter it), by its clock.
+ * Position and speed of the stream, as numbers for people. The lag is measured against the source's flush position, because
+ * keepalives of a source that is behind with decoding would show too little, and with the source's clock.
  */
 import type pg from 'pg';
 import { compareLsn, lsnDistance, parseLsn, type Lsn } from '../../contract/lsn.ts';
 
-/** The flush position may stand behind the header of a page that holds no record yet; the stream never gets there. */
+/** The flush position may be after the header of a page without records yet; the stream never reaches it. */
 const PAGE_HEADER_BYTES = 64;
 
 export class Meter {
   readonly #startedAt = performance.now();
   #flushed: Lsn | null = null;
   #flushedFirst: Lsn | null = null;
-  /** Source's clock minus our monotonic one, milliseconds: the worker's own time of day plays no part, and may be set. */
+  /** The source's clock minus our monotonic one, milliseconds: the worker's wall clock is not used, so it may be changed. */
   #clockOffset = 0;
   #appliedAt: number | null = null;
   #changes = 0;
 
-  /** Asks the source for its flush position and clock. */
+  /** Queries the source's flush position and clock. */
   async measure(source: pg.ClientBase): Promise<void> {
     const { rows } = await source.query<{
       flushed: string;
@@ -31,14 +31,14 @@ export class Meter {
     this.#clockOffset = Number(row.now) - performance.now();
   }
 
-  /** Whether the position covers what the source had flushed when it was first asked. */
+  /** Whether the position covers everything that the source had flushed at the first query. */
   caughtUpAt(position: Lsn): boolean {
     return (
       this.#flushedFirst !== null && lsnDistance(position, this.#flushedFirst) <= PAGE_HEADER_BYTES
     );
   }
 
-  /** A batch was committed on the target; `committedAt` is the newest source commit in it. */
+  /** A batch was committed on the target; `committedAt` is the time of its latest source commit. */
   applied(changes: number, committedAt: string | null): void {
     this.#changes += changes;
     const at = committedAt === null ? NaN : commitTime(committedAt);
@@ -58,8 +58,8 @@ export class Meter {
   }
 
   /**
-   * Age of what waits to be applied, seconds.
-   * @param waiting commit time of it as the source printed it; null when unknown, then the newest applied commit counts.
+   * Age of the oldest change that waits to be applied, seconds.
+   * @param waiting its commit time as the source printed it; null if unknown: then the latest applied commit counts.
    */
   lagSeconds(waiting: string | null): number {
     const since = waiting === null ? this.#appliedAt : commitTime(waiting);
@@ -68,7 +68,7 @@ export class Meter {
   }
 }
 
-/** Milliseconds since 1970 of `2026-01-31 12:00:00.123456+00`; NaN when it is not of that form. */
+/** Milliseconds since 1970 of `2026-01-31 12:00:00.123456+00`; NaN for any other format. */
 function commitTime(text: string): number {
   return Date.parse(`${text.replace(' ', 'T').replace(/\.(\d{3})\d*/, '.$1')}:00`);
 }

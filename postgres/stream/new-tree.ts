@@ -1,4 +1,4 @@
-/** Partitioned tables that are created while streaming and whose rows the target would route differently. */
+/** Partitioned tables that are created during the stream and whose rows the target would put into other partitions. */
 import type pg from 'pg';
 import { differsByServer, readPartitionKeys } from '../catalog/partition-key.ts';
 import type { Relation } from '../catalog/relation.ts';
@@ -6,7 +6,7 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Sides, DriftReport } from './table-drift.ts';
 
-/** Stops before their copy would fail halfway; preflight reports the same for tables that exist at the start. */
+/** Reports them before their copy fails halfway; preflight reports the same for tables that exist at the start. */
 export async function checkNewTrees(
   target: pg.ClientBase,
   here: readonly Relation[],
@@ -16,23 +16,23 @@ export async function checkNewTrees(
   const fresh = here.filter(
     (one) => one.kind === 'p' && one.viaRoot === null && !sides.planned.has(keyOfName(one)),
   );
-  // The bounds that refuse a row are the target's.
+  // The target's bounds decide whether a row is refused.
   const oids = fresh.flatMap((one) => sides.there.get(keyOfName(one))?.oid ?? []);
   for (const key of await readPartitionKeys(target, oids)) {
     const [reason] = differsByServer(key);
     if (reason === undefined) continue;
     found.drift.push({
       ...{ schema: key.schema, table: key.name, column: null },
-      what: `is new, and the target would route its rows to different partitions (${reason}): partition it differently on both sides, drop it, or start again with tables.viaPartitionRoot`,
+      what: `is new, and the target would put its rows into other partitions (${reason}): partition it differently on both sides, drop it, or start again with tables.viaPartitionRoot`,
     });
   }
 }
 
 /**
- * What to do about new partitions whose parent has a default partition on the target: that may still hold their rows, whose deletes
- * come by a stream that waits for the partition. Empty for none.
+ * What to do about new partitions whose parent has a default partition on the target. The default partition may still hold their
+ * rows, because the deletes arrive by a stream that waits for the new partition. Empty if there are none.
  */
-export async function besideDefault(
+export async function defaultPartitionHint(
   target: pg.ClientBase,
   absent: readonly Relation[],
   { hereByOid, there }: Pick<Sides, 'hereByOid' | 'there'>,
@@ -53,7 +53,7 @@ export async function besideDefault(
   const names = partitions.flatMap(({ one, oid }) => (split.has(oid) ? [nameOf(one)] : []));
   if (names.length === 0) return '';
   const shown = names.slice(0, SHOWN).join(', ');
-  return `; the default partition on the target may still hold rows of ${shown}${names.length > SHOWN ? ' and others' : ''}: create such a partition there as a table of its own (create table … (like … including all)), resume, and attach it once it is copied`;
+  return `; the default partition on the target may still hold rows of ${shown}${names.length > SHOWN ? ' and others' : ''}: create such a partition there as a separate table (create table … (like … including all)), resume, and attach it once it is copied`;
 }
 
 const SHOWN = 5;

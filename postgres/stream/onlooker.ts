@@ -1,14 +1,14 @@
-/** A second session, made when it is first needed, that says whether another one of ours gets on. */
+/** A second session, opened on demand, that reports whether another walferry session makes progress. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { connectSide } from '../identity/connect.ts';
 import type { Side } from '../identity/identity.ts';
 
 /**
- * `at work`: the server executes something for the session. `got on`: it has begun or ended a statement since the last look; many short
- * ones leave it idle at most looks. `nothing` also stands for no answer.
+ * `active`: the server executes a statement for the session. `progressed`: the session has begun or ended a statement since the
+ * last check; with many short statements, most checks find it idle. `nothing` also means no answer.
  */
-export type Seen = 'at work' | 'got on' | 'nothing';
+export type Seen = 'active' | 'progressed' | 'nothing';
 
 export class Onlooker implements AsyncDisposable {
   readonly #side: Side;
@@ -19,14 +19,14 @@ export class Onlooker implements AsyncDisposable {
   #looking: Promise<Seen> | null = null;
   #changed: string | null = null;
 
-  /** @param pid backend of the session in question. */
+  /** @param pid backend of the observed session. */
   constructor(side: Side, migration: Migration, pid: number | null) {
     this.#side = side;
     this.#migration = migration;
     this.#pid = pid;
   }
 
-  /** One look at a time: who asks meanwhile gets the same answer. */
+  /** Runs one check at a time: concurrent callers get the same answer. */
   async look(): Promise<Seen> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = null;
@@ -50,10 +50,10 @@ export class Onlooker implements AsyncDisposable {
       const { active = false, changed = null } = rows[0] ?? {};
       const before = this.#changed;
       this.#changed = changed;
-      if (active) return 'at work';
-      return before !== null && changed !== null && changed !== before ? 'got on' : 'nothing';
+      if (active) return 'active';
+      return before !== null && changed !== null && changed !== before ? 'progressed' : 'nothing';
     } catch {
-      // No answer is no sign of life; the next look tries a new session.
+      // No answer is no sign of life; the next check opens a new session.
       const broken = this.#client;
       this.#client = null;
       await broken?.[Symbol.asyncDispose]();
@@ -61,7 +61,7 @@ export class Onlooker implements AsyncDisposable {
     }
   }
 
-  /** Ends a look that is under way, too: its server may never answer. */
+  /** Also ends a running check: its server may never answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#looking) this.#ended.abort();
     await this.#looking;

@@ -1,11 +1,11 @@
 /**
- * Source tables that are not moved and that the output plugin filters. It walks that list for every change of any table (a hundred
- * thousand names cost a millisecond for each change), so the list holds only tables that would do harm or cost much:
+ * Source tables that are not moved and that the output plugin filters. It scans that list for every change of any table (100,000
+ * names cost a millisecond per change), so the list holds only tables whose changes would do harm or cost much:
  *
- * - without replica identity: their updates and deletes cause a WARNING, for which each of these tables is looked up once. Of many
- *   only the largest are listed, and those whose names cannot be read from the text of the WARNING;
- * - the largest: their changes would be discarded here;
- * - all of them that have a TOAST table, if a change was too large for the source to print: the error does not name the table. A row
+ * - tables without replica identity: their updates and deletes cause a WARNING, for which each table is looked up once. If there
+ *   are many, only the largest are listed, and those whose names cannot be parsed from the text of the WARNING;
+ * - the largest tables: their changes would only be discarded here;
+ * - all tables with a TOAST table, if a change was too large for the source to print: the error does not name the table. A row
  *   without TOAST is never that large.
  */
 import type pg from 'pg';
@@ -13,14 +13,17 @@ import type { TableName } from '../catalog/selection.ts';
 
 export interface Outside {
   readonly tables: readonly TableName[];
-  /** The source's next transaction id at the time of this look. */
+  /** The source's next transaction id at the time of the query. */
   readonly from: string;
 }
 
 const MOST_LARGE = 20;
 const MOST_UNREADABLE = 500;
 
-/** @param planned tables of the plan, whose changes are wanted. @param all whether to list every table that can hold rows too large to print. */
+/**
+ * @param planned tables whose changes are wanted.
+ * @param all whether to list every table whose rows can be too large to print.
+ */
 export async function readOutside(
   source: pg.ClientBase,
   planned: readonly { readonly oid: number }[],
@@ -34,7 +37,7 @@ export async function readOutside(
                select from pg_catalog.pg_index i
                 where i.indrelid = c.oid and i.indisprimary and i.indimmediate))) as unreadable,
              c.reltoastrelid <> 0 as large,
-             -- Estimates, because sizes are asked under a lock.
+             -- Estimates, because the size functions take a lock.
              row_number() over (order by c.relpages + coalesce(t.relpages, 0) desc, c.oid) as place
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -1,10 +1,10 @@
 /**
- * Streams that stay open between two leases. Closing everything at the end of a lease and opening it for the next one takes a third of
- * a second, in which nothing is applied. So a worker keeps the sessions, the plan and the reader with what has arrived for a moment.
- * Only a stream with nothing pending comes here (attempt.ts); whether it may go on is up to the next lease (takeover.ts).
+ * Streams that stay open between two leases. To close everything at the end of a lease and open it again for the next one takes a
+ * third of a second without any apply. So a worker keeps the sessions, the plan and the reader with its data for a moment. Only a
+ * stream with nothing pending is parked (attempt.ts); the next lease decides whether it may continue (takeover.ts).
  *
- * Meanwhile nothing is applied and no new position is confirmed. The reader keeps its walsender alive, and the slot with it; another
- * process ends that as it ends any earlier attempt.
+ * While it is parked, nothing is applied and no new LSN is confirmed. The reader keeps its walsender alive and the slot in use;
+ * another process ends it like any earlier attempt.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -17,7 +17,7 @@ import type { Held } from './held.ts';
 import type { StreamLoop } from './loop.ts';
 import type { StreamPlan } from './plan.ts';
 
-/** The workflow needs some tens of milliseconds to begin the next lease, longer on a busy server. */
+/** The workflow needs some tens of milliseconds to start the next lease, longer on a busy server. */
 const PARKED_MS = 2_000;
 
 export interface OpenStream {
@@ -30,7 +30,7 @@ export interface OpenStream {
   readonly numericAsText: boolean;
   readonly tablesPerBatch: number;
   readonly loop: StreamLoop;
-  /** Its epoch, and where it left the target. */
+  /** Its epoch and the target's checkpoint. */
   readonly attempt: Attempt;
   /** When it was opened, on the clock of `performance.now()`. */
   readonly openedAt: number;
@@ -50,15 +50,15 @@ export class ParkedStreams {
   readonly #closing = new Set<Promise<void>>();
   readonly #ms: number;
 
-  /** @param ms so long a stream stays open when no lease takes it; tests wait less. */
+  /** @param ms how long a stream stays open when no lease takes it; tests wait less. */
   constructor(ms = PARKED_MS) {
     this.#ms = ms;
   }
 
-  /** Keeps the stream until it is taken; closes it after a while, or as soon as one of its connections fails. */
+  /** Keeps the stream until it is taken; closes it after a timeout, or as soon as one of its connections fails. */
   park(stream: OpenStream): void {
     const { id } = stream.migration;
-    // Two attempts may overlap in one process. Only one of them can still be the newest, which the target knows.
+    // Two attempts may overlap in one process. Only one of them can be the latest; the target decides.
     this.#byMigration.get(id)?.close();
     const close = (): void => {
       if (this.take(stream.migration) === stream) this.#close(stream);
@@ -71,7 +71,7 @@ export class ParkedStreams {
     if (stream.reader.failed) close();
   }
 
-  /** @returns the migration's stream, if there is one: the caller's from now on. */
+  /** @returns the migration's stream, if there is one; the caller owns it from now on. */
   take({ id }: Pick<Migration, 'id'>): OpenStream | null {
     const parked = this.#byMigration.get(id);
     if (!parked) return null;
@@ -91,10 +91,10 @@ export class ParkedStreams {
   }
 
   #close({ held, source, applier }: OpenStream): void {
-    // Nothing is open in them, and a polite end waits for a server that may be gone.
+    // They have no open transaction, and a regular close waits for a server that may be gone.
     cut(source);
     cut(applier.client);
-    // What fails here is closed already.
+    // A connection that fails here is closed already.
     const closing = held[Symbol.asyncDispose]().catch(() => undefined);
     this.#closing.add(closing);
     void closing.finally(() => this.#closing.delete(closing));

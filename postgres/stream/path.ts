@@ -1,7 +1,7 @@
 /**
- * The way that a table's lines take. The fast one: bytes into rows (apply/table-rows.ts), which is for tables whose changes have one
- * known form and are found by a key. The exact one, change by change, is for everything else, and for what the fast one refuses: it
- * says what is wrong with a change, and where.
+ * The path of a table's lines. The fast path converts bytes to rows (apply/table-rows.ts); it is for tables whose changes have
+ * one known row shape and a key. The exact path, change by change, is for everything else and for what the fast path refuses: it
+ * reports what is wrong with a change, and where.
  */
 import type { PlannedRelation } from '../apply/change.ts';
 import { exposedColumns } from '../apply/exposed.ts';
@@ -9,23 +9,23 @@ import { TableRows, type RowLayout } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
 import type { TableMapping } from './filter.ts';
 
-/** Rows kept for the next batches: one is written while the other is gathered. */
+/** Row buffers kept for the next batches: one is written while the other is filled. */
 const SPARE = 1;
 
 export class TablePath {
   readonly schema: string;
   readonly table: string;
-  /** Null: its changes are left out. */
+  /** Null: its changes are excluded. */
   readonly mapping: TableMapping | null;
-  /** Rows of the batch that is being gathered. */
+  /** Rows of the current batch. */
   rows: TableRows | null = null;
-  /** Number of the last batch in which its lines go the exact way: what comes later must not overtake what came before. */
+  /** Number of the last batch in which its lines take the exact path: later changes must not overtake earlier ones. */
   exactThrough: number;
   /** Serial number of the transaction for which {@link copied} was decided. */
   decidedFor = 0;
-  /** Whether the table's copy holds that transaction. */
+  /** Whether the table's copy includes that transaction. */
   copied = false;
-  /** Number of the part of a transaction that brought rows last. */
+  /** Number of the last part of a transaction that had rows of the table. */
   usedFor = 0;
   readonly #layout: RowLayout | null;
   readonly #spare: TableRows[] = [];
@@ -38,26 +38,26 @@ export class TablePath {
     this.exactThrough = this.#layout === null ? Infinity : 0;
   }
 
-  /** Rows to gather into. @throws RangeError for a table that always takes the exact way. */
+  /** The row buffer of the current batch. @throws RangeError for a table that always takes the exact path. */
   use(): TableRows {
     if (this.#layout === null) throw new RangeError('a table without a layout has no rows');
     this.rows ??= this.#spare.pop() ?? new TableRows(this.#layout);
     return this.rows;
   }
 
-  /** The rows are written or given up: they may be used again. */
+  /** The rows are written or discarded: the buffer can be reused. */
   release(rows: TableRows): void {
     rows.reset();
     if (this.#spare.length < SPARE) this.#spare.push(rows);
   }
 }
 
-/** What the plugin writes for the table; null for a table that always takes the exact way. */
+/** What the plugin prints for the table; null for a table that always takes the exact path. */
 function layoutOf(
   { relation, rowShapes: [rowShape, ...others], bytea }: TableMapping,
   numericAsText: boolean,
 ): RowLayout | null {
-  // Around a DDL a change says by its columns which side it is from; through a root a row may move from one partition to another.
+  // Around a DDL, only a change's columns show whether it is from before or after; via root, a row may move between partitions.
   if (others.length > 0 || rowShape.names.size > 0 || rowShape.fills.length > 0) return null;
   if (relation.destination !== undefined || rowShape.columns.length === 0) return null;
   const key = placesOf(relation, rowShape.columns);
@@ -81,7 +81,7 @@ function layoutOf(
   };
 }
 
-/** Places of the key's columns; empty without a key; null when one of them is missing or computed. */
+/** Indexes of the key's columns; empty without a key; null when one of them is missing or generated. */
 function placesOf(
   { key }: PlannedRelation,
   columns: readonly { readonly name: string; readonly generated: string }[],

@@ -1,6 +1,6 @@
 /**
- * What the stream knows of the tables: how the audit says that each one is followed, the generations they were copied under,
- * and what to do when a change shows that the source's catalog has moved on since.
+ * What the stream knows about the tables: how each one is followed according to the drift check, the exported snapshots of
+ * their copies, and what to do when a change shows that the source's catalog has changed.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -57,88 +57,92 @@ import { readOutside } from './outside.ts';
 import { viewOf } from './view.ts';
 
 const BYTEA_OID = 17;
-/** SQLSTATE of a text that is no value of its type. */
+/** SQLSTATE of a text that is not valid for its type. */
 const INVALID_TEXT = '22P02';
-const SHOWN_MS = 5_000;
-const SHOWN_POLL_MS = 20;
-/** Names of scratch tables that one plan learns to leave out: over many leases they would pile up. */
-const MOST_LEARNT = 1_000;
-const OLDER_TYPE = 'that its type has no more on either side';
-/** Failures of a change that meets other rows than it expects. */
+const VISIBLE_MS = 5_000;
+const VISIBLE_POLL_MS = 20;
+/** Limit for names of short-lived tables that one plan excludes: over many leases they would pile up. */
+const MOST_EXCLUDED = 1_000;
+const OLDER_TYPE = 'that its type no longer has on either side';
+/** Failures of a change that finds other rows than expected. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
 
 export interface StreamPlan {
   readonly mappings: TableMappings;
-  /** Position of the newest generation: what commits at or after it is in no copy. Null when nothing was copied. */
+  /** Position of the latest exported snapshot: commits at or after it are in no copy. Null when nothing was copied. */
   readonly newest: Lsn | null;
-  /** Marks of the generations, in no order. */
+  /** Marks of the exported snapshots, in no order. */
   readonly marks: readonly Mark[];
-  /** Schemas to ask the plugin for; null for all. */
+  /** Schemas that the plugin selects; null for all. */
   readonly schemas: readonly string[] | null;
-  /** Tables that the plugin is to leave out. */
+  /** Tables that the plugin omits. */
   readonly without: readonly TableName[];
-  /** Goes on leaving a name out that means another table now. @throws CatalogMoved when that one is selected. */
+  /** Continues to exclude a name that now belongs to another table. @throws CatalogMoved when that table is selected. */
   leave(left: Left): Promise<void>;
-  /** Rows of the tables' schemas, for the look before a commit. */
+  /** Catalog rows of the tables' schemas, for the check before a commit. */
   readonly schemaRows: SchemaRows;
-  /** Null when no schema's row was written since what is stored. */
+  /** Null when no schema's row was written since the stored ones. */
   readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
-  /** @throws MigrationError `Resync` when changes up to now may have come under a wrong name. */
+  /** @throws MigrationError `Resync` when changes so far may have arrived under a wrong name. */
   refuseDoubtful(): void;
-  /** What the source says of the tables, for the look before a commit. */
+  /** Fingerprints of the tables on the source, for the check before a commit. */
   readonly fingerprints: ReadonlyMap<string, string>;
-  /** What the tables' types are made of, for the same look. */
+  /** The tables' types, for the same check. */
   readonly types: WatchedTypes;
-  /** Past it, nothing from before the audit can come any more; null when no DDL was found. */
+  /** LSN after which nothing from before the drift check can arrive; null when no DDL was found. */
   readonly mark: Lsn | null;
-  /** Whether the stream has to stop at the mark: the target lacks what was done before it, or a TRUNCATE has to have come. */
+  /** Whether the stream must stop at the mark: the target lacks DDL from before it, or a TRUNCATE must have arrived by then. */
   readonly stopsAtMark: boolean;
   /**
-   * Decides about a table without a route, or a change of no known form. Writes nothing: it is called while a batch is open on
-   * the target's session, and a `commit` beside it would make half of that batch visible.
-   * @throws CatalogMoved, or as the audit.
+   * Decides about a table without a mapping, or a shape mismatch. Writes nothing: it is called while a batch is open on the
+   * target's session, where a `commit` would make half of that batch visible.
+   * @throws CatalogMoved, or like the drift check.
    */
   settle(table: Unsettled): Promise<void>;
   /**
-   * Whether the plan also holds for another lease: nothing was found that the stream may still be before, and nothing came
-   * that changes what is stored of a table.
+   * Whether the plan is also valid for another lease: it contains no DDL that the stream may not have reached yet, and nothing
+   * arrived that changes a stored definition.
    */
   readonly steady: boolean;
-  /** Writes under the epoch of the lease that goes on with the plan from now on. */
+  /** From now on writes under the epoch of the lease that continues with the plan. */
   renew(attempt: Pick<Attempt, 'epoch'>): void;
-  /** Of everything in the plan, to compare it with a later one; null unless that was asked for. */
+  /** Digest of the whole plan, to compare it with a later one; null unless `compared` was set. */
   readonly view: string | null;
-  /** TRUNCATEs that came. */
+  /** TRUNCATEs that arrived. */
   readonly emptied: Emptied;
   /** Notes which tables TRUNCATEs among these changes give a new file on the target. */
   truncating(changes: readonly Change[]): void;
   /**
-   * Stores which files TRUNCATEs of these transactions explain, the target's own, and partitions that were left out, in the open
-   * transaction that also stores the position behind them: no later lease gets them again.
+   * Stores which new files are explained by TRUNCATEs of these transactions, the target's new files, and excluded partitions.
+   * Uses the open transaction that also stores their position: no later lease receives them again.
    */
   explained(xids: ReadonlySet<number>): Promise<void>;
   /**
-   * Looks behind a change that found no row: where the table may have had changes that were never sent, that is no riddle for the
-   * operator. Only when nothing is open on the target.
-   * @returns the failure to end with.
+   * Finds the reason for a change that found no row: the table may have had changes that were never sent, and then a resync fixes
+   * it. Only without an open transaction on the target.
+   * @returns the failure to report.
    */
   explain(failure: unknown): Promise<unknown>;
-  /** Ends the stream for a table of which changes were not sent; writes nothing. @throws MigrationError `StreamWarning`. */
+  /** Ends the stream for a table whose changes were not sent; writes nothing. @throws MigrationError `StreamWarning`. */
   missed(table: Unsettled): Promise<never>;
-  /** Notes which tables those two want copied again. Only when nothing is open on the target. @throws MigrationError `Fenced`. */
+  /**
+   * Marks the tables that earlier calls found for a resync. Only without an open transaction on the target.
+   * @throws MigrationError `Fenced`.
+   */
   note(): Promise<void>;
   /**
-   * To be called with the stored position when a lease has ended.
-   * @param reached whether `until` was reached: after a drain nobody comes to the mark any more.
-   * @throws MigrationError `SchemaDrift`; `Resync` when a TRUNCATE that would explain a table's file did not come.
+   * Must be called with the stored position when a lease has ended.
+   * @param reached whether `until` was reached: after a drain, no stream reaches the mark.
+   * @throws MigrationError `SchemaDrift`; `Resync` when a TRUNCATE that would explain a table's new file did not arrive.
    */
   passed(stored: Lsn, reached: boolean): Promise<void>;
 }
 
 /**
- * Reads the plan and audits it.
- * @param met the change that made this reading necessary, for messages.
- * @throws MigrationError as {@link checkDrift}; CatalogMoved where a look would have to write, or finds what the stream has to pass.
+ * Reads the plan and runs the drift check on it.
+ * @param met the change that made this necessary, for messages.
+ * @throws MigrationError like {@link checkDrift}; without an attempt, CatalogMoved if it would have to write, or finds DDL that
+ *   the stream has to pass.
  */
 export async function readPlan(
   source: pg.ClientBase,
@@ -147,12 +151,12 @@ export async function readPlan(
   parts: {
     readonly selection: Selection;
     readonly ignore?: IgnorePatterns;
-    /** Null for a look beside a stream that goes on: it writes nothing. */
+    /** Null for a check in parallel to a running stream: it writes nothing. */
     readonly attempt: Pick<Attempt, 'epoch'> | null;
     readonly met: Unsettled | null;
     /** Whether a later plan will be compared with this one. */
     readonly compared?: boolean;
-    /** Whether the plugin is to leave out every table that is not moved. */
+    /** Whether the plugin must omit every table that is not moved. */
     readonly leaveAll: boolean;
     /** Called with the current step. */
     readonly tell?: (what: string) => void;
@@ -171,10 +175,10 @@ export async function readPlan(
     tell(`comparing tables: ${tables}`);
     await nextTurn();
   };
-  // Before the audit: a table that comes after this look is in no list, and one that is selected by then is taken off it again.
+  // Before the drift check: a table created after this query is in no list, and a table selected by then is removed from it.
   const outside = await readOutside(source, await readPlannedSizes(target, migration), leaveAll);
   const withheld = await readWithheld(target, migration);
-  // Before the audit, which flushes the source's WAL past all that was seen.
+  // Before the drift check, which flushes the source's WAL beyond everything that was read.
   const schemaRows = await readSchemaRows(source);
   const look = async () => {
     const planned = await readPlannedRelations(target, migration);
@@ -187,7 +191,7 @@ export async function readPlan(
     return { rows: planned, checked: seen };
   };
   let { rows, checked } = await look();
-  // New partitions are in the plan now, and are looked at like all others.
+  // New partitions are in the plan now, and are checked like all others.
   while (checked.grown) ({ rows, checked } = await look());
   const { awaited } = checked;
   const recorded = await readRecordedSchemas(target, migration);
@@ -199,7 +203,7 @@ export async function readPlan(
   if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
   const moving = checked.settled.size > 0 || checked.ahead.length > 0 || doubt.any;
   if (attempt === null && (moving || awaited.size > 0)) throw new CatalogMoved(DRIFT_CHECKED, null);
-  // After the look at the catalog: whatever was committed before that look lies before the mark.
+  // After the catalog was read: everything committed before that is before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
   doubt.until(mark);
   const snapshots = await readSnapshots(target, migration);
@@ -219,7 +223,7 @@ export async function readPlan(
   if (checked.alike.size > 0) {
     await fenced(() => storeDefinitions(target, migration, checked.alike));
   }
-  // Without a doubt nothing of the plan had another name, whatever became of other schemas.
+  // Without a suspicion, no planned table had another name, whatever happened to other schemas.
   if (!doubt.any && (recorded === null || !sameRows(recorded, schemaRows))) {
     await fenced(() => recordSchemas(target, migration, schemaRows));
   }
@@ -232,10 +236,10 @@ export async function readPlan(
       (!doubt.any || doubt.mayLeave(one)),
   );
   const next = addRequest(withheld, { schemas, without, from: outside.from });
-  // A look asks the plugin for nothing.
+  // A check without an attempt does not start the plugin.
   if (next !== withheld && attempt !== null)
     await fenced(() => storeWithheld(target, migration, next));
-  tell('making routes');
+  tell('building table mappings');
   await nextTurn();
   const mappings = mappingsOf(rows, checked, snapshots);
   const view = compared
@@ -251,14 +255,15 @@ export async function readPlan(
   };
   const ofPlan = new Set(rows.map(({ schema }) => schema));
   const emptied = new Emptied();
-  /** Tables of the target in the open transaction, and what became of those of committed ones. */
+  /** Target tables truncated in the open transaction; `remade` has the new files of those in committed ones. */
   const truncated = new Set<string>();
   const remade = new Map<number, Keeper>();
-  /** Partitions whose changes are left out, to be stored with the position behind them: they may be selected later. */
-  const passedOver: TableName[] = [];
+  /** Partitions with excluded changes, to be stored with the position of these: they may be selected later. */
+  const excludedPartitions: TableName[] = [];
   let known: Withheld | null = next;
-  const passOver = async (left: Left): Promise<void> => {
-    if (left.fingerprint !== null && (await isPartition(source, left))) passedOver.push(left);
+  const noteExcluded = async (left: Left): Promise<void> => {
+    if (left.fingerprint !== null && (await isPartition(source, left)))
+      excludedPartitions.push(left);
   };
   const noteResync = async (): Promise<void> => {
     if (again.length === 0) return;
@@ -277,7 +282,7 @@ export async function readPlan(
       const selected =
         left.fingerprint !== null && (await isSelectedNow(source, { rows, selection }, left));
       if (selected) throw new CatalogMoved(nameOf(left), null);
-      await passOver(left);
+      await noteExcluded(left);
       mappings.leave(left);
     },
     schemaRows: new Map([...schemaRows].filter(([name]) => ofPlan.has(name))),
@@ -296,9 +301,9 @@ export async function readPlan(
     mark,
     stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || doubt.any,
     get steady() {
-      const learnt = mappings.leftOut - leftOut;
+      const excluded = mappings.leftOut - leftOut;
       const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
-      return settled && learnt <= MOST_LEARNT;
+      return settled && excluded <= MOST_EXCLUDED;
     },
     renew: (next) => {
       epoch = next.epoch;
@@ -309,7 +314,7 @@ export async function readPlan(
       for (const change of changes) {
         if (change.kind !== 'truncate') continue;
         for (const { schema, name, destination } of change.relations) {
-          // A partition is emptied by a DELETE within its root, which keeps its files: whatever has replaced them was something else.
+          // A partition via root is emptied by a DELETE in its root, which keeps the files: a new file has another reason.
           if (destination === undefined) truncated.add(keyOfName({ schema, name }));
         }
       }
@@ -321,8 +326,8 @@ export async function readPlan(
         for (const [id, keeper] of made) remade.set(id, keeper);
         truncated.clear();
       }
-      if (passedOver.length > 0) {
-        known = addLeft(known, passedOver.splice(0));
+      if (excludedPartitions.length > 0) {
+        known = addLeft(known, excludedPartitions.splice(0));
         await storeWithheld(target, migration, known);
       }
       if (!emptied.within(xids)) return;
@@ -340,7 +345,7 @@ export async function readPlan(
         return resync([`${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}`]);
       }
       const { opaque, replaced } = compareDefinitions(row.definition.source, now);
-      // Also where a TRUNCATE came since: the change may be from before it.
+      // Also if a TRUNCATE arrived since then: the change may be from before it.
       if (opaque === null && !replaced) return failure;
       again.push(row.id);
       return resync([`${nameOf(row)} ${opaque ?? OTHER_FILE}`]);
@@ -349,18 +354,18 @@ export async function readPlan(
       const fingerprint = await requireUnmoved(source, { rows, selection, checked }, table);
       if (table.shapeMismatch === undefined) {
         const left = { schema: table.schema, name: table.table, fingerprint };
-        await passOver(left);
+        await noteExcluded(left);
         mappings.leave(left);
         return;
       }
       const row = rowOf(table);
-      // What differs is said of the table on the target.
+      // Differences are recorded under the target's table.
       const { schema, name } = row
         ? destinationOf(row)
         : { schema: table.schema, name: table.table };
       const ahead = checked.ahead.filter((one) => one.schema === schema && one.table === name);
       if (ahead.length > 0) throw at(drift(ahead), table);
-      // Shaped as neither before nor after the DDL: it was altered to and fro.
+      // The change fits the row shape neither before nor after the DDL: the table was altered more than once.
       toResync(table);
       throw resync([
         `${fullName(table)} has a change at ${table.commitLsn} that ${table.shapeMismatch}`,
@@ -378,7 +383,7 @@ export async function readPlan(
     note: noteResync,
     passed: async (stored, reached) => {
       const past = mark !== null && compareLsn(stored, mark) >= 0;
-      // The mark lies after the end mark of a cutover, the DDL it stands for may lie before it: no change has to show that DDL.
+      // In a cutover the mark is after the end mark, but the DDL may be before it, and no change has to show it.
       if (checked.ahead.length > 0 && (past || reached)) throw drift(checked.ahead);
       const explained = await emptied.definitions(source, target, migration, nameOf);
       const open = rows.filter((row) => {
@@ -401,7 +406,7 @@ export async function readPlan(
   };
 }
 
-/** By the plan's number. */
+/** The new files of truncated target tables, by plan number. */
 async function keepersOf(
   target: pg.ClientBase,
   rows: readonly PlannedRelationRow[],
@@ -423,7 +428,7 @@ function withKeeper(definition: PlannedDefinition, keeper: Keeper | undefined): 
   return keeper ? { ...definition, keeper } : definition;
 }
 
-/** Marks that are gone again: the target crashed, and did not keep what it had committed. */
+/** Refuses a target that lost committed work in a crash: tables that were complete are unfinished again. */
 async function refuseLostMarks(
   target: pg.ClientBase,
   migration: Migration,
@@ -436,7 +441,7 @@ async function refuseLostMarks(
   if (unfinished.size > again.length) {
     throw new MigrationError(
       'CheckpointMissing',
-      `${unfinished.size - again.length} tables that were copied are not complete on "${migration.target}" any more: it lost committed work`,
+      `${unfinished.size - again.length} copied tables are no longer complete on "${migration.target}": it lost committed transactions`,
     );
   }
   const begun = again.filter(({ rewritten }) => !rewritten);
@@ -446,8 +451,8 @@ async function refuseLostMarks(
 }
 
 /**
- * Whether the target's types are past a change that they refuse: labels or attributes came since the copy, the target has all of
- * them, and the change is from before one was renamed or added. It would be refused for ever.
+ * Whether the target's types are newer than a change that they refuse: labels or attributes were added since the copy, the target
+ * has all of them, and the change is from before one was renamed or added. It would be refused forever.
  */
 function outgrown(row: PlannedRelationRow, { ahead, alike, settled }: DriftCheck): boolean {
   const types = (alike.get(row.id) ?? settled.get(row.id) ?? row.definition)?.types;
@@ -464,7 +469,7 @@ function mappingsOf(
   const byNumber = new Map(snapshots.map((pass) => [pass.number, pass]));
   const mappings = new TableMappings();
   for (const row of rows) {
-    // A partitioned table holds no rows; a TRUNCATE names it beside its leaves, which say everything.
+    // A partitioned table holds no rows; a TRUNCATE lists it together with its leaves, which are enough.
     if (row.kind !== 'p' && !unlogged.has(row.id)) continue;
     const { schema, name } = row;
     mappings.leave({ schema, name, fingerprint: fingerprints.get(keyOfName(row)) ?? null });
@@ -474,14 +479,14 @@ function mappingsOf(
     if (row.pass === null) continue;
     const mapping = mappingOf(one, byNumber.get(row.pass), intervals.get(row.id));
     mappings.set(row.schema, row.name, mapping);
-    // Partitions that go through their root are all of one generation: a TRUNCATE of the root is what it is for each of them.
+    // All partitions via root share one exported snapshot: whether it includes a TRUNCATE of the root is the same for each.
     if (row.viaRoot)
       mappings.set(row.viaRoot.schema, row.viaRoot.name, rootMapping(row.viaRoot, mapping));
   }
   return mappings;
 }
 
-/** Of the root itself comes nothing but TRUNCATE: it has no columns to be of a form. */
+/** The root itself receives only TRUNCATEs, so its row shape has no columns. */
 function rootMapping({ schema, name }: TableName, { copied }: TableMapping): TableMapping {
   return {
     relation: { schema, name, key: null, columns: [], full: false },
@@ -495,8 +500,8 @@ function rootMapping({ schema, name }: TableName, { copied }: TableMapping): Tab
 }
 
 /**
- * @returns what the source says of the table; null: there is none.
- * @throws CatalogMoved when the table is not what the audit saw: the next audit decides.
+ * @returns the table's fingerprint on the source; null: there is no such table.
+ * @throws CatalogMoved when the table is not the one that the drift check saw: the next drift check decides.
  */
 async function requireUnmoved(
   source: pg.ClientBase,
@@ -508,35 +513,35 @@ async function requireUnmoved(
   table: Unsettled,
 ): Promise<string | null> {
   const { schema, table: name } = table;
-  const look = await lookOnceShown(source, { schema, name }, table.xid);
+  const look = await lookOnceVisible(source, { schema, name }, table.xid);
   const fingerprint = look.fingerprints[0] ?? null;
   const seen = known.checked.fingerprints.get(keyOfName({ schema, name }));
   if (table.shapeMismatch !== undefined) {
     if (fingerprint !== seen) throw new CatalogMoved(fullName(table), table);
     return fingerprint;
   }
-  // Gone: where its rows went, if they went anywhere, is a table that the next audit meets. There and not selected: excluded,
-  // a materialized view (refreshed concurrently it sends changes), or an extension's.
+  // If it is gone, its rows may now be in a table that the next drift check finds. If it exists but is not selected, it is
+  // excluded, a materialized view (which sends changes when refreshed concurrently), or a member of an extension.
   if (fingerprint !== null && (await isSelectedNow(source, known, { schema, name })))
     throw new CatalogMoved(fullName(table), table);
   return fingerprint;
 }
 
 /**
- * A transaction is sent a moment before the source shows its DDL, with a synchronous standby much earlier. After the limit the answer
- * may cost a copy that was not needed, and no more.
+ * A transaction is sent shortly before its DDL is visible on the source; with a synchronous standby, long before. After the
+ * limit, the worst result is an unnecessary resync.
  */
-async function lookOnceShown(source: pg.ClientBase, table: TableName, xid: number) {
+async function lookOnceVisible(source: pg.ClientBase, table: TableName, xid: number) {
   const began = performance.now();
   for (;;) {
     const look = await lookAt(source, [table]);
     if (isVisible(xid, parseSnapshot(look.snapshot))) return look;
-    if (performance.now() - began > SHOWN_MS) return look;
-    await sleep(SHOWN_POLL_MS);
+    if (performance.now() - began > VISIBLE_MS) return look;
+    await sleep(VISIBLE_POLL_MS);
   }
 }
 
-/** Names the change that showed it. */
+/** Adds the change that showed the difference. */
 function at(failure: MigrationError, { commitLsn, shapeMismatch }: Unsettled): MigrationError {
   const what = shapeMismatch === undefined ? '' : `: it ${shapeMismatch}`;
   return new MigrationError(
@@ -551,7 +556,7 @@ async function located<T>(met: Unsettled | null, look: () => Promise<T>): Promis
     return await look();
   } catch (error) {
     if (!(error instanceof MigrationError) || met === null) throw error;
-    // A later round of the copy needs no position.
+    // The next pass needs no position.
     throw error.code === 'Resync' || error.details.table !== fullName(met) ? error : at(error, met);
   }
 }
@@ -567,7 +572,7 @@ function mappingOf(
 ): TableMapping {
   const bytea = source.columns.filter(({ baseTypeOid }) => baseTypeOid === BYTEA_OID);
   const relation = plannedRelation(source, target, key);
-  // A key that covers the whole row is not FULL: while it is the same, a change of it that fits two rows is a fault.
+  // A key that covers the whole row is not FULL: as long as the key is unchanged, a change that matches two rows is an error.
   const changed = relation.full || (key === null && source.key !== null);
   return {
     relation,
@@ -580,7 +585,9 @@ function mappingOf(
   };
 }
 
-/** Whether the generation holds a transaction (32 bits). By position first: ids come round again, and a new one would look old. */
+/**
+ * Whether the exported snapshot includes a transaction (32-bit id). By LSN first: ids wrap around, and a new one could look old.
+ */
 function copiedBy(pass: ExportedSnapshot | undefined): TableMapping['copied'] {
   return (xid, commitLsn) =>
     pass !== undefined && compareLsn(commitLsn, pass.lsn) < 0 && isVisible(xid, pass);
@@ -595,8 +602,8 @@ function plannedRelation(
   return {
     schema: source.schema,
     name: source.name,
-    // A target that was made by somebody else may lack the key: then rows are found by what the source sends. A root that is
-    // partitioned in another way has another key; the source's own names one row of all partitions, or is not used.
+    // A target schema that walferry did not create may lack the key: then rows are found by the columns that the source sends.
+    // A root with other partitions has another key; the source's key is used only if it is unique in the whole tree.
     key: (through ? through.uniqueKey : sameColumns(key, target.key)) ? key : null,
     full: source.identity === 'f',
     ...(through && {
@@ -614,7 +621,7 @@ function plannedRelation(
   };
 }
 
-/** Whole schemas, those of the plan's tables among them: a partition may live in another schema than its parent. */
+/** Whole schemas, including those of all planned tables: a partition may be in another schema than its parent. */
 function schemasOf(
   selection: Selection,
   rows: readonly PlannedRelationRow[],
@@ -622,7 +629,7 @@ function schemasOf(
 ): string[] | null {
   const literal = literalSchemas(selection);
   if (literal === null) return null;
-  // Once asked for, always asked for: what withheld.ts says of a schema counts on it.
+  // A schema that was ever selected stays selected: withheld.ts relies on it.
   const before = Object.keys(withheld?.asked ?? {});
   return [...new Set([...literal, ...rows.map(({ schema }) => schema), ...before])];
 }
@@ -636,7 +643,7 @@ async function isSelectedNow(
   { schema, name }: { readonly schema: string; readonly name: string },
 ): Promise<boolean> {
   if (await isTableSelected(source, selection, { schema, name })) return true;
-  // A table of the plan under a name outside the selection.
+  // A planned table that was renamed to a name outside the selection.
   const { rows: named } = await source.query<{ oid: number }>(
     /* sql */ `select c.oid::int8::float8 as oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where n.nspname = $1 and c.relname = $2`,
@@ -645,7 +652,7 @@ async function isSelectedNow(
   return rows.some(({ oid }) => oid === named[0]?.oid);
 }
 
-/** A table that is none now has another link to its tree when it becomes one: only what is one can join as it is. */
+/** Only a current partition can join its tree without a copy: any other table gets a new link to its tree when it is attached. */
 async function isPartition(source: pg.ClientBase, { schema, name }: TableName): Promise<boolean> {
   const { rows } = await source.query<{ partition: boolean }>(
     /* sql */ `select c.relispartition as partition from pg_class c join pg_namespace n on n.oid = c.relnamespace

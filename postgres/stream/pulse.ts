@@ -1,38 +1,39 @@
 /**
  * The heartbeat of the stream, tied to progress: it beats only when something moved since the last beat (an item arrived or left
- * the queue, a batch was written). A target that works for long on one statement has not moved, but its server says that it is at
- * work: that counts, asked over a second session.
+ * the queue, a batch was written). A long statement on the target moves nothing, but it counts when the server reports over a
+ * second session that it is active.
  *
- * What arrives is no proof that it is applied: keepalives come every two seconds, also while an answer is awaited that was lost. So it
- * counts only for a while; then the stream is stuck, no beat follows, and the caller is told to give up what it waits for.
+ * Arriving data does not prove that anything is applied: keepalives arrive every two seconds, even while the stream waits for a
+ * lost answer. So they count only for some time. Then the stream is stuck, no beat follows, and the caller is notified to stop
+ * waiting.
  */
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import type { Onlooker } from './onlooker.ts';
 
 const BEAT_MS = 700;
 /**
- * A stream that has nothing to apply asks its source and beats less often: a worker may have hundreds of them. The server gets
- * a beat every 2 s at most anyway.
+ * A stream that has nothing to apply queries its source and beats less often: a worker may have hundreds of them. The server
+ * gets a beat every 2 s at most anyway.
  */
 const IDLE_BEAT_MS = 1_300;
 const IDLE_MEASURE_MS = 4_000;
-/** An apply that lasts longer is looked at from a second session. */
+/** A longer apply is checked from a second session. */
 const SLOW_APPLY_MS = 1_500;
-/** For so long a step may stay without an answer of its database; as long as the source may stay silent. */
+/** How long a step may wait for an answer of its database; the same as the limit for a silent source. */
 export const STUCK_MS = 60_000;
 
 export interface Vitals {
   /** Any number that changes when the stream moves at all. */
   readonly moved: number;
-  /** Any number that changes when the work in hand gets on, whatever arrives beside it. */
+  /** Any number that changes when the current work makes progress, regardless of what arrives in parallel. */
   readonly done: number;
-  /** Whether the target is at work on a batch. */
+  /** Whether the target is applying a batch. */
   readonly applying: boolean;
-  /** Whether nothing that was received waits to be applied. */
+  /** Whether everything received is applied. */
   readonly idle: boolean;
 }
 
-/** They look at the sessions that the stream waits for. */
+/** They check the sessions that the stream waits for. */
 export interface Onlookers {
   readonly target: Pick<Onlooker, 'look'>;
   readonly source: Pick<Onlooker, 'look'>;
@@ -49,7 +50,7 @@ export class Pulse implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #moved = -1;
   #done = -1;
-  /** When the work in hand last got on. */
+  /** When the current work last made progress. */
   #doneAt = performance.now();
   #tickedAt = performance.now();
   #beatAt = -Infinity;
@@ -63,9 +64,9 @@ export class Pulse implements AsyncDisposable {
     readonly stuckMs?: number | undefined;
     readonly vitals: () => Vitals;
     readonly details: () => Heartbeat;
-    /** Refreshes the numbers from the source; its failure only makes them older. */
+    /** Refreshes the numbers from the source; after a failure they are only older. */
     readonly measure: () => Promise<void>;
-    /** Called once, when nothing got on for too long. No beat follows. */
+    /** Called once, after too long without progress. No beat follows. */
     readonly stuck: (forMs: number) => void;
   }) {
     this.#work = parts.work;
@@ -95,7 +96,7 @@ export class Pulse implements AsyncDisposable {
   #tick(): void {
     const { moved, done, applying, idle } = this.#vitals();
     const now = performance.now();
-    // A process that was stopped for a while has not seen what came meanwhile.
+    // A process that was stopped for a while has not yet seen what arrived since then.
     if (done !== this.#done || now - this.#tickedAt > this.#stuckMs / 2) this.#doneAt = now;
     this.#done = done;
     this.#tickedAt = now;
@@ -106,16 +107,16 @@ export class Pulse implements AsyncDisposable {
       return;
     }
     const late = forMs > this.#stuckMs / 2;
-    // Later on the source is at work for us only if it is asked what the stream waits for.
+    // Later, an active session on the source must mean that it works on what the stream waits for, not on our measurement.
     if (!late && (!idle || now - this.#measuredAt >= IDLE_MEASURE_MS)) this.#ask(now);
     if (late || (applying && forMs > SLOW_APPLY_MS)) this.#look(late);
-    // What moved is still news at the next tick.
+    // A move that is skipped here counts at the next tick.
     if (moved === this.#moved || (idle && now - this.#beatAt < IDLE_BEAT_MS)) return;
     this.#moved = moved;
     this.#beat();
   }
 
-  /** One question at a time: a source that answers slowly must not pile them up. */
+  /** One query at a time: they must not pile up on a slow source. */
   #ask(now: number): void {
     if (this.#measuring) return;
     this.#measuredAt = now;
@@ -131,7 +132,9 @@ export class Pulse implements AsyncDisposable {
     this.#work.beat(this.#details());
   }
 
-  /** @param both whether the source may be what is waited for; its session is used for other questions, too, so only work counts. */
+  /**
+   * @param both whether the stream may be waiting for the source; its session also runs other queries, so only `active` counts.
+   */
   #look(both: boolean): void {
     if (this.#looking) return;
     this.#looking = true;
@@ -139,7 +142,7 @@ export class Pulse implements AsyncDisposable {
     const looks = [target.look(), ...(both ? [source.look()] : [])];
     void Promise.all(looks)
       .then(([there, here]) => {
-        if (this.#timer === undefined || (there === 'nothing' && here !== 'at work')) return;
+        if (this.#timer === undefined || (there === 'nothing' && here !== 'active')) return;
         this.#doneAt = performance.now();
         this.#beat();
       })

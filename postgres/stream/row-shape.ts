@@ -1,7 +1,7 @@
 /**
- * What the changes of a table look like, pure. A change is decoded with the catalog of its own moment, so its columns tell
- * which side of a DDL it is from: wal2json names every column of a new row, in attribute order, and leaves out of an update
- * only what can be TOASTed. A change of neither known form stops the stream.
+ * The columns that changes of a table carry, pure. The source decodes a change with the catalog of that moment, so the
+ * columns show whether it is from before or after a DDL: wal2json prints every column of a new row, in attribute order, and
+ * omits from an update only columns that can be TOASTed. A change that fits no known row shape stops the stream.
  */
 import type { Cell } from '../apply/change.ts';
 import type {
@@ -11,12 +11,12 @@ import type {
 } from '../catalog/table-definition.ts';
 import type { RowMessage } from '../wal2json/message.ts';
 
-/** How changes of one shape are brought to the target's columns of today. */
+/** How changes of one row shape map to the target's current columns. */
 export interface RowShape {
   readonly columns: readonly ColumnDefinition[];
-  /** Other names on the target; null for columns that neither side has any more. Empty for the common case. */
+  /** Different names on the target; null for columns that were dropped on both sides. Usually empty. */
   readonly names: ReadonlyMap<string, string | null>;
-  /** What rows of this form hold in columns that were added later: the target's own default could be another value. */
+  /** Values of these rows in columns that were added later: the target's default could differ. */
   readonly fills: readonly Cell[];
 }
 
@@ -25,7 +25,7 @@ export function plainRowShape(definition: TableDefinition): RowShape {
 }
 
 /**
- * The form of changes from before a DDL that the target has already.
+ * The row shape of changes from before a DDL that the target already has.
  * @param change what the DDL did; it must not be opaque.
  */
 export function earlierRowShape(before: TableDefinition, change: DefinitionChange): RowShape {
@@ -40,7 +40,7 @@ export function earlierRowShape(before: TableDefinition, change: DefinitionChang
   };
 }
 
-/** In which a change is not of the form, in words that follow "a change that"; null when it is. */
+/** How a change deviates from the row shape, as text that follows "a change that"; null when it fits. */
 export function shapeMismatch(message: RowMessage, rowShape: RowShape): string | null {
   const { columns } = rowShape;
   const whole = message.action === 'I';
@@ -55,7 +55,7 @@ export function shapeMismatch(message: RowMessage, rowShape: RowShape): string |
     if (columns[at] === undefined) return explain(message.columns, rowShape, name);
     at += 1;
   }
-  // A delete has no columns of a new row.
+  // A delete carries no new row.
   for (; message.action !== 'D' && at < columns.length; at += 1) {
     const absent = columns[at];
     if (absent && !mayBeAbsent(absent, whole))
@@ -70,13 +70,13 @@ export function shapeMismatch(message: RowMessage, rowShape: RowShape): string |
   return null;
 }
 
-/** Whether the identity is the whole old row: sent under REPLICA IDENTITY FULL. */
+/** Whether the identity is the whole old row, as under REPLICA IDENTITY FULL. */
 export function holdsRow({ identity }: RowMessage, { columns }: RowShape): boolean {
   const sent = new Set(identity.map(({ name }) => name));
   return columns.every(({ name, generated }) => generated !== '' || sent.has(name));
 }
 
-/** Cells under the target's names. The same array in the common case: every change passes through here. */
+/** Cells with the target's names. Usually returns the same array, for speed: every change passes through here. */
 export function translate(cells: readonly Cell[], { names }: RowShape): readonly Cell[] {
   if (names.size === 0) return cells;
   return cells.flatMap(({ name, value }) => {
@@ -93,7 +93,7 @@ function mayBeAbsent({ varying, generated }: ColumnDefinition, whole: boolean): 
 function explain(cells: readonly Cell[], { columns }: RowShape, name: string): string {
   const known = columns.some((column) => column.name === name);
   const sent = cells.some((cell) => cell.name === name);
-  if (!known) return `holds column "${name}", which was not there before`;
-  if (!sent) return `holds no column "${name}" any more`;
-  return `holds column "${name}" in another place than before`;
+  if (!known) return `has the new column "${name}"`;
+  if (!sent) return `no longer has column "${name}"`;
+  return `has column "${name}" at another position than before`;
 }

@@ -1,13 +1,13 @@
-/** The slot as the stream meets it: fit to stream from, in nobody else's hands, and let go at the end. */
+/** Checks of the slot: usable for the stream, not in use by another session, and released at the end. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 
-/** How long another session may hold the slot after it was told to end. */
+/** How long another session may hold the slot after it was terminated. */
 const BUSY_MS = 15_000;
-/** The walsender notices a closed connection within one round of its loop; it may be in the middle of a huge transaction. */
+/** The walsender notices a closed connection in its next loop, but it may be in the middle of a huge transaction. */
 const RELEASE_MS = 5_000;
 const POLL_MS = 50;
 
@@ -20,8 +20,8 @@ interface SlotRow {
 
 /**
  * Refuses a slot that cannot deliver everything after the stored LSN.
- * @throws MigrationError `SlotMissing` when it is gone, invalidated or somebody else's; `CheckpointMissing` when the slot has
- *   moved past the stored LSN: what lies between is gone, and the server would skip it without a word.
+ * @throws MigrationError `SlotMissing` when it is gone, invalidated or not walferry's; `CheckpointMissing` when its confirmed LSN
+ *   is beyond the stored LSN: the WAL between them is gone, and the server would silently skip it.
  */
 export async function checkSlot(
   source: pg.ClientBase,
@@ -38,30 +38,32 @@ export async function checkSlot(
   );
   const row = rows[0];
   if (!row) throw missing(slot, 'does not exist');
-  if (row.plugin !== 'wal2json' || !row.here) throw missing(slot, 'is not one of this database');
+  if (row.plugin !== 'wal2json' || !row.here)
+    throw missing(slot, 'belongs to another database or plugin');
   if (row.wal_status === 'lost') throw missing(slot, 'was invalidated (wal_status = lost)');
-  if (row.confirmed === null) throw missing(slot, 'never became ready');
+  if (row.confirmed === null)
+    throw missing(slot, 'has no confirmed LSN: its creation did not finish');
   const confirmed = parseLsn(row.confirmed);
   if (compareLsn(stored, confirmed) < 0) {
     throw new MigrationError(
       'CheckpointMissing',
-      `the target stands at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
+      `the target's applied LSN is ${stored}, but slot "${slot}" is confirmed up to ${confirmed}: the target was restored or replaced`,
       { slot, lsn: stored },
     );
   }
 }
 
-/** Who may end the session that holds the slot. */
+/** What allows an attempt to terminate the session that holds the slot. */
 export interface SlotClaim {
-  /** Called before each further try. */
+  /** Called before each retry. */
   readonly waiting: () => void;
-  /** Throws when a newer attempt took over: then the session that holds the slot is that one's. */
+  /** Throws when a newer attempt has taken over: then the session that holds the slot belongs to it. */
   readonly stillMine: () => Promise<void>;
 }
 
 /**
- * Opens what needs the slot; while another session holds it, that session is ended (an earlier attempt of this migration:
- * nobody else knows the name) and the opening tried again.
+ * Opens what needs the slot. While another session holds it, terminates that session (an earlier attempt of this migration:
+ * no one else uses the name) and retries.
  */
 export async function withSlotFree<T>(
   source: pg.ClientBase,
@@ -84,7 +86,7 @@ export async function withSlotFree<T>(
   }
 }
 
-/** Waits until the source has written down the confirmed LSN; false when it did not in time, which costs only a re-read. */
+/** Waits until the source has recorded the confirmed LSN; false after a timeout, which costs only a re-read. */
 export async function confirmedBySource(
   source: pg.ClientBase,
   slot: string,
@@ -99,7 +101,7 @@ export async function confirmedBySource(
   });
 }
 
-/** Waits until no session holds the slot, so that the next one does not meet 55006; ends ours when it does not go. */
+/** Waits until no session holds the slot, so that the next one does not fail with 55006. Terminates ours if it remains. */
 export async function released(
   source: pg.ClientBase,
   slot: string,

@@ -1,4 +1,4 @@
-/** What an audit reads of the source's tables. */
+/** What a drift check reads about the source's tables. */
 import type pg from 'pg';
 import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { Selection } from '../catalog/selection.ts';
@@ -6,8 +6,8 @@ import { readDefinitions, type TableDefinition } from '../catalog/table-definiti
 import type { PlannedRelationRow } from '../control/relation.ts';
 
 /**
- * Under one snapshot: the look before a commit compares shapes, and has to find what was done since the columns, keys and places
- * were read.
+ * Under one snapshot: the check before a commit compares fingerprints, and must find all DDL since the columns, keys and tree
+ * positions were read.
  */
 export async function readSource(
   source: pg.ClientBase,

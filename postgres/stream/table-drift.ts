@@ -1,4 +1,4 @@
-/** What became of one table of the plan or of the selection, as the audit (audit.ts) has both catalogs before it. */
+/** What happened to one planned or selected table, from both catalogs as the drift check (drift-check.ts) has read them. */
 import type pg from 'pg';
 import { compareColumns, partitionsInTheWay, type Difference } from '../catalog/drift.ts';
 import { unloggedText } from '../catalog/file.ts';
@@ -13,28 +13,28 @@ import type { Tree } from '../control/tree.ts';
 import { withRows } from '../schema/existing.ts';
 import { followColumns, type Followed } from './follow.ts';
 
-/** What one table needs. */
+/** What the tables need. */
 export interface DriftReport {
   readonly followed: Followed[];
   readonly settled: Map<number, PlannedDefinition>;
   readonly alike: Map<number, PlannedDefinition>;
-  /** Transactions whose TRUNCATE has to come, by the plan's number. */
+  /** Transactions whose TRUNCATE must arrive, by plan number. */
   readonly awaited: Map<number, string>;
-  /** Unlogged tables that the operator accepts, by the plan's number: their changes are left out. */
+  /** Unlogged tables that the operator accepts, by plan number: their changes are ignored. */
   readonly unlogged: Set<number>;
   readonly ahead: Difference[];
-  /** To ask the operator about at once. */
+  /** The operator is asked about these at once. */
   readonly drift: Difference[];
-  /** New tables that the target does not have. */
+  /** New tables that are missing on the target. */
   readonly absent: Relation[];
   readonly forget: number[];
   readonly rename: { readonly id: number; readonly to: Relation }[];
   readonly register: Relation[];
-  /** Partitions to follow from where their tree stands. */
+  /** Partitions to follow from the current position of their tree. */
   readonly joining: { readonly relation: Relation; readonly pass: number }[];
-  /** Roots of trees to copy again. */
+  /** Roots of trees to resync. */
   readonly trees: TableName[];
-  /** Tables to copy again by number, and all of them with the reason. */
+  /** Tables to resync, by plan number; `reasons` has the reasons of all. */
   readonly again: number[];
   readonly reasons: string[];
 }
@@ -45,13 +45,13 @@ export interface Sides {
   readonly there: ReadonlyMap<string, Relation>;
   readonly definitions: ReadonlyMap<number, TableDefinition>;
   readonly targetDefinitions: ReadonlyMap<number, TableDefinition>;
-  /** Names that the plan has, without those that are other tables now. */
+  /** Names of planned tables, without those that now belong to other tables. */
   readonly planned: ReadonlySet<string>;
   readonly trees: readonly Tree[];
   readonly ignored: Ignored;
 }
 
-/** A table of the plan. */
+/** Checks a planned table. */
 export function checkTable(row: PlannedRelationRow, sides: Sides, found: DriftReport): void {
   const name = keyOfName(row);
   const relation = sides.here.get(name);
@@ -71,10 +71,10 @@ export function checkTable(row: PlannedRelationRow, sides: Sides, found: DriftRe
     const differences = compareColumns([relation], [counterpart]);
     found.drift.push(...differences);
     if (differences.length > 0) return;
-    // Notes the other oid, and with it that the copied rows are another table's.
+    // Records the new oid: the copied rows are from another table.
     found.register.push(relation);
     if (row.kind === 'r' || relation.kind === 'r') {
-      const what = row.oid === 0 ? 'was not in the latest snapshot' : 'was made anew on the source';
+      const what = row.oid === 0 ? 'was not in the latest snapshot' : 'was recreated on the source';
       found.reasons.push(`${nameOf(row)} ${what}`);
     }
     return;
@@ -84,10 +84,10 @@ export function checkTable(row: PlannedRelationRow, sides: Sides, found: DriftRe
     return;
   }
   if (relation.viaRoot !== null && !isIdentified(relation, sides.ignored)) {
-    differs(NOT_TOLD_APART);
+    differs(NOT_UNIQUE_IN_TREE);
     return;
   }
-  // From the same look as the file: in between it may have been both.
+  // From the same query as the file: the persistence may change between two queries.
   const now = sides.definitions.get(relation.oid);
   if (!now) return;
   const unlogged = now.persistence === 'u';
@@ -131,34 +131,34 @@ export function isInsertOnly(relation: Relation | undefined, { ignored }: Sides)
   return ignored.missingIdentity(relation);
 }
 
-/** One that the operator accepts: copied once as it is, and its changes are left out, also those of a logged moment. */
+/** An accepted unlogged table: it is copied once, and its changes are ignored, also those from a time when it was logged. */
 function checkUnlogged(row: PlannedRelationRow, found: DriftReport): void {
   found.unlogged.add(row.id);
   if (row.definition?.source.persistence === 'u') return;
   found.again.push(row.id);
-  found.reasons.push(`${nameOf(row)} is unlogged on the source now`);
+  found.reasons.push(`${nameOf(row)} is now unlogged on the source`);
 }
 
-const NOT_TOLD_APART =
-  'goes through its root on the target, and its replica identity is unique within the partition only: give the root a primary key, or this table REPLICA IDENTITY FULL';
+const NOT_UNIQUE_IN_TREE =
+  'goes through its root on the target, but its replica identity is unique only within the partition: give the root a primary key, or this table REPLICA IDENTITY FULL';
 
-/** A table of its own that was attached to a tree: where its rows were on the target nothing follows them any more. */
+/** A separate table that was attached to a tree: its old table on the target is no longer followed. */
 export function checkEntering(row: PlannedRelationRow, sides: Sides, found: DriftReport): void {
   const own = sides.there.get(keyOfName(row));
   if (!own || own.isPartition) return;
   found.drift.push({
     ...{ schema: row.schema, table: row.name, column: null },
-    what: 'is a partition on the source now, whose rows go through its root: drop it on the target',
+    what: 'is now a partition on the source, and its rows go through the root: drop it on the target',
   });
 }
 
-/** Whether the row is of a root that the source has no more, under this name, and the target has. */
+/** Whether the row belongs to a root that the source no longer has under this name, but the target has. */
 export function isLeftRoot(row: PlannedRelationRow, { here, there }: Sides): boolean {
   const name = keyOfName(row);
   return isViaRoot(row) && !here.has(name) && there.has(name);
 }
 
-/** The name is gone from the selection. */
+/** Checks a planned table whose name is gone from the selection. */
 function checkGone(row: PlannedRelationRow, sides: Sides, found: DriftReport): void {
   const counterpart = sides.there.get(keyOfName(row));
   const moved = sides.hereByOid.get(row.oid);
@@ -169,7 +169,7 @@ function checkGone(row: PlannedRelationRow, sides: Sides, found: DriftReport): v
     found.drift.push({
       ...{ schema: row.schema, table: row.name, column: null },
       what: now
-        ? `is named ${now} on the source now: rename it on the target (or drop it there, when ${now} is not to be moved)`
+        ? `is named ${now} on the source now: rename it on the target (or drop it there if ${now} is not to be moved)`
         : 'is gone on the source: drop it on the target',
     });
   } else if (moved && renamed && sides.there.has(renamed) && !sides.planned.has(renamed)) {
@@ -180,7 +180,7 @@ function checkGone(row: PlannedRelationRow, sides: Sides, found: DriftReport): v
   }
 }
 
-/** Tables of the selection that the plan does not have. */
+/** Checks selected tables that are not in the plan. */
 export async function checkNew(
   target: pg.ClientBase,
   here: readonly Relation[],
@@ -204,7 +204,7 @@ export async function checkNew(
       differs(
         relation.viaRoot === null || relation.key === null
           ? 'is new and has no replica identity on the source: its updates are not sent'
-          : NOT_TOLD_APART,
+          : NOT_UNIQUE_IN_TREE,
       );
     } else if (!counterpart) {
       found.absent.push(relation);
@@ -231,7 +231,7 @@ export async function checkNew(
     tables.map(({ relation }) => ({ relation, sql: quoted(destinationOf(relation)) })),
   );
   for (const { relation } of filled) {
-    const what = 'is new in the selection and holds rows on the target already: empty it there';
+    const what = 'is new in the selection but already holds rows on the target: empty it there';
     found.drift.push({ schema: relation.schema, table: relation.name, column: null, what });
   }
   found.register.push(...takeable.map(({ relation }) => relation));
@@ -240,7 +240,7 @@ export async function checkNew(
   );
 }
 
-/** Whether updates and deletes of the table, if any are sent, name a row of the target's table; also where none is, as accepted. */
+/** Whether updates and deletes identify one row of the target's table, or the operator accepts that they are not sent. */
 function isIdentified(relation: Relation, ignored: Ignored): boolean {
   const { key, identity, viaRoot } = relation;
   if (identity === 'f') return true;

@@ -1,8 +1,8 @@
 /**
- * A lease that goes on with what the one before left open (parked.ts). It does what every lease begins with, in another order: it takes
- * the next epoch only from the epoch and the position that the stream was left with, so no one else has written since; and it compares
- * all tables while the stream goes on, over sessions of their own. That look decides nothing: if it does not find everything as the plan
- * says, or fails, the lease begins again in the ordinary way, which does decide.
+ * A lease that continues with what the previous one left open (parked.ts). It runs the steps of every lease start in another
+ * order. It takes the next epoch only if epoch and applied LSN are those of the parked stream, so no one else has written since.
+ * It compares all tables while the stream continues, over separate sessions. That check decides nothing: if it finds a difference
+ * or fails, the lease restarts in the ordinary way, which decides.
  */
 import type { Migration } from '../../contract/migration.ts';
 import { compareLsn } from '../../contract/lsn.ts';
@@ -19,18 +19,19 @@ import { DRIFT_CHECKED, CatalogMoved } from './moved.ts';
 import type { OpenStream, ParkedStreams } from './parked.ts';
 import { readPlan } from './plan.ts';
 
-/** One statement on an open session; the ordinary way is bounded by itself. */
+/** For one statement on an open session; the ordinary start has its own limits. */
 const TAKE_MS = 2_000;
 /**
- * For so long leases go on over the same sessions. What a stream and its sessions remember of tables grows with those they meet, and
- * only a new beginning moves to a server that the service points to since.
+ * How long leases continue over the same sessions. What a stream and its sessions cache grows with the tables they meet, and only
+ * a new start connects to a server that the service points to since then.
  */
 const MOST_OPEN_MS = 1_800_000;
 
 /**
- * Streams for one lease over what is open from the one before.
- * @returns null when there is nothing to go on with, and nothing of it is open any more: the lease has to begin in the ordinary way.
- * @throws CatalogMoved for the same, when the stream went on until the look found something; and as `streamLease`.
+ * Streams for one lease over the sessions that the previous one left open.
+ * @returns null when there is nothing to continue; everything is closed then, and the lease must start in the ordinary way.
+ * @throws CatalogMoved when the check found something while the stream continued: the lease must start in the ordinary way; and
+ *   like `streamLease`.
  */
 export async function continueLease(
   migration: Migration,
@@ -41,21 +42,21 @@ export async function continueLease(
   const stream = parked.take(migration);
   if (stream === null) return null;
   await using held = stream.held.move();
-  const attempt = await taken(stream, { migration, options, work });
+  const attempt = await tryTakeover(stream, { migration, options, work });
   if (attempt === null || abandoned.aborted) {
-    // A polite end could take longer than a heartbeat may.
+    // A regular close could take longer than the heartbeat timeout.
     cut(stream.source);
     cut(stream.applier.client);
     return null;
   }
   stream.plan.renew(attempt);
-  work.log.info('stream goes on', {
+  work.log.info('stream continues', {
     epoch: attempt.epoch.toString(),
     confirmedLsn: attempt.confirmedLsn,
   });
-  const looking = new AbortController();
+  const checking = new AbortController();
   let checked = false;
-  let looked = Promise.resolve();
+  let checkEnded = Promise.resolve();
   try {
     const { report, open } = await streamLease(
       {
@@ -64,9 +65,9 @@ export async function continueLease(
         mayStayOpen: performance.now() - stream.openedAt < MOST_OPEN_MS,
       },
       (loop) => {
-        looked = lookAgain(stream, looking.signal).then(
+        checkEnded = checkAgain(stream, checking.signal).then(
           () => void (checked = true),
-          // Whatever it was: the ordinary way meets it, too, and says what it is.
+          // For any reason: the ordinary start finds it, too, and reports it.
           () => loop.fail(new CatalogMoved(DRIFT_CHECKED, null)),
         );
       },
@@ -74,14 +75,14 @@ export async function continueLease(
     if (open) parked.park({ ...stream, ...open, options, held: held.move() });
     return report;
   } finally {
-    looking.abort();
-    // Its connections end by the signal, or by themselves: no one waits for a server that does not answer.
-    await within(TAKE_MS, looked).catch(() => undefined);
+    checking.abort();
+    // The signal closes its connections. No one waits for a server that does not answer.
+    await within(TAKE_MS, checkEnded).catch(() => undefined);
   }
 }
 
-/** @returns null when the stream must not go on. */
-async function taken(
+/** @returns null when the stream must not continue. */
+async function tryTakeover(
   { migration, options, source, reader, applier, attempt }: OpenStream,
   now: { readonly migration: Migration; readonly options: StreamOptions; readonly work: Work },
 ): Promise<Attempt | null> {
@@ -90,18 +91,18 @@ async function taken(
   if (decisive(migration, options) !== decisive(now.migration, now.options)) return null;
   if (floor !== null && compareLsn(attempt.confirmedLsn, floor) < 0) return null;
   const taking = continueEpoch(applier.client, migration, attempt, now.work.scheduledAt ?? null);
-  // One that died while it was idle has told no one.
+  // A session that died while idle has not reported it.
   const alive = source.query(/* sql */ `select`);
   try {
     const [next] = await within(TAKE_MS, Promise.all([taking, alive]));
     return next;
   } catch {
-    // A session that does not answer. If the server took the epoch nevertheless, the next attempt takes a later one.
+    // A session does not answer. If the server took the epoch nevertheless, the next attempt takes a later one.
     return null;
   }
 }
 
-/** Everything that the stream was opened for. Where it begins and how long it lasts may differ from lease to lease. */
+/** Everything that must be equal for a lease to continue the stream. Start and length may differ between leases. */
 function decisive(
   migration: Migration,
   { floor: _, leaseMs: __, ...options }: StreamOptions,
@@ -110,10 +111,10 @@ function decisive(
 }
 
 /**
- * Compares all tables, as the beginning of a lease does, and recognizes both servers where the services point to now.
- * @throws unless everything is as the plan says.
+ * Compares all tables, as the start of a lease does, and verifies the servers that the services point to now.
+ * @throws unless everything matches the plan.
  */
-async function lookAgain(
+async function checkAgain(
   { migration, options, plan, applier }: OpenStream,
   signal: AbortSignal,
 ): Promise<void> {

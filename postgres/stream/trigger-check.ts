@@ -1,7 +1,7 @@
 /**
- * No transaction of the stream is committed that a trigger or rule of the target took part in: see schema/loud.ts. What a lease finds
- * at its beginning is disabled until the cutover; one that is made later ends the lease with nothing of its effects kept, and the
- * next one disables it.
+ * The stream commits no transaction in which a trigger or rule of the target fired: see schema/enabled-trigger.ts. A lease
+ * disables those that it finds at its start until the cutover. One that is created later ends the lease, its effects are rolled
+ * back, and the next lease disables it.
  */
 import type pg from 'pg';
 import type { PlannedRelation } from '../apply/change.ts';
@@ -12,7 +12,7 @@ import { keyOfName } from '../catalog/table-name.ts';
 import { triggerQuery, firingStates, readEnabledTriggers } from '../schema/enabled-trigger.ts';
 import { CatalogMoved } from './moved.ts';
 
-/** The tables that the open transaction has written to. */
+/** Collects the tables that the open transaction has written to. */
 export class TriggerCheck {
   readonly #states: readonly string[];
   readonly #touched = new Map<string, TableName>();
@@ -29,21 +29,21 @@ export class TriggerCheck {
   }
 
   /**
-   * The same look at tables whose rows are on their way, to be sent behind them: it finds nothing as long as they are quiet, and the rows'
-   * locks keep it so.
+   * The same check as a query that is sent directly after rows of these tables. It finds nothing if the tables have no enabled
+   * triggers, and the rows' locks keep it that way.
    */
   question(relations: readonly PlannedRelation[]): Question {
     return { ...triggerQuery(relations.map(destinationOf), this.#states), rows: 0 };
   }
 
-  /** What a question about these found was nothing. */
+  /** The query for these tables found nothing. */
   settled(relations: readonly PlannedRelation[]): void {
     for (const relation of relations) this.#touched.delete(keyOfName(destinationOf(relation)));
   }
 
   /**
-   * To be asked last before the commit: the transaction's locks keep others from making one afterwards.
-   * @throws CatalogMoved when something fired, or could have.
+   * The last check before the commit: afterwards the transaction's locks prevent others from creating a trigger.
+   * @throws CatalogMoved when something fired or could have fired.
    */
   async refuse(target: pg.ClientBase): Promise<void> {
     if (this.#touched.size === 0) return;

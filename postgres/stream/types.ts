@@ -1,4 +1,4 @@
-/** The types of followed tables: compared by the audit, and checked before every commit on the target. */
+/** The types of followed tables: compared by the drift check, and checked before every commit on the target. */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -8,7 +8,7 @@ import { checkTypes } from '../catalog/type-record.ts';
 import type { Followed } from './follow.ts';
 import type { DriftReport } from './table-drift.ts';
 
-/** Says of each followed table whether its types still mean what they did. */
+/** Checks for each followed table whether its types still have the same meaning. */
 export function checkFollowedTypes(types: TypePairs, found: DriftReport): void {
   for (const { row, source, target } of found.followed) {
     const columns = types.columns(source, target);
@@ -17,7 +17,7 @@ export function checkFollowedTypes(types: TypePairs, found: DriftReport): void {
     const { again, altered, record } = checkTypes(before, columns, types);
     const differences = typeDifferences(source, columns, altered, target.isPartition);
     if (differences.length > 0) {
-      // Texts of the stream may mean something else already: nothing more is applied where a type was altered.
+      // Values in the stream may already have another meaning: nothing more is applied once a type was altered.
       (again === null ? found.ahead : found.drift).push(...differences);
     } else if (again !== null) {
       found.again.push(row.id);
@@ -26,16 +26,16 @@ export function checkFollowedTypes(types: TypePairs, found: DriftReport): void {
     if (record === null) continue;
     const settled = found.settled.get(row.id);
     if (settled) found.settled.set(row.id, { ...settled, types: record });
-    // At once: a label that is renamed after it was met has to be known.
+    // At once, because a label may be renamed after it was met.
     const definition = found.alike.get(row.id) ?? row.definition;
     if (definition) found.alike.set(row.id, { ...definition, types: record });
   }
 }
 
 export interface WatchedTypes {
-  /** Types that a table is made of, by its key; tables without types of users are missing. */
+  /** Types that a table uses, by its key; tables without user-defined types are missing. */
   readonly byTable: ReadonlyMap<string, readonly number[]>;
-  /** What the audit saw, by type. */
+  /** Fingerprints that the drift check saw, by type. */
   readonly fingerprints: ReadonlyMap<number, string>;
   /** Names of the types, for messages. */
   readonly names: ReadonlyMap<number, string>;
@@ -61,7 +61,9 @@ export function watchedTypes(followed: readonly Followed[], graph: TypeGraph): W
   };
 }
 
-/** The name of a type of these tables that has changed since the audit, or null. Runs no query for tables without user types. */
+/**
+ * The name of a type of these tables that changed since the drift check, or null. No query for tables without user-defined types.
+ */
 export async function movedType(
   source: pg.ClientBase,
   { byTable, fingerprints, names }: WatchedTypes,

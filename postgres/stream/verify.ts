@@ -1,8 +1,8 @@
 /**
- * The look before a commit on the target: is the source's catalog still the one that the batch was understood with? Some DDL
- * leaves no trace in a change (a type with more digits, two columns that swap names): a numeric of four decimals would be
- * rounded into a column of two without an error. Asked after the batch was received and before it is committed, the answer
- * covers every change in it.
+ * The check before a commit on the target: is the source's catalog still the one that the batch was decoded with? Some DDL
+ * leaves no trace in a change (a type with more digits, two columns that swap names): a numeric with four decimals would be
+ * rounded to two without an error. The check runs after the batch was received and before it is committed, so it covers
+ * every change in it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -17,21 +17,21 @@ import type { Left } from './filter.ts';
 import { CatalogMoved } from './moved.ts';
 import { movedType, type WatchedTypes } from './types.ts';
 
-/** A transaction is decoded a moment before others can see that it committed, with synchronous replication much earlier. */
+/** A transaction is decoded shortly before its commit is visible to others; with synchronous replication, long before. */
 const FIRST_POLL_MS = 1;
 const POLL_MS = 20;
-/** It can last hours, with a standby away: then the source has other worries than our looks at its catalog. */
+/** With a standby down the wait can last hours: then our queries should not burden the source. */
 const LONG_WAIT_MS = 2_000;
 const LONG_POLL_MS = 250;
 
 /**
- * Returns once the source shows every transaction of the batch, and its tables are as they were. A snapshot that is taken later,
- * for tables that are copied again, then holds all that the stream has passed; the stream never brings it again.
- * @param known what the audit saw, of tables and of their types; the names of which changes were left out; and what decides about
- *   such a name when it is not what it was.
- * @param waiting called before each further look, with the milliseconds since the first; what it throws ends the wait.
- * @throws CatalogMoved when one of the changes' tables was altered since, or has the name of one that is left out; or when the row
- *   of any schema of the plan was written.
+ * Returns once every transaction of the batch is visible on the source and its tables are unchanged. So a snapshot that is taken
+ * later, for a resync, includes everything that the stream has applied and never delivers again.
+ * @param known what the drift check saw of tables and their types; the names whose changes were excluded; and what decides about
+ *   such a name when its fingerprint changes.
+ * @param waiting called before each further check, with the milliseconds since the first; what it throws ends the wait.
+ * @throws CatalogMoved when a table of the batch was altered, or has the name of an excluded one; or when the row of any planned
+ *   schema was written.
  */
 export async function verifyCatalog(
   source: pg.ClientBase,
@@ -43,14 +43,14 @@ export async function verifyCatalog(
     readonly renamed: (left: Left) => Promise<void>;
     /** Rows of the tables' schemas. */
     readonly schemas: SchemaRows;
-    /** Throws when a change may have come under a wrong name; asked once the source shows all transactions. */
+    /** Throws when a change may have arrived under a wrong name; called once all transactions are visible. */
     readonly refuseDoubtful: () => void;
   },
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
   if (xids.size === 0 && known.left.length === 0) return;
   const tables = withRoots(relations);
-  // Its name may have become a selected table's: what was left out since would be in no stream.
+  // An excluded name may now belong to a selected table: changes excluded since then would be lost.
   const left = [...known.left];
   const began = performance.now();
   for (let poll = FIRST_POLL_MS; ; poll = Math.min(poll * 2, POLL_MS)) {
@@ -59,21 +59,21 @@ export async function verifyCatalog(
       [...tables, ...left],
       known.schemas,
     );
-    // Later than that snapshot, so it sees no less.
-    const restless = await movedType(source, known.types, tables);
+    // Runs after that snapshot, so it sees no less.
+    const changedType = await movedType(source, known.types, tables);
     const moved = tables.find(
       (table, i) => known.fingerprints.get(keyOfName(table)) !== (fingerprints[i] ?? undefined),
     );
     if (moved) throw new CatalogMoved(`${moved.schema}.${moved.name}`, null);
     if (schema !== null) throw new CatalogMoved(`schema ${schema}`, null);
-    if (restless !== null) throw new CatalogMoved(restless, null);
+    if (changedType !== null) throw new CatalogMoved(changedType, null);
     for (const [i, one] of left.entries()) {
       const fingerprint = fingerprints[tables.length + i] ?? null;
       if (fingerprint === one.fingerprint) continue;
       left[i] = { ...one, fingerprint };
       await known.renamed(left[i]);
     }
-    // DDL of a transaction in the batch itself shows only once that transaction does.
+    // DDL of a transaction in the batch is visible only once that transaction is.
     const seen = parseSnapshot(snapshot);
     if ([...xids].every((xid) => isVisible(xid, seen))) {
       known.refuseDoubtful();
@@ -85,7 +85,7 @@ export async function verifyCatalog(
   }
 }
 
-/** Rows of a partition that left the tree are still in the root: a key that comes again would be refused there. */
+/** Rows of a detached partition are still in the target's root: a key that arrives again would violate its unique index. */
 function withRoots(relations: ReadonlySet<PlannedRelation>): TableName[] {
   const roots = new Map(
     [...relations].flatMap(({ destination }) =>

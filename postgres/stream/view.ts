@@ -1,6 +1,6 @@
 /**
- * A digest of everything in a plan that decides how a change is brought to the target. Two plans with the same one can stand for each
- * other.
+ * A digest of everything in a plan that decides how a change is applied to the target. Plans with equal digests are
+ * interchangeable.
  */
 import { createHash } from 'node:crypto';
 import type { SchemaRows } from '../catalog/schema-row.ts';
@@ -9,7 +9,7 @@ import type { ExportedSnapshot } from '../snapshot/visibility.ts';
 import type { DriftCheck } from './drift-check.ts';
 import type { TableMappings } from './filter.ts';
 
-/** Some tens of milliseconds' worth. */
+/** Takes some tens of milliseconds. */
 const TABLES_PER_TURN = 1_000;
 
 /** @param turn awaited between groups of tables. */

@@ -1,4 +1,4 @@
-/** Which way the changes of a lease took to the target: folded per table, or one by one. */
+/** How the changes of a lease were applied: folded per table, or change by change. */
 import type { Change } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
@@ -7,9 +7,9 @@ import { nameOf } from '../catalog/table-name.ts';
 const MOST_NAMED = 1_000;
 
 /**
- * Why a change does not go the fast way: its table never does (`table`), its key changes (`key`), its line is not as the plan expects it
- * (by what it is, `insert` …), it is too long, its values may be read differently on the other side (`values`), or the target refused the
- * rows. What only follows such a change, or a TRUNCATE, has no reason of its own.
+ * Why a change does not take the fast path: its table never does (`table`), its key changes (`key`), its line is not as the plan
+ * expects it (by action: `insert` …), it is too long (`length`), the other side may read its values differently (`values`), or
+ * the target refused the rows (`refused`). A change that only follows such a change, or a TRUNCATE, has no separate reason.
  */
 export type Why =
   'table' | 'key' | 'insert' | 'update' | 'delete' | 'length' | 'values' | 'refused';
@@ -20,7 +20,7 @@ export class Ways {
   readonly #tables = new Map<string, number>();
   readonly #why = new Map<string, Set<Why>>();
 
-  /** A change of the table leaves the fast way. */
+  /** A change of the table leaves the fast path. */
   left(table: TableName, why: Why): void {
     const name = nameOf(table);
     const known = this.#why.get(name);
@@ -28,7 +28,7 @@ export class Ways {
     else this.#why.set(name, new Set([why]));
   }
 
-  /** @param exact those of the `size` changes that were applied one by one. */
+  /** @param exact those of the `size` changes that were applied change by change. */
   applied(size: number, exact: readonly Change[]): void {
     this.#exact += exact.length;
     this.#folded += size - exact.length;
@@ -40,7 +40,7 @@ export class Ways {
     }
   }
 
-  /** For the log: the tables whose changes were applied one by one are the slow ones, those with most of them first. */
+  /** For the log: the slow tables, whose changes were applied change by change, those with the most such changes first. */
   get summary(): {
     readonly folded: number;
     readonly exact: number;

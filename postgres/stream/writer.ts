@@ -1,6 +1,6 @@
 /**
- * Brings batches to the target, one at a time and in order, and keeps the checkpoint. Between two pieces of a huge source
- * transaction the target transaction stays open; it is committed only with the piece that ends it.
+ * Writes batches to the target, one at a time and in order, and maintains the checkpoint. Between two parts of a huge source
+ * transaction the target transaction stays open; it is committed only with the last part.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
@@ -12,7 +12,7 @@ import type { Attempt } from '../control/epoch.ts';
 import type { Batch } from './batch.ts';
 import type { TriggerCheck } from './trigger-check.ts';
 
-/** What the writer needs of the applying session; tests put another in its place. */
+/** What the writer needs from the applying session; tests replace it. */
 export type Applying = Pick<
   TargetApplier,
   'begin' | 'applyFolded' | 'prepareFolded' | 'apply' | 'commit' | 'rollback'
@@ -21,23 +21,23 @@ export type Applying = Pick<
 export class TargetWriter {
   readonly #applier: Applying;
   readonly #epoch: bigint;
-  /** Once the stored LSN has reached it, the target is first consistent; null when nothing was copied. */
+  /** The target becomes consistent when the stored LSN reaches it; null when nothing was copied. */
   readonly #newest: Lsn | null;
   readonly #verify: (batch: Batch) => Promise<void>;
   readonly #also: (batch: Batch) => Promise<void>;
   readonly #enabled: Pick<TriggerCheck, 'question' | 'settled'> | null;
   #checkpoint: Checkpoint & { readonly consistent: boolean };
   #open = false;
-  /** After a batch that was not applied no later one may be: its position would confirm the gap. */
+  /** After a failed batch, no later one may be applied: its LSN would confirm the gap. */
   #failed = false;
   /** Counters of the open transaction. */
   #transactions = 0;
   #changes = 0;
 
   /**
-   * @param verify asked beside every batch and awaited before its commit; rejects when it must not be committed.
+   * @param verify runs in parallel to every batch and is awaited before its commit; rejects when the batch must not be committed.
    * @param also writes what has to become durable with the batch, in its transaction, just before the commit.
-   * @param enabled what the target's triggers have to be asked together with rows, and is told when they were quiet.
+   * @param enabled supplies the query for enabled triggers that is sent together with rows, and gets the tables that have none.
    */
   constructor(
     applier: Applying,
@@ -57,17 +57,17 @@ export class TargetWriter {
     this.#checkpoint = { confirmedLsn, transactions, changes, consistent };
   }
 
-  /** Where the target stands. */
+  /** The target's checkpoint. */
   get checkpoint(): Checkpoint & { readonly consistent: boolean } {
     return this.#checkpoint;
   }
 
-  /** Whether a target transaction waits for the next piece of a huge source transaction. */
+  /** Whether a target transaction waits for the next part of a huge source transaction. */
   get open(): boolean {
     return this.#open;
   }
 
-  /** Whether the stored row would learn something from a commit at this position, even without changes. */
+  /** Whether a commit at this position would change the stored row, even without changes. */
   wouldAdvance(position: Lsn): boolean {
     return (
       position !== this.#checkpoint.confirmedLsn ||
@@ -76,16 +76,16 @@ export class TargetWriter {
   }
 
   /**
-   * Applies the batch, and commits when it ends at a commit boundary.
-   * @returns whether it was committed, and which of its changes were applied one by one.
-   * @throws MigrationError of the applier; the target transaction is rolled back then.
+   * Applies the batch, and commits if it ends at a commit boundary.
+   * @returns whether it was committed, and which of its changes were applied change by change.
+   * @throws MigrationError of the applier, after a rollback of the target transaction.
    */
   async write(
     batch: Batch,
   ): Promise<{ readonly committed: boolean; readonly exact: readonly Change[] }> {
-    if (this.#failed) throw behindGap(batch.end);
+    if (this.#failed) throw afterFailure(batch.end);
     const verified = this.#verify(batch);
-    // Awaited below; until then a refusal must not count as unhandled.
+    // Awaited below; until then a rejection must not count as unhandled.
     verified.catch(() => undefined);
     try {
       const exact = await this.#apply(batch);
@@ -110,18 +110,18 @@ export class TargetWriter {
       this.#failed = true;
       if (this.#open) await this.#applier.rollback();
       this.#closed();
-      // A change of an altered table often fails, too; what the operator needs to know is the DDL.
+      // Changes of an altered table often fail, too, but the operator needs to know about the DDL.
       await verified;
       throw error;
     }
   }
 
-  /** Does ahead what can be done for a batch before the one that is written now is through. */
+  /** Prepares a batch as far as possible while the one before it is written. */
   prepare(batch: Batch): void {
     if (!this.#failed) this.#applier.prepareFolded(batch.folded);
   }
 
-  /** @returns the changes that were applied one by one. */
+  /** @returns the changes that were applied change by change. */
   async #apply(batch: Batch): Promise<readonly Change[]> {
     let { changes } = batch;
     if (batch.folded.length > 0) {
@@ -129,10 +129,10 @@ export class TargetWriter {
       const question = this.#enabled?.question(relations) ?? null;
       const { folded, xids } = batch;
       const applied = await this.#applier.applyFolded(this.#epoch, folded, xids, question);
-      // Nothing of them is applied: the same changes one by one say which of them does not fit.
+      // None of them was applied. Applied change by change, the failing one is found.
       if (applied === 'refused') changes = batch.exactly();
       else this.#open = true;
-      // What is applied after the question may reach partitions that none of those rows has locked.
+      // Changes applied after the query may reach partitions that none of those rows has locked.
       const later = new Set(
         changes.flatMap((one) => (one.kind === 'truncate' ? one.relations : [one.relation])),
       );
@@ -147,7 +147,7 @@ export class TargetWriter {
     return changes;
   }
 
-  /** Gives up the open transaction, if there is one. */
+  /** Rolls back the open transaction, if there is one. */
   async rollback(): Promise<void> {
     if (!this.#open) return;
     this.#closed();
@@ -166,10 +166,10 @@ export class TargetWriter {
   }
 }
 
-function behindGap(lsn: Lsn | null): MigrationError {
+function afterFailure(lsn: Lsn | null): MigrationError {
   return new MigrationError(
     'Internal',
-    'a batch was to be applied although the one before it had failed',
+    'a batch was about to be applied although the one before it had failed',
     lsn === null ? {} : { lsn },
   );
 }

@@ -1,7 +1,7 @@
 /**
- * Makes durable what was read on the source. With `synchronous_commit = off`, changes are visible before they are flushed; after a
- * crash they never happened, and their transaction ids are reused. Nothing that was read is recorded on the target before the WAL is
- * flushed past it.
+ * Ensures that what was read on the source is durable there. With `synchronous_commit = off`, changes are visible before they are
+ * flushed; after a crash they never happened, and their transaction ids are reused. So the target records nothing that was read
+ * before the source has flushed its WAL beyond it.
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
@@ -10,7 +10,7 @@ import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { messagePrefix } from '../wal2json/options.ts';
 
-/** A logical message that a stream receives at exactly this position, and only in this history. */
+/** A logical message that the stream receives at exactly this LSN, and only in this history. */
 export interface Mark {
   /** End of the message's record. */
   readonly lsn: Lsn;
@@ -18,10 +18,10 @@ export interface Mark {
 }
 
 /**
- * Writes a mark and flushes it, with everything that any session could see before the call. Its transaction takes an id, so that no
- * lower id can be reused.
- * @param source a session that is not in a transaction.
- * @throws MigrationError `Internal` when the server says that it has not flushed what it committed.
+ * Writes a mark and flushes it, together with everything that any session could see before the call. Its transaction takes an id,
+ * so that no lower id can be reused.
+ * @param source a session without an open transaction.
+ * @throws MigrationError `Internal` when the server reports that it has not flushed what it committed.
  */
 export async function writeMark(
   source: pg.ClientBase,
@@ -30,9 +30,10 @@ export async function writeMark(
   const nonce = randomUUID();
   await source.query(/* sql */ `begin`);
   try {
-    // `on` would wait for a synchronous standby, which may be away for long; a failover that loses the mark is noticed by it.
+    // `on` would wait for a synchronous standby, which may be down for long. If a failover loses the mark, its absence shows
+    // that.
     await source.query(/* sql */ `set local synchronous_commit = local`);
-    // Not transactional: the stream brings it exactly where it stands between the commits.
+    // Not transactional: the stream delivers it exactly at its position between the commits.
     const { rows } = await source.query<{ lsn: string; xid: string }>(
       /* sql */ `
       select pg_catalog.pg_logical_emit_message(false, $1, $2)::text as lsn,
@@ -62,8 +63,8 @@ export function nonceOf(content: string): string | null {
 }
 
 /**
- * Returns when everything that this session has seen so far is flushed. Costs nothing if everything is flushed.
- * @param source a session that is not in a transaction.
+ * Returns when everything that this session has seen so far is flushed. Writes nothing if it already is.
+ * @param source a session without an open transaction.
  */
 export async function flushSeen(source: pg.ClientBase, migration: Migration): Promise<void> {
   const { rows } = await source.query<{ flushed: boolean }>(/* sql */ `

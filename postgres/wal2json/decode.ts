@@ -1,8 +1,8 @@
 /**
- * Decoder of wal2json's format-version 2 lines: an own scanner instead of `JSON.parse`, which would round bigint and
- * numeric. It is twice as fast as quoting the numbers first, and it knows just what the plugin prints: a flat object
- * whose only nested values are the lists `columns` and `identity`. Anything else stops the stream: a line that is
- * half understood must not be applied.
+ * Decoder of wal2json's format-version 2 lines. It does not use `JSON.parse`, which would round bigint and numeric, and it
+ * is twice as fast as quoting the numbers first. It accepts only what the plugin prints: a flat object whose only nested
+ * values are the lists `columns` and `identity`. Anything else stops the stream: a line that is only partly understood
+ * must not be applied.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -17,17 +17,17 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-/** A number as JSON has it: PostgreSQL prints no other, and half of another would be a wrong one. */
+/** A JSON number. PostgreSQL prints no other format, and a part of another one would be a wrong number. */
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-// The plugin escapes all of them.
+// The plugin escapes every control character.
 const CONTROL = /[\u0000-\u001f]/;
-/** What may follow a backslash; no text of PostgreSQL holds a NUL. */
+/** What may follow a backslash; PostgreSQL's text types never hold a NUL. */
 const ESCAPE = /["\\bfnrt]|u00(?:0[1-9a-f]|1[0-9a-f])/y;
 
 /**
  * Reads one message.
- * @param at position of the message in the WAL, for the failure's text.
- * @throws MigrationError `StreamMalformed` naming the position and what was expected; never the text itself.
+ * @param at LSN of the message, for the error message.
+ * @throws MigrationError `StreamMalformed` with the LSN and what was expected, never the text itself.
  */
 export function decodeMessage(text: string, at?: Lsn): WalMessage {
   try {
@@ -80,12 +80,12 @@ class Scanner {
       do {
         const key = this.#string();
         this.#take(COLON, 'a colon');
-        // Of two the wrong one could be taken.
+        // Of two fields with one name, the wrong one could be used.
         if (key === 'name' && name === null) name = sharedName(this.#string());
         else if (key === 'value' && value === undefined) value = this.#scalar();
         else throw new Unexpected('expected name and value of a column, once each');
       } while (this.#more(CLOSE_BRACE));
-      // A missing value must not be taken for null.
+      // A missing value is not null.
       if (name === null || value === undefined) {
         throw new Unexpected('expected name and value of a column');
       }
@@ -97,7 +97,7 @@ class Scanner {
     return cells;
   }
 
-  /** Text of a string, number or boolean; null for null. Booleans become what PostgreSQL prints. */
+  /** Text of a string, number or boolean; null for null. Booleans are returned as PostgreSQL prints them. */
   #scalar(): string | null {
     const text = this.#text;
     switch (text.charCodeAt(this.#at)) {
@@ -120,7 +120,7 @@ class Scanner {
     return value;
   }
 
-  /** Verbatim, whatever its length: digits, sign, point and exponent as the plugin lets them through. */
+  /** The number exactly as the plugin prints it, of any length. */
   #number(): string {
     NUMBER.lastIndex = this.#at;
     const [number] = NUMBER.exec(this.#text) ?? [];
@@ -179,7 +179,7 @@ function unescape(quoted: string): string {
     const value: unknown = JSON.parse(quoted);
     if (typeof value === 'string') return value;
   } catch {
-    // JSON.parse quotes its input in its message: never pass that on.
+    // The message of JSON.parse quotes its input, which may be a row value: never pass it on.
   }
   throw new Unexpected('expected a string with known escapes');
 }

@@ -1,13 +1,13 @@
-/** What one line of wal2json holds, gathered while it is scanned and checked when it was read whole. */
+/** The fields of one wal2json line: collected while it is scanned, checked at its end. */
 import { isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, WalMessage } from './message.ts';
 
 const NO_CELLS: readonly Cell[] = [];
 
-/** Thrown inside the decoder only: names what was expected, never what was found (that may be a row's value). */
+/** Thrown only inside the decoder. Names what was expected, never what was found, which may be a row value. */
 export class Unexpected extends Error {}
 
-/** The flat fields of one line, checked when the whole line was read. */
+/** The flat fields of one line, checked at the end of the line. */
 export class Fields {
   columns: readonly Cell[] | null = null;
   identity: readonly Cell[] | null = null;
@@ -24,7 +24,7 @@ export class Fields {
 
   readonly #keys: string[] = [];
 
-  /** @throws Unexpected for a field that came before: of two the wrong one could be taken. */
+  /** @throws Unexpected for a repeated field: the wrong one could be used. */
   once(key: string): void {
     if (this.#keys.includes(key)) throw new Unexpected('expected each field once');
     this.#keys.push(key);
@@ -62,7 +62,7 @@ export class Fields {
       case 'content':
         this.#content = value;
         break;
-      default: // an option that was not asked for adds fields; none of them changes what a row is
+      default: // options that walferry does not set add fields; none of them changes the meaning of a row
     }
   }
 
@@ -123,7 +123,7 @@ export class Fields {
     }
   }
 
-  /** An action with a list of another one is not that action: an update would be taken for an insert. */
+  /** The lists must fit the action: otherwise an update could be read as an insert. */
   #lists(columns: boolean, identity: boolean): void {
     if ((this.columns !== null) !== columns) {
       throw new Unexpected(columns ? 'expected columns' : 'expected no columns');
@@ -155,7 +155,7 @@ export class Fields {
 const names = new Map<string, string>();
 const MOST_NAMES = 20_000;
 
-/** One string for equal names: a batch of 20,000 short rows would hold each of its few names 20,000 times. */
+/** One string for equal names: without it a batch of 20,000 short rows would hold each of its few names 20,000 times. */
 export function sharedName(name: string): string {
   const known = names.get(name);
   if (known !== undefined) return known;

@@ -1,7 +1,6 @@
 /**
- * The head of a line of wal2json as bytes: what it is, of which transaction, and for a change of which table. Only the plugin's own
- * form is known, with the options that walferry sends (options.ts); of any other line the answer is `other`, and the decoder
- * (decode.ts) judges it.
+ * Reads the head of a wal2json line from its bytes: kind, transaction and, for a change, the table. Only the format that the
+ * plugin prints with walferry's options (options.ts) is known. Any other line is `other`, and the decoder (decode.ts) handles it.
  */
 import { parseLsn, trustedLsn, type Lsn } from '../../contract/lsn.ts';
 import { matches } from './value.ts';
@@ -19,7 +18,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const SLASH = 0x2f;
 
-/** `","xid":` with ten digits and a time are 62 bytes; longer ones are read each time. */
+/** `","xid":` with ten digits and a timestamp take 62 bytes; longer ones are parsed each time. */
 const SAME_BYTES = 96;
 
 function kindOf(action: number | undefined): LineKind {
@@ -42,27 +41,27 @@ function kindOf(action: number | undefined): LineKind {
 
 const NOWHERE = parseLsn('0/0');
 
-/** Reads one head after another; its fields are those of the last one. */
+/** Reads heads one after another. The fields hold those of the last one. */
 export class HeadReader {
   xid = 0;
-  /** Positions as the plugin prints them; of `begin` and `commit` only. */
+  /** LSNs as the plugin prints them; for `begin` and `commit` only. */
   lsn = NOWHERE;
   nextLsn = NOWHERE;
-  /** Of `commit` only. */
+  /** For `commit` only. */
   timestamp: string | null = null;
-  /** Bytes from the schema's first to the table's last, as JSON: `public","table":"orders`. */
+  /** Range from the schema's first byte to the table's last, as JSON: `public","table":"orders`. */
   nameFrom = 0;
   nameTo = 0;
-  /** Where the lists of a change begin, with the comma before them. */
+  /** Start of the lists of a change, at the comma before them. */
   body = 0;
-  /** Transaction id and time as the last line had them: those of one transaction have the same. */
+  /** Transaction id and timestamp of the last line: all lines of one transaction have the same. */
   #same = Buffer.alloc(SAME_BYTES);
   #sameLength = 0;
-  /** Places of the time in it; both 0 without one. */
+  /** Start and end of the timestamp in it; both 0 without one. */
   #timeAt = 0;
   #timeTo = 0;
 
-  /** @param from first byte of the line. @param end behind its last. */
+  /** @param from first byte of the line. @param end byte after its last. */
   read(bytes: Buffer, from: number, end: number): LineKind {
     if (!matches(bytes, from, ACTION)) return 'other';
     let at = from + ACTION.length;
@@ -80,7 +79,7 @@ export class HeadReader {
       at = to + 1;
     } else if (ends) return 'other';
     if (!ends) return this.#name(bytes, at, end) ? kind : 'other';
-    // The plugin's version 2.5 prints it at the beginning, too.
+    // wal2json 2.5 prints it in the begin message, too.
     if (matches(bytes, at, NEXT_LSN)) {
       const to = hexPair(bytes, at + NEXT_LSN.length, end);
       if (to < 0) return 'other';
@@ -96,7 +95,7 @@ export class HeadReader {
     return bytes[at] === 0x7d && at + 1 === end ? kind : 'other';
   }
 
-  /** Reads transaction id and time. @returns the place behind them, or -1. */
+  /** Reads transaction id and timestamp. @returns the offset after them, or -1. */
   #transaction(bytes: Buffer, start: number, end: number): number {
     const length = this.#sameLength;
     let same = 0;
@@ -117,7 +116,7 @@ export class HeadReader {
     if (bytes[digits] === 0x30 && at > digits + 1) return -1;
     this.xid = xid;
     this.#timeTo = 0;
-    // Without a time nothing is remembered: the id alone could be the beginning of a longer one.
+    // Without a timestamp nothing is remembered: the id alone could be the prefix of a longer one.
     if (!matches(bytes, at, TIMESTAMP)) return at;
     const to = this.#plain(bytes, at + TIMESTAMP.length, end);
     if (to < 0) return -1;
@@ -141,7 +140,7 @@ export class HeadReader {
     return true;
   }
 
-  /** As `#string`, for one of printable ASCII without escapes. */
+  /** Like `#string`, but only for printable ASCII without escapes. */
   #plain(bytes: Buffer, from: number, end: number): number {
     const to = this.#string(bytes, from, end);
     for (let at = from; at < to; at += 1) {
@@ -151,7 +150,7 @@ export class HeadReader {
     return to;
   }
 
-  /** The place of the quote that ends the string; -1 when the line ends before. */
+  /** Offset of the quote that ends the string; -1 if the line ends before it. */
   #string(bytes: Buffer, from: number, end: number): number {
     let at = from;
     while (at < end) {
@@ -164,7 +163,7 @@ export class HeadReader {
 }
 
 /**
- * Where the quote behind a WAL position is: one to eight hexadecimal digits on both sides of the slash, as contract/lsn.ts knows it.
+ * Offset of the quote after an LSN: one to eight hexadecimal digits on both sides of the slash, as in contract/lsn.ts.
  * @returns -1 for anything else.
  */
 function hexPair(bytes: Buffer, from: number, end: number): number {
@@ -189,10 +188,10 @@ function lsnAt(bytes: Buffer, from: number, to: number): Lsn {
   return trustedLsn(bytes.toString('latin1', from, to));
 }
 
-/** Something by the names in heads. */
+/** A map with the table names in heads as keys. */
 export class ByName<T> {
   readonly #entries = new Map<string, T>();
-  /** Those met last, by a number made of the name's bytes: no text is made of a name that is here. */
+  /** Entries by a hash of the name's bytes: a name that is found here needs no conversion to text. */
   readonly #met = new Map<number, { readonly name: Buffer; readonly value: T }>();
 
   set(schema: string, table: string, value: T): void {
@@ -214,7 +213,7 @@ export class ByName<T> {
   }
 }
 
-/** As in the line: names of JSON escapes that the plugin writes otherwise are not found, and go to the decoder. */
+/** The name as in the line. A name that the plugin escapes differently is not found, and its line goes to the decoder. */
 function nameOf(schema: string, table: string): string {
   return `${JSON.stringify(schema).slice(1, -1)}","table":"${JSON.stringify(table).slice(1, -1)}`;
 }

@@ -1,13 +1,12 @@
 /**
- * What wal2json's format-version 2 says, one message a line. Values are text end to end: no number becomes a JavaScript
- * number (bigint and numeric would lose digits), no json value is printed anew, and a column that is not there stays
- * not there (absent is not null).
+ * Messages of wal2json's format-version 2, one per line. Values stay text: no number becomes a JavaScript number (bigint
+ * and numeric would lose digits), no json value is printed again, and an absent column stays absent (absent is not null).
  */
 import type { Lsn } from '../../contract/lsn.ts';
 
 export interface Cell {
   readonly name: string;
-  /** As the source's output function printed it; null for SQL null, and on wal2json 2.5 also for NaN and infinities. */
+  /** As the source's output function printed it; null for SQL null, and with wal2json 2.5 also for non-finite numbers. */
   readonly value: string | null;
 }
 
@@ -23,7 +22,7 @@ export interface Commit {
   readonly action: 'C';
   readonly xid: number;
   readonly lsn: Lsn;
-  /** End of the commit record: what is stored and confirmed once the transaction is applied. */
+  /** End of the commit record: the LSN that is stored and confirmed once the transaction is applied. */
   readonly nextlsn: Lsn;
   /** Commit time as the source printed it, in UTC. */
   readonly timestamp: string | null;
@@ -42,7 +41,7 @@ export interface RowMessage {
 export interface TruncateMessage {
   readonly action: 'T';
   readonly xid: number;
-  /** All tables of one TRUNCATE statement carry the same position. */
+  /** The same for all tables of one TRUNCATE statement. */
   readonly lsn: Lsn | null;
   readonly schema: string;
   readonly table: string;

@@ -1,33 +1,33 @@
 /**
- * The options that START_REPLICATION hands to wal2json. Whole schemas are asked for, never single tables: a partition or
- * table made after the start would silently never arrive, while one that arrives unknown stops the stream.
+ * The options that START_REPLICATION passes to wal2json. They select whole schemas, never single tables: otherwise changes
+ * of a table or partition created after the start would silently never arrive. An unknown table that arrives stops the stream.
  */
 
 import { randomUUID } from 'node:crypto';
 import type { Migration } from '../../contract/migration.ts';
 
-/** Prefix of the logical messages that a migration writes into the WAL: its own, so that messages of others are not asked for. */
+/** Prefix of the logical messages that a migration writes to the WAL. It is unique, so that the plugin skips other messages. */
 export function messagePrefix({ id }: Pick<Migration, 'id'>): string {
   return `walferry-${id}`;
 }
 /**
- * The plugin can be asked for messages of one prefix, and not for none. Others may write bytes that are no text, under any prefix that
- * they know, and the SQL functions of a slot fail on them; so this is one that no one knows.
+ * The plugin can select the messages of one prefix, but not none. Other applications may write bytes that are not text under any
+ * prefix that they know, and the SQL functions of a slot fail on these. So this prefix is random.
  */
 const NO_MESSAGES = `walferry-${randomUUID()}`;
 
 export interface PluginSelection {
-  /** Schemas to ask for; null asks for all, for a selection whose schemas are given by a wildcard. */
+  /** Schemas to select; null selects all, when the migration gives its schemas by a wildcard. */
   readonly schemas: readonly string[] | null;
-  /** Tables that the plugin leaves out (a busy audit table need not travel); null parts mean any. */
+  /** Tables that the plugin omits (a busy excluded table costs no traffic); a null part matches any name. */
   readonly without?: readonly { readonly schema: string | null; readonly name: string | null }[];
-  /** Whether the plugin knows `numeric-data-types-as-string` (from 2.6 on): NaN and infinities arrive then. */
+  /** Whether the plugin supports `numeric-data-types-as-string` (since 2.6): only then non-finite numbers arrive. */
   readonly numericAsText: boolean;
-  /** Prefix of the logical messages to ask for, from {@link messagePrefix}; unset for none. */
+  /** Prefix of the logical messages to select, from {@link messagePrefix}; unset for none. */
   readonly messages?: string;
 }
 
-/** Options by name, in the plugin's own escaping, not yet quoted for the command. */
+/** Options by name, with the plugin's escaping, not yet quoted for the command. */
 export function pluginOptions(selection: PluginSelection): Readonly<Record<string, string>> {
   const { schemas, without = [], numericAsText, messages = NO_MESSAGES } = selection;
   const options: Record<string, string> = {
@@ -51,7 +51,7 @@ export function pluginOptions(selection: PluginSelection): Readonly<Record<strin
   return options;
 }
 
-/** The options as START_REPLICATION takes them: `("name" 'value', …)`. */
+/** The options in the syntax of START_REPLICATION: `("name" 'value', …)`. */
 export function renderOptions(options: Readonly<Record<string, string>>): string {
   const list = Object.entries(options).map(
     ([name, value]) => `"${name}" '${value.replaceAll("'", "''")}'`,
@@ -63,7 +63,10 @@ function part(name: string | null): string {
   return name === null ? '*' : escapeName(name);
 }
 
-/** The plugin ends a name at a comma, point or white space and takes a lone `*` for all; a backslash takes the next one as it is. */
+/**
+ * The plugin ends a name at a comma, point or white space, and a single `*` matches all names; a backslash escapes the next
+ * character.
+ */
 function escapeName(name: string): string {
   return name.replace(/[\\.,*'"\s]/g, '\\$&');
 }

@@ -1,6 +1,6 @@
 /**
- * One JSON value of wal2json into COPY text, bytes to bytes: no string and no object is made of it. Whatever is not exactly what the
- * plugin prints is refused, and the caller lets the decoder (decode.ts) judge the line.
+ * Converts one JSON value of wal2json to COPY text, bytes to bytes, without creating a string or object. Everything that is not
+ * exactly what the plugin prints is refused; the caller then passes the line to the decoder (decode.ts).
  */
 
 const QUOTE = 0x22;
@@ -14,39 +14,41 @@ const POINT = 0x2e;
 const ZERO = 0x30;
 const NINE = 0x39;
 const LETTER_E = 0x65;
-/** Longer strings are searched and copied by the runtime's own means, which pay off only then. */
+/** Longer strings are searched and copied with Buffer methods, which are slower for short ones. */
 const LONG = 48;
 
 /** How a column's values are written. */
 export const PLAIN = 0;
-/** Hexadecimal digits that arrive without their `\x`. */
+/** Hexadecimal digits that arrive without `\x`. */
 export const BYTEA = 1;
-/** A null may be NaN or an infinity: wal2json before 2.6. Whoever writes it has to find out. */
+/** A null may be a non-finite number (wal2json before 2.6): the writer has to find out. */
 export const EXPOSED = 2;
-/** Computed by the target. */
+/** Not written: the target generates it. */
 export const SKIPPED = 3;
-/** A null is NaN or an infinity, or cannot be looked up: it is left to the decoder. */
+/** A null is a non-finite number, or cannot be read from the source: the decoder handles it. */
 export const NEVER_NULL = 4;
 export type ValueKind =
   typeof PLAIN | typeof BYTEA | typeof EXPOSED | typeof SKIPPED | typeof NEVER_NULL;
 
-/** Bytes of COPY text that a value of n bytes of JSON can take at most: `\\` stays two, `null` shrinks, bytea grows by `\\x`. */
+/** COPY text has at most this many bytes more than the JSON value: `\\` stays two bytes, `null` shrinks, bytea grows by `\\x`. */
 export const GROWTH_BYTES = 4;
 
-/** Reads values of a line and writes them behind each other into a buffer that has room (line length plus {@link GROWTH_BYTES} each). */
+/**
+ * Reads values of a line and appends them to a buffer, which has room for the line's length plus {@link GROWTH_BYTES} per value.
+ */
 export class ValueWriter {
-  /** Where the next byte of the line is read. */
+  /** Offset of the next byte to read. */
   at = 0;
-  /** Where the next byte is written. */
+  /** Offset of the next byte to write. */
   to = 0;
-  /** Whether bytes beyond ASCII passed: the line then has to be proved to be UTF-8. */
+  /** Whether there were bytes beyond ASCII: then the line must be checked for valid UTF-8. */
   beyondAscii = false;
-  /** Whether a null passed that may be NaN or an infinity. */
+  /** Whether there was a null that may be a non-finite number. */
   doubtful = false;
 
   /**
    * Writes the value at {@link at}.
-   * @returns false for what is no value, or a null that cannot be one; nothing is to be used then.
+   * @returns false for an invalid value, or a null of a kind that is never null; the output must not be used then.
    */
   write(line: Buffer, out: Buffer, kind: ValueKind): boolean {
     switch (line[this.at]) {
@@ -77,7 +79,7 @@ export class ValueWriter {
     return true;
   }
 
-  /** A number as JSON has it: written otherwise it may be half of another one. */
+  /** A JSON number. Any other format is refused: it could be a part of another number. */
   #number(line: Buffer, out: Buffer): boolean {
     let { at } = this;
     const shift = this.to - at;
@@ -115,7 +117,7 @@ export class ValueWriter {
       out[to++] = 0x78; // x
     }
     let high = 0;
-    // From here on a part without escapes is long.
+    // From this offset on, a part without escapes counts as long.
     let long = at + LONG;
     const end = line.length;
     while (at < end) {
@@ -139,7 +141,7 @@ export class ValueWriter {
         to += written;
         long = at + LONG;
       } else {
-        // JSON has no control characters in strings; one here would end a row of COPY.
+        // JSON strings have no control characters; one here could end the COPY row.
         if (c < 0x20) return false;
         high |= c;
         out[to++] = c;
@@ -148,11 +150,11 @@ export class ValueWriter {
     return false;
   }
 
-  /** Copies what lies before the next quote or escape. @returns the place of that, or -1. */
+  /** Copies everything before the next quote or escape. @returns its offset, or -1. */
   #plain(line: Buffer, out: Buffer, at: number, to: number): number {
     const quote = line.indexOf(QUOTE, at);
     if (quote < 0) return -1;
-    // Only up to the quote: without an escape in sight the search would go on through all lines behind this one.
+    // Search only up to the quote: without an escape the search would continue through all following lines.
     const part = line.subarray(at, quote);
     const backslash = part.indexOf(BACKSLASH);
     const length = backslash < 0 ? part.length : backslash;
@@ -172,7 +174,7 @@ const NULL = Buffer.from('null');
 const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 
-/** Copies digits to places that lie `shift` further. @returns the place behind them. */
+/** Copies digits, `shift` bytes further in the output. @returns the offset after them. */
 function digits(line: Buffer, out: Buffer, from: number, shift: number): number {
   let at = from;
   for (;;) {
@@ -183,15 +185,15 @@ function digits(line: Buffer, out: Buffer, from: number, shift: number): number 
   }
 }
 
-/** Whether these bytes stand there. */
+/** Whether the line has these bytes at `at`. */
 export function matches(line: Buffer, at: number, expected: Buffer): boolean {
   for (let i = 0; i < expected.length; i += 1) if (line[at + i] !== expected[i]) return false;
   return true;
 }
 
 /**
- * Writes what the escape whose letter is at `at` means, in COPY text. @returns the bytes written; -1 for an escape that is none of
- * the plugin's.
+ * Writes an escape, whose letter is at `at`, as COPY text. @returns the number of bytes written; -1 for an escape that the plugin
+ * does not use.
  */
 function escaped(line: Buffer, at: number, out: Buffer, to: number): number {
   switch (line[at]) {
@@ -213,7 +215,7 @@ function escaped(line: Buffer, at: number, out: Buffer, to: number): number {
       out[to] = 0x0c;
       return 1;
     case 0x75: {
-      // Only control characters are written like this; a NUL can be in no text of PostgreSQL.
+      // The plugin uses this form only for control characters; PostgreSQL's text types hold no NUL.
       const code = line[at + 1] === 0x30 && line[at + 2] === 0x30 ? hex(line, at + 3) : -1;
       if (code < 1 || code > 0x1f) return -1;
       if (code === TAB) return pair(out, to, 0x74);

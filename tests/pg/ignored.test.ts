@@ -160,7 +160,7 @@ test('an accepted unlogged table that becomes logged is resynced and followed; a
   await db.targetClient.query(`alter table cache set logged`);
   const [said = ''] = await drainWithCopies(db, migration, CHOSEN);
   expect(said).toMatch(
-    /changes of public\.cache are missing.*public\.kept is unlogged on the source now/,
+    /changes of public\.cache are missing.*public\.kept is now unlogged on the source/,
   );
   await db.sourceClient.query(`update cache set v = 'followed'; update t set v = 'sent'`);
   expect(await drainWithCopies(db, migration, CHOSEN)).toEqual([]);

@@ -246,7 +246,7 @@ for (const [title, ddl, source, target] of TRACELESS) {
     );
     if (target !== '') await db.targetClient.query(target);
     const copied = await drainWithCopies(db, migration);
-    expect(copied.join('; ')).toMatch(/copied again: public\.t /);
+    expect(copied.join('; ')).toMatch(/resynced: public\.t /);
     expect(copied.join('; ')).not.toContain('public.other');
     await expectSame(db);
   });

@@ -49,7 +49,7 @@ const CHANGED = [
       /* sql */ `update t set v = 'c' where id = 2`,
       /* sql */ `alter table t replica identity default; update t set v = 'd' where id = 1`,
     ],
-    copied: ['names its row by other columns'],
+    copied: ['identifies its row by other columns'],
   },
 ] as const;
 

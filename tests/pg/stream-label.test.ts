@@ -112,7 +112,7 @@ test('labels that swap names and swap back between two checks are found', async 
   await db.sourceClient.query(/* sql */ `insert into t values (100, 'open')`);
   await db.sourceClient.query(SWAP);
   await db.sourceClient.query(/* sql */ `insert into t values (101, 'open')`);
-  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
   await expectSame(db);
 });
 
@@ -166,7 +166,7 @@ test('after a label is renamed, the rows on the target are exact, whether "renam
       details: { table: 'public.t', column: 's' },
     });
     await db.targetClient.query(`alter type state ${cure}`);
-    expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+    expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
     await expectSame(db);
   }
 });
@@ -185,7 +185,7 @@ test('a label that was added while streaming and then renamed: rows that arrived
   await db.sourceClient.query(/* sql */ `alter type state rename value 'late' to 'later'`);
   expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' });
   await db.targetClient.query(/* sql */ `alter type state add value 'later'`);
-  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
   await expectSame(db);
 });
 
@@ -199,7 +199,7 @@ test('a label that was added, used and renamed between two checks causes a resyn
   await db.sourceClient.query(/* sql */ `insert into t values (100, 'first')`);
   await db.sourceClient.query(/* sql */ `alter type state rename value 'first' to 'second'`);
   await db.targetClient.query(/* sql */ `alter type state add value 'second'`);
-  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
   await expectSame(db);
 });
 
@@ -218,7 +218,7 @@ test('a label that was added, used and renamed on the source, and by the same st
   await db.targetClient.query(/* sql */ `alter type state rename value 'first' to 'second'`);
   await db.sourceClient.query(/* sql */ `insert into other values (1, 'second')`);
   const copied = (await drainWithCopies(db, migration)).join();
-  expect(copied).toMatch(/copied again: public\.t has a change at .* with a label/);
+  expect(copied).toMatch(/resynced: public\.t has a change at .* with a label/);
   expect(copied).not.toContain('public.other');
   await expectSame(db);
 });
@@ -291,7 +291,7 @@ test('inside a composite the type itself counts, not another one that takes its 
     'public.t.p uses public.older, which lacks labels on the target',
   );
   await db.targetClient.query(/* sql */ `alter type state rename value 'open' to 'ajar'`);
-  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
   await expectSame(db);
 });
 

@@ -48,7 +48,7 @@ async function world(db: FreshPair, tables = TABLES, ms = 20_000): Promise<World
     ...{ migration, parked, continued: 0 },
     lease: (options = {}, signal) => {
       const info = (message: string): void => {
-        if (message === 'stream goes on') self.continued += 1;
+        if (message === 'stream continues') self.continued += 1;
       };
       const work = { ...testWork(), ...(signal && { signal }) };
       const log = { ...work.log, info };

@@ -39,7 +39,7 @@ test.concurrent.each(['target', 'source'] as const)(
     await db.sourceClient.query(/* sql */ `update t set n = 2`);
     await expect(lease).rejects.toMatchObject({
       ...{ code: 'Stalled', details: { slot: migration.slot } },
-      message: expect.stringMatching(/^the stream does not get on: for \d s/) as string,
+      message: expect.stringMatching(/^the stream makes no progress: no answer for \d s/) as string,
     });
     // Temporal gets no more heartbeats.
     const beats = work.beats.length;

@@ -113,7 +113,7 @@ test('a transaction that the source does not show yet is neither applied on the 
   expect(await storedLsn(db, migration)).toBe(before);
   expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
   await until('the warning', () =>
-    work.warnings.some((text) => text.includes('does not show yet')),
+    work.warnings.some((text) => text.includes('is not visible there yet')),
   );
   await first.release();
   await until('both rows', async () => {
@@ -144,7 +144,7 @@ test('a resynced table lacks nothing that the stream has confirmed while only th
     /* sql */ `select pg_current_wal_flush_lsn()::text as lsn`,
   );
   // The check before the commit meets the table as soon as it is visible: the lease ends there, and nothing of the table is confirmed.
-  await expect(lease).rejects.toThrow('to be copied again: public.made is new in the selection');
+  await expect(lease).rejects.toThrow('to be resynced: public.made is new in the selection');
   expect(compareLsn(await storedLsn(db, migration), rows[0]?.lsn ?? parseLsn('0/0'))).toBeLessThan(
     0,
   );

@@ -166,7 +166,7 @@ test('a serial column that was added is resynced: each server counted on its own
   await db.sourceClient.query(/* sql */ `insert into t values (100)`);
   expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' });
   await db.targetClient.query(added);
-  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
   // The cutover sets sequences.
   await db.targetClient.query(/* sql */ `select setval('t_n_seq', 51)`);
   await expectSame(db);
@@ -186,7 +186,7 @@ test('a generated column that becomes an ordinary one is resynced', async () => 
   );
   expect(await failureOf(db, migration)).toMatchObject({ code: 'SchemaDrift' });
   await db.targetClient.query(dropped);
-  expect((await drainWithCopies(db, migration)).join()).toContain('copied again: public.t ');
+  expect((await drainWithCopies(db, migration)).join()).toContain('resynced: public.t ');
   await expectSame(db);
 });
 

@@ -71,12 +71,12 @@ describe('a change is of a form', () => {
   });
 
   it.each([
-    [message('I', ['id', 'v']), 'holds no column "w" any more'],
-    [message('I', ['id', 'v', 'w', 'x']), 'holds column "x", which was not there before'],
-    [message('I', ['id', 'w', 'v']), 'holds column "v" in another place than before'],
-    [message('U', ['v', 'w'], ['id']), 'holds no column "id" any more'],
-    [message('U', ['id', 'w', 'v'], ['id']), 'holds column "v" in another place than before'],
-    [message('D', [], ['code']), 'holds column "code", which was not there before'],
+    [message('I', ['id', 'v']), 'no longer has column "w"'],
+    [message('I', ['id', 'v', 'w', 'x']), 'has the new column "x"'],
+    [message('I', ['id', 'w', 'v']), 'has column "v" at another position than before'],
+    [message('U', ['v', 'w'], ['id']), 'no longer has column "id"'],
+    [message('U', ['id', 'w', 'v'], ['id']), 'has column "v" at another position than before'],
+    [message('D', [], ['code']), 'has the new column "code"'],
   ])('and of no other: %j', (one, why) => {
     expect(shapeMismatch(one, rowShape)).toBe(why);
   });
