@@ -109,7 +109,7 @@ export function initialState(now: Date): State {
 export function carriedState(carried: unknown): State {
   if (v.is(schema, carried)) return { ...carried };
   const [issue] = v.safeParse(schema, carried).issues ?? [];
-  const field = (issue && v.getDotPath(issue)) ?? 'the whole of it';
+  const field = (issue && v.getDotPath(issue)) ?? 'the whole state';
   throw new Error(
     `this worker only knows state version ${VERSION} and cannot read the carried state (${field}); update the worker`,
   );
