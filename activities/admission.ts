@@ -177,8 +177,7 @@ class Way {
     warn(places, this.#work);
     const wait = this.#wait;
     // A migration whose copy proceeds in another stream does not wait.
-    if (wait.told === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner))
-      return;
+    if (wait.told === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner)) return;
     wait.told = places.what;
     wait.tells += 1;
     this.#beat();

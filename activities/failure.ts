@@ -1,7 +1,6 @@
 /**
- * Errors on their way to Temporal. The code becomes the failure's type, and the catalogue alone decides about retries.
- * Only walferry's own messages go out: they name tables, LSN and SQLSTATE, never a server's message, which may contain
- * row values.
+ * Errors on their way to Temporal. The code becomes the failure's type, and the catalogue alone decides about retries. Only
+ * walferry's own messages go out: they name tables, LSN and SQLSTATE, never a server's message, which may contain row values.
  */
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { FAILURES } from '../contract/failure.ts';
@@ -23,7 +22,7 @@ export function toApplicationFailure(error: unknown, step: string): ApplicationF
   const failure = ApplicationFailure.create({
     type: code,
     message,
-    // Who has to act learns of it at once instead of after attempts that cannot succeed.
+    // The operator sees it at once instead of after attempts that cannot succeed.
     nonRetryable: FAILURES[code].handling !== 'timed',
     details: [details],
     ...(code === 'WorkerFull' ? WORKER_FULL : {}),

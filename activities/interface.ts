@@ -118,7 +118,7 @@ export interface Activities {
   refreshViews(step: RefreshStep): Promise<RefreshReport>;
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
   streamChanges(step: StreamStep): Promise<StreamReport>;
-  /** Takes the next epoch, so that no earlier attempt writes any more, and reads the checkpoint. */
+  /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */
   fenceStream(step: BareStep): Promise<Checkpoint>;
   /** Everything committed before the call is before the returned position. Refuses a call that another run has begun. */
   writeEndMark(step: EndMarkStep): Promise<Lsn>;

@@ -154,19 +154,19 @@ export class Places {
   #left(owner: string, { reservation, keepMs, lent }: Left): void {
     count(this.#owners, owner, -1);
     if (lent) count(this.#lent, owner, 1);
-    const standing = reservation !== null && this.#reservations.has(reservation);
-    const own = standing && !lent && this.#queue.find((waiter) => waiter.owner === owner);
+    const stillReserved = reservation !== null && this.#reservations.has(reservation);
+    const own = stillReserved && !lent && this.#queue.find((waiter) => waiter.owner === owner);
     if (own) {
       reservation.state = 'idle';
       this.#enter(own, reservation);
       return;
     }
     // Its other copies are held back: the reserved place would stay idle as long as they are.
-    if (standing && !this.#lent.has(owner)) {
+    if (stillReserved && !this.#lent.has(owner)) {
       reservation.state = 'idle';
       return;
     }
-    if (standing) reservation.state = 'lent';
+    if (stillReserved) reservation.state = 'lent';
     if (keepMs > 0) this.#keep(owner, keepMs);
     else this.#pass();
   }

@@ -27,8 +27,7 @@ export interface AdmissionTimes {
    */
   readonly keepMs: number;
   /**
-   * The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause no lease
-   * follows.
+   * The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause no lease follows.
    */
   readonly handoverMs: number;
 }

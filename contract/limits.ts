@@ -1,7 +1,6 @@
 /**
- * How much of either server a migration may take: set in the input, changed while it runs by the update `setLimits`.
- * Pure. The limits are in the workflow's state and in a row of the control schema, where running activities see a
- * change.
+ * How much of either server a migration may take: set in the input, changed while it runs by the update `setLimits`. Pure. The
+ * limits are in the workflow's state and in a row of the control schema, where running activities see a change.
  */
 import * as v from 'valibot';
 import { whole } from './whole.ts';

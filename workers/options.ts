@@ -4,9 +4,8 @@
 export const TASK_QUEUE = 'walferry';
 
 /**
- * Open migrations of one worker: each occupies one place permanently, with its stream or its snapshot. When idle, so
- * many use about half of the one thread that runs JavaScript (docs/performance.md). Further ones wait and report it:
- * activities/room.ts.
+ * Open migrations of one worker: each occupies one place permanently, with its stream or its snapshot. When idle, so many use
+ * about half of the one thread that runs JavaScript (docs/performance.md). Further ones wait and report it: activities/room.ts.
  */
 export const MAX_MIGRATIONS = 250;
 
@@ -20,11 +19,10 @@ export const MAX_COPIES = 64;
 export const ACTIVITY_SLOTS = 10_000;
 
 /**
- * Open polls of each kind. The server also hands tasks to the polls of a frozen machine, and each costs a heartbeat
- * timeout until it is retried elsewhere: with the default of ten polls a frozen worker delayed a stream by 75 s, with
- * one by 25 s at most. One poll fetches a few hundred activities fast enough; workflow tasks need at least two, one of
- * them for the sticky queue. SDK 1.24.0 accepts `maxConcurrentActivityTaskPolls` and ignores it (its worker-options.js
- * never reads it).
+ * Open polls of each kind. The server also hands tasks to the polls of a frozen machine, and each costs a heartbeat timeout
+ * until it is retried elsewhere: with the default of ten polls a frozen worker delayed a stream by 75 s, with one by 25 s at
+ * most. One poll fetches a few hundred activities fast enough; workflow tasks need at least two, one of them for the sticky
+ * queue. SDK 1.24.0 accepts `maxConcurrentActivityTaskPolls` and ignores it (its worker-options.js never reads it).
  */
 export const ACTIVITY_POLLS = { type: 'simple-maximum', maximum: 1 } as const;
 export const WORKFLOW_POLLS = { type: 'simple-maximum', maximum: 2 } as const;

@@ -177,9 +177,9 @@ async function compare(run: Execution, request: CutoverRequest): Promise<Counts>
 
 /** Before the slot is dropped: everything that a writer still running wrote after the end mark would be lost. */
 async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
-  const tables = await retryUntilDone(run, 'look for late writes', (retry) =>
+  const tables = await retryUntilDone(run, 'check for late writes', (retry) =>
     long.laterChanges.executeWithOptions(
-      { ...LONG, retry, activityId: 'later-changes', summary: 'look for late writes' },
+      { ...LONG, retry, activityId: 'later-changes', summary: 'check for late writes' },
       [{ ...run.step, since: endMark }],
     ),
   );

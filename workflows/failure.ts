@@ -56,9 +56,8 @@ export function isStopped(): boolean {
 }
 
 /**
- * To be called after every await of an activity: a stopped activity may end as returned, cancelled, failed or timed
- * out, and only the scope says whether we stopped it. Without this check a snapshot owner or drain that *returns* looks
- * like success.
+ * To be called after every await of an activity: a stopped activity may end as returned, cancelled, failed or timed out, and
+ * only the scope says whether we stopped it. Without this check a snapshot owner or drain that *returns* looks like success.
  * @throws CancelledFailure
  */
 export function throwIfStopped(): void {

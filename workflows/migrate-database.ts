@@ -122,9 +122,8 @@ async function buildIndexes(run: Execution): Promise<void> {
 }
 
 /**
- * How the work ended. Only Temporal's failures are ends: continue-as-new passes through, and a programming error must
- * fail the workflow task (which is retried after a fix) instead of dropping the slot of a migration that could
- * continue.
+ * How the work ended. Only Temporal's failures are ends: continue-as-new passes through, and a programming error must fail the
+ * workflow task (which is retried after a fix) instead of dropping the slot of a migration that could continue.
  */
 async function settled(
   work: CancellationScope,

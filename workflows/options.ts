@@ -55,9 +55,8 @@ export const SNAPSHOT_OWNER = {
 } satisfies ActivityOptions;
 
 /**
- * Cleanup must end: a source that is gone may not keep a cancelled migration open forever. Attempts are counted instead
- * of setting scheduleToCloseTimeout, because that clock also runs while no worker is up. Twenty attempts take about 90
- * s.
+ * Cleanup must end: a source that is gone may not keep a cancelled migration open forever. Attempts are counted instead of
+ * setting scheduleToCloseTimeout, because that clock also runs while no worker is up. Twenty attempts take about 90 s.
  */
 export const CLEANUP = {
   ...COMMON,
@@ -72,8 +71,7 @@ export const CLEANUP = {
 } satisfies ActivityOptions;
 
 /**
- * Undoing a schema of a hundred thousand tables takes an hour, with heartbeats on progress; a retry continues where it
- * stopped.
+ * Undoing a schema of a hundred thousand tables takes an hour, with heartbeats on progress; a retry continues where it stopped.
  */
 export const UNDO = { ...CLEANUP, startToCloseTimeout: '12 hours' } satisfies ActivityOptions;
 

@@ -1,9 +1,8 @@
 /**
- * What an operator may request, and when: one table over update, phase and situation. A cell is `ALLOWED` or the text
- * of the refusal, as the Temporal CLI prints it. Pure: validators look it up, tests walk through all of it.
+ * What an operator may request, and when: one table over update, phase and situation. A cell is `ALLOWED` or the text of the
+ * refusal, as the Temporal CLI prints it. Pure: validators look it up, tests walk through all of it.
  *
- * Calling an update twice is allowed wherever calling it once was: the second call joins the first or gets its answer
- * again.
+ * Calling an update twice is allowed wherever calling it once was: the second call joins the first or gets its answer again.
  */
 import type { Phase } from '../contract/progress.ts';
 

@@ -1,8 +1,7 @@
 /**
- * A step of the cutover retries until it succeeds or a person is needed, and says so: with endless retries by Temporal,
- * a failing step would look to the workflow, and to everyone who queries it, like one that works. So the tries come in
- * series. A series that ends with a failure that may pass (a database is down) is shown, with what can be done, and the
- * next one begins.
+ * A step of the cutover retries until it succeeds or a person is needed, and says so: with endless retries by Temporal, a
+ * failing step would look to the workflow, and to everyone who queries it, like one that works. So the tries come in series. A
+ * series that ends with a failure that may pass (a database is down) is shown, with what can be done, and the next one begins.
  */
 import { ActivityFailure, TimeoutFailure, log, type RetryPolicy } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';

@@ -1,9 +1,8 @@
 /**
- * Streaming in leases. One `streamChanges` activity works for a lease and returns its checkpoint, which the workflow
- * stores; between leases the workflow pauses, builds what had to wait for consistency, or continues as new. To stop, it
- * cancels the lease's scope: the activity ends at a commit and still returns. If the activity ends in any other way
- * after that, the target is fenced and queried for its position; before a cutover that is not needed, because the drain
- * does both.
+ * Streaming in leases. One `streamChanges` activity works for a lease and returns its checkpoint, which the workflow stores;
+ * between leases the workflow pauses, builds what had to wait for consistency, or continues as new. To stop, it cancels the
+ * lease's scope: the activity ends at a commit and still returns. If the activity ends in any other way after that, the target
+ * is fenced and queried for its position; before a cutover that is not needed, because the drain does both.
  */
 import {
   CancellationScope,
@@ -184,9 +183,8 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
 }
 
 /**
- * The lease was cancelled and ended without an answer: between attempts, because its worker died, or because it lost
- * its connection. A target that is down is not waited for: the stream has stopped, and the next attempt fences before
- * it begins.
+ * The lease was cancelled and ended without an answer: between attempts, because its worker died, or because it lost its
+ * connection. A target that is down is not waited for: the stream has stopped, and the next attempt fences before it begins.
  */
 async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void> {
   log.info('stream stopped without a checkpoint', { how: reasonOf(ended)?.message ?? 'unknown' });

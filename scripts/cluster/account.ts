@@ -1,6 +1,6 @@
 /**
  * The account that runs the PostgreSQL servers. PostgreSQL refuses to run as root, so root runs them as the user
- * `postgres` (which every package creates); any other user runs them as themselves.
+ * `postgres` (which every package creates); for any other user they run as that user.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';

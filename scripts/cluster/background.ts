@@ -35,7 +35,7 @@ export function startBackground(
   const logFile = path.join(data, 'logs', `${name}.log`);
   const log = openSync(logFile, 'a');
   const tsx = pathToFileURL(createRequire(path.join(CHECKOUT, 'package.json')).resolve('tsx')).href;
-  // The flag is for workers (workers/options.ts); it does not harm the writer.
+  // The flag is for workers (workers/options.ts); the other processes here need no more memory.
   const child = spawn(
     process.execPath,
     [

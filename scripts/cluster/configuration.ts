@@ -25,8 +25,7 @@ export function writeConfiguration(spec: PostgresSpec, dataFolder: string): void
     ...spec.settings,
   };
   const file = path.join(dataFolder, CONFIGURATION);
-  // The probe must not read the file of an earlier start: with a setting that this release lacks, every probe would
-  // fail.
+  // The probe must not read the file of an earlier start: with a setting that this release lacks, every probe would fail.
   rmSync(file, { force: true });
   if (knows(spec, dataFolder, 'output_plugin_libraries')) {
     settings['output_plugin_libraries'] ??= OUTPUT_PLUGIN_LIBRARIES;

@@ -40,7 +40,7 @@ async function acquire(folder: string): Promise<string> {
     const owner = recordedProcess(readRecord(fileOf(folder, newest)));
     if (!owner || !isAlive(owner)) {
       const file = fileOf(folder, newest + 1);
-      if (make(file, self)) {
+      if (create(file, self)) {
         // Since `newest` was read, others may have owned the lock, and the file with our number may have been removed.
         if (newestOf(folder) === newest + 1) {
           removeOlder(folder, newest + 1);
@@ -58,7 +58,7 @@ async function acquire(folder: string): Promise<string> {
 }
 
 /** Creates the file with its content atomically; false when it exists. */
-function make(file: string, content: object): boolean {
+function create(file: string, content: object): boolean {
   const fresh = `${file}.of-${process.pid}`;
   writeRecord(fresh, content);
   try {

@@ -88,8 +88,7 @@ export class PostgresServer extends Server {
     } finally {
       rmSync(passwordFile, { force: true });
     }
-    // Our settings are in a separate file, so that they can be rewritten at every start; `alter system` still overrides
-    // them.
+    // Our settings are in a separate file, so that they can be rewritten at every start; `alter system` still overrides them.
     const include = `\ninclude_if_exists = '${CONFIGURATION}'\n`;
     appendFileSync(path.join(fresh, 'postgresql.conf'), include);
     renameSync(fresh, this.dataFolder);

@@ -1,7 +1,6 @@
 /**
- * Comparing one table. Both servers divide their rows into buckets by a hash of the key and sum up hashes of the rows'
- * text, which needs no order and transfers only a few numbers; only rows of differing buckets are then compared
- * individually.
+ * Comparing one table. Both servers divide their rows into buckets by a hash of the key and sum up hashes of the rows' text,
+ * which needs no order and transfers only a few numbers; only rows of differing buckets are then compared individually.
  */
 import type { ComparedTable } from './catalog.ts';
 import { quoteIdentifier, quoteLiteral } from './psql.ts';
@@ -68,10 +67,10 @@ export async function compareTable(
   if (differing.length === 0) return { ...none, ...counts, equal: true };
 
   const found: Difference[] = [];
-  let looked = 0;
-  while (looked < differing.length && found.length < settings.show) {
-    const part = differing.slice(looked, looked + BUCKETS_AT_ONCE);
-    looked += part.length;
+  let read = 0;
+  while (read < differing.length && found.length < settings.show) {
+    const part = differing.slice(read, read + BUCKETS_AT_ONCE);
+    read += part.length;
     const [left, right] = await Promise.all([
       rowsOf(source, onSource, part),
       rowsOf(target, onTarget, part),
@@ -82,10 +81,10 @@ export async function compareTable(
   return {
     ...none,
     ...counts,
-    equal: found.length === 0 && looked === differing.length,
+    equal: found.length === 0 && read === differing.length,
     differences: found.slice(0, settings.show),
     differing: found.length,
-    complete: looked === differing.length,
+    complete: read === differing.length,
   };
 }
 

@@ -78,8 +78,7 @@ export async function killInStream(scene: Scene): Promise<Proof> {
   const victim = await follower.until('the stream to work', STREAM_SECONDS, async (sample) => {
     const now = await evidence.stream();
     const worked = (now?.transactions ?? 0) - first.transactions >= STREAM_TRANSACTIONS;
-    // If killed before a heartbeat with numbers, the screen would show zeros below the line that counts what was
-    // applied.
+    // If killed before a heartbeat with numbers, the screen would show zeros below the line that counts what was applied.
     const shown = sample.activities.some(
       ({ type, heartbeat }) => type === 'streamChanges' && Number(heartbeat['transactions']) > 0,
     );

@@ -1,7 +1,6 @@
 /**
- * The demo's environment: servers up, leftovers of earlier runs removed, and everything stopped at the end. Works right
- * after a crash of an earlier run too: its processes and objects are removed first, because the databases are
- * recreated.
+ * The demo's environment: servers up, leftovers of earlier runs removed, and everything stopped at the end. Works right after a
+ * crash of an earlier run too: its processes and objects are removed first, because the databases are recreated.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';

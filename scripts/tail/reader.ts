@@ -76,7 +76,7 @@ export class ChangeReader {
       await this.#client.connect();
       await pinNewer(this.#client);
       const slot = `tail_${randomBytes(6).toString('hex')}`;
-      const made = await this.#client.query<{ consistent_point: string }>(
+      const created = await this.#client.query<{ consistent_point: string }>(
         `CREATE_REPLICATION_SLOT "${slot}" TEMPORARY LOGICAL wal2json NOEXPORT_SNAPSHOT`,
       );
       // A walsender of a database answers SQL too, in the simple protocol.
@@ -89,7 +89,7 @@ export class ChangeReader {
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('r', 'p')`);
       const tables = rows.map(({ kind, ...table }) => ({ ...table, partitioned: kind === 'p' }));
-      started(made.rows[0]?.consistent_point ?? '', tables);
+      started(created.rows[0]?.consistent_point ?? '', tables);
       this.#client.connection.on('copyData', (frame: { chunk: Buffer }) =>
         this.#frame(frame.chunk),
       );

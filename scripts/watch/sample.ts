@@ -40,9 +40,8 @@ const CLOSED: ReadonlySet<RunStatus> = new Set<RunStatus>([
 ]);
 
 /**
- * Whether this run may still do something. Everything but an end counts as open: cleanup drops the slot of a run that
- * is not, and a run that is paused in Temporal continues later. In a chain, the run after a `CONTINUED_AS_NEW` is
- * another one.
+ * Whether this run may still do something. Everything but an end counts as open: cleanup drops the slot of a run that is not,
+ * and a run that is paused in Temporal continues later. In a chain, the run after a `CONTINUED_AS_NEW` is another one.
  */
 export function isOpen(status: RunStatus): boolean {
   return !CLOSED.has(status);

@@ -1,7 +1,6 @@
 /**
- * One connection of the application. It works until it is stopped, survives restarts of the database, and records the
- * outcome of every transaction in the ledger: committed only when COMMIT was answered, unknown when the answer was
- * lost.
+ * One connection of the application. It works until it is stopped, survives restarts of the database, and records the outcome
+ * of every transaction in the ledger: committed only when COMMIT was answered, unknown when the answer was lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, Database } from './database.ts';

@@ -82,8 +82,7 @@ ${TABLES.map((table) => `comment on table ${table} is '${MARK}';`).join('\n')}
 `;
 
 /**
- * Steps in order, the statements of one step in parallel. Foreign keys need the keys, so they exist only when
- * everything does.
+ * Steps in order, the statements of one step in parallel. Foreign keys need the keys, so they exist only when everything does.
  */
 export const CONSTRAINTS: readonly (readonly string[])[] = [
   [

@@ -362,7 +362,7 @@ describe('calling the cutover off', () => {
     ['compareCounts', 'compare row counts', false],
     ['setSequences', 'set sequences', false],
     ['enableTriggers', 'enable triggers', true],
-    ['laterChanges', 'look for late writes', true],
+    ['laterChanges', 'check for late writes', true],
   ];
   test.concurrent.each(steps)(
     'a cutover whose %s keeps failing is shown and can be called off; the stream goes on and a later cutover works',
@@ -390,7 +390,7 @@ describe('calling the cutover off', () => {
         ...{ allowed: false, type: 'Cancelled' },
         text: text(
           triggers
-            ? /cancelled by the operator in step "(enable triggers|look for late writes)".*disabled again before the next/
+            ? /cancelled by the operator in step "(enable triggers|check for late writes)".*disabled again before the next/
             : /cancelled by the operator in step.*slot is kept.*no trigger was enabled/,
         ),
       });

@@ -45,7 +45,12 @@ describe('what an operator may ask for', () => {
   const refusals: [UpdateName, Phase, Situation, RegExp][] = [
     ['pause', 'snapshot', 'running', /works in phase stream; this migration is in phase snapshot/],
     ['pause', 'stream', 'waiting', /waits for the operator.*resume retries the step/],
-    ['resume', 'cutover', 'running', /retries a failed step automatically: pause cancels it, resume then/],
+    [
+      'resume',
+      'cutover',
+      'running',
+      /retries a failed step automatically: pause cancels it, resume then/,
+    ],
     [
       'pause',
       'cutover',

