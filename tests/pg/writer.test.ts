@@ -157,7 +157,7 @@ test("somebody else's tables are neither written to nor dropped", async () => {
   await pair.sourceClient.query(`create table person (id integer); insert into person values (1)`);
   const run = await writer(pair.source, '--rows', '10', '--rate', '0');
   expect(run.code).toBe(2);
-  expect(run.err).toContain("that the writer did not create");
+  expect(run.err).toContain('that the writer did not create');
   const rows = await pair.sourceClient.query('select * from person');
   expect(rows.rows).toEqual([{ id: 1 }]);
 });
