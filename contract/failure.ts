@@ -74,7 +74,7 @@ export const FAILURES = {
   SlotBusy: {
     handling: 'timed',
     meaning: 'Another session still uses the slot.',
-    action: 'Nothing; walferry ends the session that uses it.',
+    action: 'Nothing; the session that uses it is being ended.',
   },
   SlotBlocked: {
     handling: 'timed',
@@ -241,7 +241,7 @@ export const FAILURES = {
   Cancelled: {
     handling: 'operator',
     meaning: 'The operator cancelled the cutover with pause before its point of no return.',
-    action: 'Resume when you like, which continues streaming; a later cutover starts over.',
+    action: 'Call resume to continue streaming; a later cutover starts over.',
   },
   SlotKept: {
     handling: 'never',
