@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
-// One way only: workers → activities → postgres → contract, workflows → contract.
-// `banned` lists the folders that a folder must not import from (types included unless said otherwise).
+// Dependencies go one way: workers → activities → postgres → contract, workflows → contract.
+// `banned` lists the folders that a folder must not import from (types included unless stated otherwise).
 const oneWay = (folder, banned, extra = []) => ({
   files: [`${folder}/**/*.ts`],
   rules: {
@@ -22,10 +22,10 @@ const oneWay = (folder, banned, extra = []) => ({
 
 const noTemporal = {
   group: ['@temporalio/*'],
-  message: 'Only workflows/, activities/, workers/ and scripts/ speak Temporal.',
+  message: 'Only workflows/, activities/, workers/ and scripts/ use Temporal.',
 };
 
-// No step of a migration speaks to a server that it has not recognized.
+// No step of a migration talks to a server that it has not identified.
 const recognized = {
   group: ['**/connection/session.ts'],
   importNames: ['connect', 'clientConfig'],
@@ -57,8 +57,8 @@ export default tseslint.config(
     },
   },
   {
-    // Durations and deadlines are measured with performance.now(): the time of day can be set, and a clock set back an hour
-    // would hold up batches, heartbeats and deadlines for that hour.
+    // Durations and deadlines are measured with performance.now(): the system time can be set, and a clock set back by
+    // an hour would delay batches, heartbeats and deadlines by that hour.
     files: ['postgres/**/*.ts', 'activities/**/*.ts', 'workers/**/*.ts'],
     rules: {
       'no-restricted-properties': [
@@ -66,7 +66,7 @@ export default tseslint.config(
         {
           object: 'Date',
           property: 'now',
-          message: 'Use performance.now(): it cannot be set back.',
+          message: 'Use performance.now(): it never goes back.',
         },
       ],
       'no-restricted-syntax': [
@@ -93,7 +93,7 @@ export default tseslint.config(
   ),
   {
     ...oneWay('postgres', ['workflows', 'activities', 'workers', 'scripts', 'tests'], [noTemporal]),
-    // Preflight looks before there is a migration; the walsender is recognized before it starts.
+    // Preflight runs before there is a migration; the walsender is identified before it starts.
     files: [
       'postgres/connection/**/*.ts',
       'postgres/identity/**/*.ts',
@@ -134,7 +134,7 @@ export default tseslint.config(
         {
           patterns: [
             {
-              // Also not by a detour: these folders use postgres/.
+              // Nor indirectly: these folders use postgres/.
               group: [
                 '**/postgres/**',
                 '**/writer/**',

@@ -1,5 +1,5 @@
 /**
- * Kinds of tests, by what they need: `unit` needs nothing, `replay` stored histories, `pg` two PostgreSQL servers that all
+ * Kinds of tests, by what they need: `unit` needs nothing, `replay` recorded histories, `pg` two PostgreSQL servers that all
  * its files share, `e2e` and `fidelity` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a
  * fresh copy of the checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
  */
@@ -9,7 +9,7 @@ const SECOND = 1000;
 
 export default defineConfig({
   test: {
-    // One more than the 2 cores of the machines that run this: the long tests wait for deadlines more than they compute.
+    // One more than the 2 cores of the usual machine: the long tests wait for deadlines more than they compute.
     maxWorkers: 3,
     projects: [
       {
@@ -36,10 +36,10 @@ export default defineConfig({
           include: ['tests/pg/**/*.test.ts'],
           globalSetup: ['tests/support/setup-files/shared-servers-start.ts'],
           setupFiles: ['tests/support/setup-files/shared-servers.ts'],
-          // Limits only end what hangs: a machine may be five times slower than the one that they were first set on.
+          // Timeouts only end tests that hang: a machine may be five times slower than the one they were set on.
           testTimeout: 120 * SECOND,
           hookTimeout: 120 * SECOND,
-          // One group with the long tests, whose waiting it fills.
+          // One group with the long tests, to use their waiting time.
           sequence: { groupOrder: 1 },
         },
       },
@@ -67,7 +67,7 @@ export default defineConfig({
           name: 'fidelity',
           include: ['tests/fidelity/**/*.test.ts'],
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
-          // All cases go through few migrations, which one hook runs.
+          // All cases go through a few migrations, which one hook runs.
           hookTimeout: 900 * SECOND,
           sequence: { groupOrder: 1 },
         },

@@ -1,7 +1,7 @@
 /**
- * The way of an activity to its place in the worker. Whoever waits says so: at once in its heartbeat, after a moment in the log and,
- * by a signal, in the workflow's progress and Current Details. A wait is given back to Temporal after a while, as a failed
- * attempt that names the reason, because another worker may have room.
+ * How an activity gets a place in its worker. A wait is reported: at once in the heartbeat, after a moment in the log
+ * and, by a signal, in the workflow's progress and Current Details. After a while the attempt fails with that reason,
+ * so that Temporal can schedule it on another worker that may have room.
  */
 import type { Context } from '@temporalio/activity';
 import * as v from 'valibot';
@@ -11,14 +11,14 @@ import type { Place, Places, Wanted } from './places.ts';
 import type { Room } from './room.ts';
 import { isNewestAttempt, saysWaiting, tell } from './slot-signal.ts';
 
-/** As often as other steps beat by the clock. */
+/** As often as other steps that send heartbeats by the clock. */
 const BEAT_EVERY_MS = 1_000;
-/** A full worker repeats itself in its log only so often. */
+/** How often a full worker repeats its warning. */
 const WARN_EVERY_MS = 60_000;
 
 const STEP = 'waiting for a free worker slot';
-/** Each costs a few events of a history; what is missing may change while it waits. */
-const MOST_TELLS = 10;
+/** Each signal costs a few events of history; the missing kind of place may change during the wait. */
+const MOST_SIGNALS = 10;
 
 const warnedAt = new WeakMap<Places, number>();
 
@@ -26,13 +26,13 @@ const warnedAt = new WeakMap<Places, number>();
 export interface Admission {
   /** @param cancelled whether the workflow ended the activity. */
   readonly leave: (cancelled: boolean) => void;
-  /** For steps that may be held on purpose. */
+  /** For steps that may be held back on purpose. */
   readonly place?: WorkPlace;
 }
 
 /**
- * Waits until the worker has a place for the stream of a migration. The next lease finds it kept, and for a moment also the drain of a
- * cutover.
+ * Waits until the worker has a place for the stream of a migration. The place is kept for the next lease, and for a
+ * moment also for the drain of a cutover.
  * @throws MigrationError `WorkerFull`, to be retried; the reason of the signal when it was aborted.
  */
 export async function admitStream(context: Context, room: Room, work: Work): Promise<Admission> {
@@ -46,8 +46,8 @@ export async function admitStream(context: Context, room: Room, work: Work): Pro
 }
 
 /**
- * The drain of a cutover does not wait: the application is stopped. It takes a place that its lease has left, so that the stream finds it
- * when the cutover is undone.
+ * The drain of a cutover does not wait: the application is stopped. It takes the place that its lease has left, so that
+ * the stream finds it when the cutover is undone.
  */
 export function admitDrain(context: Context, { migrations, times }: Room): Promise<Admission> {
   const owner = ownerOf(context);
@@ -57,8 +57,8 @@ export function admitDrain(context: Context, { migrations, times }: Room): Promi
 }
 
 /**
- * Waits until the worker has a place for the holder of a snapshot, and one for a copy under it, which is reserved as long as the
- * snapshot is held: without a copy it would only hold back vacuum on the source. @throws as {@link admitStream}.
+ * Waits until the worker has a place for the owner of a snapshot, and one for a copy under it, which is reserved while
+ * the snapshot is open: without a copy it would only hold back vacuum on the source. @throws as {@link admitStream}.
  */
 export async function admitSnapshotOwner(
   context: Context,
@@ -69,12 +69,12 @@ export async function admitSnapshotOwner(
   const way = new Way(context, work, times);
   const place = await way.take(migrations);
   try {
-    // This wait ends, too: a copy that has its place needs none of the first kind to come to its end.
+    // This wait ends, too: a copy that has its place needs no place of the first kind to finish.
     const release = copies.reserve(way.owner, await way.take(copies));
     await way.end();
     const leave = (): void => {
       release();
-      // For the next round, or for the stream.
+      // For the next pass, or for the stream.
       place.leave(times.keepMs);
     };
     return { leave };
@@ -99,15 +99,15 @@ export async function admitCopy(context: Context, room: Room, work: Work): Promi
   return { leave: () => place.leave(), place: { lend: () => place.lend(), retake } };
 }
 
-/** What a heartbeat says of a wait, for the next attempt on whatever worker. */
+/** What a heartbeat says of a wait, for the next attempt on any worker. */
 const waitingBeat = v.object({
   waitingSince: v.string(),
-  /** What the workflow was told to be missing; empty: nothing. */
+  /** What is missing, as last signalled to the workflow; empty: nothing. */
   told: v.string(),
   tells: v.number(),
 });
 
-/** The way of one activity to the places that it needs. */
+/** The waits of one activity for the places that it needs. */
 class Way {
   readonly owner: string;
   readonly #context: Context;
@@ -134,12 +134,12 @@ class Way {
     throw this.#work.signal.reason;
   }
 
-  /** It has all that it needs. */
+  /** It has all places that it needs. */
   async end(): Promise<void> {
-    const told = this.#wait.told !== '';
+    const signalled = this.#wait.told !== '';
     this.#wait.told = '';
-    if (told) await tell(this.#context, null);
-    // A worker that died may have told of a wait that its last heartbeat did not have.
+    if (signalled) await tell(this.#context, null);
+    // A worker that died may have signalled a wait that its last heartbeat did not contain.
     else if (this.#context.info.attempt > 1) void this.#forget();
   }
 
@@ -148,23 +148,23 @@ class Way {
     const { tellMs, giveBackMs } = this.#times;
     this.#beat();
     const beating = setInterval(() => this.#beat(), BEAT_EVERY_MS);
-    let told: Promise<void> | undefined;
-    const telling = setTimeout(() => {
-      told = this.#tell(places);
+    let telling: Promise<void> | undefined;
+    const tellTimer = setTimeout(() => {
+      telling = this.#tell(places);
     }, tellMs);
     const ended = new AbortController();
     const giving = setTimeout(() => ended.abort(), giveBackMs);
     try {
       const place = await places.wait(wanted, AbortSignal.any([signal, ended.signal]));
-      // The end of the wait must not overtake its beginning.
-      await told;
+      // The signal of the end must not overtake that of the beginning.
+      await telling;
       if (place) return place;
-      // A workflow that ends the wait knows it; when the worker shuts down, the next attempt waits on.
+      // The workflow knows of a wait that it ended; when the worker shuts down, the next attempt continues the wait.
       signal.throwIfAborted();
       throw full(places);
     } finally {
       clearInterval(beating);
-      clearTimeout(telling);
+      clearTimeout(tellTimer);
       clearTimeout(giving);
     }
   }
@@ -176,12 +176,12 @@ class Way {
   async #tell(places: Places): Promise<void> {
     warn(places, this.#work);
     const wait = this.#wait;
-    // A migration that gets on in another lane of its copy does not wait.
-    if (wait.told === places.what || wait.tells >= MOST_TELLS || places.has(this.owner)) return;
+    // A migration whose copy proceeds in another stream does not wait.
+    if (wait.told === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner)) return;
     wait.told = places.what;
     wait.tells += 1;
     this.#beat();
-    // A machine that was frozen wakes up beside the attempt that took over, which would not take back what is said here.
+    // A frozen machine may wake up after another attempt took over, which would not revoke what is signalled here.
     if (!(await isNewestAttempt(this.#context))) return;
     await tell(this.#context, { since: wait.waitingSince, reason: reasonOf(places) });
   }
@@ -195,7 +195,7 @@ function ownerOf({ info }: Context): string {
   return info.workflowExecution?.workflowId ?? '';
 }
 
-/** By the server's clock: this machine's plays no part. */
+/** By the server's clock: the clock of this machine does not matter. */
 function scheduledAt({ info }: Context): string {
   return new Date(info.currentAttemptScheduledTimestampMs).toISOString();
 }

@@ -1,4 +1,4 @@
-/** The activities of a worker: each is one step of postgres/ behind Temporal's heartbeat, signal and failures. */
+/** The activities of a worker: each wraps one step of postgres/ with Temporal's heartbeat, signal and failures. */
 import { admitCopy, admitDrain, admitSnapshotOwner, admitStream } from './admission.ts';
 import type { Activities, StreamStep } from './interface.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
@@ -10,13 +10,13 @@ const PLAN_MS = 30 * 60_000;
 const PREFLIGHT_MS = 30 * 60_000;
 
 /**
- * @param steps what the activities call; tests give their own.
- * @param room what the worker has room for: one for all of its activities.
+ * @param steps what the activities call; tests pass their own.
+ * @param room the places of the worker, shared by all of its activities.
  */
 export function createActivities(steps: Steps, room: Room): Activities {
   return {
-    // It tries extensions and reads tables whose columns name objects. Each statement is bounded (gather.ts); all of them may
-    // last longer than a heartbeat, and tried again they would last as long, for ever.
+    // It tries extensions and reads tables whose columns name objects. Each statement is bounded (gather.ts); together
+    // they may take longer than a heartbeat timeout, and would take as long in every retry.
     preflight: activity(
       'preflight',
       ({ migration, input }, work) => steps.inspect(migration, input, work),
@@ -26,8 +26,8 @@ export function createActivities(steps: Steps, room: Room): Activities {
       steps.copySchema(migration, input, work),
     ),
     createSlot: activity('createSlot', ({ migration }, work) => steps.createSlot(migration, work)),
-    // On shutdown it fails instead, and another worker takes the next generation at once: a holder that returned would
-    // end the round.
+    // On shutdown it fails instead, and another worker exports the next snapshot at once: a snapshot owner that
+    // returned would end the pass.
     holdSnapshot: activity(
       'holdSnapshot',
       ({ migration, guard }, work) => steps.holdSnapshot(migration, work, guard),
@@ -41,8 +41,8 @@ export function createActivities(steps: Steps, room: Room): Activities {
       ({ migration, limits, version }) => steps.storeLimits(migration, { limits, version }),
       { short: true },
     ),
-    // Reading the catalogs and writing the plan of a large database takes minutes at most. Emptying tables, which may take hours
-    // where others refer to them, beats by itself as long as the server works on it.
+    // Reading the catalogs and writing the plan of a large database takes minutes at most. Emptying tables that others
+    // refer to may take hours, and sends heartbeats as long as the server works on it.
     planCopy: activity(
       'planCopy',
       ({ migration, input }, work) => steps.planCopy(migration, input, work),
@@ -65,7 +65,7 @@ export function createActivities(steps: Steps, room: Room): Activities {
     refreshViews: activity('refreshViews', ({ migration, input, at }, work) =>
       steps.refreshViews(migration, input, at, work),
     ),
-    // A checkpoint is always worth returning: on shutdown the workflow begins the next lease on another worker.
+    // A checkpoint is always worth returning: on shutdown the workflow starts the next lease on another worker.
     streamChanges: activity(
       'streamChanges',
       (step, work) => steps.streamChanges(step.migration, streamOptions(step), work),
@@ -89,8 +89,8 @@ export function createActivities(steps: Steps, room: Room): Activities {
     compareCounts: activity('compareCounts', ({ migration, input }, work) =>
       steps.compareCounts(migration, input, work),
     ),
-    // Decoding from the slot's restart position, which may lie gigabytes back, takes hours at worst. It beats by itself as long as the
-    // source works on it; by the clock only while it connects.
+    // Decoding from the slot's restart position, which may lie gigabytes back, takes hours at worst. It sends
+    // heartbeats as long as the source works on it; by the clock only while it connects.
     laterChanges: activity(
       'laterChanges',
       ({ migration, input, since }, work) =>

@@ -1,6 +1,6 @@
 /**
- * The activities as the workflow sees them. Names and shapes are wire format: they stand in the histories of running
- * migrations, so a name is never changed, and a field is only ever added. One object in, one small object out.
+ * The activities as the workflow sees them. Names and shapes are wire format: they are in the histories of running
+ * migrations, so names never change, and fields are only added. One object in, one small object out.
  */
 import type { Finding } from '../contract/finding.ts';
 import type { GuardInput } from '../contract/guard.ts';
@@ -23,13 +23,13 @@ import type {
   StreamReport,
 } from '../contract/work.ts';
 
-/** For steps that find all they need in the control schema: what each of thousands carries stands in the history each time. */
+/** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
 export interface BareStep {
   readonly migration: Migration;
 }
 
 export interface TriggerStep extends BareStep {
-  /** The migration was given up: the source may be gone, and no one reads what differs from it. */
+  /** The migration was aborted: the source may be gone, and no one reads the differences. */
   readonly aborted?: true;
 }
 
@@ -37,7 +37,7 @@ export interface TriggerStep extends BareStep {
 export interface TriggerReport {
   /** Triggers and rules. */
   readonly enabled: number;
-  /** Check constraints that are not as on the source; unset: none. */
+  /** Check constraints that differ from the source; unset: none. */
   readonly differences?: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export interface Step extends BareStep {
 
 export interface LimitsStep extends BareStep {
   readonly limits: Limits;
-  /** Grows with every change of them. */
+  /** Grows with every change of the limits. */
   readonly version: number;
 }
 
@@ -63,7 +63,7 @@ export interface CopyStep extends BareStep {
 }
 
 export interface StreamStep extends Step {
-  /** The target must not stand below it: it was confirmed before. */
+  /** The target must not be below it: it was confirmed before. */
   readonly floor: Lsn | null;
   /** Apply everything up to this position and return, instead of working for a lease. */
   readonly until: Lsn | null;
@@ -80,22 +80,22 @@ export interface LaterChangesStep extends Step {
 }
 
 export interface DropSlotStep extends Step {
-  /** The end mark of a cutover that is to end with it: the slot is kept when something changed after that. */
+  /** The end mark of a cutover that ends with this step: the slot is kept when something changed after it. */
   readonly since?: Lsn;
 }
 
 export interface RefreshStep extends Step {
-  /** The cutover's end mark; null: fill those that were never filled. */
+  /** The cutover's end mark; null: fill the views that were never filled. */
   readonly at: Lsn | null;
 }
 
 export interface SequenceReport {
   readonly sequences: number;
-  /** Sequences of the source that the target does not have. */
+  /** Sequences of the source that are missing on the target. */
   readonly missing: readonly string[];
-  /** How many more of those are not named; unset for none. */
+  /** How many more are missing without being named; unset for none. */
   readonly unnamed?: number;
-  /** Indexes, constraints, defaults and the like that are on one side only or differ; unset when nobody looked. */
+  /** Indexes, constraints, defaults and the like that are on one side only or differ; unset when not checked. */
   readonly differences?: readonly string[];
 }
 
@@ -104,11 +104,11 @@ export interface Activities {
   preflight(step: Step): Promise<Finding[]>;
   copySchema(step: Step): Promise<SchemaReport>;
   createSlot(step: BareStep): Promise<SlotReport>;
-  /** Holds one snapshot generation until it is cancelled. */
+  /** Keeps one exported snapshot open until it is cancelled. */
   holdSnapshot(step: HoldStep): Promise<HoldReport | undefined>;
-  /** Writes the limits where the activities at work see them. */
+  /** Writes the limits where running activities see them. */
   storeLimits(step: LimitsStep): Promise<void>;
-  /** Waits for a live generation and lists the runs that are left; none when all is copied. */
+  /** Waits for an exported snapshot and lists the remaining runs; none when everything is copied. */
   planCopy(step: Step): Promise<CopyPlan>;
   copyChunks(step: CopyStep): Promise<CopyResult>;
   buildIndexes(step: Step): Promise<IndexReport>;
@@ -118,20 +118,23 @@ export interface Activities {
   refreshViews(step: RefreshStep): Promise<RefreshReport>;
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
   streamChanges(step: StreamStep): Promise<StreamReport>;
-  /** Takes the next epoch, so that no earlier attempt writes any more, and reads the checkpoint. */
+  /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */
   fenceStream(step: BareStep): Promise<Checkpoint>;
-  /** Everything committed before the call lies before the returned position. Refuses a call that another run has begun. */
+  /** Everything committed before the call is before the returned position. Refuses a call that another run has begun. */
   writeEndMark(step: EndMarkStep): Promise<Lsn>;
   setSequences(step: Step): Promise<SequenceReport>;
   compareCounts(step: Step): Promise<Pick<CutoverReport, 'tables' | 'rows'>>;
   /** Tables that changed at or after `since`. */
   laterChanges(step: LaterChangesStep): Promise<string[]>;
-  /** Gives triggers and rules of the target the state that they have on the source, and adds the checks that waited for it. */
+  /**
+   * Gives triggers and rules of the target the state that they have on the source, and adds the check constraints that
+   * waited for it.
+   */
   enableTriggers(step: TriggerStep): Promise<TriggerReport>;
-  /** Takes that back, for a cutover that was undone. How many. */
+  /** Disables them again, for a cutover that was undone. @returns how many. */
   disableTriggers(step: BareStep): Promise<number>;
   dropSlot(step: DropSlotStep): Promise<'dropped' | 'absent'>;
-  /** Takes back what copySchema made on the target, control rows included. Never a table with rows. */
+  /** Drops what copySchema created on the target, control rows included. Never a table with rows. */
   undoSchema(step: BareStep): Promise<void>;
   /** Removes the migration's control rows, and the control schema with the last of them. */
   dropControl(step: BareStep): Promise<void>;

@@ -1,17 +1,17 @@
 /**
- * A number of places, and the queue for them. Pure. A place is given back to the next in the queue, with three exceptions:
+ * A number of places, and the queue for them. Pure. A free place goes to the next in the queue, with three exceptions:
  *
- *   kept       for a while after a stream or a holder has ended: only a migration that has begun may take it, because the next lease
- *              comes a moment later, and a newcomer would stream in its place for hours
- *   reserved   as long as a snapshot is held: at least one copy of its migration always has a place, or it would be held for nothing
- *   lent       by a copy that is held on purpose: it works on nothing, and two migrations must not wait for each other
+ *   kept       for a while after a stream or a snapshot owner has ended: only a migration that has begun may take it, because
+ *              the next lease comes a moment later, and a newcomer would stream in its place for hours
+ *   reserved   while a snapshot is open: at least one copy of its migration always has a place, or the snapshot is useless
+ *   lent       by a copy that is held back on purpose: it does nothing, and two migrations must not wait for each other
  */
 
-/** A place that somebody occupies. */
+/** An occupied place. */
 export interface Place {
-  /** Gives it back; a second call does nothing. @param keepMs for so long it is kept for migrations that have begun. */
+  /** Frees it; a second call does nothing. @param keepMs how long it is kept for migrations that have begun. */
   leave(keepMs?: number): void;
-  /** Gives it back for others, also when it is the reserved one; the owner counts as held until it leaves. */
+  /** Frees it for others, also when it is the reserved one; the owner counts as held back until it leaves. */
   lend(): void;
 }
 
@@ -32,12 +32,12 @@ interface Waiter {
   readonly enter: (place: Occupied) => void;
 }
 
-/** Who wants a place. */
+/** A request for a place. */
 export interface Wanted {
   readonly owner: string;
-  /** When it began to wait, ISO 8601: whoever waits longest is next, also after the wait was given back. */
+  /** When its wait began, ISO 8601: the longest wait is next, also across attempts. */
   readonly since: string;
-  /** Its migration streams: the source keeps WAL for it, so it comes before those that have not begun. */
+  /** Its migration streams: the source keeps WAL for it, so it precedes those that have not begun. */
   readonly begun?: boolean;
 }
 
@@ -72,12 +72,12 @@ export class Places {
     return this.#owners.has(owner);
   }
 
-  /** @returns null when there is none. */
+  /** @returns null when none is free. */
   tryTake({ owner, begun = false }: Omit<Wanted, 'since'>): Place | null {
     return this.#find(owner, begun);
   }
 
-  /** Takes one even above the limit: for work in the middle of something that must not wait with its locks held. */
+  /** Takes one even above the limit: for work that must not wait while it has locks. */
   take(owner: string): Place {
     const found = this.#find(owner, false);
     if (found) return found;
@@ -140,7 +140,7 @@ export class Places {
     );
   }
 
-  /** The place is counted already. One that a copy of the owner has lent is made good with the next that it gets. */
+  /** The place is counted already. If a copy of the owner has lent its reserved place, this one becomes the reserved one. */
   #occupied(owner: string, reservation = this.#reservation(owner, 'lent')): Occupied {
     if (reservation) reservation.state = 'used';
     count(this.#owners, owner, 1);
@@ -154,25 +154,25 @@ export class Places {
   #left(owner: string, { reservation, keepMs, lent }: Left): void {
     count(this.#owners, owner, -1);
     if (lent) count(this.#lent, owner, 1);
-    const standing = reservation !== null && this.#reservations.has(reservation);
-    const own = standing && !lent && this.#queue.find((waiter) => waiter.owner === owner);
+    const stillReserved = reservation !== null && this.#reservations.has(reservation);
+    const own = stillReserved && !lent && this.#queue.find((waiter) => waiter.owner === owner);
     if (own) {
       reservation.state = 'idle';
       this.#enter(own, reservation);
       return;
     }
-    // Its other copies are held: the place would wait as long as they do.
-    if (standing && !this.#lent.has(owner)) {
+    // Its other copies are held back: the reserved place would stay idle as long as they are.
+    if (stillReserved && !this.#lent.has(owner)) {
       reservation.state = 'idle';
       return;
     }
-    if (standing) reservation.state = 'lent';
+    if (stillReserved) reservation.state = 'lent';
     if (keepMs > 0) this.#keep(owner, keepMs);
     else this.#pass();
   }
 
   #keep(owner: string, keepMs: number): void {
-    // Among migrations that have begun each streams for a lease in turn when there are more of them than places.
+    // When more migrations have begun than there are places, each streams for one lease in turn.
     const heir =
       this.#queue.find((one) => one.begun) ?? this.#queue.find((one) => one.owner === owner);
     if (heir || this.#taken > this.limit) {
@@ -188,7 +188,7 @@ export class Places {
     this.#kept.push(kept);
   }
 
-  /** Handed on without being free in between: a newcomer would overtake whoever waits. */
+  /** Handed over without being free in between: a newcomer would overtake the queue. */
   #pass(next = this.#queue[0]): void {
     if (next && this.#taken <= this.limit) this.#enter(next);
     else this.#taken -= 1;

@@ -1,4 +1,4 @@
-/** The steps that a real worker runs: every function of postgres/ that an activity stands for. */
+/** The steps that a real worker runs: every function of postgres/ that is behind an activity. */
 import { addMissingColumns } from '../postgres/control/columns.ts';
 import { storeLimits } from '../postgres/control/throttle.ts';
 import { compareCounts } from '../postgres/cutover/counts.ts';
@@ -32,7 +32,7 @@ import type { Steps } from './steps.ts';
 /** Of this worker: each process has its own. */
 const parked = new ParkedStreams();
 
-/** Closes what is open between two steps; to be called when no step can come any more. */
+/** Closes what stays open between two steps; to be called when no further step can come. */
 export const closeSteps = (): Promise<void> => parked.closeAll();
 
 export const postgresSteps: Steps = {
@@ -42,7 +42,7 @@ export const postgresSteps: Steps = {
   holdSnapshot,
   storeLimits: async (migration, limits) => {
     await using target = await connectTarget(migration, 'limits');
-    // A migration of earlier code has no place for them yet.
+    // The control schema of a migration begun by earlier code lacks these columns.
     await addMissingColumns(target);
     await storeLimits(target, migration, limits);
   },

@@ -1,10 +1,10 @@
 /**
- * How much a worker does at the same time. An open migration occupies a place for hours (its stream, or the session that holds its
- * snapshot), a copy for minutes, anything else for moments. They are counted apart: if streams took the places of copies, as
- * many migrations as there are places would wait for each other for ever, and a cutover would wait for somebody's copy.
+ * How much a worker does at the same time. An open migration occupies a place for hours (its stream, or the owner of its
+ * snapshot), a copy for minutes, anything else for moments. They are counted separately: if streams took the places of copies,
+ * as many migrations as there are places would wait for each other forever, and a cutover would wait for another's copy.
  *
  * The counting is done here and not by the SDK's slots, because an activity for which the SDK has no slot waits on the server,
- * where neither the worker nor the workflow knows of it. Pure; activities/admission.ts says who waits.
+ * where neither the worker nor the workflow knows of it. Pure; activities/admission.ts reports the waits.
  */
 import { Places } from './places.ts';
 
@@ -15,18 +15,20 @@ export interface Limits {
   readonly copies: number;
 }
 
-/** Waiting is settled earlier in tests. Milliseconds. */
+/** Milliseconds; shorter in tests. */
 export interface AdmissionTimes {
-  /** After so long the workflow and the log say that it waits. */
+  /** After this time the workflow and the log report the wait. */
   readonly tellMs: number;
-  /** After so long it is given back, so that another worker can take it; a stream after half of it. */
+  /** After this time the attempt fails, so that another worker can take it; for a stream after half of it. */
   readonly giveBackMs: number;
   /**
-   * For so long the place of a stream or holder that ended is kept for migrations that have begun: longer than a retry (10 s), and
-   * long enough for a lease that a full worker took first and gave back.
+   * How long the place of a stream or snapshot owner that ended is kept for migrations that have begun: longer than a
+   * retry (10 s), and long enough for a lease that a full worker took first and returned.
    */
   readonly keepMs: number;
-  /** The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause no lease comes back. */
+  /**
+   * The same for a lease that the workflow ended: a cutover drains at once, and may be undone; after a pause no lease follows.
+   */
   readonly handoverMs: number;
 }
 

@@ -1,4 +1,4 @@
-/** What a worker tells the workflow of a wait for a place, and asks it. All of it best effort: the heartbeat says it as well. */
+/** Signals and queries between a worker and the workflow about a wait for a place. Best effort: the heartbeat has it as well. */
 import type { Context } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { parseProgress, type SlotWait } from '../contract/progress.ts';
@@ -17,7 +17,7 @@ export async function saysWaiting(context: Context): Promise<boolean> {
   });
 }
 
-/** Whether the server knows of no later attempt of the activity. */
+/** Whether the server has no later attempt of the activity. */
 export async function isNewestAttempt(context: Context): Promise<boolean> {
   const { activityId, attempt } = context.info;
   return attempted(context, false, async (workflow) => {
@@ -38,9 +38,12 @@ async function attempted<T>(
     return await ask(context.client.workflow.getHandle(workflowId, runId));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    context.log.debug('the workflow could not be asked or told of a wait for a worker slot', {
-      reason,
-    });
+    context.log.debug(
+      'the workflow could not be queried or signalled about a wait for a worker slot',
+      {
+        reason,
+      },
+    );
     return otherwise;
   }
 }

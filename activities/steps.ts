@@ -1,4 +1,4 @@
-/** What the activities call: the steps of postgres/ as they offer them. Tests give steps of their own. */
+/** What the activities call: the steps of postgres/. Tests pass their own steps. */
 import type { Finding } from '../contract/finding.ts';
 import type { GuardInput } from '../contract/guard.ts';
 import type { MigrationInput } from '../contract/input.ts';
@@ -24,7 +24,7 @@ import type { RunOfPass } from '../postgres/snapshot/copy.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { SequenceReport, TriggerReport } from './interface.ts';
 
-/** A step that needs the input and works for long. */
+/** A long step that needs the input. */
 type LongStep<T> = (migration: Migration, input: MigrationInput, work: Work) => Promise<T>;
 
 export interface Steps {
@@ -77,7 +77,7 @@ export interface Steps {
     work: Work,
   ) => Promise<TriggerReport>;
   readonly disableTriggers: (migration: Migration, work: Work) => Promise<number>;
-  /** @param since the end mark of a cutover; null: dropped whatever is in it. */
+  /** @param since the end mark of a cutover; null: dropped unconditionally. */
   readonly dropSlot: (
     migration: Migration,
     input: MigrationInput,

@@ -1,12 +1,12 @@
 /**
- * What an activity of Temporal's gives to a step of postgres/: a signal, a heartbeat, a log. And how its end is reported:
+ * What an activity passes to a step of postgres/: a signal, a heartbeat, a log. And how its end is reported:
  *
  *   the signal is aborted because    early-ending step returned      any step threw
  *   the workflow cancelled it        its result (a checkpoint)       the signal's reason: cancelled
  *   the worker shuts down            see `Early`                     the signal's reason: retried at once elsewhere
  *   paused, reset, timed out, gone   the signal's reason is thrown   the signal's reason: Temporal knows what follows
  *
- * The reason is always thrown as it is. An AbortError would be taken for a cancellation that nobody asked for, and the
+ * The reason is always thrown unchanged. An AbortError would count as a cancellation that was never requested, and the
  * attempt would dangle; an error of a connection that we closed ourselves would look like a failure.
  */
 import { Context } from '@temporalio/activity';
@@ -15,21 +15,21 @@ import type { Work } from '../contract/work.ts';
 import type { Admission } from './admission.ts';
 import { toApplicationFailure } from './failure.ts';
 
-/** Steps that return before their work is done when they are told to stop, and for whom that counts as a result. */
+/** Steps that return before their work is done when they are stopped, and when that counts as a result. */
 export type Early = 'on cancel' | 'on cancel and shutdown';
 
-/** How often a short step beats: several fit into the heartbeat timeout of 10 s. */
+/** How often a short step sends a heartbeat: several fit into the heartbeat timeout of 10 s. */
 const BEAT_EVERY_MS = 1_000;
 /**
- * For so long a short step may stay without an answer of its database. Then it stops beating and is tried again: a beat that
- * went on would hide a server that hangs.
+ * How long a short step may wait for its database. Then it sends no more heartbeats and is retried: endless heartbeats
+ * would hide a server that hangs.
  */
 const SHORT_STEP_MS = 120_000;
 
 export interface Adapting<I = object> {
   /**
-   * A few statements that prove nothing between beginning and end: beats by the clock, within bounds, so that a worker's
-   * death is noticed as fast as everywhere else.
+   * A few statements without progress in between: heartbeats by the clock, within bounds, so that a worker's death is
+   * noticed as fast as everywhere else.
    */
   readonly short?: true | { readonly withinMs: number };
   /** Unset: when the step returns its work is done, whatever the signal says. */
@@ -38,7 +38,7 @@ export interface Adapting<I = object> {
   readonly admit?: (context: Context, input: I, work: Work) => Promise<Admission> | null;
 }
 
-/** Makes an activity of a step: input object in, result out, errors as failures of the catalogue. */
+/** Turns a step into an activity: input object in, result out, errors as failures of the catalogue. */
 export function activity<I, O>(
   name: string,
   step: (input: I, work: Work) => Promise<O>,
@@ -53,7 +53,7 @@ export function activity<I, O>(
     let admission: Admission | undefined;
     try {
       admission = (await admit?.(context, input, work)) ?? undefined;
-      // Connecting may take longer than it takes to be missed.
+      // Connecting may take longer than the heartbeat timeout.
       work.beat({ step: name });
       const { place } = admission ?? {};
       const result = await step(input, place ? { ...work, place } : work);

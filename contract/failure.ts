@@ -1,10 +1,10 @@
 /**
  * Every way in which walferry refuses or stops, and what follows from it. One table decides about retries:
- * activities derive `nonRetryable` from it and the workflow decides with it who is waited for.
+ * activities derive `nonRetryable` from it, the workflow decides with it whether to wait and for whom.
  *
- * `timed`     Temporal tries the same activity again, for as long as it takes.
- * `operator`  a person has to act: before the snapshot the migration fails, from then on it waits for `resume`.
- * `round`     the copy's own loop settles it: the next round takes what is left under the next generation.
+ * `timed`     Temporal retries the same activity, for as long as it takes.
+ * `operator`  a person has to act: before the copy the migration fails, from then on it waits for `resume`.
+ * `pass`      the copy handles it: the next pass copies the remaining chunks under the next snapshot.
  * `never`     the migration ends (bad input, findings of preflight).
  */
 export type Handling = 'timed' | 'operator' | 'pass' | 'never';
@@ -17,9 +17,9 @@ interface Entry {
   readonly action: string;
 }
 
-/** What stays when a migration ends after rows were copied, and what to do with it: the same words wherever it is told. */
+/** What remains when a migration ends after rows were copied, and what to do with it: the same words in every message. */
 export const LEFT_ON_TARGET =
-  'complete or not, with the types, functions, sequences and views made for them; before starting again drop them and what was made with them, or make the target database anew';
+  'complete or not, with the types, functions, sequences and views created for them; before starting again drop all of these, or recreate the target database';
 
 /** First words of a failure after the point of no return: the target is ready, and only cleanup remains. */
 export const MIGRATION_COMPLETE = 'the migration is complete, but cleanup is not';
@@ -33,13 +33,14 @@ export const FAILURES = {
   },
   UnknownService: {
     handling: 'operator',
-    meaning: 'The worker finds no PostgreSQL service of that name.',
-    action: 'Add the service to the file named in the message, on every worker, and try again.',
+    meaning: 'The worker finds no PostgreSQL service with that name.',
+    action:
+      'Add the service to the file named in the message, on every worker, and start again or resume.',
   },
   InvalidService: {
     handling: 'operator',
-    meaning: 'A service file holds a setting that is not supported or out of range.',
-    action: 'Correct the named setting in the service file and try again.',
+    meaning: 'A service file contains a setting that is not supported or out of range.',
+    action: 'Correct the named setting in the service file, and start again or resume.',
   },
   WrongServer: {
     handling: 'operator',
@@ -56,34 +57,35 @@ export const FAILURES = {
   Unreachable: {
     handling: 'timed',
     meaning: 'A database does not answer or closed the connection.',
-    action: 'Nothing, if it comes back by itself; otherwise look at the server and the network.',
+    action: 'Nothing, if it comes back on its own; otherwise check the server and the network.',
   },
   Contention: {
     handling: 'timed',
     meaning:
-      'A serialization failure, a deadlock, a lock that was not had in time, no free connection, or a table that is altered again and again while its changes are applied.',
-    action: 'Nothing; look for who blocks, or alters the table, when it goes on for long.',
+      'A serialization failure, a deadlock, a lock that was not granted in time, no free connection, or a table that is altered repeatedly while its changes are applied.',
+    action: 'Nothing; if it persists, find the session that blocks or alters the table.',
   },
   WorkerFull: {
     handling: 'timed',
-    meaning: 'The worker has no free slot for one more open migration or copy; another worker may.',
+    meaning:
+      'The worker has no free slot for another open migration or copy; a different worker may have one.',
     action: 'Start another worker, or raise the named option of this one.',
   },
   SlotBusy: {
     handling: 'timed',
     meaning: 'Another session still uses the slot.',
-    action: 'Nothing; the session that held it is being ended.',
+    action: 'Nothing; the session that uses it is being ended.',
   },
   SlotBlocked: {
     handling: 'timed',
     meaning: 'The slot or the snapshot waits for transactions that were open before it.',
-    action: 'End the transactions that the message names, or wait for them.',
+    action: 'End the transactions named in the message, or wait for them.',
   },
   SlotMissing: {
     handling: 'operator',
-    meaning: 'The slot is gone or invalidated, and with it changes that were not applied yet.',
+    meaning: 'The slot is gone or invalidated, and with it changes that are not applied yet.',
     action:
-      'Abort and start again; raise max_slot_wal_keep_size if the server dropped it. If a cutover ended with it after the drain, compare the databases first: its answer says how.',
+      'Abort and start again; raise max_slot_wal_keep_size if the server invalidated it. If it ended a cutover after the drain, compare the databases first: the answer of the cutover says how.',
   },
   PluginRefused: {
     handling: 'operator',
@@ -97,72 +99,73 @@ export const FAILURES = {
     meaning:
       'The server refuses the role or its password, or the role lacks a right that walferry needs.',
     action:
-      'Correct the password, role or grant that the message names, then resume; before the copy: start again.',
+      'Correct the password, role or grant named in the message, then resume; before the copy: start again.',
   },
   SchemaFailed: {
     handling: 'operator',
-    meaning: 'A statement of the schema could not be run on the target.',
-    action: 'Mend the named object on the target or exclude it, then try again.',
+    meaning: 'A DDL statement of the schema failed on the target.',
+    action:
+      'Fix the named object on the target or exclude it, then start again, or resume if the migration waits.',
   },
   ConstraintFailed: {
     handling: 'operator',
     meaning: 'An index or constraint could not be built over the copied rows.',
     action:
-      'Mend the rows on the source, then resume: the stream brings the change before the next try. Primary key or replica identity: its index on the source is broken or the target compares differently; mend that, abort and start again.',
+      'Fix the rows on the source, then resume: the stream applies the change before the next try. Primary key or replica identity: its index on the source is broken or the target compares differently; fix that, abort and start again.',
   },
   SnapshotLost: {
     handling: 'pass',
     meaning:
-      'The session that holds the snapshot ended; tables not finished are taken again under the next one.',
+      'The session that exported the snapshot ended; unfinished tables are copied under the next snapshot.',
     action: 'Nothing.',
   },
   TableRewritten: {
     handling: 'pass',
-    meaning: 'A table was truncated or rewritten on the source during its copy; it is taken again.',
+    meaning:
+      'A table was truncated or rewritten on the source during its copy; it is copied from the start.',
     action: 'Nothing.',
   },
   Resync: {
     handling: 'pass',
     meaning:
-      'DDL on the source changed rows outside the stream (a rewrite, a temporarily unlogged table) or added rows to the selection: those tables are copied again under a new snapshot, and the stream continues where it was.',
+      'DDL on the source changed rows outside the stream (a rewrite, a temporarily unlogged table) or added rows to the selection: those tables are resynced under a new snapshot, and the stream continues where it stopped.',
     action: 'Nothing.',
   },
   CopyFailed: {
     handling: 'operator',
     meaning: 'Rows of a chunk could not be copied.',
-    action: 'Mend what the SQLSTATE says for the named table, then resume.',
+    action: 'Fix what the SQLSTATE indicates for the named table, then resume.',
   },
   ChangeFailed: {
     handling: 'operator',
     meaning: 'A change from the source could not be applied on the target.',
-    action:
-      'Look at walferry.stopped_change on the target for the key, mend the cause, then resume.',
+    action: 'Read the key from walferry.stopped_change on the target, fix the cause, then resume.',
   },
   RowMissing: {
     handling: 'operator',
     meaning: 'An update or delete from the source found no row, or several, on the target.',
     action:
-      'Something else wrote to the target: look at walferry.stopped_change, put the row back, then resume.',
+      'Something else wrote to the target: read the key from walferry.stopped_change, restore the row, then resume.',
   },
   UnknownRelation: {
     handling: 'operator',
     meaning:
-      'A table came into the selection while streaming (made, attached, renamed), and the target has none of that name.',
+      'A table was added to the selection while streaming (created, attached, renamed), and the target has no table with that name.',
     action:
-      'Make the same table on the target, without rows, then resume: its rows are copied and its changes followed.',
+      'Create the same table on the target, without rows, then resume: its rows are copied and its changes applied.',
   },
   SchemaDrift: {
     handling: 'operator',
     meaning: 'A table differs between source and target, or became unlogged on the source.',
     action:
-      'Apply the same DDL on the target, or set the table to logged again, then resume. Tables that the stream alone cannot bring up to date are copied again automatically.',
+      'Apply the same DDL on the target, or set the table to logged again, then resume. Tables that the stream alone cannot bring up to date are resynced automatically.',
   },
   StreamWarning: {
     handling: 'operator',
     meaning:
-      'The source sent a WARNING while decoding: changes may be left out (a table lost its replica identity).',
+      'The source sent a WARNING while decoding: changes may be missing (a table lost its replica identity).',
     action:
-      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is copied again. A table listed in `ignore.missingIdentity` needs no identity for that. Without a name in the message: abort and start again.',
+      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is resynced. A table listed in `ignore.missingIdentity` needs no identity for that. If the message names no table: abort and start again.',
   },
   KeyUnread: {
     handling: 'timed',
@@ -173,19 +176,19 @@ export const FAILURES = {
   StandbyLoop: {
     handling: 'operator',
     meaning:
-      'The source counts the stream as a synchronous standby: its commits wait for the target, and the target waits until they are visible.',
+      'The source counts the stream as a synchronous standby: its commits wait for the target, and the target waits for them to become visible.',
     action:
-      "At once, because writers hang until another standby answers: name the standbys in synchronous_standby_names on the source without `*` (`''` if there is none), `select pg_reload_conf();`, then resume.",
+      "Act at once, because writers hang until another standby answers: name the standbys in synchronous_standby_names on the source without `*` (`''` if there is none), `select pg_reload_conf();`, then resume.",
   },
   StreamMalformed: {
     handling: 'operator',
-    meaning: 'A message of the stream could not be understood.',
+    meaning: 'A message of the stream could not be parsed.',
     action: 'Report it with the LSN; nothing was skipped.',
   },
   CheckpointMissing: {
     handling: 'operator',
     meaning:
-      'The control schema on the target is gone, or its LSN lies below what was confirmed before.',
+      'The control schema on the target is gone, or its LSN is below what was confirmed before.',
     action: 'The target was replaced or restored: abort and start again.',
   },
   SourceRewound: {
@@ -200,7 +203,7 @@ export const FAILURES = {
     meaning:
       'Before the slot was dropped, the target lacked work that this cutover had finished (constraints, triggers, materialized views): a lagging standby was promoted, or a backup was restored.',
     action:
-      'The cutover was undone and streaming goes on, which builds what is missing again. Call cutover again, once the target has no failover pending.',
+      'The cutover was undone and streaming continues, which rebuilds what is missing. Call cutover again once the target has no failover pending.',
   },
   Fenced: {
     handling: 'timed',
@@ -210,9 +213,9 @@ export const FAILURES = {
   Stalled: {
     handling: 'timed',
     meaning:
-      'Neither data nor keepalive came from the source for too long, or an answer of either database that does not work on it any more.',
+      'The source sent neither data nor keepalives for too long, or either database stopped working on a query without an answer.',
     action:
-      'Nothing, if it goes on by itself; otherwise look at the network, the walsender, and the sessions of walferry.',
+      'Nothing, if it recovers on its own; otherwise check the network, the walsender, and the sessions of walferry.',
   },
   NotEqual: {
     handling: 'operator',
@@ -224,30 +227,30 @@ export const FAILURES = {
   StillWriting: {
     handling: 'operator',
     meaning:
-      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were made after preflight, which no stream carries.',
+      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were created after preflight, which no stream carries.',
     action:
-      'The cutover was undone and streaming goes on: stop the writers (also what draws from a named sequence, on either side), end their transactions, remove the large objects if the message names some, then call cutover again.',
+      'The cutover was undone and streaming continues. Stop the writers (also what draws from a named sequence, on either side), end their transactions, remove any large objects named in the message, then call cutover again.',
   },
   CutoverRepeated: {
     handling: 'operator',
     meaning:
-      'Temporal ran a cutover again that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
+      'Temporal repeated a cutover that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
     action:
-      'The cutover was undone and streaming goes on. When the writers are stopped, call cutover again, without an update id that was used before.',
+      'The cutover was undone and streaming continues. When the writers are stopped, call cutover again, with no update id that was used before.',
   },
   Cancelled: {
     handling: 'operator',
-    meaning: 'The operator called the cutover off with pause before its point of no return.',
-    action: 'Resume goes on streaming, whenever you like; a later cutover begins anew.',
+    meaning: 'The operator cancelled the cutover with pause before its point of no return.',
+    action: 'Call resume to continue streaming; a later cutover starts over.',
   },
   SlotKept: {
     handling: 'never',
-    meaning: 'The migration ended but its slot could not be dropped; it holds WAL on the source.',
+    meaning: 'The migration ended, but its slot could not be dropped; it holds WAL on the source.',
     action: `Drop it with the command in the message. If that starts with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   ControlKept: {
     handling: 'never',
-    meaning: 'The migration ended but its control schema could not be removed from the target.',
+    meaning: 'The migration ended, but its control schema could not be removed from the target.',
     action: `Remove it with the command in the message. If that starts with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   Aborted: {
@@ -257,8 +260,8 @@ export const FAILURES = {
   },
   Internal: {
     handling: 'operator',
-    meaning: 'walferry met a situation that its code does not know.',
-    action: 'Report it; resume tries again.',
+    meaning: 'walferry ran into a situation that its code does not handle.',
+    action: 'Report it; resume retries the step.',
   },
 } as const satisfies Record<string, Entry>;
 
@@ -271,7 +274,7 @@ export function isFailureCode(text: unknown): text is FailureCode {
 
 export type FailureSide = 'source' | 'target' | 'unknown';
 
-/** Names that locate a failure. Never a row value, never a secret: history and logs are read by many. */
+/** Names that locate a failure. Never a row value, never a secret: history and logs have many readers. */
 export interface FailureDetails {
   readonly table?: string;
   readonly object?: string;
@@ -281,16 +284,16 @@ export interface FailureDetails {
   readonly column?: string;
   readonly slot?: string;
   readonly pids?: readonly number[];
-  /** The database that did not do what it was asked for, where that decides what follows; `unknown`: either may be it. */
+  /** The database that failed, where that decides what follows; `unknown`: it may be either. */
   readonly side?: FailureSide;
-  /** How many rows break a constraint, and the statement that lists them. */
+  /** How many rows violate a constraint, and the statement that lists them. */
   readonly rows?: string;
   readonly query?: string;
 }
 
 /**
- * The one error that postgres/ throws on purpose. The message says what happened and where, and must be fit
- * for Temporal's history: SQLSTATE and object names, no server message text (those carry row values).
+ * The one error that postgres/ throws on purpose. The message says what happened and where, and must be fit for
+ * Temporal's history: SQLSTATE and object names, no server message text (which contains row values).
  */
 export class MigrationError extends Error {
   override readonly name = 'MigrationError';
@@ -304,7 +307,7 @@ export class MigrationError extends Error {
   }
 }
 
-/** The same error with the side that it came from; the side that it has already stays. */
+/** The same error with the side that it came from; a side that is already set stays. */
 export function sided(error: MigrationError, side: FailureSide): MigrationError {
   if (error.details.side) return error;
   return new MigrationError(error.code, error.message, { ...error.details, side }, error.cause);

@@ -1,6 +1,4 @@
-/**
- * The guard of the source: what is measured there while rows are copied, each with a ceiling, and what became of it. Pure.
- */
+/** The guard of the source: what is measured there while rows are copied, each with a ceiling, and the result. Pure. */
 import * as v from 'valibot';
 import { isFailureCode } from './failure.ts';
 
@@ -16,11 +14,11 @@ const MOST_SQL_BYTES = 4_096;
 export const guardField = v.optional(
   v.pipe(
     v.strictObject({
-      /** Sessions of clients that execute something, in all databases of the server; ours do not count. */
+      /** Client sessions that execute something, in all databases of the server; those of walferry do not count. */
       activeSessions: v.optional(ceiling),
-      /** Of the connected standby that is furthest behind, in bytes of WAL that it has not replayed. Logical consumers are none. */
+      /** Bytes of WAL that the slowest connected standby has not replayed. Logical consumers do not count. */
       replicaLagBytes: v.optional(ceiling),
-      /** The same in seconds: `replay_lag`, or since its last answer, if it has something to replay. */
+      /** The same in seconds: `replay_lag`, or the time since its last reply, if it has something to replay. */
       replicaLagSeconds: v.optional(ceiling),
       query: v.optional(
         v.strictObject({
@@ -50,7 +48,7 @@ export const MEASURES = [
 ] as const;
 export type Measure = (typeof MEASURES)[number];
 
-/** The ceilings of a guard, in the order in which they are looked at. */
+/** The ceilings of a guard, in the order in which they are checked. */
 export function ceilingsOf(guard: GuardInput): { measure: Measure; ceiling: number }[] {
   const { activeSessions, replicaLagBytes, replicaLagSeconds, query } = guard;
   const given = { activeSessions, replicaLagBytes, replicaLagSeconds, query: query?.ceiling };
@@ -60,10 +58,10 @@ export function ceilingsOf(guard: GuardInput): { measure: Measure; ceiling: numb
   });
 }
 
-/** What the guard says: of several measures the one that counts. */
+/** A report of the guard: of several measures the decisive one. */
 export const guardReport = v.pipe(
   v.object({
-    /** Whether the copy is held. */
+    /** Whether the copy is held back. */
     holding: v.boolean(),
     measure: v.picklist(MEASURES),
     ceiling: v.number(),
@@ -81,7 +79,7 @@ export const guardReport = v.pipe(
 );
 export type GuardReport = v.InferOutput<typeof guardReport>;
 
-/** The signal by which the step that measures tells the workflow of a change. */
+/** The signal with which the measuring step reports a change to the workflow. */
 export const GUARD_SIGNAL = 'guard';
 
 /** `activeSessions 63, ceiling 50`, or that it cannot be measured. */
@@ -91,7 +89,7 @@ export function guardText({ measure, value, ceiling: most, failing }: GuardRepor
   return `${measure} cannot be measured (${failing?.code ?? 'not yet'}${state})`;
 }
 
-/** By hand, because a replay must not depend on the locale. */
+/** Not with Intl, because a replay must not depend on the locale. */
 function number(value: number): string {
   return Number.isInteger(value) ? value.toString() : value.toFixed(2);
 }

@@ -1,14 +1,14 @@
 /**
- * The workflow's input: schema, defaults, and one clear message for every mistake. Pure, because the workflow
- * itself parses it (deterministically) before anything is done. Values are never repeated in messages: an
- * operator may have put a password into the wrong field.
+ * The workflow's input: schema, defaults, and one clear message for every mistake. Pure, because the workflow itself
+ * parses it (deterministically) before anything else. Messages never repeat values: an operator may have put a password
+ * into the wrong field.
  */
 import * as v from 'valibot';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
 import { whole } from './whole.ts';
 
-/** Service names as libpq takes them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never fits. */
+/** Service names as libpq reads them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never matches. */
 const serviceName = v.pipe(
   v.string('must be the name of a PostgreSQL service, in quotes'),
   v.minLength(1, 'must not be empty'),
@@ -20,27 +20,27 @@ const serviceName = v.pipe(
 );
 
 /**
- * `schema.table`, each part with `*` for any run of characters and `?` for one; quotes around a part keep dots in it. Without
- * quotes `:`, `/`, `@` and `=` are refused: preflight names patterns that match nothing, and a URI may hold a password.
+ * `schema.table`, each part with `*` for any characters and `?` for one; dots in a part need quotes. Without quotes
+ * `:`, `/`, `@` and `=` are refused: preflight names patterns that match nothing, and a URI may contain a password.
  */
 const pattern = v.pipe(
   v.string('must be a list of patterns like "public.*"'),
   v.regex(
     /^(?:"(?:[^"]|"")+"|[^".:/@=]+)\.(?:"(?:[^"]|"")+"|[^".:/@=]+)$/u,
-    'must be a list of schema-qualified patterns like "public.orders" or "app.*" ("*" stands for any characters; quote a name that holds a dot)',
+    'must be a list of schema-qualified patterns like "public.orders" or "app.*" ("*" stands for any characters; quote a name that contains a dot)',
   ),
 );
 const patterns = v.array(pattern, 'must be a list of patterns like ["public.*"]');
 
-/** An object's name as the catalog holds it: no pattern, no schema, no quotes. */
+/** An object's name as in the catalog: no pattern, no schema, no quotes. */
 const objectName = v.pipe(
   v.string('must be a list of names like ["pg_stat_statements"]'),
-  v.minLength(1, 'must not hold an empty name'),
-  v.maxBytes(63, 'must hold names of at most 63 bytes'),
+  v.minLength(1, 'must not contain an empty name'),
+  v.maxBytes(63, 'must contain names of at most 63 bytes'),
 );
 const objectNames = v.array(objectName, 'must be a list of names like ["pg_stat_statements"]');
 
-/** How rows travel in the copy. `binary` refuses tables that would have to go as text. */
+/** Format of rows in the copy. `binary` refuses tables that would need text. */
 export const COPY_FORMATS = ['auto', 'text', 'binary'] as const;
 export type CopyFormat = (typeof COPY_FORMATS)[number];
 
@@ -55,11 +55,11 @@ const schema = v.strictObject({
       include: v.optional(v.pipe(patterns, v.minLength(1, 'must name at least one pattern')), [
         '*.*',
       ]),
-      /** Tables to leave out; wins over `include`. */
+      /** Tables not to move; wins over `include`. */
       exclude: v.optional(patterns, []),
       /**
-       * Partitioned tables of the source that are one table of the same name on the target, which the operator made there:
-       * plain, or partitioned in another way. All their rows and changes go through it.
+       * Partitioned tables of the source that are one table of the same name on the target, created by the operator:
+       * plain, or partitioned differently. All their rows and changes go through it.
        */
       viaPartitionRoot: v.optional(patterns, []),
     }),
@@ -69,7 +69,7 @@ const schema = v.strictObject({
     v.strictObject({
       /** Whether objects on the target get the owners that they have on the source. */
       owners: v.optional(v.boolean('must be true or false'), true),
-      /** Whether grants are carried over. */
+      /** Whether grants are copied. */
       grants: v.optional(v.boolean('must be true or false'), true),
     }),
     {},
@@ -79,29 +79,29 @@ const schema = v.strictObject({
     v.strictObject({
       /** Tables without a replica identity: inserts are replicated, and the first update or delete stops the stream. */
       missingIdentity: v.optional(patterns, []),
-      /** Unlogged tables: they are copied once, and later changes are missing on the target. */
+      /** Unlogged tables: copied once; later changes are missing on the target. */
       unlogged: v.optional(patterns, []),
       /** Large objects (`pg_largeobject`): not moved; columns that name them point to nothing on the target. */
       largeObjects: v.optional(v.boolean('must be true or false'), false),
-      /** Rows that users put into the tables of extensions (`pg_extension.extconfig`): not moved. */
+      /** Rows of users in the tables of extensions (`pg_extension.extconfig`): not moved. */
       extensionRows: v.optional(v.boolean('must be true or false'), false),
       /**
-       * Extensions by name that are not created on the target, nor the views and functions that depend on them. Preflight refuses
-       * one that a selected table needs.
+       * Names of extensions that are not created on the target, nor the views and functions that depend on them.
+       * Preflight refuses one that a selected table needs.
        */
       extensions: v.optional(objectNames, []),
-      /** Event triggers by name that are not created on the target. */
+      /** Names of event triggers that are not created on the target. */
       eventTriggers: v.optional(objectNames, []),
     }),
     {},
   ),
   copy: v.optional(
     v.strictObject({
-      /** Chunks that are copied at the same time. */
+      /** Streams of the copy: chunks that are copied in parallel. */
       parallelism: v.optional(whole(1, 32), 4),
-      /** Size of a chunk on the source in MiB of table pages: what a crash repeats at most, per lane. */
+      /** Size of a chunk on the source in MiB of table pages: what a crash repeats at most, per stream. */
       chunkMegabytes: v.optional(whole(1, 4096), 16),
-      /** `auto`: binary for tables whose columns have one binary form on both servers, text for the others. */
+      /** `auto`: binary for tables whose columns have the same binary format on both servers, text for the others. */
       format: v.optional(v.picklist(COPY_FORMATS, 'must be "auto", "text" or "binary"'), 'auto'),
     }),
     {},
@@ -109,18 +109,21 @@ const schema = v.strictObject({
   /** The sessions that build indexes on the target, `copy.parallelism` of them. */
   index: v.optional(
     v.strictObject({
-      /** `maintenance_work_mem` of each, MiB. Unset: its share of a quarter of `shared_buffers`, at most 256, at least the target's own. */
+      /**
+       * `maintenance_work_mem` of each, MiB. Unset: its share of a quarter of `shared_buffers`, at most 256, at least
+       * the target's setting.
+       */
       memoryMegabytes: v.optional(whole(1, 1_048_576)),
-      /** `max_parallel_maintenance_workers`: helpers of one build. Unset: the target's own. */
+      /** `max_parallel_maintenance_workers`: parallel workers of one build. Unset: the target's setting. */
       parallelWorkers: v.optional(whole(0, 64)),
     }),
     {},
   ),
   stream: v.optional(
     v.strictObject({
-      /** A batch is applied when it holds so many changes … */
+      /** A batch is applied when it holds this many changes … */
       batchChanges: v.optional(whole(1, 1_000_000), 20_000),
-      /** … or the target is free and its first change has waited so long. More than 0 makes fewer, larger commits. */
+      /** … or when the target is idle and its first change has waited this long. More than 0 makes fewer, larger commits. */
       batchMilliseconds: v.optional(whole(0, 60_000), 0),
       /** How long one `streamChanges` activity works before it returns its checkpoint to the workflow. */
       leaseSeconds: v.optional(whole(5, 3600), 300),
@@ -136,28 +139,31 @@ const schema = v.strictObject({
     }),
     {},
   ),
-  /** What the migration may take of either server at first; the update `setLimits` changes it. */
+  /** The initial limits on what the migration may take of either server; the update `setLimits` changes them. */
   limits: limitsField,
-  /** Holds the copy while the source is busy. Unset: it measures nothing. */
+  /** Holds back the copy while the source is busy. Unset: nothing is measured. */
   guard: guardField,
 });
 
-/** A complete input: every default filled in. */
+/** A complete input, with every default filled in. */
 export type MigrationInput = v.InferOutput<typeof schema>;
 
 export type ParsedInput =
   | { readonly ok: true; readonly input: MigrationInput }
   | { readonly ok: false; readonly message: string };
 
-/** Field names that tell of a secret; the value is never looked at or repeated. The short ones as words, or `during` were one. */
+/**
+ * Field names that suggest a secret; the value is never read or repeated. Short ones only as whole words, or `during`
+ * would match.
+ */
 const SECRET_FIELD = /passw|secret|token|conninfo|connectionstring|(?:^|[^a-z])(?:uri|url|dsn)$/i;
 const SECRET_WORD = /[a-z](?:Uri|URI|Url|URL|Dsn|DSN)$/;
-/** What may be repeated of a field that is not known: a URI with a password may stand where its name should be. */
+/** Which unknown field names may be repeated: a URI with a password may stand in place of a name. */
 const FIELD_NAME = /^[\p{L}\p{N}_.-]{1,64}$/u;
 
 /**
- * Parses what the operator gave to `temporal workflow start --input`. Never throws; the message names every
- * wrong field and what is allowed, and repeats no value.
+ * Parses what the operator passed to `temporal workflow start --input`. Never throws; the message names every wrong
+ * field and what is allowed, and repeats no value.
  */
 export function parseInput(raw: unknown): ParsedInput {
   if (raw === undefined || raw === null) {
@@ -170,7 +176,7 @@ export function parseInput(raw: unknown): ParsedInput {
       'the input must be one JSON object like {"source": "SERVICE", "target": "SERVICE"}',
     );
   }
-  // The schema library takes an empty list for an object without fields.
+  // valibot accepts an empty list as an object without fields.
   const list = Object.keys(schema.entries).find((name) => Array.isArray(Reflect.get(raw, name)));
   if (list !== undefined) return refused(`"${list}" must not be a list`);
   const result = v.safeParse(schema, raw);
@@ -183,15 +189,15 @@ export function parseInput(raw: unknown): ParsedInput {
     );
   }
   if (input.source === input.target) {
-    return refused('"target" must be another service than "source"');
+    return refused('"target" must be a different service than "source"');
   }
   return { ok: true, input };
 }
 
 /**
- * Bytes of all patterns and names. The input is part of every step that reads the tables: Temporal takes 2 MB for one payload and
- * 4 MB for what a workflow asks for at once, and ends a workflow whose history has 50 MB. And each pattern is held against
- * each table.
+ * Limit for all patterns and names together. The input is part of every step that reads the tables: Temporal accepts 2
+ * MB for one payload and 4 MB per gRPC request, and ends a workflow whose history exceeds 50 MB. Also, each pattern is
+ * matched against each table.
  */
 export const MOST_NAME_BYTES = 16_384;
 const utf8 = new TextEncoder();
@@ -204,7 +210,7 @@ function namesOf({ tables, ignore }: MigrationInput): string[] {
   ];
 }
 
-/** The fields that a group of the input knows; the empty name is the input itself. */
+/** The known fields of a group of the input; the empty name is the input itself. */
 function knownIn(group: string): string[] {
   if (group === 'guard.query') return ['sql', 'ceiling'];
   for (const [name, field] of Object.entries(schema.entries)) {

@@ -1,19 +1,19 @@
 /**
  * How much of either server a migration may take: set in the input, changed while it runs by the update `setLimits`. Pure. The
- * workflow's state has them, and a row of the control schema, where the activities at work see a change.
+ * limits are in the workflow's state and in a row of the control schema, where running activities see a change.
  */
 import * as v from 'valibot';
 import { whole } from './whole.ts';
 
-/** More lanes than this have to be asked for nowhere: each is a session on either side. */
+/** No setting needs more streams: each is a session on either side. */
 export const MOST_STREAMS = 32;
 const MOST_BYTES_PER_SECOND = 1_000_000_000_000;
 const MOST_CHANGES_PER_SECOND = 1_000_000_000;
 
 const entries = {
-  /** Lanes of the copy, for `copy.parallelism`. 0: as many as that says. */
+  /** Streams of the copy, instead of `copy.parallelism`. 0: as many as that says. */
   copyStreams: whole(0, MOST_STREAMS),
-  /** Of COPY data, all lanes together. 0: unlimited. */
+  /** Of COPY data, all streams together. 0: unlimited. */
   copyBytesPerSecond: whole(0, MOST_BYTES_PER_SECOND),
   /** Applied by the stream. 0: unlimited. A drain of the cutover is never limited: the writers wait for it. */
   applyChangesPerSecond: whole(0, MOST_CHANGES_PER_SECOND),
@@ -29,18 +29,18 @@ export const limitsField = v.optional(
   {},
 );
 
-/** All limits of a migration, as they stand in its state and in the control schema. */
+/** All limits of a migration, as in its state and in the control schema. */
 export const limits = v.pipe(
   v.object({
     ...entries,
-    /** `off`: the guard of the input measures nothing and holds nothing. */
+    /** `off`: the guard of the input neither measures nor holds back anything. */
     guard: v.picklist(['on', 'off']),
   }),
   v.readonly(),
 );
 export type Limits = v.InferOutput<typeof limits>;
 
-/** As they are shown: nothing is said of the switch of a guard that the input does not have. */
+/** As they are shown: without the switch of a guard that the input does not have. */
 export const shownLimits = v.pipe(
   v.object({ ...limits.pipe[0].entries, guard: v.exactOptional(limits.pipe[0].entries.guard) }),
   v.readonly(),
@@ -63,7 +63,7 @@ export type ParsedChange =
   | { readonly ok: true; readonly change: Partial<Limits> }
   | { readonly ok: false; readonly message: string };
 
-/** Parses what was given to `setLimits`: at least one limit; the others keep their values. Never throws, repeats no value. */
+/** Parses the input of `setLimits`: at least one limit; the others keep their values. Never throws, repeats no value. */
 export function parseChange(raw: unknown): ParsedChange {
   const known = Object.keys(change.entries).join(', ');
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {

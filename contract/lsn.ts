@@ -1,6 +1,6 @@
 /**
- * Log sequence numbers. Text `X/Y` on every wire and in every payload (Temporal's JSON cannot carry a
- * bigint), `bigint` where positions are compared. This file is the only converter.
+ * Log sequence numbers. Text `X/Y` on every wire and in every payload (Temporal's JSON cannot carry a bigint), `bigint`
+ * where positions are compared. Only this file converts between them.
  */
 
 declare const lsnBrand: unique symbol;
@@ -25,7 +25,7 @@ export function parseLsn(text: string): Lsn {
   return formatLsn(lsnToBigInt(text));
 }
 
-/** Text whose form was checked as bytes, digit by digit: once for each transaction of the stream. */
+/** Text that was already checked as bytes, digit by digit, once for each transaction of the stream. */
 export function trustedLsn(text: string): Lsn {
   return text as Lsn;
 }
@@ -50,13 +50,13 @@ export function formatLsn(position: bigint): Lsn {
 
 /** Negative when `a` lies before `b`, 0 when equal, positive when after. Text order would be wrong: `9/0` < `10/0`. */
 export function compareLsn(a: Lsn, b: Lsn): number {
-  // Without a bigint: it is asked several times for each transaction of the stream.
+  // Without a bigint: it is called several times for each transaction of the stream.
   return (
     halfOf(a, 0) - halfOf(b, 0) || halfOf(a, a.indexOf('/') + 1) - halfOf(b, b.indexOf('/') + 1)
   );
 }
 
-/** The 32 bits that begin at this place, up to the slash or the end. */
+/** The 32 bits that begin at this index, up to the slash or the end. */
 function halfOf(lsn: Lsn, from: number): number {
   let half = 0;
   for (let at = from; at < lsn.length; at += 1) {

@@ -1,9 +1,9 @@
 /**
- * Who a migration is: its workflow's `firstExecutionRunId`, unchanged by continue-as-new and reset. The workflow
- * id alone can be used again, so it is never the identity.
+ * The identity of a migration: its workflow's `firstExecutionRunId`, unchanged by continue-as-new and reset. Never the
+ * workflow id alone, which can be reused.
  */
 
-/** What every database step needs to know about its migration. Small and free of secrets: it is activity input. */
+/** What every database step needs of its migration. Small and free of secrets: it is activity input. */
 export interface Migration {
   /** `firstExecutionRunId` of the workflow. */
   readonly id: string;
@@ -20,7 +20,7 @@ export interface Migration {
 const SLOT_NAME_BYTES = 63;
 const HASH_DIGITS = 16;
 
-/** All slots of one workflow id begin with this, whatever their run: leftovers are found by it. */
+/** All slots of one workflow id begin with this, for any run: leftovers are found by it. */
 export function slotPrefix(workflowId: string): string {
   const readable = workflowId.toLowerCase().replace(/[^a-z0-9_]/g, '_');
   const room = SLOT_NAME_BYTES - 'walferry_'.length - 1 - HASH_DIGITS;
@@ -38,7 +38,7 @@ export function slotName(workflowId: string, id: string): string {
   );
 }
 
-/** FNV-1a, 64 bits: pure, so that workflow code can use it (no Node builtins there). A name, not a protection. */
+/** FNV-1a, 64 bits: pure, because workflow code has no Node builtins. A name, not a protection. */
 function hash64(text: string): bigint {
   let hash = 0xcbf29ce484222325n;
   for (const byte of new TextEncoder().encode(text)) {

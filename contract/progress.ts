@@ -1,6 +1,6 @@
 /**
- * What the `progress` query answers, for the CLI, the Web UI, `npm run watch` and scripts. The types come from one schema:
- * whoever reads an answer, or the same counters in the state of an earlier run, checks them with it.
+ * The answer of the `progress` query, for the CLI, the Web UI, `npm run watch` and scripts. The types come from one
+ * schema, which checks every answer that is read, and the same counters in the state of an earlier run.
  */
 import * as v from 'valibot';
 import { isFailureCode, type FailureCode } from './failure.ts';
@@ -45,7 +45,7 @@ const waiting = v.pipe(
 );
 export type Waiting = v.InferOutput<typeof waiting>;
 
-/** An open migration for which no worker has a free slot. Sent by signal, which anyone may send. */
+/** A wait for a free slot of a worker. Sent by signal, which anyone may send. */
 export const slotWait = v.pipe(
   v.object({
     /** ISO 8601, by the clock of the Temporal server. */
@@ -56,13 +56,13 @@ export const slotWait = v.pipe(
 );
 export type SlotWait = v.InferOutput<typeof slotWait>;
 
-/** The step of a cutover that is under way, and what keeps it from getting on. */
+/** The current step of a cutover, and what keeps it from proceeding. */
 const cutoverStep = v.pipe(
   v.object({
     step: v.string(),
     /** When it began, ISO 8601, in workflow time. */
     since: v.string(),
-    /** Set while its tries fail for something that may pass by itself; it goes on trying. */
+    /** Set while its tries fail for a reason that may pass; it keeps retrying. */
     failing: v.nullable(
       v.pipe(
         v.object({
@@ -100,8 +100,8 @@ export const snapshotCounters = v.pipe(
 export type SnapshotCounters = v.InferOutput<typeof snapshotCounters>;
 
 /**
- * Counters of phase `indexes`. A number is null until the step that tells it has ended: while it works, its heartbeats
- * have the live one. All 0 when walferry found the tables there, with the indexes that somebody made.
+ * Counters of phase `indexes`. A number is null until the step that reports it has ended; while the step runs, its
+ * heartbeats have the live number. All 0 when the operator had created the tables, with their indexes.
  */
 export const indexCounters = v.pipe(
   v.object({
@@ -109,7 +109,7 @@ export const indexCounters = v.pipe(
     indexesBuilt: v.nullable(v.number()),
     indexesTotal: v.nullable(v.number()),
     tablesAnalyzed: v.nullable(v.number()),
-    /** Foreign keys, triggers, policies and the like, which wait until the target is first consistent. */
+    /** Foreign keys, triggers, policies and the like, which wait until the target is consistent. */
     constraintsBuilt: v.nullable(v.number()),
     constraintsTotal: v.nullable(v.number()),
   }),
@@ -131,7 +131,7 @@ export const streamCounters = v.pipe(
 );
 export type StreamCounters = v.InferOutput<typeof streamCounters>;
 
-/** What the guard of the source last told, and when that became known, ISO 8601. */
+/** The last report of the source's guard, and when it became known, ISO 8601. */
 export const guardState = v.pipe(
   v.object({ ...guardReport.pipe[0].entries, since: v.string() }),
   v.readonly(),
@@ -160,9 +160,9 @@ const progress = v.pipe(
     /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
     guard: v.exactOptional(v.nullable(guardState)),
     startedAt: v.pipe(startedAt, v.readonly()),
-    /** When the numbers were last true, ISO 8601: the workflow learns them from activities that ended. */
+    /** When the numbers were last current, ISO 8601: the workflow gets them from activities that ended. */
     asOf: v.exactOptional(v.string()),
-    /** Warnings of preflight, and what goes wrong beside work that goes on. */
+    /** Warnings of preflight, and problems of work that continues. */
     notes: v.exactOptional(notes),
   }),
   v.readonly(),
@@ -170,12 +170,12 @@ const progress = v.pipe(
 export type Progress = v.InferOutput<typeof progress>;
 
 /**
- * Reads an answer of the query `progress`. Fields that are not known here are left out.
- * @throws Error naming the first field that is not as it should be: the worker is of another version.
+ * Reads an answer of the query `progress`. Unknown fields are dropped.
+ * @throws Error naming the first field that does not match: the worker has another version.
  */
 export function parseProgress(answer: unknown): Progress {
   const result = v.safeParse(progress, answer);
   if (result.success) return result.output;
-  const field = v.getDotPath(result.issues[0]) ?? 'the whole of it';
-  throw new Error(`the answer of "progress" is not one that this version knows: ${field}`);
+  const field = v.getDotPath(result.issues[0]) ?? 'the whole answer';
+  throw new Error(`this version cannot read the answer of "progress": ${field}`);
 }

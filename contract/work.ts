@@ -1,6 +1,6 @@
 /**
  * What passes between workflow, activities and postgres/: inputs and results of the steps, heartbeats. Everything is
- * small, flat JSON: it lives in Temporal's history, which is limited and readable by many. No bigint, no row value.
+ * small, flat JSON: it is stored in Temporal's history, which is limited and has many readers. No bigint, no row value.
  */
 import * as v from 'valibot';
 import type { GuardReport } from './guard.ts';
@@ -10,10 +10,10 @@ import type { SnapshotCounters } from './progress.ts';
 /** Flat details of a heartbeat, shown under Pending Activities in the Web UI. */
 export type Heartbeat = Readonly<Record<string, string | number | boolean | null>>;
 
-/** Names in the answer to who wrote after the end mark: it stands in the workflow's history. */
+/** Tables named in the result of the check for late writes: it is in the workflow's history. */
 export const MOST_LATER_TABLES = 1_000;
 
-/** One call of the update `cutover`: Temporal's ids of the update and of the workflow's run that carries it out. */
+/** One call of the update `cutover`: Temporal's ids of the update and of the workflow run that executes it. */
 export interface CutoverCall {
   readonly update: string;
   readonly run: string;
@@ -21,28 +21,29 @@ export interface CutoverCall {
 
 /** What a long-running step gets from its caller. postgres/ knows nothing of Temporal. */
 export interface Work {
-  /** Aborted when the step should stop; its reason is rethrown as it is. */
+  /** Aborted when the step should stop; its reason is rethrown unchanged. */
   readonly signal: AbortSignal;
-  /** Reports progress; call it only when the work really got on (a stalled step must look stalled). */
+  /** Reports progress; to be called only on real progress (a stalled step must look stalled). */
   readonly beat: (details: Heartbeat) => void;
   readonly log: Log;
   /**
-   * When this attempt was scheduled, milliseconds on the scheduler's clock: an attempt that a frozen machine begins after
-   * a later one took over is told by it.
+   * When this attempt was scheduled, milliseconds on the scheduler's clock: it identifies an attempt that a frozen
+   * machine starts after a later one took over.
    */
   readonly scheduledAt?: number;
-  /** Tells the caller what the guard of the source says, while the step works on. Rejects when it could not be told. */
+  /** Reports the state of the source's guard to the caller while the step works. Rejects when that failed. */
   readonly tell?: (report: GuardReport) => Promise<void>;
   /** The place that the step occupies in its worker; unset where places are not counted. */
   readonly place?: WorkPlace;
 }
 
-/** A step that is held on purpose gives its place to others meanwhile. */
+/** A step that is held back on purpose lends its place to others. */
 export interface WorkPlace {
   lend(): void;
   /**
-   * Takes a place again. `at once`: even above the limit, for a step that has locks; `in turn`: beats while it waits.
-   * @throws MigrationError `WorkerFull` after a while: to be tried again on another worker; the signal's reason.
+   * Takes a place again. `at once`: even above the limit, for a step that has locks; `in turn`: sends heartbeats while
+   * it waits.
+   * @throws MigrationError `WorkerFull` after a while, to be retried on another worker; the signal's reason.
    */
   retake(how: 'at once' | 'in turn'): Promise<void>;
 }
@@ -56,11 +57,11 @@ export interface Log {
 }
 
 export interface SchemaReport {
-  /** Whether walferry created the tables, or found them there and empty. */
+  /** Whether walferry created the tables, or found them on the target, empty. */
   readonly created: boolean;
   readonly tables: number;
   readonly statements: number;
-  /** What there is to build after the rows. Absent in reports of earlier code. */
+  /** What is to be built after the rows. Absent in reports of earlier code. */
   readonly later?: { readonly indexes: number; readonly constraints: number };
   /** Unset: nothing was left out. */
   readonly leftOut?: LeftOut;
@@ -68,14 +69,17 @@ export interface SchemaReport {
 
 const names = v.pipe(v.array(v.string()), v.readonly());
 
-/** Objects of the source that are not carried over, by kind and name; the lists are bounded. Part of the carried state. */
+/** Objects of the source that are not moved, by kind and name; the lists are bounded. Part of the carried state. */
 export const leftOut = v.pipe(
   v.object({
-    /** They stand on tables or extensions that the input leaves out: views, functions, foreign keys, … */
+    /** They depend on tables or extensions that the input excludes: views, functions, foreign keys, … */
     excluded: names,
-    /** Never carried over: publications, subscriptions, settings of the database. */
+    /** Never moved: publications, subscriptions, settings of the database. */
     never: names,
-    /** What the input accepts to leave: large objects with their count, rows, extensions, event triggers. Absent in reports of earlier code. */
+    /**
+     * What the input ignores: large objects with their count, rows, extensions, event triggers. Absent in reports of
+     * earlier code.
+     */
     accepted: v.exactOptional(names),
     /** Tables that are not selected. Absent in reports of earlier code. */
     unselected: v.exactOptional(names),
@@ -93,13 +97,13 @@ export interface SlotReport {
   readonly consistentLsn: Lsn;
 }
 
-/** How a holder ended by itself. Absent when it was completed by hand, and in reports of earlier code. */
+/** How a snapshot owner ended. Absent when it was completed manually, and in reports of earlier code. */
 export interface HoldReport {
-  /** A plan found nothing left under its generation; otherwise it was cancelled. */
+  /** A plan found nothing left to copy under its snapshot; otherwise it was cancelled. */
   readonly nothingLeft: boolean;
 }
 
-/** Consecutive chunks that one `copyChunks` activity takes. */
+/** Consecutive chunks that one `copyChunks` activity copies. */
 export interface CopyRun {
   /** Unique within the migration: activity id and log field. */
   readonly id: string;
@@ -114,7 +118,7 @@ export interface CopyPlan extends SnapshotCounters {
   readonly runs: readonly CopyRun[];
   /** How many `copyChunks` may run at once: from the plan, so that replay does not depend on a default. */
   readonly parallelism: number;
-  /** How many at the most, whatever the limits say: so many sessions can lock what one chunk needs. Absent in plans of earlier code. */
+  /** The maximum, whatever the limits say: so many sessions can lock what one chunk needs. Absent in plans of earlier code. */
   readonly most?: number;
 }
 
@@ -123,8 +127,8 @@ export interface CopyResult {
   /** Chunks of the run that an earlier attempt had finished already. */
   readonly skipped: number;
   /**
-   * Tables left out because they were rewritten on the source: they need the next generation. Unset when the step
-   * cannot tell; `skipped` is then taken for it, which costs a round when it was not.
+   * Tables skipped because they were rewritten on the source: they need the next snapshot. Unset when the step cannot
+   * distinguish them; `skipped` is used instead, which costs a pass when there was no rewrite.
    */
   readonly rewritten?: number;
   readonly rows: number;
@@ -134,7 +138,7 @@ export interface CopyResult {
 export interface IndexReport {
   readonly indexes: number;
   readonly constraints: number;
-  /** Objects of every kind that the step is for: on the target now, and in all. Absent in reports of earlier code. */
+  /** Objects of every kind that the step builds: on the target now, and in total. Absent in reports of earlier code. */
   readonly built?: number;
   readonly total?: number;
 }
@@ -146,11 +150,11 @@ export interface AnalyzeReport {
 export interface RefreshReport {
   /** Materialized views that were filled. */
   readonly views: number;
-  /** Those that the operator took out (see postgres/schema/refresh.ts), with the reason; unset for none. */
+  /** Those that the operator excluded (see postgres/schema/refresh.ts), with the reason; unset for none. */
   readonly skipped?: readonly string[];
 }
 
-/** Where the target stands. */
+/** The position of the target. */
 export interface Checkpoint {
   readonly confirmedLsn: Lsn;
   /** Since the migration began. */
@@ -166,7 +170,7 @@ export interface StreamReport extends Checkpoint {
   readonly lagSeconds: number;
   /** Changes applied per second over this lease. */
   readonly rate: number;
-  /** Whether the stream has passed the newest generation's position. */
+  /** Whether the stream has applied everything up to the newest snapshot's position. */
   readonly consistent: boolean;
   /** `until` was given and everything committed before it is applied. */
   readonly reached: boolean;
@@ -179,7 +183,7 @@ export interface CutoverReport {
   readonly rows: number | null;
 }
 
-/** What the finished workflow returns: one sentence to read, and its numbers for scripts. */
+/** The result of the finished workflow: one sentence to read, and its numbers for scripts. */
 export interface MigrationSummary {
   readonly summary: string;
   readonly source: string;
@@ -196,9 +200,9 @@ export interface MigrationSummary {
   readonly transactions: number;
   readonly changes: number;
   readonly seconds: number;
-  /** Objects that are not on the target, as far as they are named; unset for none. See {@link LeftOut}. */
+  /** Objects that are missing on the target, as far as they are named; unset for none. See {@link LeftOut}. */
   readonly leftOut?: readonly string[];
-  /** Materialized views that the operator took out of the refresh; unset for none. */
+  /** Materialized views that the operator excluded from the refresh; unset for none. */
   readonly skippedViews?: readonly string[];
   /** Indexes, constraints, defaults and the like in which the target differs from the source; unset for none. */
   readonly differences?: readonly string[];

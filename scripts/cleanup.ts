@@ -1,4 +1,4 @@
-/** `npm run cleanup`: what earlier migrations left behind, and its removal. */
+/** `npm run cleanup`: lists and removes what earlier migrations left behind. */
 import { Command } from 'commander';
 import { LEFT_ON_TARGET, MigrationError } from '../contract/failure.ts';
 import { classify } from '../postgres/connection/failure.ts';
@@ -16,14 +16,14 @@ interface Options {
 
 const program = new Command('npm run cleanup --')
   .description(
-    'Lists what earlier migrations left on two PostgreSQL services, or removes what one of them left.',
+    'Lists what earlier migrations left behind on two PostgreSQL services, or removes what one of them left.',
   )
   .argument('<source>', 'PostgreSQL service with the slots')
   .argument('<target>', 'PostgreSQL service with the control schema')
   .option('--workflow-id <id>', 'remove the slot and the control schema of this workflow id')
   .option(
     '--force',
-    'remove although the Temporal server cannot be asked, or a doubt is left',
+    'remove even if the Temporal server is unavailable or the owner is uncertain',
     false,
   )
   .showHelpAfterError()
@@ -35,7 +35,7 @@ Examples:
   npm run cleanup -- orders_old orders_new --workflow-id orders
 
 Copied tables stay on the target, ${LEFT_ON_TARGET}.
-While a run of the workflow id is open nothing is removed, with --force neither.
+While a run of the workflow id is open nothing is removed, not even with --force.
 Exit codes: 0 listed or removed, 1 refused or nothing found for the id, 2 error.`,
   )
   .action(async (source: string, target: string, options: Options) => {
@@ -71,7 +71,7 @@ async function cleanUp(
   }
   const services = { source: sourceName, target: targetName };
   await remove({ source, target }, services, selection, (line) => console.log(line));
-  console.log('copied tables on the target were left as they are');
+  console.log('copied tables on the target were not touched');
   return 0;
 }
 
@@ -101,7 +101,7 @@ try {
 } catch (error) {
   const failure =
     error instanceof MigrationError ? error : classify(error, { step: 'cleanup' }, 'Internal');
-  // A local tool: the server's own words help the person who sits here.
+  // A local tool: the server's message helps the person at the terminal.
   const words = error instanceof Error && error !== failure ? ` (${error.message})` : '';
   console.error(`cleanup: ${failure.message}${words}`);
   process.exitCode = 2;

@@ -1,4 +1,4 @@
-/** `npm run cluster -- up|down|status|wipe`: the local servers alone, without a migration. */
+/** `npm run cluster -- up|down|status|wipe`: only the local servers, without a migration. */
 import { Command } from 'commander';
 import { localCluster } from './cluster/local.ts';
 import type { LocalCluster } from './cluster/local.ts';
@@ -8,7 +8,7 @@ const program = new Command('npm run cluster --').description(
     'They listen on 127.0.0.1 on free ports, which are remembered in .local/.',
 );
 
-command('up', 'start what is not up', async (cluster) => {
+command('up', 'start the servers that are not up', async (cluster) => {
   await cluster.up();
   await print(cluster);
   const { local, data } = cluster.places;
@@ -20,7 +20,7 @@ command('up', 'start what is not up', async (cluster) => {
 
 command(
   'down',
-  'end the servers, and worker and writer of npm start -- --keep',
+  'stop the servers, and the worker and writer of npm start -- --keep',
   async (cluster) => {
     await cluster.down();
     console.log('everything is down; the data is kept (cluster wipe removes it)');
@@ -32,7 +32,7 @@ command('status', 'show what is up; exits 1 unless all servers are', async (clus
   if (!allUp) process.exitCode = 1;
 });
 
-command('wipe', 'end the servers and remove their data', async (cluster) => {
+command('wipe', 'stop the servers and remove their data', async (cluster) => {
   await cluster.wipe();
   console.log(`removed the databases and workflows in ${cluster.places.data}`);
 });

@@ -1,6 +1,6 @@
 /**
- * `npm run fidelity [-- NAME …]`: takes every case of tests/fidelity through a real migration and compares source and target
- * exactly. One line for each case and a total; not zero when one failed.
+ * `npm run fidelity [-- NAME …]`: moves every case of tests/fidelity in a real migration and compares source and target
+ * exactly. Prints one line for each case and a total; exits non-zero when a case failed.
  */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -8,11 +8,11 @@ import { Command } from 'commander';
 import { CHECKOUT } from './cluster/places.ts';
 
 const program = new Command('npm run fidelity --')
-  .description('Takes the cases of tests/fidelity through real migrations and compares both sides.')
+  .description('Moves the cases of tests/fidelity in real migrations and compares both sides.')
   .argument('[names...]', 'only these cases (file names without .sql)')
   .option(
     '--on-17',
-    "all of them on PostgreSQL 17 with wal2json 2.6 (npm run setup -- --versions), not on this machine's own",
+    "run on PostgreSQL 17 with wal2json 2.6 (npm run setup -- --versions) instead of this machine's PostgreSQL",
   )
   .action((names: string[], { on17 }: { on17?: boolean }) => {
     const vitest = path.join(CHECKOUT, 'node_modules/vitest/vitest.mjs');

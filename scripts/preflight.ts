@@ -1,4 +1,4 @@
-/** `npm run preflight`: what preflight of the workflow would find, before anything is started. Needs the databases only. */
+/** `npm run preflight`: what preflight of the workflow would find, before anything is started. Needs only the databases. */
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { Finding } from '../contract/finding.ts';
@@ -16,10 +16,10 @@ interface Options {
 
 const program = new Command('npm run preflight --')
   .description(
-    'Looks at both databases of a migration as its first step does, and shows everything that it finds.',
+    'Checks both databases of a migration like its first step does, and shows every finding.',
   )
   .argument('<file>', 'the input of the migration, as for temporal workflow start --input-file')
-  .option('--workflow-id <id>', 'the id that the migration will have: finds what it left', '')
+  .option('--workflow-id <id>', 'the id that the migration will have: finds leftovers of it', '')
   .option('--json', 'print one JSON object', false)
   .showHelpAfterError()
   .addHelpText(
@@ -30,9 +30,9 @@ Examples:
   npm run preflight -- migration.json --workflow-id orders
   npm run preflight -- migration.json --json
 
-Needs the two databases and the files behind PGSERVICEFILE and PGPASSFILE; no Temporal. Changes nothing: a temporary slot
-lives for a moment on the source. The same code runs as the first step of the workflow, on a worker.
-Exit codes: 0 ready (warnings and notes may be shown), 1 errors found, 2 the input could not be used.`,
+Needs the two databases and the files behind PGSERVICEFILE and PGPASSFILE; no Temporal. Changes nothing, except that a
+temporary slot exists on the source for a moment. The same code runs as the first step of the workflow, on a worker.
+Exit codes: 0 ready (warnings and notes may be shown), 1 errors found, 2 the input is unusable.`,
   )
   .action(async (file: string, { workflowId, json }: Options) => {
     const { facts, findings } = await look(await inputFrom(file), workflowId);
@@ -51,7 +51,7 @@ async function inputFrom(file: string): Promise<MigrationInput> {
     raw = JSON.parse(await readFile(file, 'utf8'));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : null;
-    // Not the parser's own text: it quotes the file, and somebody may have put a password into it.
+    // Not the parser's own message: it quotes the file, which may contain a password.
     throw new Unusable(code === null ? `${file} is not JSON` : `${file} cannot be read (${code})`);
   }
   const parsed = parseInput(raw);
@@ -59,7 +59,7 @@ async function inputFrom(file: string): Promise<MigrationInput> {
   return parsed.input;
 }
 
-/** A run that is not there has no id; whatever earlier runs left is another's. */
+/** Without a run there is no id; whatever earlier runs left belongs to others. */
 async function look(
   input: MigrationInput,
   workflowId: string,

@@ -1,4 +1,4 @@
-/** `npm run replay`: can workers of this checkout go on with a migration that older ones began? Changes nothing. */
+/** `npm run replay`: can workers of this checkout continue a migration that older ones began? Changes nothing. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { Command } from 'commander';
 import { bundleForReplay, mismatchOf } from './replay/fit.ts';
@@ -6,14 +6,14 @@ import { NoTemporal, connectTemporal } from './watch/temporal.ts';
 
 const program = new Command('npm run replay --')
   .description(
-    'Replays the history of a running migration with the workflow code of this checkout: whether workers of it can go on with it.',
+    'Replays the history of a running migration with the workflow code of this checkout, to check that its workers can continue it.',
   )
   .argument('<workflow-id>', 'the migration')
   .showHelpAfterError()
   .addHelpText(
     'after',
     `
-To be asked before workers are updated under a running migration. Reads the history, changes nothing.
+To be run before workers are updated under a running migration. Reads the history, changes nothing.
 Exit codes: 0 fits, 1 does not fit, 2 error.`,
   )
   .action(async (workflowId: string) => {
@@ -23,14 +23,14 @@ Exit codes: 0 fits, 1 does not fit, 2 error.`,
 async function replay(workflowId: string): Promise<number> {
   await using temporal = await connectTemporal();
   const history = await temporal.client.workflow.getHandle(workflowId).fetchHistory();
-  const shapeMismatch = await mismatchOf(await bundleForReplay(), history, workflowId);
+  const mismatch = await mismatchOf(await bundleForReplay(), history, workflowId);
   const events = `${history.events?.length ?? 0} events`;
-  if (shapeMismatch === null) {
-    console.log(`fits: workers of this version go on with "${workflowId}" (${events} replayed)`);
+  if (mismatch === null) {
+    console.log(`fits: workers of this version can continue "${workflowId}" (${events} replayed)`);
     return 0;
   }
   console.error(
-    `does not fit: "${workflowId}" was begun by workflow code that takes other steps; keep workers of that version until it has ended (${shapeMismatch})`,
+    `does not fit: "${workflowId}" was started by workflow code with different steps; keep workers of that version until it has ended (${mismatch})`,
   );
   return 1;
 }

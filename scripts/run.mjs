@@ -1,7 +1,7 @@
 /**
- * The door to every command (`npm start`, `npm test`, `npm run …`). Plain JavaScript without dependencies, because on a fresh
- * clone there is nothing else yet: it installs the node packages where that is its business, and then runs the TypeScript
- * of the command in its own process, so that a signal reaches what it is meant for.
+ * The entry point of every command (`npm start`, `npm test`, `npm run …`). Plain JavaScript without dependencies,
+ * because a fresh clone has nothing else: it installs the node packages for commands that set up, and then runs the
+ * command's TypeScript in its own process, so that signals reach it directly.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -10,9 +10,9 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-/** These set up what is missing; the others only say that it is missing. */
+/** These install what is missing; the others only report it. */
 const SETTING_UP = ['setup', 'start', 'test'];
-/** These speak to servers and take the addresses of the local ones unless the caller has set others. */
+/** These talk to servers and use the addresses of the local ones unless the caller has set others. */
 const WITH_ENVIRONMENT = [
   ...['worker', 'writer', 'watch', 'tail', 'compare', 'cleanup', 'preflight', 'replay'],
 ];
@@ -40,7 +40,7 @@ async function main() {
 function checkNode() {
   const { engines } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
   const [major, minor] = process.versions.node.split('.').map(Number);
-  // `^20.19.0 || >=24`: of these two forms alone, because there is no package yet that could read others.
+  // `^20.19.0 || >=24`: only these two forms, because there is no package yet that could parse others.
   const fits = [...engines.node.matchAll(/(\^|>=)(\d+)(?:\.(\d+))?/g)].some(
     ([, sign, wantedMajor, wantedMinor = '0']) =>
       (major === Number(wantedMajor) && minor >= Number(wantedMinor)) ||
@@ -50,8 +50,8 @@ function checkNode() {
 }
 
 /**
- * Compares what the lock file asks for with what npm noted when it installed. Not file times: a checkout changes those.
- * Optional packages are skipped, as most of them are for other machines.
+ * Compares the lock file with npm's record of what it installed. Not file times: a checkout changes those. Optional
+ * packages are skipped, as most of them are for other machines.
  */
 function packagesAreInstalled() {
   const wanted = packagesOf(path.join(ROOT, 'package-lock.json'));
@@ -75,20 +75,20 @@ function installPackages() {
   say('node packages: installing with npm ci (a minute on a slow network) …');
   const outcome = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], {
     cwd: ROOT,
-    // Standard output stays with the command itself, whose last lines others may read.
+    // Standard output belongs to the command itself, whose last lines may be parsed.
     stdio: ['ignore', 2, 2],
   });
   if (outcome.status !== 0) {
-    fail(`npm ci failed in ${ROOT}: mend that by hand, then run this again`);
+    fail(`npm ci failed in ${ROOT}: fix that by hand, then run this again`);
   }
 }
 
-/** In this process: behind a parent that only passes signals on, kill -9 and Ctrl-Z would reach the parent alone. */
+/** In this process: behind a parent that forwards signals, kill -9 and Ctrl-Z would hit only the parent. */
 async function run(file) {
   const tsx = createRequire(import.meta.url).resolve('tsx');
   Object.assign(process.env, environment());
   process.argv = [process.execPath, file, ...words];
-  // As if it had been started with it: children that run TypeScript, too, take it from here.
+  // As if started with it, because children that run TypeScript inherit it from here.
   process.execArgv.push('--import', pathToFileURL(tsx).href);
   const { register } = await import('tsx/esm/api');
   register();
@@ -102,7 +102,7 @@ function environment() {
   const complete = { ...process.env };
   for (const [variable, value] of Object.entries(local)) {
     if (variable === 'PATH') complete.PATH = `${value}${path.delimiter}${process.env.PATH ?? ''}`;
-    // A profile names its own address; ours would win over it.
+    // A profile has its own address; ours would override it.
     else if (variable === 'TEMPORAL_ADDRESS' && hasTemporalProfile()) continue;
     else complete[variable] ??= value;
   }
@@ -113,13 +113,13 @@ function hasTemporalProfile() {
   return ['TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some((variable) => process.env[variable]);
 }
 
-/** Reads the lines `export NAME='value'` that set-up writes; of PATH the part before the present one. */
+/** Reads the lines `export NAME='value'` that set-up writes; of PATH the part before the current one. */
 function localEnvironment() {
   let text = '';
   try {
     text = readFileSync(path.join(ROOT, '.local/env'), 'utf8');
   } catch {
-    // No set-up here: the caller brings addresses of his own.
+    // No set-up here: the caller has addresses of their own.
   }
   const lines = text.matchAll(/^export ([A-Z_]+)='((?:[^']|'\\'')*)'/gm);
   return Object.fromEntries(

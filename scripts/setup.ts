@@ -1,4 +1,4 @@
-/** `npm run setup`: brings everything that walferry needs onto this machine, or says what to install by hand. */
+/** `npm run setup`: installs everything that walferry needs on this machine, or says what to install by hand. */
 import { Command } from 'commander';
 import { SetupError, setUp } from './setup/set-up.ts';
 import { fetchVersions, findOther, OTHER_MAJORS } from './setup/versions.ts';
@@ -6,7 +6,7 @@ import { fetchVersions, findOther, OTHER_MAJORS } from './setup/versions.ts';
 const command = new Command('npm run setup --')
   .description(
     'Finds or installs PostgreSQL (15 or newer, with wal2json) and the Temporal CLI, and writes .local/env.\n' +
-      'Asks no question, starts no server, and changes nothing when everything is there.',
+      'Asks no questions, starts no server, and changes nothing when everything is installed.',
   )
   .option(
     '--versions',

@@ -27,7 +27,7 @@ const program = new Command('npm start --')
   )
   .option('--rows <n>', 'persons in the source', whole(1000, 1_000_000_000), DEFAULT_ROWS)
   .option('--rate <n>', 'changes per second of the application', whole(1, 100_000), 500)
-  .option('--keep', 'leave everything running afterwards, and print what to try', false)
+  .option('--keep', 'keep everything running afterwards, and print commands to try', false)
   .showHelpAfterError()
   .addHelpText(
     'after',
@@ -37,8 +37,8 @@ Examples:
   npm start -- --rows 500000 --rate 1000
   npm start -- --keep
 
-The databases of an earlier run are made anew. Nothing outside of this checkout's own servers is touched.
-With fewer rows than by default the copy may be over before a worker can be killed in it; that is told then.
+The databases of an earlier run are recreated. Only the servers of this checkout are touched.
+With fewer rows than by default the copy may end before a worker can be killed during it; a line says so.
 Exit codes: 0 source and target are equal and the kills cost no finished work, 1 not so (a line says what), 2 error,
 130 interrupted.`,
   )
@@ -72,7 +72,7 @@ async function start({ keep, ...settings }: Options): Promise<number> {
   }
 }
 
-/** The first signal asks for a clean end. A second one must not cut that short: it would leave servers behind. */
+/** The first signal requests a clean end. A second one must not interrupt that: it would leave servers behind. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

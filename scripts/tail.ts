@@ -1,4 +1,4 @@
-/** `npm run tail`: the changes of a database as they commit, one JSON object a line. */
+/** `npm run tail`: the changes of a database as they commit, one JSON object per line. */
 import { Command } from 'commander';
 import { MigrationError } from '../contract/failure.ts';
 import { classify } from '../postgres/connection/failure.ts';
@@ -7,7 +7,7 @@ import { LineMaker } from './tail/line.ts';
 import { ChangeReader } from './tail/reader.ts';
 import { patternWarnings, tableMatcher } from './tail/matcher.ts';
 
-/** After that a person wonders; usually the slot waits for a transaction that is still open. */
+/** After this time a hint is printed; usually the slot waits for a transaction that is still open. */
 const TELL_OF_WAITING_MS = 2_000;
 
 interface Options {
@@ -17,11 +17,11 @@ interface Options {
 
 const program = new Command('npm run tail --')
   .description(
-    'Prints the changes of a PostgreSQL service as they commit, from a temporary slot, one JSON object a line.',
+    'Prints the changes of a PostgreSQL service as they commit, from a temporary slot, one JSON object per line.',
   )
   .argument(
     '<service>',
-    'PostgreSQL service; needs wal_level=logical, wal2json and the right of replication',
+    'PostgreSQL service; needs wal_level=logical, wal2json and the REPLICATION privilege',
   )
   .option(
     '--table <pattern>',
@@ -39,7 +39,7 @@ Examples:
   npm run tail -- orders_old --table person --table 'audit.*'
   npm run --silent tail -- orders_old | jq -r .table
 
-Values are text as the server prints it; a column that is not there was not changed. Ctrl-C ends it; no slot is left.
+Values are text as the server prints it; an absent column was not changed. Ctrl-C stops it; no slot remains.
 Exit codes: 0 ended by the reader, 2 error.`,
   )
   .action(async (service: string, options: Options) => {
@@ -60,7 +60,7 @@ async function tail(service: string, options: Options): Promise<void> {
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   process.stdout.on('drain', () => reader.resume());
-  // The reader of the pipe went away (head, less): not an error, and the slot must go.
+  // The reader of the pipe has ended (head, less): not an error, and the slot must be dropped.
   process.stdout.on('error', stop);
 
   const waiting = setTimeout(() => {
@@ -72,7 +72,7 @@ async function tail(service: string, options: Options): Promise<void> {
       for (const text of patternWarnings(options.table, tables)) {
         console.error(`tail: WARNING: ${text}`);
       }
-      console.error(`tail: reading "${service}" from ${lsn}; Ctrl-C ends it`);
+      console.error(`tail: reading "${service}" from ${lsn}; Ctrl-C stops it`);
     });
   } finally {
     clearTimeout(waiting);
@@ -95,7 +95,7 @@ try {
     error instanceof MigrationError
       ? error
       : classify(error, { step: `service "${program.args[0] ?? ''}"` }, 'Internal');
-  // A local tool: the server's own words help the person who sits here.
+  // A local tool: the server's message helps the person at the terminal.
   const words = error instanceof Error && error !== failure ? `: ${error.message}` : '';
   console.error(`tail: ${failure.message}${words}`);
   process.exitCode = 2;

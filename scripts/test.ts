@@ -1,6 +1,6 @@
 /**
- * `npm test`: set-up, then everything that is checked: formatting, lint, types, and all tests against real servers. The last
- * line counts: `N passed, N failed`, where formatting, lint and types count as one each.
+ * `npm test`: set-up, then every check: formatting, lint, types, and all tests against real servers. The last line is
+ * the result: `N passed, N failed`, where formatting, lint and types count as one each.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -17,7 +17,7 @@ const program = new Command('npm test --')
   .description(
     'Sets up what is missing, then checks formatting, lint and types and runs every test.',
   )
-  .argument('[filters...]', 'test files to run (parts of their paths); the checks run all the same')
+  .argument('[filters...]', 'test files to run (parts of their paths); the checks always run')
   .option(
     '--project <names...>',
     'only these test projects: unit, replay, pg, e2e, setup, fidelity',
@@ -32,12 +32,12 @@ await program.parseAsync();
 async function runAll(vitestWords: readonly string[]): Promise<number> {
   try {
     await setUp();
-    // Without them the tests between versions are skipped, by name; that is no failure.
+    // Without them the tests between versions are skipped, with their names; that is no failure.
     fetchVersions();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     console.error(`walferry: ${error.message}`);
-    // Without the servers no test says anything; that is one failure, not none.
+    // Without the servers no test is meaningful; that is one failure, not none.
     console.log(summaryLine({ passed: 0, failed: 1, skipped: 0 }));
     return 1;
   }
@@ -86,7 +86,7 @@ function readReport(file: string): string {
   }
 }
 
-/** Runs a program of node_modules in this Node, without a wrapper; signals end it with us. */
+/** Runs a program of node_modules in this Node, without a wrapper; a signal ends both. */
 function runNode([file = '', ...words]: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     const program = path.join(CHECKOUT, 'node_modules', file);
@@ -98,7 +98,7 @@ function runNode([file = '', ...words]: readonly string[]): Promise<number> {
     child.once('exit', (code, signal) => {
       process.off('SIGTERM', pass);
       process.off('SIGINT', pass);
-      // Ended by a signal: so do we, without going on to the next check.
+      // Ended by a signal: end here as well, without the next check.
       if (signal !== null) process.kill(process.pid, signal);
       resolve(code ?? 1);
     });

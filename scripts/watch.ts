@@ -1,4 +1,4 @@
-/** `npm run watch`: shows a migration while it works, until it ends. */
+/** `npm run watch`: shows a running migration until it ends. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { ProgressModel } from './watch/model.ts';
@@ -21,7 +21,7 @@ Examples:
   npm run watch -- orders | tee orders.log        plain lines instead of a block
 
 The server is found as the Temporal CLI finds it (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE, …).
-Ctrl-C ends the watching only, never the migration.
+Ctrl-C ends only the watching, never the migration.
 Exit codes: 0 migration done, 1 failed, aborted, cancelled or terminated, 2 unknown id or no server.`,
   )
   .action(async (workflowId: string) => {
@@ -34,7 +34,7 @@ async function watch(workflowId: string): Promise<number> {
   const model = new ProgressModel();
   const first = await observer.look();
   const screen = screenFor(workflowId, process.stdout);
-  // The cursor that the block hides has to come back.
+  // The block hides the cursor, which must be restored.
   process.once('SIGINT', () => {
     screen.end();
     process.exit(130);
@@ -52,7 +52,7 @@ async function watch(workflowId: string): Promise<number> {
   return ok ? 0 : 1;
 }
 
-// A reader that went away (`npm run watch … | head`) is no error.
+// A reader that ended (`npm run watch … | head`) is no error.
 process.stdout.on('error', () => process.exit(0));
 
 try {

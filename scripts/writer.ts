@@ -1,9 +1,9 @@
-/** `npm run writer`: an application that writes to a database all the time and keeps a ledger of what it committed. */
+/** `npm run writer`: an application that constantly writes to a database and keeps a ledger of what it committed. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { checkLedger, printResult } from './writer/check.ts';
 import { describeTotals, prepare, write } from './writer/run.ts';
 
-/** So that the copy of all rows lasts about 10 s on a small machine. */
+/** Makes the copy of all rows last about 10 s on a small machine. */
 const DEFAULT_ROWS = 3_000_000;
 
 const whole = (least: number, most: number) => (text: string) => {
@@ -24,9 +24,9 @@ interface RunOptions {
 }
 
 const program = new Command('npm run writer --')
-  .description('A small application that writes to a PostgreSQL service without pause.')
+  .description('A small application that constantly writes to a PostgreSQL service.')
   .showHelpAfterError()
-  // Before the subcommands, which inherit it: a mistake is 2, because 1 is an answer of `check`.
+  // Before the subcommands, which inherit it: wrong arguments are 2, because 1 is a result of `check`.
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .addHelpText(
     'after',
@@ -38,7 +38,7 @@ Examples:
   npm run writer -- check target --ledger ledger.jsonl        is every acknowledged commit there, and nothing else?
 
 The tables are person, account, purchase, note and event. Ctrl-C or SIGTERM finishes the open transactions.
-Exit codes: 0 done (check: everything as the ledger says), 1 check found a difference, 2 error.`,
+Exit codes: 0 done (check: the database matches the ledger), 1 check found a difference, 2 error.`,
   );
 
 const run = program
@@ -53,7 +53,7 @@ const run = program
     500,
   )
   .option('--connections <n>', 'connections with overlapping transactions', whole(1, 100), 4)
-  .option('--duration <seconds>', 'stop by itself', whole(1, 1_000_000))
+  .option('--duration <seconds>', 'stop after this time', whole(1, 1_000_000))
   .option('--ledger <file>', 'append every transaction and its outcome to this file')
   .addOption(
     new Option('--seed <n>', 'seed of the random choices')
@@ -78,7 +78,7 @@ const run = program
 program
   .command('check')
   .description('compare a ledger with a database, row by row')
-  .argument('<service>', 'PostgreSQL service to look at')
+  .argument('<service>', 'PostgreSQL service to check')
   .requiredOption('--ledger <file>', 'the file that the writer wrote')
   .action(async (service: string, options: { ledger: string }) => {
     const comparison = await checkLedger(service, options.ledger);
@@ -86,10 +86,10 @@ program
     process.exitCode = comparison.problems === 0 ? 0 : 1;
   });
 
-// What most people look for in `--help` are the options of the default command.
+// Most readers of `--help` look for the options of the default command.
 program.addHelpText('before', () => `${run.helpInformation()}\nAll commands:\n`);
 
-/** The first signal asks to finish, the second ends at once. */
+/** The first signal requests a clean end, the second ends at once. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -105,7 +105,7 @@ function print(line: string): void {
   console.log(line);
 }
 
-// A reader that went away (`npm run writer … | head`) is no error of the application.
+// A reader that ended (`npm run writer … | head`) is no error of the application.
 process.stdout.on('error', () => process.exit(0));
 
 try {

@@ -1,7 +1,7 @@
 /**
- * The workflow code as one file. Bundling takes 2 to 7 seconds, which is long for a worker that replaces a killed one, so
- * the bundle is kept and found again by a hash of everything that goes into it. It also takes 100 MB that a process never
- * gives back: a child makes the bundle.
+ * The workflow code as one file. Bundling takes 2 to 7 seconds, which is long for a worker that replaces a killed one,
+ * so the bundle is kept and found by a hash of everything that goes into it. Bundling also takes 100 MB that a process
+ * never frees, so a child process creates the bundle.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,23 +22,23 @@ const ENTRY = path.join(ROOT, 'workflows/migrate-database.ts');
 const CACHE = path.join(ROOT, 'node_modules/.cache/walferry');
 /** Folders whose code runs in the workflow sandbox. */
 const FOLDERS = ['workflows', 'contract'];
-/** Exact versions of every package that is bundled. */
+/** Exact versions of all bundled packages. */
 const LOCK = path.join(ROOT, 'package-lock.json');
 
-/** A bundle for `Worker.create`; made when there is none of this code yet. */
+/** A bundle for `Worker.create`; created when there is none for this code yet. */
 export async function workflowBundle(logger: Logger): Promise<WorkflowBundleOption> {
   const codePath = pathOfBundle();
   if (!existsSync(codePath)) {
     const child = [...process.execArgv, path.join(import.meta.dirname, 'make-bundle.ts')];
     await promisify(execFile)(process.execPath, child).catch((error: unknown) => {
-      logger.debug('the bundle was not made by a child process', { error: String(error) });
+      logger.debug('the bundle was not created by a child process', { error: String(error) });
     });
   }
-  // Where nothing may be kept, it is made once more, here, to be held in memory.
+  // Where no file may be kept, it is created here and held in memory.
   return existsSync(codePath) ? { codePath } : makeBundle(logger);
 }
 
-/** Bundles, and keeps the bundle if it may. */
+/** Bundles, and keeps the bundle if that is possible. */
 export async function makeBundle(logger?: Logger): Promise<WorkflowBundleOption> {
   const { code } = await bundleWorkflowCode({
     workflowsPath: ENTRY,
@@ -52,7 +52,7 @@ function pathOfBundle(): string {
   return path.join(CACHE, `workflows-${fingerprint()}.js`);
 }
 
-/** Whole or not at all: two workers that start together may write the same file. */
+/** Atomic: two workers that start together may write the same file. */
 function keep(codePath: string, code: string): boolean {
   const fresh = `${codePath}.${process.pid}`;
   try {
@@ -61,7 +61,7 @@ function keep(codePath: string, code: string): boolean {
     renameSync(fresh, codePath);
     return true;
   } catch {
-    // An installation that its user may not write to: bundling again costs seconds, failing would cost the worker.
+    // The installation is not writable for its user: bundling again costs seconds, failing would cost the worker.
     return false;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The worker's log: JSON lines for machines, readable lines on a terminal. Temporal's own messages (SDK and core) come out
- * of the same place. Fields hold names and numbers; nothing here ever sees a row or a password.
+ * The worker's log: JSON lines for machines, readable lines on a terminal. Temporal's own messages (SDK and core) use
+ * the same log. Fields hold names and numbers, never a row or a password.
  */
 import type { LogLevel, LogMetadata, Logger } from '@temporalio/worker';
 import { pino, type DestinationStream } from 'pino';
@@ -10,7 +10,7 @@ export type LogFormat = 'json' | 'pretty';
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
 
-/** Fields that tell an operator nothing, or repeat for every line. */
+/** Fields that are useless to an operator, or repeat on every line. */
 const NOISE = new Set(['taskToken', 'sdkComponent', 'namespace', 'taskQueue', 'isLocal']);
 const PRETTY_NOISE = new Set(['level', 'time', 'msg', 'runId', 'workflowType', 'activityType']);
 const LEVEL_NAMES: Readonly<Record<number, string>> = {
@@ -23,7 +23,7 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
 
 /** @param format of the lines; @param level the lowest that is written. */
 export function createLogger(format: LogFormat, level: LogLevelName): Logger {
-  // Level as a number is what log tools know of pino; host and pid belong to the supervisor that collects the lines.
+  // The numeric level is what log tools know of pino; host and pid are added by the supervisor that collects the lines.
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   const target = format === 'json' ? pino(options) : pino(options, prettyLines());
   const write = (at: LogLevelName, message: string, meta: LogMetadata = {}) => {
@@ -43,7 +43,7 @@ function levelName(level: LogLevel): LogLevelName {
   return LOG_LEVELS.find((name) => name === level.toLowerCase()) ?? 'info';
 }
 
-/** Errors as their message: a stack or a cause may carry what a server said about rows. */
+/** Errors as their message: a stack or a cause may contain row values from a server message. */
 function fields(meta: LogMetadata): Record<string, unknown> {
   const kept = Object.entries(meta).filter(([name]) => !NOISE.has(name));
   return Object.fromEntries(

@@ -1,4 +1,4 @@
-/** A process that makes the workflow bundle and ends: what bundling takes is given back with it. */
+/** A child process that creates the workflow bundle and ends, which frees the memory that bundling takes. */
 import { makeBundle } from './bundle.ts';
 
 await makeBundle();

@@ -1,8 +1,8 @@
 /**
- * The worker process: polls the task queue, runs workflow code and activities. Any number of them share the work; any of
- * them may die at any moment. One process, no wrapper, so that a signal hits the worker and nothing else.
+ * The worker process: polls the task queue, runs workflow code and activities. Any number of workers share the work; any of
+ * them may die at any moment. One process, no wrapper, so that a signal reaches the worker and nothing else.
  *
- * Ends with 0 after SIGINT or SIGTERM, 1 when it cannot go on, 2 when it was called wrongly.
+ * Exit code 0 after SIGINT or SIGTERM, 1 after an error, 2 for wrong arguments.
  */
 import './heap.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -38,8 +38,8 @@ const USAGE_ERROR = 2;
 const HELP = `
 Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
 TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: PGSERVICEFILE,
-PGPASSFILE. Every open migration holds one slot of --max-activities for good. A migration that
-finds none waits, and says so in its progress, in Current Details and in this log.`;
+PGPASSFILE. Every open migration occupies one slot of --max-activities until it ends. A migration
+without a slot waits, and reports that in its progress, in Current Details and in this log.`;
 
 function settingsOf(args: readonly string[]): Settings {
   const program = new Command('npm run worker --')
@@ -71,7 +71,7 @@ async function main(settings: Settings): Promise<void> {
     logger,
     telemetryOptions: { logging: { filter: { core: 'WARN', other: 'WARN' }, forward: {} } },
   });
-  const bundling = workflowBundle(quiet(logger));
+  const bundling = workflowBundle(infoAsDebug(logger));
   const { connection, address, namespace } = await connectTemporal(logger);
   const worker = await createWorker(settings, connection, namespace, await bundling);
   const running = worker.run();
@@ -106,15 +106,15 @@ function createWorker(
   });
 }
 
-/** The bundler reports its own progress as information; a worker's log is for migrations. */
-function quiet(logger: Logger): Logger {
+/** The bundler logs its progress as information; a worker's log is for migrations. */
+function infoAsDebug(logger: Logger): Logger {
   return { ...logger, info: (message, meta) => void logger.debug(message, meta) };
 }
 
 main(settingsOf(process.argv.slice(2))).then(
   () => process.exit(0),
   (error: unknown) => {
-    // A worker that lives on without polling would look alive to its supervisor.
+    // A worker that stays up without polling would look alive to its supervisor.
     process.stderr.write(
       `worker failed: ${error instanceof Error ? error.message : String(error)}\n`,
     );

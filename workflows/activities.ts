@@ -3,11 +3,11 @@ import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/interface.ts';
 import { CLEANUP, SNAPSHOT_OWNER, LONG, QUICK } from './options.ts';
 
-/** Single statements, without heartbeat. */
+/** Single statements, without progress of their own. */
 export const quick = proxyActivities<Activities>(QUICK);
-/** Whatever works for long or waits; beats. */
+/** Steps that take long or wait; they send heartbeats. */
 export const long = proxyActivities<Activities>(LONG);
-/** The holder of the snapshot. */
+/** The snapshot owner. */
 export const owner = proxyActivities<Activities>(SNAPSHOT_OWNER);
 /** Gives up after some attempts: cleanup must end. */
 export const cleanup = proxyActivities<Activities>(CLEANUP);

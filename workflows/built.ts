@@ -3,8 +3,8 @@ import type { IndexCounters } from '../contract/progress.ts';
 import { count, counted } from './wording.ts';
 
 /**
- * `built 12 of 14 indexes and keys, analyzed 5 tables, 3 constraints and triggers to build`; what no step has told is left out, so
- * that it may be empty.
+ * `built 12 of 14 indexes and keys, analyzed 5 tables, 3 constraints and triggers to build`. A number that no step has
+ * reported is omitted, so the text may be empty.
  */
 export function builtText(counters: IndexCounters): string {
   const { indexesBuilt, indexesTotal, tablesAnalyzed, constraintsBuilt, constraintsTotal } =

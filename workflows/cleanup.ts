@@ -1,7 +1,7 @@
 /**
- * Leaving nothing behind: the slot on the source first (a forgotten one fills its disk), then what is ours on the target.
- * Runs after every other activity has ended, and never for a programming error. What cannot be removed is named, with the
- * command that removes it.
+ * Leaving nothing behind: first the slot on the source (a forgotten one fills its disk), then walferry's objects on the
+ * target. Runs after every other activity has ended, and never after a programming error. What cannot be removed is
+ * named, with the command that removes it.
  */
 import { log } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
@@ -11,7 +11,7 @@ import type { Execution } from './execution.ts';
 import { reasonOf, type Reason } from './failure.ts';
 import { CLEANUP, RELEASE, UNDO } from './options.ts';
 
-/** Something that stays, against the rule. */
+/** Something that could not be removed. */
 export interface Leftover {
   readonly code: Extract<FailureCode, 'SlotKept' | 'ControlKept'>;
   /** What, why, and the command. */
@@ -19,8 +19,8 @@ export interface Leftover {
 }
 
 /**
- * Removes slot and control schema, and before the snapshot also what copySchema made. Never throws for an activity.
- * @param cutOver whether the cutover enabled the triggers already.
+ * Removes slot and control schema, and before the copy also what copySchema created. Never throws for an activity.
+ * @param cutOver whether the cutover has already enabled the triggers.
  */
 export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftover[]> {
   const { slotBegun, schemaBegun } = run.state;
@@ -39,7 +39,7 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
 
 /**
  * @param since the end mark of a cutover: the slot is kept when something changed after it.
- * @returns null when it was dropped, else why not.
+ * @returns null when it was dropped, otherwise why not.
  */
 export function dropSlot(run: Execution, since?: Lsn): Promise<Reason | null> {
   const options = since === undefined ? CLEANUP : RELEASE;
@@ -50,16 +50,16 @@ export function dropSlot(run: Execution, since?: Lsn): Promise<Reason | null> {
   );
 }
 
-/** Tables with rows stay; their triggers get back the state that they have on the source. */
+/** Tables with rows stay; their triggers get the state that they have on the source. */
 async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason | null> {
   if (!cutOver) {
     const why = await attempt('enable triggers', (summary) =>
-      // As many as there are tables: they take as long as taking a schema back.
+      // There may be as many as tables: it can take as long as undoing a schema.
       cleanup.enableTriggers.executeWithOptions({ ...UNDO, activityId: 'triggers', summary }, [
         { ...run.bare, aborted: true },
       ]),
     );
-    // The control schema knows which triggers are still disabled: it stays until they are not.
+    // The control schema records which triggers are still disabled: it stays until they are enabled.
     if (why !== null) return why;
   }
   return attempt('drop control schema', (summary) =>
@@ -70,14 +70,14 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason |
 }
 
 function undoSchema(run: Execution): Promise<Reason | null> {
-  return attempt('take the schema back', (summary) =>
+  return attempt('undo the schema', (summary) =>
     cleanup.undoSchema.executeWithOptions({ ...UNDO, activityId: 'undo-schema', summary }, [
       run.bare,
     ]),
   );
 }
 
-/** @returns null when it was done, else why not. */
+/** @returns null when it was done, otherwise why not. */
 async function attempt(
   summary: string,
   remove: (summary: string) => Promise<unknown>,

@@ -1,12 +1,12 @@
 /**
- * How a migration ends: clean up, say how it ended to everybody who waits for an answer, and only then close. Closing
- * first would make the callers' answer read "AcceptedUpdateCompletedWorkflow".
+ * How a migration ends: clean up, answer every open update with how it ended, and only then close. Closing
+ * first would turn these answers into "AcceptedUpdateCompletedWorkflow".
  *
  *   outcome     everything removed           something left behind
  *   done        Completed with the summary   Failed: SlotKept or ControlKept, beginning with MIGRATION_COMPLETE
- *   aborted     Failed: Aborted              Failed: Aborted, with what is left
+ *   aborted     Failed: Aborted              Failed: Aborted, with what was left behind
  *   cancelled   Canceled                     Failed: SlotKept or ControlKept (a Canceled workflow carries no text)
- *   failed      Failed: its code             Failed: its code, with what is left
+ *   failed      Failed: its code             Failed: its code, with what was left behind
  */
 import { allHandlersFinished, condition, isCancellation, log } from '@temporalio/workflow';
 import type { TemporalFailure } from '@temporalio/workflow';
@@ -40,7 +40,7 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   await condition(allHandlersFinished);
   log.info('closing', { phase: run.state.phase, leftovers: leftovers.length });
   const [first] = leftovers;
-  // Whoever sees a failed workflow reads these words first.
+  // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;
   if (outcome.done) return first ? raise(kept(first, complete, left)) : outcome.done;
   if (run.aborting) throw ending('Aborted', `${how}${left}`);
@@ -48,11 +48,11 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`);
 }
 
-/** In words how it was stopped, and what that means for the target. */
+/** How it was stopped, and what that means for the target. */
 function stopped(run: Execution, cancelled: boolean, failure: TemporalFailure): string {
   const target = run.hasRows
     ? `the tables copied so far stay on "${run.migration.target}", ${LEFT_ON_TARGET}`
-    : `"${run.migration.target}" is as it was before`;
+    : `"${run.migration.target}" is unchanged`;
   if (run.aborting) return `aborted by the operator; ${target}`;
   if (cancelled) return `cancelled; ${target}`;
   return reasonOf(failure)?.message ?? failure.message;

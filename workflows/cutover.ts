@@ -1,8 +1,9 @@
 /**
- * The cutover: end mark, drain, counts, sequences, triggers, and finally a check for late writes, which is repeated when the slot is
- * dropped. It never waits for the operator: whoever asked for the cutover gets the reason as the answer, the slot is kept, and
- * streaming goes on. Only when everything holds is the migration's end decided; slot and control schema are removed after that, by
- * the common ending. Until then the operator can call it off, also while a database is away and a step keeps trying.
+ * The cutover: end mark, drain, counts, sequences, triggers, and a check for late writes, which is repeated when the
+ * slot is dropped. It never waits for the operator: the caller of `cutover` gets the reason as the answer, the slot is
+ * kept, and streaming continues. The end of the migration is decided only when every step has succeeded; slot and
+ * control schema are then removed by the common ending. Until then the operator can cancel the cutover, also while a
+ * database is down and a step keeps retrying.
  */
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
@@ -22,12 +23,12 @@ import { count, counted, duration } from './wording.ts';
 const MS_PER_SECOND = 1000;
 const SHOWN_TABLES = 20;
 
-/** Runs the cutover that was asked for. @returns undefined when it was undone and its caller was told why. */
+/** Runs the requested cutover. @returns undefined when it was undone and its caller has the reason. */
 export async function cutOver(run: Execution): Promise<MigrationSummary | undefined> {
   const request = run.cutover;
   if (!request) return undefined;
   run.enter('cutover');
-  // Its own scope: calling it off stops its step and nothing else.
+  // Its own scope: cancelling the cutover stops its step and nothing else.
   const scope = new CancellationScope();
   request.scope = scope;
   try {
@@ -42,27 +43,27 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     throwIfStopped();
     const reason = reasonOf(error);
     if (!reason) throw error;
-    // Built before, and lost with a failover: the stream, or the next cutover, builds it again.
+    // Built earlier and lost in a failover: the stream, or the next cutover, builds it again.
     if (reason.code === 'TargetRewound') run.state.constraintsBuilt = false;
-    // Whatever the step ended with after it was told to stop: it stopped.
+    // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${run.cutoverStep?.step}"`);
-    else run.undoCutover(reason, 'cutover undone, streaming goes on');
+    else run.undoCutover(reason, 'cutover undone, streaming continues');
     return undefined;
   }
 }
 
 /**
- * Drops the slot behind another look for late writes. A look that finds one, or that does not pass for any reason of the databases
- * (a warning of the source, a source that was restored), undoes the cutover after all: what the slot still holds may be a late write,
- * and without the control schema it could not be applied any more. Only where the source cannot be asked is the slot kept and the
- * migration complete: {@link UNASKED}.
+ * Drops the slot after another check for late writes. If the check finds one, or fails for any other reason of the
+ * databases (a warning of the source, a source that was restored), the cutover is undone after all: what the slot still
+ * holds may be a late write, and without the control schema it could no longer be applied. Only where the source cannot
+ * be queried is the slot kept and the migration complete: {@link UNASKED}.
  */
 async function release(run: Execution, endMark: Lsn): Promise<void> {
   run.ending = true;
   run.cutoverStep = null;
   run.show();
   const why = await CancellationScope.nonCancellable(() => dropSlot(run, endMark));
-  // Histories of earlier code say no side.
+  // Failures recorded by earlier code carry no side.
   const { code, side = 'source' } = why ?? {};
   if (why && !(code && UNASKED.has(code) && side === 'source')) {
     run.ending = false;
@@ -72,9 +73,9 @@ async function release(run: Execution, endMark: Lsn): Promise<void> {
 }
 
 /**
- * Reasons of the source that say nothing about writes, and with which a stream could not go on either: to undo the cutover would leave a finished
- * target behind a source that may be gone for good. Whatever is not listed undoes it, and so does a target that is
- * away: nothing is ready then, and the stream goes on when it is back.
+ * Reasons of the source that say nothing about writes, and with which a stream could not continue either: undoing the
+ * cutover would leave a finished target behind a source that may be gone for good. Any other reason undoes the cutover,
+ * also a target that is down: nothing is ready then, and the stream continues when it is back.
  */
 const UNASKED: ReadonlySet<FailureCode> = new Set<FailureCode>([
   'Unreachable',
@@ -100,14 +101,14 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
     ),
   );
   await drain(run, endMark);
-  // The stream has passed every generation now, so that the target is consistent at the latest here.
+  // The stream has applied everything up to the end mark, so the target is consistent here at the latest.
   if (!run.state.constraintsBuilt) {
     await retryUntilDone(run, 'build foreign keys and triggers', (retry) =>
       buildConstraints(run, retry),
     );
   }
   const counts = await compare(run, request);
-  // After the counts: views over rows that differ would be made for nothing.
+  // After the counts: refreshing views over rows that differ would be wasted.
   if (run.input.cutover.refresh) {
     await retryUntilDone(run, 'refresh materialized views', (retry) =>
       refreshViews(run, endMark, retry),
@@ -115,7 +116,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   }
   // After the counts, which may take long: a nextval without a row leaves no trace in the stream.
   const sequences = await retryUntilDone(run, 'set sequences', (retry) =>
-    // Not quick: a hundred thousand sequences take minutes; the activity sends heartbeats meanwhile.
+    // Not quick: a hundred thousand sequences take minutes, during which the activity sends heartbeats.
     long.setSequences.executeWithOptions(
       { ...LONG, retry, activityId: 'sequences', summary: 'set sequences' },
       [run.step],
@@ -132,12 +133,12 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   return { summary: summary(run, endMark, { ...sequences, differences }, counts), endMark };
 }
 
-/** By it the step knows a call that Temporal runs again after a reset. */
+/** Lets the step recognize a call that Temporal runs again after a reset. */
 function callOf({ updateId }: CutoverRequest): { readonly call?: CutoverCall } {
   return updateId === undefined ? {} : { call: { update: updateId, run: workflowInfo().runId } };
 }
 
-/** A drain returns early when its worker shuts down: then the next worker goes on with it. */
+/** A drain returns early when its worker shuts down; the next worker continues it. */
 async function drain(run: Execution, endMark: Lsn): Promise<void> {
   for (let reached = false; !reached;) {
     const report = await retryUntilDone(run, `drain to ${endMark}`, (retry) =>
@@ -147,11 +148,11 @@ async function drain(run: Execution, endMark: Lsn): Promise<void> {
   }
 }
 
-/** Noted before it begins, because its answer may be lost after the work was done. */
+/** Noted before the step begins, because its answer may be lost after the work is done. */
 async function enableTriggers(run: Execution): Promise<TriggerReport> {
   run.state.triggersEnabled = true;
   return retryUntilDone(run, 'enable triggers', (retry) =>
-    // Not quick where there are tens of thousands: it beats as it gets on.
+    // Not quick: tens of thousands of triggers take long, during which the activity sends heartbeats.
     long.enableTriggers.executeWithOptions(
       { ...LONG, retry, activityId: 'triggers', summary: 'enable triggers' },
       [run.bare],
@@ -174,11 +175,11 @@ async function compare(run: Execution, request: CutoverRequest): Promise<Counts>
   );
 }
 
-/** Before the slot goes: a writer that was not stopped would lose everything that it wrote after the end mark. */
+/** Before the slot is dropped: everything that a writer still running wrote after the end mark would be lost. */
 async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
-  const tables = await retryUntilDone(run, 'look for late writes', (retry) =>
+  const tables = await retryUntilDone(run, 'check for late writes', (retry) =>
     long.laterChanges.executeWithOptions(
-      { ...LONG, retry, activityId: 'later-changes', summary: 'look for late writes' },
+      { ...LONG, retry, activityId: 'later-changes', summary: 'check for late writes' },
       [{ ...run.step, since: endMark }],
     ),
   );
@@ -239,7 +240,7 @@ function absent(missing: readonly string[], unnamed: number): string {
   return ` The target has no sequence ${named}${more}.`;
 }
 
-/** DDL since the schema was copied that changes no row. */
+/** DDL since the schema copy that changes no row. */
 function unlike(differences: readonly string[]): string {
   if (differences.length === 0) return '';
   const more =
@@ -252,7 +253,7 @@ function unlike(differences: readonly string[]): string {
 const SHOWN_DIFFERENCES = 5;
 const DIFFERENCE_NOTE = 'not as on the source: ';
 
-/** Stays for whoever reads the notes when the cutover was undone. */
+/** Kept for readers of the notes after the cutover was undone. */
 function noteDifferences(run: Execution, differences: readonly string[] = []): void {
   const others = run.state.notes.filter((note) => !note.startsWith(DIFFERENCE_NOTE));
   const shown = differences.slice(0, SHOWN_TABLES);

@@ -1,9 +1,9 @@
-/** A promise that the main line settles and any number of update handlers await. */
+/** A promise that the main workflow function settles and any number of update handlers await. */
 import type { ApplicationFailure } from '@temporalio/workflow';
 
 /**
- * Belongs to no cancellation scope: the caller of an update still gets an answer when the workflow is cancelled. Settling
- * it twice keeps the first answer.
+ * Belongs to no cancellation scope: the caller of an update gets an answer even when the workflow is cancelled.
+ * Settling it twice keeps the first answer.
  */
 export class Deferred<T> {
   readonly promise: Promise<T>;
@@ -15,7 +15,7 @@ export class Deferred<T> {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Nobody may be waiting, and an unhandled rejection would fail the workflow task for ever.
+    // There may be no waiter, and an unhandled rejection would fail the workflow task forever.
     this.promise.catch(() => undefined);
   }
 

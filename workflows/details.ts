@@ -1,6 +1,6 @@
 /**
- * Current Details of the Web UI: phase, numbers, what is the matter, and the next commands to type. Headings, bullets and
- * code only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
+ * Current Details of the Web UI: phase, numbers, problems, and the next commands to type. Headings, bullets and code
+ * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
 import { FAILURES } from '../contract/failure.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
@@ -12,7 +12,7 @@ import { bytes, count, counted, duration, limitsText, percent } from './wording.
 const CODE_LINE = 63;
 
 const TITLES: Readonly<Record<Phase, string>> = {
-  preflight: 'Preflight: looking at both databases',
+  preflight: 'Preflight: checking both databases',
   schema: 'Schema: creating tables and the slot',
   snapshot: 'Snapshot: copying rows',
   indexes: 'Indexes: building indexes and constraints',
@@ -23,7 +23,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   aborted: 'Aborted',
 };
 
-/** The text for one moment. Built from nothing but its arguments, so that a replay builds the same. */
+/** The text for one moment. Built from its arguments only, so that a replay builds the same text. */
 export function renderDetails(
   workflowId: string,
   progress: Progress,
@@ -67,7 +67,7 @@ function title({ phase, guard }: Progress, situation: Situation): string {
   }
 }
 
-/** What the cutover is at. A step that only takes long and one that cannot get on must not look alike. */
+/** The step of the cutover. A slow step and one that cannot proceed must not look alike. */
 function cutoverStep({ cutover }: Progress): string[] {
   if (!cutover) return [];
   const { step, since, failing } = cutover;
@@ -79,7 +79,7 @@ function cutoverStep({ cutover }: Progress): string[] {
   ];
 }
 
-/** What keeps it from going as fast as it can. */
+/** What slows the migration down. */
 function throttling({ limits, guard }: Progress): string[] {
   const limited = limits === undefined ? 'none' : limitsText(limits);
   return [
@@ -87,7 +87,7 @@ function throttling({ limits, guard }: Progress): string[] {
     ...(guard == null
       ? []
       : [
-          `- guard: ${guardText(guard)}${guard.holding ? ': **the copy is held** and goes on by itself,' : ','} since ${moment(guard.since)}`,
+          `- guard: ${guardText(guard)}${guard.holding ? ': **the copy is held** and continues automatically,' : ','} since ${moment(guard.since)}`,
         ]),
   ];
 }
@@ -105,7 +105,7 @@ function numbers(progress: Progress): string[] {
     lines.push(
       `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
     );
-    if (pass > 1) lines.push(`- snapshot generation ${pass}`);
+    if (pass > 1) lines.push(`- exported snapshot ${pass}`);
   }
   if (indexes && (phase === 'indexes' || indexes.indexesBuilt !== null)) {
     const built = builtText(indexes);
@@ -122,8 +122,8 @@ function numbers(progress: Progress): string[] {
   }
   if (phase !== 'preflight') lines.push(`- slot \`${slot}\``);
   if (asOf !== undefined) {
-    const stands = isOver(phase) || state !== 'running';
-    const live = stands ? '' : '; live numbers stand under Pending Activities';
+    const isCurrent = isOver(phase) || state !== 'running';
+    const live = isCurrent ? '' : '; live numbers are under Pending Activities';
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
@@ -133,7 +133,7 @@ function isOver(phase: Phase): boolean {
   return phase === 'done' || phase === 'failed' || phase === 'aborted';
 }
 
-/** The updates that lead somewhere from here; asking again for what is already so is left out. */
+/** The updates that are useful now; an update that would change nothing is not shown. */
 function nextUpdates(phase: Phase, situation: Situation): UpdateName[] {
   if (situation === 'ending' || isOver(phase)) return [];
   if (situation === 'waiting') return ['resume', 'abort'];
@@ -144,13 +144,13 @@ function nextUpdates(phase: Phase, situation: Situation): UpdateName[] {
 
 const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   pause: 'stop at a commit; the slot keeps the WAL',
-  resume: 'go on',
+  resume: 'continue, or retry the step that stopped',
   cutover: 'finish; stop the writers first',
   abort: 'end it; what was copied stays, complete or not',
   setLimits: 'change limits',
 };
 
-const CANCEL_CUTOVER = 'call the cutover off; the stream stays paused until resume';
+const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
 
 function commands(workflowId: string, phase: Phase, situation: Situation): string[] {
   const updates = nextUpdates(phase, situation);
@@ -162,7 +162,7 @@ function commands(workflowId: string, phase: Phase, situation: Situation): strin
   return ['', '### What you can do now', '', '```', ...lines, '```'];
 }
 
-/** One line where it fits, else one argument a line, joined by backslashes so that it can still be pasted. */
+/** One line where it fits, otherwise one argument per line, joined by backslashes so that it can be pasted. */
 function command(words: readonly string[]): string[] {
   const line = words.join(' ');
   if (line.length <= CODE_LINE) return [line];

@@ -1,6 +1,6 @@
 /**
- * One execution of the workflow: what the steps share. `state` survives continue-as-new; everything else here belongs to
- * this run alone, which is why a run is never continued while any of it is in use.
+ * One execution of the workflow: what the steps share. `state` survives continue-as-new; everything else belongs to
+ * this run alone, so a run never continues as new while any of it is in use.
  */
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
 import type { BareStep, Step } from '../activities/interface.ts';
@@ -21,26 +21,26 @@ import { ending, type Reason } from './failure.ts';
 import type { Situation } from './policy.ts';
 import type { State } from './state.ts';
 
-/** A `streamChanges` activity under way. */
+/** A running `streamChanges` activity. */
 export interface Lease {
   readonly scope: CancellationScope;
-  /** Given when it stopped at a commit and the checkpoint is known; refused when that could not be established. */
+  /** Resolved when it stopped at a commit and the checkpoint is known; rejected when the checkpoint is unknown. */
   readonly stopped: Deferred<void>;
-  /** Whether somebody waits for the position: a pause does, a cutover begins with an attempt that reads it anyway. */
+  /** Whether a caller waits for the position: a pause does, a cutover starts with an attempt that reads it anyway. */
   positionWanted: boolean;
-  /** The question to a target that may be gone; cancelled when a cutover is called off. */
+  /** The query to a target that may be gone; cancelled when a cutover is cancelled. */
   fencing: CancellationScope | undefined;
 }
 
-/** A cutover that was asked for and not answered yet. */
+/** A cutover that was requested and is not answered yet. */
 export interface CutoverRequest {
   readonly compare: 'exact' | 'off';
-  /** Of the call that began it; others join it. */
+  /** Of the call that started it; later calls join it. */
   readonly updateId: string | undefined;
   readonly answer: Deferred<string>;
-  /** Everything that it does; undefined until the last lease has ended. */
+  /** Everything that it runs; undefined until the last lease has ended. */
   scope: CancellationScope | undefined;
-  /** Called off by the operator: whatever its step ends with, it is undone. */
+  /** Cancelled by the operator: however its step ends, the cutover is undone. */
   cancelled: boolean;
 }
 
@@ -55,10 +55,10 @@ const NOTHING_BUILT: IndexCounters = {
 const POSITION_NOTE =
   'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
 
-/** An attempt whose worker is out of reach may go on applying until the target is fenced. */
+/** An attempt on an unreachable worker may keep applying until the target is fenced. */
 const UNREPORTED: Reason = {
   code: 'Stalled',
-  message: 'its last attempt ended without a report, and the target is being asked',
+  message: 'its last attempt ended without a report, and the target is being queried',
 };
 
 const LIMITS_NOTE =
@@ -73,28 +73,28 @@ export class Execution {
   slotWait: SlotWait | null = null;
   lease: Lease | undefined;
   cutover: CutoverRequest | undefined;
-  /** What the cutover is doing. */
+  /** The current step of the cutover. */
   cutoverStep: CutoverStep | null = null;
   aborting = false;
   /** The outcome is decided; slot and control schema are being removed. */
   ending = false;
-  /** The pending read of the target's position; cancelled when the pause ends. */
+  /** The pending query for the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
-  /** Limits are being written into the control schema; resolves with the first answer to that. */
+  /** Limits are being written into the control schema; resolves with the result of the first tries. */
   storing:
     { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
-  /** The copy's lanes look again how many they may be. */
+  /** The copy checks again how many streams it may run. */
   limitsChanged = new Deferred<void>();
-  /** What an abort answers: how the migration ended, in one sentence. */
+  /** The answer of an abort: how the migration ended, in one sentence. */
   readonly ended = new Deferred<string>();
 
   constructor(migration: Migration, input: MigrationInput, state: State) {
     this.migration = migration;
     this.input = input;
     this.state = state;
-    // Current Details begin empty in every run of a continue-as-new chain.
+    // Current Details start empty in every run of a continue-as-new chain.
     this.show();
   }
 
@@ -117,7 +117,7 @@ export class Execution {
     this.state.unsure = reason;
   }
 
-  /** Whether the last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
+  /** Whether the last attempt to stream or drain ended without a report and was not fenced off since. */
   get unreported(): boolean {
     return this.state.unreported ?? false;
   }
@@ -126,7 +126,7 @@ export class Execution {
     this.state.unreported = unreported;
   }
 
-  /** Why changed limits could not be written so far; null: they are, or it was not tried. */
+  /** Why changed limits could not be written so far; null: they are written, or it was not tried. */
   get unstored(): Reason | null {
     return this.state.unstored ?? null;
   }
@@ -141,7 +141,7 @@ export class Execution {
     return this.state.paused ? 'paused' : 'running';
   }
 
-  /** In force, or on the way. */
+  /** In force, or about to be. */
   get limits(): Limits {
     return this.state.limits?.values ?? { ...UNLIMITED, ...this.input.limits };
   }
@@ -151,7 +151,7 @@ export class Execution {
     return this.input.guard === undefined ? others : { ...others, guard };
   }
 
-  /** Before it there are no rows on the target: an error ends the migration and everything is taken back. */
+  /** Before it the target holds no rows: an error ends the migration and everything is undone. */
   get hasRows(): boolean {
     return this.state.startedAt.snapshot !== undefined;
   }
@@ -160,17 +160,17 @@ export class Execution {
     if (this.state.phase !== phase) log.info('phase', { from: this.state.phase, to: phase });
     this.state.phase = phase;
     this.slotWait = null;
-    // A cutover that was undone and the stream after it keep their first beginning.
+    // An undone cutover and the stream after it keep their first start time.
     this.state.startedAt[phase] ??= new Date().toISOString();
     this.show();
   }
 
-  /** Counters of what is built after the rows, as far as a step told them. */
-  noteIndexes(told: Partial<IndexCounters>): void {
-    this.state.indexes = { ...NOTHING_BUILT, ...this.state.indexes, ...told };
+  /** Counters of what is built after the rows, as far as a step reported them. */
+  noteIndexes(counters: Partial<IndexCounters>): void {
+    this.state.indexes = { ...NOTHING_BUILT, ...this.state.indexes, ...counters };
   }
 
-  /** Notes that numbers of the state are true now, and shows them. */
+  /** Records that the numbers of the state are current, and shows them. */
   refresh(): void {
     this.state.asOf = new Date().toISOString();
     this.show();
@@ -187,14 +187,14 @@ export class Execution {
     this.asking?.cancel();
   }
 
-  /** To be called when the stream has stopped for a pause: a position that no attempt reported is not called known. */
+  /** To be called when the stream has stopped for a pause: a position that no attempt reported is not shown as known. */
   notePause(): void {
     if (!this.state.paused || !this.unreported || this.lease) return;
     this.unsure ??= UNREPORTED;
     this.show();
   }
 
-  /** Answers the caller of a cutover with the reason why not, and goes back to the stream. */
+  /** Answers the caller of a cutover with the reason and returns to the stream. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
     const text = what === '' ? reason.message : `${what}: ${reason.message}`;
@@ -205,17 +205,17 @@ export class Execution {
   }
 
   /**
-   * Calls the cutover off: as if it had not been asked for, with the stream paused. Waits for nothing but its own end,
-   * which no database can hold up.
+   * Cancels the cutover: as if it had not been requested, with the stream paused. Waits only for its own end, which no
+   * database can delay.
    */
   cancelCutover(where: string): void {
     this.state.paused = true;
     this.notePause();
-    const message = `cutover called off by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}${this.unreported ? ' or later' : ''}, ${
+    const message = `cutover cancelled by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}${this.unreported ? ' or later' : ''}, ${
       this.state.triggersEnabled
         ? 'triggers that were enabled on the target are disabled again before the next change'
         : 'no trigger was enabled on the target'
-    }; resume goes on streaming, a later cutover begins anew`;
+    }; resume continues streaming, a later cutover starts over`;
     this.undoCutover({ code: 'Cancelled', message }, '');
   }
 

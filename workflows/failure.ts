@@ -1,4 +1,4 @@
-/** How failures are told apart, and how they are worded for people. */
+/** How failures are classified, and how they are worded for people. */
 import {
   ActivityFailure,
   ApplicationFailure,
@@ -17,8 +17,8 @@ export interface Reason {
 }
 
 /**
- * A failure that reads well in CLI and Web UI. Without the stack, because a stack repeats the whole message; our own,
- * because a rethrown ActivityFailure reads "Activity task failed" and prints twice.
+ * A failure that reads well in CLI and Web UI. Without the stack, because a stack repeats the whole message. A failure
+ * of our own, because a rethrown ActivityFailure reads "Activity task failed" and is printed twice.
  */
 export function ending(
   type: FailureCode | 'Refused' | 'Ended',
@@ -30,9 +30,9 @@ export function ending(
 }
 
 /**
- * Why a step failed. Whatever an activity ends with counts (a timeout without retries, a completion by hand), so that no
- * failure of a step can end a migration that has rows.
- * @returns undefined for anything that is no failure of Temporal's: a bug, or continue-as-new.
+ * Why a step failed. Any end of an activity counts (a timeout without retries, a manual completion), so that no failure
+ * of a step can end a migration that has rows.
+ * @returns undefined for anything that is no Temporal failure: a bug, or continue-as-new.
  */
 export function reasonOf(error: unknown): Reason | undefined {
   if (!(error instanceof TemporalFailure)) return undefined;
@@ -50,14 +50,14 @@ function sideOf(details: unknown): FailureSide | undefined {
 
 const SIDES: readonly FailureSide[] = ['source', 'target', 'unknown'];
 
-/** Whether the scope that this code runs in was asked to stop. */
+/** Whether the scope that this code runs in was cancelled. */
 export function isStopped(): boolean {
   return CancellationScope.current().consideredCancelled;
 }
 
 /**
- * To be called after every await of an activity: a stopped activity may end as returned, cancelled, failed or timed out,
- * and only the scope says which of them was our doing. Without it a holder or drain that *returns* looks like success.
+ * To be called after every await of an activity: a stopped activity may end as returned, cancelled, failed or timed out, and
+ * only the scope says whether we stopped it. Without this check a snapshot owner or drain that *returns* looks like success.
  * @throws CancelledFailure
  */
 export function throwIfStopped(): void {

@@ -1,6 +1,7 @@
 /**
- * Limits while the migration runs. The state has them; activities at work see them in a row of the control schema, which a short
- * step writes. When the target is away the step goes on trying in the background, and whoever changed them is told so.
+ * Limits while the migration runs. They live in the state; running activities see them in a row of the control schema,
+ * which a short step writes. When the target is down, the step keeps retrying in the background, and the caller of
+ * `setLimits` gets that as the answer.
  */
 import {
   ActivityCancellationType,
@@ -28,8 +29,8 @@ export function requireChange(raw: unknown): Partial<Limits> {
 }
 
 /**
- * What the validator of `setLimits` demands beyond {@link requireChange}: no guard is switched that the input does not have. Only there, because
- * earlier code took it, and a replay has to take it again.
+ * What the validator of `setLimits` demands beyond {@link requireChange}: no switch for a guard that the input does not
+ * have. Only in the validator: earlier code accepted it, and a replay has to accept it again.
  * @throws ApplicationFailure `Refused`.
  */
 export function requireFittingChange(run: Execution, raw: unknown): void {
@@ -38,11 +39,11 @@ export function requireFittingChange(run: Execution, raw: unknown): void {
   throw ending('Refused', 'invalid limits: "guard": the input of this migration has no guard');
 }
 
-/** What the update `setLimits` does. Asked for what is so already it only answers. */
+/** Carries out the update `setLimits`. Without a change it only answers. */
 export async function setLimits(run: Execution, raw: unknown): Promise<string> {
   const wanted = { ...run.limits, ...requireChange(raw) };
   if (!sameLimits(wanted, run.limits)) {
-    const { version, stored } = standing(run);
+    const { version, stored } = versionsOf(run);
     run.state.limits = { values: wanted, version: later(version), stored };
     log.info('limits', { ...run.shownLimits });
     run.limitsChanged.give();
@@ -51,49 +52,53 @@ export async function setLimits(run: Execution, raw: unknown): Promise<string> {
   }
   const said = `Limits: ${limitsText(run.shownLimits)}.`;
   if (!isUnstored(run)) return said;
-  // There is no control schema before; the copy begins with them.
-  if (!run.hasRows) return `${said} They are in force when the copy begins.`;
+  // There is no control schema yet; the copy starts with these limits.
+  if (!run.hasRows) return `${said} They apply when the copy begins.`;
   const unstored = await storeLimits(run);
   if (unstored === null && isUnstored(run)) {
     throw ending('Ended', 'the migration ended before the limits were in force');
   }
   if (unstored === null) return `${said} In force within seconds.`;
   return `${said} Not in force yet: they could not be written into the control schema on the target (${unstored.message}); ${
-    run.storing ? 'tried again by itself' : 'set them again when that is settled'
+    run.storing ? 'retried automatically' : 'fix that, then set them again'
   }.`;
 }
 
 const MS_PER_SECOND = 1000;
 
-/** Greater than that of a run that was reset, which has counted further: its limits stand in the control schema, and older ones are not taken. */
+/**
+ * Greater than the version of a run that was reset and had counted further: its limits are in the control schema, which
+ * refuses older ones.
+ */
 const later = (version: number) => Math.max(version + 1, Math.floor(Date.now() / MS_PER_SECOND));
 
-/** Those of the input count as changed when they are not what a control schema without a word says. */
-function standing(run: Execution): { readonly version: number; readonly stored: number } {
+/** Limits of the input count as changed when they differ from the defaults of a control schema without limits. */
+function versionsOf(run: Execution): { readonly version: number; readonly stored: number } {
   if (run.state.limits) return run.state.limits;
   return { version: sameLimits(run.limits, UNLIMITED) ? 0 : 1, stored: 0 };
 }
 
 export function isUnstored(run: Execution): boolean {
-  const { version, stored } = standing(run);
+  const { version, stored } = versionsOf(run);
   return version > stored;
 }
 
 /**
- * Writes limits that are not written yet; joins who does already.
- * @returns null when they are in force, or why they are not after two tries: then it goes on behind the caller's back if that can help.
+ * Writes limits that are not written yet; joins a write that is running.
+ * @returns null when they are in force, or why they are not after two tries: then it continues in the background if
+ * that can help.
  */
 export async function storeLimits(run: Execution): Promise<Reason | null> {
   if (!run.storing) {
     const storing = { scope: new CancellationScope(), first: new Deferred<Reason | null>() };
     run.storing = storing;
-    // Of the run, and not of the caller: an update that was answered, or a round of the copy that ended, does not end it.
+    // Belongs to the run, not to the caller: it survives an update that was answered and a pass of the copy that ended.
     void storing.scope.run(() => store(run, storing.first));
   }
   return run.storing.first.promise;
 }
 
-/** Why a round of tries ended, and whether the next one may succeed without anybody's doing. */
+/** Why a series of tries ended, and whether the next one may succeed without intervention. */
 type Failed = Reason & { readonly passes: boolean };
 
 async function store(run: Execution, first: Deferred<Reason | null>): Promise<void> {
@@ -117,14 +122,14 @@ async function store(run: Execution, first: Deferred<Reason | null>): Promise<vo
 }
 
 async function storeOnce(run: Execution, retry: RetryPolicy): Promise<Failed | null> {
-  const { version } = standing(run);
+  const { version } = versionsOf(run);
   const values = run.limits;
   try {
     await quick.storeLimits.executeWithOptions(
       {
         ...QUICK,
         retry,
-        // An end of the migration must not wait for a target that hangs; what is written late does no harm.
+        // The end of the migration must not wait for a target that hangs; a late write does no harm.
         cancellationType: ActivityCancellationType.TRY_CANCEL,
         ...{ activityId: 'limits', summary: `limits: ${limitsText(run.shownLimits)}` },
       },
@@ -141,19 +146,23 @@ async function storeOnce(run: Execution, retry: RetryPolicy): Promise<Failed | n
   }
 }
 
-/** Ends what goes on behind everybody's back. */
+/** Ends the write that continues in the background. */
 export function stopStoring(run: Execution): void {
   run.storing?.scope.cancel();
 }
 
-/** Takes what the guard of the source told. Something else than that is ignored: anybody can send a signal. */
-export function noteGuard(run: Execution, told: unknown): void {
-  if (run.input.guard === undefined || run.state.phase !== 'snapshot' || !v.is(guardReport, told)) {
+/** Takes a report of the source's guard. Anything else is ignored: anyone can send a signal. */
+export function noteGuard(run: Execution, report: unknown): void {
+  if (
+    run.input.guard === undefined ||
+    run.state.phase !== 'snapshot' ||
+    !v.is(guardReport, report)
+  ) {
     return;
   }
-  run.state.guard = { ...told, since: new Date().toISOString() };
-  const { measure, value, ceiling } = told;
-  log.info(told.holding ? 'the guard holds the copy' : 'the guard does not hold the copy', {
+  run.state.guard = { ...report, since: new Date().toISOString() };
+  const { measure, value, ceiling } = report;
+  log.info(report.holding ? 'the guard holds the copy' : 'the guard does not hold the copy', {
     ...{ measure, value, ceiling },
   });
   run.show();

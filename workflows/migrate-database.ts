@@ -1,10 +1,10 @@
 /**
- * The workflow `migrateDatabase`: moves one database to another PostgreSQL while the application keeps writing. This file
- * is the whole story from top to bottom; each step has its own. It is also the entry of the workflow bundle, so that every
- * function exported from it is a workflow type.
+ * The workflow `migrateDatabase`: moves one database to another PostgreSQL while the application keeps writing. This
+ * file is the whole story from top to bottom; each step has its own file. It is also the entry of the workflow bundle,
+ * so every function exported from it is a workflow type.
  *
- * Deterministic code: what decides about commands (how many lanes, which runs) comes from recorded results of activities.
- * Names and ids of activities, and their order, stand in the histories of running migrations.
+ * Deterministic code: what decides about commands (how many streams, which runs) comes from recorded results of
+ * activities. Names and ids of activities, and their order, are in the histories of running migrations.
  */
 import {
   CancellationScope,
@@ -32,7 +32,7 @@ import { buildConstraints, streamUntilCutover } from './stream.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.
- * @param carried state of the previous run of a continue-as-new chain; nobody else may give it.
+ * @param carried state of the previous run of a continue-as-new chain; from no other caller.
  */
 export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise<MigrationSummary> {
   refuseTimeouts();
@@ -53,7 +53,7 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
     await withOperator(run, 'snapshot', () => copyRows(run));
     run.enter('indexes');
     await withOperator(run, 'indexes', () => buildIndexes(run));
-    // Tried once here: after a failure and a resume the stream has to go on before the next try.
+    // One try here: after a failure and a resume the stream has to continue before the next try.
     if (run.state.consistent) await attempted(run, 'constraints', () => buildConstraints(run));
     run.enter('stream');
   }
@@ -64,7 +64,7 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
   }
 }
 
-/** Errors end the migration before anything was changed; warnings stay visible. */
+/** Errors end the migration before anything is changed; warnings stay visible. */
 async function preflight(run: Execution): Promise<void> {
   const findings = await long.preflight.executeWithOptions(
     { ...LONG, activityId: 'preflight', summary: 'preflight' },
@@ -78,7 +78,7 @@ async function preflight(run: Execution): Promise<void> {
   }
 }
 
-/** Tables and slot. Marked as begun before they are, because an answer can be lost after the work was done. */
+/** Tables and slot. Marked as begun before they are, because an answer can be lost after the work is done. */
 async function prepare(run: Execution): Promise<void> {
   run.state.schemaBegun = true;
   run.enter('schema');
@@ -122,8 +122,8 @@ async function buildIndexes(run: Execution): Promise<void> {
 }
 
 /**
- * How the work ended. Only Temporal's failures are ends: continue-as-new passes, and a programming error must fail the
- * workflow task (which is tried again after a fix) instead of dropping the slot of a migration that could go on.
+ * How the work ended. Only Temporal's failures are ends: continue-as-new passes through, and a programming error must fail the
+ * workflow task (which is retried after a fix) instead of dropping the slot of a migration that could continue.
  */
 async function settled(
   work: CancellationScope,
@@ -133,14 +133,14 @@ async function settled(
     return { done: await work.run(steps) };
   } catch (error) {
     if (!(error instanceof TemporalFailure)) throw error;
-    // A step that was told to stop may end as timed out or failed; what ended the migration is the request.
+    // A step that was cancelled may end as timed out or failed; the request is what ended the migration.
     return { failure: work.consideredCancelled ? new CancelledFailure('cancelled') : error };
   }
 }
 
 /**
- * The server ends a run that is out of time without a last task for its code: nothing could drop the slot, which then fills the
- * source's disk. A later run of a chain does not ask again; its end here would leave the same behind.
+ * The server ends a run that is out of time without a last workflow task: no code could drop the slot, which then fills
+ * the source's disk. Later runs of a chain skip the check; ending one here would leave the same behind.
  */
 function refuseTimeouts(): void {
   const { executionTimeoutMs = 0, runTimeoutMs = 0, continuedFromExecutionRunId } = workflowInfo();
@@ -153,7 +153,7 @@ function refuseTimeouts(): void {
   if (named.length === 0) return;
   throw ending(
     'InvalidInput',
-    `the workflow was started with ${named.join(' and ')}: Temporal would end the migration at that time without cleanup, and its slot would keep WAL on the source without limit. Start it without (the update abort ends a migration at any time)`,
+    `the workflow was started with ${named.join(' and ')}: Temporal would end the migration at that time without cleanup, and its slot would keep WAL on the source without limit. Start it without that option (the update abort ends a migration at any time)`,
   );
 }
 
@@ -165,8 +165,8 @@ function inputOf(raw: unknown): MigrationInput {
 
 function stateOf(carried: unknown): State {
   if (workflowInfo().continuedFromExecutionRunId !== undefined) return carriedState(carried);
-  // A second `--input` on the command line arrives here, and would be believed.
-  if (carried !== undefined) throw ending('InvalidInput', 'invalid input: give one input only');
+  // A second `--input` on the command line arrives here and must not be taken for carried state.
+  if (carried !== undefined) throw ending('InvalidInput', 'invalid input: give exactly one input');
   return initialState(new Date());
 }
 

@@ -1,6 +1,6 @@
 /**
- * The operator's side: five updates and one query. What is allowed when stands in policy.ts; here is what each does. An
- * update answers when the thing is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
+ * The operator's side: five updates and one query. policy.ts says what is allowed when; this file carries it out. An
+ * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
@@ -37,11 +37,12 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(pauseUpdate, () => pause(run, work), {
     description:
-      'Stop the stream at a commit; returns the confirmed LSN (that of the last checkpoint while the position is not known). In phase cutover: call the cutover off',
+      'Stop the stream at a commit; returns the confirmed LSN (that of the last checkpoint while the position is not known). In phase cutover: cancel the cutover',
     validator: () => mayAsk(run, 'pause'),
   });
   setHandler(resumeUpdate, () => resume(run), {
-    description: 'Go on after a pause, or try again when the migration waits for the operator',
+    description:
+      'Continue after a pause, or retry the step when the migration waits for the operator',
     validator: () => mayAsk(run, 'resume'),
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
@@ -59,58 +60,58 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(setLimitsUpdate, (change) => setLimits(run, change), {
     description:
-      'Change limits while it runs: {"copyStreams": n, "copyBytesPerSecond": n, "applyChangesPerSecond": n, "guard": "on" | "off"}; 0 is unlimited, what is left out stays',
+      'Change limits of the running migration: {"copyStreams": n, "copyBytesPerSecond": n, "applyChangesPerSecond": n, "guard": "on" | "off"}; 0 is unlimited, omitted fields keep their value',
     validator: (change) => {
       mayAsk(run, 'setLimits');
       requireFittingChange(run, change);
     },
   });
-  setHandler(guardSignal, (told) => noteGuard(run, told), {
+  setHandler(guardSignal, (report) => noteGuard(run, report), {
     description: 'Sent by the step that measures the guard of the source',
   });
 }
 
-/** Synchronous, as the SDK demands of validators: a promise would be taken for consent. */
+/** Synchronous, as the SDK demands of validators: a promise would count as consent. */
 function mayAsk(run: Execution, update: UpdateName): void {
   const ruling = rule(update, run.state.phase, run.situation);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
 }
 
 async function pause(run: Execution, work: CancellationScope): Promise<string> {
-  if (run.cutover) return callOff(run, run.cutover, work);
+  if (run.cutover) return cancelCutover(run, run.cutover, work);
   run.state.paused = true;
   run.show();
-  // This lease's own end: a condition that none is running would miss it when a resume starts the next one at once.
+  // Waits for the end of this lease: a condition "none is running" would miss it when a resume starts the next at once.
   const { lease } = run;
   if (lease) lease.positionWanted = true;
   lease?.scope.cancel();
   await lease?.stopped.promise;
-  // An abort or a cancellation came in between: slot and WAL go, and there is nothing to resume.
+  // An abort or a cancellation came in between: slot and WAL are removed, and there is nothing to resume.
   if (hasEnded(run, work)) throw ending('Ended', 'the migration ended while it was being paused');
-  // The lease before this pause may have ended without saying where.
+  // The lease before this pause may have ended without reporting its position.
   run.notePause();
-  // A resume, or a cutover, may have come while the stream came to its stop.
+  // A resume or a cutover may have come while the stream was stopping.
   if (!run.state.paused) {
-    return `The stream stopped at ${run.state.confirmedLsn} and goes on: ${run.cutover ? 'a cutover' : 'a resume'} that came later ended the pause.`;
+    return `The stream stopped at ${run.state.confirmedLsn} and continues: a later ${run.cutover ? 'cutover' : 'resume'} ended the pause.`;
   }
   return paused(run);
 }
 
-/** A cancelled workflow's ending begins some steps after the last lease has stopped. */
+/** The ending of a cancelled workflow begins some steps after the last lease has stopped. */
 function hasEnded(run: Execution, work: CancellationScope): boolean {
   return run.ending || work.consideredCancelled;
 }
 
 function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
   if (unsure) {
-    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
+    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source keeps its WAL until resume.`;
   }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
   return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source keeps its WAL until resume.`;
 }
 
-/** Waits for the step under way, which is told to stop, and for no database. */
-async function callOff(
+/** Waits for the current step, which is cancelled, and for no database. */
+async function cancelCutover(
   run: Execution,
   cutover: CutoverRequest,
   work: CancellationScope,
@@ -127,9 +128,9 @@ async function callOff(
   }
   // An abort or a cancellation came in between.
   if (hasEnded(run, work)) {
-    throw ending('Ended', 'the migration ended while the cutover was called off');
+    throw ending('Ended', 'the migration ended while the cutover was being cancelled');
   }
-  return `Cutover called off. ${paused(run)}`;
+  return `Cutover cancelled. ${paused(run)}`;
 }
 
 function resume(run: Execution): string {
@@ -138,7 +139,7 @@ function resume(run: Execution): string {
   run.waiting = null;
   run.endPause();
   run.show();
-  if (waiting) return `Trying step ${waiting.step} again; it had stopped with ${waiting.code}.`;
+  if (waiting) return `Retrying step ${waiting.step}, which had stopped with ${waiting.code}.`;
   if (paused) return `Streaming again from ${confirmedLsn}.`;
   return `The migration is running, in phase ${phase}.`;
 }
@@ -148,7 +149,7 @@ function cutover(run: Execution, options: unknown): Promise<string> {
   if (run.cutover && options != null && run.cutover.compare !== compare) {
     throw ending(
       'Refused',
-      `a cutover with {"compare": "${run.cutover.compare}"} is under way: call it off with pause to change that`,
+      `a cutover with {"compare": "${run.cutover.compare}"} is under way: cancel it with pause, then call cutover again`,
     );
   }
   if (!run.cutover) {
@@ -157,14 +158,14 @@ function cutover(run: Execution, options: unknown): Promise<string> {
       ...{ answer: new Deferred(), scope: undefined, cancelled: false },
     };
     run.endPause();
-    // Entered here and not when the drain begins, so that a pause in between calls the cutover off.
+    // Entered here and not when the drain begins, so that a pause in between cancels the cutover.
     run.enter('cutover');
     run.lease?.scope.cancel();
   }
   return run.cutover.answer.promise;
 }
 
-/** What the caller of `cutover` wants compared; the input's setting when nothing is said. */
+/** What the caller of `cutover` wants compared; by default the setting of the input. */
 function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
   if (options === undefined || options === null) return run.input.cutover.compare;
   if (typeof options === 'object' && !Array.isArray(options)) {
@@ -178,7 +179,7 @@ function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
   }
   throw ending(
     'Refused',
-    'leave out the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
+    'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
   );
 }
 

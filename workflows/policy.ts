@@ -1,8 +1,8 @@
 /**
- * What an operator may ask for, and when: one table over update, phase and situation. A cell is `ALLOWED` or the text of
- * the refusal, as the Temporal CLI prints it. Pure: validators look it up, tests walk through all of it.
+ * What an operator may request, and when: one table over update, phase and situation. A cell is `ALLOWED` or the text of the
+ * refusal, as the Temporal CLI prints it. Pure: validators look it up, tests walk through all of it.
  *
- * Asking twice is allowed wherever asking once was: the second call joins the first or gets its answer again.
+ * Calling an update twice is allowed wherever calling it once was: the second call joins the first or gets its answer again.
  */
 import type { Phase } from '../contract/progress.ts';
 
@@ -32,17 +32,17 @@ const over = row(ENDED);
 const NO_PAUSE_YET =
   'pause works in phase stream; this migration is in phase {phase}, where abort is the only way to stop it';
 const WAITS_ALREADY =
-  'the migration stands still already: it waits for the operator (see the query progress); resume tries again';
+  'the migration already waits for the operator (see the query progress); resume retries the step';
 const NOTHING_TO_RESUME =
   'nothing to resume: in phase {phase} an error ends the migration instead of waiting';
 const NO_CUTOVER_YET = 'cutover works in phase stream; this migration is in phase {phase}';
 const CUTTING_OVER =
-  'the cutover is under way and tries again by itself when a step fails: pause calls it off, resume then streams on';
-/** A late write that the look finds still undoes the cutover. */
+  'the cutover is under way and retries a failed step automatically: pause cancels it, resume then continues streaming';
+/** A late write found by this check still undoes the cutover. */
 const LAST_STEP =
-  'the slot is being dropped behind a last look for late writes; the answer of cutover says how it ends';
+  'the slot is being dropped after a last check for late writes; the answer of cutover says how it ends';
 
-/** The table. `{phase}` in a text stands for the phase. */
+/** The table. `{phase}` in a text is replaced by the phase. */
 const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
   pause: {
     preflight: row(NO_PAUSE_YET),
@@ -50,8 +50,8 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     snapshot: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
     indexes: row(NO_PAUSE_YET, { waiting: WAITS_ALREADY }),
     stream: row(ALLOWED, { waiting: WAITS_ALREADY }),
-    // Calls it off. Nobody can any more once its last step is done: then the slot is being dropped.
-    cutover: row(ALLOWED, { ending: `too late to call the cutover off: ${LAST_STEP}` }),
+    // Cancels it. Too late once the last step is done: then the slot is being dropped.
+    cutover: row(ALLOWED, { ending: `too late to cancel the cutover: ${LAST_STEP}` }),
     done: over,
     failed: over,
     aborted: over,
@@ -74,7 +74,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     indexes: row(NO_CUTOVER_YET),
     stream: row(ALLOWED, {
       waiting:
-        'the migration waits for the operator (see the query progress): resume first, cut over when it streams again',
+        'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again',
     }),
     // A second call joins, also while slot and control schema are being removed.
     cutover: row(ALLOWED, { ending: ALLOWED }),
@@ -95,7 +95,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
     failed: over,
     aborted: row(ENDED, { ending: ALLOWED }),
   },
-  // Before the copy they are kept for it; while it waits or is paused they count from the next step on.
+  // Before the copy they are stored for it; while the migration waits or is paused they apply from the next step on.
   setLimits: {
     preflight: row(ALLOWED),
     schema: row(ALLOWED),
@@ -112,7 +112,7 @@ const RULES: Readonly<Record<UpdateName, Readonly<Record<Phase, Row>>>> = {
 export type Ruling =
   { readonly allowed: true } | { readonly allowed: false; readonly text: string };
 
-/** Whether the update may be asked for now, or the text of the refusal. Total: every combination has an answer. */
+/** Whether the update is allowed now, or the text of the refusal. Total: every combination has an answer. */
 export function rule(update: UpdateName, phase: Phase, situation: Situation): Ruling {
   const permission = RULES[update][phase][situation];
   if (typeof permission !== 'string') return { allowed: true };

@@ -1,8 +1,7 @@
 /**
- * A step of the cutover tries until it succeeds or a person is needed, and says so: a step that Temporal tried again
- * without end would look to the workflow like one that works, and so to everybody who asks it. The tries are dealt out in
- * rounds. A round that ends with a failure that may pass by itself (a database is away) is shown, with what can be done,
- * and the next one begins.
+ * A step of the cutover retries until it succeeds or a person is needed, and says so: with endless retries by Temporal, a
+ * failing step would look to the workflow, and to everyone who queries it, like one that works. So the tries come in series. A
+ * series that ends with a failure that may pass (a database is down) is shown, with what can be done, and the next one begins.
  */
 import { ActivityFailure, TimeoutFailure, log, type RetryPolicy } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
@@ -14,7 +13,7 @@ import { FIRST_TRIES, FURTHER_TRIES } from './options.ts';
  * Runs a step until it succeeds.
  * @param step as people read it: `drain`, `compare row counts`.
  * @param work runs the activity with these retries.
- * @throws what the step ended with when trying again does not help; CancelledFailure.
+ * @throws the failure of the step when a retry does not help; CancelledFailure.
  */
 export async function retryUntilDone<T>(
   run: Execution,
@@ -46,18 +45,18 @@ export async function retryUntilDone<T>(
   }
 }
 
-/** Why a round of tries ended, if the next one may succeed without anybody's doing. */
+/** Why a series of tries ended, if the next one may succeed without intervention. */
 export function passing(error: unknown): Reason | undefined {
   const reason = reasonOf(error);
   if (!reason) return undefined;
-  // A worker that died or a database that hangs: the activity's own failure is not known then.
+  // A worker that died or a database that hangs: the failure of the activity itself is not known.
   if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
-    return { code: 'Stalled', message: 'the step did not answer, nor did the worker that ran it' };
+    return { code: 'Stalled', message: 'neither the step nor its worker answered' };
   }
   return FAILURES[reason.code].handling === 'timed' ? reason : undefined;
 }
 
 const actionFor = ({ code }: Reason): string =>
-  `${FAILURES[code].action} The step is tried again by itself; pause calls the cutover off.`;
+  `${FAILURES[code].action} The step is retried automatically; pause cancels the cutover.`;
 
 const now = (): string => new Date().toISOString();

@@ -1,4 +1,4 @@
-/** A worker without a free slot tells the workflow that waits for one, and tells it when that is over. */
+/** A worker without a free slot signals the workflow that waits for one, and signals again when the wait is over. */
 import { defineSignal, log, setHandler } from '@temporalio/workflow';
 import * as v from 'valibot';
 import { slotWait } from '../contract/progress.ts';
@@ -8,9 +8,9 @@ import type { Execution } from './execution.ts';
 const slotSignal = defineSignal<[unknown]>(SLOT_SIGNAL);
 
 export function acceptSlotWaits(run: Execution): void {
-  setHandler(slotSignal, (told) => {
-    const wait = v.safeParse(v.nullable(slotWait), told);
-    // Anyone may send a signal; one that fails would fail the workflow task again and again.
+  setHandler(slotSignal, (signalled) => {
+    const wait = v.safeParse(v.nullable(slotWait), signalled);
+    // Anyone may send a signal; an exception here would fail the workflow task repeatedly.
     if (!wait.success) return;
     if (wait.output) log.warn('waiting for a free worker slot', { ...wait.output });
     run.slotWait = wait.output;

@@ -1,16 +1,16 @@
 /**
- * The copy, in rounds. One round is one snapshot generation: a session holds it in the background, and the runs of the
- * plan are copied in lanes. When the holder is lost or a table was rewritten under the copy, the next round takes what is
- * left under the next generation; chunks that are marked done stay done. There is no other mechanism.
+ * The copy, in passes. Each pass has one exported snapshot: its owner keeps it open in the background, and the runs of the
+ * plan are copied in parallel streams. When the snapshot is lost or a table was rewritten during the copy, the next pass
+ * copies the remaining chunks under the next snapshot; finished chunks stay. There is no other mechanism.
  *
- *   holder                  copy                               what follows
- *   holds, or ended by it   plan is empty                      complete
- *   holds                   all runs ended, some skipped       next round, new holder: a table may have been rewritten,
- *                           or TableRewritten                  and this snapshot cannot take it any more
- *   lost, Temporal retries  runs end with SnapshotLost         plan again: it waits for the next generation
- *   failed: SnapshotLost    whatever                           next round, new holder
- *   failed otherwise        whatever                           the operator
- *   holds                   a run failed otherwise             the others end, then the operator
+ *   snapshot owner          copy                               what follows
+ *   runs, or ended by it    plan is empty                      complete
+ *   runs                    all runs ended, some skipped       next pass, new owner: a table may have been rewritten, and
+ *                           or TableRewritten                  this snapshot can no longer copy it
+ *   lost, Temporal retries  runs end with SnapshotLost         plan again: it waits for the next snapshot
+ *   failed: SnapshotLost    any                                next pass, new owner
+ *   failed otherwise        any                                the operator
+ *   runs                    a run failed otherwise             the others end, then the operator
  */
 import { CancellationScope, condition, log, sleep } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
@@ -19,16 +19,16 @@ import { owner, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf, throwIfStopped, type Reason } from './failure.ts';
 import { isUnstored, storeLimits } from './limits.ts';
-import { BARREN_PASSES, BARREN_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
+import { MAX_EMPTY_PASSES, EMPTY_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
 
 type Pass = 'complete' | 'again';
 
-/** For the answer of a plan that has ended the holder. */
+/** For the answer of a plan that has ended the snapshot owner. */
 const ANSWER_WITHIN = '1 minute';
 
-/** What the lanes met. */
+/** The results of the plan's runs. */
 interface Copied {
-  /** Chunks that this plan's runs finished, and chunks that they left out because (or perhaps because) of a rewrite. */
+  /** Chunks that the runs of this plan finished, and chunks that they skipped because (or perhaps because) of a rewrite. */
   chunks: number;
   skipped: number;
   lost: Reason | undefined;
@@ -36,7 +36,7 @@ interface Copied {
   failed: Reason | undefined;
 }
 
-/** Copies all rows. Throws the first failure that a person has to settle. */
+/** Copies all rows. Throws the first failure that needs the operator. */
 export async function copyRows(run: Execution): Promise<void> {
   await limited(run);
   throwIfStopped();
@@ -46,12 +46,12 @@ export async function copyRows(run: Execution): Promise<void> {
   } finally {
     delete run.state.guard;
   }
-  // A database without a single row to copy never had a run.
+  // Without a single row to copy there was no run.
   run.state.consistent ||= run.state.firstPass === null;
   run.state.notes = run.state.notes.filter((note) => !isCopyNote(note));
 }
 
-/** The copy must not begin without limits that it was given. Throws why they cannot be written if a person has to settle that. */
+/** The copy must not begin without its limits. Throws why they cannot be written if that needs the operator. */
 async function limited(run: Execution): Promise<void> {
   if (!isUnstored(run)) return;
   const reason = await storeLimits(run);
@@ -59,7 +59,7 @@ async function limited(run: Execution): Promise<void> {
   if (isUnstored(run) && reason !== null) throw ending(reason.code, reason.message);
 }
 
-/** After the holder was told that nothing is left: a plan whose answer was lost would wait for a snapshot without end. */
+/** After the owner learned that nothing remains: a plan whose answer was lost would wait for a snapshot without end. */
 function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'owner'> {
   const waiting = new CancellationScope();
   const late = waiting
@@ -72,8 +72,8 @@ function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'owner'> {
 }
 
 /**
- * One holder and the copy beside it. Neither outlives this function, whatever happens: cleanup must not start beside a
- * running copy, and a snapshot that nobody uses holds back vacuum on the source.
+ * One snapshot owner and the copy alongside it. Both end with this function, whatever happens: cleanup must not start
+ * during a copy, and an unused snapshot holds back vacuum on the source.
  */
 async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
   const holding = new CancellationScope();
@@ -86,7 +86,7 @@ async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
   );
   const first = await Promise.race([
     held.then(
-      // The last plan ended the holder; its own result may come behind that.
+      // The last plan ended the owner; the plan's own result may arrive later.
       (report) => (report?.nothingLeft === true ? answered(copyEnds) : ('owner' as const)),
       () => 'owner' as const,
     ),
@@ -112,12 +112,12 @@ function hold(run: Execution): Promise<HoldReport | undefined> {
   );
 }
 
-/** The holder ended while the copy wanted it. */
+/** The snapshot owner ended while the copy needed it. */
 async function afterOwner(end: PromiseSettledResult<unknown>, budget: RetryBudget): Promise<Pass> {
   const reason: Reason =
     end.status === 'rejected'
       ? (reasonOf(end.reason) ?? raise(end.reason))
-      : { code: 'SnapshotLost', message: 'the session that holds the snapshot ended by itself' };
+      : { code: 'SnapshotLost', message: 'the session that exports the snapshot ended' };
   if (FAILURES[reason.code].handling !== 'pass') throw ending(reason.code, reason.message);
   await budget.spend(0, reason);
   return 'again';
@@ -136,10 +136,10 @@ async function planAndCopy(run: Execution, budget: RetryBudget): Promise<Pass> {
     if (copied.failed) throw ending(copied.failed.code, copied.failed.message);
     const reason = copied.rewritten ?? copied.lost ?? (copied.skipped > 0 ? SKIPPED : undefined);
     if (reason) {
-      log.info('copy goes to the next generation', { reason: reason.message });
+      log.info('copy continues with the next pass', { reason: reason.message });
       await budget.spend(copied.chunks, reason);
     }
-    // A plan waits for a snapshot that can take what is left. Under this one it would wait for ever.
+    // A plan waits for a snapshot that can copy the remaining chunks. Under this one it would wait forever.
     if (copied.rewritten ?? copied.skipped > 0) return 'again';
   }
 }
@@ -147,7 +147,7 @@ async function planAndCopy(run: Execution, budget: RetryBudget): Promise<Pass> {
 const SKIPPED: Reason = {
   code: 'TableRewritten',
   message:
-    'chunks were left out: their table was rewritten, or an earlier attempt had finished them',
+    'chunks were skipped: their table was rewritten, or an earlier attempt had finished them',
 };
 
 function notePlan(run: Execution, plan: CopyPlan): void {
@@ -158,15 +158,16 @@ function notePlan(run: Execution, plan: CopyPlan): void {
   state.snapshot = { pass, ...counters };
   if (plan.runs.length > 0) {
     state.firstPass ??= pass;
-    // Rows of one generation alone are consistent as they stand; of several, only when the stream has passed the newest.
+    // Rows of one snapshot are consistent; of several, only when the stream has applied everything up to the newest.
     state.consistent = state.firstPass === pass;
   }
   run.refresh();
 }
 
 /**
- * Runs the plan's runs in lanes. How many comes from the plan, a recorded result, so that a replay does the same, and from the
- * limits: a change of them is looked at at once. Lanes that are too many finish their run, held by the activity itself.
+ * Copies the plan's runs in parallel streams. Their number comes from the plan, a recorded result, so that a replay
+ * does the same, and from the limits, whose changes take effect at once. Surplus streams finish their run, which the
+ * activity itself holds back.
  */
 async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
   const queue = [...plan.runs];
@@ -174,7 +175,7 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
     ...{ chunks: 0, skipped: 0 },
     ...{ lost: undefined, rewritten: undefined, failed: undefined },
   };
-  const stream = async (next: CopyRun): Promise<void> => {
+  const copyNext = async (next: CopyRun): Promise<void> => {
     try {
       noteCopied(run, met, await copyOne(run, plan.pass, next));
     } catch (error) {
@@ -185,12 +186,12 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
   const atWork = new Set<Promise<void>>();
   let raised: { readonly error: unknown } | undefined;
   for (;;) {
-    // A lost snapshot fails every further run: none is begun. After any other failure the rest goes on, because tables
-    // that are finished stay finished and a person is needed anyway.
-    while (atWork.size < lanesOf(run, plan) && !met.lost && !raised) {
+    // A lost snapshot fails every further run, so none is started. After any other failure the remaining runs continue,
+    // because finished tables stay finished and a person is needed anyway.
+    while (atWork.size < streamsOf(run, plan) && !met.lost && !raised) {
       const next = queue.shift();
       if (!next) break;
-      const ended: Promise<void> = stream(next)
+      const ended: Promise<void> = copyNext(next)
         .catch((error: unknown) => {
           raised ??= { error };
         })
@@ -204,8 +205,8 @@ async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
   return met;
 }
 
-/** Never more than the servers' lock tables have room for. */
-function lanesOf({ limits }: Execution, { parallelism, most = parallelism }: CopyPlan): number {
+/** Never more than the lock tables of the servers have room for. */
+function streamsOf({ limits }: Execution, { parallelism, most = parallelism }: CopyPlan): number {
   if (limits.copyStreams === 0) return parallelism;
   return Math.min(limits.copyStreams, Math.max(parallelism, most));
 }
@@ -237,8 +238,8 @@ function noteFailure(run: Execution, met: Copied, failed: CopyRun, error: unknow
   else if (reason.code === 'TableRewritten') met.rewritten ??= reason;
   else {
     met.failed ??= reason;
-    // The person is asked when the other runs have ended, which may take hours: say it now.
-    // Only notes of the copy make room for it: what preflight said stays to the end.
+    // The operator is asked when the other runs have ended, which may take hours: show it now. Only notes of the copy
+    // are replaced; those of preflight stay to the end.
     const { notes } = run.state;
     const earlier = notes.filter(isCopyNote).slice(1 - MOST_COPY_NOTES);
     run.state.notes = [
@@ -250,33 +251,33 @@ function noteFailure(run: Execution, met: Copied, failed: CopyRun, error: unknow
   }
 }
 
-/** Current Details are for reading; the timeline shows every failure. */
+/** Current Details stay readable; the timeline shows every failure. */
 const MOST_COPY_NOTES = 20;
 const COPY_NOTE = 'copy of ';
 const copyNote = (label: string, reason: Reason) =>
-  `${COPY_NOTE}${label} stopped: ${reason.message} (\`${reason.code}\`); the other runs go on`;
+  `${COPY_NOTE}${label} stopped: ${reason.message} (\`${reason.code}\`); the other runs continue`;
 const isCopyNote = (note: string) => note.startsWith(COPY_NOTE);
 
-/** Bounds what rounds without any result cost: history, and a source that is asked for snapshots without end. */
+/** Bounds what passes without any result cost: history, and a source on which snapshots are opened without end. */
 class RetryBudget {
-  #barren = 0;
+  #empty = 0;
 
-  /** To be called when another round is needed. @throws ApplicationFailure when too many in a row finished nothing. */
+  /** To be called when another pass is needed. @throws ApplicationFailure when too many in a row finished nothing. */
   async spend(chunks: number, reason: Reason): Promise<void> {
-    this.#barren = chunks > 0 ? 0 : this.#barren + 1;
-    if (this.#barren > BARREN_PASSES) {
+    this.#empty = chunks > 0 ? 0 : this.#empty + 1;
+    if (this.#empty > MAX_EMPTY_PASSES) {
       throw ending(
         reason.code,
-        `${BARREN_PASSES} rounds finished no chunk; last: ${reason.message}`,
+        `${MAX_EMPTY_PASSES} passes in a row finished no chunk; last: ${reason.message}`,
       );
     }
-    if (this.#barren > 1) {
-      await sleep(BARREN_PASS_PAUSE_MS * (this.#barren - 1), { summary: 'before the next round' });
+    if (this.#empty > 1) {
+      await sleep(EMPTY_PASS_PAUSE_MS * (this.#empty - 1), { summary: 'before the next pass' });
     }
   }
 }
 
-/** Passes on what was caught, as it is. */
+/** Rethrows what was caught. */
 function raise(error: unknown): never {
   throw error;
 }

@@ -1,8 +1,8 @@
 /**
- * Streaming in leases. One `streamChanges` activity works for a lease and returns its checkpoint, which the workflow
- * stores; between leases it pauses, builds what had to wait for consistency, or continues as new. Stopping is cancelling
- * the lease's scope: the activity ends at a commit and still returns. When it ends in any other way after it was asked to
- * stop, the target is fenced and asked where it stands; before a cutover it need not be, because the drain does both.
+ * Streaming in leases. One `streamChanges` activity works for a lease and returns its checkpoint, which the workflow stores;
+ * between leases the workflow pauses, builds what had to wait for consistency, or continues as new. To stop, it cancels the
+ * lease's scope: the activity ends at a commit and still returns. If the activity ends in any other way after that, the target
+ * is fenced and queried for its position; before a cutover that is not needed, because the drain does both.
  */
 import {
   CancellationScope,
@@ -35,28 +35,28 @@ import type { State } from './state.ts';
 const MS_PER_SECOND = 1000;
 
 /**
- * Streams until a cutover was asked for.
- * @param raw the workflow's input as it came, for the next run of the chain.
+ * Streams until a cutover is requested.
+ * @param raw the workflow's input as received, for the next run of the chain.
  */
 export async function streamUntilCutover(run: Execution, raw: unknown): Promise<void> {
-  // After a failed build the stream goes on until it has caught up: rows mended on the source arrive before the next try.
+  // After a failed build the stream runs until it has caught up: rows fixed on the source arrive before the next try.
   let repairing = run.state.consistent && !run.state.constraintsBuilt;
   let outdated = false;
   while (!run.cutover) {
-    // A pause that came first holds: the copy would empty tables that its answer called complete.
+    // A pause that came first holds: a resync would empty tables that the answer of the pause called complete.
     if (outdated && !run.state.paused) {
-      await withOperator(run, 'copy again', () => resync(run));
+      await withOperator(run, 'resync', () => resync(run));
       throwIfStopped();
       outdated = false;
       continue;
     }
-    // Nothing is pending here, and there is no await between the look and the call: an activity would live on beside
-    // the next run's, and an update could be lost.
+    // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would
+    // outlive this run, or an update could be lost.
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
     }
     if (run.state.triggersEnabled === true) {
-      // Also while paused: whoever looks at the target meanwhile should find it as it was.
+      // Also while paused: the target should look as it did before the cutover.
       await withOperator(run, 'triggers', () => disableTriggers(run));
     } else if (run.state.paused && run.unsure) {
       await withOperator(run, 'position', () => askPosition(run));
@@ -67,7 +67,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       repairing = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
       outdated = await withOperator(run, 'stream', async () => {
-        // A resume may be followed by a pause or a cutover before this line is reached again.
+        // A resume may be followed by a pause or a cutover before this line runs.
         return !run.state.paused && !run.cutover && (await followedOrOutdated(run, repairing));
       });
       repairing &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
@@ -76,10 +76,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   }
 }
 
-/**
- * Foreign keys, triggers, materialized views. Only over a consistent target: rows of two generations may contradict each
- * other.
- */
+/** Foreign keys, triggers, materialized views. Only on a consistent target: rows of two snapshots may contradict each other. */
 export async function buildConstraints(
   run: Execution,
   retry: RetryPolicy = LONG.retry,
@@ -89,7 +86,7 @@ export async function buildConstraints(
     [run.step],
   );
   throwIfStopped();
-  // It ends only when the indexes that had to wait for mended rows are built too.
+  // It ends only when the indexes that waited for fixed rows are built too.
   const indexesBuilt = run.state.indexes?.indexesTotal ?? null;
   run.noteIndexes({
     indexesBuilt,
@@ -115,7 +112,7 @@ export async function refreshViews(
   run.state.skippedViews = skipped;
 }
 
-/** One lease. @returns whether it found tables that have to be copied again first. */
+/** One lease. @returns whether it found tables that need a resync first. */
 async function followedOrOutdated(run: Execution, repairing: boolean): Promise<boolean> {
   try {
     await streamOneLease(run, repairing);
@@ -124,7 +121,7 @@ async function followedOrOutdated(run: Execution, repairing: boolean): Promise<b
     throwIfStopped();
     const reason = reasonOf(error);
     if (reason?.code !== 'Resync') throw error;
-    log.info('tables are copied again', { reason: reason.message });
+    log.info('tables are resynced', { reason: reason.message });
     run.state.notes = [
       ...run.state.notes.filter((note) => !isResyncNote(note)),
       resyncNote(reason),
@@ -134,9 +131,9 @@ async function followedOrOutdated(run: Execution, repairing: boolean): Promise<b
 }
 
 /**
- * A round of the copy for tables that DDL changed without a trace; everything else stays as it is. The stream stands still
- * meanwhile, and the target is consistent again when the stream has passed the new generation. Phase snapshot, so that
- * pause and cutover are refused as in any copy: tables are empty, and it may take hours.
+ * A resync: a copy of the tables that DDL changed outside the stream. All other tables stay. The stream is stopped
+ * meanwhile, and the target is consistent again when the stream has applied everything up to the new snapshot. It runs
+ * in phase snapshot, so that pause and cutover are refused as in any copy: tables are empty, and it may take hours.
  */
 async function resync(run: Execution): Promise<void> {
   run.enter('snapshot');
@@ -148,7 +145,7 @@ async function resync(run: Execution): Promise<void> {
   run.refresh();
 }
 
-const RESYNC_NOTE = 'the stream stands still: ';
+const RESYNC_NOTE = 'the stream is stopped: ';
 const resyncNote = ({ message }: Reason): string => `${RESYNC_NOTE}${message}`;
 const isResyncNote = (note: string): boolean => note.startsWith(RESYNC_NOTE);
 
@@ -163,11 +160,11 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     lease.stopped.give();
   } catch (error) {
     try {
-      // Only a stop that we asked for, and that left the migration alive, may be settled by a fence.
+      // A fence may settle only a stop that we requested and that left the migration alive.
       if (isStopped() || !lease.scope.consideredCancelled) throw error;
       if (lease.positionWanted) await fence(run, lease, error);
       run.lease = undefined;
-      // A cutover that was called off meanwhile wants no position of the lease, or does not wait for it.
+      // A cutover that was cancelled in between needs no position of the lease, or does not wait for it.
       run.notePause();
       lease.stopped.give();
     } catch (unsettled) {
@@ -180,14 +177,14 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     }
   } finally {
     run.lease = undefined;
-    // Cancelled between two attempts: no worker is left that would say that the wait is over.
+    // Cancelled between two attempts: no worker remains to report the end of the wait.
     run.slotWait = null;
   }
 }
 
 /**
- * It was asked to stop and ended without an answer: between attempts, its worker died, its connection was lost. A target that is away
- * is not waited for: the stream has stopped, and the next attempt fences before it begins.
+ * The lease was cancelled and ended without an answer: between attempts, because its worker died, or because it lost its
+ * connection. A target that is down is not waited for: the stream has stopped, and the next attempt fences before it begins.
  */
 async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void> {
   log.info('stream stopped without a checkpoint', { how: reasonOf(ended)?.message ?? 'unknown' });
@@ -195,7 +192,10 @@ async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void
   await readPosition(run, lease.fencing, FIRST_TRIES);
 }
 
-/** Goes on asking while the pause lasts: an attempt whose worker is out of reach could still finish a batch, and is fenced off by it. */
+/**
+ * Keeps querying while the pause lasts: an attempt on an unreachable worker could still finish a batch, and the query
+ * fences it off.
+ */
 async function askPosition(run: Execution): Promise<void> {
   if (!run.state.paused || run.cutover) return;
   run.asking = new CancellationScope();
@@ -228,7 +228,7 @@ async function readPosition(
     if (scope.consideredCancelled) return;
     const reason = passing(error);
     if (!reason) throw error;
-    // A resume that came meanwhile ended the pause.
+    // A resume that came in between ended the pause.
     run.unsure = run.state.paused ? reason : null;
     run.show();
   }
@@ -250,7 +250,7 @@ export async function disableTriggers(
   run.state.triggersEnabled = false;
 }
 
-/** One `streamChanges` activity, whose report is noted. Without `until` it works for a lease. */
+/** Runs one `streamChanges` activity and notes its report. Without `until` it works for a lease. */
 export async function streamChanges(
   run: Execution,
   activityId: 'stream' | 'drain',
@@ -270,12 +270,12 @@ export async function streamChanges(
     [{ ...run.step, floor: confirmedLsn, until, leaseMs }],
   );
   run.unreported = false;
-  // Here, so that the report of a drain that was called off counts, too.
+  // Here, so that the report of a cancelled drain counts, too.
   noteReport(run, report);
   return report;
 }
 
-/** Stores what a lease or a drain returned. */
+/** Stores the report of a lease or a drain. */
 function noteReport(run: Execution, report: StreamReport): void {
   const { transactions, changes, lagBytes, lagSeconds, rate } = report;
   const leases = (run.state.stream?.leases ?? 0) + 1;
@@ -290,7 +290,7 @@ function noteCheckpoint(run: Execution, { confirmedLsn, transactions, changes }:
   moveTo(run, confirmedLsn);
 }
 
-/** The floor never falls: a target that stands below it was restored, and the next lease has to notice. */
+/** The floor never falls: a target below it was restored, and the next lease has to notice. */
 function moveTo(run: Execution, confirmed: Lsn): void {
   const { confirmedLsn } = run.state;
   run.state.confirmedLsn = confirmedLsn === null ? confirmed : maxLsn(confirmedLsn, confirmed);

@@ -1,7 +1,7 @@
 /**
- * Waiting for the operator. From the snapshot on no failure of a step ends the migration: it is shown, waited for, and
- * `resume` runs the step again. A step is a whole phase where that matters: the session that holds the snapshot ends
- * while a person is awaited, instead of holding back vacuum on the source for a weekend.
+ * Waiting for the operator. From the copy on no failure of a step ends the migration: it is shown and waited for, and
+ * `resume` runs the step again. Where it matters a step is a whole phase: the snapshot owner ends while the migration
+ * waits, instead of holding back vacuum on the source for a weekend.
  */
 import { condition, log } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
@@ -24,7 +24,7 @@ export async function withOperator<T>(
 
 /**
  * Runs a step once, and waits for the operator when it failed.
- * @returns whether it succeeded; false after a `resume`, for a caller that has something to do before the next try.
+ * @returns whether it succeeded; false after a `resume`, for a caller that has work to do before the next try.
  */
 export async function attempted(
   run: Execution,
@@ -59,16 +59,16 @@ async function waitForOperator(run: Execution, step: string, reason: Reason): Pr
   };
   log.warn('waiting for the operator', { step, code: reason.code, reason: reason.message });
   run.waiting = waiting;
-  run.undoCutover(reason, 'cutover not begun, the migration waits for the operator');
+  run.undoCutover(reason, 'cutover not started, the migration waits for the operator');
   run.refresh();
-  // Compared by identity: a resume can be followed by the next failure before this condition is looked at again.
+  // Compared by identity: a resume can be followed by the next failure before this condition is evaluated again.
   await visibly(
     `waiting for the operator: ${waiting.code} in ${step}`,
     () => run.waiting !== waiting,
   );
 }
 
-/** A wait that the timeline shows: a timer with a label, for two events. */
+/** A wait that the timeline shows: a timer with a label, at the cost of two events. */
 export async function visibly(summary: string, until: () => boolean): Promise<void> {
   while (!(await condition(until, WAIT_TIMER, { summary })));
 }

@@ -1,4 +1,4 @@
-/** Numbers as people read them. By hand, because what Intl prints depends on the worker's ICU data and replay must not. */
+/** Numbers as people read them. Not with Intl, whose output depends on the worker's ICU data, which a replay must not. */
 import type { ShownLimits } from '../contract/limits.ts';
 
 /** `1234567` → `1,234,567`. */
@@ -41,7 +41,7 @@ export function percent(done: number, total: number): string {
   return `${total <= 0 ? 100 : Math.floor((done / total) * 100)} %`;
 }
 
-/** `copy 2 streams, 5.0 MB/s; apply 1,000 changes/s`, or that there are none. */
+/** `copy 2 streams, 5.0 MB/s; apply 1,000 changes/s`, or `none`. */
 export function limitsText(limits: ShownLimits): string {
   const { copyStreams, copyBytesPerSecond, applyChangesPerSecond, guard } = limits;
   const copy = [

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts PostgreSQL as the official image does, with wal2json allowed. Servers from 15.19, 17.11 and 18.6 on refuse it unless
-# output_plugin_libraries lists it; older ones do not start with that setting. So the server itself is asked.
+# Starts PostgreSQL as the official image does, with wal2json allowed. Servers from 15.19, 17.11 and 18.6 on refuse it
+# unless output_plugin_libraries lists it; older ones do not start with that setting. So the script tests the server.
 set -eu
 
 probe=$(mktemp -d)

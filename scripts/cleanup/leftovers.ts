@@ -23,12 +23,12 @@ export interface LeftControl {
 export interface Leftovers {
   readonly slots: readonly LeftSlot[];
   readonly controls: readonly LeftControl[];
-  /** What the source is, to recognise control rows of another one. */
+  /** The identity of the source, to recognise control rows of another source. */
   readonly sourceSystem: string;
   readonly sourceDatabase: string;
 }
 
-/** Temporary slots go with their session and are nobody's leftover. */
+/** Temporary slots end with their session and are never left over. */
 const SLOTS = /* sql */ `
 select slot_name as name, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::text as retained,
        active_pid as pid
@@ -72,15 +72,15 @@ export async function readLeftovers(
 
 export interface Selection {
   readonly controls: readonly LeftControl[];
-  /** Slots that surely belong to the workflow id. */
+  /** Slots that certainly belong to the workflow id. */
   readonly slots: readonly LeftSlot[];
-  /** Slots whose name fits, but also fits another workflow id that reads the same (`a-b` and `a_b`). */
+  /** Slots whose name matches, but also matches another workflow id with the same slot prefix (`a-b` and `a_b`). */
   readonly unsure: readonly LeftSlot[];
 }
 
 /**
  * What belongs to a workflow id. Pure.
- * @param known slot names of runs that the Temporal server remembers.
+ * @param known slot names of the runs known to the Temporal server.
  */
 export function selectLeftovers(
   { slots, controls }: Pick<Leftovers, 'slots' | 'controls'>,

@@ -1,4 +1,4 @@
-/** Removing what one workflow id left, after everything that speaks against it was looked at. */
+/** Removes what one workflow id left, after all safety checks. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { forgetSides } from '../../postgres/control/side.ts';
@@ -9,7 +9,7 @@ import { removeSlot } from '../../postgres/slot/drop.ts';
 import type { Leftovers, Selection } from './leftovers.ts';
 import type { KnownRuns } from './runs.ts';
 
-/** Why nothing is removed; pure. Undefined when nothing speaks against it. */
+/** Why nothing is removed; undefined when there is no objection. Pure. */
 export function refusal(
   workflowId: string,
   runs: KnownRuns,
@@ -22,15 +22,15 @@ export function refusal(
   }
   if (force) return undefined;
   if (!runs.reachable) {
-    return `${runs.reason} So nobody knows whether a run of "${workflowId}" is still open. If you know that none is: --force`;
+    return `${runs.reason} A run of "${workflowId}" may still be open. If you are sure that none is: --force`;
   }
   const active = selection.slots.find(({ activePid }) => activePid !== null);
   if (active) {
-    return `slot ${active.name} is in use by process ${active.activePid} of the source: a migration is streaming from it. If it is to end all the same: --force`;
+    return `slot ${active.name} is in use by process ${active.activePid} of the source: a migration is streaming from it. To end it anyway: --force`;
   }
   const unknown = selection.controls.find(({ slot }) => !runs.slots.has(slot));
   if (unknown) {
-    return `this Temporal server does not know the run that the control schema belongs to (${unknown.id}): is TEMPORAL_ADDRESS or TEMPORAL_NAMESPACE another one than the worker's? If no run is open anywhere: --force`;
+    return `this Temporal server does not know the run that the control schema belongs to (${unknown.id}): do TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE match those of the worker? If no run is open anywhere: --force`;
   }
   const foreign = selection.controls.find(
     ({ sourceSystem, sourceDatabase }) =>
@@ -41,14 +41,14 @@ export function refusal(
   }
   if (selection.unsure.length > 0) {
     const names = selection.unsure.map(({ name }) => name).join(', ');
-    return `nothing tells for certain that ${names} belongs to "${workflowId}" and not to an id that reads the same; if it does: --force`;
+    return `${names} may belong to "${workflowId}" or to another id with the same slot prefix; if it is yours: --force`;
   }
   return undefined;
 }
 
 /**
- * Slots first: the control rows name them, so that a second call finds what a first one did not get done.
- * @param say gets one line for each thing that is gone.
+ * Slots first: the control rows name them, so that a second call finds what a first one did not finish.
+ * @param say gets one line for each removed object.
  */
 export async function remove(
   sides: { source: pg.Client; target: pg.Client },
@@ -61,9 +61,9 @@ export async function remove(
     say(`dropped slot ${name} on "${services.source}"`);
   }
   for (const { id, workflowId, slot } of selection.controls) {
-    // The operator has named the servers: what is cleaned up may be a copy of the target.
+    // The operator named the servers: the target may be a copy of the original one.
     await forgetSides(sides.target, id);
-    // The control schema alone knows which triggers were switched off for the stream.
+    // Only the control schema knows which triggers were disabled for the stream.
     await enableTriggers({ id, workflowId, slot, ...services }, {}, 'the source if it is there');
     await runLateGrants({ id, workflowId, slot, ...services });
     await endOnTarget(sides.target, { id, workflowId, slot, ...services });

@@ -1,4 +1,4 @@
-/** What the Temporal server knows of a workflow id: whether a run is open, and the slots that its runs have had. */
+/** What the Temporal server knows of a workflow id: whether a run is open, and the slots of its runs. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { slotName } from '../../contract/migration.ts';
 import { isOpen } from '../watch/sample.ts';
@@ -8,7 +8,7 @@ export type KnownRuns =
   | { readonly reachable: false; readonly reason: string }
   | { readonly reachable: true; readonly open: boolean; readonly slots: ReadonlySet<string> };
 
-/** Asks the server that the environment names. */
+/** Queries the server that the environment names. */
 export async function knownRuns(workflowId: string): Promise<KnownRuns> {
   try {
     await using temporal = await connectTemporal();
@@ -18,7 +18,7 @@ export async function knownRuns(workflowId: string): Promise<KnownRuns> {
     const query = `WorkflowId = '${workflowId.replaceAll("'", "''")}'`;
     for await (const { runId, status } of workflow.list({ query })) {
       const described = await workflow.getHandle(workflowId, runId).describe();
-      // Not the list's status: the visibility store lags behind.
+      // Not the status of the list: the visibility store lags behind.
       open ||= isOpen(described.status.name) || isOpen(status.name);
       const first = described.raw.workflowExecutionInfo?.firstRunId;
       if (first) slots.add(slotName(workflowId, first));
@@ -30,7 +30,7 @@ export async function knownRuns(workflowId: string): Promise<KnownRuns> {
   }
 }
 
-/** A run that was started a moment ago may not be in the list yet. */
+/** A run that has just started may not be in the list yet. */
 async function newestIsOpen(
   { client }: Awaited<ReturnType<typeof connectTemporal>>,
   workflowId: string,

@@ -1,11 +1,11 @@
 /**
- * Who runs the PostgreSQL servers. PostgreSQL refuses to run as root, so root hands them to the user `postgres` (which
- * every package makes); anybody else runs them as himself.
+ * The account that runs the PostgreSQL servers. PostgreSQL refuses to run as root, so root runs them as the user
+ * `postgres` (which every package creates); for any other user they run as that user.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 
-/** Ids to run a server with; both are absent when it runs as the present user. */
+/** Ids to run a server with; both are absent when it runs as the current user. */
 export interface Account {
   readonly uid?: number;
   readonly gid?: number;
@@ -15,7 +15,7 @@ const SERVER_USER = 'postgres';
 
 /**
  * The account of the servers.
- * @throws Error when root has no user `postgres` to hand them to.
+ * @throws Error when the caller is root and there is no user `postgres`.
  */
 export function serverAccount(): Account {
   if (process.getuid?.() !== 0) return {};
@@ -29,7 +29,7 @@ export function serverAccount(): Account {
   }
 }
 
-/** True when the account may go through every folder down to this one. Asked of the system, as ACLs count too. */
+/** True when the account may enter every folder down to this one. Tested by the system, because ACLs count too. */
 export function mayEnter(folder: string, account: Account): boolean {
   const outcome = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', folder], {
     ...account,
@@ -39,14 +39,14 @@ export function mayEnter(folder: string, account: Account): boolean {
   return outcome.status === 0;
 }
 
-/** Makes a folder (if it is missing) that belongs to the account, and that others may not read. */
+/** Creates a folder (if it is missing) that belongs to the account and is closed to others. */
 export function makeFolderFor(folder: string, account: Account): void {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o700);
   give(folder, account);
 }
 
-/** Hands a file or folder to the account. */
+/** Gives a file or folder to the account. */
 export function give(file: string, account: Account): void {
   if (account.uid !== undefined && account.gid !== undefined) {
     chownSync(file, account.uid, account.gid);

@@ -1,6 +1,6 @@
 /**
- * Our own processes that go on after the command that started them: the worker and the writer of `npm start -- --keep`.
- * Each is recorded by name, so that `cluster down` and the next start find exactly it.
+ * Background processes that outlive the command that started them: the worker and the writer of `npm start -- --keep`.
+ * Each is recorded by name, so that `cluster down` and the next start find exactly this process.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { endProcess, isAlive, processOf, readRecord } from './process.ts';
 import { recordedProcess, writeRecord } from './process.ts';
 import type { StartedProcess } from './process.ts';
 
-/** A worker gives its activities 30 s to come to a good end. */
+/** A worker gives its activities 30 s to finish. */
 const GRACE_MILLISECONDS = 35_000;
 
 export interface BackgroundProcess extends StartedProcess {
@@ -35,7 +35,7 @@ export function startBackground(
   const logFile = path.join(data, 'logs', `${name}.log`);
   const log = openSync(logFile, 'a');
   const tsx = pathToFileURL(createRequire(path.join(CHECKOUT, 'package.json')).resolve('tsx')).href;
-  // The flag is the workers' (workers/options.ts); no other process here needs more.
+  // The flag is for workers (workers/options.ts); the other processes here need no more memory.
   const child = spawn(
     process.execPath,
     [
@@ -60,7 +60,7 @@ export function startBackground(
   return { ...started, name, logFile };
 }
 
-/** Those that are alive. */
+/** The ones that are alive. */
 export function backgroundProcesses(data: string): BackgroundProcess[] {
   if (!existsSync(recordFolder(data))) return [];
   return readdirSync(recordFolder(data))
@@ -80,7 +80,7 @@ export function backgroundProcesses(data: string): BackgroundProcess[] {
     });
 }
 
-/** Ends all of them, politely first. */
+/** Ends all of them, with SIGTERM first. */
 export async function endBackground(data: string): Promise<void> {
   await Promise.all(
     backgroundProcesses(data).map((running) =>

@@ -1,6 +1,6 @@
 /**
- * The configuration file of a server of ours. It stands beside PostgreSQL's own and is written at every start, because what a
- * server knows changes with its minor release.
+ * The configuration file of a local server. It is next to PostgreSQL's own and is written at every start, because the
+ * settings that a server knows depend on its minor release.
  */
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -10,13 +10,13 @@ import { LOOPBACK } from './port.ts';
 import type { PostgresSpec } from './postgres.ts';
 import { OUTPUT_PLUGIN_LIBRARIES } from './settings.ts';
 
-/** Name of the file in the data folder; `alter system` still wins over it. */
+/** Name of the file in the data folder; `alter system` still overrides it. */
 export const CONFIGURATION = 'walferry.conf';
 
-/** Without these a crash of the machine may ruin the data; a crash of the server does not. */
+/** Without these a crash of the machine may corrupt the data; a crash of the server does not. */
 const THROW_AWAY = { fsync: 'off', full_page_writes: 'off' };
 
-/** Writes the settings of a server that does not run. */
+/** Writes the settings of a stopped server. */
 export function writeConfiguration(spec: PostgresSpec, dataFolder: string): void {
   const settings: Record<string, string> = {
     listen_addresses: LOOPBACK,
@@ -25,7 +25,7 @@ export function writeConfiguration(spec: PostgresSpec, dataFolder: string): void
     ...spec.settings,
   };
   const file = path.join(dataFolder, CONFIGURATION);
-  // The probe must not read what an earlier start wrote: another release may not know it, and then says no to everything.
+  // The probe must not read the file of an earlier start: with a setting that this release lacks, every probe would fail.
   rmSync(file, { force: true });
   if (knows(spec, dataFolder, 'output_plugin_libraries')) {
     settings['output_plugin_libraries'] ??= OUTPUT_PLUGIN_LIBRARIES;
@@ -37,7 +37,7 @@ export function writeConfiguration(spec: PostgresSpec, dataFolder: string): void
   give(file, serverAccount());
 }
 
-/** The user's own PG… and LC_… variables would reach into the server (PGDATA, PGOPTIONS, a locale that is not there). */
+/** Without the user's own PG… and LC_… variables, which would affect the server (PGDATA, PGOPTIONS, a missing locale). */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('PG') && !name.startsWith('LC_') && name !== 'LANG',

@@ -1,4 +1,4 @@
-/** The files that lead a person's tools to the local servers: `.local/env`, the service file and the password file. */
+/** The files that point a person's tools to the local servers: `.local/env`, the service file and the password file. */
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { LOOPBACK } from './port.ts';
@@ -21,7 +21,7 @@ export function environmentFiles(local: string): { env: string; services: string
   };
 }
 
-/** The variables of the environment file; PATH holds only what comes before the present one. */
+/** The variables of the environment file; PATH holds only what precedes the current one. */
 export function environmentVariables(
   local: string,
   facts: Pick<EnvironmentFacts, 'programs' | 'ports'>,
@@ -35,11 +35,11 @@ export function environmentVariables(
   };
 }
 
-/** Writes the three files where they differ from what they should say. */
+/** Writes the three files where their content changed. */
 export function writeEnvironment(local: string, facts: EnvironmentFacts): void {
   const files = environmentFiles(local);
   const exports = Object.entries(environmentVariables(local, facts)).map(([name, value]) => {
-    // Single quotes, because the checkout's path may hold anything, spaces first of all.
+    // Single quotes, because the checkout's path may contain anything, such as spaces.
     const quoted = `'${value.replaceAll("'", String.raw`'\''`)}'`;
     return name === 'PATH' ? `export PATH=${quoted}:"$PATH"` : `export ${name}=${quoted}`;
   });

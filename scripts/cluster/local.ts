@@ -1,6 +1,6 @@
 /**
- * The servers of one checkout: a source and a target PostgreSQL and a Temporal development server, with ports and passwords
- * that are chosen once and remembered. Everything here can be done again at any time, also right after a crash.
+ * The servers of one checkout: a source and a target PostgreSQL and a Temporal development server, with ports and
+ * passwords that are chosen once and remembered. Every operation can be repeated at any time, also right after a crash.
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -50,7 +50,7 @@ export async function localCluster(
     throw new Error('PostgreSQL with wal2json or the Temporal CLI is missing: npm run setup');
   }
   const places = placesOf(checkout);
-  // Two first calls at once must not choose two passwords.
+  // Two simultaneous first calls must not choose two passwords.
   return locked(lockOf(places), async () => {
     const record = readRecord(path.join(places.data, 'cluster.json')) ?? {};
     const ports = await rememberedPorts(record);
@@ -107,7 +107,7 @@ export class LocalCluster {
     return this.temporal.uiAddress;
   }
 
-  /** The environment of this process with what `.local/env` sets; for child processes. */
+  /** The environment of this process with the variables of `.local/env`; for child processes. */
   get environment(): Record<string, string> {
     const { PATH, ...rest } = environmentVariables(this.places.local, this.#facts);
     return { ...rest, PATH: [PATH, process.env['PATH'] ?? ''].join(path.delimiter) };
@@ -132,7 +132,7 @@ export class LocalCluster {
     });
   }
 
-  /** Starts what is not up, makes the databases and writes the files; waits for another command that does so. */
+  /** Starts the servers that are not up, creates the databases and writes the files; waits for another command that does so. */
   async up(): Promise<void> {
     await locked(lockOf(this.places), () => this.#up());
   }
@@ -144,7 +144,7 @@ export class LocalCluster {
       this.target.start(this.#ports.target),
       this.temporal.start(wanted),
     ]);
-    // All have come to an end before one failure is told: nothing is left half started behind our back.
+    // Waits for all of them before a failure is thrown: nothing may keep starting in the background.
     const [source, target, temporal] = outcomes;
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     if (
@@ -164,7 +164,7 @@ export class LocalCluster {
     this.writeFiles();
   }
 
-  /** Ends worker and writer of an earlier start, then the servers. */
+  /** Ends the worker and writer of an earlier start, then the servers. */
   async down(): Promise<void> {
     await locked(lockOf(this.places), () => this.#down());
   }
@@ -175,7 +175,7 @@ export class LocalCluster {
     await Promise.all([this.source.stop(), this.target.stop()]);
   }
 
-  /** Ends everything and removes the databases, logs and workflows; ports and passwords stay. */
+  /** Stops everything and removes databases, logs and workflows; ports and passwords stay. */
   async wipe(): Promise<void> {
     await locked(lockOf(this.places), async () => {
       await this.#down();
@@ -220,7 +220,7 @@ async function rememberedPorts(record: Record<string, unknown>): Promise<Ports> 
   const chosen: Record<string, number> = {};
   for (const name of PORTS) {
     const port = known[name];
-    // Not asked whether it is free: when our server is up, it is not.
+    // Not checked for being free: when our server is up, it is not.
     chosen[name] =
       typeof port === 'number' ? port : await freePort(undefined, new Set(Object.values(chosen)));
   }

@@ -1,10 +1,10 @@
 /**
- * One command at a time on the servers of a checkout: two `cluster up` together would both make a data folder, choose
- * passwords and start a server, and each would overwrite what the other wrote down.
+ * One command at a time on the servers of a checkout: two simultaneous `cluster up` would both create a data folder,
+ * choose passwords and start a server, and each would overwrite the other's records.
  *
- * The lock is a chain of numbered files, and the one with the highest number says who holds it: a process (see process.ts)
- * or nobody. It is never removed, only followed by the next number, which one process alone can make. So a lock whose
- * holder died is taken over without ever removing a file that by now is somebody else's.
+ * The lock is a chain of numbered files, and the one with the highest number names its owner: a process (see
+ * process.ts) or none. It is never removed, only followed by the next number, which only one process can create. So the
+ * lock of a dead process is taken over without removing a file that may belong to another process by then.
  */
 import { linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -12,13 +12,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive, processOf, readRecord, recordedProcess, writeRecord } from './process.ts';
 
 const POLL_MILLISECONDS = 50;
-/** The longest that a holder works: servers that recover, each with its time to answer. */
+/** The longest time that an owner needs: servers that recover, each with its time to answer. */
 const WAIT_SECONDS = 240;
 
 /**
  * Runs `body` while no other process runs one under the same lock. Not for use inside of itself.
- * @param folder of the lock's files, its own; made when missing.
- * @throws Error naming the process that holds the lock for more than four minutes.
+ * @param folder of the lock's files, its own; created when missing.
+ * @throws Error naming the process that has held the lock for more than four minutes.
  */
 export async function locked<T>(folder: string, body: () => Promise<T> | T): Promise<T> {
   const file = await acquire(folder);
@@ -29,19 +29,19 @@ export async function locked<T>(folder: string, body: () => Promise<T> | T): Pro
   }
 }
 
-/** @returns the file that says that this process holds the lock. */
+/** @returns the file that marks this process as the owner of the lock. */
 async function acquire(folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true });
   const self = processOf(process.pid);
-  if (!self) throw new Error('the operating system does not tell about this process');
+  if (!self) throw new Error('the operating system has no information about this process');
   const deadline = Date.now() + WAIT_SECONDS * 1000;
   for (;;) {
     const newest = newestOf(folder);
-    const holder = recordedProcess(readRecord(fileOf(folder, newest)));
-    if (!holder || !isAlive(holder)) {
+    const owner = recordedProcess(readRecord(fileOf(folder, newest)));
+    if (!owner || !isAlive(owner)) {
       const file = fileOf(folder, newest + 1);
-      if (make(file, self)) {
-        // Between our look and our file others may have come and gone, and taken the number away behind them.
+      if (create(file, self)) {
+        // Since `newest` was read, others may have owned the lock, and the file with our number may have been removed.
         if (newestOf(folder) === newest + 1) {
           removeOlder(folder, newest + 1);
           return file;
@@ -50,15 +50,15 @@ async function acquire(folder: string): Promise<string> {
       }
     } else if (Date.now() > deadline) {
       throw new Error(
-        `process ${holder.pid} works on the servers of this checkout since more than ${WAIT_SECONDS} s; wait for it or end it`,
+        `process ${owner.pid} has been using the servers of this checkout for more than ${WAIT_SECONDS} s; wait for it or end it`,
       );
     }
     await sleep(POLL_MILLISECONDS);
   }
 }
 
-/** Makes the file with its content at once; false when it is there. */
-function make(file: string, content: object): boolean {
+/** Creates the file with its content atomically; false when it exists. */
+function create(file: string, content: object): boolean {
   const fresh = `${file}.of-${process.pid}`;
   writeRecord(fresh, content);
   try {

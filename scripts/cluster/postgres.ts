@@ -1,9 +1,9 @@
 /**
- * One PostgreSQL server of ours: made, started, stopped, found again. It lives in a folder of its own (`data`, `server.log`,
- * `server.json`), listens on TCP only (socket paths may not be longer than about 100 bytes, folders may) and asks for a
- * password, so that password handling is used and not only configured.
+ * One local PostgreSQL server: created, started, stopped, found again. It lives in a folder of its own (`data`,
+ * `server.log`, `server.json`), listens on TCP only (socket paths are limited to about 100 bytes, folders are not) and
+ * requires a password, so that password handling is used and not only configured.
  *
- * It counts as up only when the very process that we started is alive and answers from our data folder: somebody else's
+ * It counts as up only when exactly the process that we started is alive and answers from our data folder: another
  * server on the same port is not ours.
  */
 import { spawnSync } from 'node:child_process';
@@ -20,7 +20,7 @@ import { endProcess } from './process.ts';
 import { Server } from './server.ts';
 import type { ServerSettings } from './settings.ts';
 
-/** Everything that is needed to make, start and find a server; plain data, so that tests can pass it between processes. */
+/** Everything needed to create, start and find a server; plain data, so that tests can pass it between processes. */
 export interface PostgresSpec {
   /** Name in messages: `source`, `target`. */
   readonly name: string;
@@ -28,17 +28,17 @@ export interface PostgresSpec {
   readonly folder: string;
   /** Folder with `initdb` and `postgres`. */
   readonly programs: string;
-  /** Superuser that initdb makes. */
+  /** Superuser that initdb creates. */
   readonly role: string;
   readonly password: string;
   readonly settings: ServerSettings;
-  /** False for throw-away servers: no fsync, the data need not survive the machine. */
+  /** False for throw-away servers: no fsync, the data need not survive a crash of the machine. */
   readonly durable: boolean;
 }
 
 const PORT_ATTEMPTS = 5;
 const POLL_MILLISECONDS = 30;
-/** Children of a killed server hold its shared memory for a moment, and a new server does not start before they are gone. */
+/** Children of a killed server hold its shared memory for a moment, and a new server cannot start before they are gone. */
 const RETRY_AFTER_KILL_SECONDS = 20;
 
 export class PostgresServer extends Server {
@@ -53,13 +53,13 @@ export class PostgresServer extends Server {
     return path.join(this.spec.folder, 'data');
   }
 
-  /** The port that the server has, or had when it ran last. */
+  /** The port of the server, or of its last run. */
   get port(): number | undefined {
     const port = this.record?.['port'];
     return typeof port === 'number' ? port : undefined;
   }
 
-  /** Makes the data folder unless it is there. A cut-off earlier try leaves `data.new`, never half a `data`. */
+  /** Creates the data folder if it is missing. An interrupted earlier try leaves `data.new`, never half a `data`. */
   initialise(): void {
     if (existsSync(path.join(this.dataFolder, 'PG_VERSION'))) return;
     const account = serverAccount();
@@ -68,7 +68,7 @@ export class PostgresServer extends Server {
     const fresh = `${this.dataFolder}.new`;
     rmSync(fresh, { recursive: true, force: true });
     makeFolderFor(fresh, account);
-    // A file and not an argument: arguments are for everybody to read.
+    // A file and not an argument: every user can read arguments.
     const passwordFile = path.join(this.spec.folder, 'password.new');
     writeFileSync(passwordFile, this.spec.password + '\n', { mode: 0o600 });
     give(passwordFile, account);
@@ -88,7 +88,7 @@ export class PostgresServer extends Server {
     } finally {
       rmSync(passwordFile, { force: true });
     }
-    // Ours stands apart, so that it can be written anew at every start; `alter system` still wins over it.
+    // Our settings are in a separate file, so that they can be rewritten at every start; `alter system` still overrides them.
     const include = `\ninclude_if_exists = '${CONFIGURATION}'\n`;
     appendFileSync(path.join(fresh, 'postgresql.conf'), include);
     renameSync(fresh, this.dataFolder);
@@ -96,7 +96,7 @@ export class PostgresServer extends Server {
 
   /**
    * Starts the server unless it is up, and waits until it answers.
-   * @returns the port; the preferred one or the last one if that is free, else another.
+   * @returns the port; the preferred one or the last one if that is free, otherwise another one.
    * @throws Error with the end of the server's log.
    */
   async start(preferredPort?: number): Promise<number> {
@@ -113,7 +113,7 @@ export class PostgresServer extends Server {
       const failure = await this.#launch(port);
       if (failure === undefined) return port;
       const sharedMemoryInUse = failure.includes('shared memory block');
-      // Between our look and the server's, somebody else may take the port.
+      // Between our check and the server's start, another process may take the port.
       const portTaken = failure.includes('could not bind') || failure.includes('could not create');
       if (portTaken && ++triedPorts < PORT_ATTEMPTS) wanted = undefined;
       else if (!sharedMemoryInUse || Date.now() > deadline) {
@@ -123,7 +123,7 @@ export class PostgresServer extends Server {
     }
   }
 
-  /** Stops the server if it runs: `fast` ends sessions and writes a checkpoint, `immediate` is a crash on purpose. */
+  /** Stops the server if it runs: `fast` ends sessions and writes a checkpoint, `immediate` is an intended crash. */
   async stop(mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
     const running = this.process ?? ownerOfData(this.dataFolder);
     if (!running) return;
@@ -151,7 +151,7 @@ export class PostgresServer extends Server {
     };
   }
 
-  /** Makes a database unless it is there. */
+  /** Creates a database if it is missing. */
   async ensureDatabase(database: string): Promise<void> {
     await this.query('postgres', async (client) => {
       const found = await client.query(/* sql */ `select 1 from pg_database where datname = $1`, [
@@ -169,7 +169,7 @@ export class PostgresServer extends Server {
       ...this.connection(database),
       connectionTimeoutMillis: 5_000,
     });
-    // A server that ends while we are connected must not end us.
+    // A server that stops while we are connected must not end this process.
     client.on('error', () => undefined);
     try {
       await client.connect();
@@ -193,7 +193,7 @@ export class PostgresServer extends Server {
     }
   }
 
-  /** Starts the process on this port; returns undefined when it answers, else the end of its log. */
+  /** Starts the process on this port; returns undefined when it answers, otherwise the end of its log. */
   #launch(port: number): Promise<string | undefined> {
     return this.launch({
       program: path.join(this.spec.programs, 'postgres'),

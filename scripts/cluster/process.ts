@@ -1,12 +1,12 @@
 /**
- * Knowing a process again. A process id alone is not enough: after a crash or a reboot the same number may belong to
- * somebody else, and a stale file would make us adopt or kill a stranger. So every id is kept with its start time.
+ * Recognizing a process. A process id alone is not enough: after a crash or a reboot the same number may belong to
+ * another process, and with a stale file we would adopt or kill that one. So every id is stored with its start time.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A process and the moment it began, as the operating system tells it. */
+/** A process and its start time as reported by the operating system. */
 export interface StartedProcess {
   readonly pid: number;
   readonly startedAt: string;
@@ -14,7 +14,7 @@ export interface StartedProcess {
 
 const POLL_MILLISECONDS = 25;
 
-/** The process as it is now; undefined when there is none or it has ended and only waits to be collected. */
+/** The process now; undefined when there is none or it has ended and only waits to be reaped. */
 export function processOf(pid: number): StartedProcess | undefined {
   const startedAt = process.platform === 'linux' ? linuxStart(pid) : psStart(pid);
   return startedAt === undefined ? undefined : { pid, startedAt };
@@ -53,12 +53,12 @@ export function signalProcess(started: StartedProcess, signal: NodeJS.Signals): 
   try {
     process.kill(started.pid, signal);
   } catch (error) {
-    // It ended between the look and the signal.
+    // It ended between the check and the signal.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
 }
 
-/** Reads what {@link writeRecord} wrote; undefined when there is nothing readable (a crash may have cut it). */
+/** Reads what {@link writeRecord} wrote; undefined when it is unreadable (a crash may have truncated it). */
 export function readRecord(file: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
@@ -68,7 +68,7 @@ export function readRecord(file: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Writes a JSON file whole or not at all; only its owner may read it. */
+/** Writes a JSON file atomically; only its owner may read it. */
 export function writeRecord(file: string, record: object): void {
   const fresh = `${file}.${process.pid}`;
   writeFileSync(fresh, JSON.stringify(record, null, 2) + '\n', { mode: 0o600 });
@@ -87,14 +87,14 @@ export function recordedProcess(
 function linuxStart(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command's name stands in parentheses and may itself hold spaces and parentheses.
+    // The command's name is in parentheses and may itself contain spaces and parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state] = fields;
-    // A dead process whose parent never asks (pid 1 of a container, often) stays in the table as a zombie.
-    // While it still has other threads, those hold its ports and files: then it is not over yet.
+    // A dead process whose parent never reaps it (often pid 1 of a container) stays in the table as a zombie. While it
+    // still has other threads, those hold its ports and files, so it has not ended yet.
     const threads = Number(fields[17]);
     if ((state === 'Z' || state === 'X') && threads <= 1) return undefined;
-    // Ticks since boot repeat after a reboot; with the boot's id they do not.
+    // Ticks since boot repeat after a reboot; together with the boot's id they do not.
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     return `${boot}:${fields[19] ?? ''}`;
   } catch {

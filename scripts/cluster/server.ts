@@ -1,6 +1,6 @@
 /**
- * What every server of ours has in common: one process with a log file and a record in a folder of its own, that is started
- * to outlive the command, found again by its record, and counts as up only while exactly that process is alive and answers.
+ * What every local server has in common: one process with a log file and a record in its own folder, started to outlive
+ * the command, found again by its record, and up only while exactly this process is alive and answers.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -28,9 +28,9 @@ export interface Launch {
   readonly args: readonly string[];
   /** Account, folder and environment of the process. */
   readonly options: { uid?: number; gid?: number; cwd?: string; env: NodeJS.ProcessEnv };
-  /** Its ports: kept in the record beside the process. */
+  /** Its ports: stored in the record with the process. */
   readonly ports: Readonly<Record<string, number>>;
-  /** True when the process says that it is ready, and answers. */
+  /** True when the process reports that it is ready, and answers. */
   readonly answers: (started: StartedProcess) => Promise<boolean>;
   /** Ends a process that does not answer in time. */
   readonly giveUp: () => Promise<void>;
@@ -48,7 +48,7 @@ export abstract class Server {
     return path.join(this.#folder, 'server.log');
   }
 
-  /** The server's process when it is alive; says nothing about whether it answers. */
+  /** The server's process when it is alive; whether or not it answers. */
   get process(): StartedProcess | undefined {
     const recorded = recordedProcess(this.record);
     return recorded && isAlive(recorded) ? recorded : undefined;
@@ -57,7 +57,7 @@ export abstract class Server {
   /** True when our process is alive and answers. */
   abstract isUp(): Promise<boolean>;
 
-  /** SIGKILL to the server's first process, as the out-of-memory killer would; its children end by themselves. */
+  /** SIGKILL to the server's first process, as from the out-of-memory killer; its children end on their own. */
   async kill(): Promise<void> {
     const running = this.process;
     if (running) await endProcess(running, [['SIGKILL', 5_000]]);
@@ -74,7 +74,7 @@ export abstract class Server {
     return readRecord(this.#recordFile);
   }
 
-  /** Gives a living server time: a busy one, or one that recovers from a crash, must not be taken for a dead one. */
+  /** Gives a running server time: one that is busy or recovers from a crash must not count as dead. */
   protected async comesUp(): Promise<boolean> {
     const deadline = Date.now() + WAIT_SECONDS * 1000;
     while (this.process) {
@@ -85,12 +85,12 @@ export abstract class Server {
     return false;
   }
 
-  /** Starts the process; returns undefined when it answers, else the end of its log. */
+  /** Starts the process; returns undefined when it answers, otherwise the end of its log. */
   protected async launch({ program, args, ...how }: Launch): Promise<string | undefined> {
     const log = openSync(this.logFile, 'w', 0o644);
     const child = spawn(program, args, {
       ...how.options,
-      // A group of its own: Ctrl-C in the terminal is meant for the command, not for the servers.
+      // A process group of its own: Ctrl-C in the terminal is for the command, not for the servers.
       detached: true,
       stdio: ['ignore', log, log],
     });
@@ -116,7 +116,7 @@ export abstract class Server {
     return this.#logEnd();
   }
 
-  /** What the server wrote since its start; empty when there is no log. */
+  /** The server's log since its start; empty when there is none. */
   protected logText(): string {
     try {
       return readFileSync(this.logFile, 'utf8');

@@ -1,7 +1,4 @@
-/**
- * What the demonstration's servers are called and how they are set; docker-compose.yml says the same (a test holds it
- * against this file).
- */
+/** Names and settings of the demonstration's servers; docker-compose.yml has the same ones (a test compares them). */
 
 /** Service names, as in `psql service=source`. */
 export const SIDES = ['source', 'target'] as const;
@@ -16,10 +13,10 @@ export const OLDEST_POSTGRES = 15;
 
 export type ServerSettings = Readonly<Record<string, string>>;
 
-/** Room for the workers' sessions: every lane of a copy holds one, and tests run many side by side. */
+/** Room for the workers' sessions: every stream of a copy needs one, and tests run many in parallel. */
 const SESSIONS: ServerSettings = { max_connections: '200' };
 
-/** Between checkpoints at a steady load; with the default of 1 GB a bulk copy forces one every few seconds. */
+/** Fewer checkpoints at a steady load; with the default of 1 GB a bulk copy forces one every few seconds. */
 const BULK: ServerSettings = { max_wal_size: '4GB', shared_buffers: '256MB' };
 
 /** Settings of each side. Prepared transactions are allowed because a source may use them. */
@@ -41,6 +38,6 @@ export const SETTINGS: Readonly<Record<Side, ServerSettings>> = {
  */
 export const OUTPUT_PLUGIN_LIBRARIES = 'pgoutput, test_decoding, wal2json';
 
-/** The Temporal namespace, and how long it keeps closed workflows: long enough to look at them after a holiday. */
+/** The Temporal namespace, and how long it keeps closed workflows: long enough to inspect them after a holiday. */
 export const NAMESPACE = 'default';
 export const RETENTION = '30d';

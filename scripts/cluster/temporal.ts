@@ -1,5 +1,5 @@
 /**
- * One Temporal development server of ours, with its Web UI and a database file: started, stopped, found again. As with
+ * One local Temporal development server, with its Web UI and a database file: started, stopped, found again. As with
  * PostgreSQL it counts as up only when the process that we started is alive and answers.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -38,13 +38,13 @@ export class TemporalServer extends Server {
     this.spec = spec;
   }
 
-  /** The ports that the server has, or had when it ran last. */
+  /** The ports of the server, or of its last run. */
   get ports(): TemporalPorts | undefined {
     const { port, uiPort } = this.record ?? {};
     return typeof port === 'number' && typeof uiPort === 'number' ? { port, uiPort } : undefined;
   }
 
-  /** `host:port` of the frontend, as TEMPORAL_ADDRESS wants it. */
+  /** `host:port` of the frontend, for TEMPORAL_ADDRESS. */
   get address(): string {
     return `${LOOPBACK}:${this.ports?.port ?? 0}`;
   }
@@ -55,7 +55,7 @@ export class TemporalServer extends Server {
 
   /**
    * Starts the server unless it is up, and waits until it answers.
-   * @returns the ports; the preferred ones or the last ones if they are free, else others.
+   * @returns the ports; the preferred ones or the last ones if they are free, otherwise other ones.
    * @throws Error with the end of the server's log.
    */
   async start(preferred?: TemporalPorts): Promise<TemporalPorts> {
@@ -72,7 +72,7 @@ export class TemporalServer extends Server {
         this.#keepClosedWorkflows();
         return { port, uiPort };
       }
-      // Between our look and the server's, somebody else may take a port.
+      // Between our check and the server's start, another process may take a port.
       if (!failure.includes('address already in use') || attempt === PORT_ATTEMPTS) {
         throw new Error(`the Temporal server did not start; its log ends:\n${failure}`);
       }
@@ -98,7 +98,7 @@ export class TemporalServer extends Server {
     return outcome && this.process !== undefined;
   }
 
-  /** Starts the process on these ports; returns undefined when it answers, else the end of its log. */
+  /** Starts the process on these ports; returns undefined when it answers, otherwise the end of its log. */
   #launch({ port, uiPort }: TemporalPorts): Promise<string | undefined> {
     return this.launch({
       program: this.spec.program,
@@ -109,13 +109,13 @@ export class TemporalServer extends Server {
       ],
       options: { env: temporalEnvironment() },
       ports: { port, uiPort },
-      // The server prints its addresses when it has all of its ports; somebody else's server on one of them does not.
+      // The server prints its addresses when it has all of its ports; another server on one of them does not.
       answers: async () => this.logText().includes(`:${port}`) && this.isUp(),
       giveUp: () => this.kill(),
     });
   }
 
-  /** A development server forgets closed workflows after a day; a migration's record is wanted longer. */
+  /** A development server deletes closed workflows after a day; the record of a migration is needed longer. */
   #keepClosedWorkflows(): void {
     spawnSync(
       this.spec.program,

@@ -1,4 +1,4 @@
-/** What there is to compare on one side: tables with columns and key, sequences. */
+/** What is compared on one side: tables with columns and key, sequences. */
 import type { Psql } from './psql.ts';
 
 export interface ComparedTable {
@@ -10,7 +10,7 @@ export interface ComparedTable {
   readonly view: boolean;
   /** Whether it can be read: a materialized view that was never filled cannot. */
   readonly filled: boolean;
-  /** An inheritance parent is read by itself; a partitioned table with all its partitions. */
+  /** An inheritance parent is read without its children; a partitioned table with all its partitions. */
   readonly only: boolean;
   readonly estimatedRows: number;
   /** Names with their types, in the table's order. */
@@ -19,7 +19,7 @@ export interface ComparedTable {
   readonly key: readonly string[] | null;
 }
 
-/** Own schemas of walferry and of the server, temporary ones, and what an extension brought are nobody's rows. */
+/** Schemas of walferry and of the server, temporary ones, and members of extensions hold no rows of users. */
 const IS_USERS = /* sql */ `
   n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass
@@ -38,7 +38,7 @@ from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on
 where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'm') and ${IS_USERS}
 order by a.attrelid, a.attnum`;
 
-/** The primary key first, then the narrowest unique index that names each row exactly once. */
+/** The primary key first, then the narrowest unique index that identifies each row. */
 const KEYS = /* sql */ `
 select distinct on (i.indrelid) i.indrelid,
        (select json_agg(a.attname order by k.n)
@@ -89,7 +89,7 @@ function textArray(json: string): string[] {
   return Array.isArray(parsed) ? parsed.map(String) : [];
 }
 
-/** State of a sequence, `last_value` and whether it was handed out, by its name. */
+/** State of the sequences by name: `last_value`, and whether it was used. */
 export async function readSequences(psql: Psql): Promise<Map<string, string>> {
   const found = await psql.rows('', SEQUENCES);
   const states = new Map<string, string>();

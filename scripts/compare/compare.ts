@@ -33,15 +33,15 @@ const ABSENT = 'not there';
 
 /**
  * @param report called after each table.
- * @throws CompareError when a service is unknown, a server does not answer, a pattern names no table, both services are one
- * database, or there is nothing to compare.
+ * @throws CompareError when a service is unknown, a server does not answer, a pattern matches no table, both services
+ * are the same database, or there is nothing to compare.
  */
 export async function compare(
   settings: CompareSettings,
   report: (result: TableResult) => void = () => undefined,
 ): Promise<CompareResult> {
   const began = performance.now();
-  // Opened together, so that the two moments lie close to each other.
+  // Opened together, so that the two moments are close to each other.
   await using sides = await openBoth(settings.source, settings.target);
   const { source, target } = sides;
   const [here, there] = await Promise.all([readTables(source), readTables(target)]);
@@ -70,7 +70,7 @@ export async function compare(
     await Promise.all([source.giveBackLocks(), target.giveBackLocks()]);
   }
   const sequences = settings.sequences ? await compareSequences(source, target) : [];
-  // Two empty databases are most often the wrong ones.
+  // Two empty databases are most likely the wrong ones.
   if (tables.length === 0 && sequences.length === 0) {
     throw new CompareError(
       `nothing to compare: no table is selected in "${settings.source}" and "${settings.target}"`,
@@ -130,7 +130,7 @@ function select(names: readonly string[], settings: CompareSettings): string[] {
     .sort();
 }
 
-/** A database equals itself, whatever was migrated. The start of a server, to the microsecond, tells it from others. */
+/** A database equals itself, whatever was migrated. The start time of a server, to the microsecond, identifies it. */
 async function expectTwoDatabases(
   source: Psql,
   target: Psql,
@@ -145,7 +145,7 @@ async function expectTwoDatabases(
   }
 }
 
-/** The servers' own hash is fast, but nobody promises that two versions or machines have the same one: ask them. */
+/** The servers' own hash is fast, but not guaranteed to be the same across versions or machines: both are queried. */
 async function commonHashing(source: Psql, target: Psql): Promise<Hashing> {
   const probe = `select hashtextextended('walferry' collate "C", 11)`;
   const [here, there] = await Promise.all([source.rows('', probe), target.rows('', probe)]);

@@ -1,5 +1,5 @@
 /**
- * One psql session on a service. psql, and nothing of walferry's own, speaks to the databases here: a mistake in the
+ * One psql session on a service. Only psql, and no code of walferry, talks to the databases here: a bug in the
  * migration's connection, its pinned settings or its decoding cannot hide in the check of its result.
  */
 import { spawn } from 'node:child_process';
@@ -32,7 +32,7 @@ select set_config(name, '0', false) from (values ('transaction_timeout'), ('idle
  where current_setting(name, true) is not null \\g /dev/null
 `;
 
-/** A mistake of the operator or of a server, told without a stack. */
+/** An error of the operator or of a server, printed without a stack. */
 export class CompareError extends Error {
   override readonly name = 'CompareError';
 }
@@ -40,8 +40,8 @@ export class CompareError extends Error {
 export class Psql implements AsyncDisposable {
   readonly service: string;
   /**
-   * Set before a table is read: the planner looks into functions of its indexes, whose bodies may need the path that the
-   * application's sessions have. pg_catalog comes first.
+   * Set before a table is read: the planner evaluates functions of its indexes, whose bodies may need the search path
+   * of the application's sessions. pg_catalog comes first.
    */
   planningPath = '';
   readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
@@ -66,7 +66,7 @@ export class Psql implements AsyncDisposable {
       this.#process.once('close', () => resolve());
     });
     this.#process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
-    // A psql that ended by an error no longer reads; the error itself is reported by the query.
+    // A psql that ended with an error no longer reads; the query reports the error itself.
     this.#process.stdin.on('error', () => undefined);
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
   }
@@ -98,19 +98,19 @@ export class Psql implements AsyncDisposable {
     return session;
   }
 
-  /** Locks on what was read so far, which the server's lock table has no room for when it is everything. The snapshot stays. */
+  /** Releases the locks on everything read so far, which could exhaust the server's lock table. The snapshot stays. */
   async giveBackLocks(): Promise<void> {
     await this.rows('rollback to savepoint before_tables;', 'select 1');
   }
 
-  /** The rows of a SELECT, each value as COPY prints it (null as undefined). `before` runs first and returns nothing. */
+  /** The rows of a SELECT, each value as printed by COPY (null as undefined). `before` runs first and returns nothing. */
   async rows(before: string, select: string): Promise<(string | undefined)[][]> {
     const rows: (string | undefined)[][] = [];
     await this.each(before, select, (row) => rows.push(row));
     return rows;
   }
 
-  /** Like {@link rows}, without keeping them. */
+  /** Like {@link rows}, without storing them. */
   async each(
     before: string,
     select: string,
@@ -118,7 +118,7 @@ export class Psql implements AsyncDisposable {
   ): Promise<void> {
     this.#number += 1;
     const end = `--walferry-compare-end-${this.#number}--`;
-    // COPY, because its text form is unambiguous: values with tabs and newlines stay in their field.
+    // COPY, because its text format is unambiguous: values with tabs and newlines stay in their field.
     this.#process.stdin.write(`${before}\ncopy (${select}) to stdout;\n\\echo ${end}\n`);
     for (;;) {
       const line = await this.#lines.next();
@@ -138,7 +138,7 @@ export class Psql implements AsyncDisposable {
     await this.#closed;
     const reason = this.#errors.trim().replace(/^psql: error: |^psql:<stdin>:\d+: /gm, '');
     return new CompareError(
-      `service "${this.service}": ${reason || 'psql ended without a reason'}`,
+      `service "${this.service}": ${reason || 'psql ended without a message'}`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Comparing one table. Both servers cut their rows into buckets by a hash of the key and add up hashes of the rows'
- * text, which needs no order and sends a few numbers only; rows of buckets that differ are then compared one by one.
+ * Comparing one table. Both servers divide their rows into buckets by a hash of the key and sum up hashes of the rows' text,
+ * which needs no order and transfers only a few numbers; only rows of differing buckets are then compared individually.
  */
 import type { ComparedTable } from './catalog.ts';
 import { quoteIdentifier, quoteLiteral } from './psql.ts';
@@ -16,16 +16,16 @@ export interface TableResult {
   readonly equal: boolean;
   readonly sourceRows: number;
   readonly targetRows: number;
-  /** What is wrong with the table as a whole. */
+  /** A problem of the table as a whole. */
   readonly problem?: string;
-  /** The first of them, by key. */
+  /** The first ones, by key. */
   readonly differences: readonly Difference[];
-  /** How many rows differ; a lower bound when not every differing bucket was looked into. */
+  /** How many rows differ; a lower bound when not every differing bucket was read. */
   readonly differing: number;
   readonly complete: boolean;
 }
 
-/** `fast` is PostgreSQL's own 64-bit hash twice; `md5` for servers whose hashes are not the same. */
+/** `fast` is PostgreSQL's own 64-bit hash, twice; `md5` for servers whose hashes differ. */
 export type Hashing = 'fast' | 'md5';
 
 export interface TableSettings {
@@ -36,7 +36,7 @@ export interface TableSettings {
 
 const ROWS_PER_BUCKET = 1_000;
 const BUCKETS_MOST = 4_096;
-/** Buckets compared row by row at once: bounds what is kept in memory to some 100,000 short strings. */
+/** Buckets compared row by row at once: bounds memory to some 100,000 short strings. */
 const BUCKETS_AT_ONCE = 64;
 
 export async function compareTable(
@@ -47,7 +47,7 @@ export async function compareTable(
 ): Promise<TableResult> {
   const table = tables.source;
   const problem = kindsDiffer(table, tables.target) ?? columnsDiffer(table, tables.target);
-  // What a view holds is of its last refresh: the operator has to know that it is one.
+  // A view holds the rows of its last refresh: the operator has to know that it is one.
   const label = table.view ? `${table.name} (materialized view)` : table.name;
   const none = { table: label, differences: [], differing: 0, complete: true };
   if (problem !== undefined) {
@@ -57,7 +57,7 @@ export async function compareTable(
   const rows = Math.max(table.estimatedRows, tables.target.estimatedRows);
   const count = Math.min(BUCKETS_MOST, Math.max(1, Math.ceil(rows / ROWS_PER_BUCKET)));
   const onSource = new TableQuery(table, settings.hashing, count);
-  // Partitioned on one side only: `only` would leave out all rows there, or bring in children's here.
+  // Partitioned on one side only: `only` would skip all rows there, or its absence would add children's rows here.
   const onTarget = new TableQuery({ ...table, only: tables.target.only }, settings.hashing, count);
   const [here, there] = await Promise.all([buckets(source, onSource), buckets(target, onTarget)]);
   const differing = [...new Set([...here.sums.keys(), ...there.sums.keys()])].filter(
@@ -67,10 +67,10 @@ export async function compareTable(
   if (differing.length === 0) return { ...none, ...counts, equal: true };
 
   const found: Difference[] = [];
-  let looked = 0;
-  while (looked < differing.length && found.length < settings.show) {
-    const part = differing.slice(looked, looked + BUCKETS_AT_ONCE);
-    looked += part.length;
+  let read = 0;
+  while (read < differing.length && found.length < settings.show) {
+    const part = differing.slice(read, read + BUCKETS_AT_ONCE);
+    read += part.length;
     const [left, right] = await Promise.all([
       rowsOf(source, onSource, part),
       rowsOf(target, onTarget, part),
@@ -81,14 +81,14 @@ export async function compareTable(
   return {
     ...none,
     ...counts,
-    equal: found.length === 0 && looked === differing.length,
+    equal: found.length === 0 && read === differing.length,
     differences: found.slice(0, settings.show),
     differing: found.length,
-    complete: looked === differing.length,
+    complete: read === differing.length,
   };
 }
 
-/** The SQL of one table, the same text for both sides but for `only`. */
+/** The SQL of one table, the same text for both sides except for `only`. */
 class TableQuery {
   readonly #table: ComparedTable;
   readonly #hashing: Hashing;
@@ -113,13 +113,13 @@ class TableQuery {
   }
 
   get #bucket(): string {
-    // By hash, not by value: deleted ranges would leave buckets of very different sizes.
+    // By hash, not by value: deleted ranges would make buckets of very different sizes.
     return this.#hashing === 'fast'
       ? `mod(hashtextextended(key, 5) & 1073741823, ${this.#buckets})`
       : `mod(('x' || left(md5(key), 7))::bit(28)::integer, ${this.#buckets})`;
   }
 
-  /** Rows as text of key and content. `offset 0` keeps the server from making the text once per use. */
+  /** Rows as text of key and content. `offset 0` keeps the server from computing the text once per use. */
   get #rows(): string {
     const { sql, only, columns, key } = this.#table;
     const text = (names: readonly string[]) =>
@@ -132,7 +132,7 @@ class TableQuery {
   }
 }
 
-/** `id=17` or `lane=1, position=22`, as the operator types it into a query. */
+/** `id=17` or `region=1, position=22`, as the operator types it into a query. */
 function keyText(key: readonly string[]): string {
   const parts = key.map(
     (name) => `${quoteLiteral(`${name}=`)} || pg_catalog.format('%s', t.${quoteIdentifier(name)})`,
@@ -177,7 +177,7 @@ function* differences(
 ): Generator<Difference> {
   for (const [key, hashes] of left) {
     const others = right.get(key) ?? [];
-    // Copies of the same row are told apart by nothing but their number.
+    // Copies of the same row differ only in their number.
     for (let copy = others.length; copy < hashes.length; copy++) {
       yield { key, kind: 'missing on target' };
     }

@@ -1,4 +1,4 @@
-/** What `npm run preflight` prints: what stands where, then every finding with what to do. Pure. */
+/** The output of `npm run preflight`: both servers, then every finding with what to do. Pure. */
 import type { Finding } from '../../contract/finding.ts';
 import type { Facts, PluginFacts, ServerFacts, Side } from '../../postgres/preflight/facts.ts';
 import type { Link } from '../../postgres/connection/link.ts';
@@ -28,10 +28,10 @@ function describeSide(
   server: ServerFacts | null,
   link: Link | undefined,
 ): string[] {
-  if (server === null) return [`${side}   ${service}: could not be looked at`];
-  const way = link === undefined ? '' : `, ${describeLink(link)}`;
+  if (server === null) return [`${side}   ${service}: could not be checked`];
+  const connection = link === undefined ? '' : `, ${describeLink(link)}`;
   return [
-    `${side}   ${service}: PostgreSQL ${server.version}, database "${server.database}" (${server.encoding}), role ${server.role.name}${way}`,
+    `${side}   ${service}: PostgreSQL ${server.version}, database "${server.database}" (${server.encoding}), role ${server.role.name}${connection}`,
   ];
 }
 
@@ -43,13 +43,13 @@ function describeLink({ place, local, encrypted, verified }: Link): string {
 
 function describePlugin({ state, numericAsText, refusedOptions }: PluginFacts): string {
   if (state !== 'usable') return state;
-  if (refusedOptions.length > 0) return `too old (does not take ${refusedOptions.join(', ')})`;
+  if (refusedOptions.length > 0) return `too old (does not accept ${refusedOptions.join(', ')})`;
   return numericAsText === true
-    ? 'usable, takes every option (2.6 or newer)'
+    ? 'usable, accepts every option (2.6 or newer)'
     : 'usable, without numeric-data-types-as-string (2.5 or older)';
 }
 
-/** Errors first; the level stands at the left edge, so that a glance down the lines is enough. */
+/** Errors first; the level is at the left edge, for a quick scan. */
 export function describeFindings(findings: readonly Finding[]): string[] {
   const lines = findings.flatMap(({ level, code, message, action }) => [
     `${level.padEnd(8)} [${code}] ${message}`,

@@ -1,4 +1,4 @@
-/** Whether the workflow code of this checkout takes the same steps as a history: what decides if it can go on with it. */
+/** Whether the workflow code of this checkout takes the same steps as a history, so that it can continue the workflow. */
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import type { WorkflowBundleOption } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
@@ -13,7 +13,7 @@ export async function bundleForReplay(): Promise<WorkflowBundleOption> {
   return workflowBundle(logger);
 }
 
-/** @returns null when the history fits, else where it does not, in the SDK's words. */
+/** @returns null when the history fits, otherwise where it does not, in the SDK's words. */
 export async function mismatchOf(
   bundle: WorkflowBundleOption,
   history: History,

@@ -1,6 +1,6 @@
 /**
- * The Temporal CLI built from its Go module, for networks that reach package registries only. The command's own go.mod has a
- * `replace`, which `go install …@version` refuses; a module of our own that repeats the replacement is built instead.
+ * The Temporal CLI built from its Go module, for networks that reach only package registries. The command's own go.mod
+ * has a `replace`, which `go install …@version` refuses; so a module of our own with the same replacement is built.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
@@ -8,9 +8,9 @@ import path from 'node:path';
 import { keepTemporal, workFolder } from './fetch-temporal.ts';
 import { TEMPORAL_VERSION } from './temporal.ts';
 
-/** The toolchain that this version of the CLI asks for. */
+/** The toolchain that this version of the CLI requires. */
 const GO_VERSION = '1.26.4';
-/** From this one on Go fetches the toolchain that a module asks for by itself. */
+/** From this version on Go fetches the toolchain that a module requires automatically. */
 const OLDEST_SWITCHING_GO = [1, 21] as const;
 const CLI_EXTENSION = 'v0.0.0-20260731000218-c579925f193f';
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -25,7 +25,7 @@ export function findGo(): string | undefined {
 
 /**
  * Builds the CLI into the cache folder; takes four to eight minutes on two cores.
- * @returns why it did not work, or undefined when it is there.
+ * @returns why it failed, or undefined when it is installed.
  */
 export function buildTemporal(go: string): string | undefined {
   const folder = workFolder('build');
@@ -61,15 +61,15 @@ function switchesToolchains(go: string): boolean {
   return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
 }
 
-/** An older Go cannot switch, but it can fetch the newer one, which is published as a module too. */
+/** An older Go cannot switch toolchains, but it can fetch the newer one, which is published as a module too. */
 function fetchToolchain(go: string, folder: string): string {
   const system = `${process.platform}-${ARCHITECTURES[process.arch] ?? process.arch}`;
   const toolchain = `golang.org/toolchain@v0.0.1-go${GO_VERSION}.${system}`;
   const answer: unknown = JSON.parse(runGo(go, ['mod', 'download', '-json', toolchain], folder));
   const root =
     typeof answer === 'object' && answer !== null && 'Dir' in answer ? String(answer.Dir) : '';
-  if (root === '') throw new Error(`go mod download gave no folder for ${toolchain}`);
-  // Module archives carry no modes: without this the programs do not run.
+  if (root === '') throw new Error(`go mod download returned no folder for ${toolchain}`);
+  // Module archives carry no file modes: without this the programs are not executable.
   const tools = path.join(root, 'pkg/tool', system.replace('-', '_'));
   for (const programs of [path.join(root, 'bin'), tools]) {
     for (const name of readdirSync(programs)) chmodSync(path.join(programs, name), 0o755);

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { TEMPORAL_VERSION, cachedTemporal, versionOf } from './temporal.ts';
 
-/** A network that refuses answers at once; one that swallows packets would otherwise hold set-up for minutes. */
+/** A network that refuses answers at once; one that swallows packets would otherwise delay set-up by minutes. */
 const ANSWER_MILLISECONDS = 8_000;
 const DOWNLOAD_MILLISECONDS = 10 * 60_000;
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -23,7 +23,7 @@ function downloadAddress(
 
 /**
  * Downloads the CLI.
- * @returns why it did not work, or undefined when it is there.
+ * @returns why it failed, or undefined when it is installed.
  */
 export async function fetchTemporal(): Promise<string | undefined> {
   const address = downloadAddress();
@@ -42,14 +42,14 @@ export async function fetchTemporal(): Promise<string | undefined> {
   }
 }
 
-/** A new folder beside the place where the program will stand, so that moving it there is one step. */
+/** A new folder on the same file system as the program's final place, so that moving it there is atomic. */
 export function workFolder(purpose: string): string {
   const parent = path.dirname(path.dirname(cachedTemporal()));
   mkdirSync(parent, { recursive: true });
   return mkdtempSync(path.join(parent, `.${purpose}-`));
 }
 
-/** Moves a program to its place in the cache if it runs here; returns what is wrong with it, if anything. */
+/** Moves a program to its place in the cache if it runs here; returns the problem otherwise. */
 export function keepTemporal(program: string): string | undefined {
   const version = versionOf(program);
   if (version !== TEMPORAL_VERSION) return `the program does not run here (says ${version ?? '-'})`;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs Debian packages and leaves the machine's services alone: no package's own PostgreSQL cluster is made, started,
-# stopped or restarted, and what is installed already is not upgraded. Run as root: install-packages.sh PACKAGE…
+# Installs Debian packages without touching the machine's services: no package's own PostgreSQL cluster is created,
+# started, stopped or restarted, and installed packages are not upgraded. Run as root: install-packages.sh PACKAGE…
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive
@@ -12,7 +12,7 @@ policy_kept=/usr/sbin/policy-rc.d.before-walferry
 clusters=/etc/postgresql-common/createcluster.conf
 clusters_kept=/etc/postgresql-common/createcluster.conf.before-walferry
 
-# Also undoes what a killed earlier run could not undo itself.
+# Also undoes what a killed earlier run could not undo.
 restore() {
   if [ -e "$policy" ] && grep -qs 'walferry set-up' "$policy"; then rm -f "$policy"; fi
   if [ -e "$policy_kept" ]; then mv -f "$policy_kept" "$policy"; fi
@@ -35,7 +35,7 @@ chmod 755 "$policy"
 
 case " $* " in
   *" postgresql-"*)
-    # Its configuration has to be there before the first server package is configured, which would make a cluster.
+    # This file must exist before the first server package is configured, which would create a cluster.
     if [ ! -e "$clusters" ]; then install postgresql-common; fi
     if [ -e "$clusters" ]; then
       cp -p "$clusters" "$clusters_kept"

@@ -1,6 +1,6 @@
 /**
- * The operating system's packages: Debian and its relatives, as root or where sudo asks no question. Everywhere else set-up
- * says what to install by hand.
+ * The operating system's packages: Debian and its relatives, as root or with sudo that needs no password. On other
+ * systems set-up says what to install by hand.
  */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -14,7 +14,7 @@ export function canInstallPackages(): boolean {
   return runs('apt-get', ['--version']) && (isRoot() || runs('sudo', ['-n', 'true']));
 }
 
-/** Brings the list of packages up to date; a source of packages that does not answer is not our business. */
+/** Updates the package lists; a package source that does not answer is ignored. */
 export function updatePackageList(): void {
   asRoot('apt-get', ['update', '-q']);
 }
@@ -25,8 +25,8 @@ export function installPackages(packages: readonly string[]): boolean {
 }
 
 /**
- * The packages that make a usable PostgreSQL of this machine: wal2json for the one that is there, else the newest server
- * for which both are offered. Undefined when there is no such thing.
+ * The packages that make a usable PostgreSQL: wal2json for the installed one, otherwise the newest server for which
+ * both are offered. Undefined when there are none.
  */
 export function postgresPackages(): string[] | undefined {
   const offered = new Set(
@@ -46,7 +46,7 @@ export function postgresPackages(): string[] | undefined {
   return [`postgresql-${newest}`, `postgresql-client-${newest}`, `postgresql-${newest}-wal2json`];
 }
 
-/** True when the program is there and says yes. */
+/** True when the program exists and exits with 0. */
 export function runs(program: string, words: readonly string[]): boolean {
   return spawnSync(program, words, { stdio: 'ignore' }).status === 0;
 }
@@ -54,7 +54,7 @@ export function runs(program: string, words: readonly string[]): boolean {
 function asRoot(program: string, words: readonly string[]): boolean {
   const [command, ...rest] = isRoot() ? [program, ...words] : ['sudo', '-n', program, ...words];
   if (command === undefined) return false;
-  // Nothing on standard input: a package that asks gets no answer and takes its default.
+  // Nothing on standard input: a package that asks gets no answer and uses its default.
   return spawnSync(command, rest, { stdio: ['ignore', 2, 2] }).status === 0;
 }
 

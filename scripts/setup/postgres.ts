@@ -15,7 +15,7 @@ export interface PostgresPrograms {
 
 const PROGRAMS = ['initdb', 'postgres', 'psql', 'pg_dump', 'pg_restore'];
 
-/** Where packages put PostgreSQL beside the PATH: Debian, Red Hat, Homebrew on both kinds of Mac. */
+/** Where packages install PostgreSQL outside the PATH: Debian, Red Hat, Homebrew on both kinds of Mac. */
 const PARENTS: readonly (readonly [string, RegExp])[] = [
   ['/usr/lib/postgresql', /^\d+$/],
   ['/usr', /^pgsql-\d+$/],
@@ -23,7 +23,7 @@ const PARENTS: readonly (readonly [string, RegExp])[] = [
   ['/usr/local/opt', /^postgresql(@\d+)?$/],
 ];
 
-/** A complete PostgreSQL that walferry's servers can use; the PATH's first, then the newest. */
+/** A complete PostgreSQL for walferry's servers; that of the PATH first, then the newest. */
 export function findPostgres(): PostgresPrograms | undefined {
   return installedPostgres().find(({ wal2json }) => wal2json);
 }
@@ -33,7 +33,7 @@ export function installedPostgres(): PostgresPrograms[] {
   const onPath = (process.env['PATH'] ?? '')
     .split(path.delimiter)
     .filter((folder) => folder !== '' && existsSync(path.join(folder, 'postgres')))
-    // A link in /usr/local/bin leads to the folder where all programs of that version are.
+    // A link in /usr/local/bin leads to the folder with all programs of that version.
     .map((folder) => path.dirname(realpathSync(path.join(folder, 'postgres'))));
   const packaged = PARENTS.flatMap(([parent, pattern]) =>
     foldersIn(parent)
@@ -67,7 +67,7 @@ function inspect(folder: string): PostgresPrograms[] {
 }
 
 function output(program: string, words: readonly string[]): string {
-  // Too old, too broken or not there: all the same, it is not used.
+  // Too old, broken or missing: in all cases unusable.
   const outcome = spawnSync(program, words, { encoding: 'utf8', timeout: 10_000 });
   return outcome.status === 0 ? outcome.stdout : '';
 }

@@ -1,7 +1,6 @@
 /**
- * Everything a fresh machine lacks, found or installed without a question: PostgreSQL with wal2json and the Temporal CLI.
- * (The node packages are there by the time this runs; scripts/run.mjs sees to that.) A second run finds all of it and changes
- * nothing.
+ * Everything a fresh machine lacks, found or installed without questions: PostgreSQL with wal2json and the Temporal
+ * CLI. (scripts/run.mjs has installed the node packages before.) A second run finds all of it and changes nothing.
  */
 import { localCluster } from '../cluster/local.ts';
 import { buildTemporal, findGo } from './build-temporal.ts';
@@ -19,7 +18,7 @@ export interface Programs {
   readonly temporal: TemporalProgram;
 }
 
-/** Set-up cannot go on; the message says what to do by hand. */
+/** Set-up cannot continue; the message says what to do by hand. */
 export class SetupError extends Error {}
 
 type Say = (line: string) => void;
@@ -49,7 +48,7 @@ function installPostgres(say: Say): PostgresPrograms {
   say(`PostgreSQL: installing ${packages.join(' ')} (about a minute) …`);
   if (!installPackages(packages)) throw postgresByHand(`installing ${packages.join(' ')} failed`);
   const found = findPostgres();
-  if (!found) throw postgresByHand(`${packages.join(' ')} did not bring what is needed`);
+  if (!found) throw postgresByHand(`${packages.join(' ')} do not contain what is needed`);
   return found;
 }
 
@@ -59,13 +58,13 @@ async function installTemporal(say: Say): Promise<TemporalProgram> {
   if (refused !== undefined) {
     say(`Temporal CLI: no download here (${refused})`);
     const go = findGo() ?? installGo(say);
-    if (go === undefined) throw temporalByHand('there is no Go to build it with either');
+    if (go === undefined) throw temporalByHand('there is no Go to build it with');
     say('Temporal CLI: building it with Go (4 to 8 minutes on 2 cores) …');
     const failed = buildTemporal(go);
     if (failed !== undefined) throw temporalByHand(`building it with ${go} failed: ${failed}`);
   }
   const found = findTemporal();
-  if (!found) throw temporalByHand('what was installed does not run');
+  if (!found) throw temporalByHand('the installed program does not run');
   return found;
 }
 
@@ -107,7 +106,7 @@ function temporalByHand(reason: string): SetupError {
 function dockerHint(): string[] {
   return runs('docker', ['--version'])
     ? [
-        'Docker is here: "docker compose up" starts everything without any of this (README, "Docker").',
+        'Docker is installed: "docker compose up" starts everything without any of this (README, "Docker").',
       ]
     : [];
 }

@@ -1,4 +1,4 @@
-/** Finding the Temporal CLI: on the PATH and new enough, or in the user's cache folder, where an earlier set-up left it. */
+/** Finding the Temporal CLI: on the PATH and new enough, or in the user's cache folder from an earlier set-up. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -6,7 +6,7 @@ import path from 'node:path';
 
 /** The version that set-up fetches or builds. */
 export const TEMPORAL_VERSION = '1.8.2';
-/** The oldest that is taken from the PATH; the tests run against {@link TEMPORAL_VERSION}. */
+/** The oldest version that is used from the PATH; the tests run against {@link TEMPORAL_VERSION}. */
 const OLDEST_TEMPORAL = [1, 8] as const;
 
 /** The Temporal CLI that is used. */
@@ -15,10 +15,10 @@ export interface TemporalProgram {
   readonly version: string;
 }
 
-/** Folder for what set-up fetches or builds, kept between clones. */
+/** Folder for what set-up downloads or builds, shared between clones. */
 export function cacheFolder(): string {
   const base = process.env['XDG_CACHE_HOME'];
-  // The XDG rules say that a relative path is to be ignored.
+  // The XDG specification says that a relative path must be ignored.
   const usable = base !== undefined && path.isAbsolute(base);
   return path.join(usable ? base : path.join(homedir(), '.cache'), 'walferry');
 }
@@ -41,7 +41,7 @@ export function findTemporal(): TemporalProgram | undefined {
   return undefined;
 }
 
-/** The version that the program says; undefined when it is missing or does not run here. */
+/** The version that the program reports; undefined when it is missing or does not run here. */
 export function versionOf(program: string): string | undefined {
   if (!existsSync(program)) return undefined;
   const outcome = spawnSync(program, ['--version'], { encoding: 'utf8', timeout: 20_000 });

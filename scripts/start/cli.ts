@@ -14,7 +14,7 @@ export function commandLine(words: readonly string[]): string {
  * @throws Error with its output when it fails.
  */
 export async function temporal(words: readonly string[]): Promise<string> {
-  // Of its own group: Ctrl-C is handled here, and a half-printed answer helps nobody.
+  // A process group of its own: Ctrl-C is handled here, and a half-printed answer is useless.
   const child = spawn('temporal', words, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let out = '';
   for (const stream of [child.stdout, child.stderr]) {

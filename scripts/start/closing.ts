@@ -1,4 +1,4 @@
-/** The closing table: what each phase took, what was survived, and the verdict. */
+/** The closing table: what each phase took, which kills were survived, and the result. */
 import Table from 'cli-table3';
 import type { Phase, Progress } from '../../contract/progress.ts';
 import { PHASES } from '../../contract/progress.ts';
@@ -14,7 +14,7 @@ export interface Closing {
   readonly ledger: { readonly holds: boolean; readonly transactions: number };
 }
 
-/** One line a phase: name, seconds, rows, bytes, rate. Pure. */
+/** One line per phase: name, seconds, rows, bytes, rate. Pure. */
 function phaseRows(closing: Closing): string[][] {
   const { startedAt, endedAt, summary, compared } = closing;
   const begun = PHASES.flatMap((phase) => {

@@ -1,4 +1,4 @@
-/** The demo from the first row to the verdict: one whole migration under load, with two kills. */
+/** The demo from the first row to the result: one whole migration under load, with two kills. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { compare } from '../compare/compare.ts';
@@ -24,18 +24,18 @@ export interface DemoSettings {
 }
 
 export interface DemoOutcome {
-  /** Equal, nothing left, and both kills survived without finished work done again; else it was said why not. */
+  /** Equal, nothing left behind, and both kills survived without repeated work; otherwise the output says why not. */
   readonly passed: boolean;
   readonly workflowId: string;
 }
 
-/** Below that the default chunks are so few that there is no middle of the copy to kill a worker in. */
+/** With fewer rows the default chunks are so few that no worker can be killed in the middle of the copy. */
 const SMALL_ROWS = 1_500_000;
 const PHASE_SECONDS = 120;
 
 /**
  * @param say prints a line.
- * @throws Error when the migration does not get through.
+ * @throws Error when the migration does not complete.
  */
 export async function runDemo(
   stage: Stage,
@@ -48,7 +48,7 @@ export async function runDemo(
   const ledger = path.join(folder, 'ledger.jsonl');
   const workers = new Workers(data);
   stop.throwIfAborted();
-  // Two, because sharing the work is what workers are for; they get ready while rows are made.
+  // Two, because workers exist to share the work; they start while rows are created.
   const ready = Promise.all([workers.start(), workers.start()]);
   const seeded = prepare('source', settings.rows, say);
   const [[first, second]] = await unlessStopped(stop, Promise.all([ready, seeded]));
@@ -74,14 +74,14 @@ export async function runDemo(
     );
     const copy = inCopy ? await provenInCopy(scene, inCopy) : 'too late';
     if (copy === 'too late') {
-      tell('>>> the copy was over before a worker could be killed in it: use more --rows');
+      tell('>>> the copy ended before a worker could be killed during it: use more --rows');
     }
     await follower.until('phase stream', PHASE_SECONDS, ({ progress }) =>
       progress?.phase === 'stream' ? true : undefined,
     );
     const kills = { copy, stream: await killInStream(scene) };
 
-    tell('>>> cutting over: the application stops writing …');
+    tell('>>> cutover: the application stops writing …');
     tell(`    ${await stopWriter(writer)}`);
     const update = ['workflow', 'update', 'execute', '-w', workflowId, '--name', 'cutover'];
     tell(`$ temporal ${commandLine(update)}`);
@@ -96,7 +96,7 @@ export async function runDemo(
     tell((await answer).replace(/^/gm, '    '));
     screen.end();
     const facts = await closingFacts(observer, follower.sample);
-    say('comparing every row of source and target, independent of the copy …');
+    say('comparing every row of source and target, independently of the copy …');
     const compared = await compare(
       {
         ...{ source: 'source', target: 'target', include: [], exclude: [] },
@@ -127,16 +127,16 @@ export async function runDemo(
       ...{ rows: settings.rows, kills, equal: compared.equal },
       ...{ ledgerProblems: comparison.problems, slotsLeft: left.length },
     });
-    for (const failing of failed) say(`NOT as it must be: ${failing}`);
+    for (const failing of failed) say(`FAILED: ${failing}`);
     return { passed: failed.length === 0, workflowId };
   } finally {
     screen.end();
   }
 }
 
-/** Seeding lasts; whoever presses Ctrl-C should not wait for its end. */
+/** Seeding takes long; Ctrl-C must not wait for its end. */
 async function unlessStopped<T>(stop: AbortSignal, work: Promise<T>): Promise<T> {
-  // Given up, it fails when the servers go down under it: nobody asks any more.
+  // When abandoned, it fails as soon as the servers stop; the failure is ignored.
   work.catch(() => undefined);
   const stopped = new Promise<never>((_, reject) => {
     stop.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
@@ -145,7 +145,7 @@ async function unlessStopped<T>(stop: AbortSignal, work: Promise<T>): Promise<T>
   return Promise.race([work, stopped]);
 }
 
-/** Starts the workflow as an operator does, and says how. */
+/** Starts the workflow like an operator, and prints how. */
 async function startMigration(
   { cluster, folder }: Stage,
   { rows }: DemoSettings,
@@ -155,7 +155,7 @@ async function startMigration(
   const chunks = rows < SMALL_ROWS ? { copy: { chunkMegabytes: 1 } } : {};
   const text = JSON.stringify({ source: 'source', target: 'target', ...chunks });
   writeFileSync(input, `${text}\n`);
-  // A new id for every run, so that no earlier one is in the way.
+  // A new id for every run, so that no earlier one interferes.
   const workflowId = `demo-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}`;
   const words = [
     ...['workflow', 'start', '--type', 'migrateDatabase', '--task-queue', 'walferry'],

@@ -1,6 +1,6 @@
 /**
- * What the control schema on the target says, read beside walferry: which chunks are done and by whom, and how far the
- * stream is. Taken before and after a kill, it shows what was not done again.
+ * The state of the control schema on the target, read independently of walferry: which chunks are done and by which
+ * worker, and the position of the stream. Read before and after a kill, it shows which work was not repeated.
  */
 import pg from 'pg';
 import { compareLsn, isLsn } from '../../contract/lsn.ts';
@@ -69,7 +69,7 @@ export class Evidence implements AsyncDisposable {
   }
 }
 
-/** Marks that were there before and are still the same: those chunks were not copied again. */
+/** Marks that existed before and are unchanged: those chunks were not repeated. */
 export function unchanged(before: readonly ChunkMark[], after: readonly ChunkMark[]): ChunkMark[] {
   const now = new Map(after.map((mark) => [mark.id, mark]));
   return before.filter(({ id, doneAt, worker, pass }) => {
@@ -87,7 +87,7 @@ export function provenByMarks(before: readonly ChunkMark[], after: readonly Chun
   return unchanged(done, after).length === done.length ? 'proven' : 'refuted';
 }
 
-/** What the checkpoints say of a kill in the stream: another attempt applied more, and nothing fell back. */
+/** What the checkpoints say of a kill in the stream: a later attempt applied more, and nothing went backwards. */
 export function killInStreamShown(before: StreamMark, after: StreamMark): Proof {
   const from = before.confirmedLsn;
   const to = after.confirmedLsn;

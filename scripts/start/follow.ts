@@ -1,4 +1,4 @@
-/** Watches the demo's migration on the screen while the story waits for something to become true. */
+/** Shows the demo's migration on the screen while the script waits for a condition. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProgressModel } from '../watch/model.ts';
 import type { Observer } from '../watch/observer.ts';
@@ -6,7 +6,7 @@ import { isOpen, type Sample } from '../watch/sample.ts';
 import type { Screen } from '../watch/screen.ts';
 
 const SHOW_EVERY_MS = 500;
-/** Chunks take a few hundred milliseconds: the moment for a kill must not be slept over. */
+/** Chunks take a few hundred milliseconds: a longer interval would miss the moment for a kill. */
 const CHECK_EVERY_MS = 60;
 
 export class Follower implements AsyncDisposable {
@@ -25,7 +25,7 @@ export class Follower implements AsyncDisposable {
     this.#stop = stop;
   }
 
-  /** The newest look. */
+  /** The newest sample. */
   get sample(): Sample | undefined {
     return this.#sample;
   }
@@ -33,7 +33,7 @@ export class Follower implements AsyncDisposable {
   /**
    * Shows progress until `check` gives something other than undefined.
    * @param what completes "waited 60 s for …".
-   * @throws Error when the migration ends or waits for its operator meanwhile, or when it takes too long.
+   * @throws Error when the migration ends or waits for its operator, or when it takes too long.
    */
   async until<T>(
     what: string,
@@ -57,7 +57,7 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  /** Shows progress until the work beside it has ended. */
+  /** Shows progress until the given work has ended. */
   async during<T>(work: Promise<T>): Promise<T> {
     let working = true;
     const ended = work.then(

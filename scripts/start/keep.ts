@@ -3,7 +3,7 @@ import path from 'node:path';
 import { startWriter } from './cast.ts';
 import type { Stage } from './stage.ts';
 
-/** Starts the writer again and says what to try in another terminal. */
+/** Starts the writer again and prints what to try in another terminal. */
 export function leaveRunning(stage: Stage, rate: number, say: (line: string) => void): void {
   const { cluster, folder } = stage;
   const writer = startWriter(cluster.places.data, {
@@ -11,7 +11,7 @@ export function leaveRunning(stage: Stage, rate: number, say: (line: string) => 
     ledger: path.join(folder, 'ledger-kept.jsonl'),
   });
   say(`
-Everything is left running; the application writes to "source" again (process ${writer.pid}).
+Everything keeps running; the application writes to "source" again (process ${writer.pid}).
 Web UI: ${cluster.uiAddress}
 
 In another terminal, in this folder:
@@ -20,7 +20,7 @@ In another terminal, in this folder:
   npm run tail -- source --table person              # changes as they commit
   psql service=target -c 'select count(*) from person'
 
-Once more, by hand. Empty the target, then start, watch, pause, resume:
+Repeat it by hand. Empty the target, then start, watch, pause, resume:
 
   psql service=target -c 'drop schema public cascade' -c 'create schema public'
   echo '{"source": "source", "target": "target"}' > migration.json
@@ -37,7 +37,7 @@ Cut over (stop the application first), and compare:
   temporal workflow update execute -w orders --name cutover
   npm run compare -- source target
 
-End everything:
+Stop everything:
 
   npm run cluster -- down`);
 }

@@ -1,7 +1,7 @@
 /**
  * The two kills of the demo, each with its proof from the control schema. In the copy one of two workers dies, the one
- * that does not hold the snapshot: what it had finished stays finished, the chunks it had in hand are taken by others.
- * (When the holder dies, tables that are not finished are taken again under a new snapshot; that is tested, not shown.)
+ * that does not own the snapshot: its finished chunks stay finished, the unfinished ones are copied by others. (When
+ * the snapshot owner dies, unfinished tables are copied under a new snapshot; that is tested, not shown.)
  */
 import type { BackgroundProcess } from '../cluster/background.ts';
 import type { LiveActivity, Sample } from '../watch/sample.ts';
@@ -19,11 +19,11 @@ export interface Scene {
   readonly say: (line: string) => void;
 }
 
-/** Enough is done to lose, enough is left to go on with. */
+/** Enough is done to be lost, and enough remains to continue with. */
 const KILL_FROM = 0.2;
 const COPY_SECONDS = 180;
 const STREAM_SECONDS = 60;
-/** Let the stream work for a moment before it is hit. */
+/** Lets the stream work for a moment before the kill. */
 const STREAM_TRANSACTIONS = 50;
 
 export interface CopyKill {
@@ -31,7 +31,7 @@ export interface CopyKill {
   readonly before: readonly ChunkMark[];
 }
 
-/** Kills a worker while some but not all chunks are marked, and starts another. Undefined when the copy was too quick. */
+/** Kills a worker while some but not all chunks are done, and starts another. Undefined when the copy was too fast. */
 export async function killInCopy(scene: Scene): Promise<CopyKill | undefined> {
   const { workers, follower, evidence, say } = scene;
   const found = await follower.until('the middle of the copy', COPY_SECONDS, async (sample) => {
@@ -54,31 +54,31 @@ export async function killInCopy(scene: Scene): Promise<CopyKill | undefined> {
   return { victim: found, before };
 }
 
-/** After the copy: which marks from before the kill still stand as they were. */
+/** After the copy: which marks from before the kill are unchanged. */
 export async function provenInCopy({ evidence, say }: Scene, kill: CopyKill): Promise<Proof> {
   const after = await evidence.chunks();
   const done = kill.before.filter(({ doneAt }) => doneAt !== null);
   const kept = unchanged(done, after);
   const byWorker = new Map<string, number>();
   for (const { worker } of after) {
-    const name = worker ?? 'nobody';
+    const name = worker ?? 'no worker';
     byWorker.set(name, (byWorker.get(name) ?? 0) + 1);
   }
   const shares = [...byWorker].map(([name, number]) => `${name}: ${number}`).join(', ');
   say(
-    `>>> all ${after.length} chunks are done; of the ${done.length} from before the kill ${kept.length} were not copied again (chunks by worker: ${shares})`,
+    `>>> all ${after.length} chunks are done; of the ${done.length} from before the kill ${kept.length} were not repeated (chunks by worker: ${shares})`,
   );
   return provenByMarks(kill.before, after);
 }
 
-/** Kills the worker that streams, starts another, and waits until the stream goes on. */
+/** Kills the worker that streams, starts another, and waits until the stream continues. */
 export async function killInStream(scene: Scene): Promise<Proof> {
   const { workers, follower, evidence, say } = scene;
   const first = await follower.until('the stream', STREAM_SECONDS, () => evidence.stream());
   const victim = await follower.until('the stream to work', STREAM_SECONDS, async (sample) => {
     const now = await evidence.stream();
     const worked = (now?.transactions ?? 0) - first.transactions >= STREAM_TRANSACTIONS;
-    // Killed before a beat has said so, the screen would show zeros below the line that counts what was applied.
+    // If killed before a heartbeat with numbers, the screen would show zeros below the line that counts what was applied.
     const shown = sample.activities.some(
       ({ type, heartbeat }) => type === 'streamChanges' && Number(heartbeat['transactions']) > 0,
     );
@@ -92,15 +92,15 @@ export async function killInStream(scene: Scene): Promise<Proof> {
   const began = performance.now();
   const next = await follower.during(workers.start());
   say(`>>> ${next.name} (process ${next.pid}) started in its place`);
-  const after = await follower.until('the stream to go on', STREAM_SECONDS, async () => {
+  const after = await follower.until('the stream to continue', STREAM_SECONDS, async () => {
     const now = await evidence.stream();
-    // A commit of the dead worker that was under way may count up too: another epoch is another attempt.
+    // A commit of the dead worker may still arrive and count: only another epoch proves another attempt.
     const another = now !== undefined && now.epoch !== before?.epoch;
     return another && now.transactions > (before?.transactions ?? 0) ? now : undefined;
   });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   say(
-    `>>> went on after ${seconds} s from there: confirmed LSN ${after.confirmedLsn ?? 'none'}, ${after.transactions} transactions (epoch ${before?.epoch ?? '?'} → ${after.epoch})`,
+    `>>> continued from there after ${seconds} s: confirmed LSN ${after.confirmedLsn ?? 'none'}, ${after.transactions} transactions (epoch ${before?.epoch ?? '?'} → ${after.epoch})`,
   );
   return before ? killInStreamShown(before, after) : 'refuted';
 }

@@ -1,4 +1,4 @@
-/** What is known of a migration after its end: from its result, its last progress and the source. */
+/** The known facts of a migration after its end: from its result, its last progress and the source. */
 import * as v from 'valibot';
 import { MIGRATION_COMPLETE } from '../../contract/failure.ts';
 import { isLsn } from '../../contract/lsn.ts';
@@ -32,19 +32,19 @@ export async function closingFacts(
   const ending = await observer.ending();
   if (!ending.ok) throw new Error(notEnded(ending.text));
   return {
-    // A closed workflow answers queries as well, as long as a worker is there.
+    // A closed workflow still answers queries while a worker runs.
     startedAt: last?.progress?.startedAt ?? {},
     endedAt,
     summary: v.parse(summary, ending.result),
   };
 }
 
-/** A migration that left something behind is complete all the same, and its own words say so. Pure. */
+/** A migration that left something behind is complete nonetheless, and its message says so. Pure. */
 export function notEnded(text: string): string {
   return text.startsWith(MIGRATION_COMPLETE) ? text : `the migration did not complete: ${text}`;
 }
 
-/** Slots that are still on the source. */
+/** Slots that remain on the source. */
 export async function slotsLeft(): Promise<string[]> {
   await using client = await connect('source', 'cleanup');
   const { rows } = await client.query<{ name: string }>(

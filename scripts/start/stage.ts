@@ -1,6 +1,6 @@
 /**
- * The demo's stage: servers up, nothing left of earlier runs, and everything down again at the end. Works right after a
- * crash of an earlier run too: whatever that left is ended or removed first, because its databases are made anew.
+ * The demo's environment: servers up, leftovers of earlier runs removed, and everything stopped at the end. Works right after a
+ * crash of an earlier run too: its processes and objects are removed first, because the databases are recreated.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -19,7 +19,7 @@ export interface Stage {
   readonly folder: string;
 }
 
-/** Installs what is missing, starts the servers and makes two empty databases. */
+/** Installs what is missing, starts the servers and creates two empty databases. */
 export async function setTheStage(say: (line: string) => void): Promise<Stage> {
   const programs = await setUp(say);
   const cluster = await localCluster(programs);
@@ -31,12 +31,12 @@ export async function setTheStage(say: (line: string) => void): Promise<Stage> {
     }
     const { local, data } = cluster.places;
     if (data !== local) say(`data: ${data} (user postgres cannot enter ${local})`);
-    // From here on this process and its children use what `. .local/env` gives to a person.
+    // From here on this process and its children use the variables of `.local/env`.
     Object.assign(process.env, cluster.environment);
     await endOpenMigrations(say);
     for (const server of [cluster.source, cluster.target]) await freshDatabase(server);
   } catch (error) {
-    // The caller has no stage that it could clear.
+    // The caller has no stage to clear.
     await cluster.down();
     throw error;
   }
@@ -46,17 +46,17 @@ export async function setTheStage(say: (line: string) => void): Promise<Stage> {
   return { cluster, folder };
 }
 
-/** A migration whose databases are about to be dropped could only be in the way. */
+/** A migration whose databases are about to be dropped can only interfere. */
 async function endOpenMigrations(say: (line: string) => void): Promise<void> {
   await using temporal = await connectTemporal();
   const { workflow } = temporal.client;
   const query = `WorkflowType = 'migrateDatabase' AND ExecutionStatus = 'Running'`;
   for await (const { workflowId } of workflow.list({ query })) {
-    say(`terminating workflow ${workflowId} of an earlier run: its databases are made anew`);
+    say(`terminating workflow ${workflowId} of an earlier run: its databases are recreated`);
     await workflow
       .getHandle(workflowId)
-      .terminate('npm start makes the databases anew')
-      // It may have ended since the list was made.
+      .terminate('npm start recreates the databases')
+      // It may have ended since the list was read.
       .catch(() => undefined);
   }
 }
@@ -70,7 +70,7 @@ async function freshDatabase(server: PostgresServer): Promise<void> {
   await server.ensureDatabase(DATABASE);
 }
 
-/** A killed worker's walsender may hold its slot for a moment. */
+/** A killed worker's walsender may use its slot for a moment longer. */
 const DROP_ATTEMPTS = 100;
 
 async function dropSlots(server: PostgresServer): Promise<void> {
@@ -94,7 +94,7 @@ async function dropSlots(server: PostgresServer): Promise<void> {
 /** Ends every process of the demo; also drops a slot that an unfinished migration left. */
 export async function clearTheStage({ cluster }: Stage): Promise<void> {
   await endBackground(cluster.places.data);
-  // The source may be what failed.
+  // The source may be the cause of the failure.
   await dropSlots(cluster.source).catch(() => undefined);
   await cluster.down();
 }

@@ -1,12 +1,12 @@
-/** What a run of the demo has to show to count as passed, and in which words it did not. */
+/** What a run of the demo has to show to count as passed, and the messages when it does not. */
 
-/** How a kill came out. */
+/** The result of a kill. */
 export type Proof =
-  /** What was finished stayed as it was, and the work went on. */
+  /** Finished work was not repeated, and the work continued. */
   | 'proven'
-  /** There was no moment for it any more: all chunks were done. */
+  /** All chunks were done before a kill was possible. */
   | 'too late'
-  /** Work that was finished was done again, or marks do not show that it went on behind the kill. */
+  /** Finished work was repeated, or the marks do not show that work continued after the kill. */
   | 'refuted';
 
 export interface Shown {
@@ -19,7 +19,7 @@ export interface Shown {
   readonly slotsLeft: number;
 }
 
-/** So many that the copy lasts long enough for a kill on any machine; below, the copy may be over before one. */
+/** Enough for a copy that lasts until a kill on any machine; with fewer the copy may end first. */
 export const DEFAULT_ROWS = 3_000_000;
 
 /** Why the run did not pass, one sentence each; none when it did. Pure. */
@@ -30,16 +30,16 @@ export function failings({ rows, kills, equal, ledgerProblems, slotsLeft }: Show
   if (slotsLeft > 0) found.push('a slot was left on the source');
   if (kills.copy === 'refuted') {
     found.push(
-      'chunks that were finished before the kill in the copy were copied again, though the holder of the snapshot was not hit',
+      'chunks that were finished before the kill in the copy were repeated, although the snapshot owner was not killed',
     );
   }
   if (kills.copy === 'too late' && rows >= DEFAULT_ROWS) {
     found.push(
-      'no worker could be killed in the copy, so that it shows one kill instead of two: the copy was over; use more --rows',
+      'no worker could be killed during the copy, which ended too early, so the run shows one kill instead of two; use more --rows',
     );
   }
   if (kills.stream !== 'proven') {
-    found.push('after the kill the stream did not go on from where it was, under a new epoch');
+    found.push('after the kill the stream did not continue from its position under a new epoch');
   }
   return found;
 }

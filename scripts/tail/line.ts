@@ -1,11 +1,11 @@
-/** What `npm run tail` prints for one message: flat JSON with values as text, as they stand on the wire. */
+/** What `npm run tail` prints for one message: flat JSON with values as text, as on the wire. */
 import type { Cell, WalMessage } from '../../postgres/wal2json/message.ts';
 
 const ACTIONS = { I: 'insert', U: 'update', D: 'delete' } as const;
 
 /**
- * Turns messages into lines, for one stream.
- * A line is of its transaction: begin and commit are not printed, their position and time stand on every change.
+ * Turns messages into lines, for one stream. A line belongs to its transaction: begin and commit are not printed, their
+ * position and time are on every change.
  */
 export class LineMaker {
   readonly #wanted: (schema: string, table: string) => boolean;

@@ -1,4 +1,4 @@
-/** Which tables `--table` means. */
+/** The tables that `--table` selects. */
 import type { ReadTable } from './reader.ts';
 
 /** `schema.table` or `table` (any schema), with `*` and `?`; an empty list means every table. */
@@ -17,7 +17,7 @@ export function tableMatcher(
     expressions.length === 0 || expressions.some((e) => e.test(`${schema}.${table}`));
 }
 
-/** Patterns that will show nothing as the database is now, each with why: a typing error would be waited on for ever. */
+/** Patterns that match nothing in the database now, each with the reason: with a typing error the tail would wait forever. */
 export function patternWarnings(
   patterns: readonly string[],
   tables: readonly ReadTable[],
@@ -25,10 +25,10 @@ export function patternWarnings(
   return patterns.flatMap((pattern) => {
     const wanted = tableMatcher([pattern]);
     const found = tables.filter(({ schema, name }) => wanted(schema, name));
-    if (found.length === 0) return [`no table fits "${pattern}" yet`];
+    if (found.length === 0) return [`no table matches "${pattern}" yet`];
     if (found.some(({ partitioned }) => !partitioned)) return [];
     return [
-      `only a partitioned table fits "${pattern}": name its partitions, changes come as theirs`,
+      `only a partitioned table matches "${pattern}": name its partitions, changes carry their names`,
     ];
   });
 }

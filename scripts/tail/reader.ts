@@ -1,11 +1,11 @@
 /**
- * The smallest possible change reader: one replication connection, one temporary slot, and the protocol by hand, so that
- * nothing stands between wal2json and the screen. It is for looking, not for moving data: the slot goes with the session,
- * so nothing is read twice and nothing is kept for a reader that went away.
+ * The smallest possible change reader: one replication connection, one temporary slot, and the protocol by hand, so
+ * that nothing is between wal2json and the screen. It is for viewing, not for moving data: the slot ends with the
+ * session, so nothing is read twice and no WAL is kept for a reader that is gone.
  *
  * On the wire, inside CopyData: `w` + start, end and clock (8 bytes each) + payload is a message; `k` + end and clock
- * (8 bytes each) + 1 byte is a keepalive, and asks for an answer when that byte is 1. We answer `r` + written, flushed and
- * applied position and clock (8 bytes each) + 1 byte.
+ * (8 bytes each) + 1 byte is a keepalive, which requests an answer when that byte is 1. The answer is `r` + written,
+ * flushed and applied position and clock (8 bytes each) + 1 byte.
  */
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
@@ -24,22 +24,22 @@ const OPTIONS = renderOptions({
 
 /** Well below the usual `wal_sender_timeout` of 60 s. */
 const STATUS_MS = 10_000;
-/** Without it a reader that is gone while its slot still waits for open transactions leaves a backend behind. */
+/** Without it a reader that ends while its slot still waits for open transactions leaves a backend behind. */
 const SESSION = '-c client_connection_check_interval=300';
 const MICROSECONDS_TO_2000 = 946_684_800_000_000n;
 
 export interface TailEvents {
-  /** One line of wal2json. Return false to have the source slowed down until {@link ChangeReader.resume}. */
+  /** One line of wal2json. Return false to slow the source down until {@link ChangeReader.resume}. */
   message(text: string, lsn: Lsn): boolean;
-  /** A WARNING of the server: changes of a table without replica identity are left out, for one. */
+  /** A WARNING of the server, for instance that changes of a table without replica identity are missing. */
   warning(text: string): void;
 }
 
-/** A table or partition that is there when the reading begins. */
+/** A table or partition that exists when the reading begins. */
 export interface ReadTable {
   readonly schema: string;
   readonly name: string;
-  /** Its changes come under the names of its partitions. */
+  /** Its changes carry the names of its partitions. */
   readonly partitioned: boolean;
 }
 
@@ -52,7 +52,7 @@ export class ChangeReader {
 
   constructor(service: string, events: TailEvents) {
     const config = clientConfig(service, 'stream');
-    // `replication` makes it a walsender; pg passes it on, its types do not know it.
+    // `replication` makes it a walsender; pg passes it on, although its types lack it.
     const replication = { replication: 'database' };
     this.#client = new pg.Client({
       ...config,
@@ -68,15 +68,15 @@ export class ChangeReader {
   }
 
   /**
-   * Makes the slot and reads until {@link stop}, or until the connection fails.
-   * @param started called when the slot is there: every commit from now on is delivered. Gets the tables of the database.
+   * Creates the slot and reads until {@link stop}, or until the connection fails.
+   * @param started called when the slot exists: every commit from now on is delivered. Gets the tables of the database.
    */
   async read(started: (lsn: string, tables: readonly ReadTable[]) => void): Promise<void> {
     try {
       await this.#client.connect();
       await pinNewer(this.#client);
       const slot = `tail_${randomBytes(6).toString('hex')}`;
-      const made = await this.#client.query<{ consistent_point: string }>(
+      const created = await this.#client.query<{ consistent_point: string }>(
         `CREATE_REPLICATION_SLOT "${slot}" TEMPORARY LOGICAL wal2json NOEXPORT_SNAPSHOT`,
       );
       // A walsender of a database answers SQL too, in the simple protocol.
@@ -89,7 +89,7 @@ export class ChangeReader {
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('r', 'p')`);
       const tables = rows.map(({ kind, ...table }) => ({ ...table, partitioned: kind === 'p' }));
-      started(made.rows[0]?.consistent_point ?? '', tables);
+      started(created.rows[0]?.consistent_point ?? '', tables);
       this.#client.connection.on('copyData', (frame: { chunk: Buffer }) =>
         this.#frame(frame.chunk),
       );
@@ -108,7 +108,7 @@ export class ChangeReader {
     this.#client.connection.stream.resume();
   }
 
-  /** Ends the session, and with it the slot. Safe to call again. */
+  /** Ends the session, and with it the slot. May be called again. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -124,7 +124,7 @@ export class ChangeReader {
     const position = frame.readBigUInt64BE(1);
     if (position > this.#position) this.#position = position;
     if (kind === 'w') {
-      // The buffer is the parser's and is written again: it must become a string now.
+      // The buffer belongs to the parser, which reuses it: convert it to a string now.
       const goOn = this.#events.message(frame.toString('utf8', 25), formatLsn(position));
       if (!goOn) this.#client.connection.stream.pause();
     } else if (frame.readUInt8(17) === 1) {

@@ -1,4 +1,4 @@
-/** Counting what the test runner reported. A run that failed without a failed test (a crash, a hook) must not count as passed. */
+/** Counts what the test runner reported. A run that failed without a failed test (a crash, a hook) must not count as passed. */
 import * as v from 'valibot';
 
 export interface Counts {

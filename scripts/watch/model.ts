@@ -1,7 +1,7 @@
 /**
- * From samples to what is shown. Two sources are put together: the `progress` query, which knows what activities returned,
- * and the heartbeats of activities at work, which are a second old but go back when an attempt is repeated. So no shown
- * number of work done ever falls within a phase. Pure: time comes with the samples.
+ * From samples to the view. Two sources are combined: the `progress` query, which knows what activities returned, and
+ * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
+ * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
 import { FAILURES } from '../../contract/failure.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
@@ -30,7 +30,7 @@ export interface StreamView {
   readonly changesPerSecond: number;
   readonly lagBytes: number;
   readonly lagSeconds: number;
-  /** How old the numbers are, in words, when no attempt at work tells them; undefined: live. */
+  /** The age of the numbers, in words, when no running attempt reports them; undefined: live. */
   readonly age: string | undefined;
 }
 
@@ -42,22 +42,22 @@ export interface View {
   readonly target: string;
   readonly confirmedLsn: string | undefined;
   readonly copy: CopyView | undefined;
-  /** While it is being built; live where a heartbeat tells it. */
+  /** While it is being built; live where a heartbeat reports it. */
   readonly indexes: IndexCounters | undefined;
   readonly stream: StreamView | undefined;
-  /** What an activity says of itself in phases that have no numbers. */
+  /** What an activity reports of itself in phases without numbers. */
   readonly step: string | undefined;
   readonly waiting: Progress['waiting'];
   readonly notes: readonly string[];
-  /** Limits and the guard of the source: what keeps it from going as fast as it can; unset: nothing. */
+  /** Limits and the guard of the source: what slows the migration down; unset: nothing. */
   readonly throttle?: string;
-  /** Activities that are being tried again, and whatever keeps the numbers old. */
+  /** Activities that are retried, and whatever keeps the numbers old. */
   readonly troubles: readonly string[];
 }
 
-/** Rates are those of the last seconds: long enough to be calm, short enough to show a kill. */
+/** Rates are those of the last seconds: long enough to be steady, short enough to show a kill. */
 const WINDOW_MS = 8_000;
-/** Beats come every 2 s, and the server waits 10 s for one: numbers are old before it says that the worker is gone. */
+/** Heartbeats come every 2 s, and the server waits 10 s for one: numbers are old before it reports that the worker is gone. */
 const BEATS_MISSING_MS = 5_000;
 
 interface Point {
@@ -74,9 +74,9 @@ export class ProgressModel {
   #pass: number | undefined;
   #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, transactions: 0, changes: 0 };
   #confirmed: Lsn | undefined;
-  /** When an attempt last told the stream's numbers, ISO 8601. */
+  /** When an attempt last reported the stream's numbers, ISO 8601. */
   #heardAt: string | undefined;
-  /** Time of the sample that first showed that beat. */
+  /** Time of the sample that first showed that heartbeat. */
   #heardFrom = -Infinity;
 
   /** Takes the newest sample; samples come in the order of their time. */
@@ -84,7 +84,7 @@ export class ProgressModel {
     const { progress, activities, status } = sample;
     const point = this.#point(sample);
     this.#points.push(point);
-    // The last one from before the window stays: after a hole in the samples there would be no rate at all.
+    // The last point from before the window stays: after a gap in the samples there would be no rate at all.
     while ((this.#points[1]?.at ?? Infinity) <= sample.at - WINDOW_MS) this.#points.shift();
     const streaming = activities.find(({ type }) => type === 'streamChanges');
     return {
@@ -105,7 +105,7 @@ export class ProgressModel {
         ...(sample.trouble === undefined ? [] : [sample.trouble]),
         ...failingOf(progress),
         ...slotWaitOf(progress),
-        // Several runs of the copy often meet the same thing.
+        // Several runs of the copy often have the same trouble.
         ...new Set(activities.flatMap((activity) => troubleOf(activity))),
       ],
     };
@@ -113,7 +113,7 @@ export class ProgressModel {
 
   #point({ at, progress, activities }: Sample): Point {
     const snapshot = progress?.snapshot;
-    // Another generation takes tables again: only there the numbers may fall.
+    // The next pass copies unfinished tables from the start: only there the numbers may fall.
     if (snapshot && snapshot.pass !== this.#pass) {
       this.#pass = snapshot.pass;
       this.#best = { ...this.#best, rows: 0, bytes: 0, fraction: 0 };
@@ -138,9 +138,9 @@ export class ProgressModel {
     return this.#best;
   }
 
-  /** The newest position that was ever told: between two attempts only the older checkpoint is known. */
-  #confirm(...told: unknown[]): Lsn | undefined {
-    for (const lsn of told) {
+  /** The newest position ever reported: between two attempts only the older checkpoint is known. */
+  #confirm(...reported: unknown[]): Lsn | undefined {
+    for (const lsn of reported) {
       if (isLsn(lsn)) {
         this.#confirmed = this.#confirmed === undefined ? lsn : maxLsn(this.#confirmed, lsn);
       }
@@ -178,15 +178,15 @@ export class ProgressModel {
     now: Point,
   ): StreamView | undefined {
     const last = progress?.stream;
-    const told = activity?.heartbeat;
-    const tells = number(told?.['transactions']) !== undefined;
-    if (tells && activity?.heardAt !== this.#heardAt) {
+    const beat = activity?.heartbeat;
+    const reports = number(beat?.['transactions']) !== undefined;
+    if (reports && activity?.heardAt !== this.#heardAt) {
       this.#heardAt = activity?.heardAt;
       this.#heardFrom = now.at;
     }
-    const fresh = tells && activity?.live === true && now.at - this.#heardFrom < BEATS_MISSING_MS;
-    // Zeros from before the first transaction say nothing about what a dead attempt did since, nor about one that has just started:
-    // after a kill they would stand for a stream that has been running for hours.
+    const fresh = reports && activity?.live === true && now.at - this.#heardFrom < BEATS_MISSING_MS;
+    // Zeros from before the first transaction say nothing about what a dead attempt did since, nor about one that has
+    // just started: after a kill they would appear for a stream that has been running for hours.
     const running = progress?.phase === 'stream' && progress.state === 'running';
     if (!fresh && now.transactions === 0 && (!last || running)) return undefined;
     return {
@@ -196,14 +196,14 @@ export class ProgressModel {
         0,
         this.#rate(({ changes }) => changes),
       ),
-      lagBytes: number(told?.['lagBytes']) ?? last?.lagBytes ?? 0,
-      lagSeconds: number(told?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
-      // An attempt that begins tells what the target holds, and no lag yet.
-      age: fresh && number(told?.['lagBytes']) !== undefined ? undefined : this.#age(progress, now),
+      lagBytes: number(beat?.['lagBytes']) ?? last?.lagBytes ?? 0,
+      lagSeconds: number(beat?.['lagSeconds']) ?? last?.lagSeconds ?? 0,
+      // An attempt that starts reports what the target holds, and no lag yet.
+      age: fresh && number(beat?.['lagBytes']) !== undefined ? undefined : this.#age(progress, now),
     };
   }
 
-  /** After a kill, between leases, while it stands: old numbers must not look like a stream that stands at them. */
+  /** After a kill, between leases, while it is paused: old numbers must not look like a stream that stands still. */
   #age(progress: Progress | undefined, now: Point): string | undefined {
     if (progress && OVER.has(progress.phase)) return undefined;
     const known = progress?.stream;
@@ -216,7 +216,7 @@ export class ProgressModel {
 const OVER: ReadonlySet<Phase> = new Set(['done', 'failed', 'aborted']);
 const BUILDING = new Set(['buildIndexes', 'analyzeTables', 'buildConstraints']);
 
-/** What is built after the rows, while it is. A heartbeat counts what was left when its attempt began. */
+/** What is built after the rows, while it is being built. A heartbeat counts what remained when its attempt began. */
 function indexesOf(
   progress: Progress | undefined,
   activities: readonly LiveActivity[],
@@ -235,7 +235,7 @@ function moment(iso: string): string {
   return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
 
-/** Rows against the estimate where there is one, else chunks; whole only when every chunk is marked. */
+/** Rows against the estimate where there is one, otherwise chunks; 1 only when every chunk is done. */
 function fractionOf(progress: Progress | undefined, rows: number): number {
   const snapshot = progress?.snapshot;
   if (!snapshot || snapshot.chunksTotal === 0) return 0;
@@ -245,7 +245,7 @@ function fractionOf(progress: Progress | undefined, rows: number): number {
   return Math.min(0.99, byRows);
 }
 
-/** `limits: copy 2 streams; held by the guard: activeSessions 63, ceiling 50`; live where a heartbeat tells it. */
+/** `limits: copy 2 streams; held by the guard: activeSessions 63, ceiling 50`; live where a heartbeat reports it. */
 function throttleOf(
   progress: Progress | undefined,
   activities: readonly LiveActivity[],
@@ -253,9 +253,9 @@ function throttleOf(
   if (!progress || OVER.has(progress.phase)) return {};
   const { limits, guard } = progress;
   const limited = limits === undefined ? 'none' : limitsText(limits);
-  const holder = activities.find(({ type, live }) => type === 'holdSnapshot' && live)?.heartbeat;
-  const held = holder?.['guardHolding'] ?? guard?.holding;
-  const said = text(holder?.['guard']) ?? (guard ? guardText(guard) : undefined);
+  const beat = activities.find(({ type, live }) => type === 'holdSnapshot' && live)?.heartbeat;
+  const held = beat?.['guardHolding'] ?? guard?.holding;
+  const said = text(beat?.['guard']) ?? (guard ? guardText(guard) : undefined);
   const parts = [
     ...(limited === 'none' ? [] : [`limits: ${limited}`]),
     ...(said === undefined ? [] : [`${held === true ? 'held by the guard' : 'guard'}: ${said}`]),
@@ -263,7 +263,7 @@ function throttleOf(
   return parts.length === 0 ? {} : { throttle: parts.join('; ') };
 }
 
-/** What a step of the cutover keeps failing with, as far as the workflow knows. */
+/** Why a step of the cutover keeps failing, as far as the workflow knows. */
 function failingOf(progress: Progress | undefined): string[] {
   const failing = progress?.cutover?.failing;
   return failing ? [`keeps failing: ${failing.reason} (${failing.code}); ${failing.action}`] : [];
@@ -279,14 +279,12 @@ function slotWaitOf(progress: Progress | undefined): string[] {
 }
 
 function troubleOf({ type, attempt, failure, heartbeat }: LiveActivity): string[] {
-  // Attempts that found no free slot did not fail at anything.
+  // Attempts that found no free slot did not fail.
   if (attempt <= 1 || text(heartbeat['waitingSince']) !== undefined) return [];
-  return [
-    `${type} is tried again (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`,
-  ];
+  return [`${type} is retried (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`];
 }
 
-/** The first beat of an activity says its own name, which tells a person less than the phase does. */
+/** The first heartbeat of an activity contains only its name, which says less than the phase does. */
 function stepOf({ type, heartbeat }: LiveActivity): string | undefined {
   const step = text(heartbeat['step']);
   if (step === undefined || step === type) return undefined;

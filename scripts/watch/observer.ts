@@ -1,4 +1,4 @@
-/** Looks at a workflow again and again: description, `progress` query, heartbeats, and in the end its result. */
+/** Polls a workflow: description, `progress` query, heartbeats, and at the end its result. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
@@ -8,7 +8,7 @@ import { parseProgress, type Progress } from '../../contract/progress.ts';
 import { isOpen, type LiveActivity, type Numbers, type Sample } from './sample.ts';
 import type { TemporalClient } from './temporal.ts';
 
-/** A query needs a worker; with none, the rest of the picture must not wait for it. */
+/** A query needs a worker; without one, the rest of the view must not wait for it. */
 const QUERY_DEADLINE_MS = 5_000;
 const DESCRIBE_DEADLINE_MS = 5_000;
 /** PENDING_ACTIVITY_STATE_SCHEDULED of Temporal's API. */
@@ -22,7 +22,7 @@ export interface Ending {
   readonly result: unknown;
 }
 
-/** The server knows no workflow of that id. */
+/** The server knows no workflow with that id. */
 export class UnknownWorkflow extends Error {
   override readonly name = 'UnknownWorkflow';
 }
@@ -30,7 +30,7 @@ export class UnknownWorkflow extends Error {
 export class Observer {
   readonly #temporal: TemporalClient;
   readonly #id: string;
-  /** Without a run id: every call reaches the newest run, so continue-as-new is followed by itself. */
+  /** Without a run id: every call reaches the newest run, which follows continue-as-new automatically. */
   readonly #handle: WorkflowHandle;
   #progress: Progress | undefined;
   #last: Sample | undefined;
@@ -56,7 +56,7 @@ export class Observer {
       this.#ask();
       await Promise.race([this.#query, soon()]);
       if (!isOpen(described.status.name)) {
-        // The last look: an answer from before the end would stay on the screen for good.
+        // The last sample: an answer from before the end would stay on the screen.
         await this.#query;
         this.#ask();
         await this.#query;
@@ -66,7 +66,8 @@ export class Observer {
         status: described.status.name,
         progress: this.#progress,
         activities: liveActivities(described),
-        // One that was refused at its start, such as invalid input, never answers: its result says why, and no worker is missing.
+        // A workflow refused at its start, such as for invalid input, never answers: its result says why, and no worker
+        // is missing.
         trouble: this.#progress || isOpen(described.status.name) ? this.#queryTrouble : undefined,
       };
     } catch (error) {
@@ -75,14 +76,14 @@ export class Observer {
           `the server at ${this.#temporal.address} knows no workflow "${this.#id}" in namespace ${this.#temporal.namespace}`,
         );
       }
-      const trouble = `the Temporal server at ${this.#temporal.address} does not answer; trying again`;
+      const trouble = `the Temporal server at ${this.#temporal.address} does not answer; retrying`;
       const before = this.#last ?? { status: 'RUNNING', progress: undefined, activities: [] };
       this.#last = { ...before, at, trouble };
     }
     return this.#last;
   }
 
-  /** Resolves when no question is open. A retry of the client that fires after its connection closed ends the process. */
+  /** Resolves when no query is open. A retry of the client that fires after its connection closed ends the process. */
   async settled(): Promise<void> {
     await this.#query;
   }
@@ -97,7 +98,7 @@ export class Observer {
     }
   }
 
-  /** Asks in the background, one question at a time. */
+  /** Queries in the background, one query at a time. */
   #ask(): void {
     this.#query ??= this.#temporal.client
       .withDeadline(Date.now() + QUERY_DEADLINE_MS, () => this.#handle.query<unknown>('progress'))
@@ -107,7 +108,7 @@ export class Observer {
             this.#progress = parseProgress(answer);
             this.#queryTrouble = undefined;
           } catch (error) {
-            this.#queryTrouble = `${error instanceof Error ? error.message : String(error)}; watch with the version that the workers have`;
+            this.#queryTrouble = `${error instanceof Error ? error.message : String(error)}; run watch in the version of the workers`;
           }
         },
         () => {
@@ -120,7 +121,7 @@ export class Observer {
   }
 }
 
-/** A quick answer belongs into the same sample; a slow one into a later one. */
+/** A fast answer belongs to the same sample; a slow one to a later one. */
 function soon(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 300));
 }
@@ -140,7 +141,7 @@ type PendingActivity = NonNullable<
   WorkflowExecutionDescription['raw']['pendingActivities']
 >[number];
 
-/** Compares times of one clock, the server's: this machine's may be another. */
+/** Compares times of one clock, the server's: this machine's clock may differ. */
 function heard(activity: PendingActivity): Pick<LiveActivity, 'live' | 'heardAt'> {
   const at = optionalTsToMs(activity.lastHeartbeatTime);
   if (at === undefined) return { live: false, heardAt: undefined };
@@ -155,7 +156,7 @@ function decode(payload: Payload | null | undefined): Numbers {
     const value: unknown = defaultPayloadConverter.fromPayload(payload);
     return typeof value === 'object' && value !== null ? { ...value } : {};
   } catch {
-    // Encrypted by a codec that this machine does not have: the query's numbers are enough.
+    // Encrypted by a codec that this machine does not have: the numbers of the query are enough.
     return {};
   }
 }
@@ -168,7 +169,7 @@ function summaryOf(result: unknown): string {
   return 'completed';
 }
 
-/** The innermost reason is the one that the workflow gave; what stands around it only says that it failed. */
+/** The innermost reason is the one that the workflow gave; the outer ones only say that it failed. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   if (cause instanceof Error) return reasonOf(cause);

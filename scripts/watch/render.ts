@@ -6,7 +6,7 @@ import { isOpen } from './sample.ts';
 
 const BAR_WIDTH = 30;
 
-/** Lines of the block, none longer than `columns`: a line that wraps would be left behind by the next update. */
+/** Lines of the block, none longer than `columns`: the next update would leave a wrapped line behind. */
 export function renderBlock(workflowId: string, view: View, columns: number): string[] {
   const built = view.indexes ? builtText(view.indexes) : '';
   const stream = streamText(view);
@@ -49,7 +49,7 @@ export function renderLine(view: View): string {
   return [...parts, ...view.troubles].join(', ');
 }
 
-/** Changes of it are worth a line at once. */
+/** A change of it is printed at once. */
 export function headline({ phase, state, status, source, target, step, waiting }: View): string {
   if (phase === undefined) {
     if (isOpen(status)) return 'no answer yet (is a worker running?)';
@@ -92,7 +92,10 @@ function speedText({ rowsPerSecond, bytesPerSecond, etaSeconds }: CopyView): str
   return `${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s, ETA ${eta}`;
 }
 
-/** Nothing is known of an attempt before its first beat, nor of one that died after a beat of zeros: that is said instead of zeros. */
+/**
+ * Nothing is known of an attempt before its first heartbeat, nor of one that died after a heartbeat of zeros: the text
+ * says so instead of zeros.
+ */
 function streamText({ stream, phase, state, status }: View): string | undefined {
   if (!stream) {
     const awaited = phase === 'stream' && state === 'running' && status === 'RUNNING';

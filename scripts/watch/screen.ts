@@ -1,16 +1,16 @@
-/** Where the view goes: one block updated in place on a terminal, plain lines everywhere else. */
+/** Where the view is shown: one block updated in place on a terminal, plain lines everywhere else. */
 import { createLogUpdate } from 'log-update';
 import type { View } from './model.ts';
 import { headline, renderBlock, renderLine } from './render.ts';
 
 export interface Screen {
   show(view: View): void;
-  /** Leaves what is shown and prints a line below it. */
+  /** Keeps what is shown and prints a line below it. */
   say(line: string): void;
   end(): void;
 }
 
-/** In a log one line every few seconds is enough, and a new phase or state at once. */
+/** In a log one line every few seconds is enough; a new phase or state is printed at once. */
 const LINE_EVERY_MS = 5_000;
 const DEFAULT_COLUMNS = 80;
 

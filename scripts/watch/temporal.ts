@@ -1,8 +1,8 @@
-/** The Temporal client of the operator's scripts, found as the CLI finds its server: `TEMPORAL_*` or a profile. */
+/** The Temporal client of the operator's scripts, configured like the CLI: `TEMPORAL_*` or a profile. */
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
-/** A server that does not answer is told within that time; the script itself decides whether it waits on. */
+/** A server that does not answer is reported within this time; the script itself decides whether to keep waiting. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
 export interface TemporalClient extends AsyncDisposable {

@@ -1,6 +1,6 @@
 /**
- * Holds a ledger against a database: every acknowledged commit is there with its content, and nothing that was not
- * committed. Knows nothing of the migration; it works on the source as well as on the target.
+ * Compares a ledger with a database: every acknowledged commit is there with its content, and nothing that was not
+ * committed. Knows nothing of the migration; works on the source as well as on the target.
  */
 import { Database } from './database.ts';
 import type { Connection } from './database.ts';
@@ -24,7 +24,7 @@ export interface Comparison {
   readonly examples: readonly Problem[];
 }
 
-/** What may be seen for one key: the newest committed change, or one of those whose fate is not known. */
+/** What may be visible for one key: the newest committed change, or one of those whose outcome is unknown. */
 interface Expectation {
   committed: LedgerChange | undefined;
   unknown: LedgerChange[];
@@ -40,7 +40,7 @@ export async function checkLedger(service: string, path: string): Promise<Compar
   const database = new Database(service);
   const ledger = await load(path);
   await using client = await database.connect();
-  // One moment for all tables: the check may run while the stream still applies.
+  // One snapshot for all tables: the check may run while the stream still applies.
   await client.query('begin isolation level repeatable read read only');
   const problems: Problem[] = [];
   let rowsChecked = 0;
@@ -134,7 +134,7 @@ async function load(path: string): Promise<Loaded> {
     take(loaded, line.outcome, open.get(line.serial) ?? []);
     open.delete(line.serial);
   }
-  // Sent, and then the writer itself was gone: either may be true.
+  // Sent, and then the writer itself ended: either may be true.
   for (const changes of open.values()) take(loaded, 'unknown', changes);
   return loaded;
 }
@@ -152,12 +152,12 @@ function take(
     const expectation = keys.get(change.key) ?? { committed: undefined, unknown: [] };
     keys.set(change.key, expectation);
     if (outcome === 'unknown') expectation.unknown.push(change);
-    // By revision, not by line: the answers of two lanes may be read in another order than their commits.
+    // By revision, not by line: the answers of two connections may arrive in another order than their commits.
     else if (newer([change], expectation.committed).length > 0) expectation.committed = change;
   }
 }
 
-/** Prints a verdict for a person. */
+/** Prints the result for a person. */
 export function printResult(comparison: Comparison, print: (line: string) => void): void {
   for (const { table, key, what } of comparison.examples) print(`${table} ${key}: ${what}`);
   const more = comparison.problems - comparison.examples.length;
@@ -165,7 +165,7 @@ export function printResult(comparison: Comparison, print: (line: string) => voi
   const unknown = comparison.unknown === 0 ? '' : `, ${comparison.unknown} without an answer`;
   print(
     comparison.problems === 0
-      ? `the ledger holds: ${comparison.transactions} acknowledged transactions${unknown}, ${comparison.rowsChecked} rows as they should be`
-      : `the ledger does not hold: ${comparison.problems} rows are not as they should be`,
+      ? `the ledger holds: ${comparison.transactions} acknowledged transactions${unknown}, ${comparison.rowsChecked} rows match`
+      : `the ledger does not hold: ${comparison.problems} rows do not match`,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * One connection of the application. It works until it is told to stop, survives restarts of the database, and tells the
- * ledger what became of every transaction: committed only when COMMIT was answered, unknown when the answer was lost.
+ * One connection of the application. It works until it is stopped, survives restarts of the database, and records the outcome
+ * of every transaction in the ledger: committed only when COMMIT was answered, unknown when the answer was lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, Database } from './database.ts';
@@ -33,13 +33,13 @@ export interface ConnectionSettings {
 const RECONNECT_MS = 250;
 /** Transactions take a few statements; without pauses they would hardly ever overlap. */
 const PAUSE = { chance: 0.15, mostMs: 8 };
-/** A transaction that stays open while hundreds of others commit. */
+/** Chance of a transaction that stays open while hundreds of others commit. */
 const LONG_PAUSE = { chance: 0.003, ms: 700 };
 const SEVERAL_STEPS = 0.3;
 const UNDO_PART = 0.08;
 const ROLL_BACK = 0.03;
 
-/** Runs until `stop` is aborted; the transaction in work is finished first. */
+/** Runs until `stop` is aborted; the current transaction is finished first. */
 export async function runConnection(settings: ConnectionSettings): Promise<void> {
   while (!settings.stop.aborted) {
     try {
@@ -68,7 +68,7 @@ async function oneTransaction(client: Connection, settings: ConnectionSettings):
       return;
     }
   } catch (error) {
-    // Before COMMIT was sent nothing can have become visible, whatever broke.
+    // Before COMMIT was sent nothing can have become visible, whatever failed.
     ledger?.rolledBack([...transaction.changes, ...transaction.undone]);
     totals.rolledBack += 1;
     if (isConnectionLost(error)) throw error;
@@ -120,14 +120,14 @@ async function commit(
   pace.did(transaction.changes.length);
 }
 
-/** Answers that mean "somebody else was first": deadlock, serialization, a foreign key or unique value in use. */
+/** Conflicts with other transactions: deadlock, serialization, a foreign key or unique value in use. */
 const CONFLICTS = new Set(['40P01', '40001', '23503', '23505', '55P03']);
 
 function isConflict(error: unknown): boolean {
   return CONFLICTS.has(sqlstate(error) ?? '');
 }
 
-/** Without an SQLSTATE the server gave no answer; 57P0x is the server going down or coming up, 53300 its being full. */
+/** Without an SQLSTATE there was no answer; 57P0x means that the server is stopping or starting, 53300 that it is full. */
 function isConnectionLost(error: unknown): boolean {
   const code = sqlstate(error);
   return code === undefined ? error instanceof Error : /^(57P0|08|53300)/.test(code);
@@ -135,7 +135,7 @@ function isConnectionLost(error: unknown): boolean {
 
 function sqlstate(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  // Node's own codes (ECONNRESET, …) stand in the same property.
+  // Node's own codes (ECONNRESET, …) are in the same property.
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && code !== 'EPIPE'
     ? code
     : undefined;

@@ -1,10 +1,10 @@
-/** How the writer reaches its database: as any application would, by a service name. */
+/** How the writer connects to its database: like any application, by a service name. */
 import pg from 'pg';
 import { clientConfig } from '../../postgres/connection/session.ts';
 
 export type Connection = pg.Client & AsyncDisposable;
 
-/** An outage of the source must be noticed by an answer or an error, not by waiting for ever. */
+/** An outage of the source must show as an answer or an error, not as an endless wait. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
 export class Database {
@@ -12,11 +12,11 @@ export class Database {
 
   constructor(service: string) {
     this.service = service;
-    // Unknown services are named at once, not at the first connection of the fifth lane.
+    // Reports unknown services at once, not at the first connection.
     this.#config();
   }
 
-  /** A connection of its own; the caller ends it. Sessions have the pinned text settings that hashes need. */
+  /** A separate connection; the caller ends it. Sessions have the pinned text settings that hashes need. */
   async connect(): Promise<Connection> {
     const client = new pg.Client(this.#config());
     // Without a listener a connection that breaks while idle ends the process.
@@ -30,7 +30,7 @@ export class Database {
   #config(): pg.ClientConfig {
     const config = clientConfig(this.service, 'preflight');
     return {
-      // The application is no part of walferry, so it goes by its own name in pg_stat_activity.
+      // The application is not part of walferry, so it has its own name in pg_stat_activity.
       ...config,
       options: `${config.options ?? ''} -c search_path=public`,
       application_name: 'walferry-writer',

@@ -1,10 +1,10 @@
 /**
  * The ledger: what the application knows about its own transactions, in a file that only it writes.
  *
- * One JSON object a line. A transaction is written twice: `sent` with all its changes just before COMMIT is sent, and
- * `committed` just after COMMIT was answered. `sent` without an end (the writer was killed) and `unknown` (the answer was
- * lost with the connection) mean that either is right; `rolledback` means that none of its changes may be seen anywhere.
- * Lines are written synchronously: what the application was told survives its own SIGKILL.
+ * One JSON object per line. A transaction is written twice: `sent` with all its changes just before COMMIT is sent, and
+ * `committed` just after COMMIT was answered. `sent` without an end (the writer was killed) and `unknown` (the answer
+ * was lost with the connection) mean that either is right; `rolledback` means that none of its changes may be visible
+ * anywhere. Lines are written synchronously: every answer that the application received survives its own SIGKILL.
  */
 import { closeSync, createReadStream, openSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -40,7 +40,7 @@ export class Ledger implements Disposable {
     this.#file = openSync(path, 'a');
   }
 
-  /** Notes what is about to be committed, and returns the transaction's serial. */
+  /** Records what is about to be committed, and returns the transaction's serial. */
   sent(changes: readonly LedgerChange[]): string {
     this.#transactions += 1;
     const serial = `${this.#run}-${this.#transactions}`;
@@ -67,8 +67,8 @@ export class Ledger implements Disposable {
 }
 
 /**
- * The lines of a ledger. A last line without its end, left by a writer that was killed, is left out: nothing was sent
- * before its line was whole.
+ * The lines of a ledger. An incomplete last line, left by a writer that was killed, is ignored: nothing was sent before
+ * its line was complete.
  * @throws Error naming the line that is no ledger line.
  */
 export async function* readLedger(path: string): AsyncGenerator<LedgerLine> {

@@ -1,4 +1,4 @@
-/** Keeps all lanes together at a number of changes per second. */
+/** Keeps all connections together at a number of changes per second. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** After a pause of the database the missed changes are not made up for in one burst. */
@@ -24,7 +24,7 @@ export class Pace {
     }
   }
 
-  /** Tells how many changes a transaction made; the next ones wait for it. */
+  /** Records how many changes a transaction made; the next ones wait for it. */
   did(changes: number): void {
     this.#budget -= changes;
   }

@@ -1,4 +1,4 @@
-/** Random numbers from a seed that can be printed, so that the same mix of work can be asked for again. */
+/** Random numbers from a printed seed, so that the same mix of work can be repeated. */
 export class Random {
   #state: number;
 

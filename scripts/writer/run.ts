@@ -17,7 +17,7 @@ export interface WriterSettings {
   readonly seed: number;
 }
 
-/** Creates the tables and their first rows unless they are there. */
+/** Creates the tables and their first rows if they are missing. */
 export async function prepare(
   service: string,
   rows: number,
@@ -25,7 +25,7 @@ export async function prepare(
 ): Promise<void> {
   const database = new Database(service);
   if (await isSeeded(database)) {
-    print(`tables of "${service}" have rows already: not seeded again`);
+    print(`tables of "${service}" already have rows: not seeded again`);
     return;
   }
   print(`seeding "${service}" with ${rows.toLocaleString('en')} persons …`);
@@ -39,7 +39,7 @@ export async function prepare(
   print(`seeded in ${((performance.now() - began) / 1000).toFixed(1)} s`);
 }
 
-/** Writes until `stop` is aborted or the time is over; transactions in work are finished. */
+/** Writes until `stop` is aborted or the time is over; open transactions are finished. */
 export async function write(
   settings: WriterSettings,
   stop: AbortSignal,
@@ -58,7 +58,7 @@ export async function write(
   };
   const over = new AbortController();
   const ends = AbortSignal.any([stop, over.signal]);
-  // A timer of our own: AbortSignal.timeout() inside any() is lost to the garbage collector on Node 20.
+  // Not AbortSignal.timeout(): inside any() it is lost to the garbage collector on Node 20.
   const clock =
     settings.seconds === undefined
       ? undefined
@@ -83,7 +83,7 @@ export async function write(
             ownEvents: [],
           },
         }).catch((error: unknown) => {
-          // One lane that fails ends the others, or the program would seem to work at three quarters.
+          // One connection that fails ends the others, or the program would seem to work at three quarters.
           over.abort();
           throw error;
         }),
@@ -110,8 +110,7 @@ function reportEverySecond(totals: Totals, print: (line: string) => void): NodeJ
   let before = { ...totals };
   return setInterval(() => {
     const seconds = Math.round((performance.now() - began) / 1000);
-    const outage =
-      totals.reconnects > before.reconnects ? '  database not reachable, trying again' : '';
+    const outage = totals.reconnects > before.reconnects ? '  database unreachable, retrying' : '';
     print(
       `${seconds} s: ${totals.changes - before.changes} changes/s in ` +
         `${totals.committed - before.committed} transactions, ${totals.rolledBack} rolled back so far${outage}`,
@@ -120,7 +119,7 @@ function reportEverySecond(totals: Totals, print: (line: string) => void): NodeJ
   }, 1000);
 }
 
-/** The last line: what the application believes to have done. */
+/** The last line: the totals as the application knows them. */
 export function describeTotals(totals: Totals): string {
   return (
     `wrote ${totals.changes} changes in ${totals.committed} transactions; ` +

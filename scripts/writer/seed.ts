@@ -1,17 +1,17 @@
 /**
- * The rows that are there before the application starts to write. Made by the server (`generate_series`), because
- * sending millions of rows through a client would take longer than the migration that they are made for.
+ * The rows that exist before the application starts to write. Created on the server (`generate_series`), because
+ * sending millions of rows through a client would take longer than the migration that they are for.
  */
 import type { Database } from './database.ts';
 import { CONSTRAINTS, CREATE_TABLES, STATE, TABLES } from './tables.ts';
 
-/** Rows per statement: small enough that two lanes end together and progress can be shown. */
+/** Rows per statement: small enough that two connections finish together and progress can be shown. */
 const ROWS_PER_STATEMENT = 100_000;
 const SEED_CONNECTIONS = 2;
 
 /**
  * Whether an earlier run seeded this database to the end.
- * @throws Error when tables of these names are there that the writer did not make.
+ * @throws Error when there are tables with these names that the writer did not create.
  */
 export async function isSeeded(database: Database): Promise<boolean> {
   await using client = await database.connect();
@@ -21,14 +21,14 @@ export async function isSeeded(database: Database): Promise<boolean> {
   const { tables = 0, foreigners = 0, complete = false } = result.rows[0] ?? {};
   if (foreigners > 0) {
     throw new Error(
-      `"${database.service}" has tables of the names ${TABLES.join(', ')} that are not the writer's; give it a database of its own`,
+      `"${database.service}" has tables named like ${TABLES.join(', ')} that the writer did not create; use a separate database`,
     );
   }
   return complete && tables === TABLES.length;
 }
 
 /**
- * Makes the tables and fills them: `rows` in `person`, a tenth of that in `account` and in `purchase`, a thousandth in `note` and a
+ * Creates the tables and fills them: `rows` in `person`, a tenth of that in `account` and in `purchase`, a thousandth in `note` and a
  * hundredth in `event`.
  * @param report called with the number of persons inserted so far.
  */
@@ -57,7 +57,7 @@ export async function seed(
   await using client = await database.connect();
   for (const statement of SEED_OTHERS) await client.query(statement, [rows]);
   for (const step of CONSTRAINTS) await sideBySide(database, step);
-  // Statistics that the copy's plan and its progress estimate from; autovacuum would come a minute too late.
+  // Statistics for the copy's plan and its progress estimate; autovacuum would run a minute too late.
   await client.query('analyze person, account, purchase, note, event');
 }
 
@@ -66,7 +66,7 @@ async function makeEmptyTables(database: Database): Promise<void> {
   await client.query("set client_min_messages = 'warning'");
   const left = await client.query(`select where to_regclass('person') is not null`);
   if (left.rowCount === 1) {
-    // What a run that was cut off left is of no use: rows without keys. That it is ours was asked before.
+    // The tables of an interrupted run are useless: rows without keys. They are ours, as checked before.
     await client.query(`drop table if exists ${TABLES.join(', ')} cascade`);
     await client.query('drop sequence if exists change_number, invoice_number');
   }

@@ -2,8 +2,8 @@
  * The tables of the writer's application, and how each of their rows is named in the ledger.
  *
  * Every table has a column `revision`: 0 for seeded rows, otherwise a number of the sequence `change_number`, taken
- * while the row's lock is held. So revisions of one row grow in commit order, no two changes share one, and a row
- * found anywhere tells which transaction wrote it.
+ * while the row is locked. So revisions of one row grow in commit order, no two changes share one, and the revision of
+ * any row identifies the transaction that wrote it.
  */
 
 export type Table = 'person' | 'account' | 'purchase' | 'note' | 'event';
@@ -22,10 +22,10 @@ export const KEY_TEXT: Readonly<Record<Table, string>> = {
 /** Hash of a row's whole content. Needs the pinned settings of postgres/connection, or dates print differently. */
 export const CONTENT_HASH = 'md5(t::text)';
 
-/** On every table of ours: somebody else's `person` must never be dropped or written to. */
+/** On every table of the writer: a `person` table of someone else must never be dropped or written to. */
 const MARK = 'made by the walferry writer';
 
-/** Without keys and indexes: those are made over the seeded rows, which takes half of the time. */
+/** Without keys and indexes: those are built over the seeded rows, in half the time. */
 export const CREATE_TABLES = /* sql */ `
 create sequence change_number;
 create sequence invoice_number start 1000;   -- owned by no column: only a real sequence copy carries it
@@ -81,7 +81,9 @@ create table event (
 ${TABLES.map((table) => `comment on table ${table} is '${MARK}';`).join('\n')}
 `;
 
-/** Step by step, the statements of a step side by side. Foreign keys need the keys, and are there only when all is. */
+/**
+ * Steps in order, the statements of one step in parallel. Foreign keys need the keys, so they exist only when everything does.
+ */
 export const CONSTRAINTS: readonly (readonly string[])[] = [
   [
     'alter table account add primary key (id)',
@@ -99,7 +101,7 @@ export const CONSTRAINTS: readonly (readonly string[])[] = [
   ],
 ];
 
-/** How many of the tables are there, how many of them are not ours, and whether the list above was done to its end. */
+/** How many of the tables exist, how many of them are not ours, and whether the list above is complete. */
 export const STATE = /* sql */ `
 select count(*)::integer as tables,
        (count(*) filter (where obj_description(c.oid, 'pg_class') is distinct from '${MARK}'))::integer as foreigners,

@@ -1,6 +1,6 @@
 /**
- * One open transaction of the application: runs its statements and keeps what they changed, for the ledger. A part that
- * was rolled back to a savepoint is no change of the transaction any more.
+ * One open transaction of the application: runs its statements and collects their changes, for the ledger. A part that
+ * was rolled back to a savepoint is no longer a change of the transaction.
  */
 import type { Connection } from './database.ts';
 import type { LedgerChange } from './ledger.ts';
@@ -39,14 +39,14 @@ export class Transaction {
 
   /** `update TABLE as t set …, revision = (next number) …`. Must not change the key: {@link rekey} does. */
   async update(table: Table, set: string, where: string, values: unknown[]): Promise<string[]> {
-    // nextval() is evaluated again when the row had to be waited for: the number is taken under the row's lock.
+    // nextval() is evaluated again after a wait for the row: the number is taken under the row's lock.
     const sql = `update ${table} as t set ${set}, revision = nextval('change_number') where ${where}`;
     return this.#change(table, 'update', sql, values);
   }
 
   /**
-   * An update that gives one row another key: in the ledger the old key goes and the new one comes. `where` names the row
-   * by its old key, which is `$1`. Returns the new key, or undefined when the row is gone.
+   * An update that gives one row another key: in the ledger a delete of the old key and an insert of the new one.
+   * `where` selects the row by its old key, which is `$1`. Returns the new key, or undefined when the row is gone.
    */
   async rekey(
     table: Table,
@@ -68,7 +68,7 @@ export class Transaction {
     return this.#change(table, 'delete', sql, values);
   }
 
-  /** Runs a part and takes it back, as an application does that tries something. */
+  /** Runs a part and rolls it back, like an application that tries something. */
   async tryAndUndo(part: () => Promise<void>): Promise<void> {
     const before = this.#changes.length;
     await this.#client.query('savepoint attempt');

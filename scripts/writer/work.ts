@@ -1,12 +1,12 @@
 /**
  * What the application does: small transactions over one or several tables, in a fixed mix. Chosen so that the change
- * stream meets what real ones have: hot rows, rows that come and go, keys that change, long values that stay as they
- * are, updates of rows that are gone, parts rolled back to a savepoint.
+ * stream contains what real ones do: hot rows, short-lived rows, keys that change, long values that stay unchanged,
+ * updates of rows that are gone, parts rolled back to a savepoint.
  */
 import type { Random } from './random.ts';
 import type { Transaction } from './transaction.ts';
 
-/** What a lane knows of the database; ids it made itself are deleted again, seeded ones mostly stay. */
+/** What a connection knows of the database; ids it created are deleted again, seeded ones mostly stay. */
 export interface Known {
   readonly persons: number;
   readonly accounts: number;
@@ -20,7 +20,7 @@ type Work = (transaction: Transaction, random: Random, known: Known) => Promise<
 
 const CITIES = ['Izmir', 'Jena', 'Kyiv', 'Lviv', 'Málaga', 'Närke', 'Oświęcim', '東京', "L'Aquila"];
 const HOT_PERSONS = 20;
-/** Own rows a lane works on: few, so that the same rows are changed again and again. */
+/** Rows that a connection created and works on: few, so that the same rows change repeatedly. */
 const REMEMBERED = 200;
 /** Long enough to be stored out of line, above 2 kB. */
 const NOTE_LENGTH = { least: 3_000, most: 20_000 };
@@ -59,7 +59,7 @@ const transfer: Work = async (transaction, random, known) => {
   const other = random.between(1, known.accounts);
   const amount = `${random.between(0, 999)}.${random.between(0, 999_999).toString().padStart(6, '0')}`;
   if (one === other) return;
-  // In the order of the ids: two transfers the other way round would deadlock all the time.
+  // In the order of the ids: two opposite transfers would deadlock all the time.
   const [first, second] = one < other ? [one, other] : [other, one];
   await transaction.update('account', 'balance = balance - $1', 't.id = $2', [amount, first]);
   await transaction.update('account', 'balance = balance + $1', 't.id = $2', [amount, second]);
@@ -96,7 +96,7 @@ const write: Work = async (transaction, random, known) => {
     const tags = `tags = tags || jsonb_build_object('read', $2::integer)`;
     await transaction.update('note', tags, 't.id = $1', [note, random.between(1, 1000)]);
   } else if (random.chance(0.6)) {
-    // The new key with the body left out of the change: "delete and insert" would lose the body.
+    // The change carries the new key without the body: "delete and insert" would lose the body.
     const key = await transaction.rekey('note', 'id = gen_random_uuid()', 't.id = $1', note);
     remember(known.ownNotes, key === undefined ? [] : [key]);
   } else {
@@ -127,7 +127,7 @@ const log: Work = async (transaction, random, known) => {
   }
 };
 
-/** Keys of rows that are gone stay in these lists: changing them again finds nothing, as in any application. */
+/** Keys of deleted rows stay in these lists: changing them finds nothing, as in any application. */
 function remember(list: string[], keys: readonly string[]): void {
   list.push(...keys);
   if (list.length > REMEMBERED) list.splice(0, list.length - REMEMBERED);
@@ -152,7 +152,7 @@ const MIX: readonly (readonly [Work, number])[] = [
 ];
 const TOTAL = MIX.reduce((sum, [, weight]) => sum + weight, 0);
 
-/** One piece of work, chosen by the mix. */
+/** One transaction, chosen by the mix. */
 export function chooseWork(random: Random): Work {
   let left = random.next() * TOTAL;
   for (const [work, weight] of MIX) {

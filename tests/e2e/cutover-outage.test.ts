@@ -51,18 +51,18 @@ test.each([
         step: expect.stringMatching(/^drain to /) as unknown,
         failing: {
           code: 'Unreachable',
-          action: expect.stringContaining('pause calls the cutover off') as unknown,
+          action: expect.stringContaining('pause cancels the cutover') as unknown,
         },
       });
       const pause = await lab.update('pause');
       expect(pause.code, pause.stderr).toBe(0);
       expect(pause.stdout).toMatch(
-        /Cutover called off\. Paused: .* not known yet .*Everything committed before [0-9A-F]+\/[0-9A-F]+/,
+        /Cutover cancelled\. Paused: .* not known yet .*Everything committed before [0-9A-F]+\/[0-9A-F]+/,
       );
       const answer = await cutover;
       expect(answer.code).not.toBe(0);
       expect(answer.stdout + answer.stderr).toMatch(
-        /cutover called off by the operator in step "drain to [^"]+"; undone: the slot is kept/,
+        /cutover cancelled by the operator in step "drain to [^"]+"; undone: the slot is kept/,
       );
       expect(await lab.progress()).toMatchObject({ phase: 'stream', state: 'paused' });
     } finally {

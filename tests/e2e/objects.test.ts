@@ -66,7 +66,7 @@ test('a database with every kind of object arrives with all of them, as they are
   const progress = await lab.progress();
   const notes = progress.notes?.join('\n') ?? '';
   expect(notes).toContain(
-    'Left out with the excluded tables or extensions that they stand on: FUNCTION obj.count_hidden(), VIEW obj.over_hidden, FK CONSTRAINT obj.audit to_hidden.',
+    'Left out with the excluded tables or extensions that they depend on: FUNCTION obj.count_hidden(), VIEW obj.over_hidden, FK CONSTRAINT obj.audit to_hidden.',
   );
   // Told once, by preflight and with its advice; by name again at the end.
   expect(notes.split('object_publication')).toHaveLength(2);

@@ -177,12 +177,12 @@ describe('waiting for the operator', () => {
       expect(progress.waiting).toEqual({
         ...{ step: named, code: 'Denied', reason: 'no right on t' },
         action:
-          'Correct the password, role or grant that the message names, then resume; before the copy: start again.',
+          'Correct the password, role or grant named in the message, then resume; before the copy: start again.',
       });
       // Nobody holds a snapshot while a person is awaited.
       expect(migration.world.isRunning('holdSnapshot')).toBe(false);
       const answer = await migration.ask('resume');
-      expect(answer.text).toBe(`Trying step ${named} again; it had stopped with Denied.`);
+      expect(answer.text).toBe(`Retrying step ${named}, which had stopped with Denied.`);
       await migration.reaches('stream', 'running');
       expectEachChunkOnce(migration);
       expect((await migration.ask('cutover')).allowed).toBe(true);

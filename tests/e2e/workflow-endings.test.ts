@@ -81,7 +81,7 @@ describe('done', () => {
       expect(waiting?.reason).toContain('MATERIALIZED VIEW app.m (SQLSTATE 22P02)');
       expect(notes).toEqual([
         'note [publications]: not moved: p. Create them.',
-        'Left out with the excluded tables or extensions that they stand on: VIEW app.v.',
+        'Left out with the excluded tables or extensions that they depend on: VIEW app.v.',
       ]);
       migration.world.mangle('refreshViews', { views: 0, skipped });
       await migration.ask('resume');
@@ -122,7 +122,7 @@ describe('wrong input', () => {
     ['a wrong type', [{ source: 'a', target: 7 }], /"target" must be the name of a .*service/],
     ['an unknown field', [{ source: 'a', target: 'b', speed: 1 }], /unknown field "speed"/],
     ['a range', [{ source: 'a', target: 'b', copy: { parallelism: 99 } }], /from 1 to 32/],
-    ['a second input', [{ source: 'a', target: 'b' }, { version: 1 }], /one input only/],
+    ['a second input', [{ source: 'a', target: 'b' }, { version: 1 }], /give exactly one input/],
   ])('%s fails the workflow at once with one clear message', async (_, args, message) => {
     const migration = await migrations.start(undefined, ...args);
     expect(await migration.end()).toMatchObject({
@@ -288,7 +288,7 @@ describe('abort', () => {
       expect(answer.text).toMatch(
         hasRows(phase)
           ? /^Aborted by the operator; the tables copied so far stay on "orders_new"/
-          : /^Aborted by the operator; "orders_new" is as it was before/,
+          : /^Aborted by the operator; "orders_new" is unchanged/,
       );
       expect(await migration.end()).toMatchObject({ status: 'FAILED', type: 'Aborted' });
       expect(migration.world.leftovers).toEqual([]);

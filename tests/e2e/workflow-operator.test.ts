@@ -105,7 +105,7 @@ describe('pause and resume', () => {
       expect(await migration.ask('resume')).toMatchObject({ allowed: true });
       // The stream may have stopped before the resume came.
       expect(await pause.result()).toMatch(
-        /^(Paused at|The stream stopped at \S+ and goes on: a resume that came later)/,
+        /^(Paused at|The stream stopped at \S+ and continues: a later resume)/,
       );
     }
     expect((await migration.progress()).state).toBe('running');
@@ -256,7 +256,7 @@ describe('cutover', () => {
       'unequal counts',
       ({ world }) => world.fail('compareCounts', 'NotEqual', 'public.orders: 600 and 599 rows'),
       'NotEqual',
-      /^cutover undone, streaming goes on: public\.orders: 600 and 599 rows/,
+      /^cutover undone, streaming continues: public\.orders: 600 and 599 rows/,
     ],
     [
       'a late write',
@@ -269,7 +269,7 @@ describe('cutover', () => {
       ({ world }) =>
         world.script('streamChanges', () => Promise.reject(new Error('not seen by anybody'))),
       'Internal',
-      /^cutover undone, streaming goes on: streamChanges: failed \(Error\)/,
+      /^cutover undone, streaming continues: streamChanges: failed \(Error\)/,
     ],
   ])(
     '%s undoes it with the reason, keeps the slot, and streaming goes on',
@@ -308,7 +308,7 @@ describe('cutover', () => {
       ]) {
         expect(await migration.ask('cutover', wrong)).toMatchObject({
           allowed: false,
-          text: text(/^leave out the input of cutover, or give \{"compare": "exact"\} or/),
+          text: text(/^omit the input of cutover, or give \{"compare": "exact"\} or/),
         });
       }
       expect((await migration.ask('cutover', { compare: 'off' })).text).toMatch(/not compared/);
@@ -328,7 +328,7 @@ describe('cutover', () => {
       expect((await ask('pause')).stdout).toMatch(/Result\s+Paused at [0-9A-F]+\/[0-9A-F]+: every/);
       expect((await ask('resume')).stdout).toContain('Streaming again from');
       const refused = await ask('cutover', '--input', '{"compare": "never"}');
-      expect(refused).toMatchObject({ stderr: text(/leave out the input of cutover/) });
+      expect(refused).toMatchObject({ stderr: text(/omit the input of cutover/) });
       expect(refused.code).not.toBe(0);
       const first = await ask('cutover', '--update-id', 'go');
       expect(first.stdout).toContain('Cutover complete');
@@ -362,7 +362,7 @@ describe('calling the cutover off', () => {
     ['compareCounts', 'compare row counts', false],
     ['setSequences', 'set sequences', false],
     ['enableTriggers', 'enable triggers', true],
-    ['laterChanges', 'look for late writes', true],
+    ['laterChanges', 'check for late writes', true],
   ];
   test.concurrent.each(steps)(
     'a cutover whose %s keeps failing is shown and can be called off; the stream goes on and a later cutover works',
@@ -372,7 +372,7 @@ describe('calling the cutover off', () => {
         step: text(new RegExp(`^${label}`)),
         failing: {
           ...{ code: 'Unreachable', reason: `${step}: nobody answers` },
-          action: text(/tried again by itself; pause calls the cutover off/),
+          action: text(/retried automatically; pause cancels the cutover/),
         },
       });
       expect(await migration.progress()).toMatchObject({ phase: 'cutover', state: 'running' });
@@ -382,16 +382,16 @@ describe('calling the cutover off', () => {
         // A drain that failed says nothing of what it applied.
         text: text(
           step === 'streamChanges'
-            ? /^Cutover called off\. Paused: .* not known yet .*Everything committed before [0-9A-F]+\/[0-9A-F]+/
-            : /^Cutover called off\. Paused at [0-9A-F]+\/[0-9A-F]+: everything committed/,
+            ? /^Cutover cancelled\. Paused: .* not known yet .*Everything committed before [0-9A-F]+\/[0-9A-F]+/
+            : /^Cutover cancelled\. Paused at [0-9A-F]+\/[0-9A-F]+: everything committed/,
         ),
       });
       expect(await cutover).toMatchObject({
         ...{ allowed: false, type: 'Cancelled' },
         text: text(
           triggers
-            ? /called off by the operator in step "(enable triggers|look for late writes)".*disabled again before the next/
-            : /called off by the operator in step.*slot is kept.*no trigger was enabled/,
+            ? /cancelled by the operator in step "(enable triggers|check for late writes)".*disabled again before the next/
+            : /cancelled by the operator in step.*slot is kept.*no trigger was enabled/,
         ),
       });
       expect(await migration.progress()).toMatchObject({
@@ -474,7 +474,7 @@ describe('calling the cutover off', () => {
       });
       lose();
       expect((await pause).text).toMatch(
-        /^Cutover called off\. Paused: the stream has stopped, but its position is not known yet/,
+        /^Cutover cancelled\. Paused: the stream has stopped, but its position is not known yet/,
       );
       migration.world.clear('streamChanges');
       await migration.ask('resume');
@@ -697,7 +697,7 @@ describe('calling the cutover off', () => {
       for (const update of ['pause', 'abort'] as const) {
         expect(await migration.ask(update)).toMatchObject({
           ...{ allowed: false, type: 'Refused' },
-          text: text(/^too late to .*last look for late writes; the answer of cutover says how/),
+          text: text(/^too late to .*last check for late writes; the answer of cutover says how/),
         });
       }
       world.late = ['public.orders'];
@@ -715,7 +715,7 @@ describe('calling the cutover off', () => {
     await until('the slot being dropped', () => migration.world.isRunning('dropSlot'));
     expect(await migration.ask('pause')).toMatchObject({
       ...{ allowed: false, type: 'Refused' },
-      text: text(/^too late to call the cutover off: the slot is being dropped/),
+      text: text(/^too late to cancel the cutover: the slot is being dropped/),
     });
     release();
     expect((await cutover).text).toMatch(/^Cutover complete/);
@@ -909,7 +909,7 @@ describe('setLimits', () => {
       }, input);
       await migration.reaches('schema');
       expect((await migration.ask('setLimits', { applyChangesPerSecond: 9 })).text).toBe(
-        'Limits: copy 3 streams; apply 9 changes/s. They are in force when the copy begins.',
+        'Limits: copy 3 streams; apply 9 changes/s. They apply when the copy begins.',
       );
       release();
       await migration.reaches('stream');
@@ -931,7 +931,7 @@ describe('setLimits', () => {
       const release = world.hold('storeLimits');
       const answer = await migration.ask('setLimits', { applyChangesPerSecond: 5 });
       expect(answer.text).toMatch(
-        /Not in force yet: .*target \(.*Unreachable\); tried again by itself\.$/,
+        /Not in force yet: .*target \(.*Unreachable\); retried automatically\.$/,
       );
       expect((await migration.progress()).notes?.at(-1)).toContain(
         'new limits are not in force yet',

@@ -140,8 +140,8 @@ test('a pattern that matches no table, or only a partitioned one, is reported; t
   );
   await tail.reads();
   expect(tail.err.match(/WARNING: .*/g)).toEqual([
-    'WARNING: no table fits "nosuch" yet',
-    'WARNING: only a partitioned table fits "root": name its partitions, changes come as theirs',
+    'WARNING: no table matches "nosuch" yet',
+    'WARNING: only a partitioned table matches "root": name its partitions, changes carry their names',
   ]);
   await pair.sourceClient.query(/* sql */ `create table nosuch (id int primary key);
     insert into nosuch values (1)`);

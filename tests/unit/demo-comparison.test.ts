@@ -25,10 +25,10 @@ describe('the demo does not pass, and says why,', () => {
     ['source and target are not equal', { equal: false }],
     ['the ledger of the application does not hold', { ledgerProblems: 1 }],
     ['a slot was left', { slotsLeft: 1 }],
-    ['no worker could be killed in the copy', copy('too late')],
-    ['were copied again', copy('refuted')],
-    ['were copied again', { ...copy('refuted'), rows: 1000 }],
-    ['the stream did not go on', { rows: 1000, kills: { ...GOOD.kills, stream: 'refuted' } }],
+    ['no worker could be killed during the copy', copy('too late')],
+    ['were repeated', copy('refuted')],
+    ['were repeated', { ...copy('refuted'), rows: 1000 }],
+    ['the stream did not continue', { rows: 1000, kills: { ...GOOD.kills, stream: 'refuted' } }],
   ])('when %s', (words, changed) => {
     expect(failings({ ...GOOD, ...changed })).toEqual([expect.stringContaining(words)]);
   });

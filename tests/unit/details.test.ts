@@ -62,7 +62,7 @@ describe('current details', () => {
     );
     expect(details).toContain('- **what to do:** Look at the server.');
     expect(codeLines(details)).toEqual([
-      '# call the cutover off; the stream stays paused until resume',
+      '# cancel the cutover; the stream stays paused until resume',
       'temporal workflow update execute -w orders --name pause',
       '# end it; what was copied stays, complete or not',
       'temporal workflow update execute -w orders --name abort',
@@ -87,12 +87,12 @@ describe('current details', () => {
 
       - from **orders_old** to **orders_new**
       - copied 48 of 48 chunks (100 %): 3,000,000 rows, 240.0 MB, 12 tables
-      - snapshot generation 2
+      - exported snapshot 2
       - confirmed \`16/B374D848\`: everything committed before it is on the target
       - applied 1,234 transactions, 5,678 changes; 1,200 changes/s
       - lag 1.2 kB, 0.8 s; 3 leases
       - slot \`walferry_orders_0123456789abcdef\`
-      - as of 2026-11-21 09:41:07 UTC; live numbers stand under Pending Activities
+      - as of 2026-11-21 09:41:07 UTC; live numbers are under Pending Activities
 
       ### What you can do now
 
@@ -151,7 +151,7 @@ describe('current details', () => {
     expect(details).toMatch(/^## Snapshot: copying rows \(held by the guard\)\n/);
     expect(details).toContain('- limits: copy 2 streams, 5.0 MB/s; apply 1,000 changes/s\n');
     expect(details).toContain(
-      '- guard: activeSessions 63, ceiling 50: **the copy is held** and goes on by itself, since 2026-11-21 09:41:07 UTC\n',
+      '- guard: activeSessions 63, ceiling 50: **the copy is held** and continues automatically, since 2026-11-21 09:41:07 UTC\n',
     );
     const failing = { ...guard, value: null, failing: { code: 'Internal', sqlstate: '42P01' } };
     expect(renderDetails('o', { ...copying, guard: failing }, 'running')).toContain(

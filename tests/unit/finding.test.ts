@@ -65,9 +65,9 @@ describe('the command', () => {
     };
     expect(describeFacts(facts)).toEqual([
       'source   old: PostgreSQL 15.18, database "app" (UTF8), role mover, db.example.com:5432 with TLS, host verified',
-      'target   new: could not be looked at',
+      'target   new: could not be checked',
       'tables   1 selected, about 1 row, 8.0 kB without indexes',
-      'wal2json usable, takes every option (2.6 or newer)',
+      'wal2json usable, accepts every option (2.6 or newer)',
       'worker   pg_dump missing',
     ]);
     expect(describeFacts({ ...facts, target: TARGET })[1]).toBe(

@@ -65,7 +65,7 @@ describe('workflow input', () => {
     [{ target: 'b' }, '"source" is missing'],
     [{ source: 'a', target: '' }, '"target" must not be empty'],
     [{ source: 1, target: 'b' }, '"source" must be the name of a PostgreSQL service'],
-    [{ source: 'a', target: 'a' }, '"target" must be another service'],
+    [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
       'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, limits, guard',
@@ -85,7 +85,7 @@ describe('workflow input', () => {
     ],
     [
       { source: 'a', target: 'b', ignore: { eventTriggers: [''] } },
-      '"ignore.eventTriggers.0" must not hold an empty name',
+      '"ignore.eventTriggers.0" must not contain an empty name',
     ],
     [
       { source: 'a', target: 'b', ignore: { missingIdentity: ['log'] } },

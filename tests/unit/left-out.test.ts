@@ -46,12 +46,12 @@ describe('objects that are left out', () => {
       ...{ excluded, never: ['PUBLICATION p'], more: 3 },
       ...{ accepted: ['3 large objects'], unselected: ['TABLE app.old'] },
     };
-    const standing = `Left out with the excluded tables or extensions that they stand on: ${excluded.slice(0, 20).join(', ')} and 2 more.`;
+    const standing = `Left out with the excluded tables or extensions that they depend on: ${excluded.slice(0, 20).join(', ')} and 2 more.`;
     expect(leftOutSentences(leftOut)).toEqual([
       'Not selected by the input: TABLE app.old.',
       standing,
-      'Left behind as the input accepts: 3 large objects.',
-      'Never carried over, to be made by hand where wanted: PUBLICATION p.',
+      'Not moved, as the input accepts: 3 large objects.',
+      'Never moved, create them manually where needed: PUBLICATION p.',
       '3 more objects are left out.',
     ]);
     expect(leftOutNames(leftOut)).toEqual({

@@ -44,13 +44,18 @@ describe('what an operator may ask for', () => {
 
   const refusals: [UpdateName, Phase, Situation, RegExp][] = [
     ['pause', 'snapshot', 'running', /works in phase stream; this migration is in phase snapshot/],
-    ['pause', 'stream', 'waiting', /waits for the operator.*resume tries again/],
-    ['resume', 'cutover', 'running', /tries again by itself.*: pause calls it off, resume then/],
+    ['pause', 'stream', 'waiting', /waits for the operator.*resume retries the step/],
+    [
+      'resume',
+      'cutover',
+      'running',
+      /retries a failed step automatically: pause cancels it, resume then/,
+    ],
     [
       'pause',
       'cutover',
       'ending',
-      /too late to call .* off: the slot is being dropped behind a last look .* the answer of cutover/,
+      /too late to cancel .*: the slot is being dropped after a last check .* the answer of cutover/,
     ],
     ['resume', 'schema', 'running', /in phase schema an error ends the migration/],
     ['cutover', 'indexes', 'running', /works in phase stream; this migration is in phase indexes/],
@@ -59,7 +64,7 @@ describe('what an operator may ask for', () => {
       'abort',
       'cutover',
       'ending',
-      /too late to abort: the slot is being dropped behind a last look/,
+      /too late to abort: the slot is being dropped after a last check/,
     ],
     ['resume', 'cutover', 'ending', /the answer of cutover says how it ends/],
     ['setLimits', 'cutover', 'ending', /the answer of cutover says how it ends/],

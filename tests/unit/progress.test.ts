@@ -24,12 +24,12 @@ describe('an answer of the query "progress"', () => {
     ['startedAt.preflight', { startedAt: { preflight: 5 } }],
   ])('is refused with the name of the field: %s', (field, changed) => {
     expect(() => parseProgress({ ...ANSWER, ...changed })).toThrow(
-      `the answer of "progress" is not one that this version knows: ${field}`,
+      `this version cannot read the answer of "progress": ${field}`,
     );
   });
 
   it.each([null, 'text', 5])('is refused when it is no object: %j', (answer) => {
-    expect(() => parseProgress(answer)).toThrow('the whole of it');
+    expect(() => parseProgress(answer)).toThrow('the whole answer');
   });
 });
 
@@ -48,7 +48,7 @@ describe('the state that an earlier run handed on', () => {
     ['leftOut.more', { leftOut: { excluded: [], never: [] } }],
   ])('is refused when it is not known: %s', (field, changed) => {
     expect(() => carriedState({ ...state, ...changed })).toThrow(
-      `this worker knows state version 1 only, and not the carried one (${field}); update it`,
+      `this worker only knows state version 1 and cannot read the carried state (${field}); update the worker`,
     );
   });
 });

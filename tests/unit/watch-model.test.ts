@@ -254,7 +254,7 @@ test('what is tried again and what is out of reach are told', () => {
   expect(view.step).toBe('tables 3 of 9');
   expect(view.troubles).toEqual([
     'no worker answers',
-    'copySchema is tried again (attempt 3): Unreachable',
+    'copySchema is retried (attempt 3): Unreachable',
   ]);
 });
 

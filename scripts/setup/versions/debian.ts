@@ -1,8 +1,8 @@
 /**
- * PostgreSQL with wal2json and pgvector from the packages of Debian 13, unpacked on Debian 12. apt resolves and checks them,
- * with folders of its own in place of the system's, so that no right is needed and nothing of the system changes. They are
- * built for a newer C library than the system's: each program becomes a script that starts it with the loader and libraries
- * it came with.
+ * PostgreSQL with wal2json and pgvector from the packages of Debian 13, unpacked on Debian 12. apt resolves and
+ * verifies them, with separate folders instead of the system's, so that no privilege is needed and the system does not
+ * change. They are built for a newer C library than the system's: each program becomes a script that starts it with the
+ * loader and libraries of its release.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,9 +10,9 @@ import path from 'node:path';
 import { run } from './run.ts';
 
 const RELEASE = 'trixie';
-/** Holds the keys of the next release too. */
+/** Contains the keys of the next release too. */
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
-/** Package names beginning so are unpacked; the others (perl, tools for installing) are never used. */
+/** Packages whose names begin like this are unpacked; the others (perl, installation tools) are never used. */
 const NEEDED = /^(lib|zlib1g|postgresql-\d|postgresql-client-\d)/;
 
 /** Unpacks server, wal2json, pgvector and client programs of a major version below `folder`. */
@@ -43,7 +43,7 @@ export function unpackDebian(folder: string, major: number): void {
   const words = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
   run('apt-get', [...words, '-q', 'update']);
   const packages = [`postgresql-${major}`, `postgresql-client-${major}`];
-  // With an empty list of installed packages apt brings the C library along too.
+  // With an empty list of installed packages apt also downloads the C library.
   run('apt-get', [
     ...[...words, '-q', '-y', '--download-only', 'install', ...packages],
     ...[`postgresql-${major}-wal2json`, `postgresql-${major}-pgvector`],
@@ -67,7 +67,7 @@ function sourcesOfNextRelease(): string {
   const lines = new Set<string>();
   for (const target of targets.split('\n')) {
     const [address = '', suite = ''] = target.split(' ');
-    // Debian's own archive and its security updates, and no other vendor's.
+    // Only Debian's own archive and its security updates.
     if (suite !== codename && suite !== `${codename}-security`) continue;
     if (!/\/debian(-security)?\/?$/.test(address)) continue;
     const next = suite.replace(codename, RELEASE);

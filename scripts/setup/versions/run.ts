@@ -1,10 +1,10 @@
-/** Running a program of the machine, or saying why it failed. */
+/** Runs a program of the machine, or says why it failed. */
 import { spawnSync } from 'node:child_process';
 
-/** A registry that swallows packets must not hold a test run up for long. */
+/** A registry that swallows packets must not delay a test run for long. */
 const LONGEST_MILLISECONDS = 180_000;
 
-/** Its standard output. @throws Error with the end of what it said. */
+/** @returns its standard output. @throws Error with the end of its error output. */
 export function run(program: string, words: readonly string[], cwd?: string): string {
   const outcome = spawnSync(program, words, {
     encoding: 'utf8',
