@@ -223,7 +223,7 @@ test('the guard holds the copy above its ceiling, also when it cannot measure, l
   expect(told.at(-1)?.failing).toEqual(failing);
   const measured = { measure: 'query', ceiling: 10 };
   const holds = { level: 'warn', message: 'the guard of the source holds the copy' };
-  const goesOn = { level: 'info', message: 'the guard of the source lets the copy go on' };
+  const goesOn = { level: 'info', message: 'the guard of the source lets the copy continue' };
   // One line for each change, none while it lasts.
   expect(held.logged.filter(({ message }) => message.includes('guard'))).toEqual([
     { ...holds, fields: { ...measured, value: 100 } },
