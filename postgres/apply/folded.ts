@@ -22,7 +22,7 @@ export interface FoldedTable {
   readonly release: () => void;
 }
 
-/** Tables that are computed under the same settings. */
+/** Tables whose expressions are evaluated under the same settings. */
 export interface FoldedGroup {
   readonly settings: Settings;
   readonly tables: readonly (FoldedTable & { readonly statements: RowStatements })[];

@@ -6,7 +6,7 @@ import pg from 'pg';
 
 const CHECK_VIOLATION = '23514';
 
-/** For messages. */
+/** The violation, as a phrase for messages. */
 export const BEYOND_BOUNDS =
   'the partition bounds on the target reject it: bounds, functions, enum labels or collations differ from the source; make the bounds match, or start again with tables.viaPartitionRoot';
 

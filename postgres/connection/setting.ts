@@ -80,7 +80,7 @@ export function isTaken(key: string): key is TakenKey {
  */
 export function refusal(key: string, value: string): string | null {
   const known = Object.hasOwn(HARMLESS, key) ? HARMLESS[key] : undefined;
-  if (!known) return `walferry does not support the setting "${key}"`;
+  if (!known) return `"${key}" is not supported by walferry`;
   if (known.values === null || known.values.includes(value)) return null;
   const allowed = known.values.map((one) => (one === '' ? 'empty' : one)).join(' or ');
   return `"${key}" is supported only as ${allowed}`;
