@@ -1,14 +1,13 @@
 /**
  * Applies a batch to the target: folded and as sets where possible, change by change where not.
  *
- * TRUNCATE is a barrier: everything before it is applied, then the statement, then what follows. Between barriers
- * tables are independent of each other (in replica role nothing links them), so each table's changes are applied
- * together, in their own order. The table is the target's: source partitions that go through one root are one table
- * here. Otherwise a key that one partition gives up and another takes could be applied in the wrong order.
+ * TRUNCATE is a barrier: everything before it is applied, then the statement, then what follows. Between barriers tables are
+ * independent of each other (in replica role nothing links them), so each table's changes are applied together, in their own
+ * order. The table is the target's: source partitions that go through one root are one table here. Otherwise a key that one
+ * partition gives up and another takes could be applied in the wrong order.
  *
- * Sets can violate a constraint that the single changes did not. Then the work since the savepoint is rolled back and
- * repeated in smaller parts, and a part that fails again is replayed change by change. What fails there is a real
- * error.
+ * Sets can violate a constraint that the single changes did not. Then the work since the savepoint is rolled back and repeated in
+ * smaller parts, and a part that fails again is replayed change by change. What fails there is a real error.
  */
 import type pg from 'pg';
 import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
@@ -32,8 +31,8 @@ import { destinationOf, readTable } from './table.ts';
 import type { TargetTable } from './table.ts';
 
 /**
- * Number of parts that a refused batch is split into before the refused parts are replayed: one conflict in 20,000
- * changes then costs the replay of about 1,250, and a batch full of conflicts costs its sets only twice.
+ * Number of parts that a refused batch is split into before the refused parts are replayed: one conflict in 20,000 changes then
+ * costs the replay of about 1,250, and a batch full of conflicts costs its sets only twice.
  */
 const PARTS = 16;
 
@@ -100,8 +99,8 @@ export class Batch {
     }
     for (const [settings, some] of this.#bySettings(steps)) {
       await this.#useSettings(settings);
-      // These rows are identified by texts. All changes of one target table must stay in order, also when partitions of
-      // a root differ here: a value that one gives up and another takes would otherwise exist twice.
+      // These rows are identified by texts. All changes of one target table must stay in order, also when partitions of a root
+      // differ here: a value that one gives up and another takes would otherwise exist twice.
       const byText = new Set(
         printsInexactly(settings)
           ? some.filter(({ table }) => table.key === null).map(({ table }) => table.qualified)
@@ -235,8 +234,8 @@ export class Batch {
       } catch (error) {
         if (sqlstate(error) !== SQLSTATE.featureNotSupported) throw error;
         await this.#client.query(/* sql */ 'rollback to savepoint walferry_truncate');
-        // The referencing table was in the source's statement, and is excluded because its copy is newer. Enabled
-        // foreign keys would cascade to that copy's rows.
+        // The referencing table was in the source's statement, and is excluded because its copy is newer. Enabled foreign keys
+        // would cascade to that copy's rows.
         if (!(await hasReplicaRole(this.#client))) throw error;
         for (const name of names) await this.#client.query(/* sql */ `delete from ${name}`);
       }

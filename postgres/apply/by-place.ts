@@ -1,7 +1,7 @@
 /**
- * Updates and deletes of a table without a key, where two values may print alike under the settings that its
- * expressions are evaluated with (`extra_float_digits` below 1, a date style that abbreviates the time zone). The row
- * is located under the pinned settings, then changed by its ctid under the application's settings.
+ * Updates and deletes of a table without a key, where two values may print alike under the settings that its expressions are
+ * evaluated with (`extra_float_digits` below 1, a date style that abbreviates the time zone). The row is located under the pinned
+ * settings, then changed by its ctid under the application's settings.
  */
 import type pg from 'pg';
 import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
@@ -10,10 +10,7 @@ import type { Step } from './replay.ts';
 import { columnsMatch, statementOf } from './statement.ts';
 import type { Where } from './statement.ts';
 
-/**
- * Applies the steps one at a time, in order. @throws StepFailed for the first that fails; the transaction is then
- * aborted.
- */
+/** Applies the steps one at a time, in order. @throws StepFailed for the first that fails; the transaction is then aborted. */
 export async function replayByPlace(
   client: pg.Client,
   steps: readonly Step[],

@@ -1,9 +1,9 @@
 /**
- * What the stream passes to the applier: changes of committed source transactions, in commit order, with values as the
- * text that the source printed. Absent is not null: a column missing from `columns` is unchanged and is not written.
+ * What the stream passes to the applier: changes of committed source transactions, in commit order, with values as the text that
+ * the source printed. Absent is not null: a column missing from `columns` is unchanged and is not written.
  *
- * Values are as wal2json sent them, decoded: 't'/'f' for booleans, numbers verbatim, bytea as hexadecimal digits with
- * or without the leading `\x` (the applier adds it according to the target's column type).
+ * Values are as wal2json sent them, decoded: 't'/'f' for booleans, numbers verbatim, bytea as hexadecimal digits with or without
+ * the leading `\x` (the applier adds it according to the target's column type).
  */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -30,8 +30,8 @@ export interface PlannedRelation {
   readonly schema: string;
   readonly name: string;
   /**
-   * Columns of a unique index of the source that identifies a row: valid, immediate, not partial, without expressions,
-   * on NOT NULL columns, and contained in the `identity` of every change. Null: rows are matched by all their columns.
+   * Columns of a unique index of the source that identifies a row: valid, immediate, not partial, without expressions, on NOT
+   * NULL columns, and contained in the `identity` of every change. Null: rows are matched by all their columns.
    */
   readonly key: readonly string[] | null;
   readonly columns: readonly PlannedColumn[];
@@ -71,8 +71,8 @@ export interface Delete extends Origin {
 }
 
 /**
- * One TRUNCATE statement with all its tables, because foreign keys between them allow no other way. A partition with
- * another destination is emptied by its bounds; when the statement names its root, only the root is listed.
+ * One TRUNCATE statement with all its tables, because foreign keys between them allow no other way. A partition with another
+ * destination is emptied by its bounds; when the statement names its root, only the root is listed.
  */
 export interface Truncate extends Origin {
   readonly kind: 'truncate';

@@ -1,7 +1,6 @@
 /**
- * Named places where a test kills the process: no handler runs, nothing is flushed. Off unless WALFERRY_FAILPOINT names
- * one. They are where a crash is least likely to occur by chance. `NAME` dies as by SIGKILL, `NAME out-of-memory` by
- * exhausting the heap.
+ * Named places where a test kills the process: no handler runs, nothing is flushed. Off unless WALFERRY_FAILPOINT names one. They
+ * are where a crash is least likely to occur by chance. `NAME` dies as by SIGKILL, `NAME out-of-memory` by exhausting the heap.
  */
 export type FailPoint =
   'rows-sent' | 'before-target-commit' | 'commit-sent' | 'after-target-commit-before-confirm';

@@ -61,8 +61,8 @@ export function fold(
   key: readonly number[],
 ): NetEffect | undefined {
   const live = new Map<string, LiveRow>();
-  // Keys from before the sequence that a change has already used. A second change that names such a key without a live
-  // row refers to a row that does not exist.
+  // Keys from before the sequence that a change has already used. A second change that names such a key without a live row refers
+  // to a row that does not exist.
   const origins = new Set<string>();
   const deletes: KeyValues[] = [];
 

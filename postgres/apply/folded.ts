@@ -1,7 +1,7 @@
 /**
- * Sends folded rows to the target: a whole batch in one flight of statements, including the start of the transaction.
- * As in sets.ts, each statement's row count is checked. A flight that the target refuses is rolled back, and the batch
- * is applied change by change, where an error points to one change.
+ * Sends folded rows to the target: a whole batch in one flight of statements, including the start of the transaction. As in
+ * sets.ts, each statement's row count is checked. A flight that the target refuses is rolled back, and the batch is applied
+ * change by change, where an error points to one change.
  */
 import type pg from 'pg';
 import { Flight, FlightFailed, Kept } from '../connection/flight.ts';
@@ -45,9 +45,9 @@ export type Flown =
   | { readonly outcome: 'refused'; readonly table: FoldedTable; readonly error: unknown };
 
 /**
- * Rows are found by key, with plans that are made once and cached. A sequential scan, chosen while the table was small,
- * would be repeated with every batch. Parallel plans are off too: a disabled scan only gets a very high cost, and
- * without an index the planner then starts workers, even for a catalog of 140 rows (5 of a batch's 6 ms).
+ * Rows are found by key, with plans that are made once and cached. A sequential scan, chosen while the table was small, would be
+ * repeated with every batch. Parallel plans are off too: a disabled scan only gets a very high cost, and without an index the
+ * planner then starts workers, even for a catalog of 140 rows (5 of a batch's 6 ms).
  */
 export const PLANS_BY_KEY = {
   enable_seqscan: 'off',

@@ -1,14 +1,14 @@
 /**
- * NaN, Infinity and -Infinity with wal2json before 2.6: in float4, float8 and numeric columns they arrive as null, like
- * a real null (domains over these types, and arrays of them, arrive as text and are safe). Such a null is resolved by
- * reading the row on the source, by its key.
+ * NaN, Infinity and -Infinity with wal2json before 2.6: in float4, float8 and numeric columns they arrive as null, like a real
+ * null (domains over these types, and arrays of them, arrive as text and are safe). Such a null is resolved by reading the row on
+ * the source, by its key.
  *
- * The source shows the current row, which may be later than the change. The result is still right: if the row was not
- * changed since, it has the change's own value. If it was, that later change is in the stream too, contains the column,
- * and overwrites what was written here (docs/apply.md has the full argument).
+ * The source shows the current row, which may be later than the change. The result is still right: if the row was not changed
+ * since, it has the change's own value. If it was, that later change is in the stream too, contains the column, and overwrites
+ * what was written here (docs/apply.md has the full argument).
  *
- * The row must not be read before its change is visible: with synchronous replication a transaction is decoded before
- * other sessions can see it. So the reader first waits until these transactions are visible.
+ * The row must not be read before its change is visible: with synchronous replication a transaction is decoded before other
+ * sessions can see it. So the reader first waits until these transactions are visible.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -31,9 +31,7 @@ import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts'
 import type { FoldedTable } from './folded.ts';
 import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
 
-/**
- * For a NOT NULL column of a row that no longer exists: a later change deletes or moves the row, and overwrites this.
- */
+/** For a NOT NULL column of a row that no longer exists: a later change deletes or moves the row, and overwrites this. */
 const PLACEHOLDER = 'NaN';
 
 /** Keys per query: bounds the size of one statement and keeps the planner on the index. */
@@ -95,8 +93,7 @@ export class NonFiniteNumbers {
   }
 
   /**
-   * Writes the non-finite numbers into folded rows. Other nulls stay: they are right, or a later change overwrites
-   * them.
+   * Writes the non-finite numbers into folded rows. Other nulls stay: they are right, or a later change overwrites them.
    * @param xids transactions that the rows are from, 32 bits.
    * @throws the source's errors; the session is then closed.
    */

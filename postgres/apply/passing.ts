@@ -4,8 +4,8 @@ import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
 
 /**
- * Whether the error is transient: serialization failures, deadlocks and lock timeouts, shutdowns and cancels, a lost
- * connection. Any other error is caused by what was sent, and the batch is applied change by change.
+ * Whether the error is transient: serialization failures, deadlocks and lock timeouts, shutdowns and cancels, a lost connection.
+ * Any other error is caused by what was sent, and the batch is applied change by change.
  */
 export function isPassing(error: unknown): boolean {
   // A change that does not identify its row will not do so on a retry.

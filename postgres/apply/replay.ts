@@ -1,7 +1,7 @@
 /**
- * Applies changes one at a time, in source order, with prepared statements. This is always correct: in replica role
- * each step is legal on the target because it was legal on the source. Sets are only faster. What a set cannot apply is
- * applied here, and an error here points to one change.
+ * Applies changes one at a time, in source order, with prepared statements. This is always correct: in replica role each step is
+ * legal on the target because it was legal on the source. Sets are only faster. What a set cannot apply is applied here, and an
+ * error here points to one change.
  *
  * Statements are sent without waiting for each answer; the first failure in source order counts.
  */
@@ -33,10 +33,7 @@ export class WrongRowCount extends Error {
   }
 }
 
-/**
- * The change does not identify its row: the key is missing from its identity, or null (for example a NaN with wal2json
- * 2.5).
- */
+/** The change does not identify its row: the key is missing from its identity, or null (for example a NaN with wal2json 2.5). */
 export class KeyMissing extends Error {
   override readonly name = 'KeyMissing';
 }

@@ -1,15 +1,13 @@
 /**
  * Applies the folded effect of a batch on one table as sets: deletes, then updates, then inserts.
  *
- * The order: a key freed by a delete or a key change can be taken again by an update or an insert, never the reverse. A
- * key taken before it was freed would have been two rows with one key on the source. So a deleted row is applied before
- * the row that takes its key, whether moved or new, and a row that moves away before the new one. No order of sets
- * covers chains of key changes (1→2 while 2→3) and swapped unique values: the server refuses them and the caller
- * replays.
+ * The order: a key freed by a delete or a key change can be taken again by an update or an insert, never the reverse. A key taken
+ * before it was freed would have been two rows with one key on the source. So a deleted row is applied before the row that takes
+ * its key, whether moved or new, and a row that moves away before the new one. No order of sets covers chains of key changes (1→2
+ * while 2→3) and swapped unique values: the server refuses them and the caller replays.
  *
- * The row count of every set is compared with the number of rows sent. With a unique index on the key a statement
- * touches at most one row per staged row and each row at most once, so an equal count means that every staged row hit
- * its own row.
+ * The row count of every set is compared with the number of rows sent. With a unique index on the key a statement touches at most
+ * one row per staged row and each row at most once, so an equal count means that every staged row hit its own row.
  */
 import type pg from 'pg';
 import copyFrom from 'pg-copy-streams';
@@ -23,19 +21,17 @@ import type { Statement } from './statement.ts';
 import type { TargetTable } from './table.ts';
 
 /**
- * Up to this many rows are sent as single prepared statements. A staging table costs a COPY, a join and sometimes its
- * creation: about as much as this many pipelined statements (bench/apply.ts).
+ * Up to this many rows are sent as single prepared statements. A staging table costs a COPY, a join and sometimes its creation:
+ * about as much as this many pipelined statements (bench/apply.ts).
  */
 export const FEW_ROWS = 50;
 
-/**
- * Staging tables that a session keeps before it drops all: each is emptied at every commit that touched any of them.
- */
+/** Staging tables that a session keeps before it drops all: each is emptied at every commit that touched any of them. */
 const MOST_STAGING_TABLES = 100;
 
 /**
- * Temporary tables of the session, one per target table, that hold old keys (`k0`, `k1`, …) and new columns (`c0`, …)
- * in the target's types: the target's input functions parse the text, and joins compare equal types.
+ * Temporary tables of the session, one per target table, that hold old keys (`k0`, `k1`, …) and new columns (`c0`, …) in the
+ * target's types: the target's input functions parse the text, and joins compare equal types.
  */
 export class Staging {
   readonly #client: pg.Client;
@@ -57,8 +53,8 @@ export class Staging {
   }
 
   rolledBack(): void {
-    // After a rollback to a savepoint, rows of an earlier set may be back, and a fresh table may or may not exist:
-    // treat every known table as filled, and the fresh ones as not created.
+    // After a rollback to a savepoint, rows of an earlier set may be back, and a fresh table may or may not exist: treat every
+    // known table as filled, and the fresh ones as not created.
     for (const number of [...this.#kept, ...this.#fresh]) this.#filled.add(number);
     this.#fresh.clear();
   }
@@ -180,8 +176,8 @@ async function updateRows(
 }
 
 /**
- * Inserts rows in order, with COPY directly into the table (which also writes identity columns), grouped by the columns
- * that they carry (all the same, unless a column was added in between).
+ * Inserts rows in order, with COPY directly into the table (which also writes identity columns), grouped by the columns that they
+ * carry (all the same, unless a column was added in between).
  */
 export async function insertRows(
   client: pg.Client,

@@ -1,9 +1,8 @@
 /**
- * The SQL of single changes: parameterized statements, built once per table and combination of columns, prepared by the
- * server.
+ * The SQL of single changes: parameterized statements, built once per table and combination of columns, prepared by the server.
  *
- * Parameters of INSERT and SET have no cast: the server infers the column's type, parses the text with its input
- * function and enforces length, precision and domain as for any assigned value. A cast would cut a text to its length.
+ * Parameters of INSERT and SET have no cast: the server infers the column's type, parses the text with its input function and
+ * enforces length, precision and domain as for any assigned value. A cast would cut a text to its length.
  */
 import { keyOf } from './fold.ts';
 import type { Image, NetUpdate, PositionedChange } from './fold.ts';
@@ -75,8 +74,8 @@ export function writable(table: TargetTable, image: Image): number[] {
 }
 
 /**
- * Positions that an update sets, possibly none. An unchanged key is omitted, to write less. A fixed column is omitted
- * because no UPDATE can write it: see {@link fixed}.
+ * Positions that an update sets, possibly none. An unchanged key is omitted, to write less. A fixed column is omitted because no
+ * UPDATE can write it: see {@link fixed}.
  */
 export function assigned(table: TargetTable, image: Image, keyChanges: boolean): number[] {
   return updated(table, image, keyChanges).filter(
@@ -134,10 +133,9 @@ function rowByKey(table: TargetTable, values: readonly string[]): Where | undefi
 }
 
 /**
- * One of the rows whose columns all match the old row's text. Text, because types like json have no equality, and
- * because it is exact (1.0 is not 1.00). The value is cast to the type first, so that both sides come from the same
- * output function. Equal text means equal value, so an additional `=` on an indexed column changes nothing but allows
- * the index.
+ * One of the rows whose columns all match the old row's text. Text, because types like json have no equality, and because it is
+ * exact (1.0 is not 1.00). The value is cast to the type first, so that both sides come from the same output function. Equal text
+ * means equal value, so an additional `=` on an indexed column changes nothing but allows the index.
  */
 function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
   const match = columnsMatch(table, identity);
@@ -145,8 +143,8 @@ function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
   return {
     ...match,
     condition: (first) => {
-      // Duplicates cannot be distinguished: any one of them is right, but only one. In a partitioned table the same
-      // ctid occurs in several partitions.
+      // Duplicates cannot be distinguished: any one of them is right, but only one. In a partitioned table the same ctid occurs
+      // in several partitions.
       const row = table.partitioned ? '(t.tableoid, t.ctid)' : 't.ctid';
       return `${row} = (select ${row.replace(/[()]/g, '')} from ${table.only} t where ${match.condition(first)} limit 1)`;
     },
@@ -159,8 +157,8 @@ export function printed(value: string): string {
 }
 
 /**
- * All rows whose columns match the old row's text. Without FULL the identity is a key on the source: several matches
- * are an error.
+ * All rows whose columns match the old row's text. Without FULL the identity is a key on the source: several matches are an
+ * error.
  */
 export function columnsMatch(table: TargetTable, identity: Image): Where | undefined {
   const positions = writable(table, identity);
@@ -185,9 +183,8 @@ export function columnsMatch(table: TargetTable, identity: Image): Where | undef
         const value = `$${next}::${column?.baseType}`;
         next += 1;
         const help = helped[index] ? `${column?.operand} ${column?.indexed} ${value} and ` : '';
-        // Not a cast: an application may have defined one for its type, and bpchar's removes trailing spaces. `format`
-        // prints null as an empty string. Under the column's collation two texts may be equal; another row would then
-        // match.
+        // Not a cast: an application may have defined one for its type, and bpchar's removes trailing spaces. `format` prints
+        // null as an empty string. Under the column's collation two texts may be equal; another row would then match.
         return `${help}t.${column?.quoted} is distinct from null and ${printed(`t.${column?.quoted}`)} = ${printed(value)} collate pg_catalog."C"`;
       });
       return conditions.length === 0 ? 'true' : conditions.join(' and ');
@@ -236,9 +233,9 @@ function updateOf(table: TargetTable, image: Image, where: Where, old: Old): Sta
 }
 
 /**
- * An update that may change an identity column GENERATED ALWAYS, as `set id = default` does on the source. UPDATE
- * cannot write such a column, INSERT can. Where the value differs, the row is deleted and inserted again in one
- * statement, so that columns missing from the change come from the old row.
+ * An update that may change an identity column GENERATED ALWAYS, as `set id = default` does on the source. UPDATE cannot write
+ * such a column, INSERT can. Where the value differs, the row is deleted and inserted again in one statement, so that columns
+ * missing from the change come from the old row.
  */
 function renumberOf(
   table: TargetTable,

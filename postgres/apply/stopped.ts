@@ -1,6 +1,6 @@
 /**
- * Reports a change that cannot be applied: names and codes in the message, the row's key only in the control schema on
- * the target, because messages end up in histories and logs with many readers.
+ * Reports a change that cannot be applied: names and codes in the message, the row's key only in the control schema on the
+ * target, because messages end up in histories and logs with many readers.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -67,8 +67,8 @@ function namesOf(cause: unknown): Pick<FailureDetails, 'constraint' | 'column'> 
 }
 
 /**
- * Records the change's key on the target, in a separate transaction (the failed one is rolled back). Fenced: an attempt
- * that was replaced writes nothing.
+ * Records the change's key on the target, in a separate transaction (the failed one is rolled back). Fenced: an attempt that was
+ * replaced writes nothing.
  */
 export async function recordStopped(
   client: pg.Client,

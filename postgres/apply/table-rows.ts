@@ -1,8 +1,8 @@
 /**
- * The changes of one table in one batch, as bytes: rows in COPY text format one after another, plus arrays of offsets.
- * They are folded as they arrive, by a hash table over the key bytes: at most one delete, one update and one insert per
- * key remain. The semantics are those of fold.ts, which works on values. Lines that fold.ts would not fold, and
- * anything unusual, are refused here one at a time and applied change by change.
+ * The changes of one table in one batch, as bytes: rows in COPY text format one after another, plus arrays of offsets. They are
+ * folded as they arrive, by a hash table over the key bytes: at most one delete, one update and one insert per key remain. The
+ * semantics are those of fold.ts, which works on values. Lines that fold.ts would not fold, and anything unusual, are refused
+ * here one at a time and applied change by change.
  */
 import { isUtf8 } from 'node:buffer';
 import { GROWTH_BYTES, matches, SKIPPED, ValueWriter, type ValueKind } from '../wal2json/value.ts';
@@ -276,10 +276,7 @@ export class TableRows {
     return true;
   }
 
-  /**
-   * Index of the group with exactly these columns; -1 when there are too many, as each has its own buffer and
-   * statement.
-   */
+  /** Index of the group with exactly these columns; -1 when there are too many, as each has its own buffer and statement. */
   #groupWith(present: Uint8Array): number {
     const at = this.groups.findIndex((group) =>
       group.present.every((one, i) => one === present[i]),
@@ -353,9 +350,7 @@ export class TableRows {
     return !this.#value.beyondAscii || isUtf8(line.subarray(at, end));
   }
 
-  /**
-   * Records the current record. @returns false, with nothing recorded, when no correct sequence of changes contains it.
-   */
+  /** Records the current record. @returns false, with nothing recorded, when no correct sequence of changes contains it. */
   #commit(kind: RowKind): boolean {
     if (this.broken) return false;
     if (this.count === this.kind.length) this.#grow();

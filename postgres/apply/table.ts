@@ -1,9 +1,9 @@
 /**
  * A table as the target's catalog describes it, and the mapping from a change's cells to columns by position.
  *
- * Types, generated columns, identity columns and indexes are the target's: they decide what may be written and how text
- * is parsed. Read once per session and table: DDL on the target happens while the stream is stopped, and the next
- * attempt uses a new session.
+ * Types, generated columns, identity columns and indexes are the target's: they decide what may be written and how text is
+ * parsed. Read once per session and table: DDL on the target happens while the stream is stopped, and the next attempt uses a new
+ * session.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -18,30 +18,27 @@ export interface TargetColumn {
   readonly name: string;
   readonly quoted: string;
   /**
-   * The type below all domains, without length or precision: casts to it never cut a value. The assignment to the
-   * column enforces length, precision and domain checks, and fails where a cast would silently truncate.
+   * The type below all domains, without length or precision: casts to it never cut a value. The assignment to the column enforces
+   * length, precision and domain checks, and fails where a cast would silently truncate.
    */
   readonly baseType: string;
   /**
-   * The column of row `t`, for comparing with a value of the base type. Polymorphic operators do not accept a domain
-   * over an enum as an enum (42883). The cast to the base type changes no value, and indexes remain usable.
+   * The column of row `t`, for comparing with a value of the base type. Polymorphic operators do not accept a domain over an enum
+   * as an enum (42883). The cast to the base type changes no value, and indexes remain usable.
    */
   readonly operand: string;
   /** ` collate "schema"."name"`, or empty. Comparing columns of different collations is an error. */
   readonly collate: string;
   readonly generated: boolean;
   /**
-   * How many values are sent at once. `array`: as an array of the base type. `text`: as an array of text, each element
-   * cast, for arrays and composites, which unnest() would expand. `none`: not at all, because a user-defined cast
-   * exists between text and the type.
+   * How many values are sent at once. `array`: as an array of the base type. `text`: as an array of text, each element cast, for
+   * arrays and composites, which unnest() would expand. `none`: not at all, because a user-defined cast exists between text and
+   * the type.
    */
   readonly carrier: Carrier;
   /** Whether the source has the column: the target may have more. */
   readonly planned: boolean;
-  /**
-   * GENERATED ALWAYS AS IDENTITY on the target: no UPDATE can write it, though `set … = default` can change it on the
-   * source.
-   */
+  /** GENERATED ALWAYS AS IDENTITY on the target: no UPDATE can write it, though `set … = default` can change it on the source. */
   readonly fixed: boolean;
   /** Equality operator of an index that finds rows by this column alone, or undefined. */
   readonly indexed: string | undefined;
@@ -90,8 +87,8 @@ export class TargetTable {
   }
 
   /**
-   * The table for UPDATE and DELETE: with `only`, because a parent's key can also occur in a child table. Without it
-   * for a partitioned table, which holds no rows itself.
+   * The table for UPDATE and DELETE: with `only`, because a parent's key can also occur in a child table. Without it for a
+   * partitioned table, which holds no rows itself.
    */
   get only(): string {
     return this.partitioned ? this.qualified : `only ${this.qualified}`;
@@ -226,10 +223,8 @@ function operandOf({ name, domain, base_type: type }: ColumnRow): string {
 const MOST_COLUMNS = 1_600;
 
 /**
- * Reads a table from the target's catalog, on a session with an empty search path, so that type names are valid under
- * any path.
- * @throws MigrationError `UnknownRelation` when the target has no such table, `SchemaDrift` when a key column is
- *   missing.
+ * Reads a table from the target's catalog, on a session with an empty search path, so that type names are valid under any path.
+ * @throws MigrationError `UnknownRelation` when the target has no such table, `SchemaDrift` when a key column is missing.
  */
 export async function readTable(
   client: pg.Client,
@@ -309,8 +304,8 @@ export async function readSourceKey(
 }
 
 /**
- * The index that identifies a row: unique, immediate, not partial, using the columns' own equality, on all or some of
- * the key's columns. The whole key then also matches at most one row. A table partitioned differently has another key.
+ * The index that identifies a row: unique, immediate, not partial, using the columns' own equality, on all or some of the key's
+ * columns. The whole key then also matches at most one row. A table partitioned differently has another key.
  */
 function identifying(
   indexes: readonly IndexRow[],

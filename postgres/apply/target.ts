@@ -1,10 +1,10 @@
 /**
- * The applying session on the target. Each transaction starts by locking the control row and ends by storing the
- * confirmed LSN in it, so rows and LSN become durable together or not at all.
+ * The applying session on the target. Each transaction starts by locking the control row and ends by storing the confirmed LSN in
+ * it, so rows and LSN become durable together or not at all.
  *
- * States: idle; open (after begin). Every error in an open transaction rolls it back completely and leaves the session
- * idle. When the connection is lost, also at COMMIT, the outcome of the transaction is unknown here: the caller opens a
- * new session, and its `takeEpoch` reads the stored LSN.
+ * States: idle; open (after begin). Every error in an open transaction rolls it back completely and leaves the session idle. When
+ * the connection is lost, also at COMMIT, the outcome of the transaction is unknown here: the caller opens a new session, and its
+ * `takeEpoch` reads the stored LSN.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -66,8 +66,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 export class TargetApplier implements AsyncDisposable {
   /**
-   * Whether triggers, rules and foreign keys are disabled by `session_replication_role = replica`. Without the right to
-   * set it, constraints are only deferred, and foreign keys must be omitted until the drain.
+   * Whether triggers, rules and foreign keys are disabled by `session_replication_role = replica`. Without the right to set it,
+   * constraints are only deferred, and foreign keys must be omitted until the drain.
    */
   readonly replicaRole: boolean;
   /** The session. Run `takeEpoch` on it, so that the recorded backend is the one that applies. */
@@ -145,10 +145,9 @@ export class TargetApplier implements AsyncDisposable {
    * Applies folded rows, in the open transaction or in one that it opens.
    * @param xids source transactions (32-bit top-level ids) that the rows are from.
    * @param question sent after the rows.
-   * @returns `answered` when the rows are applied and the question had the expected answer, `applied` when only the
-   *   rows are. `refused`: the transaction is as it was before, or not open.
-   * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; no transaction is
-   *   open then.
+   * @returns `answered` when the rows are applied and the question had the expected answer, `applied` when only the rows are.
+   *   `refused`: the transaction is as it was before, or not open.
+   * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; no transaction is open then.
    */
   async applyFolded(
     epoch: bigint,
@@ -196,8 +195,8 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Serializes the rows of the next batch while the previous one is applied; {@link applyFolded} then only sends them.
-   * Does nothing where something must be queried first.
+   * Serializes the rows of the next batch while the previous one is applied; {@link applyFolded} then only sends them. Does
+   * nothing where something must be queried first.
    */
   prepareFolded(tables: readonly FoldedTable[]): void {
     if (tables.length === 0 || this.#folded.groupsAhead(tables) !== null) return;
@@ -251,11 +250,10 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Applies changes in the open transaction: a batch, or a piece of a huge source transaction. Any error first rolls
-   * back the whole transaction.
+   * Applies changes in the open transaction: a batch, or a piece of a huge source transaction. Any error first rolls back the
+   * whole transaction.
    * @throws MigrationError `ChangeFailed` or `RowMissing` for a change that cannot be applied (its key is then in
-   *   walferry.stopped_change), `Contention` and `Unreachable` when the batch is to be retried, `UnknownRelation`,
-   *   `SchemaDrift`.
+   *   walferry.stopped_change), `Contention` and `Unreachable` when the batch is to be retried, `UnknownRelation`, `SchemaDrift`.
    */
   async apply(changes: readonly Change[]): Promise<void> {
     const epoch = this.#epoch;
@@ -277,8 +275,7 @@ export class TargetApplier implements AsyncDisposable {
 
   /**
    * Stores the position and commits.
-   * @throws MigrationError `Fenced`; `Unreachable` when the answer was lost: the transaction may or may not be
-   *   committed.
+   * @throws MigrationError `Fenced`; `Unreachable` when the answer was lost: the transaction may or may not be committed.
    */
   async commit(progress: Advance): Promise<void> {
     const epoch = this.#epoch;

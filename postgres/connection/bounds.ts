@@ -1,7 +1,4 @@
-/**
- * A row that violates partition bounds: the server reports SQLSTATE 23514 as for a check constraint, but without a
- * name.
- */
+/** A row that violates partition bounds: the server reports SQLSTATE 23514 as for a check constraint, but without a name. */
 import pg from 'pg';
 
 const CHECK_VIOLATION = '23514';

@@ -1,8 +1,8 @@
 /**
  * Chooses certificates as libpq does: the roots to verify a server against, and the certificate and key to present.
  *
- * A surprising rule: an existing root certificate is used in *every* mode. `require` with a `root.crt` is `verify-ca`,
- * and `prefer` with a wrong one falls back to no TLS.
+ * A surprising rule: an existing root certificate is used in *every* mode. `require` with a `root.crt` is `verify-ca`, and
+ * `prefer` with a wrong one falls back to no TLS.
  */
 import { readFileSync, statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
@@ -17,8 +17,8 @@ export interface OwnCertificate {
 }
 
 /**
- * Permission bits that a private key must not have: any for group and others, or, if root owns it, group write and any
- * for others.
+ * Permission bits that a private key must not have: any for group and others, or, if root owns it, group write and any for
+ * others.
  */
 const FORBIDDEN_FOR_OWNER = 0o077;
 const FORBIDDEN_FOR_ROOT = 0o037;
@@ -61,8 +61,8 @@ export function revocations(endpoint: Endpoint, env: NodeJS.ProcessEnv): Buffer 
 }
 
 /**
- * The client's certificate, or null when there is none: as in libpq, a missing certificate file is no error and the
- * server decides.
+ * The client's certificate, or null when there is none: as in libpq, a missing certificate file is no error and the server
+ * decides.
  * @throws MigrationError `InvalidService` for a key that is missing or accessible to others.
  */
 export function ownCertificate(endpoint: Endpoint, env: NodeJS.ProcessEnv): OwnCertificate | null {

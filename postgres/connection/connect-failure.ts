@@ -10,9 +10,9 @@ export interface FailedWay {
 }
 
 /**
- * Whether trying the other way is pointless. As in libpq, a server that refused the login over one way may accept it
- * over the other (class 28, by pg_hba.conf), and so may one whose TLS failed (including errors in our certificate
- * files). A server that is unreachable or has no such database will not.
+ * Whether trying the other way is pointless. As in libpq, a server that refused the login over one way may accept it over the
+ * other (class 28, by pg_hba.conf), and so may one whose TLS failed (including errors in our certificate files). A server that is
+ * unreachable or has no such database will not.
  */
 export function isFinal(error: unknown): boolean {
   if (error instanceof MigrationError) return false;

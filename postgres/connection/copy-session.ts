@@ -1,6 +1,6 @@
 /**
- * COPY as queries of a `pg` client that do not touch the rows: the driver would create an object per row. Values are
- * never read here; errors, notices and row counts still pass through the driver.
+ * COPY as queries of a `pg` client that do not touch the rows: the driver would create an object per row. Values are never read
+ * here; errors, notices and row counts still pass through the driver.
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
@@ -97,8 +97,8 @@ export class CopyOut implements CopyQuery {
   }
 
   /**
-   * Sends the command and passes the data on. A slow receiver slows the sending server, and so does a pause requested
-   * by `passed`.
+   * Sends the command and passes the data on. A slow receiver slows the sending server, and so does a pause requested by
+   * `passed`.
    * @returns the number of rows sent. @throws the server's error.
    */
   static run(client: pg.Client, text: string, into: Socket, passed: Passed): Promise<number> {

@@ -1,7 +1,7 @@
 /**
- * The defaults of the application's sessions in a database: generated columns, checks, expression indexes and
- * materialized views are evaluated under them. Our sessions print and parse values under pinned settings (pinned.ts),
- * so these defaults are restored, per transaction, wherever the target evaluates expressions.
+ * The defaults of the application's sessions in a database: generated columns, checks, expression indexes and materialized views
+ * are evaluated under them. Our sessions print and parse values under pinned settings (pinned.ts), so these defaults are
+ * restored, per transaction, wherever the target evaluates expressions.
  *
  * Role settings of our login are ignored; those of a table's owner count.
  */
@@ -112,8 +112,8 @@ export class Defaults {
   }
 
   /**
-   * The settings that expressions of this owner's tables are evaluated under. `queries` includes what is pinned
-   * wherever texts are read, for a query that reads no text of ours.
+   * The settings that expressions of this owner's tables are evaluated under. `queries` includes what is pinned wherever texts
+   * are read, for a query that reads no text of ours.
    * @param owner null: no particular role.
    */
   settings(owner: string | null, what: 'rows' | 'queries' = 'rows'): Settings {
@@ -172,9 +172,7 @@ export class Defaults {
     return settings;
   }
 
-  /**
-   * The schema of `"$user"` for the owner. Never our control schema, which a role named like it would have on its path.
-   */
+  /** The schema of `"$user"` for the owner. Never our control schema, which a role named like it would have on its path. */
   #userSchema(owner: string | null): string | null {
     return owner !== null && owner !== 'walferry' && this.#schemas.has(owner) ? owner : null;
   }
@@ -190,10 +188,9 @@ export class Defaults {
 }
 
 /**
- * Which of the names `w` this session may set now. A loaded library may restrict its parameters to superusers or
- * grantees (15 and later), and may reject other names with its prefix. Omitted names keep the value that the session
- * started with, which is the database's: setting that needs no privilege of ours. Queried each time, because a function
- * may load a library.
+ * Which of the names `w` this session may set now. A loaded library may restrict its parameters to superusers or grantees (15 and
+ * later), and may reject other names with its prefix. Omitted names keep the value that the session started with, which is the
+ * database's: setting that needs no privilege of ours. Queried each time, because a function may load a library.
  */
 const settable = (granted: string) => /* sql */ `
   case when s.name is null then
@@ -270,8 +267,8 @@ export function printsInexactly(settings: Settings): boolean {
 }
 
 /**
- * Values that do not come from a role or database. What a role or database setting hides is read from the configuration
- * file, which requires a privilege; without it the session's own value is used.
+ * Values that do not come from a role or database. What a role or database setting hides is read from the configuration file,
+ * which requires a privilege; without it the session's own value is used.
  */
 async function readServer(
   service: string,

@@ -1,6 +1,6 @@
 /**
- * Converts a driver's error to walferry's. Errors are classified by SQLSTATE, never by the server's text: that text
- * contains row values (DETAIL of 23505, the message of 22P02) and is not passed on.
+ * Converts a driver's error to walferry's. Errors are classified by SQLSTATE, never by the server's text: that text contains row
+ * values (DETAIL of 23505, the message of 22P02) and is not passed on.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -63,15 +63,13 @@ const TLS_CODE =
 /** Messages of `pg` for a server without TLS, or for something other than PostgreSQL on the port. */
 const DRIVER_TLS = /^(the server does not support SSL|there was an error establishing an SSL)/i;
 
-/**
- * Messages of `pg` when the server requests a password and there is none, or uses a method that `pg` does not support.
- */
+/** Messages of `pg` when the server requests a password and there is none, or uses a method that `pg` does not support. */
 const DRIVER_LOGIN = /^(SASL|unknown authenticationOk|password must be)/i;
 
 /**
  * Messages of `pg` (8.x), which has no codes for these: "Connection terminated", "Connection terminated unexpectedly",
- * "Connection terminated due to connection timeout", "Client has encountered a connection error and is not queryable",
- * "Client was closed and is not queryable", "timeout expired".
+ * "Connection terminated due to connection timeout", "Client has encountered a connection error and is not queryable", "Client
+ * was closed and is not queryable", "timeout expired".
  */
 const DRIVER_CONNECTION =
   /^(connection terminated|client (was closed|has encountered)|timeout expired)/i;
@@ -82,8 +80,8 @@ export function sqlstate(error: unknown): string | undefined {
 }
 
 /**
- * Converts an error to a MigrationError; MigrationErrors pass through unchanged. The cause is kept for debugging, and
- * is never printed or sent.
+ * Converts an error to a MigrationError; MigrationErrors pass through unchanged. The cause is kept for debugging, and is never
+ * printed or sent.
  * @param fallback code for a server error without a specific code here.
  */
 export function classify(

@@ -1,7 +1,7 @@
 /**
- * Pipelines many statements, including COPY rows, and reads their answers together, by writing the extended protocol as
- * bytes. A batch of the stream then costs two round trips to the target, whatever it contains. To the `pg` client it is
- * an ordinary query, so the driver tracks the session's state and handles errors and notices.
+ * Pipelines many statements, including COPY rows, and reads their answers together, by writing the extended protocol as bytes. A
+ * batch of the stream then costs two round trips to the target, whatever it contains. To the `pg` client it is an ordinary query,
+ * so the driver tracks the session's state and handles errors and notices.
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
@@ -93,8 +93,8 @@ export class Flight {
   }
 
   /**
-   * Continues with the contents of another flight, whose bytes must stay until this one is answered. The other may have
-   * been written while an earlier flight was being sent, so both must not parse the same statement.
+   * Continues with the contents of another flight, whose bytes must stay until this one is answered. The other may have been
+   * written while an earlier flight was being sent, so both must not parse the same statement.
    */
   join(other: Flight): void {
     this.#cut();
@@ -126,8 +126,8 @@ export class Flight {
   }
 
   /**
-   * Begins a statement whose parameters the caller writes: {@link parameter}, its bytes, {@link endParameter}; then
-   * {@link execute}.
+   * Begins a statement whose parameters the caller writes: {@link parameter}, its bytes, {@link endParameter}; then {@link
+   * execute}.
    * @param room upper bound for the bytes of all parameters, plus four for each.
    */
   bind(sql: string, parameters: number, room: number): number {

@@ -1,7 +1,7 @@
 /**
- * Splits a server's output into the data of CopyData messages and everything else. The data of all messages in one read
- * is compacted in place without inspection: COPY TO sends one message per row, and a target that receives them singly
- * spends about 15 % more CPU time on a binary copy. Pure.
+ * Splits a server's output into the data of CopyData messages and everything else. The data of all messages in one read is
+ * compacted in place without inspection: COPY TO sends one message per row, and a target that receives them singly spends about
+ * 15 % more CPU time on a binary copy. Pure.
  */
 
 const COPY_DATA = 0x64; // 'd'
@@ -32,10 +32,7 @@ export class FrameSplitter {
     return this.#left === 0 && this.#head === null;
   }
 
-  /**
-   * Consumes the next bytes from the socket, which may be overwritten, and passes them on, except for an incomplete
-   * header.
-   */
+  /** Consumes the next bytes from the socket, which may be overwritten, and passes them on, except for an incomplete header. */
   push(read: Buffer): void {
     const chunk = this.#head === null ? read : Buffer.concat([this.#head, read]);
     this.#head = null;

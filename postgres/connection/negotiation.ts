@@ -1,9 +1,9 @@
 /**
- * A connection that requests TLS and continues without it when the server has none (`sslmode=prefer`, libpq's default).
- * The driver itself supports only "TLS or nothing".
+ * A connection that requests TLS and continues without it when the server has none (`sslmode=prefer`, libpq's default). The
+ * driver itself supports only "TLS or nothing".
  *
- * It replaces the driver's handling of the server's first byte, and relies on two undocumented methods of the pinned
- * version; tests against servers with and without TLS protect this.
+ * It replaces the driver's handling of the server's first byte, and relies on two undocumented methods of the pinned version;
+ * tests against servers with and without TLS protect this.
  */
 import type { Duplex } from 'node:stream';
 import type { ConnectionOptions } from 'node:tls';

@@ -1,6 +1,6 @@
 /**
- * Reads the password file (`PGPASSFILE`, `~/.pgpass`) as libpq does. The driver's reader supports neither the setting
- * `passfile` nor libpq's rule for sockets and addresses: a login could then work in psql and not here.
+ * Reads the password file (`PGPASSFILE`, `~/.pgpass`) as libpq does. The driver's reader supports neither the setting `passfile`
+ * nor libpq's rule for sockets and addresses: a login could then work in psql and not here.
  */
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * The settings of all our sessions: ordinary ones, walsenders, pg_dump. Defaults of a role, a database or a service
- * could otherwise terminate a session, change the result of a statement, or print values differently. Settings that
- * require a privilege are not pinned; preflight checks them (read/session.ts).
+ * The settings of all our sessions: ordinary ones, walsenders, pg_dump. Defaults of a role, a database or a service could
+ * otherwise terminate a session, change the result of a statement, or print values differently. Settings that require a privilege
+ * are not pinned; preflight checks them (read/session.ts).
  */
 
 /** How values are printed and parsed: the same on both sides, whatever their defaults. */
@@ -20,8 +20,8 @@ const TEXT: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'on',
   // If on, types and names of one side print in quotes and look like others.
   quote_all_identifiers: 'off',
-  // Names (regclass and similar types) print with their schema: on the other side a short name may mean another object.
-  // And no function, operator or table of the database can shadow one of pg_catalog.
+  // Names (regclass and similar types) print with their schema: on the other side a short name may mean another object. And no
+  // function, operator or table of the database can shadow one of pg_catalog.
   search_path: '',
 };
 
@@ -66,8 +66,8 @@ const SURVIVAL: Readonly<Record<string, string>> = {
   // `on` would evaluate check constraints of tables that are only read.
   constraint_exclusion: 'partition',
   vacuum_cost_delay: '0',
-  // For catalog queries over very many tables: JIT compilation takes longer than running them, and a list of all tables
-  // that does not fit into memory is searched from the start for each table.
+  // For catalog queries over very many tables: JIT compilation takes longer than running them, and a list of all tables that does
+  // not fit into memory is searched from the start for each table.
   jit: 'off',
   work_mem: '64MB',
 };
@@ -79,10 +79,10 @@ export const READABLE: Readonly<Record<string, string>> = { ...TEXT, ...RESULT }
 export const PINNED: Readonly<Record<string, string>> = { ...TEXT, ...RESULT, ...SURVIVAL };
 
 /**
- * The pinned settings that an expression may depend on (a generated column, a check, the function of an index). The
- * target evaluates under its own defaults for them: any value of these parses every text printed under the source's
- * pinned settings alike (tests/pg/defaults.test.ts). That is not true of `lc_monetary`, `array_nulls` and `xmloption`,
- * which stay pinned wherever texts are read.
+ * The pinned settings that an expression may depend on (a generated column, a check, the function of an index). The target
+ * evaluates under its own defaults for them: any value of these parses every text printed under the source's pinned settings
+ * alike (tests/pg/defaults.test.ts). That is not true of `lc_monetary`, `array_nulls` and `xmloption`, which stay pinned wherever
+ * texts are read.
  */
 export const EVALUATED = [
   'TimeZone',
@@ -113,8 +113,8 @@ export interface Timeouts {
 }
 
 /**
- * The pinned settings as `options` of the startup message. The last of two equal settings wins, so options before these
- * cannot override ours.
+ * The pinned settings as `options` of the startup message. The last of two equal settings wins, so options before these cannot
+ * override ours.
  * @param which `limits`: only what keeps the session alive, so that its defaults can be read.
  */
 export function startupOptions(timeouts: Timeouts, which: 'all' | 'limits' = 'all'): string {
@@ -130,9 +130,9 @@ export function startupOptions(timeouts: Timeouts, which: 'all' | 'limits' = 'al
 }
 
 /**
- * Settings that some servers do not know and would reject at startup: set right after it. Without parameters, because a
- * walsender supports only the simple protocol; without operators, because a session that reads its defaults uses its
- * role's search path; and short, because `transaction_timeout` is already running.
+ * Settings that some servers do not know and would reject at startup: set right after it. Without parameters, because a walsender
+ * supports only the simple protocol; without operators, because a session that reads its defaults uses its role's search path;
+ * and short, because `transaction_timeout` is already running.
  */
 export const PIN_NEWER = /* sql */ `
 select pg_catalog.set_config(name, value, false)

@@ -1,7 +1,7 @@
 /**
- * When the server plans a statement that reads a table, the planner inlines SQL functions of the table's indexes and
- * statistics, and resolves names in their bodies by the session's search path. Under our empty path that may fail where
- * it works for the application's sessions. Then the statement is planned under their path.
+ * When the server plans a statement that reads a table, the planner inlines SQL functions of the table's indexes and statistics,
+ * and resolves names in their bodies by the session's search path. Under our empty path that may fail where it works for the
+ * application's sessions. Then the statement is planned under their path.
  */
 import pg from 'pg';
 import { Defaults } from './defaults.ts';
@@ -24,8 +24,7 @@ export class Planning {
 
   /**
    * Runs a statement on a session outside a transaction, first under the empty search path.
-   * @param statement receives whether the path is the application's: names that it prints then need {@link
-   *   PRINTS_WITH_SCHEMAS}.
+   * @param statement receives whether the path is the application's: names that it prints then need {@link PRINTS_WITH_SCHEMAS}.
    * @param table quoted name of the table whose owner's path is tried next.
    * @throws the first error when neither path helps.
    */
@@ -101,8 +100,8 @@ export function isPlanning(error: unknown): error is Error {
 }
 
 /**
- * A condition that is always true and empties the search path when execution starts: a statement planned under the
- * application's path then prints names with their schemas.
+ * A condition that is always true and empties the search path when execution starts: a statement planned under the application's
+ * path then prints names with their schemas.
  */
 export const PRINTS_WITH_SCHEMAS = /* sql */ `(select pg_catalog.set_config('search_path', '', true)) is not null`;
 
@@ -113,9 +112,9 @@ select pg_catalog.set_config('search_path', coalesce(string_agg(pg_catalog.quote
  where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'walferry')`;
 
 /**
- * Runs a statement that is planned with functions of indexes but does not depend on their results: a query for a first
- * row, the DELETE of all rows, the check of a foreign key. If names are not found under our empty search path, it runs
- * again with every schema of the database on the path.
+ * Runs a statement that is planned with functions of indexes but does not depend on their results: a query for a first row, the
+ * DELETE of all rows, the check of a foreign key. If names are not found under our empty search path, it runs again with every
+ * schema of the database on the path.
  * @param client inside a transaction or not; its search path is empty afterwards.
  * @throws the first error when that does not help.
  */

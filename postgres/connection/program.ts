@@ -1,6 +1,6 @@
 /**
- * Finds PostgreSQL's client programs on this machine and points them at a service: they read the same service and
- * password files as we do, so no secret is in their arguments or output.
+ * Finds PostgreSQL's client programs on this machine and points them at a service: they read the same service and password files
+ * as we do, so no secret is in their arguments or output.
  */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, readdirSync, realpathSync } from 'node:fs';
@@ -25,8 +25,8 @@ const VERSION_TIMEOUT_MS = 10_000;
 const run = promisify(execFile);
 
 /**
- * The newest of the programs on the PATH and in Debian's folders; of equal versions the first on the PATH. The newest,
- * because pg_dump refuses a server newer than itself.
+ * The newest of the programs on the PATH and in Debian's folders; of equal versions the first on the PATH. The newest, because
+ * pg_dump refuses a server newer than itself.
  * @throws MigrationError `SchemaFailed` when there is none.
  */
 export async function clientProgram(
@@ -49,8 +49,8 @@ export async function clientProgram(
 }
 
 /**
- * The argument that connects a client program to a service, with our session settings (pinned.ts). They are part of the
- * argument, because `options` of the service would override those of the environment.
+ * The argument that connects a client program to a service, with our session settings (pinned.ts). They are part of the argument,
+ * because `options` of the service would override those of the environment.
  */
 export function connectArgument(service: string, database?: string): string {
   // Quoted for libpq, although the input's schema allows no such character in a service name.

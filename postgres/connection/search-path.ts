@@ -12,8 +12,8 @@ function namesOf(path: string): string[] {
 }
 
 /**
- * The path with `pg_catalog` implicitly first, as if no path named it: our statements then never resolve to an operator
- * or function of the application instead of pg_catalog's.
+ * The path with `pg_catalog` implicitly first, as if no path named it: our statements then never resolve to an operator or
+ * function of the application instead of pg_catalog's.
  * @param user the schema for `"$user"`; null: none.
  */
 export function normalPath(path: string, user: string | null): string {

@@ -1,10 +1,10 @@
 /**
- * Reads service files (`pg_service.conf`) as libpq does, so that a name means the same in `psql service=NAME`, in
- * `pg_dump` and here: which files, in which order, and how a line is parsed. setting.ts interprets the settings.
+ * Reads service files (`pg_service.conf`) as libpq does, so that a name means the same in `psql service=NAME`, in `pg_dump` and
+ * here: which files, in which order, and how a line is parsed. setting.ts interprets the settings.
  *
- * libpq's surprising rules: the user's file overrides the system's entirely (settings are not merged); of two sections
- * with one name the first counts, and so does the first of two equal keys; spaces around `=` are not trimmed; `#`
- * starts a comment only at the start of a line; a PGSERVICEFILE that does not exist is an error.
+ * libpq's surprising rules: the user's file overrides the system's entirely (settings are not merged); of two sections with one
+ * name the first counts, and so does the first of two equal keys; spaces around `=` are not trimmed; `#` starts a comment only at
+ * the start of a line; a PGSERVICEFILE that does not exist is an error.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

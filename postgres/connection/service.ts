@@ -1,6 +1,6 @@
 /**
- * PostgreSQL services as libpq resolves them: settings from the service file, then libpq's environment variables
- * (PGHOST …), then libpq's defaults. The same name works in `psql service=NAME`, in `pg_dump` and here.
+ * PostgreSQL services as libpq resolves them: settings from the service file, then libpq's environment variables (PGHOST …), then
+ * libpq's defaults. The same name works in `psql service=NAME`, in `pg_dump` and here.
  *
  * Messages name the service, the file, the line and the key, but never a value: it may be a misplaced password.
  */

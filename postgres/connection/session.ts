@@ -1,6 +1,6 @@
 /**
- * Opens every connection to a database. A session states its purpose (application_name), uses the settings of
- * pinned.ts, inherits no timeout from a role or database, and notices within seconds when the other end is gone.
+ * Opens every connection to a database. A session states its purpose (application_name), uses the settings of pinned.ts, inherits
+ * no timeout from a role or database, and notices within seconds when the other end is gone.
  */
 import { setTimeout as after } from 'node:timers';
 import pg from 'pg';
@@ -33,15 +33,13 @@ export type Purpose =
 
 export interface SessionOptions extends Timeouts {
   /**
-   * Cancels the connection attempt, and later closes the session: a running query then fails as if the connection was
-   * lost, so the caller checks its signal first.
+   * Cancels the connection attempt, and later closes the session: a running query then fails as if the connection was lost, so
+   * the caller checks its signal first.
    */
   readonly signal?: AbortSignal;
   /** Milliseconds; for tests and quick checks. */
   readonly connectTimeoutMs?: number;
-  /**
-   * True: the session keeps the defaults of its server, database and role, so that they can be read. For nothing else.
-   */
+  /** True: the session keeps the defaults of its server, database and role, so that they can be read. For nothing else. */
   readonly withServerDefaults?: boolean;
   /** A walsender that also accepts SQL, like the stream's connection. */
   readonly replication?: boolean;
@@ -57,8 +55,8 @@ const CLIENT_CHECK_MS = 1_000;
 const APPLICATION_NAME_BYTES = 63;
 
 /**
- * The way that last worked, by service. A configuration can only use one way: it starts with the one that `connect`
- * found (for example without TLS, when a server answers to TLS but refuses the login over it).
+ * The way that last worked, by service. A configuration can only use one way: it starts with the one that `connect` found (for
+ * example without TLS, when a server answers to TLS but refuses the login over it).
  */
 const taken = new Map<string, Way>();
 
@@ -119,8 +117,7 @@ function configure(
     port: endpoint.port,
     database: endpoint.database,
     user: endpoint.user,
-    // A function, because the driver never prints functions; never undefined, or the driver would look for a password
-    // itself.
+    // A function, because the driver never prints functions; never undefined, or the driver would look for a password itself.
     password: () => passwordOf(endpoint, env) ?? '',
     ssl,
     ...(ssl !== false && endpoint.sslmode === 'prefer'

@@ -1,10 +1,9 @@
 /**
- * Every connection setting of libpq, and how walferry treats it. A service that works in `psql` must either mean the
- * same here or be refused by name: a silently ignored setting could connect to another server, or with less protection
- * than intended.
+ * Every connection setting of libpq, and how walferry treats it. A service that works in `psql` must either mean the same here or
+ * be refused by name: a silently ignored setting could connect to another server, or with less protection than intended.
  *
- * Three kinds: `taken` settings are honoured; `harmless` ones change neither where we connect nor how safely; any other
- * value is refused.
+ * Three kinds: `taken` settings are honoured; `harmless` ones change neither where we connect nor how safely; any other value is
+ * refused.
  */
 
 /** Honoured settings, with libpq's environment variable for each (the service takes precedence). */

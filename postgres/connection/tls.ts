@@ -69,8 +69,8 @@ export function tlsOptions(endpoint: Endpoint, env: NodeJS.ProcessEnv): Connecti
 }
 
 /**
- * Whether the certificate names the host, by libpq's rules: alternative names first, the common name only when there is
- * no alternative name of that kind, `*` for one whole label.
+ * Whether the certificate names the host, by libpq's rules: alternative names first, the common name only when there is no
+ * alternative name of that kind, `*` for one whole label.
  */
 function sameHost(host: string, certificate: Pick<PeerCertificate, 'raw'>): Error | undefined {
   const parsed = new X509Certificate(certificate.raw);

@@ -2,8 +2,8 @@
 import type pg from 'pg';
 
 /**
- * Runs statements without parameters, in order, up to the first that fails. In an open transaction each is a separate
- * statement, with its own snapshot if the isolation level uses one per statement.
+ * Runs statements without parameters, in order, up to the first that fails. In an open transaction each is a separate statement,
+ * with its own snapshot if the isolation level uses one per statement.
  * @returns the rows of the last one.
  */
 export async function queryTogether<T extends pg.QueryResultRow>(

@@ -1,7 +1,7 @@
 /**
- * The guard at work. It runs next to the session that owns the exported snapshot, because exactly one of those exists
- * while rows are copied. It measures the source every second, writes its decision to the control schema, where the copy
- * streams read it, and signals the workflow. It never ends the snapshot owner: it logs what fails and retries.
+ * The guard at work. It runs next to the session that owns the exported snapshot, because exactly one of those exists while rows
+ * are copied. It measures the source every second, writes its decision to the control schema, where the copy streams read it, and
+ * signals the workflow. It never ends the snapshot owner: it logs what fails and retries.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';

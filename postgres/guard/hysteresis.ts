@@ -1,8 +1,7 @@
 /**
- * When a guard holds and releases the copy. Pure. Two measurements above the ceiling hold; several consecutive ones
- * clearly below it release. A value that fluctuates around the ceiling, or falls because the copy is held, then does
- * not stop and start the copy every second. A guard that cannot measure holds too: a source that is too busy to answer
- * must not be loaded.
+ * When a guard holds and releases the copy. Pure. Two measurements above the ceiling hold; several consecutive ones clearly below
+ * it release. A value that fluctuates around the ceiling, or falls because the copy is held, then does not stop and start the
+ * copy every second. A guard that cannot measure holds too: a source that is too busy to answer must not be loaded.
  */
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Look } from './measure.ts';

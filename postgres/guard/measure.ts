@@ -1,7 +1,7 @@
 /**
- * What a guard measures on the source. Sessions of this and other migrations, identified by application_name, do not
- * count. Only a physical standby counts as a replica: a logical consumer confirms when it likes, and one with nothing
- * to receive may stay behind for days.
+ * What a guard measures on the source. Sessions of this and other migrations, identified by application_name, do not count. Only
+ * a physical standby counts as a replica: a logical consumer confirms when it likes, and one with nothing to receive may stay
+ * behind for days.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -27,8 +27,8 @@ export async function measure(source: pg.ClientBase, guard: GuardInput): Promise
 
 /**
  * Takes one measure of the guard.
- * @throws MigrationError with the measure as its object: the server's error, `Denied` when the role may not see it,
- *   `Internal` when a query did not return one number. The session remains usable unless the connection is lost.
+ * @throws MigrationError with the measure as its object: the server's error, `Denied` when the role may not see it, `Internal`
+ *   when a query did not return one number. The session remains usable unless the connection is lost.
  */
 export async function measureOne(
   source: pg.ClientBase,
@@ -68,8 +68,8 @@ const MEASURED: Readonly<Record<Measure, Measuring>> = {
   replicaLagSeconds: (source) =>
     seen(
       source,
-      // The server clears the last lag of a caught-up replica only when the replica reports that twice, and a replica
-      // that hangs reports no new lag.
+      // The server clears the last lag of a caught-up replica only when the replica reports that twice, and a replica that hangs
+      // reports no new lag.
       /* sql */ `
       select coalesce(max(extract(epoch from greatest(replay_lag, pg_catalog.clock_timestamp() - reply_time)))
                         filter (where replay_lsn < pg_catalog.pg_current_wal_flush_lsn()), 0) as value,
@@ -98,14 +98,14 @@ async function seen(source: pg.ClientBase, sql: string): Promise<number> {
 }
 
 /**
- * Runs the operator's query in a read-only transaction that is rolled back. As a cursor, because at most two rows are
- * fetched, and the query can only be a single SELECT.
+ * Runs the operator's query in a read-only transaction that is rolled back. As a cursor, because at most two rows are fetched,
+ * and the query can only be a single SELECT.
  */
 async function ask(source: pg.ClientBase, sql: string): Promise<number> {
   await source.query(/* sql */ `begin read only`);
   try {
-    // The extended protocol allows only one statement per text; a second one could end the transaction. The driver's
-    // types lack the field.
+    // The extended protocol allows only one statement per text; a second one could end the transaction. The driver's types lack
+    // the field.
     const text = `declare walferry_guard no scroll cursor for ${sql}`;
     const declaring = { text, queryMode: 'extended' };
     await source.query(declaring);

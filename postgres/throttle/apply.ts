@@ -1,7 +1,6 @@
 /**
- * Limits the changes per second of one lease of the stream by pausing before a batch. The limit is stored on the target
- * and read over the applying session between two batches, at most once a second, so that an idle stream queries
- * nothing.
+ * Limits the changes per second of one lease of the stream by pausing before a batch. The limit is stored on the target and read
+ * over the applying session between two batches, at most once a second, so that an idle stream queries nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -54,8 +53,8 @@ export class ApplyThrottle {
   }
 
   /**
-   * Waits until a batch of this many changes may be applied. A batch larger than the limit is not split: the pause
-   * follows it. Nor does a pause keep a transaction open on the target: its changes are paid for after its commit.
+   * Waits until a batch of this many changes may be applied. A batch larger than the limit is not split: the pause follows it.
+   * Nor does a pause keep a transaction open on the target: its changes are paid for after its commit.
    * @param open whether the batch is a further piece of such a transaction.
    * @returns false when the signal was aborted: the batch must not be applied.
    * @throws an error of the driver.

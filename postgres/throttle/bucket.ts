@@ -1,6 +1,6 @@
 /**
- * A token bucket that may be overdrawn: units are counted after they passed, and the next must wait until they are paid
- * for. Pure.
+ * A token bucket that may be overdrawn: units are counted after they passed, and the next must wait until they are paid for.
+ * Pure.
  */
 
 /** Longest burst: how much may be saved up while nothing passes, in seconds of the rate. */

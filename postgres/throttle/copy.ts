@@ -1,8 +1,8 @@
 /**
- * Enforces the limits of the copy in one worker process. All its copy streams of a migration share one object. Every
- * second a session on the target reads the limits, the state of the source's guard, and the number of streams in other
- * processes. A stream that must wait stops reading from the source in the middle of its copy; nothing copied is lost,
- * and the servers' flow control holds the rest back.
+ * Enforces the limits of the copy in one worker process. All its copy streams of a migration share one object. Every second a
+ * session on the target reads the limits, the state of the source's guard, and the number of streams in other processes. A stream
+ * that must wait stops reading from the source in the middle of its copy; nothing copied is lost, and the servers' flow control
+ * holds the rest back.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -24,9 +24,9 @@ const CHECK_EVERY_MS = 200;
 const ANSWER_WITHIN_MS = 5_000;
 
 /**
- * How long a stream is held in the middle of a chunk, where it keeps locks on both sides: a DDL statement waiting for
- * them blocks the application and could keep the guard above its ceiling. Then the chunk runs to its end, and the
- * stream waits with nothing open.
+ * How long a stream is held in the middle of a chunk, where it keeps locks on both sides: a DDL statement waiting for them blocks
+ * the application and could keep the guard above its ceiling. Then the chunk runs to its end, and the stream waits with nothing
+ * open.
  */
 const MOST_HELD_IN_CHUNK_MS = 30_000;
 
@@ -52,8 +52,8 @@ class CopyThrottle {
   /** In order of arrival: when not all may continue, the first do. */
   readonly #runs: ThrottledRun[] = [];
   /**
-   * Streams that wait for bytes, longest wait first. All wake at about the same time: without an order, the one whose
-   * timer fires first would take every turn.
+   * Streams that wait for bytes, longest wait first. All wake at about the same time: without an order, the one whose timer fires
+   * first would take every turn.
    */
   readonly #turns: ThrottledRun[] = [];
   readonly #bucket = new Bucket(performance.now());
@@ -107,8 +107,8 @@ class CopyThrottle {
   }
 
   /**
-   * Whether the stream must wait for its share of the bytes, and for at least how many milliseconds. If so, it is
-   * queued for its turn.
+   * Whether the stream must wait for its share of the bytes, and for at least how many milliseconds. If so, it is queued for its
+   * turn.
    */
   slows(run: ThrottledRun): { readonly reason: Reason; readonly ms: number } {
     const ms = this.#bucket.wait(performance.now());
@@ -161,8 +161,8 @@ class CopyThrottle {
   }
 
   /**
-   * Runs until the last stream has left. While the target does not answer, the last known limits apply: the streams
-   * need the target too.
+   * Runs until the last stream has left. While the target does not answer, the last known limits apply: the streams need the
+   * target too.
    */
   async #readLimits(): Promise<void> {
     const { signal } = this.#ended;
@@ -254,8 +254,7 @@ export class ThrottledRun implements AsyncDisposable {
       await this.#wait();
       this.#signal.throwIfAborted();
       await this.#retake('in turn');
-      // It may be held again by now. It does not wait for bytes again: behind all others each time, it would never
-      // begin.
+      // It may be held again by now. It does not wait for bytes again: behind all others each time, it would never begin.
     } while (this.#throttle.holds(this) !== null);
     this.#allowance = MOST_HELD_IN_CHUNK_MS;
   }
