@@ -1,13 +1,13 @@
 /**
- * A batch on its way to the target: folded and applied as sets where that is possible, one by one where it is not.
+ * Applies a batch to the target: folded and as sets where possible, change by change where not.
  *
- * TRUNCATE is a barrier: everything before it is applied, then the one statement, then what follows.
- * Between barriers tables are independent of each other (in replica role nothing reaches from one to another), so
- * each table's changes are applied together, in their own order. The table is the target's: partitions of the source that go
- * through one root are one table here, or a key that one gives up and another takes would be met in the wrong order.
+ * TRUNCATE is a barrier: everything before it is applied, then the statement, then what follows. Between barriers tables are
+ * independent of each other (in replica role nothing links them), so each table's changes are applied together, in their own
+ * order. The table is the target's: source partitions that go through one root are one table here. Otherwise a key that one
+ * partition gives up and another takes could be applied in the wrong order.
  *
- * Sets can break a rule that the single steps did not. Then the work since the savepoint is undone and done again in
- * smaller parts, and a part that breaks again is replayed change by change. What fails there is a fault of its own.
+ * Sets can violate a constraint that the single changes did not. Then the work since the savepoint is rolled back and repeated in
+ * smaller parts, and a part that fails again is replayed change by change. What fails there is a real error.
  */
 import type pg from 'pg';
 import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
@@ -31,8 +31,8 @@ import { destinationOf, readTable } from './table.ts';
 import type { TargetTable } from './table.ts';
 
 /**
- * Into how many parts a refused batch is cut before the refused parts are replayed: one conflict in 20,000 changes
- * then costs the replay of about 1,250, and a batch full of conflicts costs its sets only twice.
+ * Number of parts that a refused batch is split into before the refused parts are replayed: one conflict in 20,000 changes then
+ * costs the replay of about 1,250, and a batch full of conflicts costs its sets only twice.
  */
 const PARTS = 16;
 
@@ -50,11 +50,11 @@ export class TruncateFailed extends Error {
 export class Batch {
   readonly #client: pg.Client;
   readonly #defaults: Defaults;
-  /** What the open transaction computes under; null: our own settings, or not known. */
+  /** Settings of the open transaction; null: ours, or unknown. */
   #settings: Settings | null = null;
   readonly staging: Staging;
   readonly #tables = new Map<string, TargetTable>();
-  /** How often sets were refused and done again: shown by benches and tests, decides nothing. */
+  /** How often sets were refused and applied again: for benchmarks and tests only. */
   refusals = 0;
 
   constructor(client: pg.Client, defaults: Defaults) {
@@ -63,19 +63,19 @@ export class Batch {
     this.staging = new Staging(client);
   }
 
-  /** A transaction has begun, or was rolled back: it has the session's settings, or else these. */
+  /** A transaction has begun or was rolled back: it has the session's settings, or the given ones. */
   begun(settings: Settings | null = null): void {
     this.#settings = settings;
   }
 
-  /** What a table's expressions are computed under. */
+  /** The settings that a table's expressions are evaluated under. */
   settingsOf({ owner }: TargetTable): Settings {
     return this.#defaults.settings(owner);
   }
 
   /**
    * Applies changes in the open transaction.
-   * @throws StepFailed, TruncateFailed for a change that cannot be applied; the server's error when it is a passing one.
+   * @throws StepFailed, TruncateFailed for a change that cannot be applied; the server's error when it is transient.
    */
   async apply(changes: readonly Change[]): Promise<void> {
     let rows: RowChange[] = [];
@@ -98,9 +98,9 @@ export class Batch {
       steps.push({ table, change: table.positioned(origin), origin });
     }
     for (const [settings, some] of this.#bySettings(steps)) {
-      await this.#compute(settings);
-      // Their rows are identified by texts. A root's partitions may differ in that: a value that one gives up and another takes arrives
-      // twice unless all changes of the target's table stay in order.
+      await this.#useSettings(settings);
+      // These rows are identified by texts. All changes of one target table must stay in order, also when partitions of a root
+      // differ here: a value that one gives up and another takes would otherwise exist twice.
       const byText = new Set(
         printsInexactly(settings)
           ? some.filter(({ table }) => table.key === null).map(({ table }) => table.qualified)
@@ -118,7 +118,7 @@ export class Batch {
     }
   }
 
-  /** Tables are independent of each other: those of owners with other defaults are applied for themselves. */
+  /** Tables are independent of each other: those whose owners have different defaults are applied separately. */
   #bySettings(steps: readonly Step[]): Map<Settings, Step[]> {
     const groups = new Map<Settings, Step[]>();
     for (const step of steps) {
@@ -130,8 +130,8 @@ export class Batch {
     return groups;
   }
 
-  /** From here on the transaction computes what tables compute as the application's sessions do. */
-  async #compute(settings: Settings): Promise<void> {
+  /** From here on, the transaction evaluates expressions as the application's sessions do. */
+  async #useSettings(settings: Settings): Promise<void> {
     if (this.#settings === settings) return;
     await setFor('transaction', this.#client, settings);
     this.#settings = settings;
@@ -158,7 +158,7 @@ export class Batch {
       await replay(this.#client, steps);
       return;
     }
-    // Any cut is legal: the first part's effect is what the source had at that point.
+    // The batch may be split anywhere: after the first part the rows are as they were on the source at that point.
     const size = Math.ceil(steps.length / parts);
     for (let from = 0; from < steps.length; from += size) {
       await this.#applySteps(steps.slice(from, from + size), 1);
@@ -172,7 +172,7 @@ export class Batch {
       await replay(this.#client, steps);
       return;
     }
-    // Partitions with other identities name their rows in other ways: those cannot be folded together.
+    // Partitions with different identities name their rows differently, so they cannot be folded together.
     const alike = steps.every((step) => step.table === table);
     const net =
       table.foldable && alike
@@ -185,7 +185,7 @@ export class Batch {
     else await this.#applyInOrder(table, steps);
   }
 
-  /** A table that cannot be folded: source order, but consecutive inserts go together. */
+  /** A table that cannot be folded: source order, with consecutive inserts grouped. */
   async #applyInOrder(table: TargetTable, steps: readonly Step[]): Promise<void> {
     let others: Step[] = [];
     let inserts: Step[] = [];
@@ -211,7 +211,7 @@ export class Batch {
     await replay(this.#client, others);
   }
 
-  /** One statement for all tables of the source's statement: foreign keys between them allow no other way. */
+  /** One statement for all tables of the source's TRUNCATE: foreign keys between them allow no other way. */
   async #truncate(change: Truncate): Promise<void> {
     const names: string[] = [];
     const parts: string[] = [];
@@ -222,20 +222,20 @@ export class Batch {
       owner ??= table.owner;
       if (relation.destination === undefined) names.push(only);
       else if (relation.bounds !== undefined) parts.push(`${only} where ${relation.bounds}`);
-      // Neither the whole table nor nothing of it would be right.
+      // Truncating the whole table would be wrong, and so would doing nothing.
       else throw new TruncateFailed(change, new Error('a partition without bounds'));
     }
     if (names.length + parts.length === 0) return;
     try {
-      await this.#compute(this.#defaults.settings(owner));
+      await this.#useSettings(this.#defaults.settings(owner));
       await this.#client.query(/* sql */ 'savepoint walferry_truncate');
       try {
         if (names.length > 0) await this.#client.query(/* sql */ `truncate ${names.join(', ')}`);
       } catch (error) {
         if (sqlstate(error) !== SQLSTATE.featureNotSupported) throw error;
         await this.#client.query(/* sql */ 'rollback to savepoint walferry_truncate');
-        // The table that points here was in the source's statement, and is left out because its copy is newer. Loud
-        // foreign keys would take that copy's rows along.
+        // The referencing table was in the source's statement, and is excluded because its copy is newer. Enabled foreign keys
+        // would cascade to that copy's rows.
         if (!(await hasReplicaRole(this.#client))) throw error;
         for (const name of names) await this.#client.query(/* sql */ `delete from ${name}`);
       }
@@ -247,7 +247,7 @@ export class Batch {
     }
   }
 
-  /** The target's table, read once. @throws MigrationError as `readTable`. */
+  /** The target table, read once. @throws MigrationError as `readTable`. */
   async table(relation: PlannedRelation): Promise<TargetTable> {
     const name = nameOf(relation);
     let table = this.#tables.get(name);
@@ -260,15 +260,15 @@ export class Batch {
     return table;
   }
 
-  /** The target's table, if it was read already. */
+  /** The target table, if it was already read. */
   known(relation: PlannedRelation): TargetTable | undefined {
     return this.#tables.get(nameOf(relation));
   }
 
-  /** Whether everything that was read once, of tables and defaults, is still so; asked over another session. */
+  /** Whether all cached tables and defaults are still current; queried over another session. */
   async isCurrent(other: pg.Client, defaults: Defaults): Promise<boolean> {
     if (!this.#defaults.equals(defaults)) return false;
-    // More of them may be read while this asks.
+    // More tables may be read while these queries run.
     for (const known of [...this.#tables.values()]) {
       const now = await readTable(other, known.relation, known.number);
       if (JSON.stringify(now) !== JSON.stringify(known)) return false;

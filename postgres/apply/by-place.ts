@@ -1,7 +1,7 @@
 /**
- * Updates and deletes of a table without a key, if two values print alike under the defaults that its expressions are computed under
- * (`extra_float_digits` below 1, a date style that abbreviates the zone). The row is located under the pinned settings, then changed
- * by its ctid under the application's.
+ * Updates and deletes of a table without a key, where two values may print alike under the settings that its expressions are
+ * evaluated with (`extra_float_digits` below 1, a date style that abbreviates the time zone). The row is located under the pinned
+ * settings, then changed by its ctid under the application's settings.
  */
 import type pg from 'pg';
 import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
@@ -10,7 +10,7 @@ import type { Step } from './replay.ts';
 import { columnsMatch, statementOf } from './statement.ts';
 import type { Where } from './statement.ts';
 
-/** Applies the steps in order, one by one. @throws StepFailed for the first that fails; the transaction is then aborted. */
+/** Applies the steps one at a time, in order. @throws StepFailed for the first that fails; the transaction is then aborted. */
 export async function replayByPlace(
   client: pg.Client,
   steps: readonly Step[],
@@ -20,7 +20,7 @@ export async function replayByPlace(
     try {
       const place = step.change.kind === 'insert' ? undefined : await placeOf(client, step);
       const statement = statementOf(step.table, step.change, place);
-      if (!statement) throw new KeyMissing('the change lacks the key of its row');
+      if (!statement) throw new KeyMissing("the change does not contain its row's key");
       await setFor('transaction', client, settings);
       const { rowCount } = await client.query(statement.text, [...statement.values]);
       if (rowCount !== 1) throw new WrongRowCount(1, rowCount ?? 0);
@@ -39,7 +39,7 @@ async function placeOf(client: pg.Client, { table, change }: Step): Promise<Wher
     [...match.values],
   );
   const [row] = rows;
-  // Equal rows of a FULL identity are as good as each other.
+  // With a FULL identity, equal rows are interchangeable.
   if (!row || (rows.length > 1 && !table.relation.full)) throw new WrongRowCount(1, rows.length);
   return {
     signature: 'place',

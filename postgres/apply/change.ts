@@ -1,9 +1,9 @@
 /**
- * What the stream hands to the applier: changes of committed source transactions, in commit order, with values as the
- * text that the source printed. Absent is not null: a column that is not in `columns` is unchanged and is not written.
+ * What the stream passes to the applier: changes of committed source transactions, in commit order, with values as the text that
+ * the source printed. Absent is not null: a column missing from `columns` is unchanged and is not written.
  *
- * Values are as wal2json sent them after decoding: 't'/'f' for booleans, numbers verbatim, bytea as hexadecimal digits
- * with or without the leading `\x` (the applier adds it by the target's column type).
+ * Values are as wal2json sent them, decoded: 't'/'f' for booleans, numbers verbatim, bytea as hexadecimal digits with or without
+ * the leading `\x` (the applier adds it according to the target's column type).
  */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -16,7 +16,7 @@ export interface Cell {
 /** A column as the source's catalog describes it. */
 export interface PlannedColumn {
   readonly name: string;
-  /** `format_type` on the source, for casts there. The target's own types are read from the target. */
+  /** `format_type` on the source, for casts there. The target's types are read from the target. */
   readonly typeName: string;
   /** The type below all domains, as `format_type(oid, null)` prints it: `numeric`, `double precision`, `bytea`. */
   readonly baseTypeName: string;
@@ -25,21 +25,21 @@ export interface PlannedColumn {
   readonly identity: '' | 'a' | 'd';
 }
 
-/** A table of the plan. The applier recognises a table by schema and name; pass one object per table and lease. */
+/** A table of the plan. The applier identifies it by schema and name; pass one object per table and lease. */
 export interface PlannedRelation {
   readonly schema: string;
   readonly name: string;
   /**
-   * Columns of a unique index of the source that identifies a row: valid, immediate, not partial, without expressions,
-   * on NOT NULL columns, and contained in the `identity` of every change. Null: rows are matched by all their columns.
+   * Columns of a unique index of the source that identifies a row: valid, immediate, not partial, without expressions, on NOT
+   * NULL columns, and contained in the `identity` of every change. Null: rows are matched by all their columns.
    */
   readonly key: readonly string[] | null;
   readonly columns: readonly PlannedColumn[];
   /** REPLICA IDENTITY FULL: `identity` holds every column of the old row. */
   readonly full: boolean;
-  /** The target's table, when it is not the one of the same name: the root that a partition's rows go through. */
+  /** The target table, when its name differs: the root that a partition's rows go through. */
   readonly destination?: TableName;
-  /** With `destination`: condition for exactly the rows of this partition. */
+  /** With `destination`: a condition that matches exactly the rows of this partition. */
   readonly bounds?: string;
 }
 
@@ -71,8 +71,8 @@ export interface Delete extends Origin {
 }
 
 /**
- * One TRUNCATE statement: all its tables, because a foreign key between them allows no other way. A partition with another
- * destination is emptied by its bounds; when the statement names its root, only that is here.
+ * One TRUNCATE statement with all its tables, because foreign keys between them allow no other way. A partition with another
+ * destination is emptied by its bounds; when the statement names its root, only the root is listed.
  */
 export interface Truncate extends Origin {
   readonly kind: 'truncate';

@@ -7,21 +7,21 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\\\',
   '\t': '\\t',
   '\n': '\\n',
-  // A bare carriage return would be taken for a line end of another style.
+  // COPY would take a bare carriage return for a line end.
   '\r': '\\r',
   '\b': '\\b',
   '\f': '\\f',
   '\v': '\\v',
 };
 
-/** One field. Null is `\N`; the text `\N` itself comes out as `\\N`, and `\.` (end of data) as `\\.`. */
+/** One field. Null is `\N`; the text `\N` becomes `\\N`, and `\.` (end of data) `\\.`. */
 function copyField(value: string | null): string {
   if (value === null) return '\\N';
   if (!SPECIAL.test(value)) return value;
   return value.replace(EVERY_SPECIAL, (character) => ESCAPES[character] ?? character);
 }
 
-/** One line with its line end. */
+/** One line, including its line end. */
 export function copyLine(values: readonly (string | null)[]): string {
   let line = '';
   for (let index = 0; index < values.length; index += 1) {
@@ -31,7 +31,7 @@ export function copyLine(values: readonly (string | null)[]): string {
   return `${line}\n`;
 }
 
-/** Lines gathered to pieces of about this many characters: fewer protocol messages, and no copy of the whole set. */
+/** Approximate size of a piece: fewer protocol messages, without a copy of the whole set. */
 const PIECE_CHARACTERS = 262_144;
 
 /** Gathers lines into larger pieces. */

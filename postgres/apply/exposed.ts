@@ -1,6 +1,4 @@
-/**
- * Columns whose null in the stream may be NaN, Infinity or -Infinity: wal2json before 2.6 (special.ts).
- */
+/** Columns whose null in the stream may be NaN, Infinity or -Infinity: wal2json before 2.6 (non-finite.ts). */
 import type { PlannedColumn, PlannedRelation } from './change.ts';
 
 const EXPOSED_TYPES: ReadonlySet<string> = new Set(['real', 'double precision', 'numeric']);
@@ -20,7 +18,7 @@ export function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, P
   return exposed;
 }
 
-/** The plugin looks at the column's own type: `numeric` and `numeric(10,2)`, not a domain over them. */
+/** The plugin checks the column's declared type: `numeric` and `numeric(10,2)`, not a domain over them. */
 function isExposed({ typeName, baseTypeName, generated }: PlannedColumn): boolean {
   if (generated || !EXPOSED_TYPES.has(baseTypeName)) return false;
   return typeName === baseTypeName || typeName.startsWith(`${baseTypeName}(`);

@@ -1,18 +1,18 @@
 /**
- * Named places where a test lets the process die: no handler runs, nothing is flushed. Off unless WALFERRY_FAILPOINT names one. They
- * stand where a crash is hardest to meet by chance. `NAME` dies as by SIGKILL, `NAME out-of-memory` by using up the heap.
+ * Named places where a test kills the process: no handler runs, nothing is flushed. Off unless WALFERRY_FAILPOINT names one. They
+ * are where a crash is least likely to occur by chance. `NAME` dies as by SIGKILL, `NAME out-of-memory` by exhausting the heap.
  */
 export type FailPoint =
   'rows-sent' | 'before-target-commit' | 'commit-sent' | 'after-target-commit-before-confirm';
 
-/** Dies here when the environment says so. */
+/** Dies here if WALFERRY_FAILPOINT names this place. */
 export function failPoint(name: FailPoint): void {
   const set = process.env['WALFERRY_FAILPOINT'];
   if (set === name) process.kill(process.pid, 'SIGKILL');
-  if (set === `${name} out-of-memory`) useUp();
+  if (set === `${name} out-of-memory`) exhaustHeap();
 }
 
-/** V8 aborts the process at its limit; it throws nothing that could be caught. */
-function useUp(): never {
+/** At its heap limit V8 aborts the process, without an exception to catch. */
+function exhaustHeap(): never {
   for (const held: number[][] = []; ;) held.push(Array.from({ length: 100_000 }, Math.random));
 }

@@ -1,28 +1,28 @@
 /**
- * Folding: the net effect of a sequence of changes of one table, per row. Pure.
+ * Folding: the net effect per row of a sequence of changes to one table. Pure.
  *
- * A row is known by the text of its key. That is exact: the source prints the same stored value the same way every
- * time, so all changes of one row agree on it, through key changes too. Two texts for one value (`a` and `A` of a
- * case-insensitive type) would be two rows here; the unique key allows only one of them at a time on the source, so
- * they can only follow each other, and deletes run before updates before inserts on the target.
+ * A row is identified by the text of its key. That is exact: the source always prints the same stored value the same
+ * way, so all changes of one row agree on it, also across key changes. Two texts for one value (`a` and `A` of a
+ * case-insensitive type) would be two rows here. The unique key allows only one of them at a time on the source, so
+ * they can only follow each other, and on the target deletes run before updates before inserts.
  *
  * The net effect of a row is one of
- *   deleted   it was there before and is gone
- *   updated   it was there before and is still there: its old key, and every column that any update brought
- *   inserted  it was not there before and is there now, with the columns of the insert and later updates merged
- *   nothing   it came and went
+ *   deleted   it existed before and is gone
+ *   updated   it existed before and still exists: its old key, and every column that an update carried
+ *   inserted  it did not exist before: the columns of the insert merged with later updates
+ *   nothing   it was inserted and deleted
  * A key that is deleted and inserted again is two rows, one deleted and one inserted. That is exact because an insert
- * brings every column; it must not be merged into an update, or a column absent from a later update would keep the
- * value of the row that is gone.
+ * carries every column. Merged into an update, a column absent from a later update would keep the value of the deleted
+ * row.
  *
- * What no correct sequence holds (a key inserted twice, a change of a row that is gone, a key that is missing or null)
- * is not folded at all: the answer is undefined, and the changes are applied one by one, where the fault has a place.
+ * What no correct sequence contains (a key inserted twice, a change of a deleted row, a key that is missing or null) is
+ * not folded: the result is undefined, and the changes are applied one at a time, where an error points to one change.
  */
 
-/** A row by column position; undefined is absent (unchanged, not written), null is null. */
+/** A row by column position; undefined means absent (unchanged, not written), null means null. */
 export type Image = (string | null | undefined)[];
 
-/** A change of one row with its columns by position. */
+/** A change of one row, with columns by position. */
 export type PositionedChange =
   | { readonly kind: 'insert'; readonly columns: Image }
   | { readonly kind: 'update'; readonly columns: Image; readonly identity: Image }
@@ -31,7 +31,7 @@ export type PositionedChange =
 export type KeyValues = readonly string[];
 
 export interface NetUpdate {
-  /** The key that the row has before the whole sequence. */
+  /** The row's key before the sequence. */
   readonly key: KeyValues;
   readonly columns: Image;
   readonly keyChanged: boolean;
@@ -43,7 +43,7 @@ export interface NetEffect {
   readonly inserts: readonly Image[];
 }
 
-/** A row that is there at this point of the sequence. */
+/** A row that exists at this point of the sequence. */
 interface LiveRow {
   /** Key before the sequence; null when the sequence inserted the row. */
   readonly origin: KeyValues | null;
@@ -61,8 +61,8 @@ export function fold(
   key: readonly number[],
 ): NetEffect | undefined {
   const live = new Map<string, LiveRow>();
-  // Keys that the target's rows had before the sequence and that a change has used up: a second change that names
-  // such a key without a live row means a row that is not there.
+  // Keys from before the sequence that a change has already used. A second change that names such a key without a live row refers
+  // to a row that does not exist.
   const origins = new Set<string>();
   const deletes: KeyValues[] = [];
 
@@ -95,7 +95,7 @@ export function fold(
       if (row.origin) deletes.push(row.origin);
       continue;
     }
-    // An update leaves an unchanged TOASTed key column out: the old value is the new one.
+    // An update omits an unchanged TOASTed key column: the old value still holds.
     const moved = keyOf(change.columns, key, change.identity);
     if (!moved) return undefined;
     const movedName = nameOf(moved);
@@ -117,7 +117,7 @@ export function fold(
   return { deletes, updates, inserts };
 }
 
-/** Later columns win; a column that is absent later keeps what it had. */
+/** Later columns win; a column absent from the later row keeps its value. */
 function merge(into: Image, from: Image): void {
   for (let position = 0; position < from.length; position += 1) {
     const value = from[position];
@@ -141,7 +141,7 @@ export function keyOf(
   return values;
 }
 
-/** One text for a key; lengths keep ('a,b', 'c') and ('a', 'b,c') apart. */
+/** One text for a key; lengths distinguish ('a,b', 'c') from ('a', 'b,c'). */
 function nameOf(values: KeyValues): string {
   if (values.length === 1) return values[0] ?? '';
   return values.map((value) => `${value.length}:${value}`).join();

@@ -1,7 +1,7 @@
 /**
- * Folded rows on their way to the target: everything of a batch in one flight of statements, the transaction's beginning included.
- * The rows that each statement hits are counted, as sets.ts counts them. A flight that the target refuses is undone, and the batch is
- * applied change by change, where a fault has a place.
+ * Sends folded rows to the target: a whole batch in one flight of statements, including the start of the transaction. As in
+ * sets.ts, each statement's row count is checked. A flight that the target refuses is rolled back, and the batch is applied
+ * change by change, where an error points to one change.
  */
 import type pg from 'pg';
 import { Flight, FlightFailed, Kept } from '../connection/flight.ts';
@@ -16,38 +16,38 @@ import type { TargetTable } from './table.ts';
 export interface FoldedTable {
   readonly relation: PlannedRelation;
   readonly rows: TableRows;
-  /** The rows could not be applied like this: the table takes the exact way for a while, or for good. */
+  /** The rows could not be applied this way: the table is applied change by change, for a while or permanently. */
   readonly refuse: (forGood: boolean) => void;
-  /** Nothing reads the rows any more. */
+  /** The rows are no longer read. */
   readonly release: () => void;
 }
 
-/** Tables that are computed under the same settings. */
+/** Tables whose expressions are evaluated under the same settings. */
 export interface FoldedGroup {
   readonly settings: Settings;
   readonly tables: readonly (FoldedTable & { readonly statements: RowStatements })[];
 }
 
-/** A statement that runs beside the rows, and the rows that it has to answer with; null: any number. */
+/** A statement that runs along with the rows, and the number of rows that it must return or affect; null: any. */
 export interface Question {
   readonly sql: string;
   readonly values?: readonly (string | null)[];
   readonly rows: number | null;
 }
 
-/** What became of a flight. */
+/** The outcome of a flight. */
 export type Flown =
-  /** `answered`: whether the question behind the rows was answered as it should; false also when there was none. */
+  /** `answered`: whether the question after the rows had the expected answer; also false when there was none. */
   | { readonly outcome: 'applied'; readonly answered: boolean }
-  /** The opening's statement at this place failed, or answered with another number of rows. */
+  /** This statement of the opening failed, or hit an unexpected number of rows. */
   | { readonly outcome: 'not begun'; readonly opening: number; readonly error: unknown }
-  /** The rows of this table were refused; `error` is null when a statement hit another number of rows. */
+  /** The rows of this table were refused; `error` is null when a statement hit an unexpected number of rows. */
   | { readonly outcome: 'refused'; readonly table: FoldedTable; readonly error: unknown };
 
 /**
- * Rows are found by their keys, with plans that are made once and kept. One that reads the whole table, because it was small when the
- * plan was made, would read it again with every batch. Parallel plans are off, too: a disabled scan is only made very expensive, and where
- * there is no index the planner then starts workers, even for a catalog of 140 rows (5 of a batch's 6 ms).
+ * Rows are found by key, with plans that are made once and cached. A sequential scan, chosen while the table was small, would be
+ * repeated with every batch. Parallel plans are off too: a disabled scan only gets a very high cost, and without an index the
+ * planner then starts workers, even for a catalog of 140 rows (5 of a batch's 6 ms).
  */
 export const PLANS_BY_KEY = {
   enable_seqscan: 'off',
@@ -63,7 +63,7 @@ const SET_CONFIG = /* sql */ `
 interface Written {
   readonly groups: readonly FoldedGroup[];
   readonly flight: Flight;
-  /** By statement: the rows that it has to hit, null for any number, and the table. */
+  /** By statement: the rows that it must hit (null: any number), and the table. */
   readonly rows: readonly (number | null)[];
   readonly tables: readonly (FoldedTable | null)[];
 }
@@ -71,11 +71,11 @@ interface Written {
 export class FoldedFlights {
   readonly #client: pg.Client;
   readonly #kept = new Kept();
-  /** What stands around the rows. */
+  /** The statements before and after the rows. */
   readonly #frame = new Flight(this.#kept);
-  /** Two, so that rows can be written while others are in the air. */
+  /** Two, so that one can be filled while the other is in flight. */
   readonly #flights: readonly [Flight, Flight] = [new Flight(this.#kept), new Flight(this.#kept)];
-  #inTheAir: Flight | null = null;
+  #sending: Flight | null = null;
   #ahead: { readonly tables: readonly FoldedTable[]; readonly written: Written } | null = null;
   readonly #statements = new Map<PlannedRelation, RowStatements | null>();
   readonly #rendered = new Map<Settings | null, string>();
@@ -85,10 +85,9 @@ export class FoldedFlights {
   }
 
   /**
-   * The statements for each table, in groups.
-   * @param described the target's tables, in the same order.
-   * @param unfit called for a table that cannot go like this, and whether it never can.
-   * @returns null when there is one.
+   * The statements for each table, grouped by settings.
+   * @param described the target tables, in the same order.
+   * @param unfit called for a table that cannot be applied this way, and whether it never can.
    */
   group(
     tables: readonly FoldedTable[],
@@ -100,7 +99,7 @@ export class FoldedFlights {
     let fits = true;
     for (const [at, one] of tables.entries()) {
       const table = described[at];
-      if (table === undefined) throw new RangeError('a table that was not described');
+      if (table === undefined) throw new RangeError('a table was not described');
       let statements = this.#statements.get(one.relation);
       if (statements === undefined) {
         statements = RowStatements.of(table, one.rows.layout);
@@ -119,22 +118,22 @@ export class FoldedFlights {
     return fits ? [...groups].map(([settings, some]) => ({ settings, tables: some })) : null;
   }
 
-  /** Writes the rows of the next batch while the one before it is in the air, so that the target need not wait for that. */
+  /** Serializes the next batch while the previous one is in flight, so that the target need not wait for it. */
   writeAhead(tables: readonly FoldedTable[], groups: readonly FoldedGroup[]): void {
     this.#discard();
     this.#ahead = { tables, written: this.#write(groups, true) };
   }
 
-  /** The groups of tables whose rows are written already. */
+  /** The groups, when these tables were written ahead; otherwise null. */
   groupsAhead(tables: readonly FoldedTable[]): readonly FoldedGroup[] | null {
     return this.#ahead?.tables === tables ? this.#ahead.written.groups : null;
   }
 
   /**
    * Sends everything and waits for the answers.
-   * @param groups whose settings have no customized names: those need a right that has to be asked for.
-   * @param set whether the groups' settings are to be set.
-   * @param question asked behind the rows.
+   * @param groups without customized settings: those may need a privilege that must be checked first.
+   * @param set whether to apply the groups' settings.
+   * @param question sent after the rows.
    * @throws the connection's errors.
    */
   async fly(
@@ -146,16 +145,16 @@ export class FoldedFlights {
     const written = this.#take(groups, set);
     const { flight } = written;
     const frame = this.#frame;
-    // An error of our own between two flights may have left a part of one.
+    // An internal error between two flights may have left part of one.
     frame.clear();
     for (const { sql, values = [] } of opening) frame.run(sql, ...values);
     frame.join(flight);
     if (question !== null) frame.run(question.sql, ...(question.values ?? []));
-    // The question's answer is no reason to refuse rows: what comes of another one is up to the caller.
+    // The question's answer never refuses rows: the caller decides what an unexpected one means.
     const expected = [...opening.map(({ rows }) => rows), ...written.rows];
     const asked = expected.length;
     const tables = [...opening.map(() => null), ...written.tables];
-    this.#inTheAir = flight;
+    this.#sending = flight;
     try {
       const answered = frame.send(this.#client);
       failPoint('rows-sent');
@@ -164,19 +163,19 @@ export class FoldedFlights {
       if (wrong >= 0) return outcomeAt(wrong, tables, null);
       return { outcome: 'applied', answered: question !== null && counts[asked] === question.rows };
     } catch (error) {
-      // Rows that were written ahead may count on statements that this flight was to parse.
+      // Rows written ahead may rely on statements that this flight was to parse.
       this.#discard();
       if (!(error instanceof FlightFailed)) throw error;
       return outcomeAt(error.statement, tables, error.cause);
     } finally {
-      this.#inTheAir = null;
+      this.#sending = null;
     }
   }
 
-  /** The rows as statements, in the flight that is not in the air. */
+  /** Writes the rows as statements, into the flight that is not being sent. */
   #write(groups: readonly FoldedGroup[], set: boolean): Written {
     const [one, other] = this.#flights;
-    const flight = this.#inTheAir === one ? other : one;
+    const flight = this.#sending === one ? other : one;
     flight.clear();
     const rows: (number | null)[] = [];
     const tables: (FoldedTable | null)[] = [];
@@ -218,7 +217,7 @@ export class FoldedFlights {
     return text;
   }
 
-  /** Sends the statement and a COMMIT behind it, which is run only if that one does not fail. @throws FlightFailed. */
+  /** Sends the statement followed by COMMIT, which only runs if the statement succeeds. @throws FlightFailed. */
   async commit(sql: string, values: readonly (string | null)[]): Promise<void> {
     this.#frame.run(sql, ...values);
     this.#frame.run('commit');

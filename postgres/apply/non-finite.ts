@@ -1,14 +1,14 @@
 /**
- * NaN, Infinity and -Infinity on wal2json before 2.6: in float4, float8 and numeric columns they arrive as null, like a
- * real null (domains over these types, and arrays of them, arrive as text and are safe). Such a null is settled by
- * looking at the row on the source, by its key.
+ * NaN, Infinity and -Infinity with wal2json before 2.6: in float4, float8 and numeric columns they arrive as null, like a real
+ * null (domains over these types, and arrays of them, arrive as text and are safe). Such a null is resolved by reading the row on
+ * the source, by its key.
  *
- * The source shows the row as it is now, which may be later than the change. That is right in the end: if nothing
- * touched the row since, it is the change's own value; if something did, that later change is in the stream too, holds
- * the column, and overwrites whatever was written here (docs/apply.md has the argument in full).
+ * The source shows the current row, which may be later than the change. The result is still right: if the row was not changed
+ * since, it has the change's own value. If it was, that later change is in the stream too, contains the column, and overwrites
+ * what was written here (docs/apply.md has the full argument).
  *
- * The row must be looked at no earlier than its change: with synchronous replication a transaction is decoded before
- * others can see it. So the transactions concerned must be visible first.
+ * The row must not be read before its change is visible: with synchronous replication a transaction is decoded before other
+ * sessions can see it. So the reader first waits until these transactions are visible.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -31,7 +31,7 @@ import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts'
 import type { FoldedTable } from './folded.ts';
 import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
 
-/** For a NOT NULL column of a row that is gone: a later change deletes or moves the row, and overwrites it. */
+/** For a NOT NULL column of a row that no longer exists: a later change deletes or moves the row, and overwrites this. */
 const PLACEHOLDER = 'NaN';
 
 /** Keys per query: bounds the size of one statement and keeps the planner on the index. */
@@ -55,7 +55,7 @@ export class NonFiniteNumbers {
     this.#planning = new Planning(migration.source, 'stream');
   }
 
-  /** The changes with every ambiguous null settled. Throws the source's errors; the session is then dropped. */
+  /** The changes with every ambiguous null resolved. Throws the source's errors; the session is then closed. */
   async settle(changes: readonly Change[]): Promise<readonly Change[]> {
     const found = ambiguousChanges(changes);
     if (found.size === 0) return changes;
@@ -80,7 +80,7 @@ export class NonFiniteNumbers {
               part.map((item) => item.key),
             ),
           );
-          // The value may be a later commit's, which the source can still lose.
+          // The value may be from a later commit, which the source can still lose.
           await flushSeen(client, this.#migration);
           for (const item of part) settled[item.index] = settledChange(item, rows);
         }
@@ -93,9 +93,9 @@ export class NonFiniteNumbers {
   }
 
   /**
-   * Writes the special values into folded rows. A null that is none on the source stays one: it is right, or a later change overwrites it.
+   * Writes the non-finite numbers into folded rows. Other nulls stay: they are right, or a later change overwrites them.
    * @param xids transactions that the rows are from, 32 bits.
-   * @throws the source's errors; the session is then dropped.
+   * @throws the source's errors; the session is then closed.
    */
   async settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
     const doubtful = tables.filter(({ rows }) => rows.anyDoubtful);
@@ -108,7 +108,7 @@ export class NonFiniteNumbers {
       for (const { relation, rows } of doubtful) {
         const sourceKey = await this.#keyOf(client, relation);
         const { key, names } = rows.layout;
-        // The relation's key has the order of its index, the layout that of the columns.
+        // The relation's key is in index order, the layout's key in column order.
         const order = (relation.key ?? []).map((name) =>
           key.findIndex((place) => names[place] === name),
         );
@@ -116,10 +116,10 @@ export class NonFiniteNumbers {
         for (let from = 0; from < doubts.length; from += KEYS_PER_QUERY) {
           const part = doubts.slice(from, from + KEYS_PER_QUERY);
           const keys = part.map((one) => order.map((at) => one.key[at] ?? ''));
-          const special = await this.#planning.run(client, quoted(relation), () =>
+          const nonFinite = await this.#planning.run(client, quoted(relation), () =>
             readNonFinite(client, relation, sourceKey, keys),
           );
-          for (const [at, values] of special) {
+          for (const [at, values] of nonFinite) {
             const row = part[at]?.row;
             if (row === undefined) continue;
             found.push(() =>
@@ -131,7 +131,7 @@ export class NonFiniteNumbers {
           }
         }
       }
-      // It may be a later commit's doing that there is such a value, or none, and the source can still lose that.
+      // Whether a non-finite number is there may depend on a later commit, which the source can still lose.
       await flushSeen(client, this.#migration);
       for (const write of found) write();
     } catch (error) {
@@ -151,7 +151,7 @@ export class NonFiniteNumbers {
   async close(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
-    // A session that is broken already must not hide why.
+    // An error of a broken session must not hide the original one.
     await client?.end().catch(() => undefined);
   }
 }
@@ -183,7 +183,7 @@ function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambi
   return found;
 }
 
-/** Without a key nothing can be read back, and a null in the old row could match a row that really has a null. */
+/** Without a key nothing can be read back, and a null in the old row could match a row with a real null. */
 function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, PlannedColumn>): void {
   const cells = [
     ...(change.kind === 'delete' ? [] : change.columns),
@@ -194,12 +194,12 @@ function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, Planned
   const table = tableName(change.relation);
   throw new MigrationError(
     'ChangeFailed',
-    `${change.kind} of ${table} at ${change.lsn}: column ${cell.name} arrived as null, which is NaN or null on wal2json before 2.6, and the table has no key to look it up by`,
+    `${change.kind} of ${table} at ${change.lsn}: column ${cell.name} arrived as null, which before wal2json 2.6 can also mean NaN or Infinity, and the table has no key to read the value from the source`,
     { table, lsn: change.lsn, column: cell.name },
   );
 }
 
-/** The row's key after the change; a key column left out (unchanged TOAST) has its old value. */
+/** The row's key after the change; an omitted key column (unchanged TOAST) keeps its old value. */
 function newKey(change: Insert | Update, names: readonly string[]): string[] | undefined {
   const values: string[] = [];
   for (const name of names) {
@@ -232,9 +232,9 @@ function settledChange({ change, key, columns }: Ambiguous, rows: Rows): Change 
 
 /**
  * The value to write for an ambiguous null:
- *   row there, special value       that value
- *   row there, nullable, other     null: it was null, or a later change brings what is there now
- *   row there, NOT NULL, other     what is there now: the change's own value was overwritten, and a null is impossible
+ *   row found, non-finite number   that number
+ *   row found, nullable, other     null: it was null, or a later change sets the current value
+ *   row found, NOT NULL, other     the current value: a null is impossible, so a later change overwrote the number
  *   row gone, nullable             null
  *   row gone, NOT NULL             a placeholder
  */

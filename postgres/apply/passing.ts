@@ -1,19 +1,18 @@
-/** Errors that say nothing about a change: the whole batch is tried again later, by this attempt or the next one. */
+/** Transient errors, which say nothing about a change: the whole batch is retried, by this attempt or the next one. */
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
 
 /**
- * Whether the error is one of the moment or of the session: serialization failures, deadlocks and locks not had in
- * time, shutdowns and cancels, a lost connection. Everything else is about what was sent, and is looked at change by
- * change.
+ * Whether the error is transient: serialization failures, deadlocks and lock timeouts, shutdowns and cancels, a lost connection.
+ * Any other error is caused by what was sent, and the batch is applied change by change.
  */
 export function isPassing(error: unknown): boolean {
-  // A change that does not name its row will not name it the next time either.
+  // A change that does not identify its row will not do so on a retry.
   if (error instanceof WrongRowCount || error instanceof KeyMissing) return false;
   if (error instanceof MigrationError) return true;
   const state = sqlstate(error);
-  // No SQLSTATE: the connection is gone, or the fault is our own; neither gets better by sending it in other words.
+  // No SQLSTATE: a lost connection or an internal error. Sending the changes differently helps neither.
   if (state === undefined) return true;
   return (
     state === SQLSTATE.lockNotAvailable ||

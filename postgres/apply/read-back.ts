@@ -1,4 +1,4 @@
-/** Rows of the source as they are now, for values that the stream does not show (special.ts). */
+/** Reads current rows of the source, for values that the stream does not show (non-finite.ts). */
 import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
@@ -9,14 +9,14 @@ import { exposedColumns, NON_FINITE_NUMBERS } from './exposed.ts';
 import { printed } from './statement.ts';
 import type { SourceKeyColumn } from './table.ts';
 
-/** A commit waiting for its synchronous standby can take a while; then the batch is tried again. */
+/** A commit that waits for its synchronous standby can take a while; after this time the batch is retried. */
 const VISIBLE_DEADLINE_MS = 20_000;
 const VISIBLE_POLL_MS = 20;
 
 /** Rows by key text, exposed columns by name. */
 export type Rows = ReadonlyMap<string, ReadonlyMap<string, string | null>>;
 
-/** The exposed columns of these rows; a row that is gone is missing. */
+/** Reads the exposed columns of these rows; a deleted row is missing from the result. */
 export async function readBack(
   client: pg.Client,
   relation: PlannedRelation,
@@ -43,7 +43,7 @@ export async function readBack(
   return found;
 }
 
-/** @returns by the place of the key: the special values of a row that has any, by column. */
+/** @returns by index of the key: the non-finite numbers of a row that has any, by column. */
 export async function readNonFinite(
   client: pg.Client,
   relation: PlannedRelation,
@@ -72,7 +72,7 @@ export async function readNonFinite(
   );
 }
 
-/** Rows of the source by their keys, which are one parameter for each column. */
+/** Joins source rows by their keys, with one array parameter per key column. */
 function byKeys(relation: PlannedRelation, sourceKey: readonly SourceKeyColumn[]): string {
   const names = relation.key ?? [];
   const wanted = names.map((_, index) => `k${index}`).join(', ');
@@ -92,8 +92,8 @@ function transposed(
 }
 
 /**
- * Waits until the source shows all of these transactions.
- * @param place of the first change that needs it, for the failure.
+ * Waits until all of these transactions are visible on the source.
+ * @param place table and LSN of the first change that needs it, for the failure.
  */
 export async function waitVisible(
   client: pg.Client,
@@ -112,7 +112,7 @@ export async function waitVisible(
     if (performance.now() > deadline) {
       throw new MigrationError(
         'Contention',
-        `${waiting.length} committed transactions of the source are not visible there yet (a synchronous standby that does not answer?)`,
+        `${waiting.length} committed transactions are not visible on the source after ${VISIBLE_DEADLINE_MS / 1000} s; check whether its synchronous standby answers`,
         place,
       );
     }

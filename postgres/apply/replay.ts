@@ -1,9 +1,9 @@
 /**
- * Changes one by one, in source order, with prepared statements: the way that is always right. In replica role each
- * single step is legal on the target because it was legal on the source. Sets are only faster; whatever breaks them is
- * settled here, and what fails here has a place: one change.
+ * Applies changes one at a time, in source order, with prepared statements. This is always correct: in replica role each step is
+ * legal on the target because it was legal on the source. Sets are only faster. What a set cannot apply is applied here, and an
+ * error here points to one change.
  *
- * Statements are sent without waiting for each answer; the first failure in source order is the one that counts.
+ * Statements are sent without waiting for each answer; the first failure in source order counts.
  */
 import type pg from 'pg';
 import type { RowChange } from './change.ts';
@@ -12,7 +12,7 @@ import { statementOf } from './statement.ts';
 import type { Statement } from './statement.ts';
 import type { TargetTable } from './table.ts';
 
-/** A change together with its table and its columns by position. */
+/** A change with its table, and its columns by position. */
 export interface Step {
   readonly table: TargetTable;
   readonly change: PositionedChange;
@@ -33,7 +33,7 @@ export class WrongRowCount extends Error {
   }
 }
 
-/** The change does not name its row: the key is missing from its identity, or null (NaN, for one, on wal2json 2.5). */
+/** The change does not identify its row: the key is missing from its identity, or null (for example a NaN with wal2json 2.5). */
 export class KeyMissing extends Error {
   override readonly name = 'KeyMissing';
 }
@@ -49,7 +49,7 @@ export class StepFailed extends Error {
   }
 }
 
-/** Statements on their way at once: enough to hide the network, few enough to fail early. */
+/** Statements in flight at once: enough to hide network latency, few enough to fail early. */
 const STATEMENTS_IN_FLIGHT = 256;
 
 /** Applies the steps in order. @throws StepFailed for the first that fails; the transaction is then aborted. */
@@ -62,8 +62,8 @@ export async function replay(client: pg.Client, steps: readonly Step[]): Promise
       const statement = statementOf(step.table, step.change);
       if (statement) statements.push(statement);
       else {
-        // Everything before it goes first: an earlier failure is the one to report.
-        unnamed = new StepFailed(step, new KeyMissing('the change does not hold its row’s key'));
+        // Everything before it runs first: an earlier failure is the one to report.
+        unnamed = new StepFailed(step, new KeyMissing("the change does not contain its row's key"));
         break;
       }
     }
@@ -76,7 +76,7 @@ export async function replay(client: pg.Client, steps: readonly Step[]): Promise
   }
 }
 
-/** Runs statements that each must hit one row. @throws the first failure, in order. */
+/** Runs statements that must each hit exactly one row. @throws the first failure, in order. */
 export async function runStatements(
   client: pg.Client,
   statements: readonly Statement[],
@@ -91,7 +91,7 @@ async function runAll(
   client: pg.Client,
   statements: readonly Statement[],
 ): Promise<{ readonly index: number; readonly cause: unknown } | undefined> {
-  // COPY is not possible on a pipelining client, so it is switched on only while nothing else is under way.
+  // A pipelining client cannot run COPY, so pipelining is on only while nothing else runs.
   Object.assign(client, { pipeline: true });
   let answers: PromiseSettledResult<pg.QueryResult>[];
   try {

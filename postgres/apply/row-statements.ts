@@ -1,7 +1,7 @@
 /**
- * What is left of a table's changes (table-rows.ts), as statements of a flight: deletes, then updates, then inserts, as sets.ts has them
- * and for its reasons. Inserts are COPY; updates and deletes join with arrays of values, which cost a small batch nothing but
- * themselves: a staging table costs a millisecond more. Each statement has the number of rows that it must hit.
+ * A table's remaining changes (table-rows.ts) as statements of a flight: deletes, then updates, then inserts, in the order of
+ * sets.ts and for its reasons. Inserts use COPY. Updates and deletes join with arrays of values: in a small batch a staging table
+ * would cost a millisecond more. Each statement has the number of rows that it must hit.
  */
 import type { Flight } from '../connection/flight.ts';
 import type { RowLayout, RowGroup, TableRows } from './table-rows.ts';
@@ -19,24 +19,24 @@ const CLOSE_BRACE = 0x7d;
 const CAPITAL_N = 0x4e;
 
 interface Column extends TargetColumn {
-  /** Place in the layout. */
+  /** Index in the layout. */
   readonly place: number;
 }
 
-/** An update of one shape. */
+/** An update of one group. */
 interface Updating {
   readonly sql: string;
-  /** Places, in the order of the parameters. */
+  /** Layout indexes, in the order of the parameters. */
   readonly places: readonly number[];
 }
 
 export class RowStatements {
   readonly #table: TargetTable;
   readonly #layout: RowLayout;
-  /** By place in the layout; undefined for columns that are not written. */
+  /** By index in the layout; undefined for columns that are not written. */
   readonly #columns: readonly (Column | undefined)[];
   readonly #key: readonly { readonly column: Column; readonly equals: string }[];
-  /** By shape, which goes with its rows. */
+  /** By group; dropped together with its rows. */
   readonly #updates = new WeakMap<RowGroup, Updating | null>();
   readonly #inserts = new WeakMap<RowGroup, string>();
   readonly #delete: string;
@@ -56,13 +56,13 @@ export class RowStatements {
     this.#delete = `delete from ${table.only} t using ${from} where ${this.#joined()}`;
   }
 
-  /** @returns null for a table whose rows cannot be found or written like this. */
+  /** @returns null for a table whose rows cannot be found or written this way. */
   static of(table: TargetTable, layout: RowLayout): RowStatements | null {
     const columns = layout.names.map((name, place): Column | undefined => {
       const column = table.columns.find((one) => one.name === name);
       return column === undefined || column.generated ? undefined : { ...column, place };
     });
-    // What is written for a row has to be just what the target takes.
+    // The written columns must be exactly those that the target accepts.
     if (
       columns.some((column, place) => (column === undefined) !== (layout.kinds[place] === SKIPPED))
     ) {
@@ -84,14 +84,14 @@ export class RowStatements {
     return new RowStatements(table, layout, columns, whole);
   }
 
-  /** Whether every update that is left can be written like this. */
+  /** Whether every remaining update can be written this way. */
   fits(rows: TableRows): boolean {
-    return this.#definitionsOf(rows, UPDATE).every((at) => this.#update(rows, at) !== null);
+    return this.#groupsOf(rows, UPDATE).every((at) => this.#update(rows, at) !== null);
   }
 
   /**
-   * Adds the statements for everything that is left; the rows must {@link fits}.
-   * @param expect called with the rows that each must hit, in the order of the flight's statements.
+   * Adds the statements for all remaining changes; the rows must {@link fits}.
+   * @param expect called with the number of rows that each statement must hit, in the flight's order.
    */
   add(flight: Flight, rows: TableRows, expect: (rows: number) => void): void {
     const deletes = rows.live[DELETE] ?? 0;
@@ -99,15 +99,15 @@ export class RowStatements {
       this.#bindKeys(flight, rows, deletes);
       expect(deletes);
     }
-    for (const at of this.#definitionsOf(rows, UPDATE)) {
+    for (const at of this.#groupsOf(rows, UPDATE)) {
       const how = this.#update(rows, at);
-      if (how === null) throw new RangeError('an update that is not for sets');
+      if (how === null) throw new RangeError('an update cannot be applied as a set');
       expect(this.#bindRows(flight, rows, at, how));
     }
-    for (const at of this.#definitionsOf(rows, INSERT)) expect(this.#copy(flight, rows, at));
+    for (const at of this.#groupsOf(rows, INSERT)) expect(this.#copy(flight, rows, at));
   }
 
-  #definitionsOf(rows: TableRows, kind: RowKind): number[] {
+  #groupsOf(rows: TableRows, kind: RowKind): number[] {
     if ((rows.live[kind] ?? 0) === 0) return [];
     if (rows.groups.length === 1) return [0];
     const found = new Set<number>();
@@ -118,7 +118,7 @@ export class RowStatements {
   }
 
   #arrays(columns: readonly Column[]): string {
-    // Each by its full name: the application's search path may hold an unnest() of just this type.
+    // Schema-qualified: the application's search path may contain an unnest() of exactly this type.
     const arrays = columns.map(
       ({ baseType, carrier }, i) =>
         `pg_catalog.unnest($${i + 1}::${carrier === 'text' ? 'text' : baseType}[])`,
@@ -135,30 +135,30 @@ export class RowStatements {
       .join(' and ');
   }
 
-  /** Null for a shape that has to go row by row. */
+  /** Null for a group that must be applied row by row. */
   #update(rows: TableRows, at: number): Updating | null {
     const group = rows.groups[at];
     if (group === undefined) return null;
     const known = this.#updates.get(group);
     if (known !== undefined) return known;
     const key = new Set(this.#layout.key);
-    const brought = this.#columns.filter(
+    const sent = this.#columns.filter(
       (column) => column !== undefined && group.present[column.place] === 1,
     ) as Column[];
-    const others = brought.filter(({ place }) => !key.has(place));
+    const others = sent.filter(({ place }) => !key.has(place));
     const set = others.filter(({ fixed }) => !fixed);
     const fixed = others.filter((column) => column.fixed);
     let how: Updating | null = null;
     if (others.every(({ carrier }) => carrier !== 'none')) {
-      const columns = brought;
+      const columns = sent;
       const where = [
         this.#joined(),
-        // No update can write them: a row whose number is another one is replayed.
+        // No UPDATE can write them: a row whose identity value differs is replayed.
         ...fixed.map((column) => `t.${column.quoted} = ${valueOf(column)}`),
       ];
       const sets = set.map((column) => `${column.quoted} = ${valueOf(column)}`).join(', ');
       const rest = `${this.#arrays(columns)} where ${where.join(' and ')}`;
-      // One that changes nothing must meet its row nevertheless.
+      // An update that changes nothing must still find its row.
       how = {
         sql:
           set.length > 0
@@ -195,7 +195,7 @@ export class RowStatements {
       return live;
     }
     let count = 0;
-    // Rows that lie behind each other go as one piece.
+    // Adjacent rows are sent as one piece.
     let from = 0;
     let to = 0;
     for (let row = 0; row < all; row += 1) {
@@ -255,17 +255,17 @@ export class RowStatements {
   }
 }
 
-/** A value of the arrays, in the base type. */
+/** A value of the arrays, as the base type. */
 function valueOf({ place, carrier, baseType }: Column): string {
   return carrier === 'text' ? `s.c${place}::${baseType}` : `s.c${place}`;
 }
 
-/** Bytes that arrays of these fields take at most: each byte may need an escape, and each field quotes and a comma. */
+/** Upper bound for the bytes of the arrays: each byte may need an escape, and each field quotes and a comma. */
 function room(bytes: number, rows: number, columns: number): number {
   return bytes * 2 + (rows * 5 + 8) * columns;
 }
 
-/** Writes the next field of each row as one array parameter, and moves the cursors behind it. */
+/** Writes the next field of each row as one array parameter, and moves the cursors past it. */
 function writeArray(flight: Flight, bytes: Buffer, cursors: Int32Array, rows: number): void {
   const from = flight.parameter();
   const out = flight.buffer;

@@ -1,14 +1,13 @@
 /**
- * The folded effect of a batch on one table, applied as sets: deletes, then updates, then inserts.
+ * Applies the folded effect of a batch on one table as sets: deletes, then updates, then inserts.
  *
- * The order: a key freed by a delete or by a key change can be taken again by an update or an insert, never the other
- * way round, because what is freed after it was taken would have been two rows of one key on the source. So a deleted
- * row goes before the row that takes its key, whether that one is moved there or new, and a row that moves away goes
- * before the new one. Chains of key changes (1→2 while 2→3) and swapped unique values are the cases that no order of
- * sets can promise: the server refuses them and the caller replays.
+ * The order: a key freed by a delete or a key change can be taken again by an update or an insert, never the reverse. A key taken
+ * before it was freed would have been two rows with one key on the source. So a deleted row is applied before the row that takes
+ * its key, whether moved or new, and a row that moves away before the new one. No order of sets covers chains of key changes (1→2
+ * while 2→3) and swapped unique values: the server refuses them and the caller replays.
  *
- * Every set's row count is compared with what was sent. With a unique index on the key a statement touches at most one
- * row per staged row and each row at most once, so an equal count means: every staged row hit its own row.
+ * The row count of every set is compared with the number of rows sent. With a unique index on the key a statement touches at most
+ * one row per staged row and each row at most once, so an equal count means that every staged row hit its own row.
  */
 import type pg from 'pg';
 import copyFrom from 'pg-copy-streams';
@@ -22,25 +21,25 @@ import type { Statement } from './statement.ts';
 import type { TargetTable } from './table.ts';
 
 /**
- * Up to this many rows go as single prepared statements: a staging table costs a COPY, a join and sometimes its own
- * creation, about as much as this many statements sent in one go (bench/apply.ts).
+ * Up to this many rows are sent as single prepared statements. A staging table costs a COPY, a join and sometimes its creation:
+ * about as much as this many pipelined statements (bench/apply.ts).
  */
 export const FEW_ROWS = 50;
 
-/** Staging tables kept by a session before all are dropped: each is emptied at every commit that touched any of them. */
+/** Staging tables that a session keeps before it drops all: each is emptied at every commit that touched any of them. */
 const MOST_STAGING_TABLES = 100;
 
 /**
- * Temporary tables of the session, one per target table, that hold old keys (`k0`, `k1`, …) and new columns (`c0`, …)
- * in the target's own types: the input functions of the target parse the text, and the planner compares like with like.
+ * Temporary tables of the session, one per target table, that hold old keys (`k0`, `k1`, …) and new columns (`c0`, …) in the
+ * target's types: the target's input functions parse the text, and joins compare equal types.
  */
 export class Staging {
   readonly #client: pg.Client;
   /** Created and committed. */
   readonly #kept = new Set<number>();
-  /** Created in the open transaction: gone again after a rollback, also one to a savepoint. */
+  /** Created in the open transaction: dropped by a rollback, also one to a savepoint. */
   readonly #fresh = new Set<number>();
-  /** Holding rows of an earlier set of the open transaction. */
+  /** Contain rows of an earlier set of the open transaction. */
   readonly #filled = new Set<number>();
 
   constructor(client: pg.Client) {
@@ -54,13 +53,13 @@ export class Staging {
   }
 
   rolledBack(): void {
-    // After a rollback to a savepoint rows of an earlier set may be back, and a table may be there or not: every one
-    // that is known counts as filled, and the fresh ones as not created.
+    // After a rollback to a savepoint, rows of an earlier set may be back, and a fresh table may or may not exist: treat every
+    // known table as filled, and the fresh ones as not created.
     for (const number of [...this.#kept, ...this.#fresh]) this.#filled.add(number);
     this.#fresh.clear();
   }
 
-  /** Drops the staging tables when there are many; outside of a transaction only. */
+  /** Drops the staging tables when there are many; only outside of a transaction. */
   async prune(): Promise<void> {
     if (this.#kept.size < MOST_STAGING_TABLES) return;
     await this.#client.query(/* sql */ 'discard temp');
@@ -82,7 +81,7 @@ export class Staging {
         return `k${index} ${column?.baseType}${column?.collate}`;
       });
       const values = table.columns.map(({ baseType }, index) => `c${index} ${baseType}`);
-      // `if not exists`: after a rollback to a savepoint it can still be there from before the savepoint.
+      // `if not exists`: after a rollback to a savepoint it may still exist from before the savepoint.
       await this.#client.query(
         /* sql */ `create temporary table if not exists ${name} (${[...keys, ...values].join(', ')}) on commit delete rows`,
       );
@@ -103,7 +102,7 @@ export async function applySets(
   net: NetEffect,
 ): Promise<void> {
   await deleteRows(client, staging, table, net.deletes);
-  for (const group of byDefinition(table, net.updates)) {
+  for (const group of byColumns(table, net.updates)) {
     await updateRows(client, staging, table, group);
   }
   await insertRows(client, table, net.inserts);
@@ -128,13 +127,13 @@ async function deleteRows(
 
 interface UpdateGroup {
   readonly positions: readonly number[];
-  /** Identity columns that must be as the update brings them: where one is not, the row is renumbered by replay. */
+  /** Identity columns that must already have the update's value; where one differs, replay renumbers the row. */
   readonly fixed: readonly number[];
   readonly updates: readonly NetUpdate[];
 }
 
-/** Updates that write the same columns can go in one statement. */
-function byDefinition(table: TargetTable, updates: readonly NetUpdate[]): UpdateGroup[] {
+/** Groups updates that write the same columns, for one statement each. */
+function byColumns(table: TargetTable, updates: readonly NetUpdate[]): UpdateGroup[] {
   const groups = new Map<string, { positions: number[]; fixed: number[]; updates: NetUpdate[] }>();
   for (const update of updates) {
     const positions = assigned(table, update.columns, update.keyChanged);
@@ -177,8 +176,8 @@ async function updateRows(
 }
 
 /**
- * Inserts rows in their order: with COPY straight into the table (which also writes identity columns), grouped by the
- * columns that they bring (all the same, unless a column was added in between).
+ * Inserts rows in order, with COPY directly into the table (which also writes identity columns), grouped by the columns that they
+ * carry (all the same, unless a column was added in between).
  */
 export async function insertRows(
   client: pg.Client,
@@ -217,7 +216,7 @@ export async function insertRows(
   }
 }
 
-/** Lines made as they are sent: a batch of large values is not held twice. */
+/** Lines are created as they are sent: a batch of large values is not held twice. */
 function* lines<T>(items: readonly T[], line: (item: T) => string): Generator<string> {
   for (const item of items) yield line(item);
 }
@@ -233,7 +232,7 @@ function keyNames(table: TargetTable): string[] {
   return (table.key ?? []).map((_, index) => `k${index}`);
 }
 
-/** Joins target rows (t) and staged rows (s) by key, with the operator that the target's index knows. */
+/** Joins target rows (t) and staged rows (s) by key, with the operator of the target's index. */
 function joined(table: TargetTable): string {
   return (table.key ?? [])
     .map(

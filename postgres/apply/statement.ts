@@ -1,8 +1,8 @@
 /**
- * The SQL of single changes: statements with parameters, built once per table and shape, prepared by the server.
+ * The SQL of single changes: parameterized statements, built once per table and combination of columns, prepared by the server.
  *
- * Parameters of INSERT and SET have no cast: the server takes the column's own type, parses the text with its input
- * function and applies length, precision and domain as to any assigned value. A cast would cut a text to its length.
+ * Parameters of INSERT and SET have no cast: the server infers the column's type, parses the text with its input function and
+ * enforces length, precision and domain as for any assigned value. A cast would cut a text to its length.
  */
 import { keyOf } from './fold.ts';
 import type { Image, NetUpdate, PositionedChange } from './fold.ts';
@@ -16,8 +16,8 @@ export interface Statement {
 }
 
 /**
- * The statement for a change, or undefined when the change does not hold the key of its row.
- * @param found its row, when that was looked up before.
+ * The statement for a change, or undefined when the change does not contain the key of its row.
+ * @param found its row, when it was already located.
  */
 export function statementOf(
   table: TargetTable,
@@ -64,7 +64,7 @@ export function insertOf(table: TargetTable, image: Image): Statement {
   );
 }
 
-/** Positions that an image brings and that may be written. */
+/** Positions that an image carries and that may be written. */
 export function writable(table: TargetTable, image: Image): number[] {
   const positions: number[] = [];
   for (const [position, column] of table.columns.entries()) {
@@ -74,23 +74,23 @@ export function writable(table: TargetTable, image: Image): number[] {
 }
 
 /**
- * Positions that an update sets, possibly none. An unchanged key is left out: less to write. A fixed column is left out,
- * too, because no UPDATE can write it: see {@link fixed}.
+ * Positions that an update sets, possibly none. An unchanged key is omitted, to write less. A fixed column is omitted because no
+ * UPDATE can write it: see {@link fixed}.
  */
 export function assigned(table: TargetTable, image: Image, keyChanges: boolean): number[] {
-  return brought(table, image, keyChanges).filter(
+  return updated(table, image, keyChanges).filter(
     (position) => table.columns[position]?.fixed !== true,
   );
 }
 
-/** Positions of GENERATED ALWAYS identity columns that an update brings: with a new value, or with the one they had. */
+/** Positions of GENERATED ALWAYS identity columns that an update carries, with a new or an unchanged value. */
 export function fixed(table: TargetTable, image: Image, keyChanges: boolean): number[] {
-  return brought(table, image, keyChanges).filter(
+  return updated(table, image, keyChanges).filter(
     (position) => table.columns[position]?.fixed === true,
   );
 }
 
-function brought(table: TargetTable, image: Image, keyChanges: boolean): number[] {
+function updated(table: TargetTable, image: Image, keyChanges: boolean): number[] {
   const positions = writable(table, image);
   if (keyChanges) return positions;
   const key = new Set(table.key?.map(({ position }) => position));
@@ -100,11 +100,11 @@ function brought(table: TargetTable, image: Image, keyChanges: boolean): number[
 export interface Where {
   readonly signature: string;
   readonly values: readonly (string | null)[];
-  /** The condition, with parameters numbered from `first`; `all` columns or the key. */
+  /** The condition on the key or on all columns, with parameters numbered from `first`. */
   readonly condition: (first: number) => string;
 }
 
-/** How to find the row of a change: by its key where there is one, else by all columns of the old row. */
+/** How to find the row of a change: by its key if it has one, otherwise by all columns of the old row. */
 function rowOf(table: TargetTable, identity: Image): Where | undefined {
   if (table.key) {
     const key = keyOf(
@@ -133,9 +133,9 @@ function rowByKey(table: TargetTable, values: readonly string[]): Where | undefi
 }
 
 /**
- * One of the rows whose columns all have the old row's text. Text, because types like json have no equality, and
- * because it is exact (1.0 is not 1.00). The value passes through the type first: both sides then come from the same
- * output function. Equal text is equal value, so `=` on an indexed column changes nothing but lets the index help.
+ * One of the rows whose columns all match the old row's text. Text, because types like json have no equality, and because it is
+ * exact (1.0 is not 1.00). The value is cast to the type first, so that both sides come from the same output function. Equal text
+ * means equal value, so an additional `=` on an indexed column changes nothing but allows the index.
  */
 function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
   const match = columnsMatch(table, identity);
@@ -143,8 +143,8 @@ function rowByColumns(table: TargetTable, identity: Image): Where | undefined {
   return {
     ...match,
     condition: (first) => {
-      // True duplicates are told apart by nothing: any one of them is the right one, but only one. A partitioned
-      // table has the same ctid in several partitions.
+      // Duplicates cannot be distinguished: any one of them is right, but only one. In a partitioned table the same ctid occurs
+      // in several partitions.
       const row = table.partitioned ? '(t.tableoid, t.ctid)' : 't.ctid';
       return `${row} = (select ${row.replace(/[()]/g, '')} from ${table.only} t where ${match.condition(first)} limit 1)`;
     },
@@ -156,11 +156,14 @@ export function printed(value: string): string {
   return `pg_catalog.format('%s', ${value})`;
 }
 
-/** All rows whose columns have the old row's text. Without FULL the identity is a key of the source: several are a fault. */
+/**
+ * All rows whose columns match the old row's text. Without FULL the identity is a key on the source: several matches are an
+ * error.
+ */
 export function columnsMatch(table: TargetTable, identity: Image): Where | undefined {
   const positions = writable(table, identity);
   const { full } = table.relation;
-  // Fewer columns than the source sends would match rows that are not meant.
+  // With fewer columns than the source sends, other rows would match too.
   const needed = table.columns.filter((column) => !column.generated && column.planned).length;
   if (full ? positions.length < needed : positions.length === 0) return undefined;
   const given = positions.map((position) => identity[position] ?? null);
@@ -180,8 +183,8 @@ export function columnsMatch(table: TargetTable, identity: Image): Where | undef
         const value = `$${next}::${column?.baseType}`;
         next += 1;
         const help = helped[index] ? `${column?.operand} ${column?.indexed} ${value} and ` : '';
-        // A cast would not do: an application may have made one of its type, and that of bpchar cuts spaces off. `format` prints
-        // null as nothing. The column's own collation may take two texts for one; then another row would be hit.
+        // Not a cast: an application may have defined one for its type, and bpchar's removes trailing spaces. `format` prints
+        // null as an empty string. Under the column's collation two texts may be equal; another row would then match.
         return `${help}t.${column?.quoted} is distinct from null and ${printed(`t.${column?.quoted}`)} = ${printed(value)} collate pg_catalog."C"`;
       });
       return conditions.length === 0 ? 'true' : conditions.join(' and ');
@@ -199,7 +202,7 @@ function deleteOf(table: TargetTable, where: Where): Statement {
 }
 
 interface Old {
-  /** Columns of the row before the update, as far as they are known. */
+  /** Columns of the row before the update, as far as known. */
   readonly before: Image;
   readonly keyChanged: boolean;
 }
@@ -221,7 +224,7 @@ function updateOf(table: TargetTable, image: Image, where: Where, old: Old): Sta
         (position, index) => `${table.columns[position]?.quoted} = $${index + 1}`,
       );
       if (sets.length === 0) {
-        // Nothing to write (every column unchanged and out of line): the row must still be there.
+        // Nothing to write (every column unchanged and out of line), but the row must still exist.
         return `select from ${table.only} t where ${where.condition(1)} for update`;
       }
       return `update ${table.only} t set ${sets.join(', ')} where ${where.condition(positions.length + 1)}`;
@@ -230,9 +233,9 @@ function updateOf(table: TargetTable, image: Image, where: Where, old: Old): Sta
 }
 
 /**
- * An update that may change an identity column GENERATED ALWAYS, as `set id = default` does on the source. UPDATE cannot
- * write such a column and INSERT can: where the value is another one the row is deleted and inserted again, in one
- * statement, so that columns the change does not bring come from the old row.
+ * An update that may change an identity column GENERATED ALWAYS, as `set id = default` does on the source. UPDATE cannot write
+ * such a column, INSERT can. Where the value differs, the row is deleted and inserted again in one statement, so that columns
+ * missing from the change come from the old row.
  */
 function renumberOf(
   table: TargetTable,
@@ -276,11 +279,11 @@ function keyChanged(table: TargetTable, columns: Image, identity: Image): boolea
   );
 }
 
-/** Statements by table and shape: building a text costs more than looking it up. */
+/** Statements by table and signature: building a text costs more than looking it up. */
 const prepared = new WeakMap<TargetTable, Map<string, { readonly name: string; text: string }>>();
 
-/** Beyond this many shapes of one table statements are parsed each time instead of being kept by the server. */
-const MOST_KEPT_SHAPES = 64;
+/** Beyond this many signatures per table, statements are parsed each time instead of being kept by the server. */
+const MOST_PREPARED = 64;
 
 function named(
   table: TargetTable,
@@ -292,7 +295,7 @@ function named(
   if (!known) prepared.set(table, (known = new Map<string, { name: string; text: string }>()));
   let statement = known.get(signature);
   if (!statement) {
-    const name = known.size < MOST_KEPT_SHAPES ? `walferry_${table.number}_${known.size}` : '';
+    const name = known.size < MOST_PREPARED ? `walferry_${table.number}_${known.size}` : '';
     statement = { name, text: build() };
     known.set(signature, statement);
   }

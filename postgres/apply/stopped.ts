@@ -1,6 +1,6 @@
 /**
- * What is said about a change that cannot be applied: names and codes in the message, the row's key only in the
- * control schema on the target, because messages go into histories and logs that many can read.
+ * Reports a change that cannot be applied: names and codes in the message, the row's key only in the control schema on the
+ * target, because messages end up in histories and logs with many readers.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -12,19 +12,19 @@ import type { Cell, Change, PlannedRelation } from './change.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
 import { tableName } from './table.ts';
 
-/** What an operator types on the target. */
+/** For the operator to run on the target. */
 const SHOW_STOPPED_CHANGE = 'select * from walferry.stopped_change order by at desc limit 1;';
 
-/** Without a key the row's columns stand for it; long ones are cut, they are there to be recognised. */
+/** Without a key the row's columns are recorded instead; long values are cut, they only serve to recognise the row. */
 const RECOGNISABLE_CHARACTERS = 200;
 
-/** The error for a change, from what the server (or the row count) said. */
+/** The error for a change, from the server's error or the row count. */
 export function changeFailure(change: Change, cause: unknown, target: string): MigrationError {
   const relation = relationOf(change);
   const table = relation ? tableName(relation) : 'no table';
   const through = relation?.destination;
   const what = `${change.kind} of ${table}${through ? ` (through ${tableName(through)})` : ''} at ${change.lsn}`;
-  const where = `its key, on "${target}": ${SHOW_STOPPED_CHANGE}`;
+  const where = `see its key on "${target}": ${SHOW_STOPPED_CHANGE}`;
   const details: FailureDetails = { table, lsn: change.lsn };
   if (cause instanceof WrongRowCount) {
     const rows = cause.rows === 0 ? 'no row' : `${cause.rows} rows`;
@@ -37,7 +37,7 @@ export function changeFailure(change: Change, cause: unknown, target: string): M
   if (cause instanceof KeyMissing) {
     return new MigrationError(
       'ChangeFailed',
-      `${what} does not hold the row's key (missing, or a NaN that wal2json before 2.6 sends as null); ${where}`,
+      `${what} does not contain the row's key (missing, or a NaN that wal2json before 2.6 sends as null); ${where}`,
       details,
     );
   }
@@ -57,7 +57,7 @@ export function changeFailure(change: Change, cause: unknown, target: string): M
   );
 }
 
-/** Names of objects in a server's answer. Its message, detail and context carry row values and are left alone. */
+/** Object names in a server error. Its message, detail and context contain row values and are never used. */
 function namesOf(cause: unknown): Pick<FailureDetails, 'constraint' | 'column'> {
   if (!(cause instanceof pg.DatabaseError)) return {};
   return {
@@ -67,8 +67,8 @@ function namesOf(cause: unknown): Pick<FailureDetails, 'constraint' | 'column'> 
 }
 
 /**
- * Keeps the change's key on the target, in a transaction of its own (the one that failed is rolled back). Fenced like
- * everything else: an attempt that is over writes nothing.
+ * Records the change's key on the target, in a separate transaction (the failed one is rolled back). Fenced: an attempt that was
+ * replaced writes nothing.
  */
 export async function recordStopped(
   client: pg.Client,

@@ -1,21 +1,21 @@
 /**
- * The changes of one table in one batch, as bytes: rows as COPY text behind each other, and numbers that say where. Folded while
- * they come, by a hash table over the bytes of the keys: what is left is at most one delete, one update or one insert of each row.
- * Same meaning as fold.ts, which works on values; what that would not fold, and whatever is unusual, is refused here line by line,
- * and goes the exact way.
+ * The changes of one table in one batch, as bytes: rows in COPY text format one after another, plus arrays of offsets. They are
+ * folded as they arrive, by a hash table over the key bytes: at most one delete, one update and one insert per key remain. The
+ * semantics are those of fold.ts, which works on values. Lines that fold.ts would not fold, and anything unusual, are refused
+ * here one at a time and applied change by change.
  */
 import { isUtf8 } from 'node:buffer';
 import { GROWTH_BYTES, matches, SKIPPED, ValueWriter, type ValueKind } from '../wal2json/value.ts';
 
-/** What the plugin writes for the table's columns, in their order. */
+/** The table's columns as the plugin writes them, in their order. */
 export interface RowLayout {
   /** `{"name":"id","value":` for each column. */
   readonly heads: readonly Buffer[];
   readonly names: readonly string[];
   readonly kinds: readonly ValueKind[];
-  /** Whether an update may leave the column out: it can be stored out of line. */
+  /** Whether an update may omit the column: it can be stored out of line. */
   readonly varying: readonly boolean[];
-  /** Places of the key's columns, ascending; empty for a table of which only inserts are taken. */
+  /** Indexes of the key columns, ascending; empty for a table that accepts inserts only. */
   readonly key: readonly number[];
 }
 
@@ -25,9 +25,9 @@ export const UPDATE = 2;
 export const DELETE = 3;
 export type RowKind = typeof DEAD | typeof INSERT | typeof UPDATE | typeof DELETE;
 
-/** Rows that bring the same columns, behind each other. */
+/** Rows that carry the same columns, one after another. */
 export interface RowGroup {
-  /** By column: 1 where rows bring it. */
+  /** By column: 1 where rows carry it. */
   readonly present: Uint8Array;
   bytes: Buffer;
   used: number;
@@ -45,21 +45,21 @@ const IDENTITY = Buffer.from(',"identity":[');
 
 const FIRST_ROWS = 64;
 const FIRST_BYTES = 4096;
-/** A buffer that one batch needed is kept for the next up to this size. */
+/** A buffer is kept for the next batch up to this size. */
 const KEPT_BYTES = 2 * 1024 * 1024;
-/** Combinations of columns that the updates of one batch may bring, and those that are kept for the next. */
+/** Maximum combinations of columns in the updates of one batch, and how many are kept for the next. */
 const MOST_GROUPS = 64;
-const KEPT_DEFINITIONS = 8;
-/** Up to here a loop copies faster than the runtime. */
+const KEPT_GROUPS = 8;
+/** Up to this size a loop copies faster than the runtime. */
 const SHORT_BYTES = 64;
 const NONE = -1;
 
 export class TableRows {
   readonly layout: RowLayout;
-  /** Records so far, folded away ones included. */
+  /** Number of records so far, including those folded away. */
   count = 0;
   readonly groups: RowGroup[] = [];
-  /** Keys of all records: columns behind each other, each followed by a tab, the last by a newline. */
+  /** Keys of all records: columns one after another, each followed by a tab, the last by a newline. */
   keys = Buffer.allocUnsafeSlow(FIRST_BYTES);
   keysUsed = 0;
   kind = new Uint8Array(FIRST_ROWS);
@@ -70,18 +70,18 @@ export class TableRows {
   keyTo = new Int32Array(FIRST_ROWS);
   /** 1 where a null of the record may be NaN or an infinity. */
   doubtful = new Uint8Array(FIRST_ROWS);
-  /** Whether any record is, folded away ones included. */
+  /** Whether any record is doubtful, including those folded away. */
   anyDoubtful = false;
-  /** Whether the last update was refused because it moves its key. */
+  /** Whether the last update was refused because it changes its key. */
   keyMoved = false;
   #hash = new Int32Array(FIRST_ROWS);
-  /** The delete that a later insert of the same key stands on. */
+  /** By insert record: the earlier delete of the same key. */
   #below = new Int32Array(FIRST_ROWS);
   #slots = emptySlots();
   #folding = false;
   /** Live records by kind. */
   readonly live = new Int32Array(4);
-  /** Whether a record was folded away or moved: else the bytes of a shape are its rows as they are. */
+  /** Whether a record was folded away or moved. Otherwise a group's bytes are exactly its rows. */
   mixed = false;
   readonly #value = new ValueWriter();
   readonly #present: Uint8Array;
@@ -93,24 +93,24 @@ export class TableRows {
     const columns = layout.heads.length;
     this.#present = new Uint8Array(columns);
     this.groups.push(
-      definitionOf(Uint8Array.from(layout.kinds, (kind) => (kind === SKIPPED ? 0 : 1))),
+      emptyGroup(Uint8Array.from(layout.kinds, (kind) => (kind === SKIPPED ? 0 : 1))),
     );
   }
 
   /**
-   * Takes an insert.
-   * @param line bytes that hold the line; others may lie around it.
-   * @param at where the list of columns begins, with the comma before it.
-   * @param end behind the line's last byte.
-   * @returns false, with nothing noted, for a line that is not of the layout.
+   * Adds an insert.
+   * @param line buffer that holds the line, possibly among others.
+   * @param at start of the list of columns, including the comma before it.
+   * @param end offset after the line's last byte.
+   * @returns false, with nothing recorded, for a line that does not match the layout.
    */
   insert(line: Buffer, at: number, end = line.length): boolean {
     const row = this.#row(line, at, end, true);
     if (row < 0 || !isEnd(line, row, end)) return false;
-    return this.#proved(line, at, end) && this.#commit(INSERT);
+    return this.#isValidText(line, at, end) && this.#commit(INSERT);
   }
 
-  /** Takes an update that keeps its key. @see insert */
+  /** Adds an update that keeps its key. @see insert */
   update(line: Buffer, at: number, end = line.length): boolean {
     this.keyMoved = false;
     if (this.layout.key.length === 0) return false;
@@ -118,20 +118,20 @@ export class TableRows {
     if (row < 0) return false;
     const last = this.#identity(line, row, end, true);
     if (last < 0 || !isEnd(line, last, end)) return false;
-    return this.#proved(line, at, end) && this.#commit(UPDATE);
+    return this.#isValidText(line, at, end) && this.#commit(UPDATE);
   }
 
-  /** Takes a delete. @see insert */
+  /** Adds a delete. @see insert */
   delete(line: Buffer, at: number, end = line.length): boolean {
     if (this.layout.key.length === 0) return false;
     this.#value.beyondAscii = false;
     this.#value.doubtful = false;
     const last = this.#identity(line, at, end, false);
     if (last < 0 || !isEnd(line, last, end)) return false;
-    return this.#proved(line, at, end) && this.#commit(DELETE);
+    return this.#isValidText(line, at, end) && this.#commit(DELETE);
   }
 
-  /** What is left of the doubtful records, with their keys: one text for each column, in the order of the layout. */
+  /** The remaining doubtful records with their keys: one text per column, in the order of the layout. */
   doubts(): { readonly row: number; readonly key: readonly string[] }[] {
     const doubts: { row: number; key: string[] }[] = [];
     if (!this.anyDoubtful) return doubts;
@@ -143,7 +143,7 @@ export class TableRows {
     return doubts;
   }
 
-  /** Writes values without escapes in place of a record's nulls. @param values by place; null leaves the field as it is. */
+  /** Replaces a record's nulls with values that need no escapes. @param values by column; null keeps the field. */
   fill(row: number, values: readonly (string | null)[]): void {
     const group = this.#group(this.group[row] ?? 0);
     const from = this.from[row] ?? 0;
@@ -167,9 +167,9 @@ export class TableRows {
     this.mixed = true;
   }
 
-  /** Forgets all records and keeps the buffers. */
+  /** Discards all records and keeps the buffers. */
   reset(): void {
-    // One large batch must not make every small one after it clear its table.
+    // After one large batch, small ones must not have to clear its large hash table.
     if (this.#slots.length > FIRST_ROWS * 4 && this.#slots.length > this.count * 64)
       this.#slots = emptySlots();
     else if (this.#folding) this.#slots.fill(NONE);
@@ -180,7 +180,7 @@ export class TableRows {
     this.mixed = false;
     this.anyDoubtful = false;
     this.live.fill(0);
-    if (this.groups.length > KEPT_DEFINITIONS) this.groups.length = 1;
+    if (this.groups.length > KEPT_GROUPS) this.groups.length = 1;
     this.#last = 0;
     for (const group of this.groups) {
       group.used = 0;
@@ -190,14 +190,14 @@ export class TableRows {
     if (this.#scratch.length > KEPT_BYTES) this.#scratch = Buffer.allocUnsafeSlow(FIRST_BYTES);
   }
 
-  // The record at work: where its bytes were written, before it is committed.
-  #definitionNow = 0;
+  // The current record: where its bytes were written, before it is committed.
+  #currentGroup = 0;
   #rowFrom = 0;
   #rowTo = 0;
   #keyStart = 0;
   #keyEnd = 0;
 
-  /** Writes the row and its key. @returns the place behind the list, or -1. */
+  /** Writes the row and its key. @returns the offset after the list, or -1. */
   #row(line: Buffer, at: number, end: number, whole: boolean): number {
     if (!matches(line, at, COLUMNS)) return NONE;
     const { heads, kinds, varying, key } = this.layout;
@@ -255,39 +255,40 @@ export class TableRows {
     out[value.to - 1] = NEWLINE;
     if (keyTo > this.#keyStart) this.keys[keyTo - 1] = NEWLINE;
     this.#keyEnd = keyTo;
-    this.#definitionNow = this.#last;
+    this.#currentGroup = this.#last;
     this.#rowFrom = from;
     this.#rowTo = value.to;
     if (!same && !this.#move(out, from, value.to)) return NONE;
     return value.at;
   }
 
-  /** The row brings other columns than the last one did: it belongs behind the rows of its own shape. */
+  /** The row carries other columns than the last one: moves it to the end of its own group. */
   #move(bytes: Buffer, from: number, to: number): boolean {
-    const at = this.#definitionAt(this.#present);
+    const at = this.#groupWith(this.#present);
     if (at < 0) return false;
     const group = this.#group(at);
     const room = roomFor(group, to - from);
     bytes.copy(room, group.used, from, to);
-    this.#definitionNow = at;
+    this.#currentGroup = at;
     this.#last = at;
     this.#rowFrom = group.used;
     this.#rowTo = group.used + to - from;
     return true;
   }
 
-  /** The shape with just these columns; -1 when there are too many: each has a buffer and a statement of its own. */
-  #definitionAt(present: Uint8Array): number {
+  /** Index of the group with exactly these columns; -1 when there are too many, as each has its own buffer and statement. */
+  #groupWith(present: Uint8Array): number {
     const at = this.groups.findIndex((group) =>
       group.present.every((one, i) => one === present[i]),
     );
     if (at >= 0 || this.groups.length >= MOST_GROUPS) return at;
-    return this.groups.push(definitionOf(present.slice())) - 1;
+    return this.groups.push(emptyGroup(present.slice())) - 1;
   }
 
   /**
-   * Reads the old key. @param compare with the row's own, else it is written. @returns the place behind the list, or -1; also when
-   * an update moves its key.
+   * Reads the old key.
+   * @param compare with the row's own key; otherwise it is written.
+   * @returns the offset after the list, or -1, also when an update changes its key.
    */
   #identity(line: Buffer, at: number, end: number, compare: boolean): number {
     if (!matches(line, at, IDENTITY)) return NONE;
@@ -314,7 +315,7 @@ export class TableRows {
         keyAt += 1;
         out[value.to++] = TAB;
       } else {
-        // Part of the identity and not of the key: the whole old row, most likely. What its nulls were does not matter.
+        // In the identity but not in the key: usually because the whole old row is sent. Its nulls do not matter.
         const { doubtful } = value;
         if (!value.write(line, out, kind)) return NONE;
         value.doubtful = doubtful;
@@ -345,17 +346,17 @@ export class TableRows {
     return true;
   }
 
-  #proved(line: Buffer, at: number, end: number): boolean {
+  #isValidText(line: Buffer, at: number, end: number): boolean {
     return !this.#value.beyondAscii || isUtf8(line.subarray(at, end));
   }
 
-  /** Notes the record at work. @returns false, with nothing noted, when no correct sequence of changes holds it. */
+  /** Records the current record. @returns false, with nothing recorded, when no correct sequence of changes contains it. */
   #commit(kind: RowKind): boolean {
     if (this.broken) return false;
     if (this.count === this.kind.length) this.#grow();
     const row = this.count;
     this.kind[row] = kind;
-    this.group[row] = this.#definitionNow;
+    this.group[row] = this.#currentGroup;
     this.from[row] = this.#rowFrom;
     this.to[row] = this.#rowTo;
     this.keyFrom[row] = this.#keyStart;
@@ -365,7 +366,7 @@ export class TableRows {
     const { doubtful } = this.#value;
     this.doubtful[row] = doubtful ? 1 : 0;
     this.anyDoubtful ||= doubtful;
-    // Inserts alone need no table: a key that comes twice is refused by the target.
+    // Inserts alone need no hash table: the target refuses a duplicate key.
     if (!this.#folding && kind !== INSERT && !this.#index()) return false;
     if (this.#folding && !this.#fold(row, kind)) return false;
     if (!this.#folding) this.live[INSERT] = (this.live[INSERT] ?? 0) + 1;
@@ -375,7 +376,7 @@ export class TableRows {
     return true;
   }
 
-  /** Builds the table over the inserts so far. */
+  /** Builds the hash table over the inserts so far. */
   #index(): boolean {
     this.#folding = true;
     this.#resize(this.count + 1);
@@ -387,7 +388,7 @@ export class TableRows {
     return true;
   }
 
-  /** A key was inserted twice: nothing here can be believed any more, and nothing is taken until {@link reset}. */
+  /** A key was inserted twice: the records are unreliable, and none is accepted until {@link reset}. */
   broken = false;
 
   #abandon(): boolean {
@@ -426,7 +427,7 @@ export class TableRows {
         this.#count(INSERT, -1);
         this.kind[row] = DEAD;
         this.mixed = true;
-        // The delete below stays what became of the row that was there before.
+        // The earlier delete remains the effect on the row that existed before the batch.
         this.#slots[slot] =
           (this.#below[before] ?? NONE) === NONE ? row : (this.#below[before] ?? NONE);
         return true;
@@ -451,13 +452,13 @@ export class TableRows {
     this.live[kind] = (this.live[kind] ?? 0) + by;
   }
 
-  /** Columns that the later row does not bring keep what the earlier one brought. */
+  /** Merges two rows: columns missing from the later row keep the value of the earlier one. */
   #merge(before: number, row: number): boolean {
     const old = this.#group(this.group[before] ?? 0);
     const own = this.#group(this.group[row] ?? 0);
     if (old.present.every((one, column) => one === 0 || own.present[column] === 1)) return true;
     const union = own.present.map((one, column) => one | (old.present[column] ?? 0));
-    const at = this.#definitionAt(union);
+    const at = this.#groupWith(union);
     if (at < 0) return false;
     const into = this.#group(at);
     const [oldFrom, oldTo] = [this.from[before] ?? 0, this.to[before] ?? 0];
@@ -486,7 +487,7 @@ export class TableRows {
     return true;
   }
 
-  /** The slot that holds the record's key, or the free one where it belongs. */
+  /** The slot that holds the record's key, or the free one for it. */
   #find(row: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -510,7 +511,7 @@ export class TableRows {
     return true;
   }
 
-  /** At most half full. */
+  /** Keeps the hash table at most half full. */
   #resize(records: number): void {
     if (records * 2 <= this.#slots.length) return;
     const old = this.#slots;
@@ -522,14 +523,14 @@ export class TableRows {
 
   #group(at: number): RowGroup {
     const group = this.groups[at];
-    if (group === undefined) throw new RangeError('no such shape');
+    if (group === undefined) throw new RangeError('no such group');
     return group;
   }
 
   #roomForKey(bytes: number): void {
     if (this.keysUsed + bytes <= this.keys.length) return;
     const grown = Buffer.allocUnsafeSlow(Math.max(this.keys.length * 2, this.keysUsed + bytes));
-    // The key at work may have begun behind what is used.
+    // Copies everything: the current key may start after `keysUsed`.
     this.keys.copy(grown);
     this.keys = grown;
   }
@@ -552,7 +553,7 @@ function emptySlots(): Int32Array<ArrayBuffer> {
   return new Int32Array(FIRST_ROWS * 4).fill(NONE);
 }
 
-function definitionOf(present: Uint8Array): RowGroup {
+function emptyGroup(present: Uint8Array): RowGroup {
   return { present, bytes: Buffer.allocUnsafeSlow(FIRST_BYTES), used: 0 };
 }
 
@@ -570,9 +571,9 @@ function enlarged<T extends Uint8Array | Uint16Array | Int32Array>(old: T, fresh
   return fresh;
 }
 
-/** Bytes of one buffer behind those of another. @returns the place behind them. */
+/** Appends bytes of one buffer to another. @returns the offset after them. */
 function append(to: Buffer, at: number, bytes: Buffer, from: number, end: number): number {
-  // Most keys are a few bytes, and a call into the runtime costs more than those.
+  // Most keys are a few bytes; a call into the runtime costs more than copying them.
   if (end - from > SHORT_BYTES) return at + bytes.copy(to, at, from, end);
   let place = at;
   for (let i = from; i < end; i += 1) to[place++] = bytes[i] ?? 0;
@@ -583,12 +584,12 @@ function isNull(bytes: Buffer, from: number, to: number): boolean {
   return to - from === 2 && bytes[from] === BACKSLASH && bytes[from + 1] === CAPITAL_N;
 }
 
-/** The object's end, and the line's: also what was read beyond that ends nowhere else. */
+/** Whether the object and the line end here. A read that ran past the line ends elsewhere. */
 function isEnd(line: Buffer, at: number, end: number): boolean {
   return line[at] === CLOSE_BRACE && at + 1 === end;
 }
 
-/** Tabs and newlines inside of a value are escaped: the first one is the field's end. */
+/** Tabs and newlines inside a value are escaped, so the first one ends the field. */
 function fieldEnd(bytes: Buffer, from: number): number {
   let at = from;
   while (bytes[at] !== TAB && bytes[at] !== NEWLINE) at += 1;

@@ -1,9 +1,9 @@
 /**
- * A table as the target's catalog describes it, and the way from a change's cells to columns by position.
+ * A table as the target's catalog describes it, and the mapping from a change's cells to columns by position.
  *
- * Types, generated columns, identity columns and indexes are the target's own: they decide what may be written and how
- * text is parsed. Read once per session and table: DDL on the target happens while the stream is stopped, and the next
- * attempt is a new session.
+ * Types, generated columns, identity columns and indexes are the target's: they decide what may be written and how text is
+ * parsed. Read once per session and table: DDL on the target happens while the stream is stopped, and the next attempt uses a new
+ * session.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -18,49 +18,50 @@ export interface TargetColumn {
   readonly name: string;
   readonly quoted: string;
   /**
-   * The type below all domains, without length or precision: casts to it never cut a value. The assignment to the
-   * column does the rest (length, precision, domain checks) and fails where a cast would silently truncate.
+   * The type below all domains, without length or precision: casts to it never cut a value. The assignment to the column enforces
+   * length, precision and domain checks, and fails where a cast would silently truncate.
    */
   readonly baseType: string;
   /**
-   * The column of the row `t` for a comparison with a value of the base type. Polymorphic operators take a domain over an enum
-   * for no enum (42883); the cast to the base type changes no value, and indexes are still used.
+   * The column of row `t`, for comparing with a value of the base type. Polymorphic operators do not accept a domain over an enum
+   * as an enum (42883). The cast to the base type changes no value, and indexes remain usable.
    */
   readonly operand: string;
-  /** ` collate "schema"."name"`, or empty: comparing columns of different collations is an error. */
+  /** ` collate "schema"."name"`, or empty. Comparing columns of different collations is an error. */
   readonly collate: string;
   readonly generated: boolean;
   /**
-   * How many values are sent at once: as an array of the base type; as an array of text, each cast to it, for arrays and composites,
-   * which unnest() would take apart; or not at all, where a user's own cast stands between text and the type.
+   * How many values are sent at once. `array`: as an array of the base type. `text`: as an array of text, each element cast, for
+   * arrays and composites, which unnest() would expand. `none`: not at all, because a user-defined cast exists between text and
+   * the type.
    */
   readonly carrier: Carrier;
-  /** Whether the source has the column: a target may have more. */
+  /** Whether the source has the column: the target may have more. */
   readonly planned: boolean;
-  /** GENERATED ALWAYS AS IDENTITY here: no UPDATE can write it, though `set … = default` can change it on the source. */
+  /** GENERATED ALWAYS AS IDENTITY on the target: no UPDATE can write it, though `set … = default` can change it on the source. */
   readonly fixed: boolean;
-  /** The equality operator of the index that helps to find rows by this column alone, or undefined. */
+  /** Equality operator of an index that finds rows by this column alone, or undefined. */
   readonly indexed: string | undefined;
 }
 
-/** A column of the key with the equality operator that its index knows (an extension's may not be on the search path). */
+/** A key column with its index's equality operator (an extension's operator may not be on the search path). */
 export interface KeyColumn {
   readonly position: number;
   readonly equals: string;
 }
 
 export class TargetTable {
-  /** Small number of the session, for names of staging tables and prepared statements. */
+  /** Small number, unique in the session, for names of staging tables and prepared statements. */
   readonly number: number;
   readonly relation: PlannedRelation;
-  /** Quoted schema and name on the target: the same for all partitions that go through one root. */
+  /** Quoted schema and name on the target: the same for all partitions whose rows go through one root. */
   readonly qualified: string;
   readonly partitioned: boolean;
   readonly columns: readonly TargetColumn[];
   readonly key: readonly KeyColumn[] | null;
   /** Whether the target has a unique index on the key that lets one statement match each row exactly once. */
   readonly foldable: boolean;
-  /** The role whose defaults count where the table computes something. */
+  /** The role whose defaults apply where the table computes something. */
   readonly owner: string;
   readonly #positions: ReadonlyMap<string, number>;
 
@@ -86,8 +87,8 @@ export class TargetTable {
   }
 
   /**
-   * The table for UPDATE and DELETE: `only`, because a parent's key can occur in a child table too. A partitioned
-   * table holds no rows itself, so there it must be left out.
+   * The table for UPDATE and DELETE: with `only`, because a parent's key can also occur in a child table. Without it for a
+   * partitioned table, which holds no rows itself.
    */
   get only(): string {
     return this.partitioned ? this.qualified : `only ${this.qualified}`;
@@ -99,13 +100,13 @@ export class TargetTable {
     for (let index = 0; index < cells.length; index += 1) {
       const cell = cells[index];
       if (cell === undefined) continue;
-      // Source and target mostly have their columns in the same order.
+      // Source and target usually have their columns in the same order.
       const position =
         this.columns[index]?.name === cell.name ? index : this.#positions.get(cell.name);
       if (position === undefined) {
         throw new MigrationError(
           'SchemaDrift',
-          `the target's table ${tableName(destinationOf(this.relation))} has no column ${cell.name}`,
+          `the target table ${tableName(destinationOf(this.relation))} has no column ${cell.name}`,
           { table: tableName(this.relation), column: cell.name },
         );
       }
@@ -121,19 +122,19 @@ export class TargetTable {
     return { kind: 'update', columns: this.image(change.columns), identity };
   }
 
-  /** wal2json leaves the `\x` of bytea out; without it the digits would be taken for the bytes themselves. */
+  /** wal2json omits the `\x` of bytea; without it the target would parse the digits as the bytes themselves. */
   #written(position: number, value: string | null): string | null {
     if (value === null || this.columns[position]?.baseType !== 'bytea') return value;
     return value.startsWith('\\x') ? value : `\\x${value}`;
   }
 }
 
-/** The target's table of a relation of the plan. */
+/** The target table of a relation of the plan. */
 export function destinationOf({ schema, name, destination }: PlannedRelation): TableName {
   return destination ?? { schema, name };
 }
 
-/** `schema.name` as messages and details spell it. */
+/** `schema.name`, as in messages and failure details. */
 export function tableName(relation: { readonly schema: string; readonly name: string }): string {
   return `${relation.schema}.${relation.name}`;
 }
@@ -168,7 +169,7 @@ const COLUMNS = /* sql */ `
    where s.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')
    order by a.attnum`;
 
-/** Indexes whose equality a WHERE clause can use, with the columns and operators of their keys. */
+/** Indexes whose equality a WHERE clause can use, with their key columns and operators. */
 const INDEXES = /* sql */ `
   select i.indexrelid, m.amname, i.indisunique and i.indimmediate and i.indpred is null
            and i.indexprs is null as identifies,
@@ -222,7 +223,7 @@ function operandOf({ name, domain, base_type: type }: ColumnRow): string {
 const MOST_COLUMNS = 1_600;
 
 /**
- * Reads what the target's catalog says about a table, on a session with an empty search path: names of types are good under any.
+ * Reads a table from the target's catalog, on a session with an empty search path, so that type names are valid under any path.
  * @throws MigrationError `UnknownRelation` when the target has no such table, `SchemaDrift` when a key column is missing.
  */
 export async function readTable(
@@ -263,7 +264,7 @@ export async function readTable(
     if (attnum === undefined) {
       throw new MigrationError(
         'SchemaDrift',
-        `the target's table ${tableName(there)} has no column ${name}, which is part of the key`,
+        `the target table ${tableName(there)} has no column ${name}, which is part of the key`,
         { table: tableName(relation), column: name },
       );
     }
@@ -285,7 +286,7 @@ export interface SourceKeyColumn {
   readonly equals: string;
 }
 
-/** How a row of the source's own table is found by the values of these columns, in their order. */
+/** How to find a row of the source table by the values of these columns, in their order. */
 export async function readSourceKey(
   client: pg.Client,
   { schema, name }: TableName,
@@ -295,7 +296,7 @@ export async function readSourceKey(
   const indexes = (await client.query<IndexRow>(INDEXES, [rows[0]?.oid ?? 0])).rows;
   return names.map((column) => {
     const row = rows.find((one) => one.attnum !== null && one.name === column);
-    // Gone since the change was made: the reading fails (42703) instead of finding no row.
+    // Dropped since the change: the read then fails (42703) instead of finding no row.
     if (!row) return { baseType: 'text', operand: `t.${pg.escapeIdentifier(column)}`, equals: '=' };
     const equals = operatorOf(row.attnum ?? 0, indexes) ?? '=';
     return { baseType: row.base_type, operand: operandOf(row), equals };
@@ -303,8 +304,8 @@ export async function readSourceKey(
 }
 
 /**
- * The index that is unique at once, over all rows, by the columns' own equality, and on the key's columns or on some of them: the
- * whole key then fits no more than one row either. A table partitioned in another way has another key.
+ * The index that identifies a row: unique, immediate, not partial, using the columns' own equality, on all or some of the key's
+ * columns. The whole key then also matches at most one row. A table partitioned differently has another key.
  */
 function identifying(
   indexes: readonly IndexRow[],
@@ -321,7 +322,7 @@ function identifying(
   return fitting.find(({ columns }) => columns.length === key.length) ?? fitting[0];
 }
 
-/** Equality as an index of the column knows it: a type of an extension may be outside of the search path. */
+/** Equality operator of an index on the column: an extension's type may be outside the search path. */
 function operatorOf(attnum: number, indexes: readonly IndexRow[]): string | undefined {
   for (const { columns, operators } of indexes) {
     const operator = operators[columns.indexOf(attnum)];

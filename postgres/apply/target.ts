@@ -1,10 +1,10 @@
 /**
- * The applying session on the target: one transaction after another, each opened by taking the control row and closed
- * by storing the confirmed LSN in it. Rows and LSN become durable together or not at all.
+ * The applying session on the target. Each transaction starts by locking the control row and ends by storing the confirmed LSN in
+ * it, so rows and LSN become durable together or not at all.
  *
- * States: idle; open (after begin). Every error in an open transaction rolls all of it back and leaves the session
- * idle. When the connection is lost, also at COMMIT, nobody knows here what became of the transaction: the caller opens
- * a new session, and the LSN that its `takeEpoch` reads tells.
+ * States: idle; open (after begin). Every error in an open transaction rolls it back completely and leaves the session idle. When
+ * the connection is lost, also at COMMIT, the outcome of the transaction is unknown here: the caller opens a new session, and its
+ * `takeEpoch` reads the stored LSN.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -39,26 +39,26 @@ import { changeFailure, recordStopped } from './stopped.ts';
 import type { TargetTable } from './table.ts';
 
 export interface ApplierOptions {
-  /** Whether the plugin sends numbers as text (wal2json 2.6 on); if not, NaN and infinities are read back. */
+  /** Whether the plugin sends numbers as text (wal2json 2.6 and later). If not, NaN and infinities are read back. */
   readonly numericAsText: boolean;
 }
 
-/** What a change waits for a lock before the batch is tried again: an operator's own work on the target may hold it. */
+/** How long a change waits for a lock before the batch is retried: an operator working on the target may hold it. */
 const LOCK_TIMEOUT_MS = 30_000;
-/** Room for staging tables in memory; a larger set spills to disk. */
+/** Memory for staging tables; a larger set spills to disk. */
 const TEMP_BUFFERS_MB = 32;
 
 const BEGIN = 'begin isolation level read committed read write';
 const DEFER = 'set constraints all deferred';
 const SAVEPOINT: Question = { sql: 'savepoint walferry_folded', rows: null };
-/** A piece that is applied is not gone back behind: without it each one would be nested in all before it. */
+/** An applied piece is never rolled back alone: without the release each savepoint would nest in all earlier ones. */
 const RELEASE: Question = { sql: 'release savepoint walferry_folded', rows: null };
-/** In a flight that opens a transaction. */
+/** Index of the statement that locks the control row, in a flight that opens a transaction. */
 const HOLD_PLACE = 1;
 
-const READING_BACK = { step: 'reading special values back', side: 'source' } as const;
+const READING_BACK = { step: 'reading non-finite numbers back', side: 'source' } as const;
 
-/** Beside the pinned ones. */
+/** In addition to the pinned settings. */
 const SETTINGS: Readonly<Record<string, string>> = {
   lock_timeout: String(LOCK_TIMEOUT_MS),
   temp_buffers: `${TEMP_BUFFERS_MB}MB`,
@@ -66,17 +66,17 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 export class TargetApplier implements AsyncDisposable {
   /**
-   * Whether triggers, rules and foreign keys are quiet (`session_replication_role = replica`). Without that right
-   * constraints are only deferred: foreign keys must then be left out until the drain.
+   * Whether triggers, rules and foreign keys are disabled by `session_replication_role = replica`. Without the right to set it,
+   * constraints are only deferred, and foreign keys must be omitted until the drain.
    */
   readonly replicaRole: boolean;
-  /** The session itself: run `takeEpoch` on it, so that the recorded backend is the one that applies. */
+  /** The session. Run `takeEpoch` on it, so that the recorded backend is the one that applies. */
   readonly client: pg.Client;
   readonly #migration: Migration;
   readonly #batch: Batch;
   readonly #nonFinite: NonFiniteNumbers | undefined;
   readonly #folded: FoldedFlights;
-  /** Whether the open transaction has the savepoint of a flight. */
+  /** Whether the open transaction holds a flight's savepoint. */
   #saved = false;
   #epoch: bigint | undefined;
 
@@ -97,7 +97,7 @@ export class TargetApplier implements AsyncDisposable {
 
   /**
    * Opens the session on the target.
-   * @param session one of purpose `apply` that is open already; from now on it is the applier's.
+   * @param session an open session of purpose `apply`; the applier takes ownership of it.
    * @throws MigrationError `Unreachable`, `Denied`.
    */
   static async open(
@@ -123,8 +123,8 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Opens a transaction. Its first statement takes the control row, which fences.
-   * @throws MigrationError `Fenced` when a newer attempt took over; nothing is open then.
+   * Opens a transaction. Its first statement locks the control row, which fences off older attempts.
+   * @throws MigrationError `Fenced` when a newer attempt took over; no transaction is open then.
    */
   async begin(epoch: bigint): Promise<void> {
     if (this.#epoch !== undefined) throw misuse('begin inside an open transaction');
@@ -142,12 +142,12 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Applies folded rows, in a transaction that it opens unless one is open.
-   * @param xids source transactions (32-bit top-level ids) that they are from.
-   * @param question sent behind the rows.
-   * @returns `answered` when they are applied and the question was answered as it should be, `applied` without that. `refused`: the
-   *   transaction is as it was before, or not open.
-   * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; nothing is open then.
+   * Applies folded rows, in the open transaction or in one that it opens.
+   * @param xids source transactions (32-bit top-level ids) that the rows are from.
+   * @param question sent after the rows.
+   * @returns `answered` when the rows are applied and the question had the expected answer, `applied` when only the rows are.
+   *   `refused`: the transaction is as it was before, or not open.
+   * @throws MigrationError `Fenced`, `Contention`, `Unreachable`, `UnknownRelation`, `SchemaDrift`; no transaction is open then.
    */
   async applyFolded(
     epoch: bigint,
@@ -161,7 +161,7 @@ export class TargetApplier implements AsyncDisposable {
       const groups = this.#folded.groupsAhead(tables) ?? (await this.#group(tables));
       if (groups === null) return 'refused';
       if (!wasOpen) await this.#batch.staging.prune();
-      // Customized settings need a right that has to be asked for before.
+      // Customized settings may need a privilege that must be checked first.
       const asked = groups.find(({ settings }) => isCustomized(settings));
       if (asked && groups.length > 1) return 'refused';
       if (asked) {
@@ -179,9 +179,7 @@ export class TargetApplier implements AsyncDisposable {
       }
       if (flown.outcome === 'not begun') {
         const over = flown.opening === HOLD_PLACE && sqlstate(flown.error) === NOT_ADVANCED;
-        throw over
-          ? fenced(epoch)
-          : (asError(flown.error) ?? misuse('a flight that did not begin'));
+        throw over ? fenced(epoch) : (asError(flown.error) ?? misuse('a flight did not begin'));
       }
       const error = asError(flown.error);
       if (error !== null && isPassing(error)) throw error;
@@ -197,8 +195,8 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Writes the rows of the next batch while the one before it is applied; {@link applyFolded} then only sends them. Does nothing where
-   * something has to be asked first.
+   * Serializes the rows of the next batch while the previous one is applied; {@link applyFolded} then only sends them. Does
+   * nothing where something must be queried first.
    */
   prepareFolded(tables: readonly FoldedTable[]): void {
     if (tables.length === 0 || this.#folded.groupsAhead(tables) !== null) return;
@@ -229,7 +227,7 @@ export class TargetApplier implements AsyncDisposable {
     }
   }
 
-  /** What a flight begins with: a transaction, or a place in the open one to go back to. */
+  /** How a flight begins: with a transaction, or with a savepoint in the open one. */
   #opening(epoch: bigint): Question[] {
     if (this.#epoch !== undefined) return this.#saved ? [RELEASE, SAVEPOINT] : [SAVEPOINT];
     const hold = {
@@ -241,7 +239,7 @@ export class TargetApplier implements AsyncDisposable {
     return this.replicaRole ? [begin, hold] : [begin, hold, { sql: DEFER, rows: null }];
   }
 
-  /** Back to where the flight began; the settings are again those of that place, which are not known here. */
+  /** Rolls back to where the flight began. The settings revert to those of that point, which are not known here. */
   async #undo(): Promise<void> {
     await this.client.query(/* sql */ 'rollback to savepoint walferry_folded');
     await this.client.query(RELEASE.sql);
@@ -252,11 +250,10 @@ export class TargetApplier implements AsyncDisposable {
   }
 
   /**
-   * Applies changes in the open transaction: a batch, or a piece of a huge source transaction. Any error rolls the
-   * whole transaction back first.
+   * Applies changes in the open transaction: a batch, or a piece of a huge source transaction. Any error first rolls back the
+   * whole transaction.
    * @throws MigrationError `ChangeFailed` or `RowMissing` for a change that cannot be applied (its key is then in
-   *   walferry.stopped_change), `Contention` and `Unreachable` when the batch is to be tried again, `UnknownRelation`,
-   *   `SchemaDrift`.
+   *   walferry.stopped_change), `Contention` and `Unreachable` when the batch is to be retried, `UnknownRelation`, `SchemaDrift`.
    */
   async apply(changes: readonly Change[]): Promise<void> {
     const epoch = this.#epoch;
@@ -278,7 +275,7 @@ export class TargetApplier implements AsyncDisposable {
 
   /**
    * Stores the position and commits.
-   * @throws MigrationError `Fenced`; `Unreachable` when the answer was lost: the transaction may be committed or not.
+   * @throws MigrationError `Fenced`; `Unreachable` when the answer was lost: the transaction may or may not be committed.
    */
   async commit(progress: Advance): Promise<void> {
     const epoch = this.#epoch;
@@ -315,7 +312,7 @@ export class TargetApplier implements AsyncDisposable {
     });
   }
 
-  /** Undoes the open transaction, if there is one. Never throws: a lost connection undoes it too. */
+  /** Rolls back the open transaction, if any. Never throws: a lost connection rolls back too. */
   async rollback(): Promise<void> {
     this.#epoch = undefined;
     this.#saved = false;
@@ -324,14 +321,14 @@ export class TargetApplier implements AsyncDisposable {
     await this.client.query(/* sql */ 'rollback').catch(() => undefined);
   }
 
-  /** How often sets were refused and done again in smaller parts: a number to watch, not an error. */
+  /** How often sets were refused and applied again in smaller parts: a metric, not an error. */
   get refusals(): number {
     return this.#batch.refusals;
   }
 
   /**
-   * Whether the target's tables and defaults are still what this session has read of them, once, when it first needed it.
-   * @param other a session of the target, to ask while this one applies.
+   * Whether the target's tables and defaults still match what this session cached when it first needed them.
+   * @param other a session on the target, to query while this one applies.
    * @throws as `readTable`, and the server's errors.
    */
   async isCurrent(other: pg.Client): Promise<boolean> {
@@ -348,7 +345,7 @@ export class TargetApplier implements AsyncDisposable {
     await this.close();
   }
 
-  /** Names the change behind an error, and keeps its key on the target. */
+  /** Names the change behind an error, and records its key on the target. */
   async #failure(error: unknown, epoch: bigint): Promise<MigrationError> {
     const context = { step: 'applying', side: 'target' } as const;
     const [change, cause] = blamed(error);
@@ -357,7 +354,7 @@ export class TargetApplier implements AsyncDisposable {
       return classify(cause, { ...context, lsn: change.lsn }, 'Contention');
     }
     const failure = changeFailure(change, cause, this.#migration.target);
-    // The failure itself matters more than its note: a target that refuses the note still stops with the LSN.
+    // The failure matters more than its record: if the target refuses the record, the stream still stops with the LSN.
     await recordStopped(this.client, this.#migration, epoch, change, failure).catch(
       () => undefined,
     );
@@ -365,7 +362,7 @@ export class TargetApplier implements AsyncDisposable {
   }
 }
 
-/** The change that an error is about, and what the server said. */
+/** The change that caused an error, and the server's error. */
 function blamed(error: unknown): [Change | undefined, unknown] {
   if (error instanceof StepFailed) return [error.step.origin, error.cause];
   if (error instanceof TruncateFailed) return [error.truncate, error.cause];

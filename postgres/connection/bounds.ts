@@ -1,13 +1,13 @@
-/** A row that violates partition bounds: the server reports it with the code of a check constraint, but without a name. */
+/** A row that violates partition bounds: the server reports SQLSTATE 23514 as for a check constraint, but without a name. */
 import pg from 'pg';
 
 const CHECK_VIOLATION = '23514';
 
-/** For messages. */
+/** The violation, as a phrase for messages. */
 export const BEYOND_BOUNDS =
-  "the bounds of the target's partition reject it, because bounds, functions, labels or collations differ from the source; make the bounds match, or start again with tables.viaPartitionRoot";
+  'the partition bounds on the target reject it: bounds, functions, enum labels or collations differ from the source; make the bounds match, or start again with tables.viaPartitionRoot';
 
-/** Whether this is what the server said. */
+/** Whether the error is a violation of partition bounds. */
 export function isBeyondBounds(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError) || error.code !== CHECK_VIOLATION) return false;
   return (

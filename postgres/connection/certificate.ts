@@ -1,8 +1,8 @@
 /**
- * Certificates as libpq chooses them: which roots a server is verified against, and which certificate and key we show.
+ * Chooses certificates as libpq does: the roots to verify a server against, and the certificate and key to present.
  *
- * The rule that surprises: a root certificate that exists is used in *every* mode. `require` with a `root.crt` is
- * `verify-ca`, and `prefer` with a wrong one goes on without TLS.
+ * A surprising rule: an existing root certificate is used in *every* mode. `require` with a `root.crt` is `verify-ca`, and
+ * `prefer` with a wrong one falls back to no TLS.
  */
 import { readFileSync, statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
@@ -16,11 +16,14 @@ export interface OwnCertificate {
   readonly key: Buffer;
 }
 
-/** Bits that a private key's permissions must not have: any of group and others, or, for root's files, group write. */
+/**
+ * Permission bits that a private key must not have: any for group and others, or, if root owns it, group write and any for
+ * others.
+ */
 const FORBIDDEN_FOR_OWNER = 0o077;
 const FORBIDDEN_FOR_ROOT = 0o037;
 
-/** Where systems keep the certificates that they trust; the first that exists. */
+/** Where systems keep trusted certificates; the first that exists is used. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -29,8 +32,8 @@ const SYSTEM_BUNDLES = [
 ];
 
 /**
- * The roots to verify the server against, or null when it is not verified.
- * @throws MigrationError `InvalidService` when the mode demands verification and there is no root certificate.
+ * The roots to verify the server against; null: do not verify.
+ * @throws MigrationError `InvalidService` when the mode requires verification and there is no root certificate.
  */
 export function trustedRoots(
   endpoint: Endpoint,
@@ -58,9 +61,9 @@ export function revocations(endpoint: Endpoint, env: NodeJS.ProcessEnv): Buffer 
 }
 
 /**
- * The client's certificate, or null when there is none: a certificate file that does not exist is no error, the server
+ * The client's certificate, or null when there is none: as in libpq, a missing certificate file is no error and the server
  * decides.
- * @throws MigrationError `InvalidService` for a key that is missing or that others may read.
+ * @throws MigrationError `InvalidService` for a key that is missing or accessible to others.
  */
 export function ownCertificate(endpoint: Endpoint, env: NodeJS.ProcessEnv): OwnCertificate | null {
   const { service, settings } = endpoint;
@@ -71,7 +74,7 @@ export function ownCertificate(endpoint: Endpoint, env: NodeJS.ProcessEnv): OwnC
   if (key === null) {
     throw invalid(
       service,
-      `there is a client certificate, but no private key ${keyFile} ("sslkey")`,
+      `the client certificate has no private key: ${keyFile} ("sslkey") does not exist`,
     );
   }
   if (!key.isFile())
@@ -80,7 +83,7 @@ export function ownCertificate(endpoint: Endpoint, env: NodeJS.ProcessEnv): OwnC
   if ((key.mode & forbidden) !== 0) {
     throw invalid(
       service,
-      `private key ${keyFile} ("sslkey") may be used by others; its permissions must be 0600 or less (0640 if owned by root)`,
+      `private key ${keyFile} ("sslkey") is accessible to others; set its permissions to 0600 or stricter (0640 if root owns it)`,
     );
   }
   return { cert: read(service, 'sslcert', certFile), key: read(service, 'sslkey', keyFile) };

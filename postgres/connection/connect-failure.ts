@@ -1,4 +1,4 @@
-/** Why a connection was not made: one error for all the ways that were tried, without a word of the server's own text. */
+/** Why a connection failed: one error for all the ways that were tried, without any text from the server. */
 import { MigrationError } from '../../contract/failure.ts';
 import { classify, sqlstate } from './failure.ts';
 import type { Endpoint } from './service.ts';
@@ -10,9 +10,9 @@ export interface FailedWay {
 }
 
 /**
- * Whether the other way need not be tried. As libpq: a server that refused the log-in over one way may take it over the other
- * (class 28, by pg_hba.conf), and so may one whose TLS failed (our own certificate files included); one that is not there, or
- * has no such database, will not.
+ * Whether trying the other way is pointless. As in libpq, a server that refused the login over one way may accept it over the
+ * other (class 28, by pg_hba.conf), and so may one whose TLS failed (including errors in our certificate files). A server that is
+ * unreachable or has no such database will not.
  */
 export function isFinal(error: unknown): boolean {
   if (error instanceof MigrationError) return false;
@@ -21,7 +21,7 @@ export function isFinal(error: unknown): boolean {
   return classify(error, {}, 'InvalidService').code === 'Unreachable';
 }
 
-/** The error to throw; codes as for {@link classify}, `InvalidService` for TLS that cannot be agreed on. */
+/** The error to throw; codes as for {@link classify}, `InvalidService` when TLS cannot be negotiated. */
 export function connectFailure(
   endpoint: Pick<Endpoint, 'service' | 'host' | 'port'>,
   failures: readonly FailedWay[],
@@ -35,9 +35,9 @@ export function connectFailure(
   const last = classified.at(-1);
   if (!last) return new MigrationError('Internal', `${step}: no way to connect was tried`);
   if (classified.length === 1) return last.failure;
-  // The same with and without TLS: it is not about TLS, and once is enough.
+  // The same error with and without TLS is not about TLS: report it once.
   if (new Set(classified.map(({ failure }) => failure.message)).size === 1) return last.failure;
-  // Both, because the first is what the operator asked for and the second is often only its consequence.
+  // Report both: the operator asked for the first, and the second is often only its consequence.
   const both = classified.map(({ way, failure }) => {
     const what = failure.message.slice(step.length + 2);
     return `${way === 'tls' ? 'with' : 'without'} TLS ${what}`;

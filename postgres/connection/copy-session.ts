@@ -1,12 +1,12 @@
 /**
- * COPY as queries of a `pg` client that leave the rows alone: the driver would make an object of each row. Nothing here reads a
- * value; errors, notices and row counts still pass through the driver.
+ * COPY as queries of a `pg` client that do not touch the rows: the driver would create an object per row. Values are never read
+ * here; errors, notices and row counts still pass through the driver.
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { copyDataHeader, FrameSplitter } from './frames.ts';
 
-/** What the driver asks of a query of one's own; the rest of its protocol is not used by COPY. */
+/** The interface that the driver expects of a custom query; COPY uses no more of it. */
 interface CopyQuery {
   submit(connection: pg.Connection): void;
   handleError(error: unknown): void;
@@ -14,12 +14,12 @@ interface CopyQuery {
   handleReadyForQuery(): void;
 }
 
-/** What may wait in this process, for each lane, until the source is told to wait. */
+/** Bytes that may wait in this process, per session, before reading from the source pauses. */
 const MOST_WAITING_BYTES = 256 * 1024;
 
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
 
-/** `COPY … FROM STDIN` under way on a client. */
+/** `COPY … FROM STDIN` running on a client. */
 export class CopyIn implements CopyQuery {
   readonly #text: string;
   #socket: Socket | undefined;
@@ -31,7 +31,7 @@ export class CopyIn implements CopyQuery {
     this.#text = text;
   }
 
-  /** Sends the command. @returns once the server is ready for data. @throws the server's refusal. */
+  /** Sends the command and waits until the server is ready for data. @throws the server's error. */
   static async start(client: pg.Client, text: string): Promise<CopyIn> {
     const copy = new CopyIn(text);
     client.query(copy);
@@ -39,7 +39,7 @@ export class CopyIn implements CopyQuery {
     return copy;
   }
 
-  /** The rows that arrived; rejects with the server's error at any time. */
+  /** Resolves to the number of rows that arrived; may reject with the server's error at any time. */
   get ended(): Promise<number> {
     return this.#ended.promise;
   }
@@ -78,10 +78,10 @@ export class CopyIn implements CopyQuery {
   }
 }
 
-/** Told of the bytes of rows that passed just now. Null: read on; else when to. */
+/** Called with the bytes of rows that just passed. @returns null to continue, or when to resume reading. */
 export type Passed = (bytes: number) => Promise<void> | null;
 
-/** `COPY … TO STDOUT` under way on a client: its data is handed to a socket as it comes, a message for each read. */
+/** `COPY … TO STDOUT` running on a client: its data is passed to a socket as it arrives, one message per read. */
 export class CopyOut implements CopyQuery {
   readonly #text: string;
   readonly #into: Socket;
@@ -97,8 +97,9 @@ export class CopyOut implements CopyQuery {
   }
 
   /**
-   * Sends the command and hands the data on; a slow receiver slows the server that sends, and so does a pause by `passed`.
-   * @returns the rows that left. @throws the server's error.
+   * Sends the command and passes the data on. A slow receiver slows the sending server, and so does a pause requested by
+   * `passed`.
+   * @returns the number of rows sent. @throws the server's error.
    */
   static run(client: pg.Client, text: string, into: Socket, passed: Passed): Promise<number> {
     const copy = new CopyOut(text, into, passed);
@@ -125,7 +126,7 @@ export class CopyOut implements CopyQuery {
     this.#ended.reject(error);
   }
 
-  /** Takes the rows out before the driver sees them; everything else goes to the driver's own listeners, in order. */
+  /** Removes the rows before the driver sees them; everything else goes to the driver's listeners, in order. */
   #divert(from: Socket): void {
     const into = this.#into;
     const listeners = from.listeners('data') as ((piece: Buffer) => void)[];
@@ -133,7 +134,7 @@ export class CopyOut implements CopyQuery {
     const splitter = new FrameSplitter({
       copyData: (piece) => {
         moved += piece.length;
-        // After an error of the target its socket may be gone: the error itself comes by the other query.
+        // After an error on the target its socket may be gone; the other query reports the error.
         if (into.destroyed) return;
         into.cork();
         into.write(copyDataHeader(piece.length));
@@ -142,32 +143,32 @@ export class CopyOut implements CopyQuery {
       },
       other: (piece) => listeners.forEach((listener) => listener(piece)),
     });
-    // Both may hold at once; the last to let go reads on.
+    // Both may pause at once; reading resumes when neither does.
     const held = { byReceiver: false, byLimit: false };
     let ended = false;
-    const goOn = (): void => {
-      // Not for whoever has the socket after this copy.
+    const resume = (): void => {
+      // Not after the end: the socket then belongs to the next query.
       if (!ended && !held.byReceiver && !held.byLimit) from.resume();
     };
     const drained = (): void => {
       held.byReceiver = false;
-      goOn();
+      resume();
     };
     const take = (read: Buffer): void => {
       splitter.push(read);
       const allowed = this.#passed(moved);
       moved = 0;
-      // The last of it came with the end of the copy, which was handed on just now.
+      // The end of the copy was in this read.
       if (ended) return;
       if (allowed !== null && !held.byLimit) {
         held.byLimit = true;
         from.pause();
         void allowed.then(() => {
           held.byLimit = false;
-          goOn();
+          resume();
         });
       }
-      // Not by what write() returns: that is false for any read of this size, also when all of it went out at once.
+      // Ignores the result of write(): it is false for any read of this size, even when all of it was sent at once.
       if (held.byReceiver || into.destroyed || into.writableLength <= MOST_WAITING_BYTES) return;
       held.byReceiver = true;
       from.pause();

@@ -1,9 +1,9 @@
 /**
- * The defaults of the application's own sessions in a database: generated columns, checks, expression indexes and materialized views
- * are computed under them. Our sessions print and read values under pinned settings (pinned.ts), so these defaults are restored,
- * transaction by transaction, wherever the target evaluates expressions.
+ * The defaults of the application's sessions in a database: generated columns, checks, expression indexes and materialized views
+ * are evaluated under them. Our sessions print and parse values under pinned settings (pinned.ts), so these defaults are
+ * restored, per transaction, wherever the target evaluates expressions.
  *
- * Role settings of our own login do not count; those of a table's owner do.
+ * Role settings of our login are ignored; those of a table's owner count.
  */
 import type pg from 'pg';
 import { EVALUATED, EVALUATED_IN_QUERIES, PINNED } from './pinned.ts';
@@ -13,10 +13,10 @@ import { connect, type Purpose } from './session.ts';
 /** Values by name, for one transaction. */
 export type Settings = ReadonlyMap<string, string>;
 
-/** Not pinned, because nothing that we read or print depends on them; our role may have them nevertheless. */
+/** Not pinned, because nothing that we read or print depends on them; our role may still override them. */
 const FURTHER = ['default_text_search_config', 'xmlbinary', 'lc_time', 'lc_numeric'] as const;
 
-/** Where `pg_settings` has a value from that is the same for every role and database. */
+/** `pg_settings.source` of values that are the same for every role and database. */
 const OF_THE_SERVER = new Set([
   'default',
   'environment variable',
@@ -32,7 +32,7 @@ interface SettingRow {
 }
 
 interface EntryRow {
-  /** Empty: of all roles. */
+  /** Empty: all roles. */
   role: string;
   here: boolean;
   config: string[];
@@ -48,13 +48,13 @@ interface Entry {
 
 export class Defaults {
   readonly #server: Values;
-  /** In the order in which they win, the strongest first; role null: of all roles. */
+  /** Strongest first; role null: all roles. */
   readonly #entries: readonly Entry[];
   readonly #own: string;
   readonly #schemas: ReadonlySet<string>;
   readonly #owners = new Map<string, string | null>();
   readonly #known = new Map<string, Settings>();
-  /** By content: equal settings are one object, so that comparing them is cheap. */
+  /** By content: equal settings share one object, so that comparing them is cheap. */
   readonly #same = new Map<string, Settings>();
 
   private constructor(
@@ -70,8 +70,8 @@ export class Defaults {
   }
 
   /**
-   * Reads them, over a short session of its own that nothing is pinned in.
-   * @param client a session of the service that is in no transaction, or in one that an error may not end.
+   * Reads them, over a separate short session without pinned settings.
+   * @param client a session of the service that is outside a transaction, or in one that must not fail.
    * @throws the server's errors; MigrationError as `connect`.
    */
   static async read(service: string, purpose: Purpose, client: pg.ClientBase): Promise<Defaults> {
@@ -94,7 +94,7 @@ export class Defaults {
     );
   }
 
-  /** Whether the other one says the same of every table, also of those that nothing was asked about yet. */
+  /** Whether both give the same settings for every table, including tables not queried yet. */
   equals(other: Defaults): boolean {
     return this.#content() === other.#content();
   }
@@ -112,9 +112,9 @@ export class Defaults {
   }
 
   /**
-   * What expressions of a table of this owner are computed under. `queries`: also what is pinned wherever texts are read, for a
-   * query that reads none of ours.
-   * @param owner null: of no role in particular.
+   * The settings that expressions of this owner's tables are evaluated under. `queries` includes what is pinned wherever texts
+   * are read, for a query that reads no text of ours.
+   * @param owner null: no particular role.
    */
   settings(owner: string | null, what: 'rows' | 'queries' = 'rows'): Settings {
     const key = `${what} ${owner ?? ''}`;
@@ -153,7 +153,7 @@ export class Defaults {
   #settings(owner: string | null, what: 'rows' | 'queries'): Settings {
     const pinned: readonly string[] = what === 'rows' ? EVALUATED : EVALUATED_IN_QUERIES;
     const counting = this.#entries.filter(({ role }) => role === null || role === owner);
-    // Of our own log-in, too: it may have a customized one that the application does not have, and it must not count here.
+    // Our login's custom settings too: one that the application does not have must not apply here.
     const custom = [...counting, ...this.#entries.filter(({ role }) => role === this.#own)]
       .flatMap(({ values }) => [...values.keys()])
       .filter((name) => name.includes('.'));
@@ -172,7 +172,7 @@ export class Defaults {
     return settings;
   }
 
-  /** What `"$user"` means for the owner. Never our control schema, which a role of its name would have on its path. */
+  /** The schema of `"$user"` for the owner. Never our control schema, which a role named like it would have on its path. */
   #userSchema(owner: string | null): string | null {
     return owner !== null && owner !== 'walferry' && this.#schemas.has(owner) ? owner : null;
   }
@@ -188,9 +188,9 @@ export class Defaults {
 }
 
 /**
- * Which of the names `w` this session may set now. A library that is loaded may keep its parameters to superusers, or to whom they
- * are granted (15 on), and may refuse other names with its prefix. What is left out has the value that the session began with,
- * which is the database's: that one is given without a right of ours. Asked each time, because a function may load a library.
+ * Which of the names `w` this session may set now. A loaded library may restrict its parameters to superusers or grantees (15 and
+ * later), and may reject other names with its prefix. Omitted names keep the value that the session started with, which is the
+ * database's: setting that needs no privilege of ours. Queried each time, because a function may load a library.
  */
 const settable = (granted: string) => /* sql */ `
   case when s.name is null then
@@ -204,12 +204,12 @@ const settable = (granted: string) => /* sql */ `
   else s.context operator(pg_catalog.=) 'user' end`;
 const KNOWS_GRANTS = new WeakMap<pg.ClientBase, boolean>();
 
-/** Whether there are settings among them that only who is allowed to may set: see {@link setFor}. */
+/** Whether some of the settings may need a privilege: see {@link setFor}. */
 export function isCustomized(settings: Settings): boolean {
   return [...settings.keys()].some((name) => name.includes('.'));
 }
 
-/** Gives the transaction these settings, until it ends, or the session; those that its role may not set are left as they are. */
+/** Applies these settings to the transaction or the session, except those that its role may not set. */
 export async function setFor(
   scope: 'transaction' | 'session',
   client: pg.ClientBase,
@@ -217,7 +217,7 @@ export async function setFor(
 ): Promise<void> {
   const given = [[...settings.keys()], [...settings.values()], scope === 'transaction'];
   const names = /* sql */ `unnest($1::text[], $2::text[]) as w (name, value)`;
-  // Everything of the server's own that we set is everybody's to set.
+  // Any role may set the built-in settings that we set.
   if (!isCustomized(settings)) {
     await client.query(
       /* sql */ `select pg_catalog.set_config(w.name, w.value, $3) from ${names}`,
@@ -228,7 +228,7 @@ export async function setFor(
   const granted = (await knowsGrants(client))
     ? `pg_catalog.has_parameter_privilege(s.name, 'set')`
     : 'false';
-  // First what may be set, then setting it: the view shows what was set.
+  // Materialized: first decide what may be set, then set it, because the view shows changes at once.
   await client.query(
     /* sql */ `
     with mine as materialized (
@@ -252,23 +252,23 @@ async function knowsGrants(client: pg.ClientBase): Promise<boolean> {
   return known;
 }
 
-/** The pinned values of the same settings, to take {@link setFor} back within a transaction. */
+/** The pinned values of the same settings, to undo {@link setFor} within a transaction. */
 export const PINNED_FOR_ROWS: Settings = new Map(
   EVALUATED.map((name): [string, string] => [name, PINNED[name] ?? '']),
 );
 
-/** Whether two values of a column may print alike under these settings: their texts identify no row then. */
+/** Whether two values of a column may print alike under these settings: then their texts do not identify a row. */
 export function printsInexactly(settings: Settings): boolean {
   return (
     Number(settings.get('extra_float_digits') ?? '1') < 1 ||
-    // Other styles print a zone by its abbreviation, which may stand for two offsets.
+    // Other styles print a time zone by its abbreviation, which may mean two offsets.
     !(settings.get('DateStyle') ?? 'ISO').startsWith('ISO')
   );
 }
 
 /**
- * Values that do not come from a role or database. What our own role has a setting of its own for is looked up in the
- * configuration file, which only a superuser may read; for others the value of our own role stands.
+ * Values that do not come from a role or database. What a role or database setting hides is read from the configuration file,
+ * which requires a privilege; without it the session's own value is used.
  */
 async function readServer(
   service: string,
@@ -276,7 +276,7 @@ async function readServer(
   client: pg.ClientBase,
 ): Promise<Values> {
   await using plain = await connect(service, purpose, { withServerDefaults: true });
-  // Without an operator: this session has the search path of its role, which may name one of its own.
+  // Without an operator: this session uses its role's search path, which may contain one of the same name.
   const { rows } = await plain.query<SettingRow>(
     /* sql */ `select name, setting, source, boot_val from pg_catalog.pg_settings`,
   );

@@ -1,12 +1,12 @@
 /**
- * From a driver's error to the one error that walferry shows. Classification is by SQLSTATE, never by the server's text:
- * that text carries row values (DETAIL of 23505, the message itself of 22P02) and is not passed on.
+ * Converts a driver's error to walferry's. Errors are classified by SQLSTATE, never by the server's text: that text contains row
+ * values (DETAIL of 23505, the message of 22P02) and is not passed on.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FailureCode, FailureDetails } from '../../contract/failure.ts';
 
-/** SQLSTATEs that code decides on, by name. Source: PostgreSQL, appendix A. */
+/** SQLSTATEs that the code distinguishes, by name. Source: PostgreSQL, appendix A. */
 export const SQLSTATE = {
   insufficientPrivilege: '42501',
   undefinedDatabase: '3D000',
@@ -29,9 +29,9 @@ export const SQLSTATE = {
   featureNotSupported: '0A000',
 } as const;
 
-/** Where an error happened, in names that are fit for history. */
+/** Where an error happened, in names that are safe to store in a workflow history. */
 export interface FailureContext {
-  /** What was being done, as the object of a sentence: `copying a chunk`. */
+  /** What was being done, as a phrase: `copying a chunk`. */
   readonly step?: string;
   readonly table?: string;
   readonly lsn?: string;
@@ -52,24 +52,24 @@ const SOCKET_CODES = new Set([
   'ECONNABORTED',
   'EADDRNOTAVAIL',
   'ERR_STREAM_DESTROYED',
-  // A Unix socket that is not there; every other file is opened in connection/ and reported there.
+  // A missing Unix socket; other missing files are opened and reported in connection/.
   'ENOENT',
 ]);
 
-/** Codes of Node and OpenSSL for a handshake that failed: somebody has to mend a certificate or a setting. */
+/** Codes of Node and OpenSSL for a failed handshake: someone must fix a certificate or a setting. */
 const TLS_CODE =
   /^(ERR_(SSL|TLS|OSSL)_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_|HOSTNAME_|EPROTO$)/;
 
-/** Texts of `pg` for a server without TLS, or with something else than PostgreSQL behind the port. */
+/** Messages of `pg` for a server without TLS, or for something other than PostgreSQL on the port. */
 const DRIVER_TLS = /^(the server does not support SSL|there was an error establishing an SSL)/i;
 
-/** Texts of `pg` when the server asks for a password and there is none, or uses a method that `pg` does not know. */
+/** Messages of `pg` when the server requests a password and there is none, or uses a method that `pg` does not support. */
 const DRIVER_LOGIN = /^(SASL|unknown authenticationOk|password must be)/i;
 
 /**
- * Texts of `pg` itself (8.x), which has no codes for them: "Connection terminated", "Connection terminated unexpectedly",
- * "Connection terminated due to connection timeout", "Client has encountered a connection error and is not queryable",
- * "Client was closed and is not queryable", "timeout expired".
+ * Messages of `pg` (8.x), which has no codes for these: "Connection terminated", "Connection terminated unexpectedly",
+ * "Connection terminated due to connection timeout", "Client has encountered a connection error and is not queryable", "Client
+ * was closed and is not queryable", "timeout expired".
  */
 const DRIVER_CONNECTION =
   /^(connection terminated|client (was closed|has encountered)|timeout expired)/i;
@@ -80,9 +80,9 @@ export function sqlstate(error: unknown): string | undefined {
 }
 
 /**
- * The error as walferry's own; MigrationErrors pass through unchanged. The cause is kept for a debugger, and is never
+ * Converts an error to a MigrationError; MigrationErrors pass through unchanged. The cause is kept for debugging, and is never
  * printed or sent.
- * @param fallback code for a server error that has no meaning of its own here.
+ * @param fallback code for a server error without a specific code here.
  */
 export function classify(
   error: unknown,
@@ -94,7 +94,7 @@ export function classify(
   const code = state === undefined ? driverCode(error, fallback) : (stateCode(state) ?? fallback);
   return new MigrationError(
     code,
-    sentence(error, state, code, context),
+    messageOf(error, state, code, context),
     details(error, state, context),
     error,
   );
@@ -133,7 +133,7 @@ function driverCode(error: unknown, fallback: FailureCode): FailureCode {
   return DRIVER_CONNECTION.test(error.message) ? 'Unreachable' : fallback;
 }
 
-function sentence(
+function messageOf(
   error: unknown,
   state: string | undefined,
   code: FailureCode,
@@ -153,25 +153,25 @@ function sentence(
       ? 'the database did not answer or closed the connection'
       : describe(state, error);
   const reason = state === undefined ? nameOf(error) : `SQLSTATE ${state}`;
-  // "(Error)" behind a sentence that says everything looks like a code to search for.
-  const behind = what !== undefined && reason === 'Error' ? '' : ` (${reason})`;
-  return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what ?? 'failed'}${behind}`;
+  // "(Error)" after a complete sentence would look like a code to search for.
+  const suffix = what !== undefined && reason === 'Error' ? '' : ` (${reason})`;
+  return `${step ?? 'a database step'}${where ? ` (${where})` : ''}: ${what ?? 'failed'}${suffix}`;
 }
 
-/** One transaction, or all sessions together, lock more than the server's settings have room for. */
+/** Usually one transaction, or all sessions together, hold more locks than the server's settings allow. */
 const OUT_OF_MEMORY = '53200';
 
-/** What goes wrong, in words: an operator who sees only a code looks in the wrong place. */
+/** The error in words: an operator who sees only a code looks in the wrong place. */
 function describe(state: string | undefined, error: unknown): string | undefined {
   if (state === SQLSTATE.checkViolation && error instanceof pg.DatabaseError && error.constraint) {
-    return 'rows that the source accepted violate this check, typically because it depends on more than its row; drop it on the target, resume, and add it NOT VALID after the cutover';
+    return 'rows that are valid on the source violate this check, typically because it depends on more than its row; drop it on the target, resume, and add it NOT VALID after the cutover';
   }
   if (state === SQLSTATE.undefinedDatabase) return 'the server has no such database';
   if (state === OUT_OF_MEMORY) {
     return "the server's lock table or memory is full: raise max_locks_per_transaction there and restart it";
   }
   if (state === '28P01') return 'the server refused the password (PGPASSFILE on the worker)';
-  if (state?.startsWith('28')) return 'the server refused the log-in (role, pg_hba.conf)';
+  if (state?.startsWith('28')) return 'the server refused the login (role, pg_hba.conf)';
   if (state !== undefined || !(error instanceof Error)) return undefined;
   if (DRIVER_TLS.test(error.message)) return 'the server does not offer TLS';
   if (DRIVER_LOGIN.test(error.message)) {
@@ -182,7 +182,7 @@ function describe(state: string | undefined, error: unknown): string | undefined
 
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
-  // The driver's own texts hold nothing of the server's, but they are not ours to depend on further than this.
+  // The driver's messages contain no server text, but they are not stable enough to pass on.
   if (/^timeout expired/i.test(error.message)) return 'no answer in time';
   if (DRIVER_CONNECTION.test(error.message)) return 'connection closed';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;

@@ -1,7 +1,7 @@
 /**
- * Many statements on their way at once, rows of COPY among them, answered together: the extended protocol written as bytes. A batch of
- * the stream then costs the target two round trips, whatever is in it. It is a query of the `pg` client like any other, so that the
- * driver keeps the session's state, and errors and notices pass through it.
+ * Pipelines many statements, including COPY rows, and reads their answers together, by writing the extended protocol as bytes. A
+ * batch of the stream then costs two round trips to the target, whatever it contains. To the `pg` client it is an ordinary query,
+ * so the driver tracks the session's state and handles errors and notices.
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
@@ -16,43 +16,43 @@ const COPY_DATA = 0x64;
 const COPY_DONE = 0x63;
 
 const FIRST_BYTES = 64 * 1024;
-/** A buffer that one large value needed is not kept. */
+/** Larger buffers, grown for a large value, are not kept. */
 const KEPT_BYTES = 4 * 1024 * 1024;
-/** Frames of this size are the fastest for the server; smaller rows are gathered, larger ones sent as they are. */
+/** Frames of this size are the fastest for the server; smaller rows are combined, larger ones sent without copying. */
 const FRAME_BYTES = 64 * 1024;
-/** Below that copying bytes is cheaper than one more piece for the socket. */
+/** Below this size, copying bytes is cheaper than another write to the socket. */
 const SMALL_BYTES = 2048;
-/** Statements that a session keeps: each holds a plan on the server. Others are parsed every time. */
+/** Prepared statements that a session keeps: each holds a plan on the server. Others are parsed every time. */
 const MOST_KEPT = 2_000;
 
-/** What the server is known to have of a statement: parsed; nothing; or not known, after a flight that failed. */
-type Standing = 'parsed' | 'new' | 'unsure';
+/** What the server has of a statement: parsed, nothing, or unknown after a failed flight. */
+type ParseState = 'parsed' | 'new' | 'unsure';
 
 interface KeptStatement {
   readonly name: string;
-  standing: Standing;
+  state: ParseState;
 }
 
-/** The statements that a session keeps, by text. */
+/** The prepared statements of a session, by text. */
 export class Kept {
   readonly #statements = new Map<string, KeptStatement>();
 
-  /** @returns null for a statement that is not kept, because there are too many. */
+  /** @returns null when there are too many statements to keep this one. */
   of(sql: string): KeptStatement | null {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
     if (this.#statements.size >= MOST_KEPT) return null;
     const name = `walferry_f${this.#statements.size + 1}`;
-    const statement: KeptStatement = { name, standing: 'new' };
+    const statement: KeptStatement = { name, state: 'new' };
     this.#statements.set(sql, statement);
     return statement;
   }
 }
 
-/** What a statement of a flight did. */
+/** A statement of a flight failed. */
 export class FlightFailed extends Error {
   override readonly name = 'FlightFailed';
-  /** Place of the statement that failed, counted from 0. */
+  /** Index of the statement that failed, from 0. */
   readonly statement: number;
 
   constructor(statement: number, cause: unknown) {
@@ -65,12 +65,12 @@ export class Flight {
   readonly #kept: Kept;
   #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #at = 0;
-  /** What is before it belongs to a piece already. */
+  /** Bytes before this offset already belong to a piece. */
   #from = 0;
   #pieces: Buffer[] = [];
   #statements = 0;
   #frame = -1;
-  /** Those that this flight parses. */
+  /** Statements that this flight parses. */
   #parsing: KeptStatement[] = [];
   #joined: Flight | null = null;
 
@@ -82,9 +82,9 @@ export class Flight {
     return this.#statements;
   }
 
-  /** Takes back what was not sent. */
+  /** Discards what was not sent. */
   clear(): void {
-    // Closed before it is parsed again: that is right whether the server has it or not.
+    // They are closed before they are parsed again: correct whether or not the server has them.
     this.#parsed('unsure');
     this.#pieces = [];
     this.#statements = 0;
@@ -93,8 +93,8 @@ export class Flight {
   }
 
   /**
-   * Goes on with what another flight holds, whose bytes stay where they are until this one is answered. That one may have been written
-   * while an earlier flight was in the air, so both together must not parse the same statement.
+   * Continues with the contents of another flight, whose bytes must stay until this one is answered. The other may have been
+   * written while an earlier flight was being sent, so both must not parse the same statement.
    */
   join(other: Flight): void {
     this.#cut();
@@ -108,7 +108,7 @@ export class Flight {
     this.#joined = other;
   }
 
-  /** A statement with parameters as text. */
+  /** Adds a statement with text parameters. */
   run(sql: string, ...values: readonly (string | null)[]): void {
     let room = 0;
     for (const value of values) room += value === null ? 4 : Buffer.byteLength(value) + 4;
@@ -126,22 +126,23 @@ export class Flight {
   }
 
   /**
-   * Begins a statement whose parameters the caller writes: {@link parameter}, its bytes, {@link endParameter}; then {@link execute}.
-   * @param room bytes that all of them take at most, with four more for each.
+   * Begins a statement whose parameters the caller writes: {@link parameter}, its bytes, {@link endParameter}; then {@link
+   * execute}.
+   * @param room upper bound for the bytes of all parameters, plus four for each.
    */
   bind(sql: string, parameters: number, room: number): number {
     const kept = this.#kept.of(sql);
     const name = kept?.name ?? '';
-    const standing = kept?.standing ?? 'new';
-    if (standing !== 'parsed') {
+    const state = kept?.state ?? 'new';
+    if (state !== 'parsed') {
       if (kept !== null) {
-        // As of the end of this flight; what follows in it needs no other parsing.
-        kept.standing = 'parsed';
+        // Parsed once this flight ends; later uses within it need no other Parse.
+        kept.state = 'parsed';
         this.#parsing.push(kept);
       }
       this.#ensure(2 * name.length + Buffer.byteLength(sql) + 32);
-      // It may be there: parsed again under its name it would be refused, and under another one kept twice.
-      if (standing === 'unsure') {
+      // It may exist: parsing it again under its name would fail, under another name it would be kept twice.
+      if (state === 'unsure') {
         const close = this.#open(CLOSE);
         this.#bytes[this.#at++] = STATEMENT;
         this.#text(name);
@@ -163,7 +164,7 @@ export class Flight {
     return message;
   }
 
-  /** Where the next parameter's bytes are written, in {@link buffer}. */
+  /** The offset in {@link buffer} where the next parameter's bytes are written. */
   parameter(): number {
     this.#at += 4;
     return this.#at;
@@ -173,7 +174,7 @@ export class Flight {
     return this.#bytes;
   }
 
-  /** @param from what {@link parameter} returned. @param to behind its last byte. */
+  /** @param from what {@link parameter} returned. @param to offset after its last byte. */
   endParameter(from: number, to: number): void {
     this.#bytes.writeInt32BE(to - from, from - 4);
     this.#at = to;
@@ -190,7 +191,7 @@ export class Flight {
     this.#statements += 1;
   }
 
-  /** Rows of a COPY that {@link run} began; the bytes must stay as they are until the flight is answered. */
+  /** Adds rows of a COPY that {@link run} began; the bytes must not change until the flight is answered. */
   copyData(bytes: Buffer, from: number, to: number): void {
     for (let at = from; at < to;) {
       const length = Math.min(FRAME_BYTES, to - at);
@@ -214,9 +215,9 @@ export class Flight {
   }
 
   /**
-   * Sends everything, and waits for all answers. The session is idle afterwards, inside of its transaction or not.
-   * @returns rows of each statement, in order.
-   * @throws FlightFailed with the server's error; what comes behind the failed statement was not run.
+   * Sends everything and waits for all answers. Afterwards the session is idle, inside or outside its transaction.
+   * @returns row counts of the statements, in order.
+   * @throws FlightFailed with the server's error; statements after the failed one were not run.
    */
   async send(client: pg.Client): Promise<readonly number[]> {
     this.#ensure(8);
@@ -234,16 +235,16 @@ export class Flight {
       this.#parsed('unsure');
       throw error;
     } finally {
-      // All of it has been read by the server: the buffers are free again.
+      // The server has read everything: the buffers are free again.
       this.#free();
       if (this.#joined !== null) this.#joined.#free();
       this.#joined = null;
     }
   }
 
-  /** What became of the statements that this flight parses. */
-  #parsed(standing: Standing): void {
-    for (const statement of this.#parsing) statement.standing = standing;
+  /** Records the state of the statements that this flight parses. */
+  #parsed(state: ParseState): void {
+    for (const statement of this.#parsing) statement.state = state;
     this.#parsing = [];
   }
 
@@ -341,11 +342,11 @@ class FlightQuery {
   }
 
   handleCopyInResponse(): void {
-    // Its rows are on their way already.
+    // Its rows are already sent.
   }
 
   handleDataRow(): void {
-    // Counts are all that is asked for.
+    // Only row counts are needed.
   }
 
   handleRowDescription(): void {

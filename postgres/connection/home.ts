@@ -2,13 +2,13 @@
 import { homedir, userInfo } from 'node:os';
 import path from 'node:path';
 
-/** The home folder: HOME first, as libpq does, else what the system knows of the user. */
+/** The home folder: HOME first, as libpq does, otherwise what the system has for the user. */
 export function homeFolder(env: NodeJS.ProcessEnv): string {
   const home = env['HOME'];
   return home === undefined || home === '' ? homedir() : home;
 }
 
-/** `~/.postgresql/NAME`: certificates and keys that libpq takes when no setting names others. */
+/** `~/.postgresql/NAME`: libpq's default for certificates and keys. */
 export function userFile(env: NodeJS.ProcessEnv, name: string): string {
   return path.join(homeFolder(env), '.postgresql', name);
 }

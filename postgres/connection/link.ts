@@ -1,4 +1,4 @@
-/** How a session's bytes travel: what an operator has to know before the rows of a database go that way. */
+/** How a session's bytes travel: what an operator must know before sending the rows of a database over it. */
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type pg from 'pg';
@@ -11,13 +11,13 @@ export interface Link {
   /** A Unix socket or the loopback address: no network in between. */
   readonly local: boolean;
   readonly encrypted: boolean;
-  /** What TLS proved about the other end: nothing, that its certificate is trusted, or that it also names the host. */
+  /** What TLS verified about the server: nothing, that its certificate is trusted, or that it also names the host. */
   readonly verified: 'nothing' | 'chain' | 'host';
 }
 
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
 
-/** Of a connected client of that service; asks the socket itself, because `sslmode` may allow several ways. */
+/** The link of a connected client of this service; read from the socket, because `sslmode` may allow several ways. */
 export function linkOf(service: string, client: pg.Client): Link {
   const endpoint = endpointOf(service);
   const { stream } = client.connection;
@@ -31,7 +31,7 @@ export function linkOf(service: string, client: pg.Client): Link {
   };
 }
 
-/** A handshake that was made was verified as far as the settings ask for it: anything less ends the connection. */
+/** A completed handshake was verified as the settings require: otherwise the connection would have failed. */
 function verified(service: string): Link['verified'] {
   const endpoint = endpointOf(service);
   if (trustedRoots(endpoint, process.env) === null) return 'nothing';

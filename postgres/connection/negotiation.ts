@@ -1,9 +1,9 @@
 /**
- * A connection that asks for TLS and goes on without it when the server has none (`sslmode=prefer`, libpq's default). The
- * driver itself knows only "TLS or nothing".
+ * A connection that requests TLS and continues without it when the server has none (`sslmode=prefer`, libpq's default). The
+ * driver itself supports only "TLS or nothing".
  *
- * It replaces the driver's answer to the server's first byte, and so rests on two methods of the pinned version that are
- * not part of its documented interface; tests against servers with and without TLS stand guard.
+ * It replaces the driver's handling of the server's first byte, and relies on two undocumented methods of the pinned version;
+ * tests against servers with and without TLS protect this.
  */
 import type { Duplex } from 'node:stream';
 import type { ConnectionOptions } from 'node:tls';
@@ -23,7 +23,7 @@ export interface NegotiationOptions {
   readonly keepAliveInitialDelayMillis: number;
 }
 
-/** A connection for the `connection` setting of a client that has the same `ssl`; good for one client. */
+/** A connection for the `connection` option of a client with the same `ssl`; valid for one client. */
 export function preferringTls(options: NegotiationOptions): pg.Connection {
   const connection = new pg.Connection(options);
   const inside = connection as unknown as Internals;
@@ -35,11 +35,11 @@ export function preferringTls(options: NegotiationOptions): pg.Connection {
     socket.once('data', (answer: Buffer) => {
       const report = (error: Error): void => void inside.emit('error', error);
       const [letter] = answer.toString('latin1');
-      // More than one byte would have come in plain text from somebody in between, to be taken for the encrypted answer.
+      // More than one byte means that plain text was injected, to be mistaken for the encrypted answer.
       if (letter === 'S' && answer.length === 1) inside.upgradeToSSL(host, report);
       else if (letter === 'N' && answer.length === 1) {
         inside.attachListeners(socket);
-        // What the driver takes for "the encrypted channel stands" is its sign to log in.
+        // The driver logs in when it receives this event.
         inside.emit('sslconnect');
       } else {
         socket.destroy();

@@ -1,14 +1,13 @@
 /**
- * The password file (`PGPASSFILE`, `~/.pgpass`) as libpq reads it. Written anew because the driver's reader knows neither
- * the setting `passfile` nor libpq's rule for sockets and addresses, and two readers that disagree are a login that works in
- * psql and not here.
+ * Reads the password file (`PGPASSFILE`, `~/.pgpass`) as libpq does. The driver's reader supports neither the setting `passfile`
+ * nor libpq's rule for sockets and addresses: a login could then work in psql and not here.
  */
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { homeFolder } from './home.ts';
 import type { Endpoint } from './service.ts';
 
-/** What an entry is matched with; host and port as the service names them. */
+/** What an entry must match; host and port as the service names them. */
 export interface Login {
   readonly host: string;
   readonly port: number;
@@ -16,11 +15,11 @@ export interface Login {
   readonly user: string;
 }
 
-/** The default socket's folder is looked up under this name. */
+/** The name for the default socket folders in the password file. */
 const LOCAL = 'localhost';
 const SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'];
 
-/** The password of a service: its own setting, else the first entry of the password file that fits; null for none. */
+/** The password of a service: its setting, else the first matching entry of the password file; null: none. */
 export function passwordOf(endpoint: Endpoint, env: NodeJS.ProcessEnv): string | null {
   const { settings, host, port, database, user } = endpoint;
   if (settings.password !== undefined && settings.password !== '') return settings.password;
@@ -29,7 +28,7 @@ export function passwordOf(endpoint: Endpoint, env: NodeJS.ProcessEnv): string |
   return text === null ? null : findPassword(text, { host: name, port, database, user });
 }
 
-/** The password of the first entry that fits. Pure. */
+/** The password of the first matching entry. Pure. */
 export function findPassword(text: string, login: Login): string | null {
   const wanted = [login.host, String(login.port), login.database, login.user];
   for (const raw of text.split('\n')) {
@@ -48,12 +47,12 @@ export function findPassword(text: string, login: Login): string | null {
 }
 
 interface Field {
-  /** As it stands in the file: only a bare `*` is a wildcard, an escaped one is a star. */
+  /** As written in the file: only a bare `*` is a wildcard, an escaped one is a literal star. */
   readonly raw: string;
   readonly value: string;
 }
 
-/** Fields end at a colon; a backslash takes the next character as it is. */
+/** Fields end at a colon; a backslash escapes the next character. */
 function split(line: string): Field[] {
   const fields: Field[] = [];
   let [start, value] = [0, ''];
@@ -71,7 +70,7 @@ function split(line: string): Field[] {
 
 const ACCESS_OF_OTHERS = 0o077;
 
-/** The file's text; null when there is none, or when others may read it (libpq ignores such a file, too). */
+/** The file's text; null when it is missing or accessible to others (libpq ignores such a file too). */
 function passwordFile(named: string | undefined, env: NodeJS.ProcessEnv): string | null {
   const file = named === undefined || named === '' ? path.join(homeFolder(env), '.pgpass') : named;
   try {

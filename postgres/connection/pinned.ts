@@ -1,10 +1,10 @@
 /**
- * The settings of all our sessions: ordinary ones, walsenders, pg_dump. Defaults of a role, a database or a service could otherwise
- * terminate a session, change what a statement does, or print values differently. Settings that require a privilege are not pinned;
- * preflight checks them (read/session.ts).
+ * The settings of all our sessions: ordinary ones, walsenders, pg_dump. Defaults of a role, a database or a service could
+ * otherwise terminate a session, change the result of a statement, or print values differently. Settings that require a privilege
+ * are not pinned; preflight checks them (read/session.ts).
  */
 
-/** How values are printed and parsed. Both sides agree on it, whatever their defaults are. */
+/** How values are printed and parsed: the same on both sides, whatever their defaults. */
 const TEXT: Readonly<Record<string, string>> = {
   DateStyle: 'ISO',
   IntervalStyle: 'postgres',
@@ -13,42 +13,42 @@ const TEXT: Readonly<Record<string, string>> = {
   bytea_output: 'hex',
   lc_monetary: 'C',
   client_encoding: 'UTF8',
-  // Off, `{NULL}` would be read as the text "NULL".
+  // If off, `{NULL}` would be read as the text "NULL".
   array_nulls: 'on',
-  // As `document`, a value that is a fragment would be refused.
+  // With `document`, a value that is a fragment would be rejected.
   xmloption: 'content',
   standard_conforming_strings: 'on',
-  // On, types and names of one side print in quotes and are taken for others.
+  // If on, types and names of one side print in quotes and look like others.
   quote_all_identifiers: 'off',
-  // A name (regclass and its like) prints with its schema: on the other side a short one may be another object's. And no
-  // function, operator or table of the database can be taken for one of pg_catalog's.
+  // Names (regclass and similar types) print with their schema: on the other side a short name may mean another object. And no
+  // function, operator or table of the database can shadow one of pg_catalog.
   search_path: '',
 };
 
-/** What would change a result. */
+/** Settings that would change a result. */
 const RESULT: Readonly<Record<string, string>> = {
-  // Off means: an error instead of rows that are silently left out by a policy.
+  // Off: an error instead of rows silently hidden by a policy.
   row_security: 'off',
-  // Marks, slots and positions count on each other: a target that crashed must not have forgotten what it answered.
+  // Marks, slots and positions rely on each other: a target must not lose an acknowledged commit in a crash.
   synchronous_commit: 'on',
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
-  // A GIN index would give some of the rows only.
+  // A GIN index would return only some of the rows.
   gin_fuzzy_search_limit: '0',
   transform_null_equals: 'off',
-  // The WARNING that tells of changes that are left out must come, and debug output must not flood the connection.
+  // The WARNING about omitted changes must arrive, and debug output must not flood the connection.
   client_min_messages: 'warning',
 };
 
-/** What would terminate a session, or let a statement run forever. */
+/** Settings that would terminate a session, or make a statement run forever. */
 const SURVIVAL: Readonly<Record<string, string>> = {
   exit_on_error: 'off',
   tcp_user_timeout: '0',
   tcp_keepalives_idle: '0',
   tcp_keepalives_interval: '0',
   tcp_keepalives_count: '0',
-  // Without TID scans each chunk reads its whole table; without the others a key is looked up by reading a table.
+  // Without TID scans each chunk reads its whole table; without the others a key lookup does.
   enable_tidscan: 'on',
   enable_indexscan: 'on',
   enable_indexonlyscan: 'on',
@@ -63,25 +63,26 @@ const SURVIVAL: Readonly<Record<string, string>> = {
   from_collapse_limit: '8',
   join_collapse_limit: '8',
   plan_cache_mode: 'auto',
-  // `on` evaluates check constraints of tables that are only read.
+  // `on` would evaluate check constraints of tables that are only read.
   constraint_exclusion: 'partition',
   vacuum_cost_delay: '0',
-  // Catalog queries over very many tables: compiling one takes longer than running it, and a list of all tables that does not fit
-  // into memory is searched from its beginning for each table.
+  // For catalog queries over very many tables: JIT compilation takes longer than running them, and a list of all tables that does
+  // not fit into memory is searched from the start for each table.
   jit: 'off',
   work_mem: '64MB',
 };
 
-/** Those that read back as they were set; the TCP settings show what the operating system has. */
+/** Settings that read back as they were set; the TCP settings show what the operating system uses. */
 export const READABLE: Readonly<Record<string, string>> = { ...TEXT, ...RESULT };
 
-/** Every setting of the list with our value. All of them are known to every server that can be a source or target. */
+/** All pinned settings with our values. Every supported server knows all of them. */
 export const PINNED: Readonly<Record<string, string>> = { ...TEXT, ...RESULT, ...SURVIVAL };
 
 /**
  * The pinned settings that an expression may depend on (a generated column, a check, the function of an index). The target
- * evaluates under its own defaults for them: every text that is pinned on the source is read alike under any value of these
- * (tests/pg/defaults.test.ts). Not so `lc_monetary`, `array_nulls` and `xmloption`, which stay pinned wherever texts are read.
+ * evaluates under its own defaults for them: any value of these parses every text printed under the source's pinned settings
+ * alike (tests/pg/defaults.test.ts). That is not true of `lc_monetary`, `array_nulls` and `xmloption`, which stay pinned wherever
+ * texts are read.
  */
 export const EVALUATED = [
   'TimeZone',
@@ -112,8 +113,9 @@ export interface Timeouts {
 }
 
 /**
- * As the `options` of a start-up. The last of two equal settings counts: what stands before cannot undo ours.
- * @param which `limits`: only what keeps the session alive, so that its defaults can be looked at.
+ * The pinned settings as `options` of the startup message. The last of two equal settings wins, so options before these cannot
+ * override ours.
+ * @param which `limits`: only what keeps the session alive, so that its defaults can be read.
  */
 export function startupOptions(timeouts: Timeouts, which: 'all' | 'limits' = 'all'): string {
   const settings = {
@@ -128,9 +130,9 @@ export function startupOptions(timeouts: Timeouts, which: 'all' | 'limits' = 'al
 }
 
 /**
- * Settings that some servers do not know, and would refuse a start-up for: set right after it. Without parameters, because a
- * walsender takes the simple protocol only; without operators, because a session that looks at its defaults has the search
- * path of its role; and short, because `transaction_timeout` runs already.
+ * Settings that some servers do not know and would reject at startup: set right after it. Without parameters, because a walsender
+ * supports only the simple protocol; without operators, because a session that reads its defaults uses its role's search path;
+ * and short, because `transaction_timeout` is already running.
  */
 export const PIN_NEWER = /* sql */ `
 select pg_catalog.set_config(name, value, false)

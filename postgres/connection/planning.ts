@@ -1,6 +1,6 @@
 /**
- * To read a table, the server plans the statement, and the planner inlines SQL functions of the table's indexes and statistics: it
- * resolves names in their bodies by the session's search path. Under our empty path that may fail where it works for the
+ * When the server plans a statement that reads a table, the planner inlines SQL functions of the table's indexes and statistics,
+ * and resolves names in their bodies by the session's search path. Under our empty path that may fail where it works for the
  * application's sessions. Then the statement is planned under their path.
  */
 import pg from 'pg';
@@ -8,10 +8,10 @@ import { Defaults } from './defaults.ts';
 import { sqlstate } from './failure.ts';
 import type { Purpose } from './session.ts';
 
-/** Names that are not found, privileges and values that a body is evaluated with: what a path can be the reason for. */
+/** SQLSTATE classes that a search path can cause: names not found, privileges, values that a body is evaluated with. */
 const PLANNING = new Set(['42', '3F', '22', '0A', 'P0', '2F', '39']);
 
-/** The search paths that reads of a service's tables are tried with; the application's is read when it is needed first. */
+/** The search paths to try for reads of a service's tables; the application's path is read when first needed. */
 export class Planning {
   readonly #service: string;
   readonly #purpose: Purpose;
@@ -23,8 +23,8 @@ export class Planning {
   }
 
   /**
-   * Runs a statement on a session in no transaction, first under the empty search path.
-   * @param statement gets whether the path is the application's: names that it prints then need {@link PRINTS_WITH_SCHEMAS}.
+   * Runs a statement on a session outside a transaction, first under the empty search path.
+   * @param statement receives whether the path is the application's: names that it prints then need {@link PRINTS_WITH_SCHEMAS}.
    * @param table quoted name of the table whose owner's path is tried next.
    * @throws the first error when neither path helps.
    */
@@ -49,7 +49,7 @@ export class Planning {
   }
 
   /**
-   * The path under which a statement can be planned, in an open transaction; it is set for that transaction.
+   * Finds the path under which a statement can be planned, and sets it for the open transaction.
    * @throws the first error when neither path helps.
    */
   async settle(client: pg.ClientBase, table: string, statement: string): Promise<string> {
@@ -71,10 +71,10 @@ export class Planning {
     }
   }
 
-  /** Null when it can be planned. The path stays set then. */
+  /** Null when the statement can be planned; the path then stays set. */
   async #fails(client: pg.ClientBase, statement: string, path: string): Promise<Error | null> {
     try {
-      // One round trip: asked for every chunk of a copy.
+      // One round trip, because this runs for every chunk of a copy.
       await client.query(/* sql */ `
         savepoint walferry_plan;
         select pg_catalog.set_config('search_path', ${pg.escapeLiteral(path)}, true);
@@ -94,28 +94,28 @@ export class Planning {
   }
 }
 
-/** Whether the planner may have raised it because of the search path. */
+/** Whether the search path may have caused a planner error. */
 export function isPlanning(error: unknown): error is Error {
   return error instanceof Error && PLANNING.has(sqlstate(error)?.slice(0, 2) ?? '');
 }
 
 /**
- * A condition that is always true and empties the search path when the statement begins to run: what was planned under the
- * application's path prints names with their schemas.
+ * A condition that is always true and empties the search path when execution starts: a statement planned under the application's
+ * path then prints names with their schemas.
  */
 export const PRINTS_WITH_SCHEMAS = /* sql */ `(select pg_catalog.set_config('search_path', '', true)) is not null`;
 
-/** Where every name that a statement's planner can need may be found; nothing of the system's or ours. */
+/** Every schema that a planner may need, without those of the system and ours. */
 const EVERY_SCHEMA = /* sql */ `
 select pg_catalog.set_config('search_path', coalesce(string_agg(pg_catalog.quote_ident(n.nspname), ', '), ''), $1)
   from pg_catalog.pg_namespace n
  where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'walferry')`;
 
 /**
- * Runs a statement that does not depend on what the functions of indexes compute, although it is planned with them: a look for a
- * first row, the DELETE of all rows, the check of a foreign key. Where names are not found under our empty search path, it runs
- * once more with every schema of the database on the path.
- * @param client in a transaction or not; its search path is empty afterwards.
+ * Runs a statement that is planned with functions of indexes but does not depend on their results: a query for a first row, the
+ * DELETE of all rows, the check of a foreign key. If names are not found under our empty search path, it runs again with every
+ * schema of the database on the path.
+ * @param client inside a transaction or not; its search path is empty afterwards.
  * @throws the first error when that does not help.
  */
 export async function underAnyPath<T>(

@@ -1,6 +1,6 @@
 /**
- * PostgreSQL's client programs on this machine, and how to point them at a service: they read the same service and password
- * files as we do, so no secret is ever among their arguments or in what they print.
+ * Finds PostgreSQL's client programs on this machine and points them at a service: they read the same service and password files
+ * as we do, so no secret is in their arguments or output.
  */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, readdirSync, realpathSync } from 'node:fs';
@@ -18,15 +18,15 @@ export interface ClientProgram {
   readonly major: number;
 }
 
-/** Where Debian's packages put the programs of each server version. */
+/** Where Debian's packages install the programs of each server version. */
 const DEBIAN_FOLDER = '/usr/lib/postgresql';
 const VERSION_TIMEOUT_MS = 10_000;
 
 const run = promisify(execFile);
 
 /**
- * The newest of the programs on the PATH and in Debian's folders; of equal versions the first on the PATH. Newest, because
- * pg_dump refuses a server that is newer than itself.
+ * The newest of the programs on the PATH and in Debian's folders; of equal versions the first on the PATH. The newest, because
+ * pg_dump refuses a server newer than itself.
  * @throws MigrationError `SchemaFailed` when there is none.
  */
 export async function clientProgram(
@@ -49,11 +49,11 @@ export async function clientProgram(
 }
 
 /**
- * The argument that points a client program at a service, for a session with our settings (pinned.ts). They are part of the
- * argument, because a service that has `options` of its own would win over the environment's.
+ * The argument that connects a client program to a service, with our session settings (pinned.ts). They are part of the argument,
+ * because `options` of the service would override those of the environment.
  */
 export function connectArgument(service: string, database?: string): string {
-  // Quoted as libpq wants it, although the input's schema lets no such character into a service's name.
+  // Quoted for libpq, although the input's schema allows no such character in a service name.
   const quote = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`;
   const options = `${endpointOf(service).options} ${startupOptions({})}`.trim();
   const base = `--dbname=service=${quote(service)} options=${quote(options)}`;
@@ -88,7 +88,7 @@ function uniquePrograms(files: readonly string[]): string[] {
   return files.filter((file) => {
     try {
       accessSync(file, constants.X_OK);
-      // Not by its real path: Debian's wrapper is one file that is another program under every name.
+      // Not by its real path: Debian's wrapper is one file that acts as another program under each name.
       const place = path.join(realpathSync(path.dirname(file)), path.basename(file));
       if (seen.has(place)) return false;
       seen.add(place);
@@ -108,7 +108,7 @@ async function majorVersion(file: string, env: NodeJS.ProcessEnv): Promise<numbe
     const major = /\(PostgreSQL\) (\d+)/.exec(stdout)?.[1];
     return major === undefined ? null : Number(major);
   } catch {
-    // A wrapper without a server behind it, or not a program of this machine: as good as absent.
+    // A wrapper without an installed version, or not executable on this machine: the same as absent.
     return null;
   }
 }

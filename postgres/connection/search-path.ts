@@ -1,10 +1,10 @@
-/** Search paths as settings hold them: a list of names, quoted or not. Pure. */
+/** Search paths as setting values: lists of names, quoted or not. Pure. */
 import pg from 'pg';
 
 const NAME = /"((?:[^"]|"")*)"|([^\s,"]+)/g;
 const USER = '$user';
 
-/** Names in order; those without quotes in lower case, as the server takes them. */
+/** Names in order; unquoted ones folded to lower case, as on the server. */
 function namesOf(path: string): string[] {
   return [...path.matchAll(NAME)].map(([, quoted, plain]) =>
     quoted === undefined ? (plain ?? '').toLowerCase() : quoted.replaceAll('""', '"'),
@@ -12,9 +12,9 @@ function namesOf(path: string): string[] {
 }
 
 /**
- * The path with `pg_catalog` before everything else, as if no path named it: an operator or function of the
- * application is then never taken for one of pg_catalog's by a statement of ours.
- * @param user the schema that `"$user"` stands for; null: for none.
+ * The path with `pg_catalog` implicitly first, as if no path named it: our statements then never resolve to an operator or
+ * function of the application instead of pg_catalog's.
+ * @param user the schema for `"$user"`; null: none.
  */
 export function normalPath(path: string, user: string | null): string {
   return namesOf(path)
@@ -24,7 +24,7 @@ export function normalPath(path: string, user: string | null): string {
     .join(', ');
 }
 
-/** Whether what the path means depends on the role. */
+/** Whether the meaning of the path depends on the role. */
 export function dependsOnRole(path: string): boolean {
   return namesOf(path).includes(USER);
 }

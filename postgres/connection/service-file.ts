@@ -1,11 +1,10 @@
 /**
- * Service files (`pg_service.conf`) as libpq reads them, so that a name means the same in `psql service=NAME`, in
- * `pg_dump` and here: which files, in which order, and what a line means. What the settings themselves mean is in
- * setting.ts.
+ * Reads service files (`pg_service.conf`) as libpq does, so that a name means the same in `psql service=NAME`, in `pg_dump` and
+ * here: which files, in which order, and how a line is parsed. setting.ts interprets the settings.
  *
- * libpq's rules, where they surprise: the user's file wins over the system's as a whole (settings are not mixed); of two
- * sections of one name the first counts, of two equal keys in it too; nothing is trimmed around `=`; `#` starts a comment
- * only at the start of a line; PGSERVICEFILE naming a file that is not there is an error by itself.
+ * libpq's surprising rules: the user's file overrides the system's entirely (settings are not merged); of two sections with one
+ * name the first counts, and so does the first of two equal keys; spaces around `=` are not trimmed; `#` starts a comment only at
+ * the start of a line; a PGSERVICEFILE that does not exist is an error.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -29,7 +28,7 @@ export interface ServiceSection {
 const LONGEST_LINE_BYTES = 1023;
 const FILE_NAME = 'pg_service.conf';
 
-/** What libpq is built with in Debian's, Red Hat's and PostgreSQL's own packages; asked only when pg_config is not there. */
+/** Compiled-in folders of Debian's, Red Hat's and PostgreSQL's packages; used only when pg_config is not available. */
 const USUAL_SYSTEM_FOLDERS = [
   '/etc/postgresql-common',
   '/etc/sysconfig/pgsql',
@@ -44,7 +43,7 @@ export function serviceFiles(env: NodeJS.ProcessEnv = process.env): string[] {
 
 /**
  * The section of a service; its keys are not checked here.
- * @throws MigrationError `UnknownService`, naming the files that were looked at; `InvalidService` for a broken line.
+ * @throws MigrationError `UnknownService`, naming the searched files; `InvalidService` for a malformed line.
  */
 export function findSection(name: string, env: NodeJS.ProcessEnv = process.env): ServiceSection {
   const named = env['PGSERVICEFILE'];
@@ -83,11 +82,11 @@ export function parseSection(text: string, name: string, file: string): ServiceL
     if (content === '' || content.startsWith('#')) continue;
     if (content.startsWith('[')) {
       if (found) return found;
-      // Like libpq: what follows the bracket is not looked at.
+      // Like libpq: what follows the bracket is ignored.
       if (content.startsWith(`[${name}]`)) found = [];
     } else if (found) {
       const equals = content.indexOf('=');
-      // The line itself is never quoted: it may be a password that lost its key.
+      // Never quote the line: it may be a password that lost its key.
       if (equals < 0) throw brokenLine(name, file, line, 'has no "="');
       found.push({ key: content.slice(0, equals), value: content.slice(equals + 1), line });
     }
@@ -95,7 +94,7 @@ export function parseSection(text: string, name: string, file: string): ServiceL
   return found;
 }
 
-/** C's isspace, which is less than what JavaScript trims. */
+/** C's isspace, a subset of what JavaScript trims. */
 const SPACE_AROUND = /^[ \t\r\v\f]+|[ \t\r\v\f]+$/g;
 
 function brokenLine(name: string, file: string, line: number, what: string): MigrationError {
@@ -123,7 +122,7 @@ function systemFolders(env: NodeJS.ProcessEnv): readonly string[] {
   return compiledIn === '' ? USUAL_SYSTEM_FOLDERS : [compiledIn];
 }
 
-/** The folder that this machine's libpq was built with; empty when nobody can tell. Asked once for each process. */
+/** The folder compiled into this machine's libpq; empty if unknown. Queried once per process. */
 let compiledIn: string | undefined;
 
 function askPgConfig(env: NodeJS.ProcessEnv): string {

@@ -1,8 +1,8 @@
 /**
- * PostgreSQL services as libpq understands them: settings from the service file, below them libpq's environment variables
- * (PGHOST …), below those libpq's defaults. The same name works in `psql service=NAME`, in `pg_dump` and here.
+ * PostgreSQL services as libpq resolves them: settings from the service file, then libpq's environment variables (PGHOST …), then
+ * libpq's defaults. The same name works in `psql service=NAME`, in `pg_dump` and here.
  *
- * Messages name the service, the file, the line and the key; never a value, because a password may stand in the wrong place.
+ * Messages name the service, the file, the line and the key, but never a value: it may be a misplaced password.
  */
 import { existsSync } from 'node:fs';
 import { MigrationError } from '../../contract/failure.ts';
@@ -22,7 +22,7 @@ export interface Endpoint {
   readonly service: string;
   /** Name, address, or folder of a Unix socket (begins with `/`). */
   readonly host: string;
-  /** Where to connect to; `host` is then only the name that certificate and password file are looked up by. */
+  /** The address to connect to; `host` is then only the name for the certificate and the password file. */
   readonly hostaddr: string | null;
   readonly port: number;
   readonly database: string;
@@ -30,16 +30,16 @@ export interface Endpoint {
   readonly sslmode: SslMode;
   /** 0: no limit was set. */
   readonly connectTimeoutMs: number;
-  /** The service's own name for its sessions, if it has one. */
+  /** The service's application name, if it sets one. */
   readonly applicationName: string | null;
   readonly options: string;
-  /** The settings that TLS and password are read from. */
+  /** The settings for TLS and password. */
   readonly settings: ServiceSettings;
 }
 
 /**
- * The settings of a service, with environment variables below them.
- * @throws MigrationError `UnknownService`, naming the files that were looked at; `InvalidService`, naming file, line and key.
+ * The settings of a service, completed by environment variables.
+ * @throws MigrationError `UnknownService`, naming the searched files; `InvalidService`, naming file, line and key.
  */
 export function readService(name: string, env: NodeJS.ProcessEnv = process.env): ServiceSettings {
   const { file, lines } = findSection(name, env);
@@ -63,7 +63,7 @@ export function readService(name: string, env: NodeJS.ProcessEnv = process.env):
 }
 
 /**
- * The service as an endpoint: parsed, in range, defaults as libpq's.
+ * The service as an endpoint: parsed and validated, with libpq's defaults.
  * @throws MigrationError as {@link readService}.
  */
 export function endpointOf(name: string, env: NodeJS.ProcessEnv = process.env): Endpoint {
@@ -76,7 +76,8 @@ export function endpointOf(name: string, env: NodeJS.ProcessEnv = process.env): 
   const port = integer(name, 'port', settings.port, 5432, 1, 65_535);
   const user = nonEmpty(settings.user) ?? systemUser();
   const host = nonEmpty(settings.host) ?? nonEmpty(settings.hostaddr) ?? defaultHost(port);
-  if (host.startsWith('@')) throw invalid(name, '"host" is an abstract Unix socket');
+  if (host.startsWith('@'))
+    throw invalid(name, '"host" is an abstract Unix socket, which walferry does not support');
   const seconds = integer(name, 'connect_timeout', settings.connect_timeout, 0, -1, 2_000_000);
   return {
     service: name,
@@ -94,7 +95,7 @@ export function endpointOf(name: string, env: NodeJS.ProcessEnv = process.env): 
   };
 }
 
-/** An error about a service's settings; the text must not hold a value. */
+/** An error about a service's settings; the text must not contain a value. */
 export function invalid(service: string, reason: string, cause?: unknown): MigrationError {
   return new MigrationError(
     'InvalidService',
@@ -107,7 +108,7 @@ export function invalid(service: string, reason: string, cause?: unknown): Migra
 function sslMode(name: string, settings: ServiceSettings): SslMode {
   const system = settings.sslrootcert === 'system';
   const given = nonEmpty(settings.sslmode);
-  // libpq 16 and later: the system's certificates vouch for every public name, so nothing weaker is allowed with them.
+  // libpq 16 and later: the system's roots vouch for any public name, so nothing weaker is allowed with them.
   if (system && given !== undefined && given !== 'verify-full') {
     throw invalid(name, '"sslrootcert" is system, which needs "sslmode" verify-full');
   }
@@ -138,7 +139,7 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === '' ? undefined : text;
 }
 
-/** libpq's own default is a folder that it was built with; these two are the ones in use. */
+/** libpq's default is a compiled-in folder; these two are the common ones. */
 function defaultHost(port: number): string {
   const folders = ['/var/run/postgresql', '/tmp'];
   return folders.find((folder) => existsSync(`${folder}/.s.PGSQL.${port}`)) ?? 'localhost';

@@ -1,6 +1,6 @@
 /**
- * Sessions: how every connection to a database is made. A session says what it is for (application_name), has the settings
- * of pinned.ts, inherits no timeout from a role or database, and notices within seconds that the other end is gone.
+ * Opens every connection to a database. A session states its purpose (application_name), uses the settings of pinned.ts, inherits
+ * no timeout from a role or database, and notices within seconds when the other end is gone.
  */
 import { setTimeout as after } from 'node:timers';
 import pg from 'pg';
@@ -14,7 +14,7 @@ import type { Endpoint } from './service.ts';
 import { tlsOptions, waysOf } from './tls.ts';
 import type { Way } from './tls.ts';
 
-/** What the connection is for; part of application_name, so that an operator sees in pg_stat_activity who it is. */
+/** The purpose of the connection, part of application_name, so that an operator can identify it in pg_stat_activity. */
 export type Purpose =
   | 'preflight'
   | 'identity'
@@ -33,35 +33,35 @@ export type Purpose =
 
 export interface SessionOptions extends Timeouts {
   /**
-   * Ends the attempt to connect, and later the session: a running query then fails like one whose connection was lost, and
-   * the caller asks its signal first.
+   * Cancels the connection attempt, and later closes the session: a running query then fails as if the connection was lost, so
+   * the caller checks its signal first.
    */
   readonly signal?: AbortSignal;
-  /** Milliseconds; for tests and quick looks. */
+  /** Milliseconds; for tests and quick checks. */
   readonly connectTimeoutMs?: number;
-  /** True: the session has the defaults of its server, database and role, so that they can be looked at. For nothing else. */
+  /** True: the session keeps the defaults of its server, database and role, so that they can be read. For nothing else. */
   readonly withServerDefaults?: boolean;
-  /** A walsender that also takes SQL, as the stream's connection is. */
+  /** A walsender that also accepts SQL, like the stream's connection. */
   readonly replication?: boolean;
 }
 
-/** A host that swallows packets would hold a step until its activity times out, and leave it without a reason. */
+/** Without a limit, a host that drops packets would block a step until its activity times out, without a reason. */
 const CONNECT_TIMEOUT_MS = 15_000;
-/** First probe on an idle connection; Linux then asks every second and gives up after ten. */
+/** First probe on an idle connection; Linux then probes every second and gives up after ten. */
 const KEEPALIVE_DELAY_MS = 10_000;
-/** A backend whose worker died should not work on: the server looks for the closed socket this often. */
+/** A backend should stop when its worker died: the server checks for a closed socket this often. */
 const CLIENT_CHECK_MS = 1_000;
-/** PostgreSQL cuts application_name here. */
+/** PostgreSQL truncates application_name to this length. */
 const APPLICATION_NAME_BYTES = 63;
 
 /**
- * The way that a server took last, by service. A configuration cannot try two ways by itself; with this it begins with the
- * one that `connect` found to work (a server that answers to TLS and then refuses the login over it, for one).
+ * The way that last worked, by service. A configuration can only use one way: it starts with the one that `connect` found (for
+ * example without TLS, when a server answers to TLS but refuses the login over it).
  */
 const taken = new Map<string, Way>();
 
 /**
- * The `pg` configuration of a service; also what the replication connection starts from. Good for one client.
+ * The `pg` configuration of a service, also for replication connections. Valid for one client.
  * @throws MigrationError `UnknownService`, `InvalidService`.
  */
 export function clientConfig(
@@ -71,7 +71,7 @@ export function clientConfig(
 ): pg.ClientConfig {
   const endpoint = endpointOf(service);
   const ways = waysOf(endpoint);
-  // What was taken once counts only as long as the service still allows it.
+  // The way that last worked is used only while the service still allows it.
   const way = ways.find((one) => one === taken.get(service)) ?? ways[0] ?? 'plain';
   return configure(endpoint, purpose, way, options);
 }
@@ -117,7 +117,7 @@ function configure(
     port: endpoint.port,
     database: endpoint.database,
     user: endpoint.user,
-    // A function, because the driver prints no functions; and never undefined, or it would look for a password itself.
+    // A function, because the driver never prints functions; never undefined, or the driver would look for a password itself.
     password: () => passwordOf(endpoint, env) ?? '',
     ssl,
     ...(ssl !== false && endpoint.sslmode === 'prefer'
@@ -126,7 +126,7 @@ function configure(
     ...keep,
     connectionTimeoutMillis: limit === 0 ? CONNECT_TIMEOUT_MS : limit,
     application_name: applicationName(endpoint, purpose),
-    // The last of two equal settings counts: the service's own options cannot undo ours.
+    // The last of two equal settings wins: the service's options cannot override ours.
     options:
       `${endpoint.options} ${startupOptions(options, options.withServerDefaults === true ? 'limits' : 'all')}`.trim(),
     ...(options.replication === true ? { replication: 'database' } : {}),
@@ -138,7 +138,7 @@ function applicationName({ applicationName: own }: Endpoint, purpose: Purpose): 
   return Buffer.from(name).subarray(0, APPLICATION_NAME_BYTES).toString();
 }
 
-const LOOK_FOR_CLIENT = /* sql */ `
+const CHECK_CLIENT = /* sql */ `
   select pg_catalog.set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}ms', false)
    where pg_catalog.current_setting('client_connection_check_interval', true) is not null`;
 
@@ -155,8 +155,8 @@ async function open(
   try {
     await client.connect();
     await pinNewer(client, withServerDefaults);
-    // Some operating systems cannot look; the server refuses the value there.
-    await client.query(LOOK_FOR_CLIENT).catch(() => undefined);
+    // On operating systems that cannot check the socket, the server rejects the value.
+    await client.query(CHECK_CLIENT).catch(() => undefined);
   } catch (error) {
     cut(client);
     throw error;
@@ -164,20 +164,20 @@ async function open(
   return Object.assign(client, { [Symbol.asyncDispose]: () => close(client) });
 }
 
-/** What an event trigger on login (17 on) has set for the session comes after the start-up, and would undo it. */
+/** A login event trigger (17 and later) runs after start-up; its settings would override ours. */
 const AS_STARTED = /* sql */ `reset all`;
 
 /**
- * For clients that are made from a {@link clientConfig}: the first statement after they connected.
- * @param asLogin leaves what the login itself has set.
+ * For clients created from a {@link clientConfig}: the first statement after they connected.
+ * @param asLogin keep the settings that the login established.
  */
 export async function pinNewer(client: pg.ClientBase, asLogin = false): Promise<void> {
-  // In a message of its own: walsenders before 13.6 and 14.2 do not parse what follows a semicolon.
+  // A separate message: walsenders before 13.6 and 14.2 do not parse what follows a semicolon.
   if (!asLogin) await client.query(AS_STARTED);
   await client.query(PIN_NEWER);
 }
 
-/** A server that is gone does not answer the goodbye; nobody waits longer for it than this. */
+/** How long closing waits for a server that may be gone. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
 async function close(client: pg.Client): Promise<void> {
@@ -185,13 +185,13 @@ async function close(client: pg.Client): Promise<void> {
   try {
     await client.end();
   } catch {
-    // Ended by the other side: what was to be reached is reached.
+    // Closed by the other side, which is just as good.
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Ends a session without a word: a polite end would wait for a server or network that may not answer. */
+/** Closes a session without a Terminate message: a clean end would wait for a server or network that may not answer. */
 export function cut(client: pg.Client): void {
   client.connection.stream.destroy();
 }

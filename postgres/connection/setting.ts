@@ -1,13 +1,12 @@
 /**
- * Every connection setting that libpq knows, and what walferry makes of it. A service that works in `psql` must either mean
- * the same here or be refused by name: a setting that is silently ignored could connect to another server, or with less
- * protection, than its writer believed.
+ * Every connection setting of libpq, and how walferry treats it. A service that works in `psql` must either mean the same here or
+ * be refused by name: a silently ignored setting could connect to another server, or with less protection than intended.
  *
- * Three kinds: `taken` settings are honoured; `harmless` ones change neither whom we connect to nor how safely; every other
- * value is refused.
+ * Three kinds: `taken` settings are honoured; `harmless` ones change neither where we connect nor how safely; any other value is
+ * refused.
  */
 
-/** Settings that are honoured, with libpq's environment variable for each (lower in rank than the service). */
+/** Honoured settings, with libpq's environment variable for each (the service takes precedence). */
 export const TAKEN = {
   host: 'PGHOST',
   hostaddr: 'PGHOSTADDR',
@@ -42,18 +41,18 @@ interface Harmless {
 
 const ANY: Harmless = { values: null };
 
-/** Settings without effect here, as long as they have one of these values. */
+/** Settings without effect here if they have one of these values. */
 const HARMLESS: Readonly<Record<string, Harmless>> = {
-  // Keepalives are always on, with our own intervals.
+  // Keepalives are always on, with our intervals.
   keepalives: ANY,
   keepalives_idle: ANY,
   keepalives_interval: ANY,
   keepalives_count: ANY,
   tcp_user_timeout: ANY,
-  // Always UTF8 here, so that text is the same on both sides.
+  // Always UTF8, so that text is the same on both sides.
   client_encoding: ANY,
   sslcompression: ANY,
-  // Never used: there is no Kerberos in this client. Only `require` would be a promise that we break.
+  // Never used: this client has no Kerberos. Only `require` would be a promise that we break.
   gssencmode: { values: ['disable', 'prefer'], env: 'PGGSSENCMODE' },
   krbsrvname: ANY,
   gsslib: ANY,
@@ -75,18 +74,18 @@ export function isTaken(key: string): key is TakenKey {
 }
 
 /**
- * Why a setting cannot be honoured, or null when it can be left aside.
+ * Why a setting cannot be honoured, or null when it can be ignored.
  * @param key not one of {@link TAKEN}.
  */
 export function refusal(key: string, value: string): string | null {
   const known = Object.hasOwn(HARMLESS, key) ? HARMLESS[key] : undefined;
-  if (!known) return `"${key}" is not a setting that walferry supports`;
+  if (!known) return `"${key}" is not supported by walferry`;
   if (known.values === null || known.values.includes(value)) return null;
   const allowed = known.values.map((one) => (one === '' ? 'empty' : one)).join(' or ');
   return `"${key}" is supported only as ${allowed}`;
 }
 
-/** Environment variables that would change how `psql` connects, in a way that cannot be honoured. */
+/** An environment variable that changes how `psql` connects, in a way that cannot be honoured; null: none. */
 export function refusedVariable(env: NodeJS.ProcessEnv, given: ReadonlySet<string>): string | null {
   for (const [key, { env: variable, values }] of Object.entries(HARMLESS)) {
     if (variable === undefined || given.has(key)) continue;

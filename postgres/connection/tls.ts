@@ -1,14 +1,14 @@
 /**
  * The ways to connect that an `sslmode` allows, in libpq's order, and what TLS verifies in each.
  *
- * | sslmode     | tried                     | verified                                |
- * | ----------- | ------------------------- | --------------------------------------- |
- * | disable     | plain                     |                                         |
- * | allow       | plain, then TLS           | chain, when a root certificate exists   |
- * | prefer      | TLS, then plain           | chain, when a root certificate exists   |
- * | require     | TLS                       | chain, when a root certificate exists   |
- * | verify-ca   | TLS                       | chain                                   |
- * | verify-full | TLS                       | chain and host name                     |
+ * | sslmode     | tried           | verified                              |
+ * | ----------- | --------------- | ------------------------------------- |
+ * | disable     | plain           |                                       |
+ * | allow       | plain, then TLS | chain, when a root certificate exists |
+ * | prefer      | TLS, then plain | chain, when a root certificate exists |
+ * | require     | TLS             | chain, when a root certificate exists |
+ * | verify-ca   | TLS             | chain                                 |
+ * | verify-full | TLS             | chain and host name                   |
  *
  * A Unix socket never uses TLS.
  */
@@ -19,12 +19,12 @@ import { ownCertificate, revocations, trustedRoots } from './certificate.ts';
 import { invalid } from './service.ts';
 import type { Endpoint } from './service.ts';
 
-/** One try to connect. */
+/** A way to connect. */
 export type Way = 'tls' | 'plain';
 
 const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
 
-/** What is tried, in this order, until the server takes one. */
+/** The ways to try, in this order, until the server accepts one. */
 export function waysOf(endpoint: Endpoint): readonly Way[] {
   if (endpoint.host.startsWith('/')) return ['plain'];
   switch (endpoint.sslmode) {
@@ -43,7 +43,7 @@ export function waysOf(endpoint: Endpoint): readonly Way[] {
 
 /**
  * Options for the TLS handshake.
- * @throws MigrationError `InvalidService` for files that are missing, unreadable or open to others.
+ * @throws MigrationError `InvalidService` for files that are missing, unreadable or accessible to others.
  */
 export function tlsOptions(endpoint: Endpoint, env: NodeJS.ProcessEnv): ConnectionOptions {
   const { service, settings } = endpoint;
@@ -55,13 +55,13 @@ export function tlsOptions(endpoint: Endpoint, env: NodeJS.ProcessEnv): Connecti
   const identity = endpoint.sslmode === 'verify-full' ? sameHost : () => undefined;
   return {
     rejectUnauthorized: roots !== null,
-    // The driver gives the address that it connects to; what the certificate must name is the host of the service.
+    // The driver passes the address that it connects to, but the certificate must name the service's host.
     checkServerIdentity: (_address, certificate) => identity(endpoint.host, certificate),
     ...(roots === null ? {} : { ca: roots }),
     ...(crl === null ? {} : { crl }),
     ...(own ?? {}),
     ...(settings.sslpassword === undefined ? {} : { passphrase: settings.sslpassword }),
-    // libpq's default; Node's own would refuse nothing older either, but an operator's Node may be set otherwise.
+    // libpq's default. Node's default is the same, unless the operator's Node is configured differently.
     minVersion: least ?? 'TLSv1.2',
     ...(most === null ? {} : { maxVersion: most }),
     ...(isIP(endpoint.host) === 0 && settings.sslsni !== '0' ? { servername: endpoint.host } : {}),
@@ -69,8 +69,8 @@ export function tlsOptions(endpoint: Endpoint, env: NodeJS.ProcessEnv): Connecti
 }
 
 /**
- * Whether the certificate names the host, as libpq decides it: names among the alternative names, the common name only when
- * there is no alternative name of that kind, `*` for one whole label.
+ * Whether the certificate names the host, by libpq's rules: alternative names first, the common name only when there is no
+ * alternative name of that kind, `*` for one whole label.
  */
 function sameHost(host: string, certificate: Pick<PeerCertificate, 'raw'>): Error | undefined {
   const parsed = new X509Certificate(certificate.raw);

@@ -2,8 +2,8 @@
 import type pg from 'pg';
 
 /**
- * Runs statements that need no parameters, in order, the rest of them not after one that failed. In an open transaction each is a
- * statement of its own, with a snapshot of its own if the isolation level has it so.
+ * Runs statements without parameters, in order, up to the first that fails. In an open transaction each is a separate statement,
+ * with its own snapshot if the isolation level uses one per statement.
  * @returns the rows of the last one.
  */
 export async function queryTogether<T extends pg.QueryResultRow>(
@@ -13,7 +13,7 @@ export async function queryTogether<T extends pg.QueryResultRow>(
   return lastOf(await client.query<T>(statements))?.rows ?? [];
 }
 
-/** The driver answers with one result for each statement, where there are several. */
+/** The driver returns one result per statement when there are several. */
 function lastOf<T extends pg.QueryResultRow>(
   result: pg.QueryResult<T> | readonly pg.QueryResult<T>[],
 ): pg.QueryResult<T> | undefined {

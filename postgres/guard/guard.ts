@@ -1,7 +1,7 @@
 /**
- * The guard at work: beside the session that holds the snapshot, because that one is there as long as rows are copied and only once.
- * It measures the source every second, writes what it decides into the control schema, where the lanes see it, and tells the
- * workflow. It never ends the holder: what it cannot do it says and tries again.
+ * The guard at work. It runs next to the session that owns the exported snapshot, because exactly one of those exists while rows
+ * are copied. It measures the source every second, writes its decision to the control schema, where the copy streams read it, and
+ * signals the workflow. It never ends the snapshot owner: it logs what fails and retries.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -14,12 +14,12 @@ import { connectSource, connectTarget } from '../identity/connect.ts';
 import { Hysteresis, type Failing, type Seen } from './hysteresis.ts';
 import { GUARD_LIMITS, measure } from './measure.ts';
 
-const LOOK_EVERY_MS = 1_000;
+const MEASURE_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 5_000;
-/** Each change that the workflow is told costs four events of a history that a copy cannot truncate … */
-const TOLD_AT_ONCE = 50;
-/** … so a guard that comes and goes all the time is told so rarely after that. */
-const TOLD_EVERY_MS = 300_000;
+/** Each report to the workflow costs four history events, and a copy cannot truncate its history … */
+const REPORTS_AT_ONCE = 50;
+/** … so a guard that switches all the time reports this rarely after that. */
+const REPORT_EVERY_MS = 300_000;
 
 type Session = pg.Client & AsyncDisposable;
 
@@ -35,12 +35,12 @@ export class Guard implements AsyncDisposable {
   #source: Session | null = null;
   #target: Session | null = null;
   #report: GuardReport | null = null;
-  /** What the control schema has, and what the workflow was told. */
+  /** The last `holding` that the control schema has, and that the workflow has. */
   #stored: boolean | null = null;
-  #told: boolean | null = null;
-  #telling = false;
+  #reported: boolean | null = null;
+  #reporting = false;
   #times = 0;
-  #toldAt = -Infinity;
+  #reportedAt = -Infinity;
   #off = false;
   #warned: string | null = null;
 
@@ -53,7 +53,7 @@ export class Guard implements AsyncDisposable {
     this.#running = this.#run();
   }
 
-  /** Begins to measure; null when the input has no guard. @param pass of the snapshot that is held. */
+  /** Starts measuring; null when the input has no guard. @param pass pass of the exported snapshot. */
   static begin(
     migration: Migration,
     guard: GuardInput | undefined,
@@ -63,7 +63,7 @@ export class Guard implements AsyncDisposable {
     return guard === undefined ? null : new Guard(migration, guard, pass, work);
   }
 
-  /** For the heartbeat of the holder. */
+  /** For the snapshot owner's heartbeat. */
   get details(): Heartbeat {
     const report = this.#report;
     if (this.#off) return { guard: 'off' };
@@ -79,15 +79,15 @@ export class Guard implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#ended;
     while (!signal.aborted) {
-      await this.#look(signal).catch((error: unknown) => this.#warn(error));
-      await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      await this.#check(signal).catch((error: unknown) => this.#warn(error));
+      await sleep(MEASURE_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
     await this.#source?.[Symbol.asyncDispose]();
     await this.#target?.[Symbol.asyncDispose]();
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
-    // While the target does not answer, what it said last counts: the source is measured all the same.
+  async #check(signal: AbortSignal): Promise<void> {
+    // While the target does not answer, the last known switch applies: the source is still measured.
     const unread = await this.#readSwitch(signal).then(
       () => null,
       (error: unknown) => ({ error }),
@@ -96,15 +96,15 @@ export class Guard implements AsyncDisposable {
     if (signal.aborted) return;
     const before = this.#report?.holding ?? false;
     this.#report = report;
-    if (before !== report.holding) this.#say(report);
-    this.#tell(report);
+    if (before !== report.holding) this.#log(report);
+    this.#reportTo(report);
     if (unread) throw unread.error;
-    // Tried again with the next look when it fails.
+    // Retried with the next measurement when it fails.
     await this.#store(report);
     this.#warned = null;
   }
 
-  /** Switched off: nothing is held, and what was measured before does not count when it is switched on again. */
+  /** Switched off: nothing is held, and earlier measurements do not count when it is switched on again. */
   #idle(): GuardReport {
     this.#hysteresis = new Hysteresis();
     return { ...this.#first, holding: false, value: null };
@@ -113,10 +113,10 @@ export class Guard implements AsyncDisposable {
   async #measured(signal: AbortSignal): Promise<GuardReport> {
     const measuring = this.#measure(signal);
     while (await isLate(measuring, signal)) await this.#renew(signal);
-    return this.#hysteresis.hysteresis(await measuring, this.#first);
+    return this.#hysteresis.observe(await measuring, this.#first);
   }
 
-  /** A source that does not answer is the last that should be loaded: what was decided must not expire meanwhile. */
+  /** A source that does not answer must not be loaded further: renew the decision before it expires. */
   async #renew(signal: AbortSignal): Promise<void> {
     const report = this.#report;
     if (report?.holding !== true) return;
@@ -128,7 +128,7 @@ export class Guard implements AsyncDisposable {
     }
   }
 
-  /** The operator may have switched it off, or on again. */
+  /** Reads whether the operator has switched it off or on. */
   async #readSwitch(signal: AbortSignal): Promise<void> {
     try {
       this.#target ??= await connectTarget(this.#migration, 'guard', {
@@ -161,18 +161,18 @@ export class Guard implements AsyncDisposable {
     await session?.[Symbol.asyncDispose]();
   }
 
-  #say(report: GuardReport): void {
+  #log(report: GuardReport): void {
     if (this.#off && !report.holding) return;
     const { measure: name, value, ceiling, failing } = report;
     const fields = { measure: name, value, ceiling, ...failing };
     if (report.holding) this.#work.log.warn('the guard of the source holds the copy', fields);
-    else this.#work.log.info('the guard of the source lets the copy go on', fields);
+    else this.#work.log.info('the guard of the source lets the copy continue', fields);
   }
 
   async #store(report: GuardReport): Promise<void> {
     if (this.#target === null || (this.#stored === report.holding && !report.holding)) return;
     try {
-      // While it holds every value is stored: the lanes say it in their heartbeats.
+      // While it holds, every value is stored: the copy streams show it in their heartbeats.
       await storeGuard(this.#target, this.#migration, this.#pass, report);
       this.#stored = report.holding;
     } catch (error) {
@@ -181,44 +181,44 @@ export class Guard implements AsyncDisposable {
     }
   }
 
-  /** Not waited for: a Temporal server that does not answer must not keep the source from being measured. */
-  #tell(report: GuardReport): void {
+  /** Not awaited: a Temporal server that does not answer must not stop the measurements. */
+  #reportTo(report: GuardReport): void {
     const { tell } = this.#work;
     const now = performance.now();
-    const due = this.#times < TOLD_AT_ONCE || now - this.#toldAt > TOLD_EVERY_MS;
-    if (this.#told === report.holding || this.#telling || !due || tell === undefined) return;
-    this.#telling = true;
-    this.#toldAt = now;
+    const due = this.#times < REPORTS_AT_ONCE || now - this.#reportedAt > REPORT_EVERY_MS;
+    if (this.#reported === report.holding || this.#reporting || !due || tell === undefined) return;
+    this.#reporting = true;
+    this.#reportedAt = now;
     tell(report)
       .then(
         () => {
-          this.#told = report.holding;
+          this.#reported = report.holding;
           this.#times += 1;
         },
         (error: unknown) => this.#warn(error),
       )
       .finally(() => {
-        this.#telling = false;
+        this.#reporting = false;
       });
   }
 
   #warn(error: unknown): void {
     if (this.#ended.signal.aborted) return;
     const { code, details } = classify(error, {}, 'Internal');
-    // Once for as long as it lasts.
+    // Once per code, until a check succeeds.
     if (this.#warned === code) return;
     this.#warned = code;
-    this.#work.log.warn('the guard of the source cannot work', {
+    this.#work.log.warn('the guard of the source failed; it retries every second', {
       code,
       sqlstate: details.sqlstate,
     });
   }
 }
 
-/** Whether it is not there after the time between two looks. Never rejects. */
+/** Whether the measurement takes longer than the interval between two. Never rejects. */
 async function isLate(measuring: Promise<unknown>, ended: AbortSignal): Promise<boolean> {
   const over = new AbortController();
-  const late = sleep(LOOK_EVERY_MS, true, { signal: AbortSignal.any([over.signal, ended]) });
+  const late = sleep(MEASURE_EVERY_MS, true, { signal: AbortSignal.any([over.signal, ended]) });
   try {
     return await Promise.race([measuring.then(() => false), late]);
   } catch {

@@ -1,16 +1,16 @@
 /**
- * When a guard holds the copy and when it lets go, pure. Two looks above the ceiling hold; some looks in a row clearly below it let
- * go, so that a value that swings around the ceiling, or falls because the copy is held, does not start and stop it every second.
- * A guard that cannot measure holds, too: it is there to protect the source, and one that is too busy to answer must not be loaded.
+ * When a guard holds and releases the copy. Pure. Two measurements above the ceiling hold; several consecutive ones clearly below
+ * it release. A value that fluctuates around the ceiling, or falls because the copy is held, then does not stop and start the
+ * copy every second. A guard that cannot measure holds too: a source that is too busy to answer must not be loaded.
  */
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Look } from './measure.ts';
 
 const LOOKS_TO_HOLD = 2;
-/** A lost session or a statement that timed out once is no reason yet. */
+/** A single lost session or statement timeout does not hold. */
 const FAILURES_TO_HOLD = 3;
-const LOOKS_TO_LET_GO = 5;
-/** Part of the ceiling to which the value has to fall. */
+const LOOKS_TO_RELEASE = 5;
+/** Fraction of the ceiling that the value must not exceed to release. */
 const LOW_ENOUGH = 0.9;
 
 export type Failing = NonNullable<GuardReport['failing']>;
@@ -18,7 +18,7 @@ export type Seen =
   | { readonly looks: readonly Look[] }
   | {
       readonly failing: Failing;
-      /** The measure that failed; unset: nothing could be measured. */
+      /** The measure that failed; unset: none could be measured. */
       readonly what?: Pick<Look, 'measure' | 'ceiling'>;
     };
 
@@ -32,8 +32,8 @@ export class Hysteresis {
     return this.#holding;
   }
 
-  /** Takes the newest look. @param first measure and ceiling to name when nothing could be measured. */
-  hysteresis(seen: Seen, first: Pick<GuardReport, 'measure' | 'ceiling'>): GuardReport {
+  /** Evaluates the newest measurement. @param first measure and ceiling to name when nothing could be measured. */
+  observe(seen: Seen, first: Pick<GuardReport, 'measure' | 'ceiling'>): GuardReport {
     const worst = 'looks' in seen ? worstOf(seen.looks) : undefined;
     const isHigh = worst !== undefined && worst.value > worst.ceiling;
     const isLow =
@@ -41,7 +41,7 @@ export class Hysteresis {
     this.#high = isHigh ? this.#high + 1 : 0;
     this.#low = isLow ? this.#low + 1 : 0;
     this.#failures = 'failing' in seen ? this.#failures + 1 : 0;
-    if (this.#holding) this.#holding = this.#low < LOOKS_TO_LET_GO;
+    if (this.#holding) this.#holding = this.#low < LOOKS_TO_RELEASE;
     else this.#holding = this.#high >= LOOKS_TO_HOLD || this.#failures >= FAILURES_TO_HOLD;
     if ('failing' in seen) {
       const { what = first, failing } = seen;
@@ -52,7 +52,7 @@ export class Hysteresis {
   }
 }
 
-/** The one that is furthest above its ceiling, in parts of it. */
+/** The measurement furthest above its ceiling, relative to the ceiling. */
 function worstOf(looks: readonly Look[]): Look | undefined {
   const part = ({ value, ceiling }: Look): number =>
     ceiling === 0 ? (value > 0 ? Infinity : 0) : value / ceiling;

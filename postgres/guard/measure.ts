@@ -1,24 +1,24 @@
 /**
- * What a guard measures on the source. Our own sessions do not count, those of other migrations neither: they are known by their
- * application_name. A replica is a physical standby: a logical consumer confirms when it likes, and one that has nothing to receive may
- * stay behind for days.
+ * What a guard measures on the source. Sessions of this and other migrations, identified by application_name, do not count. Only
+ * a physical standby counts as a replica: a logical consumer confirms when it likes, and one with nothing to receive may stay
+ * behind for days.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { ceilingsOf, type GuardInput, type Measure } from '../../contract/guard.ts';
 import { classify } from '../connection/failure.ts';
 
-/** One measure at one moment. */
+/** One measurement. */
 export interface Look {
   readonly measure: Measure;
   readonly ceiling: number;
   readonly value: number;
 }
 
-/** Milliseconds; for the session that measures. A source that needs longer for such a query is not to be loaded further. */
+/** Milliseconds; for the measuring session. A source that needs longer for such a query must not be loaded further. */
 export const GUARD_LIMITS = { statementTimeoutMs: 5_000, lockTimeoutMs: 1_000 };
 
-/** Everything that the guard names. @throws as {@link measureOne}. */
+/** Measures everything that the guard names. @throws as {@link measureOne}. */
 export async function measure(source: pg.ClientBase, guard: GuardInput): Promise<Look[]> {
   const looks: Look[] = [];
   for (const what of ceilingsOf(guard)) looks.push(await measureOne(source, guard, what));
@@ -26,9 +26,9 @@ export async function measure(source: pg.ClientBase, guard: GuardInput): Promise
 }
 
 /**
- * One measure of the guard.
- * @throws MigrationError with the measure as its object: what the server failed with, `Denied` when the role may not see it, `Internal`
- *   when a query gave something else than one number. The session can be used again, unless it is lost.
+ * Takes one measure of the guard.
+ * @throws MigrationError with the measure as its object: the server's error, `Denied` when the role may not see it, `Internal`
+ *   when a query did not return one number. The session remains usable unless the connection is lost.
  */
 export async function measureOne(
   source: pg.ClientBase,
@@ -50,7 +50,7 @@ const MEASURED: Readonly<Record<Measure, Measuring>> = {
   activeSessions: (source) =>
     seen(
       source,
-      // Without the right to see it the state of other roles' sessions is null, as if they were idle.
+      // Without the privilege, the state of other roles' sessions is null, as if they were idle.
       /* sql */ `
       select count(*) filter (where state in ('active', 'fastpath function call')) as value,
              count(*) filter (where state = 'disabled' or query = '<insufficient privilege>') as hidden
@@ -68,8 +68,8 @@ const MEASURED: Readonly<Record<Measure, Measuring>> = {
   replicaLagSeconds: (source) =>
     seen(
       source,
-      // The server forgets the last lag of a replica that has replayed everything only when that reports it twice, and learns no new one
-      // from a replica that hangs.
+      // The server clears the last lag of a caught-up replica only when the replica reports that twice, and a replica that hangs
+      // reports no new lag.
       /* sql */ `
       select coalesce(max(extract(epoch from greatest(replay_lag, pg_catalog.clock_timestamp() - reply_time)))
                         filter (where replay_lsn < pg_catalog.pg_current_wal_flush_lsn()), 0) as value,
@@ -91,28 +91,28 @@ async function seen(source: pg.ClientBase, sql: string): Promise<number> {
   if (row === undefined || Number(row.hidden) > 0) {
     throw new MigrationError(
       'Denied',
-      'the role may not see what other sessions do (pg_read_all_stats), or track_activities is off for some',
+      'the role cannot see the activity of other sessions; grant it pg_read_all_stats, and turn track_activities on where it is off',
     );
   }
   return Number(row.value);
 }
 
 /**
- * The operator's query, in a transaction that is read only and rolled back. As a cursor: whatever it returns, two rows of it are
- * fetched at most, and it can be nothing but one SELECT.
+ * Runs the operator's query in a read-only transaction that is rolled back. As a cursor, because at most two rows are fetched,
+ * and the query can only be a single SELECT.
  */
 async function ask(source: pg.ClientBase, sql: string): Promise<number> {
   await source.query(/* sql */ `begin read only`);
   try {
-    // In the extended protocol a text can be one statement only; a second one could end the transaction. The driver's types do not
-    // know the field.
+    // The extended protocol allows only one statement per text; a second one could end the transaction. The driver's types lack
+    // the field.
     const text = `declare walferry_guard no scroll cursor for ${sql}`;
     const declaring = { text, queryMode: 'extended' };
     await source.query(declaring);
     const { rows } = await source.query<unknown[]>({
       text: /* sql */ `fetch 2 from walferry_guard`,
       rowMode: 'array',
-      // As text, whatever the driver makes of the type elsewhere.
+      // As text, regardless of the driver's parsers.
       types: { getTypeParser: () => (text: string | Buffer) => String(text) },
     });
     return numberIn(rows);
@@ -129,7 +129,7 @@ function numberIn(rows: readonly (readonly unknown[])[]): number {
     const number = Number(value);
     if (Number.isFinite(number)) return number;
   }
-  // What it returned instead is not repeated: it is data of the source.
+  // Do not repeat what it returned: it is data of the source.
   throw new MigrationError(
     'Internal',
     value === null

@@ -1,6 +1,6 @@
 /**
- * The limit of changes per second for one lease of the stream: a pause before a batch. What the limit is stands on the target and
- * is read over the applying session between two batches, at most once a second, so that an idle stream asks nothing.
+ * Limits the changes per second of one lease of the stream by pausing before a batch. The limit is stored on the target and read
+ * over the applying session between two batches, at most once a second, so that an idle stream queries nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -21,7 +21,7 @@ export class ApplyThrottle {
   #waiting = false;
 
   /**
-   * @param client the session that applies; asked between two batches only, also inside of a transaction that is open there.
+   * @param client the applying session; queried only between two batches, also inside its open transaction.
    * @param signal ends a pause at once.
    */
   constructor(client: pg.ClientBase, migration: Migration, signal: AbortSignal) {
@@ -30,12 +30,12 @@ export class ApplyThrottle {
     this.#signal = signal;
   }
 
-  /** Reads the limit before the first batch is gathered. @throws an error of the driver. */
+  /** Reads the limit before the first batch is collected. @throws an error of the driver. */
   async begin(): Promise<void> {
     await this.#read();
   }
 
-  /** Grows while it pauses: that is no stall. */
+  /** Increases while it pauses, so that a pause is not taken for a stall. */
   get looks(): number {
     return this.#looks;
   }
@@ -46,17 +46,17 @@ export class ApplyThrottle {
     return rate === 0 ? {} : { changesPerSecondLimit: rate, limited: this.#waiting };
   }
 
-  /** Changes of one batch: with a limit about a second's worth, or the target would get them in bursts. */
+  /** Maximum changes of one batch. With a limit, about one second's worth; otherwise the target would get bursts. */
   batch(most: number): number {
     const { rate } = this.#bucket;
     return rate === 0 ? most : Math.min(most, rate);
   }
 
   /**
-   * Waits until a batch of so many changes may be applied. A batch that is larger than the limit is not cut: the pause comes
-   * after it; nor is a transaction that is open on the target kept open by a pause: it is paid for after its commit.
+   * Waits until a batch of this many changes may be applied. A batch larger than the limit is not split: the pause follows it.
+   * Nor does a pause keep a transaction open on the target: its changes are paid for after its commit.
    * @param open whether the batch is a further piece of such a transaction.
-   * @returns false when the signal was aborted meanwhile: it must not be applied.
+   * @returns false when the signal was aborted: the batch must not be applied.
    * @throws an error of the driver.
    */
   async pass(changes: number, open = false): Promise<boolean> {

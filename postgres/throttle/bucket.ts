@@ -1,6 +1,9 @@
-/** A token bucket that may be overdrawn: what has passed is counted afterwards, and the next waits until it is paid for. Pure. */
+/**
+ * A token bucket that may be overdrawn: units are counted after they passed, and the next must wait until they are paid for.
+ * Pure.
+ */
 
-/** What may be saved up while nothing passes, in seconds of the rate: the longest burst. */
+/** Longest burst: how much may be saved up while nothing passes, in seconds of the rate. */
 const SAVED_SECONDS = 0.5;
 
 export class Bucket {
@@ -8,7 +11,7 @@ export class Bucket {
   #level = 0;
   #at: number;
 
-  /** @param now milliseconds on any clock that the other calls use too. */
+  /** @param now milliseconds, on the same clock as in the other calls. */
   constructor(now: number) {
     this.#at = now;
   }
@@ -18,7 +21,7 @@ export class Bucket {
     return this.#rate;
   }
 
-  /** From now on. What is still owed is paid at the new rate. */
+  /** Sets the rate from now on. What is still owed is paid at the new rate. */
   limit(rate: number, now: number): void {
     if (rate === this.#rate) return;
     this.#fill(now);
@@ -26,14 +29,14 @@ export class Bucket {
     this.#level = rate === 0 ? 0 : Math.min(this.#level, rate * SAVED_SECONDS);
   }
 
-  /** So many units passed. */
+  /** Counts units that passed. */
   take(units: number, now: number): void {
     if (this.#rate === 0) return;
     this.#fill(now);
     this.#level -= units;
   }
 
-  /** Milliseconds until the next may pass; 0: now. */
+  /** Milliseconds until the next unit may pass; 0: now. */
   wait(now: number): number {
     if (this.#rate === 0) return 0;
     this.#fill(now);

@@ -1,8 +1,8 @@
 /**
- * The limits of the copy as one worker process keeps to them. All its lanes of a migration share one object: a session on the target
- * asks every second what the limits are, what the guard of the source says, and how many lanes the other processes have. A lane
- * that has to wait stops reading from the source in the middle of whatever it copies; nothing that was copied is lost, and the
- * servers' own flow control holds the rest back.
+ * Enforces the limits of the copy in one worker process. All its copy streams of a migration share one object. Every second a
+ * session on the target reads the limits, the state of the source's guard, and the number of streams in other processes. A stream
+ * that must wait stops reading from the source in the middle of its copy; nothing copied is lost, and the servers' flow control
+ * holds the rest back.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -17,30 +17,31 @@ import { exchangeShare, FORGOTTEN_SECONDS, type Share } from '../control/throttl
 import { connectTarget } from '../identity/connect.ts';
 import { Bucket } from './bucket.ts';
 
-const ASK_EVERY_MS = 1_000;
-/** A held lane looks so often whether it may go on. */
-const LOOK_EVERY_MS = 200;
-/** Unlike the lanes' own sessions it does nothing that takes long. */
+const READ_EVERY_MS = 1_000;
+/** How often a held stream checks whether it may continue. */
+const CHECK_EVERY_MS = 200;
+/** Unlike the streams' sessions, this one runs nothing that takes long. */
 const ANSWER_WITHIN_MS = 5_000;
 
 /**
- * How long a lane is held in the middle of a chunk, which keeps locks on both sides: a DDL statement that waits for them has the
- * application behind it, and would keep a guard above its ceiling. Then the chunk goes on to its end, and the lane waits with nothing open.
+ * How long a stream is held in the middle of a chunk, where it keeps locks on both sides: a DDL statement waiting for them blocks
+ * the application and could keep the guard above its ceiling. Then the chunk runs to its end, and the stream waits with nothing
+ * open.
  */
 const MOST_HELD_IN_CHUNK_MS = 30_000;
 
-/** A lane that wakes before the one whose turn it is looks again so much later. */
+/** How long a stream that wakes out of turn waits before it checks again. */
 const TURN_MS = 5;
-/** Held for longer than this a lane gives its place in the worker to others: migrations must not wait for each other. */
+/** A stream held for longer than this lends its worker slot: migrations must not wait for each other. */
 const PLACE_MS = 1_000;
 
-/** One for the process: lanes of a run that has just ended are no others' lanes. */
+/** Random per process, so that streams of a run that has just ended are not counted as another's. */
 const WORKER = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
 
-/** By migration and generation: what a process copies at the moment. */
+/** By migration and pass: what this process is copying. */
 const shared = new Map<string, CopyThrottle>();
 
-/** Why a lane waits; null: it does not. */
+/** Why a stream waits; null: it does not. */
 type Reason = string | null;
 
 class CopyThrottle {
@@ -48,18 +49,18 @@ class CopyThrottle {
   readonly #migration: Migration;
   readonly #pass: number;
   readonly #log: Work['log'];
-  /** In the order in which they came: the first ones go on when not all may. */
+  /** In order of arrival: when not all may continue, the first do. */
   readonly #runs: ThrottledRun[] = [];
   /**
-   * Those that wait for bytes, the one that has waited longest first. All wake at about the same moment: without an order the one whose timer
-   * comes first would take every turn.
+   * Streams that wait for bytes, longest wait first. All wake at about the same time: without an order, the one whose timer fires
+   * first would take every turn.
    */
   readonly #turns: ThrottledRun[] = [];
   readonly #bucket = new Bucket(performance.now());
   readonly #ended = new AbortController();
   #share: Share = { limits: UNLIMITED, guard: null, before: 0, after: 0 };
   #readAt = -Infinity;
-  #asking: Promise<void> | null = null;
+  #reading: Promise<void> | null = null;
   #failing = false;
 
   constructor(key: string, migration: Migration, pass: number, log: Work['log']) {
@@ -69,11 +70,11 @@ class CopyThrottle {
     this.#log = log;
   }
 
-  /** @param target the lane's own session, which is free at its beginning: the limits hold from the first byte on. */
+  /** @param target the stream's session, idle at its start: the limits apply from the first byte. */
   async join(run: ThrottledRun, target: pg.ClientBase): Promise<void> {
     this.#runs.push(run);
     this.#take(await this.#exchange(target));
-    this.#asking ??= this.#ask();
+    this.#reading ??= this.#readLimits();
   }
 
   async leave(run: ThrottledRun): Promise<void> {
@@ -82,20 +83,20 @@ class CopyThrottle {
     this.giveUpTurn(run);
     this.#apply();
     if (this.#runs.length > 0) return;
-    // Whoever joins from here on gets a new one.
+    // Streams that join from here on get a new object.
     shared.delete(this.#key);
     this.#ended.abort();
-    await this.#asking;
+    await this.#reading;
   }
 
   passed(bytes: number): void {
     this.#bucket.take(bytes, performance.now());
   }
 
-  /** Why the lane may not copy at all at the moment; null: it may. */
+  /** Why the stream may not copy at all now; null: it may. */
   holds(run: ThrottledRun): Reason {
     const { guard, limits } = this.#share;
-    // Not for as long as nothing can be read: what measured may be gone by now.
+    // Ignore a guard that can no longer be read: it may have ended.
     const fresh = performance.now() - this.#readAt < FORGOTTEN_SECONDS * 1000;
     if (guard?.holding === true && limits.guard === 'on' && fresh) {
       return `the guard of the source: ${guardText(guard)}`;
@@ -105,7 +106,10 @@ class CopyThrottle {
       : null;
   }
 
-  /** Whether it has to wait for its part of the bytes, and for how many milliseconds at least. If so it has its place in the order of turns. */
+  /**
+   * Whether the stream must wait for its share of the bytes, and for at least how many milliseconds. If so, it is queued for its
+   * turn.
+   */
   slows(run: ThrottledRun): { readonly reason: Reason; readonly ms: number } {
     const ms = this.#bucket.wait(performance.now());
     const [first = run] = this.#turns;
@@ -118,13 +122,13 @@ class CopyThrottle {
     return { reason, ms: Math.max(ms, TURN_MS) };
   }
 
-  /** It has its turn, or does not wait for bytes any more: the others must not wait for it. */
+  /** The stream has had its turn or no longer waits for bytes: the others must not wait for it. */
   giveUpTurn(run: ThrottledRun): void {
     const at = this.#turns.indexOf(run);
     if (at >= 0) this.#turns.splice(at, 1);
   }
 
-  /** How many of the lanes here may go on. */
+  /** How many streams of this process may continue. */
   get #allowed(): number {
     const { copyStreams } = this.#share.limits;
     if (copyStreams === 0) return Infinity;
@@ -132,12 +136,12 @@ class CopyThrottle {
   }
 
   #exchange(target: pg.ClientBase): Promise<Share> {
-    const mine = {
+    const own = {
       worker: WORKER,
       streams: this.#runs.length,
       pass: this.#pass,
     };
-    return exchangeShare(target, this.#migration, mine);
+    return exchangeShare(target, this.#migration, own);
   }
 
   #take(share: Share): void {
@@ -146,7 +150,7 @@ class CopyThrottle {
     this.#apply();
   }
 
-  /** Its part of the bytes: as many as of the lanes that may go on anywhere. */
+  /** This process's share of the bytes: in proportion to its share of the streams that may run. */
   #apply(): void {
     const { limits, before, after } = this.#share;
     const mine = Math.min(this.#runs.length, this.#allowed);
@@ -156,10 +160,13 @@ class CopyThrottle {
     this.#bucket.limit(limits.copyBytesPerSecond * part, performance.now());
   }
 
-  /** Until the last lane has left. What was last known counts while the target does not answer: the lanes need it, too. */
-  async #ask(): Promise<void> {
+  /**
+   * Runs until the last stream has left. While the target does not answer, the last known limits apply: the streams need the
+   * target too.
+   */
+  async #readLimits(): Promise<void> {
     const { signal } = this.#ended;
-    const pause = () => sleep(ASK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    const pause = () => sleep(READ_EVERY_MS, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
       try {
         await using target = await connectTarget(this.#migration, 'limits', {
@@ -167,7 +174,7 @@ class CopyThrottle {
           signal,
           statementTimeoutMs: ANSWER_WITHIN_MS,
         });
-        // Nothing of it has to survive a crash, and it is written every second.
+        // This data need not survive a crash, and it is written every second.
         await target.query(/* sql */ `set synchronous_commit = off`);
         while (!signal.aborted) {
           this.#take(await this.#exchange(target));
@@ -185,14 +192,14 @@ class CopyThrottle {
     if (this.#failing) return;
     this.#failing = true;
     const { code, details } = classify(error, {}, 'Internal');
-    this.#log.warn('the limits of the copy cannot be read; those that were last read count', {
+    this.#log.warn('the limits of the copy cannot be read; the last known limits apply', {
       code,
       sqlstate: details.sqlstate,
     });
   }
 }
 
-/** One run of the copy. */
+/** The limits as one run of the copy sees them. */
 export class ThrottledRun implements AsyncDisposable {
   readonly #throttle: CopyThrottle;
   readonly #signal: AbortSignal;
@@ -200,7 +207,7 @@ export class ThrottledRun implements AsyncDisposable {
   readonly #place: Work['place'];
   #lent = false;
   #left = false;
-  /** Milliseconds that it may still be held in the chunk at work. */
+  /** Milliseconds that the run may still be held in the current chunk. */
   #allowance = MOST_HELD_IN_CHUNK_MS;
 
   private constructor(
@@ -215,8 +222,8 @@ export class ThrottledRun implements AsyncDisposable {
   }
 
   /**
-   * @param target its session, outside of a transaction.
-   * @param held called several times a second while it waits: a run that is held on purpose must not look stuck.
+   * @param target the run's session, outside of a transaction.
+   * @param held called several times a second while the run waits: a run that is held on purpose must not look stuck.
    */
   static async join(
     migration: Migration,
@@ -238,8 +245,8 @@ export class ThrottledRun implements AsyncDisposable {
   }
 
   /**
-   * Waits until the next chunk may begin, with nothing open.
-   * @throws MigrationError `WorkerFull` when others have taken its place; `signal.reason` when aborted.
+   * Waits, with nothing open, until the next chunk may begin.
+   * @throws MigrationError `WorkerFull` when others have taken its slot; `signal.reason` when aborted.
    */
   async ready(): Promise<void> {
     this.#allowance = Infinity;
@@ -247,12 +254,12 @@ export class ThrottledRun implements AsyncDisposable {
       await this.#wait();
       this.#signal.throwIfAborted();
       await this.#retake('in turn');
-      // It may be held by now. For its bytes it has waited: one more wait behind all others each time, and it would never begin.
+      // It may be held again by now. It does not wait for bytes again: behind all others each time, it would never begin.
     } while (this.#throttle.holds(this) !== null);
     this.#allowance = MOST_HELD_IN_CHUNK_MS;
   }
 
-  /** So many bytes passed. @returns null: read on; else when to. Never rejects. */
+  /** Counts bytes that passed. @returns null to continue, or when to resume reading. Never rejects. */
   passed(bytes: number): Promise<void> | null {
     this.#throttle.passed(bytes);
     return this.#why().reason === null ? null : this.#heldInChunk();
@@ -260,7 +267,7 @@ export class ThrottledRun implements AsyncDisposable {
 
   async #heldInChunk(): Promise<void> {
     await this.#wait();
-    // The chunk has locks on both sides: it does not wait.
+    // The chunk holds locks on both sides: do not queue for the slot.
     await this.#retake('at once');
   }
 
@@ -279,14 +286,14 @@ export class ThrottledRun implements AsyncDisposable {
     const reason = this.#allowance > 0 ? this.#throttle.holds(this) : null;
     if (reason === null) return { ...this.#throttle.slows(this), held: false };
     this.#throttle.giveUpTurn(this);
-    return { reason, ms: LOOK_EVERY_MS, held: true };
+    return { reason, ms: CHECK_EVERY_MS, held: true };
   }
 
   async #wait(): Promise<void> {
     try {
       await this.#waitInTurn();
     } finally {
-      // When it was aborted in the middle.
+      // Also when aborted while waiting.
       this.#throttle.giveUpTurn(this);
     }
   }
@@ -302,7 +309,7 @@ export class ThrottledRun implements AsyncDisposable {
         this.#lent = true;
         this.#place?.lend();
       }
-      const pause = Math.min(ms, LOOK_EVERY_MS);
+      const pause = Math.min(ms, CHECK_EVERY_MS);
       await sleep(pause, undefined, { signal: this.#signal }).catch(() => undefined);
       if (held) this.#allowance -= performance.now() - began;
     }

@@ -177,12 +177,12 @@ test('a guard holds the copy, and progress, Current Details, watch and log say s
   const logged = (value: number, what: string) =>
     `"measure":"query","value":${value},"ceiling":10,"msg":"the guard of the source ${what}"`;
   expect(worker.log()).toContain(logged(63, 'holds the copy'));
-  expect(worker.log()).not.toContain('lets the copy go on');
+  expect(worker.log()).not.toContain('lets the copy continue');
   expect((await lab.progress()).phase).toBe('snapshot');
 
   await lab.onSource(`update queue set length = 2`);
   expect((await lab.phase('stream')).guard).toBeUndefined();
-  expect(worker.log()).toContain(logged(2, 'lets the copy go on'));
+  expect(worker.log()).toContain(logged(2, 'lets the copy continue'));
 
   expect(await setLimits({ applyChangesPerSecond: 20 })).toMatchObject({ done: true });
   const streams = async (rate: number | undefined) =>

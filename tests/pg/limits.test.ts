@@ -223,8 +223,8 @@ test('the guard holds the copy above its ceiling and when it cannot measure, rel
   expect(reports.at(-1)?.failing).toEqual(failing);
   const measured = { measure: 'query', ceiling: 10 };
   const holds = { level: 'warn', message: 'the guard of the source holds the copy' };
-  const goesOn = { level: 'info', message: 'the guard of the source lets the copy go on' };
-  // One line for each change, none in between.
+  const goesOn = { level: 'info', message: 'the guard of the source lets the copy continue' };
+  // One line for each change, none while it lasts.
   expect(held.logged.filter(({ message }) => message.includes('guard'))).toEqual([
     { ...holds, fields: { ...measured, value: 100 } },
     { ...goesOn, fields: { ...measured, value: 1 } },

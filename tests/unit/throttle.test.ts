@@ -126,7 +126,7 @@ describe('a guard', () => {
 
   it('holds above the ceiling and lets go clearly below it, never at once', () => {
     const hysteresis = new Hysteresis();
-    const holds = (value: number) => hysteresis.hysteresis(look(value), first).holding;
+    const holds = (value: number) => hysteresis.observe(look(value), first).holding;
     // A single peak, and the ceiling itself, hold nothing.
     expect([11, 10, 11, 10].map(holds)).toEqual([false, false, false, false]);
     expect([11, 12].map(holds)).toEqual([false, true]);
@@ -138,17 +138,17 @@ describe('a guard', () => {
   it('with a ceiling of 0 lets go at 0', () => {
     const hysteresis = new Hysteresis();
     const at = (value: number) =>
-      hysteresis.hysteresis({ looks: [{ ...first, ceiling: 0, value }] }, first).holding;
+      hysteresis.observe({ looks: [{ ...first, ceiling: 0, value }] }, first).holding;
     expect([1, 1].map(at).at(-1)).toBe(true);
     expect([0, 0, 0, 0, 0].map(at).at(-1)).toBe(false);
   });
 
   it('that cannot measure holds after three tries, says why, and lets go when it can again', () => {
     const hysteresis = new Hysteresis();
-    const seen = [failing, failing, failing].map((one) => hysteresis.hysteresis(one, first));
+    const seen = [failing, failing, failing].map((one) => hysteresis.observe(one, first));
     expect(seen.map(({ holding }) => holding)).toEqual([false, false, true]);
     expect(seen.at(-1)).toMatchObject({ value: null, failing: { code: 'Unreachable' } });
-    expect([1, 1, 1, 1, 1].map((n) => hysteresis.hysteresis(look(n), first).holding).at(-1)).toBe(
+    expect([1, 1, 1, 1, 1].map((n) => hysteresis.observe(look(n), first).holding).at(-1)).toBe(
       false,
     );
   });
@@ -158,7 +158,7 @@ describe('a guard', () => {
       { measure: 'activeSessions', ceiling: 10, value: 12 },
       { measure: 'replicaLagBytes', ceiling: 100, value: 500 },
     ];
-    expect(new Hysteresis().hysteresis({ looks }, first)).toMatchObject({
+    expect(new Hysteresis().observe({ looks }, first)).toMatchObject({
       measure: 'replicaLagBytes',
     });
   });
