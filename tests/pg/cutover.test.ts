@@ -419,7 +419,7 @@ test('a call of cutover that another run of the workflow has begun writes no end
     writeEndMark(migration, undefined, { ...call, run: 'reset' }),
     'CutoverRepeated',
   );
-  expect(refused.message).toMatch(/update id u was begun by run first/);
+  expect(refused.message).toMatch(/run first .* already started the cutover with update id u:/);
   expect(await marks()).toBe(before);
   await writeEndMark(migration, undefined, { update: 'another', run: 'reset' });
   expect(await marks()).toBe(before + 1);
