@@ -1,6 +1,6 @@
 /**
- * How many locks one step may hold at once. All sessions of a server share one lock table; filling it makes the others fail (53200),
- * including the application's on the source. Settings determine its nominal size, and we take at most half of it.
+ * How many locks one step may hold at once. All sessions of a server share one lock table; filling it makes the others fail
+ * (53200), including the application's on the source. Settings determine its nominal size, and we take at most half of it.
  */
 import type pg from 'pg';
 

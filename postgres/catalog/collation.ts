@@ -1,6 +1,6 @@
 /**
- * Compares collations of columns. A nondeterministic collation affects equality, and so unique constraints and lookups; all others
- * affect only order. Pure, except for the SQL fragments.
+ * Compares collations of columns. A nondeterministic collation affects equality, and so unique constraints and lookups; all
+ * others affect only order. Pure, except for the SQL fragments.
  */
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
@@ -17,8 +17,8 @@ export interface Collation {
 }
 
 /**
- * SQL: row `l` of pg_collation as JSON; null if the column has no collation or the database's default. Versions 14, 15 and 17 each
- * name the locale column differently.
+ * SQL: row `l` of pg_collation as JSON; null if the column has no collation or the database's default. Versions 14, 15 and 17
+ * each name the locale column differently.
  */
 export const COLLATION = /* sql */ `
   case when l.oid is not null then json_build_object(

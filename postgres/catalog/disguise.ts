@@ -1,7 +1,8 @@
 /**
  * Types that share their binary form with another type, so ALTER TYPE between them rewrites no rows, but whose text form means a
- * different value when read as the other type, without an error. If a column temporarily had the other type, the only trace is a new
- * `xmin` of its catalog row, which SET STATISTICS, a default or NOT NULL also write. So the texts sent in that time are checked.
+ * different value when read as the other type, without an error. If a column temporarily had the other type, the only trace is a
+ * new `xmin` of its catalog row, which SET STATISTICS, a default or NOT NULL also write. So the texts sent in that time are
+ * checked.
  *
  *   timestamptz   as timestamp (ALTER TYPE under time zone UTC) prints no zone; the target reads it in its session's time zone
  *   regclass, …   as oid or integer prints the source's OID, which belongs to a different object on the target
@@ -13,7 +14,9 @@ import type { TableDefinition } from './table-definition.ts';
 import { quoted } from './table-name.ts';
 
 const TIMESTAMPTZ = 1184;
-/** regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary, regnamespace, regrole, regcollation. */
+/**
+ * regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary, regnamespace, regrole, regcollation.
+ */
 const NAMING = [24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191];
 const DISGUISED: readonly number[] = [TIMESTAMPTZ, ...NAMING];
 

@@ -1,6 +1,6 @@
 /**
- * Whether the target's tables can store the source's rows: same column names and types, and types with the same parts. Pure. Columns
- * may be in a different order, and the target may have additional columns that need no value from the source.
+ * Whether the target's tables can store the source's rows: same column names and types, and types with the same parts. Pure.
+ * Columns may be in a different order, and the target may have additional columns that need no value from the source.
  */
 import { compareDeterminism } from './collation.ts';
 import type { Column, Relation } from './relation.ts';
@@ -20,8 +20,8 @@ export interface Difference {
 type Comparable = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
 
 /**
- * All differences between the source's tables and their counterparts; tables that exist only on the target are ignored. A partition
- * that goes through its root is compared with the root, and a difference is reported once, for the root.
+ * All differences between the source's tables and their counterparts; tables that exist only on the target are ignored. A
+ * partition that goes through its root is compared with the root, and a difference is reported once, for the root.
  */
 export function compareColumns(
   source: readonly Comparable[],
@@ -36,8 +36,8 @@ export function compareColumns(
 }
 
 /**
- * Standalone tables of the source whose name belongs to a partition on the target. If that partition's tree goes through its root,
- * the table's rows would end up in the root.
+ * Standalone tables of the source whose name belongs to a partition on the target. If that partition's tree goes through its
+ * root, the table's rows would end up in the root.
  */
 export function partitionsInTheWay(
   source: readonly Pick<Relation, 'schema' | 'name' | 'isPartition' | 'viaRoot'>[],

@@ -1,6 +1,6 @@
 /**
- * Tables and sequences that belong to an extension. pg_dump omits them because CREATE EXTENSION creates them. But nothing creates a
- * member that a user added (`alter extension … add table`, as pgmq does with its queues): its rows would be lost silently.
+ * Tables and sequences that belong to an extension. pg_dump omits them because CREATE EXTENSION creates them. But nothing creates
+ * a member that a user added (`alter extension … add table`, as pgmq does with its queues): its rows would be lost silently.
  */
 import type pg from 'pg';
 import { sqlstate } from '../connection/failure.ts';

@@ -1,7 +1,7 @@
 /**
  * The file that holds a table's rows, and whether a new one can mean that changes were never sent. An unlogged table writes no
- * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged between two checks
- * has a different file.
+ * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged between two
+ * checks has a different file.
  *
  * So do tables after VACUUM FULL, CLUSTER, SET TABLESPACE and TRUNCATE, which lose nothing. A witness distinguishes them:
  * something that both SETs replace and those statements keep. That is the TOAST table (a rewriting ALTER TABLE creates a new one,
@@ -51,9 +51,9 @@ export const WITNESS = /* sql */ `
 /**
  * SQL: for the tables with the oids `$1` and everything else that their transactions wrote, how many earlier commands of the
  * transaction left no row in `pg_class`. Each file that a TRUNCATE creates (table, TOAST, index, sequence) is one command that
- * leaves a row. Rebuilding a table's indexes takes one more command without a row; it is not counted between an index and the next
- * table's row, so those tables may report one command too few. Rows that were locked or updated since have lost their command
- * number and are skipped.
+ * leaves a row. Rebuilding a table's indexes takes one more command without a row; it is not counted between an index and the
+ * next table's row, so those tables may report one command too few. Rows that were locked or updated since have lost their
+ * command number and are skipped.
  */
 export const UNSEEN_COMMANDS = /* sql */ `
   select g.oid, least(g.missing, g.missing - sum(g.gap) over (partition by g.xmin order by g.cmin) + 1) as commands
@@ -68,10 +68,10 @@ export const UNSEEN_COMMANDS = /* sql */ `
           window list as (partition by w.xmin::text order by w.cmin::text::int8)) g`;
 
 /**
- * A TRUNCATE hides changes if SET UNLOGGED and SET LOGGED follow it in its transaction. Those leave at least four commands without
- * a row: the TRUNCATE and the first swap, whose rows are overwritten, and the two temporary heaps that are swapped and dropped.
- * Neither the first swap nor its drop can lie between an index and a table. So at most two such commands prove that this did not
- * happen, and leave room for what usually precedes a TRUNCATE.
+ * A TRUNCATE hides changes if SET UNLOGGED and SET LOGGED follow it in its transaction. Those leave at least four commands
+ * without a row: the TRUNCATE and the first swap, whose rows are overwritten, and the two temporary heaps that are swapped and
+ * dropped. Neither the first swap nor its drop can lie between an index and a table. So at most two such commands prove that this
+ * did not happen, and leave room for what usually precedes a TRUNCATE.
  */
 const UNSEEN_AT_MOST = 2;
 
@@ -89,7 +89,10 @@ export function isReplaced(before: FileState, now: FileState): boolean {
 /** A table on the target and the file with its rows. */
 export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
   readonly oid: number;
-  /** Per attribute number of a column that is not generated: the transaction that wrote its catalog row. Unset by earlier versions. */
+  /**
+   * Per attribute number of a column that is not generated: the transaction that wrote its catalog row. Unset by earlier
+   * versions.
+   */
   readonly written?: Readonly<Record<string, string>>;
   /** Digest of the files of all partitions of a partitioned table; empty for other tables, unset by earlier versions. */
   readonly files?: string;
@@ -121,16 +124,17 @@ export async function readKeepers(
 }
 
 /**
- * Whether the table's rows may be gone: it is a different table, or it was temporarily unlogged and a crash may have emptied it. Files
- * of walferry's TRUNCATEs are recorded with them; without a witness every other new file counts, even one of VACUUM FULL. Pure.
+ * Whether the table's rows may be gone: it is a different table, or it was temporarily unlogged and a crash may have emptied it.
+ * Files of walferry's TRUNCATEs are recorded with them; without a witness every other new file counts, even one of VACUUM FULL.
+ * Pure.
  */
 export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
   return before.oid !== now.oid || isReplaced(before, now);
 }
 
 /**
- * Whether a column may temporarily have had another type, which rounded or truncated its values: the rows are in a different file and
- * the column was altered. The sequences of a table do not show that. Pure.
+ * Whether a column may temporarily have had another type, which rounded or truncated its values: the rows are in a different file
+ * and the column was altered. The sequences of a table do not show that. Pure.
  */
 export function mayBeCut(before: Keeper, now: Keeper): boolean {
   const { written = {}, files } = now;

@@ -19,8 +19,8 @@ type Named = Pick<
 export const NOTHING_IGNORED: IgnorePatterns = { missingIdentity: [], unlogged: [] };
 
 /**
- * Which tables the patterns match. A partition or child follows its parent if the parent is selected. For a tree that goes through
- * its root, unlogged partitions are accepted only if all partitions are unlogged and matched.
+ * Which tables the patterns match. A partition or child follows its parent if the parent is selected. For a tree that goes
+ * through its root, unlogged partitions are accepted only if all partitions are unlogged and matched.
  * @param relations the selected tables.
  */
 export function ignoredAmong(relations: readonly Named[], patterns: IgnorePatterns): Ignored {

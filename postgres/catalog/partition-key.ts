@@ -1,6 +1,7 @@
 /**
- * Partition keys. They may choose different partitions on different servers: the hash of an enum depends on the label's OID, object
- * names are stored as OIDs, and a library sorts text. The partition of the same name on another server may reject a row (23514).
+ * Partition keys. They may choose different partitions on different servers: the hash of an enum depends on the label's OID,
+ * object names are stored as OIDs, and a library sorts text. The partition of the same name on another server may reject a row
+ * (23514).
  */
 import type pg from 'pg';
 import type { TableName } from './selection.ts';
@@ -162,8 +163,8 @@ export function differsByServer({ strategy, enums, numbered }: PartitionKey): st
 }
 
 /**
- * Whether a condition on this key may select other rows on another server: enum labels may be in a different order there, names may
- * refer to other objects, and functions, operators and collations may differ. Pure.
+ * Whether a condition on this key may select other rows on another server: enum labels may be in a different order there, names
+ * may refer to other objects, and functions, operators and collations may differ. Pure.
  */
 export function meansOtherRows({ strategy, collations, ...key }: PartitionKey): boolean {
   if (key.enums.length + key.numbered.length + key.own.length > 0 || key.untyped) return true;

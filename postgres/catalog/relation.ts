@@ -2,8 +2,8 @@
  * The tables of a database as its catalog describes them: which are selected, their size, their columns, and the key by which a
  * change finds its row. Source and target are read with the same queries, so that they can be compared.
  *
- * Everything is read under an empty search_path: `format_type` omits the schema of a type that is on the path, and that name could
- * mean another type (or none) in another session.
+ * Everything is read under an empty search_path: `format_type` omits the schema of a type that is on the path, and that name
+ * could mean another type (or none) in another session.
  */
 import type pg from 'pg';
 import { COLLATION, JOIN_COLLATION, type Collation } from './collation.ts';
@@ -38,8 +38,8 @@ export interface Relation extends TableName {
   /** REPLICA IDENTITY: default, nothing, full, index. */
   readonly identity: 'd' | 'n' | 'f' | 'i';
   /**
-   * Whether it can be read by block ranges: a heap, on a server with TID range scans (from 14 on). Without them each chunk reads the
-   * whole table, which makes a chunked copy quadratic.
+   * Whether it can be read by block ranges: a heap, on a server with TID range scans (from 14 on). Without them each chunk reads
+   * the whole table, which makes a chunked copy quadratic.
    */
   readonly splittable: boolean;
   /** Blocks of the main fork, 0 without storage; current, or as of the last ANALYZE (see {@link Sizes}). */
@@ -52,8 +52,8 @@ export interface Relation extends TableName {
   readonly isPartition: boolean;
   readonly columns: readonly Column[];
   /**
-   * Columns of the unique index that identifies a row in the stream: valid, immediate, not partial, without expressions, on NOT NULL
-   * columns that the replica identity sends. Null: none.
+   * Columns of the unique index that identifies a row in the stream: valid, immediate, not partial, without expressions, on NOT
+   * NULL columns that the replica identity sends. Null: none.
    */
   readonly key: readonly string[] | null;
   /** The parts of its columns' types; shared by all tables that were read together. */
@@ -82,7 +82,9 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
                     where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
                       and d.objsubid = 0 and d.deptype = 'e')`;
 
-/** The key's index: the one of the replica identity; with FULL the primary key, or else the usable index with the fewest columns. */
+/**
+ * The key's index: the one of the replica identity; with FULL the primary key, or else the usable index with the fewest columns.
+ */
 const DETAILS = /* sql */ `
 with recursive domain (typ, base) as (
   select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'
@@ -153,8 +155,8 @@ interface DetailRow extends Omit<Relation, 'estimatedRows' | 'types' | 'viaRoot'
 }
 
 /**
- * `measured`: from the file system; takes a short lock on each table and an entry in the session's relation cache (a gigabyte for a
- * hundred thousand tables). `estimated`: as of the last ANALYZE or VACUUM, without locks.
+ * `measured`: from the file system; takes a short lock on each table and an entry in the session's relation cache (a gigabyte for
+ * a hundred thousand tables). `estimated`: as of the last ANALYZE or VACUUM, without locks.
  */
 export type Sizes = 'measured' | 'estimated';
 

@@ -1,10 +1,10 @@
 /**
- * Where the rows of a source table are on the target: in the table of the same name or, for partitioned tables that the input names
- * (`tables.viaPartitionRoot`), in the one table with the root's name that the operator created there. All code that needs a table's
- * counterpart uses {@link destinationOf}.
+ * Where the rows of a source table are on the target: in the table of the same name or, for partitioned tables that the input
+ * names (`tables.viaPartitionRoot`), in the one table with the root's name that the operator created there. All code that needs a
+ * table's counterpart uses {@link destinationOf}.
  *
- * Such a tree is one unit: all its rows are copied under one exported snapshot. With two, a row that moved between partitions in the
- * meantime would arrive twice in the target's table.
+ * Such a tree is one unit: all its rows are copied under one exported snapshot. With two, a row that moved between partitions in
+ * the meantime would arrive twice in the target's table.
  */
 import type pg from 'pg';
 import { meansOtherRows, readPartitionKeys } from './partition-key.ts';
@@ -17,8 +17,8 @@ export interface ViaRoot extends TableName {
   /** Oid on the source. */
   readonly oid: number;
   /**
-   * Whether the table was created as a partition in its current place, under its current name: then all its rows came through changes
-   * of this name. A table that was attached later may have other rows.
+   * Whether the table was created as a partition in its current place, under its current name: then all its rows came through
+   * changes of this name. A table that was attached later may have other rows.
    */
   readonly bornInPlace: boolean;
   /** Id (64 bits) of the transaction that created the table; null if it is too old to be determined. */
@@ -26,8 +26,8 @@ export interface ViaRoot extends TableName {
   /** Whether the key is unique across all partitions: its index is part of an index of the root. */
   readonly uniqueKey: boolean;
   /**
-   * SQL condition that is true for exactly the rows of this partition, on any server. Null for hash partitions, default partitions
-   * (each new partition changes theirs), and keys that mean other rows on another server (partition-key.ts).
+   * SQL condition that is true for exactly the rows of this partition, on any server. Null for hash partitions, default
+   * partitions (each new partition changes theirs), and keys that mean other rows on another server (partition-key.ts).
    */
   readonly bounds: string | null;
 }
@@ -112,7 +112,8 @@ interface Place extends Pick<ViaRoot, 'bornInPlace' | 'bornAt' | 'uniqueKey' | '
  * `bornInPlace`: `pg_attribute` rows of system columns are written only when a table is created, so they hold the transaction and
  * command that created it. Its type's row is as old only if the table was never renamed, moved to another schema or given a new
  * owner; its `pg_inherits` row only if it was never attached. The schema must be older: if it was renamed later, earlier changes
- * came under another name. A file other than the first means a rewrite, possibly by SET LOGGED, before which no row was in the WAL.
+ * came under another name. A file other than the first means a rewrite, possibly by SET LOGGED, before which no row was in the
+ * WAL.
  */
 const PLACES = /* sql */ `
 with recursive wanted as (

@@ -1,6 +1,6 @@
 /**
- * Owners and grants of schemas. A schema that exists on the target keeps its owner, whose privileges pg_dump does not dump as grants,
- * and its additional grants.
+ * Owners and grants of schemas. A schema that exists on the target keeps its owner, whose privileges pg_dump does not dump as
+ * grants, and its additional grants.
  */
 import type pg from 'pg';
 

@@ -1,7 +1,7 @@
 /**
- * Which tables an operator's patterns match. Pure. A pattern is `schema.table`; in an unquoted part `*` matches any run of characters
- * and `?` one, a quoted part is literal (for names with dots or stars). Matching is case-sensitive: names are written as in the
- * catalog.
+ * Which tables an operator's patterns match. Pure. A pattern is `schema.table`; in an unquoted part `*` matches any run of
+ * characters and `?` one, a quoted part is literal (for names with dots or stars). Matching is case-sensitive: names are written
+ * as in the catalog.
  */
 import { compileGlob, type Glob } from './glob.ts';
 

@@ -1,8 +1,8 @@
 /**
- * The definition of a table at one moment, and the differences between two definitions. Names and types are not enough: `ALTER TYPE …
- * USING` to the same type, dropping and re-adding a column, and swapping the names of two columns change what a value means without
- * changing names or types. So a definition includes attribute numbers (never reused) and, for each column, the transaction that
- * wrote its catalog row.
+ * The definition of a table at one moment, and the differences between two definitions. Names and types are not enough: `ALTER
+ * TYPE … USING` to the same type, dropping and re-adding a column, and swapping the names of two columns change what a value
+ * means without changing names or types. So a definition includes attribute numbers (never reused) and, for each column, the
+ * transaction that wrote its catalog row.
  */
 import type pg from 'pg';
 import { SCHEMA_VERSION, type SchemaRows } from './schema-row.ts';
@@ -38,15 +38,17 @@ export interface TableDefinition extends FileState {
   /** Attribute numbers of dropped columns. */
   readonly dropped: readonly number[];
   /**
-   * Transaction (32 bits) that last wrote the row of its type: only RENAME, SET SCHEMA and OWNER TO do. If it differs, changes may have
-   * come under another name, and another table's under this one. Absent in definitions that earlier versions stored.
+   * Transaction (32 bits) that last wrote the row of its type: only RENAME, SET SCHEMA and OWNER TO do. If it differs, changes
+   * may have come under another name, and another table's under this one. Absent in definitions that earlier versions stored.
    */
   readonly named?: string | undefined;
   /** Links to its ancestors: oids and the transaction that created each link; empty for a table that is not a partition. */
   readonly place: string;
   /** Of a partitioned table (file.ts); absent in definitions that earlier versions stored. */
   readonly files?: string;
-  /** Hash of everything above that DDL changes and of the indexes that identify rows; equal as long as no DDL touched the table. */
+  /**
+   * Hash of everything above that DDL changes and of the indexes that identify rows; equal as long as no DDL touched the table.
+   */
   readonly fingerprint: string;
 }
 
@@ -140,8 +142,8 @@ export async function lookAt(
     fingerprints: (string | null)[];
     schema: string | null;
   }>({
-    // Runs with every batch, and planning takes longer than execution. With JSON the planner assumes the same number of names for all
-    // values, so a custom plan never looks cheaper than the generic one. With arrays it would plan every time.
+    // Runs with every batch, and planning takes longer than execution. With JSON the planner assumes the same number of names for
+    // all values, so a custom plan never looks cheaper than the generic one. With arrays it would plan every time.
     name: 'walferry_look',
     text: /* sql */ `
     select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.fingerprint order by wanted.at) as fingerprints,
@@ -172,8 +174,8 @@ export interface DefinitionChange {
   readonly dropped: readonly ColumnDefinition[];
   readonly renamed: readonly { readonly from: string; readonly to: string }[];
   /**
-   * Why the same DDL on the target may produce different rows, so the table needs a resync. Null if columns were only added, dropped
-   * or renamed, and no column took the name of another one.
+   * Why the same DDL on the target may produce different rows, so the table needs a resync. Null if columns were only added,
+   * dropped or renamed, and no column took the name of another one.
    */
   readonly opaque: string | null;
   /** Whether the table has a new file and changes may never have been sent: see file.ts. */

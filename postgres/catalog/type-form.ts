@@ -1,6 +1,6 @@
 /**
- * Compares types by their parts: types with the same name can differ in the base type or the modifier of a domain, an attribute, an
- * element or a subtype, and the target then rounds or truncates values without an error. Pure.
+ * Compares types by their parts: types with the same name can differ in the base type or the modifier of a domain, an attribute,
+ * an element or a subtype, and the target then rounds or truncates values without an error. Pure.
  */
 import type { Column, Relation } from './relation.ts';
 import type { TypeGraph, TypeNode } from './type-graph.ts';
@@ -21,9 +21,9 @@ export function useOf(
 }
 
 /**
- * The first difference, as text that follows the column's name, or null. Compares the parts of types, not their names: a domain may
- * exist on one side only. Enum labels and the number of a composite's attributes are compared in type-pair.ts: there the target
- * raises an error for values that it cannot store.
+ * The first difference, as text that follows the column's name, or null. Compares the parts of types, not their names: a domain
+ * may exist on one side only. Enum labels and the number of a composite's attributes are compared in type-pair.ts: there the
+ * target raises an error for values that it cannot store.
  */
 export function compareForms(source: TypeUse, target: TypeUse): string | null {
   // Covers nearly all columns: with a hundred thousand tables this must finish between two heartbeats.

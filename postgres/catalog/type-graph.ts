@@ -1,7 +1,7 @@
 /**
- * The types of columns and their parts at any depth: arrays, domains, ranges, multiranges, composites. `ALTER TYPE` can change the
- * meaning of stored values without touching the tables that use the type, and neither names nor OIDs of labels show it. So each type
- * has an identity built from its parts, which changes with every such statement.
+ * The types of columns and their parts at any depth: arrays, domains, ranges, multiranges, composites. `ALTER TYPE` can change
+ * the meaning of stored values without touching the tables that use the type, and neither names nor OIDs of labels show it. So
+ * each type has an identity built from its parts, which changes with every such statement.
  */
 import type pg from 'pg';
 import type { Relation } from './relation.ts';
@@ -12,8 +12,8 @@ export interface TypeNode {
   readonly name: string;
   readonly kind: 'enum' | 'composite' | 'domain' | 'array' | 'range' | 'multirange' | 'base';
   /**
-   * Identity of the parts. Enum: oid and `xmin` of each label in label order; renaming a label changes its `xmin`. Composite: number
-   * and type of every attribute, including dropped ones. Range: subtype, operator class, collation. Others: empty.
+   * Identity of the parts. Enum: oid and `xmin` of each label in label order; renaming a label changes its `xmin`. Composite:
+   * number and type of every attribute, including dropped ones. Range: subtype, operator class, collation. Others: empty.
    */
   readonly parts: readonly string[];
   /** Labels of an enum in order, one per part. */

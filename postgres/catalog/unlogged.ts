@@ -1,6 +1,6 @@
 /**
- * Unlogged tables on the target, which an operator may have created for speed: a crash empties them, while the confirmed LSN, stored
- * in a logged table, still implies that their rows exist.
+ * Unlogged tables on the target, which an operator may have created for speed: a crash empties them, while the confirmed LSN,
+ * stored in a logged table, still implies that their rows exist.
  */
 import type pg from 'pg';
 import { ignoredAmong, type IgnorePatterns } from './ignored.ts';

@@ -1,7 +1,7 @@
 /**
- * Values that one version prints and another reads as a different value, without an error: bytes of `"char"` above 127, which servers
- * from 15 on print as `\nnn` and older ones read as a backslash; and the largest interval, which servers from 17 on read as
- * `infinity`. The smallest interval, which every server rejects on input, is reported here with a clear message.
+ * Values that one version prints and another reads as a different value, without an error: bytes of `"char"` above 127, which
+ * servers from 15 on print as `\nnn` and older ones read as a backslash; and the largest interval, which servers from 17 on read
+ * as `infinity`. The smallest interval, which every server rejects on input, is reported here with a clear message.
  */
 import type pg from 'pg';
 import type { Difference } from './drift.ts';

@@ -1,7 +1,7 @@
 /**
- * Columns that were added to the control schema after its first version. A migration that workers of an earlier version started lacks
- * them, and `create table if not exists` does not add them. Without this, workers of this version, which `npm run replay` allows to
- * continue the migration, would fail at the first read (42703), after hours of copying.
+ * Columns that were added to the control schema after its first version. A migration that workers of an earlier version started
+ * lacks them, and `create table if not exists` does not add them. Without this, workers of this version, which `npm run replay`
+ * allows to continue the migration, would fail at the first read (42703), after hours of copying.
  */
 import type pg from 'pg';
 import { CREATE_CUTOVER_CALL } from './cutover-call.ts';
@@ -36,8 +36,8 @@ const ADD_THROTTLE = /* sql */ `
 const LOCK_TIMEOUT_MS = 5_000;
 
 /**
- * Adds missing columns and the tables of later versions. For steps that read them; call outside of a transaction. One query if nothing
- * is missing.
+ * Adds missing columns and the tables of later versions. For steps that read them; call outside of a transaction. One query if
+ * nothing is missing.
  */
 export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
   const { rows } = await target.query<{ sql: string }>(

@@ -1,7 +1,7 @@
 /**
- * Fencing of the stream. The migration's control row has an epoch: every attempt takes the next one, and every apply transaction first
- * locks the row `where epoch = mine`. Two attempts can overlap (nothing prevents a frozen worker from continuing), but only the newest
- * can write. The row also contains the confirmed LSN, so reading it and fencing all others is one step.
+ * Fencing of the stream. The migration's control row has an epoch: every attempt takes the next one, and every apply transaction
+ * first locks the row `where epoch = mine`. Two attempts can overlap (nothing prevents a frozen worker from continuing), but only
+ * the newest can write. The row also contains the confirmed LSN, so reading it and fencing all others is one step.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -43,10 +43,10 @@ const TAKE_DEADLINE_MS = 15_000;
  * previous attempt's backend (by pid and start time, so a reused pid is never hit), because that one may lock the row in an open
  * transaction of a frozen process.
  * @param floor LSN that was confirmed earlier, as the workflow knows it: a target below it was restored.
- * @param scheduledAt when this attempt was scheduled, milliseconds on the scheduler's clock; null if it was not scheduled. A frozen
- *   machine may start an attempt long after a later one took over: the earlier one is refused.
- * @throws MigrationError `CheckpointMissing` if the row is gone or below the floor, `Fenced` if an attempt that was scheduled later has
- *   the epoch, `Contention` if the row stayed locked.
+ * @param scheduledAt when this attempt was scheduled, milliseconds on the scheduler's clock; null if it was not scheduled. A
+ *   frozen machine may start an attempt long after a later one took over: the earlier one is refused.
+ * @throws MigrationError `CheckpointMissing` if the row is gone or below the floor, `Fenced` if an attempt that was scheduled
+ *   later has the epoch, `Contention` if the row stayed locked.
  */
 export async function takeEpoch(
   client: pg.ClientBase,
@@ -73,8 +73,8 @@ export async function takeEpoch(
 }
 
 /**
- * Takes the next epoch for a stream that is still open, on the session that applies. Succeeds only from the stream's own epoch and
- * position: if another attempt started in between or the row was restored, the received changes no longer match the target.
+ * Takes the next epoch for a stream that is still open, on the session that applies. Succeeds only from the stream's own epoch
+ * and position: if another attempt started in between or the row was restored, the received changes no longer match the target.
  * @param from epoch and position at the end of the stream's last lease.
  * @param scheduledAt as for {@link takeEpoch}.
  * @returns null if the row changed or is locked; the epoch is unchanged then.
@@ -93,8 +93,8 @@ export async function continueEpoch(
 const HOLD_EPOCH = /* sql */ `select id from walferry.migration where id = $1 and epoch = $2 for update`;
 
 /**
- * The same for pipelined statements; parameters: the migration's id and the epoch. Fails with {@link NOT_ADVANCED} if the epoch is over,
- * so that no statement sent after it runs alongside the newer attempt.
+ * The same for pipelined statements; parameters: the migration's id and the epoch. Fails with {@link NOT_ADVANCED} if the epoch
+ * is over, so that no statement sent after it runs alongside the newer attempt.
  */
 export const HOLD_EPOCH_OR_FAIL = /* sql */ `
   with held as (${HOLD_EPOCH})
@@ -114,8 +114,8 @@ export async function holdEpoch(
 }
 
 /**
- * Stores the confirmed LSN inside the apply transaction. Fails with {@link NOT_ADVANCED} if another attempt has the row or the stored
- * position is already later, so that a COMMIT sent after it does not run.
+ * Stores the confirmed LSN inside the apply transaction. Fails with {@link NOT_ADVANCED} if another attempt has the row or the
+ * stored position is already later, so that a COMMIT sent after it does not run.
  */
 export const ADVANCE = /* sql */ `
   with moved as (

@@ -1,6 +1,6 @@
 /**
- * The exported snapshots of a migration in the control schema: what each one sees, for the stream's filter, and which backend of the
- * source owns it, for the workers that copy under it.
+ * The exported snapshots of a migration in the control schema: what each one sees, for the stream's filter, and which backend of
+ * the source owns it, for the workers that copy under it.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -27,8 +27,8 @@ export interface OwnedSnapshot extends ExportedSnapshot {
 /**
  * Records the next exported snapshot.
  * @returns its number, from 1.
- * @throws MigrationError `SnapshotLost` if a newer snapshot is recorded: an owner that was frozen must not supersede it with its old
- *   one.
+ * @throws MigrationError `SnapshotLost` if a newer snapshot is recorded: an owner that was frozen must not supersede it with its
+ *   old one.
  */
 export async function recordSnapshot(
   target: pg.ClientBase,
@@ -125,8 +125,8 @@ export async function readNewestSnapshot(
 
 /**
  * Records that the remaining tables need a later snapshot than all existing ones: the stream has seen a table that these may not
- * contain. Under a snapshot whose owner lingers (its worker's host is gone and the server has not noticed) the table would count as
- * copied without a row. Call it in the transaction that records the tables.
+ * contain. Under a snapshot whose owner lingers (its worker's host is gone and the server has not noticed) the table would count
+ * as copied without a row. Call it in the transaction that records the tables.
  */
 export async function outdateSnapshots(target: pg.ClientBase, migration: Migration): Promise<void> {
   await target.query(

@@ -60,8 +60,8 @@ interface StateRow {
 const DROP_LOCK_TIMEOUT_MS = 10_000;
 
 /**
- * Writes the migration's row into an existing control schema; a second call fills in what was unknown at the first one. Call it in the
- * transaction that creates the control schema.
+ * Writes the migration's row into an existing control schema; a second call fills in what was unknown at the first one. Call it
+ * in the transaction that creates the control schema.
  * @throws MigrationError `SchemaFailed` if the target belongs to another migration.
  */
 export async function registerMigration(
@@ -144,8 +144,8 @@ export async function requireMigration(
 }
 
 /**
- * Removes the migration's state from the target, and the whole control schema if it has no other migration's row. Idempotent; atomic
- * inside and outside a transaction.
+ * Removes the migration's state from the target, and the whole control schema if it has no other migration's row. Idempotent;
+ * atomic inside and outside a transaction.
  * @throws MigrationError `Contention` if an open transaction still locks it.
  */
 export async function dropControl(target: pg.ClientBase, migration: Migration): Promise<void> {

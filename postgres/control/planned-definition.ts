@@ -1,4 +1,6 @@
-/** What is recorded of a table when the stream starts to follow it: with its copy, or when a partition joins its tree without one. */
+/**
+ * What is recorded of a table when the stream starts to follow it: with its copy, or when a partition joins its tree without one.
+ */
 import type { Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';

@@ -1,6 +1,6 @@
 /**
- * The plan's tables in the control schema: which tables the migration moves, and the exported snapshot under which each is copied.
- * The copy takes its work from here, the stream its filter.
+ * The plan's tables in the control schema: which tables the migration moves, and the exported snapshot under which each is
+ * copied. The copy takes its work from here, the stream its filter.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -23,7 +23,10 @@ export interface PlannedRelationRow {
   readonly viaRoot: TableName | null;
   /** The pass that copies all its chunks; null: none yet. */
   readonly pass: number | null;
-  /** Needs a resync in the next pass, for example after a rewrite or TRUNCATE during its copy. Of a root: its target table is emptied. */
+  /**
+   * Needs a resync in the next pass, for example after a rewrite or TRUNCATE during its copy. Of a root: its target table is
+   * emptied.
+   */
   readonly rewritten: boolean;
   /** Definition that the stream's changes have at the confirmed LSN; null before the first check. */
   readonly definition: PlannedDefinition | null;
@@ -51,8 +54,8 @@ type Registered = Pick<
 >;
 
 /**
- * Adds tables to the plan and refreshes oids and sizes of existing entries; skips foreign tables. Idempotent; keeps what is recorded of
- * a table's copy.
+ * Adds tables to the plan and refreshes oids and sizes of existing entries; skips foreign tables. Idempotent; keeps what is
+ * recorded of a table's copy.
  */
 export async function registerRelations(
   target: pg.ClientBase,
@@ -169,8 +172,8 @@ export async function readDestinations(
 }
 
 /**
- * Numbers of the tables that the pass still has to take: those without a pass, and those of another pass that have unfinished chunks or
- * need a resync. A marked root counts, too: it must be emptied even if it has no partition.
+ * Numbers of the tables that the pass still has to take: those without a pass, and those of another pass that have unfinished
+ * chunks or need a resync. A marked root counts, too: it must be emptied even if it has no partition.
  * @param pass null: all unfinished tables.
  */
 export async function readUnfinished(
@@ -260,8 +263,8 @@ export async function markForResync(
 }
 
 /**
- * Records that a snapshot did not contain these tables. No table has oid 0, so a check that finds their names later treats them as new
- * tables and resyncs them. With their oid they would count as copied without a row.
+ * Records that a snapshot did not contain these tables. No table has oid 0, so a check that finds their names later treats them
+ * as new tables and resyncs them. With their oid they would count as copied without a row.
  */
 export async function forgetOids(
   target: pg.ClientBase,

@@ -1,6 +1,6 @@
 /**
- * The control schema on the target: the authoritative state of a migration (confirmed LSN, exported snapshots, chunks), written in the
- * same transactions as the rows. One migration per target database at a time.
+ * The control schema on the target: the authoritative state of a migration (confirmed LSN, exported snapshots, chunks), written
+ * in the same transactions as the rows. One migration per target database at a time.
  */
 
 import { CREATE_CUTOVER_CALL } from './cutover-call.ts';

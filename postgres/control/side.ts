@@ -1,6 +1,6 @@
 /**
- * The control schema's records of both servers and of the target's position: read before any data of a source is trusted. A control
- * schema of an earlier version has none; then nothing is compared.
+ * The control schema's records of both servers and of the target's position: read before any data of a source is trusted. A
+ * control schema of an earlier version has none; then nothing is compared.
  */
 import type pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';

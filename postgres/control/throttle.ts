@@ -1,7 +1,7 @@
 /**
- * Limits in the control schema, where running activities see changes of them. They have separate rows because the migration's row is
- * locked while a batch is applied. Workers that copy coordinate here, too: each writes every second how many copy streams it has, and
- * all share the limits accordingly.
+ * Limits in the control schema, where running activities see changes of them. They have separate rows because the migration's row
+ * is locked while a batch is applied. Workers that copy coordinate here, too: each writes every second how many copy streams it
+ * has, and all share the limits accordingly.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
@@ -86,7 +86,9 @@ export interface Share {
 /** After this much silence a process counts as gone, and a guard's report is ignored. */
 export const FORGOTTEN_SECONDS = 10;
 
-/** All times are the server's. A time in the future was written before its clock was set back; it would stay valid for that long. */
+/**
+ * All times are the server's. A time in the future was written before its clock was set back; it would stay valid for that long.
+ */
 const heardOf = (at: string) =>
   /* sql */ `${at} between clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS}) and clock_timestamp()`;
 

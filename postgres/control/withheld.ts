@@ -1,8 +1,8 @@
 /**
  * What the leases of a migration exclude from the stream. A lease sets the plugin's filter at its start, and a table may match it
- * later: a partition created in a schema that was not requested, or under the name of a filtered table. Its changes are then in no
- * stream, and nothing on the source shows it. So the filter is recorded before a lease starts, partitions that the lease itself skips
- * are recorded with the position after them, and tables that enter the selection later are checked against both.
+ * later: a partition created in a schema that was not requested, or under the name of a filtered table. Its changes are then in
+ * no stream, and nothing on the source shows it. So the filter is recorded before a lease starts, partitions that the lease
+ * itself skips are recorded with the position after them, and tables that enter the selection later are checked against both.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
