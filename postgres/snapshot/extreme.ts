@@ -1,4 +1,4 @@
-/** Intervals of a table that a newer target would store as infinity: looked for before its rows are copied, under the same snapshot. */
+/** Finds intervals that a newer target would store as infinity, before the rows are copied and under the same snapshot. */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { extremeMessage, intervalColumnsOf, isExtreme } from '../catalog/version-form.ts';
@@ -8,7 +8,7 @@ import { blocks, type BlockRange } from './pipe.ts';
 import type { CheckedTable } from './tables.ts';
 
 /**
- * Reads the range once more, if the table has columns with intervals.
+ * Scans the range if the table has columns with intervals.
  * @throws MigrationError `CopyFailed` naming the column.
  */
 export async function refuseExtremes(
