@@ -129,7 +129,7 @@ test('states of triggers and of foreign keys and collations of columns that diff
     'public.chi: column x has collation default on the source, public.de (icu, de) on the target',
     'public.chi: column z has collation C (libc, C) on the source, default on the target',
     'public.chi: trigger g is enabled always on the source, enabled on the target',
-    'public.kid: constraint kid_chi_fkey is disabled in part on the source, enabled on the target',
+    'public.kid: constraint kid_chi_fkey is partly disabled on the source, enabled on the target',
     'public.kid: constraint kid_other_key is disabled on the source, enabled on the target',
   ]);
 });
