@@ -31,7 +31,7 @@ export interface Column {
 
 export interface Relation extends TableName {
   readonly oid: number;
-  /** Table, partitioned table (holds no rows itself), or foreign table (reported so that preflight can refuse it). */
+  /** Table, partitioned table (has no rows itself), or foreign table (reported so that preflight can refuse it). */
   readonly kind: 'r' | 'p' | 'f';
   /** Permanent or unlogged; temporary tables are never selected. */
   readonly persistence: 'p' | 'u';

@@ -90,7 +90,8 @@ function reason(
   if (here) return `uses ${here.name}, whose ${changed(here)} on the source`;
   const [other = undefined] = there;
   if (other) return `uses ${other.name}, whose ${changed(other)} on the target`;
-  if (late) return `may hold labels of ${late.name} on the target that its rows lack on the source`;
+  if (late)
+    return `may contain labels of ${late.name} on the target that its rows lack on the source`;
   return null;
 }
 

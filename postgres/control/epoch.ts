@@ -147,7 +147,10 @@ export function advanceValues({ id }: Migration, epoch: bigint, to: Advance): (s
 }
 
 export function fenced(epoch: bigint): MigrationError {
-  return new MigrationError('Fenced', `epoch ${epoch} is over: a newer attempt took over the migration`);
+  return new MigrationError(
+    'Fenced',
+    `epoch ${epoch} is over: a newer attempt took over the migration`,
+  );
 }
 
 /**

@@ -115,7 +115,7 @@ function checkTree(
   if (passes.size > 1) {
     reasons.push(`the partitions of ${nameOf(root)} were copied under several snapshots`);
   }
-  // Nothing was copied yet: the first copy takes the tree as it is now.
+  // Nothing was copied yet: the first copy takes the current tree.
   const untouched = planned.every((row) => row.pass === null && !row.rewritten);
   return {
     root,

@@ -87,7 +87,7 @@ export function sentWhole(
   relation: Pick<Relation, 'schema' | 'name' | 'viaRoot'>,
   copy: ExportedSnapshot | undefined,
 ): boolean {
-  if (copy && !isMadeAfter(copy, relation)) return false;
+  if (copy && !wasCreatedAfter(copy, relation)) return false;
   if (withheld === null) return true;
   if (withheld.names.includes(keyOfName(relation))) return false;
   const always = literalSchemas(selection);
@@ -100,7 +100,7 @@ export function sentWhole(
   return since !== undefined && bornAt !== null && BigInt(bornAt) >= BigInt(since);
 }
 
-function isMadeAfter(copy: ExportedSnapshot, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
-  const made = viaRoot?.bornAt ?? null;
-  return made !== null && !isVisible(Number(BigInt.asUintN(32, BigInt(made))), copy);
+function wasCreatedAfter(copy: ExportedSnapshot, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
+  const created = viaRoot?.bornAt ?? null;
+  return created !== null && !isVisible(Number(BigInt.asUintN(32, BigInt(created))), copy);
 }

@@ -152,7 +152,7 @@ async function countable(
     () => readRelations(source, input.tables, 'estimated'),
   );
   const { unlogged } = ignoredAmong(relations, input.ignore);
-  // A partitioned table has no rows of its own.
+  // A partitioned table has no rows itself.
   const tables = relations.filter(({ kind }) => kind === 'r');
   // Tables that are only copied once, and roots that they go through: the expected number of rows is unknown.
   const uncountable = new Set(

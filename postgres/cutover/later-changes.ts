@@ -113,7 +113,7 @@ export async function lastLook(
       { ...PLACE, migration, pids: pid === null ? [session.pid] : [session.pid, pid] },
       work,
       () => ({ step: STEP }),
-      () => look({ source, session }, migration, input, { since, work }),
+      () => check({ source, session }, migration, input, { since, work }),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -127,7 +127,7 @@ const PLACE = { side: 'source', purpose: 'cutover' } as const;
 /** No such slot. */
 const UNDEFINED_OBJECT = '42704';
 
-async function look(
+async function check(
   { source, session }: { readonly source: pg.Client; readonly session: StepSession },
   migration: Migration,
   input: MigrationInput,

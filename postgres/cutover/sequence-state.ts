@@ -78,7 +78,10 @@ function wantedOf(
 }
 
 /** Sequences that walferry created on the target, in any schema. */
-async function createdByWalferry(target: pg.ClientBase, migration: Migration): Promise<Set<string>> {
+async function createdByWalferry(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Set<string>> {
   if (!(await hasSchemaControl(target))) return new Set();
   const { rows } = await target.query<{ schema_name: string; name: string }>(
     /* sql */ `

@@ -19,14 +19,14 @@ export async function refuseExtremes(
   const oid = `${pg.escapeLiteral(quoted(table))}::pg_catalog.regclass`;
   const { rows: columns } = await source.query<{ name: string }>(intervalColumnsOf(oid));
   if (columns.length === 0) return;
-  const looks = columns.map(
+  const checks = columns.map(
     ({ name }, at) =>
       `coalesce(bool_or(${isExtreme(pg.escapeIdentifier(name))}), false) as "c${at}"`,
   );
   const where = blocks(range).join(' and ') || 'true';
   const { rows } = await underAnyPath(source, () =>
     source.query<Record<string, boolean>>(
-      /* sql */ `select ${looks.join(', ')} from only ${quoted(table)} where ${where}`,
+      /* sql */ `select ${checks.join(', ')} from only ${quoted(table)} where ${where}`,
     ),
   );
   const found = columns.find((_, at) => rows[0]?.[`c${at}`] === true);

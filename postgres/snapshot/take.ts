@@ -92,12 +92,12 @@ export async function takeTables(
   plan: TakePlan,
   report: (tables: number) => void = () => undefined,
 ): Promise<number> {
-  const begun = await transaction(target, async () => {
+  const started = await transaction(target, async () => {
     await plan.turn.hold();
     return begin(target, migration, pass, plan);
   });
-  if (begun === null) return 0;
-  const { epoch, units } = begun;
+  if (started === null) return 0;
+  const { epoch, units } = started;
   const all = units.flatMap(({ tables }) => tables);
   refuseUnlogged(all, plan);
   await refuseFilled(target, all, plan.counterparts);
@@ -226,7 +226,7 @@ function* batches(
   emptied: number,
   here: ReadonlyMap<string, Relation>,
 ): Generator<Unit[]> {
-  const isBegun = ({ tables, marked }: Unit) =>
+  const wasTaken = ({ tables, marked }: Unit) =>
     marked.length > 0 || tables.some(({ pass, rewritten }) => pass !== null || rewritten);
   const bytes = ({ tables }: Unit) => tables.reduce((sum, one) => sum + one.estimatedBytes, 0);
   const ordered = [...units].sort((a, b) => bytes(b) - bytes(a));
@@ -237,8 +237,8 @@ function* batches(
       return sum + Math.max(1, columns / COLUMNS_PER_FRESH);
     }, 0);
   for (const [list, most, sizeOf] of [
-    [ordered.filter(isBegun), emptied, count],
-    [ordered.filter((unit) => !isBegun(unit)), FRESH_PER_TAKE, weight],
+    [ordered.filter(wasTaken), emptied, count],
+    [ordered.filter((unit) => !wasTaken(unit)), FRESH_PER_TAKE, weight],
   ] as const) {
     let batch: Unit[] = [];
     let size = 0;
@@ -347,13 +347,13 @@ async function refuseFilled(
   counterparts: readonly Relation[],
 ): Promise<void> {
   const there = new Set(counterparts.map(keyOfName));
-  const begun = new Set(
+  const takenBefore = new Set(
     tables
       .filter(({ pass, rewritten }) => pass !== null || rewritten)
       .map((table) => keyOfName(destinationOf(table))),
   );
   const fresh = destinationsOf(tables).filter(
-    (table) => !begun.has(keyOfName(table)) && there.has(keyOfName(table)),
+    (table) => !takenBefore.has(keyOfName(table)) && there.has(keyOfName(table)),
   );
   const filled = await withRows(
     target,

@@ -489,7 +489,9 @@ test('large objects that were made after preflight keep the slot, unless the inp
   await db.sourceClient.query(/* sql */ `select lo_from_bytea(0, 'a'), lo_from_bytea(0, 'b')`);
   const mark = await marked(migration, CHOSEN);
   for (const look of [laterChanges(migration, input, mark), releaseSlot(migration, input, mark)]) {
-    expect((await failure(look, 'StillWriting')).message).toContain('2 large objects (pg_largeobject)');
+    expect((await failure(look, 'StillWriting')).message).toContain(
+      '2 large objects (pg_largeobject)',
+    );
   }
   expect(await slots(db, migration)).toBe(1);
   const accepted = inputOf(db, { ...SELECTION, ignore: { largeObjects: true } });
