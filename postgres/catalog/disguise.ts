@@ -1,8 +1,7 @@
 /**
  * Types that share their binary form with another type, so ALTER TYPE between them rewrites no rows, but whose text form means a
- * different value when read as the other type, without an error. If a column temporarily had the other type, the only trace is a
- * new `xmin` of its catalog row, which SET STATISTICS, a default or NOT NULL also write. So the texts sent in that time are
- * checked.
+ * different value when read as the other type, without an error. If a column temporarily had the other type, its only trace is a
+ * new `xmin` of the catalog row, which SET STATISTICS, a default or NOT NULL also write. So texts sent in that time are checked.
  *
  *   timestamptz   as timestamp (ALTER TYPE under time zone UTC) prints no zone; the target reads it in its session's time zone
  *   regclass, …   as oid or integer prints the source's OID, which belongs to a different object on the target

@@ -1,7 +1,7 @@
 /**
  * The file that holds a table's rows, and whether a new one can mean that changes were never sent. An unlogged table writes no
- * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged between two
- * checks has a different file.
+ * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged in between has a
+ * different file.
  *
  * So do tables after VACUUM FULL, CLUSTER, SET TABLESPACE and TRUNCATE, which lose nothing. A witness distinguishes them:
  * something that both SETs replace and those statements keep. That is the TOAST table (a rewriting ALTER TABLE creates a new one,
@@ -52,8 +52,8 @@ export const WITNESS = /* sql */ `
  * SQL: for the tables with the oids `$1` and everything else that their transactions wrote, how many earlier commands of the
  * transaction left no row in `pg_class`. Each file that a TRUNCATE creates (table, TOAST, index, sequence) is one command that
  * leaves a row. Rebuilding a table's indexes takes one more command without a row; it is not counted between an index and the
- * next table's row, so those tables may report one command too few. Rows that were locked or updated since have lost their
- * command number and are skipped.
+ * next table's row, so those tables may report one command too few. Rows locked or updated since have lost their command number
+ * and are skipped.
  */
 export const UNSEEN_COMMANDS = /* sql */ `
   select g.oid, least(g.missing, g.missing - sum(g.gap) over (partition by g.xmin order by g.cmin) + 1) as commands
@@ -89,10 +89,7 @@ export function isReplaced(before: FileState, now: FileState): boolean {
 /** A table on the target and the file with its rows. */
 export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
   readonly oid: number;
-  /**
-   * Per attribute number of a column that is not generated: the transaction that wrote its catalog row. Unset by earlier
-   * versions.
-   */
+  /** By attribute number of non-generated columns: the transaction that wrote the catalog row. Unset by earlier versions. */
   readonly written?: Readonly<Record<string, string>>;
   /** Digest of the files of all partitions of a partitioned table; empty for other tables, unset by earlier versions. */
   readonly files?: string;
@@ -125,8 +122,7 @@ export async function readKeepers(
 
 /**
  * Whether the table's rows may be gone: it is a different table, or it was temporarily unlogged and a crash may have emptied it.
- * Files of walferry's TRUNCATEs are recorded with them; without a witness every other new file counts, even one of VACUUM FULL.
- * Pure.
+ * Files of walferry's TRUNCATEs are recorded; without a witness every other new file counts, even one of VACUUM FULL. Pure.
  */
 export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
   return before.oid !== now.oid || isReplaced(before, now);

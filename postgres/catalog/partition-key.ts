@@ -1,6 +1,6 @@
 /**
  * Partition keys. They may choose different partitions on different servers: the hash of an enum depends on the label's OID,
- * object names are stored as OIDs, and a library sorts text. The partition of the same name on another server may reject a row
+ * object names are stored as OIDs, and a library sorts text. Another server's partition of the same name may reject a row
  * (23514).
  */
 import type pg from 'pg';

@@ -82,9 +82,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
                     where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
                       and d.objsubid = 0 and d.deptype = 'e')`;
 
-/**
- * The key's index: the one of the replica identity; with FULL the primary key, or else the usable index with the fewest columns.
- */
+/** The key's index: that of the replica identity; with FULL the primary key, or else the usable index with the fewest columns. */
 const DETAILS = /* sql */ `
 with recursive domain (typ, base) as (
   select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'

@@ -112,8 +112,7 @@ interface Place extends Pick<ViaRoot, 'bornInPlace' | 'bornAt' | 'uniqueKey' | '
  * `bornInPlace`: `pg_attribute` rows of system columns are written only when a table is created, so they hold the transaction and
  * command that created it. Its type's row is as old only if the table was never renamed, moved to another schema or given a new
  * owner; its `pg_inherits` row only if it was never attached. The schema must be older: if it was renamed later, earlier changes
- * came under another name. A file other than the first means a rewrite, possibly by SET LOGGED, before which no row was in the
- * WAL.
+ * came under another name. A new file means a rewrite, possibly by SET LOGGED, before which no row was in the WAL.
  */
 const PLACES = /* sql */ `
 with recursive wanted as (

@@ -1,7 +1,6 @@
 /**
  * Which tables an operator's patterns match. Pure. A pattern is `schema.table`; in an unquoted part `*` matches any run of
- * characters and `?` one, a quoted part is literal (for names with dots or stars). Matching is case-sensitive: names are written
- * as in the catalog.
+ * characters and `?` one, a quoted part is literal (for names with dots or stars). Matching is case-sensitive.
  */
 import { compileGlob, type Glob } from './glob.ts';
 
@@ -41,9 +40,7 @@ export function compileSelection(selection: Selection): Matcher {
   return { includes: compile(selection.include), excludes: compile(selection.exclude) };
 }
 
-/**
- * The schemas that `include` can match, for an output plugin that takes `schema.*`; null if a schema part has a wildcard.
- */
+/** The schemas that `include` can match, for plugin filters `schema.*`; null if a schema part has a wildcard. */
 export function literalSchemas(selection: Selection): string[] | null {
   const schemas = new Set<string>();
   for (const pattern of selection.include) {

@@ -46,9 +46,7 @@ export interface TableDefinition extends FileState {
   readonly place: string;
   /** Of a partitioned table (file.ts); absent in definitions that earlier versions stored. */
   readonly files?: string;
-  /**
-   * Hash of everything above that DDL changes and of the indexes that identify rows; equal as long as no DDL touched the table.
-   */
+  /** Hash of all the above that DDL changes and of the indexes that identify rows; equal as long as no DDL touched the table. */
   readonly fingerprint: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Records the parts of a table's column types when its rows are copied, and checks whether texts in the stream still mean the
- * same on both sides. Pure.
+ * Records the parts of a table's column types when its rows are copied, and checks that texts in the stream still mean the same.
+ * Pure.
  *
  * Renaming a label changes every stored value, and a change may carry the old or the new text: only a copy under a later snapshot
  * shows the current meaning of each row. The same applies to dropped attributes. Added labels and attributes change no row.

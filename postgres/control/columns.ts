@@ -35,10 +35,7 @@ const ADD_THROTTLE = /* sql */ `
 /** Another transaction may have read the table; then the activity is retried. */
 const LOCK_TIMEOUT_MS = 5_000;
 
-/**
- * Adds missing columns and the tables of later versions. For steps that read them; call outside of a transaction. One query if
- * nothing is missing.
- */
+/** Adds missing columns and tables. Call outside of a transaction. One query if nothing is missing. */
 export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
   const { rows } = await target.query<{ sql: string }>(
     /* sql */ `

@@ -27,8 +27,7 @@ export interface OwnedSnapshot extends ExportedSnapshot {
 /**
  * Records the next exported snapshot.
  * @returns its number, from 1.
- * @throws MigrationError `SnapshotLost` if a newer snapshot is recorded: an owner that was frozen must not supersede it with its
- *   old one.
+ * @throws MigrationError `SnapshotLost` if a newer snapshot is recorded: a frozen owner must not supersede it.
  */
 export async function recordSnapshot(
   target: pg.ClientBase,

@@ -24,8 +24,7 @@ export interface PlannedRelationRow {
   /** The pass that copies all its chunks; null: none yet. */
   readonly pass: number | null;
   /**
-   * Needs a resync in the next pass, for example after a rewrite or TRUNCATE during its copy. Of a root: its target table is
-   * emptied.
+   * Needs a resync in the next pass, e.g. after a rewrite or TRUNCATE during its copy. Of a root: its target table is emptied.
    */
   readonly rewritten: boolean;
   /** Definition that the stream's changes have at the confirmed LSN; null before the first check. */
@@ -53,10 +52,7 @@ type Registered = Pick<
   'oid' | 'schema' | 'name' | 'kind' | 'pages' | 'estimatedRows' | 'bytes' | 'viaRoot'
 >;
 
-/**
- * Adds tables to the plan and refreshes oids and sizes of existing entries; skips foreign tables. Idempotent; keeps what is
- * recorded of a table's copy.
- */
+/** Adds tables to the plan, without foreign ones, and refreshes oids and sizes of existing entries. Idempotent. */
 export async function registerRelations(
   target: pg.ClientBase,
   migration: Migration,

@@ -86,9 +86,7 @@ export interface Share {
 /** After this much silence a process counts as gone, and a guard's report is ignored. */
 export const FORGOTTEN_SECONDS = 10;
 
-/**
- * All times are the server's. A time in the future was written before its clock was set back; it would stay valid for that long.
- */
+/** Times are the server's. One in the future was written before its clock was set back; it would stay valid for that long. */
 const heardOf = (at: string) =>
   /* sql */ `${at} between clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS}) and clock_timestamp()`;
 

@@ -1,7 +1,6 @@
 /**
  * Compares the check constraints that were deferred to the cutover: reports those that the target lacks or has with a different
- * definition, because it rejected the statement or because a table was renamed. Differences do not stop the cutover; the summary
- * lists them.
+ * definition, because it rejected the statement or a table was renamed. The summary lists them; they do not stop the cutover.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';

@@ -58,8 +58,8 @@ interface Difference {
 /**
  * Counts the rows of every selected table on both sides (`only` the table: partitions are counted separately, or against the root
  * that they go through). Skips ignored unlogged tables.
- * @throws MigrationError `NotEqual` naming the tables with both counts, or the generated columns whose values differ;
- *   `signal.reason` when aborted.
+ * @throws MigrationError `NotEqual` naming tables with both counts, or generated columns that differ; `signal.reason` when
+ *   aborted.
  */
 export async function compareCounts(
   migration: Migration,

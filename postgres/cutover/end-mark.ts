@@ -1,6 +1,4 @@
-/**
- * The end mark: a transactional logical message in the source's WAL. The commit record of every earlier commit precedes it.
- */
+/** The end mark: a transactional logical message in the source's WAL. The commit record of every earlier commit precedes it. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -25,8 +23,7 @@ import { messagePrefix } from '../wal2json/options.ts';
  * commits that returned unflushed.
  * @param signal cuts the session: a hanging source must not prevent cancelling the cutover.
  * @param call the update that requests the cutover; undefined for callers that cannot be repeated by a reset.
- * @throws MigrationError `Unreachable`, `Denied`; `CutoverRepeated`, before anything is written, when another run has started
- *   this call.
+ * @throws MigrationError `Unreachable`, `Denied`; `CutoverRepeated`, before anything is written, when another run started it.
  */
 export async function writeEndMark(
   migration: Migration,

@@ -1,7 +1,6 @@
 /**
  * Detects open transactions that may add a table to the selection: if they commit after the slot is dropped, the table's rows
- * exist only on the source. Other sessions do not see their catalog rows yet, but they see their locks and the catalog rows that
- * they replace.
+ * exist only on the source. Their new catalog rows are still invisible, but their locks and the rows that they replace are not.
  *
  * Creating a table locks it and its schema (AccessShareLock on the object); so does SET SCHEMA with the new schema. ATTACH
  * PARTITION and INHERIT lock the table and, with a weaker mode, its parent. A transaction that locks only the table, as TRUNCATE

@@ -19,8 +19,7 @@ import { withoutWaiting } from './short-lock.ts';
 const STEP = 'comparing sequences';
 
 /**
- * Compares what `setSequences` set with the source's current state. Sequences that the target lacks are in the report of that
- * step.
+ * Compares what `setSequences` set with the source's current state. That step reports sequences that the target lacks.
  * @param source a session with a lock_timeout.
  * @param selection of the input.
  * @param relations the tables that it selects.

@@ -8,8 +8,7 @@ export const LOCK_TIMEOUT_MS = 5_000;
 const SHOWN_BLOCKERS = 5;
 
 /**
- * Runs a read that needs table sizes, on a session with this lock_timeout; if DDL or `lock table` blocks it, fails with their
- * names.
+ * Runs a read that needs table sizes, on a session with this lock_timeout; fails naming the DDL or `lock table` that blocks it.
  * @throws MigrationError `Contention`.
  */
 export async function withoutWaiting<T>(source: pg.ClientBase, read: () => Promise<T>): Promise<T> {

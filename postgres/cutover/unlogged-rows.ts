@@ -1,6 +1,5 @@
 /**
- * Ignored unlogged tables, which are only copied once. They are unlogged on the target, too: a crash there empties them, and
- * nothing else would report that.
+ * Ignored unlogged tables, which are only copied once. They are unlogged on the target, too: a crash there empties them silently.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';

@@ -45,8 +45,8 @@ export interface ChunkWork {
 }
 
 /**
- * Copies a chunk unless an earlier attempt has finished it. Skips tables that were rewritten since the snapshot and marks them
- * for a resync in the next pass.
+ * Copies a chunk unless an earlier attempt has finished it. Skips tables rewritten since the snapshot and marks them for a
+ * resync.
  * @returns null if there was nothing to do. After an error the sessions are unusable.
  * @throws MigrationError `SnapshotLost`, and what {@link pipeTable} throws.
  */

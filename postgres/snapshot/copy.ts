@@ -159,8 +159,7 @@ async function chunksOf(
 }
 
 /**
- * Number of the run's tables that were rewritten during its pass. Read from their flags, because an earlier attempt, whose result
- * was lost, may have set them.
+ * Number of the run's tables that were rewritten during its pass. Read from their flags, which an earlier attempt may have set.
  */
 async function rewrittenIn(
   planned: readonly PlannedChunk[],

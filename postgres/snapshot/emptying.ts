@@ -1,6 +1,6 @@
 /**
- * Empties tables before a copy or resync: removes their rows on the target, their chunks and marks. Always inside the transaction
- * that writes the new chunks.
+ * Empties tables before a copy or resync: removes their rows on the target, their chunks and marks. In the transaction that
+ * writes the new chunks.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';

@@ -30,10 +30,9 @@ const WARN_EVERY_MS = 60_000;
 const ANSWER_WITHIN_MS = 30_000;
 
 /**
- * Exports a snapshot and keeps it until a plan finds nothing left to copy under it, or the signal is aborted; then returns.
+ * Exports a new snapshot and keeps it until a plan finds nothing left to copy under it, or the signal is aborted; then returns.
  * @param guarding limits that are measured on the source while it is kept: above a ceiling the copy waits.
- * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`. Each attempt exports a new
- *   snapshot.
+ * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`.
  */
 export async function holdSnapshot(
   migration: Migration,
@@ -104,8 +103,7 @@ async function take(
 
 /**
  * Flushes what the snapshot sees: rows of a commit that the source may lose in a crash must not be copied. Uses a separate
- * session, because a mark needs a transaction id, and checks that it is on the owner's server, or the flush would be another
- * server's.
+ * session, because a mark needs a transaction id, and checks that it flushed the owner's server.
  */
 async function writeMarkFor(
   owner: Backend,

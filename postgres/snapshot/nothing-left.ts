@@ -1,7 +1,7 @@
 /**
  * How a plan that finds nothing left to copy ends the snapshot owner: by a NOTIFY on the target. The workflow cancels the
- * activity, too, but cancellation arrives with the answer to a heartbeat, up to two seconds later. A lost notification costs
- * those two seconds.
+ * activity, too, but cancellation arrives with the answer to a heartbeat, up to two seconds later. A lost NOTIFY only costs that
+ * time.
  */
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';

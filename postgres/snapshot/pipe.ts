@@ -1,7 +1,6 @@
 /**
  * Pipes bytes from COPY to COPY; nothing between the two servers parses rows or values. Binary if both servers use the same
- * binary format for all columns (binary.ts), otherwise text, which both sessions print and read in the same way whatever their
- * versions.
+ * binary format for all columns (binary.ts), otherwise text, which all versions print and read in the same way.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';

@@ -35,8 +35,8 @@ export interface CheckedTable extends ChunkTable {
 const LOCK_TIMEOUT_MS = 2_000;
 
 /**
- * Locks the tables in access share mode until the transaction ends and compares them with the snapshot. The transaction must
- * already have its snapshot.
+ * Locks the tables in access share mode until the transaction ends and compares them with the snapshot. The transaction must have
+ * its snapshot.
  * @param withForms whether to read the columns' binary formats.
  * @param waiting called after each failed try to lock a table; throws to give up.
  */

@@ -69,10 +69,7 @@ export interface TakePlan {
 
 /** Locks per emptied table: the table, its TOAST table with index, its indexes. */
 const LOCKS_PER_EMPTIED = 8;
-/**
- * For tables without an earlier copy only control rows are written. Bounds the transaction, its message and the blocked time (0.1
- * s).
- */
+/** For tables without an earlier copy, which need only control rows. Bounds the transaction and the blocked time (0.1 s). */
 const FRESH_PER_TAKE = 1_000;
 /** A table with more columns counts as several: its control data grows with them. */
 const COLUMNS_PER_FRESH = 10;
@@ -82,8 +79,7 @@ const COLUMNS_PER_FRESH = 10;
  * the pass already has are unchanged, and after a crash the next attempt takes the rest.
  * @param report called with the number of tables taken so far.
  * @throws MigrationError `SnapshotLost` when there is a newer snapshot, or the confirmed LSN is past this one; `Fenced` when a
- *   later attempt has started; `SchemaDrift` when a table that was never copied has rows on the target, or one is unlogged: only
- *   its copy would ever arrive.
+ *   later attempt has started; `SchemaDrift` when a table that was never copied has rows on the target, or one is unlogged.
  */
 export async function takeTables(
   target: pg.ClientBase,
