@@ -1,14 +1,14 @@
 /**
- * How many locks one step may hold at once. All sessions of a server share one lock table; filling it makes the others fail (53200),
- * including the application's on the source. Settings determine its nominal size, and we take at most half of it.
+ * How many locks one step may hold at once. All sessions of a server share one lock table; filling it makes the others fail
+ * (53200), including the application's on the source. Settings determine its nominal size, and we take at most half of it.
  */
 import type pg from 'pg';
 
-/** The server's lock table, as its settings promise it. */
+/** Nominal size of the server's lock table. */
 export interface LockTable {
   /** `max_locks_per_transaction`. */
   readonly perTransaction: number;
-  /** Sessions and prepared transactions that each add so many entries. */
+  /** Sessions and prepared transactions; each adds `perTransaction` entries. */
   readonly sessions: number;
 }
 
@@ -25,19 +25,19 @@ export async function lockCapacity(client: pg.ClientBase): Promise<number> {
   return entriesOf(await readLockTable(client));
 }
 
-/** The defaults give 6400. The floor only guards against nonsense. */
+/** 6400 with default settings. The floor guards against implausible settings. */
 export function entriesOf({ perTransaction, sessions }: LockTable): number {
   return Math.max(100, perTransaction * sessions);
 }
 
-/** The `max_locks_per_transaction` with which so many locks are at most half of the table. */
+/** The `max_locks_per_transaction` with which this many locks fill at most half of the table. */
 export function perTransactionFor(locks: number, { sessions }: LockTable): number {
   return Math.ceil((2 * locks) / Math.max(1, sessions));
 }
 
 /**
- * How many objects a transaction may lock, of which each costs so many locks.
- * @param most for servers with room for more.
+ * How many objects a transaction may lock if each takes `locksEach` locks.
+ * @param most upper bound, whatever the capacity.
  */
 export function within(capacity: number, locksEach: number, most = Infinity): number {
   return Math.max(1, Math.min(most, Math.floor(capacity / 2 / locksEach)));

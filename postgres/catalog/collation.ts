@@ -1,6 +1,6 @@
 /**
- * Collations of columns on both sides. A nondeterministic one decides what is equal: what a unique constraint refuses and what a
- * comparison finds. All others decide only order. Pure, but for the SQL that reads them.
+ * Compares collations of columns. A nondeterministic collation affects equality, and so unique constraints and lookups; all
+ * others affect only order. Pure, except for the SQL fragments.
  */
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
@@ -8,7 +8,7 @@ import { keyOfName } from './table-name.ts';
 import type { Difference } from './drift.ts';
 
 export interface Collation {
-  /** Qualified; the system's without a schema. */
+  /** Schema-qualified, except for collations in pg_catalog. */
   readonly name: string;
   /** `collprovider`: b builtin, c libc, i ICU. */
   readonly provider: string;
@@ -17,8 +17,8 @@ export interface Collation {
 }
 
 /**
- * Of the row `l` of pg_collation as JSON, which is null where the column has none or the database's own. The locale's column
- * has another name in each of 14, 15 and 17.
+ * SQL: row `l` of pg_collation as JSON; null if the column has no collation or the database's default. Versions 14, 15 and 17
+ * each name the locale column differently.
  */
 export const COLLATION = /* sql */ `
   case when l.oid is not null then json_build_object(
@@ -27,11 +27,11 @@ export const COLLATION = /* sql */ `
     'provider', l.collprovider, 'deterministic', l.collisdeterministic,
     'locale', coalesce(to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale', l.collcollate, '')) end`;
 
-/** Joins that row for column `a`; the database's own collation is the target's affair, and always deterministic. */
+/** Joins that row for column `a`. The database's default collation is not compared; it is always deterministic. */
 export const JOIN_COLLATION = /* sql */ `
   left join pg_catalog.pg_collation l on l.oid = a.attcollation and l.collprovider <> 'd'`;
 
-/** Whether values that are equal on one side differ on the other. */
+/** Reports collations under which values may be equal on one side and different on the other; otherwise null. */
 export function compareDeterminism(
   source: Collation | null | undefined,
   target: Collation | null | undefined,
@@ -43,7 +43,7 @@ export function compareDeterminism(
   return `has ${word(here)} collation (${nameOf(source)}) on the source, ${word(there)} one (${nameOf(target)}) on the target`;
 }
 
-/** Columns of these tables whose collations order text in another way; versions of a collation do not count. */
+/** Columns of these tables whose collations may order text differently. Collation versions are not compared. */
 export function compareCollations(
   source: readonly Pick<Relation, 'schema' | 'name' | 'columns' | 'viaRoot'>[],
   target: readonly Pick<Relation, 'schema' | 'name' | 'columns'>[],
@@ -67,12 +67,12 @@ type Maybe = Collation | null | undefined;
 function isAlike(one: Maybe, other: Maybe): boolean {
   if (!one || !other) return !one && !other;
   if (one.name !== other.name || one.deterministic !== other.deterministic) return false;
-  // The system's own are the same by their name: ucs_basic, say, changes its provider between two versions.
+  // Built-in collations are identified by name: ucs_basic, for example, changes its provider between versions.
   if (!one.name.includes('.')) return true;
   return one.provider === other.provider && isSameLocale(one, other);
 }
 
-/** Up to 15 a server keeps ICU's old spelling (`@colStrength=secondary`), from 16 on it writes it as a language tag. */
+/** Servers up to 15 store ICU's old spelling (`@colStrength=secondary`), servers from 16 on a language tag. */
 function isSameLocale(one: Collation, other: Collation): boolean {
   if (one.provider === 'i' && (one.locale.includes('@') || other.locale.includes('@'))) return true;
   const plain = ({ locale }: Collation) => locale.toLowerCase().replaceAll(/[-_]/g, '');

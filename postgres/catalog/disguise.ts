@@ -1,10 +1,10 @@
 /**
- * Types whose bytes are also those of another type, so that ALTER TYPE leaves the rows as they are, but whose texts the one reads of the
- * other as a different value, without an error. A column that had the other type for a time keeps nothing but another `xmin` of its
- * row in the catalog, which SET STATISTICS, a default or NOT NULL write as well: the texts from that time tell.
+ * Types that share their binary form with another type, so ALTER TYPE between them rewrites no rows, but whose text form means a
+ * different value when read as the other type, without an error. If a column temporarily had the other type, its only trace is a
+ * new `xmin` of the catalog row, which SET STATISTICS, a default or NOT NULL also write. So texts sent in that time are checked.
  *
- *   timestamptz   as timestamp (ALTER TYPE under time zone UTC) prints no zone, and is read in the zone of the target's session
- *   regclass, …   as oid or integer prints the source's number, which is another object's on the target
+ *   timestamptz   as timestamp (ALTER TYPE under time zone UTC) prints no zone; the target reads it in its session's time zone
+ *   regclass, …   as oid or integer prints the source's OID, which belongs to a different object on the target
  */
 import pg from 'pg';
 import type { Relation } from './relation.ts';
@@ -13,22 +13,24 @@ import type { TableDefinition } from './table-definition.ts';
 import { quoted } from './table-name.ts';
 
 const TIMESTAMPTZ = 1184;
-/** regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary, regnamespace, regrole, regcollation. */
+/**
+ * regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary, regnamespace, regrole, regcollation.
+ */
 const NAMING = [24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191];
 const DISGUISED: readonly number[] = [TIMESTAMPTZ, ...NAMING];
 
-/** Base types by the columns' names of now. */
+/** Base types by current column name. */
 export type Disguised = ReadonlyMap<string, number>;
 
 const NONE: Disguised = new Map();
 
-/** Columns that may have had another type between the two shapes, although their type is the same in both. */
+/** Columns that have the same type in both definitions but may have had another one in between. */
 export function disguisedColumns(
   { columns }: Pick<Relation, 'columns'>,
   before: TableDefinition,
   now: TableDefinition,
 ): Disguised {
-  // The fingerprint holds the columns' versions.
+  // The fingerprint includes the columns' catalog versions.
   if (before.fingerprint === now.fingerprint) return NONE;
   const then = new Map(before.columns.map(({ attnum, version }) => [attnum, version]));
   const versions = new Map(now.columns.map(({ attnum, version }) => [attnum, version]));
@@ -41,21 +43,21 @@ export function disguisedColumns(
   );
 }
 
-/** Whether the text may be another type's. A number that names nothing prints as a number, too. Pure. */
+/** Whether the text may have been printed by the other type. An OID without an object prints as a number, too. Pure. */
 export function mayBeDisguised(text: string, baseType: number): boolean {
   if (baseType !== TIMESTAMPTZ) return /^\d+$/.test(text);
   return !/(?:[+-]\d\d(?::\d\d){0,2}(?: BC)?|infinity)$/.test(text);
 }
 
-/** A column with such a type, and that type as a snapshot sees it. */
+/** A column of such a type, and the type that the snapshot sees. */
 export interface DisguisedColumn {
   readonly name: string;
   readonly type: number;
 }
 
 /**
- * SQL for a table's columns with such a type, as JSON.
- * @param relation expression for the table's oid.
+ * SQL: a table's columns of such types, as JSON.
+ * @param relation SQL expression for the table's oid.
  */
 export function readDisguised(relation: string): string {
   return /* sql */ `
@@ -73,8 +75,8 @@ export function readDisguised(relation: string): string {
 }
 
 /**
- * SQL condition: whether the columns have the types now that the snapshot sees. A query of the catalog's tables would show the snapshot;
- * the type of an expression is that of now.
+ * SQL condition: whether the columns still have the types that the snapshot sees. Catalog tables are read under the snapshot; the
+ * type of an expression is always the current one.
  */
 export function stillTyped(table: TableName, columns: readonly DisguisedColumn[]): string {
   const row = `(null::${quoted(table)})`;

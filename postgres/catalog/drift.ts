@@ -1,6 +1,6 @@
 /**
- * Whether the target's tables can take the source's rows: the same columns by name and type, and the types made of the same. Pure.
- * Columns may stand in another order, and the target may have more of them, as long as they fill themselves.
+ * Whether the target's tables can store the source's rows: same column names and types, and types with the same parts. Pure.
+ * Columns may be in a different order, and the target may have additional columns that need no value from the source.
  */
 import { compareDeterminism } from './collation.ts';
 import type { Column, Relation } from './relation.ts';
@@ -11,21 +11,21 @@ import { compareForms, useOf } from './type-form.ts';
 export interface Difference {
   readonly schema: string;
   readonly table: string;
-  /** Null when the whole table is the matter. */
+  /** Null if the difference concerns the whole table. */
   readonly column: string | null;
-  /** What differs, in words that follow the names: `is missing on the target`. */
+  /** What differs; follows the name: `is missing on the target`. */
   readonly what: string;
 }
 
-type TableDefinition = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
+type Comparable = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
 
 /**
- * Everything in which the target's tables differ from the source's; tables that only the target has do not count. A partition
- * that goes through its root is compared with that, and what differs is said of the root, once.
+ * All differences between the source's tables and their counterparts; tables that exist only on the target are ignored. A
+ * partition that goes through its root is compared with the root, and a difference is reported once, for the root.
  */
 export function compareColumns(
-  source: readonly TableDefinition[],
-  target: readonly Omit<TableDefinition, 'viaRoot'>[],
+  source: readonly Comparable[],
+  target: readonly Omit<Comparable, 'viaRoot'>[],
 ): Difference[] {
   const there = new Map(target.map((relation) => [keyOfName(relation), relation]));
   const found = source.flatMap((relation) =>
@@ -36,8 +36,8 @@ export function compareColumns(
 }
 
 /**
- * Tables of their own whose name is a partition's on the target. Beside a tree that goes through its root they would put their
- * rows into that root.
+ * Standalone tables of the source whose name belongs to a partition on the target. If that partition's tree goes through its
+ * root, the table's rows would end up in the root.
  */
 export function partitionsInTheWay(
   source: readonly Pick<Relation, 'schema' | 'name' | 'isPartition' | 'viaRoot'>[],
@@ -48,13 +48,13 @@ export function partitionsInTheWay(
     .filter((one) => one.viaRoot === null && !one.isPartition && there.has(keyOfName(one)))
     .map(({ schema, name }) => ({
       ...{ schema, table: name, column: null },
-      what: 'is a table of its own on the source and a partition on the target: rename that partition',
+      what: 'is a standalone table on the source but a partition on the target: rename that partition',
     }));
 }
 
-/** One line for a message: at most `shown` differences, then how many more. */
+/** At most `shown` differences on one line, and how many more there are. */
 export function renderDifferences(differences: readonly Difference[], shown = 10): string {
-  // Partitions of one root say the same of it.
+  // Partitions of one root report the same difference.
   const lines = new Set(
     differences.map(({ schema, table, column, what }) =>
       column === null ? `${schema}.${table} ${what}` : `${schema}.${table}.${column} ${what}`,
@@ -65,8 +65,8 @@ export function renderDifferences(differences: readonly Difference[], shown = 10
 }
 
 function compareTable(
-  source: TableDefinition,
-  target: Omit<TableDefinition, 'viaRoot'> | undefined,
+  source: Comparable,
+  target: Omit<Comparable, 'viaRoot'> | undefined,
 ): Difference[] {
   const { schema, name: table } = destinationOf(source);
   const differs = (column: string | null, what: string): Difference => ({
@@ -89,7 +89,7 @@ function compareTable(
     const fillsItself =
       !extra.notNull || extra.hasDefault || extra.generated || extra.identity !== '';
     if (!fillsItself) {
-      found.push(differs(extra.name, 'is on the target only, NOT NULL and without a default'));
+      found.push(differs(extra.name, 'exists only on the target, is NOT NULL and has no default'));
     }
   }
   return found;
@@ -98,7 +98,7 @@ function compareTable(
 function compareColumn(
   source: Column,
   target: Column | undefined,
-  [here, there]: readonly [Pick<TableDefinition, 'types'>, Pick<TableDefinition, 'types'>],
+  [here, there]: readonly [Pick<Comparable, 'types'>, Pick<Comparable, 'types'>],
 ): string | null {
   if (!target) return 'is missing on the target';
   if (source.generated !== target.generated) {
@@ -111,13 +111,13 @@ function compareColumn(
   if (what !== null) return what;
   const equality = compareDeterminism(source.collation, target.collation);
   if (equality !== null) return equality;
-  // A generated column is computed by the target itself.
+  // The target computes generated columns.
   if (target.notNull && !source.notNull && !source.generated)
     return 'is NOT NULL on the target only';
   return null;
 }
 
-function kindOf(relation: Pick<TableDefinition, 'kind'>): string {
+function kindOf(relation: Pick<Comparable, 'kind'>): string {
   switch (relation.kind) {
     case 'r':
       return 'a table';

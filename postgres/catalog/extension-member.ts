@@ -1,6 +1,6 @@
 /**
- * Tables and sequences that belong to an extension. pg_dump leaves them out, because CREATE EXTENSION makes them; nothing creates
- * one that a user added (`alter extension … add table`, as pgmq does with its queues), and its rows would be silently lost.
+ * Tables and sequences that belong to an extension. pg_dump omits them because CREATE EXTENSION creates them. But nothing creates
+ * a member that a user added (`alter extension … add table`, as pgmq does with its queues): its rows would be lost silently.
  */
 import type pg from 'pg';
 import { sqlstate } from '../connection/failure.ts';
@@ -11,11 +11,11 @@ export interface ExtensionMember {
   readonly name: string;
   /** The table or sequence, quoted; null for members of other kinds. */
   readonly relation: string | null;
-  /** Table for users' own rows: the extension's condition says which those are, and preflight tells of them elsewhere. */
+  /** Configuration table: the extension's condition selects the user's rows; preflight reports them in another finding. */
   readonly isConfig: boolean;
-  /** Whether it holds rows, or a sequence was used; true where it could not be looked at. */
+  /** Whether a table has rows or a sequence was used; true if that could not be read. */
   readonly used: boolean;
-  /** Equal for equal contents; null where there is none, or it was not looked at. */
+  /** Equal for equal contents; null if there is none or it was not read. */
   readonly content: string | null;
 }
 
@@ -39,10 +39,10 @@ select e.extname as extension, i.type || ' ' || i.identity as name, c.relkind as
   left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where e.extname = any($1::text[]) order by 1, 2`;
 
-/** Pages of a table that are read to compare its rows: what extensions bring along is small. */
+/** Larger tables are not compared row by row; tables that extensions ship are small. */
 const MOST_PAGES = 5_000;
 
-/** Members of the extensions, with what tables and sequences hold. Within an open transaction, which stays usable. */
+/** Members of the extensions and their contents. Needs an open transaction, which stays usable. */
 export async function readExtensionMembers(
   client: pg.ClientBase,
   extensions: readonly string[],
@@ -55,13 +55,13 @@ export async function readExtensionMembers(
       ...member,
       ...(relation === null || (member.isConfig && kind !== 'S')
         ? { used: false, content: null }
-        : await lookInto(client, relation, { kind, pages })),
+        : await readContent(client, relation, { kind, pages })),
     });
   }
   return members;
 }
 
-async function lookInto(
+async function readContent(
   client: pg.ClientBase,
   relation: string,
   { kind, pages }: Pick<MemberRow, 'kind' | 'pages'>,
@@ -84,7 +84,7 @@ async function lookInto(
     );
     return { used, content: hashed.rows[0]?.content ?? null };
   } catch (error) {
-    // What cannot be read cannot be called empty.
+    // Unreadable does not mean empty.
     if (sqlstate(error) === undefined) throw error;
     await client.query('rollback to savepoint member');
     return { used: true, content: null };

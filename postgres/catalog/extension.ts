@@ -1,4 +1,4 @@
-/** Extensions of a database, and which of their tables hold rows of users. */
+/** Extensions of a database, and which of their tables contain user rows. */
 import type pg from 'pg';
 import { sqlstate } from '../connection/failure.ts';
 
@@ -6,7 +6,7 @@ export interface ExtensionFacts {
   readonly name: string;
   readonly version: string;
   readonly schema: string;
-  /** Its tables for users' own rows (`extconfig`) that hold such rows, or that could not be read. */
+  /** Its configuration tables (`extconfig`) that contain user rows or could not be read. */
   readonly tablesWithRows: readonly string[];
 }
 
@@ -18,7 +18,7 @@ interface ConfigRow {
   readonly readable: boolean;
 }
 
-/** Not inside a transaction that has to go on: an extension's own condition may fail, and is taken for "holds rows". */
+/** Do not call inside a transaction that must stay usable: an extension's condition may fail, which counts as "has rows". */
 export async function readExtensions(client: pg.ClientBase): Promise<ExtensionFacts[]> {
   const { rows } = await client.query<Omit<ExtensionFacts, 'tablesWithRows'>>(/* sql */ `
     select e.extname as name, e.extversion as version, n.nspname as schema
@@ -35,7 +35,7 @@ export async function readExtensions(client: pg.ClientBase): Promise<ExtensionFa
      order by 1, 2`);
   const filled = new Set<ConfigRow>();
   for (const row of config.rows) {
-    // What cannot be read cannot be called empty.
+    // Unreadable does not mean empty.
     if (!row.readable || (await hasRows(client, row))) filled.add(row);
   }
   return rows.map((extension) => ({
@@ -46,7 +46,7 @@ export async function readExtensions(client: pg.ClientBase): Promise<ExtensionFa
   }));
 }
 
-/** The condition is the extension's own, and is what pg_dump runs to tell users' rows from the extension's. */
+/** The condition comes from the extension; pg_dump uses it, too, to distinguish user rows from the extension's. */
 async function hasRows(client: pg.ClientBase, { sql, condition }: ConfigRow): Promise<boolean> {
   try {
     const { rowCount } = await client.query(`select from ${sql} ${condition} limit 1`);

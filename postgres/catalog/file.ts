@@ -1,7 +1,7 @@
 /**
  * The file that holds a table's rows, and whether a new one can mean that changes were never sent. An unlogged table writes no
- * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged between two checks
- * has a different file.
+ * WAL; SET UNLOGGED and SET LOGGED each create a new file and leave no other trace, so a table that was unlogged in between has a
+ * different file.
  *
  * So do tables after VACUUM FULL, CLUSTER, SET TABLESPACE and TRUNCATE, which lose nothing. A witness distinguishes them:
  * something that both SETs replace and those statements keep. That is the TOAST table (a rewriting ALTER TABLE creates a new one,
@@ -15,20 +15,20 @@ import type { TableName } from './selection.ts';
 import { quoted } from './table-name.ts';
 
 export interface FileState {
-  /** Another number after a rewrite (and after TRUNCATE, VACUUM FULL, CLUSTER). */
+  /** Changes with every rewrite (and with TRUNCATE, VACUUM FULL, CLUSTER). */
   readonly filenode: number;
-  /** `p` permanent, `u` unlogged. Absent in shapes that earlier code stored, like the witness. */
+  /** `p` permanent, `u` unlogged. Absent in definitions that earlier versions stored, like the witness. */
   readonly persistence?: 'p' | 'u' | undefined;
-  /** What SET UNLOGGED and SET LOGGED replace; empty where the table has nothing of the kind. */
+  /** What SET UNLOGGED and SET LOGGED replace; empty if the table has no witness. */
   readonly witness?: string | undefined;
   /**
-   * The transaction (32 bits) that wrote the catalog's row of the table; null where it did so much before that it may have made
-   * the table unlogged and logged again. If that transaction emptied the table, its changes since then are all in the stream.
+   * The transaction (32 bits) that wrote the table's catalog row; null if its earlier commands may include SET UNLOGGED and SET
+   * LOGGED of the table. If that transaction truncated the table, the stream has all changes since then.
    */
   readonly emptiedBy?: string | null | undefined;
 }
 
-/** The part of a shape that is about the file. */
+/** The file's part of a table definition. */
 export function fileOf({ filenode, persistence, witness, emptiedBy }: FileState): FileState {
   return { filenode, persistence, witness, emptiedBy };
 }
@@ -36,7 +36,7 @@ export function fileOf({ filenode, persistence, witness, emptiedBy }: FileState)
 /** SQL over `c`, the table's row of `pg_class`. */
 export const WITNESS = /* sql */ `
   case when c.relkind = 'r' then coalesce(
-    -- Rows of pg_attribute of a TOAST table are never written again: with the oid they are its birth.
+    -- The pg_attribute rows of a TOAST table are written only when it is created: with the oid they identify it.
     (select pg_catalog.format('toast %s since %s', a.attrelid::int8, a.xmin)
        from pg_catalog.pg_attribute a where a.attrelid = c.reltoastrelid and a.attnum = 1),
     case when pg_catalog.current_setting('server_version_num')::int4 >= 150000 then
@@ -49,10 +49,11 @@ export const WITNESS = /* sql */ `
   else '' end`;
 
 /**
- * SQL: for the tables with the oids `$1`, and what their transactions wrote, how many commands came before in the transaction and
- * left no row of `pg_class` behind. Each file that a TRUNCATE makes (table, TOAST, index, sequence) is a command that leaves one;
- * rebuilding a table's indexes takes one more that does not, which is forgiven between an index and the next table's row: those
- * tables may have one such command less. A row that was locked or touched since has lost its command's number, and is left out.
+ * SQL: for the tables with the oids `$1` and everything else that their transactions wrote, how many earlier commands of the
+ * transaction left no row in `pg_class`. Each file that a TRUNCATE creates (table, TOAST, index, sequence) is one command that
+ * leaves a row. Rebuilding a table's indexes takes one more command without a row; it is not counted between an index and the
+ * next table's row, so those tables may report one command too few. Rows locked or updated since have lost their command number
+ * and are skipped.
  */
 export const UNSEEN_COMMANDS = /* sql */ `
   select g.oid, least(g.missing, g.missing - sum(g.gap) over (partition by g.xmin order by g.cmin) + 1) as commands
@@ -67,30 +68,30 @@ export const UNSEEN_COMMANDS = /* sql */ `
           window list as (partition by w.xmin::text order by w.cmin::text::int8)) g`;
 
 /**
- * A TRUNCATE hides changes if SET UNLOGGED and SET LOGGED follow it in its transaction. Those leave at least four commands without
- * a row: the TRUNCATE and the first swap, whose rows are written again, and the two tables that are made to be swapped and
- * dropped. None of the first swap and of its drop can stand between an index and a table. So two commands prove that there was
- * none of that, and leave room for what usually comes before a TRUNCATE.
+ * A TRUNCATE hides changes if SET UNLOGGED and SET LOGGED follow it in its transaction. Those leave at least four commands
+ * without a row: the TRUNCATE and the first swap, whose rows are overwritten, and the two temporary heaps that are swapped and
+ * dropped. Neither the first swap nor its drop can lie between an index and a table. So at most two such commands prove that this
+ * did not happen, and leave room for what usually precedes a TRUNCATE.
  */
 const UNSEEN_AT_MOST = 2;
 
-/** The fields of {@link FileState}, over the same, and `before`, its row of {@link UNSEEN_COMMANDS} if any. */
+/** SQL: the fields of {@link FileState} over `c` and `before`, its row of {@link UNSEEN_COMMANDS} if any. */
 export const FILE_STATE = /* sql */ `
   c.relfilenode::int8::float8 as filenode, c.relpersistence as persistence, ${WITNESS} as witness,
   case when before.commands <= ${UNSEEN_AT_MOST} then c.xmin::text end as "emptiedBy"`;
 
-/** Whether the table has a new file, and no witness that all changes were sent meanwhile. Pure. */
+/** Whether the table has a new file and no witness proves that all changes were sent. Pure. */
 export function isReplaced(before: FileState, now: FileState): boolean {
   if (before.filenode === now.filenode) return false;
   return before.witness === undefined || before.witness === '' || before.witness !== now.witness;
 }
 
-/** A table on the target, whose rows are in this file. */
+/** A table on the target and the file with its rows. */
 export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
   readonly oid: number;
-  /** By attribute number, the transaction that wrote the catalog row of each column that is not generated; unset in earlier code's. */
+  /** By attribute number of non-generated columns: the transaction that wrote the catalog row. Unset by earlier versions. */
   readonly written?: Readonly<Record<string, string>>;
-  /** A digest of the files of a partitioned table's partitions on all levels; empty for others, unset in earlier code's. */
+  /** Digest of the files of all partitions of a partitioned table; empty for other tables, unset by earlier versions. */
   readonly files?: string;
 }
 
@@ -120,16 +121,16 @@ export async function readKeepers(
 }
 
 /**
- * Whether the rows in it may be gone: it is another table, or was unlogged for a time, in which a crash emptied it. Files of our own
- * TRUNCATEs are recorded with them; without a witness any other new file counts, also that of a VACUUM FULL. Pure.
+ * Whether the table's rows may be gone: it is a different table, or it was temporarily unlogged and a crash may have emptied it.
+ * Files of walferry's TRUNCATEs are recorded; without a witness every other new file counts, even one of VACUUM FULL. Pure.
  */
 export function mayBeEmptied(before: Keeper, now: Keeper): boolean {
   return before.oid !== now.oid || isReplaced(before, now);
 }
 
 /**
- * Whether a column of it may have had another type for a time, which rounded or cut its values: the rows are in another file, and the
- * column was altered. The sequences of a table tell nothing of that. Pure.
+ * Whether a column may temporarily have had another type, which rounded or truncated its values: the rows are in a different file
+ * and the column was altered. The sequences of a table do not show that. Pure.
  */
 export function mayBeCut(before: Keeper, now: Keeper): boolean {
   const { written = {}, files } = now;
@@ -140,7 +141,7 @@ export function mayBeCut(before: Keeper, now: Keeper): boolean {
   );
 }
 
-/** What to do about an unlogged table that is not accepted; follows the table's name. */
+/** Message for an unlogged table that is not ignored; follows the table's name. */
 export function unloggedText(table: TableName): string {
-  return `is unlogged on the source, so its changes are not sent; alter table ${quoted(table)} set logged there, then resume: it is copied again`;
+  return `is unlogged on the source, so its changes are not sent: run alter table ${quoted(table)} set logged there, then resume to resync it`;
 }

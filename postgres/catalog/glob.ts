@@ -1,14 +1,14 @@
 /**
- * One part of a pattern: `*` for any run of characters, `?` for one. Pure. Not one regular expression: `*a*a*a*b` makes that try
- * every way to share a long name out among the stars, and thousands of patterns are held against each of ten thousands of tables.
+ * One part of a pattern: `*` matches any run of characters, `?` exactly one. Pure. Not one regular expression, because `*a*a*a*b`
+ * backtracks through every split of a long name, and thousands of patterns are matched against tens of thousands of tables.
  */
 
 export type Glob = (name: string) => boolean;
 
-/** What stands between two stars. An expression is there for `?` only, which is a character, not a UTF-16 unit. */
+/** The text between two stars. A RegExp only for `?`, which matches a character, not a UTF-16 unit. */
 type Piece = string | RegExp;
 
-/** Compiles it; every other character stands for itself, in its case. */
+/** Compiles a pattern part; all other characters match literally and case-sensitively. */
 export function compileGlob(part: string): Glob {
   const pieces = part.split('*');
   const [start = ''] = pieces;
@@ -24,7 +24,7 @@ export function compileGlob(part: string): Glob {
     if (typeof first === 'string' && !name.startsWith(first)) return false;
     if (typeof last === 'string' && !name.endsWith(last)) return false;
     let at = typeof first === 'string' ? first.length : after(name, first, 0);
-    // The first place for each leaves the most room for those behind it.
+    // Matching each piece as early as possible leaves the most room for the following ones.
     for (const one of middle) {
       if (at < 0) return false;
       at = after(name, one, at);
@@ -44,7 +44,7 @@ function piece(text: string, from: '^' | '', to: '$' | ''): Piece {
   return text.includes('?') ? new RegExp(`${from}${source(text)}${to}`, 'gsu') : text;
 }
 
-/** @returns where the first occurrence at or behind `from` ends; -1 for none. */
+/** @returns the end of the first occurrence at or after `from`; -1 for none. */
 function after(name: string, one: Piece, from: number): number {
   if (typeof one === 'string') {
     const found = name.indexOf(one, from);
@@ -54,6 +54,6 @@ function after(name: string, one: Piece, from: number): number {
   return one.test(name) ? one.lastIndex : -1;
 }
 
-/** Flag `s` goes with it: a name may hold a line break. */
+/** Use with flag `s`: a name may contain a line break. */
 const source = (text: string): string =>
   text.replace(/[\\^$.|*+()[\]{}]/g, '\\$&').replaceAll('?', '.');

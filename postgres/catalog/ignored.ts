@@ -1,11 +1,11 @@
-/** Limitations of single tables that the operator accepts (`ignore` in the input); patterns as in `tables.include`. Pure. */
+/** Limitations of tables that the operator accepts (`ignore` in the input); patterns as in `tables.include`. Pure. */
 import type { Relation } from './relation.ts';
 import { compileSelection } from './selection.ts';
 
 export interface IgnorePatterns {
-  /** Tables whose updates and deletes cannot be sent: their inserts are followed, and the first of the others stops the stream. */
+  /** Tables whose updates and deletes cannot be sent: their inserts are applied; the first update or delete stops the stream. */
   readonly missingIdentity: readonly string[];
-  /** Unlogged tables: they are copied once. */
+  /** Unlogged tables: copied once, not replicated. */
   readonly unlogged: readonly string[];
 }
 
@@ -16,12 +16,11 @@ type Named = Pick<
   'oid' | 'schema' | 'name' | 'parentOid' | 'kind' | 'persistence' | 'viaRoot'
 >;
 
-/** Nothing is accepted. */
 export const NOTHING_IGNORED: IgnorePatterns = { missingIdentity: [], unlogged: [] };
 
 /**
- * Which tables the patterns name: a partition or child goes with its parent, as far as that is selected. Of a root that rows go
- * through on the target, unlogged partitions are accepted only if all of its partitions are unlogged and named.
+ * Which tables the patterns match. A partition or child follows its parent if the parent is selected. For a tree that goes
+ * through its root, unlogged partitions are accepted only if all partitions are unlogged and matched.
  * @param relations the selected tables.
  */
 export function ignoredAmong(relations: readonly Named[], patterns: IgnorePatterns): Ignored {
@@ -37,7 +36,7 @@ export function ignoredAmong(relations: readonly Named[], patterns: IgnorePatter
     return named;
   };
   const unlogged = names(patterns.unlogged);
-  // Their rows are in one table of the target, which is either followed and counted, or as of its copy.
+  // Their rows share one table on the target, which is either replicated and counted or left as copied.
   const mixed = new Set(
     relations.flatMap((one) =>
       one.viaRoot && one.kind === 'r' && !(one.persistence === 'u' && unlogged(one))

@@ -1,7 +1,7 @@
 /**
- * What a server routes a row to its partition by. Parts of it differ between servers: the hash of an enum depends on the OID of the
- * label, object names are stored as OIDs, and a library sorts text. The partition of the same name on another server could reject
- * a row (23514).
+ * Partition keys. They may choose different partitions on different servers: the hash of an enum depends on the label's OID,
+ * object names are stored as OIDs, and a library sorts text. Another server's partition of the same name may reject a row
+ * (23514).
  */
 import type pg from 'pg';
 import type { TableName } from './selection.ts';
@@ -12,28 +12,28 @@ export interface KeyCollation {
   readonly provider: string;
   readonly locale: string;
   readonly deterministic: boolean;
-  /** Of the library that sorts now; null where the provider has none. */
+  /** Of the installed library; null if the provider has no version. */
   readonly version: string | null;
-  /** Whether it is the database's own. */
+  /** Whether it is the database's default. */
   readonly inherited: boolean;
 }
 
 export interface PartitionKey extends TableName {
   readonly strategy: 'r' | 'l' | 'h';
-  /** Enums that the key is made of, at any depth, quoted; `an enum` where only the operator class tells. */
+  /** Enums in the key at any depth, quoted; `an enum` if only the operator class shows that there is one. */
   readonly enums: readonly string[];
-  /** Types whose values are numbers of objects and print as names: regclass and its like, aclitem. */
+  /** Types that store OIDs and print names: regclass and similar types, aclitem. */
   readonly numbered: readonly string[];
-  /** Functions of the system that hash it. */
+  /** Built-in hash functions of the key. */
   readonly hashes: readonly string[];
-  /** Operator classes that are not the system's, and functions of users in the key's expressions. */
+  /** Operator classes that are not built in, and user-defined functions in the key's expressions. */
   readonly own: readonly string[];
   readonly collations: readonly KeyCollation[];
-  /** Whether an expression is among it whose type the operator class does not tell: an array, a row, a range. */
+  /** Whether the key has an expression whose type the operator class does not determine: an array, a row, a range. */
   readonly untyped: boolean;
 }
 
-/** Provider, locale and library version of collation `o`, whose columns were renamed from version to version. */
+/** Provider, locale and library version of collation `o`; PostgreSQL versions name these columns differently. */
 const COLLATION = /* sql */ `
   json_build_object(
     'provider', case when o.collprovider = 'd' then coalesce(base ->> 'datlocprovider', 'c') else o.collprovider::text end,
@@ -93,7 +93,7 @@ select k.schema, k.name, k.strategy,
   from (select distinct rel, schema, name, strategy from keys) k
  order by 1, 2`;
 
-/** Keys of the partitioned tables among these. */
+/** Partition keys of the partitioned tables among these. */
 export async function readPartitionKeys(
   client: pg.ClientBase,
   oids: readonly number[],
@@ -103,7 +103,7 @@ export async function readPartitionKeys(
   return rows;
 }
 
-/** Versions of the libraries that sort by these collations on this server; null where it does not say. */
+/** Versions of the libraries that implement these collations on this server; null if the server does not report one. */
 export async function readCollationVersions(
   client: pg.ClientBase,
   wanted: readonly KeyCollation[],
@@ -114,7 +114,7 @@ export async function readCollationVersions(
     select array(
       select (select max(pg_catalog.pg_collation_actual_version(o.oid)) from pg_catalog.pg_collation o
                where o.collprovider::text = w.provider
-                 -- A locale of the user's own is not among those that came with the server.
+                 -- A user-defined locale may not be among the server's predefined ones.
                  and coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', o.collcollate)
                      in (w.locale, case w.provider when 'i' then 'und' else w.locale end))
         from unnest($1::text[], $2::text[]) with ordinality as w (provider, locale, at) order by w.at) as versions`,
@@ -123,7 +123,7 @@ export async function readCollationVersions(
   return wanted.map((one, at) => ({ ...one, here: rows[0]?.versions[at] ?? null }));
 }
 
-/** One value hashed by each function, as text. Servers of different byte order hash differently. */
+/** One sample value hashed by each function, as text. Servers with different byte order hash differently. */
 export async function readHashes(client: pg.ClientBase): Promise<ReadonlyMap<string, string>> {
   const { rows } = await client.query<{ name: string; hash: string }>(/* sql */ `
     select name, hash::text from (values
@@ -147,15 +147,15 @@ export async function readHashes(client: pg.ClientBase): Promise<ReadonlyMap<str
   return new Map(rows.map(({ name, hash }) => [name, hash]));
 }
 
-/** Why no two servers choose the same partitions by this key; none when they may. Pure. */
+/** Why this key never chooses the same partitions on two servers; empty if it may. Pure. */
 export function differsByServer({ strategy, enums, numbered }: PartitionKey): string[] {
   const reasons: string[] = [];
   if (strategy === 'h' && enums.length > 0) {
     reasons.push(
-      `hash of ${enums.join(', ')}: it depends on the OID of the label, which differs between servers`,
+      `hash of ${enums.join(', ')}: it depends on the OIDs of enum labels, which differ between servers`,
     );
   }
-  // Bounds of a list are looked up by name on the target, and mean the same objects.
+  // The target resolves list bounds by name, so they mean the same objects.
   if (strategy !== 'l' && numbered.length > 0) {
     reasons.push(`${numbered.join(', ')}: values are OIDs, which differ between servers`);
   }
@@ -163,8 +163,8 @@ export function differsByServer({ strategy, enums, numbered }: PartitionKey): st
 }
 
 /**
- * Whether a condition on this key may be true for other rows on another server: labels may stand in another order there, names be
- * those of other objects, and functions, operators and collations be other ones. Pure.
+ * Whether a condition on this key may select other rows on another server: enum labels may be in a different order there, names
+ * may refer to other objects, and functions, operators and collations may differ. Pure.
  */
 export function meansOtherRows({ strategy, collations, ...key }: PartitionKey): boolean {
   if (key.enums.length + key.numbered.length + key.own.length > 0 || key.untyped) return true;

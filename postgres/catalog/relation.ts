@@ -1,9 +1,9 @@
 /**
- * The tables of a database as its catalog describes them: what is selected, how big it is, its columns, and the key by which
- * a change finds its row. Source and target are read with the same queries, so that they can be compared.
+ * The tables of a database as its catalog describes them: which are selected, their size, their columns, and the key by which a
+ * change finds its row. Source and target are read with the same queries, so that they can be compared.
  *
- * Everything is read under an empty search_path: `format_type` leaves out the schema of a type that happens to be on the path,
- * and such a name would mean something else (or nothing) on another session.
+ * Everything is read under an empty search_path: `format_type` omits the schema of a type that is on the path, and that name
+ * could mean another type (or none) in another session.
  */
 import type pg from 'pg';
 import { COLLATION, JOIN_COLLATION, type Collation } from './collation.ts';
@@ -25,40 +25,40 @@ export interface Column {
   readonly hasDefault: boolean;
   readonly generated: boolean;
   readonly identity: '' | 'a' | 'd';
-  /** Null (or unset): none, or the database's own. */
+  /** Null (or unset): none, or the database's default. */
   readonly collation?: Collation | null;
 }
 
 export interface Relation extends TableName {
   readonly oid: number;
-  /** Table, partitioned table (holds no rows itself), or foreign table (reported so that preflight can refuse it). */
+  /** Table, partitioned table (has no rows itself), or foreign table (reported so that preflight can refuse it). */
   readonly kind: 'r' | 'p' | 'f';
   /** Permanent or unlogged; temporary tables are never selected. */
   readonly persistence: 'p' | 'u';
   /** REPLICA IDENTITY: default, nothing, full, index. */
   readonly identity: 'd' | 'n' | 'f' | 'i';
   /**
-   * Whether it can be read by ranges of blocks: a heap, on a server that has the TID range scan (from 14 on). Without that scan
-   * each chunk reads the whole table, which makes a chunked copy quadratic.
+   * Whether it can be read by block ranges: a heap, on a server with TID range scans (from 14 on). Without them each chunk reads
+   * the whole table, which makes a chunked copy quadratic.
    */
   readonly splittable: boolean;
-  /** Blocks of the main fork, 0 when the table has no storage: now, or when it was last analyzed (see {@link Sizes}). */
+  /** Blocks of the main fork, 0 without storage; current, or as of the last ANALYZE (see {@link Sizes}). */
   readonly pages: number;
   readonly estimatedRows: number;
   /** Main fork and TOAST, without indexes. */
   readonly bytes: number;
-  /** Next table above, by partitioning or inheritance; null for none. Several parents: the first declared. */
+  /** Parent by partitioning or inheritance, the first declared if there are several; null for none. */
   readonly parentOid: number | null;
   readonly isPartition: boolean;
   readonly columns: readonly Column[];
   /**
-   * Columns of the unique index that identifies a row in the stream: valid, immediate, not partial, no expressions, on NOT NULL
-   * columns, and part of what the replica identity sends. Null: none.
+   * Columns of the unique index that identifies a row in the stream: valid, immediate, not partial, without expressions, on NOT
+   * NULL columns that the replica identity sends. Null: none.
    */
   readonly key: readonly string[] | null;
-  /** What the types of its columns are made of; shared by all tables that were read together. */
+  /** The parts of its columns' types; shared by all tables that were read together. */
   readonly types: TypeGraph;
-  /** Of a partitioned table that goes through its root on the target, and of all its partitions; null for all others. */
+  /** Set for a partitioned table that goes through its root on the target, and for all its partitions; else null. */
   readonly viaRoot: ViaRoot | null;
 }
 
@@ -69,7 +69,7 @@ interface NameRow {
   parents: number[];
 }
 
-/** What preflight, copy and stream never touch: the system's, our own, and what belongs to an extension. */
+/** All tables but those that preflight, copy and stream never touch: the system's, walferry's and members of extensions. */
 const CANDIDATES = /* sql */ `
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
        array(select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
@@ -82,7 +82,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
                     where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
                       and d.objsubid = 0 and d.deptype = 'e')`;
 
-/** The key's index: what the replica identity names; with FULL the primary key, or the usable index with the fewest columns. */
+/** The key's index: that of the replica identity; with FULL the primary key, or else the usable index with the fewest columns. */
 const DETAILS = /* sql */ `
 with recursive domain (typ, base) as (
   select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'
@@ -96,7 +96,7 @@ with recursive domain (typ, base) as (
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
    where i.indrelid = any($1::oid[]) and i.indisunique and i.indisvalid and i.indimmediate
      and i.indpred is null and i.indexprs is null and k.at <= i.indnkeyatts
-     -- From 18 on a column may count as NOT NULL while its constraint is not validated, and hold nulls.
+     -- From 18 on a column with a NOT NULL constraint that is not validated counts as NOT NULL but may contain nulls.
      and not exists (select from pg_catalog.pg_constraint n
                       where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated and a.attnum = any(n.conkey))
    group by i.indrelid, i.indexrelid, i.indisprimary, i.indisreplident, i.indnkeyatts
@@ -108,7 +108,7 @@ with recursive domain (typ, base) as (
                              when 'f' then true else false end
    order by x.indrelid, x.indisprimary desc, x.indnkeyatts, x.indexrelid
 ), attributes as (
-  -- Grouped once for all tables: looking up thousands of tables one by one takes minutes.
+  -- Grouped once for all tables: a lookup per table takes minutes with thousands of tables.
   select a.attrelid, sum(case when t.typlen > 0 then t.typlen else 32 end) as row,
          json_agg(json_build_object(
            'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::int8,
@@ -153,14 +153,14 @@ interface DetailRow extends Omit<Relation, 'estimatedRows' | 'types' | 'viaRoot'
 }
 
 /**
- * `measured`: asked of the file system, under a short lock of each table and with an entry in the session's cache for it (a gigabyte
- * for a hundred thousand tables). `estimated`: as of the last ANALYZE or VACUUM, without locks.
+ * `measured`: from the file system; takes a short lock on each table and an entry in the session's relation cache (a gigabyte for
+ * a hundred thousand tables). `estimated`: as of the last ANALYZE or VACUUM, without locks.
  */
 export type Sizes = 'measured' | 'estimated';
 
 /**
- * The selected tables, ordered by schema and name: ordinary and partitioned tables, every leaf partition, inherited tables,
- * unlogged and foreign ones (for preflight to refuse). Inside a transaction the answer is what its snapshot sees.
+ * The selected tables, ordered by schema and name: ordinary and partitioned tables, every leaf partition, inherited tables, and
+ * unlogged and foreign ones (which preflight may refuse). Inside a transaction it returns what the snapshot sees.
  */
 export async function readRelations(
   client: pg.ClientBase,
@@ -174,7 +174,7 @@ export async function readRelations(
   });
 }
 
-/** Whether {@link readRelations} would find the table: asked for one, all the others are not read. */
+/** Whether {@link readRelations} would return the table; reads no details of other tables. */
 export async function isTableSelected(
   client: pg.ClientBase,
   selection: Selection,
@@ -195,7 +195,7 @@ export async function isTableSelected(
   return rows.some((row) => row.schema === schema && row.name === name && selected.has(row.oid));
 }
 
-/** The tables with these names, as far as they exist, with estimated sizes; for comparing the other side with a selection. */
+/** The existing tables among these names, with estimated sizes; for comparing the other side with a selection. */
 export async function readRelationsNamed(
   client: pg.ClientBase,
   names: readonly TableName[],
@@ -233,7 +233,7 @@ async function details(
   }));
 }
 
-/** Applies the patterns; a table that has several ancestors follows all of them. */
+/** Applies the patterns; a table with several ancestors follows all of them. */
 function selectOids(rows: readonly NameRow[], selection: Selection): number[] {
   const matcher = compileSelection(selection);
   const byOid = new Map(rows.map((row) => [row.oid, row]));
@@ -249,7 +249,7 @@ const PAGE_BYTES = 8192;
 /** Tuple header, line pointer and padding. */
 const TUPLE_OVERHEAD_BYTES = 32;
 
-/** The planner's way: the density of the last ANALYZE over today's pages, else a guess from the columns' widths. */
+/** As the planner does it: row density of the last ANALYZE times current pages, else a guess from column widths. */
 function estimateRows(
   pages: number,
   known: { relpages: number; reltuples: number; width: number },
@@ -261,7 +261,7 @@ function estimateRows(
   return Math.round(density * pages);
 }
 
-/** Works inside and outside a transaction, and gives the session back as it was. */
+/** Works inside and outside a transaction, and restores the session's search_path. */
 async function withEmptySearchPath<T>(client: pg.ClientBase, read: () => Promise<T>): Promise<T> {
   const { rows } = await client.query<{ path: string }>(
     /* sql */ `select pg_catalog.current_setting('search_path') as path`,

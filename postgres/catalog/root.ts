@@ -1,10 +1,10 @@
 /**
- * Where the rows of a source's table are on the target: in the table of its own name, or, for partitioned tables that the input
- * names (`tables.viaPartitionRoot`), in the one table of the root's name that the operator made there. Everything that looks for
- * a table's counterpart asks {@link destinationOf}.
+ * Where the rows of a source table are on the target: in the table of the same name or, for partitioned tables that the input
+ * names (`tables.viaPartitionRoot`), in the one table with the root's name that the operator created there. All code that needs a
+ * table's counterpart uses {@link destinationOf}.
  *
- * Such a tree of partitions is one unit: all its rows are of one generation. With two, a row that moved between partitions in
- * between would arrive twice in the one table of the target.
+ * Such a tree is one unit: all its rows are copied under one exported snapshot. With two, a row that moved between partitions in
+ * the meantime would arrive twice in the target's table.
  */
 import type pg from 'pg';
 import { meansOtherRows, readPartitionKeys } from './partition-key.ts';
@@ -17,22 +17,22 @@ export interface ViaRoot extends TableName {
   /** Oid on the source. */
   readonly oid: number;
   /**
-   * Whether the table was made as a partition where it is and under this name: then all its rows came by changes of this name.
-   * One that was attached later may hold others.
+   * Whether the table was created as a partition in its current place, under its current name: then all its rows came through
+   * changes of this name. A table that was attached later may have other rows.
    */
   readonly bornInPlace: boolean;
-  /** Transaction id (64 bits) that made the table; null when it is older than ids can tell. */
+  /** Id (64 bits) of the transaction that created the table; null if it is too old to be determined. */
   readonly bornAt: string | null;
-  /** Whether the key tells the rows of all partitions apart: its index is part of one of the root. */
+  /** Whether the key is unique across all partitions: its index is part of an index of the root. */
   readonly uniqueKey: boolean;
   /**
-   * SQL condition that is true for exactly the rows of this partition, on any server; null where there is none: hash, default
-   * partitions (theirs changes with each neighbour), and keys that mean other rows on another server (partition-key.ts).
+   * SQL condition that is true for exactly the rows of this partition, on any server. Null for hash partitions, default
+   * partitions (each new partition changes theirs), and keys that mean other rows on another server (partition-key.ts).
    */
   readonly bounds: string | null;
 }
 
-/** The target's table for the rows of a source's table. */
+/** The target table for the rows of a source table. */
 export function destinationOf(
   relation: TableName & { readonly viaRoot: TableName | null },
 ): TableName {
@@ -40,7 +40,7 @@ export function destinationOf(
   return { schema, name };
 }
 
-/** The target's tables for these, each once. */
+/** The target tables for these source tables, without duplicates. */
 export function destinationsOf(
   relations: readonly (TableName & { readonly viaRoot: TableName | null })[],
 ): TableName[] {
@@ -55,8 +55,8 @@ export function isViaRoot(relation: TableName & { readonly viaRoot: TableName | 
 type Found = Omit<Relation, 'viaRoot'> & { readonly keyIndex: number | null };
 
 /**
- * Says for each relation which root it goes through.
- * @param found with all ancestors that are selected; the session has an empty search_path.
+ * Sets for each relation the root that it goes through.
+ * @param found includes all selected ancestors; the session has an empty search_path.
  */
 export async function assignRoots(
   client: pg.ClientBase,
@@ -92,7 +92,7 @@ export async function assignRoots(
     const { keyIndex: _, ...relation } = one;
     const root = roots.get(relation.oid);
     const place = places.get(relation.oid);
-    // Half detached (CONCURRENTLY) it is no partition to anybody who looks now.
+    // After the first transaction of DETACH CONCURRENTLY it is no longer a partition for new snapshots.
     if (!root || !place || place.leaving) return { ...relation, viaRoot: null };
     const { oid, schema, name } = root;
     const { bornInPlace, bornAt, uniqueKey } = place;
@@ -109,11 +109,10 @@ interface Place extends Pick<ViaRoot, 'bornInPlace' | 'bornAt' | 'uniqueKey' | '
 }
 
 /**
- * `bornInPlace`: the rows of `pg_attribute` for system columns are written when a table is made and never again, so they hold
- * the transaction and command that made it. The row of its type is as old only if the table was never renamed, moved to another
- * schema or given away, the row of `pg_inherits` only if it was never attached. The schema has to be older: renamed later, the
- * changes from before would be under another name. Another file than the first means a rewrite, which SET LOGGED does, too, and
- * before that its rows were in no WAL.
+ * `bornInPlace`: `pg_attribute` rows of system columns are written only when a table is created, so they hold the transaction and
+ * command that created it. Its type's row is as old only if the table was never renamed, moved to another schema or given a new
+ * owner; its `pg_inherits` row only if it was never attached. The schema must be older: if it was renamed later, earlier changes
+ * came under another name. A new file means a rewrite, possibly by SET LOGGED, before which no row was in the WAL.
  */
 const PLACES = /* sql */ `
 with recursive wanted as (
@@ -139,13 +138,13 @@ select w.oid::int8::float8 as oid,
                 where i.inhrelid = c.oid and i.xmin = a.xmin and t.xmin = a.xmin and t.cmin = a.cmin
                   and age(n.xmin) > age(a.xmin)
                   and (c.relkind = 'p' or c.relfilenode = c.oid)) as "bornInPlace",
-       -- 32 bits made 64 by how far they lie behind the next id; further than half of them is not to be told.
+       -- Widens 32 bits to 64 by the distance to the next id; a distance above half of the range is ambiguous.
        (select case when behind < 2147483648 then (next.id - behind)::text end
           from pg_catalog.pg_attribute a,
                (select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::int8) next (id),
                lateral (select (next.id - a.xmin::text::int8) & 4294967295) as distance (behind)
          where a.attrelid = c.oid and a.attname = 'tableoid' and a.attnum < 0) as "bornAt",
-       -- Not correlated: with thousands of partitions each of these is one hash instead of as many scans.
+       -- Not correlated: one hash each instead of a scan for each of thousands of partitions.
        w.oid in (select l.oid from line l
                    join pg_catalog.pg_inherits i on i.inhrelid = l.child and i.inhparent = l.parent
                   where (to_jsonb(i) ->> 'inhdetachpending')::boolean) as leaving,

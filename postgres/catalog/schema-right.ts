@@ -1,15 +1,15 @@
 /**
- * Owners and grants of schemas. One that the target has already keeps its own owner, whose rights pg_dump does not write as
- * grants; and grants that only the target has stay.
+ * Owners and grants of schemas. A schema that exists on the target keeps its owner, whose privileges pg_dump does not dump as
+ * grants, and its additional grants.
  */
 import type pg from 'pg';
 
 export interface SchemaRights {
   readonly schema: string;
   readonly owner: string;
-  /** Whether the server itself made it so: `public`, and its owner up to 14 or from 15 on. */
+  /** Whether the owner is PostgreSQL's default: `public`, with its owner up to 14 or from 15 on. */
   readonly stock: boolean;
-  /** Without the owner's: `CREATE to x`. */
+  /** Without those of the owner. */
   readonly grants: readonly SchemaGrant[];
 }
 
@@ -21,7 +21,7 @@ interface SchemaGrant {
 
 export interface RightsDifference {
   readonly schema: string;
-  /** On both sides; null when it is the same. */
+  /** Null if both sides have the same owner. */
   readonly owner: { readonly source: string; readonly target: string } | null;
   readonly onTargetOnly: readonly SchemaGrant[];
 }
@@ -38,15 +38,15 @@ select n.nspname as schema, pg_catalog.pg_get_userbyid(n.nspowner) as owner,
                     where d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and d.objid = n.oid and d.deptype = 'e')
  order by 1`;
 
-/** Of every schema that is neither the system's nor ours nor an extension's. */
+/** Rights of all schemas except the system's, walferry's and those of extensions. */
 export async function readSchemaRights(client: pg.ClientBase): Promise<SchemaRights[]> {
   return (await client.query<SchemaRights>(RIGHTS)).rows;
 }
 
 /**
- * Schemas of both sides that differ; what the target lacks of grants is given by the schema's copy. Pure.
- * @param ours role on the target, whose own grants are for the migration.
- * @param isKnown whether the target has a role; the source's owner is not missed where it has not.
+ * Schemas whose rights differ. Grants that the target lacks are not reported: the schema copy adds them. Pure.
+ * @param ours walferry's role on the target; its grants serve the migration and are ignored.
+ * @param isKnown whether the target has a role; an owner that it does not have is not reported.
  */
 export function compareSchemaRights(
   source: readonly SchemaRights[],

@@ -1,15 +1,15 @@
 /**
- * The catalog rows of schemas. A renamed schema changes the name of every change in its tables and leaves no other trace: the tables'
- * own rows stay as they are. RENAME, GRANT, REVOKE and OWNER TO all write a schema's row, so another row is only a reason to look
- * closer (stream/doubt.ts).
+ * The catalog rows of schemas. Renaming a schema changes the name under which its tables' changes are sent and leaves no other
+ * trace: the tables' catalog rows stay the same. RENAME, GRANT, REVOKE and OWNER TO all write the schema's row, so a new row
+ * version is only a reason to look closer (stream/doubt.ts).
  */
 import type pg from 'pg';
 import type { TableName } from './selection.ts';
 
 export interface SchemaRow {
-  /** Its oid and the transaction (32 bits) that wrote it last. */
+  /** Its oid and the transaction (32 bits) that last wrote the row. */
   readonly version: string;
-  /** Owner and privileges, hashed: what GRANT, REVOKE and OWNER TO change and RENAME does not. */
+  /** Hash of owner and privileges: GRANT, REVOKE and OWNER TO change it, RENAME does not. */
   readonly rights: string;
 }
 
@@ -19,7 +19,7 @@ export type SchemaRows = ReadonlyMap<string, SchemaRow>;
 /** SQL over `n`, a row of `pg_namespace`. */
 export const SCHEMA_VERSION = /* sql */ `pg_catalog.format('%s %s', n.oid::int8, n.xmin)`;
 
-/** All schemas but those of the server; inside a transaction what its snapshot sees. */
+/** All schemas except the system's; inside a transaction, what its snapshot sees. */
 export async function readSchemaRows(client: pg.ClientBase): Promise<SchemaRows> {
   const { rows } = await client.query<SchemaRow & { name: string }>(/* sql */ `
     select n.nspname as name, ${SCHEMA_VERSION} as version,
@@ -29,7 +29,7 @@ export async function readSchemaRows(client: pg.ClientBase): Promise<SchemaRows>
   return new Map(rows.map(({ name, version, rights }) => [name, { version, rights }]));
 }
 
-/** Which tables of these names there are in these schemas. */
+/** The existing tables with these names in these schemas. */
 export async function readNamed(
   client: pg.ClientBase,
   { schemas, names }: { readonly schemas: readonly string[]; readonly names: readonly string[] },
@@ -44,7 +44,7 @@ export async function readNamed(
   return rows;
 }
 
-/** Whether no row is another one. Pure. */
+/** Whether all row versions are the same. Pure. */
 export function sameRows(before: SchemaRows, now: SchemaRows): boolean {
   return (
     before.size === now.size &&

@@ -1,7 +1,6 @@
 /**
- * Which tables an operator's patterns mean. Pure. A pattern is `schema.table`; in an unquoted part `*` stands for any run
- * of characters and `?` for one, a quoted part is taken literally (so that names with dots or stars can be given).
- * Matching is exact in case: a name is written as the catalog holds it.
+ * Which tables an operator's patterns match. Pure. A pattern is `schema.table`; in an unquoted part `*` matches any run of
+ * characters and `?` one, a quoted part is literal (for names with dots or stars). Matching is case-sensitive.
  */
 import { compileGlob, type Glob } from './glob.ts';
 
@@ -25,7 +24,7 @@ export interface Matcher {
   excludes(table: TableName): boolean;
 }
 
-/** Names within the schemas of one pattern's first part. */
+/** Table names for the schemas that one schema part matches. */
 interface Names {
   readonly literal: Set<string>;
   readonly wild: Glob[];
@@ -35,16 +34,13 @@ const PARTS = /^("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)$/u;
 
 /**
  * Compiles the patterns.
- * @throws RangeError for a pattern that the input's schema would have refused.
+ * @throws RangeError for a pattern that the input validation would have refused.
  */
 export function compileSelection(selection: Selection): Matcher {
   return { includes: compile(selection.include), excludes: compile(selection.exclude) };
 }
 
-/**
- * The schemas that `include` can reach, for an output plugin that takes `schema.*`; null when a wildcard in a schema's part
- * leaves them open.
- */
+/** The schemas that `include` can match, for plugin filters `schema.*`; null if a schema part has a wildcard. */
 export function literalSchemas(selection: Selection): string[] | null {
   const schemas = new Set<string>();
   for (const pattern of selection.include) {
@@ -56,8 +52,8 @@ export function literalSchemas(selection: Selection): string[] | null {
 }
 
 /**
- * Whether the selection takes a schema whole, with what belongs to no table: a pattern `schema.*` includes it, and none excludes it. For
- * a schema whose tables are not known to be selected, such as one without tables.
+ * Whether the selection includes a whole schema, with objects that belong to no table: a pattern `schema.*` includes it and none
+ * excludes it. For schemas that may have no selected table, such as one without tables.
  */
 export function takesSchema(selection: Selection): (schema: string) => boolean {
   const whole = (patterns: readonly string[]): Glob[] =>
@@ -71,9 +67,9 @@ export function takesSchema(selection: Selection): (schema: string) => boolean {
 }
 
 /**
- * Selects tables together with their ancestors' fate: a partition (or child) of an included table is included, and one of an
- * excluded table is excluded, or a partitioned table would be moved with holes.
- * @param ancestors all tables above one, nearest first.
+ * Whether a table is selected. Partitions and children of an included table are included, those of an excluded table excluded;
+ * otherwise a partitioned table would be moved incompletely.
+ * @param ancestors all ancestors, nearest first.
  */
 export function isSelected(
   matcher: Matcher,
@@ -84,7 +80,7 @@ export function isSelected(
   return line.some((one) => matcher.includes(one)) && !line.some((one) => matcher.excludes(one));
 }
 
-/** Literal names are looked up: thousands of them against each of ten thousands of tables would block a worker for a minute. */
+/** Literal names use a lookup: comparing thousands of them with tens of thousands of tables would block a worker for a minute. */
 function compile(patterns: readonly string[]): (table: TableName) => boolean {
   const literal = new Map<string, Names>();
   const wild = new Map<string, Names>();

@@ -1,7 +1,7 @@
 /**
- * The shape of a table at one moment, and what lies between two shapes. A name and a type are not enough: `ALTER TYPE … USING`
- * to the same type, a column dropped and added again, and two columns that swap their names change what a value means and
- * leave names and types as they were. So a shape holds attribute numbers (never given out twice) and, for each column, the
+ * The definition of a table at one moment, and the differences between two definitions. Names and types are not enough: `ALTER
+ * TYPE … USING` to the same type, dropping and re-adding a column, and swapping the names of two columns change what a value
+ * means without changing names or types. So a definition includes attribute numbers (never reused) and, for each column, the
  * transaction that wrote its catalog row.
  */
 import type pg from 'pg';
@@ -20,13 +20,13 @@ export interface ColumnDefinition {
   readonly attnum: number;
   readonly typeOid: number;
   readonly typmod: number;
-  /** `s` stored, `v` virtual, empty for an ordinary column. */
+  /** `s` stored, `v` virtual, empty if not generated. */
   readonly generated: string;
-  /** Transaction that wrote the catalog row last (`xmin`, 32 bits). */
+  /** Transaction that last wrote the catalog row (`xmin`, 32 bits). */
   readonly version: string;
-  /** What rows older than the column hold without being rewritten (`attmissingval`); null for NULL. */
+  /** Value of the column in rows that are older than it (`attmissingval`); null for NULL. */
   readonly missing: string | null;
-  /** Whether an unchanged value may be left out of an update: the types that can be TOASTed. */
+  /** Whether the stream may omit the unchanged value in an update: types that can be TOASTed. */
   readonly varying: boolean;
 }
 
@@ -35,22 +35,22 @@ export interface TableDefinition extends FileState {
   readonly schema: string;
   readonly name: string;
   readonly columns: readonly ColumnDefinition[];
-  /** Attribute numbers of columns that were dropped. */
+  /** Attribute numbers of dropped columns. */
   readonly dropped: readonly number[];
   /**
-   * Transaction (32 bits) that wrote the row of its type last: only RENAME, SET SCHEMA and OWNER TO do. In between its changes came
-   * under another name, and another table's under this one. Absent in shapes that earlier code stored.
+   * Transaction (32 bits) that last wrote the row of its type: only RENAME, SET SCHEMA and OWNER TO do. If it differs, changes
+   * may have come under another name, and another table's under this one. Absent in definitions that earlier versions stored.
    */
   readonly named?: string | undefined;
-  /** Links to the tables above, as oids with the transaction that made each; empty for a table that is no partition. */
+  /** Links to its ancestors: oids and the transaction that created each link; empty for a table that is not a partition. */
   readonly place: string;
-  /** Of a partitioned table (file.ts); absent in what earlier code stored. */
+  /** Of a partitioned table (file.ts); absent in definitions that earlier versions stored. */
   readonly files?: string;
-  /** All of the above that DDL changes, and the indexes that identify rows; equal as long as no DDL touched the table. */
+  /** Hash of all the above that DDL changes and of the indexes that identify rows; equal as long as no DDL touched the table. */
   readonly fingerprint: string;
 }
 
-/** A partition that was detached and attached again has another link, also at the same place. */
+/** A partition that was detached and attached again has a new link, even in the same place. */
 const PLACE = /* sql */ `
   coalesce((
     select string_agg(format('%s under %s since %s', i.inhrelid::int8, i.inhparent::int8, i.xmin), ', ' order by i.inhrelid)
@@ -58,7 +58,7 @@ const PLACE = /* sql */ `
       join pg_catalog.pg_inherits i on i.inhrelid = a.relid
      where c.relispartition), '')`;
 
-/** Of a root: which partitions there are, on all levels. Not `pg_partition_tree`: that waits for whoever locks one of them. */
+/** Of a root: its partitions on all levels. Not `pg_partition_tree`, which waits for locks on partitions. */
 const MEMBERS = /* sql */ `
   coalesce((
     with recursive below (oid, link) as (
@@ -102,8 +102,8 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, ${FIL
  where c.oid = any($1::oid[])`;
 
 /**
- * Shapes of the tables with these oids, as far as they exist; inside a transaction what its snapshot sees.
- * @param files whether to read the digest of partitions' files, which takes time where there are many; empty otherwise.
+ * Definitions of the existing tables with these oids; inside a transaction, what its snapshot sees.
+ * @param files whether to read the digest of partitions' files, which takes time with many partitions; otherwise it is empty.
  */
 export async function readDefinitions(
   client: pg.ClientBase,
@@ -117,17 +117,17 @@ export async function readDefinitions(
   return new Map(rows.map((definition) => [definition.oid, definition]));
 }
 
-/** What the source says of tables at one moment: fingerprints by schema and name, and the snapshot that saw them. */
+/** Fingerprints of tables at one moment, and the snapshot that saw them. */
 export interface Look {
   readonly snapshot: string;
-  /** In the order of the names; null where there is no such table. */
+  /** In the order of the names; null if there is no such table. */
   readonly fingerprints: readonly (string | null)[];
-  /** One of the schemas whose row is not the expected one; null for none. */
+  /** A schema whose row is not the expected one; null for none. */
   readonly schema: string | null;
 }
 
 /**
- * One cheap query, for a look before every commit on the target.
+ * One cheap query, run before every commit on the target.
  * @param schemas expected rows of schemas.
  */
 export async function lookAt(
@@ -140,8 +140,8 @@ export async function lookAt(
     fingerprints: (string | null)[];
     schema: string | null;
   }>({
-    // Asked with every batch, and planning takes longer than running it. With JSON the planner expects the same number of names
-    // for any values, so that a plan for just these never looks cheaper than the kept one. With arrays it plans again each time.
+    // Runs with every batch, and planning takes longer than execution. With JSON the planner assumes the same number of names for
+    // all values, so a custom plan never looks cheaper than the generic one. With arrays it would plan every time.
     name: 'walferry_look',
     text: /* sql */ `
     select pg_catalog.pg_current_snapshot()::text as snapshot, array_agg(found.fingerprint order by wanted.at) as fingerprints,
@@ -172,15 +172,15 @@ export interface DefinitionChange {
   readonly dropped: readonly ColumnDefinition[];
   readonly renamed: readonly { readonly from: string; readonly to: string }[];
   /**
-   * Why the same DDL on the target, typed whenever, cannot be trusted to give the same rows: then the table is copied again.
-   * Null when only columns were added, dropped or renamed without taking another one's name.
+   * Why the same DDL on the target may produce different rows, so the table needs a resync. Null if columns were only added,
+   * dropped or renamed, and no column took the name of another one.
    */
   readonly opaque: string | null;
-  /** Whether the table has another file, and changes may never have been sent: see file.ts. */
+  /** Whether the table has a new file and changes may never have been sent: see file.ts. */
   readonly replaced: boolean;
 }
 
-/** What was done to a table between two looks. Pure. */
+/** What changed between two definitions of a table. Pure. */
 export function compareDefinitions(
   before: TableDefinition,
   now: TableDefinition,
@@ -205,15 +205,15 @@ export function compareDefinitions(
 type Kept = readonly { readonly earlier: ColumnDefinition; readonly column: ColumnDefinition }[];
 
 function opaqueReason(before: TableDefinition, now: TableDefinition, kept: Kept): string | null {
-  if (before.oid !== now.oid) return 'was dropped and made anew on the source';
+  if (before.oid !== now.oid) return 'was dropped and recreated on the source';
   if (before.named !== undefined && before.named !== now.named) {
-    return 'had another name, schema or owner for a time on the source: its changes may have come under that name';
+    return 'temporarily had another name, schema or owner on the source: its changes may have come under that name';
   }
   const named = new Map(before.columns.map((column) => [column.name, column.attnum]));
   const taken = now.columns.find(({ name, attnum }) => (named.get(name) ?? attnum) !== attnum);
-  if (taken) return `has another column ${taken.name} than before on the source`;
+  if (taken) return `has a different column ${taken.name} than before on the source`;
   const known = new Set([...before.columns.map(({ attnum }) => attnum), ...before.dropped]);
-  // Added and dropped between two looks: its name may be another column's now, and messages tell only names.
+  // Added and dropped between two checks: another column may have its name now, and changes identify columns only by name.
   if (now.dropped.some((attnum) => !known.has(attnum))) {
     return 'had a column added and dropped again on the source';
   }
@@ -225,7 +225,7 @@ function opaqueReason(before: TableDefinition, now: TableDefinition, kept: Kept)
       return `had the expression of column ${column.name} changed on the source`;
     }
   }
-  // VACUUM FULL and TRUNCATE put other files in place, too, but leave the columns' catalog rows alone.
+  // VACUUM FULL and TRUNCATE also create new files, but do not write the columns' catalog rows.
   if (before.filenode === now.filenode) return null;
   const altered = kept.find(
     ({ earlier, column }) => column.generated === '' && earlier.version !== column.version,

@@ -1,8 +1,8 @@
-/** The name of a table, in the three forms that it is needed in. */
+/** The three spellings of a table's name. */
 import pg from 'pg';
 import type { TableName } from './selection.ts';
 
-/** Key of maps by table: no two names share one, whatever characters they hold. */
+/** Map key, unique whatever characters the names contain. */
 export function keyOfName({ schema, name }: TableName): string {
   return JSON.stringify([schema, name]);
 }
@@ -12,7 +12,7 @@ export function quoted({ schema, name }: TableName): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }
 
-/** For people: `public.orders`. */
+/** For messages: `public.orders`. */
 export function nameOf({ schema, name }: TableName): string {
   return `${schema}.${name}`;
 }

@@ -1,11 +1,11 @@
 /**
- * What a type is made of, below its name: types of the same name can differ in the base type or the modifier of a domain, an
- * attribute, an element or a subtype, and the target then rounds or cuts a value without an error. Pure.
+ * Compares types by their parts: types with the same name can differ in the base type or the modifier of a domain, an attribute,
+ * an element or a subtype, and the target then rounds or truncates values without an error. Pure.
  */
 import type { Column, Relation } from './relation.ts';
 import type { TypeGraph, TypeNode } from './type-graph.ts';
 
-/** A type where it is used: by a column, an attribute, a domain. */
+/** One use of a type: by a column, an attribute, a domain. */
 export interface TypeUse {
   readonly graph: TypeGraph;
   readonly oid: number;
@@ -21,17 +21,17 @@ export function useOf(
 }
 
 /**
- * The first difference, in words that follow the column's name, or null. Names of types do not count, only what they are made of: a
- * domain may be on one side only. Labels of enums, and a composite with another number of attributes, are left to type-pair.ts:
- * there the target refuses what it cannot take.
+ * The first difference, as text that follows the column's name, or null. Compares the parts of types, not their names: a domain
+ * may exist on one side only. Enum labels and the number of a composite's attributes are compared in type-pair.ts: there the
+ * target raises an error for values that it cannot store.
  */
 export function compareForms(source: TypeUse, target: TypeUse): string | null {
-  // Nearly all columns of a hundred thousand tables: this runs between two beats.
+  // Covers nearly all columns: with a hundred thousand tables this must finish between two heartbeats.
   if (source.name === target.name && isBase(source) && isBase(target)) return null;
   return compare(source, target, source.name, new Set());
 }
 
-/** @param owner what is named in the difference: the innermost domain, attribute or range on the way. */
+/** @param owner named in the message: the innermost domain, attribute or range on the path. */
 function compare(
   source: TypeUse,
   target: TypeUse,
@@ -60,7 +60,7 @@ function compare(
   }
   const [one, other] = [render(here), render(there)];
   if (one === other) return null;
-  return `uses ${named}, which is ${one} on the source, ${other} on the target, where values may be rounded or cut: recreate the type and its columns there as on the source`;
+  return `uses ${named}, which is ${one} on the source, ${other} on the target, where values may be rounded or truncated: recreate the type and its columns there as on the source`;
 }
 
 function isBase({ graph, oid }: TypeUse): boolean {
@@ -73,7 +73,7 @@ function ownerOf({ kind, name, attributes }: TypeNode, at: number, named: string
   return kind === 'range' ? `the subtype of ${name}` : named;
 }
 
-/** The type that the values have, with the innermost domain on the way: only that one carries the modifier. */
+/** The type below all domains, and the innermost domain, which alone carries the modifier. */
 function belowDomains(use: TypeUse): TypeUse & { readonly domain: string | null } {
   let domain: string | null = null;
   let now = use;
@@ -86,12 +86,12 @@ function belowDomains(use: TypeUse): TypeUse & { readonly domain: string | null 
 }
 
 function part(use: TypeUse, node: TypeNode, at: number): TypeUse {
-  // An array's elements have the modifier of the array's use; the catalog does not repeat it.
+  // Elements have the modifier of the array; the catalog does not repeat it.
   const name = node.kind === 'array' ? use.name.replace(/\[\]$/, '') : node.innerNames[at];
   return { graph: use.graph, oid: node.inner[at] ?? 0, name: name ?? '' };
 }
 
-/** Says what a value is, so that an array of a domain equals one of its base type. */
+/** Describes the value's type without domains, so that an array of a domain equals an array of its base type. */
 function render(use: TypeUse): string {
   const below = belowDomains(use);
   const node = below.graph.get(below.oid);

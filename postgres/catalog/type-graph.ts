@@ -1,7 +1,7 @@
 /**
- * The types that columns are made of, at any depth: arrays, domains, ranges, multiranges, composites. `ALTER TYPE` changes what
- * stored values mean without touching a table that uses the type, and neither names nor OIDs of labels show it. So each type has an
- * identity made of its parts, which changes with every such statement.
+ * The types of columns and their parts at any depth: arrays, domains, ranges, multiranges, composites. `ALTER TYPE` can change
+ * the meaning of stored values without touching the tables that use the type, and neither names nor OIDs of labels show it. So
+ * each type has an identity built from its parts, which changes with every such statement.
  */
 import type pg from 'pg';
 import type { Relation } from './relation.ts';
@@ -12,27 +12,27 @@ export interface TypeNode {
   readonly name: string;
   readonly kind: 'enum' | 'composite' | 'domain' | 'array' | 'range' | 'multirange' | 'base';
   /**
-   * Identity of the parts. Enum: oid and `xmin` of each label, in the order of the labels; a renamed label has another `xmin`.
-   * Composite: number and type of every attribute, dropped ones too. Range: subtype, operator class, collation. Others: empty.
+   * Identity of the parts. Enum: oid and `xmin` of each label in label order; renaming a label changes its `xmin`. Composite:
+   * number and type of every attribute, including dropped ones. Range: subtype, operator class, collation. Others: empty.
    */
   readonly parts: readonly string[];
-  /** Labels of an enum in their order, one for each part. */
+  /** Labels of an enum in order, one per part. */
   readonly labels: readonly string[];
-  /** Attributes of a composite that are there now. */
+  /** Attributes of a composite, without dropped ones. */
   readonly attributes: readonly { readonly name: string; readonly type: string }[];
-  /** Types that it is made of: element, base, subtype, or one for each attribute. */
+  /** Oids of its parts' types: element, base, subtype, or one per attribute. */
   readonly inner: readonly number[];
-  /** `format_type` of each of them, with the modifier that it has there. */
+  /** `format_type` of each, with its modifier in this type. */
   readonly innerNames: readonly string[];
 }
 
-/** Types of users by oid; types of the system are made of the system's alone, and are left out. */
+/** User-defined types by oid. Built-in types consist only of built-in types and are not included. */
 export type TypeGraph = ReadonlyMap<number, TypeNode>;
 
-/** Everything below it was made by initdb. */
+/** Lower OIDs belong to objects that initdb created. */
 const FIRST_OF_USERS = 16_384;
 
-/** A table's row type can be a column's type, too. `t` is the type's row of `pg_type`. */
+/** `t` is the type's row of `pg_type`; it may be the row type of a table. */
 const PARTS = /* sql */ `
   case t.typtype
     when 'e' then array(select pg_catalog.format('%s:%s', e.oid::int8, e.xmin) from pg_catalog.pg_enum e
@@ -44,7 +44,7 @@ const PARTS = /* sql */ `
                           from pg_catalog.pg_range r where r.rngtypid = t.oid)
     else '{}' end`;
 
-/** Types that type `w.oid` is made of, each with its modifier there. Version 13 has no multiranges, and no column that names them. */
+/** Part types of type `w.oid`, each with its modifier there. Version 13 has no multiranges and no column `rngmultitypid`. */
 export const INNER = /* sql */ `
   select 1 as at, t.typelem as oid, -1 as modifier from pg_catalog.pg_type t where t.oid = w.oid and t.typcategory = 'A'
   union all
@@ -81,8 +81,8 @@ select t.oid::int8::float8 as oid, pg_catalog.format('%I.%I', n.nspname, t.typna
  where w.oid >= ${FIRST_OF_USERS}`;
 
 /**
- * The types of these relations' columns and all that they are made of; in a transaction what its snapshot sees. Names of parts are
- * qualified as far as the session's search path demands.
+ * The types of these relations' columns and all their parts; inside a transaction, what its snapshot sees. Names of parts are
+ * schema-qualified according to the session's search_path.
  */
 export async function readTypeGraph(
   client: pg.ClientBase,
@@ -98,7 +98,7 @@ export async function readTypeGraph(
   return new Map(rows.map((node) => [node.oid, node]));
 }
 
-/** The type and all that it is made of, each once. */
+/** The types and all their parts, without duplicates. */
 export function reachable(graph: TypeGraph, oids: readonly number[]): TypeNode[] {
   const found = new Map<number, TypeNode>();
   const visit = (oid: number): void => {
@@ -111,7 +111,7 @@ export function reachable(graph: TypeGraph, oids: readonly number[]): TypeNode[]
   return [...found.values()];
 }
 
-/** The current parts of these types, one text each, for the check before every commit on the target; none for a dropped type. */
+/** Current fingerprints of these types, for the check before every commit on the target; a dropped type has no entry. */
 export async function lookAtTypes(
   client: pg.ClientBase,
   oids: readonly number[],
@@ -124,7 +124,7 @@ export async function lookAtTypes(
   return new Map(rows.map(({ oid, parts }) => [oid, fingerprintOf({ parts })]));
 }
 
-/** Equal as long as nothing changed what the type is made of. */
+/** Equal as long as the type's parts are unchanged. */
 export function fingerprintOf({ parts }: Pick<TypeNode, 'parts'>): string {
   return parts.join();
 }

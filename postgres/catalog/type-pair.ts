@@ -1,14 +1,14 @@
-/** Compares the types of a column on both sides at every depth: where would a source value mean something else? Pure. */
+/** Compares a column's types on both sides at every depth, to find source values that mean something else on the target. Pure. */
 import type { Difference } from './drift.ts';
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
 import type { TypeGraph, TypeNode } from './type-graph.ts';
 
-/** A type of the source, and the one that takes its values on the target. */
+/** A type of the source and its counterpart on the target. */
 export interface TypePair {
   readonly source: TypeNode;
   readonly target: TypeNode;
-  /** Whether values lie in ranges: their bounds are compared when they are read. */
+  /** Whether the type is used inside ranges: their bounds are compared on input. */
   readonly ordered: boolean;
 }
 
@@ -18,7 +18,7 @@ export interface ColumnPair {
   readonly pairs: readonly TypePair[];
 }
 
-/** Both sides' types, and the pairs that were found already: thousands of columns may be of one type. */
+/** Both sides' types, with a cache of pairs: thousands of columns may share one type. */
 export class TypePairs {
   readonly source: TypeGraph;
   readonly target: TypeGraph;
@@ -29,7 +29,7 @@ export class TypePairs {
     this.target = target;
   }
 
-  /** Columns of types of users that both tables have. */
+  /** Columns with user-defined types that both tables have. */
   columns(source: Pick<Relation, 'columns'>, target: Pick<Relation, 'columns'>): ColumnPair[] {
     const there = new Map(target.columns.map(({ name, typeOid }) => [name, typeOid]));
     return source.columns.flatMap(({ name, typeOid }) => {
@@ -53,11 +53,11 @@ export class TypePairs {
   #visit(here: number, there: number, ordered: boolean, found: Map<string, TypePair>): void {
     const source = this.source.get(here);
     const target = this.target.get(there);
-    // A type of the system on either side: its text says all that there is to say.
+    // Built-in on one side: the text form determines the value.
     if (!source || !target) return;
     const key = `${here} ${there} ${ordered}`;
     if (found.has(key)) return;
-    // A domain prints as what it is over, and may be on one side only.
+    // A domain prints like its base type and may exist on one side only.
     if (source.kind === 'domain' || target.kind === 'domain') {
       const [inner = here] = source.kind === 'domain' ? source.inner : [];
       const [other = there] = target.kind === 'domain' ? target.inner : [];
@@ -75,8 +75,8 @@ export class TypePairs {
 }
 
 /**
- * Where a value of the source would be another one on the target, or none. More labels on the target do no harm.
- * @param renamed types of the source of which labels were renamed since the rows were copied, by oid.
+ * Columns whose source values would be different or invalid on the target. Additional labels on the target are accepted.
+ * @param renamed oids of the source's types whose labels were renamed since the rows were copied.
  * @param bounded whether the target's table is a partition, whose bounds may name labels.
  */
 export function typeDifferences(
@@ -102,14 +102,14 @@ function differenceOf(
   if (source.kind === 'enum') return labelDifference(source, target, { ordered, renamed });
   if (source.kind !== 'composite') return null;
   const [here, there] = [source.attributes, target.attributes];
-  // What each attribute is made of is compared by type-form.ts.
+  // type-form.ts compares the attributes' types.
   if (here.length !== there.length) {
     const types = [here, there].map((attributes) => attributes.map(({ type }) => type).join(', '));
     return `${source.name}, which is (${types[0]}) on the source, (${types[1]}) on the target`;
   }
   const names = [here, there].map((attributes) => attributes.map(({ name }) => name).join(', '));
   if (names[0] === names[1]) return null;
-  // Values go by position: whoever reads one by name on the target would get another one.
+  // Values are transferred by position: reading one by name on the target would return another one.
   return `${source.name}, whose attributes are named (${names[0]}) on the source, (${names[1]}) on the target: alter type … rename attribute there`;
 }
 
@@ -120,17 +120,17 @@ function labelDifference(
 ): string | null {
   const missing = source.labels.filter((label) => !target.labels.includes(label));
   if (missing.length > 0) {
-    const cure = renamed.has(source.oid)
-      ? 'alter type … rename value there as on the source (add value for new labels); the table is then copied again'
+    const action = renamed.has(source.oid)
+      ? 'alter type … rename value there as on the source (add value for new labels); the table is then resynced'
       : 'alter type … add value there, in the same order';
-    return `${source.name}, which lacks labels on the target that it has on the source (${missing.length}): ${cure}`;
+    return `${source.name}, which lacks labels on the target that it has on the source (${missing.length}): ${action}`;
   }
   if (!ordered) return null;
   const here = new Set(source.labels);
   const common = target.labels.filter((label) => here.has(label));
   if (common.every((label, at) => label === source.labels[at])) return null;
-  const cure = renamed.has(source.oid)
-    ? 'alter type … rename value there as on the source; the table is then copied again'
+  const action = renamed.has(source.oid)
+    ? 'alter type … rename value there as on the source; the table is then resynced'
     : "recreate the type and its columns there in the source's order";
-  return `${source.name}, whose labels are in another order on the target, which ranges or partition bounds depend on: ${cure}`;
+  return `${source.name}, whose labels are in a different order on the target, which ranges or partition bounds depend on: ${action}`;
 }

@@ -1,17 +1,17 @@
 /**
- * What the types of a table's columns were made of when its rows were copied, and whether texts of the stream still mean the same
- * on both sides. Pure.
+ * Records the parts of a table's column types when its rows are copied, and checks that texts in the stream still mean the same.
+ * Pure.
  *
- * A renamed label changes every stored value, and a change may carry the old or the new text: only a copy under a later snapshot
- * shows what each row means now. The same holds for dropped attributes. Added labels and attributes change no row.
+ * Renaming a label changes every stored value, and a change may carry the old or the new text: only a copy under a later snapshot
+ * shows the current meaning of each row. The same applies to dropped attributes. Added labels and attributes change no row.
  */
 import type { ColumnPair } from './type-pair.ts';
 import { reachable, type TypeGraph, type TypeNode } from './type-graph.ts';
 
 export interface RecordedType {
-  /** As of TypeNode. Of a target's enum without labels that came later and that the source does not have. */
+  /** As in TypeNode; for an enum on the target, without later labels that the source does not have. */
   readonly parts: readonly string[];
-  /** Whether some of them came after the copy, or the whole type did. */
+  /** Whether parts, or the whole type, were added after the copy. */
   readonly grown: boolean;
 }
 
@@ -22,15 +22,15 @@ export interface RecordedTypes {
 }
 
 export interface TypeDrift {
-  /** Why the table has to be copied again, in words that follow its name; null when it need not. */
+  /** Why the table needs a resync, as text that follows its name; null if it does not. */
   readonly again: string | null;
   /** Types of the source whose labels were renamed, or whose attributes were dropped. */
   readonly altered: ReadonlySet<number>;
-  /** To be stored before anything else is applied; null when it is what was recorded. */
+  /** The new record, to be stored before anything else is applied; null if unchanged. */
   readonly record: RecordedTypes | null;
 }
 
-/** What is to be recorded when a table is taken. */
+/** The record for a table that is assigned to an exported snapshot. */
 export function recordTypes(
   columns: readonly ColumnPair[],
   graphs: { readonly source: TypeGraph; readonly target: TypeGraph },
@@ -41,7 +41,7 @@ export function recordTypes(
   return { source: record(nodes.source), target: record(nodes.target) };
 }
 
-/** @param before what was recorded; undefined: an older worker recorded nothing, so the time before is unknown. */
+/** @param before the stored record; undefined if an older version stored none, so earlier changes are unknown. */
 export function checkTypes(
   before: RecordedTypes | undefined,
   columns: readonly ColumnPair[],
@@ -66,8 +66,8 @@ export function checkTypes(
 }
 
 /**
- * Whether values of the columns may mean something else than when the types were recorded: labels were renamed, attributes dropped.
- * @param graph of the source. Pure.
+ * Whether labels were renamed or attributes dropped since the types were recorded, so that values may have another meaning. Pure.
+ * @param graph of the source.
  */
 export function isAltered(
   before: RecordedTypes | undefined,
@@ -90,7 +90,8 @@ function reason(
   if (here) return `uses ${here.name}, whose ${changed(here)} on the source`;
   const [other = undefined] = there;
   if (other) return `uses ${other.name}, whose ${changed(other)} on the target`;
-  if (late) return `may hold labels of ${late.name} on the target that its rows lack on the source`;
+  if (late)
+    return `may contain labels of ${late.name} on the target that its rows lack on the source`;
   return null;
 }
 
@@ -98,14 +99,14 @@ function changed({ kind }: TypeNode): string {
   return kind === 'enum' ? 'labels were renamed' : 'parts were dropped or replaced';
 }
 
-/** Whether nothing but additions lies between what was recorded and now. */
+/** Whether there were only additions since the record. */
 function continues(before: RecordedType | undefined, { kind, parts }: TypeNode): boolean {
   if (before === undefined) return true;
   if (kind === 'enum') {
     const now = new Set(parts);
     return before.parts.every((part) => now.has(part));
   }
-  // Attributes are added at the end. One that was added and dropped again since may have taken values along.
+  // Attributes are added at the end. One that was added and dropped again may have had values.
   const added = parts.slice(before.parts.length);
   return (
     before.parts.every((part, at) => part === parts[at]) && !added.some((part) => isDropped(part))
@@ -125,19 +126,19 @@ function grow(
     nodes.map((node) => {
       const { oid, kind, parts } = node;
       const known = before[oid];
-      // A column that was added later may have brought the type: nothing is known of the time in between.
+      // The type may have come with a later column; changes before that are unknown.
       if (known === undefined) return [oid, { parts, grown: true }];
       if (kind !== 'enum')
         return [oid, { parts, grown: known.grown || parts.length > known.parts.length }];
       const recorded = new Set(known.parts);
       const added = parts.filter((part, at) => !recorded.has(part) && counts(node, part, at));
-      // In the order in which they came, or every audit would write the record again.
+      // In order of arrival; otherwise every drift check would rewrite the record.
       return [oid, { parts: [...known.parts, ...added], grown: known.grown || added.length > 0 }];
     }),
   );
 }
 
-/** Whether the source has the label of the target's enum at this place. */
+/** Whether the source has the label at this position of the target's enum. */
 function isShared(columns: readonly ColumnPair[], node: TypeNode, at: number): boolean {
   const label = node.labels[at];
   return columns.some(({ pairs }) =>
@@ -147,7 +148,7 @@ function isShared(columns: readonly ColumnPair[], node: TypeNode, at: number): b
   );
 }
 
-/** Not by JSON: the database returns an object's keys in another order. */
+/** Not by comparing JSON: the database returns an object's keys in a different order. */
 function sameTypes(a: RecordedTypes, b: RecordedTypes): boolean {
   const lines = ({ source, target }: RecordedTypes): string[] =>
     [source, target].flatMap((side, at) =>
@@ -161,8 +162,8 @@ function sameTypes(a: RecordedTypes, b: RecordedTypes): boolean {
 }
 
 /**
- * A label that the target got later and the source does not have, while the source got others: a change may have brought it before
- * the source renamed it.
+ * The target's type with a later label that the source does not have, while the source got other labels: changes may have written
+ * it before the source renamed it.
  */
 function lateLabels(columns: readonly ColumnPair[], record: RecordedTypes): TypeNode | null {
   for (const { pairs } of columns) {

@@ -1,6 +1,6 @@
 /**
- * Unlogged tables on the target, which an operator may have created for speed: a crash empties them, while the stored LSN, in a
- * logged table, still claims that their rows are there.
+ * Unlogged tables on the target, which an operator may have created for speed: a crash empties them, while the confirmed LSN,
+ * stored in a logged table, still implies that their rows exist.
  */
 import type pg from 'pg';
 import { ignoredAmong, type IgnorePatterns } from './ignored.ts';
@@ -9,12 +9,12 @@ import { destinationOf } from './root.ts';
 import { keyOfName } from './table-name.ts';
 import type { TableName } from './selection.ts';
 
-/** The message about such a table; follows the table's name. */
+/** Message about such a table; follows the table's name. */
 export const UNLOGGED_ON_TARGET =
-  'is unlogged on the target, or has an unlogged partition, and a crash there would empty it: alter table … set logged there';
+  'is unlogged on the target or has an unlogged partition, so a crash there would empty it: run alter table … set logged there';
 
 /**
- * Those of the names that have to be logged on the target: all but the tables that are unlogged on the source and accepted there.
+ * The names whose tables must be logged on the target: all except those that are unlogged on the source and ignored.
  * @param relations the selected tables of the source.
  */
 export function requireLogged<Name extends TableName>(
@@ -28,7 +28,7 @@ export function requireLogged<Name extends TableName>(
   return names.filter((name) => !spared.has(keyOfName(name)));
 }
 
-/** Those of the named tables that are unlogged or have an unlogged partition, on whatever level. */
+/** The named tables that are unlogged or have an unlogged partition on any level. */
 export async function readUnlogged(
   target: pg.ClientBase,
   names: readonly TableName[],

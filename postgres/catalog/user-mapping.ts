@@ -2,8 +2,8 @@
 import type pg from 'pg';
 
 /**
- * Those whose options the role may not see, as `USER MAPPING for app on server far`: the conditions are those of the view
- * pg_user_mappings, which shows null for hidden options and for none alike.
+ * Mappings whose options the role may not read, as `USER MAPPING for app on server far`. Repeats the conditions of the view
+ * pg_user_mappings, which shows null both for hidden options and for none.
  */
 export async function readHiddenMappings(source: pg.ClientBase): Promise<string[]> {
   const { rows } = await source.query<{ object: string }>(/* sql */ `

@@ -1,7 +1,7 @@
 /**
- * Values that one version prints and another one reads as a different value, without an error: bytes of `"char"` above 127, which
- * servers from 15 on print as `\nnn` and older ones read as a backslash, and the largest and smallest interval, the first of
- * which servers from 17 on take for `infinity`. The other one they refuse, as every server does, which is said here in plain words.
+ * Values that one version prints and another reads as a different value, without an error: bytes of `"char"` above 127, which
+ * servers from 15 on print as `\nnn` and older ones read as a backslash; and the largest interval, which servers from 17 on read
+ * as `infinity`. The smallest interval, which every server rejects on input, is reported here with a clear message.
  */
 import type pg from 'pg';
 import type { Difference } from './drift.ts';
@@ -21,12 +21,12 @@ const CHAR = [18, 1002];
 const INTERVAL = [1186, 1187];
 const ESCAPED_FROM = 15;
 const INFINITE_FROM = 17;
-/** As every server prints them under the `postgres` style; at any depth of an array, a row or a range they stand there as they are. */
+/** As every server prints them in the `postgres` style; unchanged at any depth of an array, a row or a range. */
 const EXTREMES = [
   '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807',
   '-178956970 years -8 mons -2147483648 days -2562047788:00:54.775808',
 ] as const;
-/** In both of them. */
+/** Common part of both. */
 const EXTREME_PART = Buffer.from('2562047788:00:54.77580');
 
 export async function readMajors(source: pg.ClientBase, target: pg.ClientBase): Promise<Majors> {
@@ -40,22 +40,22 @@ async function readMajor(client: pg.ClientBase): Promise<number> {
   return rows[0]?.major ?? 0;
 }
 
-/** Whether the target may take the source's largest interval for infinity. */
+/** Whether the target may read the source's largest interval as infinity. */
 export function mistakesIntervals({ source, target }: Majors): boolean {
   return source < INFINITE_FROM && target >= INFINITE_FROM;
 }
 
-/** Whether the target reads the source's `"char"` wrongly. */
+/** Whether the target misreads the source's `"char"` values. */
 export function mistakesChars({ source, target }: Majors): boolean {
   return source >= ESCAPED_FROM && target < ESCAPED_FROM;
 }
 
-/** Columns with a `"char"` in them at any depth; those that the target computes itself are left out. */
+/** Columns that contain a `"char"` at any depth, except generated ones. */
 export function charColumns(relation: Pick<Relation, 'columns' | 'types'>): string[] {
   return columnsOf(relation, CHAR);
 }
 
-/** The same for intervals. */
+/** Columns that contain an interval at any depth, except generated ones. */
 export function intervalColumns(relation: Pick<Relation, 'columns' | 'types'>): string[] {
   return columnsOf(relation, INTERVAL);
 }
@@ -64,7 +64,7 @@ function columnsOf(
   { columns, types }: Pick<Relation, 'columns' | 'types'>,
   wanted: readonly number[],
 ): string[] {
-  // Most columns are of a built-in type: looking into each takes too long between two beats where there are 100,000 tables.
+  // Most columns have a built-in type; visiting the parts of each takes longer than a heartbeat interval with 100,000 tables.
   const holds = (oid: number) =>
     wanted.includes(oid) ||
     (types.has(oid) &&
@@ -74,7 +74,7 @@ function columnsOf(
   );
 }
 
-/** For the operator: tables of which `"char"` columns cannot be moved between these two servers. Asks them only if there are any. */
+/** `"char"` columns that cannot be moved between these two servers. Queries their versions only if there are such columns. */
 export async function charDifferences(
   source: pg.ClientBase,
   target: pg.ClientBase,
@@ -91,25 +91,25 @@ export async function charDifferences(
 }
 
 const CHAR_MISTAKEN =
-  'holds "char", whose bytes above 127 a target older than 15 would read as a backslash: make it text on the source, or exclude the table';
+  'contains "char" values, whose bytes above 127 a target older than 15 reads as a backslash: change the type to text on the source, or exclude the table';
 
-/** Whether the text of a value, or what it is made of, holds an interval that a newer target takes for infinity. */
+/** Whether the value's text contains an interval that a newer target reads as infinity or rejects. */
 export function holdsExtreme(text: string): boolean {
   return EXTREMES.some((one) => text.includes(one));
 }
 
-/** What to say of such a value; never the value. */
+/** The message about such a value; never contains the value. */
 export function extremeMessage(table: string, column: string): string {
-  return `${table}: column ${column} holds the largest or smallest possible interval, which a target from ${INFINITE_FROM} on takes for infinity or does not read: change such values on the source, then resume`;
+  return `${table}: column ${column} contains the largest or smallest possible interval, which a target from ${INFINITE_FROM} on reads as infinity or rejects: change such values on the source, then resume`;
 }
 
-/** Cheaper, for bytes: false only where {@link holdsExtreme} is. */
+/** Cheap test on bytes: false only if {@link holdsExtreme} is false. */
 export function mayHoldExtreme(bytes: Buffer): boolean {
   return bytes.includes(EXTREME_PART);
 }
 
 /**
- * SQL that gives the names of a table's columns with intervals at any depth, as `name`.
+ * SQL query: the names of a table's columns with intervals at any depth, as `name`.
  * @param relation expression for the table's oid.
  */
 export function intervalColumnsOf(relation: string): string {
@@ -122,7 +122,7 @@ export function intervalColumnsOf(relation: string): string {
      order by a.attnum`;
 }
 
-/** SQL condition that is true where the value's text holds such an interval. */
+/** SQL condition: whether the value's text contains such an interval. */
 export function isExtreme(expression: string): string {
   return EXTREMES.map((one) => `pg_catalog.strpos(${expression}::text, '${one}') > 0`).join(' or ');
 }

@@ -1,4 +1,4 @@
-/** The chunks of a migration in the control schema: the plan of the copy, and with `done_at` its marks. */
+/** The chunks of a migration in the control schema: the plan of the copy; `done_at` marks finished chunks. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Chunk } from '../snapshot/chunking.ts';
@@ -16,7 +16,7 @@ export interface CopyTotals {
   readonly bytes: number;
 }
 
-/** Appends chunks behind those that are there. 100,000 of them take about a second. */
+/** Appends chunks to the existing ones. 100,000 take about a second. */
 export async function insertChunks(
   target: pg.ClientBase,
   migration: Migration,
@@ -33,7 +33,7 @@ export async function insertChunks(
     [
       migration.id,
       pass,
-      // An array of arrays would have to be rectangular.
+      // As text: PostgreSQL's arrays of arrays must be rectangular.
       chunks.map(({ relations }) => `{${relations.join(',')}}`),
       chunks.map(({ firstBlock }) => firstBlock),
       chunks.map(({ endBlock }) => endBlock),
@@ -52,7 +52,7 @@ interface Row {
   done: boolean;
 }
 
-/** The chunks from `first` to `last`, both included, in the order of their numbers. */
+/** The chunks from `first` to `last`, inclusive, in the order of their numbers. */
 export async function readChunks(
   target: pg.ClientBase,
   migration: Migration,
@@ -73,13 +73,13 @@ export async function readChunks(
   }));
 }
 
-/** Chunks of a generation without a mark, in the order of their numbers. */
+/** Unfinished chunks of a pass, in the order of their numbers. */
 export async function readPendingChunks(
   target: pg.ClientBase,
   migration: Migration,
   pass: number,
 ): Promise<{ readonly id: number; readonly relations: readonly number[] }[]> {
-  // Most chunks are of one table, and 100,000 arrays take seconds to parse.
+  // Most chunks belong to one table, and parsing 100,000 arrays takes seconds.
   const { rows } = await target.query<{ id: number; one: number | null; many: number[] | null }>(
     /* sql */ `
     select id, case when cardinality(relations) = 1 then relations[1] end as one,
@@ -91,7 +91,7 @@ export async function readPendingChunks(
   return rows.map(({ id, one, many }) => ({ id, relations: one === null ? (many ?? []) : [one] }));
 }
 
-/** Tables of the largest bundle among the chunks of a generation without a mark; 1 when there is none. */
+/** Number of tables in the largest bundle among the unfinished chunks of a pass; 1 if there is none. */
 export async function readLargestChunk(
   target: pg.ClientBase,
   migration: Migration,
@@ -106,7 +106,7 @@ export async function readLargestChunk(
   return rows[0]?.largest ?? 1;
 }
 
-/** Sums over all marks. */
+/** Sums over all finished chunks. */
 export async function readTotals(target: pg.ClientBase, migration: Migration): Promise<CopyTotals> {
   const { rows } = await target.query<Record<keyof CopyTotals, string>>(
     /* sql */ `
@@ -125,8 +125,8 @@ export async function readTotals(target: pg.ClientBase, migration: Migration): P
 }
 
 /**
- * Marks a chunk in the transaction that wrote its rows.
- * @returns false when it is not this generation's any more, or is marked already: the transaction must not commit.
+ * Marks a chunk as finished, in the transaction that wrote its rows.
+ * @returns false if it no longer belongs to this pass or is already marked: the transaction must not commit.
  */
 export async function markChunk(
   target: pg.ClientBase,

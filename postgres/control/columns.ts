@@ -1,13 +1,13 @@
 /**
- * Columns that the control schema has got since its first form. A migration that workers of an earlier version began has tables
- * without them, and `create table if not exists` leaves those as they are: without this, workers of this version, which
- * `npm run replay` lets go on with it, would stop at the first reading (42703), after hours of copying.
+ * Columns that were added to the control schema after its first version. A migration that workers of an earlier version started
+ * lacks them, and `create table if not exists` does not add them. Without this, workers of this version, which `npm run replay`
+ * allows to continue the migration, would fail at the first read (42703), after hours of copying.
  */
 import type pg from 'pg';
 import { CREATE_CUTOVER_CALL } from './cutover-call.ts';
 import { CREATE_THROTTLE } from './throttle.ts';
 
-/** Table, column, type. Whoever adds a column to the control schema adds it here; null has to mean what was before. */
+/** Table, column, type. Add every new column of the control schema here; null must mean the earlier behaviour. */
 const ADDED = [
   ['relation', 'root_schema', 'text'],
   ['relation', 'root_name', 'text'],
@@ -28,17 +28,14 @@ const ADDED = [
   ['schema_entry', 'was_empty', 'boolean'],
   ['migration', 'released_lsn', 'pg_lsn'],
 ] as const;
-/** Rows at once: later one would wait for a batch that holds the row it refers to. */
+/** Inserts the rows at once: a later insert would wait for a batch that locks the row it references. */
 const ADD_THROTTLE = /* sql */ `
   ${CREATE_THROTTLE}
   insert into walferry.throttle (migration) select id from walferry.migration on conflict do nothing`;
-/** Somebody's transaction may have read the table; the attempt is made again then. */
+/** Another transaction may have read the table; then the activity is retried. */
 const LOCK_TIMEOUT_MS = 5_000;
 
-/**
- * Adds those that are missing, and the tables that came later; for steps that read them, outside of a transaction. One look when
- * nothing is missing.
- */
+/** Adds missing columns and tables. Call outside of a transaction. One query if nothing is missing. */
 export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
   const { rows } = await target.query<{ sql: string }>(
     /* sql */ `
@@ -63,9 +60,9 @@ export async function addMissingColumns(target: pg.ClientBase): Promise<void> {
     ],
   );
   if (rows.length === 0) return;
-  // Several statements in one message are one transaction.
+  // Several statements in one simple query are one transaction.
   const statements = rows.map(({ sql }) => sql).join('; ');
-  // Two steps at once may miss the same: `if not exists` does not keep the second from failing on the first one's row.
+  // Two steps may add the same column at once: `if not exists` does not keep the second from failing on the first one's row.
   await target.query(/* sql */ `
     set local lock_timeout = ${LOCK_TIMEOUT_MS};
     select pg_advisory_xact_lock(hashtext('walferry.columns'));

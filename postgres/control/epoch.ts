@@ -1,8 +1,7 @@
 /**
- * Fencing of the stream. One control row per migration holds an epoch: every attempt takes the next one, and every
- * apply transaction locks the row `where epoch = mine` first. Two attempts can overlap (a worker that was stopped and
- * goes on again cannot be prevented); only the newest can write. The row is also where the confirmed LSN lives, so
- * that reading it and fencing everybody else is one step.
+ * Fencing of the stream. The migration's control row has an epoch: every attempt takes the next one, and every apply transaction
+ * first locks the row `where epoch = mine`. Two attempts can overlap (nothing prevents a frozen worker from continuing), but only
+ * the newest can write. The row also contains the confirmed LSN, so reading it and fencing all others is one step.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -17,14 +16,14 @@ export interface Attempt extends Checkpoint {
   readonly consistent: boolean;
 }
 
-/** What one apply transaction records beside its rows. Counters are totals since the migration began. */
+/** What an apply transaction records along with its rows. Counters are totals since the migration started. */
 export interface Advance extends Checkpoint {
   readonly consistent: boolean;
-  /** The last commit before the position; null or unset when none was received since the attempt began. */
+  /** The last commit before the position; null or unset if none was received since the attempt started. */
   readonly commit?: LastCommit | null;
 }
 
-/** A commit of the source as nothing but that one is: its history is recognised by it (stream/continuity.ts). */
+/** Identifies a commit of the source, and with it the source's history (stream/continuity.ts). */
 export interface LastCommit {
   /** End of its record. */
   readonly nextLsn: Lsn;
@@ -34,20 +33,20 @@ export interface LastCommit {
   readonly committedAt: string | null;
 }
 
-/** One try to lock the row; the holder is ended before each. */
+/** For one try to lock the row; the previous attempt's backend is terminated before each. */
 const LOCK_TIMEOUT_MS = 1_000;
-/** An ended backend rolls back first; a huge transaction's rollback is quick, so a longer wait has another reason. */
+/** A terminated backend rolls back first. Rollback is fast even for huge transactions, so a longer wait has another cause. */
 const TAKE_DEADLINE_MS = 15_000;
 
 /**
- * Takes the next epoch on this session, which is recorded as the attempt's backend: run it on the session that will
- * apply. Ends the previous attempt's backend (by pid and start time, so that a reused pid is never hit), because that
- * one may hold the row's lock in an open transaction of a stopped process.
- * @param floor LSN that was confirmed before, as the workflow knows it: a target that stands below it was restored.
- * @param scheduledAt when this attempt was scheduled, milliseconds on the scheduler's clock; null when nobody scheduled it.
- *   A frozen machine may receive an attempt and begin it long after a later one took over: that one is refused.
- * @throws MigrationError `CheckpointMissing` when the row is gone or stands below the floor, `Fenced` when an attempt
- *   that was scheduled later has the epoch, `Contention` when the row stayed locked.
+ * Takes the next epoch and records this session as the attempt's backend: call it on the session that will apply. Terminates the
+ * previous attempt's backend (by pid and start time, so a reused pid is never hit), because that one may lock the row in an open
+ * transaction of a frozen process.
+ * @param floor LSN that was confirmed earlier, as the workflow knows it: a target below it was restored.
+ * @param scheduledAt when this attempt was scheduled, milliseconds on the scheduler's clock; null if it was not scheduled. A
+ *   frozen machine may start an attempt long after a later one took over: the earlier one is refused.
+ * @throws MigrationError `CheckpointMissing` if the row is gone or below the floor, `Fenced` if an attempt that was scheduled
+ *   later has the epoch, `Contention` if the row stayed locked.
  */
 export async function takeEpoch(
   client: pg.ClientBase,
@@ -60,13 +59,13 @@ export async function takeEpoch(
     await refuseOvertaken(client, migration, scheduledAt);
     await endPreviousAttempt(client, migration);
     const row = await tryTake(client, migration, scheduledAt);
-    // No row: gone, or taken by a later attempt since the look.
+    // No row: gone, or taken by a later attempt since the check.
     if (row === undefined) await refuseOvertaken(client, migration, scheduledAt);
     if (row !== 'locked') return attemptOf(row, migration, floor);
     if (performance.now() > deadline) {
       throw new MigrationError(
         'Contention',
-        `the control row of the migration on "${migration.target}" stayed locked for ${TAKE_DEADLINE_MS / 1000} s`,
+        `the migration's row in walferry.migration on "${migration.target}" stayed locked for ${TAKE_DEADLINE_MS / 1000} s`,
         { object: 'walferry.migration' },
       );
     }
@@ -74,12 +73,11 @@ export async function takeEpoch(
 }
 
 /**
- * Takes the next epoch for a stream that is still open, on the session that applies. It does so only from the stream's own epoch
- * and position: when another attempt began in between, or the row was restored, what the stream has received says nothing about
- * the target any more.
- * @param from the epoch and the position that the stream ended its last lease with.
+ * Takes the next epoch for a stream that is still open, on the session that applies. Succeeds only from the stream's own epoch
+ * and position: if another attempt started in between or the row was restored, the received changes no longer match the target.
+ * @param from epoch and position at the end of the stream's last lease.
  * @param scheduledAt as for {@link takeEpoch}.
- * @returns null when the row is not as the stream left it, or is locked; the epoch is not changed then.
+ * @returns null if the row changed or is locked; the epoch is unchanged then.
  */
 export async function continueEpoch(
   client: pg.ClientBase,
@@ -91,19 +89,19 @@ export async function continueEpoch(
   return row === undefined || row === 'locked' ? null : attemptOf(row, migration, null);
 }
 
-/** `for update` instead of an update that changes nothing: the same lock and second look, without a dead row version. */
+/** `for update` instead of a no-op update: the same lock and recheck, without a dead row version. */
 const HOLD_EPOCH = /* sql */ `select id from walferry.migration where id = $1 and epoch = $2 for update`;
 
 /**
- * The same for a flight, with the migration's id and the epoch: where that is over it fails with {@link NOT_ADVANCED}, so that nothing that was sent behind it runs beside
- * the newer attempt.
+ * The same for pipelined statements; parameters: the migration's id and the epoch. Fails with {@link NOT_ADVANCED} if the epoch
+ * is over, so that no statement sent after it runs alongside the newer attempt.
  */
 export const HOLD_EPOCH_OR_FAIL = /* sql */ `
   with held as (${HOLD_EPOCH})
   select 1 / pg_catalog.count(*) from held`;
 
 /**
- * First statement of an apply transaction: locks the row when this attempt is still the newest.
+ * First statement of an apply transaction: locks the row if this attempt is still the newest.
  * @throws MigrationError `Fenced`.
  */
 export async function holdEpoch(
@@ -116,8 +114,8 @@ export async function holdEpoch(
 }
 
 /**
- * Stores where the target stands, inside the apply transaction. Where the row is another attempt's or stands further already, it
- * fails with {@link NOT_ADVANCED}, so that a COMMIT that was sent behind it is not run.
+ * Stores the confirmed LSN inside the apply transaction. Fails with {@link NOT_ADVANCED} if another attempt has the row or the
+ * stored position is already later, so that a COMMIT sent after it does not run.
  */
 export const ADVANCE = /* sql */ `
   with moved as (
@@ -149,11 +147,14 @@ export function advanceValues({ id }: Migration, epoch: bigint, to: Advance): (s
 }
 
 export function fenced(epoch: bigint): MigrationError {
-  return new MigrationError('Fenced', `epoch ${epoch} is over: a newer attempt took the migration`);
+  return new MigrationError(
+    'Fenced',
+    `epoch ${epoch} is over: a newer attempt took over the migration`,
+  );
 }
 
 /**
- * Refuses an attempt that was overtaken, before it ends anything of the newer one. The row may still change after this look;
+ * Refuses a superseded attempt before it terminates a session of the newer one. The row may still change after this check;
  * {@link takeEpoch} decides in the update itself.
  * @throws MigrationError `Fenced`, `CheckpointMissing`.
  */
@@ -169,14 +170,14 @@ async function refuseOvertaken(
   );
   if (scheduledAt === null || row?.newest == null) return;
   const later = Number(row.newest) - scheduledAt;
-  if (later > 0) throw overtaken(later);
+  if (later > 0) throw superseded(later);
 }
 
-/** Times are the scheduler's: after its clock was set back every attempt looks like this one, for as long as it was set back. */
-function overtaken(laterMs: number): MigrationError {
+/** Times are the scheduler's: after its clock was set back, every attempt is refused like this until the clock has caught up. */
+function superseded(laterMs: number): MigrationError {
   return new MigrationError(
     'Fenced',
-    `this attempt was scheduled ${Math.ceil(laterMs / 1000)} s before the one that has the migration now: it was overtaken. If no other attempt runs, the clock of the Temporal server was set back; to go on before it has caught up, run on the target: update walferry.migration set attempt_scheduled = null`,
+    `a later attempt, scheduled ${Math.ceil(laterMs / 1000)} s after this one, has taken over the migration. If no other attempt runs, the Temporal server's clock was set back: to continue before it has caught up, run on the target: update walferry.migration set attempt_scheduled = null`,
   );
 }
 
@@ -207,7 +208,7 @@ async function tryTake(
   from: Pick<Attempt, 'epoch' | 'confirmedLsn'> | null = null,
 ): Promise<AttemptRow | undefined | 'locked'> {
   try {
-    // The epoch must survive a crash of the target: an attempt that counts on it may have begun already.
+    // The epoch must survive a crash of the target: an attempt that relies on it may already have started.
     await client.query(
       /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on`,
     );
@@ -231,7 +232,7 @@ async function tryTake(
     await client.query(/* sql */ `commit`);
     return rows[0];
   } catch (error) {
-    // The first error is the one to report; a connection that is gone cannot be rolled back.
+    // The first error is the one to report; a closed connection cannot be rolled back.
     await client.query(/* sql */ `rollback`).catch(() => undefined);
     if (sqlstate(error) === SQLSTATE.lockNotAvailable) return 'locked';
     throw error;
@@ -261,7 +262,7 @@ function attemptOf(row: AttemptRow | undefined, migration: Migration, floor: Lsn
   if (floor !== null && compareLsn(confirmedLsn, floor) < 0) {
     throw new MigrationError(
       'CheckpointMissing',
-      `the target "${migration.target}" stands at ${confirmedLsn}, but ${floor} was confirmed before: it was restored or replaced`,
+      `the target "${migration.target}" is at ${confirmedLsn}, but ${floor} was confirmed earlier: it was restored or replaced`,
       { lsn: confirmedLsn },
     );
   }
@@ -277,7 +278,7 @@ function attemptOf(row: AttemptRow | undefined, migration: Migration, floor: Lsn
 function missing(migration: Migration): MigrationError {
   return new MigrationError(
     'CheckpointMissing',
-    `the target "${migration.target}" holds no checkpoint of this migration (schema walferry is gone, replaced or incomplete)`,
+    `the target "${migration.target}" has no checkpoint of this migration: schema walferry is missing, replaced or incomplete`,
     { object: 'walferry.migration' },
   );
 }

@@ -1,6 +1,6 @@
 /**
- * The snapshot generations of a migration in the control schema: what each one sees, for the stream's filter, and which backend
- * of the source holds it, for whoever wants to copy under it.
+ * The exported snapshots of a migration in the control schema: what each one sees, for the stream's filter, and which backend of
+ * the source owns it, for the workers that copy under it.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -9,7 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Mark } from '../wal/flush.ts';
 import type { ExportedSnapshot } from '../snapshot/visibility.ts';
 
-/** A backend of the source: pids are reused, start times are not. */
+/** A backend of the source, identified by pid and start time because pids are reused. */
 export interface Backend {
   readonly pid: number;
   /** `backend_start` as the source prints it, with microseconds. */
@@ -20,22 +20,21 @@ export interface OwnedSnapshot extends ExportedSnapshot {
   /** Name from `pg_export_snapshot()`. */
   readonly snapshot: string;
   readonly owner: Backend;
-  /** Written and flushed after the snapshot was taken; null for one that an earlier version took. */
+  /** Written and flushed after the snapshot was taken; null if an earlier version took it. */
   readonly mark: Mark | null;
 }
 
 /**
- * Writes the next generation.
+ * Records the next exported snapshot.
  * @returns its number, from 1.
- * @throws MigrationError `SnapshotLost` when a younger snapshot is recorded: a holder that stood still must not put its old one
- *   in front.
+ * @throws MigrationError `SnapshotLost` if a newer snapshot is recorded: a frozen owner must not supersede it.
  */
 export async function recordSnapshot(
   target: pg.ClientBase,
   migration: Migration,
   taken: Omit<OwnedSnapshot, 'number'>,
 ): Promise<number> {
-  // An earlier attempt that still lives may write at the same time: the key decides, and one of the two tries again.
+  // An earlier attempt that is still alive may insert at the same time: the primary key makes one of the two fail and retry.
   const { rows } = await target.query<{ number: number }>(
     /* sql */ `
     insert into walferry.exported_snapshot
@@ -62,7 +61,7 @@ export async function recordSnapshot(
   if (row) return row.number;
   throw new MigrationError(
     'SnapshotLost',
-    `the snapshot of ${taken.lsn} came too late: a younger one is held already`,
+    `the snapshot at ${taken.lsn} came too late: a newer one is already recorded`,
     { pids: [taken.owner.pid] },
   );
 }
@@ -80,14 +79,14 @@ interface Row {
   mark: string | null;
 }
 
-/** For looking a table's copy up: a table that was not taken yet has none. */
+/** Lookup by pass; null, of a table without a pass, has no entry. */
 export function byNumber<G extends ExportedSnapshot>(
   snapshots: readonly G[],
 ): ReadonlyMap<number | null, G> {
   return new Map(snapshots.map((one) => [one.number, one]));
 }
 
-/** All generations, oldest first. */
+/** All exported snapshots, oldest first. */
 export async function readSnapshots(
   target: pg.ClientBase,
   migration: Migration,
@@ -115,7 +114,7 @@ export async function readSnapshots(
   }));
 }
 
-/** The newest generation, or null before the first. */
+/** The newest exported snapshot, or null before the first. */
 export async function readNewestSnapshot(
   target: pg.ClientBase,
   migration: Migration,
@@ -124,9 +123,9 @@ export async function readNewestSnapshot(
 }
 
 /**
- * Notes that what is left to copy needs a generation later than all there are: the stream has seen a table that their snapshots may
- * not hold. Under one whose holder lingers (its worker's host is gone, and the server has not noticed) the table would count as
- * copied without a row. In the transaction that notes the tables.
+ * Records that the remaining tables need a later snapshot than all existing ones: the stream has seen a table that these may not
+ * contain. Under a snapshot whose owner lingers (its worker's host is gone and the server has not noticed) the table would count
+ * as copied without a row. Call it in the transaction that records the tables.
  */
 export async function outdateSnapshots(target: pg.ClientBase, migration: Migration): Promise<void> {
   await target.query(
@@ -137,7 +136,7 @@ export async function outdateSnapshots(target: pg.ClientBase, migration: Migrati
   );
 }
 
-/** The newest generation under which nothing that is left may be copied; 0 for none. */
+/** The newest exported snapshot that must not be used for the remaining tables; 0 for none. */
 export async function readOutdated(target: pg.ClientBase, migration: Migration): Promise<number> {
   const { rows } = await target.query<{ outdated: number | null }>(
     /* sql */ `select outdated from walferry.migration where id = $1`,

@@ -1,6 +1,6 @@
 /**
- * The migration's own row in the control schema: registered once with the schema's copy, read by every step that has to know
- * where the migration stands, dropped when it ends. The stream's columns of the same row belong to epoch.ts.
+ * The migration's row in the control schema: created with the schema copy, read by every step that needs the migration's state,
+ * dropped at the end. epoch.ts maintains the stream's columns of the row.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -12,12 +12,12 @@ import { registerSide } from './side.ts';
 
 export interface Registration {
   readonly migration: Migration;
-  /** Another server under the same service name is recognised by it. */
+  /** Detects another server under the same service name. */
   readonly source: Identity;
   readonly sourceDatabase: string;
-  /** Whether walferry made the tables; null while that is not known yet. */
+  /** Whether walferry created the tables; null while unknown. */
   readonly tablesCreated: boolean | null;
-  /** Schema-only pg_dump archive; null leaves what is stored. */
+  /** Schema-only pg_dump archive; null keeps the stored one. */
   readonly archive: Buffer | null;
 }
 
@@ -28,11 +28,11 @@ export interface MigrationState {
   readonly sourceSystem: string;
   readonly sourceDatabase: string;
   readonly tablesCreated: boolean | null;
-  /** Null until the slot was made. */
+  /** Null until the slot is created. */
   readonly consistentLsn: Lsn | null;
-  /** Transaction id below which everything must have ended before a snapshot is taken. */
+  /** Xid barrier: all transactions below it must have ended before a snapshot is exported. */
   readonly barrier: bigint | null;
-  /** 0 until a stream began. */
+  /** 0 until the first stream attempt. */
   readonly epoch: bigint;
   readonly confirmedLsn: Lsn | null;
   readonly transactions: number;
@@ -56,13 +56,13 @@ interface StateRow {
   consistent: boolean;
 }
 
-/** A zombie's open transaction must not hold up the end of a migration for ever. */
+/** The open transaction of a superseded attempt must not block the end of a migration forever. */
 const DROP_LOCK_TIMEOUT_MS = 10_000;
 
 /**
- * Writes the migration's row into an existing control schema; a second call fills in what was not known the first time.
- * Run it in the transaction that creates the control schema.
- * @throws MigrationError `SchemaFailed` when the target belongs to another migration.
+ * Writes the migration's row into an existing control schema; a second call fills in what was unknown at the first one. Call it
+ * in the transaction that creates the control schema.
+ * @throws MigrationError `SchemaFailed` if the target belongs to another migration.
  */
 export async function registerMigration(
   target: pg.ClientBase,
@@ -77,7 +77,7 @@ export async function registerMigration(
   if (other) {
     throw new MigrationError(
       'SchemaFailed',
-      `the target "${migration.target}" holds the control schema of another migration (workflow "${other.workflow_id}"); remove it with: npm run cleanup -- ${migration.source} ${migration.target} --workflow-id ${other.workflow_id}`,
+      `the target "${migration.target}" has the control schema of another migration (workflow "${other.workflow_id}"): if that migration is over, remove it with npm run cleanup -- ${migration.source} ${migration.target} --workflow-id ${other.workflow_id}`,
       { object: 'walferry.migration' },
     );
   }
@@ -99,7 +99,7 @@ export async function registerMigration(
       registration.archive,
     ],
   );
-  // Made here: later it would wait for a batch that holds the row it refers to.
+  // Created here: a later insert would wait for a batch that locks the row it references.
   await target.query(
     /* sql */ `insert into walferry.throttle (migration) values ($1) on conflict do nothing`,
     [migration.id],
@@ -108,7 +108,7 @@ export async function registerMigration(
   await registerSide(target, migration, 'target', await readIdentity(target, migration.target));
 }
 
-/** Where the migration stands; null when the target knows nothing of it (or has no control schema). */
+/** The migration's state; null if the target has no row of it (or no control schema). */
 export async function readMigration(
   target: pg.ClientBase,
   id: string,
@@ -127,7 +127,7 @@ export async function readMigration(
 }
 
 /**
- * {@link readMigration} for steps that cannot go on without.
+ * {@link readMigration} for steps that cannot continue without a row.
  * @throws MigrationError `CheckpointMissing`.
  */
 export async function requireMigration(
@@ -138,20 +138,20 @@ export async function requireMigration(
   if (state) return state;
   throw new MigrationError(
     'CheckpointMissing',
-    `the target "${migration.target}" knows nothing of this migration (schema walferry is gone or replaced)`,
+    `the target "${migration.target}" has no record of this migration: schema walferry is missing or was replaced`,
     { object: 'walferry.migration' },
   );
 }
 
 /**
- * Removes what a migration keeps on the target: the whole control schema when no other migration's row is in it. Idempotent,
- * one unit inside and outside a transaction.
- * @throws MigrationError `Contention` when an open transaction still holds it.
+ * Removes the migration's state from the target, and the whole control schema if it has no other migration's row. Idempotent;
+ * atomic inside and outside a transaction.
+ * @throws MigrationError `Contention` if an open transaction still locks it.
  */
 export async function dropControl(target: pg.ClientBase, migration: Migration): Promise<void> {
   if (!(await hasControl(target))) return;
   try {
-    // Several statements in one message are one transaction of their own, or part of the caller's.
+    // Several statements in one simple query are one transaction, or part of the caller's.
     await target.query(/* sql */ `
       set local lock_timeout = ${DROP_LOCK_TIMEOUT_MS};
       delete from walferry.migration where id = ${pg.escapeLiteral(migration.id)};

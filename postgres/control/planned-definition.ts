@@ -1,4 +1,6 @@
-/** What is noted of a table from which on the stream follows it: by a copy, or when a partition joins its tree without one. */
+/**
+ * What is recorded of a table when the stream starts to follow it: with its copy, or when a partition joins its tree without one.
+ */
 import type { Keeper } from '../catalog/file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
@@ -6,7 +8,7 @@ import type { TypePairs } from '../catalog/type-pair.ts';
 import { recordTypes } from '../catalog/type-record.ts';
 import { numbersOf, type PlannedDefinition } from './relation.ts';
 
-/** @param keeper unset: the next audit notes the target's file. */
+/** @param keeper unset: the next drift check records the target's file. */
 export function plannedDefinition(
   { relation, target }: { readonly relation: Relation; readonly target: Relation },
   source: TableDefinition,

@@ -1,6 +1,6 @@
 /**
- * The plan's tables in the control schema: which tables the migration moves, and the generation that each one's rows are of.
- * The copy takes its work from here, and the stream its filter.
+ * The plan's tables in the control schema: which tables the migration moves, and the exported snapshot under which each is
+ * copied. The copy takes its work from here, the stream its filter.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -13,19 +13,21 @@ import type { TableDefinition } from '../catalog/table-definition.ts';
 export interface PlannedRelationRow {
   /** Number within the migration. */
   readonly id: number;
-  /** Oid on the source when it was last looked at. */
+  /** Oid on the source at the last check. */
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** Partitioned tables hold no rows: they are here because a TRUNCATE names them. */
+  /** Partitioned tables have no rows; they are listed because a TRUNCATE can name them. */
   readonly kind: 'r' | 'p';
-  /** The table on the target that its rows go to, when it is not the one of its own name (catalog/root.ts). */
+  /** The table on the target for its rows, unless it is the one with the same name (catalog/root.ts). */
   readonly viaRoot: TableName | null;
-  /** The generation of all its chunks; null: not taken yet. */
+  /** The pass that copies all its chunks; null: none yet. */
   readonly pass: number | null;
-  /** A rewrite or TRUNCATE met its copy: the next round takes it again. Of a root that all go through: with all partitions. */
+  /**
+   * Needs a resync in the next pass, e.g. after a rewrite or TRUNCATE during its copy. Of a root: its target table is emptied.
+   */
   readonly rewritten: boolean;
-  /** What the stream's changes look like at the confirmed LSN; null: nobody has looked yet. */
+  /** Definition that the stream's changes have at the confirmed LSN; null before the first check. */
   readonly definition: PlannedDefinition | null;
   readonly pages: number;
   readonly estimatedRows: number;
@@ -37,11 +39,11 @@ export interface PlannedDefinition {
   readonly source: TableDefinition;
   /** Columns by which the source's changes find their row. */
   readonly key: readonly string[] | null;
-  /** By column name. A column that was dropped and added again on the target has lost its values. */
+  /** Attribute numbers by column name: a column that was dropped and re-added on the target has lost its values. */
   readonly target: Readonly<Record<string, number>>;
-  /** The target's table when it was last looked at; unset in what earlier code stored. */
+  /** The target's table and file at the last check; unset by earlier versions. */
   readonly keeper?: Keeper;
-  /** What the columns' types were made of; unset before the first check. */
+  /** Parts of the columns' types; unset before the first check. */
   readonly types?: RecordedTypes;
 }
 
@@ -50,10 +52,7 @@ type Registered = Pick<
   'oid' | 'schema' | 'name' | 'kind' | 'pages' | 'estimatedRows' | 'bytes' | 'viaRoot'
 >;
 
-/**
- * Adds tables to the plan and refreshes oids and sizes of those that are in it; foreign tables are left out. Idempotent; what
- * was copied of a table stays recorded.
- */
+/** Adds tables to the plan, without foreign ones, and refreshes oids and sizes of existing entries. Idempotent. */
 export async function registerRelations(
   target: pg.ClientBase,
   migration: Migration,
@@ -72,7 +71,7 @@ export async function registerRelations(
              with ordinality as new (oid, schema, name, kind, pages, rows, bytes, root_schema, root_name, at),
            (select coalesce(max(id), 0) as id from walferry.relation where migration = $1) last
     on conflict (migration, schema_name, table_name) do update
-       -- A table that was dropped and made anew is another table under the name of the one that was copied.
+       -- A table that was dropped and recreated is not the one that was copied.
        set rewritten = r.rewritten or (r.source_oid <> excluded.source_oid and r.pass is not null),
            source_oid = excluded.source_oid, kind = excluded.kind, pages = excluded.pages,
            root_schema = excluded.root_schema, root_name = excluded.root_name,
@@ -115,7 +114,7 @@ export async function readPlannedRelations(
   return readRows(target, migration, 'definition');
 }
 
-/** The same without their shapes, which are most of what there is to read. */
+/** The same without definitions, which are most of the data. */
 export async function readPlannedSizes(
   target: pg.ClientBase,
   migration: Migration,
@@ -152,7 +151,7 @@ async function readRows(
   }));
 }
 
-/** Name and destination of some tables of the plan: for a run of the copy, which needs neither the others nor their shapes. */
+/** Names and destinations of some tables of the plan: a run of the copy needs neither the others nor definitions. */
 export async function readDestinations(
   target: pg.ClientBase,
   migration: Migration,
@@ -169,9 +168,9 @@ export async function readDestinations(
 }
 
 /**
- * Numbers of the tables that have rows still to be copied under the generation: never taken, taken under another one with chunks
- * left, or rewritten under another one. A root that is marked counts too: it has to be emptied, also when no partition is left.
- * @param pass null: anything left at all.
+ * Numbers of the tables that the pass still has to take: those without a pass, and those of another pass that have unfinished
+ * chunks or need a resync. A marked root counts, too: it must be emptied even if it has no partition.
+ * @param pass null: all unfinished tables.
  */
 export async function readUnfinished(
   target: pg.ClientBase,
@@ -198,10 +197,10 @@ export function numbersOf(relation: Pick<Relation, 'columns'>): Record<string, n
   return Object.fromEntries(relation.columns.map(({ name, attnum }) => [name, attnum]));
 }
 
-/** Text of shapes in one statement: encoding those of wide tables all at once keeps the thread from beating. */
+/** Characters per statement: encoding the definitions of wide tables all at once would block heartbeats. */
 const DEFINITION_CHARACTERS = 1_000_000;
 
-/** Writes down what the stream has followed; several statements. */
+/** Stores the definitions that the stream has followed, in several statements. */
 export async function storeDefinitions(
   target: pg.ClientBase,
   migration: Migration,
@@ -228,7 +227,7 @@ export async function storeDefinitions(
   if (ids.length > 0) await store();
 }
 
-/** Writes down the files that tables have on the target now; the rest of their shapes stays. */
+/** Stores the current files of tables on the target; the rest of their definitions stays. */
 export async function storeKeepers(
   target: pg.ClientBase,
   migration: Migration,
@@ -247,7 +246,7 @@ export async function storeKeepers(
   );
 }
 
-/** Marks tables to be taken by the next round of the copy. */
+/** Marks tables for a resync in the next pass. */
 export async function markForResync(
   target: pg.ClientBase,
   migration: Migration,
@@ -260,8 +259,8 @@ export async function markForResync(
 }
 
 /**
- * Notes that a snapshot did not show these tables: no table has their oid, so the next look that finds their names takes what it
- * finds for another table and copies it again. With their oid they would count as copied without a row.
+ * Records that a snapshot did not contain these tables. No table has oid 0, so a check that finds their names later treats them
+ * as new tables and resyncs them. With their oid they would count as copied without a row.
  */
 export async function forgetOids(
   target: pg.ClientBase,
@@ -274,7 +273,7 @@ export async function forgetOids(
   );
 }
 
-/** Marks everything that goes through these roots, and the roots themselves: the next round empties them first. */
+/** Marks all tables that go through these roots, and the roots, which the next pass empties first. */
 export async function markTreesForResync(
   target: pg.ClientBase,
   migration: Migration,
@@ -292,11 +291,11 @@ export async function markTreesForResync(
 
 /** A partition that joins its tree without a copy. */
 export interface Joining extends TableName {
-  /** As it was when this was decided: a name, place or file that it has for a time after that is seen by the next audit. */
+  /** Its definition at this decision: the next drift check detects a later temporary name, place or file. */
   readonly definition: PlannedDefinition;
 }
 
-/** Partitions that were made after the copy of their tree: none of their rows is in it, all are in the stream. */
+/** Adds partitions that were created after their tree's snapshot: none of their rows is in the copy, all are in the stream. */
 export async function joinSnapshot(
   target: pg.ClientBase,
   migration: Migration,
@@ -319,7 +318,7 @@ export async function joinSnapshot(
   );
 }
 
-/** A table that has another name on both sides now. */
+/** For a table that was renamed on both sides. */
 export async function renameRelation(
   target: pg.ClientBase,
   migration: Migration,
@@ -333,7 +332,7 @@ export async function renameRelation(
   );
 }
 
-/** Takes tables out of the plan that are gone on both sides, with what is noted of their copy. */
+/** Removes tables that are gone on both sides from the plan, and what is recorded of their copy. */
 export async function forgetRelations(
   target: pg.ClientBase,
   migration: Migration,

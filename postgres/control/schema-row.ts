@@ -1,4 +1,4 @@
-/** The source's schemas as they were when everything up to the confirmed LSN had been read under the right names. */
+/** The rows of the source's schemas at a time when everything up to the confirmed LSN had been read under the right names. */
 import type pg from 'pg';
 import * as v from 'valibot';
 import type { Migration } from '../../contract/migration.ts';
@@ -6,7 +6,7 @@ import type { SchemaRows } from '../catalog/schema-row.ts';
 
 const schema = v.array(v.tuple([v.string(), v.string(), v.string()]));
 
-/** Null when none were recorded. */
+/** Null if none are recorded. */
 export async function readRecordedSchemas(
   target: pg.ClientBase,
   migration: Migration,
@@ -21,7 +21,7 @@ export async function readRecordedSchemas(
   );
 }
 
-/** @param only `first` keeps what is recorded already. */
+/** @param only `first` keeps existing records. */
 export async function recordSchemas(
   target: pg.ClientBase,
   migration: Migration,

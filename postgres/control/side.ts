@@ -1,6 +1,6 @@
 /**
- * What the control schema knows about the two servers and the target's position: read before anything from a source is trusted.
- * A control schema of an earlier version lacks all of it; then nothing is compared.
+ * The control schema's records of both servers and of the target's position: read before any data of a source is trusted. A
+ * control schema of an earlier version has none; then nothing is compared.
  */
 import type pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
@@ -11,11 +11,11 @@ import type { Identity, Side } from '../identity/identity.ts';
 export interface Known {
   readonly source: Identity | null;
   readonly target: Identity | null;
-  /** Null until the slot was made. */
+  /** Null until the slot is created. */
   readonly confirmedLsn: Lsn | null;
-  /** Position of the newest mark of a snapshot generation; null before the first. */
+  /** Position of the newest mark of an exported snapshot; null before the first. */
   readonly copiedLsn: Lsn | null;
-  /** Whether an attempt to stream, or a plan of the copy, has begun: from then on the slot's position belongs to this row. */
+  /** Whether a stream attempt or a plan of the copy has started: from then on the slot's position belongs to this row. */
   readonly begun: boolean;
 }
 
@@ -26,7 +26,7 @@ interface Row {
   sides: readonly { side: Side; system: string; database: string; timeline: number }[] | null;
 }
 
-/** Null when the target knows nothing of the migration. Leaves a session alone that is in a transaction. */
+/** Null if the target has no record of the migration. Does not break an open transaction of the session. */
 export async function readKnown(
   target: pg.ClientBase,
   migration: Migration,
@@ -61,7 +61,7 @@ export async function readKnown(
   };
 }
 
-/** Nothing when the schema was dropped since the look: another step has ended the migration. */
+/** Undefined if the schema was dropped since the check: another step has ended the migration. */
 async function firstRow<R extends pg.QueryResultRow>(
   target: pg.ClientBase,
   sql: string,
@@ -76,7 +76,7 @@ async function firstRow<R extends pg.QueryResultRow>(
   }
 }
 
-/** Notes who a side is, unless that is known already. */
+/** Records a side's identity, unless it is already recorded. */
 export async function registerSide(
   target: pg.ClientBase,
   migration: Migration,
@@ -91,7 +91,7 @@ export async function registerSide(
   );
 }
 
-/** Notes that a later timeline was seen to hold everything. */
+/** Records a later timeline that was verified to contain everything confirmed. */
 export async function moveTimeline(
   target: pg.ClientBase,
   migration: Migration,
@@ -106,7 +106,7 @@ export async function moveTimeline(
   );
 }
 
-/** For a cleanup by hand, whose operator names the servers: a copy of the target can be cleaned up, too. */
+/** For a manual cleanup, where the operator names the servers: also works on a copy of the target. */
 export async function forgetSides(target: pg.ClientBase, id: string): Promise<void> {
   const { rows } = await target.query<{ there: boolean }>(
     /* sql */ `select pg_catalog.to_regclass('walferry.side') is not null as there`,

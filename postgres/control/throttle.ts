@@ -1,7 +1,7 @@
 /**
- * Limits in the control schema: how activities at work see that they were changed. Rows of their own, because the migration's row
- * is locked while a batch is applied. What the workers that copy need of each other stands there, too: each writes every second
- * how many streams it has, and all share the limits by that.
+ * Limits in the control schema, where running activities see changes of them. They have separate rows because the migration's row
+ * is locked while a batch is applied. Workers that copy coordinate here, too: each writes every second how many copy streams it
+ * has, and all share the limits accordingly.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
@@ -12,22 +12,22 @@ import type { Migration } from '../../contract/migration.ts';
 export const CREATE_THROTTLE = /* sql */ `
 create table if not exists walferry.throttle (
   migration text primary key references walferry.migration on delete cascade,
-  version integer not null default 0,      -- of the limits: a write that comes late changes nothing
+  version integer not null default 0,      -- of the limits: a late write of an older version has no effect
   limits jsonb,                            -- null: unlimited
-  guard jsonb,                             -- what the guard of the source last said ...
-  guard_snapshot integer,                -- ... beside the snapshot of this pass ...
-  guard_at timestamptz                     -- ... and when: one that is not renewed does not count
+  guard jsonb,                             -- last report of the source's guard ...
+  guard_snapshot integer,                  -- ... the exported snapshot whose owner runs the guard ...
+  guard_at timestamptz                     -- ... and its time: a report that is not renewed is ignored
 );
 create table if not exists walferry.copier (
   migration text not null references walferry.throttle on delete cascade,
   worker text not null,                    -- a process that copies
-  streams integer not null,                  -- that it has at work or held
+  streams integer not null,                -- its copy streams, running or held
   joined timestamptz not null default clock_timestamp(),
-  seen timestamptz not null,               -- one that was not heard of for some seconds does not count
+  seen timestamptz not null,               -- a process that is silent for some seconds is ignored
   primary key (migration, worker)
 );`;
 
-/** Stores the limits, unless newer ones are there. Idempotent. */
+/** Stores the limits, unless newer ones are stored. Idempotent. */
 export async function storeLimits(
   target: pg.ClientBase,
   migration: Migration,
@@ -42,7 +42,7 @@ export async function storeLimits(
   );
 }
 
-/** The limits that count now. @throws an error of the driver. */
+/** The current limits. @throws an error of the driver. */
 export async function readLimits(target: pg.ClientBase, migration: Migration): Promise<Limits> {
   const { rows } = await target.query<{ limits: unknown }>(
     /* sql */ `select limits from walferry.throttle where migration = $1`,
@@ -51,12 +51,12 @@ export async function readLimits(target: pg.ClientBase, migration: Migration): P
   return limitsOf(rows[0]?.limits);
 }
 
-/** A worker of another version may know other limits: those that are known here count. */
+/** A worker of another version may store limits that this version does not know; those are ignored. */
 function limitsOf(stored: unknown): Limits {
   return v.is(limits, stored) ? stored : UNLIMITED;
 }
 
-/** Notes what the guard says, for the streams. @param pass of the snapshot beside which it measures: an earlier one is over. */
+/** Stores the guard's report for the copy streams. @param pass of the snapshot owner that runs it: an earlier one is over. */
 export async function storeGuard(
   target: pg.ClientBase,
   migration: Migration,
@@ -74,23 +74,23 @@ export async function storeGuard(
   );
 }
 
-/** What the streams of one process have to keep to. */
+/** What the copy streams of one process must comply with. */
 export interface Share {
   readonly limits: Limits;
   readonly guard: GuardReport | null;
-  /** Lanes of processes that joined before this one, and after. */
+  /** Copy streams of processes that joined before this one, and after. */
   readonly before: number;
   readonly after: number;
 }
 
-/** A process that was not heard of for so long has no streams any more, and a guard measures nothing. */
+/** After this much silence a process counts as gone, and a guard's report is ignored. */
 export const FORGOTTEN_SECONDS = 10;
 
-/** All times are the server's. One ahead of it was written before its clock was set back, and would count for as long. */
+/** Times are the server's. One in the future was written before its clock was set back; it would stay valid for that long. */
 const heardOf = (at: string) =>
   /* sql */ `${at} between clock_timestamp() - make_interval(secs => ${FORGOTTEN_SECONDS}) and clock_timestamp()`;
 
-/** Says how many streams this process has, and reads the limits and who else copies. */
+/** Stores the number of this process's copy streams and reads the limits and the other processes' streams. */
 export async function exchangeShare(
   target: pg.ClientBase,
   migration: Migration,

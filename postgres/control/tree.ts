@@ -1,9 +1,8 @@
 /**
- * What became of the partitions that go through one table on the target (catalog/root.ts). Pure. Their rows cannot be told apart
- * there, so a partition that leaves the tree, or comes to it with rows, makes all of them be copied again, under one generation:
- * that is right whatever happened in between. Only a partition that was made where it is joins as it is: whatever it holds came
- * by changes, and none of those is in the copy of a tree that did not have it. Nor may the plugin have been told to leave one of
- * them out (withheld.ts).
+ * Changes to the partitions that go through one table on the target (catalog/root.ts). Pure. Their rows cannot be distinguished
+ * there, so a partition that leaves the tree, or joins it with rows, causes a resync of the whole tree under one snapshot, which
+ * is correct whatever happened in between. Only a partition that was created in its place joins without a copy: all its rows came
+ * through changes, and the copy of a tree without it has none of them. No lease may have excluded its changes (withheld.ts).
  */
 import type { Relation } from '../catalog/relation.ts';
 import { isViaRoot } from '../catalog/root.ts';
@@ -14,21 +13,21 @@ import type { PlannedRelationRow } from './relation.ts';
 
 export interface Tree {
   readonly root: TableName;
-  /** Why all of it has to be copied again; null when it need not. */
+  /** Why the whole tree needs a resync; null if it does not. */
   readonly reason: string | null;
-  /** Rows of the plan that are still what and where they were, the root's own among them. */
+  /** Rows of the plan whose tables are unchanged and in the same place, including the root. */
   readonly kept: readonly PlannedRelationRow[];
-  /** Rows of the plan for tables that are gone from the tree, renamed or moved. */
+  /** Rows of the plan whose tables left the tree or were renamed or moved. */
   readonly left: readonly PlannedRelationRow[];
-  /** Tables that join the tree, under the generation of the others; with a reason all that are new to it. */
+  /** Tables that are new in the tree; without a reason they join under the pass of the others. */
   readonly joining: readonly Relation[];
-  /** Of the copy of its partitions; null when there is none, or when they differ. */
+  /** Pass that copied its partitions; null if there is none or they differ. */
   readonly pass: number | null;
 }
 
 type WasSent = (relation: Relation, pass: number | null) => boolean;
 
-/** Rows of the plan for tables of their own that are partitions of such a tree now. */
+/** Rows of the plan for standalone tables that are now partitions of such a tree. */
 export function movedIn(
   rows: readonly PlannedRelationRow[],
   here: readonly Relation[],
@@ -38,8 +37,8 @@ export function movedIn(
 }
 
 /**
- * The trees of which the plan holds something. Those that are only to be begun are not among them.
- * @param wasSent whether all changes of a table that was made in its place, and joins a copy of this number, were sent.
+ * Checks the trees that the plan already contains, not new ones.
+ * @param wasSent whether the stream has all changes of a table that was created in its place and joins the copy of this pass.
  */
 export function checkTrees(
   rows: readonly PlannedRelationRow[],
@@ -50,7 +49,7 @@ export function checkTrees(
   const roots = new Map(
     rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
   );
-  // Grouped once: looking through all tables for each root takes minutes where both are many.
+  // Grouped once: scanning all tables for each root takes minutes with many of both.
   const [planned, now] = [byRoot(rows), byRoot(here)];
   return [...roots].map(([name, root]) =>
     checkTree(root, planned.get(name) ?? [], now.get(name) ?? [], { definitions, wasSent }),
@@ -95,26 +94,28 @@ function checkTree(
       }
     } else {
       left.push(row);
-      const what = relation ? `is named ${nameOf(relation)} now` : 'is a partition no more';
+      const what = relation ? `is named ${nameOf(relation)} now` : 'is no longer a partition';
       reasons.push(`${nameOf(row)}, ${through} ${what}`);
     }
   }
-  const snapshots = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.pass));
-  const [pass = null] = snapshots;
+  const passes = new Set(kept.filter(({ kind }) => kind === 'r').map((one) => one.pass));
+  const [pass = null] = passes;
   const stayed = new Set(kept.map(({ oid }) => oid));
   const joining = now.filter(({ oid }) => !stayed.has(oid));
   for (const relation of joining) {
     if (isViaRoot(relation)) continue;
     if (relation.viaRoot?.bornInPlace !== true) {
-      reasons.push(`${nameOf(relation)}, ${through} became a partition with rows of its own`);
+      reasons.push(`${nameOf(relation)}, ${through} became a partition and already had rows`);
     } else if (relation.kind === 'r' && !known.wasSent(relation, pass)) {
       reasons.push(
         `${nameOf(relation)}, ${through} is new, and its changes may not have been sent`,
       );
     }
   }
-  if (snapshots.size > 1) reasons.push(`the partitions of ${nameOf(root)} are of several copies`);
-  // Nothing of it was ever copied: whatever is here now is what the first copy takes.
+  if (passes.size > 1) {
+    reasons.push(`the partitions of ${nameOf(root)} were copied under several snapshots`);
+  }
+  // Nothing was copied yet: the first copy takes the current tree.
   const untouched = planned.every((row) => row.pass === null && !row.rewritten);
   return {
     root,
@@ -122,6 +123,6 @@ function checkTree(
     kept,
     left,
     joining,
-    pass: snapshots.size === 1 ? pass : null,
+    pass: passes.size === 1 ? pass : null,
   };
 }

@@ -1,22 +1,22 @@
 /**
- * The epoch for steps that write to the target where the stream may be: those of the cutover (sequences, triggers), and the
- * plan of a copy. An attempt of one that was frozen may wake up after the cutover was called off and changes are applied
- * again, after the copy has ended, or after the application moved over: it must not write then. Taking the epoch also ends
- * the session of whoever had it before.
+ * The epoch for steps that write to the target while a stream may run: those of the cutover (sequences, triggers) and the plan of
+ * a copy. A frozen attempt of such a step may wake up after the cutover was cancelled and changes are applied again, after the
+ * copy has ended, or after the application was switched over: it must not write then. Taking the epoch also terminates the
+ * session of the previous attempt.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { holdEpoch, takeEpoch } from './epoch.ts';
 
 export interface Turn {
-  /** First statement of the writing transaction. @throws MigrationError `Fenced` when somebody took over meanwhile. */
+  /** First statement of the writing transaction. @throws MigrationError `Fenced` when another attempt took over. */
   hold(): Promise<void>;
 }
 
 /**
- * Takes the epoch on this session; run the writing transaction on the same one.
- * @param scheduledAt of this attempt, milliseconds on the scheduler's clock. Undefined for a call that nobody scheduled (a
- *   cleanup by hand): no attempt can be beside it, and nothing is taken.
+ * Takes the epoch on this session; run the writing transaction on the same session.
+ * @param scheduledAt of this attempt, milliseconds on the scheduler's clock. Undefined for a call that was not scheduled (a
+ *   manual cleanup): no attempt can run in parallel, and the epoch is not taken.
  * @throws MigrationError `Fenced`, `CheckpointMissing`, `Contention`.
  */
 export async function takeTurn(

@@ -1,8 +1,8 @@
 /**
- * What the leases of a migration have told the output plugin to leave out. A lease fixes that at its start, and a table may fall
- * under it later: a partition created in a schema that was not requested, or under the name of a filtered table. Its changes are
- * then in no stream, and nothing on the source shows it. So the filter is recorded before a lease starts, partitions that a lease leaves
- * out by itself with the position behind them, and tables that enter the selection later are checked against both.
+ * What the leases of a migration exclude from the stream. A lease sets the plugin's filter at its start, and a table may match it
+ * later: a partition created in a schema that was not requested, or under the name of a filtered table. Its changes are then in
+ * no stream, and nothing on the source shows it. So the filter is recorded before a lease starts, partitions that the lease
+ * itself skips are recorded with the position after them, and tables that enter the selection later are checked against both.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
@@ -13,23 +13,23 @@ import { keyOfName } from '../catalog/table-name.ts';
 import { isVisible, type ExportedSnapshot } from '../snapshot/visibility.ts';
 
 const schema = v.object({
-  /** Schemas that were asked for, each with the transaction id (64 bits) from which on nothing of it was left out. */
+  /** Requested schemas, each with the transaction id (64 bits) from which on none of its changes were excluded. */
   asked: v.record(v.string(), v.string()),
-  /** Keys of the tables that were left out by name, now or before, by the plugin or by a lease. */
+  /** Keys of tables that the plugin or a lease excludes, or once excluded, by name. */
   names: v.array(v.string()),
 });
 export type Withheld = v.InferOutput<typeof schema>;
 
-/** What a lease is about to ask the plugin for. */
+/** What a lease is about to request from the plugin. */
 export interface Request {
   /** Null: all schemas. */
   readonly schemas: readonly string[] | null;
   readonly without: readonly TableName[];
-  /** The source's next transaction id when the lease began: what is written from then on is read by this lease or a later one. */
+  /** The source's next transaction id at the start of the lease: later writes are read by this lease or a later one. */
   readonly from: string;
 }
 
-/** Null before the first lease: until then nothing can have been left out. */
+/** Null before the first lease: until then nothing can have been excluded. */
 export async function readWithheld(
   target: pg.ClientBase,
   migration: Migration,
@@ -53,14 +53,14 @@ export async function storeWithheld(
   ]);
 }
 
-/** What is known once a lease with this request has begun; the same object when nothing is new. Pure. */
+/** The record once a lease with this request has started; the same object if nothing is new. Pure. */
 export function addRequest(before: Withheld | null, request: Request): Withheld {
   const asked = before?.asked ?? {};
   const fresh = (request.schemas ?? []).filter((name) => !Object.hasOwn(asked, name));
   const known = new Set(before?.names);
   const names = request.without.map(keyOfName).filter((name) => !known.has(name));
   if (before !== null && fresh.length === 0 && names.length === 0) return before;
-  // The first lease begins at the slot's consistent point.
+  // The first lease starts at the slot's consistent point.
   const since = before === null ? '0' : request.from;
   return {
     asked: { ...asked, ...Object.fromEntries(fresh.map((name) => [name, since])) },
@@ -68,7 +68,7 @@ export function addRequest(before: Withheld | null, request: Request): Withheld 
   };
 }
 
-/** The same with tables whose changes a lease has left out by itself: they may be selected later. Pure. */
+/** Adds tables whose changes a lease itself has skipped: they may be selected later. Pure. */
 export function addLeft(before: Withheld | null, tables: readonly TableName[]): Withheld {
   return {
     asked: before?.asked ?? {},
@@ -77,9 +77,9 @@ export function addLeft(before: Withheld | null, tables: readonly TableName[]): 
 }
 
 /**
- * Whether every change of a table that was made where it is, and never had another name, was sent by the leases so far. Pure.
- * @param copy of the tree that the table enters. One that it saw and that has no row of it was not selected then (a member of an
- *   extension, for example): the rows from before are in no stream.
+ * Whether the leases so far received every change of a table that was created in its place and never had another name. Pure.
+ * @param copy of the tree that the table joins. If its snapshot saw the table, the table was not selected then (a member of an
+ *   extension, for example), and its earlier rows are in no stream.
  */
 export function sentWhole(
   withheld: Withheld | null,
@@ -87,11 +87,11 @@ export function sentWhole(
   relation: Pick<Relation, 'schema' | 'name' | 'viaRoot'>,
   copy: ExportedSnapshot | undefined,
 ): boolean {
-  if (copy && !isMadeAfter(copy, relation)) return false;
+  if (copy && !wasCreatedAfter(copy, relation)) return false;
   if (withheld === null) return true;
   if (withheld.names.includes(keyOfName(relation))) return false;
   const always = literalSchemas(selection);
-  // The input does not change: these were part of every request.
+  // The input does not change: every request included these.
   if (always === null || always.includes(relation.schema)) return true;
   const since = Object.hasOwn(withheld.asked, relation.schema)
     ? withheld.asked[relation.schema]
@@ -100,7 +100,7 @@ export function sentWhole(
   return since !== undefined && bornAt !== null && BigInt(bornAt) >= BigInt(since);
 }
 
-function isMadeAfter(copy: ExportedSnapshot, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
-  const made = viaRoot?.bornAt ?? null;
-  return made !== null && !isVisible(Number(BigInt.asUintN(32, BigInt(made))), copy);
+function wasCreatedAfter(copy: ExportedSnapshot, { viaRoot }: Pick<Relation, 'viaRoot'>): boolean {
+  const created = viaRoot?.bornAt ?? null;
+  return created !== null && !isVisible(Number(BigInt.asUintN(32, BigInt(created))), copy);
 }

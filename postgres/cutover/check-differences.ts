@@ -1,6 +1,6 @@
 /**
- * The check constraints that waited for the cutover, once they were added: what the target lacks of them, or has in another form,
- * because it refused the statement, or because a table was renamed meanwhile. They stop nothing; the summary names them.
+ * Compares the check constraints that were deferred to the cutover: reports those that the target lacks or has with a different
+ * definition, because it rejected the statement or a table was renamed. The summary lists them; they do not stop the cutover.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -23,7 +23,7 @@ interface Described extends Check {
   readonly text: string;
 }
 
-/** By the constraint's name alone: its table or schema may have been renamed on both sides. */
+/** Selects only by constraint name: the table or schema may have been renamed on both sides. */
 const CHECKS = /* sql */ `
 select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname as schema,
        coalesce(c.relname, t.typname) as name, k.conname as "constraint",
@@ -34,14 +34,14 @@ select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname 
   join pg_catalog.pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace)
  where k.contype in ('c', 'n') and k.conname = any($1) and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
 
-/** What of these the target has. */
+/** Which of these tables or domains exist on the target. */
 const THERE = /* sql */ `
 select w.at - 1 as at from unnest($1::text[], $2::text[]) with ordinality as w (schema, name, at)
  where to_regclass(format('%I.%I', w.schema, w.name)) is not null or to_regtype(format('%I.%I', w.schema, w.name)) is not null`;
 
 /**
- * Compares them on both sides. Changes nothing.
- * @returns sentences without a full stop, bounded like those of `objectDifferences`, in the same words.
+ * Compares the constraints on both sides. Read-only.
+ * @returns sentences without a full stop, bounded and worded like those of `objectDifferences`.
  * @throws MigrationError `Unreachable`, `Denied`.
  */
 export async function checkDifferences(
@@ -51,17 +51,17 @@ export async function checkDifferences(
   try {
     await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
     if (!(await hasSchemaControl(target))) return [];
-    const waited = await readChecks(target, migration, 'all');
-    if (waited.length === 0) return [];
+    const deferred = await readChecks(target, migration, 'all');
+    if (deferred.length === 0) return [];
     await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
-    const names = [[...new Set(waited.map(({ constraint }) => constraint))]];
+    const names = [[...new Set(deferred.map(({ constraint }) => constraint))]];
     const here = (await source.query<Described>(CHECKS, names)).rows;
     const there = new Map(
       (await target.query<Described>(CHECKS, names)).rows.map((one) => [keyOf(one), one.text]),
     );
     const missing = here.filter((one) => !there.has(keyOf(one)));
-    // A table that is not selected has none of ours, however its constraints are called.
-    const ours = new Set(waited.map(keyOf));
+    // A constraint with the same name may belong to a table that is not selected.
+    const ours = new Set(deferred.map(keyOf));
     const present = await presentOf(target, missing);
     return bounded(
       [

@@ -1,4 +1,4 @@
-/** Exact row counts of both sides after the drain, and the values of generated columns, a few tables at a time. */
+/** Compares exact row counts and values of generated columns after the drain, a few tables at a time. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -31,22 +31,22 @@ export interface CountReport {
   readonly rows: number;
 }
 
-/** More sessions would only take the disks from each other; the writers wait for this step. */
+/** More sessions would only compete for disk I/O; the writers wait for this step. */
 const MOST_PAIRS = 4;
 const SHOWN = 10;
 
-/** Tables of one side that hold the rows to be compared with one table of the target. */
+/** Source tables whose rows together are compared with one table on the target. */
 interface Counted {
   readonly destination: TableName;
   readonly parts: TableName[];
   pages: number;
-  /** Whether the target's table counts with its partitions. */
+  /** Whether the target's table is counted with its partitions. */
   readonly whole: boolean;
-  /** Columns that the target computes; null when there are none. */
+  /** Columns that the target computes; null if there are none. */
   generated: GeneratedColumns | null;
 }
 
-/** Partitions that one statement counts; each is a relation to open and lock. */
+/** Partitions per statement; each is a relation to open and lock. */
 const PARTS_PER_STATEMENT = 200;
 
 interface Difference {
@@ -56,10 +56,10 @@ interface Difference {
 }
 
 /**
- * Counts the rows of every selected table on both sides (`only` the table: partitions are counted for themselves, or against
- * the root that they go through). Unlogged tables that the input accepts are left out.
- * @throws MigrationError `NotEqual` naming the tables with both counts, or the generated columns whose values differ;
- *   `signal.reason` when aborted.
+ * Counts the rows of every selected table on both sides (`only` the table: partitions are counted separately, or against the root
+ * that they go through). Skips ignored unlogged tables.
+ * @throws MigrationError `NotEqual` naming tables with both counts, or generated columns that differ; `signal.reason` when
+ *   aborted.
  */
 export async function compareCounts(
   migration: Migration,
@@ -152,10 +152,10 @@ async function countable(
     () => readRelations(source, input.tables, 'estimated'),
   );
   const { unlogged } = ignoredAmong(relations, input.ignore);
-  // A partitioned table has no rows of its own.
+  // A partitioned table has no rows itself.
   const tables = relations.filter(({ kind }) => kind === 'r');
-  // Copied once, as the input accepts: nothing says how many rows there have to be, nor of a root that they go through.
-  const open = new Set(
+  // Tables that are only copied once, and roots that they go through: the expected number of rows is unknown.
+  const uncountable = new Set(
     tables
       .filter((one) => one.persistence === 'u' && unlogged(one))
       .map((one) => keyOfName(destinationOf(one))),
@@ -163,7 +163,7 @@ async function countable(
   const counted = new Map<string, Counted>();
   for (const table of tables) {
     const destination = destinationOf(table);
-    if (open.has(keyOfName(destination))) continue;
+    if (uncountable.has(keyOfName(destination))) continue;
     const whole = table.viaRoot !== null;
     const one = counted.get(keyOfName(destination)) ?? {
       ...{ destination, parts: [], pages: 0, whole, generated: null },
@@ -176,7 +176,7 @@ async function countable(
   return [...counted.values()];
 }
 
-/** Row security must fail a count, not make it smaller. Names of objects print with their schema on both sides. */
+/** Row security must make a count fail, not smaller. An empty search_path prints object names with their schema on both sides. */
 async function exact(client: pg.Client): Promise<void> {
   await client.query(/* sql */ `set row_security = off; set search_path = ''`);
 }
@@ -247,7 +247,7 @@ function notEqual(differences: readonly Difference[]): MigrationError {
   const more = differences.length - named.length;
   return new MigrationError(
     'NotEqual',
-    `row counts differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; if the writers were not stopped, stop them and call cutover again`,
+    `row counts differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; if writers are still running, stop them, then call cutover again`,
     { table: differences[0]?.table ?? '' },
   );
 }

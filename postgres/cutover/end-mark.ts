@@ -1,7 +1,4 @@
-/**
- * The end mark: a transactional logical message in the source's WAL. Everything that was committed before it has its
- * commit record before it.
- */
+/** The end mark: a transactional logical message in the source's WAL. The commit record of every earlier commit precedes it. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -17,16 +14,16 @@ import { messagePrefix } from '../wal2json/options.ts';
 /**
  * Writes an end mark and returns the end of its message record, M.
  *
- * Why draining to M covers every commit that returned before this call: their commit records were inserted before the
- * message, so they start before M; a stream whose confirmed LSN is at or after M has applied every transaction whose
- * commit record starts before M. And why a stream gets there at once, also on an idle source: the mark's own commit
- * record follows the message, so its end (`C.nextlsn`, the next position to be confirmed) is greater than M.
+ * Draining to M covers every commit that returned before this call: their commit records were inserted before the message, so
+ * they start before M, and a stream whose confirmed LSN is at or after M has applied every transaction whose commit record starts
+ * before M. A stream gets there at once, even on an idle source: the mark's commit record follows the message, so its end
+ * (`C.nextlsn`, the next position to be confirmed) is greater than M.
  *
- * `synchronous_commit = on` because decoding stops at the flush position: the mark's flush takes everything before it
- * along, including commits that returned unflushed.
- * @param signal cuts the session: a source that hangs must not keep a cutover from being called off.
- * @param call who asks; undefined: no one who could have asked before.
- * @throws MigrationError `Unreachable`, `Denied`; `CutoverRepeated`, before anything is written, when another run has begun this call.
+ * `synchronous_commit = on` because decoding stops at the flush position: the mark's flush includes everything before it, even
+ * commits that returned unflushed.
+ * @param signal cuts the session: a hanging source must not prevent cancelling the cutover.
+ * @param call the update that requests the cutover; undefined for callers that cannot be repeated by a reset.
+ * @throws MigrationError `Unreachable`, `Denied`; `CutoverRepeated`, before anything is written, when another run started it.
  */
 export async function writeEndMark(
   migration: Migration,
@@ -49,23 +46,23 @@ async function beginCall(
 ): Promise<void> {
   try {
     await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
-    // A migration of earlier code has no place for it yet.
+    // An earlier version's control schema lacks the table.
     await addMissingColumns(target);
     await noteCutoverCall(target, migration, call);
   } catch (error) {
     signal?.throwIfAborted();
-    throw classify(error, { step: 'noting who asked for the cutover', side: 'target' }, 'Internal');
+    throw classify(error, { step: 'recording the cutover request', side: 'target' }, 'Internal');
   }
 }
 
-/** Writes a mark over an open session of the source; see {@link writeEndMark}. */
+/** Writes a mark through an open session of the source; see {@link writeEndMark}. */
 export async function markPosition(source: pg.ClientBase, migration: Migration): Promise<Lsn> {
   return (await markTransaction(source, migration)).lsn;
 }
 
 /**
- * As {@link markPosition}, with the transaction that wrote the mark.
- * @returns `xid`, with its epoch.
+ * Like {@link markPosition}, but also returns the transaction that wrote the mark.
+ * @returns `xid` includes the epoch.
  */
 export async function markTransaction(
   source: pg.ClientBase,
@@ -82,6 +79,6 @@ export async function markTransaction(
   );
   const { lsn, xid = '' } = rows[0] ?? {};
   if (!isLsn(lsn))
-    throw new MigrationError('Internal', 'the source gave no position of the end mark');
+    throw new MigrationError('Internal', 'the source returned no position for the end mark');
   return { lsn, xid: BigInt(xid) };
 }

@@ -1,6 +1,6 @@
 /**
- * Whether the target still has what the cutover's steps have finished. A failover to an asynchronous standby during the cutover takes
- * the newest work back together with its marks, and the workflow, which has seen these steps succeed, does not run them again.
+ * Checks that the target still has the results of the cutover's steps. A failover to an asynchronous standby during the cutover
+ * loses the newest work together with its records, and the workflow, which has seen these steps succeed, does not repeat them.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -25,10 +25,10 @@ interface Sides {
 }
 
 /**
- * To be called before the slot is dropped, on the session of the target that holds the turn then: a failover ends that session. Asks
- * the target only, and so before the source: a cutover whose source is gone ends as complete.
- * @param since the end mark, up to which the stream was drained.
- * @throws MigrationError `CheckpointMissing` where applied changes are missing, `TargetRewound` naming what else is.
+ * Call it before the slot is dropped, on the target session that has the turn: a failover ends that session. It queries only the
+ * target, and runs before the source is needed: a cutover whose source is gone ends as complete.
+ * @param since the end mark up to which the stream was drained.
+ * @throws MigrationError `CheckpointMissing` if applied changes are missing, `TargetRewound` naming other missing work.
  */
 export async function requireFinished(
   target: pg.Client,
@@ -43,7 +43,7 @@ export async function requireFinished(
   const missing = await whileAllWatched(
     [{ side: 'target', migration, purpose: 'cleanup', client: target }],
     { beat },
-    () => ({ step: 'looking for work that the target has lost' }),
+    () => ({ step: 'checking that the target has not lost work' }),
     async () => [
       ...(await readUnbuilt(target, migration)).map((name) => `${name} (not built)`),
       ...(await readAsleep(target, migration)).map((name) => `${name} (disabled)`),
@@ -55,7 +55,7 @@ export async function requireFinished(
   refuse(missing, migration);
 }
 
-/** The same for what depends on the source: checks, row security, and materialized views that it has filled since. */
+/** The same for what depends on the source: check constraints, row security, and materialized views filled there since. */
 export async function requireSwitched(
   sides: Sides,
   migration: Migration,
@@ -72,7 +72,7 @@ export async function requireSwitched(
   const more = others.length > 0 ? ` and ${others.length} more` : '';
   throw new MigrationError(
     'TargetRewound',
-    `${view}${more} was filled on the source and is empty on "${migration.target}": it was refreshed there just now, or the target lost its newest work. Call cutover again, which fills it`,
+    `${view}${more} was filled on the source and is empty on "${migration.target}": it was refreshed on the source just now, or the target lost its newest work. Call cutover again to fill it`,
     { object: view },
   );
 }
@@ -82,12 +82,12 @@ function refuse(missing: readonly string[], { target }: Migration): void {
   const more = missing.length > SHOWN ? ` and ${missing.length - SHOWN} more` : '';
   throw new MigrationError(
     'TargetRewound',
-    `"${target}" lacks work that this cutover had finished: ${missing.slice(0, SHOWN).join(', ')}${more}; a lagging standby was promoted, or a backup was restored. What is missing is made again: call cutover again`,
+    `"${target}" lacks work that this cutover had finished: ${missing.slice(0, SHOWN).join(', ')}${more}; a lagging standby was promoted, or a backup was restored. Call cutover again to redo it`,
     { object: missing[0] ?? '' },
   );
 }
 
-/** Rows that were applied and lost are not in the slot any more. */
+/** The slot no longer has changes that were applied and then lost. */
 async function requireDrained(
   target: pg.ClientBase,
   migration: Migration,
@@ -101,7 +101,7 @@ async function requireDrained(
   );
   const [row] = rows;
   if (row?.drained === true) return;
-  const where = row ? `stands at ${row.confirmed}` : 'has no control row of the migration';
+  const where = row ? `is at ${row.confirmed}` : 'has no record of the migration';
   throw new MigrationError(
     'CheckpointMissing',
     `"${migration.target}" ${where}, but changes up to the end mark ${since} were applied: a lagging standby was promoted, or a backup was restored`,
@@ -109,7 +109,7 @@ async function requireDrained(
   );
 }
 
-/** Row security is switched on with the triggers; of a table that is gone it is never built. */
+/** Without row security, which is enabled with the triggers and never built for a dropped table. */
 async function readUnbuilt(target: pg.ClientBase, migration: Migration): Promise<string[]> {
   const unbuilt = [
     ...(await readWaiting(target, migration.id, 'indexes')),

@@ -1,6 +1,6 @@
 /**
- * Values of generated columns on both sides. The target computes them with its own functions and expressions: if those were replaced
- * on the source, or read rows that had not arrived yet, the values differ and no change in the stream shows it.
+ * Compares values of generated columns. The target computes them with its own functions and expressions: if those were replaced
+ * on the source, or read rows that had not arrived yet, values differ and no change in the stream shows it.
  */
 import type { Relation } from '../catalog/relation.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
@@ -8,9 +8,9 @@ import type { TableName } from '../catalog/selection.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import pg from 'pg';
 
-/** What is compared of a table. */
+/** The compared columns of a table. */
 export interface GeneratedColumns {
-  /** Columns that tell its rows apart: the key, or all that are stored as they came. */
+  /** Columns that distinguish its rows: the key, or all columns that are not generated. */
   readonly key: readonly string[];
   readonly generated: readonly string[];
 }
@@ -27,10 +27,10 @@ export function generatedOf({
 }
 
 /**
- * One number for each generated column, which is equal on both sides as long as every row has the same value there. Hashes of
- * text, because those are the same in every version and collation; summed, because the order of rows is undefined.
- * @param tables their rows together; `only` says whether those of partitions and children are left out.
- * @param condition of every table's rows.
+ * SQL: one number per generated column, equal on both sides if every row has the same value. Hashes of text, because these are
+ * the same in all versions and collations; summed, because row order is undefined.
+ * @param tables summed together; `only` excludes rows of partitions and children.
+ * @param condition for the rows of each table.
  */
 export function hashStatement(
   tables: readonly TableName[],
@@ -38,7 +38,7 @@ export function hashStatement(
   { key, generated }: GeneratedColumns,
   condition: string | null = null,
 ): string {
-  // A generated column may be part of the key: named twice, it would be ambiguous (42702).
+  // A generated column may be part of the key; listed twice it would be ambiguous (42702).
   const cells = [...new Set([...key, ...generated])]
     .map((name) => pg.escapeIdentifier(name))
     .join(', ');
@@ -53,7 +53,7 @@ export function hashStatement(
   return /* sql */ `select ${sums.join(', ')} from (${rows.join(' union all ')}) r`;
 }
 
-/** Tables and columns of which the values differ. */
+/** A table and its columns with different values. */
 export interface GeneratedDifference extends TableName {
   readonly columns: readonly string[];
 }
@@ -62,14 +62,14 @@ const SHOWN = 10;
 
 /** Names tables and columns, never values. */
 export function generatedDiffer(differences: readonly GeneratedDifference[]): MigrationError {
-  // In the order of names, not in that in which the tables were done.
+  // By name, not by order of completion.
   const sorted = differences.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   const [first] = sorted;
   const named = sorted.slice(0, SHOWN).map((one) => `${nameOf(one)} (${one.columns.join(', ')})`);
   const more = differences.length - named.length;
   return new MigrationError(
     'NotEqual',
-    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; make functions and expressions on the target the same as on the source, recompute the values on the source and then on the target (update … set a column that the expression reads to itself), and call cutover again`,
+    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; make functions and expressions on the target equal to the source's, recompute the values on the source and then on the target (update … set to itself a column that the expression reads), then call cutover again`,
     first ? { table: nameOf(first), column: first.columns[0] ?? '' } : {},
   );
 }
@@ -82,7 +82,7 @@ export function addSums(sums: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Of several partitions that go through one table: the same for all of them, or the widest. */
+/** For partitions that go through one table: the union of their columns. */
 export function widest(
   a: GeneratedColumns | null,
   b: GeneratedColumns | null,

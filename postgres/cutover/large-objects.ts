@@ -1,11 +1,11 @@
-/** Large objects that were made since preflight refused a source with some: no stream has them, and no copy was made. */
+/** Large objects that were created after preflight, which refuses a source that has any: they are neither copied nor streamed. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 
 /**
- * @param source also sees those that transactions have not flushed yet.
- * @throws MigrationError `StillWriting` when there are any, unless the input accepts to leave them behind.
+ * @param source the session also sees commits that are not flushed yet.
+ * @throws MigrationError `StillWriting` if there are any, unless the input ignores them.
  */
 export async function refuseLargeObjects(
   source: pg.ClientBase,
@@ -19,6 +19,6 @@ export async function refuseLargeObjects(
   if (count === '0') return;
   throw new MigrationError(
     'StillWriting',
-    `the source has large objects (${count} in pg_largeobject) that were made after preflight: they are in no stream of changes, and columns that name them would point to nothing on the target; move them into bytea columns or drop them (lo_unlink, vacuumlo), then call cutover again`,
+    `${count} large objects (pg_largeobject) were created on the source after preflight: changes to them are not replicated, and columns that reference them would be invalid on the target. Move them into bytea columns or drop them (lo_unlink, vacuumlo), then call cutover again`,
   );
 }

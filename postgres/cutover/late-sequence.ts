@@ -1,7 +1,7 @@
 /**
- * The part of the last look that no WAL position shows: sequences that moved after they were set. `nextval` and `setval` without a row
- * (an id allocator, a rolled back insert, an excluded table that shares the sequence) leave nothing in the stream, and the target
- * would hand out the same values once more.
+ * The part of the final check that no WAL position shows: sequences that moved after they were set. `nextval` and `setval`
+ * without a row (an id allocator, a rolled-back insert, an excluded table that shares the sequence) leave nothing in the stream,
+ * and the target would return the same values again.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -19,12 +19,12 @@ import { withoutWaiting } from './short-lock.ts';
 const STEP = 'comparing sequences';
 
 /**
- * Compares what `setSequences` set with what the source has now. A sequence that the target lacks was named in its report.
+ * Compares what `setSequences` set with the source's current state. That step reports sequences that the target lacks.
  * @param source a session with a lock_timeout.
  * @param selection of the input.
  * @param relations the tables that it selects.
- * @param counted oids of the tables whose writers must have stopped: others may go on, and their sequences with them.
- * @returns `schema.name (sequence)` of those that differ, as the source names them.
+ * @param counted oids of the tables whose writers must have stopped: writers of others may continue to use their sequences.
+ * @returns `schema.name (sequence)` of each sequence that differs, with the source's name.
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
 export async function movedSequences(
@@ -38,7 +38,7 @@ export async function movedSequences(
   try {
     await using target = await connectTarget(migration, 'cutover', { signal });
     const progress = { step: STEP, done: 0 };
-    const told = (done: number) => {
+    const report = (done: number) => {
       signal.throwIfAborted();
       progress.done = done;
     };
@@ -66,14 +66,14 @@ export async function movedSequences(
         const theirs = await readStates(
           target,
           both.map(({ there }) => there),
-          told,
+          report,
         );
-        // Last: whatever moves after this is seen by no one.
+        // Last, because later moves go unnoticed.
         const ours = await withoutWaiting(source, () =>
           readStates(
             source,
             both.map(({ here }) => here),
-            told,
+            report,
           ),
         );
         return both
@@ -90,7 +90,7 @@ export async function movedSequences(
   }
 }
 
-/** Whether the sequence has to stand still by now: what uses it is counted, or nothing is known to use it. */
+/** Whether the sequence must not move any longer: tables in `counted` use it, or no table is known to use it. */
 function standsStill(
   names: ReadonlySet<string>,
   counted: ReadonlySet<number>,

@@ -1,6 +1,6 @@
 /**
- * The part of the final check that no slot shows: tables that may have changed without WAL, whose values DDL changed, or that left the
- * selection under another name, since the drain. The shapes on the target are those that the stream has followed.
+ * The part of the final check that the slot does not show: tables that, since the drain, may have changed without WAL, had values
+ * changed by DDL, or left the selection under another name. The recorded definitions are those that the stream has followed.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -27,15 +27,15 @@ import { readRecordedSchemas } from '../control/schema-row.ts';
 import { followColumns } from '../stream/follow.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 
-/** What the stream has followed. */
+/** The definitions that the stream has followed. */
 export interface FollowedPlan {
-  /** The source's schemas at the time; null when none were recorded. */
+  /** The source's schemas at that time; null if none are recorded. */
   readonly schemas: SchemaRows | null;
   readonly tables: readonly PlannedRelationRow[];
 }
 
 /**
- * Names of the selected tables that are not what the stream has followed.
+ * Names of the selected tables that differ from what the stream has followed.
  * @throws MigrationError `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
 export async function changedWithoutTrace(
@@ -52,7 +52,7 @@ export async function changedWithoutTrace(
     [...rows.keys()],
     work,
   );
-  // Its changes come under a name that is not looked for, and which table has them now only its oid says.
+  // Changes of a renamed table come under a name that is not searched for; only its oid identifies it.
   const selected = new Map(relations.map((table) => [table.oid, nameOf(table)]));
   const moved = [...rows.values()].filter(
     (row) => definitions.has(row.oid) && selected.get(row.oid) !== nameOf(row),
@@ -65,10 +65,10 @@ export async function changedWithoutTrace(
     const row = rows.get(table.oid);
     const before = row?.definition?.source;
     if (now?.persistence === 'u') return before?.persistence !== 'u' || !ignored.unlogged(table);
-    // Attached, moved or renamed into the selection, or under the name of one that was copied. An empty one lacks nothing, and one
-    // that is gone is seen by nothing: dropping it is no change of a row.
+    // Attached, moved or renamed into the selection, or created under the name of a copied table. An empty one lacks nothing.
+    // Dropped tables are not reported: a drop changes no row.
     if (!row) return filled.has(table.oid) || names.has(keyOfName(table));
-    // In or out of a tree that is one table on the target.
+    // Joined or left a tree that is one table on the target.
     if (keyOfName(destinationOf(row)) !== keyOfName(destinationOf(table))) return true;
     if (!before || !now) return false;
     if (row.viaRoot !== null && before.place !== now.place) return true;
@@ -87,14 +87,14 @@ export async function changedWithoutTrace(
   return [...altered, ...unlike, ...moved].map(nameOf);
 }
 
-/** A table whose columns are not those that the stream has followed last. */
+/** A table whose columns differ from those that the stream has followed. */
 interface Reshaped {
   readonly row: PlannedRelationRow;
   readonly source: Relation;
   readonly now: TableDefinition;
 }
 
-/** Those to whose columns the target's are no counterpart: no row of them has to change for their values to be missing there. */
+/** Tables whose columns have no counterpart on the target: values may be missing there although no row changed. */
 async function unlikeOnTarget(
   migration: Migration,
   reshaped: readonly Reshaped[],
@@ -127,14 +127,14 @@ async function unlikeOnTarget(
 async function present(
   migration: Migration,
   input: MigrationInput,
-  /** Of tables to look at beside those that are selected. */
+  /** Oids of further tables to read, selected or not. */
   others: readonly number[],
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<{
   readonly relations: readonly Relation[];
   readonly definitions: Map<number, TableDefinition>;
   readonly types: TypeGraph;
-  /** Oids of selected tables beside the others that hold a row. */
+  /** Oids of selected tables, not among `others`, that have rows. */
   readonly filled: ReadonlySet<number>;
 }> {
   const { signal } = work;
@@ -144,10 +144,10 @@ async function present(
     });
     const read = async () => {
       const found = await readRelations(source, input.tables, 'estimated');
-      // All of them, or what a root accepts of its partitions could not be seen.
+      // All tables: whether a root's unlogged partitions are ignored depends on all its partitions.
       const oids = found.flatMap(({ oid, kind }) => (kind === 'r' ? [oid] : []));
       const known = new Set(others);
-      // Without a plan there is nothing that a table could be missing in.
+      // Without a plan no table can be missing from it.
       const fresh = found.filter(
         ({ oid, kind }) => kind === 'r' && known.size > 0 && !known.has(oid),
       );
@@ -174,7 +174,7 @@ async function present(
   }
 }
 
-/** Reads it on the target. @throws as {@link changedWithoutTrace}. */
+/** Reads the plan on the target. @throws as {@link changedWithoutTrace}. */
 export async function readFollowed(
   migration: Migration,
   work: Pick<Work, 'signal' | 'beat'>,
@@ -183,7 +183,7 @@ export async function readFollowed(
     const { rows } = await target.query<{ there: boolean }>(
       /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
     );
-    // Without the control schema there is nothing to compare with; the next step takes the epoch, and stops then.
+    // Without the control schema there is nothing to compare; the next step takes the epoch and fails.
     if (rows[0]?.there !== true) return { schemas: null, tables: [] };
     return {
       schemas: await readRecordedSchemas(target, migration),
@@ -212,4 +212,4 @@ async function onTarget<T>(
   }
 }
 
-const STEP = 'looking for tables that changed outside the stream';
+const STEP = 'checking for tables that changed outside the stream';

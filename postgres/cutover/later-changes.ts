@@ -1,6 +1,5 @@
 /**
- * A last look into the slot before it is dropped: did anything change after the end mark? Peeking leaves the slot where
- * it is.
+ * The final check of the slot before it is dropped: did anything change after the end mark? Peeking does not advance the slot.
  */
 import type pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
@@ -32,8 +31,8 @@ import { markTransaction } from './end-mark.ts';
 import { openSource } from './source.ts';
 
 /**
- * Changed tables only, put together by the server: whatever happened since the mark, few rows come here. A transaction
- * counts by its commit record (`lsn` of its C message is where that starts); every message carries its `xid`.
+ * The changed tables, aggregated on the server, so that few rows are returned however much changed since the mark. A transaction
+ * counts if its commit record (which starts at `lsn` of its C message) is at or after the mark; every message carries its `xid`.
  */
 const CHANGED = /* sql */ `
 with message as materialized (
@@ -49,8 +48,8 @@ select distinct c.schema, c."table"
                 where e.action = 'C' and e.xid = c.xid and e.lsn::pg_lsn >= $2::pg_lsn)`;
 
 /**
- * Tables that somebody is writing to right now. A writer locks its tables until it ends, also when it is a prepared transaction,
- * and these locks are visible to every role (who holds a transaction id is not).
+ * Tables that are being written. A writer, prepared transactions included, locks its tables until it ends, and every role can see
+ * these locks (but not who has a transaction id).
  */
 export const BEING_WRITTEN = /* sql */ `
 select distinct n.nspname as schema, c.relname as "table"
@@ -63,9 +62,9 @@ select distinct n.nspname as schema, c.relname as "table"
    and l.relation = any($1::oid[])`;
 
 /**
- * The selected tables that transactions committed at or after `since` changed, that a transaction is changing and has not
- * committed, or that changed without WAL since the drain, as `schema.name`, and the sequences that are not as they were set, as
- * `schema.name (sequence)`; at most {@link MOST_LATER_TABLES}.
+ * Selected tables, as `schema.name`, that were changed by transactions committed at or after `since`, are being changed by an
+ * open transaction, or changed without WAL since the drain; and sequences that moved since they were set, as `schema.name
+ * (sequence)`. At most {@link MOST_LATER_TABLES}.
  */
 export async function laterChanges(
   migration: Migration,
@@ -81,21 +80,21 @@ export async function laterChanges(
 }
 
 export interface LastLook {
-  /** As {@link laterChanges}, all of them. */
+  /** Like {@link laterChanges}, without the limit. */
   readonly tables: string[];
-  /** Oids of the selected tables whose writers count: all but the unlogged ones that the input accepts. */
+  /** Oids of the selected tables whose writers count: all except ignored unlogged ones. */
   readonly oids: readonly number[];
   /**
-   * The source's next transaction id after the look's own mark, if no transaction was open when the look began and none took an id
-   * before the mark: as long as it is the next one, nothing was written that the look did not see. Null otherwise, whatever the
-   * others write to.
+   * The source's next transaction id after the check's own mark, if no transaction was open at its start and none was assigned an
+   * id before the mark: while it is still the next id, nothing was written that the check did not see. Otherwise null, even if
+   * the other transactions write only to other tables.
    */
   readonly next: string | null;
-  /** Whether a transaction that was open when the look began may bring a table into the selection: see entering.ts. */
+  /** Whether a transaction that was open at the start of the check may add a table to the selection: see entering.ts. */
   readonly entering: boolean;
 }
 
-/** {@link laterChanges}, with what tells whether the look still holds. */
+/** {@link laterChanges}, and what is needed to decide whether its result is still valid. */
 export async function lastLook(
   migration: Migration,
   input: MigrationInput,
@@ -114,7 +113,7 @@ export async function lastLook(
       { ...PLACE, migration, pids: pid === null ? [session.pid] : [session.pid, pid] },
       work,
       () => ({ step: STEP }),
-      () => look({ source, session }, migration, input, { since, work }),
+      () => check({ source, session }, migration, input, { since, work }),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -123,24 +122,24 @@ export async function lastLook(
   }
 }
 
-const STEP = 'looking for later changes';
+const STEP = 'checking for changes after the end mark';
 const PLACE = { side: 'source', purpose: 'cutover' } as const;
-/** Of a slot. */
+/** No such slot. */
 const UNDEFINED_OBJECT = '42704';
 
-async function look(
+async function check(
   { source, session }: { readonly source: pg.Client; readonly session: StepSession },
   migration: Migration,
   input: MigrationInput,
   { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
 ): Promise<LastLook> {
   const plan = await readFollowed(migration, work);
-  // Before everything that the look reads on the source, and before the flush: what ends between that flush and a later question
-  // for open transactions is neither flushed nor open, and the slot would go with it.
+  // Before everything else that the check reads on the source, and before the flush: a transaction that ends between the flush
+  // and a later check for open transactions would be neither flushed nor open, and its changes would be lost with the slot.
   const before = await source.query<{ idle: string | null }>(/* sql */ `
     select case when pg_catalog.pg_snapshot_xmin(s) = pg_catalog.pg_snapshot_xmax(s)
                 then pg_catalog.pg_snapshot_xmax(s)::text end as idle from pg_catalog.pg_current_snapshot() s`);
-  // Before the tables are read: those of a transaction that ends in between are among them.
+  // Before the tables are read: a transaction that ends in between is then seen by the read.
   const planned = plan.tables.map(({ oid }) => oid);
   const entering = await isEntered(source, planned, literalSchemas(input.tables));
   const relations = await withoutWaiting(source, () => readRelations(source, input.tables));
@@ -148,31 +147,31 @@ async function look(
   const known = new Set(relations.map(({ oid }) => oid));
   const oids = [
     ...relations.filter((one) => one.persistence === 'p' || !unlogged(one)).map(({ oid }) => oid),
-    // A table of the plan that was renamed or moved out of the selection is written to under its oid.
+    // Tables of the plan that were renamed or moved out of the selection are identified by oid.
     ...plan.tables.flatMap(({ oid }) => (known.has(oid) ? [] : [oid])),
   ];
-  // Before the look into the slot: what commits between the two is seen there.
+  // Before the slot is read: what commits in between is seen there.
   const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
-  // Flushes whatever was committed asynchronously: decoding stops at the flush position.
+  // Flushes asynchronous commits: decoding stops at the flush position.
   const { xid } = await markTransaction(source, migration);
-  // The first id since: nothing else has begun to write, and what had ended before is flushed.
+  // The first id since then: no other transaction has started to write, and all that had ended are flushed.
   const alone = before.rows[0]?.idle === String(xid);
-  // After the mark, so that one that comes later takes the next id.
+  // After the mark, so that a later one takes the next transaction id.
   await refuseLargeObjects(source, input);
   const selected = new Set(relations.map(keyOfName));
   const warned = new Set<string>();
   let unnamed = false;
   session.client.on('notice', (notice) => {
-    // Of an update without its key the line is still there, and only its table counts here.
+    // An update without its key is still in the output, and only its table matters here.
     if (!isWarning(notice) || isKeyUnread(notice.message)) return;
     const unsent = unsentOf(notice.message);
     if (unsent === null) unnamed = true;
     else warned.add(keyOfName({ schema: unsent.schema, name: unsent.table }));
   });
-  // A schema that had another name since the drain: its changes came under that name.
+  // A schema may have been renamed since the drain, and its changes have come under another name.
   const doubt = await doubtOf(plan.schemas, source, relations);
-  const decode = async (leaveAll: boolean) => {
-    const options = await decodingOptions(source, relations, leaveAll, doubt);
+  const decode = async (excludeAll: boolean) => {
+    const options = await decodingOptions(source, relations, excludeAll, doubt);
     return session.run((client) =>
       client.query<{ schema: string; table: string }>(CHANGED, [
         migration.slot,
@@ -182,18 +181,18 @@ async function look(
     );
   };
   const { rows } = await decode(false).catch((error: unknown) => {
-    // It may be a row of a table that is not moved, and then it need not be printed.
+    // The row may belong to a table that is not migrated: retry without those.
     if (isUnprintable(error)) return decode(true);
     throw error;
   });
-  // wal2json leaves changes of tables without replica identity out, with nothing but a warning.
-  // Of a table that is accepted like that such a change is one more that came too late.
+  // For changes of tables without replica identity wal2json sends only a warning. If the input ignores the table's missing
+  // identity, the change counts as a later change.
   const missed = relations.filter((one) => warned.has(keyOfName(one)) && missingIdentity(one));
   for (const one of missed) warned.delete(keyOfName(one));
   if (unnamed || [...warned].some((key) => selected.has(key))) {
     throw new MigrationError(
       'StreamWarning',
-      'the source warned while decoding what came after the end mark: changes may be left out',
+      'the source raised a warning while decoding WAL after the end mark: changes may be missing',
     );
   }
   const names = [
@@ -202,7 +201,7 @@ async function look(
   ].map(({ schema, table }) => `${schema}.${table}`);
   for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
-  // Last, so that both see what came while the slot was read.
+  // Last, so that both see changes made while the slot was read.
   const traceless = await changedWithoutTrace(migration, input, plan, work);
   const moved = await movedSequences(
     source,
@@ -221,23 +220,23 @@ async function look(
   };
 }
 
-/** Leaves out the tables that are not selected and that the source would warn about, or all; changes of the others are dropped here. */
+/** Excludes unselected tables that would cause warnings, or all of them; changes of the others are filtered here. */
 async function decodingOptions(
   source: pg.ClientBase,
   relations: readonly Relation[],
-  leaveAll: boolean,
+  excludeAll: boolean,
   doubt: Doubt,
 ): Promise<Readonly<Record<string, string>>> {
   const schemas = [...new Set(relations.map(({ schema }) => schema))];
   const asked = new Set(schemas);
-  const { tables } = await readOutside(source, relations, leaveAll);
+  const { tables } = await readOutside(source, relations, excludeAll);
   const without = doubt.any
     ? tables.filter((one) => doubt.mayLeave(one))
     : tables.filter(({ schema }) => asked.has(schema));
   return pluginOptions({ schemas: doubt.any ? null : schemas, without, numericAsText: false });
 }
 
-/** The peek does not say where a change lies. */
+/** The peek does not return positions of changes. */
 const NOWHERE = { lsn: null, xid: 0, commitLsn: parseLsn('0/0') };
 
 async function doubtOf(

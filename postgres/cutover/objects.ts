@@ -1,7 +1,7 @@
 /**
- * What was changed around the rows since the schema was copied: indexes, constraints, defaults and the like that the source
- * has and the target has not, or the other way round. They are not in the stream and do no harm to any value, so they stop
- * nothing; an operator who learns of a missing index after the cutover is surprised by it, so the cutover says them.
+ * Compares indexes, constraints, defaults and similar objects, which may have changed since the schema was copied. They are not
+ * in the stream and affect no value, so differences do not stop the cutover; but the operator should not discover a missing index
+ * after it, so the cutover reports them.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -23,15 +23,15 @@ import { unloggedRows } from './unlogged-rows.ts';
 interface Described {
   readonly schema: string;
   readonly table: string;
-  /** What it is and its name: `index t_n`, `default of column n`. */
+  /** Kind and name: `index t_n`, `default of column n`. */
   readonly what: string;
-  /** Definition as the server prints it under an empty search_path. */
+  /** Definition as printed under an empty search_path. */
   readonly text: string;
-  /** Of a trigger, and of the triggers of a constraint: `tgenabled`, each state once; null for everything else. */
+  /** `tgenabled` of a trigger, or the distinct states of a constraint's triggers; null for everything else. */
   readonly state: string | null;
 }
 
-/** NOT NULL constraints have rows of their own from PostgreSQL 18 on, and are compared as a property of the column. */
+/** NOT NULL constraints, which have catalog rows from PostgreSQL 18 on, are compared as a property of the column. */
 const OBJECTS = /* sql */ `
 with recursive t as (
   select c.oid, n.nspname as schema, c.relname as "table"
@@ -41,7 +41,7 @@ with recursive t as (
 ), own as (
   select t.oid as relid, t.schema, t."table", k.* from t join pg_catalog.pg_constraint k on k.conrelid = t.oid
    where k.contype <> 'n' and k.contype <> 't'
-     -- Parts of a foreign key in a tree of partitions: versions name them in different ways. Their parent is compared.
+     -- Partitions' parts of a foreign key have version-dependent names. Their parent is compared.
      and not (k.contype = 'f' and k.conparentid <> 0 and exists (
            select from pg_catalog.pg_constraint p join t above on above.oid = p.conrelid where p.oid = k.conparentid))
 ), parts (root, oid) as (
@@ -65,7 +65,7 @@ union all
 select t.schema, t."table", property.what || ' of column ' || a.attname, '', null
   from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
   cross join lateral (values ('NOT NULL', a.attnotnull and not exists (
-           -- What is NOT VALID is added after this look.
+           -- NOT VALID constraints are added after this check.
            select from pg_catalog.pg_constraint k
             where k.conrelid = t.oid and k.contype = 'n' and not k.convalidated and a.attnum = any(k.conkey))), ('identity (always)', a.attidentity = 'a'),
                              ('identity (by default)', a.attidentity = 'd')) as property (what, there)
@@ -84,7 +84,7 @@ select t.schema, t."table", 'policy ' || p.polname,
          pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), null
   from t join pg_catalog.pg_policy p on p.polrelid = t.oid
 union all
--- An increment that an application's id allocator counts on, above all.
+-- Above all the increment, on which an application's id allocator may depend.
 select t.schema, t."table", 'sequence of column ' || a.attname, pg_catalog.string_agg(
          pg_catalog.format('%s %s %s %s %s %s', q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache, q.seqcycle),
          ', ' order by q.seqincrement, q.seqmax, q.seqstart, q.seqcache), null
@@ -100,15 +100,15 @@ select t.schema, t."table", 'place under ' || i.inhparent::pg_catalog.regclass,
    and not coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false)
   join pg_catalog.pg_class c on c.oid = t.oid`;
 
-/** Both sides' definitions of so many tables are in memory at once. */
+/** Tables whose definitions of both sides are in memory at once. */
 const TABLES_AT_ONCE = 2_000;
-/** Nobody reads more, and the answer lives in Temporal's history. */
+/** Bounded because the result is stored in Temporal's history. */
 const MOST = 50;
 
 /**
- * Compares the selected tables' objects on both sides. Changes nothing.
+ * Compares the selected tables' objects on both sides. Read-only.
  * @param work its signal cuts both sessions.
- * @returns sentences without a full stop, at most {@link MOST} and then how many more.
+ * @returns at most {@link MOST} sentences without a full stop, and how many more there are.
  * @throws MigrationError `Unreachable`, `Denied`.
  */
 export async function objectDifferences(
@@ -134,11 +134,11 @@ export async function objectDifferences(
       () => ({ ...progress }),
       async () => {
         const relations = await readRelations(source, input.tables, 'estimated');
-        // What goes through a root was made by the operator, on purpose in another way.
+        // The operator created the targets of trees that go through their root, with intended differences.
         const tables = relations.filter(({ kind, viaRoot }) => kind !== 'f' && viaRoot === null);
         const waiting = await readWaiting(target, migration);
-        // They are added after this look, in the last step.
-        const comes = (one: Described) =>
+        // Objects that the last step adds after this check.
+        const isPending = (one: Described) =>
           waiting.checks.has(`${one.schema} ${one.what}`) || waiting.secured.has(keyOf(one));
         const found: string[] = [];
         for (let at = 0; at < tables.length; at += TABLES_AT_ONCE) {
@@ -146,9 +146,9 @@ export async function objectDifferences(
           const [here, there] = [await describe(source, some), await describe(target, some)];
           found.push(
             ...compareObjects(
-              here.filter((one) => !comes(one)),
-              there.filter((one) => !comes(one)),
-              waiting.disabled_trigger,
+              here.filter((one) => !isPending(one)),
+              there.filter((one) => !isPending(one)),
+              waiting.disabledTriggers,
             ),
           );
           const counterparts = await readRelationsNamed(target, some);
@@ -158,7 +158,7 @@ export async function objectDifferences(
         const unlogged = await unloggedRows({ source, target }, relations, input, () => {
           progress.unlogged += 1;
         });
-        // First: the summary has room for few.
+        // Unlogged tables first: the summary shows only a few lines.
         return bounded([...unlogged, ...found.sort()]);
       },
     );
@@ -167,19 +167,19 @@ export async function objectDifferences(
   }
 }
 
-/** What gets its state in the last step, after this look. */
+/** Objects that get their final state in the last step, after this check. */
 interface Waiting {
-  /** Check constraints; a child's that is inherited has its parent's name, so they are told by schema and name. */
+  /** Check constraints by schema and name, because an inherited one has the name of its parent's. */
   readonly checks: ReadonlySet<string>;
   /** Row security, by {@link keyOf}. */
   readonly secured: ReadonlySet<string>;
   /** Triggers that are disabled until then, by {@link keyOf}. */
-  readonly disabled_trigger: ReadonlySet<string>;
+  readonly disabledTriggers: ReadonlySet<string>;
 }
 
 async function readWaiting(target: pg.ClientBase, migration: Migration): Promise<Waiting> {
   if (!(await hasSchemaControl(target))) {
-    return { checks: new Set(), secured: new Set(), disabled_trigger: new Set() };
+    return { checks: new Set(), secured: new Set(), disabledTriggers: new Set() };
   }
   const { rows } = await target.query<{ schema: string; name: string }>(
     /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
@@ -195,7 +195,7 @@ async function readWaiting(target: pg.ClientBase, migration: Migration): Promise
     secured: new Set(
       secured.map(({ schema, name }) => keyOf({ schema, table: name, what: 'row security' })),
     ),
-    disabled_trigger: new Set(
+    disabledTriggers: new Set(
       triggers.map(({ schema_name: schema, table_name: table, name }) =>
         keyOf({ schema, table, what: `trigger ${name}` }),
       ),
@@ -203,11 +203,11 @@ async function readWaiting(target: pg.ClientBase, migration: Migration): Promise
   };
 }
 
-/** Pure. @param disabled_trigger triggers whose state of now is not theirs. */
+/** Pure. @param disabledTriggers triggers whose current state is temporary. */
 function compareObjects(
   source: readonly Described[],
   target: readonly Described[],
-  disabled_trigger: ReadonlySet<string>,
+  disabledTriggers: ReadonlySet<string>,
 ): string[] {
   const there = new Map(target.map((one) => [keyOf(one), one]));
   const found: string[] = [];
@@ -216,7 +216,7 @@ function compareObjects(
     const name = `${one.schema}.${one.table}: ${one.what}`;
     if (!counterpart) found.push(`${name} is on the source only`);
     else if (counterpart.text !== one.text) found.push(`${name} differs`);
-    else if (counterpart.state !== one.state && !disabled_trigger.has(keyOf(one))) {
+    else if (counterpart.state !== one.state && !disabledTriggers.has(keyOf(one))) {
       found.push(
         `${name} is ${wordState(one.state)} on the source, ${wordState(counterpart.state)} on the target`,
       );
@@ -229,9 +229,9 @@ function compareObjects(
   return found;
 }
 
-/** @param state several letters for a foreign key whose triggers are not all in one state. */
+/** @param state several letters if the triggers of a foreign key have different states. */
 function wordState(state: string | null): string {
-  return STATES[state ?? 'O'] ?? 'disabled in part';
+  return STATES[state ?? 'O'] ?? 'partly disabled';
 }
 
 const STATES: Readonly<Record<string, string>> = {
@@ -245,7 +245,7 @@ function wordColumn({ schema, table, column, what }: Difference): string {
   return `${schema}.${table}: column ${column ?? ''} ${what}`;
 }
 
-/** The first {@link MOST} of them, and how many more. */
+/** The first {@link MOST} lines, and how many more there are. */
 export function bounded(lines: readonly string[]): string[] {
   if (lines.length <= MOST) return [...lines];
   return [...lines.slice(0, MOST), `and ${lines.length - MOST} more`];

@@ -1,10 +1,11 @@
 /**
- * The slot at the end of a cutover: dropped only by an attempt that has read it and found no change after the end mark. Earlier steps
- * may have waited for hours while writers resumed, and their writes would be lost with the slot.
+ * Drops the slot at the end of a cutover, only in an attempt that has read it and found no change after the end mark. Earlier
+ * steps may have waited for hours while writers resumed, and their writes would be lost with the slot.
  *
- * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a server
- * with constant writes to other tables or databases it is the duration of the final check: usually less than a second, longer where
- * the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without writes.
+ * Check and drop cannot be atomic. If no transaction id was assigned since the check began, the window is one statement. On a
+ * server with constant writes to other tables or databases it is the duration of the final check: usually less than a second,
+ * longer where the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without
+ * writes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -22,26 +23,26 @@ import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 
-/** Checks that require a server without any writes; after them, only writers of selected tables matter. */
-const PATIENT_LOOKS = 4;
-/** Looks altogether: whoever locks a selected table for writing at the end of each of so many is writing to it. */
-const MOST_LOOKS = 10;
-/** A look that takes longer decodes much WAL, as the next one would; writers wait meanwhile. */
-const SLOW_LOOK_MS = 2_000;
-/** Looks altogether once one was slow. A server that takes minutes for each is not looked at ten times. */
-const MOST_SLOW_LOOKS = 2;
-/** Between two of the impatient ones, so that a transaction that is rolled back has time to end. */
+/** First checks, which require a server without any writes; after them, only writers of selected tables matter. */
+const STRICT_CHECKS = 4;
+/** Most checks: a table that is locked for writing at the end of every one counts as being written. */
+const MOST_CHECKS = 10;
+/** A check that takes longer decodes much WAL, as the next one would; writers wait for it. */
+const SLOW_CHECK_MS = 2_000;
+/** Most checks once one was slow: a check that takes minutes is not repeated ten times. */
+const MOST_SLOW_CHECKS = 2;
+/** Between later checks, so that a transaction that is being rolled back can end. */
 const PAUSE_MS = 200;
-/** A commit of the note on the target that takes longer ages the look before it, on which the drop relies. */
-const SLOW_NOTE_MS = 200;
+/** If recording the check on the target takes longer, its result is too old for the drop, and the check is repeated. */
+const SLOW_RECORD_MS = 200;
 const SHOWN_TABLES = 20;
-/** An ended session of an earlier attempt is gone within milliseconds. */
+/** A terminated session of an earlier attempt is gone within milliseconds. */
 const END_MS = 10_000;
 const POLL_MS = 50;
 
 /**
- * One statement: between its answer to "may it go" and the slot's end there is no round trip, and nothing that takes long. A slot that was
- * confirmed further than the look saw is streamed from again: the cutover was undone.
+ * One statement, so that there is no round trip and no long operation between the conditions and the drop. If the slot was
+ * confirmed past the position that the check saw, the stream runs again: the cutover was undone.
  */
 const DROP = /* sql */ `
 select pg_catalog.pg_drop_replication_slot(s.slot_name)::text as dropped
@@ -51,7 +52,7 @@ select pg_catalog.pg_drop_replication_slot(s.slot_name)::text as dropped
    and not exists (${enteringLocks('$1', '$5')})
    and not exists (${BEING_WRITTEN})`;
 
-/** What an attempt holds on the source while it lives, by which a later one finds its session. */
+/** Lock that an attempt holds on the source while it runs; a later attempt finds its session by it. */
 const PRESENCE = /* sql */ `
 select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtextextended('walferry release ' || $1, 0))`;
 
@@ -62,15 +63,15 @@ select theirs.pid, pg_catalog.pg_terminate_backend(theirs.pid)
  where mine.locktype = 'advisory' and mine.pid = pg_catalog.pg_backend_pid() and theirs.pid <> mine.pid`;
 
 /**
- * Looks once more and drops the slot. Idempotent. One attempt at a time: a later one ends the sessions of those before it, so that one
- * that was frozen and wakes up after the cutover was undone drops nothing.
+ * Runs the final check and drops the slot. Idempotent. One attempt at a time: a later attempt terminates the sessions of earlier
+ * ones, so that a frozen one that wakes up after the cutover was undone drops nothing.
  * @param since the end mark.
  * @param scheduledAt of this attempt, see {@link takeTurn}.
- * @returns `absent` when there was none: an earlier attempt dropped it, and its answer was lost.
- * @throws MigrationError `StillWriting` naming the tables, with the slot left as it is; `TargetRewound`, `CheckpointMissing` when the
- *   target lacks what the cutover has done; `Fenced`; whatever keeps a look from passing (`StreamWarning`, `SourceRewound`, …);
- *   `SlotBusy`, `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted. Each with the side in its details: `source` only
- *   when the source itself failed or could not be connected to.
+ * @returns `absent` if there was none: an earlier attempt dropped it and its answer was lost.
+ * @throws MigrationError `StillWriting` naming the tables, without touching the slot; `TargetRewound`, `CheckpointMissing` when
+ *   the target lacks results of the cutover; `Fenced`; errors of the check (`StreamWarning`, `SourceRewound`, …); `SlotBusy`,
+ *   `Denied`, `Unreachable`, `Contention`; `signal.reason` when aborted. Each has the side in its details: `source` only when the
+ *   source itself failed or could not be connected to.
  */
 export async function releaseSlot(
   migration: Migration,
@@ -85,62 +86,63 @@ export async function releaseSlot(
     await using target = await connectTarget(migration, 'cleanup', { signal });
     const turn = await takeTurn(target, migration, scheduledAt);
     await requireFinished(target, migration, input, since, { beat });
-    // After the turn was taken: whoever had it before has its session on the source already, and that is found.
+    // After taking the turn: a previous attempt that had it already has its session on the source, where it is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
     await onSource(slot, endEarlier(source, migration.slot, signal));
     await requireSwitched({ source, target }, migration, input);
     const schemas = literalSchemas(input.tables);
-    const note = (mark: Lsn | null) =>
-      whileMine(target, turn, () => noteReleased(target, migration, mark), 'commit');
-    let noted = false;
+    const record = (mark: Lsn | null) =>
+      whileMine(target, turn, () => recordReleased(target, migration, mark), 'commit');
+    let recorded = false;
     let slow = false;
-    const most = () => (slow ? MOST_SLOW_LOOKS : MOST_LOOKS);
-    for (let looks = 1; looks <= most(); looks += 1) {
-      // A stream that was overtaken may still hold it.
+    const most = () => (slow ? MOST_SLOW_CHECKS : MOST_CHECKS);
+    for (let checks = 1; checks <= most(); checks += 1) {
+      // A superseded stream may still use it.
       await onSource(slot, endUsers(source, migration.slot));
       const confirmed = await onSource(slot, confirmedOf(source, migration.slot));
       if (confirmed === null) {
         if (await isReleased(target, migration, since)) return 'absent';
-        throw unlooked(migration, since);
+        throw unchecked(migration, since);
       }
-      // Of an attempt that ended between its note and its drop.
-      if (looks === 1) await note(null);
+      // Clears the record of an attempt that ended between record and drop.
+      if (checks === 1) await record(null);
       const began = performance.now();
       const seen = await lastLook(migration, input, since, { signal, beat });
-      slow ||= performance.now() - began > SLOW_LOOK_MS;
+      slow ||= performance.now() - began > SLOW_CHECK_MS;
       if (seen.tables.length > 0) {
-        await note(null);
+        await record(null);
         throw stillWriting(seen.tables, since);
       }
-      const patient = looks <= PATIENT_LOOKS && !slow;
-      if (patient && seen.next === null) continue;
-      const next = patient || looks < MOST_SLOW_LOOKS ? seen.next : null;
-      if (!noted) {
-        // Before the drop, whose answer may be lost: without it no later attempt knows who dropped the slot.
+      const strict = checks <= STRICT_CHECKS && !slow;
+      if (strict && seen.next === null) continue;
+      const next = strict || checks < MOST_SLOW_CHECKS ? seen.next : null;
+      if (!recorded) {
+        // Before the drop, whose answer may be lost: otherwise a later attempt cannot tell who dropped the slot.
         const asked = performance.now();
-        await note(since);
-        noted = true;
-        if (performance.now() - asked > SLOW_NOTE_MS && looks < most()) continue;
+        await record(since);
+        recorded = true;
+        if (performance.now() - asked > SLOW_RECORD_MS && checks < most()) continue;
       }
       const parameters = [seen.oids, migration.slot, next, confirmed, schemas];
       const drop = async (): Promise<boolean> => {
-        // Where no one else has an id no one can bring a table.
+        // With a known next id no other transaction has one, so none can add a table.
         if (next === null && (seen.entering || (await isEntered(source, seen.oids, schemas)))) {
           return false;
         }
         return (await source.query(DROP, parameters)).rowCount === 1;
       };
       if (await whileMine(target, turn, () => onSource(slot, drop()))) return 'dropped';
-      if (!patient) await sleep(PAUSE_MS, undefined, { signal });
+      if (!strict) await sleep(PAUSE_MS, undefined, { signal });
     }
-    await note(null);
+    await record(null);
     throw new MigrationError(
       'StillWriting',
-      `transactions keep locking selected tables for writing, or are making or attaching tables that may be selected, after the end mark ${since}: stop the writers and end their transactions, then call cutover again`,
+      `transactions keep locking selected tables for writing, or create or attach tables that may be selected, after the end mark ${since}: stop the writers and end their transactions, then call cutover again`,
     );
   } catch (error) {
     signal.throwIfAborted();
-    // The workflow ends the cutover only over a source that is gone, so an error of either database is not taken for one of it.
+    // The workflow completes the cutover without the source if that is gone, so an error of unclear origin must not count as the
+    // source's.
     throw sided(classify(error, { step: `dropping slot "${slot}"` }, 'Internal'), 'unknown');
   }
 }
@@ -156,7 +158,7 @@ async function onSource<T>(slot: string, work: Promise<T>): Promise<T> {
   }
 }
 
-/** Runs it with the control row locked: whoever takes over in between has ended this session, or comes after it. */
+/** Runs it with the control row locked: an attempt that takes over has terminated this session before, or waits for it. */
 async function whileMine<T>(
   target: pg.ClientBase,
   turn: Turn,
@@ -170,13 +172,13 @@ async function whileMine<T>(
     if (end === 'commit') await target.query('commit');
     return done;
   } finally {
-    // What was dropped is dropped, also when the target is gone by now.
+    // A drop remains valid even if the target is gone now.
     await target.query('rollback').catch(() => undefined);
   }
 }
 
-/** @param since the end mark behind which a look has passed; null: the slot is still there, and the next look counts. */
-async function noteReleased(
+/** @param since the end mark after which the check found no change; null: the slot still exists and must be checked again. */
+async function recordReleased(
   target: pg.ClientBase,
   { id }: Migration,
   since: Lsn | null,
@@ -195,16 +197,16 @@ async function isReleased(target: pg.ClientBase, { id }: Migration, since: Lsn):
   return rowCount === 1;
 }
 
-/** Dropped by someone else, or not on a promoted standby: what was written after the end mark is known to no one. */
-function unlooked({ slot, source, target }: Migration, since: Lsn): MigrationError {
+/** Dropped by another party, or missing on a promoted standby: what was written after the end mark is unknown. */
+function unchecked({ slot, source, target }: Migration, since: Lsn): MigrationError {
   return new MigrationError(
     'SlotMissing',
-    `slot "${slot}" is gone from "${source}", and not because this migration dropped it: "${target}" has everything committed before the end mark ${since}, but no one has looked whether tables changed after it. Stop the writers and compare the databases (npm run compare -- ${source} ${target}); if they are equal, abort: the target stays as it is`,
+    `slot "${slot}" is gone from "${source}", and not because this migration dropped it: "${target}" has everything committed before the end mark ${since}, but whether tables changed after it was not checked. Stop the writers and compare the databases (npm run compare -- ${source} ${target}); if they are equal, abort: the target stays as it is`,
     { slot, lsn: since },
   );
 }
 
-/** Ends the sessions of earlier attempts, and waits until they are gone: a statement that one had sent may still run. */
+/** Terminates the sessions of earlier attempts and waits until they are gone: a statement of theirs may still be running. */
 async function endEarlier(source: pg.ClientBase, slot: string, signal: AbortSignal): Promise<void> {
   await source.query(PRESENCE, [slot]);
   const deadline = performance.now() + END_MS;
@@ -215,7 +217,7 @@ async function endEarlier(source: pg.ClientBase, slot: string, signal: AbortSign
       const pids = rows.map(({ pid }) => pid);
       throw new MigrationError(
         'SlotBusy',
-        `an earlier attempt to drop slot "${slot}" still has its session on the source (pid ${pids.join(', ')}) after ${END_MS / 1000} s`,
+        `the session of an earlier attempt to drop slot "${slot}" (pid ${pids.join(', ')} on the source) did not end within ${END_MS / 1000} s`,
         { slot, pids },
       );
     }
@@ -223,7 +225,7 @@ async function endEarlier(source: pg.ClientBase, slot: string, signal: AbortSign
   }
 }
 
-/** The answer of a cutover that writers keep from completing. */
+/** The failure of a cutover that writers prevent from completing. */
 export function stillWriting(tables: readonly string[], since: Lsn): MigrationError {
   const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
   return new MigrationError(
@@ -233,7 +235,7 @@ export function stillWriting(tables: readonly string[], since: Lsn): MigrationEr
   );
 }
 
-/** @returns up to where the slot was confirmed; null when there is none. */
+/** @returns the slot's confirmed position; null if there is no slot. */
 async function confirmedOf(source: pg.ClientBase, slot: string): Promise<string | null> {
   const { rows } = await source.query<{ confirmed: string }>(
     /* sql */ `

@@ -1,6 +1,6 @@
 /**
- * Which sequences a cutover sets, and the state that they have. The step that sets them and the last look read the same ones, so that
- * none is set and not looked at.
+ * Which sequences a cutover sets, and their state. The step that sets them and the final check use the same list, so that every
+ * sequence that is set is also checked.
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -10,18 +10,18 @@ import { compileSelection, takesSchema, type Selection } from '../catalog/select
 import { hasSchemaControl } from '../schema/control.ts';
 import { keyOf, pairSequences, readSequences, type Sequence } from './sequence.ts';
 
-/** What the next value depends on, beside the options. */
+/** What determines the next value, apart from the options. */
 export interface State {
   /** `last_value`; text, so that no digit is lost. */
   readonly value: string;
-  /** `is_called`: whether `value` was given out. */
+  /** `is_called`: whether `value` was already returned. */
   readonly called: boolean;
 }
 
 export interface Wanted {
   /** The source's sequences that belong to the migration. */
   readonly sequences: readonly Sequence[];
-  /** The target's for each of them; those that the target lacks are not in it. */
+  /** Their counterparts on the target; sequences that the target lacks have no entry. */
   readonly pairs: ReadonlyMap<Sequence, Sequence>;
 }
 
@@ -43,22 +43,22 @@ export async function readWanted(
   selection: Selection,
   relations: readonly Relation[],
 ): Promise<Wanted> {
-  const made = await madeByUs(target, migration);
+  const created = await createdByWalferry(target, migration);
   const here = await readSequences(source);
   const pairs = pairSequences(here, await readSequences(target));
-  return { sequences: wantedOf(here, selection, relations, made), pairs };
+  return { sequences: wantedOf(here, selection, relations, created), pairs };
 }
 
 /**
- * The sequences that belong to the migration: those that selected tables own or take defaults from, those that walferry created, and
- * those of no table in schemas with selected tables or that a pattern `schema.*` takes. Like views, the latter may be excluded by
- * name. Not those of tables left out, unless one of the former holds.
+ * The sequences that belong to the migration: those that selected tables own or use in defaults, those that walferry created, and
+ * those without an owning table in schemas that have selected tables or match a pattern `schema.*`. Like views, the latter can be
+ * excluded by name. Sequences of unselected tables belong only if one of the other conditions applies.
  */
 function wantedOf(
   all: readonly Sequence[],
   selection: Selection,
   relations: readonly Relation[],
-  made: ReadonlySet<string>,
+  created: ReadonlySet<string>,
 ): Sequence[] {
   const tables = new Set(relations.map(({ schema, name }) => keyOf(schema, name)));
   const oids = new Set(relations.map(({ oid }) => oid));
@@ -73,12 +73,15 @@ function wantedOf(
         ? free(sequence)
         : tables.has(keyOf(sequence.table_schema, sequence.table))) ||
       sequence.users.some((oid) => oids.has(oid)) ||
-      made.has(keyOf(sequence.schema, sequence.name)),
+      created.has(keyOf(sequence.schema, sequence.name)),
   );
 }
 
-/** Sequences that walferry created on the target, whatever schema they are in. */
-async function madeByUs(target: pg.ClientBase, migration: Migration): Promise<Set<string>> {
+/** Sequences that walferry created on the target, in any schema. */
+async function createdByWalferry(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Set<string>> {
   if (!(await hasSchemaControl(target))) return new Set();
   const { rows } = await target.query<{ schema_name: string; name: string }>(
     /* sql */ `
@@ -88,17 +91,17 @@ async function madeByUs(target: pg.ClientBase, migration: Migration): Promise<Se
   return new Set(rows.map(({ schema_name, name }) => keyOf(schema_name, name)));
 }
 
-/** @param told how many were read before. */
+/** @param report called with the number of sequences read so far. */
 export async function readStates(
   client: pg.ClientBase,
   sequences: readonly Sequence[],
-  told: (done: number) => void,
+  report: (done: number) => void,
 ): Promise<ReadonlyMap<Sequence, State>> {
   const states = new Map<Sequence, State>();
   const size = within(await lockCapacity(client), 1, SEQUENCES_AT_ONCE);
   for (let at = 0; at < sequences.length; at += size) {
     const some = sequences.slice(at, at + size);
-    told(at);
+    report(at);
     const reads = some.map(
       ({ sql }, i) =>
         `select ${i} as i, last_value::text as value, is_called as called from ${sql}`,

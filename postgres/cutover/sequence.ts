@@ -1,20 +1,20 @@
-/** Sequences of one side, and which of the target's is which of the source's. */
+/** Reads the sequences of one side, and pairs those of both sides. */
 import type pg from 'pg';
 
 export interface Sequence {
   readonly schema: string;
   readonly name: string;
-  /** Column that owns it (serial and identity), null for a sequence of its own. */
+  /** Table of the owning column (serial, identity); null for a standalone sequence. */
   readonly table: string | null;
   readonly table_schema: string | null;
   readonly column: string | null;
-  /** Oids of tables with a default that takes its values from it. */
+  /** Oids of tables with a default that uses it. */
   readonly users: readonly number[];
-  /** Its name, quoted. */
+  /** Its qualified name, quoted. */
   readonly sql: string;
 }
 
-/** All sequences of the schemas in question; the caller drops those that belong to tables left out. */
+/** All sequences except the system's, walferry's and those of extensions; the caller filters by selection. */
 const SEQUENCES = /* sql */ `
 select n.nspname as schema, s.relname as name, tn.nspname as table_schema, t.relname as table,
        a.attname as column, format('%I.%I', n.nspname, s.relname) as sql,
@@ -40,15 +40,15 @@ export async function readSequences(client: pg.ClientBase): Promise<Sequence[]> 
   return (await client.query<Sequence>(SEQUENCES)).rows;
 }
 
-/** A key for maps and sets. */
+/** Key for maps and sets. */
 export function keyOf(schema: string | null, name: string): string {
   return JSON.stringify([schema, name]);
 }
 
 /**
- * The target's sequence for each of the source's: the one of the same name, or else the one that the same column owns. By its column
- * only where that owns one on either side: a serial that became an identity keeps its old sequence, and both belong to the column.
- * None is given twice.
+ * The target's sequence for each of the source's: the one with the same name, or else the one that the same column owns. By
+ * column only if the column owns exactly one on each side: a serial that became an identity keeps its old sequence, and the
+ * column owns both. No sequence is used twice.
  */
 export function pairSequences(
   source: readonly Sequence[],
@@ -68,7 +68,7 @@ export function pairSequences(
   for (const one of source) {
     const same = named.get(keyOf(one.schema, one.name));
     const owned = only(one);
-    // Where the column says another one, the name may have passed to a sequence of another purpose.
+    // If the column owns a different one, the name may now belong to a sequence with another purpose.
     if (same === undefined || (owned !== undefined && owned !== same)) {
       unnamed.push(one);
       continue;

@@ -1,6 +1,6 @@
 /**
- * Sequences are not in the stream: after the writers stopped, their state is read on the source and set on the target.
- * Values stay text; `is_called` goes along, so that the next value is the same on both sides.
+ * Sets sequences. They are not in the stream: after the writers have stopped, their state is read on the source and set on the
+ * target. Values stay text; `is_called` is set, too, so that the next value is the same on both sides.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -22,22 +22,22 @@ import { whileAllWatched } from '../schema/watch.ts';
 export interface SequenceReport {
   /** Sequences that were set. */
   readonly sequences: number;
-  /** Sequences of the source that the target does not have, as `schema.name`; the list is bounded. */
+  /** Sequences of the source that the target lacks, as `schema.name`; bounded. */
   readonly missing: readonly string[];
-  /** How many more of those there are; unset for none. */
+  /** How many more are missing; unset for none. */
   readonly unnamed?: number;
 }
 
-/** Names live in the workflow's history. */
+/** Names are stored in the workflow's history. */
 const MOST_MISSING = 50;
 
-/** Values of the source, by the names that the sequences have on the target. */
+/** Sets the source's values, by the target's sequence names. */
 const SET = /* sql */ `
 select pg_catalog.setval(w.sql::regclass, w.value::bigint, w.called)
   from jsonb_to_recordset($1::jsonb) as w(sql text, value text, called boolean)`;
 
 /**
- * Gives every sequence of the migration its state on the target. Idempotent.
+ * Sets every sequence of the migration on the target. Idempotent.
  * @throws MigrationError `SchemaFailed` naming a sequence whose value does not fit the target's.
  */
 export async function setSequences(
@@ -52,7 +52,7 @@ export async function setSequences(
   try {
     await using source = await openSource(migration, { ...(signal && { signal }) });
     await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
-    // An attempt that was frozen and wakes up when the application already draws from these sequences would set them back.
+    // Without the turn a frozen attempt that wakes up when the application already uses these sequences would set them back.
     const turn = await takeTurn(target, migration, scheduledAt);
     const progress = { step: 'reading sequences', done: 0, total: 0 };
     const both = [
@@ -74,7 +74,7 @@ export async function setSequences(
         const states = await readStates(source, sequences, (done) => {
           progress.done = done;
         });
-        // A setval that went back, and that the source then lost, would let the target hand out numbers that rows have.
+        // A setval to a lower value that the source loses in a crash would make the target return numbers that rows already have.
         await flushSeen(source, migration);
         Object.assign(progress, { step: 'setting sequences', done: 0, total: states.size });
         const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
@@ -83,7 +83,7 @@ export async function setSequences(
           return to === undefined ? [] : [{ ...state, to }];
         });
         const missing = sequences.filter((sequence) => !pairs.has(sequence)).map(nameOf);
-        // Each batch is right by itself: a sequence is set to what the source says, however often.
+        // Batches are independent: setting a sequence to the source's value can be repeated.
         for (let at = 0; at < there.length; at += size) {
           await target.query(/* sql */ `begin`);
           await turn.hold();
@@ -119,7 +119,7 @@ async function setStates(target: pg.ClientBase, settings: readonly Setting[]): P
   } catch (error) {
     if (sqlstate(error) !== OUT_OF_RANGE) throw error;
     await target.query(/* sql */ `rollback to savepoint sequences`);
-    // The whole statement fails for one: find out which.
+    // One sequence fails the whole statement: find out which.
     for (const one of settings) {
       await set([one]).catch((failure: unknown) => {
         if (sqlstate(failure) !== OUT_OF_RANGE) throw failure;

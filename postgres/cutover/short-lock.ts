@@ -1,14 +1,14 @@
-/** Locks of the last look: waited for briefly, and then named. A writer's downtime is not spent behind DDL without a word. */
+/** Locks of the final check: waits briefly, then fails and names them, so that downtime is not spent silently behind DDL. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 
-/** As long as a plan waits. */
+/** The same as for the copy's plan. */
 export const LOCK_TIMEOUT_MS = 5_000;
 const SHOWN_BLOCKERS = 5;
 
 /**
- * Runs what asks for sizes of tables, on a session with this lock_timeout; behind DDL or `lock table` it ends with their names.
+ * Runs a read that needs table sizes, on a session with this lock_timeout; fails naming the DDL or `lock table` that blocks it.
  * @throws MigrationError `Contention`.
  */
 export async function withoutWaiting<T>(source: pg.ClientBase, read: () => Promise<T>): Promise<T> {
@@ -29,7 +29,7 @@ export async function withoutWaiting<T>(source: pg.ClientBase, read: () => Promi
     );
     throw new MigrationError(
       'Contention',
-      `looking for later changes: the source's tables stayed locked for ${LOCK_TIMEOUT_MS / 1000} s (ACCESS EXCLUSIVE: ${blockers.join(', ') || 'ended just now'}); end those transactions`,
+      `checking for changes after the end mark: tables on the source stayed locked for ${LOCK_TIMEOUT_MS / 1000} s (ACCESS EXCLUSIVE: ${blockers.join(', ') || 'ended just now'}); end those transactions`,
       { sqlstate: SQLSTATE.lockNotAvailable, table: rows[0]?.name ?? '' },
       error,
     );

@@ -1,4 +1,4 @@
-/** The source as a cutover reads it: nothing streams, so the slot can be peeked to verify the history. */
+/** The source during a cutover: no stream uses the slot, so the slot can be peeked to verify the history. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat } from '../../contract/work.ts';
@@ -8,15 +8,15 @@ import { whileWatched } from '../schema/watch.ts';
 import { proveContinuity } from '../stream/continuity.ts';
 
 /**
- * A session of the source, for reading what the target is to have.
- * @throws MigrationError `SourceRewound` when the source lacks what the target has applied, and as `connectSource`.
+ * A session on the source, verified to have the history that was applied on the target.
+ * @throws MigrationError `SourceRewound` when the source lacks what the target has applied; otherwise as `connectSource`.
  */
 export async function openSource(
   migration: Migration,
   work: {
     readonly signal?: AbortSignal;
     readonly beat?: (details: Heartbeat) => void;
-    /** Of the session; none waits as long as it takes. */
+    /** The session's lock_timeout; unset waits without limit. */
     readonly lockTimeoutMs?: number;
   },
 ): Promise<pg.Client & AsyncDisposable> {

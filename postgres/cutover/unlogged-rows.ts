@@ -1,6 +1,5 @@
 /**
- * Tables that are copied once because the operator accepts it. The target's are unlogged, too: a crash there empties them, and
- * nothing else would say so.
+ * Ignored unlogged tables, which are only copied once. They are unlogged on the target, too: a crash there empties them silently.
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -14,15 +13,15 @@ import { underAnyPath } from '../connection/planning.ts';
 type Sides = Readonly<Record<'source' | 'target', pg.ClientBase>>;
 
 /**
- * What the closing summary says of them: sentences without a full stop, the emptied ones first.
+ * Their lines in the closing summary: sentences without a full stop, emptied tables first.
  * @param relations the selected tables of the source.
- * @param told called after each table that was looked at.
+ * @param report called once per table.
  */
 export async function unloggedRows(
   { source, target }: Sides,
   relations: readonly Relation[],
   input: MigrationInput,
-  told: () => void = () => undefined,
+  report: () => void = () => undefined,
 ): Promise<string[]> {
   const { unlogged } = ignoredAmong(relations, input.ignore);
   const tables = relations.filter(
@@ -30,19 +29,19 @@ export async function unloggedRows(
   );
   const emptied = new Set<string>();
   for (const table of tables) {
-    told();
+    report();
     if (await hasRows(target, destinationOf(table), table.viaRoot !== null)) continue;
     if (await hasRows(source, table, false)) emptied.add(nameOf(table));
   }
-  const said = (one: Relation): string =>
+  const sentence = (one: Relation): string =>
     emptied.has(nameOf(one))
       ? `${nameOf(one)}: EMPTY on the target, not on the source (unlogged: a crash of the target after its copy empties it)`
       : `${nameOf(one)}: rows are as of its copy (unlogged: later changes are missing)`;
   const first = tables.filter((one) => emptied.has(nameOf(one)));
-  return [...first, ...tables.filter((one) => !emptied.has(nameOf(one)))].map(said);
+  return [...first, ...tables.filter((one) => !emptied.has(nameOf(one)))].map(sentence);
 }
 
-/** Row security must not make a table look empty: then it is an error. */
+/** Row security must raise an error instead of making a table look empty. */
 async function hasRows(client: pg.ClientBase, table: TableName, whole: boolean): Promise<boolean> {
   await client.query(/* sql */ `set row_security = off`);
   const { rows } = await underAnyPath(client, () =>

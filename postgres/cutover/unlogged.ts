@@ -1,4 +1,6 @@
-/** Before the slot is dropped, no table on the target may be unlogged. The stream checks that at the start of every lease. */
+/**
+ * Checks before the slot is dropped that no table on the target is unlogged. The stream checks it at the start of every lease.
+ */
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -28,7 +30,7 @@ export async function refuseUnlogged(
         { side: 'target', migration, purpose: 'cutover', client: target },
       ],
       { beat },
-      () => ({ step: 'looking for unlogged tables' }),
+      () => ({ step: 'checking for unlogged tables' }),
       async () => {
         const relations = await readRelations(source, input.tables, 'estimated');
         const wanted = requireLogged(destinationsOf(relations), relations, input.ignore);
@@ -43,6 +45,6 @@ export async function refuseUnlogged(
     throw new MigrationError('SchemaDrift', renderDifferences(found), { table: nameOf(first) });
   } catch (error) {
     signal.throwIfAborted();
-    throw classify(error, { step: 'looking for unlogged tables' }, 'Internal');
+    throw classify(error, { step: 'checking for unlogged tables' }, 'Internal');
   }
 }

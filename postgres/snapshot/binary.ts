@@ -1,7 +1,7 @@
 /**
- * Which tables may be copied as binary: those whose columns have, on both servers, one and the same type of a short list. Binary is
- * exact and cheaper, but it is the server's own form: a composite or a range carries the OIDs of its types, money means another
- * amount under another locale, and a type of an extension may change its form with its version. Those go as text.
+ * Which tables can be copied in binary format: those whose columns have the same type on both servers, from a short list. Binary
+ * is exact and cheaper, but server-specific: a composite or a range contains the OIDs of its types, money means another amount
+ * under another locale, and an extension's type may change its format with its version. Those are copied as text.
  */
 import pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
@@ -9,8 +9,8 @@ import { queryTogether } from '../connection/together.ts';
 import { quoted } from '../catalog/table-name.ts';
 
 /**
- * Built-in types whose send and receive functions have kept their form in all supported versions (src/backend/utils/adt). Arrays of
- * them carry the element's OID, which is fixed for built-in types.
+ * Built-in types whose send and receive functions use the same format in all supported versions (src/backend/utils/adt). Their
+ * arrays contain the element's OID, which is fixed for built-in types.
  */
 const SHARED = [
   ...['bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'oid', 'pg_lsn'],
@@ -20,13 +20,14 @@ const SHARED = [
   ...['point', 'line', 'lseg', 'box', 'path', 'polygon', 'circle'],
 ];
 
-/** From 17 on an infinite interval is the largest and smallest of its fields; an older server takes these for a finite one. */
+/** From 17 on infinite intervals are sent as the extreme values of all fields, which older servers read as a finite interval. */
 const INTERVAL = /* sql */ `case when pg_catalog.current_setting('server_version_num')::int4 >= 170000 then ' with infinity' else '' end`;
 
 /**
- * SQL for the binary form of each column that COPY moves, by name: a text that is equal on both sides when the forms are. Null for a
- * column that has to go as text. int2vector has elements as well and is no array: it is not known by them. An enum is sent as its label; a domain as its base type.
- * @param relation expression for the table's oid.
+ * SQL: the binary format of each column that COPY moves, by name, as a text that is equal on both sides if the formats are. Null
+ * for a column that must be copied as text. int2vector has an element type but is not an array, so typelem alone does not decide.
+ * An enum is sent as its label, a domain as its base type.
+ * @param relation SQL expression for the table's oid.
  */
 export function binaryForms(relation: string): string {
   const list = SHARED.map((name) => `'${name}'`).join(', ');
@@ -47,12 +48,12 @@ export function binaryForms(relation: string): string {
        join pg_catalog.pg_type e on e.oid = coalesce((select one.oid from pg_catalog.pg_type one where one.oid = t.typelem and one.typarray = t.oid), t.oid))`;
 }
 
-/** Binary forms by column name. */
+/** Binary formats by column name. */
 export type BinaryForms = Readonly<Record<string, string | null>>;
 
 /**
- * Locks the target's table against DDL until the transaction ends, and compares: a column that became float8 under the copy would
- * take the bytes of an int8 for a number of its own.
+ * Locks the target's table against DDL until the transaction ends, then compares: a column that became float8 during the copy
+ * would read the bytes of an int8 as a float8.
  */
 export async function sharesBinaryForm(
   target: pg.ClientBase,

@@ -1,6 +1,6 @@
 /**
- * One chunk: its rows and its mark in one transaction of the target, read under the generation's snapshot. The transaction begins
- * by locking the chunk where it is still this generation's and not done: reading that and fencing everybody else is one step.
+ * Copies one chunk: its rows and its mark in one transaction on the target, read under the exported snapshot. The transaction
+ * starts by locking the chunk's row if it still belongs to this pass: reading its state and fencing all others is one step.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -22,32 +22,32 @@ import { lockTables, type ChunkTable } from './tables.ts';
 
 export interface ChunkWork {
   readonly migration: Migration;
-  readonly pass: OwnedSnapshot;
+  readonly snapshot: OwnedSnapshot;
   readonly source: pg.Client;
   readonly target: pg.Client;
   /** Of the source's tables. */
   readonly planning: Planning;
-  /** What the target evaluates expressions under. */
+  /** Settings under which the target evaluates expressions. */
   readonly defaults: Defaults;
-  /** States of a trigger of the target in which it fires for copied rows. */
+  /** States in which a trigger of the target fires for copied rows. */
   readonly enabled: readonly string[];
   readonly format: CopyFormat;
-  /** Whether the target would take some intervals of the source for infinite. */
+  /** Whether the target would read some intervals of the source as infinite. */
   readonly mistakesIntervals: boolean;
   /** Recorded with the mark: host name and process id. */
   readonly worker: string;
-  /** Bytes of a table that passed just now. Null: read on; else when to. */
+  /** Called with bytes of a table just copied. Null: continue; otherwise wait for the promise. */
   readonly moved: (table: ChunkTable, bytes: number) => Promise<void> | null;
-  /** A look at a lock that somebody holds; throws to give up. */
+  /** Called after each failed try to lock a table; throws to give up. */
   readonly waiting: (table: ChunkTable) => void;
-  /** A table that the snapshot does not see as it is. */
+  /** Called for a table that was rewritten or changed since the snapshot. */
   readonly rewritten: (table: ChunkTable) => void;
 }
 
 /**
- * Copies a chunk, or sees that an earlier attempt has done it. Tables that were rewritten since the snapshot are flagged for the
- * next round and left out.
- * @returns null when there was nothing to do. After an error the sessions are unusable.
+ * Copies a chunk unless an earlier attempt has finished it. Skips tables rewritten since the snapshot and marks them for a
+ * resync.
+ * @returns null if there was nothing to do. After an error the sessions are unusable.
  * @throws MigrationError `SnapshotLost`, and what {@link pipeTable} throws.
  */
 export async function copyChunk(
@@ -55,15 +55,15 @@ export async function copyChunk(
   tables: readonly ChunkTable[],
   work: ChunkWork,
 ): Promise<Copied | null> {
-  const { migration, pass, source, target } = work;
+  const { migration, snapshot, source, target } = work;
   await beginClaiming(target, migration, chunk.id);
   const wanted = await lockChunk(chunk, tables, work);
   if (wanted === 'done' || wanted.length === 0) {
     await target.query(/* sql */ `rollback`);
     return null;
   }
-  await beginUnder(source, pass);
-  // A bundle of small tables would spend more on looking at their types than it saves.
+  await beginUnder(source, snapshot);
+  // For a bundle of small tables, reading their types costs more than binary saves.
   const mayBeBinary = work.format === 'binary' || (work.format === 'auto' && wanted.length === 1);
   const checked = await lockTables(source, wanted, work.waiting, mayBeBinary);
   let rows = 0;
@@ -75,14 +75,14 @@ export async function copyChunk(
       continue;
     }
     const { planning, defaults } = work;
-    // Generated columns, checks and indexes are computed as in the application's sessions.
+    // Generated columns, checks and indexes must be evaluated as in the application's sessions.
     const settings = await defaults.forTable(target, quoted(table.destination));
     if (settings !== given) await setFor('transaction', target, settings);
     given = settings;
     const binary =
       mayBeBinary &&
       (await sharesBinaryForm(target, table.destination, table.columns, table.forms));
-    // Preflight refuses such a table, as far as the source's columns tell; those of the target may have changed since.
+    // Preflight refuses such tables by the source's columns; the target's may have changed since.
     if (work.format === 'binary' && !binary) throw withoutBinaryForm(table);
     if (work.mistakesIntervals) await refuseExtremes(source, table, chunk);
     const progress = (n: number) => work.moved(table, n);
@@ -92,7 +92,7 @@ export async function copyChunk(
     bytes += copied.bytes;
   }
   await source.query(/* sql */ `commit`);
-  // The rows' lock keeps others from making one from here on.
+  // From here on the table lock of the copied rows prevents CREATE TRIGGER.
   const [fired] = await readEnabledTriggers(
     target,
     checked.map(({ destination }) => destination),
@@ -100,32 +100,32 @@ export async function copyChunk(
   );
   if (fired) throw firedFor(fired);
   const marked = await markChunk(target, migration, chunk, { rows, bytes, worker: work.worker });
-  if (!marked) throw snapshotLost(pass.number);
+  if (!marked) throw snapshotLost(snapshot.number);
   await target.query(/* sql */ `commit`);
   return { rows, bytes };
 }
 
-/** Locks the chunk. @returns the tables of it that can be copied: not those that met a rewrite before. */
+/** Locks the chunk. @returns its tables that can be copied: those not marked for a resync. */
 async function lockChunk(
   chunk: ChunkRow,
   tables: readonly ChunkTable[],
-  { migration, pass, target }: ChunkWork,
+  { migration, snapshot, target }: ChunkWork,
 ): Promise<readonly ChunkTable[] | 'done'> {
   const { rows } = await target.query<{ done: boolean }>(
     /* sql */ `
     select done_at is not null as done from walferry.chunk
      where migration = $1 and id = $2 and pass = $3 for update`,
-    [migration.id, chunk.id, pass.number],
+    [migration.id, chunk.id, snapshot.number],
   );
   const row = rows[0];
-  if (!row) throw snapshotLost(pass.number);
+  if (!row) throw snapshotLost(snapshot.number);
   if (row.done) return 'done';
-  // Behind the lock, with a snapshot of its own: a flag of the attempt that had the lock is seen.
+  // A new statement after the lock, so that it sees flags set by the attempt that had the lock.
   const usable = await target.query<{ id: number }>(
     /* sql */ `
     select id from walferry.relation
      where migration = $1 and id = any($2) and pass = $3 and not rewritten`,
-    [migration.id, tables.map(({ id }) => id), pass.number],
+    [migration.id, tables.map(({ id }) => id), snapshot.number],
   );
   const ids = new Set(usable.rows.map(({ id }) => id));
   return tables.filter(({ id }) => ids.has(id));
@@ -137,11 +137,11 @@ async function flagRewritten(table: ChunkTable, work: ChunkWork): Promise<void> 
     /* sql */ `
     update walferry.relation set rewritten = true
      where migration = $1 and id = $2 and pass = $3`,
-    [work.migration.id, table.id, work.pass.number],
+    [work.migration.id, table.id, work.snapshot.number],
   );
 }
 
-/** Nothing of it stays; the next attempt disables it first. */
+/** The transaction is rolled back; the next attempt disables the trigger first. */
 function firedFor({
   kind,
   name,
@@ -150,7 +150,7 @@ function firedFor({
 }: EnabledTrigger): MigrationError {
   return new MigrationError(
     'Contention',
-    `${kind} ${name} was made on ${schema}.${table} of the target while its rows were copied, and may have fired for them: they are copied again`,
+    `${kind} ${name} was created on the target's ${schema}.${table} while its rows were copied, and may have fired for them: the chunk is rolled back and retried`,
     { table: `${schema}.${table}` },
   );
 }
@@ -159,7 +159,7 @@ function withoutBinaryForm({ schema, name }: ChunkTable): MigrationError {
   const table = `${schema}.${name}`;
   return new MigrationError(
     'CopyFailed',
-    `table ${table} has a column without a binary form that both servers share, and "copy": {"format": "binary"} allows no text: use "auto"`,
+    `table ${table} has a column without a binary form that both servers share, and "copy": {"format": "binary"} does not allow text: use "auto"`,
     { table },
   );
 }

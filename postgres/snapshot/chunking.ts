@@ -1,9 +1,9 @@
 /**
  * Cutting tables into chunks and chunks into runs. Pure and deterministic.
  *
- * A chunk is a range of blocks of one table, or a bundle of small tables. The last chunk of a table has no end: the table may have
- * grown between the snapshot and the look at its size, and no row may be cut off. A run is what one activity takes: a few hundred
- * for any database, so that the history stays small, and several for a small one, so that workers can share it.
+ * A chunk is a block range of one table, or a bundle of small tables. The last chunk of a table has no end: the table may have
+ * grown before its size was read, and no row may be missed. A run is the work of one activity: a few hundred at most for any
+ * database, to keep the history small, and several for a small one, so that workers can share it.
  */
 import type { CopyRun } from '../../contract/work.ts';
 
@@ -11,9 +11,9 @@ export interface SizedTable {
   /** Number of the table in the plan. */
   readonly id: number;
   readonly pages: number;
-  /** With TOAST: a table of few blocks can hold gigabytes there. */
+  /** Including TOAST, where a table with few blocks can have gigabytes. */
   readonly bytes: number;
-  /** Whether it can be read by ranges of blocks. */
+  /** Whether it can be read by block ranges. */
   readonly splittable: boolean;
 }
 
@@ -28,10 +28,10 @@ export interface Chunk {
 
 /** Bounds the locks and round trips of one chunk. */
 export const TABLES_PER_BUNDLE = 200;
-/** A table counts as small while so many of them fit into a chunk; larger ones have chunks of their own. */
+/** A table is small if at least this many of its size fit into a chunk; larger tables have separate chunks. */
 const SMALL_PER_CHUNK = 2;
 
-/** Largest tables first (a big one begun late would leave the other lanes idle), then bundles. */
+/** Largest tables first (a large one started late would leave the other streams idle), then bundles. */
 export function cutTables(
   tables: readonly SizedTable[],
   chunkBytes: number,
@@ -76,7 +76,7 @@ function bundle(tables: readonly SizedTable[], chunkBytes: number, most: number)
   return chunks;
 }
 
-/** 33 / (33 / 8) may be a little more than 8. */
+/** 33 / (33 / 8) may come out slightly above 8. */
 const ROUNDING = 1e-6;
 
 export interface PendingChunk {
@@ -84,18 +84,18 @@ export interface PendingChunk {
   readonly relations: readonly number[];
 }
 
-/** Each run costs about six events of a history that is limited to some thousands. */
+/** Each run costs about six events of a history that should stay within some thousands. */
 const RUNS_MOST = 200;
-/** A run of fewer chunks than this is more overhead than copy, where there is enough for all lanes: it opens sessions of its own. */
+/** With enough work for all streams, shorter runs are mostly overhead: each opens new sessions. */
 const CHUNKS_PER_RUN = 16;
-/** Up to so many tables each one has runs of its own, under its own name in the timeline. */
+/** Up to this many tables, each has separate runs under its name in Temporal's timeline. */
 const TABLES_APART = 100;
-/** Runs for each lane at least, or the lanes end far apart. Each costs a quarter of the CPU time of a chunk. */
-const RUNS_PER_LANE = 2;
+/** Minimum of runs per stream, so that streams end close together. Each run costs a quarter of a chunk's CPU time. */
+const RUNS_PER_STREAM = 2;
 
 /**
- * Groups consecutive chunks into runs. A table with enough chunks has runs of its own; what remains small is put together.
- * @param chunks not done yet, ascending; ids between them belong to chunks that are done.
+ * Groups consecutive chunks into runs. A table with enough chunks has separate runs; small groups are joined.
+ * @param chunks unfinished chunks, ascending; missing ids belong to finished chunks.
  * @param nameOf readable name of a table.
  */
 export function groupRuns(
@@ -108,9 +108,9 @@ export function groupRuns(
 ): CopyRun[] {
   const most = Math.min(
     RUNS_MOST,
-    Math.max(options.parallelism * RUNS_PER_LANE, chunks.length / CHUNKS_PER_RUN),
+    Math.max(options.parallelism * RUNS_PER_STREAM, chunks.length / CHUNKS_PER_RUN),
   );
-  // Not rounded: of 33 chunks, runs of 5 would be seven, and one of four lanes would end early.
+  // Not rounded: 33 chunks in runs of 5 would be seven runs, and one of four streams would end early.
   const size = Math.max(1, chunks.length / most);
   const tables = byTable(chunks);
   const groups = tables.length > TABLES_APART ? joinSmall(tables, size) : tables;
@@ -118,7 +118,7 @@ export function groupRuns(
   return runs.map((run, i) => ({ id: `${options.prefix}-${i + 1}`, ...run }));
 }
 
-/** Chunks of one table each, then bundles; in the order of their numbers. */
+/** Groups by table, then bundles; in the order of chunk numbers. */
 function byTable(chunks: readonly PendingChunk[]): PendingChunk[][] {
   const groups: PendingChunk[][] = [];
   let last: string | null = null;
@@ -131,7 +131,7 @@ function byTable(chunks: readonly PendingChunk[]): PendingChunk[][] {
   return groups;
 }
 
-/** Puts neighbours together that are shorter than a run, as long as they stay within one. */
+/** Joins adjacent groups as long as they fit into one run. */
 function joinSmall(groups: readonly PendingChunk[][], size: number): PendingChunk[][] {
   const joined: PendingChunk[][] = [];
   for (const group of groups) {

@@ -1,6 +1,6 @@
 /**
- * Chunks at work on the target. Whoever copies a chunk holds an advisory lock for it, so that its backend is known to the next
- * attempt: a worker that was stopped or cut off sits in an open transaction and would keep the chunk's row locked for ever.
+ * Claims on chunks. A session that copies a chunk holds an advisory lock for it on the target, so that the next attempt can find
+ * its backend: a worker that is frozen or cut off would otherwise keep the chunk's row locked in an open transaction forever.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -8,19 +8,19 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { queryTogether } from '../connection/together.ts';
 
-/** An ended backend rolls back its COPY at once. */
+/** A terminated backend rolls back its COPY at once. */
 const DEADLINE_MS = 20_000;
 /**
- * For so long a session spares one that began after it: that is the attempt which overtook it while its machine was frozen.
- * Not for good, because start times come from a clock that can be set back.
+ * During this time a session does not terminate one that started later: that is the attempt that superseded it while its machine
+ * was frozen. Not forever, because start times come from a clock that can be set back.
  */
 const SPARED_MS = 10_000;
 const POLL_MS = 20;
 
 /**
- * Begins a transaction and claims the chunk until it ends, and ends the backend of an earlier attempt that has it. One that wakes up
- * after it was overtaken waits instead, and then finds the chunk marked.
- * @throws MigrationError `Contention` when that one does not go.
+ * Begins a transaction, claims the chunk until its end, and terminates the backend of an earlier attempt that has the claim. An
+ * attempt that wakes up after it was superseded waits instead, and then finds the chunk marked.
+ * @throws MigrationError `Contention` if the claim is not released.
  */
 export async function beginClaiming(
   target: pg.ClientBase,
@@ -40,14 +40,14 @@ export async function beginClaiming(
     if (performance.now() > deadline) {
       throw new MigrationError(
         'Contention',
-        `chunk ${chunk} stayed in the hands of an earlier attempt`,
+        `chunk ${chunk} is still claimed by another attempt after ${DEADLINE_MS / 1000} s`,
       );
     }
     await sleep(POLL_MS);
   }
 }
 
-/** Ends the backends that copy these chunks, or those of them that began before this session. @returns how many. */
+/** Terminates the backends that copy these chunks; `earlier`: only those that started before this session. @returns how many. */
 export async function endCopiers(
   target: pg.ClientBase,
   migration: Migration,

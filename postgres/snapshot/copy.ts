@@ -1,6 +1,6 @@
 /**
- * One run of chunks, on any worker: one session on each side for as long as all goes well, each chunk its own transaction. What an
- * earlier attempt finished is recognised by its marks; what it left open is begun anew.
+ * Copies one run of chunks, on any worker: one session per side, one transaction per chunk. Chunks that an earlier attempt
+ * finished are recognised by their marks; the others are restarted.
  */
 import { hostname } from 'node:os';
 import type { CopyFormat } from '../../contract/input.ts';
@@ -29,7 +29,7 @@ import { Progress } from './progress.ts';
 import { takeReplicaRole } from './replica-role.ts';
 import type { ChunkTable } from './tables.ts';
 
-/** What a run is copied by. */
+/** A run, its pass and its COPY format. */
 export interface RunOfPass {
   readonly pass: number;
   readonly run: CopyRun;
@@ -38,8 +38,8 @@ export interface RunOfPass {
 }
 
 /**
- * Copies the chunks of a run that have no mark yet. Idempotent.
- * @throws MigrationError `SnapshotLost` when the generation is over, `CopyFailed` naming table and SQLSTATE, `Unreachable`,
+ * Copies the unfinished chunks of a run. Idempotent.
+ * @throws MigrationError `SnapshotLost` when the pass is over, `CopyFailed` naming table and SQLSTATE, `Unreachable`,
  *   `Contention`, `Denied`, `CheckpointMissing`; `signal.reason` when aborted, with both connections closed.
  */
 export async function copyChunks(
@@ -76,7 +76,7 @@ async function copyRun(
     if (newest?.number !== pass) throw snapshotLost(pass);
     const replicaRole = await takeReplicaRole(target);
     if (!replicaRole) {
-      work.log.warn('the role may not silence triggers on the target', {
+      work.log.warn('the role may not set session_replication_role on the target', {
         target: migration.target,
       });
     }
@@ -96,7 +96,7 @@ async function copyRun(
     await using throttled = await ThrottledRun.join(migration, pass, target, { work, held });
     const result = await copyAll(planned, progress, throttled, {
       migration,
-      pass: newest,
+      snapshot: newest,
       source,
       target,
       format,
@@ -114,7 +114,7 @@ async function copyRun(
         progress.waiting(nameOf(table));
       },
       rewritten: (table) =>
-        work.log.warn('a table was rewritten after the snapshot: the next round takes it', {
+        work.log.warn('a table was rewritten after the snapshot: the next pass copies it', {
           table: nameOf(table),
           pass,
         }),
@@ -122,7 +122,7 @@ async function copyRun(
     return { ...result, rewritten: await rewrittenIn(planned, pass, migration, target) };
   } finally {
     work.signal.removeEventListener('abort', stop);
-    // A COPY that failed leaves both sessions in the middle of it: nothing polite can be said there.
+    // A failed COPY leaves both sessions in the middle of it: they can only be cut.
     stop();
   }
 }
@@ -159,8 +159,7 @@ async function chunksOf(
 }
 
 /**
- * Tables of the run that were met rewritten under its generation. Read from their flags and not counted on the way: an
- * earlier attempt may have flagged them, and its result was lost.
+ * Number of the run's tables that were rewritten during its pass. Read from their flags, which an earlier attempt may have set.
  */
 async function rewrittenIn(
   planned: readonly PlannedChunk[],
@@ -187,7 +186,7 @@ async function copyAll(
   let copied = 0;
   let skipped = 0;
   for (const { chunk, tables } of chunks) {
-    // A finished chunk keeps its old generation when the others of its range were taken into this one.
+    // The run's range may contain finished chunks of earlier passes.
     if (chunk.done) {
       skipped += 1;
       continue;

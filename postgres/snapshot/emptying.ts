@@ -1,5 +1,5 @@
 /**
- * Emptying tables that are copied (again): their rows on the target, their chunks and marks. Always inside the transaction that
+ * Empties tables before a copy or resync: removes their rows on the target, their chunks and marks. In the transaction that
  * writes the new chunks.
  */
 import type pg from 'pg';
@@ -12,7 +12,7 @@ import { holdAt } from './holdpoint.ts';
 import { hasReplicaRole } from './replica-role.ts';
 import { underAnyPath } from '../connection/planning.ts';
 
-/** Removes the tables' chunks and marks. @returns the tables of which a chunk was marked: only they hold rows. */
+/** Removes the tables' chunks and marks. @returns the tables with a marked chunk: only they have copied rows. */
 export async function forgetChunks(
   target: pg.ClientBase,
   migration: Migration,
@@ -25,13 +25,13 @@ export async function forgetChunks(
     [migration.id, ids],
   );
   await holdAt('before-ending-copiers', target);
-  // Copiers lock the chunk before the table; the same order here, or the two would wait for each other.
+  // Copying sessions lock the chunk before the table; the same order here avoids a deadlock.
   await endCopiers(
     target,
     migration,
     undone.rows.map(({ id }) => id),
   );
-  // Only now, and behind their locks: a copier that was already in its commit marked its chunk, and its rows are there.
+  // Only now, after their locks: a session that was already committing has marked its chunk, and its rows exist.
   const marked = await target.query<{ filled: number[] | null }>(
     /* sql */ `
     with held as (
@@ -46,7 +46,7 @@ export async function forgetChunks(
     delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
     [migration.id, ids],
   );
-  // A bundle's other tables keep their mark.
+  // The other tables of a bundle keep their mark.
   await target.query(
     /* sql */ `
     update walferry.chunk c
@@ -58,8 +58,8 @@ export async function forgetChunks(
 }
 
 /**
- * Empties tables. All in one statement, because foreign keys between them allow no other way; where one from outside of that
- * statement points in, TRUNCATE is refused, and the rows are deleted with the triggers quiet.
+ * Empties tables with one TRUNCATE, as foreign keys between them require. TRUNCATE is not possible for tables that other tables
+ * reference; their rows are deleted with triggers disabled by the replica role.
  */
 export async function emptyTables(
   target: pg.ClientBase,
@@ -70,13 +70,13 @@ export async function emptyTables(
   const { rows } = await target.query<{ name: string; partitioned: boolean; referenced: boolean }>(
     /* sql */ `
     with recursive named as (select n as name, n::regclass::oid as oid from unnest($1::text[]) n),
-    -- A partitioned table goes with its partitions.
+    -- A partitioned table includes its partitions.
     given as (
       select name, oid from named
       union
       select g.name, i.inhrelid from given g join pg_catalog.pg_inherits i on i.inhparent = g.oid
         join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition),
-    -- A table that is deleted from leaves the TRUNCATE, and then points in from outside itself.
+    -- A table that is emptied by DELETE is not in the TRUNCATE, so its foreign keys reference from outside, too.
     deleted (name) as (
       select g.name
         from given g join pg_catalog.pg_constraint k on k.confrelid = g.oid and k.contype = 'f'
@@ -93,10 +93,10 @@ export async function emptyTables(
   );
   const referenced = rows.filter((row) => row.referenced);
   if (referenced.length > 0 && !(await hasReplicaRole(target))) {
-    // Loud foreign keys could cascade into tables that are finished.
+    // Enabled foreign keys could cascade into finished tables.
     throw new MigrationError(
       'Denied',
-      `foreign keys of the target point at tables that have to be emptied (${referenced.map(({ name }) => name).join(', ')}): the role needs the right to set session_replication_role, or drop them until cutover`,
+      `foreign keys on the target reference tables that must be emptied (${referenced.map(({ name }) => name).join(', ')}): allow walferry's role to set session_replication_role, or drop these foreign keys until the cutover`,
     );
   }
   const whole = ({ name, partitioned }: { name: string; partitioned: boolean }) =>

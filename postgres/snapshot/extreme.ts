@@ -1,4 +1,4 @@
-/** Intervals of a table that a newer target would store as infinity: looked for before its rows are copied, under the same snapshot. */
+/** Finds intervals that a newer target would store as infinity, before the rows are copied and under the same snapshot. */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { extremeMessage, intervalColumnsOf, isExtreme } from '../catalog/version-form.ts';
@@ -8,7 +8,7 @@ import { blocks, type BlockRange } from './pipe.ts';
 import type { CheckedTable } from './tables.ts';
 
 /**
- * Reads the range once more, if the table has columns with intervals.
+ * Scans the range if the table has columns with intervals.
  * @throws MigrationError `CopyFailed` naming the column.
  */
 export async function refuseExtremes(
@@ -19,14 +19,14 @@ export async function refuseExtremes(
   const oid = `${pg.escapeLiteral(quoted(table))}::pg_catalog.regclass`;
   const { rows: columns } = await source.query<{ name: string }>(intervalColumnsOf(oid));
   if (columns.length === 0) return;
-  const looks = columns.map(
+  const checks = columns.map(
     ({ name }, at) =>
       `coalesce(bool_or(${isExtreme(pg.escapeIdentifier(name))}), false) as "c${at}"`,
   );
   const where = blocks(range).join(' and ') || 'true';
   const { rows } = await underAnyPath(source, () =>
     source.query<Record<string, boolean>>(
-      /* sql */ `select ${looks.join(', ')} from only ${quoted(table)} where ${where}`,
+      /* sql */ `select ${checks.join(', ')} from only ${quoted(table)} where ${where}`,
     ),
   );
   const found = columns.find((_, at) => rows[0]?.[`c${at}`] === true);

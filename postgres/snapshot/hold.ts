@@ -1,6 +1,6 @@
 /**
- * The session that holds a snapshot generation: an ordinary exported snapshot, taken behind the gate and kept open as long as
- * somebody copies under it. When it is lost, the next attempt takes the next generation; nothing else has to be undone.
+ * The snapshot owner: the session whose transaction exports a snapshot after the xid barrier and stays open while tables are
+ * copied under it. If it is lost, the next attempt exports the next snapshot; nothing needs to be undone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -26,13 +26,13 @@ import { parseSnapshot } from './visibility.ts';
 const BARRIER_POLL_MS = 500;
 const BEAT_EVERY_MS = 1_000;
 const WARN_EVERY_MS = 60_000;
-/** A holder that does not answer a trivial query for so long is taken for lost. */
+/** A session that does not answer a trivial query within this time counts as lost. */
 const ANSWER_WITHIN_MS = 30_000;
 
 /**
- * Takes one generation and holds it until a plan finds nothing left under it, or the signal is aborted; then returns.
- * @param guarding measured on the source meanwhile: over its ceilings the copy is held.
- * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`. Each attempt is a new generation.
+ * Exports a new snapshot and keeps it until a plan finds nothing left to copy under it, or the signal is aborted; then returns.
+ * @param guarding limits that are measured on the source while it is kept: above a ceiling the copy waits.
+ * @throws MigrationError `SnapshotLost` when the session ended, `Unreachable`, `CheckpointMissing`.
  */
 export async function holdSnapshot(
   migration: Migration,
@@ -70,7 +70,7 @@ async function readBarrier(migration: Migration): Promise<bigint> {
   await using target = await connectTarget(migration, 'owner');
   const { barrier } = await requireMigration(target, migration);
   if (barrier !== null) return barrier;
-  throw new MigrationError('CheckpointMissing', 'no slot was made yet for this migration', {
+  throw new MigrationError('CheckpointMissing', 'the slot of this migration was not created yet', {
     slot: migration.slot,
   });
 }
@@ -88,10 +88,10 @@ async function take(
     snapshot = await tryTake(source, barrier, owner);
   }
   await addMissingColumns(target);
-  const mark = await markBeside(migration, target, owner);
+  const mark = await writeMarkFor(owner, migration, target);
   const number = await recordSnapshot(target, migration, { ...snapshot, mark });
   work.log.warn(
-    'a snapshot is held: vacuum removes no newer dead rows on the source until the copy ends',
+    'a snapshot is held: until the copy ends, vacuum on the source cannot remove rows that became dead after it',
     {
       pass: number,
       pid: owner.pid,
@@ -102,26 +102,26 @@ async function take(
 }
 
 /**
- * Flushes what the snapshot sees: rows of a commit that the source loses in a crash must not be copied. On a session of its own,
- * because a mark needs a transaction id; and on the holder's own server, or the flush would be another's.
+ * Flushes what the snapshot sees: rows of a commit that the source may lose in a crash must not be copied. Uses a separate
+ * session, because a mark needs a transaction id, and checks that it flushed the owner's server.
  */
-async function markBeside(
+async function writeMarkFor(
+  owner: Backend,
   migration: Migration,
   target: pg.ClientBase,
-  owner: Backend,
 ): Promise<Mark> {
-  await using beside = await connectSource(migration, 'owner', { target });
-  const mark = await writeMark(beside, migration);
-  if (await isAlive(beside, owner)) return mark;
-  throw new Error('the session ended before its snapshot was noted');
+  await using source = await connectSource(migration, 'owner', { target });
+  const mark = await writeMark(source, migration);
+  if (await isAlive(source, owner)) return mark;
+  throw new Error('the session ended before its snapshot was recorded');
 }
 
-/** Waits until everything older than the gate has ended, reporting who has not. */
+/** Waits until all transactions below the barrier have ended; reports the remaining ones. */
 async function waitForBarrier(source: pg.ClientBase, barrier: bigint, work: Work): Promise<void> {
   const began = performance.now();
   let warned = began;
   for (;;) {
-    // Autocommit: each look is a new snapshot.
+    // Autocommit: each query takes a new snapshot.
     const { rows } = await source.query<{ xmin: string }>(
       /* sql */ `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin`,
     );
@@ -131,7 +131,7 @@ async function waitForBarrier(source: pg.ClientBase, barrier: bigint, work: Work
     work.beat({ step: 'waiting for older transactions', waitingFor, seconds });
     if (performance.now() - warned > WARN_EVERY_MS) {
       warned = performance.now();
-      work.log.warn('the snapshot waits for transactions that were open before the slot', {
+      work.log.warn('the snapshot waits for transactions that are older than the slot', {
         waitingFor,
       });
     }
@@ -145,15 +145,14 @@ interface TakenRow {
   lsn: string;
 }
 
-/** Null when the snapshot is not behind the gate after all. Otherwise the transaction stays open. */
+/** Null if the snapshot turns out not to be after the barrier; otherwise the transaction stays open. */
 async function tryTake(
   source: pg.ClientBase,
   barrier: bigint,
   owner: Backend,
 ): Promise<Omit<OwnedSnapshot, 'number' | 'mark'> | null> {
   await source.query(/* sql */ `begin isolation level repeatable read read only`);
-  // The transaction's first query: its snapshot is older than the position that is noted, so whatever commits from that
-  // position on cannot be visible.
+  // The transaction's first query: the snapshot is taken before the LSN is read, so no commit at or after that LSN is visible.
   const { rows } = await source.query<TakenRow>(/* sql */ `
     select pg_current_snapshot()::text as snapshot, pg_export_snapshot() as name,
            pg_current_wal_insert_lsn()::text as lsn`);
@@ -171,7 +170,7 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
     select pid, backend_start::text as started from pg_catalog.pg_stat_activity
      where pid = pg_backend_pid()`);
   const row = rows[0];
-  // Null for a role that may not look at sessions of the log-in (`alter role … set role`).
+  // Null for a role that may not see the login role's sessions (`alter role … set role`).
   if (row && row.started !== null) return { pid: row.pid, started: row.started };
   throw new MigrationError(
     'Denied',
@@ -179,7 +178,7 @@ async function backendOf(source: pg.ClientBase): Promise<Backend> {
   );
 }
 
-/** A beat means that the session has just answered: a holder that hangs looks like one. */
+/** Heartbeats only after the session has answered, so that a hanging session is noticed. */
 async function hold(
   taken: OwnedSnapshot,
   source: pg.Client,
@@ -205,7 +204,7 @@ async function hold(
   }
 }
 
-/** Until the next beat is due, or nothing is left, or the session's end, which is seen at once. */
+/** Waits until the next heartbeat is due, nothing is left to copy, or the session ends, which is noticed at once. */
 async function endOrPause(
   source: pg.Client,
   signal: AbortSignal,
@@ -231,7 +230,7 @@ async function endOrPause(
 function lost(taken: OwnedSnapshot, error: unknown): MigrationError {
   return new MigrationError(
     'SnapshotLost',
-    `the session that held generation ${taken.number} (pid ${taken.owner.pid} on the source) ended`,
+    `the session that held exported snapshot ${taken.number} (pid ${taken.owner.pid} on the source) ended`,
     { pids: [taken.owner.pid] },
     error,
   );

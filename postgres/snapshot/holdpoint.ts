@@ -1,22 +1,22 @@
 /**
- * Places where a test holds the copy, so that what it does there happens certainly in between, without sleeping:
+ * Points where a test pauses the copy, so that its own steps run exactly there, without sleeping:
  *
  *   before-chunks           between the plan and the first chunk of every run
- *   before-ending-copiers   a plan has seen which chunks are not copied, and has not ended those who copy them
+ *   before-ending-copiers   a plan has read which chunks are unfinished, and has not terminated the sessions that copy them
  *
  * Off unless WALFERRY_HOLDPOINT names one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
-/** Advisory lock of the target database; who holds it exclusively holds the copy. */
+/** Advisory lock of the target database; holding it exclusively pauses the copy. */
 export const HOLD_LOCK = '6093412285071743';
 
 const POLL_MS = 20;
 
 /**
- * Waits here, when the environment says so, until nobody holds {@link HOLD_LOCK}.
- * @param waiting called after every look: beats, so that the wait does not look like a stall; throws to give up.
+ * If WALFERRY_HOLDPOINT names this point, waits until no session holds {@link HOLD_LOCK} exclusively.
+ * @param waiting called after every try: sends a heartbeat, so that the wait does not look like a stall; throws to give up.
  */
 export async function holdAt(
   point: 'before-chunks' | 'before-ending-copiers',

@@ -1,4 +1,4 @@
-/** Transactions of the source that see what a generation sees, on any connection of any worker. */
+/** Transactions on the source under an exported snapshot, on any connection of any worker. */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
@@ -7,7 +7,7 @@ import type { OwnedSnapshot } from '../control/exported-snapshot.ts';
 import { mayBeAlive } from './live.ts';
 import { parseSnapshot } from './visibility.ts';
 
-/** What an exported snapshot answers when its session is gone: by version, and by how it ended. */
+/** Errors of importing a snapshot whose session is gone; they depend on the version and on how it ended. */
 const GONE = new Set<string | undefined>([
   SQLSTATE.invalidParameterValue,
   SQLSTATE.undefinedObject,
@@ -15,31 +15,31 @@ const GONE = new Set<string | undefined>([
 ]);
 
 /**
- * Opens a read-only transaction under the generation's snapshot. One round trip: every chunk begins with it.
+ * Opens a read-only transaction under the exported snapshot. One round trip, because every chunk starts with it.
  *
- * A snapshot's name is made of small counters that begin again when the server starts: another session's snapshot may have it. What
- * the snapshot sees must be what was noted. That alone is not enough, because after a crash the ids are given out again, too: the
- * holder, asked after the import, must still be there, and then the name was its own.
- * @throws MigrationError `SnapshotLost` when nobody holds it any more.
+ * A snapshot's name consists of small counters that restart with the server, so another session's snapshot may have the same
+ * name. The imported snapshot must see what was recorded. That alone is not enough, because after a crash transaction ids are
+ * reused, too: the owner must still exist after the import, which proves that the name was its own.
+ * @throws MigrationError `SnapshotLost` when the owner is gone.
  */
-export async function beginUnder(source: pg.ClientBase, pass: OwnedSnapshot): Promise<void> {
+export async function beginUnder(source: pg.ClientBase, exported: OwnedSnapshot): Promise<void> {
   try {
     const [row] = await queryTogether<Imported>(
       source,
       /* sql */ `
       begin isolation level repeatable read read only;
-      set transaction snapshot ${pg.escapeLiteral(pass.snapshot)};
-      select pg_catalog.pg_current_snapshot()::text as snapshot, ${mayBeAlive(pass.owner)} as alive`,
+      set transaction snapshot ${pg.escapeLiteral(exported.snapshot)};
+      select pg_catalog.pg_current_snapshot()::text as snapshot, ${mayBeAlive(exported.owner)} as alive`,
     );
-    if (row && isTheExported(row, pass)) return;
+    if (row && isTheExported(row, exported)) return;
   } catch (error) {
     const state = sqlstate(error);
     if (!GONE.has(state)) throw error;
     await source.query(/* sql */ `rollback`);
-    throw snapshotLost(pass.number, error);
+    throw snapshotLost(exported.number, error);
   }
   await source.query(/* sql */ `rollback`);
-  throw snapshotLost(pass.number);
+  throw snapshotLost(exported.number);
 }
 
 interface Imported {
@@ -47,21 +47,21 @@ interface Imported {
   readonly alive: boolean;
 }
 
-function isTheExported({ snapshot, alive }: Imported, pass: OwnedSnapshot): boolean {
+function isTheExported({ snapshot, alive }: Imported, exported: OwnedSnapshot): boolean {
   const seen = parseSnapshot(snapshot);
   const same =
-    seen.xmin === pass.xmin &&
-    seen.xmax === pass.xmax &&
-    seen.xip.size === pass.xip.size &&
-    [...seen.xip].every((xid) => pass.xip.has(xid));
+    seen.xmin === exported.xmin &&
+    seen.xmax === exported.xmax &&
+    seen.xip.size === exported.xip.size &&
+    [...seen.xip].every((xid) => exported.xip.has(xid));
   return same && alive;
 }
 
-/** The failure that the copy's next round settles. */
+/** The next pass of the copy resolves this failure. */
 export function snapshotLost(pass: number, cause?: unknown): MigrationError {
   return new MigrationError(
     'SnapshotLost',
-    `generation ${pass} of the snapshot is over: its tables that are not finished are taken again under the next one`,
+    `pass ${pass} is over because its exported snapshot is gone or superseded: the next pass copies its unfinished tables`,
     {},
     cause,
   );

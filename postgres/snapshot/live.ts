@@ -1,4 +1,4 @@
-/** Waiting for a generation that somebody holds. */
+/** Waits for an exported snapshot with a live owner. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
@@ -13,14 +13,14 @@ const POLL_MS = 50;
 const BEAT_EVERY_MS = 1_000;
 
 /**
- * The newest generation, once its holder is there and `fits` says that it can be used.
+ * The newest exported snapshot, once its owner is alive and `fits` accepts it.
  * @throws `signal.reason` when aborted.
  */
 export async function waitForLive(
   migration: Migration,
   clients: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   work: Work,
-  fits: (pass: OwnedSnapshot) => boolean,
+  fits: (exported: OwnedSnapshot) => boolean,
 ): Promise<OwnedSnapshot> {
   const began = performance.now();
   let beaten = began;
@@ -39,13 +39,13 @@ export async function waitForLive(
   }
 }
 
-/** SQL for {@link isAlive} in a worker whose role may not see the holder's start: then the pid has to do. */
+/** SQL for {@link isAlive} where the role may not see the owner's start time: then the pid must suffice. */
 export function mayBeAlive({ pid, started }: Backend): string {
   return /* sql */ `exists (select from pg_catalog.pg_stat_activity
      where pid = ${pid} and (backend_start is null or backend_start = ${pg.escapeLiteral(started)}::timestamptz))`;
 }
 
-/** Whether that backend is there; a reused pid has another start. */
+/** Whether the backend still exists; a reused pid has another start time. */
 export async function isAlive(source: pg.ClientBase, owner: Backend): Promise<boolean> {
   const { rowCount } = await source.query(
     /* sql */ `

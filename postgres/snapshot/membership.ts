@@ -1,6 +1,6 @@
 /**
- * Which tables the plan has, when tables are taken: renamed ones keep their place, trees that go through their root are what the
- * stream's audit would say of them, new ones are registered.
+ * Updates the plan's list of tables at the start of a pass: follows renamed tables, handles trees that go through their root as
+ * the stream's drift check does, registers new tables.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -30,9 +30,9 @@ import { forgetChunks } from './emptying.ts';
 const NAMES_SHOWN = 10;
 
 /**
- * Tables that were renamed on both sides since the stream last looked: taken for new ones, they would be copied onto the rows that
- * they hold. Only the plain case, in which nothing has the old name on the target and nothing had the new one. Under a name that
- * goes on with another table either that table's oid shows it, or its rows do.
+ * Follows tables that were renamed on both sides since the stream's last check: as new tables they would be copied on top of
+ * their existing rows. Only the simple case: the target has no table with the old name, the plan none with the new one. If
+ * another table has the name, its oid or its rows show that.
  */
 export async function followNames(
   target: pg.ClientBase,
@@ -56,8 +56,8 @@ export async function followNames(
 }
 
 /**
- * Registers the tables. Partitions that go through their root are what the stream's audit would say of them (control/tree.ts):
- * whoever looks first after a DDL decides.
+ * Registers the tables. Partitions that go through their root are handled as in the stream's drift check (control/tree.ts): the
+ * first check after a DDL decides.
  */
 export async function followTrees(
   target: pg.ClientBase,
@@ -86,7 +86,7 @@ export async function followTrees(
   );
   const entering = movedIn(rows, found);
   const left = trees.flatMap((tree) => tree.left);
-  // A root that is gone is emptied, and the stream's audit asks for it.
+  // A root that is gone on the source is emptied, and the stream's drift check reports it to the operator.
   const here = new Set(found.map(keyOfName));
   const roots = left.filter((row) => isViaRoot(row) && !here.has(keyOfName(row)));
   const there = new Set((await readRelationsNamed(target, roots)).map(keyOfName));
@@ -98,7 +98,7 @@ export async function followTrees(
       const shown = own.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
       throw new MigrationError(
         'SchemaDrift',
-        `partitions on the source now, whose rows go through their root: drop them on the target: ${shown.join(', ')}`,
+        `tables became partitions on the source, and their rows go through their root: drop these tables on the target, then resume: ${shown.join(', ')}`,
       );
     }
     const ids = gone.map(({ id }) => id);
@@ -122,7 +122,7 @@ export async function followTrees(
     const shaped = joining.flatMap((relation) => {
       const source = definitions.get(relation.oid);
       const there = byName.get(keyOfName(destinationOf(relation)));
-      // Without one it stays untaken, and its tree is copied.
+      // Without a counterpart it keeps no pass, and its tree is copied.
       if (!source || !there) return [];
       const { schema, name } = relation;
       return [

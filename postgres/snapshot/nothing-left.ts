@@ -1,13 +1,14 @@
 /**
- * How a plan that finds nothing left ends the holder: by a notification on the target. The workflow cancels it as well, but that is
- * heard with the answer to a heartbeat only, up to two seconds later. A notification that is lost costs those two seconds.
+ * How a plan that finds nothing left to copy ends the snapshot owner: by a NOTIFY on the target. The workflow cancels the
+ * activity, too, but cancellation arrives with the answer to a heartbeat, up to two seconds later. A lost NOTIFY only costs that
+ * time.
  */
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 
 const channelOf = ({ id }: Migration) => `walferry_nothing_left_${id}`;
 
-/** Everybody who holds this generation for the migration may end: its plan is empty. */
+/** Tells the owner of this pass's snapshot to end: the plan is empty. */
 export async function announceNothingLeft(
   target: pg.ClientBase,
   migration: Migration,
@@ -19,7 +20,7 @@ export async function announceNothingLeft(
   ]);
 }
 
-/** What was announced to a session since it began to listen. */
+/** Announcements that a session has received since it listens. */
 export class NothingLeft {
   readonly #announced = new Set<string>();
   readonly #waiting = new Map<string, AbortController>();
@@ -38,7 +39,7 @@ export class NothingLeft {
     return listening;
   }
 
-  /** Aborted once nothing is left under this generation. */
+  /** Aborted once nothing is left to copy in this pass. */
   signalFor(pass: number): AbortSignal {
     const key = String(pass);
     const controller = new AbortController();

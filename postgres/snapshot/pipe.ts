@@ -1,6 +1,6 @@
 /**
- * Bytes from COPY to COPY, never rows: nothing between the two servers parses a value. Binary for types whose binary form both
- * servers share (binary.ts), text for the rest: both sides' sessions print and read it in the same way whatever their versions.
+ * Pipes bytes from COPY to COPY; nothing between the two servers parses rows or values. Binary if both servers use the same
+ * binary format for all columns (binary.ts), otherwise text, which all versions print and read in the same way.
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -20,25 +20,25 @@ export interface BlockRange {
   readonly endBlock: number | null;
 }
 
-/** How the range of a table is piped. */
+/** How a range of a table is piped. */
 export interface Pipe {
   readonly range: BlockRange;
   /** Of the source. */
   readonly planning: Planning;
-  /** Both sides have one binary form of it. */
+  /** Both sides have the same binary format. */
   readonly binary: boolean;
-  /** Called with the bytes that passed just now. Null: read on; else when to. */
+  /** Called with the number of bytes just copied. Null: continue; otherwise wait for the promise. */
   readonly progress: (bytes: number) => Promise<void> | null;
 }
 
 export interface Copied {
   readonly rows: number;
-  /** Bytes of COPY data, in the format that it had. */
+  /** Bytes of COPY data in its format. */
   readonly bytes: number;
 }
 
 /**
- * Copies a range of a table inside the two open transactions. After an error both sessions are in the middle of a COPY: cut them.
+ * Copies a range of a table within the two open transactions. After an error both sessions are in the middle of a COPY: cut them.
  * @throws MigrationError `CopyFailed` naming table and SQLSTATE, `Unreachable`, `Contention`, `Denied`.
  */
 export async function pipeTable(
@@ -71,19 +71,19 @@ export async function pipeTable(
   const arrived = into.ended.catch((error: unknown) => {
     throw copyFailure(error, table, 'target');
   });
-  // The first failure is the one to report: the other side is cut because of it.
+  // Report the first failure: the other side is cut because of it.
   const [sent, received] = await Promise.all([left, arrived]);
   if (sent !== received) {
     throw new MigrationError(
       'CopyFailed',
-      `table ${table.schema}.${table.name}: ${sent} rows left the source, ${received} arrived on the target`,
+      `table ${table.schema}.${table.name}: the source sent ${sent} rows, the target received ${received}`,
       { table: `${table.schema}.${table.name}` },
     );
   }
   return { rows: received, bytes };
 }
 
-/** A whole table is read without a plan, as pg_dump does it; neither brings the rows of children. */
+/** A whole table is read without a query, as pg_dump does; neither form includes rows of children. */
 async function copyStatement(
   source: pg.Client,
   table: CheckedTable,
@@ -105,7 +105,7 @@ async function copyStatement(
   }
 }
 
-/** The conditions of a range. Block numbers are 32 bits and our own: safe to write into a statement without parameters. */
+/** Conditions of a range. Block numbers are 32-bit numbers from walferry's plan: safe in a statement without parameters. */
 export function blocks({ firstBlock, endBlock }: BlockRange): string[] {
   return [
     firstBlock === null ? null : `ctid >= '(${firstBlock},0)'`,
@@ -126,7 +126,7 @@ function copyFailure(
       { table, sqlstate: '23514' },
     );
   }
-  // Somebody cancelled the statement; that says nothing about the rows.
+  // A cancelled statement says nothing about the rows.
   const fallback = sqlstate(error) === QUERY_CANCELED ? 'Contention' : 'CopyFailed';
   return classify(
     error,

@@ -1,6 +1,6 @@
 /**
- * The plan of one round of the copy: takes what is left under a live generation and lists it as runs. When nothing is left the
- * plan is empty, whether somebody holds a snapshot or not.
+ * Plans one pass of the copy: assigns the remaining tables to a live exported snapshot and lists them as runs. If nothing is
+ * left, the plan is empty, with or without a live snapshot.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -53,9 +53,9 @@ import { reaches, takeTables } from './take.ts';
 const MEBIBYTE = 1024 * 1024;
 
 /**
- * Waits for a live generation if anything is left, takes it in, and returns the runs that remain.
- * @throws MigrationError `SnapshotLost`, `SchemaDrift` when the target cannot take a table, `CheckpointMissing`, `Fenced` for an
- *   attempt that was overtaken; `signal.reason` when aborted.
+ * If tables are left, waits for a live exported snapshot and assigns them to its pass; returns the remaining runs.
+ * @throws MigrationError `SnapshotLost`, `SchemaDrift` when the target cannot take a table, `CheckpointMissing`, `Fenced` for a
+ *   superseded attempt; `signal.reason` when aborted.
  */
 export async function planCopy(
   migration: Migration,
@@ -65,16 +65,16 @@ export async function planCopy(
   const ended = new AbortController();
   try {
     await using target = await connectPatiently('target', migration, 'plan');
-    // Emptying may last hours; the server ends the statement of a session that is gone.
+    // Emptying tables may take hours; the server ends the statement of a closed session.
     work.signal.addEventListener('abort', () => cut(target), { once: true, signal: ended.signal });
     work.signal.throwIfAborted();
-    // Not before this: an attempt that was frozen and wakes up beside the stream must not take a table for a copy that nobody
-    // makes any more. The next lease would find it unfinished and call the target's work lost.
+    // Take the turn before anything else: a frozen attempt that wakes up during the stream must not take a table for a copy that
+    // no longer happens. The next lease would find it unfinished and report the target's work as lost.
     const turn = await takeTurn(target, migration, work.scheduledAt);
-    // An earlier attempt's worker may stand still in the middle of taking tables, with the control row locked.
+    // An earlier attempt's worker may be frozen while it takes tables, with the control row locked.
     await endEarlierSessions(target, 'plan');
     const progress = { step: 'reading the plan', tables: 0 };
-    // Also what the plan itself says of a hundred thousand tables takes seconds to read.
+    // Watched from here: reading the plan of a hundred thousand tables takes seconds, too.
     const plan = await whileAllWatched(
       [{ side: 'target', migration, purpose: 'plan', client: target }],
       work,
@@ -118,11 +118,11 @@ async function planUnder(
     'source',
     migration,
     'plan',
-    // Sizes are asked under a short lock; behind a long DDL the step says so instead of hanging without a beat.
+    // Reading sizes takes short locks: behind a long DDL the step fails with its name instead of hanging without a heartbeat.
     { lock_timeout: '5s' },
     { target },
   );
-  // A table that was rewritten under a generation needs another one, even while that one still lives.
+  // A table that was rewritten during a pass needs another snapshot, even if the old one is still alive.
   const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.pass] : [])));
   const outdated = await readOutdated(target, migration);
   const live = await waitForLive(
@@ -160,21 +160,21 @@ async function planUnder(
     work.log.info('tables taken into the snapshot', { pass: live.number, tables: taken });
   progress.step = 'listing the runs';
   const plan = await planOf(target, migration, live.number, input);
-  return { ...plan, most: await mostLanes(target, migration, live.number, [source, target]) };
+  return { ...plan, most: await mostStreams(target, migration, live.number, [source, target]) };
 }
 
-/** What one table of a bundle locks on either side: itself, its TOAST table, its indexes. */
+/** Locks per table of a bundle, on each side: the table, its TOAST table, its indexes. */
 const LOCKS_PER_COPIED = 4;
 
-/** Each lane holds the locks of one bundle; the smaller lock table of the two counts. */
+/** Each stream holds the locks of one bundle; the smaller of the two lock tables counts. */
 async function bundleSize(sides: readonly pg.ClientBase[], runs: number): Promise<number> {
   const sizes = [];
   for (const side of sides) sizes.push(await lockCapacity(side));
   return within(Math.min(...sizes), runs * LOCKS_PER_COPIED, TABLES_PER_BUNDLE);
 }
 
-/** So many lanes have room for the locks of the chunks that are left: limits may ask for more than the chunks were cut for. */
-async function mostLanes(
+/** How many streams the lock tables allow with the remaining chunks: limits may request more than the chunks were cut for. */
+async function mostStreams(
   target: pg.ClientBase,
   migration: Migration,
   pass: number,
@@ -191,15 +191,15 @@ async function isFinished(
   migration: Migration,
   relations: readonly Pick<PlannedRelationRow, 'pass'>[],
 ): Promise<boolean> {
-  // Before the first take nobody has looked under a snapshot which tables there are.
+  // Before the first pass the tables have not been read under a snapshot yet.
   if (relations.every(({ pass }) => pass === null)) return false;
   return (await readUnfinished(target, migration, null)).length === 0;
 }
 
-/** The catalog as the snapshot sees it: a table made before it is copied or refused, one made after it comes by the stream. */
+/** The catalog under the snapshot: tables created before it are copied or refused, later ones come through the stream. */
 async function readUnder(
   source: pg.ClientBase,
-  pass: OwnedSnapshot,
+  exported: OwnedSnapshot,
   input: MigrationInput,
 ): Promise<{
   found: Relation[];
@@ -207,7 +207,7 @@ async function readUnder(
   types: TypeGraph;
   schemas: SchemaRows;
 }> {
-  await beginUnder(source, pass);
+  await beginUnder(source, exported);
   const relations = await readRelations(source, input.tables);
   const found = relations.filter(({ kind }) => kind !== 'f');
   const definitions = await readDefinitions(
@@ -221,8 +221,8 @@ async function readUnder(
 }
 
 /**
- * Large tables whose block ranges the source can plan under no search path: a function of an index, or of extended statistics, is
- * understood there by nobody. They are read as wholes, without a plan. Asked in a transaction that is rolled back.
+ * Large tables whose block ranges the source cannot plan under any search_path, because of a function in an index or in extended
+ * statistics. They are copied as a whole, without the planner. Checked in a transaction that is rolled back.
  */
 async function readUnsplittable(
   migration: Migration,
@@ -262,7 +262,7 @@ function refuseDrift(
   if (!first) return;
   throw new MigrationError(
     'SchemaDrift',
-    `tables of the target cannot take the source's rows: ${renderDifferences(differences)}`,
+    `tables on the target cannot store the source's rows: ${renderDifferences(differences)}`,
     { table: `${first.schema}.${first.table}` },
   );
 }

@@ -1,7 +1,7 @@
-/** What a run reports while it works: only when bytes moved or the source answered, so that a run that is stuck looks stuck. */
+/** Heartbeats of a run: sent only when bytes moved or a server answered, so that a run that is stuck is detected. */
 import type { Work } from '../../contract/work.ts';
 
-/** Several pieces arrive per millisecond; nobody reads more than a few reports a second. */
+/** Several pieces arrive per millisecond; a few reports per second are enough. */
 const BEAT_EVERY_MS = 500;
 
 export class Progress {
@@ -39,12 +39,12 @@ export class Progress {
     this.#beat({ table });
   }
 
-  /** Somebody holds the table exclusively. */
+  /** Another session has locked the table exclusively. */
   waiting(table: string): void {
     this.#beat({ table, waitingFor: 'a lock on the table' });
   }
 
-  /** It waits on purpose: that is no stall. */
+  /** Waits on purpose: not a stall. */
   held(reason: string): void {
     this.#beat({ table: null, waitingFor: reason });
   }

@@ -1,10 +1,10 @@
-/** Keeping the target's triggers and foreign keys quiet while walferry writes. */
+/** The replica role, in which the target's triggers and foreign keys do not fire while walferry writes. */
 import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 
 /**
- * Sets the replica role for the session, as far as the role is allowed to.
- * @returns whether triggers are quiet now; preflight says what follows when they are not.
+ * Sets the replica role for the session if the database role has the privilege.
+ * @returns whether it is set; preflight reports the consequences if it is not.
  */
 export async function takeReplicaRole(target: pg.ClientBase): Promise<boolean> {
   try {

@@ -1,6 +1,6 @@
 /**
- * The tables of a chunk on the source, locked and held against the snapshot. Only these tables are locked, and only for the chunk: a
- * lock on everything for the whole copy would make an application's TRUNCATE wait, and every reader behind it.
+ * Locks the tables of a chunk on the source and compares them with the snapshot. Only these tables are locked, and only for the
+ * chunk: locking all tables during the whole copy would make an application's TRUNCATE wait, and every reader behind it.
  */
 import type pg from 'pg';
 import { readDisguised, stillTyped, type DisguisedColumn } from '../catalog/disguise.ts';
@@ -20,25 +20,25 @@ export interface ChunkTable {
 }
 
 export interface CheckedTable extends ChunkTable {
-  /** Columns to copy, in the source's order; generated ones are computed by the target itself. */
+  /** Columns to copy, in the source's order; the target computes generated ones. */
   readonly columns: readonly string[];
-  /** What its columns look like in a binary copy. */
+  /** Its columns' binary formats. */
   readonly forms: BinaryForms;
   /**
-   * Whether what the snapshot sees is what there is. A rewrite or TRUNCATE since then puts other files in place, and the snapshot
-   * sees them empty or short, silently; a table that is gone, or another one under the name, is no better.
+   * Whether the table is unchanged since the snapshot. A later rewrite or TRUNCATE creates a new file, in which the snapshot
+   * silently sees no or too few rows; a table that was dropped or replaced counts as changed, too.
    */
   readonly same: boolean;
 }
 
-/** One look per so many milliseconds; between two the caller can be told that nothing moves. */
+/** For one try; between tries the caller can report the wait. */
 const LOCK_TIMEOUT_MS = 2_000;
 
 /**
  * Locks the tables in access share mode until the transaction ends and compares them with the snapshot. The transaction must have
- * its snapshot already.
- * @param withForms whether to read what the columns look like in a binary copy.
- * @param waiting called after each look at a table that somebody holds exclusively; it throws to give up.
+ * its snapshot.
+ * @param withForms whether to read the columns' binary formats.
+ * @param waiting called after each failed try to lock a table; throws to give up.
  */
 export async function lockTables(
   source: pg.ClientBase,
@@ -58,7 +58,7 @@ export async function lockTables(
   return checked.map((table) => ({ ...table, same: table.same && locked.has(table.id) }));
 }
 
-/** @returns false when there is no table of that name now. */
+/** @returns false if there is no table of that name now. */
 async function lockTable(
   source: pg.ClientBase,
   table: ChunkTable,
@@ -73,8 +73,8 @@ async function lockTable(
 }
 
 /**
- * One statement for all; what was locked before another one failed is given back. The timeout is this statement's: the rows' own waits
- * are not ours to limit.
+ * Locks all tables in one statement; if one fails, the locks of the others are released. The timeout applies only to this
+ * statement, not to the COPY that follows.
  */
 async function tryLock(
   source: pg.ClientBase,
@@ -110,7 +110,7 @@ interface Row {
   disguised: DisguisedColumn[];
 }
 
-/** `pg_class` is what the snapshot sees; `to_regclass` and `pg_relation_filenode` answer what is. */
+/** `pg_class` is read under the snapshot; `to_regclass` and `pg_relation_filenode` return the current state. */
 async function check(
   source: pg.ClientBase,
   tables: readonly ChunkTable[],
@@ -121,7 +121,7 @@ async function check(
     select wanted.at::int as at,
            coalesce(c.oid = to_regclass(format('%I.%I', wanted.schema, wanted.name))
                     and c.relfilenode = pg_relation_filenode(c.oid)
-                    -- COPY resolves names by the catalog of now: two columns that swapped names would swap their values.
+                    -- COPY resolves names by the current catalog: columns that swapped their names would swap their values.
                     and not exists (
                       select from pg_catalog.pg_attribute a
                         cross join lateral pg_catalog.pg_identify_object_as_address('pg_catalog.pg_class'::regclass, c.oid, a.attnum) now
@@ -147,20 +147,20 @@ async function check(
   }));
 }
 
-/** COPY prints by the types of now as well: a timestamptz that is a timestamp for the moment is printed without its zone. */
+/** COPY also prints by the current types: a timestamptz column that is temporarily a timestamp is printed without its zone. */
 async function readRetyped(
   source: pg.ClientBase,
   tables: readonly ChunkTable[],
   rows: readonly Row[],
 ): Promise<ReadonlySet<number>> {
-  const looks = tables.flatMap((table, i) => {
+  const queries = tables.flatMap((table, i) => {
     const row = rows[i];
     if (row?.same !== true || row.disguised.length === 0) return [];
     return [`select ${table.id} as id, ${stillTyped(table, row.disguised)} as still`];
   });
-  if (looks.length === 0) return new Set();
+  if (queries.length === 0) return new Set();
   const { rows: found } = await source.query<{ id: number; still: boolean }>(
-    looks.join(' union all '),
+    queries.join(' union all '),
   );
   return new Set(found.flatMap(({ id, still }) => (still ? [] : [id])));
 }

@@ -1,7 +1,7 @@
 /**
- * Taking tables into a generation. The table is the unit: all its chunks are of one generation, so one transaction empties it on
- * the target, forgets its marks and writes the new chunks. From that commit on nobody can write under the old ones. Many tables
- * go in many transactions; nobody streams until all of them are copied.
+ * Assigns tables to a pass ("takes" them). The unit is the table: all its chunks belong to one pass, so one transaction empties
+ * it on the target, deletes its marks and writes the new chunks. From that commit on no session can write under the old ones.
+ * Many tables take several transactions; the stream does not start before all of them are copied.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -46,55 +46,54 @@ const PAUSE_MS = 50;
 const NAMES_SHOWN = 10;
 
 export interface TakePlan {
-  /** Of the attempt that plans. */
+  /** Of the planning attempt. */
   readonly turn: Turn;
   readonly found: readonly Relation[];
-  /** Shapes of the found tables by oid, of the same snapshot. */
+  /** Definitions of the found tables by oid, under the same snapshot. */
   readonly definitions: ReadonlyMap<number, TableDefinition>;
-  /** Types of their columns, of the same snapshot. */
+  /** Types of their columns, under the same snapshot. */
   readonly types: TypeGraph;
-  /** Rows of the source's schemas, of the same snapshot. */
+  /** Rows of the source's schemas, under the same snapshot. */
   readonly schemas: SchemaRows;
-  /** The target's tables for them. */
+  /** Their counterparts on the target. */
   readonly counterparts: readonly Relation[];
-  /** Oids of tables that can only be read as a whole. */
+  /** Oids of tables that can only be copied as a whole. */
   readonly unsplittable: ReadonlySet<number>;
-  /** Which tables the operator accepts as they are. */
+  /** Limitations that the operator accepts. */
   readonly ignored: Ignored;
   readonly chunkBytes: number;
-  /** Small tables that one chunk may hold: all of them are locked at once, in each lane. */
+  /** Most small tables in one chunk; each stream locks all of them at once. */
   readonly tablesPerBundle?: number;
   readonly selection: Selection;
 }
 
-/** What a table that is emptied locks: itself, its TOAST table and that one's index, its own indexes. */
+/** Locks per emptied table: the table, its TOAST table with index, its indexes. */
 const LOCKS_PER_EMPTIED = 8;
-/** Of tables that were never begun only control rows are written; it bounds the time and message of one transaction, and how long the thread is held (0.1 s). */
+/** For tables without an earlier copy, which need only control rows. Bounds the transaction and the blocked time (0.1 s). */
 const FRESH_PER_TAKE = 1_000;
-/** A table with more columns counts as several: what is written of it grows with them. */
+/** A table with more columns counts as several: its control data grows with them. */
 const COLUMNS_PER_FRESH = 10;
 
 /**
- * Takes everything unfinished into the generation, so many tables in a transaction as the target's lock table has room for.
- * Idempotent: what it has already is left alone, and what a crash left over is taken by the next attempt.
- * @param told how many tables are taken so far.
- * @throws MigrationError `SnapshotLost` when there is a newer generation, or the stream has passed this one;
- *   `Fenced` when a later attempt has begun; `SchemaDrift` when a table that was never copied holds rows on the target, or one is
- *   unlogged: its copy would be all that ever comes.
+ * Takes all unfinished tables into the pass, as many per transaction as the target's lock table allows. Idempotent: tables that
+ * the pass already has are unchanged, and after a crash the next attempt takes the rest.
+ * @param report called with the number of tables taken so far.
+ * @throws MigrationError `SnapshotLost` when there is a newer snapshot, or the confirmed LSN is past this one; `Fenced` when a
+ *   later attempt has started; `SchemaDrift` when a table that was never copied has rows on the target, or one is unlogged.
  */
 export async function takeTables(
   target: pg.ClientBase,
   migration: Migration,
   pass: number,
   plan: TakePlan,
-  told: (tables: number) => void = () => undefined,
+  report: (tables: number) => void = () => undefined,
 ): Promise<number> {
-  const begun = await transaction(target, async () => {
+  const started = await transaction(target, async () => {
     await plan.turn.hold();
     return begin(target, migration, pass, plan);
   });
-  if (begun === null) return 0;
-  const { epoch, units } = begun;
+  if (started === null) return 0;
+  const { epoch, units } = started;
   const all = units.flatMap(({ tables }) => tables);
   refuseUnlogged(all, plan);
   await refuseFilled(target, all, plan.counterparts);
@@ -109,12 +108,12 @@ export async function takeTables(
       await takeBatch(target, migration, pass, { ...plan, batch, here, there });
     });
     taken += batch.reduce((sum, { tables }) => sum + tables.length, 0);
-    told(taken);
+    report(taken);
   }
   return taken;
 }
 
-/** Tried again while a backend that was ended still holds a table. */
+/** Retries while a terminated backend still locks a table. */
 async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     await target.query(/* sql */ `begin`);
@@ -125,7 +124,7 @@ async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Pr
       return result;
     } catch (error) {
       await target.query(/* sql */ `rollback`).catch(() => undefined);
-      // The backend of a worker that was stopped holds a table: it was ended, or will be by the next try.
+      // A frozen worker's backend locks a table: it was terminated, or the next try does that.
       if (sqlstate(error) !== SQLSTATE.lockNotAvailable || attempt === LOCK_ATTEMPTS) throw error;
       await sleep(PAUSE_MS);
     }
@@ -133,21 +132,21 @@ async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Pr
 }
 
 /**
- * Whether a snapshot of this position shows all that the stream has passed: it starts at the confirmed LSN and never brings
- * again what lies before, so a table copied under an older snapshot would lack that.
+ * Whether a snapshot at this LSN contains everything up to the confirmed LSN. The stream starts there and never resends earlier
+ * changes, so a table copied under an older snapshot would lack them.
  */
 export function reaches(lsn: Lsn, confirmed: Lsn | null): boolean {
   return confirmed === null || compareLsn(lsn, confirmed) >= 0;
 }
 
-/** What is taken together or not at all: a table, or a tree that goes through its root. */
+/** Taken together or not at all: a table, or a tree that goes through its root. */
 interface Unit {
   readonly tables: readonly PlannedRelationRow[];
-  /** The root's own row, when it has to be emptied. */
+  /** The root's row, if the root must be emptied. */
   readonly marked: readonly PlannedRelationRow[];
 }
 
-/** Conflicts with the foreign key of a new generation: none is written between this look and the commit. */
+/** Its row lock conflicts with a new snapshot's foreign key: none is recorded between this check and the commit. */
 async function requireNewest(
   target: pg.ClientBase,
   migration: Migration,
@@ -164,7 +163,7 @@ async function requireNewest(
   }
 }
 
-/** Brings the plan's list of tables up to date and lists what is to be taken; null for nothing. */
+/** Updates the plan's list of tables and returns what is to be taken; null for nothing. */
 async function begin(
   target: pg.ClientBase,
   migration: Migration,
@@ -172,14 +171,14 @@ async function begin(
   plan: TakePlan,
 ): Promise<{ readonly epoch: bigint; readonly units: readonly Unit[] } | null> {
   await requireNewest(target, migration, pass);
-  // Those of an older generation stay: other tables were copied then.
+  // Rows recorded under an older snapshot stay: other tables were copied under it.
   await recordSchemas(target, migration, plan.schemas, 'first');
   await followNames(target, migration, plan.found);
   await followTrees(target, migration, plan);
   const left = new Set(await readUnfinished(target, migration, pass));
   if (left.size === 0) return null;
-  // After a stream: whoever still streams must not write into tables that are emptied here, and what is read on the
-  // target is of two moments until the stream has passed this generation.
+  // After a stream: an attempt that still streams must not write into tables that are emptied here, and the target is not
+  // consistent until the stream has passed this snapshot.
   const { rows } = await target.query<{ epoch: string }>(
     /* sql */ `
     update walferry.migration set epoch = epoch + 1, consistent = false
@@ -190,7 +189,7 @@ async function begin(
   return { epoch: BigInt(rows[0]?.epoch ?? 0), units: unitsOf(relations, left) };
 }
 
-/** A tree that goes through its root is taken as a whole: of two generations, a row that moved in between came twice. */
+/** A tree that goes through its root is taken as a whole: under two snapshots, a row that moved in between would arrive twice. */
 function unitsOf(relations: readonly PlannedRelationRow[], left: ReadonlySet<number>): Unit[] {
   const roots = new Set(
     relations.flatMap(({ id, viaRoot }) => (viaRoot && left.has(id) ? [keyOfName(viaRoot)] : [])),
@@ -215,15 +214,15 @@ function unitsOf(relations: readonly PlannedRelationRow[], left: ReadonlySet<num
 }
 
 /**
- * The units in groups: first those that may have to be emptied, together as far as they fit, because foreign keys between them let
- * TRUNCATE take them in one statement only; then the others, the largest first.
+ * Splits the units into batches: first those that may have to be emptied, in as few batches as possible, because foreign keys
+ * between them require a common TRUNCATE; then the others. Each group is ordered by size, largest first.
  */
 function* batches(
   units: readonly Unit[],
   emptied: number,
   here: ReadonlyMap<string, Relation>,
 ): Generator<Unit[]> {
-  const isBegun = ({ tables, marked }: Unit) =>
+  const wasTaken = ({ tables, marked }: Unit) =>
     marked.length > 0 || tables.some(({ pass, rewritten }) => pass !== null || rewritten);
   const bytes = ({ tables }: Unit) => tables.reduce((sum, one) => sum + one.estimatedBytes, 0);
   const ordered = [...units].sort((a, b) => bytes(b) - bytes(a));
@@ -234,8 +233,8 @@ function* batches(
       return sum + Math.max(1, columns / COLUMNS_PER_FRESH);
     }, 0);
   for (const [list, most, sizeOf] of [
-    [ordered.filter(isBegun), emptied, count],
-    [ordered.filter((unit) => !isBegun(unit)), FRESH_PER_TAKE, weight],
+    [ordered.filter(wasTaken), emptied, count],
+    [ordered.filter((unit) => !wasTaken(unit)), FRESH_PER_TAKE, weight],
   ] as const) {
     let batch: Unit[] = [];
     let size = 0;
@@ -264,7 +263,7 @@ async function takeBatch(
   const { batch, here } = plan;
   const tables = batch.flatMap((unit) => unit.tables);
   const marked = batch.flatMap((unit) => unit.marked);
-  // Gone for the snapshot, and perhaps back a moment later: detached, in a schema of another name, given to an extension.
+  // Not in the snapshot, but possibly back soon: detached, in a renamed schema, added to an extension.
   const absent = tables.filter((table) => table.viaRoot === null && !here.has(keyOfName(table)));
   const filled = await forgetChunks(
     target,
@@ -273,7 +272,7 @@ async function takeBatch(
   );
   await emptyTables(
     target,
-    // What was streamed into a table that is copied again has no mark.
+    // Rows that the stream wrote into a table before its resync have no mark.
     destinationsOf([
       ...tables.filter(
         (table) => (filled.has(table.id) || table.rewritten) && !absent.includes(table),
@@ -305,11 +304,11 @@ async function takeBatch(
     /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,
     [migration.id, marked.map(({ id }) => id)],
   );
-  // Rows are written after this look: a type that is changed on the target meanwhile is found by the stream's audit.
+  // Read before rows are written: the stream's drift check finds types that change on the target during the copy.
   const names = new Set(destinationsOf(tables).map(keyOfName));
   const counterparts = plan.counterparts.filter((one) => names.has(keyOfName(one)));
   const types = new TypePairs(plan.types, await readTypeGraph(target, counterparts));
-  // Behind the TRUNCATE, which makes a new file.
+  // After the TRUNCATE, which creates a new file.
   const keepers = await readKeepers(
     target,
     counterparts.map(({ oid }) => oid),
@@ -337,20 +336,20 @@ function refuseUnlogged(
   });
 }
 
-/** What was never copied holds nothing of ours: with rows there already, each would be there twice. */
+/** A table that was never copied must be empty on the target: existing rows would be duplicated. */
 async function refuseFilled(
   target: pg.ClientBase,
   tables: readonly PlannedRelationRow[],
   counterparts: readonly Relation[],
 ): Promise<void> {
   const there = new Set(counterparts.map(keyOfName));
-  const begun = new Set(
+  const takenBefore = new Set(
     tables
       .filter(({ pass, rewritten }) => pass !== null || rewritten)
       .map((table) => keyOfName(destinationOf(table))),
   );
   const fresh = destinationsOf(tables).filter(
-    (table) => !begun.has(keyOfName(table)) && there.has(keyOfName(table)),
+    (table) => !takenBefore.has(keyOfName(table)) && there.has(keyOfName(table)),
   );
   const filled = await withRows(
     target,
@@ -362,12 +361,12 @@ async function refuseFilled(
   const more = filled.length > NAMES_SHOWN ? ` and ${filled.length - NAMES_SHOWN} more` : '';
   throw new MigrationError(
     'SchemaDrift',
-    `never copied, and holding rows on the target already: ${shown.join(', ')}${more}; empty them there, then resume`,
+    `tables that were never copied already have rows on the target: ${shown.join(', ')}${more}; empty them there, then resume`,
     { table: `${first.schema}.${first.name}` },
   );
 }
 
-/** From the generation on the stream brings changes of this shape. */
+/** From the snapshot on, the stream's changes have these definitions. */
 function definitionsOf(
   tables: readonly PlannedRelationRow[],
   {

@@ -150,7 +150,7 @@ test('drift names what the target cannot store, and nothing else', async () => {
     ['cols', 'wide', 'is numeric(10,2) on the source, numeric(8,2) on the target'],
     ['cols', 'g', 'is generated on the target only'],
     ['cols', 'n', 'is NOT NULL on the target only'],
-    ['cols', 'must', 'is on the target only, NOT NULL and without a default'],
+    ['cols', 'must', 'exists only on the target, is NOT NULL and has no default'],
     ['kind', null, 'is a table on the source, a partitioned table on the target'],
     ['missing', null, 'is missing on the target'],
   ]);

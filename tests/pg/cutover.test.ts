@@ -129,7 +129,7 @@ test('different trigger and foreign key states and column collations are reporte
     'public.chi: column x has collation default on the source, public.de (icu, de) on the target',
     'public.chi: column z has collation C (libc, C) on the source, default on the target',
     'public.chi: trigger g is enabled always on the source, enabled on the target',
-    'public.kid: constraint kid_chi_fkey is disabled in part on the source, enabled on the target',
+    'public.kid: constraint kid_chi_fkey is partly disabled on the source, enabled on the target',
     'public.kid: constraint kid_other_key is disabled on the source, enabled on the target',
   ]);
 });
@@ -419,7 +419,7 @@ test('a cutover call that another run of the workflow has started writes no end 
     writeEndMark(migration, undefined, { ...call, run: 'reset' }),
     'CutoverRepeated',
   );
-  expect(refused.message).toMatch(/update id u was begun by run first/);
+  expect(refused.message).toMatch(/run first .* already started the cutover with update id u:/);
   expect(await marks()).toBe(before);
   await writeEndMark(migration, undefined, { update: 'another', run: 'reset' });
   expect(await marks()).toBe(before + 1);

@@ -110,7 +110,7 @@ describe('partitioned tables that go through one table on the target', () => {
     const found = await findingsOf(db, { input });
     expect(only(found, 'target-rows').message).toContain('public.m');
     expect(only(found, 'partition-root-columns').message).toContain(
-      'public.n is a table of its own on the source and a partition on the target',
+      'public.n is a standalone table on the source but a partition on the target',
     );
   });
 

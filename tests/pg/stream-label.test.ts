@@ -325,7 +325,7 @@ test('ranges over an enum whose labels have another order on the target are refu
   await db.targetClient.query(/* sql */ `alter type state add value 'new'`);
   const failure = await failureOf(db, migration);
   expect(failure?.message).toContain(
-    'public.t.r uses public.state, whose labels are in another order',
+    'public.t.r uses public.state, whose labels are in a different order',
   );
   expect(failure?.message).not.toContain('public.plain');
 });
