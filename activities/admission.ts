@@ -103,7 +103,7 @@ export async function admitCopy(context: Context, room: Room, work: Work): Promi
 const waitingBeat = v.object({
   waitingSince: v.string(),
   /** What is missing, as last signalled to the workflow; empty: nothing. */
-  told: v.string(),
+  signalled: v.string(),
   tells: v.number(),
 });
 
@@ -119,7 +119,7 @@ class Way {
     const before = v.safeParse(waitingBeat, context.info.heartbeatDetails);
     this.#wait = before.success
       ? before.output
-      : { waitingSince: scheduledAt(context), told: '', tells: 0 };
+      : { waitingSince: scheduledAt(context), signalled: '', tells: 0 };
     this.owner = ownerOf(context);
     this.#context = context;
     this.#work = work;
@@ -136,8 +136,8 @@ class Way {
 
   /** It has all places that it needs. */
   async end(): Promise<void> {
-    const signalled = this.#wait.told !== '';
-    this.#wait.told = '';
+    const signalled = this.#wait.signalled !== '';
+    this.#wait.signalled = '';
     if (signalled) await tell(this.#context, null);
     // A worker that died may have signalled a wait that its last heartbeat did not contain.
     else if (this.#context.info.attempt > 1) void this.#forget();
@@ -177,8 +177,8 @@ class Way {
     warn(places, this.#work);
     const wait = this.#wait;
     // A migration whose copy proceeds in another stream does not wait.
-    if (wait.told === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner)) return;
-    wait.told = places.what;
+    if (wait.signalled === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner)) return;
+    wait.signalled = places.what;
     wait.tells += 1;
     this.#beat();
     // A frozen machine may wake up after another attempt took over, which would not revoke what is signalled here.

@@ -4,7 +4,7 @@ import { runDemo } from './start/demo.ts';
 import { leaveRunning } from './start/keep.ts';
 import { clearTheStage, setTheStage } from './start/stage.ts';
 import type { Stage } from './start/stage.ts';
-import { DEFAULT_ROWS } from './start/verdict.ts';
+import { DEFAULT_ROWS } from './start/comparison.ts';
 
 interface Options {
   rows: number;

@@ -20,7 +20,7 @@ export type Purpose =
   | 'identity'
   | 'schema'
   | 'slot'
-  | 'owner'
+  | 'snapshot'
   | 'plan'
   | 'copy'
   | 'limits'

@@ -42,12 +42,12 @@ export async function holdSnapshot(
   let taken: OwnedSnapshot | null = null;
   try {
     const barrier = await readBarrier(migration);
-    await using source = await connectPatiently('source', migration, 'owner');
+    await using source = await connectPatiently('source', migration, 'snapshot');
     const stop = () => cut(source);
     work.signal.addEventListener('abort', stop, { once: true });
     try {
       work.signal.throwIfAborted();
-      await using target = await connectTarget(migration, 'owner');
+      await using target = await connectTarget(migration, 'snapshot');
       const nothingLeft = await NothingLeft.listen(target, migration);
       taken = await take(migration, { source, target }, barrier, work);
       await using guard = Guard.begin(migration, guarding, taken.number, work);
@@ -67,7 +67,7 @@ export async function holdSnapshot(
 }
 
 async function readBarrier(migration: Migration): Promise<bigint> {
-  await using target = await connectTarget(migration, 'owner');
+  await using target = await connectTarget(migration, 'snapshot');
   const { barrier } = await requireMigration(target, migration);
   if (barrier !== null) return barrier;
   throw new MigrationError('CheckpointMissing', 'the slot of this migration was not created yet', {
@@ -110,7 +110,7 @@ async function writeMarkFor(
   migration: Migration,
   target: pg.ClientBase,
 ): Promise<Mark> {
-  await using source = await connectSource(migration, 'owner', { target });
+  await using source = await connectSource(migration, 'snapshot', { target });
   const mark = await writeMark(source, migration);
   if (await isAlive(source, owner)) return mark;
   throw new Error('the session ended before its snapshot was recorded');

@@ -16,7 +16,7 @@ import { Follower } from './follow.ts';
 import { killInCopy, killInStream, provenInCopy } from './kills.ts';
 import { closingFacts, slotsLeft } from './outcome.ts';
 import type { Stage } from './stage.ts';
-import { failings } from './verdict.ts';
+import { failings } from './comparison.ts';
 
 export interface DemoSettings {
   readonly rows: number;

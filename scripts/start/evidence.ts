@@ -5,7 +5,7 @@
 import pg from 'pg';
 import { compareLsn, isLsn } from '../../contract/lsn.ts';
 import { clientConfig, pinNewer } from '../../postgres/connection/session.ts';
-import type { Proof } from './verdict.ts';
+import type { Proof } from './comparison.ts';
 
 export interface ChunkMark {
   readonly id: number;

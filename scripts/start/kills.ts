@@ -10,7 +10,7 @@ import type { Workers } from './cast.ts';
 import { killInStreamShown, provenByMarks, unchanged } from './evidence.ts';
 import type { ChunkMark, Evidence } from './evidence.ts';
 import type { Follower } from './follow.ts';
-import type { Proof } from './verdict.ts';
+import type { Proof } from './comparison.ts';
 
 export interface Scene {
   readonly workers: Workers;

@@ -108,7 +108,7 @@ select id,
        decode(md5(id::text), 'hex')
 from person where id <= greatest($1::bigint / 1000, 1)`,
   /* sql */ `
-insert into event (lane, position, kind, payload)
+insert into event (connection, position, kind, payload)
 select n % 4, n, 'seeded', case when n % 3 = 0 then null else jsonb_build_object('n', n) end
 from generate_series(1, greatest($1::bigint / 100, 1)) n`,
 ];

@@ -16,7 +16,7 @@ export const KEY_TEXT: Readonly<Record<Table, string>> = {
   account: 't.id::text',
   purchase: 't.id::text',
   note: 't.id::text',
-  event: "t.lane::text || '/' || t.position::text",
+  event: "t.connection::text || '/' || t.position::text",
 };
 
 /** Hash of a row's whole content. Needs the pinned settings of postgres/connection, or dates print differently. */
@@ -71,7 +71,7 @@ create table note (
 alter table note alter column body set storage external;
 
 create table event (
-  lane integer not null,
+  connection integer not null,
   position bigint not null,
   kind text not null,
   payload jsonb,
@@ -89,7 +89,7 @@ export const CONSTRAINTS: readonly (readonly string[])[] = [
     'alter table account add primary key (id)',
     'alter table purchase add primary key (id), add unique (invoice)',
     'alter table note add primary key (id)',
-    'alter table event add primary key (lane, position)',
+    'alter table event add primary key (connection, position)',
     'create index account_person on account (person_id)',
     'create index purchase_person on purchase (person_id)',
     'create index person_city on person (city)',

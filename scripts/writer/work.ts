@@ -104,14 +104,14 @@ const write: Work = async (transaction, random, known) => {
   }
 };
 
-const EVENT_BY_KEY = `t.lane = split_part($1, '/', 1)::integer and t.position = split_part($1, '/', 2)::bigint`;
+const EVENT_BY_KEY = `t.connection = split_part($1, '/', 1)::integer and t.position = split_part($1, '/', 2)::bigint`;
 
 const log: Work = async (transaction, random, known) => {
   const event = random.pick(known.ownEvents);
   if (event === undefined || random.chance(0.6)) {
     const keys = await transaction.insert(
       'event',
-      `(lane, position, kind, payload, revision)
+      `(connection, position, kind, payload, revision)
        select $1, nextval('change_number'), 'visit',
               case when n > 1 then jsonb_build_object('n', n) end, nextval('change_number')
        from generate_series(1, $2::integer) n`,

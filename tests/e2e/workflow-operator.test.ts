@@ -857,7 +857,7 @@ describe('setLimits', () => {
         [{ ...right, applyChangesPerSecond: 0.5 }, /"applyChangesPerSecond" must be a whole num/],
         // What JSON makes of NaN.
         [{ ...right, applyChangesPerSecond: null }, /"applyChangesPerSecond" must be a whole num/],
-        [{ ...right, streams: 2 }, /unknown field "lanes"; known fields: copyStreams/],
+        [{ ...right, streams: 2 }, /unknown field "streams"; known fields: copyStreams/],
         [{ ...right, guard: 'off' }, /"guard": the input of this migration has no guard/],
         ['5', /the input of setLimits is one object like/],
       ] as const) {

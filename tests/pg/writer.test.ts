@@ -80,7 +80,7 @@ test('the ledger check finds a lost commit, a foreign write, other content and a
   );
   const deleted = deletedEvent(ledger);
   await corrupt(
-    `insert into event (lane, position, kind) values (${deleted.split('/').join(', ')}, 'back')`,
+    `insert into event (connection, position, kind) values (${deleted.split('/').join(', ')}, 'back')`,
     /event .*: was deleted, but is there/,
   );
   expect((await writer('check', pair.source, '--ledger', ledger)).code).toBe(0);

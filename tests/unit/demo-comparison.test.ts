@@ -1,6 +1,6 @@
 /** When `npm start` may end with 0. */
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_ROWS, failings, type Shown } from '../../scripts/start/verdict.ts';
+import { DEFAULT_ROWS, failings, type Shown } from '../../scripts/start/comparison.ts';
 import { killInStreamShown, provenByMarks, type ChunkMark } from '../../scripts/start/evidence.ts';
 
 const GOOD: Shown = {

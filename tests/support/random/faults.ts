@@ -37,7 +37,7 @@ export class Faults {
       ['source restarted', () => restarted(sourceServer(), 'stop')],
       ['target killed', () => restarted(targetServer(), 'kill')],
       ['Temporal killed', restartTemporal],
-      ['holder of the snapshot ended', () => this.#endSessions('source', 'walferry holder')],
+      ['snapshot owner ended', () => this.#endSessions('source', 'walferry snapshot')],
       ['sessions of the stream ended', () => this.#endSessions('source', 'walferry stream')],
       ['session that applies ended', () => this.#endSessions('target', 'walferry apply')],
       ['session that copies ended', () => this.#endSessions('target', 'walferry copy')],
