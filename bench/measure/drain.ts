@@ -231,7 +231,10 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
       'CPU in µs a row change: the worker process, its walsender, its sessions on the target; native’s walsender and apply worker.',
     ],
     rows,
-    chart: { unit: 'seconds, less is better', columns: ['walferry s', 'native s', 'limit s'] },
+    chart: {
+      unit: 'seconds, less is better',
+      columns: ['walferry s', 'native s', 'limit s', 'socket limit s'],
+    },
   };
 }
 
