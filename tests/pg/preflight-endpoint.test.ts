@@ -120,8 +120,8 @@ it.skipIf(PGBOUNCER === undefined)(
     await db.sourceClient.query(CLEAN);
     const { spec } = sourceServer();
     for (const [name, ignored, reason] of [
-      ['strict', 'extra_float_digits', /start-up settings of the session are refused/],
-      ['lax', 'options,extra_float_digits', /sessions do not keep a backend of their own/],
+      ['strict', 'extra_float_digits', /startup settings of the session are refused/],
+      ['lax', 'options,extra_float_digits', /sessions do not keep their own backend/],
     ] as const) {
       await using pool = await pooler(ignored);
       const service = `${name}_${db.source}`;

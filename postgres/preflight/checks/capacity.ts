@@ -12,7 +12,7 @@ export const capacity: Check = ({ source }) => {
       error(
         'no-free-slot',
         `all replication slots of the source are in use (${used} of max_replication_slots = ${source.slotsMax})`,
-        `On the source, drop an unused one (select slot_name, active from pg_replication_slots), or: alter system set max_replication_slots = ${used + 4}; then restart the server.`,
+        `Drop an unused one on the source (select slot_name, active from pg_replication_slots), or: alter system set max_replication_slots = ${used + 4}; then restart the server.`,
       ),
     );
   }

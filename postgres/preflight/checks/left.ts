@@ -27,11 +27,12 @@ export const left: Check = ({ source, target }) => {
       ),
     );
   } else if (extensions.length > 0) {
-    const dependent = along.length > 0 ? `, and objects that depend on them: ${list(along)}` : '';
+    const dependent =
+      along.length > 0 ? `; nor are objects that depend on them: ${list(along)}` : '';
     findings.push(
       warning(
         'extension-left',
-        `not moved because "ignore" lists them: extensions ${list(extensions)}${dependent}`,
+        `extensions are not moved because "ignore" lists them: ${list(extensions)}${dependent}`,
         'No action is needed if nothing uses them. The catalog does not show uses inside function bodies: those functions fail on the target when called.',
       ),
     );

@@ -60,7 +60,7 @@ export const number: Check = ({ source, input }) => {
             : `; these tables have such a column in the key: ${list(inKey.map(keyColumnsOf))}, and a change of a row whose key is NaN or infinite stops the stream (ChangeFailed)`
         }`,
         inKey.length === 0
-          ? 'No value is lost. wal2json 2.6 or newer on the source avoids these reads.'
+          ? 'Nothing is lost. wal2json 2.6 or newer on the source avoids these reads.'
           : 'If the key has such a column, change keys that are NaN or infinite on the source before the start, or exclude the table: once the stream has stopped at such a key, only wal2json 2.6 or newer on the source lets it continue. Other tables lose nothing.',
       ),
     );

@@ -78,6 +78,6 @@ function mixed(there: readonly TargetTable[], absent: readonly string[]): Findin
   return error(
     'target-mixed',
     `the target has some of the tables but not all: ${list(there.map(nameOf))} exist, ${list(absent)} are missing`,
-    `Drop the existing ones (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) with their types, functions, sequences and views (or recreate the target database), so that walferry creates all tables; or create the missing ones. For a table with other partitions, or none, on the target: list it in "tables.viaPartitionRoot".`,
+    `Drop the existing ones (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and their types, functions, sequences and views, or recreate the target database: walferry then creates all tables. Or create the missing ones. To give a table other partitions or none on the target, list it in "tables.viaPartitionRoot".`,
   );
 }
