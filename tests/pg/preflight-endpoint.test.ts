@@ -52,7 +52,7 @@ it('connections that meet different servers are refused; one server behind a pla
   try {
     const findings = await findingsOf(db, { source: `both_${db.source}` });
     expect(codes(findings)).toEqual(['source-balanced']);
-    expect(findings[0]?.message).toContain('meet 2 different servers');
+    expect(findings[0]?.message).toContain('reach 2 different servers');
     expect(await findingsOf(db, { source: `one_${db.source}` })).toEqual([]);
   } finally {
     for (const client of servers) await client.query(`drop role ${role}`);
