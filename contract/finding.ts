@@ -6,7 +6,7 @@ export interface Finding {
   readonly code: string;
   /** What is wrong, with the names of the objects. */
   readonly message: string;
-  /** What to do, with the SQL or the command where there is one. */
+  /** What to do, with SQL or a command if there is one. */
   readonly action: string;
 }
 

@@ -111,7 +111,10 @@ function closure(
 }
 
 /** Whether it failed or depends on an entry that failed. */
-export function standsOn({ id, dependencies }: PlannedEntry, failed: ReadonlySet<number>): boolean {
+export function dependsOnFailed(
+  { id, dependencies }: PlannedEntry,
+  failed: ReadonlySet<number>,
+): boolean {
   return failed.has(id) || dependencies.some((one) => failed.has(one));
 }
 
@@ -124,7 +127,8 @@ export function plainRun(
   const run = group.slice(from, from + MOST_TOGETHER);
   const early = run[0]?.phase === 'tables';
   const end = run.findIndex(
-    (one) => !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || standsOn(one, failed),
+    (one) =>
+      !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || dependsOnFailed(one, failed),
   );
   return end < 0 ? run : run.slice(0, Math.max(end, 1));
 }

@@ -29,7 +29,7 @@ import { SourceSchema } from '../schema/source.ts';
 import { prepareSession } from '../schema/statement.ts';
 import { OutOfLocks, type Together } from '../schema/together.ts';
 import { attempted } from './attempt.ts';
-import { grouping, plainRun, standsOn } from './rehearsal-group.ts';
+import { grouping, plainRun, dependsOnFailed } from './rehearsal-group.ts';
 import { createsTables, type Facts } from './facts.ts';
 import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
 
@@ -239,7 +239,7 @@ async function tryGroup(
         // Dependents of a failed entry fail for that reason. An event trigger would fire for the rest of the rehearsal, so
         // neither it nor its dependents are tried.
         const untriable = entry.kind === 'EVENT TRIGGER';
-        if (untriable || standsOn(entry, found.failed)) found.failed.add(entry.id);
+        if (untriable || dependsOnFailed(entry, found.failed)) found.failed.add(entry.id);
         if (found.failed.has(entry.id)) continue;
         if (others.has(entry.id)) {
           await rights.takeBack();

@@ -49,7 +49,7 @@ export async function readSource(
 ): Promise<SourceFacts> {
   const relations = await readRelations(client, input.tables);
   const oids = relations.map(({ oid }) => oid);
-  const gone = await readGone(client, oids);
+  const unmoved = await readGone(client, oids);
   const unreadable = await readUnreadable(client, oids);
   const rowSecurity = await readRowSecurity(client, oids);
   const own = relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => oid);
@@ -84,7 +84,7 @@ export async function readSource(
     rowSecurity,
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
-    roles: await readRoles(client, own, gone, input.ignore.extensions),
+    roles: await readRoles(client, own, unmoved, input.ignore.extensions),
     schemaRights: await readSchemaRights(client),
     unenforced: await readUnenforced(client, oids),
     ownNameTaken: await isOwnNameTaken(client),
@@ -93,8 +93,8 @@ export async function readSource(
     members: await readMembers(client),
     hiddenMappings: await readHiddenMappings(client),
     left: await readLeft(client, input.ignore, oids),
-    collations: await readUsedCollations(client, oids, gone),
-    objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
+    collations: await readUsedCollations(client, oids, unmoved),
+    objectNames: await readObjectNames(client, relations, unmoved, [...unreadable, ...rowSecurity]),
     partitionKeys: await readPartitionKeys(client, oids),
     generatedReads: await readGeneratedReads(client, oids),
     nullableColumns: (await readNullableColumns(client)).filter((one) =>
@@ -106,7 +106,7 @@ export async function readSource(
       await readCreated(
         client,
         own,
-        [...gone, ...(await readOwnedSequences(client, rooted))],
+        [...unmoved, ...(await readOwnedSequences(client, rooted))],
         input.tables,
       )
     ).filter((one) => one.catalog === 'function' || !isGiven(one)),
@@ -267,13 +267,13 @@ async function readUnreadableSequences(client: pg.ClientBase): Promise<TableName
 /**
  * Roles that the moved schema refers to. Unselected tables do not count, nor do extension members, which the target's extension
  * creates. A schema's owner is needed only if the target lacks the schema.
- * @param gone views and sequences that are not moved.
+ * @param unmoved views and sequences that are not moved.
  * @param ignored extensions of the input's `ignore`.
  */
 async function readRoles(
   client: pg.ClientBase,
   selected: readonly number[],
-  gone: readonly number[],
+  unmoved: readonly number[],
   ignored: readonly string[],
 ): Promise<NamedRoles> {
   const { rows } = await client.query<{
@@ -347,7 +347,7 @@ async function readRoles(
     )
     select named.kind, r.rolname as name, named.schema
       from named join pg_catalog.pg_roles r on r.oid = named.oid order by 1, 2, 3`,
-    [selected, gone, ignored],
+    [selected, unmoved, ignored],
   );
   const of = (kind: string) => rows.filter((row) => row.kind === kind).map(({ name }) => name);
   return {

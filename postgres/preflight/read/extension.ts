@@ -91,12 +91,12 @@ async function tryToCreate(
   for (const { name, schema } of wanted) {
     const place = pg.escapeIdentifier(schema);
     // The right to create schemas has its own check; without it, the extension is tried in the default schema.
-    const made =
+    const inSchema =
       schema === 'pg_catalog' ||
       (await attempt(client, /* sql */ `create schema if not exists ${place}`)) === null;
     const state = await attempt(
       client,
-      /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${made ? `with schema ${place}` : ''} cascade`,
+      /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${inSchema ? `with schema ${place}` : ''} cascade`,
     );
     if (state !== null && !PASSING.has(state)) refused.set(name, state);
   }

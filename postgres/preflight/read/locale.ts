@@ -32,12 +32,12 @@ export async function readLocale(client: pg.ClientBase): Promise<LocaleFacts> {
 
 /**
  * Names of system collations (`pg_catalog`) that columns, domains and indexes use; other collations are moved.
- * @param selected tables that are moved. @param gone views that are not.
+ * @param selected tables that are moved. @param unmoved views that are not.
  */
 export async function readUsedCollations(
   client: pg.ClientBase,
   selected: readonly number[],
-  gone: readonly number[],
+  unmoved: readonly number[],
 ): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     /* sql */ `
@@ -58,7 +58,7 @@ export async function readUsedCollations(
        and o.collnamespace = 'pg_catalog'::regnamespace
        and o.collname not in ('default', 'C', 'POSIX', 'ucs_basic')
      order by 1`,
-    [selected, gone],
+    [selected, unmoved],
   );
   return rows.map(({ name }) => name);
 }

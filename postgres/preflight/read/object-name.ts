@@ -31,13 +31,13 @@ const MOST_NAMES = 1000;
 
 /**
  * Columns of the selected tables that hold such names, including arrays, domains and composites.
- * @param gone result of `readGone`: never created on the target.
+ * @param unmoved result of `readGone`: never created on the target.
  * @param closed tables that the role may not read, or with rows hidden by policies: reading them fails.
  */
 export async function readObjectNames(
   client: pg.ClientBase,
   relations: readonly Relation[],
-  gone: readonly number[],
+  unmoved: readonly number[],
   closed: readonly TableName[],
 ): Promise<ObjectNameColumn[]> {
   const tables = relations.filter(({ kind }) => kind === 'r');
@@ -60,7 +60,7 @@ export async function readObjectNames(
      order by a.attrelid, a.attnum`,
     [tables.map(({ oid }) => oid)],
   );
-  const made = relations.map(({ oid }) => oid);
+  const selected = relations.map(({ oid }) => oid);
   const byOid = new Map(tables.map((table) => [table.oid, table]));
   const shut = new Set(closed.map(keyOfName));
   const found: ObjectNameColumn[] = [];
@@ -73,7 +73,7 @@ export async function readObjectNames(
     const open =
       plain && table.pages <= MOST_PAGES && !shut.has(keyOfName(table)) && read < MOST_COLUMNS;
     if (open) read += 1;
-    const named = open ? await readNamed(client, table, column, made, gone) : null;
+    const named = open ? await readNamed(client, table, column, selected, unmoved) : null;
     found.push({ schema, name, column, type, named });
   }
   return found;
@@ -83,8 +83,8 @@ async function readNamed(
   client: pg.ClientBase,
   { schema, name }: TableName,
   column: string,
-  made: readonly number[],
-  gone: readonly number[],
+  selected: readonly number[],
+  unmoved: readonly number[],
 ): Promise<TableName[]> {
   const from = quoted({ schema, name });
   const statement = /* sql */ `
@@ -96,7 +96,7 @@ async function readNamed(
             or c.oid = any($2::oid[]))
      limit ${MOST_NAMES}`;
   const { rows } = await underAnyPath(client, () =>
-    client.query<TableName>(statement, [made, gone]),
+    client.query<TableName>(statement, [selected, unmoved]),
   );
   return rows;
 }

@@ -15,7 +15,7 @@ export interface ObjectFacts {
   readonly loginTriggers: readonly string[];
   /** Roles whose default privileges were altered. */
   readonly defaultPrivileges: readonly string[];
-  /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
+  /** Names of settings of ALTER DATABASE … SET, for all roles or for some. */
   readonly databaseSettings: readonly string[];
   /** Providers of security labels. */
   readonly labelProviders: readonly string[];
@@ -162,12 +162,12 @@ export async function readOwnedSequences(
 /**
  * Views, sequences, indexes, types and functions that would be created in addition to the selected tables. Patterns can exclude views
  * and sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
- * @param gone result of readGone.
+ * @param unmoved result of readGone.
  */
 export async function readCreated(
   client: pg.ClientBase,
   tables: readonly number[],
-  gone: readonly number[],
+  unmoved: readonly number[],
   selection: Selection,
 ): Promise<NamedObject[]> {
   const { rows } = await client.query<NamedObject & { needed: boolean }>(
@@ -200,7 +200,7 @@ export async function readCreated(
        and not exists (select from pg_catalog.pg_depend x
                         where x.classid = 'pg_catalog.pg_proc'::regclass and x.objid = p.oid and x.deptype = 'i')
      order by 1, 2, 3, 4`,
-    [tables, gone],
+    [tables, unmoved],
   );
   const matcher = compileSelection(selection);
   return rows.flatMap(({ needed, ...one }) => (needed || !matcher.excludes(one) ? [one] : []));
