@@ -1,7 +1,7 @@
 /**
- * The only way to connect to a database of a migration. Every session verifies the server, and a source session also its position:
- * a changed service file, a cloned disk, a restored backup and a standby promoted too early all accept connections, and nothing else
- * would detect them. An ESLint rule prevents steps from opening sessions in another way.
+ * The only way to connect to a database of a migration. Every session verifies the server, and a source session also its
+ * position: a changed service file, a cloned disk, a restored backup and a standby promoted too early all accept connections, and
+ * nothing else would detect them. An ESLint rule prevents steps from opening sessions in another way.
  */
 import type pg from 'pg';
 import { MigrationError, sided } from '../../contract/failure.ts';

@@ -1,6 +1,6 @@
 /**
- * The server and database of a session. A name (of a service, host or snapshot) or a position proves nothing: after a change of DNS
- * or of a service file it may be valid on another server, too.
+ * The server and database of a session. A name (of a service, host or snapshot) or a position proves nothing: after a change of
+ * DNS or of a service file it may be valid on another server, too.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';

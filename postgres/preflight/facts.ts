@@ -2,8 +2,8 @@
  * The facts of preflight: plain data, read from both sides before any check. Checks are pure functions from facts to findings, so
  * they can be tested without a server.
  *
- * A side that could not be read completely is null, and `failures` has the reason (or `endpoints`, behind a pooler). The other side
- * is still inspected, so that the operator gets all findings at once.
+ * A side that could not be read completely is null, and `failures` has the reason (or `endpoints`, behind a pooler). The other
+ * side is still inspected, so that the operator gets all findings at once.
  */
 import type { NullableColumn } from '../schema/nullable-child.ts';
 import type { GuardFacts } from './read/guard.ts';

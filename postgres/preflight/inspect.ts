@@ -11,8 +11,8 @@ import type { Facts } from './facts.ts';
 import { gatherFacts } from './gather.ts';
 
 /**
- * The findings, errors first; none if both sides are ready. Changes nothing on either side, apart from a short-lived temporary slot
- * on the source.
+ * The findings, errors first; none if both sides are ready. Changes nothing on either side, apart from a short-lived temporary
+ * slot on the source.
  * @throws `signal.reason` when aborted; a problem of a database is a finding, not an error.
  */
 export async function inspect(

@@ -131,8 +131,8 @@ async function readSchemas(client: pg.ClientBase, names: readonly string[]): Pro
 }
 
 /**
- * Only a test shows this right, too: PostgreSQL requires a superuser, hosted servers allow their admin roles. It is rolled back, and
- * no other session sees it.
+ * Only a test shows this right, too: PostgreSQL requires a superuser, hosted servers allow their admin roles. It is rolled back,
+ * and no other session sees it.
  */
 async function tryEventTrigger(
   client: pg.ClientBase,

@@ -43,8 +43,8 @@ export class WatchedTriggers {
   }
 
   /**
-   * Runs statements in the open transaction, which a refusal leaves usable. If a trigger refuses them and our role may disable it,
-   * runs them again without it, so that dependents can be tried.
+   * Runs statements in the open transaction, which a refusal leaves usable. If a trigger refuses them and our role may disable
+   * it, runs them again without it, so that dependents can be tried.
    */
   async run(client: pg.ClientBase, statements: () => Promise<unknown>): Promise<Refusal | null> {
     const refusal = await attempted(client, statements);

@@ -1,6 +1,6 @@
 /**
- * Transactions that block a slot or a snapshot: older open ones with an id, in any database of the cluster. Only pids, ages and names
- * of prepared transactions: their statements may contain data.
+ * Transactions that block a slot or a snapshot: older open ones with an id, in any database of the cluster. Only pids, ages and
+ * names of prepared transactions: their statements may contain data.
  */
 import type pg from 'pg';
 

@@ -1,12 +1,12 @@
 /**
- * Creates the slot and the xid barrier. Short and idempotent: it does not use the snapshot that slot creation exports, which ends with
- * its session, so a crash afterwards costs nothing. Each precaution is for an observed failure:
+ * Creates the slot and the xid barrier. Short and idempotent: it does not use the snapshot that slot creation exports, which ends
+ * with its session, so a crash afterwards costs nothing. Each precaution is for an observed failure:
  *
  * - a slot whose `confirmed_flush_lsn` is null is not ready and is never adopted;
- * - a creator that died leaves a waiting backend on the source that creates the slot later, hence the lock timeout and the connection
- *   check of the creating session;
- * - the xid barrier is a transaction id assigned after the slot is ready: only a snapshot in which every older transaction has ended
- *   contains everything that the slot does not deliver.
+ * - a creator that died leaves a waiting backend on the source that creates the slot later, hence the lock timeout and the
+ *   connection check of the creating session;
+ * - the xid barrier is a transaction id assigned after the slot is ready: only a snapshot in which every older transaction has
+ *   ended contains everything that the slot does not deliver.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -26,8 +26,8 @@ import { creationFailure } from './refusal.ts';
 import { connectPatiently } from './session.ts';
 
 /**
- * Slot creation waits for one transaction after another. If long transactions are always open, the timeout must exceed their length:
- * twice the age of the oldest one, within these bounds.
+ * Slot creation waits for one transaction after another. If long transactions are always open, the timeout must exceed their
+ * length: twice the age of the oldest one, within these bounds.
  */
 const LOCK_TIMEOUT_LEAST_MS = 30_000;
 const LOCK_TIMEOUT_MOST_MS = 600_000;
@@ -41,8 +41,8 @@ export interface SlotOptions {
 
 /**
  * Creates the slot and the xid barrier, or adopts those of an earlier attempt; stores both on the target.
- * @throws MigrationError `SlotBlocked` with the blocking transactions, `PluginRefused`, `Denied`, `SlotMissing` if a slot in use by
- *   the copy is gone, `SlotBusy`, `CheckpointMissing`; `signal.reason` when aborted.
+ * @throws MigrationError `SlotBlocked` with the blocking transactions, `PluginRefused`, `Denied`, `SlotMissing` if a slot in use
+ *   by the copy is gone, `SlotBusy`, `CheckpointMissing`; `signal.reason` when aborted.
  */
 export async function createSlot(
   migration: Migration,
@@ -150,8 +150,8 @@ async function pidOf(client: pg.ClientBase): Promise<number> {
 }
 
 /**
- * The greatest barrier wins: an overtaken attempt must not overwrite the newer slot's position with its own. From the first exported
- * snapshot on the position is final, because copied rows depend on it.
+ * The greatest barrier wins: an overtaken attempt must not overwrite the newer slot's position with its own. From the first
+ * exported snapshot on the position is final, because copied rows depend on it.
  */
 async function store(
   target: pg.ClientBase,

@@ -1,6 +1,6 @@
 /**
- * Drops the slot permanently. A slot in use cannot be dropped, so its session is terminated first. A creator that died may have left
- * a waiting backend on the source that creates the slot later: it is terminated, too, and the result is checked again.
+ * Drops the slot permanently. A slot in use cannot be dropped, so its session is terminated first. A creator that died may have
+ * left a waiting backend on the source that creates the slot later: it is terminated, too, and the result is checked again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -16,8 +16,8 @@ const POLL_MS = 50;
 /**
  * Drops the migration's slot, even if it is in use. Idempotent.
  * @returns `absent` if there was none (and no session was creating it).
- * @throws MigrationError `SlotBusy` if it stays in use, `Denied` if its session may not be terminated, `Unreachable`, `WrongServer`:
- *   a slot that is absent on the wrong server still retains WAL on the right one.
+ * @throws MigrationError `SlotBusy` if it stays in use, `Denied` if its session may not be terminated, `Unreachable`,
+ *   `WrongServer`: a slot that is absent on the wrong server still retains WAL on the right one.
  */
 export async function dropSlot(migration: Migration): Promise<'dropped' | 'absent'> {
   try {

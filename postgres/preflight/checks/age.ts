@@ -1,6 +1,6 @@
 /**
- * Transaction id age. The exported snapshot, and the slot until it is dropped, hold vacuum back, so an old cluster gets older. The
- * server refuses to assign ids about three million before the end.
+ * Transaction id age. The exported snapshot, and the slot until it is dropped, hold vacuum back, so an old cluster gets older.
+ * The server refuses to assign ids about three million before the end.
  */
 import type { Check, ServerFacts } from '../facts.ts';
 import { error, warning } from '../wording.ts';

@@ -1,6 +1,6 @@
 /**
- * Settings with which an operating system crash or a power failure loses or damages committed data. Positions and rows on the target
- * must agree; after such a crash they could differ, and nothing would report it.
+ * Settings with which an operating system crash or a power failure loses or damages committed data. Positions and rows on the
+ * target must agree; after such a crash they could differ, and nothing would report it.
  */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';

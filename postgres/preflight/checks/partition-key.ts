@@ -1,6 +1,6 @@
 /**
- * Partition keys by which the two servers choose different partitions: the copy puts each row into the partition of the same name,
- * which may reject it. Through the root (`tables.viaPartitionRoot`) the target chooses the partition.
+ * Partition keys by which the two servers choose different partitions: the copy puts each row into the partition of the same
+ * name, which may reject it. Through the root (`tables.viaPartitionRoot`) the target chooses the partition.
  */
 import {
   differsByServer,

@@ -1,6 +1,6 @@
 /**
- * Unlogged tables write no WAL: on the source, changes after the copy would be missing on the target; on the target, a crash would
- * empty them.
+ * Unlogged tables write no WAL: on the source, changes after the copy would be missing on the target; on the target, a crash
+ * would empty them.
  */
 import type { Finding } from '../../../contract/finding.ts';
 import type { TableName } from '../../catalog/selection.ts';

@@ -1,6 +1,6 @@
 /**
- * Transactions that block the slot: its creation, and the exported snapshot, wait for every older open transaction that has an id, in
- * any database of the server.
+ * Transactions that block the slot: its creation, and the exported snapshot, wait for every older open transaction that has an
+ * id, in any database of the server.
  */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Blocker } from '../../slot/blockers.ts';

@@ -1,6 +1,6 @@
 /**
- * Whether a service connects directly to one server or through a pooler. Sessions export and import snapshots, keep settings and hold
- * locks; none of that works behind a pooler that shares backends.
+ * Whether a service connects directly to one server or through a pooler. Sessions export and import snapshots, keep settings and
+ * hold locks; none of that works behind a pooler that shares backends.
  *
  * SQL cannot detect a pooler, so a test provokes it: a second session opens a transaction while the first is idle. A pooler then
  * gives it the first one's backend (same process id), or later serves the first session from another backend.

@@ -79,9 +79,9 @@ const PASSING = new Set<string>([
 ]);
 
 /**
- * Creates the extensions as copySchema will, in an open transaction that the caller rolls back. The control file's `superuser` and
- * `trusted` are not sufficient: hosted servers have their own rules, and some extensions need a preloaded library or a free name.
- * CASCADE creates required extensions, because their order is unknown here.
+ * Creates the extensions as copySchema will, in an open transaction that the caller rolls back. The control file's `superuser`
+ * and `trusted` are not sufficient: hosted servers have their own rules, and some extensions need a preloaded library or a free
+ * name. CASCADE creates required extensions, because their order is unknown here.
  */
 async function tryToCreate(
   client: pg.ClientBase,

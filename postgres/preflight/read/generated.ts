@@ -1,6 +1,6 @@
 /**
- * Generated columns whose functions read tables although they are declared immutable. The target computes such a column when a row
- * arrives, from the rows that the other table holds then, if any.
+ * Generated columns whose functions read tables although they are declared immutable. The target computes such a column when a
+ * row arrives, from the rows that the other table holds then, if any.
  */
 import type pg from 'pg';
 import type { TableName } from '../../catalog/selection.ts';

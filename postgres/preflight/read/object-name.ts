@@ -1,6 +1,6 @@
 /**
- * Columns whose values name objects (regclass, regtype and similar types). Such a value is sent as a name, which the target resolves
- * when the row arrives: the named object must exist by then.
+ * Columns whose values name objects (regclass, regtype and similar types). Such a value is sent as a name, which the target
+ * resolves when the row arrives: the named object must exist by then.
  */
 import pg from 'pg';
 import type { Relation } from '../../catalog/relation.ts';
@@ -12,8 +12,8 @@ export interface ObjectNameColumn extends TableName {
   readonly column: string;
   readonly type: string;
   /**
-   * Relations that its values name and that copySchema does not create before the rows: indexes, TOAST tables, unselected relations.
-   * Null: not read (another type, a large table, no right to read it, too many columns).
+   * Relations that its values name and that copySchema does not create before the rows: indexes, TOAST tables, unselected
+   * relations. Null: not read (another type, a large table, no right to read it, too many columns).
    */
   readonly named: readonly TableName[] | null;
 }

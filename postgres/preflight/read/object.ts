@@ -160,8 +160,8 @@ export async function readOwnedSequences(
 }
 
 /**
- * Views, sequences, indexes, types and functions that would be created in addition to the selected tables. Patterns can exclude views
- * and sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
+ * Views, sequences, indexes, types and functions that would be created in addition to the selected tables. Patterns can exclude
+ * views and sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
  * @param unmoved result of readGone.
  */
 export async function readCreated(
