@@ -1,28 +1,28 @@
-/** What preflight has to say. Pure data: facts go in, findings come out, all are shown at once. */
+/** Results of preflight. Pure data: facts go in, findings come out, and all are shown at once. */
 export interface Finding {
-  /** `error` refuses the migration; `warning` is for the operator to judge; `note` says what will be otherwise than expected. */
+  /** `error` refuses the migration; `warning` needs the operator's decision; `note` reports what may be unexpected. */
   readonly level: Level;
   /** Stable kebab-case name, for scripts and for docs; see finding-catalogue.ts. */
   readonly code: string;
-  /** What is the matter, with the names of the objects. */
+  /** What is wrong, with the names of the objects. */
   readonly message: string;
-  /** What to do, with the SQL or the command where there is one. */
+  /** What to do, with SQL or a command if there is one. */
   readonly action: string;
 }
 
-/** In the order in which they are read. */
+/** In display order. */
 const LEVELS = ['error', 'warning', 'note'] as const;
 export type Level = (typeof LEVELS)[number];
 
-/** A failure is read in a terminal and in the Web UI; who has more findings than this mends some and asks again. */
+/** Keeps a failure readable in a terminal and in the Web UI. */
 const SHOWN = 30;
 
-/** Errors first, then warnings, then notes; within a level as the checks gave them. */
+/** Errors first, then warnings, then notes; within a level in the order of the checks. */
 export function inOrder(findings: readonly Finding[]): Finding[] {
   return LEVELS.flatMap((level) => findings.filter((one) => one.level === level));
 }
 
-/** `2 errors (and 1 warning, 3 notes)`: the errors always, of the rest what there is. */
+/** `2 errors (and 1 warning, 3 notes)`: errors always, other levels only if there are any. */
 export function countFindings(findings: readonly Finding[]): string {
   const counted = LEVELS.map((level) => {
     const count = findings.filter((one) => one.level === level).length;
@@ -37,7 +37,7 @@ export function countFindings(findings: readonly Finding[]): string {
 export function renderFindings(findings: readonly Finding[]): string {
   const ordered = inOrder(findings);
   const lines = ordered.slice(0, SHOWN).map((one, i) => {
-    // Most are errors, and those are what the reader looks for; what is no error says so.
+    // Errors are the default; only other levels are labelled.
     const level = one.level === 'error' ? '' : ` ${one.level}:`;
     return `${i + 1}. [${one.code}]${level} ${one.message}. ${one.action}`;
   });
@@ -47,7 +47,7 @@ export function renderFindings(findings: readonly Finding[]): string {
   return lines.join('\n');
 }
 
-/** One line for each, for Current Details and `progress`, where they stand among other notes. */
+/** One line for each, for Current Details and `progress`, which also contain other notes. */
 export function noteFindings(findings: readonly Finding[]): string[] {
   const notes = inOrder(findings).map(
     ({ level, code, message, action }) => `${level} [${code}]: ${message}. ${action}`,

@@ -1,7 +1,7 @@
 /**
- * The only way to connect to a database of a migration. Every session verifies the server before use, and a source session also its
+ * The only way to connect to a database of a migration. Every session verifies the server, and a source session also its
  * position: a changed service file, a cloned disk, a restored backup and a standby promoted too early all accept connections, and
- * nothing else in the code would notice. An ESLint rule keeps steps from opening sessions in another way.
+ * nothing else would detect them. An ESLint rule prevents steps from opening sessions in another way.
  */
 import type pg from 'pg';
 import { MigrationError, sided } from '../../contract/failure.ts';
@@ -14,23 +14,23 @@ import { requireHistory } from './history.ts';
 import { isSame, readIdentity, wrongServer, type Identity, type Side } from './identity.ts';
 
 export interface SideOptions extends SessionOptions {
-  /** A session of the target that is open and idle, to ask what is known; otherwise one is opened for a moment. */
+  /** An idle session of the target for reading the stored state; otherwise one is opened briefly. */
   readonly target?: pg.ClientBase;
-  /** The step may run when the migration is not registered on the target yet, or no more. */
+  /** The step may run while the migration is not yet, or no longer, registered on the target. */
   readonly unregistered?: 'yet' | 'any more';
-  /** Only looks at or ends other sessions, and must not wait for the other side: who it speaks to is all that counts. */
+  /** Only checks or terminates other sessions, and must not wait for the other side: only the server's identity is verified. */
   readonly aside?: true;
 }
 
 type Session = pg.Client & AsyncDisposable;
 
-/** What was last read of a migration. The identity of the servers does not change; `aside` sessions need not read it again. */
+/** Last stored state that was read of each migration. The servers' identity does not change, so `aside` sessions use this. */
 const seen = new Map<string, Known>();
 
 /**
- * A session on one side of the migration.
- * @throws MigrationError `WrongServer`, `SourceRewound`, `CheckpointMissing` when the target knows nothing of the migration or
- *   is behind the slot; and as `connect`.
+ * A verified session on one side of the migration.
+ * @throws MigrationError `WrongServer`, `SourceRewound`, `CheckpointMissing` if the target has no record of the migration or is
+ *   behind the slot; and as `connect`.
  */
 export async function connectSide(
   side: Side,
@@ -83,7 +83,7 @@ async function checkTarget(
       throw wrongServer('target', migration.target, identity, known.target);
     }
   } else if (before && unregistered !== 'yet' && !isSame(identity, before)) {
-    // No control schema here, and another server had it a moment ago.
+    // No control schema here, but another server had it before.
     throw wrongServer('target', migration.target, identity, before);
   }
   remember(migration, known, unregistered !== undefined || aside === true);
@@ -97,7 +97,7 @@ async function checkSource(
 ): Promise<void> {
   const before = seen.get(migration.id)?.source;
   if (options.aside && before && isSame(identity, before)) return;
-  // Before the target's row: a stream that runs meanwhile stores a position before it confirms it.
+  // Read before the target's row: a running stream stores a position before it confirms it.
   const slot = await slotPosition(source, migration);
   const known = await knownOf(migration, options);
   remember(migration, known, options.unregistered !== undefined || options.aside === true);
@@ -135,7 +135,7 @@ function remember(migration: Migration, known: Known | null, mayBeAbsent: boolea
   );
 }
 
-/** A step that ends the migration must reach the source even if the target is unavailable; then the cached state is used. */
+/** A step that ends the migration must reach the source even if the target is unavailable; then it uses the cached state. */
 async function knownOf(migration: Migration, options: SideOptions): Promise<Known | null> {
   try {
     return await onTarget(migration, options, (target) => readKnown(target, migration));
@@ -158,7 +158,7 @@ async function onTarget<T>(
   return await ask(own);
 }
 
-/** The slot's confirmed position; null when the slot is absent or not ready, which is for the steps that need it. */
+/** The slot's confirmed position; null if the slot is missing or not ready, which the steps that need it report. */
 export async function slotPosition(
   source: pg.ClientBase,
   { slot }: Migration,
@@ -174,20 +174,20 @@ export async function slotPosition(
 }
 
 /**
- * Only stored positions are confirmed, so a target behind the slot was restored, or is a copy of the real one.
+ * Only stored positions are confirmed, so a target behind the slot was restored or is a copy.
  * @throws MigrationError `CheckpointMissing`.
  */
 export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, confirmed: Lsn): void {
   if (compareLsn(stored, confirmed) >= 0) return;
   throw new MigrationError(
     'CheckpointMissing',
-    `the target "${target}" is at ${stored}, but slot "${slot}" was confirmed up to ${confirmed}: the target was restored or replaced`,
+    `the target "${target}" has applied up to ${stored}, but slot "${slot}" is confirmed up to ${confirmed}: the target was restored or replaced`,
     { slot, lsn: stored },
   );
 }
 
 /**
- * Every position that we store is in flushed WAL; a source whose WAL ends before it has lost history.
+ * Every stored position was in flushed WAL, so a source whose WAL ends before it has lost history.
  * @throws MigrationError `SourceRewound`.
  */
 export async function requireFlushed(

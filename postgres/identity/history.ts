@@ -1,15 +1,15 @@
 /**
- * Whether a server on another timeline still has everything up to a position: yes after a failover, unless the promoted standby
- * lagged; usually no after a point-in-time restore.
+ * Whether a server on another timeline has all WAL up to a position: yes after a failover, unless the promoted standby lagged;
+ * usually not after a point-in-time restore.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { connect, type SessionOptions } from '../connection/session.ts';
 
 /**
- * Where the history of a timeline leaves another one: the position up to which both are the same WAL.
+ * The position at which a timeline branched off its ancestor: up to it, both have the same WAL.
  * @param history content of the later timeline's history file: a line for each ancestor, `timeline TAB position TAB reason`.
- * @returns null when the other is no ancestor. Pure.
+ * @returns null if the other timeline is not an ancestor. Pure.
  */
 export function leftAt(history: string, ancestor: number): Lsn | null {
   for (const line of history.split('\n')) {
@@ -40,7 +40,9 @@ export async function requireHistory(
   const left = now > known ? leftAt(await historyOf(walsender, now), known) : null;
   if (left !== null && (needed === null || compareLsn(needed, left) <= 0)) return;
   const where =
-    left === null ? `does not descend from timeline ${known}` : `left timeline ${known} at ${left}`;
+    left === null
+      ? `does not descend from timeline ${known}`
+      : `branched off timeline ${known} at ${left}`;
   throw new MigrationError(
     'SourceRewound',
     `the source "${service}" is on timeline ${now}, which ${where}, but ${needed ?? 'a later position'} was already copied or applied: a backup was restored, or a lagging standby was promoted`,
@@ -52,7 +54,7 @@ async function historyOf(
   walsender: Awaited<ReturnType<typeof connect>>,
   timeline: number,
 ): Promise<string> {
-  // The server announces the file's bytes as text or as bytea, by version.
+  // The column is text or bytea, depending on the server's version.
   const { rows } = await walsender.query<{ content: string | Buffer }>(
     `TIMELINE_HISTORY ${timeline}`,
   );

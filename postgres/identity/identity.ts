@@ -1,6 +1,6 @@
 /**
- * Which server and database a session is connected to. A name (of a service, host or snapshot) and a position prove nothing: after a
- * change of DNS or of a service file they belong to another server and are valid there, too.
+ * The server and database of a session. A name (of a service, host or snapshot) or a position proves nothing: after a change of
+ * DNS or of a service file it may be valid on another server, too.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -33,7 +33,6 @@ select c.system_identifier::text as system, d.oid::text as database, r.standby,
  where d.datname = pg_catalog.current_database()`;
 
 /**
- * Asks the session.
  * @param service for messages.
  * @throws MigrationError `Unreachable` for a standby: it may be about to be promoted, and shows stale data until then.
  */
@@ -54,12 +53,11 @@ export async function readIdentity(client: pg.ClientBase, service: string): Prom
   return { system: row.system, database: row.database, timeline: parseInt(row.timeline, 16) };
 }
 
-/** Whether both are the same database of the same server, whatever timeline it is on. */
+/** Whether both are the same database of the same server, regardless of the timeline. */
 export function isSame(a: Identity, b: Identity): boolean {
   return a.system === b.system && a.database === b.database;
 }
 
-/** @param host that the service of this worker points to. */
 export function wrongServer(
   side: Side,
   service: string,

@@ -1,17 +1,17 @@
-/** Trying statements where only trying tells: rights are attributes, grants, or a hosted server's own rules. */
+/** Tries statements, because only that shows a right: it may come from an attribute, a grant, or a hosted server's rule. */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 
 export interface Refused {
   /** SQLSTATE. */
   readonly state: string;
-  /** The server's context: looked into for names that are known, and not passed on. */
+  /** The server's context, searched for known names and not passed on. */
   readonly where: string;
 }
 
 /**
  * Runs statements inside the open transaction, which a refusal leaves usable.
- * @returns null when all of them were accepted; otherwise nothing of them is left.
+ * @returns null if all succeed; otherwise all are rolled back.
  */
 export async function attempted(
   client: pg.ClientBase,
@@ -31,7 +31,7 @@ export async function attempted(
   }
 }
 
-/** {@link attempted} for one statement: null, or the SQLSTATE of the refusal. */
+/** {@link attempted} for one statement: null or the SQLSTATE. */
 export async function attempt(client: pg.ClientBase, sql: string): Promise<string | null> {
   return (await attempted(client, () => client.query(sql)))?.state ?? null;
 }

@@ -1,4 +1,4 @@
-/** Every check of preflight, in the order in which findings are read. A new check is a function of its own and a line here. */
+/** Every check of preflight, in the order of the findings. A new check is one function and one line here. */
 import { age } from './checks/age.ts';
 import { binaryForm } from './checks/binary-form.ts';
 import { capacity } from './checks/capacity.ts';

@@ -1,9 +1,9 @@
 /**
- * What preflight knows: plain data, read from both sides before anything is judged. Checks are pure functions from these
- * facts to findings, so each can be tried without a server, and adding one means adding one function to checks.ts.
+ * The facts of preflight: plain data, read from both sides before any check. Checks are pure functions from facts to findings, so
+ * they can be tested without a server.
  *
- * A side that could not be reached (or not be read to the end) is null and has its failure in `failures` (or, behind a
- * pooler, the reason in `endpoints`); the other side is inspected all the same, so that an operator hears everything in one go.
+ * A side that could not be read completely is null, and `failures` has the reason (or `endpoints`, behind a pooler). The other
+ * side is still inspected, so that the operator gets all findings at once.
  */
 import type { NullableColumn } from '../schema/nullable-child.ts';
 import type { GuardFacts } from './read/guard.ts';
@@ -37,17 +37,17 @@ export interface Facts {
   readonly input: MigrationInput;
   readonly source: SourceFacts | null;
   readonly target: TargetFacts | null;
-  /** What stands behind each service; null when it could not be reached. */
+  /** The server behind each service; null if unreachable. */
   readonly endpoints: Readonly<Record<Side, EndpointFacts | null>>;
   readonly failures: readonly { readonly side: Side; readonly failure: MigrationError }[];
   readonly programs: readonly ProgramFacts[];
-  /** What became of the schema when it was tried on the target; null: not tried, because other findings say why it cannot be. */
+  /** Result of trying the schema on the target; null: not tried, other findings explain why. */
   readonly rehearsal: RehearsalFacts | null;
 }
 
 export type Check = (facts: Facts) => Finding[];
 
-/** Read in the same way on both sides. */
+/** Read from both sides alike. */
 export interface ServerFacts {
   /** 15 for 15.18. */
   readonly major: number;
@@ -55,12 +55,12 @@ export interface ServerFacts {
   readonly database: string;
   readonly encoding: string;
   readonly locale: LocaleFacts;
-  /** One value hashed by each function that partitions are chosen by. */
+  /** A sample value hashed by each function that chooses partitions. */
   readonly hashes: ReadonlyMap<string, string>;
   readonly inRecovery: boolean;
   /** Of `fsync` and `full_page_writes`, those that are off. */
   readonly notDurable: readonly string[];
-  /** Equal only for one and the same database of one and the same running server. */
+  /** Equal only for the same database of the same running server. */
   readonly fingerprint: string;
   /** Whether the role may read the server's system identifier. */
   readonly recognizable: boolean;
@@ -80,32 +80,32 @@ export interface SlotFacts {
   readonly database: string | null;
   readonly active: boolean;
   readonly temporary: boolean;
-  /** WAL that the server keeps for it. */
+  /** WAL that the server retains for it. */
   readonly retainedBytes: number;
 }
 
-/** What became of the try to use wal2json. */
+/** Result of the wal2json probe. */
 export interface PluginFacts {
   /**
-   * `usable`: a temporary slot was made. `missing`: no such library. `refused`: the server's list does not allow it.
-   * `denied`: the role may not make slots. `blocked`: it is there, but open transactions kept the try waiting.
-   * `untried`: something else stands in the way (wal_level, no free slot), reported by its own check.
+   * `usable`: a temporary slot was created. `missing`: no such library. `refused`: output_plugin_libraries does not allow it.
+   * `denied`: the role may not create slots. `blocked`: it is installed, but open transactions blocked the probe.
+   * `untried`: something else prevents the probe (wal_level, no free slot) and is reported by its own check.
    */
   readonly state: 'usable' | 'missing' | 'refused' | 'denied' | 'blocked' | 'untried';
-  /** Whether it takes `numeric-data-types-as-string` (from 2.6 on); null when that could not be tried. */
+  /** Whether it supports `numeric-data-types-as-string` (from 2.6 on); null if not tried. */
   readonly numericAsText: boolean | null;
-  /** Options that the stream needs and this version does not take. */
+  /** Options that the stream needs but this version lacks. */
   readonly refusedOptions: readonly string[];
-  /** With `blocked`: who kept the try waiting, as far as the role can see. */
+  /** With `blocked`: the transactions that block it, as far as the role can see. */
   readonly blockers: readonly Blocker[];
 }
 
-/** A table whose changes cannot be matched, and what the catalog offers to mend it. */
+/** A table without a usable replica identity, and what the catalog offers to fix it. */
 export interface IdentityRemedy {
   readonly oid: number;
   readonly hasPrimaryKey: boolean;
   readonly deferrablePrimaryKey: boolean;
-  /** Quoted name of a unique index that would do. */
+  /** Quoted name of a suitable unique index. */
   readonly index: string | null;
 }
 
@@ -115,11 +115,11 @@ export interface TableRight extends TableName {
 
 export interface SourceFacts extends ServerFacts {
   readonly walLevel: string;
-  /** Null on servers that do not know the setting, and for roles that may not see it (superuser, pg_read_all_settings). */
+  /** Null if the server lacks the setting, or the role may not see it (needs superuser or pg_read_all_settings). */
   readonly outputPluginLibraries: string | null;
   /** `synchronous_standby_names`. */
   readonly synchronousStandbys: string;
-  /** `old_snapshot_threshold` (up to 16); null when snapshots may get as old as they like. */
+  /** `old_snapshot_threshold` (up to 16); null if unlimited. */
   readonly snapshotSeconds: number | null;
   readonly slotsMax: number;
   readonly wal: WalFacts;
@@ -127,10 +127,10 @@ export interface SourceFacts extends ServerFacts {
   readonly sendersMax: number;
   readonly sendersUsed: number;
   readonly plugin: PluginFacts;
-  /** Transactions with an id that are open now, prepared ones too, in whatever database of the server. */
+  /** Open and prepared transactions with an id, in any database of the server. */
   readonly transactions: readonly Blocker[];
   readonly relations: readonly Relation[];
-  /** Patterns of the input that fit no table. */
+  /** Patterns of the input that match no table. */
   readonly idlePatterns: {
     readonly include: readonly string[];
     readonly exclude: readonly string[];
@@ -140,68 +140,68 @@ export interface SourceFacts extends ServerFacts {
     readonly ignore: readonly string[];
   };
   readonly remedies: readonly IdentityRemedy[];
-  /** Tables that the role may not read; pg_dump locks the others, too. */
+  /** Tables that the role may not read; pg_dump also locks unselected ones. */
   readonly unreadable: readonly TableRight[];
-  /** Selected tables of which the role would see only some rows. */
+  /** Selected tables with rows that policies hide from the role. */
   readonly rowSecurity: readonly TableName[];
   /** Sequences that the role may not read. */
   readonly unreadableSequences: readonly TableName[];
   readonly schemas: readonly string[];
   readonly roles: NamedRoles;
   readonly schemaRights: readonly SchemaRights[];
-  /** Constraints whose triggers are not enabled as usual. */
+  /** Constraints with disabled triggers. */
   readonly unenforced: readonly UnenforcedConstraint[];
-  /** Whether it has a schema of our own name that we did not make: its tables are never moved. */
+  /** Whether it has a schema "walferry" that walferry did not create; its tables are never moved. */
   readonly ownNameTaken: boolean;
   readonly objects: ObjectFacts;
   readonly extensions: readonly ExtensionFacts[];
-  /** What belongs to the extensions. */
+  /** Members of the extensions. */
   readonly members: readonly ExtensionMember[];
-  /** User mappings whose options the role may not see: `USER MAPPING for app on server far`. */
+  /** User mappings whose options the role may not read: `USER MAPPING for app on server far`. */
   readonly hiddenMappings: readonly string[];
   readonly left: LeftFacts;
-  /** The system's collations that columns, domains and indexes use. */
+  /** System collations that columns, domains and indexes use. */
   readonly collations: readonly string[];
-  /** Columns that hold names of objects. */
+  /** Columns that hold object names. */
   readonly objectNames: readonly ObjectNameColumn[];
-  /** Of the selected partitioned tables, by which a server chooses partitions. */
+  /** Of the selected partitioned tables. */
   readonly partitionKeys: readonly PartitionKey[];
   /** Generated columns whose functions read tables. */
   readonly generatedReads: readonly GeneratedReads[];
-  /** Of children of inheritance, where the parent's is NOT NULL; none from version 18 on. */
+  /** Of inheritance children, where the parent's column is NOT NULL; none from version 18 on. */
   readonly nullableColumns: readonly NullableColumn[];
-  /** Columns that a binary copy cannot move; empty unless the input demands one. */
+  /** Columns that a binary copy cannot move; empty unless the input requires one. */
   readonly textColumns: readonly TextColumn[];
   /** Unset: the input has no guard. */
   readonly guard?: GuardFacts;
-  /** What is created beside the tables. */
+  /** Objects that are created in addition to the tables. */
   readonly created: readonly NamedObject[];
 }
 
-/** Roles that the schema names; which of them matter depends on the input. */
+/** Roles that the schema refers to; which of them matter depends on the input. */
 export interface NamedRoles {
-  /** Of everything but schemas. */
+  /** Of all objects except schemas. */
   readonly owners: readonly string[];
-  /** Every schema with its owner; copySchema creates only those that the target lacks. */
+  /** Every schema with its owner; copySchema creates only those missing on the target. */
   readonly schemas: readonly { readonly schema: string; readonly owner: string }[];
   readonly grantees: readonly string[];
-  /** Named by row security policies, which are always moved. */
+  /** In row security policies, which are always moved. */
   readonly policies: readonly string[];
 }
 
 export interface TargetTable extends TableName {
   readonly kind: string;
-  /** Null when it could not be looked at. */
+  /** Null if not readable. */
   readonly hasRows: boolean | null;
   readonly owned: boolean;
   readonly writable: boolean;
   readonly rowSecurity: boolean;
   readonly isPartition: boolean;
-  /** A root that partitions of the source go through: the operator made it, whoever makes the others. */
+  /** A root of `viaPartitionRoot`, which the operator always creates. */
   readonly isRoot: boolean;
 }
 
-/** One of those roots, as far as it is on the target. */
+/** A root of `viaPartitionRoot` that exists on the target. */
 export interface RootFacts {
   readonly relation: Relation;
   /** Of a partitioned table; null for others. */
@@ -212,26 +212,26 @@ export interface RootFacts {
 
 export interface RoleRight {
   readonly member: boolean;
-  /** Whether our role has the rights of that one without SET ROLE, and may make it an owner. */
+  /** Whether our role inherits its rights and may make it an owner. */
   readonly usable: boolean;
 }
 
-/** Whether walferry creates the tables: none is there but roots that the operator made. */
+/** Whether walferry creates the tables: the target has none of them, except roots of `viaPartitionRoot`. */
 export function createsTables({ tables }: Pick<TargetFacts, 'tables'>): boolean {
   return tables.every(({ isRoot }) => isRoot);
 }
 
 export interface ControlFacts {
-  /** `foreign`: a schema of that name that walferry did not make. `hidden`: the role may not read it. */
+  /** `foreign`: walferry did not create the schema. `hidden`: the role may not read it. */
   readonly state: 'absent' | 'readable' | 'foreign' | 'hidden';
   readonly migrations: readonly { readonly id: string; readonly workflowId: string }[];
 }
 
-/** What became of the try to make an event trigger; made only when the source has some. */
+/** Result of trying to create an event trigger; tried only if the source has some. */
 export interface EventTriggerRight {
   /** Null: not tried. */
   readonly may: boolean | null;
-  /** Owners on the source that cannot own one here: missing, or no superusers. */
+  /** Owners on the source that cannot own one here: missing, or not superusers. */
   readonly refusedOwners: readonly string[];
 }
 
@@ -240,32 +240,32 @@ export interface TargetFacts extends ServerFacts {
   /** Existing schemas of the source's names in which the role may not create. */
   readonly closedSchemas: readonly string[];
   readonly mayReplicate: boolean;
-  /** Those of the source's schemas that are there. */
+  /** Schemas of the source that also exist here. */
   readonly schemas: readonly string[];
   readonly schemaRights: readonly SchemaRights[];
   readonly eventTriggers: EventTriggerRight;
-  /** Those of the selected tables that are there. */
+  /** Selected tables that exist here. */
   readonly tables: readonly TargetTable[];
   readonly roots: readonly RootFacts[];
-  /** The others, with their columns. */
+  /** Existing tables that are not roots, with their columns. */
   readonly given: readonly Relation[];
-  /** Those of the tables and roots that are unlogged, or have an unlogged partition. */
+  /** Tables and roots that are unlogged or have an unlogged partition. */
   readonly unlogged: readonly TableName[];
   readonly control: ControlFacts;
   readonly objects: TargetObjects;
-  /** The source's extensions, as the target has or offers them. */
+  /** The source's extensions, as installed or available here. */
   readonly extensions: readonly OfferedExtension[];
-  /** What belongs to them here, or would. */
+  /** Their members here, actual or after creation. */
   readonly members: readonly ExtensionMember[];
-  /** Of the collations that the source uses, those that the target lacks. */
+  /** Collations that the source uses and the target lacks. */
   readonly missingCollations: readonly string[];
-  /** Of the selected tables that are partitioned here. */
+  /** Of selected tables that are partitioned here. */
   readonly partitionKeys: readonly PartitionKey[];
-  /** Of the collations in the source's partition keys, the versions here. */
+  /** Collations of the source's partition keys, with their versions here. */
   readonly collationVersions: readonly (KeyCollation & { readonly here: string | null })[];
-  /** Of the relations that values of the source name, those that the target lacks. */
+  /** Relations that values of the source name and the target lacks. */
   readonly absentRelations: readonly TableName[];
-  /** Objects that have the names of what would be created beside the tables. */
+  /** Existing objects with names of objects to be created. */
   readonly taken: readonly NamedObject[];
   /** Every role of the target, and whether our role may act for it. */
   readonly roles: ReadonlyMap<string, RoleRight>;
@@ -273,6 +273,6 @@ export interface TargetFacts extends ServerFacts {
 
 export interface ProgramFacts {
   readonly name: string;
-  /** Null when the worker has none. */
+  /** Null if the worker lacks it. */
   readonly major: number | null;
 }

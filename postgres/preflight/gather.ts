@@ -1,4 +1,4 @@
-/** Reads the facts of both sides and of this worker. Fails only when told to stop: what cannot be read becomes a fact itself. */
+/** Reads the facts of both sides and of this worker. Fails only when aborted: an unreadable side becomes a fact itself. */
 import type pg from 'pg';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -17,8 +17,8 @@ import { readSource } from './source.ts';
 import { readTarget } from './target.ts';
 
 /**
- * Catalog queries take milliseconds, and half a minute where there are a hundred thousand tables; a table on the target that
- * another session has locked must not hold up the findings.
+ * Catalog queries take milliseconds, or half a minute with a hundred thousand tables. A table on the target that another session
+ * has locked must not delay the findings.
  */
 const LIMITS = { statementTimeoutMs: 300_000, lockTimeoutMs: 10_000 };
 
@@ -30,19 +30,19 @@ export async function gatherFacts(
   const failures: { side: Side; failure: MigrationError }[] = [];
   const endpoints: Record<Side, EndpointFacts | null> = { source: null, target: null };
   const inspect = async <T>(side: Side, read: Reading<T>): Promise<T | null> => {
-    work.beat({ step: `looking at the ${side}` });
+    work.beat({ step: `inspecting the ${side}` });
     const options = { ...LIMITS, signal: work.signal };
     try {
       await using client = await connect(migration[side], 'preflight', options);
       const endpoint = await readEndpoint(migration[side], client, side === 'source', options);
       endpoints[side] = endpoint;
-      // Whatever is read behind a pooler may be half of one session and half of another; its own check says so.
+      // Behind a pooler, queries of one session may reach several; checks/endpoint.ts reports that.
       if (!isOwn(endpoint)) return null;
-      // The whole catalog of a database of a hundred thousand tables takes minutes.
+      // Reading the whole catalog takes minutes with a hundred thousand tables.
       return await whileAllWatched(
         [{ side, migration, purpose: 'preflight', client }],
         work,
-        () => ({ step: `looking at the ${side}` }),
+        () => ({ step: `inspecting the ${side}` }),
         async () => read(client, await readServer(client)),
       );
     } catch (error) {
@@ -58,7 +58,7 @@ export async function gatherFacts(
     return await readSource(client, input, server, plugin);
   });
   const target = await inspect('target', (client, server) => readTarget(client, server, source));
-  const programs = await lookAtPrograms();
+  const programs = await readPrograms();
   const facts = { migration, input, source, target, endpoints, failures, programs };
   return {
     ...facts,
@@ -69,7 +69,7 @@ export async function gatherFacts(
 type Reading<T> = (client: pg.Client, server: ServerFacts) => Promise<T>;
 
 /** The programs that copy the schema. */
-async function lookAtPrograms(): Promise<ProgramFacts[]> {
+async function readPrograms(): Promise<ProgramFacts[]> {
   const names = ['pg_dump', 'pg_restore'] as const;
   return Promise.all(
     names.map(async (name) => {

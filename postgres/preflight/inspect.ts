@@ -1,6 +1,6 @@
 /**
- * Preflight: everything that would make the migration fail or lose data, found before anything is changed, and told in one go.
- * Facts first (gather.ts), then every check over them (checks.ts).
+ * Preflight finds everything that would make the migration fail or lose data before anything is changed, and reports it at once.
+ * It first gathers facts (gather.ts), then runs every check over them (checks.ts).
  */
 import { inOrder, type Finding } from '../../contract/finding.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -11,9 +11,9 @@ import type { Facts } from './facts.ts';
 import { gatherFacts } from './gather.ts';
 
 /**
- * The findings, errors first; none for a pair that is ready. Changes nothing on either side (a temporary slot lives for a
- * moment on the source).
- * @throws `signal.reason` when aborted; what is wrong with a database is a finding, not an error.
+ * The findings, errors first; none if both sides are ready. Changes nothing on either side, apart from a short-lived temporary
+ * slot on the source.
+ * @throws `signal.reason` when aborted; a problem of a database is a finding, not an error.
  */
 export async function inspect(
   migration: Migration,
@@ -26,7 +26,7 @@ export async function inspect(
   return check(await gatherFacts(migration, input, work));
 }
 
-/** All checks over the facts. Pure. */
+/** Runs all checks over the facts. Pure. */
 export function check(facts: Facts): Finding[] {
   return inOrder(CHECKS.flatMap((check) => check(facts)));
 }

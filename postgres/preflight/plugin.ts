@@ -1,7 +1,7 @@
 /**
- * Whether the source's wal2json can be used, found out by using it: SQL shows neither the library's file nor its version, and
- * a hosted server's rights to make slots are in no catalog. A temporary slot is made and dropped; the library is loaded before
- * the server waits for open transactions, so even a try that waits in vain tells whether it is there.
+ * Probes the source's wal2json with a temporary slot: SQL shows neither the library nor its version, and no catalog has a hosted
+ * server's right to create slots. The server loads the library before it waits for open transactions, so even a probe that times
+ * out shows whether it is installed.
  */
 import type pg from 'pg';
 import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
@@ -11,13 +11,13 @@ import { probePluginOptions } from '../slot/plugin.ts';
 import { pluginOptions } from '../wal2json/options.ts';
 import type { PluginFacts } from './facts.ts';
 
-/** A busy source has the slot ready within a moment; only a transaction that lasts keeps it longer. */
+/** A busy source creates the slot within a moment; only a long transaction delays it longer. */
 const WAIT_MS = 3_000;
-/** The wait is for one transaction after another; this ends it all. */
+/** The server waits for one transaction after another; this limits the total. */
 const WHOLE_MS = 10_000;
 
 const WAITED: ReadonlySet<string> = new Set([SQLSTATE.lockNotAvailable, SQLSTATE.queryCanceled]);
-/** No free slot, wal_level, a standby: each has a check of its own. */
+/** No free slot, wal_level, a standby: each has its own check. */
 const REPORTED_ELSEWHERE: ReadonlySet<string> = new Set([
   SQLSTATE.configurationLimitExceeded,
   SQLSTATE.notInPrerequisiteState,
@@ -30,9 +30,9 @@ const UNTRIED: PluginFacts = {
 };
 
 /**
- * Tries wal2json on a session of its own.
+ * Probes wal2json in a separate session.
  * @param mayCreateSlots whether the role has the attribute (or is superuser): decides what a refusal means.
- * @throws MigrationError for anything that is no answer about the plugin.
+ * @throws MigrationError for any error that is not about the plugin.
  */
 export async function probePlugin(
   service: string,
@@ -70,7 +70,7 @@ export async function probePlugin(
   }
 }
 
-/** Ours if it is still there, else a new one. Not a name that counts as a migration's slot, and gone with the session. */
+/** The session's slot, created if missing. Its name does not count as a migration's slot, and it ends with the session. */
 async function temporarySlot(client: pg.ClientBase): Promise<string> {
   const { rows } = await client.query<{ slot: string }>(/* sql */ `
     select coalesce(
@@ -89,7 +89,7 @@ async function drop(client: pg.ClientBase, slot: string): Promise<void> {
   );
 }
 
-/** The options that the plugin does not take; tried together first, because an error ends the session's temporary slots. */
+/** The options that the plugin lacks; first tries all together, because an error drops the session's temporary slots. */
 async function refused(
   client: pg.ClientBase,
   slot: string,
@@ -98,7 +98,7 @@ async function refused(
   const takes = async (some: readonly (readonly [string, string])[]): Promise<boolean> => {
     await temporarySlot(client);
     try {
-      // As far as '0/1': the plugin reads its options, and decodes nothing.
+      // Only up to '0/1': the plugin reads its options but decodes nothing.
       await client.query(
         /* sql */ `select pg_logical_slot_peek_changes($1, '0/1', 1, variadic $2::text[])`,
         [slot, some.flat()],
@@ -116,7 +116,7 @@ async function refused(
   return names;
 }
 
-/** Not the snapshot's xmax: that is one above the newest transaction that *ended*, and may be the very one that blocks. */
+/** Not the snapshot's xmax: that is one above the newest *ended* transaction, and may itself be the blocking one. */
 async function nextTransaction(client: pg.ClientBase): Promise<bigint> {
   const { rows } = await client.query<{ xid: string }>(
     /* sql */ `select pg_current_xact_id()::text as xid`,

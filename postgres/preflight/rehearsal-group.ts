@@ -1,7 +1,7 @@
-/** Parts of a schema that fit into one transaction, each with all its dependencies, so that it can be tried alone. Pure. */
+/** Groups of schema entries that fit into one transaction, each with all its dependencies, so that it can be tried alone. Pure. */
 import type { PlannedEntry } from '../schema/filter.ts';
 
-/** Kinds that are numerous and rarely refused: in a large schema they come last, as time permits. */
+/** Numerous and rarely refused kinds: in a large schema they come last, as time permits. */
 const PLAIN = new Set([
   'TABLE',
   'TABLE ATTACH',
@@ -13,18 +13,18 @@ const PLAIN = new Set([
   'CONSTRAINT',
   'FK CONSTRAINT',
 ]);
-/** Entries in one message, and between two heartbeats. */
+/** Entries per message, and per heartbeat. */
 const MOST_TOGETHER = 50;
 
 /**
- * The entries in groups, each in the archive's order. One group where all fit into it.
+ * The entries in groups, each in the archive's order; one group if all fit into it.
  * @param most entries whose locks fit into one transaction; a single entry may need more.
  */
 export function groupsOf(entries: readonly PlannedEntry[], most: number): PlannedEntry[][] {
   return [...grouping(entries, most)];
 }
 
-/** {@link groupsOf} one by one: of a large schema only the first are tried. */
+/** {@link groupsOf} as a generator: of a large schema only the first groups are tried. */
 export function* grouping(
   entries: readonly PlannedEntry[],
   most: number,
@@ -64,8 +64,8 @@ interface Entry {
 }
 
 /**
- * The entries with what each needs: its dependencies, and for the attachment of an index the one of its table, which pg_dump does not
- * list because its own order says it (55000 otherwise).
+ * What each entry needs: its dependencies, and for the attachment of an index also the attachment of its table. pg_dump implies
+ * that one only by its order; without it the server answers 55000.
  */
 function needing(entries: readonly PlannedEntry[]): ReadonlyMap<number, Entry> {
   const byId = new Map(entries.map((entry) => [entry.id, entry]));
@@ -93,7 +93,7 @@ function needing(entries: readonly PlannedEntry[]): ReadonlyMap<number, Entry> {
   );
 }
 
-/** The entry and those of its dependencies that are not in the group yet. */
+/** The entry and its dependencies that are not yet in the group. */
 function closure(
   entry: PlannedEntry,
   byId: ReadonlyMap<number, Entry>,
@@ -110,12 +110,15 @@ function closure(
   return found;
 }
 
-/** Whether it is refused, or needs what is. */
-export function standsOn({ id, dependencies }: PlannedEntry, failed: ReadonlySet<number>): boolean {
+/** Whether it failed or depends on an entry that failed. */
+export function dependsOnFailed(
+  { id, dependencies }: PlannedEntry,
+  failed: ReadonlySet<number>,
+): boolean {
   return failed.has(id) || dependencies.some((one) => failed.has(one));
 }
 
-/** The entry at this place, with those behind it that can be tried in the same message. */
+/** The entry at this position, with following ones that can be tried in the same message. */
 export function plainRun(
   group: readonly PlannedEntry[],
   from: number,
@@ -124,7 +127,8 @@ export function plainRun(
   const run = group.slice(from, from + MOST_TOGETHER);
   const early = run[0]?.phase === 'tables';
   const end = run.findIndex(
-    (one) => !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || standsOn(one, failed),
+    (one) =>
+      !PLAIN.has(one.kind) || (one.phase === 'tables') !== early || dependsOnFailed(one, failed),
   );
   return end < 0 ? run : run.slice(0, Math.max(end, 1));
 }

@@ -1,9 +1,9 @@
 /**
- * The rehearsal of the schema: runs the statements of copySchema and of the steps after the rows on the target, one by one, and
- * rolls them back. So everything that the target refuses is known at once, before hours of copying: owners without privileges,
- * views on changed catalogs, event triggers, functions that do not resolve names.
+ * The schema rehearsal: runs the statements of copySchema and of the steps after the rows on the target and rolls them back. It
+ * finds what the target refuses before hours of copying: owners without privileges, views on changed catalogs, event triggers,
+ * functions that do not resolve names.
  *
- * Tables are empty here, so errors caused by rows are not found.
+ * Tables are empty here, so it does not find errors caused by rows.
  */
 import type pg from 'pg';
 import type { MigrationError } from '../../contract/failure.ts';
@@ -29,7 +29,7 @@ import { SourceSchema } from '../schema/source.ts';
 import { prepareSession } from '../schema/statement.ts';
 import { OutOfLocks, type Together } from '../schema/together.ts';
 import { attempted } from './attempt.ts';
-import { grouping, plainRun, standsOn } from './rehearsal-group.ts';
+import { grouping, plainRun, dependsOnFailed } from './rehearsal-group.ts';
 import { createsTables, type Facts } from './facts.ts';
 import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
 
@@ -38,31 +38,31 @@ export interface RefusedObject {
   readonly schema: string | null;
   readonly name: string;
   readonly state: string;
-  /** Null: it could not be created. Otherwise the owner that it could not be given to. */
+  /** Null: it could not be created. Otherwise the owner that it could not be transferred to. */
   readonly owner: string | null;
 }
 
 export interface RehearsalFacts {
   readonly refused: readonly RefusedObject[];
-  /** Owners that lack a right which our role may not lend them. */
+  /** Owners that lack CREATE on a schema, which our role may not grant them. */
   readonly owners: readonly { readonly schema: string; readonly owner: string }[];
-  /** Comments and grants on objects of others, in words, with the grants' statements. */
+  /** Comments and grants on objects of other roles, described, with the statements of the grants. */
   readonly others: readonly { readonly name: string; readonly grants: string | null }[];
-  /** Event triggers of the target that refuse something: with the state to give back, and what they refuse. */
+  /** Event triggers of the target that refuse something: with the state to restore, and what they refuse. */
   readonly triggers: readonly BlockingTrigger[];
   /** Check constraints that are added at the cutover. */
   readonly checks: readonly { readonly name: string; readonly functions: readonly string[] }[];
-  /** Tables that are dumped together, when they are more than may be locked at once. */
+  /** Tables that are dumped together, if more than may be locked at once. */
   readonly together?: Together | null;
-  /** How many entries there was no time to try. */
+  /** Number of entries that were not tried for lack of time. */
   readonly untried: number;
-  /** Why it could not be tried to the end; null when it was. */
+  /** Why the rehearsal was not completed; null if it was. */
   readonly failure: MigrationError | null;
 }
 
 export interface BlockingTrigger {
   readonly name: string;
-  /** `enable`, `enable always` or `enable replica`: as it is now. */
+  /** Present state: `enable`, `enable always` or `enable replica`. */
   readonly state: string;
   readonly refused: string;
 }
@@ -70,9 +70,9 @@ export interface BlockingTrigger {
 /** Time limit for large schemas, so that preflight answers soon. */
 const LIMIT_MS = 60_000;
 const LIMITS = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000 };
-/** Covered by checks of their own, which know more about them. */
+/** Covered by their own checks in more detail. */
 const ELSEWHERE = new Set(['EXTENSION', 'EVENT TRIGGER']);
-/** What they name is known to the server, and so to pg_dump's dependencies. */
+/** The server knows every object that they refer to, so pg_dump's dependencies are complete. */
 const VIEWS = new Set(['VIEW', 'MATERIALIZED VIEW', 'RULE']);
 /** Transient errors, caused by other sessions. */
 const PASSING = new Set<string>([
@@ -81,7 +81,7 @@ const PASSING = new Set<string>([
   SQLSTATE.queryCanceled,
 ]);
 
-/** Whether walferry will create a schema there, and no other finding rules it out. */
+/** Whether walferry will create the schema, and no other finding prevents a rehearsal. */
 export function canRehearse({
   source,
   target,
@@ -99,7 +99,7 @@ export function canRehearse({
   );
 }
 
-/** Fails only for `signal`; any other obstacle is returned as a fact. */
+/** Throws only for `signal`; returns any other failure as a fact. */
 export async function rehearse(
   migration: Migration,
   input: MigrationInput,
@@ -163,7 +163,7 @@ class Found {
   checks: RehearsalFacts['checks'] = [];
   together: Together | null = null;
   untried = 0;
-  /** Whether everything is tried together. */
+  /** Whether everything is tried in one group. */
   whole = true;
 
   facts(failure: MigrationError | null = null): RehearsalFacts {
@@ -187,7 +187,7 @@ class Found {
   }
 }
 
-/** The control schema comes first of all, and goes at the end: triggers see both. */
+/** Event triggers also fire when the control schema is created and dropped. */
 async function tryControl(client: pg.Client, found: Found): Promise<void> {
   await client.query('begin');
   try {
@@ -236,10 +236,10 @@ async function tryGroup(
       for (const entry of run) {
         work.signal.throwIfAborted();
         work.beat({ step: 'trying the schema on the target', done: at, total: group.length });
-        // What stands on something refused is refused for that.
-        // What stands on an event trigger cannot be tried without it, and that one would fire for the rest of the trial.
+        // Dependents of a failed entry fail for that reason. An event trigger would fire for the rest of the rehearsal, so
+        // neither it nor its dependents are tried.
         const untriable = entry.kind === 'EVENT TRIGGER';
-        if (untriable || standsOn(entry, found.failed)) found.failed.add(entry.id);
+        if (untriable || dependsOnFailed(entry, found.failed)) found.failed.add(entry.id);
         if (found.failed.has(entry.id)) continue;
         if (others.has(entry.id)) {
           await rights.takeBack();
@@ -260,7 +260,7 @@ interface Trial {
   readonly defaults: Defaults;
 }
 
-/** Tries entries in one message: a round trip and three savepoints for each take longer than they do. @returns whether all of them succeeded. */
+/** Tries entries in one message, to save a round trip and three savepoints for each. @returns whether all succeeded. */
 async function tryTogether(
   client: pg.Client,
   run: readonly PlannedEntry[],
@@ -270,7 +270,7 @@ async function tryTogether(
     run.map((one) => [JSON.stringify([one.schema, splitOwner(one.sql).owner]), one]),
   );
   for (const one of owned.values()) {
-    // Each by itself: what is lent is gone with a savepoint that is rolled back.
+    // Outside the next savepoint, whose rollback would undo the grant.
     if ((await attempted(client, () => rights.lend(one))) !== null) return false;
   }
   const refused = await attempted(client, () =>
@@ -283,7 +283,7 @@ async function tryTogether(
   return true;
 }
 
-/** What is built after the rows is built under the application's defaults: its functions may name others without a schema. */
+/** Entries after the rows run with the application's defaults: their functions may use unqualified names. */
 async function underDefaults(
   client: pg.Client,
   entry: PlannedEntry | undefined,
@@ -309,7 +309,7 @@ async function tryOther(client: pg.Client, entry: PlannedEntry, trial: Trial): P
   }
 }
 
-/** Creates the object, then sets its owner: the fix depends on which of the two was refused. */
+/** Creates the object, then sets its owner; the fix depends on which of the two is refused. */
 async function tryEntry(
   client: pg.Client,
   entry: PlannedEntry,
@@ -328,8 +328,8 @@ async function tryEntry(
     found.owners.set(JSON.stringify(pair), pair);
     return;
   }
-  const given = await triggers.run(client, () => client.query(handed));
-  if (given !== null) note(entry, given, owner, found);
+  const denied = await triggers.run(client, () => client.query(handed));
+  if (denied !== null) note(entry, denied, owner, found);
 }
 
 function note(entry: PlannedEntry, refusal: Refusal, owner: string | null, found: Found): void {
@@ -340,7 +340,7 @@ function note(entry: PlannedEntry, refusal: Refusal, owner: string | null, found
     return;
   }
   if (owner === null) found.failed.add(id);
-  // Bodies of functions name objects that are in no list of dependencies, so they may be in another group.
+  // Function bodies refer to objects that are no recorded dependency, so these may be in another group.
   const elsewhere = !found.whole && NOT_FOUND.has(refusal.state) && !VIEWS.has(kind);
   if (elsewhere || PASSING.has(refusal.state)) found.untried += 1;
   else if (!ELSEWHERE.has(kind) && !found.tried.has(id)) {

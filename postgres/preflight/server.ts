@@ -1,4 +1,4 @@
-/** What is read from both servers alike. */
+/** Facts that are read from both servers alike. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { readHashes } from '../catalog/partition-key.ts';
@@ -6,7 +6,7 @@ import type { ServerFacts } from './facts.ts';
 import { readAge, readSessions } from './read/load.ts';
 import { readLocale } from './read/locale.ts';
 
-/** The oldest server whose catalogs these queries fit; checks/version.ts says what is supported. */
+/** The oldest server that these queries support; see checks/version.ts for supported sources. */
 const OLDEST_READABLE = 13;
 
 interface ServerRow {
@@ -25,8 +25,8 @@ interface ServerRow {
 }
 
 /**
- * @param client a session of that service; its search path is emptied, so that names are printed alike on both sides.
- * @throws MigrationError `Internal` for a server that is too old to be read.
+ * @param client a session of that service; its search path is emptied, so that both sides print names alike.
+ * @throws MigrationError `Internal` if the server is too old.
  */
 export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
   await client.query(/* sql */ `select pg_catalog.set_config('search_path', '', false)`);
@@ -38,7 +38,7 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
            pg_is_in_recovery() as recovery,
            array(select s.name from pg_catalog.pg_settings s
                   where s.name in ('fsync', 'full_page_writes') and s.setting = 'off' order by 1) as not_durable,
-           -- The start time tells two clusters apart that were restored from one backup.
+           -- The start time differs between two clusters that were restored from one backup.
            concat_ws(' ', d.oid, d.datname, pg_postmaster_start_time()) as fingerprint,
            pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute') as recognizable,
            current_user as role,
@@ -46,10 +46,10 @@ export async function readServer(client: pg.ClientBase): Promise<ServerFacts> {
       from pg_catalog.pg_database d, pg_catalog.pg_roles r
      where d.datname = current_database() and r.rolname = current_user`);
   const [row] = rows;
-  if (!row) throw new Error('the server does not know the database or role that it let in');
+  if (!row) throw new Error('the catalog lacks the database or role of this session');
   const major = Math.floor(row.version_number / 10_000);
   if (major < OLDEST_READABLE) {
-    const text = `the server is PostgreSQL ${row.version}; walferry reads ${OLDEST_READABLE} and later`;
+    const text = `the server is PostgreSQL ${row.version}, but walferry needs ${OLDEST_READABLE} or newer`;
     throw new MigrationError('Internal', text);
   }
   return {

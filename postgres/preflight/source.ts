@@ -1,4 +1,4 @@
-/** The facts of the source. Reads only; the try of wal2json is in plugin.ts. */
+/** The facts of the source. Reads only; the wal2json probe is in plugin.ts. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import { readNullableColumns } from '../schema/nullable-child.ts';
@@ -37,10 +37,10 @@ import {
 } from './read/object.ts';
 import { readObjectNames } from './read/object-name.ts';
 
-/** What is neither the system's nor ours, nor part of an extension; `c` is the object's row, `n` its schema's. */
+/** Objects of users: neither the system's nor ours. `n` is the row of the schema. */
 const FOREIGN_TO_SYSTEM = /* sql */ `n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
 
-/** Reads everything but `server` and `plugin`, which the caller has already. */
+/** Reads everything except `server` and `plugin`, which the caller passes. */
 export async function readSource(
   client: pg.ClientBase,
   input: MigrationInput,
@@ -49,7 +49,7 @@ export async function readSource(
 ): Promise<SourceFacts> {
   const relations = await readRelations(client, input.tables);
   const oids = relations.map(({ oid }) => oid);
-  const gone = await readGone(client, oids);
+  const unmoved = await readGone(client, oids);
   const unreadable = await readUnreadable(client, oids);
   const rowSecurity = await readRowSecurity(client, oids);
   const own = relations.filter(({ viaRoot }) => viaRoot === null).map(({ oid }) => oid);
@@ -84,7 +84,7 @@ export async function readSource(
     rowSecurity,
     unreadableSequences: await readUnreadableSequences(client),
     schemas: [...new Set(relations.map(({ schema }) => schema))],
-    roles: await readRoles(client, own, gone, input.ignore.extensions),
+    roles: await readRoles(client, own, unmoved, input.ignore.extensions),
     schemaRights: await readSchemaRights(client),
     unenforced: await readUnenforced(client, oids),
     ownNameTaken: await isOwnNameTaken(client),
@@ -93,8 +93,8 @@ export async function readSource(
     members: await readMembers(client),
     hiddenMappings: await readHiddenMappings(client),
     left: await readLeft(client, input.ignore, oids),
-    collations: await readUsedCollations(client, oids, gone),
-    objectNames: await readObjectNames(client, relations, gone, [...unreadable, ...rowSecurity]),
+    collations: await readUsedCollations(client, oids, unmoved),
+    objectNames: await readObjectNames(client, relations, unmoved, [...unreadable, ...rowSecurity]),
     partitionKeys: await readPartitionKeys(client, oids),
     generatedReads: await readGeneratedReads(client, oids),
     nullableColumns: (await readNullableColumns(client)).filter((one) =>
@@ -106,14 +106,14 @@ export async function readSource(
       await readCreated(
         client,
         own,
-        [...gone, ...(await readOwnedSequences(client, rooted))],
+        [...unmoved, ...(await readOwnedSequences(client, rooted))],
         input.tables,
       )
     ).filter((one) => one.catalog === 'function' || !isGiven(one)),
   };
 }
 
-/** Our own control tables may be there: the source was a target once. */
+/** Our own control tables are fine: the source may have been a target once. */
 async function isOwnNameTaken(client: pg.ClientBase): Promise<boolean> {
   const { rowCount } = await client.query(/* sql */ `
     select from pg_catalog.pg_namespace n
@@ -152,7 +152,7 @@ type Settings = Pick<
 async function readSettings(client: pg.ClientBase): Promise<Settings> {
   const { rows } = await client.query<Settings>(/* sql */ `
     select current_setting('wal_level') as "walLevel",
-           -- Not current_setting(): it refuses a role that may not see the setting, this view only leaves it out.
+           -- Not current_setting(), which fails if the role may not see the setting; the view only omits it.
            (select setting from pg_catalog.pg_settings
              where name = 'output_plugin_libraries') as "outputPluginLibraries",
            current_setting('synchronous_standby_names') as "synchronousStandbys",
@@ -162,7 +162,7 @@ async function readSettings(client: pg.ClientBase): Promise<Settings> {
            current_setting('max_wal_senders')::int4 as "sendersMax",
            (select count(*)::int4 from pg_catalog.pg_stat_replication) as "sendersUsed"`);
   const [row] = rows;
-  if (!row) throw new Error('a select without from gave no row');
+  if (!row) throw new Error('a SELECT without FROM returned no row');
   return row;
 }
 
@@ -175,7 +175,7 @@ async function readSlots(client: pg.ClientBase): Promise<SlotFacts[]> {
   return rows;
 }
 
-/** Patterns that name no table at all: nearly always a slip of the pen. */
+/** Patterns that match no table: almost always a typo. */
 async function readIdlePatterns(
   client: pg.ClientBase,
   { tables }: MigrationInput,
@@ -191,7 +191,7 @@ async function readIdlePatterns(
   return { include: tables.include.filter(idle), exclude: tables.exclude.filter(idle) };
 }
 
-/** For tables without a usable key: what their catalog entry offers instead. */
+/** For tables without a usable replica identity: alternatives in the catalog. */
 async function readRemedies(
   client: pg.ClientBase,
   relations: readonly Relation[],
@@ -226,7 +226,7 @@ async function readUnreadable(
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p') and c.relpersistence <> 't' and ${FOREIGN_TO_SYSTEM}
        and not (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))
-       -- pg_dump leaves an extension's own tables alone.
+       -- pg_dump does not lock an extension's member tables.
        and not exists (select from pg_catalog.pg_depend d
                         where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid
                           and d.objsubid = 0 and d.deptype = 'e')
@@ -244,7 +244,7 @@ async function readRowSecurity(
     /* sql */ `
     select n.nspname as schema, c.relname as name
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     -- Not row_security_active(): our sessions turn policies off, and it would answer for those.
+     -- Not row_security_active(): it depends on row_security, which our sessions turn off.
      where c.oid = any($1::oid[]) and c.relrowsecurity
        and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)
        and (c.relforcerowsecurity or not pg_has_role(c.relowner, 'usage'))
@@ -265,16 +265,16 @@ async function readUnreadableSequences(client: pg.ClientBase): Promise<TableName
 }
 
 /**
- * Roles that the moved schema names. Tables that are not selected do not count; what belongs to an extension comes with it on
- * the target. Owners of schemas come with the schema's name: they are needed only where the target lacks it.
- * @param gone views and sequences that are left out.
- * @param left extensions that are left out.
+ * Roles that the moved schema refers to. Unselected tables do not count, nor do extension members, which the target's extension
+ * creates. A schema's owner is needed only if the target lacks the schema.
+ * @param unmoved views and sequences that are not moved.
+ * @param ignored extensions of the input's `ignore`.
  */
 async function readRoles(
   client: pg.ClientBase,
   selected: readonly number[],
-  gone: readonly number[],
-  left: readonly string[],
+  unmoved: readonly number[],
+  ignored: readonly string[],
 ): Promise<NamedRoles> {
   const { rows } = await client.query<{
     kind: 'owner' | 'schema' | 'grantee' | 'policy';
@@ -332,11 +332,11 @@ async function readRoles(
     ), named (kind, oid, schema) as (
       select case schema when '' then 'owner' else 'schema' end, owner, schema from moved
       union select 'grantee', x.grantee, '' from moved cross join lateral aclexplode(moved.acl) x
-             -- What a schema's owner has by itself is no grant that pg_dump writes.
+             -- pg_dump does not write the privileges that an owner has by default.
              where moved.schema = '' or x.grantee <> moved.owner
                 or not (acldefault('n', moved.owner))[1] = any (moved.acl)
       union select 'grantee', d.defaclrole, '' from pg_catalog.pg_default_acl d
-      -- Grants that were changed since an extension made its member, or initdb an object of the system: pg_dump writes them.
+      -- pg_dump writes grants on extension members and system objects that changed since their creation.
       union select 'grantee', x.grantee, '' from changed cross join lateral (
                select grantee, privilege_type from aclexplode(changed.acl)
                except select grantee, privilege_type from aclexplode(changed.initial)
@@ -347,7 +347,7 @@ async function readRoles(
     )
     select named.kind, r.rolname as name, named.schema
       from named join pg_catalog.pg_roles r on r.oid = named.oid order by 1, 2, 3`,
-    [selected, gone, left],
+    [selected, unmoved, ignored],
   );
   const of = (kind: string) => rows.filter((row) => row.kind === kind).map(({ name }) => name);
   return {

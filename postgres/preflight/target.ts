@@ -1,4 +1,4 @@
-/** The facts of the target. Reads only. */
+/** The facts of the target. Changes nothing: every test is rolled back. */
 import pg from 'pg';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import { readCollationVersions, readPartitionKeys } from '../catalog/partition-key.ts';
@@ -26,7 +26,7 @@ import { readMissingCollations } from './read/locale.ts';
 import { readTaken, readTargetObjects } from './read/object.ts';
 import { readAbsent } from './read/object-name.ts';
 
-/** @param source null when it could not be read: tables and schemas are then not compared. */
+/** @param source null if unreadable: then tables and schemas are not compared. */
 export async function readTarget(
   client: pg.ClientBase,
   server: ServerFacts,
@@ -56,7 +56,7 @@ export async function readTarget(
     unlogged: await readUnlogged(client, wanted),
     control: await readControl(client),
     objects: await readTargetObjects(client, wanted, roots),
-    // With the tables there, extensions are the operator's: no try is needed, which fires event triggers and loads libraries.
+    // If the operator created the tables, extensions are theirs, too. The test would fire event triggers and load libraries.
     ...(createsTables({ tables }) ? await readExtensionFacts(client, source) : NO_EXTENSIONS),
     missingCollations: await readMissingCollations(client, source?.collations ?? []),
     partitionKeys: await readPartitionKeys(client, await partitionedOids(client, tables)),
@@ -91,7 +91,7 @@ async function partitionedOids(
   return (await readRelationsNamed(client, partitioned)).map(({ oid }) => oid);
 }
 
-/** Extensions that are created here if they are not there. */
+/** Extensions that are created here if missing. */
 function wantedOf(source: SourceFacts | null): readonly WantedExtension[] {
   return (source?.extensions ?? []).filter(({ name }) => !source?.left.extensions.includes(name));
 }
@@ -108,7 +108,7 @@ async function readClosedSchemas(
   return rows.map(({ name }) => name);
 }
 
-/** Only trying tells: the right is an attribute, a grant (from 15 on), or a hosted server's own rule. */
+/** Only a test shows it: the right is an attribute, a grant (from 15 on), or a hosted server's rule. */
 async function mayReplicate(client: pg.ClientBase): Promise<boolean> {
   await client.query(/* sql */ `begin`);
   try {
@@ -131,19 +131,19 @@ async function readSchemas(client: pg.ClientBase, names: readonly string[]): Pro
 }
 
 /**
- * Only trying tells here, too: PostgreSQL wants a superuser, hosted servers let their admin roles. Rolled back, and nobody
- * else sees it meanwhile.
+ * Only a test shows this right, too: PostgreSQL requires a superuser, hosted servers allow their admin roles. It is rolled back,
+ * and no other session sees it.
  */
 async function tryEventTrigger(
   client: pg.ClientBase,
   owners: readonly string[],
 ): Promise<EventTriggerRight> {
-  // Each event trigger has an owner: without any there are none.
+  // No owners means no event triggers.
   if (owners.length === 0) return { may: null, refusedOwners: [] };
   await client.query(/* sql */ `begin`);
   try {
-    // Where this is refused (no right to temporary objects, an event trigger in the way) the next answer still is 42501 or
-    // another: the server looks at the right to an event trigger before it looks for the function.
+    // A refusal here (no right to temporary objects, another event trigger) does not matter: the server checks the right to
+    // create an event trigger before it looks for the function.
     await attempt(
       client,
       /* sql */ `create function pg_temp.walferry_try() returns event_trigger language plpgsql as 'begin end'`,
@@ -152,15 +152,15 @@ async function tryEventTrigger(
       client,
       /* sql */ `create event trigger walferry_try on ddl_command_end execute function pg_temp.walferry_try()`,
     );
-    // Refused only for the right; what else stands in the way of the try says nothing about the real ones.
+    // Only this SQLSTATE means a missing right; other errors concern only this test.
     if (state === SQLSTATE.insufficientPrivilege) return { may: false, refusedOwners: [] };
     const refusedOwners: string[] = [];
     for (const owner of state === null ? owners : []) {
-      const given = await attempt(
+      const refusal = await attempt(
         client,
         /* sql */ `alter event trigger walferry_try owner to ${pg.escapeIdentifier(owner)}`,
       );
-      if (given === SQLSTATE.insufficientPrivilege || given === SQLSTATE.undefinedObject) {
+      if (refusal === SQLSTATE.insufficientPrivilege || refusal === SQLSTATE.undefinedObject) {
         refusedOwners.push(owner);
       }
     }
@@ -207,12 +207,12 @@ async function readTables(
       (row.kind === 'r' || (row.kind === 'p' && isRoot(row))) && row.readable && !row.rowSecurity,
   );
   const filled = new Set((await withRows(client, visible)).map(({ sql }) => sql));
-  const looked = new Set(visible.map(({ sql }) => sql));
+  const checked = new Set(visible.map(({ sql }) => sql));
   return rows.map(({ sql, readable: _, ...table }) => ({
     ...table,
     isRoot: isRoot(table),
-    // A partitioned table holds no rows itself; its partitions are tables of their own here, but for a root that is one table.
-    hasRows: looked.has(sql)
+    // A partitioned table holds no rows itself, and its partitions are listed separately, except those of a root.
+    hasRows: checked.has(sql)
       ? filled.has(sql)
       : table.kind === 'p' && !isRoot(table)
         ? false
@@ -250,7 +250,7 @@ async function readRoots(client: pg.ClientBase, names: readonly TableName[]): Pr
   }));
 }
 
-/** What an earlier migration left, or another one is using. */
+/** The state that an earlier or another migration stores on the target. */
 async function readControl(client: pg.ClientBase): Promise<ControlFacts> {
   const { rows } = await client.query<{ usable: boolean; ours: boolean }>(/* sql */ `
     select has_schema_privilege(n.oid, 'usage')

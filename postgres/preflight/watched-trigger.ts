@@ -1,4 +1,4 @@
-/** Event triggers on the target that may block walferry, found by retrying without them. */
+/** Finds event triggers on the target that block walferry by retrying statements without them. */
 import pg from 'pg';
 import { attempted } from './attempt.ts';
 
@@ -11,9 +11,9 @@ export interface WatchedTrigger {
 export interface Refusal {
   /** SQLSTATE. */
   readonly state: string;
-  /** Event triggers without which it went; none: it fails by itself. */
+  /** Event triggers that caused the refusal; empty: it has another cause. */
   readonly blamed: readonly WatchedTrigger[];
-  /** Whether it was done in the end, without them. */
+  /** Whether it succeeded without them. */
   readonly done: boolean;
 }
 
@@ -23,14 +23,14 @@ interface Row extends WatchedTrigger {
 
 /** Works within one transaction, whose rollback restores every trigger. */
 export class WatchedTriggers {
-  #awake: readonly Row[];
+  #enabled: readonly Row[];
 
-  private constructor(awake: readonly Row[]) {
-    this.#awake = awake;
+  private constructor(enabled: readonly Row[]) {
+    this.#enabled = enabled;
   }
 
   get none(): boolean {
-    return this.#awake.length === 0;
+    return this.#enabled.length === 0;
   }
 
   static async read(client: pg.ClientBase): Promise<WatchedTriggers> {
@@ -43,31 +43,31 @@ export class WatchedTriggers {
   }
 
   /**
-   * Runs statements within the open transaction, which a refusal leaves usable. What a trigger refused is done without it
-   * where our role may disable it, so that what stands on it can be tried.
+   * Runs statements in the open transaction, which a refusal leaves usable. If a trigger refuses them and our role may disable
+   * it, runs them again without it, so that dependents can be tried.
    */
   async run(client: pg.ClientBase, statements: () => Promise<unknown>): Promise<Refusal | null> {
     const refusal = await attempted(client, statements);
     if (refusal === null) return null;
     const plainly = { state: refusal.state, blamed: [], done: false };
     if (this.none) return plainly;
-    const named = this.#awake.filter((one) => refusal.where.includes(`${one.function}(`));
-    const suspects = named.length > 0 ? named : this.#awake;
+    const named = this.#enabled.filter((one) => refusal.where.includes(`${one.function}(`));
+    const suspects = named.length > 0 ? named : this.#enabled;
     await client.query('savepoint disabled');
-    const asleep = await attempted(client, async () => {
+    const refused = await attempted(client, async () => {
       for (const { name } of suspects) {
         await client.query(`alter event trigger ${pg.escapeIdentifier(name)} disable`);
       }
     });
-    const again = asleep ?? (await attempted(client, statements));
-    if (again === null) {
+    const failed = refused ?? (await attempted(client, statements));
+    if (failed === null) {
       await client.query('release savepoint disabled');
-      this.#awake = this.#awake.filter((one) => !suspects.includes(one));
+      this.#enabled = this.#enabled.filter((one) => !suspects.includes(one));
       return { ...plainly, blamed: suspects.map(bare), done: true };
     }
     await client.query('rollback to savepoint disabled; release savepoint disabled');
-    // Only its owner may disable it. The server named its function, then: that is as good.
-    const blamed = asleep === null ? [] : named.map(bare);
+    // Only its owner may disable it; then the function that the server named is the evidence.
+    const blamed = refused === null ? [] : named.map(bare);
     return { ...plainly, blamed };
   }
 }

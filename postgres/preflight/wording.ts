@@ -1,11 +1,11 @@
-/** How findings are worded: names in lists that end, statements that can be pasted. */
+/** Wording of findings: lists of limited length, statements that can be pasted. */
 import pg from 'pg';
 import type { Finding } from '../../contract/finding.ts';
 import type { FindingCode } from '../../contract/finding-catalogue.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 
-/** A failure's message has room for 4 KiB; a thousand names help nobody. */
+/** A failure's message is limited to 4 KiB, and a thousand names are of no use. */
 const NAMES_SHOWN = 10;
 
 export function error(code: FindingCode, message: string, action: string): Finding {
@@ -25,7 +25,7 @@ export function list(names: readonly string[]): string {
   return listWith(names, ', ');
 }
 
-/** Statements one after another, each with its semicolon, for pasting into psql. */
+/** Statements, each with its semicolon, for pasting into psql. */
 export function statements(sql: readonly string[]): string {
   return sql.length <= NAMES_SHOWN
     ? sql.map((one) => `${one};`).join(' ')
@@ -35,7 +35,7 @@ export function statements(sql: readonly string[]): string {
         .join(' ')} (and so on for ${sql.length - NAMES_SHOWN} more)`;
 }
 
-/** As patterns of the input, for pasting into a list; not more than are read. */
+/** Patterns for pasting into a list of the input; limited in number. */
 export function patternsOf(tables: readonly TableName[]): string {
   return tables.slice(0, NAMES_SHOWN).map(patternOf).join(', ');
 }
@@ -55,17 +55,17 @@ function listWith(names: readonly string[], separator: string): string {
 
 export { nameOf } from '../catalog/table-name.ts';
 
-/** For SQL, quoted where needed only: `public."Orders"`. */
+/** For SQL, quoted only if needed: `public."Orders"`. */
 export function sqlName({ schema, name }: TableName): string {
   return `${identifier(schema)}.${identifier(name)}`;
 }
 
-/** Plain lower-case names that could be key words are rare in schemas, and quoted names everywhere are hard to read. */
+/** Quotes a name only if needed, because quoted names are hard to read. */
 export function identifier(name: string): string {
   return /^[a-z_][a-z0-9_]*$/.test(name) && !KEY_WORDS.has(name) ? name : pg.escapeIdentifier(name);
 }
 
-/** Reserved words that people do use as names. */
+/** Reserved words that may occur as names. */
 const KEY_WORDS = new Set(
   (
     'all analyse analyze and any array as asc authorization between binary both case cast check collate collation ' +
@@ -91,7 +91,7 @@ export function size(bytes: number): string {
   return `${number < 10 && power > 0 ? number.toFixed(1) : Math.round(number)} ${BYTE_UNITS[power] ?? ''}`;
 }
 
-/** For people: `45 s`, `12 min`, `3.5 h`, `9 days`. */
+/** A readable duration: `45 s`, `12 min`, `3.5 h`, `9 days`. */
 export function span(seconds: number): string {
   if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
@@ -99,7 +99,7 @@ export function span(seconds: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-/** The command that removes what an earlier migration left, as it is typed. */
+/** The shell command that removes the leftovers of an earlier migration. */
 export function cleanupCommand({ source, target }: Migration, workflowId: string): string {
   return `npm run cleanup -- ${source} ${target} --workflow-id ${shellWord(workflowId)}`;
 }

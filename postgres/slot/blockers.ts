@@ -1,24 +1,24 @@
 /**
- * Who keeps a slot or a snapshot waiting: transactions with an id that were open before it, in whatever database of the cluster.
- * Pids, ages and names of prepared transactions only; what they run is not ours to show.
+ * Transactions that block a slot or a snapshot: older open ones with an id, in any database of the cluster. Only pids, ages and
+ * names of prepared transactions: their statements may contain data.
  */
 import type pg from 'pg';
 
 export interface Blocker {
-  /** Null for a prepared transaction, which has no session any more. */
+  /** Null for a prepared transaction, which no longer has a session. */
   readonly pid: number | null;
   /** Name of the prepared transaction, null for a session. */
   readonly prepared: string | null;
   readonly database: string;
-  /** Since the transaction began (or was prepared). */
+  /** Time since the transaction began (or was prepared). */
   readonly seconds: number;
 }
 
 const NAMED = 5;
 
 /**
- * Open transactions that have an id, oldest first. Another role's sessions may be hidden from this one.
- * @param limit only ids below it; null: all.
+ * Open transactions that have an id, oldest first. This role may not see those of other roles.
+ * @param limit only ids below this; null: all.
  */
 export async function readBlockers(
   client: pg.ClientBase,

@@ -1,12 +1,12 @@
 /**
- * The slot and the gate. Short and idempotent: it uses no snapshot of the slot's own (that would die with its session), so that a
- * crash afterwards costs nothing. Each precaution closes a hole that was seen:
+ * Creates the slot and the xid barrier. Short and idempotent: it does not use the snapshot that slot creation exports, which ends
+ * with its session, so a crash afterwards costs nothing. Each precaution is for an observed failure:
  *
  * - a slot whose `confirmed_flush_lsn` is null is not ready and is never adopted;
- * - a creator that died leaves a backend waiting on the source that makes the slot later, hence the time limit and the look
- *   for the client on the creating session;
- * - the gate is a transaction id given out after the slot was ready: only a snapshot to which everything older has ended contains
- *   all that the slot does not deliver.
+ * - a creator that died leaves a waiting backend on the source that creates the slot later, hence the lock timeout and the
+ *   connection check of the creating session;
+ * - the xid barrier is a transaction id assigned after the slot is ready: only a snapshot in which every older transaction has
+ *   ended contains everything that the slot does not deliver.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -26,8 +26,8 @@ import { creationFailure } from './refusal.ts';
 import { connectPatiently } from './session.ts';
 
 /**
- * One wait of the creation is for one transaction. Where transactions of some length are always open, the time must cover their
- * length, or the slot never gets ready: twice the age of the oldest one, within these bounds.
+ * Slot creation waits for one transaction after another. If long transactions are always open, the timeout must exceed their
+ * length: twice the age of the oldest one, within these bounds.
  */
 const LOCK_TIMEOUT_LEAST_MS = 30_000;
 const LOCK_TIMEOUT_MOST_MS = 600_000;
@@ -35,14 +35,14 @@ const WATCH_EVERY_MS = 1_000;
 const WARN_EVERY_MS = 30_000;
 
 export interface SlotOptions {
-  /** Overrides the measured time, for tests. */
+  /** Overrides the computed timeout, for tests. */
   readonly lockTimeoutMs?: number;
 }
 
 /**
- * Makes the slot and the gate, or recognises those that an earlier attempt finished; both are stored on the target.
- * @throws MigrationError `SlotBlocked` naming who blocks, `PluginRefused`, `Denied`, `SlotMissing` when a slot that was used
- *   already is gone, `SlotBusy`, `CheckpointMissing`; `signal.reason` when aborted.
+ * Creates the slot and the xid barrier, or adopts those of an earlier attempt; stores both on the target.
+ * @throws MigrationError `SlotBlocked` with the blocking transactions, `PluginRefused`, `Denied`, `SlotMissing` if a slot in use
+ *   by the copy is gone, `SlotBusy`, `CheckpointMissing`; `signal.reason` when aborted.
  */
 export async function createSlot(
   migration: Migration,
@@ -59,7 +59,7 @@ export async function createSlot(
       return { slot: migration.slot, consistentLsn: stored.consistentLsn };
     }
     if (begun) throw lostSlot(migration);
-    // One that is in use is not finished either: its creator has not kept it for good yet.
+    // A slot in use is not finished either: its creator has not made it persistent yet.
     if (
       found !== null &&
       (found.confirmedFlushLsn === null || found.activePid !== null || found.lost)
@@ -67,7 +67,7 @@ export async function createSlot(
       work.log.warn('removing a slot that an earlier attempt did not finish', {
         slot: migration.slot,
       });
-      // Once more, because all of this may have taken long: a slot that a newer attempt's copy counts on stays.
+      // Checked again, because this may have taken long: a newer attempt's copy may need the slot.
       if ((await readNewestSnapshot(target, migration)) !== null) throw lostSlot(migration);
       await removeSlot(source, migration.slot);
       found = null;
@@ -75,10 +75,10 @@ export async function createSlot(
     const consistentLsn =
       found?.confirmedFlushLsn ?? (await create(migration, source, work, options));
     try {
-      // The gate is durable: an id that a crash takes back might not be given out again, and every snapshot would wait for it.
+      // The barrier must be durable: after a crash its id might not be assigned again, and every snapshot would wait for it.
       await store(target, migration, consistentLsn, (await writeMark(source, migration)).xid);
     } catch (error) {
-      // Cleaned up meanwhile: nobody else would ever drop this slot.
+      // A cleanup ran in parallel, so nothing else would drop this slot.
       if ((await readMigration(target, migration.id)) === null) {
         await removeSlot(source, migration.slot);
       }
@@ -92,7 +92,7 @@ export async function createSlot(
   }
 }
 
-/** Until a stream begins nobody moves the slot: another position is another slot, made after the stored gate. */
+/** No one advances the slot before the stream begins: another position means another slot, created after the stored barrier. */
 function isTheStoredOne(stored: MigrationState, found: SlotState): boolean {
   if (found.lost || found.confirmedFlushLsn === null) return false;
   return stored.epoch > 0n || found.confirmedFlushLsn === stored.consistentLsn;
@@ -101,7 +101,7 @@ function isTheStoredOne(stored: MigrationState, found: SlotState): boolean {
 function lostSlot({ slot, source }: Migration): MigrationError {
   return new MigrationError(
     'SlotMissing',
-    `slot "${slot}" is gone or lost on the source "${source}", and rows were copied that count on it`,
+    `slot "${slot}" is missing or lost on the source "${source}", but rows that depend on it are already copied`,
     { slot },
   );
 }
@@ -122,7 +122,7 @@ async function create(
   const pid = await pidOf(creator);
   using watch = new Watch(migration, watcher, work, pid);
   try {
-    // The name is a literal in the statement's text: drop.ts finds orphans by it.
+    // A literal in the statement's text, by which drop.ts finds orphaned creators.
     const { rows } = await creator.query<{ lsn: string }>(
       /* sql */ `select lsn::text from pg_create_logical_replication_slot(${pg.escapeLiteral(migration.slot)}, 'wal2json')`,
     );
@@ -136,7 +136,7 @@ async function create(
     const blockers = await readBlockers(watcher, null);
     throw new MigrationError(
       'SlotBlocked',
-      `slot "${migration.slot}" waited ${Math.round(lockTimeoutMs / 1000)} s for transactions that were open before it: ${renderBlockers(blockers)}`,
+      `creating slot "${migration.slot}" waited more than ${Math.round(lockTimeoutMs / 1000)} s for open transactions on the source: ${renderBlockers(blockers)}`,
       { slot: migration.slot, sqlstate: SQLSTATE.lockNotAvailable, pids: pidsOf(blockers) },
     );
   } finally {
@@ -150,8 +150,8 @@ async function pidOf(client: pg.ClientBase): Promise<number> {
 }
 
 /**
- * The greatest gate wins: an attempt that was overtaken must not put its older slot's position over the newer one's. From the
- * first snapshot on the position stands: rows were copied that count on it.
+ * The greatest barrier wins: an overtaken attempt must not overwrite the newer slot's position with its own. From the first
+ * exported snapshot on the position is final, because copied rows depend on it.
  */
 async function store(
   target: pg.ClientBase,
@@ -169,14 +169,14 @@ async function store(
   if (rowCount === 1) return;
   throw new MigrationError(
     'SlotBusy',
-    `another attempt has made slot "${migration.slot}" meanwhile`,
+    `another attempt has already created slot "${migration.slot}"`,
     {
       slot: migration.slot,
     },
   );
 }
 
-/** Reports who blocks while the creator waits, and ends the creator's backend when the work is aborted. */
+/** Reports blocking transactions while the creator waits, and terminates the creator's backend when the work is aborted. */
 class Watch implements Disposable {
   readonly #ended = new AbortController();
   readonly #loop: Promise<void>;
@@ -185,7 +185,7 @@ class Watch implements Disposable {
     this.#loop = this.#run(migration, client, work, creatorPid);
   }
 
-  /** After this the watching session is free for others. */
+  /** Afterwards the watching session is free for other queries. */
   async end(): Promise<void> {
     this.#ended.abort();
     await this.#loop;
@@ -217,13 +217,13 @@ class Watch implements Disposable {
         work.beat({ step: 'creating the slot', waitingFor, seconds });
         if (performance.now() - warned > WARN_EVERY_MS) {
           warned = performance.now();
-          work.log.warn('the slot waits for open transactions', {
+          work.log.warn('creating the slot waits for open transactions', {
             slot: migration.slot,
             waitingFor,
           });
         }
       } catch {
-        // A broken watcher must not end the creation; it stops beating, and then Temporal decides.
+        // A broken watcher must not end the creation; without heartbeats, Temporal's timeout decides.
         return;
       }
     }

@@ -1,6 +1,6 @@
 /**
- * Removing the slot for good. A slot in use cannot be dropped, so its session is ended first; and a creator that died may have left
- * a backend on the source that waits and makes the slot later: it is ended too, and the result is looked at again.
+ * Drops the slot permanently. A slot in use cannot be dropped, so its session is terminated first. A creator that died may have
+ * left a waiting backend on the source that creates the slot later: it is terminated, too, and the result is checked again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -9,15 +9,15 @@ import type { Migration } from '../../contract/migration.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../identity/connect.ts';
 
-/** An ended walsender leaves its slot within milliseconds; one that rolls back or flushes may take longer. */
+/** A terminated walsender releases its slot within milliseconds; one that rolls back or flushes may take longer. */
 const DEADLINE_MS = 20_000;
 const POLL_MS = 50;
 
 /**
- * Drops the migration's slot, whoever uses it. Idempotent.
- * @returns `absent` when there was none (and no session that was creating it).
- * @throws MigrationError `SlotBusy` when it stays in use, `Denied` when its session may not be ended, `Unreachable`, `WrongServer`:
- *   a slot that is absent on another server still keeps WAL on ours.
+ * Drops the migration's slot, even if it is in use. Idempotent.
+ * @returns `absent` if there was none (and no session was creating it).
+ * @throws MigrationError `SlotBusy` if it stays in use, `Denied` if its session may not be terminated, `Unreachable`,
+ *   `WrongServer`: a slot that is absent on the wrong server still retains WAL on the right one.
  */
 export async function dropSlot(migration: Migration): Promise<'dropped' | 'absent'> {
   try {
@@ -35,7 +35,7 @@ export async function dropSlot(migration: Migration): Promise<'dropped' | 'absen
   }
 }
 
-/** {@link dropSlot} on a session that is there. */
+/** {@link dropSlot} on an existing session. */
 export async function removeSlot(
   client: pg.ClientBase,
   slot: string,
@@ -46,7 +46,7 @@ export async function removeSlot(
     const pids = await endUsers(client, slot);
     const exists = await tryDrop(client, slot);
     found ||= exists || pids.length > 0;
-    // Gone only when it is not there and nobody is left who could make it again.
+    // Only gone if it does not exist and no session can still create it.
     if (!exists && pids.length === 0) return found ? 'dropped' : 'absent';
     if (performance.now() > deadline) {
       throw new MigrationError(
@@ -59,9 +59,9 @@ export async function removeSlot(
   }
 }
 
-/** Ends the sessions that use the slot or are creating it. @returns their pids. */
+/** Terminates the sessions that use or create the slot. @returns their pids. */
 export async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
-  // The slot's name stands in the creating statement's text as a literal, see create.ts.
+  // The creating statement contains the slot's name as a literal, see create.ts.
   const { rows } = await client.query<{ pid: number }>(
     /* sql */ `
     select users.pid, pg_terminate_backend(users.pid)
@@ -77,7 +77,7 @@ export async function endUsers(client: pg.ClientBase, slot: string): Promise<num
   return rows.map(({ pid }) => pid);
 }
 
-/** @returns whether the slot was there. */
+/** @returns whether the slot existed. */
 async function tryDrop(client: pg.ClientBase, slot: string): Promise<boolean> {
   try {
     await client.query(/* sql */ `select pg_drop_replication_slot($1)`, [slot]);

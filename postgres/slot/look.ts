@@ -1,13 +1,13 @@
-/** What the source says about our slot. */
+/** The state of our slot on the source. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 
 export interface SlotState {
   readonly activePid: number | null;
-  /** Null while it is being created: such a slot is not ready and never will be when its creator is gone. */
+  /** Null while it is being created; without its creator, such a slot never becomes ready. */
   readonly confirmedFlushLsn: Lsn | null;
-  /** The server gave up the WAL that the slot needs. */
+  /** The server removed WAL that the slot needs. */
   readonly lost: boolean;
 }
 
@@ -20,7 +20,7 @@ interface Row {
 
 /**
  * The slot of that name, or null.
- * @throws MigrationError `SlotBusy` when something else has the name: another database or plugin.
+ * @throws MigrationError `SlotBusy` if the slot belongs to another database or plugin.
  */
 export async function lookAtSlot(client: pg.ClientBase, slot: string): Promise<SlotState | null> {
   const { rows } = await client.query<Row>(
@@ -35,7 +35,7 @@ export async function lookAtSlot(client: pg.ClientBase, slot: string): Promise<S
   if (!row.ours) {
     throw new MigrationError(
       'SlotBusy',
-      `a slot named "${slot}" exists on the source for another database or plugin; drop it there with: select pg_drop_replication_slot('${slot}')`,
+      `slot "${slot}" on the source belongs to another database or plugin; drop it there: select pg_drop_replication_slot('${slot}')`,
       { slot },
     );
   }

@@ -1,18 +1,18 @@
-/** What the source's wal2json can do: it tells its version nowhere in SQL, so options are tried. */
+/** Abilities of the source's wal2json: SQL does not show its version, so options are tried. */
 import type pg from 'pg';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { creationFailure } from './refusal.ts';
 
 export interface PluginAbilities {
-  /** `numeric-data-types-as-string` (from 2.6 on): without it NaN and infinities arrive as null. */
+  /** `numeric-data-types-as-string` (from 2.6 on): without it, non-finite numbers arrive as null. */
   readonly numericAsText: boolean;
 }
 
 /**
- * Tries options on an existing slot that nobody uses. Nothing is consumed and next to nothing decoded: the plugin reads its options
- * before the first record, and reading ends right after that one.
- * @throws MigrationError `SlotBusy` while somebody uses the slot, `PluginRefused`, `Denied`, `SlotMissing`.
+ * Tries options on an existing slot that is not in use. Consumes nothing and decodes almost nothing: the plugin reads its options
+ * before the first record, and reading ends right after it.
+ * @throws MigrationError `SlotBusy` while the slot is in use, `PluginRefused`, `Denied`, `SlotMissing`.
  */
 export async function probePluginOptions(
   client: pg.ClientBase,

@@ -1,4 +1,4 @@
-/** Why the source does not create a slot: by SQLSTATE, and for the ambiguous one by asking the source. */
+/** Why the source refuses to create a slot: by SQLSTATE, and for the ambiguous one by a query. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
@@ -24,7 +24,7 @@ export async function creationFailure(
       return (await isPluginRefused(asker))
         ? failure(
             'PluginRefused',
-            'the source refuses wal2json: its setting output_plugin_libraries does not list it',
+            'the source does not allow wal2json: output_plugin_libraries does not list it',
           )
         : failure(
             'Denied',
@@ -38,7 +38,7 @@ export async function creationFailure(
     case CONFIGURATION_LIMIT_EXCEEDED:
       return failure(
         'Contention',
-        'all replication slots of the source are taken: drop one or raise max_replication_slots',
+        'all replication slots of the source are in use: drop one or raise max_replication_slots',
       );
     case DUPLICATE_OBJECT:
       return failure('SlotBusy', `another attempt is creating slot "${slot}"`);
@@ -56,14 +56,13 @@ function other(error: unknown, slot: string): MigrationError {
   return classify(error, { step: `creating slot "${slot}"`, side: 'source' }, 'Internal');
 }
 
-/** Both a missing right and a plugin that is not listed answer 42501; only one of them is true of this source. */
+/** A missing right and an unlisted plugin both give 42501; the setting shows which one it is. */
 async function isPluginRefused(client: pg.ClientBase): Promise<boolean> {
   const { rows } = await client.query<{ listed: boolean | null; may: boolean }>(/* sql */ `
     select (select 'wal2json' = any(regexp_split_to_array(replace(setting, '"', ''), '\\s*,\\s*'))
               from pg_catalog.pg_settings where name = 'output_plugin_libraries') as listed,
            (select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user) as may`);
   const [row] = rows;
-  // Servers without the setting have only one reason. A hosted server's role may create slots without the attribute, so the
-  // setting alone decides where it is known.
+  // A hosted server's role may create slots without the attribute, so if the setting is visible, it alone decides.
   return row?.listed === false || (row?.listed === null && row.may);
 }

@@ -1,22 +1,21 @@
-/** Sessions of the slot and the snapshot: they wait or work for hours, so nobody's default time limit may end them. */
+/** Sessions for the slot and the snapshot: they wait or work for hours, so no default timeout may end them. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { cut, type Purpose } from '../connection/session.ts';
 import { connectSide, type SideOptions } from '../identity/connect.ts';
 import type { Side } from '../identity/identity.ts';
 
-/** What a session has beyond the limits that every one of ours is without. */
-const PATIENT: Readonly<Record<string, string>> = {
-  // A worker's machine that vanished is noticed within a minute instead of two hours: its locks and snapshot hold others up.
+const KEEPALIVES: Readonly<Record<string, string>> = {
+  // The server detects a lost worker within a minute instead of two hours and releases its locks and snapshot.
   tcp_keepalives_idle: '30',
   tcp_keepalives_interval: '10',
   tcp_keepalives_count: '3',
 };
 
-/** How long a statement in progress goes on whose client is gone: a lock it waits for would be taken for nobody. */
+/** How soon the server ends a statement whose client is gone; otherwise it might still acquire the lock that it waits for. */
 const CONNECTION_CHECK = { client_connection_check_interval: '300ms' };
 
-/** Connects with those settings; more can be given. */
+/** Connects with these settings and optional further ones. */
 export async function connectPatiently(
   side: Side,
   migration: Migration,
@@ -26,8 +25,8 @@ export async function connectPatiently(
 ): Promise<pg.Client & AsyncDisposable> {
   const client = await connectSide(side, migration, purpose, options);
   try {
-    await setKnown(client, { ...PATIENT, ...settings });
-    // Not every operating system can look; the server refuses the value there.
+    await setKnown(client, { ...KEEPALIVES, ...settings });
+    // The server refuses the value on operating systems that cannot detect this.
     await setKnown(client, CONNECTION_CHECK).catch(() => undefined);
     return client;
   } catch (error) {
@@ -36,7 +35,7 @@ export async function connectPatiently(
   }
 }
 
-/** Sets those of the settings that the server knows. */
+/** Sets only settings that the server has. */
 async function setKnown(
   client: pg.ClientBase,
   settings: Readonly<Record<string, string>>,

@@ -52,7 +52,7 @@ it('connections that reach different servers are refused; one server behind a pl
   try {
     const findings = await findingsOf(db, { source: `both_${db.source}` });
     expect(codes(findings)).toEqual(['source-balanced']);
-    expect(findings[0]?.message).toContain('meet 2 different servers');
+    expect(findings[0]?.message).toContain('reach 2 different servers');
     expect(await findingsOf(db, { source: `one_${db.source}` })).toEqual([]);
   } finally {
     for (const client of servers) await client.query(`drop role ${role}`);
@@ -120,8 +120,8 @@ it.skipIf(PGBOUNCER === undefined)(
     await db.sourceClient.query(CLEAN);
     const { spec } = sourceServer();
     for (const [name, ignored, reason] of [
-      ['strict', 'extra_float_digits', /start-up settings of the session are refused/],
-      ['lax', 'options,extra_float_digits', /sessions do not keep a backend of their own/],
+      ['strict', 'extra_float_digits', /startup settings of the session are refused/],
+      ['lax', 'options,extra_float_digits', /sessions do not keep their own backend/],
     ] as const) {
       await using pool = await pooler(ignored);
       const service = `${name}_${db.source}`;

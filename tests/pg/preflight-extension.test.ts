@@ -145,7 +145,7 @@ it('extensions that the input excludes need nothing on the target: what goes wit
   const left = await of(['walferry_nowhere']);
   expect(codes(left)).toEqual(['extension-left']);
   expect(only(left, 'extension-left').message).toMatch(
-    /: walferry_nowhere, and what stands on them: function public\.slow_ones\(\), materialized view public\.slowest, view public\.slow, view public\.slower$/,
+    /: walferry_nowhere; nor are objects that depend on them: function public\.slow_ones\(\), materialized view public\.slowest, view public\.slow, view public\.slower$/,
   );
   const unmatched = await of(['walferry_nowhere', 'Cube']);
   expect(codes(unmatched).sort()).toEqual(['extension-left', 'ignore-object-unmatched']);
@@ -173,7 +173,7 @@ it('an extension that a selected table or another extension needs is refused wit
   );
   expect(codes(rest)).toEqual(['extension-left']);
   expect(rest[0]?.message).toMatch(
-    /stands on them: function public\.alike\(pg_catalog\.text\), type public\.tags$/,
+    /depend on them: function public\.alike\(pg_catalog\.text\), type public\.tags$/,
   );
 });
 

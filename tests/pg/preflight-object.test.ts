@@ -183,9 +183,11 @@ describe('what the target would have otherwise', () => {
       expect(finding.level).toBe('warning');
       const admin = (await db.targetClient.query<{ name: string }>('select current_user as name'))
         .rows[0]?.name;
-      expect(finding.message).toContain(`app belongs to ${owner} on the source, to ${admin} here`);
       expect(finding.message).toContain(
-        `app grants CREATE to ${reader}, USAGE to PUBLIC here only`,
+        `app belongs to ${owner} on the source, to ${admin} on the target`,
+      );
+      expect(finding.message).toContain(
+        `app grants CREATE to ${reader}, USAGE to PUBLIC on the target only`,
       );
       expect(finding.message).toContain(`public belongs to ${owner} on the source`);
       const plain = await findingsOf(db, { input: { schema: { owners: false, grants: false } } });

@@ -112,7 +112,7 @@ it('too few free connections for the copy streams are reported with their number
   await restartWith('alter system set max_connections = 8');
   const [found] = await findings();
   expect(found?.code).toBe('source-sessions');
-  expect(found?.message).toMatch(/^the source has \d free connections? \(\d of 8 are used\)/);
+  expect(found?.message).toMatch(/^the source has \d free connections? \(\d of 8 are in use\)/);
   await restartWith('alter system reset max_connections');
   expect(await codes()).toEqual([]);
 });

@@ -23,7 +23,7 @@ describe('tables whose changes could not be followed', () => {
     expect(found.message).toContain('public.deferred (its primary key is deferrable)');
     expect(found.message).toContain('public.nothing (replica identity nothing)');
     expect(found.message).toContain(
-      'public.gone (its replica identity index is gone or not usable)',
+      'public.gone (its replica identity index is missing or unusable)',
     );
     expect(found.action).toContain(
       'alter table public.indexed replica identity using index "Indexed_a";',

@@ -57,7 +57,7 @@ describe('what earlier migrations left', () => {
     const findings = await findingsOf(db, { migration });
     expect(codes(findings)).toEqual(['leftover-slot', 'leftover-control']);
     expect(only(findings, 'leftover-slot').message).toMatch(
-      new RegExp(`${slot} .* holds \\d+ MB of WAL`),
+      new RegExp(`${slot} .* retains \\d+ MB of WAL`),
     );
     for (const { action } of findings) {
       expect(action).toContain(`temporal workflow reset -w ${workflowId} --type LastWorkflowTask`);

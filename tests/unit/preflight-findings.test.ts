@@ -738,7 +738,7 @@ it('no finding grows with the number of objects that it is about, nor what Tempo
 it('a big copy tells of the WAL and the disk that SQL cannot see', () => {
   const found = findings(wal({ written: WRITTEN }, { relations: GIGABYTES }));
   expect(found.map(({ code }) => code)).toEqual(['wal-expected', 'target-disk']);
-  expect(found[0]?.message).toContain('977 kB/s, the average since the statistics began');
+  expect(found[0]?.message).toContain('977 kB/s, the average since the last statistics reset');
   expect(found[0]?.message).toContain('5.0 GB in 89 min to 25 GB in 7.5 h');
   expect(found[1]?.message).toContain('500 GB');
 });

@@ -205,7 +205,7 @@ describe('slots of other migrations', () => {
   it('one of an earlier run is an error, with the WAL that it holds', () => {
     const [found] = findings({ source: { slots: [slot(slotName('orders', 'earlier'))] } });
     expect(found).toMatchObject({ level: 'error', code: 'leftover-slot' });
-    expect(found?.message).toContain('holds 5 MB of WAL');
+    expect(found?.message).toContain('retains 5 MB of WAL');
   });
 
   it('one of a workflow whose id only begins like ours is a warning', () => {

@@ -1,15 +1,15 @@
 /**
- * Transaction ids: the snapshot of the copy, and the slot until it is dropped, hold vacuum back, so that a cluster that is old
- * already gets older. The server stops giving ids out some three million before the end.
+ * Transaction id age. The exported snapshot, and the slot until it is dropped, hold vacuum back, so an old cluster gets older.
+ * The server refuses to assign ids about three million before the end.
  */
 import type { Check, ServerFacts } from '../facts.ts';
 import { error, warning } from '../wording.ts';
 
-/** 2^31; a cluster whose oldest id is that far back has none left. */
+/** 2^31: at this age, no ids remain. */
 const ALL = 2 ** 31;
-/** Half of all: as much again may pass during the copy. */
+/** The copy may use as many again. */
 const OLD = ALL / 2;
-/** Some 150 million are left: a busy server uses that in a day. */
+/** About 150 million remain; a busy server uses that in a day. */
 const TOO_OLD = 2_000_000_000;
 
 export const age: Check = ({ source, target }) =>
@@ -29,8 +29,8 @@ function of(side: 'source' | 'target', { age: { xids, multixacts } }: ServerFact
   return [
     finding(
       `${side}-transaction-age`,
-      `the oldest ${what} of the ${side}'s server are ${Math.round(oldest / 1e6)} million back, ${left} million are left, and ${side === 'source' ? 'copy and slot hold vacuum back' : 'the copy uses some'}`,
-      `On the ${side}, as a superuser: find the database (select datname, age(datfrozenxid), mxid_age(datminmxid) from pg_database order by 2 desc) and run vacuum (freeze) in it; end old transactions, slots and prepared transactions that hold it back.`,
+      `the oldest ${what} of the ${side} have an age of ${Math.round(oldest / 1e6)} million, so ${left} million remain, and ${side === 'source' ? 'the copy and the slot hold vacuum back' : 'the copy uses some'}`,
+      `On the ${side}, as a superuser: find the database (select datname, age(datfrozenxid), mxid_age(datminmxid) from pg_database order by 2 desc) and run vacuum (freeze) in it. End old transactions and prepared transactions, and drop old slots, that hold it back.`,
     ),
   ];
 }

@@ -1,4 +1,4 @@
-/** Whether every table can be copied as binary, where the input allows nothing else. */
+/** Whether every table can be copied in binary format, if the input requires it. */
 import type { Check } from '../facts.ts';
 import { error, list, nameOf } from '../wording.ts';
 
@@ -8,8 +8,8 @@ export const binaryForm: Check = ({ source }) => {
   return [
     error(
       'binary-form',
-      `"copy.format" is "binary", and these columns have types without a binary form that both servers share: ${list(named)}`,
-      'Use "auto": tables with such columns are copied as text, all others as binary.',
+      `"copy.format" is "binary", but these columns have types without a binary format that both servers share: ${list(named)}`,
+      'Use "auto": tables with such columns are copied as text, all others in binary.',
     ),
   ];
 };

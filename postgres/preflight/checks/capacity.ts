@@ -1,4 +1,4 @@
-/** Room for one slot on the source, and for a walsender, also when the connection breaks and is made again. */
+/** The source needs a free slot and a free WAL sender, also when the stream reconnects. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
 import { error, warning } from '../wording.ts';
@@ -11,8 +11,8 @@ export const capacity: Check = ({ source }) => {
     findings.push(
       error(
         'no-free-slot',
-        `all replication slots of the source are taken (${used} of max_replication_slots = ${source.slotsMax})`,
-        `Drop one that nobody needs (select slot_name, active from pg_replication_slots), or: alter system set max_replication_slots = ${used + 4}; then restart the server.`,
+        `all replication slots of the source are in use (${used} of max_replication_slots = ${source.slotsMax})`,
+        `Drop an unused one on the source (select slot_name, active from pg_replication_slots), or: alter system set max_replication_slots = ${used + 4}; then restart the server.`,
       ),
     );
   }
@@ -21,8 +21,8 @@ export const capacity: Check = ({ source }) => {
     findings.push(
       warning(
         'last-sender',
-        `one WAL sender of the source is free (${source.sendersUsed} of max_wal_senders = ${source.sendersMax} are taken): when the connection breaks, the old one may live on until wal_sender_timeout, and the new one waits for it`,
-        `alter system set max_wal_senders = ${source.sendersUsed + 4}; then restart the server.`,
+        `only one WAL sender of the source is free (${source.sendersUsed} of max_wal_senders = ${source.sendersMax} are in use): after a lost connection the old one may last until wal_sender_timeout, and the new one has to wait for it`,
+        `On the source: alter system set max_wal_senders = ${source.sendersUsed + 4}; then restart the server.`,
       ),
     );
   }
@@ -30,8 +30,8 @@ export const capacity: Check = ({ source }) => {
     findings.push(
       error(
         'no-free-sender',
-        `all WAL senders of the source are taken (${source.sendersUsed} of max_wal_senders = ${source.sendersMax})`,
-        `alter system set max_wal_senders = ${source.sendersUsed + 4}; then restart the server.`,
+        `all WAL senders of the source are in use (${source.sendersUsed} of max_wal_senders = ${source.sendersMax})`,
+        `On the source: alter system set max_wal_senders = ${source.sendersUsed + 4}; then restart the server.`,
       ),
     );
   }

@@ -1,4 +1,4 @@
-/** `"char"`: a single byte, which servers print in two ways when it is above 127. */
+/** `"char"`: a single byte. Servers from 15 on print bytes above 127 differently from older ones. */
 import { charColumns, mistakesChars } from '../../catalog/version-form.ts';
 import type { Check } from '../facts.ts';
 import { error, list, nameOf } from '../wording.ts';
@@ -13,8 +13,8 @@ export const charByte: Check = ({ source, target }) => {
   return [
     error(
       'char-byte',
-      `columns hold "char", and a target older than 15 reads its bytes above 127 as a backslash when a newer source prints them: ${list(named)}`,
-      'Move to 15 or newer, make these columns text on the source, or exclude the tables.',
+      `columns have type "char", and a target older than 15 reads bytes above 127 from a newer source as a backslash: ${list(named)}`,
+      'Use a target of version 15 or newer, change these columns to text on the source, or exclude the tables.',
     ),
   ];
 };

@@ -1,4 +1,4 @@
-/** Tables of the operator whose columns order text in another way than on the source: nothing is lost, and queries may differ. */
+/** Existing tables whose columns sort text differently than on the source: nothing is lost, but queries may differ. */
 import { compareCollations } from '../../catalog/collation.ts';
 import { compareColumns, renderDifferences, type Difference } from '../../catalog/drift.ts';
 import type { Check } from '../facts.ts';
@@ -8,7 +8,7 @@ export const collation: Check = ({ source, target }) => {
   if (source === null || target === null) return [];
   const there = [...target.given, ...target.roots.map(({ relation }) => relation)];
   const keyOf = ({ schema, table, column }: Difference) => JSON.stringify([schema, table, column]);
-  // These are refused already.
+  // Reported as target-columns.
   const refused = new Set(compareColumns(source.relations, there).map(keyOf));
   const found = compareCollations(source.relations, there).filter(
     (one) => !refused.has(keyOf(one)),
@@ -17,8 +17,8 @@ export const collation: Check = ({ source, target }) => {
   return [
     warning(
       'target-collation',
-      `columns of the target order text in another way than on the source: ${renderDifferences(found)}`,
-      'If the application relies on that order, give the columns the collation of the source before the migration starts: on the target, alter table … alter column … type … collate …',
+      `columns on the target sort text differently than on the source: ${renderDifferences(found)}`,
+      'If the application relies on that order, set the collation of the source before the migration starts: on the target, alter table … alter column … type … collate …',
     ),
   ];
 };

@@ -1,8 +1,8 @@
-/** Room on the target. SQL tells how big the source is, and nothing about a free disk. */
+/** Disk space on the target. SQL shows the size of the source, but no free disk space. */
 import type { Check } from '../facts.ts';
 import { note, size } from '../wording.ts';
 
-/** Below this nobody's disk is in danger. */
+/** Less than this endangers no disk. */
 const WORTH_A_NOTE_BYTES = 1024 ** 3;
 
 export const disk: Check = ({ source, target }) => {
@@ -12,8 +12,8 @@ export const disk: Check = ({ source, target }) => {
   return [
     note(
       'target-disk',
-      `the selected tables are ${size(bytes)} on the source without indexes; the target needs about that, its indexes, and WAL`,
-      'Look whether the target has that much free (df on its data folder): SQL cannot tell.',
+      `the selected tables have ${size(bytes)} on the source without indexes; the target needs about that, plus indexes and WAL`,
+      'Check that the target has that much free space (df on its data directory): SQL cannot show it.',
     ),
   ];
 };

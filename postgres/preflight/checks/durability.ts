@@ -1,6 +1,6 @@
 /**
- * Settings with which a crash of the operating system, or a power failure, loses or damages what was committed. Positions, marks and
- * rows on the target count on each other, so they could differ afterwards and nothing would say so.
+ * Settings with which an operating system crash or a power failure loses or damages committed data. Positions and rows on the
+ * target must agree; after such a crash they could differ, and nothing would report it.
  */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
@@ -13,15 +13,15 @@ export const durability: Check = ({ source, target }) => {
     ['target', target, 'it could lose or damage rows that the stored position counts as applied'],
   ] as const) {
     if (server === null || server.notDurable.length === 0) continue;
-    const cure = statements([
+    const fix = statements([
       ...server.notDurable.map((name) => `alter system set ${name} = on`),
       'select pg_reload_conf()',
     ]);
     findings.push(
       warning(
         `${side}-not-durable`,
-        `the ${side} does not survive a crash of its operating system (off: ${list(server.notDurable)}): ${what}, without an error`,
-        `On the ${side}: ${cure} After such a crash, abort and start again with an empty target.`,
+        `the ${side} does not survive an operating system crash (off: ${list(server.notDurable)}): ${what}, without an error`,
+        `On the ${side}: ${fix} After such a crash, abort and restart with an empty target.`,
       ),
     );
   }

@@ -1,4 +1,4 @@
-/** Between the worker and each server: an encrypted line to the right server, and nothing that mixes sessions. */
+/** The connection from the worker to each server: encrypted, to the right server, without a pooler that mixes sessions. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, Side, SourceFacts } from '../facts.ts';
 import { isOwn, type EndpointFacts } from '../read/endpoint.ts';
@@ -9,32 +9,32 @@ export const endpoint: Check = ({ endpoints, migration, source }) =>
     const found = endpoints[side];
     return found === null
       ? []
-      : [...line(side, migration[side], found), ...between(side, found), ...sender(found, source)];
+      : [...link(side, migration[side], found), ...between(side, found), ...sender(found, source)];
   });
 
-function line(side: Side, service: string, { link }: EndpointFacts): Finding[] {
-  if (link.local) return [];
-  if (!link.encrypted) {
+function link(side: Side, service: string, { link: found }: EndpointFacts): Finding[] {
+  if (found.local) return [];
+  if (!found.encrypted) {
     return [
       warning(
         `${side}-plain`,
-        `the connection to the ${side} at ${link.place} is not encrypted: rows and the log-in can be read on the network`,
+        `the connection to the ${side} at ${found.place} is not encrypted: rows and the login can be read on the network`,
         `Set sslmode=verify-full and sslrootcert in service "${service}" (and ssl = on in the server), unless the network is trusted.`,
       ),
     ];
   }
-  if (link.verified !== 'nothing') return [];
+  if (found.verified !== 'nothing') return [];
   return [
     warning(
       `${side}-unverified`,
-      `the connection to the ${side} at ${link.place} is encrypted, but the server's certificate is not verified: somebody in between could answer for it`,
+      `the connection to the ${side} at ${found.place} is encrypted, but the server's certificate is not verified: another host could impersonate it`,
       `Set sslmode=verify-full and sslrootcert in service "${service}".`,
     ),
   ];
 }
 
 const DIRECT =
-  "Let the service name the server itself: its own host and port (5432 as a rule), not the pooler's or load balancer's.";
+  "Point the service directly to the server: its own host and port (usually 5432), not the pooler's or load balancer's.";
 
 /**
  * | servers | backend shared or settings lost | process id differs | finding  |
@@ -48,19 +48,19 @@ function between(side: Side, { servers, shared, lostSettings, proxied }: Endpoin
     return [
       error(
         `${side}-balanced`,
-        `connections to the ${side} meet ${servers} different servers: a snapshot or slot of one is not known to the other`,
+        `connections to the ${side} reach ${servers} different servers: a snapshot or slot of one does not exist on the others`,
         DIRECT,
       ),
     ];
   }
   if (shared || lostSettings.length > 0) {
     const how = shared
-      ? 'sessions do not keep a backend of their own'
+      ? 'sessions do not keep their own backend'
       : `settings that every session needs are not passed on (${list(lostSettings)})`;
     return [
       error(
         `${side}-pooled`,
-        `a connection pooler stands before the ${side}: ${how}; exported snapshots, locks and settings would be lost`,
+        `the ${side} is behind a connection pooler: ${how}; exported snapshots, locks and settings would be lost`,
         DIRECT,
       ),
     ];
@@ -69,13 +69,13 @@ function between(side: Side, { servers, shared, lostSettings, proxied }: Endpoin
   return [
     warning(
       `${side}-proxied`,
-      `something between the worker and the ${side} answers for the server (a pooler in session mode, a proxy)`,
-      `It kept sessions apart in a short try; what it does for hours is not known. ${DIRECT}`,
+      `something between the worker and the ${side} relays the connection (a pooler in session mode, a proxy)`,
+      `It kept sessions apart in a short test, but may not do so for hours. ${DIRECT}`,
     ),
   ];
 }
 
-/** Reported by itself only where no other finding is its reason: a pooler, no right, no free sender. */
+/** Reported only if no other finding explains it: a pooler, a missing right, no free WAL sender. */
 function sender(found: EndpointFacts, source: SourceFacts | null): Finding[] {
   const { replication } = found;
   if (replication === null || !isOwn(found)) return [];
@@ -85,7 +85,7 @@ function sender(found: EndpointFacts, source: SourceFacts | null): Finding[] {
     error(
       'source-replication-connection',
       replication.message,
-      'Let the role have the attribute replication, and let pg_hba.conf (and whatever stands between) take a replication connection to this database.',
+      'Give the role the replication attribute, and let pg_hba.conf (and any proxy) accept a replication connection to this database.',
     ),
   ];
 }

@@ -1,4 +1,4 @@
-/** Constraints that the source does not enforce and the target will. */
+/** Constraints that the target will enforce but the source does not. */
 import type { Check } from '../facts.ts';
 import { list, nameOf, warning } from '../wording.ts';
 
@@ -8,8 +8,8 @@ export const enforcement: Check = ({ source }) => {
   return [
     warning(
       'unenforced-constraints',
-      `triggers that enforce constraints are not enabled as usual on the source (alter table … disable trigger), and pg_dump does not write that: ${list(shown)}`,
-      'The target enforces these constraints after the cutover and refuses what the source accepts. Enable the triggers on the source (alter table … enable trigger all), or disable them on the target right after the cutover; both need a superuser.',
+      `triggers that enforce constraints are disabled on the source (alter table … disable trigger), and pg_dump does not record that: ${list(shown)}`,
+      'After the cutover the target enforces these constraints and refuses changes that the source accepts. Enable the triggers on the source (alter table … enable trigger all), or disable them on the target right after the cutover; both need a superuser.',
     ),
   ];
 };

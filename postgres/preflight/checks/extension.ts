@@ -1,4 +1,4 @@
-/** Extensions are created on the target before the tables that use them; their own tables are theirs and are not copied. */
+/** Extensions are created on the target before the tables that use them; their member tables are not copied. */
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import type { ExtensionFacts } from '../../catalog/extension.ts';
@@ -8,16 +8,16 @@ import { error, identifier, list, statements, warning } from '../wording.ts';
 
 export const extension: Check = ({ source, target, input }) => {
   if (source === null) return [];
-  // With the tables there, extensions are the operator's, too.
+  // If the operator created the tables, the extensions are theirs, too.
   const created = target !== null && createsTables(target);
   return [
     ...(created ? offered(source, target) : []),
     ...rows(kept(source), created ? otherContent(source, target) : [], input.ignore.extensionRows),
-    ...(created ? strangers(source, target, input.ignore.extensionRows) : []),
+    ...(created ? addedMembers(source, target, input.ignore.extensionRows) : []),
   ];
 };
 
-/** Without those that the input leaves out. */
+/** Without those that the input ignores. */
 function kept({ extensions, left }: SourceFacts): ExtensionFacts[] {
   return extensions.filter(({ name }) => !left.extensions.includes(name));
 }
@@ -57,18 +57,21 @@ function offered(source: SourceFacts, target: TargetFacts): Finding[] {
   ];
 }
 
+const IGNORE_UNUSED =
+  'Or ignore those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.';
+
 function missing(pairs: readonly Pair[]): Finding[] {
   if (pairs.length === 0) return [];
   return [
     error(
       'extension-missing',
       `extensions of the source are not available on the target's server: ${list(pairs.map(({ wanted }) => `${wanted.name} ${wanted.version}`))}`,
-      'Install their packages on the target\'s server (select name, default_version from pg_available_extensions shows what is there), or leave those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.',
+      `Install their packages on the target's server (select name, default_version from pg_available_extensions lists what it has). ${IGNORE_UNUSED}`,
     ),
   ];
 }
 
-/** A schema that the target lacks comes first; what CREATE EXTENSION puts there by itself needs no name. */
+/** Creates a missing schema first; CREATE EXTENSION needs no schema for those that it uses on its own. */
 function creating({ name, schema }: ExtensionFacts, { schemas }: TargetFacts): string[] {
   const own = schema === 'public' || schema === 'pg_catalog';
   const create = `create extension ${identifier(name)}`;
@@ -84,7 +87,7 @@ function forbidden(pairs: readonly Pair[], target: TargetFacts): Finding[] {
     error(
       'extension-right',
       `role ${target.role.name} may not create extensions on the target (tried, SQLSTATE 42501): ${list(pairs.map(({ wanted }) => wanted.name))}`,
-      `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.`,
+      `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} ${IGNORE_UNUSED}`,
     ),
   ];
 }
@@ -94,27 +97,27 @@ function refused(pairs: readonly Pair[], target: TargetFacts): Finding[] {
   return [
     error(
       'extension-refused',
-      `extensions of the source are available on the target, and it refuses to create them (tried): ${list(pairs.map(({ wanted, found }) => `${wanted.name} (SQLSTATE ${found.refused ?? ''})`))}`,
-      `There, to see the reason (a library that has to be in shared_preload_libraries, a name that is taken): ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} Or leave those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.`,
+      `extensions of the source are available on the target, but creating them fails (tried): ${list(pairs.map(({ wanted, found }) => `${wanted.name} (SQLSTATE ${found.refused ?? ''})`))}`,
+      `To see the reason (a library missing in shared_preload_libraries, a name in use), on the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} ${IGNORE_UNUSED}`,
     ),
   ];
 }
 
-/** The schema's statements name types and functions with the source's schema in front. */
+/** The statements of pg_dump qualify types and functions with their schema on the source. */
 function elsewhere(pairs: readonly Pair[], target: TargetFacts): Finding[] {
   const moved = pairs.filter(
     ({ wanted, found }) => found.installed !== null && found.installed.schema !== wanted.schema,
   );
   if (moved.length === 0) return [];
   const bound = moved.filter(({ wanted, found }) => isBoundElsewhere(wanted, found));
-  const mend = moved.filter((pair) => !bound.includes(pair));
+  const movable = moved.filter((pair) => !bound.includes(pair));
   const advice = [
-    ...(mend.length > 0
-      ? [`On the target: ${statements(mend.flatMap((pair) => moving(pair, target)))}`]
+    ...(movable.length > 0
+      ? [`On the target: ${statements(movable.flatMap((pair) => moving(pair, target)))}`]
       : []),
     ...(bound.length > 0
       ? [
-          `In the target's version ${list(bound.map(({ wanted, found }) => `${wanted.name} can only be in schema ${found.installed?.boundTo ?? ''}`))}: install the same version on both sides, or leave it out ("ignore": {"extensions": ["NAME", …]} in the input).`,
+          `In the target's version ${list(bound.map(({ wanted, found }) => `${wanted.name} can only be in schema ${found.installed?.boundTo ?? ''}`))}: install the same version on both sides, or ignore it ("ignore": {"extensions": ["NAME", …]} in the input).`,
         ]
       : []),
   ];
@@ -132,7 +135,7 @@ function isBoundElsewhere(wanted: ExtensionFacts, { installed }: OfferedExtensio
   return to !== null && to !== wanted.schema;
 }
 
-/** `set schema` is refused (0A000) for an extension that is not relocatable: it has to be made anew. */
+/** `set schema` is refused (0A000) for an extension that is not relocatable: it has to be recreated. */
 function moving({ wanted, found }: Pair, target: TargetFacts): string[] {
   const { name, schema } = wanted;
   if (found.installed?.relocatable !== true) {
@@ -158,12 +161,12 @@ function older(pairs: readonly Pair[]): Finding[] {
     warning(
       'extension-older',
       `extensions are older on the target: ${list(shown)}`,
-      "Objects that only the newer version knows will be refused when the schema is copied. Update the packages on the target's server, and what is installed: alter extension … update;",
+      "The target will refuse objects that only the newer version supports. Update the packages on the target's server, then the installed extensions: alter extension … update;",
     ),
   ];
 }
 
-/** Versions are free text; numbers in them are compared as numbers, in their order. `3.3.2` < `3.10`. */
+/** Versions are free text: compares the numbers in them, in order. `3.3.2` < `3.10`. */
 function compareVersions(a: string, b: string): number {
   const [left, right] = [a, b].map((text) => (text.match(/\d+/g) ?? []).map(Number));
   for (let i = 0; i < Math.max(left?.length ?? 0, right?.length ?? 0); i++) {
@@ -173,7 +176,7 @@ function compareVersions(a: string, b: string): number {
   return 0;
 }
 
-/** Members on both sides, by what the target has of them: only extensions that are there, or could be created, count. */
+/** Members on the source with their counterpart on the target; only of extensions that the target has or can create. */
 function pairsOf(source: SourceFacts, target: TargetFacts) {
   const offered = target.extensions.filter(
     ({ installed, available, refused: state }) =>
@@ -196,12 +199,12 @@ function pairsOf(source: SourceFacts, target: TargetFacts) {
   );
 }
 
-/** Tables and sequences that CREATE EXTENSION makes, and that hold something else than it puts there. */
+/** Tables and sequences that CREATE EXTENSION creates and that hold other content than it inserts. */
 function otherContent(source: SourceFacts, target: TargetFacts): string[] {
   return pairsOf(source, target)
     .filter(({ member, found, sameVersion }) => {
       if (found === undefined || !member.used) return false;
-      // Another version brings other rows of its own: only content that was unreadable, or empty there, is reported.
+      // Another version inserts other rows: only content that is unreadable, or empty on the target, is reported.
       return (
         member.content === null || (sameVersion ? found.content !== member.content : !found.used)
       );
@@ -209,8 +212,8 @@ function otherContent(source: SourceFacts, target: TargetFacts): string[] {
     .map(({ member }) => `${member.name.replace(/^table /, '')} (${member.extension})`);
 }
 
-/** Members that the extension does not make: a user added them, and nothing makes them on the target. */
-function strangers(source: SourceFacts, target: TargetFacts, accepted: boolean): Finding[] {
+/** Members that users added: CREATE EXTENSION does not create them on the target. */
+function addedMembers(source: SourceFacts, target: TargetFacts, accepted: boolean): Finding[] {
   const lost = pairsOf(source, target).filter(
     ({ member, found, sameVersion }) =>
       found === undefined && (member.relation !== null || sameVersion),
@@ -229,7 +232,7 @@ function strangers(source: SourceFacts, target: TargetFacts, accepted: boolean):
     return [
       warning(
         'extension-members',
-        `the target's extensions do not create these members, so they and their contents are left out: ${shown(lost)}`,
+        `the target's extensions do not create these members, so they are not moved: ${shown(lost)}`,
         `To move them like other objects, run on the source: ${dropping(lost)}`,
       ),
     ];
@@ -238,7 +241,7 @@ function strangers(source: SourceFacts, target: TargetFacts, accepted: boolean):
     error(
       'extension-members',
       `tables or sequences were added to an extension that does not create them, so they and their rows would be missing on the target: ${shown(lost)}`,
-      `Run on the source: ${dropping(lost)} They are then moved; add them to the extension on the target after the cutover. Or leave them behind: "ignore": {"extensionRows": true} in the input.`,
+      `To move them, run on the source: ${dropping(lost)} Add them to the extension again on the target after the cutover. Or accept to lose them: "ignore": {"extensionRows": true} in the input.`,
     ),
   ];
 }
@@ -253,11 +256,11 @@ function rows(
   );
   const tables = [...config, ...more];
   if (tables.length === 0) return [];
-  const message = `tables of extensions hold rows that users put there (or that the role may not look at), and those are not moved: ${list(tables)}`;
-  const how = 'copy them by hand before the cutover';
+  const message = `tables of extensions hold rows that users inserted (or that the role may not read), and these are not moved: ${list(tables)}`;
+  const how = 'copy them manually before the cutover';
   return [
     accepted
-      ? warning('extension-rows', message, `Left behind, as the input says: ${how}.`)
+      ? warning('extension-rows', message, `The input ignores them: ${how}.`)
       : error(
           'extension-rows',
           message,

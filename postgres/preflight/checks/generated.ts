@@ -1,4 +1,4 @@
-/** Generated columns that the target may compute differently, because their functions read tables. */
+/** Generated columns that the target may compute differently because their functions read tables. */
 import type { Check } from '../facts.ts';
 import { list, nameOf, warning } from '../wording.ts';
 
@@ -11,8 +11,8 @@ export const generated: Check = ({ source }) => {
   return [
     warning(
       'generated-reads',
-      `generated columns call functions that read tables; the target computes their values as rows arrive, from what those tables hold at that moment: ${list(named)}`,
-      'The cutover compares the values and is refused if they differ. Once the stream runs, recompute them on the source (update … set a column that the expression reads to itself); the target follows with all rows in place. Or drop the expression on the source (alter column … drop expression) and fill the column from a trigger.',
+      `generated columns call functions that read tables; the target computes their values when each row arrives, from the rows that those tables hold then: ${list(named)}`,
+      'The cutover compares the values and is refused if they differ. Once the stream runs, recompute them on the source (update a column that the expression reads to its own value); the target then has all rows. Or drop the expression on the source (alter column … drop expression) and fill the column with a trigger.',
     ),
   ];
 };

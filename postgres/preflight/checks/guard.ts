@@ -1,9 +1,9 @@
-/** The guard of the input: whether it can be measured at all, and what it would say now. */
+/** The guard of the input: whether it can be measured, and whether it would hold the copy now. */
 import { guardText, type Measure } from '../../../contract/guard.ts';
 import type { Check } from '../facts.ts';
 import { error, warning } from '../wording.ts';
 
-/** Views that show a role without the right nothing of the others. */
+/** Measured in views that hide other roles' sessions without pg_read_all_stats. */
 const OF_OTHERS = new Set<Measure | undefined>([
   'activeSessions',
   'replicaLagBytes',
@@ -21,12 +21,12 @@ export const guard: Check = ({ source, input }) => {
       ? [
           error(
             'guard-hidden',
-            `the role ${source.role.name} on the source may not see what other sessions do, and "guard" measures ${named}`,
+            `role ${source.role.name} on the source may not see what other sessions do, but "guard" measures ${named}`,
             `On the source: grant pg_read_all_stats to ${source.role.name};`,
           ),
         ]
       : []),
-    // Said above, with what to do.
+    // Reported above, with its fix.
     ...failures
       .filter(({ code }) => !(code === 'Denied' && !seesOthers && named !== undefined))
       .map(({ message, details }) =>
@@ -34,8 +34,8 @@ export const guard: Check = ({ source, input }) => {
           'guard',
           `"guard" cannot be measured on the source: ${message}`,
           details.object === 'query'
-            ? '"guard.query.sql" has to be one SELECT that returns one number that is not null, within 5 s, read only, with the schema in front of names: search_path is empty.'
-            : 'Try it there, or take it out of the input.',
+            ? '"guard.query.sql" must be one read-only SELECT that returns one number (not null) within 5 s, with schema-qualified names: search_path is empty.'
+            : 'Fix it on the source, or remove it from the input.',
         ),
       ),
     ...looks
@@ -44,15 +44,15 @@ export const guard: Check = ({ source, input }) => {
         warning(
           'guard-exceeded',
           `the guard would hold the copy now: ${guardText({ ...look, holding: true })}`,
-          'Start when the source is less busy, or raise the ceiling.',
+          'Start the migration when the source is less busy, or raise the ceiling.',
         ),
       ),
     ...(lags !== undefined && replicas === 0
       ? [
           warning(
             'guard-no-replica',
-            '"guard" measures the lag of replicas, and none is connected to the source',
-            'A replica that is not connected counts as one without lag. Is this the right server?',
+            '"guard" measures the lag of replicas, but none is connected to the source',
+            'Check that this is the right server. A replica that is not connected counts as one without lag.',
           ),
         ]
       : []),

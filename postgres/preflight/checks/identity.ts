@@ -1,8 +1,7 @@
 /**
- * Every selected table tells which row an UPDATE or DELETE is about. Without a usable replica identity the plugin leaves such
- * changes out, with no more than a warning.
+ * Every selected table needs a usable replica identity. Without one wal2json skips UPDATE and DELETE with only a warning.
  *
- * | identity        | usable when                                   | else, the first that is there                       |
+ * | identity        | usable when                                   | otherwise, the first that exists                    |
  * | --------------- | --------------------------------------------- | --------------------------------------------------- |
  * | default         | the primary key is immediate                  | a unique index on not-null columns; FULL            |
  * | nothing         | never                                         | default (with a primary key); index; FULL           |
@@ -33,8 +32,8 @@ export const identity: Check = ({ source, input }) => {
     ...findings,
     error(
       'replica-identity',
-      `UPDATE and DELETE cannot be followed on tables without a usable replica identity: ${list(lost.map((one) => `${nameOf(one)} (${reasonOf(one, remedies.get(one.oid))})`))}`,
-      `On the source: ${statements(commands)} Or give them a primary key, or exclude them. If rows are only ever inserted: "ignore": {"missingIdentity": [${patternsOf(lost)}]}.`,
+      `UPDATE and DELETE cannot be replicated for tables without a usable replica identity: ${list(lost.map((one) => `${nameOf(one)} (${reasonOf(one, remedies.get(one.oid))})`))}`,
+      `On the source: ${statements(commands)} Or add a primary key, or exclude the tables. If rows are only ever inserted: "ignore": {"missingIdentity": [${patternsOf(lost)}]}.`,
     ),
   ];
 };
@@ -43,13 +42,13 @@ function insertOnly(tables: readonly Relation[]): Finding {
   return warning(
     'replica-identity',
     `tables without a usable replica identity are moved because "ignore" lists them: ${list(tables.map(nameOf))}; inserts are replicated, and the first UPDATE or DELETE stops the stream (StreamWarning)`,
-    'Nothing to do if rows are only ever inserted. Check for jobs that delete old rows.',
+    'No action is needed if rows are only ever inserted. Check for jobs that delete old rows.',
   );
 }
 
 function reasonOf({ identity: kind }: Relation, remedy: IdentityRemedy | undefined): string {
   if (kind === 'n') return 'replica identity nothing';
-  if (kind === 'i') return 'its replica identity index is gone or not usable';
+  if (kind === 'i') return 'its replica identity index is missing or unusable';
   return remedy?.deferrablePrimaryKey === true ? 'its primary key is deferrable' : 'no primary key';
 }
 
@@ -61,7 +60,7 @@ function remedyOf(
   const alter = `alter table ${sqlName(table)}`;
   if (remedy?.hasPrimaryKey === true) return `${alter} replica identity default`;
   if (remedy?.index != null) return `${alter} replica identity using index ${remedy.index}`;
-  // FULL would be refused by the next preflight: a NaN in such a column looks like a null to an old wal2json.
+  // The next preflight would refuse FULL: an old wal2json sends a NaN in such a column as null.
   if (!numericAsText && nonFiniteColumns(table).length > 0) {
     return `${alter} add column walferry_key bigint generated always as identity primary key`;
   }

@@ -1,4 +1,4 @@
-/** Extensions and event triggers that the input leaves out: what goes with them is told, what may not go is refused. */
+/** Extensions and event triggers that the input ignores: reports objects that depend on them, refuses if moved objects do. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
 import { error, list, warning } from '../wording.ts';
@@ -12,27 +12,28 @@ export const left: Check = ({ source, target }) => {
       warning(
         'ignore-object-unmatched',
         `"ignore" names extensions or event triggers that the source does not have: ${list(absent)}`,
-        'Correct the names (as the catalog holds them, without quotes), or take them out.',
+        'Correct the names (as in the catalog, without quotes), or remove them.',
       ),
     );
   }
-  // With the tables there, extensions and event triggers of the target are the operator's own.
+  // If the operator created the tables, extensions and event triggers of the target are theirs, too.
   if (target !== null && target.tables.length > 0) return findings;
   if (needed.length > 0) {
     findings.push(
       error(
         'extension-needed',
-        `extensions that the input leaves out (${list(extensions)}) are needed by what is moved: ${list(needed)}`,
-        'Take the extension out of "ignore": {"extensions"}, or exclude these tables, or change them on the source.',
+        `the input ignores extensions (${list(extensions)}) that moved objects need: ${list(needed)}`,
+        'Remove the extension from "ignore": {"extensions"}, or exclude these tables, or change them on the source.',
       ),
     );
   } else if (extensions.length > 0) {
-    const gone = along.length > 0 ? `, and what stands on them: ${list(along)}` : '';
+    const dependent =
+      along.length > 0 ? `; nor are objects that depend on them: ${list(along)}` : '';
     findings.push(
       warning(
         'extension-left',
-        `extensions are left out, as the input says: ${list(extensions)}${gone}`,
-        'Nothing to do where nobody needs them. Bodies of functions are text to the server: look there for other uses, which fail on the target when they are called.',
+        `extensions are not moved because "ignore" lists them: ${list(extensions)}${dependent}`,
+        'No action is needed if nothing uses them. The catalog does not show uses inside function bodies: those functions fail on the target when called.',
       ),
     );
   }
@@ -40,8 +41,8 @@ export const left: Check = ({ source, target }) => {
     findings.push(
       warning(
         'event-triggers-left',
-        `event triggers are left out, as the input says: ${list(eventTriggers)}`,
-        'Create them on the target after the cutover where they are wanted; their functions are moved.',
+        `event triggers are not moved because "ignore" lists them: ${list(eventTriggers)}`,
+        'If you need them, create them on the target after the cutover; their functions are moved.',
       ),
     );
   }

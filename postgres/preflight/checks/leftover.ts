@@ -1,4 +1,4 @@
-/** Nothing of an earlier migration is in the way: its slot would hold WAL for ever, its control rows are another's truth. */
+/** Nothing of an earlier migration remains: its slot would retain WAL forever, and its control rows describe other copies. */
 import type { Finding } from '../../../contract/finding.ts';
 import { slotPrefix, type Migration } from '../../../contract/migration.ts';
 import type { Check, SlotFacts, SourceFacts, TargetFacts } from '../facts.ts';
@@ -9,7 +9,7 @@ export const leftover: Check = ({ source, target, migration }) => [
   ...(target ? control(target, migration) : []),
 ];
 
-/** The hash at the end of a slot's name. Without it `a` would take the slots of `a_b` for its own. */
+/** The hash at the end of a slot's name. Without it, the slots of `a_b` would count as slots of `a`. */
 const HASH = /^[0-9a-f]{16}$/;
 
 function slots({ slots: all, database }: SourceFacts, migration: Migration): Finding[] {
@@ -20,12 +20,12 @@ function slots({ slots: all, database }: SourceFacts, migration: Migration): Fin
   const earlier = others.filter(
     ({ name }) => name.startsWith(prefix) && HASH.test(name.slice(prefix.length)),
   );
-  // One that is in use in another database belongs to a migration that is well.
+  // One that is in use in another database belongs to a running migration.
   const foreign = others.filter(
     (slot) => !earlier.includes(slot) && (!slot.active || slot.database === database),
   );
   const findings: Finding[] = [];
-  // Before anything was made by this run: its workflow was reset to its beginning, and is the same migration again.
+  // This run has created nothing yet: after a reset to its beginning the workflow is the same migration again.
   const own = all.filter(({ name, temporary }) => name === migration.slot && !temporary);
   if (own.length > 0) {
     findings.push(
@@ -41,7 +41,7 @@ function slots({ slots: all, database }: SourceFacts, migration: Migration): Fin
       error(
         'leftover-slot',
         `an earlier run of workflow "${migration.workflowId}" left its slot on the source: ${list(earlier.map(describe))}`,
-        `Remove what it left: ${cleanupCommand(migration, migration.workflowId)}`,
+        `Remove it: ${cleanupCommand(migration, migration.workflowId)}`,
       ),
     );
   }
@@ -49,8 +49,8 @@ function slots({ slots: all, database }: SourceFacts, migration: Migration): Fin
     findings.push(
       warning(
         'other-slot',
-        `other slots of walferry are on the source: ${list(foreign.map(describe))}`,
-        `If no migration needs them any more, see what they belong to: npm run cleanup -- ${migration.source} ${migration.target}`,
+        `the source has other slots of walferry: ${list(foreign.map(describe))}`,
+        `If no migration needs them, find out which they belong to: npm run cleanup -- ${migration.source} ${migration.target}`,
       ),
     );
   }
@@ -64,9 +64,9 @@ function control({ control: found }: TargetFacts, migration: Migration): Finding
       error(
         'control-schema',
         found.state === 'foreign'
-          ? 'the target has a schema "walferry" that walferry did not make'
+          ? 'the target has a schema "walferry" that walferry did not create'
           : 'the target has a schema "walferry" that the role may not read',
-        'Rename or drop that schema, or let the target service use the role that made it.',
+        'Rename or drop that schema, or use the role that created it in the target service.',
       ),
     ];
   }
@@ -82,21 +82,21 @@ function control({ control: found }: TargetFacts, migration: Migration): Finding
     error(
       'leftover-control',
       `the target holds the state of another migration, workflow "${workflowId}", in schema "walferry"`,
-      `If that run has ended, remove what it left: ${cleanupCommand(migration, workflowId)}`,
+      `If that run has ended, remove its state: ${cleanupCommand(migration, workflowId)}`,
     ),
   );
   return [...reset, ...foreign];
 }
 
-/** This run ends with its findings, and cleanup waits for that. */
+/** This run ends with its findings; cleanup waits for that. */
 function resetAction(migration: Migration): string {
   const { workflowId } = migration;
-  return `To continue where it was: temporal workflow reset -w ${workflowId} --type LastWorkflowTask --reason "continue" --run-id RUN, where RUN is the run before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and start again.`;
+  return `To continue where it was: temporal workflow reset -w ${workflowId} --type LastWorkflowTask --reason "continue" --run-id RUN, where RUN is the run before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and restart.`;
 }
 
 const MEGABYTE = 1024 * 1024;
 
 function describe({ name, active, retainedBytes, database }: SlotFacts): string {
   const megabytes = Math.round(retainedBytes / MEGABYTE);
-  return `${name} (database ${database ?? 'none'}, ${active ? 'in use' : 'not in use'}, holds ${megabytes} MB of WAL)`;
+  return `${name} (database ${database ?? 'none'}, ${active ? 'in use' : 'not in use'}, retains ${megabytes} MB of WAL)`;
 }

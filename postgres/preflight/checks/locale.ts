@@ -1,4 +1,4 @@
-/** Text is stored, sorted and shown alike on both sides. */
+/** Both sides encode and sort text in the same way. */
 import type { Finding } from '../../../contract/finding.ts';
 import { createsTables, type Check, type ServerFacts } from '../facts.ts';
 import { error, list, note, warning } from '../wording.ts';
@@ -10,28 +10,28 @@ export const locale: Check = ({ source, target }) => [
   ...(source && target && createsTables(target) ? missing(target.missingCollations) : []),
 ];
 
-/** The only one that is proven from end to end. */
-const PROVEN = 'UTF8';
+/** The only encoding that is tested end to end. */
+const SUPPORTED = 'UTF8';
 
 /**
- * wal2json writes a change in the encoding of its database, and a replication connection converts nothing: bytes of LATIN1 that
- * are read as UTF-8 become other characters without an error. SQL_ASCII promises nothing about its bytes at all.
+ * wal2json writes changes in the database's encoding, and a replication connection does not convert them: LATIN1 bytes read as
+ * UTF-8 become other characters without an error. SQL_ASCII does not define its bytes at all.
  */
 function encoding(side: 'source' | 'target', server: ServerFacts | null): Finding[] {
-  if (server === null || server.encoding === PROVEN) return [];
+  if (server === null || server.encoding === SUPPORTED) return [];
   const why =
     side === 'target'
-      ? 'it cannot hold everything that a source in UTF8 can'
+      ? 'it cannot store every character of a UTF8 source'
       : server.encoding === 'SQL_ASCII'
-        ? 'it checks no bytes, so what they mean is not known, and they may be no text in UTF8'
-        : 'the stream of changes is not converted, and would be read as other characters';
+        ? 'its bytes have no defined meaning and may not be valid UTF8'
+        : 'the stream is not converted and would be read as other characters';
   return [
     error(
       'encoding',
       `the ${side} database "${server.database}" has encoding ${server.encoding}: ${why}`,
       side === 'target'
         ? "Create the target database with encoding 'UTF8' template template0."
-        : 'Convert the source first: pg_dump it with --encoding=UTF8 into a database with encoding UTF8, and move that one.',
+        : 'Convert the source first: pg_dump --encoding=UTF8, restore into a UTF8 database, and move that one.',
     ),
   ];
 }
@@ -43,7 +43,7 @@ function sorting(source: ServerFacts, target: ServerFacts): Finding[] {
       warning(
         'collation',
         `text is sorted and compared differently: ${from} on the source, ${to} on the target`,
-        'Values are moved exactly, but ORDER BY, ranges and upper/lower may give other results; tables partitioned by ranges of text are refused (partition-key). If that matters, create the target database with the same locale (template template0).',
+        'Values are moved exactly, but ORDER BY, range conditions and upper/lower may give other results; tables partitioned by ranges of text are refused (partition-key). If that matters, create the target database with the same locale (template template0).',
       ),
     ];
   }
@@ -53,7 +53,7 @@ function sorting(source: ServerFacts, target: ServerFacts): Finding[] {
     note(
       'collation-version',
       `collation ${from} is version ${was} on the source and ${is} on the target: some strings may sort differently`,
-      'Nothing to do: the target builds its own indexes, and tables partitioned by ranges of text have their own finding (partition-key).',
+      'No action is needed: the target builds its own indexes, and tables partitioned by ranges of text are checked separately (partition-key).',
     ),
   ];
 }
@@ -70,8 +70,8 @@ function missing(names: readonly string[]): Finding[] {
   return [
     error(
       'collation-missing',
-      `the target has no collations of these names, which columns or indexes of the source use: ${list(names)}`,
-      "Install the locales on the target's machine (locale-gen, or the ICU build of the server), then on the target as a superuser: select pg_import_system_collations('pg_catalog');",
+      `the target lacks collations that columns or indexes of the source use: ${list(names)}`,
+      "Install the locales on the target's host (locale-gen, or a server built with ICU), then on the target as a superuser: select pg_import_system_collations('pg_catalog');",
     ),
   ];
 }

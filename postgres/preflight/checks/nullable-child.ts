@@ -1,4 +1,4 @@
-/** Children of inheritance that accept nulls where their parent does not: version 18 has no such tables any more. */
+/** Inheritance children that allow nulls where their parent does not; PostgreSQL 18 and later refuse them. */
 import { NOT_NULL_INHERITED } from '../../schema/nullable-child.ts';
 import { createsTables, type Check } from '../facts.ts';
 import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
@@ -10,8 +10,8 @@ export const nullableChild: Check = ({ source, target }) => {
   return [
     error(
       'nullable-child',
-      `columns accept nulls although their parents' are NOT NULL, which PostgreSQL ${target.major} does not allow: ${list(columns.map((one) => `${nameOf(one)}.${one.column}`))}`,
-      `On the source, fill the nulls and run: ${statements(columns.map((one) => `alter table only ${sqlName(one)} alter ${identifier(one.column)} set not null`))} Or drop the parent's NOT NULL, or detach the child (alter table … no inherit …).`,
+      `columns allow nulls although they are NOT NULL in the parent table, which PostgreSQL ${target.major} does not allow: ${list(columns.map((one) => `${nameOf(one)}.${one.column}`))}`,
+      `On the source, replace the nulls and run: ${statements(columns.map((one) => `alter table only ${sqlName(one)} alter ${identifier(one.column)} set not null`))} Or drop the parent's NOT NULL, or detach the child (alter table … no inherit …).`,
     ),
   ];
 };

@@ -1,6 +1,6 @@
 /**
- * NaN and infinities. A wal2json before 2.6 sends them as null. Where a row has a key, its value is read back from the source;
- * where it has none (identity FULL), the null could match another row's real null, and such tables are refused.
+ * Non-finite numbers: wal2json before 2.6 sends them as null. If the row has a key, the value is read from the source. Without a
+ * key (identity FULL) the null could match another row's real null, so such tables are refused.
  */
 import type { Finding } from '../../../contract/finding.ts';
 import { ignoredAmong } from '../../catalog/ignored.ts';
@@ -8,12 +8,12 @@ import type { Relation } from '../../catalog/relation.ts';
 import type { Check } from '../facts.ts';
 import { error, list, nameOf, warning } from '../wording.ts';
 
-/** float4, float8, numeric. Domains over them, arrays and composites arrive as text and are safe. */
+/** float4, float8, numeric. Domains over them, arrays and composites are sent as text and are safe. */
 const NON_FINITE_TYPES = new Set([700, 701, 1700]);
 
 export const number: Check = ({ source, input }) => {
   if (source === null || source.plugin.numericAsText === true) return [];
-  // Not tried (or not possible to try): nothing is known, so nothing is refused for it.
+  // Not tried: nothing is known, so nothing is refused for it.
   const known = source.plugin.numericAsText === false;
   const exposed = source.relations.filter(
     (one) => one.kind === 'r' && nonFiniteColumns(one).length > 0,
@@ -25,8 +25,8 @@ export const number: Check = ({ source, input }) => {
   const bare = exposed.filter(
     (one) => one.identity !== 'f' && one.key === null && missingIdentity(one),
   );
-  const judged = new Set([...full, ...bare]);
-  const keyed = exposed.filter((one) => !judged.has(one));
+  const keyless = new Set([...full, ...bare]);
+  const keyed = exposed.filter((one) => !keyless.has(one));
   const inKey = keyed.filter((one) =>
     nonFiniteColumns(one).some((name) => one.key?.includes(name)),
   );
@@ -36,7 +36,7 @@ export const number: Check = ({ source, input }) => {
     findings.push(
       finding(
         'special-numbers-full',
-        `tables with REPLICA IDENTITY FULL, no key, and float or numeric columns${known ? '' : ' (if the source has wal2json 2.5 or older)'}: ${list(full.map(columnsOf))}; that wal2json sends NaN and infinities as null, and a wrong row could be matched`,
+        `tables have REPLICA IDENTITY FULL, no key, and float or numeric columns: ${list(full.map(columnsOf))}; ${known ? "the source's wal2json (2.5 or older)" : 'wal2json 2.5 or older, if the source has it,'} sends NaN and infinities as null, so a change could match a wrong row`,
         'Update wal2json on the source to 2.6 or newer, give the tables a primary key, or exclude them.',
       ),
     );
@@ -45,7 +45,7 @@ export const number: Check = ({ source, input }) => {
     findings.push(
       warning(
         'special-numbers',
-        `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key the original value cannot be looked up: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
+        `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key their values cannot be read from the source: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
         'Update wal2json on the source to 2.6 or newer, or give the tables a primary key, unless these columns are never null, NaN or infinite.',
       ),
     );
@@ -54,21 +54,21 @@ export const number: Check = ({ source, input }) => {
     findings.push(
       warning(
         'special-numbers',
-        `the source's wal2json (2.5 or older) sends NaN and infinities as null in: ${list(keyed.map(columnsOf))}; every null there is read back from the source by key, which is slower${
+        `the source's wal2json (2.5 or older) sends NaN and infinities as null in ${list(keyed.map(columnsOf))}, so every null there is read from the source by key, which is slower${
           inKey.length === 0
             ? ''
-            : `; but these have such a column in the key: ${list(inKey.map(keyColumnsOf))}, and a change of a row whose key is NaN or infinite stops the stream (ChangeFailed)`
+            : `; these tables have such a column in the key: ${list(inKey.map(keyColumnsOf))}, and a change of a row whose key is NaN or infinite stops the stream (ChangeFailed)`
         }`,
         inKey.length === 0
-          ? 'Nothing is lost. With wal2json 2.6 or newer on the source the detour is not needed.'
-          : 'Where the key has no such column nothing is lost. Where it has, look for keys that are NaN or infinite before the start and change them on the source: once the stream has stopped at one, it goes on only with wal2json 2.6 or newer there. Or exclude those tables.',
+          ? 'Nothing is lost. wal2json 2.6 or newer on the source avoids these reads.'
+          : 'If the key has such a column, change keys that are NaN or infinite on the source before the start, or exclude the table: once the stream has stopped at such a key, only wal2json 2.6 or newer on the source lets it continue. Other tables lose nothing.',
       ),
     );
   }
   return findings;
 };
 
-/** Names of the columns in which a null may be something else. */
+/** Names of the columns in which a null may be a non-finite number. */
 export function nonFiniteColumns({ columns }: Relation): string[] {
   return columns.filter(({ typeOid }) => NON_FINITE_TYPES.has(typeOid)).map(({ name }) => name);
 }

@@ -1,6 +1,6 @@
 /**
- * Columns that hold names of objects (regclass and its like). The copy and the stream hand the name over, and the target looks
- * it up: a name that means nothing there stops them, in the middle of a table.
+ * Columns that hold object names (regclass and similar types). The copy and the stream send the name, and the target resolves it:
+ * an unknown name stops them in the middle of a table.
  */
 import { keyOfName } from '../../catalog/table-name.ts';
 import type { Check } from '../facts.ts';
@@ -24,10 +24,10 @@ export const objectName: Check = ({ source, target }) => {
       ? [
           error(
             'object-names',
-            `values of these columns name relations that the target will not have when the rows are copied (indexes come after the rows, and what is not selected not at all): ${list(
+            `values of these columns name relations that the target will not have when the rows are copied (indexes are built after the rows, unselected relations never): ${list(
               lost.map(({ column, count }) => `${columnOf(column)}: ${counted(count, 'name')}`),
             )}; the copy would stop at them (CopyFailed)`,
-            `Change or delete those rows, make the column text, or exclude the table; if the target is to have these relations, create the tables with their indexes there beforehand. What is named, on the source: select distinct ${identifier(first.column.column)} from ${sqlName(first.column)};`,
+            `Change or delete those rows, change the column to text, exclude the table, or create the tables with their indexes on the target beforehand. To list the names, on the source: select distinct ${identifier(first.column.column)} from ${sqlName(first.column)};`,
           ),
         ]
       : []),
@@ -35,8 +35,8 @@ export const objectName: Check = ({ source, target }) => {
       ? [
           warning(
             'object-names',
-            `values of these columns name objects of the database, and the target looks each up when its row arrives: ${list(others.map(columnOf))}`,
-            'Where a name means nothing on the target (an index before it is built, a role, what is left out), the copy waits (CopyFailed) or the stream stops (ChangeFailed), until the object is there or the row was changed on the source.',
+            `values of these columns name database objects, and the target resolves each name when its row arrives: ${list(others.map(columnOf))}`,
+            'If the target lacks a named object (an index that is not built yet, a role, an excluded object), the copy waits (CopyFailed) or the stream stops (ChangeFailed). Create the object there, or change the row on the source.',
           ),
         ]
       : []),

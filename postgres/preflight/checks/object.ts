@@ -1,4 +1,4 @@
-/** What is not moved although it is in the source, and what needs a right of its own to be made. */
+/** Objects of the source that are not moved, and objects that need a special privilege to be created. */
 import type { Finding } from '../../../contract/finding.ts';
 import {
   createsTables,
@@ -10,12 +10,12 @@ import {
 import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
 
 export const object: Check = (facts) => [
-  ...(facts.source ? left(facts.source, facts.input) : []),
-  ...(facts.source && facts.target ? made(facts.source, facts.target, facts.input) : []),
+  ...(facts.source ? notMoved(facts.source, facts.input) : []),
+  ...(facts.source && facts.target ? created(facts.source, facts.target, facts.input) : []),
   ...(facts.target ? onTarget(facts.target, facts.source !== null) : []),
 ];
 
-function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
+function notMoved({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
   const findings: Finding[] = [];
   const { largeObjects, temporaryTables, publications, subscriptions, labelProviders } = objects;
   const { loginTriggers } = objects;
@@ -23,24 +23,24 @@ function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
     findings.push(
       warning(
         'login-triggers',
-        `event triggers of the source on login also fire for every session of walferry: ${list(loginTriggers)}; one that writes to a moved table changes it after every end mark, and no cutover completes`,
-        'If it writes to a moved table: alter event trigger … disable on the source before the cutover. On the target they are enabled when everything else is done.',
+        `login event triggers of the source also fire for every session of walferry: ${list(loginTriggers)}; one that writes to a moved table changes it after every end mark, so no cutover completes`,
+        'If one writes to a moved table, disable it on the source before the cutover: alter event trigger … disable. On the target they are enabled last.',
       ),
     );
   }
   if (largeObjects > 0) {
-    const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), and changes to them are in no stream of changes`;
+    const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), which logical decoding does not replicate`;
     findings.push(
       ignore.largeObjects
         ? warning(
             'large-objects',
             message,
-            'Left behind, as the input says: columns that name them point to nothing on the target.',
+            'The input ignores them: columns that refer to them point to nothing on the target.',
           )
         : error(
             'large-objects',
             message,
-            'Move them into bytea columns, or drop those that nobody needs (vacuumlo), or accept to leave them: "ignore": {"largeObjects": true} in the input.',
+            'Move them into bytea columns, drop unused ones (vacuumlo), or accept to lose them: "ignore": {"largeObjects": true} in the input.',
           ),
     );
   }
@@ -51,8 +51,8 @@ function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
     findings.push(
       warning(
         'subscriptions',
-        `subscriptions of the source are not moved: ${list(shown)}; what they bring is written like the application's rows`,
-        'Before the cutover disable them (alter subscription … disable), they are writers too; after it create them on the target with copy_data = false (a superuser, or from 16 on a member of pg_create_subscription).',
+        `subscriptions of the source are not moved: ${list(shown)}; the rows that they write are replicated like the application's`,
+        'Disable them before the cutover, because they write to the source (alter subscription … disable). After it, create them on the target with copy_data = false (as a superuser, or from 16 on a member of pg_create_subscription).',
       ),
     );
   }
@@ -61,7 +61,7 @@ function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
       note(
         'publications',
         `publications of the source are not moved: ${list(publications)}`,
-        "Create them on the target after the cutover (create on the database, and the tables' owner; FOR ALL TABLES and schemas: a superuser); subscribers need new slots there.",
+        'Create them on the target after the cutover (needs CREATE on the database and ownership of the tables; FOR ALL TABLES or a schema: a superuser). Subscribers need new slots there.',
       ),
     );
   }
@@ -70,7 +70,7 @@ function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
       note(
         'security-labels',
         `security labels of the source are not moved; their providers: ${list(labelProviders)}`,
-        'Set them on the target after the cutover, where its server has the same provider.',
+        'Set them on the target after the cutover if its server has the same provider.',
       ),
     );
   }
@@ -79,19 +79,19 @@ function left({ objects }: SourceFacts, { ignore }: Facts['input']): Finding[] {
       note(
         'temporary-tables',
         `${counted(temporaryTables, 'temporary table')} of open sessions will not be moved`,
-        'Nothing to do: they end with their sessions.',
+        'No action is needed: they end with their sessions.',
       ),
     );
   }
   return findings;
 }
 
-function made(
+function created(
   { objects, hiddenMappings, role }: SourceFacts,
   target: TargetFacts,
   { schema }: Facts['input'],
 ): Finding[] {
-  // With the tables already there, nothing but rows is moved.
+  // If the tables exist, only rows are moved.
   if (!createsTables(target)) return [];
   const findings: Finding[] = [];
   const { eventTriggers, defaultPrivileges } = objects;
@@ -99,8 +99,8 @@ function made(
     findings.push(
       warning(
         'user-mappings',
-        `role ${role.name} may not read the options of user mappings on the source (usually a remote user and password), so the mappings arrive without them: ${list(hiddenMappings)}`,
-        'Set them on the target after the cutover (alter user mapping for … server … options (add …)), or use a superuser in the source service.',
+        `role ${role.name} may not read the options of user mappings on the source (usually a remote user and password), so the mappings are created without them: ${list(hiddenMappings)}`,
+        'Set the options on the target after the cutover (alter user mapping for … server … options (add …)), or use a superuser in the source service.',
       ),
     );
   }
@@ -109,8 +109,8 @@ function made(
     findings.push(
       error(
         'target-clash',
-        `the target has event triggers with the names of those that are created there: ${list(taken)}`,
-        'Rename or drop them on the target, or leave those of the source: "ignore": {"eventTriggers": ["NAME", …]} in the input.',
+        `the target has event triggers with the same names as those of the source: ${list(taken)}`,
+        'Rename or drop them on the target, or ignore those of the source: "ignore": {"eventTriggers": ["NAME", …]} in the input.',
       ),
     );
   }
@@ -118,16 +118,16 @@ function made(
     findings.push(
       error(
         'event-trigger-right',
-        `role ${target.role.name} may not create event triggers on the target (tried, SQLSTATE 42501), and they are moved: ${list(eventTriggers)}`,
-        'Let the target service use a superuser (on a hosted server: the admin role that its operator allows them to), or leave them: "ignore": {"eventTriggers": ["NAME", …]} in the input, and create them on the target by hand after the cutover.',
+        `role ${target.role.name} may not create the source's event triggers on the target (tried, SQLSTATE 42501): ${list(eventTriggers)}`,
+        'Use a superuser in the target service (on a hosted server: an admin role that may create them). Or ignore them ("ignore": {"eventTriggers": ["NAME", …]} in the input) and create them on the target after the cutover.',
       ),
     );
   } else if (eventTriggers.length > taken.length) {
     findings.push(
       note(
         'event-triggers',
-        `event triggers of the source come to the target, too: ${list(eventTriggers)}`,
-        'Nothing to do; they are made after the rows, and their functions meet what is created from then on.',
+        `event triggers of the source are created on the target, too: ${list(eventTriggers)}`,
+        'No action is needed. They are created after the rows and fire for objects created from then on.',
       ),
     );
   }
@@ -136,8 +136,8 @@ function made(
     findings.push(
       error(
         'event-trigger-right',
-        `event triggers of the source belong to roles that cannot own them on the target (missing there, or no superusers): ${list(owners)}`,
-        'Create these roles there, as superusers, or set "schema": {"owners": false} in the input, or leave the event triggers: "ignore": {"eventTriggers": ["NAME", …]}.',
+        `event triggers of the source belong to roles that cannot own them on the target (missing there, or not superusers): ${list(owners)}`,
+        'Create these roles on the target as superusers, or set "schema": {"owners": false} in the input, or ignore the event triggers: "ignore": {"eventTriggers": ["NAME", …]}.',
       ),
     );
   }
@@ -149,7 +149,7 @@ function made(
     findings.push(
       error(
         'default-privileges',
-        `role ${target.role.name} is no member of roles whose default privileges are moved, and cannot set those: ${list(closed)}`,
+        `role ${target.role.name} on the target cannot set default privileges of roles that it is not a member of: ${list(closed)}`,
         `On the target: ${statements(closed.map((name) => `grant ${identifier(name)} to ${to}`))} Or set "schema": {"grants": false} in the input.`,
       ),
     );
@@ -157,15 +157,15 @@ function made(
   return findings;
 }
 
-/** @param compared whether the source's tables are known: without them every table of the target would be another one. */
+/** @param compared whether the source's tables are known: otherwise every table of the target would count as another one. */
 function onTarget({ objects, tables, role }: TargetFacts, compared: boolean): Finding[] {
   const findings: Finding[] = [];
   if (objects.eventTriggers.length > 0) {
     findings.push(
       warning(
         'target-event-triggers',
-        `event triggers of the target see what walferry creates and drops there: ${list(objects.eventTriggers)}`,
-        'If they refuse or change something: alter event trigger … disable, until the cutover.',
+        `event triggers of the target fire when walferry creates or drops objects: ${list(objects.eventTriggers)}`,
+        'If they refuse or change something, disable them until the cutover: alter event trigger … disable.',
       ),
     );
   }
@@ -173,8 +173,8 @@ function onTarget({ objects, tables, role }: TargetFacts, compared: boolean): Fi
     findings.push(
       warning(
         'target-default-privileges',
-        `default privileges of role ${role.name} on the target add grants to everything that is created there`,
-        'If the target is to have the grants of the source and no others, remove them first (psql \\ddp shows them).',
+        `default privileges of role ${role.name} on the target add grants to every object that walferry creates`,
+        'If the target should have only the grants of the source, remove them first (psql \\ddp shows them).',
       ),
     );
   }
@@ -182,8 +182,8 @@ function onTarget({ objects, tables, role }: TargetFacts, compared: boolean): Fi
     findings.push(
       note(
         'target-other-tables',
-        `the target has ${counted(objects.otherTables, 'table')} beside those of the migration`,
-        'They stay as they are.',
+        `the target has ${counted(objects.otherTables, 'table')} that the migration does not use`,
+        'No action is needed: walferry does not change them.',
       ),
     );
   }

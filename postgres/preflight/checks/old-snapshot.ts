@@ -1,6 +1,6 @@
 /**
- * `old_snapshot_threshold` (removed in 17) makes a query under an older snapshot fail (72000) as soon as it reads a page that was
- * changed since. The snapshot lives as long as the copy, so a table that changes fails in every pass.
+ * With `old_snapshot_threshold` (removed in 17), a query with an older snapshot fails (72000) when it reads a page that changed
+ * since. The exported snapshot lasts as long as the copy, so a table that changes fails in every pass.
  */
 import type { Check } from '../facts.ts';
 import { error, span, warning } from '../wording.ts';
@@ -13,7 +13,7 @@ export const oldSnapshot: Check = ({ source }) => {
   return [
     (copy >= limit ? error : warning)(
       'old-snapshot',
-      `the source cancels queries whose snapshot is older than ${span(limit)} (old_snapshot_threshold), and the copy reads under one snapshot for ${span(copy)} (at 20 MB/s)`,
+      `the source cancels queries whose snapshot is older than ${span(limit)} (old_snapshot_threshold), but the copy needs one snapshot for ${span(copy)} (at 20 MB/s)`,
       'On the source: alter system set old_snapshot_threshold = -1; then restart the server.',
     ),
   ];

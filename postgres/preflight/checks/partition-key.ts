@@ -1,6 +1,6 @@
 /**
- * Partition keys that route rows differently on the two servers: the copy puts each row into the partition of the same name, which
- * may reject it. Through the root (`tables.viaPartitionRoot`) the target routes rows itself.
+ * Partition keys by which the two servers choose different partitions: the copy puts each row into the partition of the same
+ * name, which may reject it. Through the root (`tables.viaPartitionRoot`) the target chooses the partition.
  */
 import {
   differsByServer,
@@ -15,7 +15,7 @@ import { error, list, nameOf, patternsOf, warning } from '../wording.ts';
 
 interface Checked {
   readonly key: PartitionKey;
-  /** Why rows go elsewhere on the target. */
+  /** Why rows belong to other partitions on the target. */
   readonly refused: readonly string[];
   /** Why they may. */
   readonly unsure: readonly string[];
@@ -27,19 +27,19 @@ export const partitionKey: Check = ({ source, target }) => {
     source.relations.filter((one) => one.viaRoot && !isViaRoot(one)).map(keyOfName),
   );
   const roots = new Set(source.relations.filter(isViaRoot).map(keyOfName));
-  // The bounds that count are the target's, where it has its own.
+  // If the target has its own bounds, those count.
   const there = new Map(target.partitionKeys.map((key) => [keyOfName(key), key]));
-  const judged = source.partitionKeys
+  const checked = source.partitionKeys
     .filter((key) => !roots.has(keyOfName(key)) && !through.has(keyOfName(key)))
     .map((key) => check(there.get(keyOfName(key)) ?? key, source, target));
-  const refused = judged.filter((one) => one.refused.length > 0);
-  const unsure = judged.filter((one) => one.refused.length === 0 && one.unsure.length > 0);
+  const refused = checked.filter((one) => one.refused.length > 0);
+  const unsure = checked.filter((one) => one.refused.length === 0 && one.unsure.length > 0);
   const findings: Finding[] = [];
   if (refused.length > 0) {
     findings.push(
       error(
         'partition-key',
-        `the target would route rows of these tables to different partitions: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; its partitions would refuse rows from the source's (SQLSTATE 23514)`,
+        `the target would put rows of these tables into different partitions: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; its partitions would reject rows of the source's partitions (SQLSTATE 23514)`,
         `Create these tables on the target with the partitions that you want, and list them in "tables": {"viaPartitionRoot": [${patternsOf(refused.map(({ key }) => key))}]}. Or exclude them.`,
       ),
     );
@@ -48,8 +48,8 @@ export const partitionKey: Check = ({ source, target }) => {
     findings.push(
       warning(
         'partition-key',
-        `the target may route rows of these tables to different partitions: ${list(unsure.map(({ key, unsure: why }) => `${nameOf(key)} (${why.join('; ')})`))}`,
-        'A row that the target routes elsewhere stops the copy (CopyFailed) or the stream (ChangeFailed) with SQLSTATE 23514; no row is lost. To be safe, create these tables on the target and list them in "tables.viaPartitionRoot".',
+        `the target may put rows of these tables into different partitions: ${list(unsure.map(({ key, unsure: why }) => `${nameOf(key)} (${why.join('; ')})`))}`,
+        'A row that belongs to another partition on the target stops the copy (CopyFailed) or the stream (ChangeFailed) with SQLSTATE 23514; no row is lost. To be safe, create these tables on the target and list them in "tables.viaPartitionRoot".',
       ),
     );
   }
@@ -65,7 +65,7 @@ function check(key: PartitionKey, source: SourceFacts, target: TargetFacts): Che
   if (differing.length > 0) refused.push(`${list(differing)} returns different hashes there`);
   if (key.own.length > 0) unsure.push(`${list(key.own)} must return the same results there`);
   for (const collation of key.collations) {
-    // Equality of deterministic collations is that of bytes, and so are their hashes.
+    // Deterministic collations compare and hash by bytes.
     if (key.strategy !== 'r' && collation.deterministic) continue;
     const answer = compare(collation, source, target);
     if (answer?.refuses === true) refused.push(answer.what);
@@ -74,7 +74,7 @@ function check(key: PartitionKey, source: SourceFacts, target: TargetFacts): Che
   return { key, refused, unsure };
 }
 
-/** Orders by bytes or code points, independent of any library. */
+/** Sorts by bytes or code points, independently of any library. */
 function isBytes({ provider, locale }: KeyCollation): boolean {
   return provider === 'b' || (provider === 'c' && /^(C|POSIX)(\.|$)/.test(locale));
 }
@@ -106,7 +106,7 @@ function compare(
   };
 }
 
-/** `en_US.UTF-8` and `en_US.utf8` are one locale. */
+/** `en_US.UTF-8` and `en_US.utf8` are the same locale. */
 function nameOfLocale({ locale: found }: SourceFacts | TargetFacts): string {
   return `${found.provider} ${(found.locale ?? found.collate).replace(/\.utf-?8$/i, '.UTF-8')}`;
 }

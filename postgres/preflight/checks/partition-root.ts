@@ -1,6 +1,5 @@
 /**
- * Partitioned tables that go through one table on the target (`tables.viaPartitionRoot`): it is there, takes the rows, and a
- * change finds its row in it.
+ * Roots of `tables.viaPartitionRoot`: each exists on the target, accepts the rows, and lets UPDATE and DELETE find their row.
  */
 import type { Finding } from '../../../contract/finding.ts';
 import { compareColumns, partitionsInTheWay, renderDifferences } from '../../catalog/drift.ts';
@@ -25,8 +24,8 @@ function patterns({ idlePatterns }: SourceFacts): Finding[] {
   return [
     error(
       'partition-root-unmatched',
-      `patterns of "tables.viaPartitionRoot" fit no partitioned table that is selected: ${list(idle)}`,
-      'Correct or remove them. Only the topmost partitioned table of a tree can be named.',
+      `patterns in "tables.viaPartitionRoot" match no selected partitioned table: ${list(idle)}`,
+      'Correct or remove them. Name only the topmost partitioned table of a tree.',
     ),
   ];
 }
@@ -43,7 +42,7 @@ function identities(relations: readonly Relation[]): Finding[] {
   return [
     error(
       'partition-root-identity',
-      `partitions whose rows go through their root have a replica identity of their own, which may name another partition's row there: ${list(vague.map(nameOf))}`,
+      `partitions whose rows go through their root have their own replica identity, which may also match another partition's row: ${list(vague.map(nameOf))}`,
       `On the source: ${statements(vague.map((one) => `alter table ${sqlName(one)} replica identity full`))} Or give the root a primary key.`,
     ),
   ];
@@ -53,20 +52,20 @@ function onTarget(relations: readonly Relation[], target: TargetFacts): Finding[
   const rooted = relations.filter(({ viaRoot }) => viaRoot !== null);
   if (rooted.length === 0) return [];
   const there = new Map(target.roots.map((root) => [keyOfName(root.relation), root]));
-  // Something else under the name is a clash, said of all tables.
+  // Another object of that name is reported as target-clash.
   const named = new Set(target.tables.map(keyOfName));
   const findings: Finding[] = [];
   const absent = destinationsOf(rooted).filter((one) => !named.has(keyOfName(one)));
   const bare = target.roots.filter(({ partitions }) => partitions === 0);
   if (absent.length + bare.length > 0) {
     const empty = bare.map(
-      ({ relation }) => `${nameOf(relation)} (partitioned, without a partition)`,
+      ({ relation }) => `${nameOf(relation)} (partitioned, but has no partition)`,
     );
     findings.push(
       error(
         'partition-root-missing',
         `tables of "tables.viaPartitionRoot" that are not ready on the target: ${list([...absent.map(nameOf), ...empty])}`,
-        'Create them there, with the columns of the source, as they are to be: plain, or partitioned in another way with partitions for all rows.',
+        'Create them there with the columns of the source: not partitioned, or with your own partitions for all rows.',
       ),
     );
   }
@@ -82,7 +81,7 @@ function onTarget(relations: readonly Relation[], target: TargetFacts): Finding[
     findings.push(
       error(
         'partition-root-columns',
-        `tables of the target cannot take the rows of the source: ${renderDifferences(differences)}`,
+        `tables on the target cannot take the rows of the source: ${renderDifferences(differences)}`,
         'Alter them on the target.',
       ),
     );
@@ -92,15 +91,15 @@ function onTarget(relations: readonly Relation[], target: TargetFacts): Finding[
     findings.push(
       warning(
         'partition-root-index',
-        `UPDATE and DELETE have no index to find their row by on the target: ${list(slow.map(({ name }) => name))}`,
-        `On the target: ${statements(slow.map(({ sql }) => sql))} Each change reads the whole table otherwise.`,
+        `UPDATE and DELETE have no index on the target to find their row: ${list(slow.map(({ name }) => name))}`,
+        `On the target: ${statements(slow.map(({ sql }) => sql))} Otherwise each change reads the whole table.`,
       ),
     );
   }
   return findings;
 }
 
-/** The index that is missing: none begins with a column of the key by which the source's changes name their rows. */
+/** The missing index, if none begins with a column of the source's replica identity. */
 function indexFor(
   { relation, indexes }: RootFacts,
   known: readonly Relation[],

@@ -1,5 +1,5 @@
 /**
- * Unlogged tables write no WAL. On the source their rows would be copied, and every change after that be missing; on the target a crash
+ * Unlogged tables write no WAL: on the source, changes after the copy would be missing on the target; on the target, a crash
  * would empty them.
  */
 import type { Finding } from '../../../contract/finding.ts';
@@ -34,8 +34,8 @@ function onSource(refused: readonly Relation[], accepted: readonly TableName[]):
       : [
           error(
             'unlogged-table',
-            `unlogged tables send no changes: ${list(refused.map(nameOf))}`,
-            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.${refused.some(({ viaRoot }) => viaRoot !== null) ? ' Partitions whose rows go through a root ("viaPartitionRoot") can only be accepted together: all of the root are unlogged, and "ignore" names all of them.' : ''}`,
+            `unlogged tables write no WAL, so their changes cannot be replicated: ${list(refused.map(nameOf))}`,
+            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.${refused.some(({ viaRoot }) => viaRoot !== null) ? ' Partitions of a "viaPartitionRoot" root are accepted only if all of them are unlogged and "ignore" lists them all.' : ''}`,
           ),
         ]),
     ...(accepted.length === 0
@@ -44,7 +44,7 @@ function onSource(refused: readonly Relation[], accepted: readonly TableName[]):
           warning(
             'unlogged-table',
             `unlogged tables are copied once because "ignore" lists them, and later changes are missing on the target: ${list(accepted.map(nameOf))}`,
-            'Nothing to do if their rows can be rebuilt. A table that is set to logged before the cutover is copied again and then replicated.',
+            'No action is needed if their rows can be rebuilt. A table that is set to logged before the cutover is resynced and then replicated.',
           ),
         ]),
   ];
@@ -55,7 +55,7 @@ function onTarget(unlogged: readonly TableName[]): Finding[] {
   return [
     error(
       'target-unlogged',
-      `tables are unlogged on the target, or have unlogged partitions, and a crash there would empty them: ${list(unlogged.map(nameOf))}`,
+      `tables are unlogged or have unlogged partitions on the target, where a crash would empty them: ${list(unlogged.map(nameOf))}`,
       `On the target: ${setLogged(unlogged)} For a partitioned table, alter its unlogged partitions.`,
     ),
   ];

@@ -1,4 +1,4 @@
-/** The worker's client programs can read the source. */
+/** The worker has client programs that can read the source. */
 import type { Check } from '../facts.ts';
 import { error } from '../wording.ts';
 
@@ -14,13 +14,13 @@ export const program: Check = ({ programs, source }) => {
         ),
       ];
     }
-    // The archive's format changes with major versions; pg_restore reads those of its own and of older ones.
+    // The archive format changes with major versions; pg_restore reads its own and older ones.
     if (name === 'pg_restore' && dump !== null && dump > major) {
       return [
         error(
           'program-older',
-          `pg_restore on the worker is version ${major}, and cannot read what its pg_dump (version ${dump}) writes`,
-          `Put the client programs of one version first on the PATH of every worker (${dump} or newer for both).`,
+          `pg_restore on the worker is version ${major} and cannot read archives of its pg_dump (version ${dump})`,
+          `Put client programs of one version first on the PATH of every worker (${dump} or newer for both).`,
         ),
       ];
     }
@@ -28,7 +28,7 @@ export const program: Check = ({ programs, source }) => {
     return [
       error(
         'program-older',
-        `${name} on the worker is version ${major}, and the source is ${source.version}: it refuses newer servers`,
+        `${name} on the worker is version ${major} and refuses newer servers, but the source is ${source.version}`,
         `Install postgresql-client-${source.major} or newer on every worker.`,
       ),
     ];

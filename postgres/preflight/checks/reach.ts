@@ -1,9 +1,9 @@
-/** Both sides answer, and are two databases. */
+/** Both sides are reachable and are different databases. */
 import { FAILURES, type FailureCode } from '../../../contract/failure.ts';
 import type { Check } from '../facts.ts';
 import { error } from '../wording.ts';
 
-/** What pgbouncer answers to a start-up parameter that it does not know (`options`, for one). */
+/** The answer of pgbouncer to an unknown startup parameter such as `options`. */
 const PROTOCOL_VIOLATION = '08P01';
 
 export const reach: Check = ({ failures, source, target }) => {
@@ -11,26 +11,26 @@ export const reach: Check = ({ failures, source, target }) => {
     failure.details.sqlstate === PROTOCOL_VIOLATION
       ? error(
           `${side}-pooled`,
-          `${failure.message}; the start-up settings of the session are refused, as connection poolers do`,
-          "Let the service name the server itself: its own host and port (5432 as a rule), not the pooler's or load balancer's.",
+          `${failure.message}; the startup settings of the session are refused, which is typical of connection poolers`,
+          "Point the service directly to the server: its own host and port (usually 5432), not the pooler's or load balancer's.",
         )
-      : error(`${side}-${ending(failure.code)}`, failure.message, FAILURES[failure.code].action),
+      : error(`${side}-${suffix(failure.code)}`, failure.message, FAILURES[failure.code].action),
   );
   if (source && target && source.fingerprint === target.fingerprint) {
     findings.push(
       error(
         'same-database',
-        `source and target are the same database, "${source.database}" of the same server`,
-        'Let the target name another database, or another server.',
+        `source and target are the same database, "${source.database}" on the same server`,
+        'Use another database or another server as the target.',
       ),
     );
   }
   return findings;
 };
 
-type Ending = 'service' | 'unreachable' | 'denied' | 'not-inspected';
+type Suffix = 'service' | 'unreachable' | 'denied' | 'not-inspected';
 
-const ENDINGS: Readonly<Partial<Record<FailureCode, Ending>>> = {
+const SUFFIXES: Readonly<Partial<Record<FailureCode, Suffix>>> = {
   UnknownService: 'service',
   InvalidService: 'service',
   Unreachable: 'unreachable',
@@ -38,6 +38,6 @@ const ENDINGS: Readonly<Partial<Record<FailureCode, Ending>>> = {
   Denied: 'denied',
 };
 
-function ending(code: FailureCode): Ending {
-  return ENDINGS[code] ?? 'not-inspected';
+function suffix(code: FailureCode): Suffix {
+  return SUFFIXES[code] ?? 'not-inspected';
 }

@@ -1,4 +1,4 @@
-/** Every session verifies its server (identity/connect.ts); PUBLIC may execute the function unless it was revoked. */
+/** Every session verifies its server (identity/connect.ts). PUBLIC may execute the function unless that was revoked. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, ServerFacts, Side } from '../facts.ts';
 import { error, identifier } from '../wording.ts';

@@ -1,4 +1,4 @@
-/** What the target refused when the schema was tried on it: known causes with their fix, all others by name. */
+/** Objects that the target refused in the rehearsal: known causes with their fix, all others by name. */
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../schema/owner.ts';
@@ -27,26 +27,32 @@ export const rehearsal: Check = (facts) => {
 };
 
 function failure({ source }: Facts, { failure: reason }: RehearsalFacts): Finding[] {
-  // An extension that is needed has its own finding, with more about it.
+  // A needed extension has its own, more detailed finding.
   if (reason === null || (source?.left.needed.length ?? 0) > 0) return [];
-  // That one has its own finding, too.
+  // So does a small lock table.
   if (reason instanceof OutOfLocks) return [];
-  const told = `the schema could not be tried on the target: ${reason.message}`;
+  const message = `the schema could not be tried on the target: ${reason.message}`;
   return reason.code === 'Contention' || reason.code === 'Unreachable'
-    ? [warning('schema-untried', told, 'Run preflight again to see what the target refuses.')]
-    : [error('schema-untried', told, 'Fix the cause: the migration would fail in the same way.')];
+    ? [warning('schema-untried', message, 'Run preflight again to see what the target refuses.')]
+    : [
+        error(
+          'schema-untried',
+          message,
+          'Fix the cause, or the migration will fail in the same way.',
+        ),
+      ];
 }
 
 function locks({ together = null, failure: reason }: RehearsalFacts): Finding[] {
   if (together === null) return [];
   const action = `O${raiseSetting(together).slice(1)}.`;
-  const told = describeTogether(together);
+  const need = describeTogether(together);
   return reason instanceof OutOfLocks
-    ? [error('source-lock-table', `the source's lock table is too small: ${told}`, action)]
+    ? [error('source-lock-table', `the source's lock table is too small: ${need}`, action)]
     : [
         warning(
           'source-lock-table',
-          `${told}, which is more than half of the source's lock table: other sessions may fail with 53200 (out of shared memory) meanwhile`,
+          `${need}, which is more than half of the source's lock table: other sessions may fail with 53200 (out of shared memory) during the dump`,
           `To be safe, ${raiseSetting(together)}.`,
         ),
       ];
@@ -75,7 +81,7 @@ function owners({ target }: Facts, { owners: pairs }: RehearsalFacts): Finding[]
   ];
 }
 
-/** Without those for which another check has a finding. */
+/** Without those that another check's finding explains. */
 function unexplained(facts: Facts, objects: readonly RefusedObject[]): RefusedObject[] {
   const found = new Set(
     [...targetRight(facts), ...role(facts), ...object(facts), ...nullableChild(facts)]
@@ -96,11 +102,11 @@ function unexplained(facts: Facts, objects: readonly RefusedObject[]): RefusedOb
 
 /** Duplicate relation, object, function, schema. */
 const TAKEN = new Set(['42P07', '42710', '42723', '42P06']);
-/** Invalid table definition: NOT NULL of a child that cannot be dropped. */
+/** invalid_table_definition: a child's inherited NOT NULL cannot be dropped. */
 const INHERITED = '42P16';
-/** What a pattern of "tables.exclude" can leave out, with what stands on it. */
+/** Kinds that "tables.exclude" can exclude, together with their dependents. */
 const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
-/** The operator has to name every one in the input: these lists are longer than others. */
+/** Longer than other lists, because the operator has to copy all names into the input. */
 const MOST = 100;
 
 function refused(objects: readonly RefusedObject[]): Finding[] {
@@ -112,8 +118,8 @@ function refused(objects: readonly RefusedObject[]): Finding[] {
       ? [
           error(
             'object-refused',
-            `the target refuses to create these objects (tried and rolled back), for instance views on catalog columns or functions that its version lacks: ${all(views.map(named))}`,
-            `Exclude them and what depends on them: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create versions that suit the target after the cutover. Or change or drop them on the source.`,
+            `the target refuses to create these objects (tried and rolled back), for example views that use catalog columns or functions missing in its version: ${all(views.map(named))}`,
+            `Exclude them and their dependents: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create suitable versions on the target after the cutover. Or change or drop them on the source.`,
           ),
         ]
       : []),
@@ -122,7 +128,7 @@ function refused(objects: readonly RefusedObject[]): Finding[] {
           error(
             'object-refused',
             `the target refuses these objects (tried and rolled back): ${all(rest.map(named))}`,
-            'The SQLSTATE says why (42501: our role or the new owner lacks a privilege; 42883, 42703, 42P01 or 42704: something they use is missing; 0A000: the version lacks a feature). Fix it on the target, change or drop the objects on the source, or exclude their tables.',
+            'The SQLSTATE shows the reason (42501: our role or the new owner lacks a privilege; 42883, 42703, 42P01 or 42704: an object that they use is missing; 0A000: the version lacks a feature). Fix it on the target, change or drop the objects on the source, or exclude their tables.',
           ),
         ]
       : []),
@@ -139,7 +145,7 @@ function all(names: readonly string[]): string {
   return `${names.slice(0, MOST).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-/** As the input takes it: quotes keep dots in a name. */
+/** As a pattern of the input: quotes protect dots in a name. */
 function patternOf({ schema, name }: RefusedObject): string {
   const part = (one: string) =>
     /^[^".:/@=]+$/u.test(one) ? one : `"${one.replaceAll('"', '""')}"`;
@@ -152,9 +158,9 @@ function others({ others: left }: RehearsalFacts): Finding[] {
   return [
     warning(
       'not-owned',
-      `comments and grants on objects that other roles own on the target are left out, because our role may not set them or the objects are missing there (tried): ${list(left.map(({ name }) => name))}`,
+      `comments and grants are not moved, because other roles own the objects on the target or the objects are missing there (tried): ${list(left.map(({ name }) => name))}`,
       grants.length === 0
-        ? 'Nothing to do, or set the comments there as the owner of the objects.'
+        ? 'Set the comments on the target as the owner of the objects if you need them.'
         : `To keep them, run on the target as the owner: ${grants.slice(0, 10).join(' ')}`,
     ),
   ];
@@ -165,8 +171,8 @@ function checks({ checks: late }: RehearsalFacts): Finding[] {
   return [
     warning(
       'check-deferred',
-      `constraints that depend on more than their row, or that are NOT VALID on the source, are added NOT VALID at the cutover, and apply to new rows from then on: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
-      'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint …; (for a domain: alter domain …).',
+      `constraints that read more than their row, or are NOT VALID on the source, are added NOT VALID at the cutover and apply only to new rows: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
+      'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint … (for a domain: alter domain …).',
     ),
   ];
 }
@@ -177,7 +183,7 @@ function untried({ untried: count }: RehearsalFacts): Finding[] {
     note(
       'schema-untried',
       `${counted(count, 'object')} of the schema could not be tried on the target in time`,
-      'Nothing to do: what the target refuses is reported when the schema is copied, before any rows.',
+      'No action is needed: refused objects are reported when the schema is copied, before any rows.',
     ),
   ];
 }

@@ -1,18 +1,18 @@
-/** The roles that the moved schema names are on the target, and ours may hand objects to them. */
+/** The roles that the moved schema refers to exist on the target, and ours may make them owners. */
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { createsTables, type Check, type TargetFacts } from '../facts.ts';
 import { error, identifier, list, statements } from '../wording.ts';
 
-/** Roles of the server itself. They own nothing by custom, and pg_database_owner cannot be granted at all. */
+/** Predefined roles. They rarely own anything, and pg_database_owner cannot be granted. */
 const PREDEFINED = /^pg_/;
 
 export const role: Check = ({ source, target, input, rehearsal }) => {
-  // With the tables already there, their owners and grants are the operator's.
+  // If the operator created the tables, their owners and grants are the operator's.
   if (source === null || target === null || !createsTables(target)) return [];
   const { grantees, policies } = source.roles;
-  // A schema that is there already keeps its owner. Above all public, whose owner (pg_database_owner from 15 on, the
-  // platform's superuser before) hardly ever is a role that can be granted.
+  // An existing schema keeps its owner. The owner of public (pg_database_owner from 15 on, the platform's superuser before) can
+  // rarely be granted.
   const created = source.roles.schemas.filter(({ schema }) => !target.schemas.includes(schema));
   const owners = [
     ...new Set([...source.roles.owners, ...created.map(({ owner }) => owner)]),
@@ -28,7 +28,7 @@ export const role: Check = ({ source, target, input, rehearsal }) => {
     findings.push(
       error(
         'role-missing',
-        `roles that own objects, have grants, or are named by policies on the source do not exist on the target: ${list(missing)}`,
+        `roles that own objects, have grants, or appear in policies on the source do not exist on the target: ${list(missing)}`,
         `On the target: ${statements(missing.map((name) => `create role ${identifier(name)}`))} Or set "schema": {"owners": false, "grants": false} in the input.`,
       ),
     );
@@ -45,18 +45,18 @@ export const role: Check = ({ source, target, input, rehearsal }) => {
     findings.push(
       error(
         'role-not-member',
-        `role ${target.role.name} is no member of roles that own objects, and cannot give them their objects: ${list(closed)}`,
+        `role ${target.role.name} on the target is not a member of roles that own objects, so it cannot transfer the objects to them: ${list(closed)}`,
         [
           ...(grants.length > 0 ? [`On the target: ${statements(grants)}`] : []),
           ...(fixed.length > 0
-            ? [`Give what ${list(fixed)} owns another owner on the source.`]
+            ? [`On the source, give objects of ${list(fixed)} another owner.`]
             : []),
           'Or set "schema": {"owners": false} in the input.',
         ].join(' '),
       ),
     );
   }
-  // Some objects need less; the trial says whether these do.
+  // Some objects need fewer rights; the rehearsal shows whether these do.
   const denied = rehearsal?.refused.some(({ state }) => state === SQLSTATE.insufficientPrivilege);
   const unusable =
     input.schema.owners && denied === true ? owners.filter((name) => isUnusable(target, name)) : [];
@@ -75,10 +75,10 @@ function notUsable({ role: ours, major }: TargetFacts, names: readonly string[])
   const grants = names.map((name) => `grant ${identifier(name)} to ${to}${options}`);
   return error(
     'role-not-member',
-    `role ${ours.name} is a member of roles that own objects, but does not inherit their rights or may not set them as owners: ${list(names)}`,
+    `role ${ours.name} on the target is a member of roles that own objects, but does not inherit their rights or may not make them owners: ${list(names)}`,
     `On the target: ${statements(options === '' ? [`alter role ${to} inherit`, ...grants] : grants)} Or set "schema": {"owners": false} in the input.`,
   );
 }
 
-/** PostgreSQL from which on a grant of a role says whether it is inherited; before, the member's attribute does. */
+/** From this version on, the grant of a role decides whether it is inherited; before, an attribute of the member does. */
 const FIRST_WITH_OPTIONS = 16;

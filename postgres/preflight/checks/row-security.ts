@@ -1,4 +1,4 @@
-/** No policy hides rows: a copy would be short without a word. */
+/** No policy hides rows: the copy would silently miss them. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, Side } from '../facts.ts';
 import type { TableName } from '../../catalog/selection.ts';

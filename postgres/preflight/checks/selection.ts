@@ -1,4 +1,4 @@
-/** The patterns of the input mean something. */
+/** Every pattern of the input matches something. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
 import { error, list, nameOf, warning } from '../wording.ts';
@@ -11,7 +11,7 @@ export const selection: Check = ({ source, input }) => {
     findings.push(
       error(
         'source-own-schema',
-        'the source has a schema "walferry" that walferry did not make: that name is for its own tables, and what is in it would be left out',
+        'the source has a schema "walferry" that walferry did not create: the name is reserved for control tables, so its tables would not be moved',
         'Rename the schema on the source (alter schema walferry rename to …), or drop it if no one needs it.',
       ),
     );
@@ -22,14 +22,14 @@ export const selection: Check = ({ source, input }) => {
       error(
         'nothing-selected',
         `the patterns select no table of the source database "${source.database}": ${list(input.tables.include)}${but}`,
-        'Correct "tables" in the input (names as the catalog has them, case included), or the source.',
+        'Correct "tables" in the input (names as in the catalog, case-sensitive), or the source service.',
       ),
     );
   } else if (include.length > 0) {
     findings.push(
       error(
         'pattern-unmatched',
-        `patterns of "tables.include" fit no table of the source: ${list(include)}`,
+        `patterns in "tables.include" match no table of the source: ${list(include)}`,
         'Correct or remove them.',
       ),
     );
@@ -38,8 +38,8 @@ export const selection: Check = ({ source, input }) => {
     findings.push(
       warning(
         'exclude-unmatched',
-        `patterns of "tables.exclude" fit nothing on the source: ${list(exclude)}`,
-        'Correct them if a table was meant to stay behind.',
+        `patterns in "tables.exclude" match nothing on the source: ${list(exclude)}`,
+        'Correct them if a table should be excluded.',
       ),
     );
   }
@@ -57,7 +57,7 @@ export const selection: Check = ({ source, input }) => {
     findings.push(
       error(
         'foreign-table',
-        `foreign tables hold no rows of their own and cannot be moved: ${list(foreign)}`,
+        `foreign tables store no rows and cannot be moved: ${list(foreign)}`,
         `Add them to "tables.exclude".`,
       ),
     );

@@ -1,13 +1,13 @@
-/** Connections for the copy: each lane holds one on either side, and holder, stream and control a few more. */
+/** Connections for the copy: each copy stream needs one on either side, other sessions need a few more. */
 import type { Check } from '../facts.ts';
 import { counted, warning } from '../wording.ts';
 
-/** Holder (on both sides), planner, stream, its control session, limits or guard, and one to spare for a reconnect. */
-const BESIDE_THE_LANES = 6;
+/** Snapshot owner (on both sides), planner, stream, its control session, limits or guard, and one spare for a reconnect. */
+const OTHER_SESSIONS = 6;
 
 export const sessionCount: Check = ({ source, target, input }) => {
   const streams = Math.max(input.copy.parallelism, input.limits.copyStreams);
-  const needed = streams + BESIDE_THE_LANES;
+  const needed = streams + OTHER_SESSIONS;
   return (
     [
       ['source', source],
@@ -21,8 +21,8 @@ export const sessionCount: Check = ({ source, target, input }) => {
     return [
       warning(
         `${side}-sessions`,
-        `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are used), and the copy takes about ${needed}`,
-        'Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) there.',
+        `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are in use), but the copy needs about ${needed}`,
+        `Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) on the ${side}.`,
       ),
     ];
   });

@@ -1,4 +1,4 @@
-/** What a new session of the application gets without asking: other defaults are other results from the same rows. */
+/** Defaults of the application's sessions: other defaults give other results from the same rows. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
 import { list, note, warning } from '../wording.ts';
@@ -8,7 +8,7 @@ export const sessionDefault: Check = ({ endpoints, source }) => {
   const from = endpoints.source?.defaults;
   const to = endpoints.target?.defaults;
   if (from && to) {
-    // Compared only where both know the setting.
+    // Compared only if both servers have the setting.
     const differing = [...from].filter(([name, value]) => to.has(name) && to.get(name) !== value);
     const show = ([name, value]: [string, string]) =>
       `${name} ${value || "''"} on the source, ${to.get(name) || "''"} on the target`;
@@ -19,7 +19,7 @@ export const sessionDefault: Check = ({ endpoints, source }) => {
         warning(
           'time-zone',
           `sessions have different time zones by default: ${show(zone)}`,
-          "Moved values stay exact. Generated columns, expression indexes, materialized views and now()::date use the target's own time zone, as they do for the application. On the target: alter database … set timezone = …;",
+          "Moved values stay exact, but generated columns, expression indexes, materialized views and now()::date use the target's time zone. To use the source's, on the target: alter database … set timezone = …;",
         ),
       );
     }
@@ -28,7 +28,7 @@ export const sessionDefault: Check = ({ endpoints, source }) => {
         warning(
           'settings-differ',
           `sessions have different defaults: ${others.map(show).join('; ')}`,
-          'Moved values stay exact; what the target computes from them (generated columns, expression indexes, materialized views) follows its own defaults. Set the same defaults on the target if the application depends on them (alter database … set …, alter role … set …).',
+          'Moved values stay exact, but generated columns, expression indexes and materialized views follow the defaults of the target. If the application depends on those of the source, set them there (alter database … set …, alter role … set …).',
         ),
       );
     }
@@ -39,7 +39,7 @@ export const sessionDefault: Check = ({ endpoints, source }) => {
       note(
         'database-settings',
         `settings of the source database (alter database … set) are not moved: ${list(own)}`,
-        'psql \\drds shows them; set on the target what the application needs.',
+        'Set those that the application needs on the target (psql \\drds shows them).',
       ),
     );
   }

@@ -1,4 +1,4 @@
-/** What the login imposes on our sessions: the role they assume, and settings that only a superuser can reset. */
+/** Effects of the login on our sessions: the role that they assume, and settings that only a superuser can reset. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, Side } from '../facts.ts';
 import type { SessionFacts } from '../read/session.ts';
@@ -10,13 +10,13 @@ export const session: Check = ({ endpoints }) =>
     return found === null ? [] : [...role(side, found.session), ...damage(side, found.session)];
   });
 
-function role(side: Side, { login, role: becomes, overOwn }: SessionFacts): Finding[] {
+function role(side: Side, { login, role: assumed, overOwn }: SessionFacts): Finding[] {
   if (overOwn) return [];
   return [
     error(
       `${side}-session-role`,
-      `on the ${side}, login "${login}" becomes role "${becomes}" (alter role … set role), which can neither see nor terminate the login's other sessions: a retry could not take over from an earlier attempt`,
-      `Grant it both rights: grant pg_read_all_stats, pg_signal_backend to "${becomes}"; or let the login keep its own role: alter role "${login}" reset role;`,
+      `on the ${side}, login "${login}" switches to role "${assumed}" (alter role … set role), which can neither see nor terminate the login's other sessions: a retry could not take over from an earlier attempt`,
+      `On the ${side}: grant pg_read_all_stats, pg_signal_backend to "${assumed}"; or let the login keep its own role: alter role "${login}" reset role;`,
     ),
   ];
 }
@@ -26,7 +26,7 @@ function damage(side: Side, { login, hidingDamage }: SessionFacts): Finding[] {
   return [
     error(
       `${side}-damage-hidden`,
-      `sessions of "${login}" on the ${side} read damaged pages without an error (${list(hidingDamage)}): rows could be silently missing or wrong`,
+      `sessions of "${login}" on the ${side} read damaged pages without an error (${list(hidingDamage)}), so rows could be silently missing or wrong`,
       `As a superuser, reset the setting: alter role "${login}" reset …; alter database … reset …; or remove it from postgresql.conf.`,
     ),
   ];

@@ -1,4 +1,4 @@
-/** What the role of the source may do. */
+/** Rights of the role on the source. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check, SourceFacts } from '../facts.ts';
 import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
@@ -8,17 +8,17 @@ export const sourceRight: Check = ({ source }) => {
   return [...replication(source), ...reading(source)];
 };
 
-/** The attribute alone proves nothing on hosted servers; where a slot could be made, the right is there. */
+/** Hosted servers grant this without the attribute; a slot that could be created proves the right. */
 function replication({ plugin, role, outputPluginLibraries }: SourceFacts): Finding[] {
   const proven = plugin.state === 'usable' || plugin.state === 'blocked';
   if (proven || role.superuser || role.replication) return [];
-  // Servers with that setting refuse both with the same SQLSTATE; the plugin's own finding may be the only true one.
+  // Servers with that setting refuse both with the same SQLSTATE, so only the plugin's finding may be true.
   if (plugin.state === 'refused' && outputPluginLibraries !== null) return [];
   return [
     error(
       'source-replication',
       `role ${role.name} may not create replication slots on the source`,
-      `As a superuser of the source: alter role ${identifier(role.name)} replication; (hosted servers have a role of their own to grant for it)`,
+      `As a superuser of the source: alter role ${identifier(role.name)} replication; (on hosted servers: grant the provider's replication role)`,
     ),
   ];
 }
@@ -46,7 +46,7 @@ function reading({ unreadable, unreadableSequences, role }: SourceFacts): Findin
     findings.push(
       error(
         'source-select-other',
-        `role ${role.name} may not read tables that are not moved: ${list(others.map(nameOf))}; pg_dump locks them all the same while it reads the schema`,
+        `role ${role.name} may not read tables that are not moved: ${list(others.map(nameOf))}; pg_dump needs to lock them to read the schema`,
         `On the source: ${grant(others, '')}`,
       ),
     );

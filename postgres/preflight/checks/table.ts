@@ -1,4 +1,4 @@
-/** On the target the selected tables are all absent, or all there and empty. */
+/** On the target the selected tables are all missing, or all exist and are empty. */
 import type { Finding } from '../../../contract/finding.ts';
 import { compareColumns, renderDifferences } from '../../catalog/drift.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
@@ -15,7 +15,7 @@ export const table: Check = ({ source, target }) => {
     findings.push(
       error(
         'target-clash',
-        `other objects on the target have the names of tables: ${list(clashes.map(nameOf))}`,
+        `other objects on the target have the names of selected tables: ${list(clashes.map(nameOf))}`,
         'Rename or drop them on the target, or exclude the tables.',
       ),
     );
@@ -26,7 +26,7 @@ export const table: Check = ({ source, target }) => {
       error(
         'target-rows',
         `tables on the target hold rows: ${list(filled.map(nameOf))}`,
-        `If the rows are not needed, on the target: truncate ${filled.slice(0, 10).map(sqlName).join(', ')}; or drop all selected tables there, or exclude these.`,
+        `If the rows are not needed, on the target: truncate ${filled.slice(0, 10).map(sqlName).join(', ')}; or drop all selected tables there, or exclude these tables.`,
       ),
     );
   }
@@ -40,7 +40,7 @@ export const table: Check = ({ source, target }) => {
   const absent = source.relations.filter(
     (one) => one.kind !== 'f' && one.viaRoot === null && !names.has(nameOf(one)),
   );
-  // Where whole tables are missing, that also says why one is of another kind.
+  // If whole tables are missing, that finding also covers tables of another kind.
   const differences = compareColumns(known, target.given).filter(
     ({ column }) => column !== null || absent.length === 0,
   );
@@ -48,8 +48,8 @@ export const table: Check = ({ source, target }) => {
     findings.push(
       error(
         'target-columns',
-        `tables of the target cannot take the rows of the source: ${renderDifferences(differences)}`,
-        'Alter them on the target, or drop all selected tables and their types there, and walferry creates them.',
+        `tables on the target cannot take the rows of the source: ${renderDifferences(differences)}`,
+        'Alter them on the target, or drop all selected tables and their types there, so that walferry creates them.',
       ),
     );
   }
@@ -57,7 +57,7 @@ export const table: Check = ({ source, target }) => {
   return findings;
 };
 
-/** The whole schema is created; one name that is taken stops it. */
+/** walferry creates the whole schema; one name in use stops it. */
 function taken(objects: readonly NamedObject[]): Finding[] {
   if (objects.length === 0) return [];
   const shown = objects.map((one) => {
@@ -67,8 +67,8 @@ function taken(objects: readonly NamedObject[]): Finding[] {
   return [
     error(
       'target-clash',
-      `the target has objects with the names of what is created there: ${list(shown)}`,
-      'Rename or drop them on the target; views and sequences may be excluded. If an earlier migration left them, make the target database anew.',
+      `objects on the target have the same names as objects to be created: ${list(shown)}`,
+      'Rename or drop them on the target; views and sequences may be excluded. If an earlier migration left them, recreate the target database.',
     ),
   ];
 }
@@ -77,7 +77,7 @@ function mixed(there: readonly TargetTable[], absent: readonly string[]): Findin
   const tables = there.filter(({ kind }) => kind === 'r' || kind === 'p');
   return error(
     'target-mixed',
-    `the target has some of the tables and not others: ${list(there.map(nameOf))} there, ${list(absent)} not`,
-    `Drop the former (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and what was made with them (types, functions, sequences and views, which would be refused as target-clash), or make the target database anew, and walferry creates all; or create the latter. A table that is to be partitioned in another way on the target, or not at all: name it in "tables.viaPartitionRoot".`,
+    `the target has some of the tables but not all: ${list(there.map(nameOf))} exist, ${list(absent)} are missing`,
+    `Drop the existing ones (${statements(tables.map((one) => `drop table ${sqlName(one)}`))}) and their types, functions, sequences and views, or recreate the target database: walferry then creates all tables. Or create the missing ones. To give a table other partitions or none on the target, list it in "tables.viaPartitionRoot".`,
   );
 }

@@ -1,4 +1,4 @@
-/** What the role of the target may do. */
+/** Rights of the role on the target. */
 import type { Finding } from '../../../contract/finding.ts';
 import { createsTables, type Check, type TargetFacts } from '../facts.ts';
 import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
@@ -12,7 +12,7 @@ function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: T
   const findings: Finding[] = [];
   const to = identifier(role.name);
   if (!mayCreateSchemas) {
-    // Needed even when all tables are there: the control schema is made in this database.
+    // Needed even if all tables exist: the control schema is created in this database.
     findings.push(
       error(
         'target-create',
@@ -36,24 +36,24 @@ function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: T
 function writing({ tables, role }: TargetFacts): Finding[] {
   const to = identifier(role.name);
   const closed = tables.filter(({ writable }) => !writable);
-  // Indexes and constraints can be built by a table's owner only.
-  const strange = tables.filter(({ writable, owned }) => writable && !owned);
+  // Only a table's owner can build its indexes and constraints.
+  const unowned = tables.filter(({ writable, owned }) => writable && !owned);
   const findings: Finding[] = [];
   if (closed.length > 0) {
     findings.push(
       error(
         'target-write',
-        `role ${role.name} may not read and write tables that are on the target: ${list(closed.map(nameOf))}`,
+        `role ${role.name} may not read and write existing tables on the target: ${list(closed.map(nameOf))}`,
         `On the target: ${statements(closed.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
       ),
     );
   }
-  if (strange.length > 0) {
+  if (unowned.length > 0) {
     findings.push(
       error(
         'target-owner',
-        `tables on the target belong to roles that ${role.name} is no member of, so no index can be built: ${list(strange.map(nameOf))}`,
-        `On the target: ${statements(strange.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
+        `tables on the target belong to roles that ${role.name} is not a member of, so it cannot build their indexes: ${list(unowned.map(nameOf))}`,
+        `On the target: ${statements(unowned.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
       ),
     );
   }
@@ -64,13 +64,13 @@ function replicaRole({ mayReplicate, major, role }: TargetFacts): Finding[] {
   if (mayReplicate) return [];
   const to = identifier(role.name);
   return [
-    // Foreign keys would act on their own while changes are applied: a cascaded delete meets its rows gone.
+    // Foreign keys would fire while changes are applied: rows of a replicated cascaded delete would already be gone.
     error(
       'replica-role',
-      `role ${role.name} may not set session_replication_role on the target, so triggers and foreign keys would act while changes are applied`,
+      `role ${role.name} may not set session_replication_role on the target, so triggers and foreign keys would fire while changes are applied`,
       major >= 15
         ? `As a superuser of the target: grant set on parameter session_replication_role to ${to};`
-        : 'Let the target service use a superuser.',
+        : 'Use a superuser in the target service.',
     ),
   ];
 }

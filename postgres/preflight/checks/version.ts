@@ -1,11 +1,11 @@
-/** The servers' versions, and whether both can be written to. */
+/** The servers' versions, and whether both are primaries. */
 import type { Finding } from '../../../contract/finding.ts';
 import type { Check } from '../facts.ts';
 import { error, warning } from '../wording.ts';
 
-/** wal2json's format 2, `pg_current_xact_id` and xid8 are all there from here on. */
+/** The first with `pg_current_xact_id` and xid8; wal2json has format 2 there, too. */
 const OLDEST_SOURCE = 13;
-/** The first with a TID range scan, by which a part of a table is read without the rest. */
+/** The first with a TID range scan, which reads only a part of a table. */
 const RANGE_SCAN = 14;
 
 export const version: Check = ({ source, target }) => {
@@ -14,8 +14,8 @@ export const version: Check = ({ source, target }) => {
     findings.push(
       error(
         'source-version',
-        `the source is PostgreSQL ${source.version}, and walferry needs ${OLDEST_SOURCE} or newer there`,
-        'Update the source first, or move from a physical standby that was promoted and upgraded.',
+        `the source is PostgreSQL ${source.version}, but walferry needs ${OLDEST_SOURCE} or newer`,
+        'Upgrade the source first, or move from a physical standby that was promoted and upgraded.',
       ),
     );
   }
@@ -24,7 +24,7 @@ export const version: Check = ({ source, target }) => {
       warning(
         'whole-tables',
         `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
-        'Nothing to do for small tables. An interrupted table is copied again from the start: keep workers, network and source stable while large tables are copied.',
+        'No action is needed for small tables. An interrupted table starts over: keep workers, network and source stable while large tables are copied.',
       ),
     );
   }
@@ -33,7 +33,7 @@ export const version: Check = ({ source, target }) => {
       warning(
         'target-older',
         `the target (PostgreSQL ${target.version}) is older than the source (${source.version})`,
-        'Objects that only the newer version knows will be refused when the schema is copied.',
+        'Use a newer target if the application needs newer features: the target refuses objects that only the newer version supports.',
       ),
     );
   }
@@ -46,7 +46,7 @@ export const version: Check = ({ source, target }) => {
         error(
           `${side}-standby`,
           `the ${side} is a standby (in recovery)`,
-          'Let the service name the primary server.',
+          'Point the service to the primary server.',
         ),
       );
     }

@@ -1,4 +1,4 @@
-/** Columns that a binary copy cannot move; read only when the input allows nothing else. */
+/** Columns that a binary copy cannot move; read only if the input requires one. */
 import type pg from 'pg';
 import type { TableName } from '../../catalog/selection.ts';
 import { binaryForms, type BinaryForms } from '../../snapshot/binary.ts';

@@ -1,10 +1,9 @@
 /**
- * What stands behind a service: one server whose sessions are ours alone, or something in between. Snapshots are exported by
- * one session and imported by others, settings are made once for a session, and a lock belongs to the session that took it:
- * behind a pooler that lends out backends none of that holds.
+ * Whether a service connects directly to one server or through a pooler. Sessions export and import snapshots, keep settings and
+ * hold locks; none of that works behind a pooler that shares backends.
  *
- * SQL cannot ask "is there a pooler", so it is provoked. A second session opens a transaction while the first is idle: a pooler
- * then has either lent the first one's backend away (both have the same process id) or answers the first from another one.
+ * SQL cannot detect a pooler, so a test provokes it: a second session opens a transaction while the first is idle. A pooler then
+ * gives it the first one's backend (same process id), or later serves the first session from another backend.
  */
 import type pg from 'pg';
 import { MigrationError } from '../../../contract/failure.ts';
@@ -17,36 +16,36 @@ import { readSession, type SessionFacts } from './session.ts';
 
 export interface EndpointFacts {
   readonly link: Link;
-  /** Servers that the connections met, told apart by the time of their start. */
+  /** Number of servers that the connections reached, distinguished by their start time. */
   readonly servers: number;
-  /** A session had no backend of its own. */
+  /** A session did not keep its own backend. */
   readonly shared: boolean;
-  /** The process id that was announced at the start is not the backend's. */
+  /** The process id announced at connection startup is not the backend's. */
   readonly proxied: boolean;
-  /** Settings of ours that the session does not have although the start-up asked for them. */
+  /** Settings that were requested at startup but are not in effect. */
   readonly lostSettings: readonly string[];
   readonly session: SessionFacts;
-  /** Why no replication connection could be made; null when it could, or was not asked for. */
+  /** Why a replication connection failed; null if it succeeded or was not tried. */
   readonly replication: MigrationError | null;
-  /** Defaults of a session of this role in this database, where they matter to an application. */
+  /** Session defaults of this role in this database that matter to an application. */
   readonly defaults: ReadonlyMap<string, string>;
 }
 
-/** Whether each session has one server's backend for itself, with our settings: without that nothing else is worth reading. */
+/** Whether every session has its own backend of one server, with our settings; otherwise no other facts are reliable. */
 export function isOwn({ servers, shared, lostSettings }: EndpointFacts): boolean {
   return servers === 1 && !shared && lostSettings.length === 0;
 }
 
-interface Glance {
+interface Backend {
   readonly pid: number;
   readonly started: string;
 }
 
-const GLANCE = /* sql */ `
+const BACKEND = /* sql */ `
   select pg_catalog.pg_backend_pid() as pid, pg_catalog.pg_postmaster_start_time()::text as started`;
 
-/** Settings whose value decides what an application reads, writes or means. */
-const TOLD = [
+/** Settings that change what an application reads or writes. */
+const APPLICATION_SETTINGS = [
   'TimeZone',
   'DateStyle',
   'IntervalStyle',
@@ -66,8 +65,8 @@ const TOLD = [
 
 /**
  * @param client a connected session of the service.
- * @param replication whether the side has to take a replication connection, too.
- * @throws MigrationError when a further connection cannot be made.
+ * @param replication whether the side must also accept a replication connection.
+ * @throws MigrationError if a further connection fails.
  */
 export async function readEndpoint(
   service: string,
@@ -75,23 +74,23 @@ export async function readEndpoint(
   replication: boolean,
   options: SessionOptions,
 ): Promise<EndpointFacts> {
-  const first = await glance(client);
+  const first = await readBackend(client);
   await using second = await connect(service, 'preflight', options);
   await second.query(/* sql */ `begin read only`);
-  const other = await glance(second);
-  const again = await glance(client);
+  const other = await readBackend(second);
+  const again = await readBackend(client);
   const lostSettings = await readLost(client);
   await second.query(/* sql */ `rollback`);
-  const glances = [first, other, again];
+  const backends = [first, other, again];
   let refusal: MigrationError | null = null;
   if (replication) {
-    const sender = await replicationGlance(service, options);
+    const sender = await readWalSender(service, options);
     if (sender instanceof MigrationError) refusal = sender;
-    else glances.push(sender);
+    else backends.push(sender);
   }
   return {
     link: linkOf(service, client),
-    servers: new Set(glances.map(({ started }) => started)).size,
+    servers: new Set(backends.map(({ started }) => started)).size,
     shared: first.pid === other.pid || first.pid !== again.pid,
     proxied: backendPidOf(client) !== first.pid,
     lostSettings,
@@ -101,21 +100,21 @@ export async function readEndpoint(
   };
 }
 
-/** Without parameters, so that it is the simple protocol, the only one that a walsender speaks. */
-async function glance(client: pg.Client): Promise<Glance> {
-  const { rows } = await client.query<Glance>(GLANCE);
+/** Without parameters: this uses the simple protocol, the only one that a walsender supports. */
+async function readBackend(client: pg.Client): Promise<Backend> {
+  const { rows } = await client.query<Backend>(BACKEND);
   const [row] = rows;
-  if (!row) throw new Error('a select without from gave no row');
+  if (!row) throw new Error('a SELECT without FROM returned no row');
   return row;
 }
 
-async function replicationGlance(
+async function readWalSender(
   service: string,
   options: SessionOptions,
-): Promise<Glance | MigrationError> {
+): Promise<Backend | MigrationError> {
   try {
     await using sender = await connect(service, 'preflight', { ...options, replication: true });
-    return await glance(sender);
+    return await readBackend(sender);
   } catch (error) {
     options.signal?.throwIfAborted();
     return classify(error, { step: 'opening a replication connection', side: 'source' }, 'Denied');
@@ -130,7 +129,7 @@ async function readLost(client: pg.Client): Promise<string[]> {
   return rows
     .filter(({ name, setting }) => {
       const asked = READABLE[name] ?? '';
-      // DateStyle comes back as `ISO, MDY`.
+      // DateStyle is reported as `ISO, MDY`.
       return setting !== asked && !setting.startsWith(`${asked},`);
     })
     .map(({ name }) => name);
@@ -142,9 +141,9 @@ async function readDefaults(
 ): Promise<Map<string, string>> {
   await using plain = await connect(service, 'preflight', { ...options, withServerDefaults: true });
   const { rows } = await plain.query<{ name: string; setting: string }>(
-    // Without an operator: this session has the search path of its role, which may name one of its own.
+    // No operators here: the search path of the role is in effect and may resolve them to user-defined ones.
     /* sql */ `select name, setting from pg_catalog.pg_settings`,
   );
-  const told = new Set(TOLD);
-  return new Map(rows.flatMap(({ name, setting }) => (told.has(name) ? [[name, setting]] : [])));
+  const wanted = new Set(APPLICATION_SETTINGS);
+  return new Map(rows.flatMap(({ name, setting }) => (wanted.has(name) ? [[name, setting]] : [])));
 }

@@ -1,4 +1,4 @@
-/** Constraints whose triggers do not enforce them on the source: `ALTER TABLE … DISABLE TRIGGER ALL`, which pg_dump does not write. */
+/** Constraints whose triggers are disabled on the source: `ALTER TABLE … DISABLE TRIGGER ALL`, which pg_dump does not record. */
 import type pg from 'pg';
 import type { TableName } from '../../catalog/selection.ts';
 
@@ -6,7 +6,7 @@ export interface UnenforcedConstraint extends TableName {
   readonly constraint: string;
 }
 
-/** @param selected oids of tables; either side of a foreign key counts. */
+/** @param selected oids of the referencing tables; triggers on either side of a foreign key count. */
 export async function readUnenforced(
   client: pg.ClientBase,
   selected: readonly number[],

@@ -1,4 +1,4 @@
-/** What the target has or offers of the source's extensions. */
+/** The source's extensions, as installed or available on the target. */
 import pg from 'pg';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { readExtensionMembers, type ExtensionMember } from '../../catalog/extension-member.ts';
@@ -6,11 +6,11 @@ import { attempt } from '../attempt.ts';
 
 export interface OfferedExtension {
   readonly name: string;
-  /** Where it is installed; null when it is only available. */
+  /** Null if not installed. */
   readonly installed: InstalledExtension | null;
-  /** What CREATE EXTENSION would install; null when the server's files are gone. */
+  /** Version that CREATE EXTENSION would install; null if the server has no files of the extension. */
   readonly available: string | null;
-  /** SQLSTATE with which the server refused to create it, when tried; null when it did not, or had no reason to be asked. */
+  /** SQLSTATE of a failed attempt to create it; null if it succeeded or was not tried. */
   readonly refused: string | null;
 }
 
@@ -19,7 +19,7 @@ export interface InstalledExtension {
   readonly schema: string;
   /** Whether `alter extension … set schema` can move it. */
   readonly relocatable: boolean;
-  /** The only schema in which this version can be; null when it can be made in any. */
+  /** The only schema that this version allows; null if any. */
   readonly boundTo: string | null;
 }
 
@@ -71,7 +71,7 @@ export async function readOffered(
   }
 }
 
-/** Of the moment, and none of the extension's: what is in the way then is not in the way later. */
+/** Transient errors, which are not the extension's. */
 const PASSING = new Set<string>([
   SQLSTATE.lockNotAvailable,
   SQLSTATE.deadlockDetected,
@@ -79,9 +79,9 @@ const PASSING = new Set<string>([
 ]);
 
 /**
- * As copySchema will do it, and rolled back. The control file's `superuser` and `trusted` do not decide: hosted servers let
- * their admin roles create some extensions and nobody create others; and some need a library to be preloaded, or a name that
- * is taken. Within an open transaction. Those that an extension requires are made along with it, because the order is not known here.
+ * Creates the extensions as copySchema will, in an open transaction that the caller rolls back. The control file's `superuser`
+ * and `trusted` are not sufficient: hosted servers have their own rules, and some extensions need a preloaded library or a free
+ * name. CASCADE creates required extensions, because their order is unknown here.
  */
 async function tryToCreate(
   client: pg.ClientBase,
@@ -90,13 +90,13 @@ async function tryToCreate(
   const refused = new Map<string, string>();
   for (const { name, schema } of wanted) {
     const place = pg.escapeIdentifier(schema);
-    // The right to make schemas has a check of its own; without it the extension is tried in the default one.
-    const made =
+    // The right to create schemas has its own check; without it, the extension is tried in the default schema.
+    const inSchema =
       schema === 'pg_catalog' ||
       (await attempt(client, /* sql */ `create schema if not exists ${place}`)) === null;
     const state = await attempt(
       client,
-      /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${made ? `with schema ${place}` : ''} cascade`,
+      /* sql */ `create extension if not exists ${pg.escapeIdentifier(name)} ${inSchema ? `with schema ${place}` : ''} cascade`,
     );
     if (state !== null && !PASSING.has(state)) refused.set(name, state);
   }

@@ -1,6 +1,6 @@
 /**
- * Generated columns whose functions read tables, though they are declared immutable. The target computes such a column when a row
- * arrives, from the rows that the other table holds at that time, if any.
+ * Generated columns whose functions read tables although they are declared immutable. The target computes such a column when a
+ * row arrives, from the rows that the other table holds then, if any.
  */
 import type pg from 'pg';
 import type { TableName } from '../../catalog/selection.ts';
@@ -9,7 +9,7 @@ export interface GeneratedReads extends TableName {
   readonly column: string;
   /** Quoted, with its schema. */
   readonly function: string;
-  /** Names as the function's text has them; empty where it runs SQL that it puts together itself. */
+  /** Names as in the function's source; empty if it runs dynamic SQL. */
   readonly reads: readonly string[];
 }
 
@@ -18,7 +18,7 @@ interface FunctionRow {
   readonly name: string;
   readonly sql: string;
   readonly source: string;
-  /** Tables that the server knows it to read (`begin atomic`). */
+  /** Tables that pg_depend records for it (`begin atomic`). */
   readonly tables: readonly string[];
 }
 
@@ -35,7 +35,7 @@ select n.nspname as schema, c.relname as name, a.attname as column,
  where a.attrelid = any($1::oid[]) and a.attgenerated <> '' and not a.attisdropped
  group by 1, 2, 3 order by 1, 2, 3`;
 
-/** Functions in C read no user tables, and users do not define functions in system schemas. */
+/** Without C functions, which read no user tables, and system schemas, where users define none. */
 const FUNCTIONS = /* sql */ `
 select p.oid::int8::float8 as oid, p.proname as name, pg_catalog.format('%I.%I', n.nspname, p.proname) as sql,
        coalesce(p.prosrc, '') as source,
@@ -55,7 +55,7 @@ export async function readGeneratedReads(
   const used = await client.query<TableName & { column: string; functions: number[] }>(USED, [
     selected,
   ]);
-  // Most databases end here: only functions of users are noted as what an expression depends on.
+  // True for most databases: pg_depend records only dependencies on user-defined functions.
   if (used.rows.length === 0) return [];
   const { rows } = await client.query<FunctionRow>(FUNCTIONS);
   const relations = await client.query<{ names: string[] }>(/* sql */ `
@@ -71,7 +71,7 @@ export async function readGeneratedReads(
   );
 }
 
-/** These functions and all that they may call. Calls are matched by name, so the result may contain too many. */
+/** These functions and all functions that they may call. Matched by name, so the result may contain too many. */
 function called(all: readonly FunctionRow[], first: readonly number[]): FunctionRow[] {
   const byName = new Map<string, FunctionRow[]>();
   for (const one of all) byName.set(one.name, [...(byName.get(one.name) ?? []), one]);
@@ -84,7 +84,7 @@ function called(all: readonly FunctionRow[], first: readonly number[]): Function
   return [...found];
 }
 
-/** Null for a function that reads nothing. */
+/** Null if the function reads no table. */
 function readsOf({ source, tables }: FunctionRow, known: ReadonlySet<string>): string[] | null {
   const text = source.replaceAll(/--[^\n]*/g, ' ').replaceAll(/\/\*.*?\*\//gs, ' ');
   const named = [
@@ -96,6 +96,6 @@ function readsOf({ source, tables }: FunctionRow, known: ReadonlySet<string>): s
       return known.has(last.replaceAll('"', '')) || known.has(last.toLowerCase());
     });
   const reads = [...new Set([...tables, ...named])];
-  // Texts that a function puts together and runs are not looked into.
+  // Dynamic SQL is not analysed.
   return reads.length > 0 || /\bexecute\b/i.test(text) ? reads : null;
 }

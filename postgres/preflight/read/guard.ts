@@ -1,4 +1,4 @@
-/** The guard of the input, measured once: what fails here would hold the copy for good. */
+/** Measures the guard of the input once: a failure here would hold the copy forever. */
 import type pg from 'pg';
 import { ceilingsOf, type GuardInput } from '../../../contract/guard.ts';
 import type { MigrationError } from '../../../contract/failure.ts';
@@ -8,9 +8,9 @@ import { GUARD_LIMITS, measureOne, REPLICA, type Look } from '../../guard/measur
 export interface GuardFacts {
   readonly looks: readonly Look[];
   readonly failures: readonly MigrationError[];
-  /** Whether the role may see what sessions of other roles do. */
+  /** Whether the role may see the activity of other roles' sessions. */
   readonly seesOthers: boolean;
-  /** Replicas that are connected now. */
+  /** Number of connected replicas. */
   readonly replicas: number;
 }
 
@@ -20,7 +20,7 @@ export async function readGuard(client: pg.ClientBase, guard: GuardInput): Promi
   const { statementTimeoutMs } = GUARD_LIMITS;
   await client.query(/* sql */ `set statement_timeout = ${statementTimeoutMs}`);
   try {
-    // One by one: all that is wrong is said at once.
+    // Each separately, to report all failures at once.
     for (const what of ceilingsOf(guard)) {
       try {
         looks.push(await measureOne(client, guard, what));

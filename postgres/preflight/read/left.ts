@@ -1,28 +1,27 @@
-/** What the input leaves out by name: whether it is there, and what of the source stands on it. */
+/** Extensions and event triggers that the input ignores: whether they exist, and which objects depend on them. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../../contract/input.ts';
 
 export interface LeftFacts {
-  /** Those of `ignore.extensions` that the source has. */
+  /** `ignore.extensions` that the source has. */
   readonly extensions: readonly string[];
-  /** Those of `ignore.eventTriggers` that the source has. */
+  /** `ignore.eventTriggers` that the source has. */
   readonly eventTriggers: readonly string[];
-  /** Names of either list that the source does not have. */
+  /** Names in either list that the source does not have. */
   readonly absent: readonly string[];
-  /** Parts of selected tables, and other extensions, that need one of the extensions: as the catalog describes them. */
+  /** Parts of selected tables, and other extensions, that need one of the extensions: as pg_identify_object describes them. */
   readonly needed: readonly string[];
-  /** Views, functions and the like that go with the extensions. */
+  /** Views, functions and other objects that are not moved because they depend on the extensions. */
   readonly along: readonly string[];
 }
 
 /**
- * Everything that stands on the extensions, to the last view over a view. A table ends the line: either it is selected, and
- * is refused then, or it is not, and what stands on it goes anyway. The one edge that pg_depend has the other way round is
- * from a view to the rule that holds its query.
+ * All direct and indirect dependents of the extensions. The recursion ends at tables: a selected table is refused, and dependents
+ * of an unselected one are not moved anyway. pg_depend has one edge in reverse: from a view to the rule that holds its query.
  *
- * This is what the archive's dependencies say when the schema is copied (schema/left-extension.ts), told before.
+ * Copying the schema derives the same from the archive's dependencies (schema/left-extension.ts); this finds it earlier.
  */
-const STANDING = /* sql */ `
+const DEPENDENTS = /* sql */ `
 with recursive stands (classid, objid, objsubid) as (
   select 'pg_catalog.pg_extension'::regclass::oid, oid, 0 from pg_catalog.pg_extension where extname = any($1::text[])
   union
@@ -55,10 +54,10 @@ with recursive stands (classid, objid, objsubid) as (
     left join pg_catalog.pg_policy p on s.classid = 'pg_catalog.pg_policy'::regclass and p.oid = s.objid
     left join pg_catalog.pg_rewrite r on s.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = s.objid
     left join pg_catalog.pg_statistic_ext x on s.classid = 'pg_catalog.pg_statistic_ext'::regclass and x.oid = s.objid
-   -- Members and what the server made by itself (array types, row types, a constraint's index) come with their owner.
+   -- Extension members and internal objects (array types, row types, a constraint's index) come with their owner.
    where not exists (select from pg_catalog.pg_depend d
                       where d.classid = s.classid and d.objid = s.objid and d.deptype in ('e', 'i'))
-), judged as (
+), described as (
   select distinct d.type || ' ' || d.identity as name,
          o.relation = any($2::oid[]) or o.classid = 'pg_catalog.pg_extension'::regclass as needed,
          o.relation is null and coalesce(o.contypid, 0) = 0
@@ -72,8 +71,8 @@ with recursive stands (classid, objid, objsubid) as (
    where not (o.classid = 'pg_catalog.pg_extension'::regclass
               and o.objid in (select oid from pg_catalog.pg_extension where extname = any($1::text[])))
 )
-select array(select name from judged where needed order by 1) as needed,
-       array(select name from judged where along and needed is not true order by 1) as along`;
+select array(select name from described where needed order by 1) as needed,
+       array(select name from described where along and needed is not true order by 1) as along`;
 
 /** @param selected oids of the selected tables. */
 export async function readLeft(
@@ -92,16 +91,16 @@ export async function readLeft(
     ...extensions.filter((name) => !there.extensions.includes(name)),
     ...eventTriggers.filter((name) => !there.eventTriggers.includes(name)),
   ];
-  // The walk over pg_depend costs something only where somebody asked for it.
-  const standing =
+  // The recursion over pg_depend is slow, so it runs only if needed.
+  const dependents =
     there.extensions.length === 0
       ? []
       : (
-          await client.query<{ needed: string[]; along: string[] }>(STANDING, [
+          await client.query<{ needed: string[]; along: string[] }>(DEPENDENTS, [
             there.extensions,
             selected,
           ])
         ).rows;
-  const { needed, along } = standing[0] ?? { needed: [], along: [] };
+  const { needed, along } = dependents[0] ?? { needed: [], along: [] };
   return { ...there, absent, needed, along };
 }

@@ -1,28 +1,28 @@
-/** How busy and how old a server is: open transactions, free connections, WAL, transaction ids. */
+/** Load and age of a server: connections, WAL, transaction ids. */
 import type pg from 'pg';
 
 export interface SessionCounts {
-  /** Connections that a role like ours may use in all; the smallest of the server's, database's and role's limit. */
+  /** The smallest limit for our role: the server's, the database's or the role's. */
   readonly most: number;
   readonly used: number;
 }
 
 export interface AgeFacts {
-  /** Of the oldest database of the cluster: ids stop for all of them at once. */
+  /** Of the cluster's oldest database: wraparound protection stops all databases. */
   readonly xids: number;
   readonly multixacts: number;
 }
 
 export interface WalFacts {
-  /** `max_slot_wal_keep_size`; null when it is unlimited. */
+  /** `max_slot_wal_keep_size`; null if unlimited. */
   readonly keepBytes: number | null;
-  /** WAL written since the statistics began; null on servers before 14. */
+  /** WAL written since the last statistics reset; null before 14. */
   readonly written: { readonly bytes: number; readonly seconds: number } | null;
-  /** `idle_replication_slot_timeout` (from 18 on); 0 when slots may idle. */
+  /** `idle_replication_slot_timeout` (from 18 on); 0 if unlimited. */
   readonly idleTimeoutSeconds: number;
-  /** `logical_decoding_work_mem` as our sessions have it, bytes: a larger transaction spills to files on the source. Null: the server has none. */
+  /** `logical_decoding_work_mem` of our sessions: a larger transaction spills to disk on the source. Null: the server lacks it. */
   readonly decodingBytes: number | null;
-  /** `shared_buffers`, bytes: all that SQL shows of a server's memory. */
+  /** `shared_buffers`: the only sign of a server's memory in SQL. */
   readonly bufferBytes: number;
 }
 

@@ -1,4 +1,4 @@
-/** How a database sorts and compares text. The columns that tell it were renamed from version to version. */
+/** How a database sorts and compares text. The catalog columns differ between versions. */
 import type pg from 'pg';
 
 export interface LocaleFacts {
@@ -8,15 +8,15 @@ export interface LocaleFacts {
   readonly ctype: string;
   /** Locale of icu and builtin; null with libc. */
   readonly locale: string | null;
-  /** Version of the library's collation that the database was made with; null where the provider has none (C). */
+  /** Version of the library's collation when the database was created; null if the provider has none (C). */
   readonly version: string | null;
 }
 
 const PROVIDERS: Readonly<Record<string, string>> = { c: 'libc', i: 'icu', b: 'builtin' };
 
 export async function readLocale(client: pg.ClientBase): Promise<LocaleFacts> {
-  // As JSON, because a column that an older server does not know would be an error: datlocprovider and datcollversion came
-  // with 15, and daticulocale became datlocale in 17.
+  // As JSON, because a missing column would be an error: datlocprovider and datcollversion are new in 15, and 17 renamed
+  // daticulocale to datlocale.
   const { rows } = await client.query<
     Omit<LocaleFacts, 'provider'> & { provider: string }
   >(/* sql */ `
@@ -26,18 +26,18 @@ export async function readLocale(client: pg.ClientBase): Promise<LocaleFacts> {
            d ->> 'datcollversion' as version
       from (select to_jsonb(x) as d from pg_catalog.pg_database x where datname = current_database()) y`);
   const [row] = rows;
-  if (!row) throw new Error('the server does not know the database that it let in');
+  if (!row) throw new Error('the catalog lacks the database of this session');
   return { ...row, provider: PROVIDERS[row.provider] ?? row.provider };
 }
 
 /**
- * Names of the system's collations (`pg_catalog`) that columns, domains and indexes use; the others are moved themselves.
- * @param selected tables that are moved. @param gone views that are not.
+ * Names of system collations (`pg_catalog`) that columns, domains and indexes use; other collations are moved.
+ * @param selected tables that are moved. @param unmoved views that are not.
  */
 export async function readUsedCollations(
   client: pg.ClientBase,
   selected: readonly number[],
-  gone: readonly number[],
+  unmoved: readonly number[],
 ): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     /* sql */ `
@@ -58,12 +58,12 @@ export async function readUsedCollations(
        and o.collnamespace = 'pg_catalog'::regnamespace
        and o.collname not in ('default', 'C', 'POSIX', 'ucs_basic')
      order by 1`,
-    [selected, gone],
+    [selected, unmoved],
   );
   return rows.map(({ name }) => name);
 }
 
-/** Those of the names that this database has no collation for. */
+/** The names for which this database has no collation. */
 export async function readMissingCollations(
   client: pg.ClientBase,
   names: readonly string[],

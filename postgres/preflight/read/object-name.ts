@@ -1,6 +1,6 @@
 /**
- * Columns whose values name objects (regclass, regtype and their like). Such a value is written as a name and looked up on the
- * target when its row arrives: what it names has to be there by then.
+ * Columns whose values name objects (regclass, regtype and similar types). Such a value is sent as a name, which the target
+ * resolves when the row arrives: the named object must exist by then.
  */
 import pg from 'pg';
 import type { Relation } from '../../catalog/relation.ts';
@@ -12,32 +12,32 @@ export interface ObjectNameColumn extends TableName {
   readonly column: string;
   readonly type: string;
   /**
-   * Relations that its values name and that copySchema does not make before the rows: indexes, TOAST tables, what is left
-   * out. Null: not looked at (another type, a large table, no right to read it, too many columns).
+   * Relations that its values name and that copySchema does not create before the rows: indexes, TOAST tables, unselected
+   * relations. Null: not read (another type, a large table, no right to read it, too many columns).
    */
   readonly named: readonly TableName[] | null;
 }
 
-/** Types of one object's name each, without those whose objects are looked up by number. */
+/** Types whose text form is an object's name. */
 const NAME_TYPES = /* sql */ `array['regclass', 'regcollation', 'regconfig', 'regdictionary', 'regnamespace', 'regoper',
   'regoperator', 'regproc', 'regprocedure', 'regrole', 'regtype']::name[]`;
 const REGCLASS = 2205;
-/** Blocks of a table that is read for it (64 MB); preflight is not to scan a database. */
+/** Larger tables (64 MB) are not read, so that preflight does not scan a whole database. */
 const MOST_PAGES = 8192;
-/** Columns that are read; each is a query. */
+/** Each column needs a query. */
 const MOST_COLUMNS = 200;
-/** Distinct names of one column that are looked at. */
+/** Distinct names per column. */
 const MOST_NAMES = 1000;
 
 /**
- * Columns of the selected tables that hold such names, also in arrays, domains and composites.
- * @param gone what `readGone` found: never made on the target.
- * @param closed tables that the role may not read, or of which policies hide rows: reading them is an error.
+ * Columns of the selected tables that hold such names, including arrays, domains and composites.
+ * @param unmoved result of `readGone`: never created on the target.
+ * @param closed tables that the role may not read, or with rows hidden by policies: reading them fails.
  */
 export async function readObjectNames(
   client: pg.ClientBase,
   relations: readonly Relation[],
-  gone: readonly number[],
+  unmoved: readonly number[],
   closed: readonly TableName[],
 ): Promise<ObjectNameColumn[]> {
   const tables = relations.filter(({ kind }) => kind === 'r');
@@ -60,7 +60,7 @@ export async function readObjectNames(
      order by a.attrelid, a.attnum`,
     [tables.map(({ oid }) => oid)],
   );
-  const made = relations.map(({ oid }) => oid);
+  const selected = relations.map(({ oid }) => oid);
   const byOid = new Map(tables.map((table) => [table.oid, table]));
   const shut = new Set(closed.map(keyOfName));
   const found: ObjectNameColumn[] = [];
@@ -73,7 +73,7 @@ export async function readObjectNames(
     const open =
       plain && table.pages <= MOST_PAGES && !shut.has(keyOfName(table)) && read < MOST_COLUMNS;
     if (open) read += 1;
-    const named = open ? await readNamed(client, table, column, made, gone) : null;
+    const named = open ? await readNamed(client, table, column, selected, unmoved) : null;
     found.push({ schema, name, column, type, named });
   }
   return found;
@@ -83,8 +83,8 @@ async function readNamed(
   client: pg.ClientBase,
   { schema, name }: TableName,
   column: string,
-  made: readonly number[],
-  gone: readonly number[],
+  selected: readonly number[],
+  unmoved: readonly number[],
 ): Promise<TableName[]> {
   const from = quoted({ schema, name });
   const statement = /* sql */ `
@@ -96,12 +96,12 @@ async function readNamed(
             or c.oid = any($2::oid[]))
      limit ${MOST_NAMES}`;
   const { rows } = await underAnyPath(client, () =>
-    client.query<TableName>(statement, [made, gone]),
+    client.query<TableName>(statement, [selected, unmoved]),
   );
   return rows;
 }
 
-/** Those of the relations that this database does not have. */
+/** The relations that this database lacks. */
 export async function readAbsent(
   client: pg.ClientBase,
   wanted: readonly TableName[],

@@ -1,27 +1,27 @@
-/** Objects beside tables: what is not moved, what needs a right to be made, and names that must be free on the target. */
+/** Objects other than tables: those not moved, those that need a right to be created, and names that must be free on the target. */
 import type pg from 'pg';
 import { compileSelection, type Selection, type TableName } from '../../catalog/selection.ts';
 
 export interface ObjectFacts {
   readonly largeObjects: number;
-  /** Of sessions that are open now. */
+  /** Of open sessions. */
   readonly temporaryTables: number;
   readonly publications: readonly string[];
   readonly subscriptions: readonly { readonly name: string; readonly enabled: boolean }[];
-  /** Without those that the input leaves out. */
+  /** Without those that the input ignores. */
   readonly eventTriggers: readonly string[];
   readonly eventTriggerOwners: readonly string[];
-  /** Enabled event triggers on login, whoever has them. */
+  /** Enabled login event triggers, also those of extensions or ignored by the input. */
   readonly loginTriggers: readonly string[];
   /** Roles whose default privileges were altered. */
   readonly defaultPrivileges: readonly string[];
-  /** Names of settings made with ALTER DATABASE … SET, for all roles or for some. */
+  /** Names of settings of ALTER DATABASE … SET, for all roles or for some. */
   readonly databaseSettings: readonly string[];
   /** Providers of security labels. */
   readonly labelProviders: readonly string[];
 }
 
-/** One thing that copySchema creates, by the catalog that keeps its name unique. */
+/** An object that copySchema creates, with the catalog in which its name is unique. */
 export interface NamedObject extends TableName {
   readonly catalog: 'relation' | 'type' | 'function';
   /** Of a function; empty otherwise. */
@@ -35,10 +35,10 @@ const ofExtension = (catalog: string, oid: string): string => /* sql */ `
            where x.classid = 'pg_catalog.${catalog}'::regclass and x.objid = ${oid}
              and x.objsubid = 0 and x.deptype = 'e')`;
 
-/** @param left names of event triggers that are not moved. */
+/** @param ignored names of event triggers that are not moved. */
 export async function readObjects(
   client: pg.ClientBase,
-  left: readonly string[],
+  ignored: readonly string[],
 ): Promise<ObjectFacts> {
   const { rows } = await client.query<ObjectFacts>(
     /* sql */ `
@@ -64,16 +64,16 @@ export async function readObjects(
                    join pg_catalog.pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as one
                   where d.datname = current_database() order by 1) as "databaseSettings",
            array(select distinct provider from pg_catalog.pg_seclabel order by 1) as "labelProviders"`,
-    [left],
+    [ignored],
   );
   const [row] = rows;
-  if (!row) throw new Error('a select without from gave no row');
+  if (!row) throw new Error('a SELECT without FROM returned no row');
   return row;
 }
 
 /**
- * Views that read tables which are not selected, sequences that belong to such tables, and those tables: copySchema leaves
- * them out (schema/filter.ts). A sequence that a selected table's default uses is created all the same.
+ * Unselected tables, views that read them, and sequences that they own: copySchema does not create these (schema/filter.ts). A
+ * sequence used by a selected table's default is still created.
  */
 export async function readGone(
   client: pg.ClientBase,
@@ -97,7 +97,7 @@ export async function readGone(
          and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
         join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
     ), used (oid) as materialized (
-      -- Read once: looked up for each sequence, a catalog without statistics takes minutes.
+      -- Read once: a lookup per sequence takes minutes on a catalog without statistics.
       select u.refobjid from pg_catalog.pg_depend u join pg_catalog.pg_attrdef f on f.oid = u.objid
        where u.classid = 'pg_catalog.pg_attrdef'::regclass and u.refclassid = 'pg_catalog.pg_class'::regclass
          and f.adrelid in (select unnest($1::oid[]))
@@ -111,7 +111,7 @@ export async function readGone(
 }
 
 /**
- * Types that the tables' columns are of, and what those are made of: an operator who made such a table on the target had to make
+ * Types of the tables' columns, and types that these consist of: an operator who created such a table on the target had to create
  * them first.
  */
 export async function readTypesOf(
@@ -142,7 +142,7 @@ export async function readTypesOf(
   return rows;
 }
 
-/** Sequences that belong to columns of the tables. */
+/** Sequences that columns of the tables own. */
 export async function readOwnedSequences(
   client: pg.ClientBase,
   tables: readonly number[],
@@ -160,14 +160,14 @@ export async function readOwnedSequences(
 }
 
 /**
- * Views, sequences, indexes, types and functions that would be created beside the selected tables. A pattern leaves out views and
- * sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
- * @param gone what readGone found.
+ * Views, sequences, indexes, types and functions that would be created in addition to the selected tables. Patterns can exclude
+ * views and sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
+ * @param unmoved result of readGone.
  */
 export async function readCreated(
   client: pg.ClientBase,
   tables: readonly number[],
-  gone: readonly number[],
+  unmoved: readonly number[],
   selection: Selection,
 ): Promise<NamedObject[]> {
   const { rows } = await client.query<NamedObject & { needed: boolean }>(
@@ -196,17 +196,17 @@ export async function readCreated(
     select 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid), true
       from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
      where ${USERS} and not ${ofExtension('pg_proc', 'p.oid')}
-       -- The constructors of a range type come with it.
+       -- A range type creates its constructors.
        and not exists (select from pg_catalog.pg_depend x
                         where x.classid = 'pg_catalog.pg_proc'::regclass and x.objid = p.oid and x.deptype = 'i')
      order by 1, 2, 3, 4`,
-    [tables, gone],
+    [tables, unmoved],
   );
   const matcher = compileSelection(selection);
   return rows.flatMap(({ needed, ...one }) => (needed || !matcher.excludes(one) ? [one] : []));
 }
 
-/** Those of the names that are taken here. */
+/** The objects whose names are in use here. */
 export async function readTaken(
   client: pg.ClientBase,
   wanted: readonly NamedObject[],
@@ -237,13 +237,13 @@ export async function readTaken(
 }
 
 export interface TargetObjects {
-  /** Tables of users that are not among the selected ones. */
+  /** Number of unselected user tables. */
   readonly otherTables: number;
   /** Enabled event triggers. */
   readonly eventTriggers: readonly string[];
-  /** All event triggers, disabled ones and extensions' too. */
+  /** All event triggers, including disabled ones and those of extensions. */
   readonly eventTriggerNames: readonly string[];
-  /** Whether objects that our role creates get grants by ALTER DEFAULT PRIVILEGES. */
+  /** Whether ALTER DEFAULT PRIVILEGES adds grants to objects that our role creates. */
   readonly defaultPrivileges: boolean;
 }
 
@@ -260,7 +260,7 @@ export async function readTargetObjects(
                and not ${ofExtension('pg_class', 'c.oid')}
                and not exists (select from unnest($1::text[], $2::text[]) as w (schema, name)
                                 where w.schema = n.nspname and w.name = c.relname)
-               -- Partitions that the operator gave to a root are the root's.
+               -- Partitions of a root count as part of it.
                and not exists (select from pg_catalog.pg_class r join pg_catalog.pg_namespace m on m.oid = r.relnamespace
                                  join unnest($3::text[], $4::text[]) as w (schema, name)
                                    on w.schema = m.nspname and w.name = r.relname
@@ -280,6 +280,6 @@ export async function readTargetObjects(
     ],
   );
   const [row] = rows;
-  if (!row) throw new Error('a select without from gave no row');
+  if (!row) throw new Error('a SELECT without FROM returned no row');
   return row;
 }

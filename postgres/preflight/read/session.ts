@@ -1,14 +1,14 @@
-/** Properties of our session: its role, what that role may do with our other sessions, and superuser-only settings. */
+/** Properties of our session: its role, that role's rights over our other sessions, and superuser-only settings. */
 import type pg from 'pg';
 
 export interface SessionFacts {
-  /** The role that logged in. */
+  /** `session_user`. */
   readonly login: string;
-  /** The role that the session has: another one after `alter role … set role`. */
+  /** `current_user`: differs from the login after `alter role … set role`. */
   readonly role: string;
-  /** Whether it sees what sessions of the login do, and may end them. Every step looks after the sessions of earlier attempts. */
+  /** Whether the role sees and may terminate sessions of the login; every step ends sessions of earlier attempts. */
   readonly overOwn: boolean;
-  /** Settings, set by a superuser for this role or database, with which damaged pages are read without an error. */
+  /** Settings, set by a superuser for this role or database, that let it read damaged pages without an error. */
   readonly hidingDamage: readonly string[];
 }
 
