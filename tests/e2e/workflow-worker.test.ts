@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 import { startWorker } from '../support/worker.ts';
 import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
 
-test('a worker says where it polls, stops in order on SIGTERM, and ends with 0', async () => {
+test('a worker reports where it polls, stops in an orderly way on SIGTERM, and ends with 0', async () => {
   await using worker = await startWorker();
   expect(worker.log()).toContain(
     `worker ready: polls task queue walferry of namespace default at ${temporalServer().address}`,
@@ -18,7 +18,7 @@ test('a worker says where it polls, stops in order on SIGTERM, and ends with 0',
   expect(worker.log()).toContain('worker stopped');
 });
 
-test('without a Temporal server it names the address and what to do, and keeps trying', async () => {
+test('without a Temporal server it reports the address and what to do, and keeps trying', async () => {
   const port = await freePort();
   await using worker = await startWorker({
     env: { TEMPORAL_ADDRESS: `127.0.0.1:${port}` },
@@ -197,7 +197,7 @@ describe('a worker with more migrations than slots', () => {
     for (const migration of [first, second]) await migration.ask('abort');
   });
 
-  test('a wait that a worker told of and did not take back, because it died, is over when the next attempt begins', async () => {
+  test('a wait that a dead worker reported and did not clear is over when the next attempt begins', async () => {
     await using migrations = await open(1, 64);
     let failing = false;
     const migration = await migrations.streaming((world) =>

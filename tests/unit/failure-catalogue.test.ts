@@ -15,21 +15,23 @@ describe('failure catalogue', () => {
     expect(isFailureCode(7)).toBe(false);
   });
 
-  it('lets the copy settle only what the next generation can settle', () => {
+  it('lets the copy retry only what the next pass can settle', () => {
     const settled = Object.entries(FAILURES).filter(([, { handling }]) => handling === 'pass');
     expect(settled.map(([code]) => code)).toEqual(['SnapshotLost', 'TableRewritten', 'Resync']);
   });
 });
 
-/** docs/errors.md is these tables; `npx vitest run -u` writes it anew after a change of a catalogue. */
+/**
+ * docs/errors.md is these tables; `npx vitest run -u` rewrites it after a change of a catalogue.
+ */
 it('the documentation lists every code of both catalogues', async () => {
   const handling = {
     timed: 'tried again by itself',
     operator: 'waits for the operator (before the snapshot: the migration fails)',
-    pass: 'settled by the next round of the copy',
+    pass: 'settled by the next pass',
     never: 'the migration ends',
   };
-  // Nobody is waited for in a cutover: its caller gets the reason.
+  // A cutover waits for no one: its caller gets the reason.
   const inCutover: Readonly<Record<string, string>> = {
     NotEqual: 'the update `cutover` fails, streaming goes on',
     TargetRewound: 'the update `cutover` fails, streaming goes on',

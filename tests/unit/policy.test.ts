@@ -1,4 +1,4 @@
-/** The table of what an operator may ask for: every cell of it. */
+/** The table of allowed updates: every cell of it. */
 import { describe, expect, it } from 'vitest';
 import { PHASES, type Phase } from '../../contract/progress.ts';
 import {
@@ -36,7 +36,7 @@ describe('what an operator may ask for', () => {
     const ruling = rule(update, phase, situation);
     expect(ruling.allowed).toBe(ALLOWED.has(`${update} ${phase} ${situation}`));
     if (ruling.allowed) return;
-    // Printed by the CLI behind "unable to update workflow: ", so it starts small and has no full stop of its own.
+    // Printed by the CLI after "unable to update workflow: ", so it starts in lower case and has no full stop.
     expect(ruling.text).toMatch(/^[a-z].*[^.]$/);
     expect(ruling.text).not.toContain('{');
     expect(ruling.text.length).toBeLessThan(160);
@@ -67,7 +67,7 @@ describe('what an operator may ask for', () => {
     ['resume', 'done', 'running', /the migration has ended/],
   ];
   it.each(refusals)(
-    '%s in %s while %s is refused with words that help',
+    '%s in %s while %s is refused with a helpful message',
     (update, phase, situation, words) => {
       expect(rule(update, phase, situation)).toMatchObject({
         allowed: false,
@@ -77,7 +77,9 @@ describe('what an operator may ask for', () => {
   );
 });
 
-/** docs/updates.md is this table; `npx vitest run --project unit -u` writes it anew after a change of the rules. */
+/**
+ * docs/updates.md is this table; `npx vitest run --project unit -u` rewrites it after a change of the rules.
+ */
 it('the documentation has every cell of the table', async () => {
   const cell = (update: UpdateName, phase: Phase, situation: Situation): string => {
     const ruling = rule(update, phase, situation);
