@@ -42,7 +42,7 @@ const number = (least: number) => (text: string) => {
 };
 
 const program = new Command('npm run bench --')
-  .description('Measures walferry beside native logical replication, pipes of psql and pgcopydb.')
+  .description('Measures walferry against native logical replication, pipes of psql and pgcopydb.')
   .argument('[measurement...]', `${Object.keys(MEASUREMENTS).join(', ')}; all of them by default`)
   .option('--rounds <n>', 'times each case is measured', number(1), 3)
   .option('--scale <x>', 'part of the full size', number(0.0001), 1)

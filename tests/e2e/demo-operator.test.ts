@@ -83,7 +83,7 @@ test('a watch that starts after a kill in the stream shows no zeros: old numbers
   await lab.onSource('delete from item where id = 6');
   // A note about the attempt stays on the line as long as it runs.
   await until(
-    'live numbers behind the kill',
+    'live numbers after the kill',
     () => /^stream .* s, confirmed \S+, .*attempt 2/m.test(piped.out),
     { seconds: 30 },
   ).catch((error: unknown) => expect.fail(`${String(error)}\n${piped.out}`));

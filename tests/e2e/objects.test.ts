@@ -46,7 +46,7 @@ delete from obj.parent where a = ${at}; insert into obj.child values (${at} + 1,
 insert into obj.locked values (${at}); insert into "Quoted.Schema 'x'".customer values (${at}, 1);
 select nextval('obj.lonely');`;
 
-test('a database with every kind of object arrives with all of them, as they are on the source', async () => {
+test('a database with every kind of object arrives with all of them, identical to the source', async () => {
   await using lab = await Lab.open(OBJECT_ROLES + OBJECTS + OBJECT_ROWS + EXCLUDED + IDENTITY);
   await lab.pair.targetClient.query(OBJECT_ROLES);
   for (const view of ['names', 'names_count', 'third', 'late']) {

@@ -103,7 +103,7 @@ describe('passes', () => {
     const order = await migration.activities();
     expect(order.indexOf('buildConstraints')).toBeGreaterThan(order.indexOf('streamChanges'));
     await until(
-      'the stream to go on',
+      'the stream to continue',
       async () => (await migration.activities()).at(-1) === 'streamChanges',
     );
     await migration.ask('abort');
@@ -261,7 +261,7 @@ describe('a worker that shuts down', () => {
     await own.startWorker();
     await own.workers[1]?.shutDown();
     await until(
-      'the stream to go on',
+      'the stream to continue',
       () => world.confirmed > before && world.isRunning('streamChanges'),
     );
     expect(world.count('fenceStream')).toBe(0);

@@ -520,7 +520,7 @@ describe('cancelling the cutover', () => {
       });
       world.script('fenceStream', () => lost);
       const first = migration.ask('pause');
-      await until('the position to be asked for', () => world.isRunning('fenceStream'));
+      await until('the position to be read', () => world.isRunning('fenceStream'));
       const cutover = migration.ask('cutover');
       await migration.reaches('cutover');
       const second = migration.ask('pause');

@@ -80,7 +80,7 @@ test('the stream folds most changes: no case is applied one by one as a whole un
   if (WANTED.length === 0) expect(sum('oneByOne')).toBeLessThan(sum('streamed') / 2);
 });
 
-test('every name that was asked for is a case', () => {
+test('every requested name is a case', () => {
   const names = [...cases, ...broken].map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining(WANTED));
   expect(names).not.toEqual([]);

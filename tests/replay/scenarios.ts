@@ -71,7 +71,7 @@ export const SCENARIOS: readonly Scenario[] = [
         });
       const migration = await migrations.start((world) => again(world, 0));
       const { world } = migration;
-      await until('the stream behind the copy', () => (world.copies.get(0) ?? 0) === 2);
+      await until('the stream after the resync', () => (world.copies.get(0) ?? 0) === 2);
       await until('the stream', () => world.isRunning('streamChanges'));
       await migration.ask('pause');
       again(world, 3);

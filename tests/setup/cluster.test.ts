@@ -12,7 +12,7 @@ import type { Outcome } from './fresh-copy.ts';
 
 /**
  * "A second run skips everything in a second"; twice that, and of processor time: other tests and servers that share
- * the machine make everything wait, which proves nothing about set-up.
+ * the machine slow everything down, which proves nothing about set-up.
  */
 const SECOND_RUN_SECONDS = 2;
 

@@ -17,7 +17,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A process that runs these lines after it has imported `locked`, with a folder and a file of its own name. */
+/**
+ * A process that runs these lines after it has imported `locked`, with a folder and a separate file name.
+ */
 function run(lines: string, ...words: string[]): ChildProcess {
   const script = `import { readFileSync, writeFileSync } from 'node:fs';
     import { setImmediate } from 'node:timers/promises';

@@ -70,7 +70,7 @@ test('whatever arrives, nothing unapplied is before the confirmed LSN', () => {
           case 'commit': {
             const commit = wal + e.gap;
             horizon.begin();
-            // Applying and storing go on while the next transaction arrives.
+            // Applying and storing continue while the next transaction arrives.
             if (e.gap % 2 === 0) horizon.keepalive(at(commit));
             unapplied.push(commit);
             wal = commit + e.size;

@@ -669,9 +669,9 @@ it('facts of a ready pair give no finding', () => {
 });
 
 it.each(CASES)('%s (%s) is the only finding that its facts give', (code, level, changes) => {
-  // Only an older target reads "char" wrongly, and that it is older is a finding of its own.
-  const beside = code === 'char-byte' ? 'target-older' : null;
-  const found = findings(changes).filter((one) => one.code !== beside);
+  // Only an older target reads "char" wrongly, and that it is older is a separate finding.
+  const extra = code === 'char-byte' ? 'target-older' : null;
+  const found = findings(changes).filter((one) => one.code !== extra);
   expect(found.map((one) => [one.code, one.level])).toEqual([[code, level]]);
   // A sentence without its full stop (the texts are joined), and an action.
   expect(found[0]?.message).toMatch(/^\S.*[^.]$/s);

@@ -56,7 +56,7 @@ export class Writers {
       } catch (error) {
         const code = error instanceof pg.DatabaseError ? (error.code ?? '?') : 'connection';
         this.refused.set(code, (this.refused.get(code) ?? 0) + 1);
-        // After an error of a statement the session goes on; otherwise it is recreated.
+        // After an error of a statement the session continues; otherwise it is recreated.
         const usable = await client?.query('rollback').then(
           () => true,
           () => false,
