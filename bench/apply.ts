@@ -1,9 +1,10 @@
 /**
- * Sets against single statements: the same changes applied both ways, in turns, to a table on the given service.
+ * Sets compared with single statements: the same changes applied both ways, alternately, to a table of the given
+ * service.
  *
- *   node --import tsx bench/apply.ts SERVICE [CHANGES]
+ * node --import tsx bench/apply.ts SERVICE [CHANGES]
  *
- * Makes and drops its own schema there. Prints times and their ratio; nothing is asserted.
+ * Creates and drops its own schema there. Prints times and their ratio; nothing is asserted.
  */
 import pg from 'pg';
 import { parseLsn } from '../contract/lsn.ts';
@@ -47,7 +48,7 @@ const relation: PlannedRelation = {
   ],
 };
 
-/** A third each of inserts, updates and deletes, on rows of their own. */
+/** A third each of inserts, updates and deletes, on separate rows. */
 function work(round: number): Change[] {
   const origin = { relation, lsn: parseLsn('0/1'), xid: null };
   return Array.from({ length: changes }, (_, index): Change => {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: walferry beside its rivals, on servers of its own, side by side in one run. Every result is checked before its
- * time counts. Asserts nothing about speed; ends with 1 when a result is wrong.
+ * `npm run bench`: walferry and its alternatives, on separate servers, compared in one run. Every result is checked
+ * before its time counts. Asserts nothing about speed; exits with 1 when a result is wrong.
  */
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
@@ -14,7 +14,7 @@ import type { Report } from './report/result.ts';
 import { circumstances, markdown, write } from './report/write.ts';
 import { Rig } from './rig/rig.ts';
 
-/** Of the checkout; git ignores it. */
+/** In the checkout; git ignores it. */
 const RESULTS = path.resolve(import.meta.dirname, 'results');
 
 interface Options {
@@ -42,7 +42,7 @@ const number = (least: number) => (text: string) => {
 };
 
 const program = new Command('npm run bench --')
-  .description('Measures walferry beside native logical replication, pipes of psql and pgcopydb.')
+  .description('Measures walferry against native logical replication, pipes of psql and pgcopydb.')
   .argument('[measurement...]', `${Object.keys(MEASUREMENTS).join(', ')}; all of them by default`)
   .option('--rounds <n>', 'times each case is measured', number(1), 3)
   .option('--scale <x>', 'part of the full size', number(0.0001), 1)
@@ -82,7 +82,7 @@ async function measure(name: string, rig: Rig): Promise<void> {
 }
 
 if (quick) {
-  // The same servers for all: their start would be most of the time.
+  // The same servers for all: starting them would take most of the time.
   await using rig = await Rig.open();
   for (const name of wanted) {
     await measure(name, rig);
@@ -90,7 +90,7 @@ if (quick) {
   }
 } else {
   for (const name of wanted) {
-    // Servers of its own for each: nothing of one measurement lies in the caches of the next.
+    // Separate servers for each: no measurement benefits from the caches of another.
     await using rig = await Rig.open();
     await measure(name, rig);
   }

@@ -1,10 +1,12 @@
 /**
- * A migration of very many tables and sequences, step by step: the duration of each step and its longest gap between heartbeats.
+ * A migration of very many tables and sequences, step by step: the duration of each step and its longest gap between
+ * heartbeats.
  *
- *   node --import tsx bench/many-tables.ts --help
+ * node --import tsx bench/many-tables.ts --help
  *
- * Without options it starts two servers with default settings, fills the source, runs every step, prints the rows of the table in
- * docs/performance.md and removes the servers. It exits with 1 when a step fails or sends no beat for longer than 3 s.
+ * Without options it starts two servers with default settings, fills the source, runs every step, prints the rows of
+ * the table in docs/performance.md and removes the servers. It exits with 1 when a step fails or sends no heartbeat
+ * for longer than 3 s.
  */
 import { existsSync, mkdirSync, mkdtempSync, chmodSync, readFileSync, rmSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
@@ -53,7 +55,7 @@ const program = new Command('bench/many-tables.ts')
   )
   .action(run);
 
-/** What a run that is continued needs to know. */
+/** What a continued run needs to know. */
 const stateSchema = v.object({
   id: v.string(),
   password: v.string(),
@@ -100,7 +102,7 @@ async function startServers(
       programs: postgres.folder,
       role: ROLE,
       password,
-      // Everything else as the server comes: 64 locks per transaction, 100 connections.
+      // Everything else at the server's defaults: 64 locks per transaction, 100 connections.
       settings: side === 'source' ? { wal_level: 'logical' } : {},
       durable,
     });
@@ -146,7 +148,7 @@ async function makeTables({ tables, columns, triggers }: Options): Promise<void>
     end $$`);
 }
 
-/** One change in each of many tables, every one its own transaction. */
+/** One change in each of many tables, each in its own transaction. */
 async function change(tables: number): Promise<void> {
   await using client = await connect('source', 'cleanup');
   await client.query(/* sql */ `set synchronous_commit = off; set search_path = public`);
@@ -167,7 +169,7 @@ async function migrate(options: Options, progress: Progress): Promise<Journey> {
     parsed.input,
     ({ step, seconds, silence, before, payload, outcome }) => {
       row(step, seconds.toFixed(1), silence.toFixed(1), String(payload), outcome);
-      if (silence > NOTABLE_SECONDS) console.error(`${step}: silent behind ${before}`);
+      if (silence > NOTABLE_SECONDS) console.error(`${step}: silent after ${before}`);
     },
     progress.state.id,
   );
@@ -193,7 +195,7 @@ async function run(options: Options): Promise<void> {
     const { measured } = await migrate(options, progress);
     const silent = measured.filter(({ silence }) => silence > LONGEST_SILENCE_SECONDS);
     for (const { step, silence, before } of silent) {
-      console.error(`${step} sent no beat for ${silence.toFixed(1)} s after ${before}`);
+      console.error(`${step} sent no heartbeat for ${silence.toFixed(1)} s after ${before}`);
     }
     if (silent.length > 0) process.exitCode = 1;
   } finally {

@@ -1,11 +1,12 @@
 /**
- * How fast the source can send: `pg_recvlogical` to /dev/null on a slot with the very options that walferry sends, as the
- * source's log has them. Over TCP, as walferry reads; and over a Unix socket, which is what decoding alone costs: a message
- * over TCP on one machine costs up to 3 µs more, because its receiver is woken for each one.
+ * How fast the source can send: `pg_recvlogical` to /dev/null on a slot with exactly the options that walferry sends,
+ * taken from the source's log. Measured over TCP, as walferry reads, and over a Unix socket, which shows the cost of
+ * decoding alone: a message over TCP on one machine costs up to 3 µs more, because its receiver is woken for each
+ * one.
  */
 import type { Rig } from '../rig/rig.ts';
 
-/** Ways to the source, each with its slot. */
+/** Connections to the source, each with its slot. */
 export const LIMITS = { tcp: 'bench_limit', socket: 'bench_limit_socket' } as const;
 
 /** Creates the slots before the backlog is written. */

@@ -6,13 +6,15 @@ import { testRun } from '../../tests/support/run.ts';
 import { STREAMS } from '../rig/settings.ts';
 import type { Rig } from '../rig/rig.ts';
 
-/** What the one on the PATH can do. */
+/** The capabilities of the one on the PATH. */
 export interface Pgcopydb {
   /** E.g. `0.17`. */
   readonly version: string;
-  /** As many jobs as the others have streams; a large table in parts, as it never splits one by itself. */
+  /**
+   * As many jobs as the others have streams; large tables in parts, which it does not split by default.
+   */
   readonly settings: string;
-  /** Its option for rows in binary; undefined when it has none. */
+  /** Its option for binary rows; undefined if it has none. */
   readonly binary: string | undefined;
   /** Whether `clone --follow` is worth measuring: since 0.17. */
   readonly follow: boolean;
@@ -21,7 +23,7 @@ export interface Pgcopydb {
 const FOLLOW_SINCE = [0, 17] as const;
 const SLOT = 'bench_pgcopydb';
 
-/** Looks for it; undefined when it is not there. */
+/** Looks for it; undefined if it is not installed. */
 export function findPgcopydb(): Pgcopydb | undefined {
   const said = (...args: string[]): string | undefined => {
     const { status, stdout, stderr } = spawnSync('pgcopydb', args, { encoding: 'utf8' });
@@ -47,7 +49,7 @@ export interface Clone {
   readonly settings: string;
   /** The option for binary rows. */
   readonly binary?: string | undefined;
-  /** With a slot, until it has applied everything that the source had written before it began. */
+  /** With a slot, until it has applied everything that the source had written before it started. */
   readonly follow?: boolean;
 }
 
@@ -75,7 +77,7 @@ export async function pgcopydbClone(rig: Rig, clone: Clone): Promise<number> {
   }
 }
 
-/** Slot, publication and origin outlive the command: it would go on from there. */
+/** Slot, publication and origin outlive the command: the next one would continue from there. */
 async function forget(rig: Rig, source: string, target: string): Promise<void> {
   await rig.source.rows(
     source,

@@ -1,4 +1,6 @@
-/** `psql | psql`: rows of one table through n pipes at a time, each a range of blocks. Nothing can copy with less. */
+/**
+ * `psql | psql`: rows of one table through n pipes at a time, each a range of pages. The minimum work of any copy.
+ */
 import { STREAMS } from '../rig/settings.ts';
 import type { Rig } from '../rig/rig.ts';
 

@@ -52,7 +52,9 @@ async function schemaOnly(rig: Rig, sections: string): Promise<void> {
   );
 }
 
-/** Native needs the tables with their keys; their indexes are there, too, as `pg_dump -s` makes them. */
+/**
+ * Native needs the tables with their keys; the other indexes exist, too, as `pg_dump -s` creates them.
+ */
 async function native(rig: Rig, original: Original): Promise<number> {
   await rig.database(rig.target, TARGET);
   const began = performance.now();
@@ -140,7 +142,7 @@ export async function measureCopy(rig: Rig, options: DrainOptions): Promise<Repo
       'Seconds, into an empty database; checkpoints on both servers before each turn; counts and hashes equal after each.',
       '"rows": walferry’s phase snapshot against psql | psql into a table without indexes. "whole": from the start of the workflow until the stream runs (preflight, schema, rows, indexes, statistics), against native (schema with indexes, then initial sync) and pgcopydb clone.',
       `walferry: default input but copy.parallelism = ${STREAMS}, and copy.format as the column says.`,
-      `pipe: ${STREAMS} pipes of psql | psql side by side, each a range of blocks of the table.`,
+      `pipe: ${STREAMS} pipes of psql | psql in parallel, each a range of pages of the table.`,
       `native: logical replication with ${SUBSCRIPTION_SETTINGS}; up to ${SERVER_SETTINGS['max_sync_workers_per_subscription'] ?? ''} tables at once (max_sync_workers_per_subscription); before version 16 its initial sync is text in any case.`,
       ...pgcopydbNotes(rival),
       '"of …" is above 1 where walferry is faster.',
@@ -153,7 +155,7 @@ export async function measureCopy(rig: Rig, options: DrainOptions): Promise<Repo
   };
 }
 
-/** Columns of pgcopydb; empty for what the one on the PATH cannot do. */
+/** Columns of pgcopydb; empty for unsupported features of the one on the PATH. */
 const PGCOPYDB = ['pgcopydb', 'pgcopydb binary', 'pgcopydb follow'] as const;
 
 function pgcopydbTurns(

@@ -39,7 +39,7 @@ export async function measureCost(rig: Rig, options: DrainOptions): Promise<Repo
       'walferry: default input; its worker process, its walsender and its sessions on the target.',
       `native: logical replication with ${SUBSCRIPTION_SETTINGS}; its walsender and its apply worker.`,
       '"× 1", "× 10" and "× 100": units of work, each a hundredth of the full backlog. "of native" is all CPU of native against all CPU of walferry, above 1 where walferry needs less.',
-      'From "resume" until the last change is visible: the start of a lease is in it, which is why small work looks dear.',
+      'From "resume" until the last change is visible: it includes the start of a lease, which makes small work look expensive.',
       'Peak: resident memory of the worker during the drain.',
     ],
     rows,
@@ -78,7 +78,9 @@ function cells(seen: readonly Drained[]): Row['cells'] {
   };
 }
 
-/** A row a process: CPU seconds, not by change, and how many times more each step is. Memory likewise. */
+/**
+ * One row per process: CPU seconds, not per change, and the factor of each step. Memory likewise.
+ */
 function growth(name: string, grown: readonly (readonly Drained[])[]): Row[] {
   const row = (what: string, of: (one: Drained) => number | undefined): Row => {
     const values = grown.map((seen) => medianOf(seen.map(of)));

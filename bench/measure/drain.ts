@@ -113,7 +113,7 @@ export class DrainStage {
         seen.walferry = (performance.now() - began) / 1000;
         await resumed;
         seen.node = (processSeconds(this.#pid) ?? 0) - before;
-        // Sessions of a lease begin with it: what they used until now is what the backlog cost.
+        // Sessions of a lease start with it: what they have used so far is the cost of the backlog.
         seen.walsender = await rig.source.sessionSeconds(
           `backend_type = 'walsender' and application_name like 'walferry%'`,
         );
@@ -151,7 +151,7 @@ export class DrainStage {
     await this.#native.drop(SOURCE);
   }
 
-  /** Both are level with the source, and have confirmed it: no one reads old WAL again in what is measured. */
+  /** Both have caught up with the source and confirmed it: the measurement includes no old WAL. */
   async #levelled(): Promise<void> {
     for (let round = 0; round < 2; round += 1) {
       await this.#rig.source.checkpoint();
@@ -180,7 +180,9 @@ export class DrainStage {
     return this.#marks;
   }
 
-  /** Looked for inside the server: 200 queries a second over a connection would take CPU from what is measured. */
+  /**
+   * Polled inside the server: 200 queries a second over a connection would take CPU from the measurement.
+   */
   async #arrived(database: string, mark: number): Promise<void> {
     await this.#rig.target.rows(
       database,
@@ -197,7 +199,7 @@ export class DrainStage {
 
 export interface DrainOptions {
   readonly rounds: number;
-  /** Part of the full size, above 0. */
+  /** Fraction of the full size, above 0. */
   readonly scale: number;
   /** Names of backlogs; all of them when empty. */
   readonly only: readonly string[];
@@ -226,9 +228,9 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
     notes: [
       'walferry: default input; from the update "resume" until the last change is visible on the target.',
       `native: logical replication with ${SUBSCRIPTION_SETTINGS}; from "enable" until the last change is visible.`,
-      'limit: pg_recvlogical to /dev/null with the plugin options that walferry sends, over TCP as all contenders; "socket limit" is the same over a Unix socket, which spares waking a receiver over TCP for each message.',
+      'limit: pg_recvlogical to /dev/null with the plugin options that walferry sends, over TCP as all contenders; "socket limit" is the same over a Unix socket, which avoids waking a TCP receiver for each message.',
       '"of limit", "of socket limit" and "of native" are above 1 where walferry is faster. Row counts and hashes of all three databases were equal after each round.',
-      'CPU in µs a row change: the worker process, its walsender, its sessions on the target; native’s walsender and apply worker.',
+      'CPU in µs per row change: the worker process, its walsender, its sessions on the target; native’s walsender and apply worker.',
     ],
     rows,
     chart: {
@@ -241,7 +243,7 @@ export async function measureDrain(rig: Rig, options: DrainOptions): Promise<Rep
 /** Whose CPU seconds. */
 export type Cost = 'node' | 'walsender' | 'target' | 'nativeWalsender' | 'nativeApply';
 
-/** CPU of a change in µs, or of a million in seconds; the median of the rounds. */
+/** CPU per change in µs, or per million changes in seconds; the median of the rounds. */
 export function microseconds(seen: readonly Drained[], of: Cost): number | undefined {
   return medianOf(seen.map((one) => (one[of] / one.changes) * MICROSECONDS));
 }

@@ -1,6 +1,6 @@
 /**
- * Many migrations on one worker: what they cost while nothing is written, and what one at full speed costs the others. Every
- * migration has to bring a change before a number counts.
+ * Many migrations on one worker: what they cost while nothing is written, and what one at full speed costs the
+ * others. Every migration has to deliver a change before a number counts.
  */
 import { median, medianOf } from '../report/result.ts';
 import type { Report, Row } from '../report/result.ts';
@@ -15,7 +15,7 @@ import { forgetPeak, peakMemory, processSeconds, residentMemory } from '../rig/u
 import type { DrainOptions } from './drain.ts';
 
 const MIGRATIONS = 200;
-/** At a small scale there is still one that is busy beside another, and some that are idle. */
+/** Even at a small scale there are two busy ones and some idle ones. */
 const FEWEST = 4;
 const BESIDE = 20;
 /** Transactions of one backlog: an update and an insert each. */
@@ -42,9 +42,9 @@ export async function measureFleet(rig: Rig, options: DrainOptions): Promise<Rep
     const both: Drained[] = [];
     for (let round = 0; round < rounds; round += 1) {
       alone.push(await drained(rig, fleet, { busy: [one], idle, transactions }));
-      say(`one busy beside ${idle.length} idle, round ${round + 1}: ${told(alone.at(-1))}`);
+      say(`one busy with ${idle.length} idle, round ${round + 1}: ${describeDrain(alone.at(-1))}`);
       both.push(await drained(rig, fleet, { busy: [one, other], idle, transactions }));
-      say(`two busy beside ${idle.length} idle, round ${round + 1}: ${told(both.at(-1))}`);
+      say(`two busy with ${idle.length} idle, round ${round + 1}: ${describeDrain(both.at(-1))}`);
     }
     rows.push({ name: `${idle.length} idle beside one busy`, cells: busyCells(alone) });
     rows.push({ name: `${idle.length} idle beside two busy`, cells: busyCells(both) });
@@ -53,7 +53,7 @@ export async function measureFleet(rig: Rig, options: DrainOptions): Promise<Rep
     await fleet.grow(wanted, say);
     const { members } = fleet;
     const lags = await changed(members);
-    say(`all ${members.length} have brought a change`);
+    say(`all ${members.length} have delivered a change`);
     const cost = await idleCost(rig, fleet.pid, seconds);
     const beats = await heartbeats(
       members.map(({ migration }) => migration),
@@ -76,10 +76,10 @@ export async function measureFleet(rig: Rig, options: DrainOptions): Promise<Rep
     title: 'Many migrations on one worker',
     notes: [
       'walferry: one worker process with default options, default input; one database pair for each migration, all of them on the same two servers.',
-      'busy: each busy migration drains a backlog of its own (transactions of one update and one insert) from "resume" until its last change is visible; its rows are compared afterwards.',
-      'lag: single changes in the idle ones, from commit on the source to visible on the target. Heartbeat gaps: between two beats that the Temporal server has noted, of all streams of the case; the worker sends one every 2 s, the timeout is 10 s.',
+      'busy: each busy migration drains its own backlog (transactions of one update and one insert) from "resume" until its last change is visible; its rows are compared afterwards.',
+      'lag: single changes in the idle ones, from commit on the source to visible on the target. Heartbeat gaps: between two heartbeats that the Temporal server has recorded, of all streams of the case; the worker sends one every 2 s, the timeout is 10 s.',
       `idle: CPU over ${seconds} s in which nothing is written, as a share of one core, of the worker, of the source's walsenders and of the sessions on both servers; resident memory of the worker at the end.`,
-      'On one source server every slot decodes the WAL of all databases: with many slots a busy database costs one core for each few walsenders. Sources of their own do not.',
+      'On one source server every slot decodes the WAL of all databases: with many slots a busy database costs one core for every few walsenders. Separate sources avoid this.',
     ],
     rows,
     chart: {
@@ -160,7 +160,7 @@ async function drained(
 
 const longest = (beats: Heartbeats | undefined): number => beats?.longest ?? 0;
 
-function told(one: Drained | undefined): string {
+function describeDrain(one: Drained | undefined): string {
   if (!one) return '';
   const { seconds, busyGap, idleGap, lags } = one;
   return `drained in ${seconds.toFixed(1)} s, longest gap busy ${busyGap.toFixed(1)} s, idle ${idleGap.toFixed(1)} s, lag of ${lags.length} changes p50 ${median(lags).toFixed(0)} ms, longest ${Math.max(...lags).toFixed(0)} ms`;
@@ -199,7 +199,7 @@ async function idleCost(rig: Rig, pid: number, seconds: number): Promise<Row['ce
   const began = performance.now();
   for (let second = 0; second < seconds; second += 1) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    // Sessions come and go with the leases: often enough that little of one that ends is missed.
+    // Sessions come and go with the leases: polled often enough that little of an ended one is missed.
     for (const [i, now] of (await read()).entries()) meters[i]?.read(now);
   }
   const after = processSeconds(pid);

@@ -15,11 +15,11 @@ const TARGET = 'app_walferry';
 const NATIVE = 'app_native';
 const RATES = [10, 100, 1_000, 3_000];
 const SECONDS = 10;
-/** The load runs for that long before it is looked at: caches, plans. */
+/** The load runs this long before it is measured: caches, plans. */
 const WARM_SECONDS = 2;
 const LEASE_SECONDS = 5;
 const LEASE_RATE = 100;
-/** So many ends of a lease fall into what is looked at. */
+/** The measurement includes this many ends of a lease. */
 const LEASES = 3;
 
 const ROWS = 100_000;
@@ -46,7 +46,10 @@ interface Ages {
   readonly node: number | undefined;
 }
 
-/** Looks every 2 ms inside the server which rows have become visible, and how old they are then. Both run on one clock. */
+/**
+ * Checks every 2 ms inside the server which rows have become visible, and how old they are. Both servers share one
+ * clock.
+ */
 const watch = (seconds: number): string => /* sql */ `
   do $$ declare last bigint := coalesce((select max(id) from stamp), 0); began timestamptz := clock_timestamp(); begin
     while clock_timestamp() < began + interval '${seconds} s' loop
@@ -143,7 +146,7 @@ export async function measureLag(rig: Rig, options: DrainOptions): Promise<Repor
           await native.disable();
         },
       ];
-      // Only one of them runs at a time: on two cores the other one would be measured, too.
+      // Only one of them runs at a time: on two cores each would slow down the other.
       if (round % 2 === 1) turns.reverse();
       for (const turn of turns) await turn();
       const [one, other] = [mine.at(-1), theirs.at(-1)];
@@ -180,9 +183,9 @@ export async function measureLag(rig: Rig, options: DrainOptions): Promise<Repor
     name: 'lag',
     title: 'From commit on the source to visible on the target',
     notes: [
-      'Milliseconds. A transaction is one update and one insert; the source commits synchronously; visibility is looked for every 2 ms inside the target.',
+      'Milliseconds. A transaction is one update and one insert; the source commits synchronously; visibility is checked every 2 ms inside the target.',
       `walferry: default input. native: logical replication with ${SUBSCRIPTION_SETTINGS}. Only one of the two runs at a time. "of native" is above 1 where walferry is faster.`,
-      `change of lease: leases of ${LEASE_SECONDS} s at ${LEASE_RATE} transactions/s; the longest lag is what the end of one and the start of the next cost.`,
+      `change of lease: leases of ${LEASE_SECONDS} s at ${LEASE_RATE} transactions/s; the longest lag is the cost of the end of one and the start of the next.`,
       'Rows and hashes of all three databases were equal at the end.',
     ],
     rows,

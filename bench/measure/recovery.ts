@@ -1,4 +1,4 @@
-/** How long the stream rests when the worker that has it is killed and another is there. */
+/** How long the stream stops when its worker is killed and another one is running. */
 import { killHard } from '../../scripts/start/cast.ts';
 import { until } from '../../tests/support/until.ts';
 import { medianOf } from '../report/result.ts';
@@ -59,7 +59,7 @@ export async function measureRecovery(rig: Rig, { rounds, say }: DrainOptions): 
     name: 'recovery',
     title: 'The worker is killed while it streams',
     notes: [
-      'Seconds from SIGKILL of the worker that has the stream to the first transaction that the other worker applies. Rows and hashes were equal after each round.',
+      'Seconds from SIGKILL of the stream’s worker to the first transaction that the other worker applies. Rows and hashes were equal after each round.',
       `walferry: default input, two workers with default options; the heartbeat timeout of 10 s is the larger part. The source makes ${RATE} transactions/s.`,
     ],
     chart: { unit: 'seconds, less is better', columns: ['seconds (median)', 'longest'] },

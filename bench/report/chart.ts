@@ -1,4 +1,4 @@
-/** A report as horizontal bars, one group a row, as SVG. */
+/** A report as horizontal bars, one group per row, as SVG. */
 import type { Chart, Report } from './result.ts';
 
 const BAR = 14;

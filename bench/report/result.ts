@@ -1,4 +1,6 @@
-/** What a measurement found: a table of named columns, one row a case, as text, JSON and chart. */
+/**
+ * The result of a measurement: a table of named columns, one row per case, as text, JSON and chart.
+ */
 
 /** A cell; undefined where nothing was measured. */
 export type Cell = string | number | undefined;
@@ -12,10 +14,10 @@ export interface Report {
   /** `drain`, `copy`, … */
   readonly name: string;
   readonly title: string;
-  /** How it was measured and what each contender had, a sentence each. */
+  /** How it was measured and the settings of each contender, one sentence each. */
   readonly notes: readonly string[];
   readonly rows: readonly Row[];
-  /** The same numbers seen from another side. */
+  /** Another view of the same numbers. */
   readonly more?: readonly Table[];
   readonly chart: Chart;
 }
@@ -34,7 +36,9 @@ export interface Chart {
   readonly rows?: readonly string[];
 }
 
-/** The middle one; of an even number the mean of both in the middle. @throws RangeError for none. */
+/**
+ * The middle value; for an even number the mean of the two middle ones. @throws RangeError for none.
+ */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((one, other) => one - other);
   const upper = sorted[Math.floor(sorted.length / 2)];
@@ -49,7 +53,7 @@ export function medianOf(values: readonly (number | undefined)[]): number | unde
   return known.length === 0 ? undefined : median(known);
 }
 
-/** The median of the ratios of each round: what both contenders met in the same minute. */
+/** The median of the ratios of each round: so that both contenders had the same conditions. */
 export function medianRatio(
   over: readonly (number | undefined)[],
   under: readonly (number | undefined)[],

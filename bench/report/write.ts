@@ -16,7 +16,7 @@ export interface Circumstances {
   readonly node: string;
   readonly rounds: number;
   readonly scale: number;
-  /** Of both servers, beside their defaults. */
+  /** Of both servers, besides their defaults. */
   readonly settings: string;
 }
 

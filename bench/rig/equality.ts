@@ -1,4 +1,4 @@
-/** Whether two databases hold the same rows: a number counts only when they do. */
+/** Whether two databases have the same rows: a number counts only if they do. */
 import type { BenchServer } from './server.ts';
 
 interface Place {

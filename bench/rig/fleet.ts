@@ -1,4 +1,4 @@
-/** Many small databases, each moved by a migration of its own, all of them by one worker. */
+/** Many small databases, each moved by its own migration, all by one worker. */
 import { BenchMigration } from './migration.ts';
 import type { Rig } from './rig.ts';
 import { pgbench } from '../workload/pgbench.ts';
@@ -17,11 +17,11 @@ insert into history (account) values (:a);
 commit;
 `;
 const CLIENTS = 8;
-/** Migrations that are on their way to their stream at the same time. */
+/** Migrations that start at the same time. */
 const STARTING = 8;
 const STARTING_SECONDS = 1_800;
 const LOOK_MS = 1_000;
-/** Databases that are made at the same time. */
+/** Databases that are created at the same time. */
 const MAKING = 4;
 
 export class Member {
@@ -45,7 +45,7 @@ export class Member {
     });
   }
 
-  /** @returns the number of a row that tells that everything before it has arrived. */
+  /** @returns the number of a row that shows that everything before it has arrived. */
   async mark(): Promise<number> {
     return Number(await this.#rig.source.value(this.source, TICK));
   }
@@ -100,7 +100,7 @@ export class Fleet {
     this.pid = pid;
   }
 
-  /** Makes the databases, before there is a slot that would have to decode it, and starts one worker. */
+  /** Creates the databases, before any slot would have to decode it, and starts one worker. */
   static async open(rig: Rig, size: number): Promise<Fleet> {
     await setFlushing(rig, false);
     await inParallel(MAKING, size, async (i) => {
@@ -114,7 +114,7 @@ export class Fleet {
     return new Fleet(rig, worker.pid);
   }
 
-  /** Starts migrations until there are so many; resolves when all of them stream. */
+  /** Starts migrations up to this number; resolves when all of them stream. */
   async grow(size: number, say: (line: string) => void): Promise<void> {
     await setFlushing(this.#rig, false);
     const first = this.members.length;
@@ -146,7 +146,9 @@ export class Fleet {
   }
 }
 
-/** Whether the servers wait for the disk: always, except while hundreds of databases and copies are made. */
+/**
+ * Whether the servers wait for the disk: always, except while hundreds of databases and copies are created.
+ */
 async function setFlushing(rig: Rig, flushing: boolean): Promise<void> {
   for (const server of [rig.source, rig.target]) {
     await server.rows('postgres', `alter system set fsync = ${flushing ? 'on' : 'off'}`);

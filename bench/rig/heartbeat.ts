@@ -1,9 +1,11 @@
-/** When the Temporal server heard from streams: what decides whether a worker is taken for dead. */
+/**
+ * When the Temporal server received heartbeats of streams: this decides whether a worker counts as dead.
+ */
 import { optionalTsToMs } from '@temporalio/common/lib/time.js';
 import { median } from '../report/result.ts';
 import type { BenchMigration } from './migration.ts';
 
-/** Beats reach the server every 2 s: looked at twice as often, none is missed. */
+/** Heartbeats reach the server every 2 s: polled twice as often, none is missed. */
 const LOOK_MS = 1_000;
 const AT_ONCE = 10;
 
@@ -26,7 +28,7 @@ export async function heartbeats(
     const stream = raw.pendingActivities?.find((one) => one.activityType?.name === 'streamChanges');
     const beat = optionalTsToMs(stream?.lastHeartbeatTime);
     const started = optionalTsToMs(stream?.lastStartedTime) ?? 0;
-    // Another attempt, or none: its first beat is no gap.
+    // Another attempt, or none: its first heartbeat is not a gap.
     if (beat === undefined || beat < started) return void last.delete(migration);
     const before = last.get(migration);
     if (before !== undefined && before >= started && beat > before)
@@ -42,7 +44,7 @@ export async function heartbeats(
     const rest = LOOK_MS - (performance.now() - round);
     if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
   } while (performance.now() < until && signal?.aborted !== true);
-  // A short run may not have had two beats of any: nothing was late then.
+  // A short run may not have had two heartbeats of any: then nothing was late.
   return gaps.length === 0
     ? { longest: 0, median: 0 }
     : { longest: Math.max(...gaps), median: median(gaps) };

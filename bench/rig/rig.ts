@@ -46,7 +46,7 @@ export class Rig implements AsyncDisposable {
     }
   }
 
-  /** Makes a database of this name on the server and a service of the same name for walferry. */
+  /** Creates a database of this name on the server and a service of the same name for walferry. */
   async database(server: BenchServer, name: string): Promise<string> {
     const { port, spec } = server.postgres;
     await server.rows('postgres', `drop database if exists ${name} with (force)`);
@@ -59,7 +59,7 @@ export class Rig implements AsyncDisposable {
     return name;
   }
 
-  /** Whoever measures next starts its own, and knows which process does the work. */
+  /** The next measurement starts its own, and knows which process does the work. */
   async endWorkers(): Promise<void> {
     await endBackground(testRun().folder);
   }

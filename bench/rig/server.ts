@@ -26,7 +26,7 @@ export class BenchServer {
     });
   }
 
-  /** Rows that one command has changed. */
+  /** Number of rows that one command has changed. */
   async changed(database: string, sql: string): Promise<number> {
     return this.postgres.query(database, async (client) => (await client.query(sql)).rowCount ?? 0);
   }
@@ -69,7 +69,7 @@ export class BenchServer {
     return path.join(this.postgres.spec.programs, name);
   }
 
-  /** Runs a program of PostgreSQL to its end. @throws Error with the end of what it said. */
+  /** Runs a program of PostgreSQL to its end. @throws Error with the end of its output. */
   async run(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
     const { stdout } = await promisify(execFile)(this.program(name), [...args], {
       env,
@@ -108,12 +108,12 @@ export class BenchServer {
     );
   }
 
-  /** Their sum, as far as they live. */
+  /** The sum over live sessions. */
   async sessionSeconds(condition: string): Promise<number> {
     return [...(await this.sessions(condition)).values()].reduce((sum, one) => sum + one, 0);
   }
 
-  /** Writes out what is dirty, so that it does not fall into the next measurement. */
+  /** Flushes dirty pages, so that it does not happen in the next measurement. */
   async checkpoint(): Promise<void> {
     await this.rows('postgres', 'checkpoint');
   }

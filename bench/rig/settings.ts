@@ -1,9 +1,12 @@
-/** What every contender gets: the same servers, set as an operator sets them for a move. Printed with the results. */
+/**
+ * What every contender gets: the same servers, configured as an operator does for a migration. Printed with the
+ * results.
+ */
 import type { ServerSettings } from '../../scripts/cluster/settings.ts';
 
 /**
- * Of both servers. Checkpoints do not fall into a measurement by chance: each round asks for one before it starts.
- * `log_replication_commands` lets the limit be measured with the very options that walferry sends.
+ * Of both servers. Checkpoints do not happen in a measurement by chance: each round requests one before it starts.
+ * With `log_replication_commands` the limit can be measured with exactly the options that walferry sends.
  */
 export const SERVER_SETTINGS: ServerSettings = {
   wal_level: 'logical',
@@ -20,7 +23,7 @@ export const SERVER_SETTINGS: ServerSettings = {
   checkpoint_timeout: '30min',
   maintenance_work_mem: '256MB',
   log_replication_commands: 'on',
-  // Native's apply worker would start again only 5 s after it was enabled, and confirm only every 10 s.
+  // Native's apply worker would restart only 5 s after it was enabled, and confirm only every 10 s.
   wal_retrieve_retry_interval: '100ms',
   wal_receiver_status_interval: '1s',
 };

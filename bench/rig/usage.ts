@@ -1,7 +1,7 @@
 /** CPU time and memory of processes, from /proc; on other systems nothing is known and nothing is printed. */
 import { readFileSync, writeFileSync } from 'node:fs';
 
-/** Linux counts in these, whatever the kernel's own rate. */
+/** Linux counts in these units, whatever the kernel's own rate. */
 const TICKS_PER_SECOND = 100;
 const NANOSECONDS_PER_SECOND = 1e9;
 const KIB = 1024;
@@ -10,7 +10,7 @@ const KIB = 1024;
 export function processSeconds(pid: number): number | undefined {
   const stat = read(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  // The command's name stands in parentheses and may hold spaces.
+  // The command's name is in parentheses and may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
@@ -38,7 +38,7 @@ export function residentMemory(pid: number): number | undefined {
   return line ? Math.round(Number(line[1]) / KIB) : undefined;
 }
 
-/** Starts the peak again from what is resident now. */
+/** Resets the peak to the present resident memory. */
 export function forgetPeak(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/clear_refs`, '5');

@@ -1,6 +1,6 @@
 /**
- * Backlogs to drain: what an application writes while nobody reads the slots. Each is the work of one kind, because what
- * bounds them differs: the number of commits, of rows, or of bytes.
+ * Backlogs to drain: what an application writes while no one reads the slots. Each has one kind of work, because
+ * their limits differ: the number of commits, of rows, or of bytes.
  */
 import type { BenchServer } from '../rig/server.ts';
 import { pgbench } from './pgbench.ts';
@@ -13,9 +13,14 @@ export interface Backlog {
   readonly perTransaction?: number;
   /** Tables whose contents are compared afterwards. */
   readonly tables: readonly string[];
-  /** Makes what it changes, where an earlier backlog has not. Not part of what is measured. */
+  /**
+   * Creates the rows that it changes, unless an earlier backlog has. Not part of the measurement.
+   */
   readonly prepare?: (source: BenchServer, changes: number) => Promise<void>;
-  /** Writes about this many changes. @throws Error when a statement has made another number: nothing would be measured quickly. */
+  /**
+   * Writes about this many changes. @throws Error when a statement has changed another number: otherwise an empty
+   * backlog would look fast.
+   */
   write(source: BenchServer, changes: number): Promise<void>;
 }
 
@@ -23,7 +28,7 @@ export const MIXED_TABLES = 50;
 const ACCOUNTS = 2_000_000;
 const WIDE_ROWS = 200_000;
 
-/** Tables of all backlogs. `mark` tells that everything before it has arrived. */
+/** Tables of all backlogs. `mark` shows that everything before it has arrived. */
 export function schema(scale: number): string {
   const accounts = Math.max(10_000, Math.round(ACCOUNTS * scale));
   const wide = Math.max(1_000, Math.round(WIDE_ROWS * scale));

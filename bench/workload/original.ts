@@ -9,7 +9,7 @@ const BIG_ROWS = 4_000_000;
 const WIDE_ROWS = 60_000;
 const SMALL_TABLES = 1_000;
 
-/** @param scale part of the full size, above 0. */
+/** @param scale fraction of the full size, above 0. */
 export function originals(scale: number): readonly Original[] {
   const count = (full: number, least: number): number => Math.max(least, Math.round(full * scale));
   const small = count(SMALL_TABLES, 20);

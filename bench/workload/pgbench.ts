@@ -16,14 +16,14 @@ export interface Load {
   readonly variables?: Readonly<Record<string, string>>;
   /** Waiting for the disk would only slow the preparation. */
   readonly synchronousCommit?: boolean;
-  /** Ends the load before its time: that is no failure. */
+  /** Ends the load early: this is not a failure. */
   readonly signal?: AbortSignal;
 }
 
 /**
  * Runs a script to its end.
  * @returns transactions per second that it reached; NaN when it was ended.
- * @throws Error with the end of what pgbench said.
+ * @throws Error with the end of pgbench's output.
  */
 export async function pgbench(
   server: BenchServer,

@@ -1,4 +1,6 @@
-/** Whatever dies during the copy: the copy goes on with what is left, and every row arrives once. */
+/**
+ * After any crash during the copy, the copy continues with the remaining chunks, and every row arrives once.
+ */
 import { describe, expect, test } from 'vitest';
 import { BIG, SLOW, snapshotOf, marks, underWay } from '../support/copying.ts';
 import { targetServer } from '../support/database.ts';
@@ -20,13 +22,13 @@ async function doneMarks(lab: Lab): Promise<Mark[]> {
   );
 }
 
-/** The process that holds the snapshot: its log says so. */
+/** The process that owns the snapshot, as its log reports. */
 function snapshotOwnerOf(lab: Lab): WorkerProcess | undefined {
   return lab.workers.find((worker) => worker.log().includes('a snapshot is held'));
 }
 
-// Most of the time passes in waiting for heartbeat timeouts; side by side they pass at once.
-describe.concurrent('side by side', () => {
+// Most of the time is spent waiting for heartbeat timeouts; in parallel the tests wait together.
+describe.concurrent('in parallel', () => {
   test('a worker killed with SIGKILL in the copy costs only the chunks in flight', async () => {
     await using lab = await Lab.open(LOAD_TABLES + BIG);
     await Promise.all([lab.worker({ name: 'left' }), lab.worker({ name: 'right' })]);
@@ -37,12 +39,12 @@ describe.concurrent('side by side', () => {
     const before = await doneMarks(lab);
     await lab.phase('stream');
     const after = new Map((await doneMarks(lab)).map((mark) => [mark.id, mark]));
-    // Same time and same worker: not copied again.
+    // Same time and same worker: not copied twice.
     for (const mark of before) expect(after.get(mark.id)).toEqual(mark);
     await lab.finish();
   });
 
-  test('the worker that holds the snapshot killed with SIGKILL costs only unfinished tables', async () => {
+  test('the worker that owns the snapshot killed with SIGKILL costs only unfinished tables', async () => {
     await using lab = await Lab.open(LOAD_TABLES + BIG);
     const first = await lab.worker({ name: 'first' });
     lab.load();
@@ -55,7 +57,7 @@ describe.concurrent('side by side', () => {
     await lab.finish();
   });
 
-  test('a worker killed with SIGKILL while a table is copied again costs neither rows nor the changes of the others', async () => {
+  test('a worker killed with SIGKILL during a resync costs neither rows nor the changes of other tables', async () => {
     await using lab = await Lab.open(LOAD_TABLES + BIG);
     const first = await lab.worker({ name: 'first' });
     lab.load();
@@ -63,7 +65,7 @@ describe.concurrent('side by side', () => {
     await lab.phase('stream');
     const pass = await snapshotOf(lab, 'big');
     expect((await lab.update('pause')).code).toBe(0);
-    // Leaves no trace in a change, and costs the source no rewrite.
+    // No change shows it, and the source needs no rewrite.
     const ddl = 'alter table big alter filler type varchar(200)';
     await lab.onTarget(ddl);
     await lab.onSource(ddl);

@@ -1,4 +1,6 @@
-/** Whatever happens to workers and runs while changes are applied: nothing is lost and nothing is applied twice. */
+/**
+ * Crashes of workers and ends of runs while changes are applied: nothing is lost and nothing is applied twice.
+ */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -10,15 +12,15 @@ import { until } from '../support/until.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
-/** Number of the running attempt to stream. */
+/** Number of the running attempt of the stream. */
 async function streamAttempt(lab: Lab): Promise<number> {
   const { raw } = await lab.handle.describe();
   const found = raw.pendingActivities?.find(({ activityId }) => activityId === 'stream');
   return found?.attempt ?? 0;
 }
 
-// Most of the time passes in waiting for heartbeat timeouts; side by side they pass at once.
-describe.concurrent('side by side', () => {
+// Most of the time is spent waiting for heartbeat timeouts; in parallel the tests wait together.
+describe.concurrent('in parallel', () => {
   test('a worker killed with SIGKILL while streaming is replaced within 30 seconds, from its checkpoint', async () => {
     const { lab, load } = await streaming();
     await using _ = lab;
@@ -45,7 +47,7 @@ describe.concurrent('side by side', () => {
     },
   );
 
-  test('a worker that runs out of memory in a batch dies without a word, and the next one applies that batch once', async () => {
+  test('a worker that runs out of memory in a batch dies without a report, and the next one applies that batch once', async () => {
     const { lab, load } = await streaming({
       WALFERRY_FAILPOINT: 'before-target-commit out-of-memory',
       NODE_OPTIONS: '--max-old-space-size=300',
@@ -61,7 +63,7 @@ describe.concurrent('side by side', () => {
     await lab.finish();
   });
 
-  test('an attempt that was frozen and overtaken writes nothing after it wakes up', async () => {
+  test('an attempt that was frozen and replaced writes nothing after it wakes up', async () => {
     const { lab, load } = await streaming();
     await using _ = lab;
     await lab.phase('stream');
@@ -75,25 +77,25 @@ describe.concurrent('side by side', () => {
       async () => BigInt((await control(lab)).epoch) > BigInt(before.epoch),
       { seconds: 60 },
     );
-    // One attempt was frozen, one more may have gone to the frozen worker's open poll: each costs a heartbeat timeout.
+    // One attempt was frozen, another may have gone to the frozen worker's open poll: each costs a heartbeat timeout.
     expect(await streamAttempt(lab)).toBeLessThanOrEqual(3);
     await flowing(lab, load, 30);
     const taken = await control(lab);
     first?.thaw();
     await flowing(lab, load);
-    // Had the old attempt taken over again, the epoch would have moved on.
+    // If the old attempt had taken over again, the epoch would have increased.
     expect((await control(lab)).epoch).toBe(taken.epoch);
     await lab.finish();
   });
 
-  test('an activity paused and unpaused from the CLI goes on where it was', async () => {
+  test('an activity paused and unpaused from the CLI continues where it was', async () => {
     const { lab, load } = await streaming();
     await using _ = lab;
     await lab.phase('stream');
     await flowing(lab, load);
     const words = ['-w', lab.id, '--activity-id', 'stream'];
     expect((await temporal('activity', 'pause', ...words)).code).toBe(0);
-    await until('the stream to stand still', async () => {
+    await until('the stream to stop', async () => {
       const before = (await control(lab)).transactions;
       const committed = load.committed;
       await until('more load', () => load.committed > committed + 100);
@@ -116,7 +118,7 @@ test('a terminated run leaves its slot; starting again is refused with a command
   const { source, target } = lab.pair;
   const command = `npm run cleanup -- ${source} ${target} --workflow-id ${lab.id}`;
   expect(ending.text).toContain(command);
-  // The worker learns of the end at its next heartbeat; until then the command refuses, as the slot is in use.
+  // The worker notices the end at its next heartbeat; until then the command refuses, because the slot is in use.
   await until('the slot to be free', async () => {
     const free = await lab.onSource(
       /* sql */ `select 1 from pg_replication_slots where database = current_database() and active_pid is null`,
@@ -126,7 +128,7 @@ test('a terminated run leaves its slot; starting again is refused with a command
   const { stdout } = await promisify(execFile)('/bin/sh', ['-c', command], { cwd: ROOT });
   expect(stdout).toContain('dropped slot walferry_');
   await lab.expectNothingLeft();
-  // Copied tables stay; without them the same id starts again and comes to its end.
+  // Copied tables stay; once they are dropped the same id starts again and completes.
   await lab.onTarget('drop schema public cascade');
   await lab.onTarget('create schema public');
   await lab.start();

@@ -1,20 +1,26 @@
-/** A database that dies in the middle of a cutover: what the operator sees, calling the cutover off, and cutting over later. */
+/**
+ * A database that goes down during a cutover: what the operator sees, cancelling the cutover, and a later cutover.
+ */
 import { expect, test } from 'vitest';
 import { connectTo, sourceServer, targetServer } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
-/** Nobody writes to it: a lock on it holds up the beginning of the drain, which compares the tables' columns. */
+/**
+ * No one writes to it: a lock on it blocks the start of the drain, which compares the tables' columns.
+ */
 const STILL = /* sql */ `create table still (id int primary key); insert into still values (1)`;
-/** A failing step is shown after about 30 s at the latest, and a named deadline is asserted at twice its value. */
+/**
+ * A failing step is shown after about 30 s at the latest; documented deadlines are asserted at twice their value.
+ */
 const SHOWN_WITHIN_SECONDS = 60;
 
 test.each([
   ['target', () => targetServer(), (lab: Lab) => lab.pair.target],
   ['source', () => sourceServer(), (lab: Lab) => lab.pair.source],
 ] as const)(
-  'a cutover whose %s is killed shows it and can be called off before the server is back; the stream goes on, and a later cutover loses nothing',
+  'a cutover whose %s is killed shows it and can be cancelled before the server is back; the stream continues, and a later cutover loses nothing',
   async (_, server, service) => {
     await using lab = await Lab.open(`${LOAD_TABLES}; ${STILL}`);
     await lab.worker();
@@ -76,7 +82,7 @@ test.each([
   },
 );
 
-test('a database that comes back during the cutover lets it complete by itself', async () => {
+test('a cutover completes automatically when the database comes back', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   const load = lab.load();

@@ -1,4 +1,7 @@
-/** DDL on the source of a real migration, under load: it waits, the operator types the DDL on the target, and it goes on. */
+/**
+ * DDL on the source of a real migration, under load: it waits, the operator runs the DDL on the target, and it
+ * continues.
+ */
 import { expect, test } from 'vitest';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
@@ -11,10 +14,10 @@ async function storedLsn(lab: Lab): Promise<string | undefined> {
   return rows[0]?.lsn;
 }
 
-/** Types the DDL on the target and says `resume`, until the stream has moved on. */
+/** Runs the DDL on the target and sends `resume`, until the stream has advanced. */
 async function follow(lab: Lab, ddl: string): Promise<void> {
   await lab.onTarget(ddl);
-  // The workflow's own LSN is a floor, and may lie far below where the stream stopped.
+  // The workflow's own LSN is a lower bound, and may be far below where the stream stopped.
   const before = await storedLsn(lab);
   const answer = await lab.update('resume');
   expect(answer.code, answer.stderr).toBe(0);
@@ -42,7 +45,7 @@ test(
     await lab.start({ stream: { leaseSeconds: 5 } });
     await lab.phase('stream');
 
-    // An added column that the next change shows: no row has to be copied again.
+    // An added column that the next change shows: no resync needed.
     const added = `alter table item add note text default 'none'`;
     await lab.onSource(added);
     let waiting = await lab.waiting();
@@ -50,7 +53,8 @@ test(
     expect(waiting.waiting?.reason).toContain('public.item.note is missing on the target');
     await follow(lab, added);
 
-    // A type that would round without an error, and rows that the target's own DDL would make otherwise: copied again.
+    // A type that would round without an error, and rows that the target's own DDL would compute differently:
+    // resynced.
     const altered = `alter table pair alter n type numeric(20,4); alter table pair add seen timestamptz default clock_timestamp()`;
     await lab.onSource(altered);
     waiting = await lab.waiting();
@@ -58,7 +62,7 @@ test(
     await lab.onSource(`insert into pair (a, b, n) values (-1, 'exact', 1.2345)`);
     await follow(lab, altered);
 
-    // A table and a partition that were not there.
+    // A new table and a new partition.
     const made = `create table public.later (id int primary key, v text);
       create table public.event_2 partition of event for values from (100) to (200)`;
     await lab.onSource(made);
@@ -72,7 +76,7 @@ test(
       `update later set v = 'streamed' where id % 2 = 0; delete from later where id = 7`,
     );
 
-    // One that goes; and an index that nobody made on the target.
+    // A dropped table; and an index that no one created on the target.
     await lab.onSource(`drop table later; create index only_here on item (price)`);
     waiting = await lab.waiting();
     expect(waiting.waiting?.reason).toContain('public.later is gone on the source');
@@ -87,19 +91,23 @@ test(
   },
 );
 
-test('DDL during a pause is met at the first lease after it', { timeout: 480_000 }, async () => {
-  await using lab = await Lab.open(LOAD_TABLES);
-  await lab.worker();
-  lab.load();
-  await lab.start();
-  await lab.phase('stream');
-  expect((await lab.update('pause')).code).toBe(0);
-  const ddl = `alter table note rename label to title; alter table note drop body`;
-  await lab.onSource(`${ddl}; insert into note (title) values ('paused')`);
-  expect((await lab.update('resume')).code).toBe(0);
-  const waiting = await lab.waiting();
-  expect(waiting.waiting?.code).toBe('SchemaDrift');
-  expect(waiting.waiting?.reason).toMatch(/public\.note\.(title|label|body)/);
-  await follow(lab, ddl);
-  await lab.finish();
-});
+test(
+  'DDL during a pause is detected at the first lease after it',
+  { timeout: 480_000 },
+  async () => {
+    await using lab = await Lab.open(LOAD_TABLES);
+    await lab.worker();
+    lab.load();
+    await lab.start();
+    await lab.phase('stream');
+    expect((await lab.update('pause')).code).toBe(0);
+    const ddl = `alter table note rename label to title; alter table note drop body`;
+    await lab.onSource(`${ddl}; insert into note (title) values ('paused')`);
+    expect((await lab.update('resume')).code).toBe(0);
+    const waiting = await lab.waiting();
+    expect(waiting.waiting?.code).toBe('SchemaDrift');
+    expect(waiting.waiting?.reason).toMatch(/public\.note\.(title|label|body)/);
+    await follow(lab, ddl);
+    await lab.finish();
+  },
+);

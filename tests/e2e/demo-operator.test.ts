@@ -1,4 +1,4 @@
-/** `npm run watch` and `npm run cleanup` beside a real migration. */
+/** `npm run watch` and `npm run cleanup` with a real migration. */
 import { execFile, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -63,7 +63,7 @@ test('watch follows a migration to its end, as lines through a pipe and as a blo
   expect(block.out).toContain(`${lab.id}: completed: "${lab.pair.target}" is ready`);
 });
 
-test('a watch that begins after a kill in the stream shows no zeros: old numbers say of when they are', async () => {
+test('a watch that starts after a kill in the stream shows no zeros: old numbers show their time', async () => {
   await using lab = await Lab.open(TABLE);
   const first = await lab.worker();
   await lab.start();
@@ -73,17 +73,17 @@ test('a watch that begins after a kill in the stream shows no zeros: old numbers
     const [row] = await lab.onTarget<{ n: number }>('select count(*)::int as n from item');
     return row?.n === 49_995;
   });
-  // It waits: what the watch sees before the heartbeat timeout must not depend on how long a worker takes to start.
+  // It already waits: what the watch sees before the heartbeat timeout must not depend on a worker's start-up time.
   await lab.worker();
   await first.kill();
   const piped = script('watch', lab.id);
-  await until('the next attempt to be told', () => piped.out.includes('attempt 2'), {
+  await until('the next attempt to be shown', () => piped.out.includes('attempt 2'), {
     seconds: 40,
   });
   await lab.onSource('delete from item where id = 6');
-  // A note about the attempt stays on the line as long as it works.
+  // A note about the attempt stays on the line as long as it runs.
   await until(
-    'live numbers behind the kill',
+    'live numbers after the kill',
     () => /^stream .* s, confirmed \S+, .*attempt 2/m.test(piped.out),
     { seconds: 30 },
   ).catch((error: unknown) => expect.fail(`${String(error)}\n${piped.out}`));

@@ -20,7 +20,9 @@ const ROOT = path.resolve(import.meta.dirname, '../..');
 const PARTS = ['contract', 'postgres', 'activities', 'workflows', 'workers', 'scripts'];
 const DEMO_SECONDS = 200;
 
-/** Its data may lie outside of the checkout, where the end of the test run removes nothing: 130 MB a copy. */
+/**
+ * Its data may be outside the checkout, where the end of the test run removes nothing: 130 MB per copy.
+ */
 function copyOfCheckout(): string {
   const checkout = path.join(mkdtempSync(path.join(testRun().folder, 'demo-')), 'a checkout');
   mkdirSync(checkout);
@@ -44,7 +46,7 @@ class Demo {
   readonly #ended: Promise<unknown>;
 
   constructor(checkout: string, ...words: string[]) {
-    // A group of its own, so that a signal to it means this run and not the tests.
+    // A separate process group, so that a signal reaches this run and not the tests.
     this.#child = spawn(process.execPath, ['scripts/run.mjs', 'start', ...words], {
       cwd: checkout,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -87,7 +89,7 @@ function processesOf(checkout: string): string[] {
         const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
         return line.includes(checkout) ? [line] : [];
       } catch {
-        return []; // it ended between the look at the folder and the look at the file
+        return []; // it ended between reading the folder and reading the file
       }
     });
 }

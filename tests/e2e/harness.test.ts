@@ -14,7 +14,7 @@ import { startProcess, startWorker } from '../support/worker.ts';
 test('a killed Temporal server comes back on its port with its workflows', async () => {
   const id = `harness-${Date.now()}`;
   const start = await temporal(
-    ...['workflow', 'start', '--type', 'none', '--task-queue', 'nobody', '--workflow-id', id],
+    ...['workflow', 'start', '--type', 'none', '--task-queue', 'none', '--workflow-id', id],
   );
   expect(start).toMatchObject({ code: 0 });
   await restartTemporal();
@@ -53,13 +53,13 @@ test('a process can be frozen, thawed and killed by its own id', async () => {
   await until('the process to be frozen', async () => (await state()) === 'T');
   const frozenAt = ticker.log().length;
   ticker.thaw();
-  await until('the process to go on', () => ticker.log().length > frozenAt);
+  await until('the process to continue', () => ticker.log().length > frozenAt);
   await ticker.kill();
   expect(ticker.isAlive()).toBe(false);
   rmSync(folder, { recursive: true });
 });
 
-test('a worker says when it is ready, ends in good order at SIGTERM, and at once at SIGKILL', async () => {
+test('a worker reports when it is ready, ends in an orderly way at SIGTERM, and at once at SIGKILL', async () => {
   await using polite = await startWorker({ name: 'polite' });
   expect(await polite.shutDown()).toEqual({ code: 0, signal: null });
   await using killed = await startWorker({ name: 'killed' });
@@ -80,7 +80,7 @@ test('a migration that preflight refuses ends every wait of its test at once, wi
   for (const wait of waits) wait.catch(() => undefined);
   for (const wait of waits) await expect(wait).rejects.toThrow('[replica-identity]');
   expect(performance.now() - began).toBeLessThan(50_000);
-  // Who asks for the end gets it.
+  // A test that asks for the end gets it.
   expect(await lab.ending()).toMatchObject({ status: 'FAILED' });
   expect((await lab.progress()).phase).toBe('failed');
 });

@@ -1,7 +1,7 @@
 /**
- * One source transaction of many rows: the worker's memory does not grow with it. Read from the operating system, of a real
- * worker process: `VmHWM` is the most that was ever resident. `WALFERRY_TEST_LARGE=1` measures single large values, too, which
- * takes minutes (docs/fidelity.md has the figures).
+ * One source transaction of many rows: the worker's memory does not grow with it. Read from the operating system for
+ * a real worker process: `VmHWM` is the peak resident memory. `WALFERRY_TEST_LARGE=1` also measures single large
+ * values, which takes minutes (docs/fidelity.md has the figures).
  */
 import { expect, test } from 'vitest';
 import { Lab } from '../support/lab.ts';
@@ -10,7 +10,9 @@ import { until } from '../support/until.ts';
 
 /** Node, the Temporal SDK with its native core, and everything that streams. */
 const BOUND_MIB = 300;
-/** Far more than is held at once (5,000 changes in a piece); `WALFERRY_TEST_ROWS=1000000` for the size that was promised. */
+/**
+ * Far more than is held at once (5,000 changes in a piece); `WALFERRY_TEST_ROWS=1000000` for the documented size.
+ */
 const ROWS = Number(process.env['WALFERRY_TEST_ROWS'] ?? 150_000);
 const SECONDS = 300;
 
@@ -56,12 +58,15 @@ const LARGE: readonly (readonly [name: string, type: string, value: string])[] =
   ['text of two-byte characters', 'text', `repeat('é', 50000000)`],
   ['bytea', 'bytea', `decode(repeat('00ff5c0a', 25000000), 'hex')`],
 ];
-/** A change is one line of JSON, which is held whole: as bytes, and as the row that the target gets; a bytea counts twice. */
+/**
+ * A change is one line of JSON, which is held whole: as bytes, and as the row sent to the target; a bytea counts
+ * twice.
+ */
 const LARGE_BOUND_MIB = 1_300;
 
 if (process.env['WALFERRY_TEST_LARGE'] !== undefined) {
   test.each(LARGE)(
-    'values of 100 MB (%s) arrive, copied within the bound of every copy, streamed within one of their own',
+    'values of 100 MB (%s) arrive, copied within the bound of every copy, streamed within a separate bound',
     { timeout: SECONDS * 1000 },
     async (name, type, value) => {
       await using lab = await Lab.open(/* sql */ `

@@ -1,4 +1,6 @@
-/** Rows that break a unique index: the index is built once the stream has brought what the source did about them. */
+/**
+ * Rows that violate a unique index: the index is built once the stream has applied the fix made on the source.
+ */
 import { expect, test } from 'vitest';
 import { BIG, SLOW } from '../support/copying.ts';
 import { connectTo } from '../support/database.ts';
@@ -6,14 +8,14 @@ import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { Hopeless, until } from '../support/until.ts';
 
-test('a unique index that copied rows break waits for rows mended on the source, which the stream brings before the next try', async () => {
+test('a unique index that copied rows violate waits for rows fixed on the source, which the stream applies before the next attempt', async () => {
   await using lab = await Lab.open(`${LOAD_TABLES} ${BIG}
     create table mail (id int primary key, address text);
     create unique index mail_once on mail (address);
     insert into mail select i, 'a' || i from generate_series(1, 100) i`);
   await lab.worker();
   lab.load();
-  // The slot waits for this transaction, so that the schema is read before it and the snapshot is taken behind it.
+  // The slot waits for this transaction, so the schema is read before it and the snapshot is taken after it.
   await using application = await connectTo(lab.pair.source);
   await application.query('begin');
   await application.query('update item set price = price where id = 1');

@@ -1,10 +1,12 @@
-/** The main job, whole: copy and follow under load, cut over, nothing lost, nothing left. */
+/**
+ * The complete main case: copy and stream under load, cut over, nothing lost, nothing left behind.
+ */
 import { expect, test } from 'vitest';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
-test('a database that is written to all the time arrives complete, with its sequences', async () => {
+test('a database under constant writes arrives complete, with its sequences', async () => {
   await using lab = await Lab.open(`${LOAD_TABLES}
     create table parent (id int primary key, name text unique);
     create table child (id int primary key, parent int references parent, unique (parent, id));
@@ -31,7 +33,7 @@ test('a database that is written to all the time arrives complete, with its sequ
   expect(views).toHaveLength(1);
 });
 
-test('values that neither JavaScript nor JSON can hold arrive exactly, copied and streamed', async () => {
+test('values that neither JavaScript nor JSON can represent arrive exactly, copied and streamed', async () => {
   const rows = (first: number) => `insert into fidelity values
     (${first}, 9223372036854775807, 1.10, 'NaN', 'Infinity', '\\x00ff', '2020-01-01 00:00:00.123456+02', '{1,NULL,3}',
      '{"b": 1.0,  "a": [1e2], "a": 2}', '{"n": 1.10}', 'tab\ttick''s "value":12 back\\slash', '-infinity', true, 1e-7),

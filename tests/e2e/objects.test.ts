@@ -1,6 +1,6 @@
 /**
- * A whole migration of a database with every kind of object, changed while it is copied and while it streams: triggers and
- * rules that would do their work twice, tables under row security, materialized views that go stale.
+ * A whole migration of a database with every kind of object, changed while it is copied and while it streams:
+ * triggers and rules that would act twice, tables under row security, materialized views that become stale.
  */
 import { expect, test } from 'vitest';
 import { connectTo } from '../support/database.ts';
@@ -12,7 +12,7 @@ import { dumpLines } from '../pg/schema-fidelity.ts';
 
 const SECRET = 'secret-value-4711';
 
-/** Tables that the input leaves out, and what stands on them. */
+/** Tables that the input excludes, and the objects that depend on them. */
 const EXCLUDED = /* sql */ `
 create schema hidden;
 create table hidden.base (id int primary key, n int); create index hidden_n on hidden.base (n);
@@ -22,7 +22,7 @@ alter table obj.audit add column hidden int constraint to_hidden references hidd
 create publication object_publication for table obj.audit;
 do $$ begin execute format('alter database %I set walferry_test.token = %L', current_database(), '${SECRET}'); end $$;`;
 
-/** Without a usable key a table needs its whole row as identity. */
+/** A table without a usable key needs its whole row as identity. */
 const IDENTITY = /* sql */ `
 do $$ declare one regclass; begin
   for one in select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -30,7 +30,9 @@ do $$ declare one regclass; begin
       and not exists (select from pg_index where indrelid = c.oid and indisprimary)
   loop execute format('alter table %s replica identity full', one); end loop; end $$;`;
 
-/** What an application does to these tables, as itself: triggers, rules and row security act on the source. */
+/**
+ * What an application does to these tables with its own role: triggers, rules and row security act on the source.
+ */
 const changes = (at: number): string => /* sql */ `
 insert into obj.customer (name, p, note) values ('new ${at}', 3, 'n');
 update obj.customer set note = 'changed ${at}' where id = 100 + 10 * (${at} % 50);
@@ -44,7 +46,7 @@ delete from obj.parent where a = ${at}; insert into obj.child values (${at} + 1,
 insert into obj.locked values (${at}); insert into "Quoted.Schema 'x'".customer values (${at}, 1);
 select nextval('obj.lonely');`;
 
-test('a database with every kind of object arrives with all of them, as they are on the source', async () => {
+test('a database with every kind of object arrives with all of them, identical to the source', async () => {
   await using lab = await Lab.open(OBJECT_ROLES + OBJECTS + OBJECT_ROWS + EXCLUDED + IDENTITY);
   await lab.pair.targetClient.query(OBJECT_ROLES);
   for (const view of ['names', 'names_count', 'third', 'late']) {
@@ -68,7 +70,7 @@ test('a database with every kind of object arrives with all of them, as they are
   expect(notes).toContain(
     'Left out with the excluded tables or extensions that they depend on: FUNCTION obj.count_hidden(), VIEW obj.over_hidden, FK CONSTRAINT obj.audit to_hidden.',
   );
-  // Told once, by preflight and with its advice; by name again at the end.
+  // Reported once by preflight, with its advice; named again at the end.
   expect(notes.split('object_publication')).toHaveLength(2);
   expect(notes.split('walferry_test.token')).toHaveLength(2);
   expect(JSON.stringify(progress)).not.toContain(SECRET);
@@ -78,7 +80,7 @@ test('a database with every kind of object arrives with all of them, as they are
     );
     return rowCount === 1;
   });
-  // Everything that acts on the source would act a second time here.
+  // Everything that fires on the source would fire a second time here.
   for (let i = 0; i < 10; i++) await change();
   const enabled = await lab.onTarget(/* sql */ `
     select tgname from pg_trigger where not tgisinternal and tgenabled in ('A', 'R')
@@ -99,7 +101,7 @@ test('a database with every kind of object arrives with all of them, as they are
 
   await using source = await connectTo(lab.pair.source);
   await using target = await connectTo(lab.pair.target);
-  // The application refreshes there; at the cutover walferry did it here.
+  // The application refreshed on the source; walferry did it on the target at the cutover.
   for (const view of ['names', 'names_count', 'third', 'late']) {
     await source.query(`refresh materialized view obj.${view}`);
   }
@@ -122,7 +124,7 @@ test('a database with every kind of object arrives with all of them, as they are
     (await dumpLines(service)).filter((line) => !line.includes('hidden'));
   expect(await lines(lab.pair.target)).toEqual(await lines(lab.pair.source));
 
-  // Awake again: the trigger notes, the rule writes, row security hides.
+  // Enabled again: the trigger logs, the rule writes, row security hides.
   await target.query(/* sql */ `insert into obj.customer (name, p, note) values ('after', 3, 'n');
     update obj.secret set level = level where id = 1`);
   const { rows } = await target.query(/* sql */ `
@@ -134,7 +136,7 @@ test('a database with every kind of object arrives with all of them, as they are
   expect(rows).toEqual([{ note: 'nt;', updated: (before[0]?.n ?? 0) + 1 }]);
 });
 
-test('a foreign key that rows break waits for the operator with count and query, and goes on after they are mended on the source', async () => {
+test('a foreign key that rows violate waits for the operator with count and query, and is built once they are fixed on the source', async () => {
   await using lab = await Lab.open(/* sql */ `
     create table parent (id int primary key);
     create table child (id int primary key, parent int constraint to_parent references parent, secret text);

@@ -9,7 +9,7 @@ import { testRun } from '../support/run.ts';
 import { temporal } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 
-test('pause stops at a commit and answers with its LSN; resume goes on; both may be repeated', async () => {
+test('pause stops at a commit and answers with its LSN; resume continues; both may be repeated', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   const load = lab.load();
@@ -20,7 +20,7 @@ test('pause stops at a commit and answers with its LSN; resume goes on; both may
   const { state, confirmedLsn } = await lab.progress();
   expect(state).toBe('paused');
   expect(paused.stdout).toContain(String(confirmedLsn));
-  // What is asked before workers are updated under it.
+  // The check before workers are updated under it.
   const replay = spawnSync('npm', ['run', '--silent', 'replay', '--', lab.id], {
     encoding: 'utf8',
   });
@@ -44,7 +44,7 @@ test('pause stops at a commit and answers with its LSN; resume goes on; both may
   await lab.finish();
 });
 
-test('cutover while the writers still write fails with the tables named, keeps the slot and goes on streaming', async () => {
+test('cutover while the writers still write fails with the tables named, keeps the slot and continues streaming', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   lab.load();
@@ -61,7 +61,7 @@ test('cutover while the writers still write fails with the tables named, keeps t
   await lab.finish();
 });
 
-test('abort says what stays, drops slot and control schema, and ends the workflow Failed with type Aborted', async () => {
+test('abort reports what stays, drops slot and control schema, and ends the workflow Failed with type Aborted', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   await lab.start();
@@ -73,7 +73,7 @@ test('abort says what stays, drops slot and control schema, and ends the workflo
   expect(ending.status).toBe('FAILED');
   expect(ending.text).toContain('Aborted');
   await lab.expectNothingLeft();
-  // Nobody wrote since the copy: what stays is all of it. Sequences are set at the cutover only.
+  // No one wrote since the copy: all rows stay. Sequences are set only at the cutover.
   await lab.expectContained();
   for (const table of ['item', 'note', 'pair']) {
     const count = /* sql */ `select count(*)::int as n from ${table}`;
@@ -81,7 +81,7 @@ test('abort says what stays, drops slot and control schema, and ends the workflo
   }
 });
 
-test('cancelling the workflow in the middle of the copy cleans up too', async () => {
+test('cancelling the workflow in the middle of the copy also cleans up', async () => {
   await using lab = await Lab.open(`${LOAD_TABLES}
     create table big (id bigint primary key, filler text not null);
     insert into big select i, repeat(md5(i::text), 3) from generate_series(1, 300000) i;`);
@@ -121,14 +121,14 @@ test('updates in the wrong phase are refused with a reason and change nothing', 
   expect(late.code).not.toBe(0);
 });
 
-/** The number that the guard reads stands in a table that is copied, too. */
+/** The number that the guard reads is in a table that is also copied. */
 const GUARDED = /* sql */ `
   create table big (id int primary key, filler text);
   insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;
   create table queue (length int primary key);
   insert into queue values (1);`;
 
-test('a guard holds the copy, and progress, Current Details, watch and log say so; it goes on by itself when the number falls, and limits follow setLimits in copy and stream', async () => {
+test('a guard holds the copy, and progress, Current Details, watch and log report it; the copy continues automatically when the number falls, and limits follow setLimits in copy and stream', async () => {
   await using lab = await Lab.open(GUARDED);
   const worker = await lab.worker();
   const query = { sql: 'select max(length) from public.queue', ceiling: 10 };
@@ -140,8 +140,8 @@ test('a guard holds the copy, and progress, Current Details, watch and log say s
   };
   const beats = async (type: string) =>
     (await lab.look()).activities.filter((one) => one.type === type && one.live);
-  /** Whether every lane waits for this, and there is one. */
-  const lanesWait = async (why: string) => {
+  /** Whether every copy stream waits for this, and there is at least one. */
+  const streamsWait = async (why: string) => {
     const streams = await beats('copyChunks');
     return (
       streams.length > 0 && streams.every(({ heartbeat: { waitingFor } }) => waitingFor === why)
@@ -154,7 +154,7 @@ test('a guard holds the copy, and progress, Current Details, watch and log say s
   expect(refused.said).toContain('"copyStreams" must be a whole number from 0 to 32');
   expect((await lab.progress()).limits).toMatchObject(limits);
   expect(await setLimits({ copyBytesPerSecond: 50_000 })).toMatchObject({ done: true });
-  await until('the raised limit', () => lanesWait('the limit of 50000 bytes/s'));
+  await until('the raised limit', () => streamsWait('the limit of 50000 bytes/s'));
 
   await lab.onSource(`update queue set length = 63`);
   const { guard } = await until('the guard to hold', async () => {
@@ -162,10 +162,10 @@ test('a guard holds the copy, and progress, Current Details, watch and log say s
     return progress.guard?.holding === true && progress;
   });
   expect(guard).toMatchObject({ measure: 'query', value: 63, ceiling: 10 });
-  // Nothing else holds it, and a copy of so few bytes would be over at once.
+  // Nothing else holds it, and a copy of so few bytes would end at once.
   expect((await setLimits({ copyBytesPerSecond: 0 })).said).toContain('Limits: none. In force');
-  await until('the lanes to wait', () =>
-    lanesWait('the guard of the source: query 63, ceiling 10'),
+  await until('the streams to wait', () =>
+    streamsWait('the guard of the source: query 63, ceiling 10'),
   );
   const seen = await lab.look();
   expect(new ProgressModel().view(seen).throttle).toBe('held by the guard: query 63, ceiling 10');

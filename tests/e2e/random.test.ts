@@ -1,8 +1,8 @@
 /**
- * Random schemas, random overlapping writers, random deaths: whatever happens, source and target are equal at the end.
+ * Random schemas, random overlapping writers, random crashes: in all cases source and target are equal at the end.
  *
- * `WALFERRY_RANDOM_SEED` repeats a round (schema, statements and deaths follow from it; how they meet does not), and
- * `WALFERRY_RANDOM_ROUNDS` asks for more rounds.
+ * `WALFERRY_RANDOM_SEED` repeats a round (it determines schema, statements and crashes, but not their timing), and
+ * `WALFERRY_RANDOM_ROUNDS` runs more rounds.
  */
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
@@ -19,14 +19,14 @@ const GIVEN = process.env['WALFERRY_RANDOM_SEED'];
 const seeds = Array.from({ length: ROUNDS }, (_, round) =>
   GIVEN === undefined ? randomInt(2 ** 31) : Number(GIVEN) + round,
 );
-/** Enough that a copy is under way for a while; the writers fill the tables before it. */
+/** Enough that a copy takes a while; the writers fill the tables before it. */
 const TRANSACTIONS_BEFORE = 150;
 const TRANSACTIONS_STREAMED = 150;
 const PHASE_SECONDS = 120;
 const EARLY: readonly string[] = ['preflight', 'schema'];
 
 test.each(seeds)(
-  'a random schema under random writers and random deaths arrives equal (seed %i)',
+  'a random schema under random writers and random crashes arrives equal (seed %i)',
   { timeout: 480_000 },
   async (seed) => {
     process.stdout.write(`seed ${seed}\n`);
@@ -46,7 +46,7 @@ test.each(seeds)(
           leaseSeconds: 5,
         },
       });
-      // Before that it refuses to begin without its servers, and nothing has to go on.
+      // Before that it refuses to start without its servers, and there is nothing to continue.
       await until('the snapshot', async () => !EARLY.includes((await lab.progress()).phase));
       await faults.strike();
       await lab.phase('stream', PHASE_SECONDS);

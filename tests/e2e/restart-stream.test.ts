@@ -1,4 +1,4 @@
-/** Whatever server goes away while changes are applied: nothing is lost and nothing is applied twice. */
+/** Servers that go down while changes are applied: nothing is lost and nothing is applied twice. */
 import { test } from 'vitest';
 import { sourceServer, targetServer } from '../support/database.ts';
 import { flowing, streaming } from '../support/streaming.ts';

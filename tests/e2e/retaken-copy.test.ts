@@ -1,4 +1,4 @@
-/** Tables whose copy under one snapshot cannot end are taken again under the next one, and only those. */
+/** Only tables whose copy under one snapshot cannot finish start over under the next one. */
 import { expect, test } from 'vitest';
 import { BIG, snapshotOf, marks, stalled } from '../support/copying.ts';
 import { Lab } from '../support/lab.ts';
@@ -15,10 +15,10 @@ test('a lost snapshot costs only the tables that were not finished', async () =>
     const now = await marks(lab);
     return now !== null && now.done === now.total;
   });
-  // The copy that waits has the snapshot imported and would survive its holder: both have to go.
+  // The waiting copy has imported the snapshot and would survive its owner: both must end.
   await lab.onSource(/* sql */ `select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ 'walferry'
       and datname = current_database() and pid <> pg_backend_pid()`);
-  await until('the next generation', async () => {
+  await until('the next exported snapshot', async () => {
     const rows = await lab.onTarget(
       /* sql */ `select 1 from walferry.exported_snapshot where number > 1`,
     );
@@ -37,7 +37,7 @@ test.each([
     'truncate stall; insert into stall select i, -i from generate_series(1, 300) i',
   ],
   ['rewritten', 'cluster stall using stall_pkey; update stall set v = v + 1 where id < 50'],
-])('a table that is %s under its copy is taken again, and complete', async (_, sql) => {
+])('a table that is %s during its copy starts over, and arrives complete', async (_, sql) => {
   await using lab = await Lab.open(LOAD_TABLES + BIG);
   await lab.worker();
   lab.load();

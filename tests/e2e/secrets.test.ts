@@ -1,16 +1,16 @@
 /**
- * No password and no row value outside of the two databases. PostgreSQL puts values into its messages (the DETAIL of a
- * violated constraint, the text of 22P02 itself), so the migrations here run into such messages on their way.
+ * No password and no row value outside the two databases. PostgreSQL puts values into its messages (the DETAIL of a
+ * violated constraint, the text of 22P02 itself), so the migrations here cause such messages.
  */
 import { expect, test } from 'vitest';
 import { ArgumentWatch, shown, written } from '../support/exposure.ts';
 import { Lab } from '../support/lab.ts';
 import { testRun } from '../support/run.ts';
 
-/** Part of every text value; its end tells the values apart. */
+/** Part of every text value; its end distinguishes the values. */
 const MARKER = 'MARKERvalue0815';
 
-/** Fails with the place, never with the text: the text would be the next place. */
+/** Fails with the place, never with the text: otherwise the failure would leak it, too. */
 function expectClean(places: ReadonlyMap<string, string>): void {
   const secrets = [testRun().source.password, testRun().target.password];
   for (const [place, text] of places) {
@@ -22,13 +22,13 @@ function expectClean(places: ReadonlyMap<string, string>): void {
   }
 }
 
-/** Names are no secret and have to be there: a place where they are not found was not looked at. */
+/** Names are not secret and must be there: a place without them was not really searched. */
 function expectLookedAt(lab: Lab, places: ReadonlyMap<string, string>): void {
   expect(places.get('database file of the Temporal server')).toContain(lab.pair.source);
   expect(places.get('log of worker')).toContain('a snapshot is held');
 }
 
-test('violated keys in indexes and stream tell no value and no password anywhere, nor do client programs', async () => {
+test('violated keys in indexes and stream reveal no value and no password anywhere, nor do client programs', async () => {
   await using lab = await Lab.open(`
     create table person (code text primary key, n int);
     create table visit (id int primary key, code text references person);
@@ -62,7 +62,7 @@ test('violated keys in indexes and stream tell no value and no password anywhere
     expect(inStream.waiting).toMatchObject({ code: 'ChangeFailed' });
     expect(inStream.waiting?.reason).toContain('public.person');
     note(await shown(lab, 'waiting in the stream'));
-    // The key stands where only those can look who can read the rows: on the target.
+    // The key is stored on the target, where only roles that can read the rows see it.
     const stopped = await lab.onTarget<{ key: string }>(
       /* sql */ `select key_columns::text as key from walferry.stopped_change`,
     );
@@ -81,7 +81,7 @@ test('violated keys in indexes and stream tell no value and no password anywhere
   expectClean(places);
 });
 
-test('a value that the target cannot take stops the copy without being told anywhere', async () => {
+test('a value that the target refuses stops the copy and appears nowhere', async () => {
   await using lab = await Lab.open(`
     create table person (code text primary key, n int);
     insert into person select '${MARKER}' || i, i from generate_series(1, 100) i;`);

@@ -1,7 +1,7 @@
 /**
- * To a newer major version, as one does it in life: whole migrations under load, between real servers of different versions.
- * wal2json 2.5 sends numbers without NaN and infinities, 2.6 and later send them as text when asked: both ways are taken here.
- * `npm run setup -- --versions` fetches the servers; without them these tests are skipped.
+ * To a newer major version, as in practice: whole migrations under load, between real servers of different versions.
+ * wal2json 2.5 sends numbers without NaN and infinities, 2.6 and later send them as text on request: both are covered
+ * here. `npm run setup -- --versions` fetches the servers; without them these tests are skipped.
  */
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -14,7 +14,9 @@ import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
 import { serverOf } from '../support/versions.ts';
 
-/** What differs between the ways of decoding, and objects that an old dump has to bring into a new server. */
+/**
+ * Values for which the decodings differ, and objects that an old dump has to create on a new server.
+ */
 const TABLES = /* sql */ `${LOAD_TABLES}
   create type mood as enum ('good', 'bad'); create domain ratio as float8 check (value > -1e300 or value <> value);
   create table value (id bigint primary key, n numeric, f float8, g float4, big bigint not null, list numeric[], r ratio, m mood,
@@ -60,7 +62,7 @@ async function migrates(from: 'own' | OtherMajor, to: OtherMajor): Promise<void>
     /* sql */ `update part set day = day + 400 where id % 3 = 0; select nextval('free')`,
   );
   await until('more load', () => load.committed > committed + 100);
-  // Which way of decoding this was: the plugin says which options it knows.
+  // Which decoding this was: the plugin shows which options it knows.
   expect(await decodesNumbersAsText(lab)).toBe(from !== 'own');
   await lab.finish();
   expect(await lab.onTarget(`select id from big_values where id = 1`)).toHaveLength(1);

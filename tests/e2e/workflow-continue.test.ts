@@ -1,4 +1,6 @@
-/** Continue-as-new: on a server that suggests it after few events, so that a month of streaming fits into seconds. */
+/**
+ * Continue-as-new, on a server that suggests it after few events, so that a month of streaming fits into seconds.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
@@ -61,7 +63,7 @@ test('a migration streams through many runs: no update is lost, no number falls,
   }
 });
 
-test('limits that could not be written are shown in every run until they are', async () => {
+test('limits that could not be written are shown in every run until they are written', async () => {
   const migration = await migrations.streaming((world) => {
     world.leaseMs = 100;
     world.fail('storeLimits', 'Denied', 'no right on walferry.throttle');
@@ -79,7 +81,7 @@ test('limits that could not be written are shown in every run until they are', a
   await migration.ask('abort');
 });
 
-test('a cancel reaches the newest run, and cleans up', async () => {
+test('a cancellation reaches the newest run, and cleans up', async () => {
   const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
   await until('the third run', async () => (await runs(migrations.client, migration)).length >= 3);
   await migration.handle.cancel();

@@ -1,4 +1,4 @@
-/** The copy in rounds, waiting for the operator, and what other workers and a huge plan do to it. */
+/** Passes of the copy, waiting for the operator, other workers, and a huge plan. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { temporalServer } from '../support/temporal.ts';
@@ -20,9 +20,9 @@ function expectEachChunkOnce({ world }: SimulatedMigration): void {
   expect([...world.copies.values()].every((times) => times === 1)).toBe(true);
 }
 
-describe('rounds', () => {
+describe('passes', () => {
   test.concurrent(
-    'a lost snapshot costs a generation, and no finished chunk is copied again',
+    'a lost snapshot costs a pass, and no finished chunk is copied twice',
     async () => {
       const migration = await migrations.start((world) => {
         world.chunksTotal = 60;
@@ -48,7 +48,7 @@ describe('rounds', () => {
     ['fails', { rewriteFails: true }],
     ['tells that it left chunks out', {}],
     ['skips chunks and cannot tell why', { tellsRewrites: false }],
-  ])('a rewritten table goes to the next generation when its run %s', async (_, how) => {
+  ])('a rewritten table goes to the next pass when its run %s', async (_, how) => {
     const migration = await migrations.start((world) => {
       Object.assign(world, how);
       world.rewritten.add('1:3');
@@ -59,7 +59,7 @@ describe('rounds', () => {
     await migration.ask('abort');
   });
 
-  test.concurrent('tables that are rewritten without end are shown to the operator', async () => {
+  test.concurrent('tables that are rewritten in every pass are shown to the operator', async () => {
     const migration = await migrations.start((world) => {
       for (let pass = 1; pass <= 40; pass++) {
         for (let chunk = 0; chunk < 6; chunk++) world.rewritten.add(`${pass}:${chunk}`);
@@ -78,11 +78,11 @@ describe('rounds', () => {
   });
 
   test.concurrent(
-    'the plan that finds nothing left may end the holder before its own answer arrives: there is no further round',
+    'the plan that finds nothing left may end the snapshot owner before its own answer arrives: there is no further pass',
     async () => {
       const migration = await migrations.start((world) => {
         world.beforeEmptyPlan = async () => {
-          await until('the workflow to hear of the end of the holder', () =>
+          await until('the workflow to see the end of the snapshot owner', () =>
             migration.hasHeardOf('holdSnapshot'),
           );
         };
@@ -94,26 +94,23 @@ describe('rounds', () => {
     },
   );
 
-  test.concurrent(
-    'constraints wait for consistency when there were several generations',
-    async () => {
-      const migration = await migrations.start((world) => {
-        world.rewritten.add('1:3');
-        world.leaseMs = 300;
-      });
-      await until('constraints to be built', () => migration.world.count('buildConstraints') > 0);
-      const order = await migration.activities();
-      expect(order.indexOf('buildConstraints')).toBeGreaterThan(order.indexOf('streamChanges'));
-      await until(
-        'the stream to go on',
-        async () => (await migration.activities()).at(-1) === 'streamChanges',
-      );
-      await migration.ask('abort');
-    },
-  );
+  test.concurrent('constraints wait for consistency after several exported snapshots', async () => {
+    const migration = await migrations.start((world) => {
+      world.rewritten.add('1:3');
+      world.leaseMs = 300;
+    });
+    await until('constraints to be built', () => migration.world.count('buildConstraints') > 0);
+    const order = await migration.activities();
+    expect(order.indexOf('buildConstraints')).toBeGreaterThan(order.indexOf('streamChanges'));
+    await until(
+      'the stream to continue',
+      async () => (await migration.activities()).at(-1) === 'streamChanges',
+    );
+    await migration.ask('abort');
+  });
 
   test.concurrent(
-    'tables to be copied again put the migration back into phase snapshot, where pause and cutover are refused, and then it streams on',
+    'a resync puts the migration back into phase snapshot, where pause and cutover are refused, and then it streams again',
     async () => {
       let release: (() => void) | undefined;
       const migration = await migrations.start((world) => {
@@ -151,7 +148,7 @@ describe('rounds', () => {
     expect(order.indexOf('buildConstraints')).toBeLessThan(order.indexOf('compareCounts'));
   });
 
-  test.concurrent('a database without rows is consistent as it is', async () => {
+  test.concurrent('a database without rows is consistent from the start', async () => {
     const migration = await migrations.start((world) => void (world.chunksTotal = 0));
     await until('the stream to run', () => migration.world.isRunning('streamChanges'));
     expect(migration.world.count('buildConstraints')).toBe(1);
@@ -168,7 +165,7 @@ describe('waiting for the operator', () => {
     ['buildConstraints', 'indexes', 'constraints'],
     ['streamChanges', 'stream', 'stream'],
   ])(
-    'a failure of %s waits with reason and action, and resume tries again',
+    'a failure of %s waits with reason and action, and resume retries',
     async (step, phase, named) => {
       const migration = await migrations.start((world) =>
         world.fail(step, 'Denied', 'no right on t'),
@@ -179,7 +176,7 @@ describe('waiting for the operator', () => {
         action:
           'Correct the password, role or grant named in the message, then resume; before the copy: start again.',
       });
-      // Nobody holds a snapshot while a person is awaited.
+      // No snapshot is held while it waits for a person.
       expect(migration.world.isRunning('holdSnapshot')).toBe(false);
       const answer = await migration.ask('resume');
       expect(answer.text).toBe(`Retrying step ${named}, which had stopped with Denied.`);
@@ -190,7 +187,7 @@ describe('waiting for the operator', () => {
   );
 
   test.concurrent(
-    'what fails again waits again, and no error ends a migration that has rows',
+    'a repeated failure waits again, and no error ends a migration that has rows',
     async () => {
       const migration = await migrations.start((world) => {
         world.fail('streamChanges', 'RowMissing', 'first');
@@ -210,7 +207,7 @@ describe('waiting for the operator', () => {
     },
   );
 
-  test.concurrent('a run that fails is named at once, while the other runs go on', async () => {
+  test.concurrent('a run that fails is named at once, while the other runs continue', async () => {
     const migration = await migrations.start((world) => {
       world.fail('copyChunks', 'CopyFailed', 'table public.t: SQLSTATE 22P05');
       world.script('copyChunks', () => new Promise((resolve) => setTimeout(resolve, 2_000)));
@@ -248,7 +245,7 @@ test('a plan of 100,000 chunks stays far below the limits of a history', async (
 });
 
 describe('a worker that shuts down', () => {
-  test('in the copy and in the stream: another goes on, and nothing is waited for', async () => {
+  test('in the copy and in the stream: another one continues without a wait', async () => {
     await using own = await Migrations.open(temporalServer().address);
     const migration = await own.start((world) => {
       world.chunksTotal = 400;
@@ -264,11 +261,11 @@ describe('a worker that shuts down', () => {
     await own.startWorker();
     await own.workers[1]?.shutDown();
     await until(
-      'the stream to go on',
+      'the stream to continue',
       () => world.confirmed > before && world.isRunning('streamChanges'),
     );
     expect(world.count('fenceStream')).toBe(0);
-    // The drain is returned half-way by its worker, and the next one goes on with it.
+    // The worker returns the drain half-way, and the next one continues it.
     world.script('streamChanges', () => own.startWorker().then(() => undefined));
     world.position += 0x100000n;
     const cutover = migration.ask('cutover');
@@ -279,7 +276,7 @@ describe('a worker that shuts down', () => {
 });
 
 test.concurrent(
-  'phase indexes tells what there is to build, and what each step built',
+  'phase indexes shows what there is to build, and what each step built',
   async () => {
     const toBuild = { indexesTotal: 4, constraintsTotal: 2 };
     const nothing = { indexesBuilt: null, tablesAnalyzed: null, constraintsBuilt: null };

@@ -1,4 +1,4 @@
-/** Every way in which a migration ends: its status and words, and that nothing is left behind. */
+/** Every way in which a migration ends: its status and message, and that nothing is left behind. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Phase } from '../../contract/progress.ts';
 import { temporalServer } from '../support/temporal.ts';
@@ -42,7 +42,7 @@ describe('done', () => {
   });
 
   test.concurrent(
-    'what differs beside the rows, and checks that could not be added, are named once each',
+    'differences other than rows, and checks that could not be added, are named once each',
     async () => {
       const migration = await migrations.streaming();
       const [index, check] = [
@@ -62,7 +62,7 @@ describe('done', () => {
   );
 
   test.concurrent(
-    'what was left behind is named at the end, and views that could not be filled wait for the operator',
+    'objects that were not carried are named at the end, and views that could not be filled wait for the operator',
     async () => {
       const leftOut = {
         ...{ excluded: ['VIEW app.v'], never: ['PUBLICATION p'], more: 0 },
@@ -171,7 +171,7 @@ describe('before the snapshot', () => {
       expect(await migration.activities()).toEqual(['preflight']);
       const { phase, notes } = await migration.progress();
       expect(phase).toBe('failed');
-      // For Current Details, which stay when the failure has scrolled away.
+      // For Current Details, which remain when the failure has scrolled away.
       expect(notes).toEqual([
         'error [wal-level]: wal_level is replica. Set it.',
         'warning [old-version]: It is old. Upgrade it.',
@@ -179,7 +179,7 @@ describe('before the snapshot', () => {
     },
   );
 
-  test.concurrent('many findings of preflight are in the failure to the last one', async () => {
+  test.concurrent('the failure contains all findings of preflight, however many', async () => {
     const migration = await migrations.start((world) => {
       world.findings = Array.from({ length: 30 }, (_, i) => ({
         ...{ level: 'error', code: `code-${i}`, action: 'Do this and that. '.repeat(20) },
@@ -219,25 +219,22 @@ describe('before the snapshot', () => {
     expect(migration.world.tables).toBe(false);
   });
 
-  test.concurrent(
-    'a schema that cannot be taken back is named with the cleanup command',
-    async () => {
-      const migration = await migrations.start((world) => {
-        world.fail('createSlot', 'Denied', 'no right to replicate');
-        world.fail('undoSchema', 'SchemaFailed', 'view public.v depends on it');
-      });
-      expect(await migration.end()).toMatchObject({
-        ...{ status: 'FAILED', type: 'Denied' },
-        text: text(
-          /no right to replicate; the control schema is still on "orders_new" \(view .*npm run cleanup/,
-        ),
-      });
-      expect(migration.world.slot).toBe(false);
-    },
-  );
+  test.concurrent('a schema that cannot be removed is named with the cleanup command', async () => {
+    const migration = await migrations.start((world) => {
+      world.fail('createSlot', 'Denied', 'no right to replicate');
+      world.fail('undoSchema', 'SchemaFailed', 'view public.v depends on it');
+    });
+    expect(await migration.end()).toMatchObject({
+      ...{ status: 'FAILED', type: 'Denied' },
+      text: text(
+        /no right to replicate; the control schema is still on "orders_new" \(view .*npm run cleanup/,
+      ),
+    });
+    expect(migration.world.slot).toBe(false);
+  });
 
   test.concurrent(
-    'an outage is no error: the step is tried until the database is back',
+    'an outage is not an error: the step is retried until the database is back',
     async () => {
       const migration = await migrations.start((world) => {
         world.fail('copySchema', 'Unreachable');
@@ -250,7 +247,7 @@ describe('before the snapshot', () => {
   );
 });
 
-/** A migration that stands still in each phase, because the named step does. */
+/** A migration that is held in each phase by the named step. */
 const PHASES: [Phase, StepName][] = [
   ['preflight', 'inspect'],
   ['schema', 'copySchema'],
@@ -297,22 +294,25 @@ describe('abort', () => {
     },
   );
 
-  test.concurrent('in the cutover ends both: the cutover is told', async () => {
-    const migration = await migrations.streaming();
-    migration.world.hold('compareCounts');
-    const cutover = migration.ask('cutover');
-    await until('counting', () => migration.world.isRunning('compareCounts'));
-    const [first, second] = await Promise.all([migration.ask('abort'), migration.ask('abort')]);
-    expect(second).toEqual(first);
-    expect(await cutover).toMatchObject({
-      allowed: false,
-      text: text(/^the migration ended: aborted/),
-    });
-    expect(await migration.end()).toMatchObject({ status: 'FAILED', type: 'Aborted' });
-    expect(migration.world.leftovers).toEqual([]);
-  });
+  test.concurrent(
+    'in the cutover ends both: the caller of the cutover gets the reason',
+    async () => {
+      const migration = await migrations.streaming();
+      migration.world.hold('compareCounts');
+      const cutover = migration.ask('cutover');
+      await until('counting', () => migration.world.isRunning('compareCounts'));
+      const [first, second] = await Promise.all([migration.ask('abort'), migration.ask('abort')]);
+      expect(second).toEqual(first);
+      expect(await cutover).toMatchObject({
+        allowed: false,
+        text: text(/^the migration ended: aborted/),
+      });
+      expect(await migration.end()).toMatchObject({ status: 'FAILED', type: 'Aborted' });
+      expect(migration.world.leftovers).toEqual([]);
+    },
+  );
 
-  test.concurrent('says when the slot is kept', async () => {
+  test.concurrent('reports a slot that is kept', async () => {
     const migration = await migrations.streaming((world) => world.fail('dropSlot', 'Denied', 'no'));
     expect((await migration.ask('abort')).text).toMatch(/the slot is kept and holds WAL/);
     expect(await migration.end()).toMatchObject({ type: 'Aborted', text: text(/slot is kept/) });
@@ -360,7 +360,7 @@ describe('cancel', () => {
       /^cancelled; .*remove it: npm run cleanup -- orders_old orders_new/,
     ],
   ])(
-    'that cannot run %s ends Failed with the hint, because Canceled carries no text',
+    'that cannot run %s ends Failed with the hint, because Canceled has no text',
     async (step, type, hint) => {
       const migration = await migrations.streaming((world) => world.fail(step, 'Denied', 'no'));
       await migration.handle.cancel();
@@ -370,7 +370,7 @@ describe('cancel', () => {
 });
 
 test.concurrent(
-  'a programming error keeps the slot: the workflow task is tried again, nothing is cleaned up',
+  'a programming error keeps the slot: the workflow task is retried, nothing is cleaned up',
   async () => {
     const broken = (world: World) => world.mangle('streamChanges', null);
     const migration = await migrations.start((world) => {

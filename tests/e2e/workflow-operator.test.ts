@@ -1,4 +1,4 @@
-/** What the operator asks for and is told: pause, resume, cutover, abort, in every phase. */
+/** The operator's updates and their answers: pause, resume, cutover, abort, in every phase. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { formatLsn } from '../../contract/lsn.ts';
@@ -18,7 +18,7 @@ afterAll(() => migrations[Symbol.asyncDispose]());
 const text = (pattern: RegExp): unknown => expect.stringMatching(pattern);
 const LSN = /[0-9A-F]+\/[0-9A-F]+/;
 
-/** Updates that change nothing where they are allowed in a migration that runs: asking is safe. */
+/** Updates that change nothing where they are allowed in a running migration: safe to send. */
 const HARMLESS: readonly UpdateName[] = ['resume'];
 
 describe('every update in every phase is answered as the table says', () => {
@@ -72,7 +72,7 @@ describe('every update in every phase is answered as the table says', () => {
 
 describe('pause and resume', () => {
   test.concurrent(
-    'pause answers with the LSN at which the target stands still, resume goes on from it',
+    'pause answers with the LSN at which the target stopped, resume continues from it',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -87,7 +87,7 @@ describe('pause and resume', () => {
       const stoodAt = world.confirmed;
       const resumed = await migration.ask('resume');
       expect(resumed.text).toBe(`Streaming again from ${confirmedLsn}.`);
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       expect((await migration.ask('resume')).text).toBe(
         'The migration is running, in phase stream.',
       );
@@ -96,7 +96,7 @@ describe('pause and resume', () => {
     },
   );
 
-  test.concurrent('a resume right behind a pause leaves no update unanswered', async () => {
+  test.concurrent('a resume right after a pause leaves no update unanswered', async () => {
     const migration = await migrations.streaming();
     for (let i = 0; i < 10; i++) {
       const pause = await migration.handle.startUpdate<string, []>('pause', {
@@ -116,7 +116,7 @@ describe('pause and resume', () => {
     'a stream that ends without its checkpoint after a pause is fenced before the answer',
     async () => {
       const migration = await migrations.start((world) => {
-        // The attempt neither beats nor stops, as when its machine stands still: it ends as timed out.
+        // The attempt neither sends heartbeats nor stops, like a frozen machine: it times out.
         world.script('streamChanges', () => new Promise((resolve) => setTimeout(resolve, 25_000)));
       });
       await until('the stream to run', () => migration.world.isRunning('streamChanges'));
@@ -131,13 +131,13 @@ describe('pause and resume', () => {
   );
 
   test.concurrent.each(['abort', 'cancel'] as const)(
-    'a pause says that the migration ended when an %s came while the stream was stopping',
+    'a pause reports that the migration ended when an %s came while the stream was stopping',
     async (how) => {
       const migration = await migrations.start();
       const { world } = migration;
       let open: () => void = () => undefined;
-      const gate = new Promise<void>((resolve) => (open = resolve));
-      world.script('streamChanges', () => gate);
+      const released = new Promise<void>((resolve) => (open = resolve));
+      world.script('streamChanges', () => released);
       await until('the stream to run', () => world.isRunning('streamChanges'));
       const pause = migration.ask('pause');
       await migration.reaches('stream', 'paused');
@@ -185,7 +185,7 @@ describe('pause and resume', () => {
     },
   );
 
-  test.concurrent('a resume does not wait for the position of a target that is away', async () => {
+  test.concurrent('a resume does not wait for the position of an unavailable target', async () => {
     const migration = await migrations.start((world) => {
       world.script('streamChanges', (work) => failWhenStopped(work.signal));
       for (let i = 0; i < 1_000; i++) world.fail('fenceStream', 'Unreachable', 'away');
@@ -195,13 +195,13 @@ describe('pause and resume', () => {
     await migration.ask('pause');
     expect((await migration.ask('resume')).text).toMatch(/^Streaming again from/);
     const stoodAt = world.confirmed;
-    await until('the stream to go on', () => world.confirmed > stoodAt);
+    await until('the stream to continue', () => world.confirmed > stoodAt);
     expect((await migration.progress()).notes?.join()).not.toMatch(/the position shown/);
     expect((await migration.ask('cutover')).allowed).toBe(true);
   });
 
   test.concurrent(
-    'a pause whose fence fails says so, and the migration waits for the operator',
+    'a pause whose fencing fails reports it, and the migration waits for the operator',
     async () => {
       const migration = await migrations.start((world) => {
         world.script('streamChanges', (work) => failWhenStopped(work.signal));
@@ -218,7 +218,7 @@ describe('pause and resume', () => {
   );
 });
 
-/** An error that is no answer: what a connection that breaks while it is being stopped looks like. */
+/** An error without an answer, as when a connection breaks while the stream is being stopped. */
 function failWhenStopped(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(new Error('connection terminated')));
@@ -233,7 +233,7 @@ describe('cutover', () => {
     await until('counting', () => migration.world.isRunning('compareCounts'));
     const second = migration.ask('cutover');
     await until('both to be accepted', async () => (await accepted(migration)) === 2);
-    // One that asks for something else does not join silently.
+    // A call with other input does not join silently.
     expect(await migration.ask('cutover', { compare: 'off' })).toMatchObject({
       allowed: false,
       text: text(/a cutover with \{"compare": "exact"\} is under way/),
@@ -266,13 +266,12 @@ describe('cutover', () => {
     ],
     [
       'a change that cannot be applied',
-      ({ world }) =>
-        world.script('streamChanges', () => Promise.reject(new Error('not seen by anybody'))),
+      ({ world }) => world.script('streamChanges', () => Promise.reject(new Error('never shown'))),
       'Internal',
       /^cutover undone, streaming continues: streamChanges: failed \(Error\)/,
     ],
   ])(
-    '%s undoes it with the reason, keeps the slot, and streaming goes on',
+    '%s undoes it with the reason, keeps the slot, and streaming continues',
     async (_, spoil, type, reason) => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -287,7 +286,7 @@ describe('cutover', () => {
       // The answer comes before the stream's first step.
       await until('the triggers to be disabled', () => !world.triggersEnabled);
       const stoodAt = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       world.late = [];
       expect((await migration.ask('cutover')).allowed).toBe(true);
       expect((await migration.end()).status).toBe('COMPLETED');
@@ -296,7 +295,7 @@ describe('cutover', () => {
   );
 
   test.concurrent(
-    'takes what to compare as its input, and refuses anything else by name',
+    'accepts the comparison as its input, and refuses anything else by name',
     async () => {
       const migration = await migrations.streaming();
       for (const wrong of [
@@ -332,18 +331,18 @@ describe('cutover', () => {
       expect(refused.code).not.toBe(0);
       const first = await ask('cutover', '--update-id', 'go');
       expect(first.stdout).toContain('Cutover complete');
-      // Asked again with the same id after everything is over: the stored answer.
+      // Sent again with the same id after the end: the stored answer.
       expect((await ask('cutover', '--update-id', 'go')).stdout).toContain('Cutover complete');
     },
   );
 });
 
-describe('calling the cutover off', () => {
-  /** A cutover that stands in a step whose database is away, and what its caller got. */
+describe('cancelling the cutover', () => {
+  /** A cutover in a step whose database is down, and the answer to its caller. */
   async function stuckIn(step: StepName, away = 1_000) {
     const migration = await migrations.streaming();
     const { world } = migration;
-    for (let i = 0; i < away; i++) world.fail(step, 'Unreachable', `${step}: nobody answers`);
+    for (let i = 0; i < away; i++) world.fail(step, 'Unreachable', `${step}: no answer`);
     const cutover = migration.ask('cutover');
     const failing = await until(
       'the failing step to be shown',
@@ -365,13 +364,13 @@ describe('calling the cutover off', () => {
     ['laterChanges', 'check for late writes', true],
   ];
   test.concurrent.each(steps)(
-    'a cutover whose %s keeps failing is shown and can be called off; the stream goes on and a later cutover works',
+    'a cutover whose %s keeps failing is shown and can be cancelled; the stream continues and a later cutover works',
     async (step, label, triggers) => {
       const { migration, world, cutover, failing } = await stuckIn(step);
       expect(failing).toMatchObject({
         step: text(new RegExp(`^${label}`)),
         failing: {
-          ...{ code: 'Unreachable', reason: `${step}: nobody answers` },
+          ...{ code: 'Unreachable', reason: `${step}: no answer` },
           action: text(/retried automatically; pause cancels the cutover/),
         },
       });
@@ -379,7 +378,7 @@ describe('calling the cutover off', () => {
       await askTheTable(migration);
       expect(await migration.ask('pause')).toMatchObject({
         allowed: true,
-        // A drain that failed says nothing of what it applied.
+        // A failed drain does not report what it applied.
         text: text(
           step === 'streamChanges'
             ? /^Cutover cancelled\. Paused: .* not known yet .*Everything committed before [0-9A-F]+\/[0-9A-F]+/
@@ -401,7 +400,7 @@ describe('calling the cutover off', () => {
       world.clear(step);
       await migration.ask('resume');
       const stoodAt = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       expect(world.count('disableTriggers')).toBe(triggers ? 1 : 0);
       expect((await migration.ask('cutover')).allowed).toBe(true);
       expect((await migration.end()).status).toBe('COMPLETED');
@@ -409,7 +408,7 @@ describe('calling the cutover off', () => {
     },
   );
 
-  /** Refusals of the cells that pause does not reach. */
+  /** Refusals in phases that do not allow pause. */
   async function askTheTable(migration: SimulatedMigration) {
     const ruling = rule('resume', 'cutover', 'running');
     expect(await migration.ask('resume')).toEqual({
@@ -419,7 +418,7 @@ describe('calling the cutover off', () => {
   }
 
   test.concurrent(
-    'a step that fails and then succeeds is no longer shown as failing, and the cutover completes by itself',
+    'a step that fails and then succeeds is no longer shown as failing, and the cutover completes automatically',
     async () => {
       const { migration, cutover } = await stuckIn('setSequences', 4);
       expect((await cutover).text).toMatch(/^Cutover complete/);
@@ -428,11 +427,11 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
-    'triggers whose enabling was done when the cutover was called off are disabled before the next change is applied',
+    'triggers that were already enabled when the cutover was cancelled are disabled before the next change is applied',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
-      // The work is done on the target, and its answer does not come.
+      // The work is done on the target, and its answer is lost.
       world.script('enableTriggers', async (work) => {
         world.triggersEnabled = true;
         await new Promise((_, reject) => {
@@ -444,17 +443,17 @@ describe('calling the cutover off', () => {
       const [first, second] = await Promise.all([migration.ask('pause'), migration.ask('pause')]);
       expect(second.text).toBe(first.text);
       expect((await cutover).type).toBe('Cancelled');
-      await until('quiet triggers', () => !world.triggersEnabled);
+      await until('disabled triggers', () => !world.triggersEnabled);
       await migration.ask('resume');
       const stoodAt = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       expect((await migration.progress()).state).toBe('running');
       await migration.ask('abort');
     },
   );
 
   test.concurrent(
-    'a cutover of which the stream has not stopped yet is called off at once, also with a target that is away',
+    'a cutover whose stream has not stopped yet is cancelled at once, also with an unavailable target',
     async () => {
       let lose: () => void = () => undefined;
       const lost = new Promise<never>((_, reject) => {
@@ -483,9 +482,9 @@ describe('calling the cutover off', () => {
     },
   );
 
-  // A worker that is out of reach may go on applying what it has, behind an answer that says where the stream stands.
+  // An unreachable worker may continue to apply what it has, after an answer that gives the stream's position.
   test.concurrent(
-    'a cutover that is called off before its first step fences off an attempt that did not report, and learns the position',
+    'a cutover cancelled before its first step fences off an attempt that did not report, and reads the position',
     async () => {
       let lose: () => void = () => undefined;
       const lost = new Promise<never>((_, reject) => {
@@ -503,12 +502,12 @@ describe('calling the cutover off', () => {
       world.confirmed += 0x10n;
       lose();
       expect((await pause).text).toMatch(/its position is not known yet \(its last attempt ended/);
-      await toldPosition(migration);
+      await reportedPosition(migration);
     },
   );
 
   test.concurrent(
-    'a cutover that is called off while an earlier pause still asks for the position goes on asking for it',
+    'a cutover cancelled while an earlier pause still reads the position keeps reading it',
     async () => {
       const migration = await migrations.start((world) => {
         world.script('streamChanges', (work) => failWhenStopped(work.signal));
@@ -521,7 +520,7 @@ describe('calling the cutover off', () => {
       });
       world.script('fenceStream', () => lost);
       const first = migration.ask('pause');
-      await until('the position to be asked for', () => world.isRunning('fenceStream'));
+      await until('the position to be read', () => world.isRunning('fenceStream'));
       const cutover = migration.ask('cutover');
       await migration.reaches('cutover');
       const second = migration.ask('pause');
@@ -530,12 +529,12 @@ describe('calling the cutover off', () => {
       lose();
       expect((await first).text).toMatch(/^Paused/);
       expect((await second).allowed).toBe(true);
-      await toldPosition(migration);
+      await reportedPosition(migration);
     },
   );
 
   test.concurrent(
-    'a cutover that is called off in a drain that did not report fences it off, and learns the position',
+    'a cutover cancelled in a drain that did not report fences it off, and reads the position',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -548,11 +547,11 @@ describe('calling the cutover off', () => {
       world.confirmed += 0x10n;
       expect((await migration.ask('pause')).text).toMatch(/its position is not known yet/);
       expect((await cutover).type).toBe('Cancelled');
-      await toldPosition(migration);
+      await reportedPosition(migration);
     },
   );
 
-  async function toldPosition(migration: SimulatedMigration): Promise<void> {
+  async function reportedPosition(migration: SimulatedMigration): Promise<void> {
     const { world } = migration;
     const now = await until('the position', async () => {
       const progress = await migration.progress();
@@ -567,7 +566,7 @@ describe('calling the cutover off', () => {
     ['while triggers could not be enabled', 'enableTriggers'],
     ['while the final check itself failed', 'laterChanges'],
   ])(
-    'a write %s is seen before the slot is dropped: the cutover is undone, and triggers are disabled for the stream',
+    'a write %s is detected before the slot is dropped: the cutover is undone, and triggers are disabled for the stream',
     async (_, step) => {
       const { migration, world, cutover } = await stuckIn(step, 4);
       world.late = ['public.orders'];
@@ -577,7 +576,7 @@ describe('calling the cutover off', () => {
         text: text(/public\.orders/),
       });
       const stoodAt = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       expect(world).toMatchObject({ slot: true, triggersEnabled: false });
       expect(world.count('dropSlot')).toBe(0);
       world.late = [];
@@ -587,7 +586,7 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
-    'a cutover that finds its finished work gone from the target is undone, and constraints are built again before the next one ends',
+    'a cutover whose finished work is missing on the target is undone, and constraints are built again before the next one ends',
     async () => {
       const migration = await migrations.streaming((world) => {
         world.fail('dropSlot', 'TargetRewound', 'a lagging standby was promoted');
@@ -619,7 +618,7 @@ describe('calling the cutover off', () => {
         ...{ allowed: false, type: 'StillWriting', text: text(/public\.item/) },
       });
       const stoodAt = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       expect(world).toMatchObject({ slot: true, control: true, triggersEnabled: false });
       expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
       world.late = [];
@@ -633,17 +632,17 @@ describe('calling the cutover off', () => {
     ...(['StreamWarning', 'SourceRewound', 'CheckpointMissing', 'WrongServer'] as const),
     ...(['SchemaDrift', 'SlotMissing', 'PluginRefused', 'Internal'] as const),
   ])(
-    'a look before the end of the slot that ends with %s undoes the cutover: slot and control schema stay, and streaming goes on',
+    'a check before the drop of the slot that ends with %s undoes the cutover: slot and control schema stay, and streaming continues',
     async (code) => {
       const migration = await migrations.streaming((world) =>
-        world.fail('dropSlot', code, 'the look did not pass'),
+        world.fail('dropSlot', code, 'the check did not pass'),
       );
       const { world } = migration;
       expect(await migration.ask('cutover')).toMatchObject({
         ...{ allowed: false, type: code, text: text(/the look did not pass/) },
       });
       const stoodAt = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > stoodAt);
+      await until('the stream to continue', () => world.confirmed > stoodAt);
       expect(world).toMatchObject({ slot: true, control: true, triggersEnabled: false });
       expect((await migration.ask('cutover')).allowed).toBe(true);
       expect((await migration.end()).status).toBe('COMPLETED');
@@ -656,7 +655,7 @@ describe('calling the cutover off', () => {
     ['UnknownService', 'target'],
     ['Denied', 'unknown'],
   ] as const)(
-    'a release that ends with %s of the %s undoes the cutover: only over a source that is gone is the target ready',
+    'a drop of the slot that fails with %s of the %s undoes the cutover: only an unavailable source leaves the target ready',
     async (code, side) => {
       const migration = await migrations.streaming((world) =>
         world.fail('dropSlot', code, 'no target', { side }),
@@ -671,7 +670,7 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
-    "a slot that is kept because its server cannot be asked completes the cutover, and its text claims no other look than the cutover's",
+    "a slot that is kept because its server cannot be queried completes the cutover, and the message claims no other check than the cutover's",
     async () => {
       const migration = await migrations.streaming((world) =>
         world.fail('dropSlot', 'Denied', 'the log-in was refused', { side: 'source' }),
@@ -687,7 +686,7 @@ describe('calling the cutover off', () => {
   );
 
   test.concurrent(
-    'after the last step it is too late, and no answer claims an end that the last look may still undo',
+    'after the last step it is too late, and no answer claims an end that the last check may still undo',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -732,9 +731,9 @@ async function accepted(migration: SimulatedMigration): Promise<number> {
 const EXCLUDE_UPDATES = 2;
 
 describe('a workflow that was reset', () => {
-  // Temporal gives the new run every update that the old one had accepted behind the point of the reset.
+  // Temporal gives the new run every update that the old one had accepted after the reset point.
   test.concurrent(
-    'an undone cutover is not run again behind the operator’s back; streaming goes on, and a new call completes it',
+    'an undone cutover is not repeated without the operator; streaming continues, and a new call completes it',
     async () => {
       const migration = await migrations.streaming((world) => {
         world.leaseMs = 300;
@@ -756,7 +755,7 @@ describe('a workflow that was reset', () => {
       const begun = world.count('writeEndMark');
       await until('the update to be run again', () => world.count('writeEndMark') > begun);
       const before = world.confirmed;
-      await until('the stream to go on', () => world.confirmed > before);
+      await until('the stream to continue', () => world.confirmed > before);
       expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
       expect(world).toMatchObject({ slot: true, control: true });
       const { cause } = await failureOf(handle.getUpdateHandle(updateId).result());
@@ -768,7 +767,7 @@ describe('a workflow that was reset', () => {
   );
 
   test.concurrent(
-    'limits set after a reset that leaves out the updates are newer than those that were set before it',
+    'limits set after a reset that excludes updates are newer than those that were set before it',
     async () => {
       const migration = await migrations.streaming((world) => {
         world.leaseMs = 300;
@@ -815,7 +814,7 @@ describe('setLimits', () => {
   const limitsOf = async (migration: SimulatedMigration) => (await migration.progress()).limits;
 
   test.concurrent(
-    'changes the named limits and keeps the others, is asked twice for one change, and is written for the activities at work',
+    'changes the named limits and keeps the others, may be sent twice for one change, and is written for the running activities',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -845,7 +844,7 @@ describe('setLimits', () => {
   );
 
   test.concurrent(
-    'refuses what is wrong by name, and then nothing of it is changed or written, not even what is right in it',
+    'refuses wrong fields by name, and then changes and writes nothing, not even the correct fields',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -873,7 +872,7 @@ describe('setLimits', () => {
   );
 
   test.concurrent(
-    'the number of lanes follows at once, up and down, and no chunk is copied twice',
+    'the number of copy streams follows at once, up and down, and no chunk is copied twice',
     async () => {
       const releases: (() => void)[] = [];
       const migration = await migrations.start((world) => {
@@ -883,7 +882,7 @@ describe('setLimits', () => {
       });
       const { world } = migration;
       const streams = (n: number) =>
-        until(`${n} lanes`, () => world.running.get('copyChunks') === n && true);
+        until(`${n} copy streams`, () => world.running.get('copyChunks') === n && true);
       await streams(2);
       await migration.ask('setLimits', { copyStreams: 5 });
       await streams(5);
@@ -923,7 +922,7 @@ describe('setLimits', () => {
   );
 
   test.concurrent(
-    'while the target is away it says so and goes on trying; an end of the migration does not wait for it',
+    'while the target is unavailable it reports that and keeps retrying; the end of a migration does not wait for it',
     async () => {
       const migration = await migrations.streaming();
       const { world } = migration;
@@ -938,7 +937,10 @@ describe('setLimits', () => {
       );
       release();
       await until('the limits', () => world.limits.length === 1);
-      await until('the note to go', async () => (await migration.progress()).notes?.length === 0);
+      await until(
+        'the note to disappear',
+        async () => (await migration.progress()).notes?.length === 0,
+      );
       const letGo = world.hold('storeLimits');
       const hanging = migration.ask('setLimits', { applyChangesPerSecond: 6 });
       await until('the step', () => world.isRunning('storeLimits'));
@@ -949,7 +951,7 @@ describe('setLimits', () => {
     },
   );
 
-  test.concurrent('what the guard tells is shown, and only while rows are copied', async () => {
+  test.concurrent('what the guard reports is shown, and only while rows are copied', async () => {
     const report = {
       ...({ holding: true, measure: 'activeSessions', value: 63, ceiling: 50 } as const),
     };
@@ -963,7 +965,10 @@ describe('setLimits', () => {
     expect(await migration.progress()).toMatchObject({ guard: report, limits: { guard: 'on' } });
     await migration.handle.signal('guard', { holding: 'yes' });
     await migration.handle.signal('guard', { ...report, holding: false, value: 1 });
-    await until('the guard to let go', async () => (await migration.progress()).guard?.value === 1);
+    await until(
+      'the guard to release',
+      async () => (await migration.progress()).guard?.value === 1,
+    );
     expect((await migration.ask('setLimits', { guard: 'off' })).text).toContain('guard off');
     expect((await limitsOf(migration))?.guard).toBe('off');
     release();
@@ -972,12 +977,12 @@ describe('setLimits', () => {
     await migration.ask('abort');
   });
 
-  test.concurrent('without a guard in the input nothing is said about one', async () => {
+  test.concurrent('without a guard in the input nothing is shown about one', async () => {
     let release = (): void => undefined;
     const migration = await migrations.start((world) => (release = world.hold('copyChunks')));
     await migration.reaches('snapshot');
     await migration.ask('setLimits', { copyStreams: 2 });
-    // Anybody can send a signal.
+    // Any client can send a signal.
     const report = { holding: true, measure: 'activeSessions', value: 63, ceiling: 50 };
     await migration.handle.signal('guard', report);
     expect(JSON.stringify(await migration.progress())).not.toMatch(/guard/i);

@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 import { startWorker } from '../support/worker.ts';
 import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
 
-test('a worker says where it polls, stops in order on SIGTERM, and ends with 0', async () => {
+test('a worker reports where it polls, stops in an orderly way on SIGTERM, and ends with 0', async () => {
   await using worker = await startWorker();
   expect(worker.log()).toContain(
     `worker ready: polls task queue walferry of namespace default at ${temporalServer().address}`,
@@ -18,7 +18,7 @@ test('a worker says where it polls, stops in order on SIGTERM, and ends with 0',
   expect(worker.log()).toContain('worker stopped');
 });
 
-test('without a Temporal server it names the address and what to do, and keeps trying', async () => {
+test('without a Temporal server it reports the address and what to do, and keeps trying', async () => {
   const port = await freePort();
   await using worker = await startWorker({
     env: { TEMPORAL_ADDRESS: `127.0.0.1:${port}` },
@@ -63,7 +63,7 @@ describe('a worker with more migrations than slots', () => {
   const streams = (migration: SimulatedMigration) =>
     until('the stream', () => migration.world.isRunning('streamChanges'));
 
-  test('one migration more waits, says since when and what to do, and goes on when a slot is free', async () => {
+  test('a surplus migration waits, reports since when and what to do, and continues when a slot is free', async () => {
     await using migrations = await open(1, 64);
     const first = await migrations.streaming();
     const second = await migrations.start();
@@ -76,7 +76,7 @@ describe('a worker with more migrations than slots', () => {
       /waiting for a free worker slot since \d{4}-.* UTC: a worker has no free/,
     );
     expect(details).toContain('Start another worker');
-    // Given back and taken again, it still waits since the beginning.
+    // Returned and taken again, the wait still counts from its start.
     const { since } = await waits(second);
     await until('another attempt', async () => (await second.attempt('holdSnapshot')) > 2);
     expect((await second.progress()).slotWait).toMatchObject({ since });
@@ -86,7 +86,7 @@ describe('a worker with more migrations than slots', () => {
     await second.ask('abort');
   });
 
-  test('more migrations than slots come to their end one after another: whoever streams keeps its slot through its leases', async () => {
+  test('more migrations than slots complete one after another: a stream keeps its slot through its leases', async () => {
     await using migrations = await open(1, 1);
     const all = await Promise.all(
       [1, 2, 3].map(() => migrations.start((world) => void (world.leaseMs = 300))),
@@ -124,7 +124,7 @@ describe('a worker with more migrations than slots', () => {
     }
   });
 
-  test('a copy that is held on purpose gives its slot to another migration, and takes one again when it goes on', async () => {
+  test('a held copy gives its slot to another migration, and takes one again when it continues', async () => {
     await using migrations = await open(5, 1);
     const held = { over: false, back: false };
     const first = await migrations.start((world) =>
@@ -142,7 +142,7 @@ describe('a worker with more migrations than slots', () => {
     const second = await migrations.start();
     await streams(second);
     expect(first.world.isRunning('copyChunks')).toBe(true);
-    // In its turn: somebody else has the slot.
+    // In its turn: another one has the slot.
     let release: () => void = () => undefined;
     const third = await migrations.start((world) => void (release = world.hold('copyChunks')));
     await until('a copy', () => third.world.isRunning('copyChunks'));
@@ -169,7 +169,7 @@ describe('a worker with more migrations than slots', () => {
     const first = await migrations.streaming();
     const second = await migrations.start();
     await waits(second);
-    // Its slot is not kept: no one knows when it will go on.
+    // Its slot is not kept: no one knows when it will continue.
     await first.ask('pause');
     await streams(second);
     await first.ask('resume');
@@ -183,7 +183,7 @@ describe('a worker with more migrations than slots', () => {
     await second.handle.terminate();
   });
 
-  test('a cutover that is undone finds the slot of its stream again, whoever waits for one', async () => {
+  test('a cutover that is undone gets the slot of its stream back, even if others wait', async () => {
     await using migrations = await open(1, 64);
     const first = await migrations.streaming((world) => void (world.late = ['public.orders']));
     const second = await migrations.start();
@@ -197,7 +197,7 @@ describe('a worker with more migrations than slots', () => {
     for (const migration of [first, second]) await migration.ask('abort');
   });
 
-  test('a wait that a worker told of and did not take back, because it died, is over when the next attempt begins', async () => {
+  test('a wait that a dead worker reported and did not clear is over when the next attempt begins', async () => {
     await using migrations = await open(1, 64);
     let failing = false;
     const migration = await migrations.streaming((world) =>

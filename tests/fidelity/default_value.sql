@@ -1,4 +1,4 @@
--- title: defaults of the target do not replace what the source wrote, above all not nulls
+-- title: defaults of the target do not replace what the source wrote, especially nulls
 -- section: schema
 create sequence numbers;
 create table item (id int primary key default nextval('numbers'), a text default 'never null', b timestamptz default now(), c uuid default gen_random_uuid(),

@@ -1,4 +1,4 @@
--- title: dropped columns leave holes in the numbering; keys, partitions and generated columns behind them are found
+-- title: dropped columns leave gaps in the numbering; keys, partitions and generated columns after them are found
 -- section: schema
 create table item (gone1 int, id int, gone2 text, v text, gone3 int, n int, gone4 int);
 insert into item select i, i, 'x', 'copied', i, i, i from generate_series(1, 150) i;

@@ -1,4 +1,4 @@
--- title: exclusion constraints hold, also when ranges change hands
+-- title: exclusion constraints hold, also when ranges move between rows
 -- section: schema
 create table booking (id int primary key, room int, during int4range, exclude using gist (during with &&) where (room is null));
 create table slot (id int primary key, during int4range, constraint no_overlap exclude using gist (during with &&));

@@ -1,7 +1,7 @@
 /**
- * The fidelity suite: every file of this folder is one case for a migration (README.md). All of them are taken through as few real
- * migrations as can be, then each is one test. What the run's own servers lack (wal2json 2.6, pgvector) is there on 17, where
- * set-up fetched it.
+ * The fidelity suite: every file of this folder is one case for a migration (README.md). All of them go through as
+ * few real migrations as possible, then each is one test. What the run's own servers lack (wal2json 2.6, pgvector) is
+ * available on 17, if set-up fetched it.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
@@ -14,7 +14,7 @@ const WANTED = (process.env['WALFERRY_FIDELITY'] ?? '').split(' ').filter((name)
 /** `npm run fidelity -- --on-17`: all of them on 17 alone. */
 const ON_17_ALONE = process.env['WALFERRY_FIDELITY_ON'] === '17';
 
-/** Set it to see values again that were different once. */
+/** Set it to repeat values that once differed. */
 const SEED = Number(process.env['WALFERRY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 const fidelity = readFidelity(import.meta.dirname, SEED);
@@ -62,16 +62,16 @@ for (const { name, reason } of broken) {
   test(`${name}: is a case that can be read`, () => expect.fail(reason));
 }
 
-/** Of fewer changes it may be that each is of a kind that is applied alone. */
+/** With fewer changes each may be of a kind that is applied one by one. */
 const FEW = 10;
 
-test('the stream folds changes of every case, and most of all: none goes one by one as a whole unless the target refused its rows', () => {
+test('the stream folds most changes: no case is applied one by one as a whole unless the target refused its rows', () => {
   const seen = [...outcomes.values()].flatMap(({ name, streamed, oneByOne, refused }) =>
     streamed !== null && oneByOne !== undefined && streamed >= FEW
       ? [{ name, streamed, oneByOne, refused }]
       : [],
   );
-  // A refusal takes the whole batch along, and all changes of a case may be in one.
+  // A refusal affects the whole batch, and all changes of a case may be in one.
   const whole = seen.filter(
     ({ streamed, oneByOne, refused }) => oneByOne >= streamed && refused !== true,
   );
@@ -80,7 +80,7 @@ test('the stream folds changes of every case, and most of all: none goes one by 
   if (WANTED.length === 0) expect(sum('oneByOne')).toBeLessThan(sum('streamed') / 2);
 });
 
-test('every name that was asked for is a case', () => {
+test('every requested name is a case', () => {
   const names = [...cases, ...broken].map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining(WANTED));
   expect(names).not.toEqual([]);

@@ -1,4 +1,4 @@
--- title: generated columns are computed on the target, wherever they stand and whatever they hold
+-- title: generated columns are computed on the target, at any position and with any value
 -- section: schema
 create type pair as (a int, b text);
 create function twice(int) returns int language sql immutable as 'select $1 * 2';

@@ -22,7 +22,7 @@ create table item_full as select * from item;
 alter table item_full replica identity full, alter f4 type text, alter f8 type text;
 
 -- section: target
--- What the source means by its search path is another table here.
+-- The name that the source resolves by its search path is another table here.
 create table public.own (id int primary key);
 create table own (id int primary key);
 create type mood as enum ('fine', 'bad');

@@ -31,7 +31,7 @@ insert into by_default (v) values ('copying');
 
 -- section: streaming
 insert into always (v) values ('streamed');
-update always set id = default, v = 'numbered anew' where id between 20 and 25;
+update always set id = default, v = 'renumbered' where id between 20 and 25;
 update beside set n = default where id between 20 and 25;
 update beside set v = 'only this' where id between 26 and 30;
 update by_index set n = default, a = -a where a between 20 and 25;

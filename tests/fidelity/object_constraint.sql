@@ -1,4 +1,4 @@
--- title: deferrable, exclusion, circular and not valid constraints do not stand in the way of rows that hold at commit
+-- title: deferrable, exclusion, circular and not valid constraints do not reject rows that are valid at commit
 -- section: schema
 create table booking (id int primary key, room int, during int4range, kind text,
   constraint no_overlap exclude using gist (during with &&, int4range(room, room, '[]') with =) where (kind <> 'draft') deferrable initially deferred);

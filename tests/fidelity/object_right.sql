@@ -1,4 +1,4 @@
--- title: owners, grants on tables and columns, default privileges and statistics arrive beside the rows
+-- title: owners, grants on tables and columns, default privileges and statistics arrive with the rows
 -- section: schema
 create table owned (id int primary key, a text, b text);
 grant usage on schema object_right to fidelity_owner;

@@ -20,7 +20,7 @@ update locked set v = 'w' where id % 3 = 0;
 delete from dormant where id < 5;
 
 -- section: streaming
-insert into secret values (201, null, 1), (202, 'nobody', 7);
+insert into secret values (201, null, 1), (202, 'no one', 7);
 update secret set level = level + 1;
 update secret set id = id + 1000 where id in (1, 2);
 delete from secret where id = 20;

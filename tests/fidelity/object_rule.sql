@@ -1,4 +1,4 @@
--- title: rules of every state act once, on the source, and have their state on the target
+-- title: rules of every state act once, on the source, and keep their state on the target
 -- section: schema
 create table log (id int generated always as identity primary key, what text);
 create table item (id int primary key, n int);
@@ -8,20 +8,20 @@ create rule replica as on delete to item do also insert into log (what) values (
 create rule off as on delete to item do instead nothing;
 create rule skip as on insert to item where new.n < 0 do instead nothing;
 alter table item enable always rule always, enable replica rule replica, disable rule off;
-create table gate (id int primary key, n int);
-create rule redirect as on insert to gate do instead insert into item values (new.id + 1000, new.n);
+create table entry (id int primary key, n int);
+create rule redirect as on insert to entry do instead insert into item values (new.id + 1000, new.n);
 insert into item select i, i from generate_series(1, 30) i;
 
 -- section: copying
 insert into item values (101, 1), (102, -1);
 update item set n = n + 1 where id < 10;
-insert into gate values (1, 1);
+insert into entry values (1, 1);
 
 -- section: streaming
 insert into item values (201, 1), (202, -1), (203, 0);
 update item set n = n + 1 where id > 20;
 delete from item where id in (5, 201);
-insert into gate values (2, 2);
+insert into entry values (2, 2);
 update item set id = 5000 where id = 6;
 
 -- section: compare

@@ -1,4 +1,4 @@
--- title: sequences of every kind go on where they stood, used or not, owned or shared
+-- title: sequences of every kind continue from their position, used or not, owned or shared
 -- section: schema
 create sequence fresh start 77 increment 3;
 create sequence used;

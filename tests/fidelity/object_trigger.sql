@@ -1,4 +1,4 @@
--- title: triggers of every state do their work once, on the source, and have their state on the target
+-- title: triggers of every state fire once, on the source, and keep their state on the target
 -- section: schema
 create table log (id int generated always as identity primary key, what text, at int);
 create table item (id int primary key, n int, note text not null default '');

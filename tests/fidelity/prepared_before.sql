@@ -16,7 +16,7 @@ begin;
 update item set id = id + 2000, v = 'open before' where id between 101 and 120;
 
 -- section: starting
--- the slot waits for all three; what another session does meanwhile is no business of theirs
+-- the slot waits for all three; what another session does at the same time does not concern them
 update item set v = 'while it waits' where id between 130 and 140;
 rollback prepared 'prepared_before lost';
 commit prepared 'prepared_before one';

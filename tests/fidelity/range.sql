@@ -1,4 +1,4 @@
--- title: ranges arrive with their bounds: open, closed, endless, empty, of several parts, and of a type of one's own
+-- title: ranges arrive with their bounds: open, closed, unbounded, empty, of several parts, and of a user-defined type
 -- section: schema
 create type label_range as range (subtype = text, collation = "C", multirange_type_name = label_multirange);
 

@@ -1,4 +1,4 @@
--- title: a value that names an index is refused: the index is made after the rows
+-- title: a value that names an index is refused: the index is created after the rows
 -- expect: preflight object-names
 -- section: schema
 create table t (id int primary key, v regclass);

@@ -1,4 +1,4 @@
--- title: tables of one name in several schemas, with and without a key, stay apart
+-- title: tables with the same name in several schemas, with and without a key, are not mixed up
 -- section: schema
 create schema same_name__b;
 create schema same_name__c;

@@ -1,4 +1,4 @@
--- title: a SQL_ASCII database is refused: nobody knows what its bytes mean
+-- title: a SQL_ASCII database is refused: the meaning of its bytes is unknown
 -- encoding: source SQL_ASCII
 -- expect: preflight encoding
 -- section: schema

@@ -1,4 +1,4 @@
--- title: rows swap unique values: over a temporary value, and with deferrable constraints
+-- title: rows swap unique values: through a temporary value, and with deferrable constraints
 -- section: schema
 create table plain (id int primary key, u int unique, v text);
 create table late (id int primary key, u int unique deferrable initially deferred, v text);

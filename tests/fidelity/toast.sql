@@ -1,4 +1,4 @@
--- title: an unchanged out-of-line value stays, wherever it stands and whatever else changes
+-- title: an unchanged out-of-line value stays, in any column and whatever else changes
 -- section: schema
 create table first (big text, id int primary key, n int, v text);
 create table middle (id int primary key, n int, big text, v text);

@@ -42,7 +42,7 @@ rollback;
 
 -- section: streaming
 truncate alone;
-insert into alone select i, 'anew' from generate_series(50, 120) i;
+insert into alone select i, 'again' from generate_series(50, 120) i;
 truncate alone, no_key, emptied_early;
 insert into alone values (1, 'last');
 insert into no_key values ('same'), ('same'), (null);

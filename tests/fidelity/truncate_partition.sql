@@ -19,7 +19,7 @@ insert into other select i, 'copied' from generate_series(1, 60) i;
 update root set v = 'updated' where id % 3 = 0;
 delete from detail where root_id % 2 = 0;
 truncate root_high_1 cascade;
-insert into root values (1000, 'anew'), (1001, 'anew');
+insert into root values (1000, 'again'), (1001, 'again');
 
 -- section: streaming
 truncate root, detail;

@@ -1,4 +1,4 @@
--- title: a partitioned table is one plain table on the target; what stands on it is made there
+-- title: a partitioned table is one plain table on the target; objects that depend on it are created there
 -- input: {"tables": {"viaPartitionRoot": ["via_root_*.*"]}}
 -- section: schema
 create table m (id int, k int, v text, big text, n numeric, primary key (id, k)) partition by range (k);
@@ -36,7 +36,7 @@ delete from m where id % 50 = 7;
 update full_row set k = 3 - k where v = 'v3';
 truncate m_rest cascade;
 insert into note select id, id, k from m where id < 40;
-insert into m values (1000, 240, 'anew', 'small', 'NaN'), (1001, 5, 'anew', null, null);
+insert into m values (1000, 240, 'again', 'small', 'NaN'), (1001, 5, 'again', null, null);
 -- session: open
 begin;
 update m set k = (k + 100) % 250 where id between 300 and 320;
@@ -60,7 +60,7 @@ update full_row set k = null where v = 'v4';
 update m set k = (k * 7) % 250;
 update m set v = 'all';
 truncate full_row_1;
-insert into full_row values (1, 'anew'), (2, 'anew');
+insert into full_row values (1, 'again'), (2, 'again');
 delete from note;
 truncate m_1 cascade;
 insert into m select i, i % 100, 'after the truncate', 'x', i from generate_series(3001, 3100) i;

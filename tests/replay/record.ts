@@ -1,7 +1,7 @@
 /**
- * Records the histories that the replay test replays: `node --import tsx tests/replay/record.ts [NAME …]`. To be run when
- * a scenario is added. A history that is kept is not recorded again because the code changed: that it still fits is what
- * the test is for.
+ * Records the histories that the replay test replays: `node --import tsx tests/replay/record.ts [NAME …]`. Run it
+ * when a scenario is added. Do not record a stored history again because the code changed: the test checks that it
+ * still fits.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -63,7 +63,7 @@ function nextRun(history: string): string {
   return found;
 }
 
-/** Takes out who recorded it: identities and sticky queues hold process ids and host names. */
+/** Removes who recorded it: identities and sticky queues contain process ids and host names. */
 function scrub(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(scrub);
   if (typeof value !== 'object' || value === null) return value;

@@ -1,4 +1,6 @@
-/** Workflow code of today against histories of before: what a migration that is under way meets when its worker is updated. */
+/**
+ * Current workflow code against older histories: what a running migration meets when its worker is updated.
+ */
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowBundleOption } from '@temporalio/worker';
@@ -11,7 +13,7 @@ interface History {
 }
 
 const FOLDER = path.join(import.meta.dirname, 'histories');
-/** What a file of this repository may weigh. */
+/** The largest size of a file in this repository. */
 const LARGEST_BYTES = 150_000;
 
 let bundle: WorkflowBundleOption;
@@ -29,7 +31,7 @@ test.each(SCENARIOS)('$name replays', async ({ name, ends }) => {
   expect(await shapeMismatch(history)).toBeNull();
 });
 
-test('every kept history belongs to a scenario and says nothing about the machine that recorded it', () => {
+test('every stored history belongs to a scenario and contains nothing about the machine that recorded it', () => {
   expect(readdirSync(FOLDER).sort()).toEqual(SCENARIOS.map(({ name }) => `${name}.json`).sort());
   for (const { name } of SCENARIOS) {
     const text = textOf(name);

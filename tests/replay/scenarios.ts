@@ -1,7 +1,7 @@
 /**
- * One migration for every ending, and some for the ways in between: which histories are kept, and how they come about.
- * A kept history stands for the migrations that run while their workers are updated: workflow code that no longer fits
- * one of them would wedge those.
+ * One migration for every ending, and some for the paths in between: which histories are stored, and how they are
+ * produced. A stored history represents the migrations that run while their workers are updated: workflow code that
+ * no longer fits one of them would block those.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migrations, SimulatedMigration } from '../e2e/workflow/migrations.ts';
@@ -13,7 +13,7 @@ export interface Scenario {
   readonly name: string;
   /** The workflow's last event, as in the history's JSON. */
   readonly ends: string;
-  /** Which run of the chain is kept: the first, or the second (it begins with carried state). */
+  /** Which run of the chain is stored: the first, or the second (it begins with carried state). */
   readonly run?: 'second';
   play(migrations: Migrations): Promise<SimulatedMigration>;
 }
@@ -62,7 +62,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'resynced',
     ends: COMPLETED,
-    // Twice: at once, and after a round that asks the operator; cut over behind it.
+    // Twice: at once, and after a pass that waits for the operator; then cut over.
     play: async (migrations) => {
       const again = (world: World, chunk: number): void =>
         world.script('streamChanges', () => {
@@ -71,7 +71,7 @@ export const SCENARIOS: readonly Scenario[] = [
         });
       const migration = await migrations.start((world) => again(world, 0));
       const { world } = migration;
-      await until('the stream behind the copy', () => (world.copies.get(0) ?? 0) === 2);
+      await until('the stream after the resync', () => (world.copies.get(0) ?? 0) === 2);
       await until('the stream', () => world.isRunning('streamChanges'));
       await migration.ask('pause');
       again(world, 3);
@@ -185,5 +185,5 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** The server suggests continue-as-new so early that a scenario has it; never for the others. */
+/** The server suggests continue-as-new early enough for one scenario; never for the others. */
 export const SUGGEST_AT_EVENTS = { continued: '40', others: '4096' } as const;

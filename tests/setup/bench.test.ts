@@ -1,4 +1,4 @@
-/** The bench works: how fast anything is, no test says. */
+/** The bench works; no test checks speed. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

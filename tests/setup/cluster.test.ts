@@ -11,8 +11,8 @@ import { FreshCopy } from './fresh-copy.ts';
 import type { Outcome } from './fresh-copy.ts';
 
 /**
- * "A second run skips everything in a second"; twice that, and of processor time: other tests and servers that share the
- * machine make everything wait, which says nothing about set-up.
+ * "A second run skips everything in a second"; twice that, and of processor time: other tests and servers that share
+ * the machine slow everything down, which proves nothing about set-up.
  */
 const SECOND_RUN_SECONDS = 2;
 
@@ -66,7 +66,7 @@ test('a second run of set-up changes nothing and is quick', () => {
   expect(Math.min(...seconds)).toBeLessThan(SECOND_RUN_SECONDS);
 });
 
-test('up starts everything and can be repeated; status tells it', () => {
+test('up starts everything and can be repeated; status shows it', () => {
   expect(copy.run('cluster', 'status').code).toBe(1);
   const up = copy.run('cluster', 'up');
   expect(up.code, up.stderr).toBe(0);
@@ -83,12 +83,12 @@ test('up starts everything and can be repeated; status tells it', () => {
   sql('source', "select pg_drop_replication_slot('probe')");
   expect(sql('target', 'select current_database()')).toBe('app');
   const start = copy.shell(
-    'temporal workflow start --type none --task-queue nobody --workflow-id kept',
+    'temporal workflow start --type none --task-queue none --workflow-id kept',
   );
   expect(start.code, start.stderr).toBe(0);
 });
 
-test('without the password nobody gets in', () => {
+test('without the password every login is refused', () => {
   const refused = copy.shell('PGPASSFILE=/nonexistent psql -w service=source -c "select 1"');
   expect(refused.stderr).toContain('no password supplied');
 });
@@ -107,13 +107,13 @@ test('after SIGKILL to a database and to Temporal, up brings both back with thei
   expect(found.code, found.stderr).toBe(0);
 });
 
-test('down ends every process; a stale pid file and a stranger on the port do not stop the next up', async () => {
+test('down ends every process; a stale pid file and a foreign process on the port do not stop the next up', async () => {
   const pids = ['source', 'target', 'temporal'].map(pid);
   expect(copy.run('cluster', 'down').code).toBe(0);
   expect(pids.map(processOf)).toEqual([undefined, undefined, undefined]);
 
-  // As after a reboot: the numbers of our servers belong to somebody else by now.
-  // Of the same user: PostgreSQL itself sees through a number of somebody else's process.
+  // As after a reboot: other processes now have our servers' process ids.
+  // Of the same user: PostgreSQL itself detects a process id of another user.
   const bystander = spawn('sleep', ['300'], { ...copy.account, cwd: '/', stdio: 'ignore' });
   const stranger = createServer();
   try {
@@ -154,7 +154,7 @@ test('two ups at once on a wiped cluster start each server once, and everything 
     return said;
   });
   const [first, second] = await Promise.all(both);
-  // The same processes at the same addresses, told by both.
+  // Both report the same processes at the same addresses.
   expect(second).toBe(first);
   expect(copy.run('cluster', 'status').code).toBe(0);
   expect(['source', 'target'].map((name) => sql(name, 'select current_database()'))).toEqual([
@@ -165,7 +165,7 @@ test('two ups at once on a wiped cluster start each server once, and everything 
 });
 
 test('npm start as an ordinary user from a path with a space ends equal and leaves no server', async () => {
-  // So few rows that the copy may be over before a worker can be killed in it; the larger demo shows the kills.
+  // With so few rows the copy may end before a worker can be killed; the larger demo shows the kills.
   const running = copy.start('start', '--rows', '20000', '--rate', '100');
   let said = '';
   running.stdout?.on('data', (data: Buffer) => (said += data.toString()));
@@ -184,7 +184,7 @@ test.each(['node', 'npm'] as const)(
     process.on('SIGTERM', () => { console.log('terminated'); process.exit(7); });
     setInterval(() => undefined, 1000);
     console.log(process.env.PGSERVICEFILE, process.env.TEMPORAL_ADDRESS);`;
-    // In the place of a command that takes the local environment.
+    // Instead of a command that uses the local environment.
     writeFileSync(path.join(copy.folder, 'scripts/watch.ts'), script);
     const running = by === 'npm' ? copy.startByNpm('watch') : copy.start('watch');
     let output = '';

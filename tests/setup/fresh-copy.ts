@@ -1,7 +1,7 @@
 /**
- * A fresh copy of this checkout in a folder whose name holds a space and a quote, used by an ordinary user: root gives it to
- * `nobody`, anybody else uses it himself. What an ordinary user has to have installed before (PostgreSQL, the Temporal CLI)
- * is on his PATH.
+ * A fresh copy of this checkout in a folder whose name contains a space and a quote, used by an ordinary user: root
+ * runs it as Debian's unprivileged user, any other user as himself. What an ordinary user must install before
+ * (PostgreSQL, the Temporal CLI) is on the PATH.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -14,8 +14,8 @@ import { findPostgres } from '../../scripts/setup/postgres.ts';
 import { findTemporal } from '../../scripts/setup/temporal.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
-/** User and group `nobody` of Debian and its relatives. */
-const NOBODY = 65534;
+/** Unprivileged user and group (uid 65534) of Debian and its relatives. */
+const UNPRIVILEGED = 65534;
 export const isRoot = process.getuid?.() === 0;
 
 export interface Outcome {
@@ -34,7 +34,7 @@ export class FreshCopy implements Disposable {
     this.#base = mkdtempSync(path.join(tmpdir(), 'walferry-copy-'));
     chmodSync(this.#base, 0o755);
     this.folder = path.join(this.#base, "it's a copy");
-    this.account = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
+    this.account = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
     for (const file of trackedFiles()) {
       mkdirSync(path.dirname(path.join(this.folder, file)), { recursive: true });
       cpSync(path.join(ROOT, file), path.join(this.folder, file));
@@ -51,7 +51,7 @@ export class FreshCopy implements Disposable {
     chmodSync(path.join(this.#base, 'bin/temporal'), 0o755);
   }
 
-  /** Installs the node packages as the present user, with his download cache. */
+  /** Installs the node packages as the present user, with that user's download cache. */
   installPackages(): Outcome {
     const words = ['ci', '--include=dev', '--no-audit', '--no-fund', '--prefer-offline'];
     return outcome('npm', words, { cwd: this.folder });
@@ -62,7 +62,7 @@ export class FreshCopy implements Disposable {
     return outcome(process.execPath, ['scripts/run.mjs', ...words], this.#options());
   }
 
-  /** The same, going on in the background. */
+  /** The same, in the background. */
   start(...words: string[]): ChildProcess {
     return this.#spawn(process.execPath, ['scripts/run.mjs', ...words]);
   }
@@ -108,7 +108,9 @@ function outcome(
   return { code: status, stdout, stderr };
 }
 
-/** What a clone of the present state would hold: tracked files, and new ones that are not ignored. */
+/**
+ * What a clone of the present state would contain: tracked files, and new ones that are not ignored.
+ */
 function trackedFiles(): string[] {
   const words = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--deduplicate'];
   const deleted = new Set(list(['ls-files', '-z', '--deleted']));

@@ -21,7 +21,7 @@ test('a later test run ends the processes of one that was killed, and only those
   const alive = makeRun(processFor(process.pid), [processFor(bystander.pid)]);
   const dead = makeRun(processFor(owner.pid), [
     processFor(left.pid),
-    // The number of a process of that run, which belongs to somebody else by now.
+    // A process id of that run that another process now has.
     { pid: bystander.pid ?? 0, startedAt: 'before the reboot' },
   ]);
   owner.kill('SIGKILL');
@@ -42,7 +42,7 @@ test('a later test run ends the processes of one that was killed, and only those
 });
 
 test.skipIf(!isRoot)(
-  'below a folder that user postgres cannot enter, the data goes to a folder that he can',
+  'below a folder that user postgres cannot enter, the data goes to a folder that postgres can enter',
   async () => {
     const closed = mkdtempSync(path.join(tmpdir(), 'walferry closed '));
     chmodSync(closed, 0o700);

@@ -1,4 +1,4 @@
-/** The lock of the local servers: one holder at a time, and none that is dead. */
+/** The lock of the local servers: one owner at a time, and never a dead one. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A process that runs these lines after it has imported `locked`, with a folder and a file of its own name. */
+/**
+ * A process that runs these lines after it has imported `locked`, with a folder and a separate file name.
+ */
 function run(lines: string, ...words: string[]): ChildProcess {
   const script = `import { readFileSync, writeFileSync } from 'node:fs';
     import { setImmediate } from 'node:timers/promises';
@@ -34,7 +36,7 @@ function run(lines: string, ...words: string[]): ChildProcess {
 test('processes that work under the lock do so one after another', async () => {
   const counter = path.join(folder, 'counter');
   writeFileSync(counter, '0');
-  // Reading and writing apart: two at once would count one step for two.
+  // Reading and writing are separate: two at once would count one step for two.
   const lines = `for (let i = 0; i < 10; i++) await locked(folder, async () => {
     const seen = Number(readFileSync(file, 'utf8'));
     await setImmediate();
@@ -50,20 +52,20 @@ test('processes that work under the lock do so one after another', async () => {
   expect(readFileSync(counter, 'utf8')).toBe('40');
 });
 
-test('the lock is free at once when its holder was killed, and when its body failed', async () => {
+test('the lock is free at once when its owner was killed, and when its body failed', async () => {
   const lock = path.join(folder, 'killed');
-  const holder = run(
+  const owner = run(
     `await locked(folder, async () => { console.log('held'); await new Promise((r) => setTimeout(r, 600000)); });`,
     lock,
     '-',
   );
   let said = '';
-  holder.stdout?.on('data', (data: Buffer) => (said += data.toString()));
+  owner.stdout?.on('data', (data: Buffer) => (said += data.toString()));
   await until('the lock to be held', () => said.includes('held'));
   let entered = false;
   const next = locked(lock, () => (entered = true));
   expect(entered).toBe(false);
-  holder.kill('SIGKILL');
+  owner.kill('SIGKILL');
   await next;
   expect(entered).toBe(true);
   await expect(locked(lock, () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');

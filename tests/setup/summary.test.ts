@@ -1,4 +1,4 @@
-/** The last line of `npm test`: a run that fails in any way must not read as passed. */
+/** The last line of `npm test`: a run that fails in any way must not look passed. */
 import { expect, test } from 'vitest';
 import { summaryLine, testCounts } from '../../scripts/test/summary.ts';
 

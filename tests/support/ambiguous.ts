@@ -1,4 +1,6 @@
-/** A change that has to be looked up on the source: NaN or null, which an old wal2json does not tell apart. */
+/**
+ * A change that has to be looked up on the source: an old wal2json does not distinguish NaN from null.
+ */
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Insert, PlannedColumn } from '../../postgres/apply/change.ts';
 

@@ -1,4 +1,4 @@
-/** A registered migration between a fresh pair, and the `Work` that a test hands to a step. */
+/** A registered migration between a fresh pair, and the `Work` that a test passes to a step. */
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
 import { registerMigration } from '../../postgres/control/migration.ts';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
@@ -86,28 +86,31 @@ export function inputOf(db: FreshPair, more: Record<string, unknown> = {}): Migr
 
 export interface Holding extends AsyncDisposable {
   readonly pass: OwnedSnapshot;
-  /** What the holder ended with: undefined when it returned. */
+  /** What the snapshot owner ended with: undefined when it returned. */
   readonly ended: Promise<unknown>;
-  /** By the holder, and by the guard beside it. */
+  /** By the snapshot owner, and by the guard that runs with it. */
   readonly logged: readonly Logged[];
   stop(): Promise<void>;
 }
 
-/** Holds the next generation until the end of the scope, with a guard if one is given. @param told by the guard. */
+/**
+ * Owns the next exported snapshot until the end of the scope, with a guard if one is given. @param onReport for the
+ * guard's reports.
+ */
 export async function holding(
   db: FreshPair,
   migration: Migration,
   guard?: GuardInput,
-  told: (report: GuardReport) => void = () => undefined,
+  onReport: (report: GuardReport) => void = () => undefined,
 ): Promise<Holding> {
   const before = (await readNewestSnapshot(db.targetClient, migration))?.number ?? 0;
   const work = recordedWork();
-  const telling: Work = { ...work, tell: (report) => Promise.resolve(told(report)) };
-  const ended = holdSnapshot(migration, telling, guard).then(
+  const reporting: Work = { ...work, tell: (report) => Promise.resolve(onReport(report)) };
+  const ended = holdSnapshot(migration, reporting, guard).then(
     () => undefined,
     (error: unknown) => error,
   );
-  const pass = await until('the next generation', async () => {
+  const pass = await until('the next exported snapshot', async () => {
     const newest = await readNewestSnapshot(db.targetClient, migration);
     return newest !== null && newest.number > before ? newest : null;
   });

@@ -1,10 +1,10 @@
-/** A copy that is long enough to be disturbed, and how to see how far it is. */
+/** A copy that takes long enough to be disturbed, and a way to see its progress. */
 import { expect } from 'vitest';
 import { connectTo } from './database.ts';
 import type { Lab } from './lab.ts';
 import { until } from './until.ts';
 
-/** About 35 chunks of 1 MiB: enough that a kill meets a copy that has begun and has not ended. */
+/** About 35 chunks of 1 MiB: enough that a kill hits a copy that has started and not ended. */
 export const BIG = /* sql */ `
   create table big (id bigint primary key, filler text not null);
   insert into big select i, repeat(md5(i::text), 3) from generate_series(1, 250000) i;
@@ -18,7 +18,7 @@ export interface Marks {
   total: number;
 }
 
-/** Chunks of `big`; null while the control schema is not there. */
+/** Chunks of `big`; null before the control schema exists. */
 export async function marks(lab: Lab): Promise<Marks | null> {
   const [row] =
     await lab.onTarget<Marks>(/* sql */ `select count(done_at)::int as done, count(*)::int as total from walferry.chunk
@@ -68,7 +68,7 @@ export async function stalled(
   };
 }
 
-/** The generation that a table was copied under. */
+/** The number of the exported snapshot under which a table was copied. */
 export async function snapshotOf(lab: Lab, table: string): Promise<number | undefined> {
   const [row] = await lab.onTarget<{ pass: number }>(
     /* sql */ `select pass from walferry.relation where table_name = '${table}'`,

@@ -1,7 +1,7 @@
 /**
- * A pair of empty databases for one test, one on the source cluster and one on the target, with service names in the run's
- * service file: `await using db = await freshPair()`. At the end of the scope slots, prepared transactions and databases
- * are gone, whatever the test left.
+ * A pair of empty databases for one test, one on the source cluster and one on the target, with service names in the
+ * run's service file: `await using db = await freshPair()`. At the end of the scope slots, prepared transactions and
+ * databases are removed, whatever the test left.
  */
 import { randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
@@ -30,13 +30,13 @@ export function targetServer(): PostgresServer {
   return new PostgresServer(testRun().target);
 }
 
-/** Where a pair is made, when not on the servers of the run. */
+/** Where a pair is created, if not on the servers of the run. */
 export interface Places {
   readonly source?: PostgresServer;
   readonly target?: PostgresServer;
 }
 
-/** Names as the server writes them, where they are to differ from the clusters' UTF8. */
+/** Names as the server writes them, to differ from the clusters' UTF8. */
 export interface Encodings {
   readonly source?: string;
   readonly target?: string;
@@ -45,7 +45,7 @@ export interface Encodings {
 /** Services on other servers than those of the run. */
 const elsewhere = new Map<string, PostgresServer>();
 
-/** Makes the two databases and connects to both as superuser. */
+/** Creates the two databases and connects to both as superuser. */
 export async function freshPair(
   places: Places = {},
   encodings: Encodings = {},
@@ -115,7 +115,7 @@ async function freshDatabase(
 
 async function connected(server: PostgresServer, database: string): Promise<pg.Client> {
   const client = new pg.Client(server.connection(database));
-  // Tests restart servers; a broken idle connection is for the next query to report.
+  // Tests restart servers; the next query reports a broken idle connection.
   client.on('error', () => undefined);
   await client.connect();
   return client;
@@ -132,7 +132,7 @@ async function dropDatabase(server: PostgresServer, name: string): Promise<void>
       }
     });
     await server.query('postgres', async (client) => {
-      // A killed worker's walsender lives on until it notices; its slot cannot be dropped before.
+      // A killed worker's walsender lives until it notices; its slot cannot be dropped before.
       await client.query(
         /* sql */ `select pg_terminate_backend(active_pid)
                    from pg_replication_slots where database = $1 and active_pid is not null`,

@@ -54,15 +54,17 @@ export async function expectEqual(source: pg.Client, target: pg.Client): Promise
     }
   }
   expect(differences).toEqual([]);
-  // A comparison of nothing proves nothing.
+  // An empty comparison proves nothing.
   expect([...a.values()].reduce((n, rows) => n + rows.length, 0)).toBeGreaterThan(0);
 }
 
-/** Fails when the target holds a row that the source does not have, or holds it more often. Sequences are not looked at. */
+/**
+ * Fails when the target has a row that the source does not have, or has it more often. Sequences are not compared.
+ */
 export async function expectContained(source: pg.Client, target: pg.Client): Promise<void> {
   const [a, b] = [await fingerprint(source), await fingerprint(target)];
   const foreign = [...b].flatMap(([name, rows]) => {
-    // One entry of another shape than a digest: the state of a sequence, which is set at the cutover only.
+    // An entry that is not a digest is the state of a sequence, which only the cutover sets.
     const extra = without(
       rows.filter((row) => /^[0-9a-f]{32}$/.test(row)),
       a.get(name) ?? [],

@@ -1,7 +1,7 @@
 /**
- * Where a secret or a row's value could come to light beside the databases: everything that Temporal keeps or shows of a
- * migration, what the workers write, and the arguments of every program that they start. All of it is collected as text,
- * payloads decoded, so that a test can look for values in it.
+ * Where a secret or a row's value could appear outside the databases: everything that Temporal keeps or shows of a
+ * migration, what the workers write, and the arguments of every program that they start. All of it is collected as
+ * text, payloads decoded, so that a test can look for values in it.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -12,7 +12,7 @@ import { temporal, temporalServer } from './temporal.ts';
 /** Client programs live for a few hundred milliseconds. */
 const LOOK_EVERY_MS = 3;
 
-/** Collects the arguments of a process and of every child that it has until the end of the scope. */
+/** Collects the arguments of a process and of all its children until the end of the scope. */
 export class ArgumentWatch implements AsyncDisposable {
   readonly #pid: number;
   readonly #seen = new Set<string>();
@@ -24,7 +24,7 @@ export class ArgumentWatch implements AsyncDisposable {
     this.#ended = this.#watch();
   }
 
-  /** One line a distinct command line. */
+  /** One line for each distinct command line. */
   get lines(): string[] {
     return [...this.#seen];
   }
@@ -45,7 +45,7 @@ export class ArgumentWatch implements AsyncDisposable {
   }
 }
 
-/** What people and other programs are shown of a migration at this moment, place → text. */
+/** What people and other programs see of a migration at this moment, place → text. */
 export async function shown(lab: Lab, moment: string): Promise<Map<string, string>> {
   const commands = {
     history: ['workflow', 'show', '-o', 'json'],
@@ -63,19 +63,21 @@ export async function shown(lab: Lab, moment: string): Promise<Map<string, strin
   return places;
 }
 
-/** What is written down outside of the databases: the workers' logs, the Temporal server's log and its database file. */
+/**
+ * What is written outside the databases: the workers' logs, the Temporal server's log and its database file.
+ */
 export function written(lab: Lab): Map<string, string> {
   const server = temporalServer();
   const places = new Map(lab.workers.map((worker) => [`log of ${worker.name}`, worker.log()]));
   places.set('log of the Temporal server', contents(server.logFile));
-  // With its write-ahead file: the newest pages are there only.
+  // With its write-ahead file: only that has the newest pages.
   const files = readdirSync(server.spec.folder).filter((file) => file.startsWith('temporal.db'));
   const texts = files.map((file) => contents(path.join(server.spec.folder, file)));
   places.set('database file of the Temporal server', texts.join('\n'));
   return places;
 }
 
-/** Payloads stand in base64 where the CLI does not know better: both forms, one after the other. */
+/** The CLI leaves some payloads in base64: both forms, one after the other. */
 function decoded(text: string): string {
   const payloads = [...text.matchAll(/"data":\s*"([A-Za-z0-9+/=]+)"/g)];
   return [text, ...payloads.map(([, data = '']) => Buffer.from(data, 'base64'))].join('\n');
@@ -94,7 +96,7 @@ function childrenOf(pid: number): string[] {
   }
 }
 
-/** As bytes one by one, so that text is found in a binary file too; empty when it is gone. */
+/** Byte by byte, so that text is also found in a binary file; empty when the file is gone. */
 function contents(file: string): string {
   try {
     return readFileSync(file, 'latin1');

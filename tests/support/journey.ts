@@ -32,7 +32,7 @@ export interface TimedWork extends Work {
   abort(): void;
   /** Longest time between two beats from its beginning until now, milliseconds. */
   silence(): number;
-  /** What the beat before the longest silence said. */
+  /** The heartbeat before the longest silence. */
   before(): string;
   /** Bytes of the largest beat. */
   largest(): number;
@@ -56,10 +56,10 @@ export function timedWork(): TimedWork {
   };
   return {
     signal: controller.signal,
-    beat: (told: Heartbeat) => {
+    beat: (sent: Heartbeat) => {
       hear();
-      details = told;
-      largest = Math.max(largest, sizeOf(told));
+      details = sent;
+      largest = Math.max(largest, sizeOf(sent));
     },
     log: { info: () => undefined, warn: () => undefined },
     abort: () => controller.abort(new Error('no longer needed')),
@@ -83,7 +83,7 @@ export interface Measured {
   readonly before: string;
   /** Bytes of JSON of its result and of its largest beat: what a history and a server have to carry. */
   readonly payload: number;
-  /** What came of it, for people. */
+  /** Its outcome, for people. */
   readonly outcome: string;
 }
 
@@ -119,7 +119,7 @@ export class Journey {
     this.#tell = tell;
   }
 
-  /** Runs one step and notes it. */
+  /** Runs one step and records it. */
   async step<T>(
     name: string,
     run: (work: TimedWork) => Promise<T>,
@@ -127,14 +127,14 @@ export class Journey {
   ): Promise<T> {
     const work = timedWork();
     const began = performance.now();
-    const note = (told: string, result?: unknown): void => {
+    const note = (outcome: string, result?: unknown): void => {
       const measured = {
         step: name,
         seconds: (performance.now() - began) / 1000,
         silence: work.silence() / 1000,
         before: work.before(),
         payload: Math.max(work.largest(), sizeOf(result)),
-        outcome: told,
+        outcome,
       };
       this.measured.push(measured);
       this.#tell(measured);
@@ -184,7 +184,7 @@ export class Journey {
     ];
   }
 
-  /** One round of the copy. */
+  /** One pass. */
   async copy(): Promise<CopyPlan> {
     const { migration } = this;
     const input = this.#input;
@@ -277,7 +277,7 @@ export class Journey {
     return { sequences, later };
   }
 
-  /** Leaves nothing behind but the tables. */
+  /** Removes everything but the tables. */
   async end(): Promise<void> {
     const { migration } = this;
     await this.step('dropSlot', () => dropSlot(migration));

@@ -32,7 +32,7 @@ export class Lab implements AsyncDisposable {
   readonly #loads: Load[] = [];
   /** The findings, once preflight has refused the migration. */
   #refused: string | null = null;
-  /** Whether the test asks how it ended: then a refusal is what it may be about. */
+  /** Whether the test asks how the migration ended: then a refusal may be expected. */
   #expectsEnd = false;
 
   private constructor(pair: FreshPair, client: Client & AsyncDisposable) {
@@ -42,7 +42,7 @@ export class Lab implements AsyncDisposable {
   }
 
   /**
-   * @param sql made on the source before anything else.
+   * @param sql run on the source before anything else.
    * @param places servers of other versions than the run's.
    */
   static async open(sql: string, places: Places = {}, encodings: Encodings = {}): Promise<Lab> {
@@ -51,7 +51,7 @@ export class Lab implements AsyncDisposable {
     return new Lab(pair, await connectTemporal());
   }
 
-  /** A worker on this lab's own task queue: labs may run side by side. */
+  /** A worker on this lab's own task queue: labs may run in parallel. */
   async worker(options: Omit<WorkerOptions, 'args'> = {}): Promise<WorkerProcess> {
     const worker = await startWorker({ ...options, args: ['--task-queue', this.id] });
     this.workers.push(worker);
@@ -67,7 +67,7 @@ export class Lab implements AsyncDisposable {
 
   /** Starts the workflow as an operator does: the CLI, and an input file. */
   async start(input: Record<string, unknown> = {}): Promise<CliOutcome> {
-    // A commit on the target for each one of the source costs several labs side by side more than they have.
+    // One commit on the target for each commit on the source is too slow when several labs run in parallel.
     const own = typeof input['stream'] === 'object' ? input['stream'] : {};
     const stream = { batchMilliseconds: 100, ...own };
     const { source, target } = this.pair;
@@ -89,7 +89,7 @@ export class Lab implements AsyncDisposable {
     return outcome;
   }
 
-  /** Nothing that a test waits for comes from a migration that preflight refused. */
+  /** A migration that preflight refused will never produce what a test waits for. */
   async #watch(): Promise<void> {
     try {
       await this.handle.result();
@@ -132,13 +132,13 @@ export class Lab implements AsyncDisposable {
     return answer.currentDetails ?? '';
   }
 
-  /** What `npm run watch` sees, heartbeats among it. */
+  /** What `npm run watch` sees, including heartbeats. */
   async look(): Promise<Sample> {
     await using temporal = await connectWatch();
     return await new Observer(temporal, this.id).look();
   }
 
-  /** Waits for a phase; fails at once with the workflow's failure when it ended before. */
+  /** Waits for a phase; fails at once with the workflow's failure if it ended before. */
   async phase(phase: Phase, seconds = 90): Promise<Progress> {
     const ends: readonly Phase[] = ['done', 'failed', 'aborted'];
     const seen = await until(
@@ -152,7 +152,7 @@ export class Lab implements AsyncDisposable {
       { seconds },
     );
     if (seen.phase === phase) return seen;
-    // Waiting on would only hide why: the migration ended or waits for its operator.
+    // Waiting longer would hide the reason: the migration ended or waits for its operator.
     const why = seen.waiting?.reason ?? (await this.#ending()).text;
     throw new Error(`${this.id} is ${seen.state} in phase ${seen.phase}: ${why}`);
   }
@@ -205,7 +205,9 @@ export class Lab implements AsyncDisposable {
     await expectEqual(source, target);
   }
 
-  /** After an end in the middle: rows may be missing on the target, but each that is there is a row of the source. */
+  /**
+   * After an early end: rows may be missing on the target, but each row there is a row of the source.
+   */
   async expectContained(): Promise<void> {
     await using source = await connectTo(this.pair.source);
     await using target = await connectTo(this.pair.target);
@@ -246,7 +248,10 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-/** Waited for, not looked at once: a backend notices that its client is gone within a second (`client_connection_check_interval`). */
+/**
+ * Waits instead of checking once: a backend notices within a second that its client is gone
+ * (`client_connection_check_interval`).
+ */
 async function expectNoSession(client: pg.Client): Promise<void> {
   await until("walferry's sessions to end", async () => {
     const { rows } = await client.query<{ session: string }>(/* sql */ `

@@ -1,4 +1,4 @@
-/** A lease of the stream as the workflow runs it: what is tried again by itself there is tried again here. */
+/** A lease of the stream as the workflow runs it, with its automatic retries. */
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { MigrationError } from '../../contract/failure.ts';
@@ -6,8 +6,8 @@ import { streamChanges as attempt, type StreamOptions } from '../../postgres/str
 import type { ParkedStreams } from '../../postgres/stream/parked.ts';
 
 /**
- * Streams again after `KeyUnread`, which any test can meet that alters a table, or whose tables autovacuum analyzes. All else that is
- * thrown is the test's business.
+ * Retries after `KeyUnread`, which can occur in any test that alters a table, or whose tables autovacuum analyzes.
+ * Everything else is thrown to the test.
  */
 export async function streamChanges(
   migration: Migration,

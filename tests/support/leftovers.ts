@@ -1,6 +1,6 @@
 /**
- * What a test run leaves behind when it dies by SIGKILL: servers, worker processes and a folder. Every run keeps the ids
- * and start times of its processes in its folder, so that a later run can end exactly those and nobody else's.
+ * What a test run leaves behind when it dies by SIGKILL: servers, worker processes and a folder. Every run keeps the
+ * ids and start times of its processes in its folder, so that a later run can end exactly those.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,14 +9,14 @@ import { endProcess, isAlive, readRecord, recordedProcess } from '../../scripts/
 
 export const FOLDER_PREFIX = 'walferry-test-';
 
-/** Ends the processes of runs that are no more, and removes their folders. */
+/** Ends the processes of runs that no longer exist, and removes their folders. */
 export async function endLeftovers(): Promise<void> {
   for (const parent of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
     for (const name of existsSync(parent) ? readdirSync(parent) : []) {
       if (!name.startsWith(FOLDER_PREFIX)) continue;
       const folder = path.join(parent, name);
       const owner = recordedProcess(readRecord(path.join(folder, 'run.json')));
-      // No record: it belongs to another user, or its owner is about to write it.
+      // No record: the folder belongs to another user, or its owner has not written it yet.
       if (!owner || isAlive(owner)) continue;
       await endRecordedProcesses(folder);
       rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });

@@ -18,8 +18,8 @@ export const LOAD_TABLES = /* sql */ `
 `;
 
 /**
- * How long each transaction stays open behind its first statement: there are open ones at every instant, and far fewer than one stream
- * applies. Several of these loads run at once, and what they take of the cores the tests beside them wait for.
+ * How long each transaction stays open after its first statement: some are always open, but far fewer than one stream
+ * can apply. Several of these loads run at once and slow down the tests that run in parallel.
  */
 const OPEN_MILLISECONDS = 20;
 
@@ -43,7 +43,9 @@ export class Load {
   readonly #connections: Promise<void>[];
   readonly #clients: pg.Client[] = [];
 
-  /** Starts `lanes` connections at once. Broken connections are replaced: servers are restarted under the load. */
+  /**
+   * Starts this many connections at once. Broken connections are replaced: servers are restarted under the load.
+   */
   constructor(
     connect: () => Promise<pg.Client>,
     connections = 3,
@@ -56,7 +58,7 @@ export class Load {
     );
   }
 
-  /** Ends the load at transaction boundaries. After it returned nothing writes any more. */
+  /** Ends the load at transaction boundaries. After it returns nothing writes. */
   async stop(): Promise<void> {
     this.#stopping = true;
     await Promise.all(this.#connections);
@@ -70,7 +72,7 @@ export class Load {
         client ??= await this.#open(connect);
         await this.#transaction(client, rnd);
       } catch {
-        // The server went away or chose us in a deadlock; a real application connects again.
+        // The server went down or chose us as deadlock victim; a real application reconnects.
         await client?.end().catch(() => undefined);
         client = undefined;
         await sleep(50);

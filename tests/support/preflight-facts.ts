@@ -1,4 +1,7 @@
-/** Facts of a pair that is ready, for unit tests of preflight's checks: each test changes one thing and looks at the findings. */
+/**
+ * Facts of a pair that is ready, for unit tests of preflight's checks: each test changes one thing and checks the
+ * findings.
+ */
 import type { Finding } from '../../contract/finding.ts';
 import { parseInput } from '../../contract/input.ts';
 import { slotName } from '../../contract/migration.ts';
@@ -174,7 +177,7 @@ export interface Changes {
   readonly rehearsal?: Facts['rehearsal'];
 }
 
-/** What all checks say to the facts of a pair that is ready, with these changes. */
+/** The findings of all checks for a ready pair with these changes. */
 export function findings(changes: Changes = {}): Finding[] {
   const parsed = parseInput({ source: 'old', target: 'new', ...changes.input });
   if (!parsed.ok) throw new Error(parsed.message);

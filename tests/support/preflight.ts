@@ -15,9 +15,9 @@ export interface Given {
   readonly source?: string;
   readonly target?: string;
   readonly workflowId?: string;
-  /** Instead of a migration that is new. */
+  /** Instead of a new migration. */
   readonly migration?: Migration;
-  /** Whether open transactions are what the test is about. */
+  /** Whether the test is about open transactions. */
   readonly busy?: boolean;
   readonly input?: Record<string, unknown>;
 }
@@ -28,21 +28,21 @@ export function migrationOf(source: string, target: string, workflowId?: string)
   return { id, workflowId: name, source, target, slot: slotName(name, id) };
 }
 
-/** Whose causes may lie in the database of another test. */
+/** Findings whose causes may be in the database of another test. */
 const OF_THE_SERVER = new Set([
   ...['other-slot', 'prepared-transactions'],
-  // The servers of the tests are thrown away.
+  // The test servers are throw-away.
   ...['source-not-durable', 'target-not-durable'],
 ]);
 
-/** Findings of a pair; slots of other tests on the same servers are nobody's business here. */
+/** Findings of a pair; slots of other tests on the same servers are ignored. */
 export async function findingsOf(db: FreshPair, given: Given = {}): Promise<Finding[]> {
   const source = given.source ?? db.source;
   const target = given.target ?? db.target;
   const parsed = parseInput({ source, target, ...given.input });
   if (!parsed.ok) throw new Error(parsed.message);
   const migration = given.migration ?? migrationOf(source, target, given.workflowId);
-  // A slot waits for the transactions of the whole cluster, and other tests have some open now and then.
+  // A slot waits for the transactions of the whole cluster, and other tests sometimes have open ones.
   const findings = await until('a moment without open transactions', async () => {
     const found = await inspect(migration, parsed.input);
     return given.busy === true || !codes(found).includes('open-transactions') ? found : null;
@@ -70,7 +70,9 @@ export async function follow(client: pg.Client, { action }: Finding): Promise<vo
   for (const statement of sql) await client.query(statement);
 }
 
-/** A role with a password and a service of its own for one side of a pair; gone at the end of the scope. */
+/**
+ * A role with a password and its own service for one side of a pair; removed at the end of the scope.
+ */
 export async function loginOn(
   db: FreshPair,
   side: 'source' | 'target',

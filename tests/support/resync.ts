@@ -1,4 +1,4 @@
-/** What the workflow does when tables have to be copied again while streaming, without a workflow. */
+/** What the workflow does when tables need a resync while streaming, without a workflow. */
 import { MigrationError } from '../../contract/failure.ts';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -10,7 +10,7 @@ import { planCopy } from '../../postgres/snapshot/plan.ts';
 import type { FreshPair } from './database.ts';
 import { drain, EVERYTHING, testWork } from './stream.ts';
 
-/** Which tables, and what is accepted of them. */
+/** Which tables, and what is ignored. */
 export type Chosen = Selection & { readonly ignore?: IgnorePatterns };
 
 /** The failure of a drain, or null. */
@@ -35,7 +35,7 @@ function inputOf(db: FreshPair, { ignore = NOTHING_IGNORED, ...tables }: Chosen)
 }
 
 /**
- * What the workflow does at Resync: one round of the copy. Returns what the plan copied.
+ * What the workflow does at Resync: one pass. Returns what the plan copied.
  * @param planned called between the plan and the first chunk.
  */
 export async function resync(
@@ -48,7 +48,7 @@ export async function resync(
   const work = testWork();
   const owner = testWork();
   const held = holdSnapshot(migration, owner);
-  // A holder that fails must not leave the plan waiting for it.
+  // A snapshot owner that fails must not leave the plan waiting for it.
   held.catch(() => work.abort());
   try {
     const plan = await planCopy(migration, input, work);
@@ -63,7 +63,7 @@ export async function resync(
   }
 }
 
-/** Drains; copies again what has to be. */
+/** Drains; resyncs what needs it. */
 export async function drainWithCopies(
   db: FreshPair,
   migration: Migration,

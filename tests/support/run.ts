@@ -1,4 +1,7 @@
-/** What the tests know about the servers of their run; plain data, so that a global set-up can hand it to test processes. */
+/**
+ * What the tests know about the servers of their run; plain data, so that a global set-up can pass it to test
+ * processes.
+ */
 import type { PostgresSpec } from '../../scripts/cluster/postgres.ts';
 import type { TemporalSpec } from '../../scripts/cluster/temporal.ts';
 

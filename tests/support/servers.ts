@@ -1,6 +1,6 @@
 /**
- * Throw-away servers for one run of one project: two PostgreSQL clusters, and a Temporal server where asked for. Everything
- * lives below one temporary folder, and what an earlier run left behind (it was killed) is ended first.
+ * Throw-away servers for one run of one project: two PostgreSQL clusters, and a Temporal server on request.
+ * Everything is below one temporary folder, and leftovers of an earlier, killed run are ended first.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const MANY = {
   max_replication_slots: '60',
   max_wal_senders: '60',
   shared_buffers: '128MB',
-  // Workers' sessions die by SIGKILL in the tests; the server should notice within the test's patience.
+  // Workers' sessions die by SIGKILL in the tests; the server should notice within the test's timeout.
   tcp_keepalives_idle: '5',
 };
 
@@ -34,7 +34,7 @@ export async function startRun(
   project: string,
   options: {
     temporal: boolean;
-    /** In place of those that the tests share. */
+    /** Instead of those that the tests share. */
     settings?: ServerSettings;
     /** Servers that flush to the disk: what is measured must not be faster than in production. */
     durable?: boolean;
@@ -52,7 +52,7 @@ export async function startRun(
     folder: path.join(folder, side),
     programs: postgres.folder,
     role: ROLE,
-    // Also part of what the tests look for in history and logs, where it must never be.
+    // The tests search history and logs for it: it must never be there.
     password: `secret-${randomBytes(12).toString('hex')}`,
     settings: { ...SETTINGS[side], ...(options.settings ?? MANY) },
     durable: options.durable ?? false,
@@ -103,7 +103,7 @@ export async function startRun(
 
 function makeRunFolder(project: string): string {
   const account = serverAccount();
-  // A TMPDIR of one's own may be closed to user postgres.
+  // A user's own TMPDIR may be closed to user postgres.
   const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => mayEnter(folder, account));
   if (parent === undefined) throw new Error('no temporary folder that user postgres may enter');
   const folder = mkdtempSync(path.join(parent, `${FOLDER_PREFIX}${project}-`));

@@ -1,4 +1,4 @@
-/** A streaming standby of a server that a test has for itself. */
+/** A streaming standby of a server that belongs to one test. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { testRun } from './run.ts';
 
 /**
  * Takes a base backup and starts a standby that follows the primary; it ends with the scope, or with the run.
- * @param settings of postgresql.conf, beside those of the primary.
+ * @param settings of postgresql.conf, in addition to those of the primary.
  */
 export async function standbyOf(
   { spec, port }: PostgresServer,

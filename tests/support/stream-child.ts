@@ -1,4 +1,4 @@
-/** One lease of the stream in a process of its own, which can be killed, stopped and measured. */
+/** One lease of the stream in its own process, which can be killed, stopped and measured. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ export interface Child {
   readonly ended: Promise<unknown>;
 }
 
-/** Streams until it is ended. */
+/** Streams until the process is ended. */
 export function streamProcess(migration: Migration, env: Record<string, string> = {}): Child {
   const script = path.join(import.meta.dirname, 'stream-process.ts');
   const child = spawn(

@@ -1,5 +1,5 @@
 /**
- * A lease in a process of its own, for tests that kill or stop it: `node --import tsx stream-process.ts MIGRATION OPTIONS`
+ * A lease in its own process, for tests that kill or stop it: `node --import tsx stream-process.ts MIGRATION OPTIONS`
  * (both JSON). Prints `started`, then one line with the report or the failure's code.
  */
 import { parseArgs } from 'node:util';

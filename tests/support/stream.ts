@@ -1,6 +1,6 @@
 /**
- * A migration at the point where streaming begins, made without the copy's code: tables on both sides, the slot, the control
- * schema, and one generation at the slot's consistent point. Nobody writes while it is made.
+ * A migration at the point where streaming begins, created without the copy's code: tables on both sides, the slot,
+ * the control schema, and one exported snapshot at the slot's consistent point. No one writes during its creation.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -53,7 +53,7 @@ export const OPTIONS: StreamOptions = {
 };
 
 /**
- * Runs `ddl` on both sides (or `onTarget` on the target), copies all rows, and stands at the slot's consistent point.
+ * Runs `ddl` on both sides (or `onTarget` on the target), and copies all rows as of the slot's consistent point.
  */
 export async function startMigration(
   db: FreshPair,
@@ -106,7 +106,7 @@ export async function startMigration(
   return migration;
 }
 
-/** What the copy notes of the tables' columns. */
+/** What the copy records about the tables' columns. */
 async function recordDefinitions(
   db: FreshPair,
   migration: Migration,
@@ -136,7 +136,7 @@ async function recordDefinitions(
   await storeDefinitions(db.targetClient, migration, noted);
 }
 
-/** Records what the source shows right now as a generation. */
+/** Records what the source shows now as an exported snapshot. */
 export async function addSnapshot(db: FreshPair, migration: Migration): Promise<Lsn> {
   const { rows } = await db.sourceClient.query<{ snapshot: string; lsn: string }>(
     /* sql */ `select pg_current_snapshot()::text as snapshot, pg_current_wal_insert_lsn()::text as lsn`,
@@ -155,7 +155,7 @@ export async function addSnapshot(db: FreshPair, migration: Migration): Promise<
   return lsn;
 }
 
-/** Programs are slow to start: most tables of tests are empty, and need none. */
+/** Programs are slow to start: most test tables are empty and need none. */
 async function copyTable(db: FreshPair, table: string, root: string | null): Promise<void> {
   if (root === null) {
     await db.targetClient.query(
@@ -193,7 +193,7 @@ export interface TestWork extends Work {
   abort(): void;
 }
 
-/** A caller that notes everything. */
+/** A caller that records everything. */
 export function testWork(): TestWork {
   const controller = new AbortController();
   const beats: Heartbeat[] = [];
@@ -242,7 +242,7 @@ export async function marked(
   }
 }
 
-/** Compares over sessions of its own: the comparison changes settings. */
+/** Compares over separate sessions: the comparison changes settings. */
 export async function expectSame(db: FreshPair): Promise<void> {
   await using source = await connectTo(db.source);
   await using target = await connectTo(db.target);
@@ -274,8 +274,9 @@ export async function storedLsn(db: FreshPair, migration: Migration): Promise<Ls
 }
 
 /**
- * Awaits the stream itself. An active slot alone is not it: the lease's probe of the plugin uses the slot in an ordinary session
- * before the catalogs are read, and DDL in between is met at the beginning of the lease instead of in its middle.
+ * Waits for the stream itself. An active slot alone is not enough: the lease's probe of the plugin uses the slot in
+ * an ordinary session before the catalogs are read, and DDL in between is met at the start of the lease instead of in
+ * its middle.
  */
 export async function untilStreaming(db: FreshPair, migration: Migration): Promise<void> {
   await until('the stream', async () => {

@@ -1,4 +1,4 @@
-/** A migration that streams under load, and how to see that changes arrive. */
+/** A migration that streams under load, and a way to see that changes arrive. */
 import { connectTo } from './database.ts';
 import { Lab } from './lab.ts';
 import { LOAD_TABLES } from './load.ts';

@@ -1,4 +1,4 @@
-/** A copy in several lanes whose limits are changed while it runs. */
+/** A copy over several streams whose limits are changed while it runs. */
 import { expect } from 'vitest';
 import { UNLIMITED, type Limits } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -12,7 +12,7 @@ import type { FreshPair } from './database.ts';
 import { expectEqual } from './equality.ts';
 import { until } from './until.ts';
 
-const LANES = 3;
+const STREAMS = 3;
 const BYTES = /* sql */ `
   create table big (id int primary key, filler text);
   insert into big select i, repeat(md5(i::text), 8) from generate_series(1, 12000) i;`;
@@ -27,7 +27,7 @@ export async function set(
   await storeLimits(db.targetClient, migration, { version, limits: { ...UNLIMITED, ...limits } });
 }
 
-/** A table of 3 MB in one chunk for each lane, planned and held. */
+/** A table of 3 MB with one chunk for each stream, planned and held. */
 export async function planned(
   db: FreshPair,
 ): Promise<{ migration: Migration; plan: () => Promise<CopyPlan> }> {
@@ -36,18 +36,18 @@ export async function planned(
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
   const tables = { include: ['public.*'] };
-  const input = inputOf(db, { tables, copy: { parallelism: LANES, chunkMegabytes: 1 } });
+  const input = inputOf(db, { tables, copy: { parallelism: STREAMS, chunkMegabytes: 1 } });
   return { migration, plan: () => planCopy(migration, input, recordedWork()) };
 }
 
 export interface Running {
   readonly works: readonly RecordedWork[];
   readonly ended: Promise<CopyResult[]>;
-  /** Bytes that the lanes told. */
+  /** Bytes that the streams reported. */
   bytes(): number;
-  /** What each lane did with its slot, in order. */
+  /** What each stream did with its slot, in order. */
   readonly places: readonly (readonly string[])[];
-  /** Lanes whose newest beat says that they wait for this. */
+  /** Streams whose newest heartbeat says that they wait for this. */
   waiting(reason: RegExp): number;
 }
 
@@ -75,9 +75,9 @@ export function running(migration: Migration, plan: CopyPlan): Running {
   };
 }
 
-/** Every lane has read something of its chunk. */
+/** Every stream has read part of its chunk. */
 export async function inTheMiddle(copy: Running): Promise<void> {
-  await until('all lanes in the middle', () =>
+  await until('all streams to be in the middle', () =>
     copy.works.every(({ beats }) => beats.some((beat) => Number(beat['bytes'] ?? 0) > 0)),
   );
 }

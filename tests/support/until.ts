@@ -1,18 +1,20 @@
-/** Waiting for a condition instead of sleeping: as short as possible, with an end, and with words when it ends badly. */
+/**
+ * Waits for a condition instead of sleeping: as short as possible, with a timeout, and with a reason when it fails.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const DEFAULT_SECONDS = 60;
 const DEFAULT_POLL_MILLISECONDS = 50;
 
-/** What is waited for cannot come any more: a look that throws this ends the wait at once. */
+/** The condition can no longer come true: a check that throws this ends the wait at once. */
 export class Hopeless extends Error {
   override readonly name = 'Hopeless';
 }
 
 /**
- * Calls `look` until it gives something other than false, null or undefined, and returns that. Errors of `look` count as
- * "not yet" (a server that restarts), and the last one is part of the failure.
- * A number is no answer: a count of 0 would end the wait.
+ * Calls `look` until it returns something other than false, null or undefined, and returns that. Errors of `look`
+ * count as "not yet" (a server that restarts), and the last one is part of the failure. Do not return a number: a
+ * count of 0 would end the wait.
  * @param what completes the sentence "waited 30 s for …".
  */
 export async function until<T extends string | boolean | object | bigint | null | undefined>(

@@ -1,4 +1,6 @@
-/** Servers of other major versions beside those of the run, for migrations between versions. */
+/**
+ * Servers of other major versions in addition to those of the run, for migrations between versions.
+ */
 import { randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,7 +14,7 @@ import { testRun } from './run.ts';
 
 /**
  * Starts a server of these programs in the run's folder; it ends with the scope, or with the run.
- * @param settings of postgresql.conf, beside those of the side.
+ * @param settings of postgresql.conf, in addition to those of the side.
  */
 export async function serverOf(
   side: Side,
@@ -31,7 +33,7 @@ export async function serverOf(
     durable: false,
   });
   const port = await server.start();
-  // A later run ends what stands here when this one is killed.
+  // If this run is killed, a later run ends what is recorded here.
   if (server.process)
     writeRecord(path.join(run.folder, 'processes', `${name}.json`), server.process);
   appendFileSync(run.passFile, `${LOOPBACK}:${port}:*:${ROLE}:${server.spec.password}\n`);

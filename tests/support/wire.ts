@@ -1,16 +1,20 @@
-/** A server behind a line that a test can make slow, or cut the ugly way: connections stay up, and no answer comes any more. */
+/**
+ * A server behind a proxy that a test can slow down or cut silently: connections stay up, but no answer arrives.
+ */
 import { connect as dial, createServer, type Socket } from 'node:net';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { addService } from './database.ts';
 
-/** What tells sessions apart stands at the beginning of what they send: application_name, database, replication. */
+/** The first bytes of a session distinguish it: application_name, database, replication. */
 const GREETING_BYTES = 4_096;
 
 export interface Wire extends AsyncDisposable {
   /** Service that leads through it. */
   readonly service: string;
-  /** From now on no answer comes over the connections there are whose greeting matches; new ones are as before. */
+  /**
+   * From now on no answer arrives over existing connections whose greeting matches; new ones work.
+   */
   mute(which: RegExp): number;
   /** From now on the server's bytes come at this rate, over all connections. */
   slow(bytesPerSecond: number): void;
@@ -30,7 +34,7 @@ export async function wireTo(server: PostgresServer, database: string): Promise<
   if (address === null || typeof address === 'string') throw new Error('no port');
   const service = `wire_${database}`;
   const { role, password } = server.spec;
-  // The password file goes by port.
+  // The password file matches by port.
   addService(service, {
     ...{ host: LOOPBACK, port: String(address.port), dbname: database },
     ...{ user: role, password },

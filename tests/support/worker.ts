@@ -42,7 +42,7 @@ export interface WorkerOptions {
 const ROOT = path.resolve(import.meta.dirname, '../..');
 /** What workers/worker.ts prints when it polls. */
 const READY = /worker ready/;
-/** Several that start side by side on two cores may each have to make the bundle of the workflow code first. */
+/** Several that start in parallel on two cores may each have to bundle the workflow code first. */
 const READY_SECONDS = 120;
 const SHUTDOWN_MILLISECONDS = 45_000;
 const LOG_TAIL_LINES = 40;

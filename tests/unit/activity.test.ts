@@ -1,4 +1,4 @@
-/** The adapters between steps and Temporal: how an activity ends, whatever ended it. */
+/** The adapters between steps and Temporal: how an activity ends, for every cause. */
 import {
   ActivityCancellationDetails,
   ApplicationFailure,
@@ -21,7 +21,7 @@ const logger = new DefaultLogger('ERROR');
 type Ending = 'returns' | 'throws its own error' | 'throws the reason';
 type Cause = ConstructorParameters<typeof ActivityCancellationDetails>[0];
 
-/** Runs a step that is told to stop, and ends as said. */
+/** Runs a step that is asked to stop, and ends it as given. */
 async function stopped(cause: Cause, ending: Ending, adapting: Adapting): Promise<unknown> {
   const environment = new MockActivityEnvironment({}, { logger });
   const step = async (_: object, { signal }: Work) => {
@@ -36,7 +36,7 @@ async function stopped(cause: Cause, ending: Ending, adapting: Adapting): Promis
     .catch((error: unknown) => error);
 }
 
-describe('a step that is told to stop', () => {
+describe('a step that is asked to stop', () => {
   const reason = expect.any(CancelledFailure) as unknown;
   test.each<[string, Cause, Ending, Adapting, unknown]>([
     ['cancelled', { cancelRequested: true }, 'returns', { early: 'on cancel' }, 'a checkpoint'],
@@ -72,7 +72,7 @@ describe('a step that fails', () => {
       .catch((failure: unknown) => failure);
 
   test.each(Object.keys(FAILURES) as FailureCode[])(
-    '%s is retried only when time can mend it',
+    '%s is retried only when time can fix it',
     async (code) => {
       const failure = await failing(
         new MigrationError(code, 'what and where', { table: 'public.t' }),
@@ -85,7 +85,7 @@ describe('a step that fails', () => {
     },
   );
 
-  test('tells neither row values nor paths: a server says both', async () => {
+  test('reports neither row values nor paths, which a server message contains', async () => {
     const server = new pg.DatabaseError('invalid input syntax: "4111 1111 1111 1111"', 9, 'error');
     Object.assign(server, { code: '22P02', detail: 'Key (card)=(4111 1111 1111 1111)' });
     const failure = await failing(server);
@@ -94,13 +94,13 @@ describe('a step that fails', () => {
     expect(String(failure)).toContain('22P02');
   });
 
-  test('an outage is retried, whatever the driver calls it', async () => {
+  test('an outage is retried, whatever error the driver reports', async () => {
     const gone = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
     expect(await failing(gone)).toMatchObject({ type: 'Unreachable', nonRetryable: false });
   });
 });
 
-test('a step beats before its first statement: connecting may take longer than it takes to be missed', async () => {
+test('a step sends a heartbeat before its first statement: connecting may take longer than the heartbeat timeout', async () => {
   const environment = new MockActivityEnvironment({}, { logger });
   const beats: unknown[] = [];
   environment.on('heartbeat', (details: unknown) => beats.push(details));
@@ -114,7 +114,7 @@ test('a step beats before its first statement: connecting may take longer than i
   expect(beats).toHaveLength(1);
 });
 
-test('preflight beats while one side takes longer than a heartbeat: it would be tried again for ever', async () => {
+test('preflight sends heartbeats while one side is slow: otherwise it would be retried forever', async () => {
   const environment = new MockActivityEnvironment({}, { logger });
   const simulated = simulatedSteps(() => {
     throw new Error('only preflight is run');

@@ -25,7 +25,7 @@ describe('tasks', () => {
     ).toBe(4);
   });
 
-  test('everything runs once, after what it depends on, the heaviest first, never more than lanes', async () => {
+  test('everything runs once, after what it depends on, the heaviest first, never more than the given sessions', async () => {
     const tasks = [
       task(1, { weight: 1 }),
       task(2, { weight: 9 }),
@@ -44,7 +44,7 @@ describe('tasks', () => {
     expect(order).toEqual([2, 1, 3, 4]);
   });
 
-  test('after a failure nothing new begins, what runs is let finish, and the first failure is thrown', async () => {
+  test('after a failure nothing new starts, running tasks finish, and the first failure is thrown', async () => {
     const ended: number[] = [];
     const first = new Error('first');
     const run = runTasks(
@@ -60,7 +60,7 @@ describe('tasks', () => {
     expect(ended).toEqual([2]);
   });
 
-  test('tasks that wait for each other are an error, not a hang', async () => {
+  test('tasks that wait for each other are an error, not a deadlock', async () => {
     const circle = [task(1, { depends: [2] }), task(2, { depends: [1] })];
     await expect(runTasks(circle, ['a'], () => Promise.resolve())).rejects.toThrow(
       /wait for each other/,

@@ -18,7 +18,7 @@ const find = (text: string): ArchiveEntry => {
 };
 
 describe('reading', () => {
-  test('every entry of the list is there once, with its statement and nothing of its neighbours', () => {
+  test('every entry of the list exists once, with its statement and nothing of its neighbours', () => {
     expect(entries).toHaveLength(listing.all.split('\n').filter((l) => /^\d/.test(l)).length);
     expect(new Set(entries.map(({ id }) => id)).size).toBe(entries.length);
     expect(find('TABLE Odd; Schema.customer').sql).toBe(
@@ -29,7 +29,7 @@ describe('reading', () => {
     );
   });
 
-  test('names that hold spaces, semicolons or the words of a header are not taken apart wrongly', () => {
+  test('names with spaces, semicolons or the words of a header are parsed correctly', () => {
     const odd = 'x; Type: TABLE; Schema: y; Owner: z';
     expect(find(`TABLE Odd; Schema.${odd}`)).toMatchObject({
       kind: 'TABLE',
@@ -41,12 +41,12 @@ describe('reading', () => {
     expect(find('SCHEMA Odd; Schema').schema).toBeNull();
   });
 
-  test('text in bodies and comments that looks like a header does not cut a statement', () => {
+  test('text in bodies and comments that looks like a header does not split a statement', () => {
     expect(find('FUNCTION public.fake()').sql).toMatch(/^CREATE FUNCTION[^]*return 1; end \$\$;$/);
     expect(find('COMMENT public.TABLE customer').sql).toMatch(/semi; colon';$/);
   });
 
-  test('no statement holds what is meant for psql, or the end of the script', () => {
+  test('no statement contains psql commands or the end of the script', () => {
     for (const { sql } of entries) expect(sql).not.toMatch(/^\\|^-- Completed on|dump complete/m);
   });
 
@@ -55,13 +55,13 @@ describe('reading', () => {
     expect(find('CHECK CONSTRAINT public.customer old_rows').section).toBe('post');
   });
 
-  test('a script that is cut off, or lacks an entry, is refused whole', () => {
+  test('a truncated script, or one that lacks an entry, is refused as a whole', () => {
     expect(() => parseArchive(listing, script.slice(0, -200))).toThrow(/no end/);
     const without = script.replace(/^-- TOC entry 3383 .*$/m, '--');
     expect(() => parseArchive(listing, without)).toThrow(/entry 3383/);
   });
 
-  test('a header that stands for another object than the list says is not accepted', () => {
+  test('a header for another object than the list has is refused', () => {
     const other = script.replace(
       '-- TOC entry 3383 (class 3381 OID',
       '-- TOC entry 3383 (class 3381 OID 9',
@@ -100,12 +100,12 @@ const ALWAYS = [
 ];
 
 describe('filtering', () => {
-  test('a whole selection leaves out publications, our own schema and extension comments only', () => {
+  test('a selection of everything skips only publications, our own schema and extension comments', () => {
     expect(gone(without())).toEqual(ALWAYS);
     expect(without().impossible).toEqual([]);
   });
 
-  test('a table takes along all its parts and what stands on it, but not the table of the longer name', () => {
+  test('a table includes all its parts and dependent objects, but not the table of the longer name', () => {
     const left = gone(without('public.customer')).filter((text) => !ALWAYS.includes(text));
     expect(left.sort()).toEqual(
       [
@@ -143,7 +143,7 @@ describe('filtering', () => {
     );
   });
 
-  test('a partition can be left out, and one can stand alone with its own indexes', () => {
+  test('a partition can be excluded, and one can be selected alone with its own indexes', () => {
     const withoutLeaf = gone(without('public.leaf_1'));
     expect(withoutLeaf).toContain('TABLE ATTACH public.leaf_1');
     expect(withoutLeaf).toContain('INDEX ATTACH public.leaf_1_v_idx');
@@ -155,7 +155,7 @@ describe('filtering', () => {
     expect(gone(alone)).toContain('FK CONSTRAINT public.pointing pointing_at_fkey');
   });
 
-  test('a table that inherits from one left out is refused with both names', () => {
+  test('a table that inherits from an excluded one is refused with both names', () => {
     expect(without('public.parent').impossible).toEqual([
       'TABLE public.child needs TABLE public.parent, which is left out',
     ]);
@@ -170,14 +170,14 @@ describe('filtering', () => {
     expect(filtered.impossible).toEqual(['the table with oid 424242 is not in the dump']);
   });
 
-  test('an excluded view goes with what stands on it', () => {
+  test('an excluded view takes its dependent objects with it', () => {
     const left = gone(without('public.grouped'));
     expect(left).toContain('MATERIALIZED VIEW public.late');
     expect(left).toContain('RULE public.grouped _RETURN');
     expect(left).not.toContain('VIEW public.plain');
   });
 
-  test('grants are left out when they are not wanted', () => {
+  test('grants are skipped on request', () => {
     const selected = new Set(entries.filter(({ kind }) => kind === 'TABLE').map(({ oid }) => oid));
     const filtered = filterArchive(entries, {
       ...{ selected, excluded: () => false },

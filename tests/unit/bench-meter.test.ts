@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Meter } from '../../bench/rig/meter.ts';
 
-test('a session that ends takes nothing away from what the bench has counted, and a new one counts from its start', () => {
+test('a session that ends does not reduce what the bench has counted, and a new one counts from its start', () => {
   const meter = new Meter(
     new Map([
       ['lasting', 5],

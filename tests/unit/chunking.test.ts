@@ -1,4 +1,6 @@
-/** Cutting a database into chunks and runs: no block twice, none left out, and a history of bounded length. */
+/**
+ * Splits a database into chunks and runs: no block twice, none missing, and a history of bounded length.
+ */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
@@ -54,7 +56,7 @@ test('every block of every table is in exactly one chunk, and the last chunk of 
   );
 });
 
-test('chunks follow the bytes: a table of few pages with much TOAST is split too', () => {
+test('chunks follow the bytes: a table of few pages with large TOAST is split, too', () => {
   expect(cutTables([table(1, 100, 160 * MEBIBYTE)], CHUNK_BYTES)).toHaveLength(10);
   expect(cutTables([table(1, 3, 160 * MEBIBYTE)], CHUNK_BYTES)).toHaveLength(3);
   expect(cutTables([{ ...table(1, 100_000), splittable: false }], CHUNK_BYTES)).toHaveLength(1);
@@ -90,12 +92,15 @@ test('a small database still gives several runs', () => {
   expect(new Set(runs.map(({ id }) => id)).size).toBe(9);
 });
 
-test.each([1, 3, 4, 7])('one large table is as many runs for each of %d lanes', (parallelism) => {
-  for (let chunks = 2 * parallelism; chunks <= 16 * parallelism; chunks += 1) {
-    const runs = runsOf(cutTables([table(1, 2048 * chunks)], CHUNK_BYTES), parallelism);
-    expect(runs, `${chunks} chunks`).toHaveLength(2 * parallelism);
-  }
-});
+test.each([1, 3, 4, 7])(
+  'one large table is split into equally many runs for each of %d sessions',
+  (parallelism) => {
+    for (let chunks = 2 * parallelism; chunks <= 16 * parallelism; chunks += 1) {
+      const runs = runsOf(cutTables([table(1, 2048 * chunks)], CHUNK_BYTES), parallelism);
+      expect(runs, `${chunks} chunks`).toHaveLength(2 * parallelism);
+    }
+  },
+);
 
 test('runs cover all chunks in order, none twice', () => {
   fc.assert(
@@ -121,11 +126,11 @@ test('runs cover all chunks in order, none twice', () => {
   );
 });
 
-test('nothing left is no run', () => {
+test('without remaining tables there is no run', () => {
   expect(runsOf([])).toEqual([]);
 });
 
-test('the plan of ten terabytes, and that of a hundred thousand tables, fit into a payload of Temporal many times', () => {
+test('the plan of ten terabytes, and that of a hundred thousand tables, are far smaller than a Temporal payload may be', () => {
   const longest = 'n'.repeat(63);
   const planOf = (chunks: readonly Chunk[], parallelism: number) =>
     groupRuns(

@@ -1,6 +1,6 @@
 /**
- * No container engine runs where these tests run, so docker-compose.yml is held against what `npm run cluster` does: a
- * reader of the README must find the same names, ports and settings either way.
+ * No container engine is available to these tests, so docker-compose.yml is compared with what `npm run cluster`
+ * does: a reader of the README must find the same names, ports and settings either way.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -97,7 +97,7 @@ test("the worker's services are source and target, with the compose file's host 
   expect(text('docker/worker/start.sh')).toContain(`*:*:*:${ROLE}:`);
 });
 
-test('worker and writer start when all servers are healthy, and every server says whether it is', () => {
+test('worker and writer start when all servers are healthy, and every server has a health check', () => {
   const servers = [...SIDES, 'temporal'];
   for (const server of servers) expect(service(server).healthcheck?.test[0]).toBe('CMD');
   for (const name of ['worker', 'writer']) {
@@ -107,7 +107,7 @@ test('worker and writer start when all servers are healthy, and every server say
   }
 });
 
-test('every file that the images are made of exists, and starts what exists', () => {
+test('every file that the images are built from exists, and starts existing files', () => {
   for (const { build, command } of Object.values(compose.services)) {
     const [first = ''] = command;
     if (first.endsWith('.ts')) expect(existsSync(path.join(ROOT, first)), first).toBe(true);

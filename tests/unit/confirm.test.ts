@@ -15,14 +15,14 @@ test('only what the target stored is confirmed', () => {
   expect(horizon.confirmable).toBe(at(200));
 });
 
-test('exactly the end of the commit record is stored: the next one may begin right there', () => {
+test('exactly the end of the commit record is stored: the next one may start right there', () => {
   const horizon = new Horizon(at(100));
   horizon.begin();
   horizon.end(parseLsn('0/1B0'));
   expect(horizon.position).toBe('0/1B0');
 });
 
-test('a keepalive inside a transaction is no position: the rest of the transaction is still to come', () => {
+test('a keepalive inside a transaction is not a position: the rest of the transaction is still to come', () => {
   const horizon = new Horizon(at(100));
   horizon.begin();
   horizon.keepalive(at(500));
@@ -31,13 +31,13 @@ test('a keepalive inside a transaction is no position: the rest of the transacti
   expect(horizon.position).toBe(at(300));
 });
 
-test('after a start the keepalives come from behind and move nothing', () => {
+test('after a start the keepalives have older positions and move nothing', () => {
   const horizon = new Horizon(at(1000));
   horizon.keepalive(at(400));
   expect(horizon.position).toBe(at(1000));
 });
 
-test('a position that was not received, or lies behind, is refused', () => {
+test('a position that was not received, or is older, is refused', () => {
   const horizon = new Horizon(at(100));
   horizon.keepalive(at(200));
   expect(() => horizon.stored(at(201))).toThrow(/0\/C9 lies outside/);
@@ -45,7 +45,7 @@ test('a position that was not received, or lies behind, is refused', () => {
   expect(() => horizon.stored(at(150))).toThrow(/lies outside/);
 });
 
-test('whatever arrives, nothing unapplied lies before the confirmed LSN', () => {
+test('whatever arrives, nothing unapplied is before the confirmed LSN', () => {
   const event = fc.oneof(
     fc.record({
       kind: fc.constant('commit' as const),
@@ -70,7 +70,7 @@ test('whatever arrives, nothing unapplied lies before the confirmed LSN', () => 
           case 'commit': {
             const commit = wal + e.gap;
             horizon.begin();
-            // Applying and storing go on while the next transaction arrives.
+            // Applying and storing continue while the next transaction arrives.
             if (e.gap % 2 === 0) horizon.keepalive(at(commit));
             unapplied.push(commit);
             wal = commit + e.size;

@@ -6,7 +6,7 @@ import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import type { Cell } from '../../postgres/wal2json/message.ts';
 import { pluginOptions, renderOptions } from '../../postgres/wal2json/options.ts';
 
-test('numbers stay the digits that the source printed', () => {
+test('numbers keep the digits that the source printed', () => {
   const big = '9223372036854775807';
   const long = `-${'1234567890'.repeat(100)}.${'0'.repeat(30)}10`;
   const line = `{"action":"I","xid":7,"lsn":"0/1A","schema":"public","table":"t","columns":[{"name":"a","value":${big}},{"name":"b","value":${long}},{"name":"c","value":1.5e-300},{"name":"d","value":-0}]}`;
@@ -30,7 +30,7 @@ test('null, absent, true and false are four different things', () => {
   });
 });
 
-test('text that looks like the message itself, quotes, escapes and line ends come through', () => {
+test('text that looks like the message itself, quotes, escapes and line ends arrive unchanged', () => {
   const texts = [
     '"value":12',
     '}],"identity":[{"name":"x","value":1}]}',
@@ -74,7 +74,7 @@ test('begin, commit, truncate and messages carry their positions', () => {
   });
 });
 
-test('a message that is not understood stops with its position and never shows its text', () => {
+test('an unknown message stops the stream with its position and never shows its text', () => {
   const secret = 'Zebra4711';
   const broken = [
     '',
@@ -106,7 +106,7 @@ test('a message that is not understood stops with its position and never shows i
   }
 });
 
-/** The other exact way: quote every number that is a value, then let JSON.parse do the rest. */
+/** An independent exact implementation: quote every number that is a value, then use JSON.parse. */
 function byRegex(line: string): { columns: Cell[]; identity: Cell[]; table: string } {
   const quoted = line.replace(/"value":(-?\d[\d.eE+-]*)/g, '"value":"$1"');
   const parsed = JSON.parse(quoted) as {
@@ -127,7 +127,7 @@ function byRegex(line: string): { columns: Cell[]; identity: Cell[]; table: stri
 }
 
 test('the scanner agrees with quoting the numbers and JSON.parse on generated messages', () => {
-  // No text of PostgreSQL holds a NUL.
+  // PostgreSQL text contains no NUL.
   const text = fc
     .oneof(
       fc.string({ unit: 'binary' }),

@@ -1,9 +1,9 @@
-/** Check constraints that are taken out of the statements that create their tables. */
+/** Check constraints that are removed from the statements that create their tables. */
 import { expect, test } from 'vitest';
 import type { ArchiveEntry } from '../../postgres/schema/archive.ts';
 import { deferChecks } from '../../postgres/schema/deferred-check.ts';
 
-test('a check that is not enforced or not inherited is taken out as a whole', () => {
+test('a check that is not enforced or not inherited is removed as a whole', () => {
   const table: ArchiveEntry = {
     ...{
       id: 1,

@@ -13,7 +13,7 @@ describe('the demo passes', () => {
     expect(failings(GOOD)).toEqual([]);
   });
 
-  it('with fewer rows than by default also when the copy was over before a kill', () => {
+  it('with fewer rows than by default also when the copy ended before a kill', () => {
     const kills = { copy: 'too late', stream: 'proven' } as const;
     expect(failings({ ...GOOD, rows: DEFAULT_ROWS - 1, kills })).toEqual([]);
   });
@@ -40,13 +40,13 @@ describe('the marks', () => {
   });
   const before = [mark(1, 'then'), mark(2, null)];
 
-  it('prove a kill in the copy when none of the finished ones changed', () => {
+  it('prove a kill in the copy when no finished one changed', () => {
     expect(provenByMarks(before, [mark(1, 'then'), mark(2, 'later')])).toBe('proven');
   });
 
   it.each([
     ['another time', [mark(1, 'again'), mark(2, 'later')]],
-    ['another generation', [mark(1, 'then', 2), mark(2, 'later')]],
+    ['another exported snapshot', [mark(1, 'then', 2), mark(2, 'later')]],
     ['none', [mark(2, 'later')]],
   ])('refute it when a finished chunk has %s', (_, after) => {
     expect(provenByMarks(before, after)).toBe('refuted');

@@ -55,7 +55,7 @@ function codeLines(details: string): string[] {
 }
 
 describe('current details', () => {
-  it('name the step of a cutover that cannot get on, why, since when, and how to call it off', () => {
+  it('name the step of a cutover that keeps failing, why, since when, and how to cancel it', () => {
     const details = renderDetails('orders', cuttingOver, 'running');
     expect(details).toContain(
       '- step **drain to 16/B374D900** since 2026-11-21 09:41:08 UTC, failing since 2026-11-21 09:41:12 UTC (last seen 2026-11-21 09:45:12 UTC): stream: the database did not answer (ECONNREFUSED) (`Unreachable`)',
@@ -69,7 +69,7 @@ describe('current details', () => {
     ]);
   });
 
-  it('say since when the migration waits for a free worker slot, and what to do', () => {
+  it('show since when the migration waits for a free worker slot, and what to do', () => {
     const slotWait = {
       since: '2026-11-21T09:41:08.000Z',
       reason: 'a worker has no free slot for open migrations: 2 of 2 in use (--max-activities)',
@@ -81,7 +81,7 @@ describe('current details', () => {
     expect(details).toContain('- **what to do:** Start another worker, or raise the named option');
   });
 
-  it('show phase, numbers, when they were true, and the next commands', () => {
+  it('show phase, numbers, their time, and the next commands', () => {
     expect(renderDetails('orders', streaming, 'running')).toMatchInlineSnapshot(`
       "## Stream: applying changes as they commit
 
@@ -107,7 +107,7 @@ describe('current details', () => {
     `);
   });
 
-  it('say why it waits and what to do, and offer resume instead of pause', () => {
+  it('show why it waits and what to do, and offer resume instead of pause', () => {
     const details = renderDetails('orders', { ...streaming, state: 'waiting', waiting }, 'waiting');
     expect(details).toMatch(/^## Waiting for the operator\n/);
     expect(details).toContain('- step **stream** stopped: table t, LSN 0/1 (`RowMissing`)');
@@ -118,13 +118,13 @@ describe('current details', () => {
     ]);
   });
 
-  it('count what is built after the rows, as far as a step told it', () => {
+  it('count what is built after the rows, as far as a step reported it', () => {
     const indexes = {
       ...{ indexesBuilt: null, indexesTotal: 14, tablesAnalyzed: null },
       ...{ constraintsBuilt: null, constraintsTotal: 1 },
     };
-    const at = (phase: 'snapshot' | 'indexes' | 'stream', told: Partial<IndexCounters> = {}) =>
-      renderDetails('o', { ...streaming, phase, indexes: { ...indexes, ...told } }, 'running');
+    const at = (phase: 'snapshot' | 'indexes' | 'stream', reported: Partial<IndexCounters> = {}) =>
+      renderDetails('o', { ...streaming, phase, indexes: { ...indexes, ...reported } }, 'running');
     expect(at('snapshot')).not.toContain('to build');
     expect(at('indexes')).toContain(
       '- 14 indexes and keys to build, 1 constraint or trigger to build\n',
@@ -176,7 +176,7 @@ describe('current details', () => {
     }
   });
 
-  it('quote a workflow id that a shell would take apart, and end long commands with backslashes', () => {
+  it('quote a workflow id that a shell would split, and end long commands with backslashes', () => {
     const [odd, long] = [ids[2] ?? '', ids[1] ?? ''].map((id) =>
       codeLines(renderDetails(id, streaming, 'paused')).join('\n'),
     );
@@ -186,7 +186,7 @@ describe('current details', () => {
     );
   });
 
-  it('have nothing to offer before anything is known, and nothing to type after the end', () => {
+  it('are empty before anything is known, and show no command after the end', () => {
     const nothing = { ...streaming, snapshot: null, stream: null, confirmedLsn: null };
     expect(renderDetails('o', { ...nothing, phase: 'preflight' }, 'running')).not.toContain('slot');
     for (const phase of ['done', 'failed', 'aborted'] as const) {

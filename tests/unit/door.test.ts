@@ -1,4 +1,4 @@
-/** `scripts/run.mjs`: what is done to the process of a command is done to the command. */
+/** `scripts/run.mjs`: a signal to the process of a command reaches the command. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
-test('a command that is killed with SIGKILL is gone: nothing works on behind the door', async () => {
+test('a command that is killed with SIGKILL is gone: no child process continues', async () => {
   // No server listens there: the worker keeps trying until it is killed.
   const worker = spawn(process.execPath, ['scripts/run.mjs', 'worker', '--log-format', 'json'], {
     cwd: ROOT,

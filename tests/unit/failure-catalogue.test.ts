@@ -15,26 +15,28 @@ describe('failure catalogue', () => {
     expect(isFailureCode(7)).toBe(false);
   });
 
-  it('lets the copy settle only what the next generation can settle', () => {
+  it('lets the copy retry only what the next pass can settle', () => {
     const settled = Object.entries(FAILURES).filter(([, { handling }]) => handling === 'pass');
     expect(settled.map(([code]) => code)).toEqual(['SnapshotLost', 'TableRewritten', 'Resync']);
   });
 });
 
-/** docs/errors.md is these tables; `npx vitest run -u` writes it anew after a change of a catalogue. */
+/**
+ * docs/errors.md is these tables; `npx vitest run -u` rewrites it after a change of a catalogue.
+ */
 it('the documentation lists every code of both catalogues', async () => {
   const handling = {
-    timed: 'tried again by itself',
+    timed: 'retried automatically',
     operator: 'waits for the operator (before the snapshot: the migration fails)',
-    pass: 'settled by the next round of the copy',
+    pass: 'settled by the next pass',
     never: 'the migration ends',
   };
-  // Nobody is waited for in a cutover: its caller gets the reason.
+  // A cutover waits for no one: its caller gets the reason.
   const inCutover: Readonly<Record<string, string>> = {
-    NotEqual: 'the update `cutover` fails, streaming goes on',
-    TargetRewound: 'the update `cutover` fails, streaming goes on',
-    StillWriting: 'the update `cutover` fails, streaming goes on',
-    CutoverRepeated: 'the update `cutover` fails, streaming goes on',
+    NotEqual: 'the update `cutover` fails, streaming continues',
+    TargetRewound: 'the update `cutover` fails, streaming continues',
+    StillWriting: 'the update `cutover` fails, streaming continues',
+    CutoverRepeated: 'the update `cutover` fails, streaming continues',
     Cancelled: 'the update `cutover` fails, the stream is paused',
   };
   const rows = Object.entries(FAILURES).map(
@@ -46,7 +48,7 @@ it('the documentation lists every code of both catalogues', async () => {
     '',
     'Every failure carries one of these codes as its type in the Web UI and in `progress`.',
     'Messages name tables, LSNs and SQLSTATEs, never row values. An update that is not allowed now fails with type `Refused`, one',
-    'whose migration ended meanwhile with `Ended`; their messages say why.',
+    'whose migration has ended with `Ended`; their messages say why.',
     '',
     '| code | what it means | what walferry does | what you do |',
     '| --- | --- | --- | --- |',
@@ -54,8 +56,8 @@ it('the documentation lists every code of both catalogues', async () => {
     '',
     '## Findings of preflight',
     '',
-    'Shown all at once by `npm run preflight`, in the failure `Preflight` and in Current Details, each with the names that it is',
-    'about and what to do. An error refuses the migration before anything was changed; [fidelity.md](fidelity.md#refused-by-preflight)',
+    'Shown together by `npm run preflight`, in the failure `Preflight` and in Current Details, each with the names of its',
+    'objects and what to do. An error refuses the migration before anything is changed; [fidelity.md](fidelity.md#refused-by-preflight)',
     'says why. Warnings and notes stay visible while the migration runs.',
     '',
     '| code | level | what it means |',

@@ -70,7 +70,7 @@ describe('a failure is classified by its code, never by the text of the server',
     expect(failure.message).not.toContain(MARKER);
   });
 
-  it('a password that is missing is reported once for both ways, without a class name behind it', () => {
+  it('a missing password is reported once for both modes, without a class name after it', () => {
     const error = new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string');
     const endpoint = { service: 'orders', host: '127.0.0.1', port: 5432 };
     const failure = (other: Error) =>
@@ -84,7 +84,7 @@ describe('a failure is classified by its code, never by the text of the server',
     expect(failure(systemError('ECONNRESET'))).toContain('; without TLS the database did not');
   });
 
-  it('what is classified already passes through unchanged', () => {
+  it('a classified failure passes through unchanged', () => {
     const first = new MigrationError('Fenced', 'overtaken');
     expect(classify(first, { step: 'x' }, 'Internal')).toBe(first);
   });

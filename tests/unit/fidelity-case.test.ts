@@ -1,4 +1,6 @@
-/** The fidelity suite's files: what the parser takes, where it cuts, and how it says what is wrong. */
+/**
+ * The fidelity suite's files: what the parser accepts, where it splits, and how it reports errors.
+ */
 import { describe, expect, test } from 'vitest';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +33,7 @@ describe('statements', () => {
     ],
     ['transactions', 'begin; select 1; end;', ['1: begin', '1: select 1', '1: end']],
     ['empty ones', ';;\n;', []],
-  ])('are not cut inside of %s', (_, text, expected) => {
+  ])('are not split inside %s', (_, text, expected) => {
     expect(split(text)).toEqual(expected ?? [`1: ${text.slice(0, -1)}`]);
   });
 
@@ -122,7 +124,7 @@ describe('a case', () => {
   });
 });
 
-test('a file that is no case is named with its reason, and the other cases are read', () => {
+test('an invalid file is named with its reason, and the other cases are read', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'walferry-fidelity-'));
   try {
     writeFileSync(path.join(folder, 'good.sql'), '-- title: t\n-- section: schema\nselect 1;\n');
@@ -136,7 +138,7 @@ test('a file that is no case is named with its reason, and the other cases are r
         name: 'bad',
         reason: expect.stringMatching(/bad\.sql:3: a ' that is not closed/) as string,
       },
-      // It is made of the shared files, which this folder does not have.
+      // It is built from the shared files, which this folder does not have.
       { name: 'random_value', reason: expect.stringContaining('there is no file use/') as string },
     ]);
   } finally {
@@ -144,7 +146,7 @@ test('a file that is no case is named with its reason, and the other cases are r
   }
 });
 
-test('catalogs that differ are told apart object by object', () => {
+test('differing catalogs are reported object by object', () => {
   const source = new Map([
     ['index: a', 'btree'],
     ['index: b', 'gin'],

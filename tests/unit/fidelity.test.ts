@@ -7,7 +7,7 @@ import { catalogue } from '../../contract/finding-catalogue.ts';
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const page = readFileSync(path.join(ROOT, 'docs/fidelity.md'), 'utf8');
 
-/** What the page's own words about its sections say these names mean there. */
+/** What these names mean in each section, as the page explains. */
 const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   Objects: { objects: 'tests/pg/objects.test.ts', migration: 'tests/e2e/objects.test.ts' },
   Statements: {
@@ -18,18 +18,18 @@ const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     migration: 'tests/e2e/ddl.test.ts',
   },
 };
-/** Files that hold the titles of a test file beside itself. */
+/** Files that contain further titles of a test file. */
 const TITLES: Readonly<Record<string, string>> = {
   'tests/pg/objects.test.ts': 'tests/pg/object-catalog.ts',
 };
-/** A case without a file: tests/support/fidelity/random.ts makes it. */
+/** A case without a file: tests/support/fidelity/random.ts generates it. */
 const MADE = 'random_value';
 
 interface Row {
   readonly section: string;
-  /** The first cell, which says what it is about. */
+  /** The first cell: the topic. */
   readonly about: string;
-  /** The last cell, which names tests. */
+  /** The last cell: names of tests. */
   readonly tests: string;
 }
 
@@ -48,7 +48,7 @@ const rows = readRows();
 const refused = rows.filter(
   ({ section, about }) => section === 'Refused by preflight' && about.startsWith('`'),
 );
-/** Tables other than that, whose last column is about tests. */
+/** All other tables; their last column names tests. */
 const others = rows.filter(({ section }) => section !== 'Refused by preflight');
 /** Names in the cell: `tests/….ts`, a case, or a short name; settings and codes are written otherwise. */
 const namesIn = (cell: string): string[] =>
@@ -56,7 +56,7 @@ const namesIn = (cell: string): string[] =>
     .map(([, name = '']) => name)
     .filter((name) => !/[A-Z=]/.test(name));
 
-/** The file that a name stands for; undefined when there is none. */
+/** The file that a name refers to; undefined if there is none. */
 function fileOf(section: string, name: string): string | undefined {
   const candidates = [
     SHORT[section]?.[name],
@@ -76,7 +76,7 @@ function isThere(file: string): boolean {
   );
 }
 
-it('every code that refuses stands there once, and no other', () => {
+it('every code that refuses is listed once, and no other', () => {
   const named = refused.flatMap(({ about }) => namesIn(about));
   const refusing = catalogue().filter(({ levels }) => levels.includes('error'));
   expect(named.sort()).toEqual(refusing.map(({ code }) => code).sort());
@@ -99,7 +99,7 @@ it('every case and every test file that a table names exists', () => {
   );
   expect(named.length).toBeGreaterThan(100);
   expect(named.filter(({ section, name }) => fileOf(section, name) === undefined)).toEqual([]);
-  // A path outside of the quotes would be looked at by nobody.
+  // No check would see a path outside the quotes.
   expect(others.filter(({ tests }) => /(?<!`)tests\//.test(tests))).toEqual([]);
 });
 

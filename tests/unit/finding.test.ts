@@ -13,14 +13,14 @@ import { parseInput } from '../../contract/input.ts';
 const finding = (level: Finding['level'], code: string): Finding => ({
   ...{ level, code },
   message: `it is ${code}`,
-  action: `Mend ${code}.`,
+  action: `Fix ${code}.`,
 });
 const MIXED = [finding('note', 'n'), finding('error', 'e'), finding('warning', 'w')];
 
 describe('findings are read errors first, then warnings, then notes', () => {
-  it('in the failure, where what is no error says so', () => {
+  it('in the failure, where warnings and notes are marked as such', () => {
     expect(renderFindings(MIXED)).toBe(
-      '1. [e] it is e. Mend e.\n2. [w] warning: it is w. Mend w.\n3. [n] note: it is n. Mend n.',
+      '1. [e] it is e. Fix e.\n2. [w] warning: it is w. Fix w.\n3. [n] note: it is n. Fix n.',
     );
   });
 
@@ -34,13 +34,13 @@ describe('findings are read errors first, then warnings, then notes', () => {
 
   it('in Current Details, with their level', () => {
     expect(noteFindings(MIXED)).toEqual([
-      'error [e]: it is e. Mend e.',
-      'warning [w]: it is w. Mend w.',
-      'note [n]: it is n. Mend n.',
+      'error [e]: it is e. Fix e.',
+      'warning [w]: it is w. Fix w.',
+      'note [n]: it is n. Fix n.',
     ]);
   });
 
-  it('more than can be read are counted, and an error is never the one left out', () => {
+  it('the number of omitted ones is shown, and an error is never omitted', () => {
     const many = [...Array.from({ length: 40 }, () => finding('note', 'n')), finding('error', 'e')];
     expect(renderFindings(many)).toMatch(/^1\. \[e\][^]*and 11 more: npm run preflight shows all$/);
     expect(noteFindings(many)).toHaveLength(31);
@@ -49,12 +49,12 @@ describe('findings are read errors first, then warnings, then notes', () => {
 });
 
 describe('the command', () => {
-  it('ends with the verdict and the counts', () => {
+  it('ends with the result and the counts', () => {
     expect(describeFindings(MIXED).at(-1)).toBe('refused: 1 error, 1 warning, 1 note');
     expect(describeFindings([]).at(-1)).toBe('ready: 0 errors, 0 warnings, 0 notes');
   });
 
-  it('says what stands where, and what could not be looked at', () => {
+  it('says what is where, and what could not be inspected', () => {
     const parsed = parseInput({ source: 'old', target: 'new' });
     if (!parsed.ok) throw new Error(parsed.message);
     const facts = {

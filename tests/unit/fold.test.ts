@@ -14,7 +14,7 @@ const nameOf = (image: Image): string => JSON.stringify(KEY.map((position) => im
 const copyOf = (table: Table): Table =>
   new Map([...table].map(([name, image]) => [name, image.slice()]));
 
-/** The naive way: one change after another, as the source did it. */
+/** The naive implementation: one change after another, as on the source. */
 function naive(before: Table, changes: readonly PositionedChange[]): Table {
   const table = copyOf(before);
   for (const change of changes) {
@@ -64,7 +64,7 @@ const value = fc.oneof(fc.constant(null), fc.constantFrom('a', 'b', ''));
 const cell = fc.oneof({ weight: 2, arbitrary: value }, fc.constant(undefined));
 const row = fc.tuple(keyPart, keyPart, value, value);
 
-/** What a writer wants to do; what is not possible in the state at that point is left out. */
+/** What a writer wants to do; what is impossible in the state at that point is skipped. */
 const wish = fc.oneof(
   fc.record({ kind: fc.constant('insert' as const), row }),
   fc.record({
@@ -108,7 +108,7 @@ function history(before: Table, wishes: readonly Wish[]): PositionedChange[] {
   return changes;
 }
 
-test('the folded effect leaves the table as change by change does, for any legal history', () => {
+test('the folded effect gives the same table as change by change, for any legal history', () => {
   let folded = 0;
   fc.assert(
     fc.property(
@@ -143,7 +143,7 @@ const update = (key: string, columns: Image): PositionedChange => ({
 const remove = (key: string): PositionedChange => ({ kind: 'delete', identity: [key] });
 const NOTHING = { deletes: [], updates: [], inserts: [] };
 
-test('a row that came and went leaves nothing', () => {
+test('a row that was inserted and deleted leaves nothing', () => {
   const changes = [insert(['1', 'a']), update('1', ['2', 'b']), remove('2')];
   expect(fold(changes, [0])).toEqual(NOTHING);
 });
@@ -189,7 +189,7 @@ test.each([
   expect(fold(changes, [0])).toBeUndefined();
 });
 
-test('composite keys whose joined texts are the same stay apart', () => {
+test('composite keys whose joined texts are the same stay distinct', () => {
   const net = fold(
     [
       { kind: 'delete', identity: ['1,1', '1'] },

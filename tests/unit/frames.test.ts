@@ -1,4 +1,6 @@
-/** The data of CopyData messages is told from other messages wherever the network cuts the bytes. */
+/**
+ * The data of CopyData messages is separated from other messages wherever the network splits the bytes.
+ */
 import { expect, test } from 'vitest';
 import { copyDataHeader, FrameSplitter } from '../../postgres/connection/frames.ts';
 
@@ -26,7 +28,7 @@ function split(pieces: readonly Buffer[]): { data: string; other: string } {
   const data: Buffer[] = [];
   const other: Buffer[] = [];
   const splitter = new FrameSplitter({
-    // Kept without copying, as a socket keeps what it could not write yet.
+    // Kept without copying, as a socket keeps unwritten data.
     copyData: (piece) => data.push(piece),
     other: (piece) => other.push(Buffer.from(piece)),
   });
@@ -42,7 +44,7 @@ const EXPECTED = {
   other: joined(STREAM.filter((one) => !isData(one))),
 };
 
-test('cutting the bytes anywhere changes nothing', () => {
+test('splitting the bytes anywhere changes nothing', () => {
   const whole = Buffer.concat(STREAM);
   for (let at = 0; at <= whole.length; at += 1) {
     expect(split([whole.subarray(0, at), whole.subarray(at)]), `cut at ${at}`).toEqual(EXPECTED);
@@ -50,7 +52,7 @@ test('cutting the bytes anywhere changes nothing', () => {
   expect(split([...whole].map((byte) => Buffer.from([byte])))).toEqual(EXPECTED);
 });
 
-test('the data of a read is handed on together, in the memory of the read', () => {
+test('the data of a read is passed on together, in the memory of the read', () => {
   const read = Buffer.concat(STREAM.slice(1, 3));
   const pieces: Buffer[] = [];
   const splitter = new FrameSplitter({

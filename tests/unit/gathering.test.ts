@@ -1,4 +1,7 @@
-/** Batches: whole transactions, pieces of huge ones, and lines that are read again where a batch has to end before them. */
+/**
+ * Batches: whole transactions, pieces of huge ones, and lines that are read again when a batch has to end before
+ * them.
+ */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
@@ -38,7 +41,7 @@ function mappingOf(name: string, key: readonly string[] | null = ['id']): TableM
   };
 }
 
-/** Feeds a gathering as the loop does. */
+/** Feeds a batch as the loop does. */
 class Feeding {
   readonly gathering: Gathering;
   readonly taken: string[] = [];
@@ -108,7 +111,7 @@ const remove = (xid: number, id: number, table = 't') =>
   `${head('D', xid, table)},"identity":[${cells(id)}]}`;
 const truncate = (xid: number, table = 't') => `${head('T', xid, table)}}`;
 
-/** Rows by kind, and changes of the exact way. */
+/** Rows by kind, and changes of the exact path. */
 function shown({ folded, changes, end, size, xids }: Batch) {
   const rows = folded.flatMap(({ relation, rows: of }) => {
     const [inserts = 0, updates = 0, deletes = 0] = [INSERT, UPDATE, DELETE].map(
@@ -123,7 +126,7 @@ function shown({ folded, changes, end, size, xids }: Batch) {
 
 const kinds = (batch: Batch): string[] => batch.exactly().map(({ kind }) => kind);
 
-test('whole transactions are gathered, and a batch names each that it passes, also one without a change', async () => {
+test('whole transactions are collected, and a batch names each one that it covers, also one without a change', async () => {
   const feeding = new Feeding({ changes: 10 });
   expect(feeding.gathering.untouched).toBe(true);
   await feeding.feed(begin(1), commit(1));
@@ -147,7 +150,7 @@ test('whole transactions are gathered, and a batch names each that it passes, al
   expect(feeding.seal().map(shown)).toMatchObject([{ rows: [], size: 0, xids: [] }]);
 });
 
-test('what began to commit before the start is dropped, what commits exactly there is not', async () => {
+test('a commit record before the start is dropped, one exactly at the start is not', async () => {
   const feeding = new Feeding({ start: at(32) });
   await feeding.feed(begin(1), insert(1, 1), truncate(1), commit(1));
   expect(feeding.gathering.untouched).toBe(true);
@@ -155,7 +158,7 @@ test('what began to commit before the start is dropped, what commits exactly the
   expect(feeding.seal().map(shown)).toMatchObject([{ rows: ['t +1 ~0 -0'], size: 1 }]);
 });
 
-test('a change that is unusual, and what comes after it of its table, goes the exact way; other tables do not', async () => {
+test('an unusual change and all later ones of its table take the exact path; other tables do not', async () => {
   const feeding = new Feeding({ changes: 100 });
   await feeding.feed(
     ...[begin(1), insert(1, 1), insert(1, 1, 'u'), update(1, 1, 2), commit(1)],
@@ -175,12 +178,12 @@ test('a change that is unusual, and what comes after it of its table, goes the e
     'insert',
     'delete',
   ]);
-  // The next batch begins without it.
+  // The next batch starts without it.
   await feeding.feed(begin(3), insert(3, 9), commit(3));
   expect(feeding.seal().map(shown)).toMatchObject([{ rows: ['t +1 ~0 -0'], changes: [] }]);
 });
 
-test('nothing overtakes a TRUNCATE, of whatever table, until the batch ends', async () => {
+test('nothing overtakes a TRUNCATE of any table until the batch ends', async () => {
   const feeding = new Feeding({ changes: 100 });
   await feeding.feed(begin(1), insert(1, 1, 'u'), truncate(1), insert(1, 2, 'u'), commit(1));
   await feeding.feed(begin(2), insert(2, 3, 'u'), commit(2));
@@ -192,7 +195,7 @@ test('nothing overtakes a TRUNCATE, of whatever table, until the batch ends', as
   expect(feeding.seal().map(shown)).toMatchObject([{ rows: ['t +1 ~0 -0'], changes: [] }]);
 });
 
-test('a huge transaction comes in pieces, and what was gathered before it is committed by itself', async () => {
+test('a huge transaction comes in pieces, and earlier changes are committed separately', async () => {
   const feeding = new Feeding({ changes: 3 });
   await feeding.feed(begin(1), insert(1, 1), commit(1));
   const many = Array.from({ length: 7 }, (_, i) => insert(2, i + 10, i % 2 === 0 ? 't' : 'u'));
@@ -211,7 +214,7 @@ test('a huge transaction comes in pieces, and what was gathered before it is com
   expect(feeding.gathering).toMatchObject({ continuing: false, untouched: true });
 });
 
-test('a batch that ends inside a transaction leaves all of that one to the next, in its order', async () => {
+test('a batch that ends inside a transaction leaves the whole transaction to the next, in its order', async () => {
   const feeding = new Feeding({ changes: 100 });
   await feeding.feed(begin(1), insert(1, 1), insert(1, 2, 'u'), commit(1));
   await feeding.feed(begin(2), update(2, 1), remove(2, 2, 'u'), update(2, 7, 8), insert(2, 3));
@@ -243,7 +246,7 @@ test('the tables of one TRUNCATE stay together, however full the batch is', asyn
   ]);
 });
 
-test('a transaction whose change is of an unknown table is not in the batch of those before it', async () => {
+test('a transaction with a change of an unknown table is not in the batch of earlier ones', async () => {
   const feeding = new Feeding({ changes: 100 });
   await feeding.feed(begin(1), insert(1, 1), commit(1));
   const failing = feeding.feed(begin(2), insert(2, 2), insert(2, 1, 'strange'), commit(2));
@@ -268,7 +271,7 @@ test('a key that is inserted twice is not folded: all changes of the batch go on
   expect(batch?.changes.map(({ kind }) => kind)).toEqual(['insert', 'insert', 'insert', 'update']);
 });
 
-test('rows that the target refused go the exact way for a while, or for good', async () => {
+test('rows that the target refused take the exact path for a while, or permanently', async () => {
   const feeding = new Feeding({ changes: 100 });
   const one = async (xid: number) => {
     await feeding.feed(begin(xid), insert(xid, xid), commit(xid));
@@ -284,7 +287,7 @@ test('rows that the target refused go the exact way for a while, or for good', a
   for (let xid = 100; xid < 200; xid += 1) expect((await one(xid))?.folded).toEqual([]);
 });
 
-test('a batch is full by transactions that are left out, and by tables', async () => {
+test('skipped transactions and the number of tables also fill a batch', async () => {
   const feeding = new Feeding({ changes: 3, tables: 2 });
   await feeding.feed(
     begin(1),
@@ -310,14 +313,14 @@ test.each([
   await expect(new Feeding().feed(...lines)).rejects.toMatchObject({ code: 'StreamMalformed' });
 });
 
-/** What comes of the lines: changes one by one, or that the stream stopped. */
+/** What the lines result in: changes one by one, or a stopped stream. */
 async function outcome(lines: readonly string[], exactly: boolean): Promise<string[] | string> {
   const feeding = new Feeding({ changes: 100, exactly });
   try {
     await feeding.feed(...lines);
     const [batch] = feeding.seal();
     const changes = batch?.exactly().map((change) => JSON.stringify(change)) ?? [];
-    // Tables are independent of each other: their order among themselves is another one over the fast way.
+    // Tables are independent of each other: the fast path may order them differently.
     return changes.sort();
   } catch (error) {
     if (error instanceof MigrationError && error.code === 'StreamMalformed') return error.code;
@@ -326,7 +329,7 @@ async function outcome(lines: readonly string[], exactly: boolean): Promise<stri
   }
 }
 
-test('lines with bytes that are not what the plugin writes stop the stream, or mean what the decoder reads', async () => {
+test('lines with unexpected bytes stop the stream, or mean what the decoder reads', async () => {
   const lines = [
     ...[begin(1), insert(1, 1), update(1, 1), insert(1, 2, 'u'), remove(1, 1), commit(1)],
     ...[begin(2), update(2, 2, 3, 'u'), insert(2, 9, 'left'), insert(2, 4, 'bare'), commit(2)],
@@ -350,7 +353,7 @@ test('lines with bytes that are not what the plugin writes stop the stream, or m
   expect(stopped).toBeGreaterThan(500);
 });
 
-test('each change that leaves the fast way says why, and what only follows it does not', async () => {
+test('each change that leaves the fast path has a reason, and those that only follow it have none', async () => {
   const left: [string, string][] = [];
   const feeding = new Feeding({
     changes: 100,

@@ -1,4 +1,4 @@
-/** Heads of lines as bytes: what they say is what the decoder says, and any other line is left to it. */
+/** Heads of lines as bytes: they agree with the decoder, which handles every other line. */
 import { expect, test } from 'vitest';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { ByName, HeadReader } from '../../postgres/wal2json/head.ts';
@@ -79,7 +79,7 @@ test('a head with any byte changed, removed or cut off never names another trans
           continue;
         }
         expect(head.body, changed.toString()).toBeLessThanOrEqual(6 + changed.length);
-        // A name with an escape that is none belongs to no table.
+        // A name with an invalid escape belongs to no table.
         const tables = new ByName<string>();
         tables.set('public', 't', 'public.t');
         const found = tables.get(bytes, head);

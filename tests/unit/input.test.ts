@@ -48,7 +48,7 @@ describe('workflow input', () => {
     expect(refusal({ source: 'a', target: 'b', ignore })).toContain('bytes');
   });
 
-  it('keeps what was given beside the defaults of its group', () => {
+  it('keeps given fields next to the defaults of their group', () => {
     const parsed = parseInput({ source: 'a', target: 'b', copy: { parallelism: 9 } });
     expect(parsed.ok && parsed.input.copy).toEqual({
       parallelism: 9,
@@ -71,8 +71,8 @@ describe('workflow input', () => {
       'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, limits, guard',
     ],
     [
-      { source: 'a', target: 'b', copy: { lanes: 1 } },
-      'unknown field "copy.lanes"; known in "copy": parallelism, chunkMegabytes',
+      { source: 'a', target: 'b', copy: { threads: 1 } },
+      'unknown field "copy.threads"; known in "copy": parallelism, chunkMegabytes',
     ],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
     [
@@ -174,7 +174,7 @@ describe('workflow input', () => {
   });
 
   it.each(['public.orders', 'app.*', '*.*', '"odd.name".t', 'a."b ""c"".d"', 'ünï.täble'])(
-    'takes the pattern %s',
+    'accepts the pattern %s',
     (pattern) => {
       expect(parseInput({ source: 'a', target: 'b', tables: { include: [pattern] } }).ok).toBe(
         true,

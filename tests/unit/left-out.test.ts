@@ -13,8 +13,8 @@ const entry = (id: number, kind: string, name: string, dependencies: number[]): 
   section: 'post',
 });
 
-describe('objects that are left out', () => {
-  it('are news when they belong to something that stays, or to nothing', () => {
+describe('objects that are not carried', () => {
+  it('are reported when they belong to something that stays, or to nothing', () => {
     const entries = [
       entry(1, 'TABLE', 'gone', []),
       entry(2, 'TABLE', 'gone too', []),
@@ -57,7 +57,7 @@ describe('objects that are left out', () => {
     expect(leftOutNames(leftOut)).toEqual({
       leftOut: ['TABLE app.old', ...excluded, '3 large objects', 'PUBLICATION p'],
     });
-    // Preflight has told the others, with its advice; a report of earlier code has two lists only.
+    // Preflight has reported the others, with its advice; a report of earlier code has only two lists.
     expect(leftOutNotes(leftOut)).toEqual([standing]);
     expect(leftOutNotes(undefined)).toEqual([]);
     expect(skippedSentence([])).toEqual([]);

@@ -1,4 +1,6 @@
-/** Lines as they come off the wire: cut anywhere, between other messages, and kept beyond the read that brought them. */
+/**
+ * Lines as they arrive: split anywhere, between other messages, and kept longer than the read that contained them.
+ */
 import { expect, test } from 'vitest';
 import { WalSplitter } from '../../postgres/replication/splitter.ts';
 import { Line, LineStore } from '../../postgres/replication/line-store.ts';
@@ -58,7 +60,7 @@ function received(parts: readonly Buffer[]): string[] {
   return seen;
 }
 
-test('cut at every byte, the same lines and messages arrive in the same order', () => {
+test('split at every byte, the same lines and messages arrive in the same order', () => {
   const wire = Buffer.concat(STREAM);
   const expected = received([wire]);
   expect(expected.filter((one) => !one.startsWith('driver'))).toEqual([
@@ -79,7 +81,7 @@ test('cut at every byte, the same lines and messages arrive in the same order', 
   expect(received(bytes)).toEqual(expected);
 });
 
-test('whatever the driver gets is with it once the read has ended, as far as it goes by itself', () => {
+test('everything for the driver reaches it once the read has ended, as far as it is complete', () => {
   for (const last of [message('c', ''), message('Z', 'I'), KEEPALIVE]) {
     const wire = Buffer.concat([data('{}'), last]);
     expect(received([wire])).toEqual(['16/0 {}', `driver ${last.toString('latin1')}`]);
@@ -90,7 +92,7 @@ test('a data message that is too short for its head is refused', () => {
   expect(() => received([message('d', 'w too short')])).toThrow(RangeError);
 });
 
-test('lines of any size keep their bytes beyond the read that brought them, and do not hold it', () => {
+test('lines of any size keep their bytes longer than the read that contained them, and do not keep the read in memory', () => {
   const store = new LineStore();
   const sizes = [0, 1, 300, 16_000, 17_000, 300_000];
   const kept: { line: Line; text: string }[] = [];

@@ -16,7 +16,7 @@ test('bytes of another encoding stop the stream instead of becoming replacement 
   expect(failure?.message).toMatch(/not UTF-8/);
 });
 
-test('a message that no string can hold stops the stream with its size', () => {
+test('a message too long for a string stops the stream with its size', () => {
   const line = textOfLine(Buffer.alloc(constants.MAX_STRING_LENGTH + 1));
   expect(line instanceof LineFailure && line.at(parseLsn('0/10')).message).toMatch(
     /is 512 MiB long/,

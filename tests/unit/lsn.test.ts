@@ -13,7 +13,7 @@ import {
 const position = fc.bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn });
 
 describe('LSN', () => {
-  it('survives the way to text and back, over the whole range', () => {
+  it('survives conversion to text and back, over the whole range', () => {
     fc.assert(
       fc.property(position, (p) => {
         expect(lsnToBigInt(formatLsn(p))).toBe(p);
@@ -39,7 +39,7 @@ describe('LSN', () => {
     expect(lsnDistance(parseLsn('1/10'), parseLsn('0/FFFFFFF0'))).toBe(-32);
   });
 
-  it('takes lower case and prints what PostgreSQL prints', () => {
+  it('accepts lower case and prints what PostgreSQL prints', () => {
     expect(parseLsn('16/b374d848')).toBe('16/B374D848');
     expect(parseLsn('00/00000010')).toBe('0/10');
   });

@@ -1,4 +1,4 @@
-/** Archives of a schema that was dumped in parts become one list that runs like one script. */
+/** Archives of a schema dumped in parts become one list that runs like one script. */
 import { expect, test } from 'vitest';
 import type { ArchiveEntry } from '../../postgres/schema/archive.ts';
 import { mergeArchives, offsetsOf } from '../../postgres/schema/merge.ts';
@@ -55,7 +55,7 @@ test('objects come before keys, those before grants, and event triggers last', (
   ]);
 });
 
-test('dependencies between archives are put back: of the object itself, or of its table', () => {
+test('dependencies between archives are restored: of the object itself, or of its table', () => {
   const merged = mergeArchives(
     [rest, first, second],
     [
@@ -69,7 +69,7 @@ test('dependencies between archives are put back: of the object itself, or of it
   expect(of('a a_b_fkey')?.dependencies).toEqual([of('a')?.id, 709, of('b')?.id]);
 });
 
-test('an entry comes behind those that it depends on, whatever their sections, and a comment behind its event trigger', () => {
+test('an entry comes after those that it depends on, whatever their sections, and a comment after its event trigger', () => {
   const merged = mergeArchives(
     [
       [

@@ -1,4 +1,4 @@
-/** The door to every command asks for the Node that package.json names; so does the README. */
+/** Every command requires the Node version that package.json names; so does the README. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
-/** What the door says to a command that does not exist, under a Node that calls itself so. */
+/** The answer to a command that does not exist, under a Node that reports this version. */
 function doorOf(version: string): string {
   const pretend = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`;
   const { stderr } = spawnSync(
@@ -23,14 +23,14 @@ function doorOf(version: string): string {
 }
 
 test.each(['20.19.0', '20.20.2', '22.13.0', '22.22.1', '24.0.0', '26.1.0'])(
-  'Node %s is taken',
+  'Node %s is accepted',
   (version) => {
     expect(doorOf(version)).toBe('walferry: there is no command "no-such"\n');
   },
 );
 
 test.each(['18.20.4', '20.3.0', '20.18.3', '21.7.0', '22.12.0', '23.11.0'])(
-  'Node %s is refused with what is needed',
+  'Node %s is refused with the required versions',
   (version) => {
     expect(doorOf(version)).toBe(
       `walferry: Node ^20.19.0 || ^22.13.0 || >=24 is needed; this is ${version}\n`,

@@ -1,10 +1,13 @@
-/** Patterns for pg_dump: they fit every table that is to be left out, and nothing else. */
+/** Patterns for pg_dump: they match every table to exclude, and nothing else. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { TableName } from '../../postgres/catalog/selection.ts';
 import { coveringPatterns, exactPattern } from '../../postgres/schema/pattern.ts';
 
-/** As PostgreSQL's programs read a pattern: quotes take characters as they are, `*` is any run, bars and parentheses are choices. */
+/**
+ * As PostgreSQL's programs read a pattern: quoted characters are literal, `*` is any run, bars and parentheses are
+ * choices.
+ */
 function fits(pattern: string, { schema, name }: TableName): boolean {
   let expression = '';
   let quoted = false;
@@ -47,7 +50,7 @@ test('every name is covered, and none of the others', () => {
   );
 });
 
-test('a hundred thousand tables need few patterns, alone, beside views, and with a schema for each tenant', () => {
+test('a hundred thousand tables need few patterns, alone, with views, and with a schema for each tenant', () => {
   const name = (i: number) => ({ schema: 'public', name: `t_${i}` });
   const many = Array.from({ length: 100_000 }, (_, i) => name(i));
   expect(coveringPatterns(many, [])).toEqual(['*.*']);
@@ -63,7 +66,7 @@ test('a hundred thousand tables need few patterns, alone, beside views, and with
   expect(Math.max(...patterns.map((one) => one.length))).toBeLessThan(10_000);
 });
 
-test('an exact pattern fits its table only', () => {
+test('an exact pattern matches only its table', () => {
   const table = { schema: 'a.b', name: 'c"*' };
   expect(fits(exactPattern(table), table)).toBe(true);
   expect(fits(exactPattern(table), { schema: 'a.b', name: 'c"d' })).toBe(false);

@@ -1,4 +1,4 @@
-/** The table of what an operator may ask for: every cell of it. */
+/** The table of allowed updates: every cell of it. */
 import { describe, expect, it } from 'vitest';
 import { PHASES, type Phase } from '../../contract/progress.ts';
 import {
@@ -36,7 +36,7 @@ describe('what an operator may ask for', () => {
     const ruling = rule(update, phase, situation);
     expect(ruling.allowed).toBe(ALLOWED.has(`${update} ${phase} ${situation}`));
     if (ruling.allowed) return;
-    // Printed by the CLI behind "unable to update workflow: ", so it starts small and has no full stop of its own.
+    // Printed by the CLI after "unable to update workflow: ", so it starts in lower case and has no full stop.
     expect(ruling.text).toMatch(/^[a-z].*[^.]$/);
     expect(ruling.text).not.toContain('{');
     expect(ruling.text.length).toBeLessThan(160);
@@ -72,7 +72,7 @@ describe('what an operator may ask for', () => {
     ['resume', 'done', 'running', /the migration has ended/],
   ];
   it.each(refusals)(
-    '%s in %s while %s is refused with words that help',
+    '%s in %s while %s is refused with a helpful message',
     (update, phase, situation, words) => {
       expect(rule(update, phase, situation)).toMatchObject({
         allowed: false,
@@ -82,7 +82,9 @@ describe('what an operator may ask for', () => {
   );
 });
 
-/** docs/updates.md is this table; `npx vitest run --project unit -u` writes it anew after a change of the rules. */
+/**
+ * docs/updates.md is this table; `npx vitest run --project unit -u` rewrites it after a change of the rules.
+ */
 it('the documentation has every cell of the table', async () => {
   const cell = (update: UpdateName, phase: Phase, situation: Situation): string => {
     const ruling = rule(update, phase, situation);
@@ -105,13 +107,13 @@ it('the documentation has every cell of the table', async () => {
     '# Updates: what is allowed when',
     '',
     'For every update, phase and state: allowed, or the text of the refusal as `temporal workflow update` prints it. `ending`',
-    'means that the outcome is decided and slot and control schema are being removed. Asking twice is allowed wherever asking',
-    'once was: the second call joins the first or gets its answer again.',
+    'means that the outcome is decided and slot and control schema are being removed. Where an update is allowed, a second call is, too:',
+    'it joins the first or gets its answer again.',
     '',
     '`setLimits` takes one object with at least one of `copyStreams` (0 to 32), `copyBytesPerSecond`, `applyChangesPerSecond` (0 is',
     'unlimited) and, where the input has a guard, `guard` (`"on"` or `"off"`); anything else is refused with type `Refused` and changes nothing.',
-    'Before the copy the limits are kept for it; while the migration is paused or waits they count from the next step on. When the target is away the answer says',
-    'that they are not in force yet, and they are written as soon as it is back.',
+    'Before the copy the limits are stored for it; while the migration is paused or waits they apply from the next step on. When the target is unavailable the answer says',
+    'that they are not in force yet; they are written as soon as it is back.',
     '',
     '| update | phase | state | answer |',
     '| --- | --- | --- | --- |',

@@ -1,6 +1,6 @@
 /**
- * Every code of the catalogue, in each of its levels, is given by a check for the facts that it is about, and by nothing less.
- * A code without a case here fails the last test.
+ * A check gives every code of the catalogue, in each of its levels, for exactly the facts that it is about. A code
+ * without a case here fails the last test.
  */
 import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
 import type { RehearsalFacts } from '../../postgres/preflight/rehearsal.ts';
@@ -54,7 +54,7 @@ const VIA = {
 const ROOT: Relation = { ...TABLE, oid: 2, name: 'm', kind: 'p', bytes: 0, viaRoot: VIA };
 const PART: Relation = { ...TABLE, oid: 3, name: 'm_1', isPartition: true, viaRoot: VIA };
 
-/** A tree that goes through its root, and that root on the target. */
+/** A tree of `viaPartitionRoot`, and its root on the target. */
 function rooted(more: Partial<Relation>, facts: Partial<RootFacts>): Changes {
   const relation = { ...TABLE, oid: 9, name: 'm', ...more };
   return {
@@ -110,7 +110,7 @@ const objects = (changes: Partial<SourceFacts['objects']>): Changes =>
 const wal = (changes: Partial<SourceFacts['wal']>, more: Partial<SourceFacts> = {}): Changes =>
   source({ wal: { ...SOURCE.wal, ...changes }, ...more });
 
-/** Either side alike. */
+/** The same for either side. */
 function bothSides(side: 'source' | 'target'): Case[] {
   const failed = (code: FailureCode): Changes => ({
     failures: [{ side, failure: new MigrationError(code, 'it failed') }],
@@ -565,7 +565,7 @@ const CASES: Case[] = [
   [
     'extension-left',
     'warning',
-    // Missing on the target, and with rows of its own: both go without saying.
+    // Missing on the target, and with its own rows: both are implied.
     source({
       extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }],
       left: { ...SOURCE.left, extensions: ['hstore'], along: ['view public.v'] },
@@ -664,21 +664,23 @@ const CASES: Case[] = [
   ],
 ];
 
-it('facts of a pair that is ready give no finding', () => {
+it('facts of a ready pair give no finding', () => {
   expect(findings()).toEqual([]);
 });
 
-it.each(CASES)('%s (%s) is what its facts give, and nothing else is', (code, level, changes) => {
-  // Only an older target reads "char" wrongly, and that it is older is a finding of its own.
-  const beside = code === 'char-byte' ? 'target-older' : null;
-  const found = findings(changes).filter((one) => one.code !== beside);
+it.each(CASES)('%s (%s) is the only finding that its facts give', (code, level, changes) => {
+  // Only an older target reads "char" wrongly, and that it is older is a separate finding.
+  const extra = code === 'char-byte' ? 'target-older' : null;
+  const found = findings(changes).filter((one) => one.code !== extra);
   expect(found.map((one) => [one.code, one.level])).toEqual([[code, level]]);
-  // A sentence without its full stop (the texts are joined), and something to do.
+  // A sentence without its full stop (the texts are joined), and an action.
   expect(found[0]?.message).toMatch(/^\S.*[^.]$/s);
   expect(found[0]?.action.length).toBeGreaterThan(10);
 });
 
-/** Every list as long as in a database of very many objects, each with a name of its own of the longest kind. */
+/**
+ * Every list as long as in a database with very many objects, each with a different name of maximum length.
+ */
 function swell<T>(value: T, many: number): T;
 function swell(value: unknown, many: number): unknown {
   if (Array.isArray(value)) {
@@ -693,7 +695,7 @@ function swell(value: unknown, many: number): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]: [string, unknown]) => [
       key,
-      // What belongs to one object stays as it is.
+      // Facts of a single object stay unchanged.
       OF_ONE.has(key) ? inner : swell(inner, many),
     ]),
   );
@@ -722,7 +724,7 @@ function renamed(one: unknown, i: number): unknown {
 }
 const NAMES = new Set(['name', 'table', 'member', 'schema', 'column', 'object', 'workflowId']);
 
-it('no finding grows with the number of objects that it is about, nor what Temporal gets of all of them', () => {
+it('no finding grows with the number of its objects, nor does the payload of all findings', () => {
   const large = CASES.flatMap(([code, , changes]) => {
     const found = findings(swell(changes, 1_000));
     const sizes = found.map(({ message, action }) => message.length + action.length);
@@ -735,7 +737,7 @@ it('no finding grows with the number of objects that it is about, nor what Tempo
   expect(large).toEqual([]);
 });
 
-it('a big copy tells of the WAL and the disk that SQL cannot see', () => {
+it('a large copy reports the WAL and the disk that SQL cannot see', () => {
   const found = findings(wal({ written: WRITTEN }, { relations: GIGABYTES }));
   expect(found.map(({ code }) => code)).toEqual(['wal-expected', 'target-disk']);
   expect(found[0]?.message).toContain('977 kB/s, the average since the last statistics reset');

@@ -15,7 +15,7 @@ import {
   TARGET,
 } from '../support/preflight-facts.ts';
 
-it('facts of a pair that is ready give no finding', () => {
+it('facts of a ready pair give no finding', () => {
   expect(findings()).toEqual([]);
 });
 
@@ -26,7 +26,7 @@ describe('roles', () => {
     ['pg_database_owner', { member: false, usable: false }],
   ]);
 
-  it('the owner of a schema is asked for only where the target lacks the schema', () => {
+  it('the owner of a schema is required only where the target lacks the schema', () => {
     const source = { roles: { ...SOURCE.roles, schemas } };
     expect(codes({ source, target: { schemas: ['app'] } })).toEqual([]);
     expect(codes({ source, target: { schemas: ['app'], roles } })).toEqual([]);
@@ -34,7 +34,7 @@ describe('roles', () => {
     expect(codes({ source, target: { schemas: [], roles } })).toEqual(['role-not-member']);
   });
 
-  it('nobody is told to grant a role of the server itself', () => {
+  it('no finding advises to grant a role of the server itself', () => {
     const owners = ['boss', 'pg_database_owner'];
     const [found] = findings({
       source: { roles: { ...SOURCE.roles, owners } },
@@ -46,8 +46,8 @@ describe('roles', () => {
   });
 });
 
-describe('special numbers', () => {
-  it('a float or numeric column of a key: that a change can stop the stream, and not that nothing is lost', () => {
+describe('non-finite numbers', () => {
+  it('for a float or numeric key column the finding says that a change can stop the stream', () => {
     const plugin = { ...SOURCE.plugin, numericAsText: false };
     const [id] = TABLE.columns;
     if (!id) throw new Error('the table has no column');
@@ -91,7 +91,7 @@ describe('names of objects in values', () => {
     expect(all?.message).toContain('public.t.v (regclass), public.t.w (regtype)');
   });
 
-  it('are nothing to say where no column holds any', () => {
+  it('give no finding where no column contains any', () => {
     expect(codes({})).toEqual([]);
   });
 });
@@ -115,7 +115,7 @@ describe('wal2json', () => {
     expect(codes({ source: { outputPluginLibraries: null } })).toEqual([]);
   });
 
-  it('that is not listed is told beside a right that is missing, too', () => {
+  it('that is not listed is reported in addition to a missing right', () => {
     const source: Partial<SourceFacts> = {
       outputPluginLibraries: 'pgoutput',
       plugin: { ...SOURCE.plugin, state: 'denied', numericAsText: null },
@@ -132,7 +132,7 @@ describe('wal2json', () => {
     expect(found?.action).toContain('postgresql-15-wal2json');
   });
 
-  it('that could not be tried is not taken for an old one', () => {
+  it('that could not be tried is not treated as an old one', () => {
     const relations = [
       {
         ...TABLE,
@@ -161,7 +161,7 @@ describe('wal2json', () => {
 });
 
 describe('the servers', () => {
-  it('without one side the other is judged all the same', () => {
+  it('without one side the other is still checked', () => {
     const failure = new MigrationError('Unreachable', 'no answer');
     const source = { walLevel: 'minimal' };
     expect(codes({ source, target: null, failures: [{ side: 'target', failure }] })).toEqual([
@@ -175,7 +175,7 @@ describe('the servers', () => {
     ]);
   });
 
-  it('a newer pg_dump than the source is welcome', () => {
+  it('a newer pg_dump than the source is accepted', () => {
     expect(codes({ programs: [{ name: 'pg_dump', major: 17 }] })).toEqual([]);
   });
 });
@@ -190,7 +190,7 @@ describe('slots of other migrations', () => {
     ...more,
   });
 
-  it('a temporary one is none', () => {
+  it('a temporary one does not count', () => {
     expect(codes({ source: { slots: [slot('walferry_probe_1', { temporary: true })] } })).toEqual(
       [],
     );
@@ -202,19 +202,19 @@ describe('slots of other migrations', () => {
     expect(found?.message).toContain('was reset to its beginning');
   });
 
-  it('one of an earlier run is an error, with the WAL that it holds', () => {
+  it('one of an earlier run is an error, with the WAL that it keeps', () => {
     const [found] = findings({ source: { slots: [slot(slotName('orders', 'earlier'))] } });
     expect(found).toMatchObject({ level: 'error', code: 'leftover-slot' });
     expect(found?.message).toContain('retains 5 MB of WAL');
   });
 
-  it('one of a workflow whose id only begins like ours is a warning', () => {
+  it('one of a workflow whose id only starts like ours is a warning', () => {
     expect(codes({ source: { slots: [slot(slotName('orders_old', 'run'))] } })).toEqual([
       'other-slot',
     ]);
   });
 
-  it("one that is in use in another database is nobody's business", () => {
+  it('one that is in use in another database is ignored', () => {
     expect(
       codes({ source: { slots: [slot(slotName('x', 'y'), { active: true, database: 'other' })] } }),
     ).toEqual([]);
@@ -226,7 +226,7 @@ describe('wording', () => {
     expect(list(Array.from({ length: 13 }, (_, i) => `t${i}`))).toMatch(/t9 and 3 more$/);
   });
 
-  it('sizes and times are told in the unit that a person would take', () => {
+  it('sizes and times are shown in the unit that a person would choose', () => {
     expect([0, 1023, 1024, 1.5 * 1024 ** 3, 20 * 1024 ** 4].map(size)).toEqual([
       '0 bytes',
       '1023 bytes',

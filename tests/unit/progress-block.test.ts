@@ -59,7 +59,7 @@ test('the block shows lag in bytes and seconds, and why it waits and what to do'
   expect(lines).toContain('what to do: put it back');
 });
 
-test('old numbers say of when they are, and a stream that told nothing yet shows no zeros', () => {
+test('old numbers show their time, and a stream that has reported nothing shows no zeros', () => {
   const age = 'as of 2026-11-21 09:41:07 UTC';
   const old: View = { ...VIEW, phase: 'stream', stream: { ...STREAM, age } };
   expect(renderBlock('orders', old, 200).join('\n')).toContain(`lag 2.0 kB / 0.4 s (${age})`);
@@ -115,7 +115,7 @@ const PROGRAM = `
   screen.end();`;
 
 test('on a pseudo-terminal the block is updated in place, and the cursor comes back', () => {
-  // The program goes through the environment: no quoting of a path or a quote inside of it.
+  // The program is passed through the environment: no quoting needed.
   const command =
     'stty cols 90 rows 30; exec "$NODE" --import tsx --input-type=module -e "$PROGRAM"';
   const { stdout, status } = spawnSync('script', ['-qec', command, '/dev/null'], {
@@ -126,7 +126,7 @@ test('on a pseudo-terminal the block is updated in place, and the cursor comes b
   expect(status, stdout).toBe(0);
   expect(stdout).toContain('1,234,567 rows');
   expect(stdout).toContain('2,000,000 rows');
-  // Lines are gone over again with escape sequences, instead of being printed below each other.
+  // Lines are overwritten with escape sequences, instead of printed below each other.
   expect(stdout.match(/\u001b\[\d*A/g)?.length).toBeGreaterThan(1);
   expect(stdout).toContain('\u001b[?25h');
   expect(stdout.match(/completed: fine/g)).toHaveLength(1);

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { pretty } from '../../workers/logger.ts';
 
-test('a line shows time, level, message and the fields that tell something', () => {
+test('a line shows time, level, message and the informative fields', () => {
   const line = JSON.stringify({
     ...{ level: 40, time: '2026-11-21T09:41:07.123Z', msg: 'phase', runId: 'x' },
     ...{ from: 'schema', to: 'snapshot', workflowId: 'orders', rows: 3 },

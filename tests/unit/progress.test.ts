@@ -1,4 +1,4 @@
-/** What comes from outside in the form of progress and state: taken when it fits, refused with the field when it does not. */
+/** Progress and state from outside: accepted when valid, refused with the field when not. */
 import { describe, expect, it } from 'vitest';
 import { parseProgress } from '../../contract/progress.ts';
 import { carriedState, initialState } from '../../workflows/state.ts';
@@ -12,7 +12,7 @@ const ANSWER = {
 };
 
 describe('an answer of the query "progress"', () => {
-  it('is taken as it is, without the fields that a newer worker added', () => {
+  it('is accepted without the fields that a newer worker added', () => {
     expect(parseProgress({ ...ANSWER, added: 1 })).toEqual(ANSWER);
   });
 
@@ -28,15 +28,15 @@ describe('an answer of the query "progress"', () => {
     );
   });
 
-  it.each([null, 'text', 5])('is refused when it is no object: %j', (answer) => {
+  it.each([null, 'text', 5])('is refused when it is not an object: %j', (answer) => {
     expect(() => parseProgress(answer)).toThrow('the whole answer');
   });
 });
 
-describe('the state that an earlier run handed on', () => {
+describe('the state that an earlier run passed on', () => {
   const state = initialState(new Date(0));
 
-  it('is taken with what a newer worker wrote into it', () => {
+  it('is accepted with fields of a newer worker', () => {
     const carried = { ...state, added: 1, leftOut: { excluded: [], never: [], more: 0 } };
     expect(carriedState(carried)).toEqual(carried);
   });

@@ -1,4 +1,4 @@
-/** The stream's heartbeat says whether it gets on, not whether its process turns. */
+/** The stream's heartbeat reports progress, not merely a running process. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Seen } from '../../postgres/stream/onlooker.ts';
 import { Pulse, STUCK_MS, type Vitals } from '../../postgres/stream/pulse.ts';
@@ -33,18 +33,21 @@ function beating(
 test.each([
   { what: 'a batch whose answer does not come', applying: true },
   { what: 'a question before the next batch', applying: false },
-])('whatever arrives, $what is given up after a minute, and no beat follows', async (state) => {
-  await using pulse = beating({ done: 1, idle: false, applying: state.applying });
-  const { now } = pulse;
-  await vi.advanceTimersByTimeAsync(STUCK_MS - 2_000);
-  expect(now.beats).toBeGreaterThan(STUCK_MS / 2_000 - 3);
-  expect(now.stuckAfter).toBeNull();
-  await vi.advanceTimersByTimeAsync(5_000);
-  expect(now.stuckAfter).toBeGreaterThan(STUCK_MS);
-  const { beats } = now;
-  await vi.advanceTimersByTimeAsync(STUCK_MS);
-  expect(now.beats).toBe(beats);
-});
+])(
+  'whatever arrives, $what is abandoned after a minute, and no heartbeat follows',
+  async (state) => {
+    await using pulse = beating({ done: 1, idle: false, applying: state.applying });
+    const { now } = pulse;
+    await vi.advanceTimersByTimeAsync(STUCK_MS - 2_000);
+    expect(now.beats).toBeGreaterThan(STUCK_MS / 2_000 - 3);
+    expect(now.stuckAfter).toBeNull();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(now.stuckAfter).toBeGreaterThan(STUCK_MS);
+    const { beats } = now;
+    await vi.advanceTimersByTimeAsync(STUCK_MS);
+    expect(now.beats).toBe(beats);
+  },
+);
 
 test.each<{ target?: Seen; source?: Seen }>([
   { target: 'active' },
@@ -56,13 +59,13 @@ test.each<{ target?: Seen; source?: Seen }>([
   expect(pulse.now.stuckAfter).toBeNull();
 });
 
-test('other questions to the source are no sign of life', async () => {
+test('other queries to the source are no sign of life', async () => {
   await using pulse = beating({ done: 1, idle: false, applying: true }, { source: 'progressed' });
   await vi.advanceTimersByTimeAsync(STUCK_MS + 2_000);
   expect(pulse.now.stuckAfter).not.toBeNull();
 });
 
-test('an idle stream that takes keepalives is not stuck', async () => {
+test('an idle stream that receives keepalives is not stuck', async () => {
   await using pulse = beating({ done: 1, idle: true, applying: false });
   for (let i = 0; i < 100; i += 1) {
     await vi.advanceTimersByTimeAsync(2_000);
@@ -72,7 +75,7 @@ test('an idle stream that takes keepalives is not stuck', async () => {
   expect(pulse.now.beats).toBeGreaterThan(90);
 });
 
-test('a process that was stopped for long is not taken for stuck when it goes on', async () => {
+test('a process that was stopped for long does not count as stuck when it continues', async () => {
   await using pulse = beating({ done: 1, idle: false, applying: true });
   await vi.advanceTimersByTimeAsync(2_000);
   vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10 * STUCK_MS);

@@ -1,4 +1,4 @@
-/** Parts of a schema that is too large to be tried in one transaction: each must stand alone. */
+/** Parts of a schema that is too large to be tried in one transaction: each must work alone. */
 import { expect, test } from 'vitest';
 import { groupsOf } from '../../postgres/preflight/rehearsal-group.ts';
 import type { PlannedEntry } from '../../postgres/schema/filter.ts';
@@ -32,7 +32,7 @@ const TREE = [
   entry(16, 'FK CONSTRAINT', [6, 11, 14, 15]),
 ];
 
-test('an index is attached only behind its table, in every group of whatever size', () => {
+test('an index is attached only after its table, in groups of any size', () => {
   for (let most = 1; most <= TREE.length; most += 1) {
     const groups = groupsOf(TREE, most);
     expect(new Set(groups.flat().map(({ id }) => id)).size).toBe(TREE.length);

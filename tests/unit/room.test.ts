@@ -1,4 +1,4 @@
-/** Who gets a place in a worker, and in what order. */
+/** Which activity gets a place in a worker, and in what order. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Places } from '../../activities/places.ts';
 import { Room } from '../../activities/room.ts';
@@ -8,7 +8,7 @@ const NEVER = new AbortController().signal;
 const KEEP_MS = 1_000;
 const at = (second: number): string => new Date(second * 1_000).toISOString();
 const placesFor = (limit: number) => new Places(limit, 'open migrations', '--max-activities');
-/** Takes one that has to be there. */
+/** Takes one that must exist. */
 function take(places: Places, owner: string, begun = false) {
   return places.tryTake({ owner, begun }) ?? expect.fail(`no place for ${owner}`);
 }
@@ -28,16 +28,16 @@ function waiting(places: Places, owner: string, since: number, begun = false) {
 }
 
 describe('places of a worker', () => {
-  test('200 open migrations have theirs by default, and copies have others', () => {
+  test('200 open migrations have a place by default, and copies have separate ones', () => {
     const room = new Room({ migrations: MAX_MIGRATIONS, copies: MAX_COPIES });
     for (let i = 0; i < 200; i++)
       expect(room.migrations.tryTake({ owner: `m${i}` })).not.toBeNull();
     expect(room.copies.tryTake({ owner: 'm0' })).not.toBeNull();
-    // Waiting activities have a slot of the SDK, too: four lanes, a plan and a holder for each migration.
+    // Waiting activities have a slot of the SDK, too: four copies, a plan and a snapshot owner for each migration.
     expect(ACTIVITY_SLOTS).toBeGreaterThan(MAX_MIGRATIONS * 6);
   });
 
-  test('whoever waits longest is next, also when it comes back later', async () => {
+  test('the longest waiting one is next, also when it comes back later', async () => {
     const places = placesFor(1);
     const leave = places.tryTake({ owner: 'a' });
     const entered: string[] = [];
@@ -54,7 +54,7 @@ describe('places of a worker', () => {
     expect(places.tryTake({ owner: 'b' })).not.toBeNull();
   });
 
-  test('a place that is given back goes to whoever waits, not to a newcomer', async () => {
+  test('a released place goes to a waiting one, not to a newcomer', async () => {
     const places = placesFor(1);
     const leave = places.tryTake({ owner: 'a' });
     const waiting = places.wait({ owner: 'b', since: at(1) }, NEVER);
@@ -65,7 +65,7 @@ describe('places of a worker', () => {
     expect(places.has('b')).toBe(true);
   });
 
-  test('a wait that was given up takes no place', async () => {
+  test('an abandoned wait takes no place', async () => {
     const places = placesFor(1);
     const leave = places.tryTake({ owner: 'a' });
     const ended = new AbortController();
@@ -90,7 +90,7 @@ describe('places of a worker', () => {
 describe('a place that a stream leaves at the end of its lease', () => {
   afterEach(() => vi.useRealTimers());
 
-  test('is kept for its next lease: a newcomer gets it neither by asking nor by waiting longer', async () => {
+  test('is kept for its next lease: a newcomer gets it neither at once nor by waiting longer', async () => {
     const places = placesFor(1);
     const newcomer = waiting(places, 'new', 1);
     take(places, 'a', true).leave(KEEP_MS);
@@ -98,13 +98,13 @@ describe('a place that a stream leaves at the end of its lease', () => {
     expect(places.tryTake({ owner: 'other' })).toBeNull();
     const next = take(places, 'a', true);
     expect(await newcomer.entered()).toBe(false);
-    // A round of the copy of the same migration is no newcomer.
+    // Another pass of the same migration is not a newcomer.
     next.leave(KEEP_MS);
     take(places, 'a').leave();
     expect(await newcomer.entered()).toBe(true);
   });
 
-  test('goes to the newcomer when its migration does not come back for it', async () => {
+  test('goes to the newcomer when its migration does not claim it', async () => {
     vi.useFakeTimers();
     const places = placesFor(1);
     take(places, 'a', true).leave(KEEP_MS);
@@ -128,7 +128,7 @@ describe('a place that a stream leaves at the end of its lease', () => {
     (await stream.place).leave(KEEP_MS);
     expect(await again.entered()).toBe(true);
     expect(await newcomer.entered()).toBe(false);
-    // It takes what is kept for another one that streams: leases may swap their workers.
+    // It takes the place kept for another stream: leases may swap their workers.
     (await again.place).leave(KEEP_MS);
     expect(places.tryTake({ owner: 'c', begun: true })).not.toBeNull();
     expect(places.tryTake({ owner: 'a', begun: true })).toBeNull();
@@ -136,7 +136,7 @@ describe('a place that a stream leaves at the end of its lease', () => {
 });
 
 describe('a place that is reserved while a snapshot is held', () => {
-  test('is had by one copy of its migration at a time, and by others only when the holder has ended', async () => {
+  test('is used by one copy of its migration at a time, and by others only when the snapshot owner has ended', async () => {
     const places = placesFor(1);
     const release = places.reserve('a', take(places, 'a'));
     expect(places.has('a')).toBe(false);
@@ -152,7 +152,7 @@ describe('a place that is reserved while a snapshot is held', () => {
     expect(await other.entered()).toBe(true);
   });
 
-  test('stays with the copy that has it when the holder ends first', async () => {
+  test('stays with the copy that has it when the snapshot owner ends first', async () => {
     const places = placesFor(1);
     const release = places.reserve('a', take(places, 'a'));
     const copy = take(places, 'a');
@@ -163,7 +163,7 @@ describe('a place that is reserved while a snapshot is held', () => {
     expect(await other.entered()).toBe(true);
   });
 
-  test('is for others while its copy is held on purpose, and is reserved again with the next place that the migration gets', async () => {
+  test('is free for others while its copy is held, and is reserved again with the next place that the migration gets', async () => {
     const places = placesFor(1);
     const release = places.reserve('a', take(places, 'a'));
     const held = take(places, 'a');
@@ -192,7 +192,7 @@ describe('a place that is reserved while a snapshot is held', () => {
     expect(await other.entered()).toBe(true);
   });
 
-  test('a copy in the middle of a chunk waits for no place: others wait until the limit holds again', async () => {
+  test('a copy in the middle of a chunk waits for no place: others wait until the limit is met again', async () => {
     const places = placesFor(1);
     take(places, 'a').lend();
     const other = take(places, 'b');

@@ -1,4 +1,4 @@
-/** Which side of a DDL a change is from, and what became of a table between two looks. */
+/** Which side of a DDL a change is from, and what happened to a table between two checks. */
 import { describe, expect, it } from 'vitest';
 import {
   compareDefinitions,
@@ -57,7 +57,7 @@ function message(
 
 const id = column('id', 1, { varying: false, typeOid: 23 });
 
-describe('a change is of a form', () => {
+describe('a change has a row shape', () => {
   const rowShape = plainRowShape(definition([id, column('v', 2), column('w', 3)]));
 
   it.each([
@@ -66,7 +66,7 @@ describe('a change is of a form', () => {
     [message('U', ['id', 'w'], ['id'])], // v is unchanged and TOASTed
     [message('D', [], ['id'])],
     [message('D', [], ['id', 'v', 'w'])],
-  ])('when its columns are the form’s in their order: %j', (one) => {
+  ])('when its columns are those of the shape in order: %j', (one) => {
     expect(shapeMismatch(one, rowShape)).toBeNull();
   });
 
@@ -82,7 +82,7 @@ describe('a change is of a form', () => {
   });
 });
 
-describe('between two looks', () => {
+describe('between two checks', () => {
   const before = definition([id, column('a', 2), column('b', 3)]);
   const opaque = (now: TableDefinition): string | null => compareDefinitions(before, now).opaque;
 
@@ -127,7 +127,7 @@ describe('between two looks', () => {
       definition([...before.columns, column('c', 4)], { filenode: 2 }),
     ],
     ['another table', definition(before.columns, { oid: 2 })],
-  ])('%s makes a new copy necessary', (_what, now) => {
+  ])('%s requires a resync', (_what, now) => {
     expect(opaque(now)).not.toBeNull();
   });
 });

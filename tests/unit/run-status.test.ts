@@ -1,4 +1,4 @@
-/** What Temporal calls a run, and whether such a run is still at work. */
+/** Temporal's status of a run, and whether such a run is still open. */
 import { expect, test } from 'vitest';
 import { isOpen, type RunStatus } from '../../scripts/watch/sample.ts';
 
@@ -12,7 +12,7 @@ const CLOSED: readonly RunStatus[] = [
 ];
 const OPEN: readonly RunStatus[] = ['RUNNING', 'PAUSED', 'UNSPECIFIED', 'UNKNOWN'];
 
-test('a run is open unless its status says that it ended: one that is paused in Temporal is alive, as is one of a status not known here', () => {
+test('a run is open unless its status says that it ended: paused runs and unknown statuses count as open', () => {
   expect(CLOSED.filter((status) => isOpen(status))).toEqual([]);
   expect(OPEN.filter((status) => !isOpen(status))).toEqual([]);
 });

@@ -14,7 +14,7 @@ function selects(include: string[], exclude: string[], schema: string, name: str
   return isSelected(compileSelection({ include, exclude }), table(schema, name), []);
 }
 
-test('stars and question marks stand for characters, everything else for itself', () => {
+test('stars and question marks match characters, everything else is literal', () => {
   expect(selects(['*.*'], [], 'app', 'orders')).toBe(true);
   expect(selects(['app.ord*'], [], 'app', 'orders')).toBe(true);
   expect(selects(['app.ord*'], [], 'app', 'border')).toBe(false);
@@ -38,13 +38,13 @@ test('patterns of stars and question marks mean what one regular expression woul
     const name = word('ab😀\n', 8);
     const wild = pattern.replaceAll('?', '.').replaceAll('*', '.*');
     const expected = new RegExp(`^${wild}$`, 'su').test(name);
-    const told = JSON.stringify({ seed, pattern, name });
-    expect(selects([`app.${pattern}`], [], 'app', name), told).toBe(expected);
-    expect(selects([`${pattern}.t`], [], name, 't'), told).toBe(expected);
+    const repeat = JSON.stringify({ seed, pattern, name });
+    expect(selects([`app.${pattern}`], [], 'app', name), repeat).toBe(expected);
+    expect(selects([`${pattern}.t`], [], name, 't'), repeat).toBe(expected);
   }
 });
 
-test('thousands of literal patterns, or one of many stars, do not block the worker that holds them against its tables', () => {
+test('thousands of literal patterns, or one of many stars, do not block the worker that matches its tables', () => {
   const letters = [...'abcdefghijklmnopqrstuvwxyz0123456789_'];
   const pairs = letters.flatMap((a) => letters.map((b) => `${a}${b}`));
   const worst: [string[], number][] = [
@@ -71,7 +71,7 @@ test('a quoted part is literal, with dots, stars and doubled quotes', () => {
   expect(selects(['app."say ""hi"""'], [], 'app', 'say "hi"')).toBe(true);
 });
 
-test('a schema is taken whole by a pattern for all of its names, and by no other', () => {
+test('only a pattern for all of its names selects a whole schema', () => {
   const taken = (include: string[], exclude: string[] = []) =>
     ['app', 'audit', 'x.y'].filter(takesSchema({ include, exclude }));
   expect(taken(['*.*'])).toEqual(['app', 'audit', 'x.y']);
@@ -81,7 +81,7 @@ test('a schema is taken whole by a pattern for all of its names, and by no other
   expect(taken(['*.*'], ['audit.*', 'app.t', '*.log*'])).toEqual(['app', 'x.y']);
 });
 
-test('exclude wins over include', () => {
+test('exclude takes precedence over include', () => {
   expect(selects(['app.*'], ['app.audit*'], 'app', 'audit_2024')).toBe(false);
   expect(selects(['app.*'], ['*.audit*'], 'app', 'orders')).toBe(true);
 });
@@ -104,6 +104,6 @@ test('the schemas of a selection are known unless a wildcard leaves them open', 
   expect(literalSchemas({ include: ['"a*".t'], exclude: [] })).toEqual(['a*']);
 });
 
-test('what is no pattern is refused', () => {
+test('an invalid pattern is refused', () => {
   expect(() => compileSelection({ include: ['orders'], exclude: [] })).toThrow(RangeError);
 });

@@ -12,7 +12,7 @@ afterAll(() => rmSync(base, { recursive: true, force: true }));
 
 const SECRET = 'marker-7d1f';
 
-/** An environment with a service file of its own, and nothing of the developer's. */
+/** An environment with its own service file, and nothing of the developer's. */
 function environment(text: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const folder = mkdtempSync(path.join(base, 'home-'));
   const file = path.join(folder, 'services.conf');
@@ -30,7 +30,7 @@ function refusalOf(body: () => unknown): MigrationError {
   throw new Error('nothing was refused');
 }
 
-describe('a service file means what libpq makes of it', () => {
+describe('a service file is read as libpq reads it', () => {
   it('takes the first section of a name, and in it the first of two equal keys', () => {
     const env = environment('[a]\nhost=one\nhost=two\nport=1\n[b]\nhost=b\n[a]\nhost=three\n');
     expect(readService('a', env)).toEqual({ host: 'one', port: '1' });
@@ -44,7 +44,7 @@ describe('a service file means what libpq makes of it', () => {
     ]);
   });
 
-  it('does not look into other sections, whatever stands there', () => {
+  it('ignores other sections, whatever they contain', () => {
     const env = environment('[other]\nnonsense\nldap=?\n[a]\nhost=h\n');
     expect(readService('a', env)).toEqual({ host: 'h' });
   });
@@ -63,7 +63,7 @@ describe('a service file means what libpq makes of it', () => {
     expect(error.message).not.toContain(SECRET);
   });
 
-  it('leaves aside settings that change neither the server nor the safety', () => {
+  it('ignores settings that change neither the server nor the safety', () => {
     const env = environment('[a]\nkeepalives_idle=5\ntarget_session_attrs=any\nhost=h\n');
     expect(readService('a', env)).toEqual({ host: 'h' });
   });
@@ -85,7 +85,7 @@ describe('a service file means what libpq makes of it', () => {
     const env = environment('[a]\n');
     const error = refusalOf(() => readService('nowhere', env));
     expect(error.code).toBe('UnknownService');
-    // Workers, tail, writer and cleanup say it: none of them in another's name.
+    // Workers, tail, writer and cleanup report it: none of them in another's name.
     expect(error.message).toMatch(/^no PostgreSQL service is called "nowhere"; looked in /);
     for (const file of serviceFiles(env)) expect(error.message).toContain(file);
   });
@@ -137,7 +137,7 @@ describe('an endpoint', () => {
   });
 });
 
-describe('a password file means what libpq makes of it', () => {
+describe('a password file is read as libpq reads it', () => {
   const login = { host: 'db', port: 5432, database: 'app', user: 'u' };
 
   it.each([
@@ -149,7 +149,7 @@ describe('a password file means what libpq makes of it', () => {
     ['what stands before a further colon', 'db:5432:app:u:one:two\n', 'one'],
     ['no half entry', 'db:5432:app\n', null],
     ['lines that end like those of Windows', '*:*:*:*:one\r\n', 'one'],
-  ])('takes %s', (_what, text, password) => {
+  ])('accepts %s', (_what, text, password) => {
     expect(findPassword(text, login)).toBe(password);
   });
 });

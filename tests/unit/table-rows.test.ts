@@ -1,4 +1,6 @@
-/** Changes as bytes: folded to what folding of values makes of them, and refused where a line is not the plugin's. */
+/**
+ * Changes as bytes: folded to the same result as folding values, and refused where a line is not the plugin's.
+ */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { fold, type Image, type PositionedChange } from '../../postgres/apply/fold.ts';
@@ -37,7 +39,7 @@ function lineOf(change: PositionedChange): { text: string; at: number } {
 
 function take(rows: TableRows, change: PositionedChange): boolean {
   const { text, at } = lineOf(change);
-  // Other lines lie around it.
+  // Other lines surround it.
   const bytes = Buffer.from(`${text}${text}${text}`);
   const length = Buffer.byteLength(text);
   return rows[change.kind](bytes, length + at, 2 * length);
@@ -51,7 +53,7 @@ const unescaped = (field: string): string | null =>
         (_, letter: string) => ({ n: '\n', t: '\t', r: '\r' })[letter] ?? letter,
       );
 
-/** What is left, as images, sorted. */
+/** The remaining rows, sorted. */
 function netOf(rows: TableRows): Record<'deletes' | 'updates' | 'inserts', string[]> {
   const of = (kind: RowKind): string[] => {
     const found: string[] = [];
@@ -109,7 +111,7 @@ const wish = fc.oneof(
   fc.record({ kind: fc.constant('delete' as const), pick: fc.nat(8) }),
 );
 
-/** A legal history without key changes: what is not possible at that point is left out. */
+/** A legal history without key changes: what is impossible at that point is skipped. */
 function history(
   wishes: readonly (typeof wish extends fc.Arbitrary<infer T> ? T : never)[],
 ): PositionedChange[] {
@@ -138,7 +140,7 @@ function history(
   return changes;
 }
 
-test('random legal histories fold to what folding of values makes of them, batch after batch', () => {
+test('random legal histories fold to the same result as folding values, batch after batch', () => {
   const rows = new TableRows(LAYOUT);
   fc.assert(
     fc.property(fc.array(wish, { maxLength: 40 }), (wishes) => {
@@ -191,7 +193,7 @@ test('a line with any byte removed, doubled or changed is refused, or means what
   }
 });
 
-test('what is unusual is refused, and leaves what came before it as it was', () => {
+test('an unusual line is refused, and leaves earlier ones unchanged', () => {
   const cases: readonly PositionedChange[] = [
     { kind: 'update', columns: ['9', '2', 'x', 'y'], identity: ['1', '2'] },
     { kind: 'insert', columns: [null, '2', 'x', 'y'] },
@@ -209,7 +211,7 @@ test('what is unusual is refused, and leaves what came before it as it was', () 
   }
 });
 
-test('a row that is gone, and a key that is taken, are no correct sequence', () => {
+test('a row that is gone, and a key that is taken, are an illegal sequence', () => {
   const rows = new TableRows(LAYOUT);
   expect(take(rows, { kind: 'delete', identity: ['1', '2'] })).toBe(true);
   expect(take(rows, { kind: 'delete', identity: ['1', '2'] })).toBe(false);
@@ -219,7 +221,7 @@ test('a row that is gone, and a key that is taken, are no correct sequence', () 
   expect(netOf(rows)).toMatchObject({ deletes: ['["1","2"]'], inserts: ['["1","2","x","y"]'] });
 });
 
-test('updates of too many combinations of columns are refused, and the rows before stay what they are', () => {
+test('updates of too many combinations of columns are refused, and earlier rows stay unchanged', () => {
   const names = ['id', ...'abcdefgh'];
   const rows = new TableRows({
     heads: names.map((name) => Buffer.from(`{"name":"${name}","value":`)),

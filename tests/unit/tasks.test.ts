@@ -4,20 +4,20 @@ import { runTasks, type Task } from '../../postgres/schema/tasks.ts';
 const task = (id: number, depends: number[] = []): Task => ({
   ...{ id, depends, tables: [], exclusive: false, weight: -id, label: `task ${id}` },
 });
-const LANES = ['one', 'two'];
+const SESSIONS = ['one', 'two'];
 const broken = new Error('broken by rows');
 
 /** Runs the tasks; those in `failing` fail. */
 async function play(tasks: Task[], failing: ReadonlyMap<number, Error>, goesOn = false) {
   const ran: number[] = [];
-  const run = (_lane: string, { id }: Task) => {
+  const run = (_session: string, { id }: Task) => {
     ran.push(id);
     const error = failing.get(id);
     return error ? Promise.reject(error) : Promise.resolve();
   };
   const outcome = await runTasks(
     tasks,
-    LANES,
+    SESSIONS,
     run,
     () => undefined,
     (error) => goesOn && error === broken,
@@ -26,7 +26,7 @@ async function play(tasks: Task[], failing: ReadonlyMap<number, Error>, goesOn =
 }
 
 describe('tasks of the schema', () => {
-  it('go on after a failure that is let pass, except those that depend on the failed one', async () => {
+  it('continue after a tolerated failure, except those that depend on the failed one', async () => {
     const tasks = [task(1), task(2, [1]), task(3), task(4, [3]), task(5), task(6, [2])];
     const { ran, outcome } = await play(
       tasks,
@@ -40,7 +40,7 @@ describe('tasks of the schema', () => {
     expect(outcome).toEqual([broken, broken]);
   });
 
-  it('begin no more after any other failure', async () => {
+  it('do not start after any other failure', async () => {
     const other = new Error('lost connection');
     const tasks = [task(1), task(2, [1]), task(3, [1]), task(4, [3])];
     const { ran, outcome } = await play(tasks, new Map([[1, other]]), true);

@@ -1,4 +1,7 @@
-/** Limits and guard without a server: what is accepted, how much a bucket lets through, when a guard holds and lets go. */
+/**
+ * Limits and guard without a server: what is accepted, how much a bucket lets through, when a guard holds and
+ * releases.
+ */
 import { describe, expect, it } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { parseChange } from '../../contract/limits.ts';
@@ -17,7 +20,7 @@ describe('the change of limits', () => {
       { applyChangesPerSecond: 1_000_000_000, guard: 'off' },
       { applyChangesPerSecond: 1_000_000_000, guard: 'off' },
     ],
-  ])('takes %j and leaves the rest alone', (raw, change) => {
+  ])('accepts %j and leaves the rest unchanged', (raw, change) => {
     expect(parseChange(raw)).toEqual({ ok: true, change });
   });
 
@@ -60,7 +63,7 @@ describe('limits and guard of the input', () => {
 
   it.each([
     [{ limits: { copyStreams: -1 } }, '"limits.copyStreams" must be a whole number from 0 to 32'],
-    [{ limits: { lanes: 1 } }, 'unknown field "limits.lanes"; known in "limits": copyStreams'],
+    [{ limits: { threads: 1 } }, 'unknown field "limits.threads"; known in "limits": copyStreams'],
     [{ limits: { guard: 'off' } }, 'unknown field "limits.guard"'],
     [{ guard: {} }, '"guard" must have at least one of activeSessions'],
     [{ guard: true }, '"guard" must be an object'],
@@ -105,7 +108,7 @@ describe('a bucket', () => {
     expect(burst).toBeLessThanOrEqual(510);
   });
 
-  it('is paid at the new rate as soon as that changes, and owes nothing without one', () => {
+  it('refills at the new rate as soon as that changes, and has no debt without one', () => {
     const bucket = new Bucket(0);
     bucket.limit(10, 0);
     bucket.take(10_000, 0);
@@ -124,18 +127,18 @@ describe('a guard', () => {
   const look = (value: number): { looks: Look[] } => ({ looks: [{ ...first, value }] });
   const failing = { failing: { code: 'Unreachable' } };
 
-  it('holds above the ceiling and lets go clearly below it, never at once', () => {
+  it('holds above the ceiling and releases clearly below it, never at once', () => {
     const hysteresis = new Hysteresis();
     const holds = (value: number) => hysteresis.observe(look(value), first).holding;
     // A single peak, and the ceiling itself, hold nothing.
     expect([11, 10, 11, 10].map(holds)).toEqual([false, false, false, false]);
     expect([11, 12].map(holds)).toEqual([false, true]);
-    // Around the ceiling it goes on holding; it lets go after five looks in a row below nine tenths.
+    // Around the ceiling it keeps holding; it releases after five measurements in a row below nine tenths.
     expect([10, 9, 9, 10, 9, 9, 9, 9].map(holds)).toEqual(Array.from({ length: 8 }, () => true));
     expect(holds(9)).toBe(false);
   });
 
-  it('with a ceiling of 0 lets go at 0', () => {
+  it('with a ceiling of 0 releases at 0', () => {
     const hysteresis = new Hysteresis();
     const at = (value: number) =>
       hysteresis.observe({ looks: [{ ...first, ceiling: 0, value }] }, first).holding;
@@ -143,7 +146,7 @@ describe('a guard', () => {
     expect([0, 0, 0, 0, 0].map(at).at(-1)).toBe(false);
   });
 
-  it('that cannot measure holds after three tries, says why, and lets go when it can again', () => {
+  it('that cannot measure holds after three attempts, reports why, and releases when it can again', () => {
     const hysteresis = new Hysteresis();
     const seen = [failing, failing, failing].map((one) => hysteresis.observe(one, first));
     expect(seen.map(({ holding }) => holding)).toEqual([false, false, true]);

@@ -1,4 +1,4 @@
-/** Values that two versions of PostgreSQL print alike and read differently. */
+/** Values that two versions of PostgreSQL print the same and read differently. */
 import { expect, test } from 'vitest';
 import {
   charColumns,
@@ -50,7 +50,7 @@ test('columns with "char" and with intervals are found at any depth, and no othe
   ).toEqual([]);
 });
 
-test('"char" is refused from 15 on to an older target, in every direction else it is carried', () => {
+test('"char" is refused from 15 on to an older target, and carried in every other direction', () => {
   const refused = (source: number, target: number) =>
     findings({
       source: { major: source, relations: [{ ...TABLE, columns, types: TYPES }] },
@@ -66,7 +66,7 @@ test('"char" is refused from 15 on to an older target, in every direction else i
   expect(mistakesChars({ source: 13, target: 18 })).toBe(false);
 });
 
-test('the largest and smallest interval are recognized in every text that holds them', () => {
+test('the largest and smallest interval are recognized in every text that contains them', () => {
   const largest = '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807';
   const smallest = '-178956970 years -8 mons -2147483648 days -2562047788:00:54.775808';
   for (const text of [

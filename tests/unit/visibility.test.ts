@@ -1,4 +1,4 @@
-/** The rule that decides for every change whether the copy has it already. */
+/** The rule that decides for every change whether the copy already has it. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
@@ -16,7 +16,7 @@ const pass = (snapshot: string, lsn = '0/1'): ExportedSnapshot => ({
   ...parseSnapshot(snapshot),
 });
 
-test('what had ended is visible, what ran or came later is not', () => {
+test('ended transactions are visible, running and later ones are not', () => {
   const g = pass('100:110:100,105');
   const visible = [99, 100, 101, 105, 109, 110, 111].map((xid) => isVisible(xid, g));
   expect(visible).toEqual([true, false, true, false, true, false, false]);
@@ -28,7 +28,7 @@ test('a snapshot without running transactions has an empty list', () => {
 
 test('32-bit ids are widened across a wraparound in both directions', () => {
   const epoch = 1n << 32n;
-  // Just behind the wraparound: ids before it are old, small ones are of the new epoch.
+  // Just after the wraparound: ids before it are old, small ones belong to the new epoch.
   expect(widenXid(0xffff_fff0, 3n * epoch + 5n)).toBe(2n * epoch + 0xffff_fff0n);
   expect(widenXid(4, 3n * epoch + 5n)).toBe(3n * epoch + 4n);
   // Just before it: a small id is one that came later.
@@ -50,7 +50,7 @@ test('every id within 2^31 of the snapshot is widened to itself', () => {
   );
 });
 
-test('visible is what is below xmax and neither running nor to come', () => {
+test('a transaction is visible if it is below xmax and not running', () => {
   fc.assert(
     fc.property(
       fc.bigInt({ min: 1n << 33n, max: 1n << 40n }),
@@ -74,7 +74,7 @@ test('the filter ends with the newest position', () => {
   expect(filterEnd(positions.map((lsn) => pass('1:1:', lsn)))).toBe('10/0');
 });
 
-test('what is no snapshot is refused', () => {
+test('an invalid snapshot is refused', () => {
   for (const text of ['', '1:2', '1:2:x', '1:2:3,', 'a:b:']) {
     expect(() => parseSnapshot(text)).toThrow(RangeError);
   }

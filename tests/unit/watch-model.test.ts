@@ -72,20 +72,20 @@ test('limits and the guard are shown, the guard as its newest heartbeat says', (
     ...{ copyStreams: 0, copyBytesPerSecond: 1_000_000, applyChangesPerSecond: 0 },
     guard: 'on' as const,
   };
-  const told = {
+  const measured = {
     ...({ holding: false, measure: 'query', value: 1, ceiling: 10 } as const),
     since: '2026-11-21T09:41:07.000Z',
   };
-  const looked = (guard: typeof told | null, heartbeat: object) =>
+  const throttleOf = (guard: typeof measured | null, heartbeat: object) =>
     new ProgressModel().view(
       sample(0, {
         progress: progress({ limits, guard }),
         activities: [activity('holdSnapshot', heartbeat)],
       }),
     ).throttle;
-  expect(looked(null, {})).toBe('limits: copy 1.0 MB/s');
-  expect(looked(told, {})).toBe('limits: copy 1.0 MB/s; guard: query 1, ceiling 10');
-  expect(looked(told, { guard: 'query 63, ceiling 10', guardHolding: true })).toBe(
+  expect(throttleOf(null, {})).toBe('limits: copy 1.0 MB/s');
+  expect(throttleOf(measured, {})).toBe('limits: copy 1.0 MB/s; guard: query 1, ceiling 10');
+  expect(throttleOf(measured, { guard: 'query 63, ceiling 10', guardHolding: true })).toBe(
     'limits: copy 1.0 MB/s; held by the guard: query 63, ceiling 10',
   );
   expect(new ProgressModel().view(sample(0)).throttle).toBeUndefined();
@@ -101,7 +101,7 @@ test('rate and ETA follow from the last seconds', () => {
   expect(copy?.etaSeconds).toBeCloseTo(5);
 });
 
-test('after a hole in the samples the rate is that over the hole, not none', () => {
+test('after a gap in the samples the rate is that over the gap, not none', () => {
   const model = new ProgressModel();
   model.view(sample(0, { activities: [copying(100, 1000)] }));
   model.view(sample(1, { activities: [copying(200, 2000)] }));
@@ -109,7 +109,7 @@ test('after a hole in the samples the rate is that over the hole, not none', () 
   expect(copy).toMatchObject({ rowsPerSecond: 20, bytesPerSecond: 200 });
 });
 
-test('a killed worker whose chunks begin again never lets the numbers fall; the rate goes to nothing', () => {
+test('a killed worker whose chunks start over never lets the numbers fall; the rate falls to zero', () => {
   const model = new ProgressModel();
   model.view(sample(0, { activities: [copying(0, 0)] }));
   model.view(sample(1, { activities: [copying(400, 4000)] }));
@@ -120,7 +120,7 @@ test('a killed worker whose chunks begin again never lets the numbers fall; the 
   expect(view.copy).toMatchObject({ rows: 400, rowsPerSecond: 0, etaSeconds: undefined });
 });
 
-test('another generation takes tables again, and there the numbers may fall', () => {
+test('another pass copies tables again, and then the numbers may fall', () => {
   const model = new ProgressModel();
   model.view(sample(0, { activities: [copying(800, 8000)] }));
   const next = { ...SNAPSHOT, pass: 2, chunksDone: 1, rows: 100, bytes: 1000 };
@@ -141,7 +141,7 @@ test('without an estimate the marked chunks count', () => {
   expect(view.copy?.fraction).toBeCloseTo(0.3);
 });
 
-test('the stream shows its heartbeat, and what was seen last while there is none', () => {
+test('the stream shows its heartbeat, and the last one seen while there is none', () => {
   const model = new ProgressModel();
   const stream = {
     ...{ transactions: 5, changes: 50, lagBytes: 7, lagSeconds: 1, rate: 10, leases: 1 },
@@ -168,7 +168,7 @@ const STREAMED = {
   ...{ transactions: 5, changes: 50, lagBytes: 7, lagSeconds: 1, rate: 10, leases: 1 },
 };
 
-test('numbers that no attempt at work tells are of then, and say so', () => {
+test('numbers that no running attempt reports are marked as old', () => {
   const asOf = '2026-11-21T09:00:00.000Z';
   const checkpoint = progress({ phase: 'stream', stream: STREAMED, asOf });
   const numbers = { confirmedLsn: '0/20', transactions: 6, changes: 60, lagBytes: 0 };
@@ -176,19 +176,19 @@ test('numbers that no attempt at work tells are of then, and say so', () => {
   const age = (model: ProgressModel, ...activities: LiveActivity[]) =>
     model.view(sample(0, { progress: checkpoint, activities })).stream?.age;
 
-  // A watch that begins after the kill knows the checkpoint only.
+  // A watch that starts after the kill knows only the checkpoint.
   expect(age(new ProgressModel())).toBe('as of 2026-11-21 09:00:00 UTC');
   const starting = activity('streamChanges', { phase: 'stream', step: 'starting' }, 2);
   expect(age(new ProgressModel(), starting)).toBe('as of 2026-11-21 09:00:00 UTC');
-  // Or the last words of the attempt that died.
+  // Or the last heartbeat of the attempt that died.
   expect(age(new ProgressModel(), { ...beating, attempt: 2, live: false })).toBe(
     'as of 2026-11-21 09:41:07 UTC',
   );
-  // One that was there before shows what it saw.
+  // One that ran before shows what it saw.
   const model = new ProgressModel();
   expect(age(model, beating)).toBeUndefined();
   expect(age(model, starting)).toBe('as of 2026-11-21 09:41:07 UTC');
-  // The first lease told nothing yet.
+  // The first lease has reported nothing yet.
   const first = progress({ phase: 'stream', stream: null });
   expect(new ProgressModel().view(sample(0, { progress: first })).stream).toBeUndefined();
 });
@@ -227,12 +227,12 @@ test('a cutover shows its step and what it keeps failing with, and no names of a
   expect(new ProgressModel().view(sample(0, { activities: beginning })).step).toBeUndefined();
 });
 
-test('a wait for a free worker slot is told once, with its beginning, and not as an attempt that failed', () => {
+test('a wait for a free worker slot is shown once, with its start, and not as a failed attempt', () => {
   const slotWait = {
     since: '2026-11-21T09:41:08.000Z',
     reason: 'a worker has no free slot for copies: 2 of 2 in use (--max-copies)',
   };
-  const beat = { step: 'waiting for a free worker slot', waitingSince: slotWait.since, told: true };
+  const beat = { step: 'waiting for a free worker slot', waitingSince: slotWait.since };
   const { troubles } = new ProgressModel().view(
     sample(1, {
       progress: progress({ slotWait }),
@@ -244,7 +244,7 @@ test('a wait for a free worker slot is told once, with its beginning, and not as
   ]);
 });
 
-test('what is tried again and what is out of reach are told', () => {
+test('retries and unreachable servers are shown', () => {
   const view = new ProgressModel().view(
     sample(0, {
       trouble: 'no worker answers',
@@ -279,7 +279,7 @@ test('right after a kill the position of the new attempt is shown, not zeros of 
     confirmedLsn: '0/20',
     stream: { transactions: 6, changes: 60, age: 'as of 2026-11-21 09:41:07 UTC' },
   });
-  // A stream that has nothing to do says so itself, and a paused one stands at its checkpoint.
+  // An idle stream reports that itself, and a paused one stays at its checkpoint.
   const idle = activity('streamChanges', { transactions: 0, changes: 0, lagBytes: 0 });
   const fresh = new ProgressModel();
   expect(fresh.view(sample(0, { progress: early, activities: [idle] })).stream).toMatchObject({
@@ -291,7 +291,7 @@ test('right after a kill the position of the new attempt is shown, not zeros of 
   });
 });
 
-test('numbers are dated once two beats are missing, and zeros of a dead attempt are not shown at all', () => {
+test('numbers are dated once two heartbeats are missing, and zeros of a dead attempt are not shown at all', () => {
   const streaming = progress({ phase: 'stream' });
   const beat = (transactions: number, heardAt: string): LiveActivity => ({
     ...activity('streamChanges', {

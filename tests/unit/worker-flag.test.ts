@@ -1,4 +1,6 @@
-/** The flag of Node that keeps a worker's young generation small is in every place that starts one. */
+/**
+ * The flag of Node that keeps a worker's young generation small is set everywhere a worker is started.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';

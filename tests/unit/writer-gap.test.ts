@@ -1,4 +1,6 @@
-/** A batch that failed leaves a gap: nothing behind it may be committed, or its position would confirm the gap. */
+/**
+ * A batch that failed leaves a gap: nothing after it may be committed, or its position would confirm the gap.
+ */
 import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';

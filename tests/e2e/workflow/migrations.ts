@@ -1,6 +1,6 @@
 /**
- * Migrations over simulated databases: the real workflow and the real activity adapters on a real Temporal server, with
- * workers inside the test's process. Imports nothing of the test runner: the recorder of histories uses it too.
+ * Migrations over simulated databases: the real workflow and the real activity adapters on a real Temporal server,
+ * with workers inside the test's process. Imports nothing of the test runner: the recorder of histories also uses it.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -27,7 +27,7 @@ import { workflowBundle } from '../../../workers/bundle.ts';
 import { until } from '../../support/until.ts';
 import { World, simulatedSteps } from './world.ts';
 
-/** What the caller of an update got. */
+/** What the caller of an update received. */
 export interface Answered {
   readonly allowed: boolean;
   readonly text: string;
@@ -112,7 +112,7 @@ export class Migrations implements AsyncDisposable {
     return world;
   }
 
-  /** Starts a migration; `prepare` sets its databases up first. */
+  /** Starts a migration; `prepare` first sets up its databases. */
   start(prepare: (world: World) => void = () => undefined, ...args: unknown[]) {
     return this.startWith({}, prepare, ...args);
   }

@@ -1,4 +1,4 @@
-/** A Temporal server of one's own, in memory, with settings that the shared one must not have. */
+/** A separate Temporal server, in memory, with settings that the shared one must not have. */
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import path from 'node:path';
@@ -16,7 +16,7 @@ export interface OwnServer extends AsyncDisposable {
 /**
  * Starts the server; it ends with the scope.
  * @param settings dynamic configuration, e.g. when continue-as-new is suggested.
- * @param processes folder for the record that lets a later run end a server that this one left.
+ * @param processes folder for the record by which a later run ends a server that this one left.
  */
 export async function startOwnServer(
   settings: Readonly<Record<string, string>>,

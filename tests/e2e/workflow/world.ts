@@ -1,7 +1,7 @@
 /**
- * Two databases in memory, one pair per migration: what the steps of postgres/ would find and leave. They stand behind the
- * real activity adapters, so that the workflow meets real heartbeats, cancellations and failures, and a test can say at
- * any step what happens next. Imports nothing of the test runner: the recorder of histories uses it too.
+ * Two databases in memory, one pair per migration: what the steps of postgres/ would find and leave. The real
+ * activity adapters use them, so that the workflow meets real heartbeats, cancellations and failures, and a test can
+ * script what happens next at any step. Imports nothing of the test runner: the recorder of histories also uses it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Steps } from '../../../activities/steps.ts';
@@ -22,7 +22,7 @@ export type StepName = keyof Steps;
 export type Twist = (work: Work) => Promise<void>;
 
 const TICK_MS = 10;
-/** The simulation's work has no size of its own: a source commits this many bytes of WAL each tick. */
+/** The simulated work has no real size: a source commits this many bytes of WAL each tick. */
 const WAL_PER_TICK = 0x60n;
 
 export class World {
@@ -39,44 +39,44 @@ export class World {
   /** What was written into the control schema, in order. */
   readonly limits: { readonly limits: Limits; readonly version: number }[] = [];
   pass = 0;
-  /** The generation whose holder lives. */
+  /** The exported snapshot whose owner is alive. */
   live: number | undefined;
-  /** The generation under which a plan found nothing left: its holder ends by itself. */
+  /** The exported snapshot under which a plan found nothing left: its owner ends on its own. */
   over: number | undefined;
   /** What happens between that and the plan's answer. */
   beforeEmptyPlan: () => Promise<void> = () => Promise.resolve();
-  /** `generation:chunk` of tables that were rewritten under that generation. */
+  /** `snapshot:chunk` of tables that were rewritten under that snapshot. */
   readonly rewritten = new Set<string>();
-  /** Whether a run tells of a rewritten table by failing; else it leaves its chunks out. */
+  /** Whether a run reports a rewritten table by failing; otherwise it skips its chunks. */
   rewriteFails = false;
-  /** Whether its result tells rewritten chunks from others that it skipped. */
+  /** Whether its result distinguishes rewritten chunks from others that it skipped. */
   tellsRewrites = true;
-  /** Generations that met a rewritten table: no plan is made under them any more. */
+  /** Exported snapshots that met a rewritten table: no plan uses them again. */
   readonly spoiled = new Set<number>();
   readonly done = new Set<number>();
   /** Chunk → how often it was copied. */
   readonly copies = new Map<number, number>();
   chunksTotal = 6;
   chunksPerRun = 2;
-  /** Chunks that take no time, for plans of a size that could not be waited for. */
+  /** Chunks that take no time, for plans too large to wait for. */
   instantChunks = false;
   parallelism = 2;
   /** The source's position and the target's. */
   position = 0x1000n;
   confirmed = 0x1000n;
   epoch = 0;
-  /** Newest generation's position: the stream is first consistent behind it. */
+  /** The newest exported snapshot's position: the target is consistent after it. */
   consistentAt = 0n;
   leaseMs: number | undefined;
   readonly calls = new Map<StepName, number>();
-  /** Attempts of a step that run right now. */
+  /** Attempts of a step that are running now. */
   readonly running = new Map<StepName, number>();
-  /** How many streams ever ran at the same time. */
+  /** The most streams that ran at the same time. */
   mostStreams = 0;
   readonly #twists = new Map<StepName, Twist[]>();
   readonly #mangled = new Map<StepName, unknown>();
 
-  /** The next call of the step returns this instead of its result: what only a bug would return. */
+  /** The next call of the step returns this instead of its result, as only a bug would. */
   mangle(step: StepName, result: unknown): void {
     this.#mangled.set(step, result);
   }
@@ -98,18 +98,20 @@ export class World {
     );
   }
 
-  /** The next call of the step stands still, beating, until the returned function is called or it is told to stop. */
+  /**
+   * The next call of the step blocks, with heartbeats, until the returned function is called or it is asked to stop.
+   */
   hold(step: StepName): () => void {
-    const gate = { open: false };
+    const hold = { released: false };
     this.script(step, async (work) => {
-      while (!gate.open) await tick(work);
+      while (!hold.released) await tick(work);
     });
     return () => {
-      gate.open = true;
+      hold.released = true;
     };
   }
 
-  /** What was scripted for the step is forgotten: its database is back. */
+  /** Removes what was scripted for the step: its database is back. */
   clear(step: StepName): void {
     this.#twists.delete(step);
   }
@@ -122,7 +124,7 @@ export class World {
     return (this.running.get(step) ?? 0) > 0;
   }
 
-  /** Whether anything is left that a migration must not leave. */
+  /** Whether anything remains that a migration must not leave. */
   get leftovers(): string[] {
     return [
       ...(this.slot ? ['slot'] : []),
@@ -155,7 +157,7 @@ const IDLE: Work = {
   log: { info: () => undefined, warn: () => undefined },
 };
 
-/** A moment of work: beats, and stops when told. */
+/** A moment of work: sends a heartbeat, and stops when asked. */
 async function tick(work: Work, milliseconds = TICK_MS): Promise<void> {
   await sleep(milliseconds);
   work.signal.throwIfAborted();
@@ -261,7 +263,7 @@ async function hold(world: World, work: Work): Promise<HoldReport> {
   world.consistentAt = world.position;
   try {
     while (!work.signal.aborted) {
-      if (world.live !== mine) throw new MigrationError('SnapshotLost', 'the holder ended');
+      if (world.live !== mine) throw new MigrationError('SnapshotLost', 'the snapshot owner ended');
       if (world.over === mine) return { nothingLeft: true };
       work.beat({ pass: mine });
       await sleep(TICK_MS);
@@ -276,7 +278,7 @@ async function plan(world: World, work: Work): Promise<CopyPlan> {
   const left = Array.from({ length: world.chunksTotal }, (_, i) => i).filter(
     (chunk) => !world.done.has(chunk),
   );
-  // When nothing is left, no one has to hold anything.
+  // With nothing left, no snapshot owner is needed.
   if (left.length === 0) {
     world.over = world.live;
     await world.beforeEmptyPlan();
@@ -315,7 +317,7 @@ async function copy(world: World, pass: number, run: CopyRun, work: Work) {
       continue;
     }
     if (world.live !== pass) {
-      throw new MigrationError('SnapshotLost', `generation ${pass} is over`);
+      throw new MigrationError('SnapshotLost', `exported snapshot ${pass} has ended`);
     }
     if (world.rewritten.has(`${pass}:${chunk}`)) {
       world.spoiled.add(pass);
@@ -343,11 +345,11 @@ interface StreamLimits {
   readonly leaseMs: number;
 }
 
-/** Applies the WAL that the source writes meanwhile; ends at a commit when it is told to, like the real one. */
+/** Applies the WAL that the source writes; ends at a commit when asked to, like the real one. */
 async function stream(world: World, { floor, until, leaseMs }: StreamLimits, work: Work) {
   const mine = ++world.epoch;
-  // A real one would write twice what they write.
-  if (world.triggersEnabled) throw new MigrationError('Internal', 'applied under loud triggers');
+  // Real ones would write their changes twice.
+  if (world.triggersEnabled) throw new MigrationError('Internal', 'applied under enabled triggers');
   if (floor !== null && compareLsn(formatLsn(world.confirmed), floor) < 0) {
     throw new MigrationError('CheckpointMissing', `the target stands below ${floor}`);
   }

@@ -18,7 +18,7 @@ begin
       execute format('update %s set id = id + 100000 where id %% 3 = 0', tab);
       execute format('delete from %s where id %% 5 = 0', tab);
     elsif kind = 'key' then
-      -- The same keys again and again: all of them fold into one change each.
+      -- The same keys many times: each folds into one change.
       for i in 1 .. 30 loop
         execute format('update %s set n = n + 1', tab);
       end loop;

@@ -1,4 +1,4 @@
--- Few rows of each table: they are applied one by one. What a table had is moved, nulled, deleted and inserted again.
+-- Few rows of each table: they are applied one by one. Existing rows are moved, nulled, deleted and inserted again.
 do $$
 declare
   tab regclass;

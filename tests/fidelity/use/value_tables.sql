@@ -1,5 +1,5 @@
--- For every table X_value (id int primary key, v TYPE): the type in all its disguises, as a key (an index holds no long values),
--- and without a key.
+-- For every table X_value (id int primary key, v TYPE): the type in all its variants, as a key (an index holds no
+-- long values), and without a key.
 do $$
 declare
   one record;
@@ -8,7 +8,7 @@ begin
   for one in
     select substring(c.relname from '^(.*)_value$') as name, c.oid::regclass as tab,
            format_type(a.atttypid, a.atttypmod) as type, t.typtype <> 'p' and t.typarray <> 0 as listable,
-           -- wal2json 2.5 sends their NaN as null, which names no row: cases of their own.
+           -- wal2json 2.5 sends their NaN as null, which identifies no row: separate cases.
            t.typname in ('float4', 'float8', 'numeric') as bare
       from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'v' join pg_type t on t.oid = a.atttypid
      where c.relnamespace = current_schema()::regnamespace and c.relname like '%\_value' and c.relkind = 'r'

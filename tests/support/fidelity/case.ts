@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { splitStatements } from './statement.ts';
 
-/** Something that a case needs and that not every machine has. */
+/** A requirement of a case that not every machine meets. */
 export type Need =
   | { readonly kind: 'extension'; readonly name: string }
   | { readonly kind: 'wal2json'; readonly atLeast: '2.6' }
@@ -16,10 +16,10 @@ export type Step =
       readonly line: number;
       /** SQLSTATE that the statement must fail with; null: it must succeed. */
       readonly fails: string | null;
-      /** The shared file that the statement is in, where it is not the case's own. */
+      /** The shared file that the statement is in, if not the case's own. */
       readonly from?: string;
     }
-  /** Goes on when everything committed so far is on the target. */
+  /** Continues when everything committed so far is on the target. */
   | { readonly kind: 'applied'; readonly line: number };
 
 export const SECTIONS = [
@@ -46,7 +46,9 @@ export interface FidelityCase {
   readonly sections: Readonly<Record<Section, readonly Step[]>>;
 }
 
-/** A comment line of this form is a marker; one with a word that is none is an error, so that a misspelt one is seen. */
+/**
+ * A comment line of this form is a marker; an unknown word is an error, so that a misspelt marker is noticed.
+ */
 const MARKER = /^--\s*([a-z]+):\s*(.*?)\s*$/;
 
 /**

@@ -1,18 +1,21 @@
 /**
- * What a schema holds besides rows, as text: one line for every object, printed by the server's own functions. Shares no code
- * with the copy of the schema, and no program (pg_dump) either.
+ * What a schema contains besides rows, as text: one line for every object, printed by the server's own functions.
+ * Shares no code with the copy of the schema, and no program (pg_dump) either.
  */
 import type pg from 'pg';
 
 /** Line of an object → its definition. */
 export type Catalog = ReadonlyMap<string, string>;
 
-/** Names print with their schema, but those of public, which functions of indexes may call without it; values print in one way. */
+/**
+ * Names print with their schema, except those of public, which functions of indexes may call without it; values
+ * always print the same way.
+ */
 export const PIN = /* sql */ `set client_encoding = 'UTF8'; set datestyle = 'ISO'; set intervalstyle = 'postgres';
   set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex'; set lc_monetary = 'C'; set search_path = public;
   set xmloption = 'content'; set row_security = off; set quote_all_identifiers = off`;
 
-/** An absent list of rights means the owner's usual ones; a dump may write either. */
+/** A missing list of rights means the owner's default ones; a dump may write either. */
 const acl = (kind: string, list: string, owner: string): string =>
   `(select string_agg(item::text, ',' order by item::text) from unnest(coalesce(${list}, acldefault('${kind}', ${owner}))) item)`;
 
@@ -34,7 +37,7 @@ const QUERIES: Readonly<Record<string, string>> = {
                          from pg_inherits i where i.inhrelid = c.oid))
       from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_am am on am.oid = c.relam
      where n.nspname = any($1)`,
-  // The server's own `pg_attver` (from 17.12 on, docs/facts.md) is another on every server.
+  // The server's own `pg_attver` (from 17.12 on, docs/facts.md) differs on every server.
   column: /* sql */ `
     select n.nspname, format('column %I.%I', c.relname, a.attname), concat_ws(' | ',
         'place ' || row_number() over (partition by c.oid order by a.attnum), format_type(a.atttypid, a.atttypmod),
@@ -47,7 +50,8 @@ const QUERIES: Readonly<Record<string, string>> = {
       from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
       left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
      where n.nspname = any($1) and a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'f', 'c')`,
-  // Only checks are inherited; a key of a partition is flagged or not by the order in which it was made and attached.
+  // Only checks are inherited; whether a partition's key is flagged depends on the order of its creation and
+  // attachment.
   constraint: /* sql */ `
     select n.nspname, format('constraint %I on %s', k.conname,
              coalesce(nullif(k.conrelid, 0)::regclass::text, nullif(k.contypid, 0)::regtype::text)),
@@ -107,7 +111,7 @@ const QUERIES: Readonly<Record<string, string>> = {
     select n.nspname, format('statistics %I', s.stxname), concat_ws(' | ', pg_get_statisticsobjdef(s.oid),
              pg_get_userbyid(s.stxowner), s.stxstattarget)
       from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace where n.nspname = any($1)`,
-  // Whatever else lives in a schema, by name at least: operators, classes and families of them, collations, conversions,
+  // All other objects of a schema, at least by name: operators, their classes and families, collations, conversions,
   // text search objects.
   other: /* sql */ `
     select n.nspname, format('%s %s', o.type, o.identity), 'there'
@@ -126,7 +130,7 @@ const QUERIES: Readonly<Record<string, string>> = {
       from pg_default_acl a join pg_namespace n on n.oid = a.defaclnamespace where n.nspname = any($1)`,
 };
 
-/** The catalogs of these schemas, each by its schema's name; a schema that is not there has none. */
+/** The catalogs of these schemas, by schema name; a schema that does not exist has none. */
 export async function readCatalogs(
   client: pg.ClientBase,
   schemas: readonly string[],

@@ -4,7 +4,7 @@ import { compareCatalogs, readCatalogs } from './catalog.ts';
 import { compareSequences, compareTable, readTables } from './rows.ts';
 import type { Step, FidelityCase } from './case.ts';
 
-/** Everything a case owns beside the schema of its name: schemas named `NAME__anything`. */
+/** Everything a case owns besides the schema of its name: schemas named `NAME__anything`. */
 export const MORE = '__';
 
 /** What differs, in words; both sessions have the settings of `PIN`. */
@@ -19,7 +19,7 @@ export async function compareCase(
   const tables = await readTables(source, schemas, own);
   for (const table of tables) wrong.push(...(await compareTable(source, target, table)));
   wrong.push(...(await compareSequences(source, target, schemas)));
-  // Tables that the operator made himself are meant to be different.
+  // Tables that the operator created are meant to differ.
   if (!own) {
     const [left, right] = [
       await readCatalogs(source, schemas),

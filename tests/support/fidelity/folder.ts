@@ -1,4 +1,6 @@
-/** The fidelity suite's files. One that cannot be read is one failure, by its name, and no other case's. */
+/**
+ * The fidelity suite's files. A file that cannot be read is one failure, under its name, and affects no other case.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { randomCase } from './random.ts';
@@ -7,12 +9,12 @@ import type { FidelityCase } from './case.ts';
 
 export interface FidelitySuite {
   readonly cases: readonly FidelityCase[];
-  /** Files that are no case, and why. */
+  /** Files that are not a valid case, and why. */
   readonly broken: readonly { readonly name: string; readonly reason: string }[];
 }
 
 /**
- * Reads every case of a folder, and makes the one of random values.
+ * Reads every case of a folder, and generates the one of random values.
  * @param seed of the random values.
  */
 export function readFidelity(folder: string, seed: number): FidelitySuite {

@@ -1,6 +1,6 @@
 /**
- * One real migration for all cases that can share one: Temporal, a worker process, the operator's commands. What a case
- * changes "during the copy" is written while every run of the copy is held between the plan and its first chunk.
+ * One real migration for all cases that can share one: Temporal, a worker process, the operator's commands. Changes
+ * "during the copy" are written while every run of the copy is held between the plan and its first chunk.
  */
 import pg from 'pg';
 import { HOLD_LOCK } from '../../../postgres/snapshot/holdpoint.ts';
@@ -16,7 +16,9 @@ import type { FidelityCase } from './case.ts';
 import { oneByOneOf, readOneByOne } from './way.ts';
 import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
 
-/** Counts what passes after the snapshot; test_decoding ships with the server and shares nothing with wal2json. */
+/**
+ * Counts the changes after the snapshot; test_decoding ships with the server and shares nothing with wal2json.
+ */
 const COUNTER = 'fidelity_counter';
 
 const LOG_TAIL_LINES = 40;
@@ -35,7 +37,7 @@ class Exhibit {
     this.target = new Stage(fidelityCase, lab.pair.target);
   }
 
-  /** Does the next thing unless an earlier one went wrong; what is wrong is this case's alone. */
+  /** Runs the next step unless an earlier one failed; a failure belongs to this case only. */
   async attempt(body: () => Promise<void>): Promise<void> {
     if (this.wrong.length > 0) return;
     try {
@@ -56,7 +58,7 @@ class Exhibit {
 export function groupCases(cases: readonly FidelityCase[]): FidelityCase[][] {
   const groups = new Map<string, FidelityCase[]>();
   for (const fidelityCase of cases) {
-    // Either all tables are on the target before, or none is: preflight refuses a mixture.
+    // All tables exist on the target before, or none: preflight refuses a mixture.
     const own = fidelityCase.sections.target.length > 0;
     const key = JSON.stringify([own, fidelityCase.encodings, fidelityCase.input]);
     groups.set(key, [...(groups.get(key) ?? []), fidelityCase]);
@@ -78,7 +80,7 @@ export async function migrateGroup(
   const { outcomes, stopped } = await migrateOnce(cases, first, places);
   if (stopped === null) return outcomes;
   const others = cases.filter((fidelityCase) => !isNamedIn(stopped, fidelityCase));
-  // Nobody to blame, or nobody left: what is known is that it stopped.
+  // No case is to blame, or none remains: all that is known is that the migration stopped.
   if (others.length === 0 || others.length === cases.length) return outcomes;
   const blamed = outcomes.filter(
     ({ name }) => !others.some((fidelityCase) => fidelityCase.name === name),
@@ -134,7 +136,7 @@ function isNamedIn(message: string, { name }: FidelityCase): boolean {
 function blame(fidelityCase: FidelityCase, stopped: string): string {
   return isNamedIn(stopped, fidelityCase)
     ? `this case stopped the migration: ${stopped}`
-    : `not judged, because the migration stopped: ${stopped}`;
+    : `not compared, because the migration stopped: ${stopped}`;
 }
 
 async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCase['input']) {
@@ -154,7 +156,7 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
         await one.target.expectNothingOpen('target');
       }
     });
-    // Half a case would stop the migration of the others.
+    // An incomplete case would stop the migration of the others.
     if (one.wrong.length > 0) await dropCase(lab, one.fidelityCase);
   }
   await lab.start(input);
@@ -167,7 +169,7 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
     });
   }
   await untilPlanned(lab);
-  // Nothing changed since the snapshot: what is there now is what will be copied.
+  // Nothing changed since the snapshot: the present rows are what will be copied.
   for (const one of exhibits) {
     await one.attempt(async () => {
       const schemas = await schemasOf(sourceClient, one.fidelityCase);
@@ -190,7 +192,7 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
   }
   await expectNothingPrepared(lab);
   await countChanges(sourceClient, exhibits);
-  // What is wrong with the stream is said by the migration, not by a cutover that waits for it.
+  // The migration reports what is wrong with the stream, not a cutover that waits for it.
   await untilApplied(lab);
   const answer = await lab.update('cutover');
   if (answer.code !== 0) throw new Error(`cutover: ${answer.stderr}${answer.stdout}`);
@@ -199,7 +201,7 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
   await lab.expectNothingLeft();
 }
 
-/** Drops what a case made before the migration began, on both sides. */
+/** Drops what a case created before the migration began, on both sides. */
 async function dropCase({ pair }: Lab, fidelityCase: FidelityCase): Promise<void> {
   for (const client of [pair.sourceClient, pair.targetClient]) {
     for (const schema of await schemasOf(client, fidelityCase)) {
@@ -208,7 +210,9 @@ async function dropCase({ pair }: Lab, fidelityCase: FidelityCase): Promise<void
   }
 }
 
-/** A transaction whose name is no case's would make the cutover refuse, and every case would be blamed. */
+/**
+ * A transaction whose name belongs to no case would make the cutover fail, and every case would be blamed.
+ */
 async function expectNothingPrepared({ pair }: Lab): Promise<void> {
   for (const client of [pair.sourceClient, pair.targetClient]) {
     const { rows } = await client.query<{ gid: string }>(

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { probeNumericAsText } from '../../../postgres/wal2json/probe.ts';
 import type { Need, FidelityCase } from './case.ts';
 
-/** What is missing for the case, in words; null when nothing is. */
+/** What the case lacks, in words; null for nothing. */
 export async function missingFor(
   fidelityCase: FidelityCase,
   source: pg.ClientBase,

@@ -1,17 +1,19 @@
-/** What became of a case, and the table that a person reads at the end. */
+/** The outcome of a case, and the table that a person reads at the end. */
 
 export interface Outcome {
   /** The case's name. */
   readonly name: string;
-  /** Servers that it was taken to, where they are not this machine's own. */
+  /** Servers that it ran on, if not this machine's own. */
   readonly on?: string;
-  /** Rows that were there when the snapshot was taken; null when it did not come to that. */
+  /** Rows that existed when the snapshot was taken; null if it was not reached. */
   readonly copied: number | null;
   /** Changes that the source's WAL holds for the case's tables since then. */
   readonly streamed: number | null;
   /** How many of them were applied one by one, not folded. */
   readonly oneByOne?: number;
-  /** Whether the target refused rows of it in a batch, which takes all of that batch along. */
+  /**
+   * Whether the target refused rows of it in a batch, which sends the whole batch to the exact path.
+   */
   readonly refused?: boolean;
   readonly result: 'equal' | 'different' | 'refused' | 'skipped';
   /** Why it was skipped, the code it was refused with, or everything that is wrong. */
@@ -27,7 +29,7 @@ export function renderOutcomes(outcomes: readonly Outcome[], seconds: number): s
     outcome.oneByOne === undefined ? '-' : String(outcome.oneByOne),
     word(outcome),
   ]);
-  const lines = [['trap', 'copied', 'streamed', 'one by one', 'equal'], ...rows];
+  const lines = [['case', 'copied', 'streamed', 'one by one', 'equal'], ...rows];
   const widths = [0, 1, 2, 3].map((i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
   const text = lines.map(([name = '', copied = '', streamed = '', oneByOne = '', equal = '']) =>
     [

@@ -1,4 +1,6 @@
-/** A case of random values: every type gets some, and they go the way of all other values (use/value_*.sql). */
+/**
+ * A case of random values: every type gets some, handled like all other values (use/value_*.sql).
+ */
 import fc from 'fast-check';
 import pg from 'pg';
 import { parseCase, type FidelityCase } from './case.ts';
@@ -14,7 +16,7 @@ const bytes = (least: number, most = least) =>
   fc
     .uint8Array({ minLength: least, maxLength: most })
     .map((all) => Buffer.from(all).toString('hex'));
-/** Any text that PostgreSQL can hold; what breaks parsers more often than chance would have it. */
+/** Any text that PostgreSQL can store; with what breaks parsers more often than by chance. */
 const text = (most: number) =>
   fc
     .array(
@@ -61,7 +63,7 @@ const bounds = <T>(value: fc.Arbitrary<T>, sorted: (a: T, b: T) => boolean) =>
     });
 const word = text(12).map((value) => `'${value.replaceAll("'", "''").replaceAll('\\', '\\\\')} w'`);
 
-/** Values as the type reads them; a second name stands for a type that cannot be a table's name. */
+/** Values as the type reads them; a second name is for a type that cannot be a table's name. */
 const TYPES: Readonly<Record<string, readonly [type: string, values: fc.Arbitrary<string>]>> = {
   int2: ['smallint', whole(-(2n ** 15n), 2n ** 15n - 1n)],
   int4: ['integer', whole(-(2n ** 31n), 2n ** 31n - 1n)],
@@ -167,7 +169,7 @@ const TYPES: Readonly<Record<string, readonly [type: string, values: fc.Arbitrar
 };
 
 /**
- * The case of this seed: the same seed makes the same values.
+ * The case of this seed: the same seed gives the same values.
  * @param shared see {@link parseCase}.
  */
 export function randomCase(

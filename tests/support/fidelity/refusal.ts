@@ -1,4 +1,4 @@
-/** Cases that preflight must refuse: each has databases of its own, and nothing is moved. */
+/** Cases that preflight must refuse: each has its own databases, and nothing is moved. */
 import { inspect } from '../../../postgres/preflight/inspect.ts';
 import { parseInput } from '../../../contract/input.ts';
 import { freshPair } from '../database.ts';
@@ -10,7 +10,7 @@ import { Stage } from './stage.ts';
 import type { FidelityCase } from './case.ts';
 
 /**
- * Looks at the case as preflight does.
+ * Checks the case as preflight does.
  * @param places servers other than the run's.
  */
 export async function refuse(
@@ -36,7 +36,7 @@ export async function refuse(
     if (!parsed.ok) return outcome('different', parsed.message);
     const findings = await inspect(migrationOf(pair), parsed.input);
     const errors = findings.filter(({ level }) => level === 'error');
-    // Another error would stop the migration too, and this check would never be missed.
+    // Another error would also stop the migration and hide that this check is missing.
     const only = errors.length > 0 && errors.every((one) => one.code === code);
     const seen = findings.map((one) => `${one.level} ${one.code}: ${one.message}`).join('; ');
     return only

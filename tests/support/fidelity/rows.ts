@@ -1,13 +1,13 @@
 /**
- * Rows and sequences of a schema, compared exactly: every column as its type prints it, every row of every table. The values
- * are the fidelity suite's own and may be shown; of large ones only the beginning leaves the server.
+ * Rows and sequences of a schema, compared exactly: every column as its type prints it, every row of every table. The
+ * values are the fidelity suite's own and may be shown; of large ones only the start leaves the server.
  */
 import pg from 'pg';
 
 interface TableOf {
   readonly schema: string;
   readonly name: string;
-  /** Quoted, with `only` where children are tables of their own. */
+  /** Quoted, with `only` where children are separate tables. */
   readonly from: string;
   readonly columns: readonly string[];
 }
@@ -20,7 +20,7 @@ interface Row {
 const SHOWN_ROWS = 3;
 const SHOWN_CHARACTERS = 300;
 
-/** Tables with rows of their own, and materialized views; partitioned ones as a whole when `whole`. */
+/** Tables with their own rows, and materialized views; partitioned ones as a whole when `whole`. */
 export async function readTables(
   client: pg.ClientBase,
   schemas: readonly string[],
@@ -60,7 +60,7 @@ export async function countRows(
   return count;
 }
 
-/** What differs in a table, in words; none when all rows are the same. */
+/** What differs in a table, in words; empty when all rows are the same. */
 export async function compareTable(
   source: pg.ClientBase,
   target: pg.ClientBase,

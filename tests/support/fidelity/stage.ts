@@ -3,10 +3,15 @@ import pg from 'pg';
 import { connectTo } from '../database.ts';
 import type { Step, FidelityCase } from './case.ts';
 
-/** A statement that waits for a lock longer than this waits for ever: the case hangs on itself or on the migration. */
+/**
+ * A statement that waits for a lock longer than this waits forever: the case blocks itself or is blocked by the
+ * migration.
+ */
 const SETTINGS = `set client_encoding = 'UTF8'; set lock_timeout = '20s'; set statement_timeout = '100s'`;
 
-/** Roles belong to a cluster: what a case's grants and owners name has to be there before, on both sides. */
+/**
+ * Roles belong to a cluster: the roles of a case's grants and owners must already exist on both sides.
+ */
 export const ROLES = /* sql */ `
 do $$ declare name text; begin
   foreach name in array array['fidelity_owner', 'fidelity_reader'] loop
@@ -24,14 +29,14 @@ export class Stage implements AsyncDisposable {
     this.#service = service;
   }
 
-  /** Makes the case's schema. */
+  /** Creates the case's schema. */
   async begin(): Promise<void> {
     const client = await this.#session('main');
     await client.query(`create schema ${pg.escapeIdentifier(this.#fidelityCase.name)}`);
   }
 
   /**
-   * Runs steps in order, each statement in the session it belongs to; sessions live on from section to section.
+   * Runs steps in order, each statement in the session it belongs to; sessions stay open from section to section.
    * @param applied waits until what is committed now is on the target.
    * @throws Error naming file, line and the server's message.
    */
@@ -42,10 +47,12 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** Throws when a transaction is still open or prepared: slot creation or the drain would wait for it without end. */
+  /**
+   * Throws when a transaction is still open or prepared: slot creation or the drain would wait for it forever.
+   */
   async expectNothingOpen(section: string): Promise<void> {
     for (const [name, client] of this.#sessions) {
-      // In an open transaction its start lies before the statement's; alone, both are one.
+      // In an open transaction its start is before the statement's; for a single statement both are the same.
       const { rows } = await client.query<{ open: boolean }>(
         /* sql */ `select now() <> statement_timestamp() as open`,
       );
@@ -63,9 +70,11 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** Ends whatever the case has open or prepared, so that what went wrong in it holds nobody else up. */
+  /**
+   * Ends everything that the case has open or prepared, so that its failure blocks no other case.
+   */
   async withdraw(): Promise<void> {
-    // A session in the middle of a failed transaction takes no further statement.
+    // A session in a failed transaction accepts no further statement.
     await this[Symbol.asyncDispose]();
     for (const gid of await this.#prepared()) {
       const client = await this.#session('main');

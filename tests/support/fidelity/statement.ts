@@ -1,6 +1,7 @@
 /**
- * SQL text into single statements, each with the line it begins on. Knows strings, quoted names, dollar quotes, comments
- * (nested too), parentheses (a rule's list of statements) and `begin atomic … end` bodies; psql cuts at the same places.
+ * Splits SQL text into single statements, each with the line it begins on. Knows strings, quoted names, dollar
+ * quotes, comments (nested too), parentheses (a rule's list of statements) and `begin atomic … end` bodies; psql
+ * splits at the same places.
  */
 
 export interface Statement {
@@ -9,7 +10,7 @@ export interface Statement {
   readonly line: number;
 }
 
-/** One thing that a semicolon inside does not end, in the order of trial. */
+/** A construct in which a semicolon does not end the statement, in the order of trial. */
 const TOKEN = new RegExp(
   [
     String.raw`(?<comment>--[^\n]*)`,

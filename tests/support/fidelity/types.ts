@@ -1,6 +1,6 @@
 /**
- * Every type that the fidelity suite has values of, as columns for tables of other tests: its cases make the types on both sides, and the values
- * come from their tables. A type that is new in the fidelity suite is new here, too.
+ * Every type that the fidelity suite has values of, as columns for tables of other tests: its cases create the types
+ * on both sides, and the values come from their tables. A type added to the fidelity suite is used here, too.
  */
 import path from 'node:path';
 import type pg from 'pg';
@@ -10,17 +10,19 @@ import { missingFor } from './need.ts';
 import { Stage } from './stage.ts';
 import type { FidelityCase } from './case.ts';
 
-/** The file that makes lists, domains and composites of the type of each table `X_value`. */
+/** The file that creates arrays, domains and composites of the type of each table `X_value`. */
 const DISGUISES = 'use/value_tables.sql';
 const FOLDER = path.join(import.meta.dirname, '../../fidelity');
-/** Longer values are the business of the fidelity suite: a row with all types would be megabytes long. */
+/** Longer values are left to the fidelity suite: a row with all types would be megabytes long. */
 const MOST_CHARACTERS = 500;
 
 export interface FidelityColumn {
   readonly name: string;
   /** For DDL, with its schema. */
   readonly type: string;
-  /** Numbers that wal2json before 2.6 sends as null when they are special: they can identify no row. */
+  /**
+   * Numbers that wal2json before 2.6 sends as null when they are not finite: they cannot identify a row.
+   */
   readonly exposed: boolean;
   /** The table that has values of it, and the column there. */
   readonly from: { readonly table: string; readonly column: string };
@@ -45,7 +47,9 @@ export async function valueCases(
   return { cases, missing };
 }
 
-/** Makes the types, and the tables that hold values of them, each in its case's schema; the roles of stage.ts are there. */
+/**
+ * Creates the types, and the tables with their values, each in its case's schema; the roles of stage.ts exist.
+ */
 export async function makeValues(cases: readonly FidelityCase[], service: string): Promise<void> {
   for (const fidelityCase of cases) {
     await using stage = new Stage(fidelityCase, service);
@@ -54,7 +58,7 @@ export async function makeValues(cases: readonly FidelityCase[], service: string
   }
 }
 
-/** Makes the types alone, as they are where {@link makeValues} made them. */
+/** Creates only the types, as {@link makeValues} does. */
 export async function makeTypes(
   cases: readonly FidelityCase[],
   source: pg.Client,
@@ -101,8 +105,8 @@ export async function fidelityColumns(
 }
 
 /**
- * Makes a table of that name with so many rows (`n` counts them) whose columns hold the fidelity suite's values: each row another value of each
- * type, or null.
+ * Creates a table of that name with this many rows (`n` counts them) whose columns contain the fidelity suite's
+ * values: each row has another value of each type, or null.
  */
 export async function makePool(
   table: string,
@@ -133,7 +137,10 @@ interface Found {
   readonly exposed: boolean;
 }
 
-/** Columns of the tables `X_value` but their keys, `v` first. The path is empty of what types are named by. */
+/**
+ * Columns of the tables `X_value` except their keys, `v` first. The search path is empty, so types print with their
+ * schema.
+ */
 const COLUMNS = /* sql */ `
   with pinned as materialized (select set_config('search_path', '', false))
   select format('%I.%I', n.nspname, c.relname) as table, quote_ident(a.attname) as column,
@@ -146,7 +153,7 @@ const COLUMNS = /* sql */ `
      and a.attnum > 0 and a.attname <> 'id' and not a.attisdropped
    order by 1, a.attname <> 'v', a.attnum`;
 
-/** As {@link DISGUISES} makes them. */
+/** As {@link DISGUISES} creates them. */
 const DISGUISE_TYPES = /* sql */ `
   with pinned as materialized (select set_config('search_path', '', false))
   select format('create domain %1$I.%2$I as %3$s; create type %1$I.%4$I as (a %3$s, b %1$I.%2$I, c text);',

@@ -1,4 +1,4 @@
-/** All cases through as few migrations as can be, on one pair of servers. */
+/** Takes all cases through as few migrations as possible, on one pair of servers. */
 import path from 'node:path';
 import type { OtherPostgres } from '../../../scripts/setup/versions.ts';
 import { freshPair } from '../database.ts';
@@ -10,7 +10,7 @@ import type { Outcome } from './outcome.ts';
 import { refuse } from './refusal.ts';
 import type { FidelityCase } from './case.ts';
 
-/** What became of the cases; those that the servers lack something for are skipped, and say what. */
+/** The outcomes of the cases; cases whose needs the servers do not meet are skipped and say why. */
 export async function visit(
   cases: readonly FidelityCase[],
   places: Places = {},
@@ -36,7 +36,9 @@ export async function visit(
   return outcomes;
 }
 
-/** The same on two servers of another version, started for it: they have what this machine's own may lack. */
+/**
+ * The same on two servers of another version, started for it: they have what this machine's servers may lack.
+ */
 export async function visitOther(
   cases: readonly FidelityCase[],
   postgres: OtherPostgres,
@@ -58,7 +60,7 @@ export async function visitOther(
   }
 }
 
-/** A case that no server here has what it takes for. */
+/** A case whose needs no server here meets. */
 export function skipped({ name }: FidelityCase, why: string): Outcome {
   return { name, copied: null, streamed: null, result: 'skipped', details: [why] };
 }

@@ -1,4 +1,4 @@
-/** Waiting for a migration to come to a point, and telling why it does not. */
+/** Waits for a migration to reach a point, and reports why it does not. */
 import type { Lab } from '../lab.ts';
 import { until } from '../until.ts';
 
@@ -17,7 +17,9 @@ export async function untilSlotWaits(lab: Lab): Promise<void> {
   await throwIfStopped(lab);
 }
 
-/** Waits for the plan of the copy: from there on the snapshot is taken, and no chunk begins while the lock is held. */
+/**
+ * Waits for the plan of the copy: then the snapshot is taken, and no chunk starts while the lock is held.
+ */
 export async function untilPlanned(lab: Lab): Promise<void> {
   await until('the plan of the copy', async () => (await stopsFor(lab)) ?? (await planned(lab)), {
     seconds: 120,
@@ -32,7 +34,7 @@ async function planned(lab: Lab): Promise<boolean> {
 /** Waits until everything that is committed on the source now is durably on the target. */
 export async function untilApplied(lab: Lab): Promise<void> {
   const [now] = await lab.onSource<{ lsn: string }>(
-    // Written with a commit of its own, so that there is a commit record behind everything before it.
+    // Written with its own commit, so that a commit record follows everything before it.
     /* sql */ `select pg_logical_emit_message(true, 'fidelity', '')::text as lsn`,
   );
   await until(
@@ -50,10 +52,10 @@ export async function untilApplied(lab: Lab): Promise<void> {
   await throwIfStopped(lab);
 }
 
-/** An activity that failed so often in a row does not get over it. */
+/** An activity that failed this often in a row will not recover. */
 const HOPELESS_ATTEMPTS = 4;
 
-/** Why the migration goes no further; null while it does. */
+/** Why the migration does not progress; null while it does. */
 async function stopsFor(lab: Lab): Promise<string | null> {
   const { state, phase, waiting } = await lab.progress();
   if (state === 'waiting') return waiting?.reason ?? 'it waits for its operator';
@@ -61,7 +63,7 @@ async function stopsFor(lab: Lab): Promise<string | null> {
   const { raw } = await lab.handle.describe();
   const stuck = raw.pendingActivities?.find(({ attempt }) => (attempt ?? 0) > HOPELESS_ATTEMPTS);
   if (!stuck) return null;
-  return `${stuck.activityType?.name ?? 'an activity'} fails again and again: ${stuck.lastFailure?.message ?? ''}`;
+  return `${stuck.activityType?.name ?? 'an activity'} keeps failing: ${stuck.lastFailure?.message ?? ''}`;
 }
 
 async function throwIfStopped(lab: Lab): Promise<void> {

@@ -1,4 +1,7 @@
-/** Which changes of a case the stream applied one by one and why, as the worker's log tells it at the end of each lease. */
+/**
+ * Which changes of a case the stream applied one by one and why, as the worker's log reports it at the end of each
+ * lease.
+ */
 import * as v from 'valibot';
 import { MORE } from './comparison.ts';
 
@@ -13,7 +16,9 @@ interface Way {
   readonly why: Set<string>;
 }
 
-/** What was applied one by one, per table. @param log of a worker: one JSON object a line, and whatever else. */
+/**
+ * What was applied one by one, per table. @param log of a worker: one JSON object a line, among other lines.
+ */
 export function readOneByOne(log: string): ReadonlyMap<string, Way> {
   const found = new Map<string, Way>();
   for (const line of log.split('\n')) {

@@ -1,4 +1,4 @@
-/** What may die during a migration, chosen by the seed. */
+/** What may crash during a migration, chosen by the seed. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectTo, sourceServer, targetServer } from '../database.ts';
 import type { Lab } from '../lab.ts';
@@ -26,7 +26,7 @@ export class Faults {
     this.#pick = pick;
   }
 
-  /** Waits a random moment, then lets one thing die and come back. */
+  /** Waits a random moment, then makes one component crash and come back. */
   async strike(): Promise<void> {
     const pick = this.#pick;
     await sleep(pick.below(MOST_MILLISECONDS_BEFORE));
@@ -52,14 +52,14 @@ export class Faults {
     await this.#lab.worker({ name: 'next' });
   }
 
-  /** A second worker that dies at its fail point beside the one that goes on. */
+  /** A second worker that dies at its fail point while the first continues. */
   async #failPoint(): Promise<void> {
     await this.#living()?.kill();
     const doomed = await this.#lab.worker({
       name: 'doomed',
       env: { WALFERRY_FAILPOINT: this.#pick.one(FAIL_POINTS) },
     });
-    // In the copy nothing is applied, and the fail point is not met: then it is an ordinary kill.
+    // During the copy nothing is applied and the fail point is not reached: then it is an ordinary kill.
     await until('the fail point', () => !doomed.isAlive(), { seconds: 15 }).catch(() =>
       doomed.kill(),
     );

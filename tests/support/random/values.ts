@@ -1,4 +1,6 @@
-/** Random values as SQL, by type; texts and names come from fast-check, whose strings nobody would think of. */
+/**
+ * Random values as SQL, by type; texts and names come from fast-check, whose strings no one would think of.
+ */
 import fc from 'fast-check';
 import pg from 'pg';
 import type { Pick } from './pick.ts';
@@ -6,7 +8,7 @@ import type { Pick } from './pick.ts';
 const POOL = 150;
 const NAME_BYTES = 63;
 
-/** A text of PostgreSQL holds no NUL, and no half of a surrogate pair. */
+/** PostgreSQL text contains no NUL and no half of a surrogate pair. */
 function isText(value: string): boolean {
   return !value.includes('\0') && Buffer.from(value).toString() === value;
 }
@@ -41,11 +43,13 @@ export function namePool(seed: number, count: number): string[] {
   return distinct.slice(0, count);
 }
 
-/** A type with a way to make values of it. */
+/** A type with a generator of its values. */
 export interface RandomType {
   readonly name: string;
   readonly value: (pick: Pick, texts: readonly string[]) => string;
-  /** Numbers that wal2json 2.5 sends as null when they are special: not for tables without a key. */
+  /**
+   * Numbers that wal2json 2.5 sends as null when they are not finite: not for tables without a key.
+   */
   readonly exposed?: true;
 }
 

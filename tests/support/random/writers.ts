@@ -1,7 +1,7 @@
 /**
- * Overlapping writers on a random schema: savepoints, rollbacks, TRUNCATE, changes of keys, large values that later changes
- * leave alone, prepared transactions that another command ends. What each of them sends follows from the seed; how they meet
- * does not.
+ * Overlapping writers on a random schema: savepoints, rollbacks, TRUNCATE, changes of keys, large values that later
+ * changes do not touch, prepared transactions that another command ends. The seed determines what each writer sends,
+ * not their timing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -10,7 +10,7 @@ import { FILLED, KEYS } from './schema.ts';
 import type { RandomSchema, RandomTable } from './schema.ts';
 
 const CONNECTIONS = 4;
-/** Far below what one stream applies, and never a moment without an open transaction. */
+/** Far below what one stream can apply, with at least one open transaction at any moment. */
 const TRANSACTION_MILLISECONDS = 10;
 
 export class Writers {
@@ -56,7 +56,7 @@ export class Writers {
       } catch (error) {
         const code = error instanceof pg.DatabaseError ? (error.code ?? '?') : 'connection';
         this.refused.set(code, (this.refused.get(code) ?? 0) + 1);
-        // After an error of a statement the session goes on; otherwise it is made anew.
+        // After an error of a statement the session continues; otherwise it is recreated.
         const usable = await client?.query('rollback').then(
           () => true,
           () => false,
@@ -74,7 +74,7 @@ export class Writers {
 
   async #open(): Promise<pg.Client> {
     const client = await this.#connect();
-    // Prepared transactions and TRUNCATE hold locks: nobody waits for them for long.
+    // Prepared transactions and TRUNCATE hold locks: other writers wait for them only briefly.
     await client.query(`set lock_timeout = '300ms'; set statement_timeout = '5s'`);
     return client;
   }
@@ -113,7 +113,7 @@ export class Writers {
     const where = this.#where(pick, table);
     if (pick.chance(0.004)) {
       const other = pick.one(this.#schema.tables).name;
-      // Tables that point at them go along; some are refused instead.
+      // Referring tables are truncated, too; some are refused instead.
       const along = pick.chance(0.7) ? ' cascade' : '';
       return `truncate ${name === other ? name : `${name}, ${other}`}${along}`;
     }
@@ -166,7 +166,7 @@ export class Writers {
     return sets.join(', ');
   }
 
-  /** A key that is there, or null; it may be gone again at the commit, which the foreign key then refuses. */
+  /** An existing key, or null; it may be gone at the commit, which the foreign key then refuses. */
   #reference(pick: Pick, to: RandomTable): string {
     const [key] = to.key;
     if (!key || pick.chance(0.2)) return 'null';

@@ -9,7 +9,7 @@ export function enter(run: TestRun): void {
   process.env['PGSERVICEFILE'] = run.serviceFile;
   process.env['PGPASSFILE'] = run.passFile;
   process.env['PATH'] = [...run.programs, process.env['PATH'] ?? ''].join(path.delimiter);
-  // A developer's own settings must not reach into the tests.
+  // A developer's own settings must not affect the tests.
   for (const name of ['PGPASSWORD', 'PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE', 'PGSERVICE']) {
     delete process.env[name];
   }

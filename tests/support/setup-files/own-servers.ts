@@ -1,6 +1,6 @@
 /**
- * Project `e2e`: a source, a target and a Temporal server for this one test file. Its tests kill and restart them, and two
- * files run side by side.
+ * Project `e2e`: a source, a target and a Temporal server for this one test file. Its tests kill and restart them,
+ * and two files run in parallel.
  */
 import { afterAll } from 'vitest';
 import { startRun } from '../servers.ts';

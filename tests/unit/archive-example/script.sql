@@ -77,11 +77,11 @@ return 1; end $$;
 
 --
 -- TOC entry 236 (class 1255 OID 16928)
--- Name: quiet(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: quick(); Type: FUNCTION; Schema: public; Owner: -
 -- Data Pos: 0
 --
 
-CREATE FUNCTION public.quiet() RETURNS trigger
+CREATE FUNCTION public.quick() RETURNS trigger
     LANGUAGE plpgsql
     AS $$ begin return new; end $$;
 
@@ -593,7 +593,7 @@ CREATE OR REPLACE VIEW public.grouped AS
 -- Data Pos: 0
 --
 
-CREATE TRIGGER t BEFORE INSERT ON public.customer FOR EACH ROW EXECUTE FUNCTION public.quiet();
+CREATE TRIGGER t BEFORE INSERT ON public.customer FOR EACH ROW EXECUTE FUNCTION public.quick();
 
 
 --
