@@ -2,7 +2,7 @@
  * Sets compared with single statements: the same changes applied both ways, alternately, to a table of the given
  * service.
  *
- * node --import tsx bench/apply.ts SERVICE [CHANGES]
+ *   node --import tsx bench/apply.ts SERVICE [CHANGES]
  *
  * Creates and drops its own schema there. Prints times and their ratio; nothing is asserted.
  */

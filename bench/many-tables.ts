@@ -2,7 +2,7 @@
  * A migration of very many tables and sequences, step by step: the duration of each step and its longest gap between
  * heartbeats.
  *
- * node --import tsx bench/many-tables.ts --help
+ *   node --import tsx bench/many-tables.ts --help
  *
  * Without options it starts two servers with default settings, fills the source, runs every step, prints the rows of
  * the table in docs/performance.md and removes the servers. It exits with 1 when a step fails or sends no heartbeat

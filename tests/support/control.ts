@@ -94,8 +94,8 @@ export interface Holding extends AsyncDisposable {
 }
 
 /**
- * Owns the next exported snapshot until the end of the scope, with a guard if one is given. @param onReport for the
- * guard's reports.
+ * Owns the next exported snapshot until the end of the scope, with a guard if one is given.
+ * @param onReport for the guard's reports.
  */
 export async function holding(
   db: FreshPair,

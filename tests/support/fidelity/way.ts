@@ -17,7 +17,8 @@ interface Way {
 }
 
 /**
- * What was applied one by one, per table. @param log of a worker: one JSON object a line, among other lines.
+ * What was applied one by one, per table.
+ * @param log of a worker: one JSON object a line, among other lines.
  */
 export function readOneByOne(log: string): ReadonlyMap<string, Way> {
   const found = new Map<string, Way>();
