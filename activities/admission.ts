@@ -177,7 +177,8 @@ class Way {
     warn(places, this.#work);
     const wait = this.#wait;
     // A migration whose copy proceeds in another stream does not wait.
-    if (wait.signalled === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner)) return;
+    if (wait.signalled === places.what || wait.tells >= MOST_SIGNALS || places.has(this.owner))
+      return;
     wait.signalled = places.what;
     wait.tells += 1;
     this.#beat();

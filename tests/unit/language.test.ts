@@ -48,7 +48,8 @@ test('no text or identifier uses a word that the glossary replaces', () => {
       .split('\n')
       .flatMap((line, at) =>
         REFUSED.filter(([word]) => word.test(line)).map(
-          ([word, better]) => `${file}:${at + 1}: "${word.exec(line)?.[0] ?? ''}", write: ${better}`,
+          ([word, better]) =>
+            `${file}:${at + 1}: "${word.exec(line)?.[0] ?? ''}", write: ${better}`,
         ),
       ),
   );
